@@ -1,0 +1,221 @@
+"""Reading a prepared TensorFlow Datasets set into arrays, without TensorFlow.
+
+The only module that imports `tensorflow_datasets`, and only inside functions: the import
+takes a second, and a set that is in the cache does without.
+"""
+
+import difflib
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxvae.data.cache import create_array
+from jaxvae.data.prepared import Prepared
+from jaxvae.data.resize import resize_images
+
+_BATCH = 1000
+_BATCH_BYTES = 1 << 25
+
+
+class Part(NamedTuple):
+    """Which examples of a TFDS split make up one of ours, in which order.
+
+    Attributes:
+        split: the name of the TFDS split.
+        indices: positions in it, int64 `[n]`.
+    """
+
+    split: str
+    indices: np.ndarray
+
+
+class _Source(NamedTuple):
+    """A set that is open for reading.
+
+    Attributes:
+        read: the examples of a TFDS split at these positions, as dicts of wanted features.
+        shape: `(h, w, c)` of every image; h and w are None where images differ in size.
+        columns: the names of the scalar integer features, sorted, `label` and `label_*`.
+        label_names: the names of the classes of `label`, empty where there are none.
+    """
+
+    read: Callable[[str, list[int]], list[dict[str, Any]]]
+    shape: tuple[int | None, int | None, int]
+    columns: tuple[str, ...]
+    label_names: tuple[str, ...]
+
+
+def write_arrays(
+    directory: Path, prepared: Prepared, parts: dict[str, Part], *, image_size: int | None
+) -> dict[str, Any]:
+    """Decode a set into `NAME_images.npy` and `NAME_values.npy` for every part NAME.
+
+    Images are uint8 `[n, h, w, c]`, values int64 `[n, columns]`. Images of a set that
+    only holds the values 0 and 1 are written as 0 and 255. Memory holds one batch.
+
+    Args:
+        directory: where to write.
+        prepared: the set.
+        parts: what to write, by name.
+        image_size: pixels along each side to resize to, or None for the sizes as they are.
+
+    Returns:
+        `columns`, the feature in each column of the values, and `label_names`.
+
+    Raises:
+        ValueError: if the set has no feature `image` of type uint8, or images of varying
+            size and no `image_size`.
+        OSError: if the files cannot be written.
+    """
+    total = sum(len(part.indices) for part in parts.values())
+    with _quiet_library() as tfds, _progress(prepared.name, total) as advance:
+        source = _open(tfds, prepared, image_size)
+        first = next(iter(parts.values()))
+        examples = source.read(first.split, first.indices[:_BATCH].tolist())
+        binary = _peak(examples) <= 1
+        # A set that starts with black images may look binary and turn out not to be.
+        for scale in (255, 1) if binary else (1, 255):
+            write = partial(
+                _write_part, source=source, image_size=image_size, scale=scale, advance=advance
+            )
+            peaks = [write(directory / name, part=part) for name, part in parts.items()]
+            if (max(peaks) <= 1) == (scale == 255):
+                break
+    return {"columns": source.columns, "label_names": source.label_names}
+
+
+def close_names(name: str) -> tuple[bool, list[str]]:
+    """Whether TFDS knows a set of this name, and the names it knows that are close to it.
+
+    Without the network, and without sets whose module cannot be imported here.
+    """
+    with _quiet_library() as tfds:
+        try:
+            names = tfds.core.registered.list_imported_builders()
+        except (AttributeError, ImportError):  # not a documented function
+            names = []
+    bare = name.partition("/")[0].partition(":")[0]
+    return bare in names, difflib.get_close_matches(bare, names)
+
+
+@contextmanager
+def _quiet_library() -> Iterator[Any]:
+    """The `tensorflow_datasets` module, with its hints to install more packages kept quiet."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import tensorflow_datasets as tfds  # noqa: PLC0415
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield tfds
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
+def _progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on the terminal while a set is read for the first time."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import Progress  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    hidden = not console.is_terminal
+    with Progress(console=console, transient=True, disable=hidden) as progress:
+        task = progress.add_task(f"reading {name} (once)", total=total)
+        yield lambda examples: progress.advance(task, examples)
+
+
+def _open(tfds: Any, prepared: Prepared, image_size: int | None) -> _Source:
+    builder = tfds.builder_from_directory(prepared.directory)
+    features = builder.info.features
+    shape = _image_shape(features, prepared.name)
+    if None in shape and image_size is None:
+        raise ValueError(
+            f"expected image_size for {prepared.name!r}, whose images vary in size, got None"
+        )
+    columns = tuple(sorted(key for key in features if _is_level(key, features[key])))
+    # Only the wanted features are decoded.
+    wanted = tfds.features.FeaturesDict({key: features[key] for key in ("image", *columns)})
+    raw = builder.as_data_source(
+        file_format="array_record",
+        deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES,
+    )
+
+    def read(split: str, indices: list[int]) -> list[dict[str, Any]]:
+        records = raw[split].__getitems__(indices)
+        return [wanted.deserialize_example_np(record) for record in records]
+
+    names = getattr(features["label"], "names", None) if "label" in columns else None
+    return _Source(read, shape, columns, tuple(names or ()))
+
+
+def _image_shape(features: Any, name: str) -> tuple[int | None, int | None, int]:
+    keys = tuple(features) if hasattr(features, "keys") else ()
+    image = features["image"] if "image" in keys else None
+    if image is None or image.np_dtype != np.uint8 or len(image.shape) != 3 or not image.shape[2]:
+        raise ValueError(
+            f"expected a feature 'image' of uint8 [height, width, channels] in {name!r}, "
+            f"got {image or ', '.join(keys) or features}"
+        )
+    return image.shape
+
+
+def _is_level(key: str, feature: Any) -> bool:
+    """Whether a feature is a class label or the level of a factor."""
+    named = key == "label" or key.startswith("label_")
+    return named and feature.shape == () and np.issubdtype(feature.np_dtype, np.integer)
+
+
+def _write_part(
+    path: Path,
+    *,
+    source: _Source,
+    part: Part,
+    image_size: int | None,
+    scale: int,
+    advance: Callable[[int], None],
+) -> int:
+    """Write the images and the values of one part; return the largest pixel that was read."""
+    count, (height, width, channels) = len(part.indices), source.shape
+    shape = (count, image_size or height or 0, image_size or width or 0, channels)
+    append_images = create_array(Path(f"{path}_images.npy"), shape, np.dtype(np.uint8))
+    columns = source.columns
+    values = np.zeros((count, len(columns)), np.int64)
+    step = _batch_length(source.shape)
+    peak = 0
+    for start in range(0, count, step):
+        examples = source.read(part.split, part.indices[start : start + step].tolist())
+        peak = max(peak, _peak(examples))
+        append_images(_stack([example["image"] for example in examples], scale, image_size))
+        for row, example in enumerate(examples, start):
+            values[row] = [example[column] for column in columns]
+        advance(len(examples))
+    create_array(Path(f"{path}_values.npy"), values.shape, values.dtype)(values)
+    return peak
+
+
+def _batch_length(shape: tuple[int | None, int | None, int]) -> int:
+    """How many examples to hold in memory at once; few where images may be large."""
+    image_bytes = (shape[0] or 1024) * (shape[1] or 1024) * shape[2]
+    return max(1, min(_BATCH, _BATCH_BYTES // image_bytes))
+
+
+def _stack(images: list[np.ndarray], scale: int, size: int | None) -> np.ndarray:
+    """One uint8 array `[b, h, w, c]` of the images, resized where a size is given."""
+    factor = np.uint8(scale)
+    if size is None:
+        return np.stack(images) * factor
+    if len({image.shape for image in images}) == 1:
+        return resize_images(np.stack(images) * factor, size=size)
+    return np.concatenate([resize_images(image[None] * factor, size=size) for image in images])
+
+
+def _peak(examples: list[dict[str, Any]]) -> int:
+    return max(int(example["image"].max()) for example in examples)
