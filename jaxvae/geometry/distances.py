@@ -27,7 +27,9 @@ from jaxvae.typing import ArrayLike
 
 # Below this share of |a|^2 + |b|^2 a distance is taken by differences.
 _CANCELLED_SHARE = 2.0**-6
-_BLOCK_ENTRIES = 2**23
+# A row with more doubtful entries than this is redone whole.
+_VISITS = 16
+_BLOCK_ENTRIES = 2**22
 _LARGEST_BLOCK = 1024
 
 Result = TypeVar("Result")
@@ -142,36 +144,34 @@ def visit(
     doubtful: Bool[Array, "b n"],
     action: Callable[[Result, Int[Array, " b"], Bool[Array, " b"]], Result],
     state: Result,
-    *,
-    limit: int = 16,
 ) -> tuple[Result, Bool[Array, " b"]]:
-    """Fold `action` over the doubtful columns, one per row at a time.
+    """Fold `action` over the doubtful columns of every row, one per row at a time.
 
     Args:
         doubtful: the entries to visit.
-        action: `(state, columns, open)` -> state, where `open` says which rows
+        action: `(state, columns, found)` -> state, where `found` says which rows
             had a column left to visit.
         state: where the fold starts.
-        limit: rows with more doubtful entries than this are left alone.
 
     Returns:
-        The state, and the rows that were left alone.
+        The state, and the rows that had too many columns to visit them all.
     """
     n = doubtful.shape[1]
-    left = jnp.sum(doubtful, axis=1) > limit
     columns = jnp.arange(n)
 
     def next_column(after: Int[Array, " b"]) -> Int[Array, " b"]:
-        ahead = doubtful & (columns > after[:, None]) & ~left[:, None]
-        return jnp.min(jnp.where(ahead, columns, n), axis=1)
+        return jnp.min(jnp.where(doubtful & (columns > after[:, None]), columns, n), axis=1)
 
-    def body(carry: tuple[Result, Int[Array, " b"]]) -> tuple[Result, Int[Array, " b"]]:
-        state, at = carry
-        return action(state, jnp.minimum(at, n - 1), at < n), next_column(at)
+    def body(carry: tuple[Result, Int[Array, " b"], int]) -> tuple[Result, Int[Array, " b"], int]:
+        state, at, step = carry
+        return action(state, jnp.minimum(at, n - 1), at < n), next_column(at), step + 1
 
-    start = next_column(jnp.full(len(left), -1))
-    state, _ = lax.while_loop(lambda carry: jnp.any(carry[1] < n), body, (state, start))
-    return state, left
+    def unfinished(carry: tuple[Result, Int[Array, " b"], int]) -> Bool[Array, ""]:
+        return jnp.any(carry[1] < n) & (carry[2] < _VISITS)
+
+    first = next_column(jnp.full(len(doubtful), -1))
+    state, at, _ = lax.while_loop(unfinished, body, (state, first, 0))
+    return state, at < n
 
 
 def redo_rows(

@@ -55,40 +55,49 @@ def count_ranks(
 ) -> Float[Array, "n k"]:
     """`conditional_ranks` of prepared points and checked indices."""
 
+    n = len(points.norms)
+    columns = jnp.arange(n)
+
     def rank_block(rows: Int[Array, " b"]) -> Float[Array, "b k"]:
         bounds = distance_bounds(points, rows, points)
-        ranks = lax.map(lambda targets: _ranks(points, bounds, rows, targets), indices[rows].T)
-        return ranks.T
+        others = Bounds(*(jnp.where(columns == rows[:, None], jnp.inf, b) for b in bounds))
+        return lax.map(lambda targets: _ranks(points, others, rows, targets), indices[rows].T).T
 
-    n = len(points.norms)
     return by_blocks(rank_block, n, n, block)
 
 
 def _ranks(
-    points: Points, bounds: Bounds, rows: Int[Array, " b"], targets: Int[Array, " b"]
+    points: Points, others: Bounds, rows: Int[Array, " b"], targets: Int[Array, " b"]
 ) -> Float[Array, " b"]:
     """Mid-rank of one target per row: 1 + closer + (equally far) / 2."""
     margin = 2 * difference_rounding(points)
     threshold = pair_distances(points.values[rows], points.values[targets])[:, None]
-    columns = jnp.arange(len(points.norms))
-    other = (columns != rows[:, None]) & (columns != targets[:, None])
-    closer = other & (bounds.upper < threshold * (1 - margin))
-    open_ = other & ~closer & (bounds.lower <= threshold * (1 + margin))
+    closer = others.upper < threshold * (1 - margin)
+    farther = others.lower > threshold * (1 + margin)
+    open_ = ~closer & ~farther & (jnp.arange(len(points.norms)) != targets[:, None])
+    doubled = 2 * jnp.sum(closer, axis=1)
 
-    def compare(doubled: Int[Array, " b"], at: Int[Array, " b"], is_open: Array) -> Int[Array, " b"]:
+    def compare(doubled: Int[Array, " b"], at: Int[Array, " b"], found: Array) -> Int[Array, " b"]:
         # Both distances from one computation, so that exact ties compare equal.
         pair = jnp.stack([points.values[targets], points.values[at]])
-        target, found = pair_distances(points.values[rows], pair)
-        return doubled + jnp.where(is_open, _doubled_share(found, target), 0)
+        target, distance = pair_distances(points.values[rows], pair)
+        return doubled + jnp.where(found, _doubled_share(distance, target), 0)
 
     def whole(row: Int[Array, ""]) -> Int[Array, ""]:
         distances = row_distances(points.values[rows[row]], points)
-        return jnp.sum(_doubled_share(distances, distances[targets[row]]) * other[row])
+        share = _doubled_share(distances, distances[targets[row]])
+        kept = jnp.isfinite(others.lower[row]) & (jnp.arange(len(distances)) != targets[row])
+        return jnp.sum(share * kept)
 
-    exact = points.slack == 0  # then an open comparison is a tie
-    doubled = 2 * jnp.sum(closer, axis=1) + exact * jnp.sum(open_, axis=1)
-    doubled, left = visit(open_ & ~exact, compare, doubled)
-    return 1 + redo_rows(left, whole, doubled) / 2
+    def tied() -> Int[Array, " b"]:
+        return doubled + jnp.sum(open_, axis=1)
+
+    def decided() -> Int[Array, " b"]:
+        visited, left = visit(open_, compare, doubled)
+        return redo_rows(left, whole, visited)
+
+    # On an exact grid a comparison that the bounds leave open is a tie.
+    return 1 + lax.cond(points.slack == 0, tied, decided) / 2
 
 
 def _doubled_share(distance: Float[Array, "*b"], threshold: Float[Array, "*b"]) -> Int[Array, "*b"]:

@@ -1,0 +1,27 @@
+"""What the single latents of a model carry."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from jaxvae.typing import ArrayLike
+
+
+def active_units(means: ArrayLike, *, threshold: float = 0.01) -> Bool[Array, " k"]:
+    """Which latents vary with the data: `Var_x(E[z | x]) > threshold`.
+
+    Args:
+        means: `[n, k]`, posterior means of n examples.
+        threshold: in squared units of the latent, whose prior variance is 1.
+
+    Returns:
+        Boolean `[k]`; its sum is the number of active units. The variance
+        divides by n; a constant latent is never active.
+
+    Raises:
+        ValueError: for means that are not `[n, k]` with n >= 2.
+
+    Reference: Burda, Grosse and Salakhutdinov (2016).
+    """
+    if means.ndim != 2 or len(means) < 2:
+        raise ValueError(f"expected means [n >= 2, k], got shape {means.shape}")
+    return jnp.var(jnp.asarray(means), axis=0) > threshold

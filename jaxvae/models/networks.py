@@ -1,0 +1,96 @@
+"""Encoders and decoders: linen modules that return their output and named taps.
+
+An encoder maps images to features, a decoder latents to logits; each returns
+`(output, taps)`, the taps being its layers in depth order under the names that
+`VAE` prefixes with `encoder/` and `decoder/`. A network of your own is one such
+module. `train` selects the statistics of batch normalization.
+"""
+
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from jaxvae.models.layers import DownConvolution, UpConvolution
+
+Taps = dict[str, Array]
+
+
+class DenseEncoder(nn.Module):
+    """Fully connected: images -> `widths`, each followed by a ReLU."""
+
+    widths: Sequence[int]
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b h w c"], *, train: bool) -> tuple[Array, Taps]:
+        """Features `[b, widths[-1]]` and one tap per layer."""
+        del train
+        hidden, taps = images.reshape(len(images), -1), {}
+        for depth, width in enumerate(self.widths, start=1):
+            hidden = taps[str(depth)] = nn.relu(nn.Dense(width)(hidden))
+        return hidden, taps
+
+
+class DenseDecoder(nn.Module):
+    """Fully connected: latents -> `widths`, each followed by a ReLU, -> logits."""
+
+    widths: Sequence[int]
+    image_shape: tuple[int, int, int]
+
+    @nn.compact
+    def __call__(self, latents: Float[Array, "b k"], *, train: bool) -> tuple[Array, Taps]:
+        """Logits `[b, h, w, c]` and one tap per layer."""
+        del train
+        hidden, taps = latents, {}
+        for depth, width in enumerate(self.widths, start=1):
+            hidden = taps[str(depth)] = nn.relu(nn.Dense(width)(hidden))
+        logits = nn.Dense(math.prod(self.image_shape))(hidden)
+        return logits.reshape(len(latents), *self.image_shape), taps
+
+
+class ConvolutionalEncoder(nn.Module):
+    """Convolutions k4 s2 p1, each with batch normalization and LeakyReLU(0.2)."""
+
+    channels: Sequence[int]
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b h w c"], *, train: bool) -> tuple[Array, Taps]:
+        """Flattened features and one tap per layer."""
+        hidden, taps = images, {}
+        for depth, channels in enumerate(self.channels, start=1):
+            hidden = _normalized(DownConvolution(channels)(hidden), train)
+            taps[str(depth)] = hidden
+        return hidden.reshape(len(images), -1), taps
+
+
+class ConvolutionalDecoder(nn.Module):
+    """A dense layer, then transposed convolutions k4 s2 p1, the mirror of the encoder.
+
+    `channels` are those of the encoder: the dense layer gives the last of them,
+    and the convolutions the others in reverse, then the image.
+    """
+
+    channels: Sequence[int]
+    image_shape: tuple[int, int, int]
+
+    @nn.compact
+    def __call__(self, latents: Float[Array, "b k"], *, train: bool) -> tuple[Array, Taps]:
+        """Logits `[b, h, w, c]` and one tap per layer."""
+        height, width, image_channels = self.image_shape
+        reduction = 2 ** len(self.channels)
+        small = (height // reduction, width // reduction, self.channels[-1])
+        hidden = _normalized(nn.Dense(math.prod(small))(latents), train)
+        taps = {"1": hidden}
+        hidden = hidden.reshape(len(latents), *small)
+        for depth, channels in enumerate(self.channels[::-1][:-1], start=2):
+            hidden = _normalized(UpConvolution(channels)(hidden), train)
+            taps[str(depth)] = hidden
+        return UpConvolution(image_channels)(hidden), taps
+
+
+def _normalized(hidden: Array, train: bool) -> Array:
+    hidden = nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5)(hidden)
+    return nn.leaky_relu(hidden, negative_slope=0.2)
