@@ -1,1 +1,10 @@
-"""analysis."""
+"""Trained states -> representations -> profiles and advice."""
+
+from jaxvae.analysis.advice import Advice as Advice
+from jaxvae.analysis.advice import sufficient_bottleneck as sufficient_bottleneck
+from jaxvae.analysis.capture import capture as capture
+from jaxvae.analysis.evaluation import Evaluation as Evaluation
+from jaxvae.analysis.evaluation import evaluate as evaluate
+from jaxvae.analysis.profile import Profile as Profile
+from jaxvae.analysis.profile import gaussian_dimension as gaussian_dimension
+from jaxvae.analysis.profile import profile as profile

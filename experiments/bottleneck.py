@@ -1,0 +1,330 @@
+"""How the geometry of a VAE's layers changes as its bottleneck grows.
+
+For every bottleneck size K and seed: train a VAE, and at chosen epochs measure on
+held-out images the intrinsic dimension (ID) of every layer and the information
+imbalance Delta between all pairs of layers.
+
+Claims (Camboulin, Doimo and Glielmo 2024): once K exceeds the ID of the data, the
+ID over layers becomes a double hunchback, with a second peak in the decoder; the
+same transition shows in the imbalance; training at large K has two phases, a rapid
+fit and then a slower one in which KL and imbalance move apart.
+
+    python -m experiments.bottleneck                 # sprites, no download, under 3 minutes
+    python -m experiments.bottleneck mnist           # fully connected, all of MNIST
+    python -m experiments.bottleneck paper-mnist     # the paper's network and training: a GPU
+
+Expected: the ID of the mean follows K while K is below the ID of the data and stops
+growing above it; Delta(output -> input) falls until there and is flat beyond.
+"""
+
+import dataclasses
+import math
+import sys
+import time
+from functools import cache, partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import xarray as xr
+from rich.console import Console
+
+from experiments.command import option, run_experiment
+from experiments.output import open_output, write_whole
+from jaxvae.analysis import capture, evaluate, gaussian_dimension, profile
+from jaxvae.data import Dataset, load
+from jaxvae.models import VAE, convolutional_vae, dense_vae
+from jaxvae.objectives import beta_vae
+from jaxvae.report import conclusion, draw_figures, summary, sweep_progress, sweep_table
+from jaxvae.report.progress import SweepProgress
+from jaxvae.training import Trainer, TrainState, checkpoint, steps_per_epoch, train, vae_trainer
+from jaxvae.typing import Key
+
+NETWORKS = {"dense": dense_vae, "convolutional": convolutional_vae}
+_EXAMPLES = 10
+_PIXELS = ("height", "width", "channel")
+# What is recorded of every run and epoch, with the dimensions that it has of its own.
+_RECORDED = {
+    "intrinsic_dimension": ("layer",),
+    "intrinsic_dimension_stderr": ("layer",),
+    "distinct_points": ("layer",),
+    "imbalance": ("layer", "other_layer"),
+    "reconstruction": (),
+    "kl": (),
+    "active_units": (),
+    "example_reconstruction": ("example", *_PIXELS),
+    "example_sample": ("example", *_PIXELS),
+}
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _refuse(expectation: str, value: object, *, unless: bool) -> None:
+    if not unless:
+        raise ValueError(f"expected {expectation}, got {value}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """What is trained, on what, and when it is measured."""
+
+    data: str = option("mnist", "data set: sprites, or a TFDS name such as mnist")
+    image_size: int | None = option(None, "resize images to this many pixels square")
+    train_size: int | None = option(None, "training images (default: all)")
+    points: int = option(2000, "test images that every layer is measured on")
+    network: str = option("dense", f"one of {', '.join(NETWORKS)}")
+    widths: tuple[int, ...] = option((512, 256), "layer widths, or channels, of the encoder")
+    bottlenecks: tuple[int, ...] = option((2, 4, 8, 16, 32, 64), "bottleneck sizes K")
+    seeds: int = option(3, "independent runs of every size")
+    epochs: int = option(15, "passes over the training images")
+    snapshots: tuple[int, ...] = option((0, 1, 2, 5, 10), "epochs measured, besides the last")
+    batch_size: int = option(128, "images a step")
+    learning_rate: float = option(1e-3, "of Adam")
+    l2: float = option(0.0, "L2 penalty, added to the gradient before Adam")
+    beta: float = option(1.0, "weight of the KL divergence")
+
+    def __post_init__(self) -> None:
+        networks = list(NETWORKS)
+        _refuse(f"--network among {networks}", self.network, unless=self.network in networks)
+        for name, least in (("seeds", 1), ("epochs", 1), ("batch_size", 1), ("points", 3)):
+            value = getattr(self, name)
+            _refuse(f"{_flag(name)} of at least {least}", value, unless=value >= least)
+        for name, zero in (("learning_rate", False), ("beta", True), ("l2", True)):
+            value = getattr(self, name)
+            allowed = math.isfinite(value) and (value > 0 or (zero and value == 0))
+            kind = "finite and not negative" if zero else "finite and positive"
+            _refuse(f"{_flag(name)} {kind}", value, unless=allowed)
+        for name, least in (("bottlenecks", 1), ("widths", 1), ("snapshots", 0)):
+            value = getattr(self, name)
+            _refuse(f"{_flag(name)} of at least {least}", value,
+                    unless=min(value, default=least) >= least)
+        # One order, so that records and figures read from small to large.
+        object.__setattr__(self, "bottlenecks", tuple(sorted(set(self.bottlenecks))))
+
+    @property
+    def measured_epochs(self) -> tuple[int, ...]:
+        """Snapshots within the run, and its last epoch."""
+        early = {epoch for epoch in self.snapshots if epoch < self.epochs}
+        return (*sorted(early), self.epochs)
+
+
+_PAPER = Config(
+    image_size=32,
+    points=5000,
+    network="convolutional",
+    widths=(64, 128, 256, 256),
+    bottlenecks=(2, 4, 8, 16, 32, 64, 128),
+    seeds=3,
+    epochs=200,
+    snapshots=(0, 1, 2, 5, 10, 20, 50, 100, 150),
+    batch_size=256,
+    l2=1e-4,
+)
+
+PRESETS = {
+    "smoke": Config(
+        train_size=2000, points=500, bottlenecks=(2, 8), seeds=2, epochs=2, snapshots=(0,)
+    ),
+    "demo": Config(
+        data="sprites", image_size=32, train_size=10_000, bottlenecks=(1, 2, 4, 8, 16),
+        seeds=2, epochs=20, snapshots=(0, 1, 5),
+    ),
+    "mnist": Config(),
+    "paper-mnist": dataclasses.replace(_PAPER, data="mnist", train_size=48_000),
+    "paper-cifar10": dataclasses.replace(_PAPER, data="cifar10", train_size=40_000),
+}
+
+
+def run(config: Config, out: Path, console: Console) -> None:
+    """Train and measure what is not yet done, then draw it."""
+    open_output(out, config, extendable=("bottlenecks", "seeds"))
+    units = [(size, seed) for size in config.bottlenecks for seed in range(config.seeds)]
+    missing = [unit for unit in units if not _finished(config, _folder(out, *unit))]
+    if missing:
+        console.print(f"{len(missing)} of {len(units)} runs to do; results in {out}")
+        _run_units(config, out, missing, console)
+    records = _gather(config, out)
+    write_whole(out / "records.nc", records.to_netcdf)
+    figures = draw_figures(records, out / "figures")
+    write_whole(out / "summary.md", lambda part: part.write_text(summary(records)))
+    console.print(sweep_table(records), conclusion(records), sep="\n")
+    console.print(f"\nfigures: {figures[0].parent}/*.png   records: {out / 'records.nc'}")
+
+
+def _run_units(
+    config: Config, out: Path, units: list[tuple[int, int]], console: Console
+) -> None:
+    dataset = load(
+        config.data, image_size=config.image_size, train_size=config.train_size
+    )
+    if config.points > len(dataset.test.images):
+        raise ValueError(
+            f"expected --points up to the {len(dataset.test.images)} test images of "
+            f"{config.data}, got {config.points}"
+        )
+    images = jnp.asarray(dataset.train.images)
+    shape = dataset.train.images.shape[1:]
+    with sweep_progress(console, runs=len(units)) as progress:
+        for size, seed in units:
+            model = _model(config, shape, size)
+            _run_unit(config, model, dataset, images, _folder(out, size, seed), seed, progress)
+
+
+def _run_unit(
+    config: Config,
+    model: tuple[VAE, Trainer],
+    dataset: Dataset,
+    images: jax.Array,
+    folder: Path,
+    seed: int,
+    progress: SweepProgress,
+) -> None:
+    """Train one VAE, measuring it at its snapshots; goes on from the last one."""
+    vae, trainer = model
+    start = time.perf_counter()
+    name = f"K = {vae.latents}, seed {seed}"
+    steps = config.epochs * steps_per_epoch(images, config.batch_size)
+    progress.start(name, steps)
+    train_key, measure_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), vae.latents))
+    state = _latest_state(trainer, folder, train_key)
+    for epoch in config.measured_epochs:
+        if _record(folder, epoch).exists():
+            continue
+        state = train(trainer, state, images, epochs=epoch, batch_size=config.batch_size,
+                      report=progress.report)
+        progress.note(f"measuring epoch {epoch}")
+        checkpoint.save(folder / "snapshots", epoch, state.variables)
+        record = _measure(vae, state, dataset.test.images, config.points, measure_key)
+        write_whole(_record(folder, epoch), lambda part, r=record: np.savez(part, **r))
+        # Saved after the record: a run that resumes from here never misses one.
+        checkpoint.save(folder / "resume", int(state.step), state)
+        checkpoint.keep_latest(folder / "resume")
+    seconds = time.perf_counter() - start
+    last = np.load(_record(folder, config.epochs))
+    progress.finish(
+        f"{name}: reconstruction {float(last['reconstruction']):.1f}, KL {float(last['kl']):.1f} "
+        f"nats, {int(last['active_units'])} active units ({seconds:.0f} s)"
+    )
+
+
+def _measure(
+    vae: VAE, state: TrainState, images: np.ndarray, points: int, key: Key
+) -> dict[str, np.ndarray]:
+    """Everything that is recorded of one snapshot."""
+    test_key, tap_key, sample_key = jax.random.split(key, 3)
+    evaluation = evaluate(vae, state.variables, images, key=test_key)
+    taps = capture(vae, state.variables, images[:points], key=tap_key)
+    geometry = profile(taps)
+    prior = jax.random.normal(sample_key, (_EXAMPLES, vae.latents))
+    return {
+        "layer": np.array(geometry.layers),
+        "intrinsic_dimension": geometry.dimension,
+        "intrinsic_dimension_stderr": geometry.stderr,
+        "distinct_points": geometry.points,
+        "imbalance": geometry.imbalance,
+        "reconstruction": np.asarray(evaluation.reconstruction),
+        "kl": np.asarray(evaluation.kl),
+        "active_units": np.asarray(evaluation.active_units),
+        "example_reconstruction": _bytes(taps["output"][:_EXAMPLES]),
+        "example_sample": _bytes(vae.decode(state.variables, prior)),
+        "example_input": images[:_EXAMPLES],
+    }
+
+
+def _gather(config: Config, out: Path) -> xr.Dataset:
+    """The records of all runs as one labelled data set."""
+    runs = [
+        [[np.load(_record(_folder(out, size, seed), epoch)) for epoch in config.measured_epochs]
+         for seed in range(config.seeds)]
+        for size in config.bottlenecks
+    ]
+    first = runs[0][0][0]
+    records = xr.Dataset(
+        {
+            name: (
+                ("bottleneck", "seed", "epoch", *inner),
+                np.array([[[record[name] for record in seed] for seed in size] for size in runs]),
+            )
+            for name, inner in _RECORDED.items()
+        },
+        coords={
+            "bottleneck": list(config.bottlenecks),
+            "seed": range(config.seeds),
+            "epoch": list(config.measured_epochs),
+            "layer": first["layer"],
+            "other_layer": first["layer"],
+        },
+        attrs={
+            "data": config.data,
+            "network": config.network,
+            "points": config.points,
+            "units": "reconstruction and kl: nats per image, over the whole test split",
+            "estimators": "intrinsic_dimension: TwoNN, 10% discarded; imbalance: k = 1",
+        },
+    )
+    return _with_derived(records, config.points).assign(
+        example_input=(("example", *_PIXELS), first["example_input"])
+    )
+
+
+def _with_derived(records: xr.Dataset, points: int) -> xr.Dataset:
+    """Adds the imbalance to and from input and output, and the Gaussian null."""
+    imbalance = records["imbalance"]
+    for name in ("input", "output"):
+        records[f"imbalance_to_{name}"] = imbalance.sel(other_layer=name, drop=True)
+        records[f"imbalance_from_{name}"] = imbalance.sel(layer=name, drop=True).rename(
+            other_layer="layer"
+        )
+    key = jax.random.key(0)
+    nulls = [
+        gaussian_dimension(key, n=points, features=size) for size in records["bottleneck"].values
+    ]
+    records["intrinsic_dimension_null"] = ("bottleneck", [mean for mean, _ in nulls])
+    records["intrinsic_dimension_null_std"] = ("bottleneck", [std for _, std in nulls])
+    return records
+
+
+@cache
+def _model(config: Config, image_shape: tuple[int, int, int], latents: int) -> tuple[VAE, Trainer]:
+    """One object for all seeds, so that they share one compilation."""
+    vae = NETWORKS[config.network](image_shape=image_shape, latents=latents, widths=config.widths)
+    optimizer = optax.chain(
+        optax.add_decayed_weights(config.l2), optax.adam(config.learning_rate)
+    )
+    return vae, vae_trainer(vae, partial(beta_vae, beta=config.beta), optimizer)
+
+
+def _latest_state(trainer: Trainer, folder: Path, key: Key) -> TrainState:
+    saved = checkpoint.steps(folder / "resume")
+    if not saved:
+        return trainer.init(key)
+    return checkpoint.load(folder / "resume", saved[-1], jax.eval_shape(trainer.init, key))
+
+
+def _folder(out: Path, size: int, seed: int) -> Path:
+    return out / "runs" / f"bottleneck-{size}_seed-{seed}"
+
+
+def _record(folder: Path, epoch: int) -> Path:
+    return folder / f"epoch-{epoch:04d}.npz"
+
+
+def _finished(config: Config, folder: Path) -> bool:
+    return all(_record(folder, epoch).exists() for epoch in config.measured_epochs)
+
+
+def _bytes(probabilities: jax.typing.ArrayLike) -> np.ndarray:
+    return np.rint(np.asarray(probabilities) * 255).astype(np.uint8)
+
+
+def main() -> int:
+    """Run from the command line."""
+    return run_experiment("bottleneck", __doc__ or "", PRESETS, run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

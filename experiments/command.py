@@ -1,0 +1,110 @@
+"""A frozen configuration, its presets, and the command line they make together."""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from rich.console import Console
+
+Config = TypeVar("Config")
+
+
+def option(default: Any, help_text: str) -> Any:
+    """A field of a configuration with its help text."""
+    return dataclasses.field(default=default, metadata={"help": help_text})
+
+
+def run_experiment(
+    name: str,
+    description: str,
+    presets: Mapping[str, Config],
+    run: Callable[[Config, Path, Console], None],
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Parse the command line and run an experiment.
+
+    Args:
+        name: of the module under `experiments`.
+        description: shown by `--help`.
+        presets: configurations by name; `demo` is the default.
+        run: `(config, out, console)`.
+        arguments: the command line, or None for that of the process.
+
+    Returns:
+        The exit status: 0; 1 for a run that failed; 2 for wrong use; 130 when
+        interrupted.
+    """
+    console = Console(stderr=False, highlight=False)
+    try:
+        config, out = _parse(name, description, presets, arguments)
+        run(config, out, console)
+    except KeyboardInterrupt:
+        console.print("[yellow]Interrupted.[/] The same command resumes where it stopped.")
+        return 130
+    except (ValueError, OSError) as error:
+        console.print(f"[bold red]error:[/] {error}", markup=True, soft_wrap=True)
+        return 2
+    except ArithmeticError as error:
+        console.print(f"[bold red]stopped:[/] {error}", soft_wrap=True)
+        return 1
+    return 0
+
+
+def _parse(
+    name: str, description: str, presets: Mapping[str, Config], arguments: Sequence[str] | None
+) -> tuple[Config, Path]:
+    parser = _parser(name, description, presets)
+    given = vars(parser.parse_args(sys.argv[1:] if arguments is None else arguments))
+    preset, out = given.pop("preset"), given.pop("out")
+    config = dataclasses.replace(presets[preset], **given)  # type: ignore[type-var]
+    return config, Path(out or f"results/{name}/{preset}")
+
+
+def _parser(
+    name: str, description: str, presets: Mapping[str, Config]
+) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m experiments.{name}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+    )
+    parser.add_argument(
+        "preset", nargs="?", choices=list(presets), default="demo",
+        help="named configuration, which the options below change (default: demo)",
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", default=None,
+        help=f"where results go; run again, it resumes (default: results/{name}/PRESET)",
+    )
+    config = next(iter(presets.values()))
+    options = parser.add_argument_group("options", "Defaults are those of the preset.")
+    kinds = get_type_hints(type(config))
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        _add_option(options, field, kinds[field.name])
+    return parser
+
+
+def _add_option(
+    options: argparse._ArgumentGroup, field: dataclasses.Field, kind: Any
+) -> None:
+    many = get_origin(kind) is tuple
+    base = next(part for part in (*get_args(kind), kind) if part is not type(None))
+    options.add_argument(
+        f"--{field.name.replace('_', '-')}",
+        type=base,
+        nargs="+" if many else None,
+        action=_StoreTuple if many else "store",
+        metavar=base.__name__.upper(),
+        help=field.metadata["help"],
+    )
+
+
+class _StoreTuple(argparse.Action):
+    """Lists of the command line as the tuples of a frozen configuration."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        setattr(namespace, self.dest, tuple(values))

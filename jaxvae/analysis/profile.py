@@ -1,0 +1,74 @@
+"""The geometry of every layer of a model: dimension and information imbalance."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+
+from jaxvae.metrics.dimension import Dimension, two_nn
+from jaxvae.metrics.imbalance import imbalance_matrix
+from jaxvae.typing import ArrayLike, Key
+
+
+class Profile(NamedTuple):
+    """Geometry of l layers over the same n examples.
+
+    Attributes:
+        layers: their names, in depth order.
+        dimension: `[l]`, TwoNN intrinsic dimension; NaN for a constant layer.
+        stderr: `[l]`, its standard error within this one sample of examples.
+        points: `[l]`, distinct examples that each dimension rests on.
+        imbalance: `[l, l]`, entry `[i, j]` is Delta(layer i -> layer j), k = 1.
+    """
+
+    layers: tuple[str, ...]
+    dimension: Float[np.ndarray, " l"]
+    stderr: Float[np.ndarray, " l"]
+    points: Int[np.ndarray, " l"]
+    imbalance: Float[np.ndarray, "l l"]
+
+
+def profile(taps: Mapping[str, ArrayLike]) -> Profile:
+    """Intrinsic dimension of every layer, and imbalance between all of them.
+
+    Args:
+        taps: layers by name, each `[n, ...]`, such as `capture` returns.
+
+    Returns:
+        `Profile`, on the host.
+
+    Raises:
+        ValueError: for layers of different n, fewer than 3 examples, and NaN or
+            infinite activations.
+    """
+    dimensions = [two_nn(tap) for tap in taps.values()]
+    value, stderr, points = (
+        np.array([getattr(dimension, field) for dimension in dimensions])
+        for field in Dimension._fields
+    )
+    imbalance = np.asarray(imbalance_matrix(list(taps.values())))
+    return Profile(tuple(taps), value, stderr, points, imbalance)
+
+
+def gaussian_dimension(key: Key, *, n: int, features: int, clouds: int = 8) -> tuple[float, float]:
+    """What TwoNN reports for a standard Gaussian: the null of a sampled bottleneck.
+
+    TwoNN underestimates a high dimension at finite n. A posterior that only
+    copies the prior has this dimension and no information.
+
+    Args:
+        key: of the clouds.
+        n: points in a cloud.
+        features: dimensions of the Gaussian.
+        clouds: independent clouds averaged over.
+
+    Returns:
+        Mean over the clouds, and the standard deviation of one cloud.
+    """
+    values = [
+        float(two_nn(jax.random.normal(cloud_key, (n, features))).value)
+        for cloud_key in jax.random.split(key, clouds)
+    ]
+    return float(np.mean(values)), float(np.std(values, ddof=1))

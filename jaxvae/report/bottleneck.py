@@ -1,0 +1,283 @@
+"""The report of a bottleneck sweep: figures, a table and a sentence, from its records."""
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from rich.table import Table
+
+from jaxvae.analysis.advice import sufficient_bottleneck
+from jaxvae.report.style import (
+    bottleneck_colors,
+    draw_spread,
+    figure,
+    mark_bottlenecks,
+    mark_layers,
+)
+
+
+_CAPTION = (
+    "ID: intrinsic dimension (TwoNN) of a layer over held-out images; null: of a Gaussian of the "
+    "same n and K; Δ: information imbalance; reconstruction and KL in nats per test image; "
+    "± half the range over seeds."
+)
+
+
+def draw_figures(records: xr.Dataset, folder: Path) -> list[Path]:
+    """All figures of a sweep.
+
+    Args:
+        records: dimensions `bottleneck, seed, epoch, layer`, as
+            `experiments.bottleneck` saves them.
+        folder: where the PNG files go; made where absent.
+
+    Returns:
+        The files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    drawings = {
+        "dimension_profile": _dimension_profile,
+        "imbalance_profile": _imbalance_profile,
+        "against_bottleneck": _against_bottleneck,
+        "phases": _phases,
+        "examples": _examples,
+    }
+    paths = [folder / f"{name}.png" for name in drawings]
+    for path, draw in zip(paths, drawings.values(), strict=True):
+        draw(records, path)
+    return paths
+
+
+def sweep_table(records: xr.Dataset) -> Table:
+    """The main numbers of every bottleneck at the last epoch, mean ± range / 2 over seeds."""
+    table = Table(title=_title(records), title_justify="left")
+    rows = summary_rows(records)
+    for column in rows[0]:
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(*row.values())
+    return table
+
+
+def summary_rows(records: xr.Dataset) -> list[dict[str, str]]:
+    """One row of text per bottleneck, by column."""
+    last = records.isel(epoch=-1)
+    dimension = last["intrinsic_dimension"]
+    decoder = dimension.sel(layer=_decoder_layers(records)).max("layer", skipna=True)
+    columns = {
+        "ID input": (dimension.sel(layer="input"), 1),
+        "ID mean": (dimension.sel(layer="mean"), 1),
+        "ID sample": (dimension.sel(layer="sample"), 1),
+        "ID null": (last["intrinsic_dimension_null"], 1),
+        "ID decoder max": (decoder, 1),
+        "Δ(output→input)": (last["imbalance_to_input"].sel(layer="output"), 4),
+        "active units": (last["active_units"], 1),
+        "reconstruction": (last["reconstruction"], 1),
+        "KL": (last["kl"], 2),
+    }
+    return [
+        {"K": str(size)}
+        | {name: _spread(values.sel(bottleneck=size), digits)
+           for name, (values, digits) in columns.items()}
+        for size in records["bottleneck"].values
+    ]
+
+
+def summary(records: xr.Dataset) -> str:
+    """The table and the conclusion as Markdown."""
+    rows = summary_rows(records)
+    lines = ["| " + " | ".join(row) + " |" for row in (rows[0], *(row.values() for row in rows))]
+    lines.insert(1, "|" + "---:|" * len(rows[0]))
+    return "\n".join([f"# {_title(records)}", "", *lines, "", _CAPTION, "", conclusion(records), ""])
+
+
+def conclusion(records: xr.Dataset) -> str:
+    """From which bottleneck on it stops being the limit, and the evidence."""
+    sizes = records["bottleneck"].values
+    last = records.isel(epoch=-1)
+    lost = last["imbalance_to_input"].sel(layer="output")
+    advice = sufficient_bottleneck(sizes, lost.transpose("bottleneck", "seed").values)
+    data = float(last["intrinsic_dimension"].sel(layer="input").mean())
+    error = "" if np.isnan(advice.error) else f" ± {advice.error:.4f}"
+    if advice.bottleneck is None:
+        gain = f": the last step still lowered Δ(output→input) by {advice.gain:.4f}{error}"
+        gain = "" if np.isnan(advice.gain) else gain
+        return (
+            f"No bottleneck up to K = {sizes[-1]} is shown to be large enough{gain}; "
+            f"the ID of the data is {data:.1f}. Try larger K."
+        )
+    here = last.sel(bottleneck=advice.bottleneck)
+    mean_dimension = float(here["intrinsic_dimension"].sel(layer="mean").mean())
+    larger = ", ".join(str(size) for size in sizes if size > advice.bottleneck)
+    return (
+        f"From K = {advice.bottleneck} on the bottleneck stops being the limit: "
+        f"Δ(output→input) is {float(lost.sel(bottleneck=advice.bottleneck).mean()):.4f}, "
+        f"and K = {larger} lower it by {advice.gain:.4f}{error} at best (0.01 would matter). "
+        f"There the mean has ID {mean_dimension:.1f}, the data {data:.1f}, "
+        f"and {float(here['active_units'].mean()):.1f} of {advice.bottleneck} units are active."
+    )
+
+
+def _dimension_profile(records: xr.Dataset, path: Path) -> None:
+    last, layers = records.isel(epoch=-1), list(records["layer"].values)
+    with figure(path, size=(8.5, 4.6), title=_title(records)) as drawing:
+        axes = drawing.subplots()
+        _draw_layers(axes, last["intrinsic_dimension"], layers)
+        data = float(last["intrinsic_dimension"].sel(layer="input").mean())
+        axes.axhline(data, color="0.3", linestyle="--", linewidth=1, label=f"data: {data:.1f}")
+        colors = bottleneck_colors(records["bottleneck"].values.tolist())
+        place = layers.index("sample")
+        for index, (size, color) in enumerate(colors.items()):
+            null = float(records["intrinsic_dimension_null"].sel(bottleneck=size))
+            label = "null: Gaussian of\nthe same n and K" if index == 0 else None
+            axes.plot(place, null, marker="x", markersize=7, color=color, linestyle="none",
+                      label=label)
+        axes.set_ylabel("intrinsic dimension (TwoNN)")
+        axes.set_ylim(bottom=0)
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        axes.set_title(f"Intrinsic dimension of every layer{_points(records)}")
+
+
+def _imbalance_profile(records: xr.Dataset, path: Path) -> None:
+    last, layers = records.isel(epoch=-1), list(records["layer"].values)
+    with figure(path, size=(12.5, 4.4), title=_title(records)) as drawing:
+        panels = drawing.subplots(1, 3)
+        for axes, name in zip(panels, ("input", "output"), strict=False):
+            _draw_layers(axes, last[f"imbalance_to_{name}"], layers)
+            axes.set_ylabel(f"Δ(layer → {name})")
+            axes.set_ylim(0, None)
+            axes.set_title(f"What a layer lacks of the {name}")
+        _draw_asymmetry(panels[2], last["imbalance"], layers)
+        panels[2].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def _draw_asymmetry(axes: Axes, imbalance: xr.DataArray, layers: list[str]) -> None:
+    colors = bottleneck_colors(imbalance["bottleneck"].values.tolist())
+    for size, color in colors.items():
+        matrix = imbalance.sel(bottleneck=size).transpose("layer", "other_layer", "seed").values
+        forward = np.stack([matrix[i, i + 1] for i in range(len(layers) - 1)])
+        backward = np.stack([matrix[i + 1, i] for i in range(len(layers) - 1)])
+        difference = 2 * (forward - backward) / (forward + backward)
+        draw_spread(axes, np.arange(1, len(layers)), difference, color=color, label=f"K = {size}")
+    mark_layers(axes, layers)
+    axes.axhline(0, color="0.3", linewidth=0.8)
+    axes.set_ylabel("(Δ(l−1→l) − Δ(l→l−1)) / mean")
+    axes.set_title("Below 0: the layer loses information")
+
+
+def _against_bottleneck(records: xr.Dataset, path: Path) -> None:
+    last, sizes = records.isel(epoch=-1), records["bottleneck"].values
+    dimension = last["intrinsic_dimension"]
+    with figure(path, size=(10, 4.2), title=_title(records)) as drawing:
+        left, right = drawing.subplots(1, 2)
+        lost = last["imbalance_to_input"].sel(layer="output").transpose("bottleneck", "seed")
+        draw_spread(left, sizes, lost.values, color="tab:blue")
+        left.set_yscale("log")
+        left.set_ylabel("Δ(output → input)")
+        left.set_title("What the reconstruction lacks of the data")
+        decoder = dimension.sel(layer=_decoder_layers(records)).max("layer", skipna=True)
+        lines = {
+            "mean": (dimension.sel(layer="mean"), "tab:blue"),
+            "sample": (dimension.sel(layer="sample"), "tab:orange"),
+            "largest in the decoder": (decoder, "tab:green"),
+        }
+        for name, (values, color) in lines.items():
+            spread = values.transpose("bottleneck", "seed").values
+            draw_spread(right, sizes, spread, color=color, label=name)
+        null = records["intrinsic_dimension_null"].values
+        right.plot(sizes, null, "x", markersize=7, color="0.2", label="null: Gaussian")
+        data = float(dimension.sel(layer="input").mean())
+        right.axhline(data, color="0.3", linestyle="--", linewidth=1, label="data")
+        right.set_ylabel("intrinsic dimension (TwoNN)")
+        right.set_title("Dimension of the bottleneck")
+        right.set_ylim(bottom=0)
+        right.legend()
+        for axes in (left, right):
+            mark_bottlenecks(axes, sizes)
+
+
+def _phases(records: xr.Dataset, path: Path) -> None:
+    dimension = records["intrinsic_dimension"]
+    panels = {
+        "reconstruction, nats per image": records["reconstruction"],
+        "KL, nats per image": records["kl"],
+        "ID of the mean": dimension.sel(layer="mean"),
+        "largest ID in the decoder": dimension.sel(layer=_decoder_layers(records)).max("layer"),
+        "Δ(output → input)": records["imbalance_to_input"].sel(layer="output"),
+        "Δ(sample → input)": records["imbalance_to_input"].sel(layer="sample"),
+    }
+    colors = bottleneck_colors(records["bottleneck"].values.tolist())
+    epochs = records["epoch"].values
+    with figure(path, size=(11.5, 6.2), title=f"{_title(records)}: over training") as drawing:
+        grid = drawing.subplots(2, 3, sharex=True)
+        for axes, (name, values) in zip(grid.flat, panels.items(), strict=True):
+            for size, color in colors.items():
+                spread = values.sel(bottleneck=size).transpose("epoch", "seed").values
+                draw_spread(axes, epochs, spread, color=color, label=f"K = {size}")
+            axes.set_title(name)
+            axes.set_xscale("symlog", linthresh=1)
+            axes.set_xticks(epochs, [str(epoch) for epoch in epochs])
+            axes.minorticks_off()
+            if "Δ" in name:
+                axes.set_yscale("log")
+        for axes in grid[1]:
+            axes.set_xlabel("epoch")
+        grid[0, 2].legend(loc="upper left", bbox_to_anchor=(1, 1))
+
+
+def _examples(records: xr.Dataset, path: Path) -> None:
+    last = records.isel(epoch=-1, seed=0)
+    sizes = records["bottleneck"].values
+    rows = [("test images", records["example_input"])]
+    rows += [(f"K = {size}", last["example_reconstruction"].sel(bottleneck=size)) for size in sizes]
+    samples = [(f"K = {size}", last["example_sample"].sel(bottleneck=size)) for size in sizes]
+    with figure(path, size=(11, 0.62 * (len(rows) + 1)), title=_title(records)) as drawing:
+        left, right = drawing.subplots(1, 2)
+        _draw_rows(left, rows, "Reconstructions")
+        _draw_rows(right, [("", records["example_input"] * 0 + 255), *samples], "Prior samples")
+
+
+def _draw_rows(axes: Axes, rows: list[tuple[str, xr.DataArray]], title: str) -> None:
+    grid = np.concatenate([np.concatenate(list(images.values), axis=1) for _, images in rows])
+    height = len(grid) / len(rows)
+    axes.imshow(grid.astype(np.uint8).squeeze(), cmap="gray", vmin=0, vmax=255,
+                interpolation="nearest")
+    axes.set_yticks([(place + 0.5) * height for place in range(len(rows))],
+                    [name for name, _ in rows])
+    axes.set_xticks([])
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    axes.set_title(title)
+
+
+def _draw_layers(axes: Axes, values: xr.DataArray, layers: list[str]) -> None:
+    for size, color in bottleneck_colors(values["bottleneck"].values.tolist()).items():
+        spread = values.sel(bottleneck=size).transpose("layer", "seed").values
+        draw_spread(axes, np.arange(len(layers)), spread, color=color, label=f"K = {size}")
+    mark_layers(axes, layers)
+
+
+def _decoder_layers(records: xr.Dataset) -> list[str]:
+    return [name for name in records["layer"].values if name.startswith("decoder/")]
+
+
+def _spread(values: xr.DataArray, digits: int) -> str:
+    text = f"{float(values.mean()):.{digits}f}"
+    if values.size < 2:
+        return text
+    return f"{text} ± {float(values.max() - values.min()) / 2:.{digits}f}"
+
+
+def _title(records: xr.Dataset) -> str:
+    attributes = records.attrs
+    return (
+        f"{attributes['data']}, {attributes['network'].replace('_', ' ')} VAE, "
+        f"epoch {int(records['epoch'][-1])}, {records.sizes['seed']} seed(s)"
+    )
+
+
+def _points(records: xr.Dataset) -> str:
+    return f" ({records.attrs['points']:,} test images)"

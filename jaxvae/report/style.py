@@ -1,0 +1,90 @@
+"""How figures look: quiet axes, one color per bottleneck, readable in print."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+_SETTINGS = {
+    "figure.dpi": 100,
+    "savefig.dpi": 160,
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 4,
+}
+
+
+@contextmanager
+def figure(
+    path: Path, *, size: tuple[float, float], title: str
+) -> Iterator[Figure]:
+    """A figure in the house style, saved as PNG when the block ends.
+
+    Args:
+        path: the file.
+        size: width and height in inches.
+        title: above all panels.
+    """
+    # Figures are made without pyplot: no window, no global state, any thread.
+    with mpl.rc_context(_SETTINGS):
+        drawing = Figure(figsize=size, layout="constrained")
+        drawing.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        yield drawing
+        drawing.savefig(path)
+
+
+def bottleneck_colors(bottlenecks: Sequence[int]) -> dict[int, tuple[float, ...]]:
+    """A color for every size, dark for small, ordered by its logarithm."""
+    position = np.linspace(0.05, 0.88, len(bottlenecks))
+    palette = mpl.colormaps["viridis"]
+    return {size: palette(place) for size, place in zip(bottlenecks, position, strict=True)}
+
+
+def mark_bottlenecks(axes: Axes, bottlenecks: Sequence[int]) -> None:
+    """A logarithmic axis with exactly the sizes of the sweep as ticks."""
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(list(bottlenecks), [str(size) for size in bottlenecks])
+    axes.xaxis.minorticks_off()
+    axes.set_xlabel("bottleneck size K")
+
+
+def mark_layers(axes: Axes, layers: Sequence[str]) -> None:
+    """The layers as ticks, the bottleneck shaded."""
+    axes.set_xticks(range(len(layers)), layers, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_xlim(-0.3, len(layers) - 0.7)
+    axes.axvspan(layers.index("mean") - 0.5, layers.index("sample") + 0.5, color="0.95", zorder=0)
+
+
+def draw_spread(
+    axes: Axes, x: np.ndarray, values: np.ndarray, *, color: object, label: str | None = None,
+    linestyle: str = "-",
+) -> None:
+    """A line through the mean over seeds, and a band from the lowest to the highest.
+
+    Args:
+        axes: where to draw.
+        x: `[m]`.
+        values: `[m, seeds]`.
+        color: of line and band.
+        label: in the legend.
+        linestyle: of the line.
+    """
+    axes.plot(x, values.mean(axis=1), marker="o", color=color, label=label, linestyle=linestyle)
+    if values.shape[1] > 1:
+        axes.fill_between(
+            x, values.min(axis=1), values.max(axis=1), color=color, alpha=0.2, linewidth=0
+        )
