@@ -32,7 +32,7 @@ import xarray as xr
 from rich.console import Console
 
 from experiments.command import option, run_experiment
-from experiments.output import open_output, write_whole
+from experiments.output import open_output, refuse_other_settings, write_whole
 from jaxvae.analysis import capture, evaluate, gaussian_dimension, profile
 from jaxvae.data import Dataset, load
 from jaxvae.models import VAE, convolutional_vae, dense_vae
@@ -100,8 +100,11 @@ class Config:
             _refuse(f"{_flag(name)} {kind}", value, unless=allowed)
         for name, least in (("bottlenecks", 1), ("widths", 1), ("snapshots", 0)):
             value = getattr(self, name)
-            _refuse(f"{_flag(name)} of at least {least}", value,
-                    unless=min(value, default=least) >= least)
+            _refuse(
+                f"{_flag(name)} of at least {least}",
+                value,
+                unless=min(value, default=least) >= least,
+            )
         # One order, so that records and figures read from small to large.
         object.__setattr__(self, "bottlenecks", tuple(sorted(set(self.bottlenecks))))
 
@@ -130,8 +133,15 @@ PRESETS = {
         train_size=2000, points=500, bottlenecks=(2, 8), seeds=2, epochs=2, snapshots=(0,)
     ),
     "demo": Config(
-        data="sprites", image_size=32, train_size=10_000, bottlenecks=(1, 2, 4, 8, 16),
-        seeds=2, epochs=20, snapshots=(0, 1, 5),
+        data="sprites",
+        image_size=32,
+        train_size=10_000,
+        widths=(256, 128),
+        points=1500,
+        bottlenecks=(1, 2, 4, 8, 16),
+        seeds=2,
+        epochs=16,
+        snapshots=(0, 1, 4),
     ),
     "mnist": Config(),
     "paper-mnist": dataclasses.replace(_PAPER, data="mnist", train_size=48_000),
@@ -141,12 +151,14 @@ PRESETS = {
 
 def run(config: Config, out: Path, console: Console) -> None:
     """Train and measure what is not yet done, then draw it."""
-    open_output(out, config, extendable=("bottlenecks", "seeds"))
+    refuse_other_settings(out, config, extendable=("bottlenecks", "seeds"))
     units = [(size, seed) for size in config.bottlenecks for seed in range(config.seeds)]
     missing = [unit for unit in units if not _finished(config, _folder(out, *unit))]
     if missing:
+        dataset = _load(config)
+        open_output(out, config)
         console.print(f"{len(missing)} of {len(units)} runs to do; results in {out}")
-        _run_units(config, out, missing, console)
+        _run_units(config, out, missing, dataset, console)
     records = _gather(config, out)
     write_whole(out / "records.nc", records.to_netcdf)
     figures = draw_figures(records, out / "figures")
@@ -155,17 +167,20 @@ def run(config: Config, out: Path, console: Console) -> None:
     console.print(f"\nfigures: {figures[0].parent}/*.png   records: {out / 'records.nc'}")
 
 
-def _run_units(
-    config: Config, out: Path, units: list[tuple[int, int]], console: Console
-) -> None:
-    dataset = load(
-        config.data, image_size=config.image_size, train_size=config.train_size
+def _load(config: Config) -> Dataset:
+    dataset = load(config.data, image_size=config.image_size, train_size=config.train_size)
+    available = len(dataset.test.images)
+    _refuse(
+        f"--points up to the {available} test images of {config.data}",
+        config.points,
+        unless=config.points <= available,
     )
-    if config.points > len(dataset.test.images):
-        raise ValueError(
-            f"expected --points up to the {len(dataset.test.images)} test images of "
-            f"{config.data}, got {config.points}"
-        )
+    return dataset
+
+
+def _run_units(
+    config: Config, out: Path, units: list[tuple[int, int]], dataset: Dataset, console: Console
+) -> None:
     images = jnp.asarray(dataset.train.images)
     shape = dataset.train.images.shape[1:]
     with sweep_progress(console, runs=len(units)) as progress:
@@ -194,8 +209,14 @@ def _run_unit(
     for epoch in config.measured_epochs:
         if _record(folder, epoch).exists():
             continue
-        state = train(trainer, state, images, epochs=epoch, batch_size=config.batch_size,
-                      report=progress.report)
+        state = train(
+            trainer,
+            state,
+            images,
+            epochs=epoch,
+            batch_size=config.batch_size,
+            report=progress.report,
+        )
         progress.note(f"measuring epoch {epoch}")
         checkpoint.save(folder / "snapshots", epoch, state.variables)
         record = _measure(vae, state, dataset.test.images, config.points, measure_key)
@@ -238,8 +259,10 @@ def _measure(
 def _gather(config: Config, out: Path) -> xr.Dataset:
     """The records of all runs as one labelled data set."""
     runs = [
-        [[np.load(_record(_folder(out, size, seed), epoch)) for epoch in config.measured_epochs]
-         for seed in range(config.seeds)]
+        [
+            [np.load(_record(_folder(out, size, seed), epoch)) for epoch in config.measured_epochs]
+            for seed in range(config.seeds)
+        ]
         for size in config.bottlenecks
     ]
     first = runs[0][0][0]
@@ -292,16 +315,14 @@ def _with_derived(records: xr.Dataset, points: int) -> xr.Dataset:
 def _model(config: Config, image_shape: tuple[int, int, int], latents: int) -> tuple[VAE, Trainer]:
     """One object for all seeds, so that they share one compilation."""
     vae = NETWORKS[config.network](image_shape=image_shape, latents=latents, widths=config.widths)
-    optimizer = optax.chain(
-        optax.add_decayed_weights(config.l2), optax.adam(config.learning_rate)
-    )
+    optimizer = optax.chain(optax.add_decayed_weights(config.l2), optax.adam(config.learning_rate))
     return vae, vae_trainer(vae, partial(beta_vae, beta=config.beta), optimizer)
 
 
 def _latest_state(trainer: Trainer, folder: Path, key: Key) -> TrainState:
     saved = checkpoint.steps(folder / "resume")
     if not saved:
-        return trainer.init(key)
+        return jax.jit(trainer.init)(key)
     return checkpoint.load(folder / "resume", saved[-1], jax.eval_shape(trainer.init, key))
 
 

@@ -63,9 +63,7 @@ def _parse(
     return config, Path(out or f"results/{name}/{preset}")
 
 
-def _parser(
-    name: str, description: str, presets: Mapping[str, Config]
-) -> argparse.ArgumentParser:
+def _parser(name: str, description: str, presets: Mapping[str, Config]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"python -m experiments.{name}",
         description=description,
@@ -73,11 +71,16 @@ def _parser(
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument(
-        "preset", nargs="?", choices=list(presets), default="demo",
+        "preset",
+        nargs="?",
+        choices=list(presets),
+        default="demo",
         help="named configuration, which the options below change (default: demo)",
     )
     parser.add_argument(
-        "--out", metavar="DIR", default=None,
+        "--out",
+        metavar="DIR",
+        default=None,
         help=f"where results go; run again, it resumes (default: results/{name}/PRESET)",
     )
     config = next(iter(presets.values()))
@@ -88,9 +91,7 @@ def _parser(
     return parser
 
 
-def _add_option(
-    options: argparse._ArgumentGroup, field: dataclasses.Field, kind: Any
-) -> None:
+def _add_option(options: argparse._ArgumentGroup, field: dataclasses.Field, kind: Any) -> None:
     many = get_origin(kind) is tuple
     base = next(part for part in (*get_args(kind), kind) if part is not type(None))
     options.add_argument(

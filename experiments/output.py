@@ -8,27 +8,45 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+_SETTINGS = "config.json"
 
-def open_output(out: Path, config: Any, *, extendable: Collection[str]) -> None:
-    """Make the folder of an experiment, or check that it holds the same experiment.
+
+def refuse_other_settings(out: Path, config: Any, *, extendable: Collection[str]) -> None:
+    """Check that a folder holds no results of another experiment.
 
     Args:
-        out: the folder.
-        config: a frozen dataclass; written to `config.json`.
+        out: the folder, which may be absent.
+        config: a frozen dataclass.
         extendable: fields that may change between runs into one folder, because
             they only say which units of work there are.
 
     Raises:
-        ValueError: if the folder holds results of other settings.
+        ValueError: if it was made with other settings.
+    """
+    if not (out / _SETTINGS).exists():
+        return
+    stored, settings = json.loads((out / _SETTINGS).read_text()), _settings(config)
+    changed = [
+        f"{name} {stored.get(name)!r} (now {settings.get(name)!r})"
+        for name in sorted({*stored, *settings} - set(extendable))
+        if stored.get(name) != settings.get(name)
+    ]
+    if changed:
+        raise ValueError(
+            f"expected the settings that made the results in {out}: {', '.join(changed)}; "
+            "choose another --out, or remove that folder"
+        )
+
+
+def open_output(out: Path, config: Any) -> None:
+    """Make the folder of an experiment and write its settings to `config.json`.
+
+    Raises:
         OSError: if it cannot be written.
     """
-    settings = json.loads(json.dumps(dataclasses.asdict(config)))
-    path = out / "config.json"
+    text = json.dumps(_settings(config), indent=2) + "\n"
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            _refuse_other_settings(json.loads(path.read_text()), settings, extendable, out)
-        write_whole(path, lambda part: part.write_text(json.dumps(settings, indent=2) + "\n"))
+        write_whole(out / _SETTINGS, lambda part: part.write_text(text))
     except OSError as error:
         raise OSError(
             f"expected a folder that can be written for --out, got {out} ({error}); "
@@ -44,9 +62,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         write: is given a path with the same ending to write to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(
-        prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
-    )
+    handle, part = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
     os.close(handle)
     try:
         write(Path(part))
@@ -56,16 +72,5 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         raise
 
 
-def _refuse_other_settings(
-    stored: dict[str, Any], settings: dict[str, Any], extendable: Collection[str], out: Path
-) -> None:
-    changed = [
-        f"{name} {stored.get(name)!r} (now {settings.get(name)!r})"
-        for name in sorted({*stored, *settings} - set(extendable))
-        if stored.get(name) != settings.get(name)
-    ]
-    if changed:
-        raise ValueError(
-            f"expected the settings that made the results in {out}: {', '.join(changed)}; "
-            "choose another --out, or remove that folder"
-        )
+def _settings(config: Any) -> dict[str, Any]:
+    return json.loads(json.dumps(dataclasses.asdict(config)))

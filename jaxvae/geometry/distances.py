@@ -84,7 +84,9 @@ def _squared_distances(x: Points, y: Points) -> Float[Array, "n m"]:
         scale = x.norms[rows, None] + y.norms
         close = (bounds.lower < bounds.upper) & (middle < _CANCELLED_SHARE * scale)
 
-        def revise(distances: Float[Array, "b m"], columns: Int[Array, " b"], open_: Array) -> Array:
+        def revise(
+            distances: Float[Array, "b m"], columns: Int[Array, " b"], open_: Array
+        ) -> Array:
             exact = pair_distances(x.values[rows], y.values[columns])
             kept = distances[jnp.arange(len(rows)), columns]
             return distances.at[jnp.arange(len(rows)), columns].set(jnp.where(open_, exact, kept))
@@ -99,8 +101,9 @@ def _squared_distances(x: Points, y: Points) -> Float[Array, "n m"]:
 def distance_bounds(x: Points, rows: Int[Array, " b"], y: Points) -> Bounds:
     """Bounds on the squared distances of some rows of `x` to all of `y`."""
     if x.values.shape[1] <= NARROW_FEATURES:
-        distances = sum((x.values[rows, None, f] - y.values[None, :, f]) ** 2
-                        for f in range(x.values.shape[1]))
+        distances = sum(
+            (x.values[rows, None, f] - y.values[None, :, f]) ** 2 for f in range(x.values.shape[1])
+        )
         margin = jnp.maximum(x.slack, y.slack) * distances
     else:
         scale = x.norms[rows, None] + y.norms
@@ -109,7 +112,9 @@ def distance_bounds(x: Points, rows: Int[Array, " b"], y: Points) -> Bounds:
     return Bounds(jnp.maximum(distances - margin, 0), distances + margin)
 
 
-def pair_distances(a: Float[Array, "*batch d"], b: Float[Array, "*batch d"]) -> Float[Array, "*batch"]:
+def pair_distances(
+    a: Float[Array, "*batch d"], b: Float[Array, "*batch d"]
+) -> Float[Array, "*batch"]:
     """Squared distances of matching rows, by differences."""
     return sum_of_squares(a - b)
 

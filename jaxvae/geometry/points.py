@@ -172,7 +172,9 @@ def _central_value(values, numpy=jnp):
 
 
 @jax.jit
-def _form_points(arrays: tuple[Float[Array, "n d"], ...], base: Int[Array, ""]) -> tuple[Points, ...]:
+def _form_points(
+    arrays: tuple[Float[Array, "n d"], ...], base: Int[Array, ""]
+) -> tuple[Points, ...]:
     joined = jnp.concatenate(arrays)
     center = _central_value(joined)
     largest = jnp.max(jnp.abs(joined - center))
@@ -194,7 +196,9 @@ def _one_cloud(
 
 def _on_exact_grid(centered: Float[Array, "n d"]) -> Bool[Array, ""]:
     """Whether sums of products of these coordinates are whole numbers below 2**24."""
-    steps = 2 ** int(np.log2(np.sqrt(2**22 / centered.shape[1]))) if centered.shape[1] < 2**22 else 1
+    steps = (
+        2 ** int(np.log2(np.sqrt(2**22 / centered.shape[1]))) if centered.shape[1] < 2**22 else 1
+    )
     spacing = 2.0**_LARGEST_EXPONENT / steps
     return jnp.all(jnp.rint(centered / spacing) * spacing == centered)
 

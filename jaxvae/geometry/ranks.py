@@ -54,7 +54,6 @@ def count_ranks(
     points: Points, indices: Int[Array, "n k"], *, block: int | None = None
 ) -> Float[Array, "n k"]:
     """`conditional_ranks` of prepared points and checked indices."""
-
     n = len(points.norms)
     columns = jnp.arange(n)
 

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxvae.geometry.neighbors import search
-from jaxvae.geometry.points import Points, as_points, distinct_rows
+from jaxvae.geometry.points import as_points, distinct_rows
 from jaxvae.typing import ArrayLike
 
 
@@ -60,7 +60,7 @@ def two_nn(x: ArrayLike, *, discard: float = 0.1) -> Dimension:
     """
     if not 0 <= discard < 1:
         raise ValueError(f"expected 0 <= discard < 1, got {discard}")
-    return _fit(_at_least_three(x), discard)
+    return _fit(_log_ratios(x), discard)
 
 
 def two_nn_mle(x: ArrayLike) -> Dimension:
@@ -82,55 +82,65 @@ def two_nn_mle(x: ArrayLike) -> Dimension:
     Reference: Facco, d'Errico, Rodriguez and Laio (2017); Denti, Doimo, Laio
     and Mira (2022) for the unbiased form.
     """
-    return _maximum_likelihood(_at_least_three(x))
+    return _maximum_likelihood(_log_ratios(x))
+
+
+class _LogRatios(NamedTuple):
+    """log mu of the distinct points, ascending.
+
+    Attributes:
+        values: `[n]`, infinite beyond the first `count`.
+        count: `[]`, points with a ratio.
+        points: `[]`, distinct points.
+    """
+
+    values: Float[Array, " n"]
+    count: Int[Array, ""]
+    points: Int[Array, ""]
+
+
+def _log_ratios(x: ArrayLike) -> _LogRatios:
+    (points,) = as_points(x)
+    if len(points.norms) < 3:
+        raise ValueError(f"expected at least 3 points, got {len(points.norms)}")
+    distinct = distinct_rows(points)
+    squared, _ = search(points, distinct, k=2)
+    return _sort_ratios(squared, distinct)
+
+
+@jax.jit
+def _sort_ratios(squared: Float[Array, "n 2"], distinct: Bool[Array, " n"]) -> _LogRatios:
+    nearest, second = squared[:, 0], squared[:, 1]
+    # Rows can differ by so little that the square of it is zero in float32.
+    valid = distinct & (nearest > 0) & jnp.isfinite(second)
+    values = 0.5 * jnp.log1p((second - nearest) / jnp.where(valid, nearest, 1.0))
+    values = jnp.sort(jnp.where(valid, values, jnp.inf))
+    return _LogRatios(values, jnp.sum(valid), jnp.sum(distinct))
 
 
 @partial(jax.jit, static_argnames="discard")
-def _fit(points: Points, discard: float) -> Dimension:
-    log_ratios, count, distinct = _sorted_log_ratios(points)
-    n = len(log_ratios)
+def _fit(ratios: _LogRatios, discard: float) -> Dimension:
+    n, count = len(ratios.values), ratios.count
     rank = jnp.arange(1, n + 1)
     # A table on the host: float32 would round (1 - discard) N across whole numbers.
     kept_of = np.floor((1 - discard) * np.arange(n + 1)).astype(np.int32)
     kept = (rank <= jnp.asarray(kept_of)[count]) & (rank < count)
-    x = jnp.where(kept, log_ratios, 0.0)
+    x = jnp.where(kept, ratios.values, 0.0)
     y = jnp.where(kept, -jnp.log1p(-rank / jnp.maximum(count, 1)), 0.0)
     value = jnp.sum(x * y) / jnp.sum(x * x)
     # An exponential order statistic is a sum of independent gaps Z_m / (N - m + 1).
     loads = jnp.cumsum(y[::-1])[::-1] / jnp.maximum(count - rank + 1, 1)
     relative_error = jnp.sqrt(jnp.sum(loads**2)) / jnp.sum(y * y)
-    return _where_defined(value, relative_error, count, distinct)
+    return _where_defined(value, relative_error, ratios)
 
 
 @jax.jit
-def _maximum_likelihood(points: Points) -> Dimension:
-    log_ratios, count, distinct = _sorted_log_ratios(points)
-    total = jnp.sum(jnp.where(jnp.isfinite(log_ratios), log_ratios, 0.0))
-    relative_error = 1 / jnp.sqrt(jnp.maximum(count - 2, 1))
-    return _where_defined((count - 1) / total, relative_error, count, distinct)
+def _maximum_likelihood(ratios: _LogRatios) -> Dimension:
+    total = jnp.sum(jnp.where(jnp.isfinite(ratios.values), ratios.values, 0.0))
+    relative_error = 1 / jnp.sqrt(jnp.maximum(ratios.count - 2, 1))
+    return _where_defined((ratios.count - 1) / total, relative_error, ratios)
 
 
-def _sorted_log_ratios(
-    points: Points,
-) -> tuple[Float[Array, " n"], Int[Array, ""], Int[Array, ""]]:
-    """Ascending log mu (infinite at the end), how many there are, and of how many points."""
-    distinct = distinct_rows(points)
-    squared, _ = search(points, distinct, k=2)
-    nearest, second = squared[:, 0], squared[:, 1]
-    # Rows can differ by so little that the square of it is zero in float32.
-    valid = distinct & (nearest > 0) & jnp.isfinite(second)
-    log_ratios = 0.5 * jnp.log1p((second - nearest) / jnp.where(valid, nearest, 1.0))
-    log_ratios = jnp.sort(jnp.where(valid, log_ratios, jnp.inf))
-    return log_ratios, jnp.sum(valid), jnp.sum(distinct)
-
-
-def _where_defined(value: Array, relative_error: Array, count: Array, points: Array) -> Dimension:
-    value = jnp.where((count >= 3) & jnp.isfinite(value), value, jnp.nan)
-    return Dimension(value, value * relative_error, points)
-
-
-def _at_least_three(x: ArrayLike) -> Points:
-    (points,) = as_points(x)
-    if len(points.norms) < 3:
-        raise ValueError(f"expected at least 3 points, got {len(points.norms)}")
-    return points
+def _where_defined(value: Array, relative_error: Array, ratios: _LogRatios) -> Dimension:
+    value = jnp.where((ratios.count >= 3) & jnp.isfinite(value), value, jnp.nan)
+    return Dimension(value, value * relative_error, ratios.points)

@@ -1,7 +1,7 @@
 """What the single latents of a model carry."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool
 
 from jaxvae.typing import ArrayLike
 

@@ -9,8 +9,6 @@ module. `train` selects the statistics of batch normalization.
 import math
 from collections.abc import Sequence
 
-import jax
-import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 

@@ -1,9 +1,9 @@
 """The variational autoencoder: pure functions of its variables, every layer named."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -49,7 +49,7 @@ class Outputs(NamedTuple):
     mean: Float[Array, "b k"]
     log_variance: Float[Array, "b k"]
     sample: Float[Array, "b k"]
-    taps: dict[str, Array]
+    taps: OrderedDict[str, Array]
     statistics: Any
 
 
@@ -159,15 +159,16 @@ class _Autoencoder(nn.Module):
         mean, log_variance = self.mean(features), self.log_variance(features)
         sample = mean + jnp.exp(log_variance / 2) * noise
         logits, decoder_taps = self.decoder(sample, train=train)
-        taps = {
-            "input": images,
+        # An OrderedDict, because jit returns the keys of a plain dict in alphabetical order.
+        taps = OrderedDict(
+            input=images,
             **{f"encoder/{name}": tap for name, tap in encoder_taps.items()},
-            "mean": mean,
-            "log_variance": log_variance,
-            "sample": sample,
+            mean=mean,
+            log_variance=log_variance,
+            sample=sample,
             **{f"decoder/{name}": tap for name, tap in decoder_taps.items()},
-            "output": nn.sigmoid(logits),
-        }
+            output=nn.sigmoid(logits),
+        )
         return Outputs(logits, mean, log_variance, sample, taps, {})
 
     def decode(self, latents: Array, *, train: bool) -> tuple[Array, dict[str, Array]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from jaxvae.analysis.advice import sufficient_bottleneck
@@ -16,11 +17,11 @@ from jaxvae.report.style import (
     mark_layers,
 )
 
-
 _CAPTION = (
-    "ID: intrinsic dimension (TwoNN) of a layer over held-out images; null: of a Gaussian of the "
-    "same n and K; Δ: information imbalance; reconstruction and KL in nats per test image; "
-    "± half the range over seeds."
+    "ID: intrinsic dimension (TwoNN) over held-out images, of the input, the posterior mean, its "
+    "sample, and the decoder layer where it is largest; (null): of a Gaussian of the same n and K; "
+    "Δ: information imbalance; reconstruction and KL in nats per test image; ± half the range over "
+    "seeds."
 )
 
 
@@ -50,11 +51,17 @@ def draw_figures(records: xr.Dataset, folder: Path) -> list[Path]:
 
 
 def sweep_table(records: xr.Dataset) -> Table:
-    """The main numbers of every bottleneck at the last epoch, mean ± range / 2 over seeds."""
-    table = Table(title=_title(records), title_justify="left")
-    rows = summary_rows(records)
+    """The main numbers of every bottleneck at the last epoch, for a terminal."""
+    rows = [{name: row[name] for name in row if name != "(null)"} for row in summary_rows(records)]
+    table = Table(
+        title=_title(records),
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     for column in rows[0]:
-        table.add_column(column, justify="right")
+        table.add_column(column.replace(" ", "\n", 1), justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*row.values())
     return table
@@ -69,17 +76,19 @@ def summary_rows(records: xr.Dataset) -> list[dict[str, str]]:
         "ID input": (dimension.sel(layer="input"), 1),
         "ID mean": (dimension.sel(layer="mean"), 1),
         "ID sample": (dimension.sel(layer="sample"), 1),
-        "ID null": (last["intrinsic_dimension_null"], 1),
-        "ID decoder max": (decoder, 1),
-        "Δ(output→input)": (last["imbalance_to_input"].sel(layer="output"), 4),
-        "active units": (last["active_units"], 1),
-        "reconstruction": (last["reconstruction"], 1),
-        "KL": (last["kl"], 2),
+        "(null)": (last["intrinsic_dimension_null"], 1),
+        "ID dec.": (decoder, 1),
+        "Δ out→in": (last["imbalance_to_input"].sel(layer="output"), 3),
+        "active units": (last["active_units"], 0),
+        "recon. nats": (last["reconstruction"], 1),
+        "KL nats": (last["kl"], 1),
     }
     return [
         {"K": str(size)}
-        | {name: _spread(values.sel(bottleneck=size), digits)
-           for name, (values, digits) in columns.items()}
+        | {
+            name: _spread(values.sel(bottleneck=size), digits)
+            for name, (values, digits) in columns.items()
+        }
         for size in records["bottleneck"].values
     ]
 
@@ -89,7 +98,9 @@ def summary(records: xr.Dataset) -> str:
     rows = summary_rows(records)
     lines = ["| " + " | ".join(row) + " |" for row in (rows[0], *(row.values() for row in rows))]
     lines.insert(1, "|" + "---:|" * len(rows[0]))
-    return "\n".join([f"# {_title(records)}", "", *lines, "", _CAPTION, "", conclusion(records), ""])
+    return "\n".join(
+        [f"# {_title(records)}", "", *lines, "", _CAPTION, "", conclusion(records), ""]
+    )
 
 
 def conclusion(records: xr.Dataset) -> str:
@@ -110,12 +121,13 @@ def conclusion(records: xr.Dataset) -> str:
     here = last.sel(bottleneck=advice.bottleneck)
     mean_dimension = float(here["intrinsic_dimension"].sel(layer="mean").mean())
     larger = ", ".join(str(size) for size in sizes if size > advice.bottleneck)
+    lower = f"lowers it by {advice.gain:.4f}{error} at best (0.01 would matter)"
     return (
         f"From K = {advice.bottleneck} on the bottleneck stops being the limit: "
         f"Δ(output→input) is {float(lost.sel(bottleneck=advice.bottleneck).mean()):.4f}, "
-        f"and K = {larger} lower it by {advice.gain:.4f}{error} at best (0.01 would matter). "
+        f"and none of K = {larger} {lower if advice.gain > 0 else 'lowers it'}. "
         f"There the mean has ID {mean_dimension:.1f}, the data {data:.1f}, "
-        f"and {float(here['active_units'].mean()):.1f} of {advice.bottleneck} units are active."
+        f"and {float(here['active_units'].mean()):.0f} of {advice.bottleneck} units are active."
     )
 
 
@@ -131,8 +143,9 @@ def _dimension_profile(records: xr.Dataset, path: Path) -> None:
         for index, (size, color) in enumerate(colors.items()):
             null = float(records["intrinsic_dimension_null"].sel(bottleneck=size))
             label = "null: Gaussian of\nthe same n and K" if index == 0 else None
-            axes.plot(place, null, marker="x", markersize=7, color=color, linestyle="none",
-                      label=label)
+            axes.plot(
+                place, null, marker="x", markersize=7, color=color, linestyle="none", label=label
+            )
         axes.set_ylabel("intrinsic dimension (TwoNN)")
         axes.set_ylim(bottom=0)
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
@@ -229,28 +242,34 @@ def _phases(records: xr.Dataset, path: Path) -> None:
 def _examples(records: xr.Dataset, path: Path) -> None:
     last = records.isel(epoch=-1, seed=0)
     sizes = records["bottleneck"].values
-    rows = [("test images", records["example_input"])]
-    rows += [(f"K = {size}", last["example_reconstruction"].sel(bottleneck=size)) for size in sizes]
-    samples = [(f"K = {size}", last["example_sample"].sel(bottleneck=size)) for size in sizes]
-    with figure(path, size=(11, 0.62 * (len(rows) + 1)), title=_title(records)) as drawing:
+    made = {f"K = {size}": last.sel(bottleneck=size) for size in sizes}
+    reconstructions = {name: run["example_reconstruction"] for name, run in made.items()}
+    samples = {name: run["example_sample"] for name, run in made.items()}
+    height = 0.55 * (len(sizes) + 1) + 0.8
+    with figure(path, size=(12, height), title=_title(records)) as drawing:
         left, right = drawing.subplots(1, 2)
-        _draw_rows(left, rows, "Reconstructions")
-        _draw_rows(right, [("", records["example_input"] * 0 + 255), *samples], "Prior samples")
+        _draw_rows(left, {"test images": records["example_input"]} | reconstructions)
+        left.set_title("Reconstructions")
+        _draw_rows(right, samples)
+        right.set_title("Decoded samples of the prior")
+        for axes in (left, right):
+            axes.set_anchor("N")
 
 
-def _draw_rows(axes: Axes, rows: list[tuple[str, xr.DataArray]], title: str) -> None:
-    grid = np.concatenate([np.concatenate(list(images.values), axis=1) for _, images in rows])
+def _draw_rows(axes: Axes, rows: dict[str, xr.DataArray]) -> None:
+    """Images in a grid with thin gaps, a named row for every entry."""
+    framed = [
+        np.pad(images.values, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
+        for images in rows.values()
+    ]
+    grid = np.concatenate([np.concatenate(list(row), axis=1) for row in framed])
     height = len(grid) / len(rows)
-    axes.imshow(grid.astype(np.uint8).squeeze(), cmap="gray", vmin=0, vmax=255,
-                interpolation="nearest")
-    axes.set_yticks([(place + 0.5) * height for place in range(len(rows))],
-                    [name for name, _ in rows])
+    axes.imshow(grid.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set_yticks([(place + 0.5) * height for place in range(len(rows))], list(rows))
     axes.set_xticks([])
     axes.grid(visible=False)
     axes.tick_params(length=0)
-    for side in axes.spines.values():
-        side.set_visible(False)
-    axes.set_title(title)
+    axes.spines[:].set_visible(False)
 
 
 def _draw_layers(axes: Axes, values: xr.DataArray, layers: list[str]) -> None:
@@ -266,16 +285,15 @@ def _decoder_layers(records: xr.Dataset) -> list[str]:
 
 def _spread(values: xr.DataArray, digits: int) -> str:
     text = f"{float(values.mean()):.{digits}f}"
-    if values.size < 2:
-        return text
-    return f"{text} ± {float(values.max() - values.min()) / 2:.{digits}f}"
+    spread = float(values.max() - values.min()) / 2
+    return f"{text}±{spread:.{digits}f}" if spread > 0 else text
 
 
 def _title(records: xr.Dataset) -> str:
-    attributes = records.attrs
+    attributes, seeds = records.attrs, records.sizes["seed"]
     return (
         f"{attributes['data']}, {attributes['network'].replace('_', ' ')} VAE, "
-        f"epoch {int(records['epoch'][-1])}, {records.sizes['seed']} seed(s)"
+        f"epoch {int(records['epoch'][-1])}, {seeds} seed{'s' if seeds > 1 else ''}"
     )
 
 

@@ -29,9 +29,7 @@ _SETTINGS = {
 
 
 @contextmanager
-def figure(
-    path: Path, *, size: tuple[float, float], title: str
-) -> Iterator[Figure]:
+def figure(path: Path, *, size: tuple[float, float], title: str) -> Iterator[Figure]:
     """A figure in the house style, saved as PNG when the block ends.
 
     Args:
@@ -70,7 +68,12 @@ def mark_layers(axes: Axes, layers: Sequence[str]) -> None:
 
 
 def draw_spread(
-    axes: Axes, x: np.ndarray, values: np.ndarray, *, color: object, label: str | None = None,
+    axes: Axes,
+    x: np.ndarray,
+    values: np.ndarray,
+    *,
+    color: object,
+    label: str | None = None,
     linestyle: str = "-",
 ) -> None:
     """A line through the mean over seeds, and a band from the lowest to the highest.

@@ -1,11 +1,9 @@
 """Snapshots of any tree of arrays, written whole or not at all."""
 
-import logging
 import shutil
 from pathlib import Path
 from typing import TypeVar
 
-import jax
 from orbax.checkpoint import v1 as ocp
 
 Tree = TypeVar("Tree")

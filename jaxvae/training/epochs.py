@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, UInt8
+from jaxtyping import Array, Bool, Int, UInt8
 
 from jaxvae.training.trainer import Trainer, TrainState
 from jaxvae.typing import Key
@@ -102,9 +102,9 @@ def train(
     """
     per_epoch = steps_per_epoch(images, batch_size)
     images = jnp.asarray(images)
-    step, count = int(state.step), 1
+    step, patience = int(state.step), 1
     while step < epochs * per_epoch:
-        count = min(count, per_epoch - step % per_epoch)
+        count = min(patience, per_epoch - step % per_epoch)
         start = time.perf_counter()
         window = _run_steps(trainer, state, images, count, batch_size)
         state = window.state
@@ -112,7 +112,7 @@ def train(
         seconds = time.perf_counter() - start
         step += count
         report(_progress(window, step, count, count * batch_size / seconds))
-        count = max(1, min(2 * count, int(count * _REPORT_SECONDS / seconds)))
+        patience = max(1, min(2 * patience, int(count * _REPORT_SECONDS / seconds)))
     return state
 
 
@@ -153,8 +153,9 @@ def epoch_order(key: Key, epoch: Int[Array, ""], n: int) -> Int[Array, " n"]:
 
 def _named(values: tuple[Array, NamedTuple], divisor: float) -> dict[str, float]:
     loss, terms = values
-    return {name: float(value) / divisor for name, value in
-            {"loss": loss, **terms._asdict()}.items()}
+    return {
+        name: float(value) / divisor for name, value in {"loss": loss, **terms._asdict()}.items()
+    }
 
 
 def _progress(window: _Window, step: int, count: int, images_per_second: float) -> Progress:

@@ -43,9 +43,7 @@ class Trainer(NamedTuple):
     step: Callable[[TrainState, Array], tuple[TrainState, Array, NamedTuple]]
 
 
-def vae_trainer(
-    vae: VAE, objective: Objective, optimizer: optax.GradientTransformation
-) -> Trainer:
+def vae_trainer(vae: VAE, objective: Objective, optimizer: optax.GradientTransformation) -> Trainer:
     """Gradient descent on an objective of a VAE.
 
     Args:
