@@ -35,7 +35,7 @@ from experiments.command import option, run_experiment
 from experiments.output import open_output, refuse_other_settings, write_whole
 from jaxvae.analysis import capture, evaluate, gaussian_dimension, profile
 from jaxvae.data import Dataset, load
-from jaxvae.models import VAE, convolutional_vae, dense_vae
+from jaxvae.models import VAE, Variables, convolutional_vae, dense_vae
 from jaxvae.objectives import beta_vae
 from jaxvae.report import conclusion, draw_figures, summary, sweep_progress, sweep_table
 from jaxvae.report.progress import SweepProgress
@@ -182,20 +182,27 @@ def _run_units(
     config: Config, out: Path, units: list[tuple[int, int]], dataset: Dataset, console: Console
 ) -> None:
     images = jnp.asarray(dataset.train.images)
-    shape = dataset.train.images.shape[1:]
     with sweep_progress(console, runs=len(units)) as progress:
         for size, seed in units:
-            model = _model(config, shape, size)
-            _run_unit(config, model, dataset, images, _folder(out, size, seed), seed, progress)
+            _run_unit(
+                config,
+                _folder(out, size, seed),
+                seed=seed,
+                model=_model(config, images.shape[1:], size),
+                images=images,
+                test_images=dataset.test.images,
+                progress=progress,
+            )
 
 
 def _run_unit(
     config: Config,
-    model: tuple[VAE, Trainer],
-    dataset: Dataset,
-    images: jax.Array,
     folder: Path,
+    *,
     seed: int,
+    model: tuple[VAE, Trainer],
+    images: jax.Array,
+    test_images: np.ndarray,
     progress: SweepProgress,
 ) -> None:
     """Train one VAE, measuring it at its snapshots; goes on from the last one."""
@@ -219,8 +226,8 @@ def _run_unit(
         )
         progress.note(f"measuring epoch {epoch}")
         checkpoint.save(folder / "snapshots", epoch, state.variables)
-        record = _measure(vae, state, dataset.test.images, config.points, measure_key)
-        write_whole(_record(folder, epoch), lambda part, r=record: np.savez(part, **r))
+        record = _measure(vae, state.variables, test_images, config.points, key=measure_key)
+        write_whole(_record(folder, epoch), partial(np.savez, **record))
         # Saved after the record: a run that resumes from here never misses one.
         checkpoint.save(folder / "resume", int(state.step), state)
         checkpoint.keep_latest(folder / "resume")
@@ -233,12 +240,12 @@ def _run_unit(
 
 
 def _measure(
-    vae: VAE, state: TrainState, images: np.ndarray, points: int, key: Key
+    vae: VAE, variables: Variables, images: np.ndarray, points: int, *, key: Key
 ) -> dict[str, np.ndarray]:
     """Everything that is recorded of one snapshot."""
     test_key, tap_key, sample_key = jax.random.split(key, 3)
-    evaluation = evaluate(vae, state.variables, images, key=test_key)
-    taps = capture(vae, state.variables, images[:points], key=tap_key)
+    evaluation = evaluate(vae, variables, images, key=test_key)
+    taps = capture(vae, variables, images[:points], key=tap_key)
     geometry = profile(taps)
     prior = jax.random.normal(sample_key, (_EXAMPLES, vae.latents))
     return {
@@ -251,7 +258,7 @@ def _measure(
         "kl": np.asarray(evaluation.kl),
         "active_units": np.asarray(evaluation.active_units),
         "example_reconstruction": _bytes(taps["output"][:_EXAMPLES]),
-        "example_sample": _bytes(vae.decode(state.variables, prior)),
+        "example_sample": _bytes(vae.decode(variables, prior)),
         "example_input": images[:_EXAMPLES],
     }
 

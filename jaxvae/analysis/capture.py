@@ -1,5 +1,6 @@
 """Trained variables -> what every layer makes of a data set, in batches."""
 
+from collections.abc import Iterator
 from functools import partial
 
 import jax
@@ -44,7 +45,7 @@ def capture(
 
 def evaluated(
     vae: VAE, variables: Variables, images: ArrayLike, *, key: Key, batch_size: int = 1000
-):
+) -> Iterator[Outputs]:
     """The model's `Outputs` on one batch after another, in evaluation mode."""
     if images.shape[1:] != vae.image_shape or images.dtype != np.uint8 or len(images) == 0:
         raise ValueError(

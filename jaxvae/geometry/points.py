@@ -1,6 +1,6 @@
 """Arrays of any kind -> float32 points whose products can be trusted."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -165,7 +165,7 @@ def _center_on_host(arrays: list[np.ndarray]) -> tuple[list[ArrayLike], int]:
     return [np.ldexp(array - center, -exponent).astype(np.float32) for array in wide], exponent
 
 
-def _central_value(values, numpy=jnp):
+def _central_value(values: ArrayLike, numpy: Any = jnp) -> Any:
     """Median of evenly spaced rows, per column: always one of the data's own values."""
     rows = values[:: max(1, len(values) // _CENTER_ROWS)][:_CENTER_ROWS]
     return numpy.sort(rows, axis=0)[(len(rows) - 1) // 2]

@@ -89,13 +89,13 @@ class _LogRatios(NamedTuple):
     """log mu of the distinct points, ascending.
 
     Attributes:
-        values: `[n]`, infinite beyond the first `count`.
-        count: `[]`, points with a ratio.
+        values: `[n]`, infinite beyond the first `used`.
+        used: `[]`, points with a ratio.
         points: `[]`, distinct points.
     """
 
     values: Float[Array, " n"]
-    count: Int[Array, ""]
+    used: Int[Array, ""]
     points: Int[Array, ""]
 
 
@@ -120,7 +120,7 @@ def _sort_ratios(squared: Float[Array, "n 2"], distinct: Bool[Array, " n"]) -> _
 
 @partial(jax.jit, static_argnames="discard")
 def _fit(ratios: _LogRatios, discard: float) -> Dimension:
-    n, count = len(ratios.values), ratios.count
+    n, count = len(ratios.values), ratios.used
     rank = jnp.arange(1, n + 1)
     # A table on the host: float32 would round (1 - discard) N across whole numbers.
     kept_of = np.floor((1 - discard) * np.arange(n + 1)).astype(np.int32)
@@ -137,10 +137,10 @@ def _fit(ratios: _LogRatios, discard: float) -> Dimension:
 @jax.jit
 def _maximum_likelihood(ratios: _LogRatios) -> Dimension:
     total = jnp.sum(jnp.where(jnp.isfinite(ratios.values), ratios.values, 0.0))
-    relative_error = 1 / jnp.sqrt(jnp.maximum(ratios.count - 2, 1))
-    return _where_defined((ratios.count - 1) / total, relative_error, ratios)
+    relative_error = 1 / jnp.sqrt(jnp.maximum(ratios.used - 2, 1))
+    return _where_defined((ratios.used - 1) / total, relative_error, ratios)
 
 
 def _where_defined(value: Array, relative_error: Array, ratios: _LogRatios) -> Dimension:
-    value = jnp.where((ratios.count >= 3) & jnp.isfinite(value), value, jnp.nan)
+    value = jnp.where((ratios.used >= 3) & jnp.isfinite(value), value, jnp.nan)
     return Dimension(value, value * relative_error, ratios.points)

@@ -175,17 +175,17 @@ def _draw_asymmetry(axes: Axes, imbalance: xr.DataArray, layers: list[str]) -> N
         draw_spread(axes, np.arange(1, len(layers)), difference, color=color, label=f"K = {size}")
     mark_layers(axes, layers)
     axes.axhline(0, color="0.3", linewidth=0.8)
-    axes.set_ylabel("(Δ(l−1→l) − Δ(l→l−1)) / mean")
-    axes.set_title("Below 0: the layer loses information")
+    axes.set_ylabel("2 (forward - backward) / (forward + backward)")
+    axes.set_title("Δ to the layer before: asymmetry")
 
 
 def _against_bottleneck(records: xr.Dataset, path: Path) -> None:
-    last, sizes = records.isel(epoch=-1), records["bottleneck"].values
+    last, sizes = records.isel(epoch=-1), records["bottleneck"].values.tolist()
     dimension = last["intrinsic_dimension"]
     with figure(path, size=(10, 4.2), title=_title(records)) as drawing:
         left, right = drawing.subplots(1, 2)
         lost = last["imbalance_to_input"].sel(layer="output").transpose("bottleneck", "seed")
-        draw_spread(left, sizes, lost.values, color="tab:blue")
+        draw_spread(left, np.array(sizes), lost.values, color="tab:blue")
         left.set_yscale("log")
         left.set_ylabel("Δ(output → input)")
         left.set_title("What the reconstruction lacks of the data")
@@ -197,7 +197,7 @@ def _against_bottleneck(records: xr.Dataset, path: Path) -> None:
         }
         for name, (values, color) in lines.items():
             spread = values.transpose("bottleneck", "seed").values
-            draw_spread(right, sizes, spread, color=color, label=name)
+            draw_spread(right, np.array(sizes), spread, color=color, label=name)
         null = records["intrinsic_dimension_null"].values
         right.plot(sizes, null, "x", markersize=7, color="0.2", label="null: Gaussian")
         data = float(dimension.sel(layer="input").mean())

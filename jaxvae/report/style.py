@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-_SETTINGS = {
+_SETTINGS: Any = {
     "figure.dpi": 100,
     "savefig.dpi": 160,
     "font.size": 9,

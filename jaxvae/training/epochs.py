@@ -45,7 +45,7 @@ class NonFiniteLossError(ArithmeticError):
         listed = ", ".join(f"{name} {value:g}" for name, value in terms.items())
         super().__init__(
             f"the loss is not finite at step {step} (epoch {epoch}): {listed}; "
-            "try a smaller learning rate, or resume from the last snapshot with one"
+            "snapshots before it are kept; try a smaller learning rate"
         )
         self.step = step
         self.terms = terms
@@ -132,9 +132,9 @@ def _run_steps(
     def body(window: _Window) -> _Window:
         first = window.state.step % per_epoch * batch_size
         batch = images[lax.dynamic_slice(order, (first,), (batch_size,))]
-        state, *last = trainer.step(window.state, batch)
-        total = jax.tree.map(jnp.add, window.total, tuple(last))
-        return _Window(state, total, tuple(last))
+        state, loss, terms = trainer.step(window.state, batch)
+        total = jax.tree.map(jnp.add, window.total, (loss, terms))
+        return _Window(state, total, (loss, terms))
 
     def unfinished(window: _Window) -> Bool[Array, ""]:
         return (window.state.step < last_step) & jnp.isfinite(window.last[0])
