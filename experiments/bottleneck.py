@@ -23,6 +23,7 @@ import sys
 import time
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -241,7 +242,7 @@ def _run_unit(
 
 def _measure(
     vae: VAE, variables: Variables, images: np.ndarray, points: int, *, key: Key
-) -> dict[str, np.ndarray]:
+) -> dict[str, Any]:
     """Everything that is recorded of one snapshot."""
     test_key, tap_key, sample_key = jax.random.split(key, 3)
     evaluation = evaluate(vae, variables, images, key=test_key)
