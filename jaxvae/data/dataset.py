@@ -23,13 +23,13 @@ class Dataset(NamedTuple):
     """The train and test splits of a named data set.
 
     Attributes:
-        name: the name that `load` was given.
         train: the split to fit on.
         test: the held-out split.
+        name: the name that `load` was given.
         label_names: the name of every class, empty where there are none.
     """
 
-    name: str
     train: Split
     test: Split
+    name: str
     label_names: tuple[str, ...]

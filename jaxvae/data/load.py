@@ -87,10 +87,10 @@ def load(
     build = partial(write_arrays, prepared=prepared, parts=parts, image_size=image_size)
     entry = fetch(_key(prepared, image_size), build)
     return Dataset(
-        name,
-        _split(entry, "train", train_size),
-        _split(entry, "test", test_size),
-        tuple(entry.metadata["label_names"]),
+        train=_split(entry, "train", train_size),
+        test=_split(entry, "test", test_size),
+        name=name,
+        label_names=tuple(entry.metadata["label_names"]),
     )
 
 

@@ -157,9 +157,9 @@ def load_sprites(
     order = _permutation()
     size = IMAGE_SIZE if image_size is None else image_size
     return Dataset(
-        name="sprites",
         train=_split(order[::-1][:train_size], size),
         test=_split(order[:test_size], size),
+        name="sprites",
         label_names=SHAPE_NAMES,
     )
 

@@ -175,8 +175,8 @@ def _draw_asymmetry(axes: Axes, imbalance: xr.DataArray, layers: list[str]) -> N
         draw_spread(axes, np.arange(1, len(layers)), difference, color=color, label=f"K = {size}")
     mark_layers(axes, layers)
     axes.axhline(0, color="0.3", linewidth=0.8)
-    axes.set_ylabel("2 (forward - backward) / (forward + backward)")
-    axes.set_title("Δ to the layer before: asymmetry")
+    axes.set_ylabel("(Δ(before → layer) - Δ(layer → before)) / mean")
+    axes.set_title("Against the layer before (below 0: lost)")
 
 
 def _against_bottleneck(records: xr.Dataset, path: Path) -> None:
