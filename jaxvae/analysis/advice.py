@@ -12,9 +12,9 @@ class Advice(NamedTuple):
     Attributes:
         bottleneck: the smallest sufficient size, or None if even the largest
             one tried may still be the limit.
-        gain: how much larger bottlenecks lower Delta(output -> input) at best;
-            where `bottleneck` is None, what the largest gained over the others.
-        error: standard error of that difference over seeds; NaN for one seed.
+        gain: by which share larger bottlenecks lower Delta(output -> input) at
+            best; where `bottleneck` is None, what the largest gained over the others.
+        error: standard error of that share over seeds; NaN for one seed.
     """
 
     bottleneck: int | None
@@ -26,30 +26,34 @@ def sufficient_bottleneck(
     bottlenecks: Int[np.ndarray, " k"],
     imbalance: Float[np.ndarray, "k s"],
     *,
-    tolerance: float = 0.01,
+    tolerance: float = 0.25,
 ) -> Advice:
     """The smallest bottleneck that no larger one improves on.
 
     The measure is Delta(output -> input), the information about neighborhoods
-    of the data that a reconstruction has lost. A larger bottleneck improves on a
-    smaller one if it lowers the mean over seeds by more than `tolerance` and by
-    more than two standard errors of the difference.
+    of the data that a reconstruction has lost. It falls over orders of magnitude
+    in a sweep, so differences are shares: a larger bottleneck improves on a
+    smaller one if it lowers the mean over seeds by more than the share
+    `tolerance` and by more than two standard errors of the difference.
 
     Args:
         bottlenecks: sizes, ascending.
-        imbalance: Delta(output -> input) for every size and seed.
-        tolerance: smallest difference that matters; Delta runs from 0 to 1.
+        imbalance: Delta(output -> input) for every size and seed, positive.
+        tolerance: smallest share that matters.
 
     Returns:
         `Advice`. The largest size has none above it and is never sufficient
         by evidence: then `bottleneck` is None.
 
     Raises:
-        ValueError: for sizes that do not ascend, or shapes that do not match.
+        ValueError: for sizes that do not ascend, shapes that do not match, and values
+            that are not positive and finite.
     """
-    if np.any(np.diff(bottlenecks) <= 0) or imbalance.shape[:1] != np.shape(bottlenecks):
+    rows = imbalance.ndim == 2 and imbalance.shape[:1] == np.shape(bottlenecks)
+    valid = np.all(np.isfinite(imbalance) & (imbalance > 0))
+    if np.any(np.diff(bottlenecks) <= 0) or not rows or not valid:
         raise ValueError(
-            f"expected ascending sizes [k] and imbalances [k, seeds], got {bottlenecks} "
+            f"expected ascending sizes [k] and positive imbalances [k, seeds], got {bottlenecks} "
             f"and shape {imbalance.shape}"
         )
     for index, bottleneck in enumerate(bottlenecks[:-1]):
@@ -66,7 +70,8 @@ def _best_gain(
     here: Float[np.ndarray, " s"], larger: Float[np.ndarray, "m s"]
 ) -> tuple[float, float]:
     best = larger[np.argmin(larger.mean(axis=1))]
-    gain = float(here.mean() - best.mean())
+    gain = float(1 - best.mean() / here.mean())
     if len(here) < 2:
         return gain, float("nan")
-    return gain, float(np.sqrt((here.var(ddof=1) + best.var(ddof=1)) / len(here)))
+    error = np.sqrt((here.var(ddof=1) + best.var(ddof=1)) / len(here))
+    return gain, float(error / here.mean())

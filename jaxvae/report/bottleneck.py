@@ -51,8 +51,7 @@ def draw_figures(records: xr.Dataset, folder: Path) -> list[Path]:
 
 
 def sweep_table(records: xr.Dataset) -> Table:
-    """The main numbers of every bottleneck at the last epoch, for a terminal."""
-    rows = [{name: row[name] for name in row if name != "(null)"} for row in summary_rows(records)]
+    """The main numbers of every bottleneck at the last epoch, as wide as a terminal of 80."""
     table = Table(
         title=_title(records),
         title_justify="left",
@@ -60,11 +59,20 @@ def sweep_table(records: xr.Dataset) -> Table:
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
+    rows = [_narrowed(row) for row in summary_rows(records)]
     for column in rows[0]:
         table.add_column(column.replace(" ", "\n", 1), justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*row.values())
     return table
+
+
+def _narrowed(row: dict[str, str]) -> dict[str, str]:
+    """Without the null, and without the spread of the rates: `summary` has them."""
+    brief = {
+        name: row[name].partition("±")[0] for name in ("active units", "recon. nats", "KL nats")
+    }
+    return {name: text for name, text in (row | brief).items() if name != "(null)"}
 
 
 def summary_rows(records: xr.Dataset) -> list[dict[str, str]]:
@@ -78,7 +86,7 @@ def summary_rows(records: xr.Dataset) -> list[dict[str, str]]:
         "ID sample": (dimension.sel(layer="sample"), 1),
         "(null)": (last["intrinsic_dimension_null"], 1),
         "ID dec.": (decoder, 1),
-        "Δ out→in": (last["imbalance_to_input"].sel(layer="output"), 3),
+        "Δ out→in": (last["imbalance_to_input"].sel(layer="output"), 4),
         "active units": (last["active_units"], 0),
         "recon. nats": (last["reconstruction"], 1),
         "KL nats": (last["kl"], 1),
@@ -110,9 +118,9 @@ def conclusion(records: xr.Dataset) -> str:
     lost = last["imbalance_to_input"].sel(layer="output")
     advice = sufficient_bottleneck(sizes, lost.transpose("bottleneck", "seed").values)
     data = float(last["intrinsic_dimension"].sel(layer="input").mean())
-    error = "" if np.isnan(advice.error) else f" ± {advice.error:.4f}"
+    error = "" if np.isnan(advice.error) else f" ± {advice.error:.0%}"
     if advice.bottleneck is None:
-        gain = f": the last step still lowered Δ(output→input) by {advice.gain:.4f}{error}"
+        gain = f": the last step still lowered Δ(output→input) by {advice.gain:.0%}{error}"
         gain = "" if np.isnan(advice.gain) else gain
         return (
             f"No bottleneck up to K = {sizes[-1]} is shown to be large enough{gain}; "
@@ -120,19 +128,18 @@ def conclusion(records: xr.Dataset) -> str:
         )
     here = last.sel(bottleneck=advice.bottleneck)
     mean_dimension = float(here["intrinsic_dimension"].sel(layer="mean").mean())
-    larger = ", ".join(str(size) for size in sizes if size > advice.bottleneck)
-    lower = f"lowers it by {advice.gain:.4f}{error} at best (0.01 would matter)"
+    best = f"by more than {advice.gain:.0%}{error}" if advice.gain > 0 else "at all"
     return (
         f"From K = {advice.bottleneck} on the bottleneck stops being the limit: "
         f"Δ(output→input) is {float(lost.sel(bottleneck=advice.bottleneck).mean()):.4f}, "
-        f"and none of K = {larger} {lower if advice.gain > 0 else 'lowers it'}. "
+        f"and no larger K (up to {sizes[-1]}) lowers it {best}; a quarter, and twice the error, would count. "
         f"There the mean has ID {mean_dimension:.1f}, the data {data:.1f}, "
         f"and {float(here['active_units'].mean()):.0f} of {advice.bottleneck} units are active."
     )
 
 
 def _dimension_profile(records: xr.Dataset, path: Path) -> None:
-    last, layers = records.isel(epoch=-1), list(records["layer"].values)
+    last, layers = _path_of(records)
     with figure(path, size=(8.5, 4.6), title=_title(records)) as drawing:
         axes = drawing.subplots()
         _draw_layers(axes, last["intrinsic_dimension"], layers)
@@ -153,13 +160,13 @@ def _dimension_profile(records: xr.Dataset, path: Path) -> None:
 
 
 def _imbalance_profile(records: xr.Dataset, path: Path) -> None:
-    last, layers = records.isel(epoch=-1), list(records["layer"].values)
+    last, layers = _path_of(records)
     with figure(path, size=(12.5, 4.4), title=_title(records)) as drawing:
         panels = drawing.subplots(1, 3)
         for axes, name in zip(panels, ("input", "output"), strict=False):
             _draw_layers(axes, last[f"imbalance_to_{name}"], layers)
             axes.set_ylabel(f"Δ(layer → {name})")
-            axes.set_ylim(0, None)
+            axes.set_yscale("log")
             axes.set_title(f"What a layer lacks of the {name}")
         _draw_asymmetry(panels[2], last["imbalance"], layers)
         panels[2].legend(loc="center left", bbox_to_anchor=(1, 0.5))
@@ -277,6 +284,12 @@ def _draw_layers(axes: Axes, values: xr.DataArray, layers: list[str]) -> None:
         spread = values.sel(bottleneck=size).transpose("layer", "seed").values
         draw_spread(axes, np.arange(len(layers)), spread, color=color, label=f"K = {size}")
     mark_layers(axes, layers)
+
+
+def _path_of(records: xr.Dataset) -> tuple[xr.Dataset, list[str]]:
+    """The last epoch, and the layers that follow each other: log_variance is beside the mean."""
+    layers = [name for name in records["layer"].values if name != "log_variance"]
+    return records.isel(epoch=-1).sel(layer=layers, other_layer=layers), layers
 
 
 def _decoder_layers(records: xr.Dataset) -> list[str]:
