@@ -67,13 +67,7 @@ def squared_distances(x: ArrayLike, y: ArrayLike) -> Float[Array, "n m"]:
             whose square is above the largest float32.
     """
     first, second = as_points(x, y)
-    result = _squared_distances(first, second)
-    if not isinstance(result, jax.core.Tracer) and not jnp.isfinite(result).all():
-        raise ValueError(
-            "expected squared distances below the largest float32 (3.4e38), got larger ones; "
-            "divide the input by a constant"
-        )
-    return result
+    return refuse_overflow(_squared_distances(first, second), "squared distances")
 
 
 @jax.jit
@@ -96,6 +90,16 @@ def _squared_distances(x: Points, y: Points) -> Float[Array, "n m"]:
 
     distances = by_blocks(block, len(x.norms), len(y.norms), None)
     return jnp.ldexp(distances, 2 * x.exponent)
+
+
+def refuse_overflow(distances: Float[Array, "..."], quantity: str) -> Float[Array, "..."]:
+    """The distances, where these are finite."""
+    if not isinstance(distances, jax.core.Tracer) and not jnp.isfinite(distances).all():
+        raise ValueError(
+            f"expected {quantity} below the largest float32 (3.4e38), got larger ones; "
+            "divide the input by a constant"
+        )
+    return distances
 
 
 def distance_bounds(x: Points, rows: Int[Array, " b"], y: Points) -> Bounds:
@@ -135,7 +139,7 @@ def by_blocks(
         m: number of columns a row is compared with; sets the default block.
         block: rows at a time, or None for what fits a fixed amount of memory.
     """
-    largest = block or max(8, min(_LARGEST_BLOCK, _BLOCK_ENTRIES // m))
+    largest = max(8, min(_LARGEST_BLOCK, _BLOCK_ENTRIES // m)) if block is None else block
     if largest < 1:
         raise ValueError(f"expected block >= 1, got {block}")
     count = -(-n // largest)
@@ -187,12 +191,7 @@ def redo_rows(
     def body(carry: tuple[Bool[Array, " b"], Result]) -> tuple[Bool[Array, " b"], Result]:
         doubtful, results = carry
         row = jnp.argmax(doubtful)
-        # Under vmap a finished cloud still runs the body: it must keep its row.
-        results = jax.tree.map(
-            lambda old, new: old.at[row].set(jnp.where(doubtful[row], new, old[row])),
-            results,
-            redo(row),
-        )
+        results = jax.tree.map(lambda old, new: old.at[row].set(new), results, redo(row))
         return doubtful.at[row].set(False), results
 
     return lax.while_loop(lambda carry: jnp.any(carry[0]), body, (doubtful, results))[1]

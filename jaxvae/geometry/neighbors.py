@@ -13,6 +13,7 @@ from jaxvae.geometry.distances import (
     distance_bounds,
     pair_distances,
     redo_rows,
+    refuse_overflow,
     row_distances,
 )
 from jaxvae.geometry.points import Points, as_points, difference_rounding
@@ -54,13 +55,15 @@ def nearest_neighbors(x: ArrayLike, *, k: int, block: int | None = None) -> Neig
         neighbors at distance zero.
 
     Raises:
-        ValueError: for k outside 1 to n - 1, and NaN or infinite input.
+        ValueError: for k outside 1 to n - 1, NaN or infinite input, and distances
+            above the largest float32.
     """
     (points,) = as_points(x)
     if not 1 <= k < len(points.norms):
         raise ValueError(f"expected 1 <= k < n = {len(points.norms)}, got k = {k}")
     squared, indices = search(points, jnp.ones(len(points.norms), bool), k=k, block=block)
-    return Neighbors(indices, jnp.ldexp(jnp.sqrt(squared), points.exponent))
+    distances = jnp.ldexp(jnp.sqrt(squared), points.exponent)
+    return Neighbors(indices, refuse_overflow(distances, "distances"))
 
 
 @partial(jax.jit, static_argnames=("k", "block"))
@@ -97,7 +100,8 @@ def search(
         kept = distances[:, :k], found[:, :k]
         return redo_rows(~certain, lambda row: whole(rows[row]), kept)
 
-    return by_blocks(search_block, n, n, block)
+    # The coordinates of the candidates are the larger part where k and d are large.
+    return by_blocks(search_block, n, max(n, candidates * points.values.shape[1] // 2), block)
 
 
 def _pad(points: Points, present: Bool[Array, " n"]) -> tuple[Points, Bool[Array, " m"]]:

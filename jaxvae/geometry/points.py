@@ -19,6 +19,7 @@ _UNIT = 2.0**-24  # the rounding of one float32 operation
 NARROW_FEATURES = 16
 # Products are summed in runs of this many features, which bounds their rounding.
 PRODUCT_FEATURES = 256
+_DEVICE_RANGE = 2.0**-80, 2.0**126
 _EXACT_IN_FLOAT32 = tuple(
     np.dtype(kind) for kind in (bool, np.uint8, np.int8, np.float16, jnp.bfloat16, np.float32)
 )
@@ -142,8 +143,14 @@ def _flatten(array: ArrayLike) -> ArrayLike:
 
 
 def _needs_host(array: ArrayLike) -> bool:
-    traced = isinstance(array, jax.core.Tracer)
-    return not traced and array.dtype not in _EXACT_IN_FLOAT32
+    if isinstance(array, jax.core.Tracer):
+        return False
+    if array.dtype not in _EXACT_IN_FLOAT32:
+        return True
+    # A difference of larger values overflows; devices flush smaller ones to zero.
+    low, high = _DEVICE_RANGE
+    floating = jnp.issubdtype(array.dtype, jnp.floating)
+    return floating and not low < max(float(array.max()), -float(array.min())) < high
 
 
 def _refuse_non_finite(array: ArrayLike) -> None:
@@ -190,17 +197,22 @@ def _one_cloud(
     features = values.shape[1]
     narrow = features <= NARROW_FEATURES
     rounding = _difference_rounding(features) if narrow else _product_rounding(features)
-    slack = jnp.where(_on_exact_grid(centered), 0.0, rounding)
+    slack = jnp.where(_on_exact_grid(values, center, centered), 0.0, rounding)
     return Points(values, centered, sum_of_squares(centered), slack, exponent)
 
 
-def _on_exact_grid(centered: Float[Array, "n d"]) -> Bool[Array, ""]:
-    """Whether sums of products of these coordinates are whole numbers below 2**24."""
+def _on_exact_grid(
+    values: Float[Array, "n d"], center: Float[Array, " d"], centered: Float[Array, "n d"]
+) -> Bool[Array, ""]:
+    """Whether centering was exact, and sums of products are whole numbers below 2**24."""
     steps = (
         2 ** int(np.log2(np.sqrt(2**22 / centered.shape[1]))) if centered.shape[1] < 2**22 else 1
     )
     spacing = 2.0**_LARGEST_EXPONENT / steps
-    return jnp.all(jnp.rint(centered / spacing) * spacing == centered)
+    on_grid = jnp.rint(centered / spacing) * spacing == centered
+    # A rounded difference would hide small steps; it cannot be undone from both sides.
+    unrounded = (values - centered == center) & (centered + center == values)
+    return jnp.all(on_grid & unrounded)
 
 
 def _product_rounding(features: int) -> float:
@@ -216,7 +228,9 @@ def _difference_rounding(features: int) -> float:
 
 
 def _row_hashes(values: Float[Array, "n d"]) -> tuple[Array, Array]:
-    bits = jax.lax.bitcast_convert_type(values + 0.0, jnp.uint32)  # -0.0 becomes 0.0
+    # Equal values need equal bits; XLA drops the shorter -0.0 + 0.0.
+    positive_zero = jnp.where(values == 0, 0.0, values)
+    bits = jax.lax.bitcast_convert_type(positive_zero, jnp.uint32)
     for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
         bits = (bits ^ (bits >> shift)) * jnp.uint32(factor)
     bits = bits ^ (bits >> 16)

@@ -74,7 +74,9 @@ def _ranks(
     closer = others.upper < threshold * (1 - margin)
     farther = others.lower > threshold * (1 + margin)
     open_ = ~closer & ~farther & (jnp.arange(len(points.norms)) != targets[:, None])
-    doubled = 2 * jnp.sum(closer, axis=1)
+    # On an exact grid a comparison that the bounds leave open is a tie.
+    exact = points.slack == 0
+    doubled = jnp.sum(2 * closer + (open_ & exact), axis=1)
 
     def compare(doubled: Int[Array, " b"], at: Int[Array, " b"], found: Array) -> Int[Array, " b"]:
         # Both distances from one computation, so that exact ties compare equal.
@@ -88,15 +90,8 @@ def _ranks(
         kept = jnp.isfinite(others.lower[row]) & (jnp.arange(len(distances)) != targets[row])
         return jnp.sum(share * kept)
 
-    def tied() -> Int[Array, " b"]:
-        return doubled + jnp.sum(open_, axis=1)
-
-    def decided() -> Int[Array, " b"]:
-        visited, left = visit(open_, compare, doubled)
-        return redo_rows(left, whole, visited)
-
-    # On an exact grid a comparison that the bounds leave open is a tie.
-    return 1 + lax.cond(points.slack == 0, tied, decided) / 2
+    visited, left = visit(open_ & ~exact, compare, doubled)
+    return 1 + redo_rows(left, whole, visited) / 2
 
 
 def _doubled_share(distance: Float[Array, "*b"], threshold: Float[Array, "*b"]) -> Int[Array, "*b"]:

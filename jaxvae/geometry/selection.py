@@ -25,6 +25,6 @@ def smallest(values: Float[Array, "b n"], k: int) -> tuple[Float[Array, "b k"], 
     _, chosen = lax.top_k(-jnp.min(groups, axis=2), k)
     chosen = jnp.sort(chosen, axis=1)[:, :, None]  # ascending, so that ties keep their order
     entries = jnp.take_along_axis(groups, chosen, axis=1).reshape(b, k * GROUP)
-    columns = (chosen * GROUP + jnp.arange(GROUP)).reshape(b, k * GROUP)
+    columns = (chosen * GROUP + jnp.arange(GROUP, dtype=chosen.dtype)).reshape(b, k * GROUP)
     negative, places = lax.top_k(-entries, k)
     return -negative, jnp.take_along_axis(columns, places, axis=1)

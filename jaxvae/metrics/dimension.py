@@ -113,7 +113,9 @@ def _sort_ratios(squared: Float[Array, "n 2"], distinct: Bool[Array, " n"]) -> _
     nearest, second = squared[:, 0], squared[:, 1]
     # Rows can differ by so little that the square of it is zero in float32.
     valid = distinct & (nearest > 0) & jnp.isfinite(second)
-    values = 0.5 * jnp.log1p((second - nearest) / jnp.where(valid, nearest, 1.0))
+    unit = jnp.sqrt(jnp.where(valid, nearest, 1.0))
+    # mu - 1 = (r2 - r1) / r1 without cancellation; a ratio of squares could overflow.
+    values = jnp.log1p((second - nearest) / (jnp.sqrt(second) + unit) / unit)
     values = jnp.sort(jnp.where(valid, values, jnp.inf))
     return _LogRatios(values, jnp.sum(valid), jnp.sum(distinct))
 

@@ -70,10 +70,10 @@ def imbalance_matrix(spaces: Sequence[ArrayLike], *, k: int = 1) -> Float[Array,
     """
     if len(spaces) == 0:
         raise ValueError("expected at least one space, got none")
-    n = same_length(*spaces)
+    clouds = [as_points(space)[0] for space in spaces]
+    n = same_length(*(cloud.norms for cloud in clouds))
     if not 1 <= k < n:
         raise ValueError(f"expected 1 <= k < n = {n}, got k = {k}")
-    clouds = [as_points(space)[0] for space in spaces]
     present = jnp.ones(n, bool)
     # One row block of a space serves the neighbors found in every space.
     neighbors = jnp.concatenate([search(cloud, present, k=k)[1] for cloud in clouds], axis=1)

@@ -1,0 +1,138 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxvae.geometry import squared_distances
+from jaxvae.geometry.distances import by_blocks, distance_bounds, redo_rows, visit
+from jaxvae.geometry.points import as_points
+from tests import oracles
+from tests.clouds import NASTY, TIED, WIDTHS, N, gaussian, of_width
+from tests.memory import largest_array
+
+FLOAT32 = 2.0**-24
+# Squares of 1e20 are above the largest float32; the refusal has its own test.
+SQUARABLE = [name for name in NASTY if name != "scale 1e20"]
+
+
+@pytest.mark.parametrize("name", SQUARABLE)
+def test_squared_distances_are_those_of_the_definition(name):
+    cloud = NASTY[name]
+    # Above 2**-6 of the squared norms the product form is kept, which loses 6 of 24
+    # bits; float64 input adds one rounding of the coordinates. Squares below the
+    # smallest float32 are zero by contract.
+    np.testing.assert_allclose(
+        squared_distances(cloud, cloud), oracles.squared_distances(cloud), rtol=1e-5, atol=1e-37
+    )
+
+
+@pytest.mark.parametrize("d", WIDTHS)
+def test_squared_distances_hold_for_every_width(d):
+    x, y = of_width(d), 10 + gaussian(50, d, seed=1)
+    expected = oracles.squared_distances(x, y)
+    np.testing.assert_allclose(squared_distances(x, y), expected, rtol=1e-5)
+
+
+def test_the_usual_relative_error_is_about_one_in_a_million():
+    cloud = gaussian()
+    expected = oracles.squared_distances(cloud)
+    off_diagonal = ~np.eye(N, dtype=bool)
+    error = np.abs(squared_distances(cloud, cloud) - expected)[off_diagonal]
+    assert np.max(error / expected[off_diagonal]) < 2e-6
+
+
+@pytest.mark.parametrize("name", SQUARABLE)
+def test_a_row_is_at_distance_exactly_zero_from_itself(name):
+    cloud = NASTY[name]
+    np.testing.assert_array_equal(np.diagonal(squared_distances(cloud, cloud)), 0)
+
+
+def test_repeated_rows_are_at_distance_exactly_zero():
+    x = gaussian(d=50)
+    np.testing.assert_array_equal(np.diagonal(squared_distances(x[:50], x[np.arange(50)])), 0)
+
+
+@pytest.mark.parametrize("name", TIED)
+def test_distances_on_a_grid_are_exact(name):
+    cloud = TIED[name]
+    expected = oracles.squared_distances(cloud)
+    np.testing.assert_array_equal(squared_distances(cloud, cloud), expected.astype(np.float32))
+
+
+def test_trailing_axes_are_flattened():
+    images, others = gaussian(6, 60), gaussian(5, 60, seed=1)
+    flat = squared_distances(images, others)
+    folded = squared_distances(images.reshape(6, 4, 5, 3), others.reshape(5, 4, 5, 3))
+    np.testing.assert_array_equal(folded, flat)
+
+
+def test_different_widths_are_refused():
+    with pytest.raises(ValueError, match=r"same number of features, got \[2, 3\]"):
+        squared_distances(np.ones((4, 2)), np.ones((4, 3)))
+
+
+def test_distances_too_large_for_float32_are_refused():
+    cloud = 1e25 * gaussian(10, 3).astype(np.float64)
+    with pytest.raises(ValueError, match="below the largest float32"):
+        squared_distances(cloud, cloud)
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_the_bounds_hold_the_true_distances(name):
+    (points,) = as_points(NASTY[name])
+    bounds = distance_bounds(points, jnp.arange(N), points)
+    true = oracles.squared_distances(points.values)
+    # The bounds are for real arithmetic of float32 values: nothing is to spare.
+    assert np.all(np.asarray(bounds.lower, np.float64) <= true)
+    assert np.all(true <= np.asarray(bounds.upper, np.float64))
+
+
+@pytest.mark.parametrize("d", [17, 784])
+def test_the_bounds_are_narrow_for_an_ordinary_cloud(d):
+    (points,) = as_points(gaussian(N, d))
+    bounds = distance_bounds(points, jnp.arange(N), points)
+    apart = np.median(bounds.upper - bounds.lower) / np.median(bounds.upper)
+    assert 0 < apart < 4 * (d + 100) * FLOAT32
+
+
+@pytest.mark.parametrize("block", [None, 1, 7, 100, 1000])
+def test_blocks_cover_every_row_once(block):
+    rows = by_blocks(lambda rows: (rows, -rows), 100, 100, block)
+    np.testing.assert_array_equal(rows[0], np.arange(100))
+    np.testing.assert_array_equal(rows[1], -np.arange(100))
+
+
+@pytest.mark.parametrize("block", [0, -3])
+def test_a_block_without_rows_is_refused(block):
+    with pytest.raises(ValueError, match="expected block >= 1"):
+        by_blocks(lambda rows: rows, 100, 100, block)
+
+
+def test_a_visit_reaches_every_doubtful_column_and_reports_rows_with_too_many():
+    doubtful = np.random.default_rng(0).random((30, 200)) < 0.05
+    doubtful[3] = True
+
+    def count(state, columns, found):
+        return state.at[jnp.arange(30), columns].add(found.astype(int))
+
+    visits, left = visit(jnp.asarray(doubtful), count, jnp.zeros((30, 200), int))
+    few = doubtful.sum(axis=1) <= 16
+    np.testing.assert_array_equal(left, ~few)
+    np.testing.assert_array_equal(np.asarray(visits)[few], doubtful[few])
+
+
+def test_redone_rows_are_those_in_doubt_also_under_vmap():
+    doubtful = jnp.asarray(np.random.default_rng(0).random((4, 50)) < [[0.0], [0.1], [0.5], [1.0]])
+    old = -jnp.ones((4, 50))
+
+    def redo(doubtful, old):
+        return redo_rows(doubtful, lambda row: row.astype(float), old)
+
+    expected = np.where(doubtful, np.arange(50.0), -1)
+    np.testing.assert_array_equal(jax.vmap(redo)(doubtful, old), expected)
+
+
+def test_memory_is_the_result_and_not_more():
+    shape = ((3000, 20), jnp.float32)
+    # One more block of at most 2**22 entries would not be seen: the result is larger.
+    assert largest_array(squared_distances, shape, shape) <= 3000 * 3024

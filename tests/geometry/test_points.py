@@ -1,0 +1,155 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxvae.geometry.points import (
+    as_points,
+    difference_rounding,
+    distinct_rows,
+    same_length,
+    sum_of_squares,
+)
+from tests.clouds import NASTY, TIED, gaussian, grid
+
+FLOAT32_CLOUDS = [name for name, cloud in NASTY.items() if cloud.dtype == np.float32]
+
+
+@pytest.mark.parametrize("name", FLOAT32_CLOUDS)
+def test_float32_values_are_kept_to_the_last_bit(name):
+    cloud = NASTY[name]
+    (points,) = as_points(cloud)
+    kept = np.ldexp(np.asarray(points.values, np.float64), int(points.exponent))
+    np.testing.assert_array_equal(kept, cloud)
+
+
+def test_float64_keeps_a_spread_that_its_offset_hides_from_float32():
+    spread = 1e-3 * gaussian().astype(np.float64)
+    (points,) = as_points(1e3 + spread)
+    kept = np.ldexp(np.asarray(points.values, np.float64), int(points.exponent))
+    # 1e3 + spread is itself rounded, to 1e-13; float32 keeps 24 bits of the 4e-3 extent.
+    error = np.abs((kept - kept[0]) - (spread - spread[0]))
+    assert error.max() < 1e-9
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-41, 1e-38, 1e-22, 1.0, 1e20, 3e38, 1e300])
+def test_the_largest_coordinate_is_near_two_to_the_40(scale):
+    cloud = scale * np.array([[-1.0, 0.5], [0.3, -0.1], [0.0, 1.0]])
+    cloud = cloud.astype(np.float32) if 1e-44 < scale < 1e39 else cloud
+    (points,) = as_points(cloud)
+    assert 2.0**39 <= jnp.max(jnp.abs(points.centered)) < 2.0**40
+
+
+def test_the_center_is_a_value_of_the_data_in_every_column():
+    (points,) = as_points(gaussian())
+    center = np.asarray(points.values - points.centered)
+    assert np.all(np.any(np.asarray(points.centered) == 0, axis=0))
+    assert np.all(np.abs(center) < np.abs(points.values).max())
+
+
+def test_an_outlying_row_does_not_move_the_center():
+    (points,) = as_points(NASTY["one row at 1e6"])
+    usual = np.delete(np.asarray(points.centered), 7, axis=0)
+    assert np.abs(usual).max() < 1e-5 * np.abs(points.centered).max()
+
+
+def test_two_clouds_share_one_center_and_one_scale():
+    cloud = gaussian()
+    whole = as_points(cloud)[0]
+    first, second = as_points(cloud[:100], cloud[100:])
+    np.testing.assert_array_equal(np.concatenate([first.values, second.values]), whole.values)
+    assert first.exponent == second.exponent == whole.exponent
+
+
+@pytest.mark.parametrize("name", TIED)
+def test_coarse_grids_are_exact(name):
+    (points,) = as_points(TIED[name])
+    assert points.slack == difference_rounding(points) == 0
+
+
+@pytest.mark.parametrize("name", ["plain", "grid 0.1", "hidden steps", "near duplicates"])
+def test_what_float32_rounds_is_not_called_exact(name):
+    (points,) = as_points(NASTY[name])
+    assert points.slack > 0
+    assert difference_rounding(points) > 0
+
+
+@pytest.mark.parametrize("d", [1, 17, 33, 784, 3072])
+def test_sums_of_squares_stay_inside_their_rounding_bound(d):
+    (points,) = as_points(gaussian(200, d))
+    differences = points.values - points.values[0]
+    exact = (np.asarray(differences, np.float64) ** 2).sum(axis=1)
+    error = np.abs(sum_of_squares(differences) - exact)[1:] / exact[1:]
+    assert error.max() < difference_rounding(points)
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_distinct_rows_are_the_first_of_their_kind(name):
+    (points,) = as_points(NASTY[name])
+    _, first = np.unique(np.asarray(points.values), axis=0, return_index=True)
+    np.testing.assert_array_equal(np.flatnonzero(distinct_rows(points)), np.sort(first))
+
+
+def test_negative_zero_is_zero():
+    cloud = gaussian(50, 3)
+    cloud[:, 1] = 0
+    mirrored = cloud * np.array([1, -1, 1], np.float32)
+    (points,) = as_points(np.concatenate([cloud, mirrored]))
+    assert distinct_rows(points).sum() == 50
+
+
+def test_rows_that_differ_in_one_bit_are_distinct():
+    cloud = np.ones((40, 500), np.float32)
+    cloud[np.arange(40), np.arange(40) * 12] = np.nextafter(np.float32(1), np.float32(2))
+    (points,) = as_points(cloud)
+    assert distinct_rows(points).all()
+
+
+def test_permuted_rows_are_distinct():
+    row = gaussian(1, 20)[0]
+    (points,) = as_points(np.stack([np.roll(row, shift) for shift in range(20)]))
+    assert distinct_rows(points).all()
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        ([[1.0], [2.0]], "expected an array .* got list"),
+        (np.ones(5), r"with features, got shape \(5,\)"),
+        (np.ones((0, 3)), "at least one point and one feature"),
+        (np.ones((3, 0)), "at least one point and one feature"),
+        (np.ones((3, 2), complex), "real numbers, got complex128"),
+        (np.array([["a"]]), "real numbers, got <U1"),
+        (np.array([[object()]]), "real numbers, got object"),
+        (np.array([[1.0], [np.nan]]), "NaN or infinity in row 1"),
+        (np.array([[np.inf], [1.0]]), "NaN or infinity in row 0"),
+        (np.array([[1.0], [-np.inf]], np.float32), "NaN or infinity in row 1"),
+        (np.array([[1.0], [np.nan]], np.float16), "NaN or infinity in row 1"),
+        (jnp.array([[1.0], [2.0], [jnp.nan]]), "NaN or infinity in row 2"),
+        (jnp.array([[jnp.inf], [2.0]], jnp.bfloat16), "NaN or infinity in row 0"),
+    ],
+)
+def test_what_is_no_finite_cloud_is_refused(array, message):
+    with pytest.raises(ValueError, match=message):
+        as_points(array)
+
+
+def test_clouds_of_different_lengths_are_refused():
+    with pytest.raises(ValueError, match=r"same number of points in every space, got \[3, 4\]"):
+        same_length(np.ones((3, 1)), np.ones((4, 1)))
+
+
+def test_points_are_formed_inside_jit_as_outside():
+    cloud = gaussian()
+    inside = jax.jit(lambda x: as_points(x)[0])(cloud)
+    for got, want in zip(inside, as_points(cloud)[0], strict=True):
+        # Only the norms are sums, whose order the compiler may choose.
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+def test_whole_numbers_of_any_type_are_the_same_points():
+    reference = as_points(grid().astype(np.float32))[0]
+    for kind in (np.uint8, np.int16, np.int32, np.int64, np.float16, np.float64):
+        for array in (grid().astype(kind), jnp.asarray(grid().astype(kind).tolist())):
+            (points,) = as_points(array)
+            np.testing.assert_array_equal(points.centered, reference.centered)
