@@ -38,6 +38,17 @@ def rank_bounds(x, indices, tolerance=0.0):
     return low, high
 
 
+def near_ties(x, indices, tolerance):
+    """How many others are almost, but not exactly, as far as the targets: relative, squared."""
+    distances, points = distances_to_others(x), np.arange(len(indices))
+    count = 0
+    for targets in indices.T:
+        limit = distances[points, targets][:, None]
+        gap = np.abs(distances - limit)
+        count += ((gap > 0) & (gap < tolerance * limit)).sum()
+    return count
+
+
 def information_imbalance(a, b, k=1):
     return 2 / len(a) * rank_bounds(b, nearest(a, k))[0].mean()
 
