@@ -21,6 +21,7 @@ import dataclasses
 import math
 import sys
 import time
+import zipfile
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -33,14 +34,27 @@ import xarray as xr
 from rich.console import Console
 
 from experiments.command import option, run_experiment
-from experiments.output import open_output, refuse_other_settings, write_whole
-from jaxvae.analysis import capture, evaluate, gaussian_dimension, profile
+from experiments.output import (
+    open_output,
+    refuse_other_settings,
+    sole_process,
+    write_whole,
+)
+from jaxvae.analysis import Evaluation, capture, evaluate, gaussian_dimension, profile
 from jaxvae.data import Dataset, load
-from jaxvae.models import VAE, Variables, convolutional_vae, dense_vae
+from jaxvae.models import VAE, convolutional_vae, dense_vae
 from jaxvae.objectives import beta_vae
 from jaxvae.report import conclusion, draw_figures, summary, sweep_progress, sweep_table
 from jaxvae.report.progress import SweepProgress
-from jaxvae.training import Trainer, TrainState, checkpoint, steps_per_epoch, train, vae_trainer
+from jaxvae.training import (
+    NonFiniteLossError,
+    Trainer,
+    TrainState,
+    checkpoint,
+    steps_per_epoch,
+    train,
+    vae_trainer,
+)
 from jaxvae.typing import Key
 
 NETWORKS = {"dense": dense_vae, "convolutional": convolutional_vae}
@@ -107,13 +121,13 @@ class Config:
                 unless=min(value, default=least) >= least,
             )
         # One order, so that records and figures read from small to large.
-        object.__setattr__(self, "bottlenecks", tuple(sorted(set(self.bottlenecks))))
+        for name in ("bottlenecks", "snapshots"):
+            object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
 
     @property
     def measured_epochs(self) -> tuple[int, ...]:
         """Snapshots within the run, and its last epoch."""
-        early = {epoch for epoch in self.snapshots if epoch < self.epochs}
-        return (*sorted(early), self.epochs)
+        return (*(epoch for epoch in self.snapshots if epoch < self.epochs), self.epochs)
 
 
 _PAPER = Config(
@@ -153,22 +167,26 @@ PRESETS = {
 def run(config: Config, out: Path, console: Console) -> None:
     """Train and measure what is not yet done, then draw it."""
     refuse_other_settings(out, config, extendable=("bottlenecks", "seeds"))
-    units = [(size, seed) for size in config.bottlenecks for seed in range(config.seeds)]
-    missing = [unit for unit in units if not _finished(config, _folder(out, *unit))]
-    if missing:
-        dataset = _load(config)
-        open_output(out, config)
-        console.print(f"{len(missing)} of {len(units)} runs to do; results in {out}")
-        _run_units(config, out, missing, dataset, console)
+    dataset = _load(config) if _unfinished(config, out) else None
+    open_output(out, config)
+    with sole_process(out):
+        if dataset is not None:
+            _run_units(config, out, dataset, console)
+        _report(config, out, console)
+
+
+def _report(config: Config, out: Path, console: Console) -> None:
     records = _gather(config, out)
     write_whole(out / "records.nc", records.to_netcdf)
     figures = draw_figures(records, out / "figures")
     write_whole(out / "summary.md", lambda part: part.write_text(summary(records)))
     console.print(sweep_table(records), conclusion(records), sep="\n")
-    console.print(f"\nfigures: {figures[0].parent}/*.png   records: {out / 'records.nc'}")
+    ends = f"\nfigures: {figures[0].parent}/*.png   records: {out / 'records.nc'}"
+    console.print(ends, soft_wrap=True)
 
 
 def _load(config: Config) -> Dataset:
+    """The data, once it is known that these settings can be trained on it."""
     dataset = load(config.data, image_size=config.image_size, train_size=config.train_size)
     available = len(dataset.test.images)
     _refuse(
@@ -176,13 +194,15 @@ def _load(config: Config) -> Dataset:
         config.points,
         unless=config.points <= available,
     )
+    steps_per_epoch(dataset.train.images, config.batch_size)
+    _model(config, dataset.train.images.shape[1:], config.bottlenecks[0])
     return dataset
 
 
-def _run_units(
-    config: Config, out: Path, units: list[tuple[int, int]], dataset: Dataset, console: Console
-) -> None:
-    images = jnp.asarray(dataset.train.images)
+def _run_units(config: Config, out: Path, dataset: Dataset, console: Console) -> None:
+    units, images = _unfinished(config, out), jnp.asarray(dataset.train.images)
+    of = len(config.bottlenecks) * config.seeds
+    console.print(f"{len(units)} of {of} runs to do; results in {out}", soft_wrap=True)
     with sweep_progress(console, runs=len(units)) as progress:
         for size, seed in units:
             _run_unit(
@@ -210,13 +230,12 @@ def _run_unit(
     vae, trainer = model
     start = time.perf_counter()
     name = f"K = {vae.latents}, seed {seed}"
-    steps = config.epochs * steps_per_epoch(images, config.batch_size)
-    progress.start(name, steps)
+    per_epoch = steps_per_epoch(images, config.batch_size)
+    progress.start(name, config.epochs * per_epoch)
     train_key, measure_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), vae.latents))
-    state = _latest_state(trainer, folder, train_key)
-    for epoch in config.measured_epochs:
-        if _record(folder, epoch).exists():
-            continue
+    missing = _unrecorded(config, folder)
+    state = _latest_state(trainer, folder, train_key, last_step=missing[0] * per_epoch)
+    for epoch in missing:
         state = train(
             trainer,
             state,
@@ -226,14 +245,14 @@ def _run_unit(
             report=progress.report,
         )
         progress.note(f"measuring epoch {epoch}")
+        record = _measure(vae, state, test_images, config.points, key=measure_key, epoch=epoch)
         checkpoint.save(folder / "snapshots", epoch, state.variables)
-        record = _measure(vae, state.variables, test_images, config.points, key=measure_key)
         write_whole(_record(folder, epoch), partial(np.savez, **record))
         # Saved after the record: a run that resumes from here never misses one.
         checkpoint.save(folder / "resume", int(state.step), state)
         checkpoint.keep_latest(folder / "resume")
     seconds = time.perf_counter() - start
-    last = np.load(_record(folder, config.epochs))
+    last = _read(_record(folder, config.epochs))
     progress.finish(
         f"{name}: reconstruction {float(last['reconstruction']):.1f}, KL {float(last['kl']):.1f} "
         f"nats, {int(last['active_units'])} active units ({seconds:.0f} s)"
@@ -241,14 +260,16 @@ def _run_unit(
 
 
 def _measure(
-    vae: VAE, variables: Variables, images: np.ndarray, points: int, *, key: Key
+    vae: VAE, state: TrainState, images: np.ndarray, points: int, *, key: Key, epoch: int
 ) -> dict[str, Any]:
     """Everything that is recorded of one snapshot."""
+    variables, examples = state.variables, min(_EXAMPLES, points)
     test_key, tap_key, sample_key = jax.random.split(key, 3)
     evaluation = evaluate(vae, variables, images, key=test_key)
+    _refuse_non_finite(evaluation, int(state.step), epoch)
     taps = capture(vae, variables, images[:points], key=tap_key)
     geometry = profile(taps)
-    prior = jax.random.normal(sample_key, (_EXAMPLES, vae.latents))
+    prior = jax.random.normal(sample_key, (examples, vae.latents))
     return {
         "layer": np.array(geometry.layers),
         "intrinsic_dimension": geometry.dimension,
@@ -258,17 +279,24 @@ def _measure(
         "reconstruction": np.asarray(evaluation.reconstruction),
         "kl": np.asarray(evaluation.kl),
         "active_units": np.asarray(evaluation.active_units),
-        "example_reconstruction": _bytes(taps["output"][:_EXAMPLES]),
+        "example_reconstruction": _bytes(taps["output"][:examples]),
         "example_sample": _bytes(vae.decode(variables, prior)),
-        "example_input": images[:_EXAMPLES],
+        "example_input": images[:examples],
     }
+
+
+def _refuse_non_finite(evaluation: Evaluation, step: int, epoch: int) -> None:
+    """The update after the last loss that training has seen can still diverge."""
+    terms = {name: float(getattr(evaluation, name)) for name in ("reconstruction", "kl")}
+    if not all(math.isfinite(value) for value in terms.values()):
+        raise NonFiniteLossError(step, epoch, terms)
 
 
 def _gather(config: Config, out: Path) -> xr.Dataset:
     """The records of all runs as one labelled data set."""
     runs = [
         [
-            [np.load(_record(_folder(out, size, seed), epoch)) for epoch in config.measured_epochs]
+            [_read(_record(_folder(out, size, seed), epoch)) for epoch in config.measured_epochs]
             for seed in range(config.seeds)
         ]
         for size in config.bottlenecks
@@ -327,8 +355,8 @@ def _model(config: Config, image_shape: tuple[int, int, int], latents: int) -> t
     return vae, vae_trainer(vae, partial(beta_vae, beta=config.beta), optimizer)
 
 
-def _latest_state(trainer: Trainer, folder: Path, key: Key) -> TrainState:
-    saved = checkpoint.steps(folder / "resume")
+def _latest_state(trainer: Trainer, folder: Path, key: Key, *, last_step: int) -> TrainState:
+    saved = [step for step in checkpoint.steps(folder / "resume") if step <= last_step]
     if not saved:
         return jax.jit(trainer.init)(key)
     return checkpoint.load(folder / "resume", saved[-1], jax.eval_shape(trainer.init, key))
@@ -342,8 +370,22 @@ def _record(folder: Path, epoch: int) -> Path:
     return folder / f"epoch-{epoch:04d}.npz"
 
 
-def _finished(config: Config, folder: Path) -> bool:
-    return all(_record(folder, epoch).exists() for epoch in config.measured_epochs)
+def _read(record: Path) -> dict[str, np.ndarray]:
+    with np.load(record) as arrays:
+        return dict(arrays)
+
+
+def _unfinished(config: Config, out: Path) -> list[tuple[int, int]]:
+    """The bottlenecks and seeds with something left to do."""
+    units = [(size, seed) for size in config.bottlenecks for seed in range(config.seeds)]
+    return [unit for unit in units if _unrecorded(config, _folder(out, *unit))]
+
+
+def _unrecorded(config: Config, folder: Path) -> list[int]:
+    """The epochs of a run whose record is absent or torn."""
+    return [
+        epoch for epoch in config.measured_epochs if not zipfile.is_zipfile(_record(folder, epoch))
+    ]
 
 
 def _bytes(probabilities: jax.typing.ArrayLike) -> np.ndarray:

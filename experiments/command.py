@@ -37,18 +37,20 @@ def run_experiment(
         The exit status: 0; 1 for a run that failed; 2 for wrong use; 130 when
         interrupted.
     """
-    console = Console(stderr=False, highlight=False)
+    # Without markup, because paths and messages may hold brackets.
+    console = Console(highlight=False, markup=False)
+    errors = Console(highlight=False, markup=False, stderr=True)
     try:
         config, out = _parse(name, description, presets, arguments)
         run(config, out, console)
     except KeyboardInterrupt:
-        console.print("[yellow]Interrupted.[/] The same command resumes where it stopped.")
+        errors.print("Interrupted. The same command resumes where it stopped.", style="yellow")
         return 130
     except (ValueError, OSError) as error:
-        console.print(f"[bold red]error:[/] {error}", markup=True, soft_wrap=True)
+        errors.print(f"error: {error}", style="bold red", soft_wrap=True)
         return 2
     except ArithmeticError as error:
-        console.print(f"[bold red]stopped:[/] {error}", soft_wrap=True)
+        errors.print(f"stopped: {error}", style="bold red", soft_wrap=True)
         return 1
     return 0
 

@@ -1,14 +1,17 @@
 """The folder of an experiment: its settings, and files that are whole or absent."""
 
 import dataclasses
+import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 _SETTINGS = "config.json"
+_LOCK = ".lock"
 
 
 def refuse_other_settings(out: Path, config: Any, *, extendable: Collection[str]) -> None:
@@ -21,11 +24,15 @@ def refuse_other_settings(out: Path, config: Any, *, extendable: Collection[str]
             they only say which units of work there are.
 
     Raises:
-        ValueError: if it was made with other settings.
+        ValueError: if it was made with other settings, or they cannot be read.
     """
     if not (out / _SETTINGS).exists():
         return
-    stored, settings = json.loads((out / _SETTINGS).read_text()), _settings(config)
+    settings = _settings(config)
+    try:
+        stored = json.loads((out / _SETTINGS).read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"expected settings in {out / _SETTINGS}, got {error}") from error
     changed = [
         f"{name} {stored.get(name)!r} (now {settings.get(name)!r})"
         for name in sorted({*stored, *settings} - set(extendable))
@@ -52,6 +59,21 @@ def open_output(out: Path, config: Any) -> None:
             f"expected a folder that can be written for --out, got {out} ({error}); "
             "choose another --out"
         ) from error
+
+
+@contextmanager
+def sole_process(out: Path) -> Iterator[None]:
+    """Keep other processes out of a folder; the system frees it when this one ends.
+
+    Raises:
+        OSError: if another process is at work there.
+    """
+    with open(out / _LOCK, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OSError(f"expected no other process at work in {out}; wait for it") from error
+        yield
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

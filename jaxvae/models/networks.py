@@ -83,7 +83,7 @@ class ConvolutionalDecoder(nn.Module):
         hidden = _normalized(nn.Dense(math.prod(small))(latents), train)
         taps = {"1": hidden}
         hidden = hidden.reshape(len(latents), *small)
-        for depth, channels in enumerate(self.channels[::-1][:-1], start=2):
+        for depth, channels in enumerate(self.channels[-2::-1], start=2):
             hidden = _normalized(UpConvolution(channels)(hidden), train)
             taps[str(depth)] = hidden
         return UpConvolution(image_channels)(hidden), taps

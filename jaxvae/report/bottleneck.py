@@ -132,7 +132,8 @@ def conclusion(records: xr.Dataset) -> str:
     return (
         f"From K = {advice.bottleneck} on the bottleneck stops being the limit: "
         f"Δ(output→input) is {float(lost.sel(bottleneck=advice.bottleneck).mean()):.4f}, "
-        f"and no larger K (up to {sizes[-1]}) lowers it {best}; a quarter, and twice the error, would count. "
+        f"and no larger K (up to {sizes[-1]}) lowers it {best}; "
+        "a quarter, and twice the error, would count. "
         f"There the mean has ID {mean_dimension:.1f}, the data {data:.1f}, "
         f"and {float(here['active_units'].mean()):.0f} of {advice.bottleneck} units are active."
     )

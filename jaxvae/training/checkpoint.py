@@ -2,13 +2,16 @@
 
 import shutil
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import jax
 from orbax.checkpoint import v1 as ocp
 
 Tree = TypeVar("Tree")
 
 _PREFIX = "step-"
+# Orbax writes it last, before it renames the folder into place.
+_COMMITTED = "commit_success.txt"
 
 
 def save(directory: Path, step: int, tree: Tree) -> None:
@@ -22,7 +25,10 @@ def save(directory: Path, step: int, tree: Tree) -> None:
         step: a count that orders the snapshots.
         tree: arrays, typed PRNG keys and NamedTuples of them.
     """
-    ocp.save((directory / f"{_PREFIX}{step:010d}").absolute(), tree, overwrite=True)
+    place = _place(directory, step)
+    if place.exists():
+        _remove(place)
+    ocp.save(place.absolute(), tree)
 
 
 def load(directory: Path, step: int, like: Tree) -> Tree:
@@ -34,22 +40,46 @@ def load(directory: Path, step: int, like: Tree) -> Tree:
         like: a tree of arrays or of `jax.ShapeDtypeStruct`.
 
     Raises:
-        ValueError: if there is no such snapshot.
+        ValueError: if there is no such snapshot, or its files are damaged.
     """
     if step not in steps(directory):
         raise ValueError(f"expected a snapshot among {steps(directory)} in {directory}, got {step}")
-    return ocp.load((directory / f"{_PREFIX}{step:010d}").absolute(), like)
+    place = _place(directory, step)
+    try:
+        return ocp.load(place.absolute(), jax.tree.map(_on_device, like))
+    except ValueError as error:
+        raise ValueError(
+            f"expected a whole snapshot of the same tree in {place}; remove that folder"
+        ) from error
 
 
 def steps(directory: Path) -> list[int]:
     """The complete snapshots under `directory`, ascending."""
-    names = [path.name for path in directory.glob(f"{_PREFIX}*")]
-    return sorted(int(name.removeprefix(_PREFIX)) for name in names if name[5:].isdigit())
+    names = [path.parent.name for path in directory.glob(f"{_PREFIX}*/{_COMMITTED}")]
+    numbers = [name.removeprefix(_PREFIX) for name in names]
+    return sorted(int(number) for number in numbers if number.isdigit())
 
 
 def keep_latest(directory: Path) -> None:
     """Remove all snapshots but the latest, and what an interrupted `save` left."""
     complete = steps(directory)
     for path in directory.glob(f"{_PREFIX}*"):
-        if complete and path.name != f"{_PREFIX}{complete[-1]:010d}":
-            shutil.rmtree(path)
+        if complete and path != _place(directory, complete[-1]):
+            _remove(path)
+
+
+def _place(directory: Path, step: int) -> Path:
+    return directory / f"{_PREFIX}{step:010d}"
+
+
+def _remove(place: Path) -> None:
+    """Remove a snapshot; one whose removal is interrupted no longer looks complete."""
+    (place / _COMMITTED).unlink(missing_ok=True)
+    shutil.rmtree(place)
+
+
+def _on_device(leaf: Any) -> jax.ShapeDtypeStruct:
+    """What to read, on a device of this machine rather than on one of the writer's."""
+    sharding = getattr(leaf, "sharding", None)
+    sharding = sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)

@@ -11,7 +11,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Int, UInt8
 
 from jaxvae.training.trainer import Trainer, TrainState
-from jaxvae.typing import Key
+from jaxvae.typing import ArrayLike, Key
 
 # Seconds of steps between two reports: long against the call, short for an eye.
 _REPORT_SECONDS = 0.5
@@ -59,7 +59,7 @@ class _Window(NamedTuple):
     last: tuple[Array, NamedTuple]
 
 
-def steps_per_epoch(images: UInt8[Array, "n h w c"], batch_size: int) -> int:
+def steps_per_epoch(images: UInt8[ArrayLike, "n h w c"], batch_size: int) -> int:
     """Whole batches in one pass; the remainder is left out, another one each epoch.
 
     Raises:

@@ -1,0 +1,65 @@
+"""Held-out rates against float64 sums over the captured layers."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxvae.analysis import capture, evaluate
+from jaxvae.models import Variables, dense_vae
+
+VAE = dense_vae(image_shape=(4, 4, 1), latents=3, widths=(5,))
+IMAGES = np.random.default_rng(0).integers(0, 256, (23, 4, 4, 1), dtype=np.uint8)
+KEY = jax.random.key(5)
+
+
+@pytest.fixture(scope="module")
+def variables():
+    """Initial weights, with the mean of the last latent cut off from the image."""
+    params, statistics = jax.jit(VAE.init)(jax.random.key(0))
+    mean = {"kernel": params["mean"]["kernel"].at[:, 2].set(0), "bias": params["mean"]["bias"]}
+    return Variables({**params, "mean": mean}, statistics)
+
+
+@pytest.fixture(scope="module")
+def evaluation(variables):
+    return evaluate(VAE, variables, IMAGES, key=KEY)
+
+
+@pytest.fixture(scope="module")
+def taps(variables):
+    layers = capture(VAE, variables, IMAGES, key=KEY)
+    return {name: tap.astype(np.float64) for name, tap in layers.items()}
+
+
+def test_the_reconstruction_is_the_cross_entropy_of_the_output(evaluation, taps):
+    images, output = IMAGES / 255, taps["output"]
+    entropies = -(images * np.log(output) + (1 - images) * np.log1p(-output))
+    expected = entropies.sum(axis=(1, 2, 3)).mean()
+    # The logarithm of probabilities that were rounded to float32.
+    assert float(evaluation.reconstruction) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_rate_of_a_latent_is_its_mean_divergence_from_the_prior(evaluation, taps):
+    mean, log_variance = taps["mean"], taps["log_variance"]
+    expected = ((mean**2 + np.exp(log_variance) - log_variance - 1) / 2).mean(axis=0)
+    np.testing.assert_allclose(evaluation.kl_per_latent, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_the_rate_is_the_sum_over_latents(evaluation):
+    np.testing.assert_allclose(evaluation.kl, evaluation.kl_per_latent.sum(), rtol=1e-6)
+
+
+def test_a_latent_that_ignores_the_image_is_not_active(evaluation, taps):
+    assert int(evaluation.active_units) == np.sum(taps["mean"].var(axis=0) > 0.01) == 2
+
+
+@pytest.mark.parametrize("batch_size", [7, 23])
+def test_rates_do_not_depend_on_the_batch_size(variables, evaluation, batch_size):
+    other = evaluate(VAE, variables, IMAGES, key=KEY, batch_size=batch_size)
+    for one, expected in zip(other, evaluation, strict=True):
+        np.testing.assert_allclose(one, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_float_images_are_refused(variables):
+    with pytest.raises(ValueError, match="expected uint8 images"):
+        evaluate(VAE, variables, IMAGES / 255, key=KEY)

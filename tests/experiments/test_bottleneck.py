@@ -1,0 +1,323 @@
+"""The bottleneck sweep from end to end, at the smallest size that has all of its parts."""
+
+import dataclasses
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+import xarray as xr
+from rich.console import Console
+
+from experiments.bottleneck import Config, run
+from jaxvae.training import NonFiniteLossError, checkpoint
+
+pytestmark = pytest.mark.slow
+
+FIRST = Config(
+    data="sprites",
+    image_size=16,
+    train_size=512,
+    points=100,
+    widths=(16,),
+    bottlenecks=(2,),
+    seeds=1,
+    epochs=12,
+    snapshots=(0, 1),
+    batch_size=64,
+)
+SWEEP = dataclasses.replace(FIRST, bottlenecks=(2, 3), seeds=2)
+LAYERS = ["input", "encoder/1", "mean", "log_variance", "sample", "decoder/1", "output"]
+UNITS = [(size, seed) for size in SWEEP.bottlenecks for seed in range(SWEEP.seeds)]
+WITH_LAYER = (
+    "intrinsic_dimension",
+    "imbalance_to_input",
+    "imbalance_from_input",
+    "imbalance_to_output",
+    "imbalance_from_output",
+)
+WITHOUT_LAYER = ("reconstruction", "kl", "active_units")
+
+
+def sweep(config, out):
+    """Run and return what the terminal shows."""
+    shown = io.StringIO()
+    run(config, out, Console(file=shown, width=80, highlight=False, markup=False))
+    return shown.getvalue()
+
+
+def unit(out, size, seed):
+    return out / "runs" / f"bottleneck-{size}_seed-{seed}"
+
+
+def record_times(folder):
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
+
+
+def assert_same_records(out, expected):
+    for size, seed in UNITS:
+        for path in sorted(unit(expected, size, seed).glob("*.npz")):
+            with np.load(unit(out, size, seed) / path.name) as one, np.load(path) as other:
+                assert set(one) == set(other)
+                for name in other:
+                    # Bitwise; assert_array_equal takes NaN for equal to NaN.
+                    np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One run, then the sweep around it: the folder, and what happened to the first records."""
+    out = tmp_path_factory.mktemp("bottleneck") / "sweep"
+    sweep(FIRST, out)
+    before = record_times(unit(out, 2, 0))
+    shown = sweep(SWEEP, out)
+    return out, shown, (before, record_times(unit(out, 2, 0)))
+
+
+@pytest.fixture(scope="module")
+def out(finished):
+    return finished[0]
+
+
+@pytest.fixture(scope="module")
+def records(out):
+    with xr.open_dataset(out / "records.nc") as opened:
+        return opened.load()
+
+
+@pytest.fixture
+def copy(out, tmp_path):
+    """The finished sweep, to be damaged."""
+    return shutil.copytree(out, tmp_path / "sweep")
+
+
+# --- records --------------------------------------------------------------------------
+
+
+def test_records_have_the_dimensions_of_the_sweep(records):
+    sizes = {name: records.sizes[name] for name in ("bottleneck", "seed", "epoch", "layer")}
+    assert sizes == {"bottleneck": 2, "seed": 2, "epoch": 3, "layer": len(LAYERS)}
+
+
+def test_records_are_labelled(records):
+    assert records["bottleneck"].values.tolist() == [2, 3]
+    assert records["seed"].values.tolist() == [0, 1]
+    assert records["epoch"].values.tolist() == [0, 1, 12]
+    assert records["layer"].values.tolist() == LAYERS
+
+
+@pytest.mark.parametrize("name", WITH_LAYER)
+def test_the_geometry_is_recorded_by_layer(records, name):
+    assert set(records[name].dims) == {"bottleneck", "seed", "epoch", "layer"}
+
+
+@pytest.mark.parametrize("name", WITHOUT_LAYER)
+def test_the_rates_are_recorded_by_run_and_epoch(records, name):
+    assert set(records[name].dims) == {"bottleneck", "seed", "epoch"}
+
+
+def test_the_null_is_recorded_by_bottleneck(records):
+    null = records["intrinsic_dimension_null"]
+    assert null.dims == ("bottleneck",)
+    # A Gaussian of 100 points in 2 and 3 dimensions: 13% for one cloud, eight of them averaged.
+    np.testing.assert_allclose(null, [2, 3], rtol=0.2)
+
+
+def test_every_recorded_value_is_finite(records):
+    for name in (*WITH_LAYER, *WITHOUT_LAYER):
+        assert np.all(np.isfinite(records[name])), name
+
+
+def test_imbalances_are_between_the_floor_and_little_more_than_one(records):
+    # Independent spaces give 1 with a spread of 0.58 / sqrt(100) = 0.06.
+    for name in WITH_LAYER[1:]:
+        assert float(records[name].min()) >= 2 / SWEEP.points - 1e-6
+        assert float(records[name].max()) < 1 + 5 * 0.06
+
+
+@pytest.mark.parametrize("name", ["input", "output"])
+def test_input_and_output_predict_themselves_up_to_ties(records, name):
+    # Sprites that a symmetry maps to themselves are drawn twice: such pairs share a rank.
+    floor = 2 / SWEEP.points
+    for direction in ("to", "from"):
+        diagonal = records[f"imbalance_{direction}_{name}"].sel(layer=name)
+        assert float(diagonal.min()) >= floor - 1e-6
+        assert float(diagonal.max()) < 1.5 * floor
+
+
+def test_to_and_from_are_the_two_directions_of_one_pair(records):
+    forward = records["imbalance_to_output"].sel(layer="input")
+    backward = records["imbalance_from_input"].sel(layer="output")
+    np.testing.assert_array_equal(forward, backward)
+    forward = records["imbalance_to_input"].sel(layer="output")
+    backward = records["imbalance_from_output"].sel(layer="input")
+    np.testing.assert_array_equal(forward, backward)
+
+
+def test_the_input_is_the_same_in_every_run(records):
+    dimension = records["intrinsic_dimension"].sel(layer="input")
+    assert float(dimension.min()) == float(dimension.max()) > 3
+
+
+def test_no_layer_has_more_active_units_than_latents(records):
+    assert bool((records["active_units"] <= records["bottleneck"]).all())
+
+
+def test_training_improves_the_reconstruction(records):
+    reconstruction = records["reconstruction"].mean(["bottleneck", "seed"])
+    assert float(reconstruction[-1]) < float(reconstruction[0])
+    # Before training every pixel is a coin: 256 ln 2 nats, give or take the random weights.
+    assert float(reconstruction[0]) == pytest.approx(256 * np.log(2), rel=0.1)
+
+
+# --- figures, table and sentence ------------------------------------------------------
+
+FIGURES = ("dimension_profile", "imbalance_profile", "against_bottleneck", "phases", "examples")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_drawn_and_not_blank(out, name):
+    pixels = matplotlib.image.imread(out / "figures" / f"{name}.png")[..., :3]
+    height, width, _ = pixels.shape
+    assert min(height, width) > 300
+    assert len(np.unique((pixels * 255).astype(int).reshape(-1, 3), axis=0)) > 20
+    assert 0.005 < np.mean(np.any(pixels < 0.9, axis=-1)) < 0.9
+
+
+def test_the_terminal_shows_a_row_per_bottleneck_and_the_sentence(finished):
+    shown = finished[1]
+    assert "3 of 4 runs to do" in shown
+    rows = [line.split()[0] for line in shown.splitlines() if line.startswith((" 2 ", " 3 "))]
+    assert rows == ["2", "3"]
+    assert "K = " in shown.split("──")[-1]
+    assert str(finished[0] / "records.nc") in shown
+
+
+def test_the_summary_holds_the_table_and_the_null(out):
+    summary = (out / "summary.md").read_text()
+    assert "| K | ID input | ID mean | ID sample | (null) |" in summary
+    assert "| 3 |" in summary
+
+
+# --- run again ------------------------------------------------------------------------
+
+
+def test_more_bottlenecks_and_seeds_leave_finished_runs_as_they_are(finished):
+    before, after = finished[2]
+    assert before == after
+    assert sorted(before) == ["epoch-0000.npz", "epoch-0001.npz", "epoch-0012.npz"]
+
+
+def test_a_finished_sweep_is_only_redrawn(copy):
+    before = {size_seed: record_times(unit(copy, *size_seed)) for size_seed in UNITS}
+    shutil.rmtree(copy / "figures")
+    shown = sweep(SWEEP, copy)
+    assert {size_seed: record_times(unit(copy, *size_seed)) for size_seed in UNITS} == before
+    assert "to do" not in shown
+    assert sorted(path.stem for path in (copy / "figures").iterdir()) == sorted(FIGURES)
+
+
+def test_the_settings_are_those_of_the_records(copy):
+    sweep(FIRST, copy)
+    assert '"seeds": 1' in (copy / "config.json").read_text()
+    with xr.open_dataset(copy / "records.nc") as records:
+        assert records.sizes["seed"] == 1
+
+
+@pytest.mark.parametrize("changed", [{"epochs": 13}, {"points": 99}, {"learning_rate": 0.1}])
+def test_other_settings_in_the_same_folder_are_refused(out, changed):
+    with pytest.raises(ValueError, match=f"{next(iter(changed))} .* choose another --out"):
+        sweep(dataclasses.replace(SWEEP, **changed), out)
+
+
+@pytest.mark.parametrize("epoch", [0, 12])
+def test_a_record_that_was_lost_is_made_again_as_it_was(copy, out, epoch):
+    (unit(copy, 3, 1) / f"epoch-{epoch:04d}.npz").unlink()
+    sweep(SWEEP, copy)
+    assert_same_records(copy, out)
+
+
+def test_a_torn_record_is_made_again_as_it_was(copy, out):
+    path = unit(copy, 2, 1) / "epoch-0012.npz"
+    path.write_bytes(path.read_bytes()[:700])
+    sweep(SWEEP, copy)
+    assert_same_records(copy, out)
+
+
+def test_a_run_that_lost_its_last_state_starts_again_from_the_one_it_has(copy, out):
+    # Killed between the record of epoch 12 and the state to resume from.
+    shutil.rmtree(unit(copy, 2, 0) / "resume")
+    (unit(copy, 2, 0) / "epoch-0012.npz").unlink()
+    sweep(SWEEP, copy)
+    assert_same_records(copy, out)
+
+
+# --- killed ---------------------------------------------------------------------------
+
+
+def command(config, out):
+    options = [sys.executable, "-m", "experiments.bottleneck", "smoke", "--out", str(out)]
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        words = map(str, value) if isinstance(value, tuple) else [str(value)]
+        options += [f"--{field.name.replace('_', '-')}", *words]
+    return options
+
+
+def wait_for(condition, process, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, "the run ended before it could be stopped"
+        assert time.monotonic() < end, "the run did not come as far as that"
+        time.sleep(0.002)
+
+
+def stop(out, number, *, after):
+    """Start the sweep in a process of its own and stop it once a file is there."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    arguments = command(SWEEP, out)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(arguments, env=environment, **pipes) as process:
+        wait_for((out / after).exists, process)
+        process.send_signal(number)
+        shown = process.communicate(timeout=60)[0].decode()
+    return process.returncode, shown
+
+
+def test_a_sweep_that_was_killed_ends_with_the_records_of_one_that_was_not(tmp_path, out):
+    first_run = unit(Path(), 2, 0)
+    status, _ = stop(tmp_path, signal.SIGKILL, after=first_run / "epoch-0001.npz")
+    assert status == -signal.SIGKILL
+    assert not (tmp_path / first_run / "epoch-0012.npz").exists(), "the run was killed too late"
+    sweep(SWEEP, tmp_path)
+    assert_same_records(tmp_path, out)
+
+
+def test_a_sweep_that_was_interrupted_says_how_to_go_on(tmp_path):
+    status, shown = stop(tmp_path, signal.SIGINT, after="config.json")
+    assert status == 130
+    assert "Interrupted. The same command resumes where it stopped." in shown
+    assert "Traceback" not in shown
+
+
+# --- divergence -----------------------------------------------------------------------
+
+
+def test_a_model_that_diverges_in_its_last_update_leaves_the_snapshot_before_it(tmp_path):
+    # One step: its loss is that before the update, and finite.
+    config = dataclasses.replace(
+        FIRST, learning_rate=1e30, epochs=1, snapshots=(0,), batch_size=512
+    )
+    with pytest.raises(NonFiniteLossError, match=r"step 1 \(epoch 1\)"):
+        sweep(config, tmp_path / "out")
+    folder = unit(tmp_path / "out", 2, 0)
+    assert list(record_times(folder)) == ["epoch-0000.npz"]
+    for kept in ("snapshots", "resume"):
+        assert checkpoint.steps(folder / kept) == [0]

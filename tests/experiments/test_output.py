@@ -1,0 +1,120 @@
+"""The folder of an experiment: whole files, its own settings, one process at a time."""
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+from experiments.output import open_output, refuse_other_settings, sole_process, write_whole
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    size: int = 3
+    rate: float = 0.1
+    sizes: tuple[int, ...] = (1, 2)
+    limit: int | None = None
+
+
+def check(out, config, extendable=()):
+    refuse_other_settings(out, config, extendable=extendable)
+
+
+def test_a_folder_that_does_not_exist_holds_no_other_settings(tmp_path):
+    check(tmp_path / "new", Config())
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_same_settings_are_accepted_again(tmp_path):
+    open_output(tmp_path / "out", Config())
+    check(tmp_path / "out", Config())
+
+
+def test_other_settings_are_refused_by_name_and_value(tmp_path):
+    open_output(tmp_path, Config())
+    with pytest.raises(ValueError, match=r"rate 0\.1 \(now 0\.2\), size 3 \(now 4\); choose"):
+        check(tmp_path, Config(size=4, rate=0.2))
+
+
+def test_settings_that_only_add_work_may_change(tmp_path):
+    open_output(tmp_path, Config())
+    check(tmp_path, Config(sizes=(1, 2, 3)), extendable=("sizes",))
+
+
+def test_settings_that_cannot_be_read_are_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"size": ')
+    with pytest.raises(ValueError, match=r"expected settings in .*config\.json"):
+        check(tmp_path, Config())
+
+
+def test_a_folder_below_a_file_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="expected a folder that can be written for --out"):
+        open_output(tmp_path / "file" / "out", Config())
+
+
+# --- files that are whole or absent ---------------------------------------------------
+
+
+def test_a_file_is_written_with_the_folders_above_it(tmp_path):
+    path = tmp_path / "a" / "b" / "file.txt"
+    write_whole(path, lambda part: part.write_text("whole"))
+    assert path.read_text() == "whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_writer_sees_the_same_ending(tmp_path):
+    write_whole(tmp_path / "file.npz", lambda part: part.write_text(part.suffix))
+    assert (tmp_path / "file.npz").read_text() == ".npz"
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+
+    def fail(part):
+        part.write_text("ne")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_whole(path, fail)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# --- one process at a time ------------------------------------------------------------
+
+HOLD = (
+    "import sys; from pathlib import Path; from experiments.output import sole_process\n"
+    "with sole_process(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+)
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process at work in the folder."""
+    pipe = subprocess.PIPE
+    arguments = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(arguments, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout.readline() == b"held\n"
+        yield process
+        process.kill()
+
+
+def test_a_second_process_is_refused(tmp_path, holder):
+    with pytest.raises(OSError, match="no other process at work"), sole_process(tmp_path):
+        pass
+
+
+def test_a_process_that_was_killed_does_not_block_the_folder(tmp_path, holder):
+    holder.kill()
+    holder.wait()
+    with sole_process(tmp_path):
+        pass
+
+
+def test_a_folder_is_free_again_after_use(tmp_path):
+    for _ in range(2):
+        with sole_process(tmp_path):
+            pass

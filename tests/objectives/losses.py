@@ -1,0 +1,17 @@
+"""The reference cases of the objectives."""
+
+import numpy as np
+
+from tests.reference import cases
+
+
+def reference_cases(prefix):
+    """The cases whose name starts like this, or the skip where there are no files."""
+    return [case for case in cases("loss") if not case.id or case.id.startswith(prefix)]
+
+
+def assert_reference(case, actual, expected, *, double):
+    """Every expected quantity, within what the case allows for this precision."""
+    for key, value in expected.items():
+        tolerance = case["expected"][key]["tolerance_float64" if double else "tolerance"]
+        np.testing.assert_allclose(actual[key], value, **tolerance, err_msg=key)

@@ -1,0 +1,127 @@
+"""The report of a sweep from records made by hand."""
+
+import io
+
+import matplotlib.image
+import numpy as np
+import pytest
+import xarray as xr
+from rich.console import Console
+
+from jaxvae.report import conclusion, draw_figures, summary, sweep_table
+
+SIZES = (2, 4, 8)
+LAYERS = ["input", "encoder/1", "mean", "log_variance", "sample", "decoder/1", "output"]
+
+
+def make_records(lost, *, seeds=2, channels=1, sizes=SIZES):
+    """Records whose Delta(output -> input) at the last epoch is `lost`, by bottleneck."""
+    random, epochs, pixels = np.random.default_rng(0), [0, 3], (4, 8, 8, channels)
+    runs = (len(sizes), seeds, len(epochs))
+    imbalance = random.uniform(0.2, 0.9, (*runs, len(LAYERS), len(LAYERS)))
+    imbalance[..., -1, 0] = np.asarray(lost)[:, None, None]
+    dimension = random.uniform(2, 9, (*runs, len(LAYERS)))
+    dimension[..., 0] = 7.25
+    axes = ("bottleneck", "seed", "epoch")
+    pictures = ("example", "height", "width", "channel")
+    return xr.Dataset(
+        {
+            "intrinsic_dimension": ((*axes, "layer"), dimension),
+            "imbalance": ((*axes, "layer", "other_layer"), imbalance),
+            "imbalance_to_input": ((*axes, "layer"), imbalance[..., 0]),
+            "imbalance_to_output": ((*axes, "layer"), imbalance[..., -1]),
+            "reconstruction": (axes, random.uniform(80, 200, runs)),
+            "kl": (axes, random.uniform(1, 20, runs)),
+            "active_units": (axes, np.full(runs, 2)),
+            "intrinsic_dimension_null": ("bottleneck", np.asarray(sizes, float)),
+            "example_reconstruction": (
+                (*axes, *pictures), random.integers(0, 256, (*runs, *pixels), np.uint8),
+            ),
+            "example_sample": (
+                (*axes, *pictures), random.integers(0, 256, (*runs, *pixels), np.uint8),
+            ),
+            "example_input": (pictures, random.integers(0, 256, pixels, np.uint8)),
+        },
+        coords={
+            "bottleneck": list(sizes),
+            "seed": range(seeds),
+            "epoch": epochs,
+            "layer": LAYERS,
+            "other_layer": LAYERS,
+        },
+        attrs={"data": "mnist", "network": "dense", "points": 2000},
+    )  # fmt: skip
+
+
+def shown(table, width):
+    console = Console(file=io.StringIO(), width=width)
+    console.print(table)
+    return console.file.getvalue()
+
+
+def test_the_sentence_names_the_first_size_that_no_larger_one_improves_on():
+    text = conclusion(make_records([0.3, 0.05, 0.05]))
+    assert text.startswith("From K = 4 on the bottleneck stops being the limit")
+    assert "0.0500" in text
+
+
+def test_the_sentence_says_when_the_largest_size_may_still_be_the_limit():
+    text = conclusion(make_records([0.3, 0.2, 0.1]))
+    assert text.startswith("No bottleneck up to K = 8 is shown to be large enough")
+    assert "50%" in text
+    assert "Try larger K." in text
+
+
+def test_one_size_and_one_seed_promise_nothing():
+    text = conclusion(make_records([0.3], sizes=(2,), seeds=1))
+    assert text.startswith("No bottleneck up to K = 2")
+    assert "nan" not in text
+
+
+def test_the_table_has_a_row_per_size_and_fits_80_columns():
+    lines = shown(sweep_table(make_records([0.3, 0.2, 0.1])), 80).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not any("…" in line for line in lines)
+    assert [line.split()[0] for line in lines if line.strip()[:2] in ("2 ", "4 ", "8 ")] == [
+        "2", "4", "8",
+    ]  # fmt: skip
+
+
+def test_the_summary_holds_every_number_of_the_table_and_the_sentence():
+    records = make_records([0.3, 0.2, 0.1])
+    text = summary(records)
+    assert conclusion(records) in text
+    assert "| 0.300" in text
+    assert "| 7.2 |" in text
+
+
+def test_the_spread_over_seeds_is_shown_only_where_there_is_one():
+    records = make_records([0.3, 0.2, 0.1])
+    records["kl"] = records["kl"] * 0 + xr.DataArray([3.0, 5.0], dims="seed")
+    assert "| 4.0±1.0 |" in summary(records)
+    assert "±" not in summary(records.isel(seed=[0])).split("ID: intrinsic")[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("seeds", "channels", "sizes"),
+    [(2, 1, SIZES), (1, 3, SIZES), (1, 1, (2,))],
+    ids=["gray", "color", "one run"],
+)
+def test_figures_are_drawn_and_not_blank(tmp_path, seeds, channels, sizes):
+    lost = [0.3, 0.2, 0.1][: len(sizes)]
+    paths = draw_figures(
+        make_records(lost, seeds=seeds, channels=channels, sizes=sizes), tmp_path / "figures"
+    )
+    for path in paths:
+        pixels = matplotlib.image.imread(path)[..., :3]
+        assert 0.005 < np.mean(np.any(pixels < 0.9, axis=-1)) < 0.95, path.name
+
+
+@pytest.mark.slow
+def test_a_layer_without_dimension_is_a_gap_in_the_figures(tmp_path):
+    records = make_records([0.3, 0.2, 0.1])
+    dimension = records["intrinsic_dimension"]
+    dimension.loc[{"bottleneck": 2, "layer": "decoder/1"}] = np.nan
+    assert len(draw_figures(records, tmp_path)) == 5
+    assert "nan" in summary(records)
