@@ -279,12 +279,21 @@ def wait_for(condition, process, seconds=120):
         time.sleep(0.002)
 
 
+# A shell that runs the tests in the background has its children ignore Ctrl-C.
+HEED = [
+    sys.executable,
+    "-c",
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+    "os.execv(sys.argv[1], sys.argv[1:])",
+]
+
+
 def stop(out, number, *, after):
     """Start the sweep in a process of its own and stop it once a file is there."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     arguments = command(SWEEP, out)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with subprocess.Popen(arguments, env=environment, **pipes) as process:
+    with subprocess.Popen(HEED + arguments, env=environment, **pipes) as process:
         wait_for((out / after).exists, process)
         process.send_signal(number)
         shown = process.communicate(timeout=60)[0].decode()
