@@ -72,6 +72,11 @@ def test_the_sentence_says_when_the_largest_size_may_still_be_the_limit():
     assert "Try larger K." in text
 
 
+def test_the_sentence_warns_where_hardly_anything_was_learned():
+    assert "train longer" in conclusion(make_records([0.9, 0.85, 0.86]))
+    assert "train longer" not in conclusion(make_records([0.3, 0.05, 0.05]))
+
+
 def test_one_size_and_one_seed_promise_nothing():
     text = conclusion(make_records([0.3], sizes=(2,), seeds=1))
     assert text.startswith("No bottleneck up to K = 2")

@@ -1,14 +1,11 @@
-"""The report of a bottleneck sweep: figures, a table and a sentence, from its records."""
+"""The figures of a bottleneck sweep, from its records."""
 
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
-from jaxvae.analysis.advice import sufficient_bottleneck
 from jaxvae.report.style import (
     bottleneck_colors,
     draw_spread,
@@ -16,13 +13,7 @@ from jaxvae.report.style import (
     mark_bottlenecks,
     mark_layers,
 )
-
-_CAPTION = (
-    "ID: intrinsic dimension (TwoNN) over held-out images, of the input, the posterior mean, its "
-    "sample, and the decoder layer where it is largest; (null): of a Gaussian of the same n and K; "
-    "Δ: information imbalance; reconstruction and KL in nats per test image; ± half the range over "
-    "seeds."
-)
+from jaxvae.report.summary import decoder_layers, title
 
 
 def draw_figures(records: xr.Dataset, folder: Path) -> list[Path]:
@@ -50,98 +41,9 @@ def draw_figures(records: xr.Dataset, folder: Path) -> list[Path]:
     return paths
 
 
-def sweep_table(records: xr.Dataset) -> Table:
-    """The main numbers of every bottleneck at the last epoch, as wide as a terminal of 80."""
-    table = Table(
-        title=_title(records),
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    rows = [_narrowed(row) for row in summary_rows(records)]
-    for column in rows[0]:
-        table.add_column(column.replace(" ", "\n", 1), justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row.values())
-    return table
-
-
-def _narrowed(row: dict[str, str]) -> dict[str, str]:
-    """Without the null, and without the spread of the rates: `summary` has them."""
-    brief = {
-        name: row[name].partition("±")[0] for name in ("active units", "recon. nats", "KL nats")
-    }
-    return {name: text for name, text in (row | brief).items() if name != "(null)"}
-
-
-def summary_rows(records: xr.Dataset) -> list[dict[str, str]]:
-    """One row of text per bottleneck, by column."""
-    last = records.isel(epoch=-1)
-    dimension = last["intrinsic_dimension"]
-    decoder = dimension.sel(layer=_decoder_layers(records)).max("layer", skipna=True)
-    columns = {
-        "ID input": (dimension.sel(layer="input"), 1),
-        "ID mean": (dimension.sel(layer="mean"), 1),
-        "ID sample": (dimension.sel(layer="sample"), 1),
-        "(null)": (last["intrinsic_dimension_null"], 1),
-        "ID dec.": (decoder, 1),
-        "Δ out→in": (last["imbalance_to_input"].sel(layer="output"), 4),
-        "active units": (last["active_units"], 0),
-        "recon. nats": (last["reconstruction"], 1),
-        "KL nats": (last["kl"], 1),
-    }
-    return [
-        {"K": str(size)}
-        | {
-            name: _spread(values.sel(bottleneck=size), digits)
-            for name, (values, digits) in columns.items()
-        }
-        for size in records["bottleneck"].values
-    ]
-
-
-def summary(records: xr.Dataset) -> str:
-    """The table and the conclusion as Markdown."""
-    rows = summary_rows(records)
-    lines = ["| " + " | ".join(row) + " |" for row in (rows[0], *(row.values() for row in rows))]
-    lines.insert(1, "|" + "---:|" * len(rows[0]))
-    return "\n".join(
-        [f"# {_title(records)}", "", *lines, "", _CAPTION, "", conclusion(records), ""]
-    )
-
-
-def conclusion(records: xr.Dataset) -> str:
-    """From which bottleneck on it stops being the limit, and the evidence."""
-    sizes = records["bottleneck"].values
-    last = records.isel(epoch=-1)
-    lost = last["imbalance_to_input"].sel(layer="output")
-    advice = sufficient_bottleneck(sizes, lost.transpose("bottleneck", "seed").values)
-    data = float(last["intrinsic_dimension"].sel(layer="input").mean())
-    error = "" if np.isnan(advice.error) else f" ± {advice.error:.0%}"
-    if advice.bottleneck is None:
-        gain = f": the last step still lowered Δ(output→input) by {advice.gain:.0%}{error}"
-        gain = "" if np.isnan(advice.gain) else gain
-        return (
-            f"No bottleneck up to K = {sizes[-1]} is shown to be large enough{gain}; "
-            f"the ID of the data is {data:.1f}. Try larger K."
-        )
-    here = last.sel(bottleneck=advice.bottleneck)
-    mean_dimension = float(here["intrinsic_dimension"].sel(layer="mean").mean())
-    best = f"by more than {advice.gain:.0%}{error}" if advice.gain > 0 else "at all"
-    return (
-        f"From K = {advice.bottleneck} on the bottleneck stops being the limit: "
-        f"Δ(output→input) is {float(lost.sel(bottleneck=advice.bottleneck).mean()):.4f}, "
-        f"and no larger K (up to {sizes[-1]}) lowers it {best}; "
-        "a quarter, and twice the error, would count. "
-        f"There the mean has ID {mean_dimension:.1f}, the data {data:.1f}, "
-        f"and {float(here['active_units'].mean()):.0f} of {advice.bottleneck} units are active."
-    )
-
-
 def _dimension_profile(records: xr.Dataset, path: Path) -> None:
     last, layers = _path_of(records)
-    with figure(path, size=(8.5, 4.6), title=_title(records)) as drawing:
+    with figure(path, size=(8.5, 4.6), title=title(records)) as drawing:
         axes = drawing.subplots()
         _draw_layers(axes, last["intrinsic_dimension"], layers)
         data = float(last["intrinsic_dimension"].sel(layer="input").mean())
@@ -162,7 +64,7 @@ def _dimension_profile(records: xr.Dataset, path: Path) -> None:
 
 def _imbalance_profile(records: xr.Dataset, path: Path) -> None:
     last, layers = _path_of(records)
-    with figure(path, size=(12.5, 4.4), title=_title(records)) as drawing:
+    with figure(path, size=(12.5, 4.4), title=title(records)) as drawing:
         panels = drawing.subplots(1, 3)
         for axes, name in zip(panels, ("input", "output"), strict=False):
             _draw_layers(axes, last[f"imbalance_to_{name}"], layers)
@@ -190,14 +92,14 @@ def _draw_asymmetry(axes: Axes, imbalance: xr.DataArray, layers: list[str]) -> N
 def _against_bottleneck(records: xr.Dataset, path: Path) -> None:
     last, sizes = records.isel(epoch=-1), records["bottleneck"].values.tolist()
     dimension = last["intrinsic_dimension"]
-    with figure(path, size=(10, 4.2), title=_title(records)) as drawing:
+    with figure(path, size=(10, 4.2), title=title(records)) as drawing:
         left, right = drawing.subplots(1, 2)
         lost = last["imbalance_to_input"].sel(layer="output").transpose("bottleneck", "seed")
         draw_spread(left, np.array(sizes), lost.values, color="tab:blue")
         left.set_yscale("log")
         left.set_ylabel("Δ(output → input)")
         left.set_title("What the reconstruction lacks of the data")
-        decoder = dimension.sel(layer=_decoder_layers(records)).max("layer", skipna=True)
+        decoder = dimension.sel(layer=decoder_layers(records)).max("layer", skipna=True)
         lines = {
             "mean": (dimension.sel(layer="mean"), "tab:blue"),
             "sample": (dimension.sel(layer="sample"), "tab:orange"),
@@ -224,13 +126,13 @@ def _phases(records: xr.Dataset, path: Path) -> None:
         "reconstruction, nats per image": records["reconstruction"],
         "KL, nats per image": records["kl"],
         "ID of the mean": dimension.sel(layer="mean"),
-        "largest ID in the decoder": dimension.sel(layer=_decoder_layers(records)).max("layer"),
+        "largest ID in the decoder": dimension.sel(layer=decoder_layers(records)).max("layer"),
         "Δ(output → input)": records["imbalance_to_input"].sel(layer="output"),
         "Δ(sample → input)": records["imbalance_to_input"].sel(layer="sample"),
     }
     colors = bottleneck_colors(records["bottleneck"].values.tolist())
     epochs = records["epoch"].values
-    with figure(path, size=(11.5, 6.2), title=f"{_title(records)}: over training") as drawing:
+    with figure(path, size=(11.5, 6.2), title=f"{title(records)}: over training") as drawing:
         grid = drawing.subplots(2, 3, sharex=True)
         for axes, (name, values) in zip(grid.flat, panels.items(), strict=True):
             for size, color in colors.items():
@@ -254,7 +156,7 @@ def _examples(records: xr.Dataset, path: Path) -> None:
     reconstructions = {name: run["example_reconstruction"] for name, run in made.items()}
     samples = {name: run["example_sample"] for name, run in made.items()}
     height = 0.55 * (len(sizes) + 1) + 0.8
-    with figure(path, size=(12, height), title=_title(records)) as drawing:
+    with figure(path, size=(12, height), title=title(records)) as drawing:
         left, right = drawing.subplots(1, 2)
         _draw_rows(left, {"test images": records["example_input"]} | reconstructions)
         left.set_title("Reconstructions")
@@ -291,24 +193,6 @@ def _path_of(records: xr.Dataset) -> tuple[xr.Dataset, list[str]]:
     """The last epoch, and the layers that follow each other: log_variance is beside the mean."""
     layers = [name for name in records["layer"].values if name != "log_variance"]
     return records.isel(epoch=-1).sel(layer=layers, other_layer=layers), layers
-
-
-def _decoder_layers(records: xr.Dataset) -> list[str]:
-    return [name for name in records["layer"].values if name.startswith("decoder/")]
-
-
-def _spread(values: xr.DataArray, digits: int) -> str:
-    text = f"{float(values.mean()):.{digits}f}"
-    spread = float(values.max() - values.min()) / 2
-    return f"{text}±{spread:.{digits}f}" if spread > 0 else text
-
-
-def _title(records: xr.Dataset) -> str:
-    attributes, seeds = records.attrs, records.sizes["seed"]
-    return (
-        f"{attributes['data']}, {attributes['network'].replace('_', ' ')} VAE, "
-        f"epoch {int(records['epoch'][-1])}, {seeds} seed{'s' if seeds > 1 else ''}"
-    )
 
 
 def _points(records: xr.Dataset) -> str:
