@@ -9,9 +9,14 @@ ID over layers becomes a double hunchback, with a second peak in the decoder; th
 same transition shows in the imbalance; training at large K has two phases, a rapid
 fit and then a slower one in which KL and imbalance move apart.
 
-    python -m experiments.bottleneck                 # sprites, no download, under 3 minutes
-    python -m experiments.bottleneck mnist           # fully connected, all of MNIST
+    python -m experiments.bottleneck                 # demo: sprites, no download, 2 minutes
+    python -m experiments.bottleneck smoke           # some of MNIST, half a minute
+    python -m experiments.bottleneck mnist           # dense VAEs, all of MNIST, 3 seeds
     python -m experiments.bottleneck paper-mnist     # the paper's network and training: a GPU
+    python -m experiments.bottleneck paper-cifar10   # the same in color: a GPU
+
+The folder of results holds config.json, records.nc (xarray), figures/*.png and summary.md.
+An interrupted run goes on where it stopped when the same command is given again.
 
 Expected: the ID of the mean follows K while K is below the ID of the data and stops
 growing above it; Delta(output -> input) falls until there and is flat beyond.

@@ -77,7 +77,7 @@ def _parser(name: str, description: str, presets: Mapping[str, Config]) -> argpa
         nargs="?",
         choices=list(presets),
         default="demo",
-        help="named configuration, which the options below change (default: demo)",
+        help="named configuration, which the settings below change (default: demo)",
     )
     parser.add_argument(
         "--out",
@@ -85,24 +85,28 @@ def _parser(name: str, description: str, presets: Mapping[str, Config]) -> argpa
         default=None,
         help=f"where results go; run again, it resumes (default: results/{name}/PRESET)",
     )
-    config = next(iter(presets.values()))
-    options = parser.add_argument_group("options", "Defaults are those of the preset.")
-    kinds = get_type_hints(type(config))
-    for field in dataclasses.fields(config):  # type: ignore[arg-type]
-        _add_option(options, field, kinds[field.name])
+    demo = presets["demo"]
+    settings = parser.add_argument_group("settings", "Defaults are those of the preset.")
+    kinds = get_type_hints(type(demo))
+    for field in dataclasses.fields(demo):  # type: ignore[arg-type]
+        _add_option(settings, field, kinds[field.name], getattr(demo, field.name))
     return parser
 
 
-def _add_option(options: argparse._ArgumentGroup, field: dataclasses.Field, kind: Any) -> None:
+def _add_option(
+    settings: argparse._ArgumentGroup, field: dataclasses.Field, kind: Any, shown: Any
+) -> None:
+    """One setting, with its value in the demo as an example."""
     many = get_origin(kind) is tuple
     base = next(part for part in (*get_args(kind), kind) if part is not type(None))
-    options.add_argument(
+    example = " ".join(map(str, shown)) if many else shown
+    settings.add_argument(
         f"--{field.name.replace('_', '-')}",
         type=base,
         nargs="+" if many else None,
         action=_StoreTuple if many else "store",
         metavar=base.__name__.upper(),
-        help=field.metadata["help"],
+        help=f"{field.metadata['help']} (demo: {example})",
     )
 
 
