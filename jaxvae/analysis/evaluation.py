@@ -10,7 +10,6 @@ from jaxvae.metrics.latents import active_units
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.objectives.divergences import gaussian_kl
 from jaxvae.objectives.likelihoods import bernoulli_nll
-from jaxvae.training.trainer import unit_interval
 from jaxvae.typing import ArrayLike, Key
 
 
@@ -45,9 +44,8 @@ def evaluate(
     """
     reconstruction, kl, means = [], [], []
     batches = evaluated(vae, variables, images, key=key, batch_size=batch_size)
-    for start, outputs in zip(range(0, len(images), batch_size), batches, strict=True):
-        batch = unit_interval(jnp.asarray(images[start : start + batch_size]))
-        reconstruction.append(bernoulli_nll(outputs.logits, batch))
+    for outputs in batches:
+        reconstruction.append(bernoulli_nll(outputs.logits, outputs.taps["input"]))
         kl.append(gaussian_kl(outputs.mean, outputs.log_variance))
         means.append(outputs.mean)
     per_latent = jnp.mean(jnp.concatenate(kl), axis=0)

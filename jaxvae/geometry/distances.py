@@ -86,7 +86,7 @@ def _squared_distances(x: Points, y: Points) -> Float[Array, "n m"]:
             return distances.at[jnp.arange(len(rows)), columns].set(jnp.where(open_, exact, kept))
 
         middle, left = visit(close, revise, middle)
-        return redo_rows(left, lambda row: row_distances(x.values[rows[row]], y), middle)
+        return redo_rows(left, lambda row: pair_distances(x.values[rows[row]], y.values), middle)
 
     distances = by_blocks(block, len(x.norms), len(y.norms), None)
     return jnp.ldexp(distances, 2 * x.exponent)
@@ -119,13 +119,8 @@ def distance_bounds(x: Points, rows: Int[Array, " b"], y: Points) -> Bounds:
 def pair_distances(
     a: Float[Array, "*batch d"], b: Float[Array, "*batch d"]
 ) -> Float[Array, "*batch"]:
-    """Squared distances of matching rows, by differences."""
+    """Squared distances of matching rows, or of one row to many, by differences."""
     return sum_of_squares(a - b)
-
-
-def row_distances(row: Float[Array, " d"], y: Points) -> Float[Array, " n"]:
-    """Squared distances of one row to all of `y`, by differences."""
-    return sum_of_squares(row - y.values)
 
 
 def by_blocks(

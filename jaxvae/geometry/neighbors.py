@@ -14,7 +14,6 @@ from jaxvae.geometry.distances import (
     pair_distances,
     redo_rows,
     refuse_overflow,
-    row_distances,
 )
 from jaxvae.geometry.points import Points, as_points, difference_rounding
 from jaxvae.geometry.selection import GROUP, smallest
@@ -85,7 +84,7 @@ def search(
         return jnp.where(present & (columns != rows[:, None]), distances, jnp.inf)
 
     def whole(row: Int[Array, ""]) -> tuple[Float[Array, " k"], Int[Array, " k"]]:
-        distances = row_distances(points.values[row], points)[None]
+        distances = pair_distances(points.values[row], points.values)[None]
         squared, found = smallest(hide(distances, row[None]), k)
         return squared[0], found[0]
 

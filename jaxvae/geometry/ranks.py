@@ -13,7 +13,6 @@ from jaxvae.geometry.distances import (
     distance_bounds,
     pair_distances,
     redo_rows,
-    row_distances,
     visit,
 )
 from jaxvae.geometry.points import Points, as_points, difference_rounding
@@ -85,7 +84,7 @@ def _ranks(
         return doubled + jnp.where(found, _doubled_share(distance, target), 0)
 
     def whole(row: Int[Array, ""]) -> Int[Array, ""]:
-        distances = row_distances(points.values[rows[row]], points)
+        distances = pair_distances(points.values[rows[row]], points.values)
         share = _doubled_share(distances, distances[targets[row]])
         kept = jnp.isfinite(others.lower[row]) & (jnp.arange(len(distances)) != targets[row])
         return jnp.sum(share * kept)
