@@ -9,6 +9,12 @@ def squared_distances(x, y=None):
     return np.stack([((row - y) ** 2).sum(axis=1) for row in x])
 
 
+def whole(points):
+    """The prepared points, with what float32 rounded off, in float64."""
+    values = np.asarray(points.values, np.float64)
+    return values if points.rest is None else values + np.asarray(points.rest, np.float64)
+
+
 def distances_to_others(x):
     distances = squared_distances(x)
     np.fill_diagonal(distances, np.inf)
@@ -36,17 +42,6 @@ def rank_bounds(x, indices, tolerance=0.0):
             low[point, place] = 1 + closer + (open_ / 2 if tolerance == 0 else 0)
             high[point, place] = 1 + closer + (open_ / 2 if tolerance == 0 else open_)
     return low, high
-
-
-def near_ties(x, indices, tolerance):
-    """How many others are almost, but not exactly, as far as the targets: relative, squared."""
-    distances, points = distances_to_others(x), np.arange(len(indices))
-    count = 0
-    for targets in indices.T:
-        limit = distances[points, targets][:, None]
-        gap = np.abs(distances - limit)
-        count += ((gap > 0) & (gap < tolerance * limit)).sum()
-    return count
 
 
 def information_imbalance(a, b, k=1):

@@ -5,6 +5,10 @@ from jaxvae.analysis.advice import sufficient_bottleneck as sufficient_bottlenec
 from jaxvae.analysis.capture import capture as capture
 from jaxvae.analysis.evaluation import Evaluation as Evaluation
 from jaxvae.analysis.evaluation import evaluate as evaluate
+from jaxvae.analysis.measure import Measurement as Measurement
+from jaxvae.analysis.measure import Measurements as Measurements
+from jaxvae.analysis.measure import measure as measure
 from jaxvae.analysis.profile import Profile as Profile
 from jaxvae.analysis.profile import gaussian_dimension as gaussian_dimension
 from jaxvae.analysis.profile import profile as profile
+from jaxvae.analysis.registry import METRICS as METRICS

@@ -1,50 +1,50 @@
 """Squared Euclidean distances: by products where these can be trusted, else by differences.
 
 The product form `|a|^2 + |b|^2 - 2 ab` runs at the speed of the hardware but
-cancels for close points. Its rounding is bounded (`Points.slack`), so it gives a
-lower and an upper bound on every distance; whatever the bounds leave open is
-decided by differences of the original coordinates. Work is done on blocks of
-rows against all points: memory grows as `block * n`, never as `n * n`.
+cancels for close points. Its rounding is bounded, so it gives a lower and an upper
+bound on every distance; whatever the bounds leave open is decided by differences of
+the original coordinates, and what float32 differences leave open by `precise`.
 """
 
-from collections.abc import Callable
+import math
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxvae.geometry.points import (
-    NARROW_FEATURES,
-    PRODUCT_FEATURES,
-    Points,
-    as_points,
-    sum_of_squares,
-)
+from jaxvae.geometry.points import FAR, HALVINGS, Points, as_points, pad_columns, sum_of_squares
+from jaxvae.geometry.rows import over_rows
+from jaxvae.geometry.selection import LANE, lane_counts, visit
 from jaxvae.typing import ArrayLike
 
+UNIT = 2.0**-24  # the rounding of one float32 operation
+# Up to here differences cost no more than products, and distances are formed so.
+NARROW_FEATURES = 16
+# Products are summed in runs of this many features, which bounds their rounding:
+# short runs where many distances are compared, long ones where few are kept.
+SHORT_RUN, LONG_RUN = 512, 1024
 # Below this share of |a|^2 + |b|^2 a distance is taken by differences.
 _CANCELLED_SHARE = 2.0**-6
-# A row with more doubtful entries than this is redone whole.
-_VISITS = 16
-_BLOCK_ENTRIES = 2**22
-_LARGEST_BLOCK = 1024
-
-Result = TypeVar("Result")
 
 
 class Bounds(NamedTuple):
-    """Bounds on squared distances, equal where these are exact.
+    """Lower bounds on squared distances, and how far above them the distances reach.
+
+    The upper bound is `lower * (1 + ratio) + share * (|a|^2 + |b|^2)`, formed where it
+    is needed (`upper_bounds`). Where both are exact, ratio and share are 0.
 
     Attributes:
-        lower: `[b, n]`.
-        upper: `[b, n]`.
+        lower: `[b, n]`, infinite from a point to itself, above `FAR / 2` to absent ones.
+        ratio: `[b]`, above 0 for rows taken by differences.
+        share: `[b]`, above 0 for rows taken by products.
     """
 
     lower: Float[Array, "b n"]
-    upper: Float[Array, "b n"]
+    ratio: Float[Array, " b"]
+    share: Float[Array, " b"]
 
 
 def squared_distances(x: ArrayLike, y: ArrayLike) -> Float[Array, "n m"]:
@@ -67,28 +67,29 @@ def squared_distances(x: ArrayLike, y: ArrayLike) -> Float[Array, "n m"]:
             whose square is above the largest float32.
     """
     first, second = as_points(x, y)
-    return refuse_overflow(_squared_distances(first, second), "squared distances")
+    n, m = len(first.norms), len(second.norms)
+    distances = over_rows(_distance_block, (first, pad_columns(second, LANE)), n, columns=m)
+    return refuse_overflow(distances[:, :m], "squared distances")
 
 
 @jax.jit
-def _squared_distances(x: Points, y: Points) -> Float[Array, "n m"]:
-    def block(rows: Int[Array, " b"]) -> Float[Array, "b m"]:
-        bounds = distance_bounds(x, rows, y)
-        middle = (bounds.lower + bounds.upper) / 2
-        scale = x.norms[rows, None] + y.norms
-        close = (bounds.lower < bounds.upper) & (middle < _CANCELLED_SHARE * scale)
+def _distance_block(clouds: tuple[Points, Points], rows: Int[Array, " b"]) -> Float[Array, "b m"]:
+    x, y = clouds
+    if x.values.shape[1] <= NARROW_FEATURES:
+        return jnp.ldexp(_narrow_distances(x, rows, y), 2 * x.exponent)
+    scale = x.norms[rows, None] + y.norms
+    distances = scale - 2 * _product(x.centered[rows], y.centered, SHORT_RUN)
+    close = distances < _CANCELLED_SHARE * scale
 
-        def revise(
-            distances: Float[Array, "b m"], columns: Int[Array, " b"], open_: Array
-        ) -> Array:
-            exact = pair_distances(x.values[rows], y.values[columns])
-            kept = distances[jnp.arange(len(rows)), columns]
-            return distances.at[jnp.arange(len(rows)), columns].set(jnp.where(open_, exact, kept))
+    def is_close(row: Int[Array, " v"], columns: Int[Array, "v w"]) -> Bool[Array, "v w"]:
+        return close[row[:, None], columns]
 
-        middle, left = visit(close, revise, middle)
-        return redo_rows(left, lambda row: pair_distances(x.values[rows[row]], y.values), middle)
+    def revise(distances: Array, row: Array, column: Array, found: Array) -> Float[Array, "b m"]:
+        exact = pair_distances(x, rows[row], y, column)
+        # What was not found is written outside, which drops it.
+        return distances.at[jnp.where(found, row, len(rows)), column].set(exact, mode="drop")
 
-    distances = by_blocks(block, len(x.norms), len(y.norms), None)
+    distances = visit(lane_counts(close), is_close, revise, distances)
     return jnp.ldexp(distances, 2 * x.exponent)
 
 
@@ -102,101 +103,124 @@ def refuse_overflow(distances: Float[Array, "..."], quantity: str) -> Float[Arra
     return distances
 
 
-def distance_bounds(x: Points, rows: Int[Array, " b"], y: Points) -> Bounds:
-    """Bounds on the squared distances of some rows of `x` to all of `y`."""
-    if x.values.shape[1] <= NARROW_FEATURES:
-        distances = sum(
-            (x.values[rows, None, f] - y.values[None, :, f]) ** 2 for f in range(x.values.shape[1])
-        )
-        margin = jnp.maximum(x.slack, y.slack) * distances
-    else:
-        scale = x.norms[rows, None] + y.norms
-        distances = scale - 2 * _product(x.centered[rows], y.centered)
-        margin = jnp.maximum(x.slack, y.slack) * scale
-    return Bounds(jnp.maximum(distances - margin, 0), distances + margin)
+@partial(jax.jit, static_argnames="run")
+def distance_bounds(points: Points, rows: Int[Array, " b"], *, run: int) -> Bounds:
+    """Bounds on the squared distances of some points to all others.
+
+    Args:
+        points: the cloud.
+        rows: indices of the points.
+        run: features summed at a time: shorter runs give closer bounds.
+    """
+    features, zero = points.values.shape[1], jnp.zeros(len(rows))
+    own = jnp.arange(len(rows)), rows
+    if features <= NARROW_FEATURES:
+        lower, ratio = _around(points, _narrow_distances(points, rows, points))
+        return Bounds(lower.at[own].set(jnp.inf), zero + ratio, zero)
+    slack = jnp.where(points.on_grid, 0.0, product_rounding(features, run))
+    scale = _row_norms(points, rows)[:, None] + points.norms
+    lower = (1 - slack) * scale - 2 * _product(points.centered[rows], points.centered, run)
+    share = jnp.where(points.on_grid, 0.0, _few_bits(2.01 * product_rounding(features, run)))
+    return Bounds(lower.at[own].set(jnp.inf), zero, zero + share)
+
+
+def row_bounds(points: Points, row: Int[Array, ""]) -> Bounds:
+    """`distance_bounds` of one point, by differences: `lower` is `[n]`."""
+    lower, ratio = _around(points, pair_distances(points, row, points, slice(None)))
+    return Bounds(lower.at[row].set(jnp.inf), ratio, jnp.zeros(()))
+
+
+def upper_bounds(
+    points: Points,
+    rows: Int[Array, " b"],
+    bounds: Bounds,
+    at: tuple[Int[Array, "v 1"], Int[Array, "v w"]] | None = None,
+) -> Float[Array, "b n"]:
+    """The upper bounds of a block, or of its entries `at` (rows of the block, columns).
+
+    Every product here is exact, so that a compiler that fuses it with a sum
+    changes nothing, and an entry has the same bits as in the block.
+    """
+    coarse = _round_up(points.norms)
+    own = bounds.share * _round_up(_row_norms(points, rows))
+    row, column = (jnp.arange(len(rows))[:, None], slice(None)) if at is None else at
+    lower = bounds.lower if at is None else bounds.lower[at]
+    return lower * (1 + bounds.ratio[row]) + bounds.share[row] * coarse[column] + own[row]
 
 
 def pair_distances(
-    a: Float[Array, "*batch d"], b: Float[Array, "*batch d"]
+    x: Points, i: Int[Array, "*#batch"], y: Points, j: Int[Array, "*#batch"] | slice
 ) -> Float[Array, "*batch"]:
-    """Squared distances of matching rows, or of one row to many, by differences."""
-    return sum_of_squares(a - b)
+    """Squared distances of points i of `x` to points j of `y`, by differences."""
+    difference = x.values[i] - y.values[j]
+    if x.rest is not None and y.rest is not None:
+        difference = difference + (x.rest[i] - y.rest[j])
+    return sum_of_squares(difference)
 
 
-def by_blocks(
-    function: Callable[[Int[Array, " b"]], Result], n: int, m: int, block: int | None
-) -> Result:
-    """Concatenate `function(rows)` over blocks of the rows 0 to n - 1.
-
-    Args:
-        function: row indices `[b]` -> tree of arrays `[b, ...]`.
-        n: number of rows.
-        m: number of columns a row is compared with; sets the default block.
-        block: rows at a time, or None for what fits a fixed amount of memory.
-    """
-    largest = max(8, min(_LARGEST_BLOCK, _BLOCK_ENTRIES // m)) if block is None else block
-    if largest < 1:
-        raise ValueError(f"expected block >= 1, got {block}")
-    count = -(-n // largest)
-    size = -(-n // count)
-    rows = jnp.minimum(jnp.arange(count * size), n - 1).reshape(count, size)
-    results = lax.map(function, rows)
-    return jax.tree.map(lambda r: r.reshape(count * size, *r.shape[2:])[:n], results)
+def rounding(points: Points) -> Float[Array, ""]:
+    """Bound on the rounding of `pair_distances` within a cloud, relative to their value."""
+    return jnp.where(points.on_grid, 0.0, (_chained(points.values.shape[1]) + 4) * UNIT)
 
 
-def visit(
-    doubtful: Bool[Array, "b n"],
-    action: Callable[[Result, Int[Array, " b"], Bool[Array, " b"]], Result],
-    state: Result,
-) -> tuple[Result, Bool[Array, " b"]]:
-    """Fold `action` over the doubtful columns of every row, one per row at a time.
-
-    Args:
-        doubtful: the entries to visit.
-        action: `(state, columns, found)` -> state, where `found` says which rows
-            had a column left to visit.
-        state: where the fold starts.
-
-    Returns:
-        The state, and the rows that had too many columns to visit them all.
-    """
-    n = doubtful.shape[1]
-    columns = jnp.arange(n)
-
-    def next_column(after: Int[Array, " b"]) -> Int[Array, " b"]:
-        return jnp.min(jnp.where(doubtful & (columns > after[:, None]), columns, n), axis=1)
-
-    def body(carry: tuple[Result, Int[Array, " b"], int]) -> tuple[Result, Int[Array, " b"], int]:
-        state, at, step = carry
-        return action(state, jnp.minimum(at, n - 1), at < n), next_column(at), step + 1
-
-    def unfinished(carry: tuple[Result, Int[Array, " b"], int]) -> Bool[Array, ""]:
-        return jnp.any(carry[1] < n) & (carry[2] < _VISITS)
-
-    first = next_column(jnp.full(len(doubtful), -1))
-    state, at, _ = lax.while_loop(unfinished, body, (state, first, 0))
-    return state, at < n
+def product_rounding(features: int, run: int) -> float:
+    """Worst case of |a|^2 + |b|^2 - 2 ab, relative to |a|^2 + |b|^2."""
+    # The norms are sums of squares; centering and the three terms add a few units.
+    size = _run_length(features, run)
+    return (size + features / size + _chained(features) + 16) * UNIT
 
 
-def redo_rows(
-    doubtful: Bool[Array, " b"], redo: Callable[[Int[Array, ""]], Result], results: Result
-) -> Result:
-    """Replace the doubtful rows of `results` (a tree of `[b, ...]`) by `redo(row)`."""
-
-    def body(carry: tuple[Bool[Array, " b"], Result]) -> tuple[Bool[Array, " b"], Result]:
-        doubtful, results = carry
-        row = jnp.argmax(doubtful)
-        results = jax.tree.map(lambda old, new: old.at[row].set(new), results, redo(row))
-        return doubtful.at[row].set(False), results
-
-    return lax.while_loop(lambda carry: jnp.any(carry[0]), body, (doubtful, results))[1]
+def _chained(features: int) -> float:
+    """Additions that a term of `sum_of_squares` goes through."""
+    return min(features, max(features / 2**HALVINGS, 16) + 2 * HALVINGS)
 
 
-def _product(a: Float[Array, "b d"], b: Float[Array, "n d"]) -> Float[Array, "b n"]:
+def _row_norms(points: Points, rows: Int[Array, " b"]) -> Float[Array, " b"]:
+    """Squared norms, also of absent points."""
+    return sum_of_squares(points.centered[rows])
+
+
+def _around(
+    points: Points, distances: Float[Array, "*b n"]
+) -> tuple[Float[Array, "*b n"], Float[Array, ""]]:
+    """Lower bounds on distances by differences, and the ratio that reaches their upper ones."""
+    margin = rounding(points)
+    return jnp.where(points.norms < FAR, distances * (1 - margin), FAR), 2.5 * margin
+
+
+def _narrow_distances(x: Points, rows: Int[Array, " b"], y: Points) -> Float[Array, "b m"]:
+    """Distances by differences, feature after feature."""
+    total = jnp.zeros((len(rows), len(y.norms)))
+    for f in range(x.values.shape[1]):
+        difference = x.values[rows, None, f] - y.values[:, f]
+        if x.rest is not None and y.rest is not None:
+            difference = difference + (x.rest[rows, None, f] - y.rest[:, f])
+        total = total + difference**2
+    return total
+
+
+def _round_up(norms: Float[Array, " n"]) -> Float[Array, " n"]:
+    """The next number of 12 significant bits: its products with another are exact."""
+    bits = lax.bitcast_convert_type(norms, jnp.uint32) + jnp.uint32(0xFFF)
+    return lax.bitcast_convert_type(bits & jnp.uint32(0xFFFFF000), jnp.float32)
+
+
+def _few_bits(share: float) -> float:
+    """The next number of 12 significant bits."""
+    mantissa, exponent = math.frexp(share)
+    return math.ldexp(math.ceil(mantissa * 2**12), exponent - 12)
+
+
+def _product(a: Float[Array, "b d"], b: Float[Array, "n d"], run: int) -> Float[Array, "b n"]:
     """Inner products in float32, summed in runs of features so that rounding is bounded."""
     dot = partial(jnp.einsum, "bd,nd->bn", precision=lax.Precision.HIGHEST)
-    total = dot(a[:, :PRODUCT_FEATURES], b[:, :PRODUCT_FEATURES])
-    for start in range(PRODUCT_FEATURES, a.shape[1], PRODUCT_FEATURES):
-        run = slice(start, start + PRODUCT_FEATURES)
-        total = total + dot(a[:, run], b[:, run])
+    size = _run_length(a.shape[1], run)
+    total = dot(a[:, :size], b[:, :size])
+    for start in range(size, a.shape[1], size):
+        total = total + dot(a[:, start : start + size], b[:, start : start + size])
     return total
+
+
+def _run_length(features: int, run: int) -> int:
+    """The largest length up to `run` that splits the features evenly."""
+    return math.ceil(features / math.ceil(features / run))

@@ -1,26 +1,19 @@
 """Exact nearest neighbors without an n x n matrix."""
 
-from functools import partial
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
-from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int
 
-from jaxvae.geometry.distances import (
-    by_blocks,
-    distance_bounds,
-    pair_distances,
-    redo_rows,
-    refuse_overflow,
-)
-from jaxvae.geometry.points import Points, as_points, difference_rounding
-from jaxvae.geometry.selection import GROUP, smallest
+from jaxvae.geometry.clouds import Cloud, as_cloud
+from jaxvae.geometry.distances import refuse_overflow
+from jaxvae.geometry.finding import find_block
+from jaxvae.geometry.points import pad_columns
+from jaxvae.geometry.rows import Progress, over_rows
+from jaxvae.geometry.selection import LANE
+from jaxvae.geometry.tiles import Tiles, search_tiles
 from jaxvae.typing import ArrayLike
-
-# Spare candidates: an ordinary row is then certified without a second look.
-_SPARE = 6
 
 
 class Neighbors(NamedTuple):
@@ -35,19 +28,29 @@ class Neighbors(NamedTuple):
     distances: Float[Array, "n k"]
 
 
-def nearest_neighbors(x: ArrayLike, *, k: int, block: int | None = None) -> Neighbors:
+def nearest_neighbors(
+    x: ArrayLike,
+    *,
+    k: int,
+    block: int | None = None,
+    mesh: Mesh | None = None,
+    progress: Progress | None = None,
+) -> Neighbors:
     """The k nearest other points of every point, exactly.
 
     Candidates come from matrix products; their distances are recomputed by
     differences, and the rounding bound of the product certifies that no other
-    point is closer. A row that cannot be certified (tight clusters far apart)
-    is searched again by differences alone. A point is never its own neighbor,
-    also where rows are repeated.
+    point is closer. Rows that this cannot certify (tight clusters far apart,
+    distances that differ by less than float32 resolves) are searched again by
+    differences, beyond the precision of float64 where that decides. A point is
+    never its own neighbor, also where rows are repeated.
 
     Args:
         x: `[n, ...]` points of any real type; trailing axes are flattened.
         k: number of neighbors, 1 to n - 1.
-        block: rows at a time; the default keeps a block near 32 MiB.
+        block: rows at a time; the default keeps a block of distances small.
+        mesh: devices to split the rows over; all its axes are used.
+        progress: called as `progress(rows done, n)` after every block.
 
     Returns:
         `Neighbors`, sorted by distance, ties by lowest index. Repeated rows are
@@ -57,59 +60,56 @@ def nearest_neighbors(x: ArrayLike, *, k: int, block: int | None = None) -> Neig
         ValueError: for k outside 1 to n - 1, NaN or infinite input, and distances
             above the largest float32.
     """
-    (points,) = as_points(x)
-    if not 1 <= k < len(points.norms):
-        raise ValueError(f"expected 1 <= k < n = {len(points.norms)}, got k = {k}")
-    squared, indices = search(points, jnp.ones(len(points.norms), bool), k=k, block=block)
-    distances = jnp.ldexp(jnp.sqrt(squared), points.exponent)
-    return Neighbors(indices, refuse_overflow(distances, "distances"))
+    found = search(as_cloud(x), k=k, block=block, mesh=mesh, progress=progress)
+    distances = jnp.ldexp(jnp.sqrt(found.squared), found.exponent)
+    return Neighbors(found.indices, refuse_overflow(distances, "distances"))
 
 
-@partial(jax.jit, static_argnames=("k", "block"))
-def search(
-    points: Points, present: Bool[Array, " n"], *, k: int, block: int | None = None
-) -> tuple[Float[Array, "n k"], Int[Array, "n k"]]:
-    """Squared distances (of `points.values`) and indices of the k nearest present points.
+def check_k(k: int, n: int) -> None:
+    """Refuse a number of neighbors that n points do not have.
 
-    Rows that are not present are searched for but never found; distances are
-    infinite where fewer than k others are present.
+    Raises:
+        ValueError: for k that is not a whole number from 1 to n - 1.
     """
-    n = len(points.norms)
-    points, present = _pad(points, present)
-    columns = jnp.arange(len(present))
-    margin = 1 + 2 * difference_rounding(points)
-    candidates = min(n, k + _SPARE)
-
-    def hide(distances: Float[Array, "b m"], rows: Int[Array, " b"]) -> Float[Array, "b m"]:
-        return jnp.where(present & (columns != rows[:, None]), distances, jnp.inf)
-
-    def whole(row: Int[Array, ""]) -> tuple[Float[Array, " k"], Int[Array, " k"]]:
-        distances = pair_distances(points.values[row], points.values)[None]
-        squared, found = smallest(hide(distances, row[None]), k)
-        return squared[0], found[0]
-
-    def search_block(rows: Int[Array, " b"]) -> tuple[Float[Array, "b k"], Int[Array, "b k"]]:
-        lower = hide(distance_bounds(points, rows, points).lower, rows)
-        bounds, found = smallest(lower, candidates)
-        distances = pair_distances(points.values[rows, None], points.values[found])
-        distances = jnp.where(jnp.isinf(bounds), jnp.inf, distances)
-        distances, found = lax.sort((distances, found), num_keys=2)
-        # Every rejected point is at least as far as the last candidate's lower bound.
-        certain = (distances[:, k - 1] * margin <= jnp.max(bounds, axis=1)) | (candidates == n)
-        kept = distances[:, :k], found[:, :k]
-        return redo_rows(~certain, lambda row: whole(rows[row]), kept)
-
-    # The coordinates of the candidates are the larger part where k and d are large.
-    return by_blocks(search_block, n, max(n, candidates * points.values.shape[1] // 2), block)
+    if not isinstance(k, int) or not 1 <= k < n:
+        raise ValueError(f"expected 1 <= k < n = {n}, got k = {k}")
 
 
-def _pad(points: Points, present: Bool[Array, " n"]) -> tuple[Points, Bool[Array, " m"]]:
-    """Absent points at the end, so that rows of distances are whole groups."""
-    extra = -len(present) % GROUP
-    rows = ((0, extra), (0, 0))
-    padded = points._replace(
-        values=jnp.pad(points.values, rows),
-        centered=jnp.pad(points.centered, rows),
-        norms=jnp.pad(points.norms, rows[0]),
+class Found(NamedTuple):
+    """What a search finds, k present points for each row.
+
+    Attributes:
+        squared: `[n, k]`, squared distances in units of `4**exponent`, infinite where
+            fewer than k others are present.
+        indices: `[n, k]`.
+        exponent: `[]`.
+    """
+
+    squared: Float[Array, "n k"]
+    indices: Int[Array, "n k"]
+    exponent: Int[Array, ""]
+
+
+def search(
+    cloud: Cloud,
+    *,
+    k: int,
+    block: int | None = None,
+    mesh: Mesh | None = None,
+    progress: Progress | None = None,
+) -> Found:
+    """The k nearest present points of every point, present or not.
+
+    Raises:
+        ValueError: for k outside 1 to n - 1.
+    """
+    check_k(k, cloud.n)
+    if isinstance(cloud, Tiles):
+        squared, indices, exponent = search_tiles(cloud, k=k, progress=progress)
+        return Found(squared, indices, jnp.int32(exponent))
+    padded = pad_columns(cloud, LANE)
+    columns = len(padded.norms)
+    squared, indices = over_rows(
+        find_block, padded, cloud.n, columns=columns, block=block, mesh=mesh, progress=progress, k=k
     )
-    return padded, jnp.pad(present, rows[0])
+    return Found(squared, indices, cloud.exponent)

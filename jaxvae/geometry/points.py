@@ -14,11 +14,10 @@ from jaxvae.typing import ArrayLike
 # squares above the float32 minimum (one outlying row does not erase the others).
 _LARGEST_EXPONENT = 40
 _CENTER_ROWS = 65
-_UNIT = 2.0**-24  # the rounding of one float32 operation
-# Up to here differences cost no more than products, and distances are formed so.
-NARROW_FEATURES = 16
-# Products are summed in runs of this many features, which bounds their rounding.
-PRODUCT_FEATURES = 256
+# Times that a sum over features is taken by halves: its rounding grows with what is left.
+HALVINGS = 6
+# Squared norm of an absent point: above that of any other, and finite with its bounds.
+FAR = 2.0**120
 _DEVICE_RANGE = 2.0**-80, 2.0**126
 _EXACT_IN_FLOAT32 = tuple(
     np.dtype(kind) for kind in (bool, np.uint8, np.int8, np.float16, jnp.bfloat16, np.float32)
@@ -26,35 +25,45 @@ _EXACT_IN_FLOAT32 = tuple(
 
 
 class Points(NamedTuple):
-    """A cloud in the three forms that distances need.
+    """A cloud in the forms that distances need.
 
     Attributes:
         values: `[n, d]`, the input times a power of two: differences are taken here.
+        rest: `[n, d]`, what float32 rounds off `values`; None where that is nothing.
         centered: `[n, d]`, `values` minus a central value of the data: products
             are taken here.
-        norms: `[n]`, squared norms of `centered`.
-        slack: `[]`, bound on the rounding of a squared distance in a block: of
-            the product form, relative to the sum of the two squared norms; for
-            narrow clouds of the difference form, relative to the distance.
-            Zero where the cloud lies on a grid so coarse that both are exact.
+        norms: `[n]`, squared norms of `centered`; `FAR` for a point that is absent.
+        on_grid: `[]`, True where the cloud lies on a grid so coarse that products
+            and differences are exact in float32.
         exponent: `[]`, input units are `values * 2**exponent`.
     """
 
     values: Float[Array, "n d"]
+    rest: Float[Array, "n d"] | None
     centered: Float[Array, "n d"]
     norms: Float[Array, " n"]
-    slack: Float[Array, ""]
+    on_grid: Bool[Array, ""]
     exponent: Int[Array, ""]
+
+    @property
+    def n(self) -> int:
+        """The number of points, absent ones included."""
+        return len(self.norms)
+
+    @property
+    def present(self) -> Bool[Array, " n"]:
+        """`[n]`, the points that can be neighbors."""
+        return self.norms < FAR
 
 
 def as_points(*arrays: ArrayLike) -> tuple[Points, ...]:
     """Clouds ready for distances, sharing one center and one power-of-two scale.
 
-    float64 and wide integers are centered and scaled in float64 on the host
-    before they become float32, so an offset far above the spread costs nothing.
-    The center is the median of some rows: a value of the data, so that integer
-    grids stay on their grid and exact ties stay exact, and out of the reach of
-    a few outlying rows. Scaling by a power of two is exact.
+    float64 and wide integers are centered and scaled in float64 on the host and
+    kept as two float32 arrays, 48 bits in all. The center is the median of some
+    rows: a value of the data, so that integer grids stay on their grid and exact
+    ties stay exact, and out of the reach of a few outlying rows. Scaling by a
+    power of two is exact.
 
     Args:
         *arrays: each `[n, ...]` of any real type, NumPy or JAX; trailing axes
@@ -73,12 +82,30 @@ def as_points(*arrays: ArrayLike) -> tuple[Points, ...]:
         raise ValueError(
             f"expected the same number of features, got {[array.shape[1] for array in flat]}"
         )
-    base = 0
-    if any(_needs_host(array) for array in flat):
-        flat, base = _center_on_host([np.asarray(array) for array in flat])
     for array in flat:
-        _refuse_non_finite(array)
-    return _form_points(tuple(jnp.asarray(array, jnp.float32) for array in flat), base)
+        refuse_non_finite(array)
+    if any(_needs_host(array) for array in flat):
+        return _form_points(*_center_on_host([np.asarray(array) for array in flat]))
+    values = tuple(jnp.asarray(array, jnp.float32) for array in flat)
+    return _form_points(values, (None,) * len(values), 0)
+
+
+def keep_only(points: Points, present: Bool[Array, " n"]) -> Points:
+    """The cloud with all other points too far away to be anyone's neighbor."""
+    return points._replace(norms=jnp.where(present, points.norms, FAR))
+
+
+def pad_columns(points: Points, multiple: int) -> Points:
+    """The cloud with absent points at its end, up to a multiple of points."""
+    extra = -len(points.norms) % multiple
+    return Points(
+        jnp.pad(points.values, ((0, extra), (0, 0))),
+        None if points.rest is None else jnp.pad(points.rest, ((0, extra), (0, 0))),
+        jnp.pad(points.centered, ((0, extra), (0, 0))),
+        jnp.pad(points.norms, (0, extra), constant_values=FAR),
+        points.on_grid,
+        points.exponent,
+    )
 
 
 def same_length(*arrays: ArrayLike) -> int:
@@ -93,22 +120,18 @@ def same_length(*arrays: ArrayLike) -> int:
     return lengths[0]
 
 
-def difference_rounding(points: Points) -> Float[Array, ""]:
-    """Bound on the rounding of a squared distance by differences, relative to its value."""
-    return jnp.where(points.slack == 0, 0.0, _difference_rounding(points.values.shape[1]))
-
-
 def sum_of_squares(values: Float[Array, "*batch d"]) -> Float[Array, "*batch"]:
     """Sum of squares over the last axis, by halves so that rounding stays small."""
     squares = values * values
-    for _ in range(4):
-        width = squares.shape[-1]
-        if width <= 32:
+    odd = jnp.zeros(values.shape[:-1])
+    for _ in range(HALVINGS):
+        half = squares.shape[-1] // 2
+        if half < 8:
             break
-        half = (width + 1) // 2
-        rest = jnp.pad(squares[..., half:], [(0, 0)] * (squares.ndim - 1) + [(0, 2 * half - width)])
-        squares = squares[..., :half] + rest
-    return jnp.sum(squares, axis=-1)
+        if squares.shape[-1] % 2:
+            odd = odd + squares[..., -1]
+        squares = squares[..., :half] + squares[..., half : 2 * half]
+    return jnp.sum(squares, axis=-1) + odd
 
 
 @jax.jit
@@ -118,17 +141,25 @@ def distinct_rows(points: Points) -> Bool[Array, " n"]:
     Rows are sorted by a 64-bit hash and compared, in full, with their
     predecessor; no pair of points is formed.
     """
-    first, second = _row_hashes(points.values)
+    whole = points.values
+    if points.rest is not None:
+        whole = jnp.concatenate([whole, points.rest], axis=1)
+    first, second = _row_hashes(whole)
     order = jnp.lexsort((jnp.arange(len(first)), second, first))
-    ordered = points.values[order]
+    ordered = whole[order]
     repeated = jnp.all(ordered[1:] == ordered[:-1], axis=1)
     return jnp.ones(len(first), bool).at[order[1:]].set(~repeated)
 
 
-def _flatten(array: ArrayLike) -> ArrayLike:
+def refuse_other_kinds(array: ArrayLike) -> None:
+    """Refuse what is no array `[n, ...]` of real numbers.
+
+    Raises:
+        ValueError: says what was expected and what came.
+    """
     if not hasattr(array, "shape"):
         raise ValueError(f"expected an array [n, ...], got {type(array).__name__}")
-    if array.ndim < 2:
+    if len(array.shape) < 2:
         raise ValueError(
             f"expected an array [n, ...] with features, got shape {array.shape}; "
             "write x[:, None] for n scalars"
@@ -139,6 +170,26 @@ def _flatten(array: ArrayLike) -> ArrayLike:
         raise ValueError(f"expected real numbers, got {array.dtype}")
     if jnp.issubdtype(array.dtype, np.complexfloating):
         raise ValueError(f"expected real numbers, got {array.dtype}")
+
+
+def refuse_non_finite(array: ArrayLike, *, first_row: int = 0) -> None:
+    """Refuse NaN and infinity, which cannot be seen while a function is traced.
+
+    Raises:
+        ValueError: names the first such row.
+    """
+    if isinstance(array, jax.core.Tracer) or not jnp.issubdtype(array.dtype, jnp.floating):
+        return
+    finite = np.isfinite(array) if isinstance(array, np.ndarray) else jnp.isfinite(array)
+    if not finite.all():
+        row = first_row + int(np.argmin(np.asarray(finite).all(axis=1)))
+        raise ValueError(f"expected finite values, got NaN or infinity in row {row}")
+
+
+def _flatten(array: ArrayLike) -> ArrayLike:
+    refuse_other_kinds(array)
+    if not isinstance(array, jax.Array | np.ndarray):
+        array = np.asarray(array)
     return array.reshape(array.shape[0], -1)
 
 
@@ -153,23 +204,23 @@ def _needs_host(array: ArrayLike) -> bool:
     return floating and not low < max(float(array.max()), -float(array.min())) < high
 
 
-def _refuse_non_finite(array: ArrayLike) -> None:
-    if isinstance(array, jax.core.Tracer) or not jnp.issubdtype(array.dtype, jnp.floating):
-        return
-    finite = np.isfinite(array) if isinstance(array, np.ndarray) else jnp.isfinite(array)
-    if not finite.all():
-        row = int(np.argmin(np.asarray(finite).all(axis=1)))
-        raise ValueError(f"expected finite values, got NaN or infinity in row {row}")
-
-
-def _center_on_host(arrays: list[np.ndarray]) -> tuple[list[ArrayLike], int]:
+def _center_on_host(
+    arrays: list[np.ndarray],
+) -> tuple[tuple[Array, ...], tuple[Array | None, ...], int]:
+    """Values, what float32 rounds off them, and the power of two they were divided by."""
     wide = [array.astype(np.float64) for array in arrays]
-    for array in wide:
-        _refuse_non_finite(array)
     center = _central_value(wide[0] if len(wide) == 1 else np.concatenate(wide), np)
-    largest = max(float(np.abs(array - center).max()) for array in wide)
-    exponent = int(np.frexp(largest)[1])
-    return [np.ldexp(array - center, -exponent).astype(np.float32) for array in wide], exponent
+    wide = [array - center for array in wide]
+    exponent = int(np.frexp(max(float(np.abs(array).max()) for array in wide))[1])
+    wide = [np.ldexp(array, -exponent) for array in wide]
+    values = [array.astype(np.float32) for array in wide]
+    rests = [(array - kept).astype(np.float32) for array, kept in zip(wide, values, strict=True)]
+    exact = not any(rest.any() for rest in rests)
+    return (
+        tuple(jnp.asarray(array) for array in values),
+        tuple(None if exact else jnp.asarray(rest) for rest in rests),
+        exponent,
+    )
 
 
 def _central_value(values: ArrayLike, numpy: Any = jnp) -> Any:
@@ -180,25 +231,24 @@ def _central_value(values: ArrayLike, numpy: Any = jnp) -> Any:
 
 @jax.jit
 def _form_points(
-    arrays: tuple[Float[Array, "n d"], ...], base: Int[Array, ""]
+    values: tuple[Float[Array, "n d"], ...],
+    rests: tuple[Float[Array, "n d"] | None, ...],
+    base: Int[Array, ""],
 ) -> tuple[Points, ...]:
-    joined = jnp.concatenate(arrays)
+    joined = jnp.concatenate(values)
     center = _central_value(joined)
     largest = jnp.max(jnp.abs(joined - center))
     shift = jnp.where(largest > 0, _LARGEST_EXPONENT - jnp.frexp(largest)[1], 0)
-    center = jnp.ldexp(center, shift)
-    return tuple(_one_cloud(jnp.ldexp(array, shift), center, base - shift) for array in arrays)
 
+    def one_cloud(values: Float[Array, "n d"], rest: Float[Array, "n d"] | None) -> Points:
+        values = jnp.ldexp(values, shift)
+        rest = None if rest is None else jnp.ldexp(rest, shift)
+        moved = jnp.ldexp(center, shift)
+        centered = values - moved
+        on_grid = _on_exact_grid(values, moved, centered) & (rest is None)
+        return Points(values, rest, centered, sum_of_squares(centered), on_grid, base - shift)
 
-def _one_cloud(
-    values: Float[Array, "n d"], center: Float[Array, " d"], exponent: Int[Array, ""]
-) -> Points:
-    centered = values - center
-    features = values.shape[1]
-    narrow = features <= NARROW_FEATURES
-    rounding = _difference_rounding(features) if narrow else _product_rounding(features)
-    slack = jnp.where(_on_exact_grid(values, center, centered), 0.0, rounding)
-    return Points(values, centered, sum_of_squares(centered), slack, exponent)
+    return tuple(one_cloud(*cloud) for cloud in zip(values, rests, strict=True))
 
 
 def _on_exact_grid(
@@ -213,18 +263,6 @@ def _on_exact_grid(
     # A rounded difference would hide small steps; it cannot be undone from both sides.
     unrounded = (values - centered == center) & (centered + center == values)
     return jnp.all(on_grid & unrounded)
-
-
-def _product_rounding(features: int) -> float:
-    """Worst case of |a|^2 + |b|^2 - 2 ab, relative to |a|^2 + |b|^2."""
-    chained = min(features, PRODUCT_FEATURES) + features / PRODUCT_FEATURES
-    # The norms are sums of squares; centering and the three terms add a few units.
-    return chained * _UNIT + _difference_rounding(features) + 8 * _UNIT
-
-
-def _difference_rounding(features: int) -> float:
-    """Worst case of `sum_of_squares` of a difference, relative to its value."""
-    return (min(features, max(features / 16, 32)) + 8) * _UNIT
 
 
 def _row_hashes(values: Float[Array, "n d"]) -> tuple[Array, Array]:

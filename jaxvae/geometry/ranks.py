@@ -1,39 +1,49 @@
 """Where the neighbors of one space stand in another."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from jaxvae.geometry.distances import (
-    Bounds,
-    by_blocks,
-    distance_bounds,
-    pair_distances,
-    redo_rows,
-    visit,
-)
-from jaxvae.geometry.points import Points, as_points, difference_rounding
+from jaxvae.geometry.clouds import Cloud, as_cloud
+from jaxvae.geometry.counting import count_block, mid_ranks
+from jaxvae.geometry.distances import SHORT_RUN, distance_bounds
+from jaxvae.geometry.finding import find
+from jaxvae.geometry.neighbors import check_k, search
+from jaxvae.geometry.points import Points, pad_columns
+from jaxvae.geometry.rows import Progress, over_rows
+from jaxvae.geometry.selection import LANE
+from jaxvae.geometry.tiles import Tiles, rank_tiles
 from jaxvae.typing import ArrayLike
 
 
 def conditional_ranks(
-    space: ArrayLike, indices: Int[Array, "n k"], *, block: int | None = None
+    space: ArrayLike,
+    indices: Int[Array, "n k"],
+    *,
+    block: int | None = None,
+    mesh: Mesh | None = None,
+    progress: Progress | None = None,
 ) -> Float[Array, "n k"]:
     """Rank in `space` of the given neighbors of every point, 1 being the nearest.
 
     The rank is one plus the number of strictly closer points, plus half of the
     other points at exactly the same distance; the point itself does not count.
     Found by counting, without a sort; comparisons that the rounding of the
-    product leaves open are decided by differences.
+    product leaves open are decided by differences, and those that float32
+    leaves open beyond the precision of float64.
 
     Args:
         space: `[n, ...]` points; trailing axes are flattened.
         indices: `[n, k]`, for every point the indices of others, such as its
             neighbors in another space.
-        block: rows at a time; the default keeps a block near 32 MiB.
+        block: rows at a time; the default keeps a block of distances small.
+        mesh: devices to split the rows over; all its axes are used.
+        progress: called as `progress(rows done, n)` after every block.
 
     Returns:
         `[n, k]`, between 1 and n - 1; half-integers where there are ties. In a
@@ -43,59 +53,87 @@ def conditional_ranks(
         ValueError: for indices that are not `[n, k]` integers between 0 and
             n - 1 or name the point itself, and NaN or infinite input.
     """
-    (points,) = as_points(space)
-    indices = _checked_indices(jnp.asarray(indices), len(points.norms))
-    return count_ranks(points, indices, block=block)
+    cloud = as_cloud(space)
+    indices = _checked_indices(jnp.asarray(indices), cloud.n)
+    return _ranks(cloud, indices, block=block, mesh=mesh, progress=progress)
 
 
-@partial(jax.jit, static_argnames="block")
-def count_ranks(
-    points: Points, indices: Int[Array, "n k"], *, block: int | None = None
-) -> Float[Array, "n k"]:
-    """`conditional_ranks` of prepared points and checked indices."""
-    n = len(points.norms)
-    columns = jnp.arange(n)
+def mutual_ranks(
+    clouds: Sequence[Cloud],
+    *,
+    k: int,
+    mesh: Mesh | None = None,
+    progress: Progress | None = None,
+) -> Float[Array, "n l l"]:
+    """Mean rank in space j of the first k neighbors in space i, for every point, at `[:, i, j]`.
 
-    def rank_block(rows: Int[Array, " b"]) -> Float[Array, "b k"]:
-        bounds = distance_bounds(points, rows, points)
-        others = Bounds(*(jnp.where(columns == rows[:, None], jnp.inf, b) for b in bounds))
-        return lax.map(lambda targets: _ranks(points, others, rows, targets), indices[rows].T).T
+    Each space's distances are formed once: a block of them gives the neighbors
+    in that space, then the ranks of the neighbors in all spaces. (Twice for
+    spaces in tiles, of which no block is at hand again.)
 
-    return by_blocks(rank_block, n, n, block)
+    Raises:
+        ValueError: for different n, and k outside 1 to n - 1.
+    """
+    n = _common_length(clouds)
+    check_k(k, n)
+    if any(isinstance(cloud, Tiles) for cloud in clouds):
+        found = [search(c, k=k, mesh=mesh, progress=progress).indices for c in clouds]
+        targets = jnp.concatenate(found, axis=1)
+        ranks = [_ranks(c, targets, mesh=mesh, progress=progress) for c in clouds]
+        return _mean_over_neighbors(ranks, k)
+    padded = tuple(pad_columns(cloud, LANE) for cloud in clouds if isinstance(cloud, Points))
+    columns = len(padded) * padded[0].n
+    return over_rows(_mutual_block, padded, n, columns=columns, mesh=mesh, progress=progress, k=k)
 
 
 def _ranks(
-    points: Points, others: Bounds, rows: Int[Array, " b"], targets: Int[Array, " b"]
-) -> Float[Array, " b"]:
-    """Mid-rank of one target per row: 1 + closer + (equally far) / 2."""
-    margin = 2 * difference_rounding(points)
-    threshold = pair_distances(points.values[rows], points.values[targets])[:, None]
-    closer = others.upper < threshold * (1 - margin)
-    farther = others.lower > threshold * (1 + margin)
-    open_ = ~closer & ~farther & (jnp.arange(len(points.norms)) != targets[:, None])
-    # On an exact grid a comparison that the bounds leave open is a tie.
-    exact = points.slack == 0
-    doubled = jnp.sum(2 * closer + (open_ & exact), axis=1)
-
-    def compare(doubled: Int[Array, " b"], at: Int[Array, " b"], found: Array) -> Int[Array, " b"]:
-        # Both distances from one computation, so that exact ties compare equal.
-        pair = jnp.stack([points.values[targets], points.values[at]])
-        target, distance = pair_distances(points.values[rows], pair)
-        return doubled + jnp.where(found, _doubled_share(distance, target), 0)
-
-    def whole(row: Int[Array, ""]) -> Int[Array, ""]:
-        distances = pair_distances(points.values[rows[row]], points.values)
-        share = _doubled_share(distances, distances[targets[row]])
-        kept = jnp.isfinite(others.lower[row]) & (jnp.arange(len(distances)) != targets[row])
-        return jnp.sum(share * kept)
-
-    visited, left = visit(open_ & ~exact, compare, doubled)
-    return 1 + redo_rows(left, whole, visited) / 2
+    cloud: Cloud,
+    indices: Int[Array, "n k"],
+    *,
+    block: int | None = None,
+    mesh: Mesh | None,
+    progress: Progress | None,
+) -> Float[Array, "n k"]:
+    if isinstance(cloud, Tiles):
+        return rank_tiles(cloud, np.asarray(indices), progress=progress)
+    operands = pad_columns(cloud, LANE), indices
+    columns = operands[0].n
+    return over_rows(
+        _rank_block, operands, cloud.n, columns=columns, block=block, mesh=mesh, progress=progress
+    )
 
 
-def _doubled_share(distance: Float[Array, "*b"], threshold: Float[Array, "*b"]) -> Int[Array, "*b"]:
-    """Twice what a point adds to the rank: 2 if closer, 1 if tied, 0 if farther."""
-    return 2 * (distance < threshold) + (distance == threshold)
+@jax.jit
+def _rank_block(
+    operands: tuple[Points, Int[Array, "n k"]], rows: Int[Array, " b"]
+) -> Float[Array, "b k"]:
+    points, targets = operands
+    return count_block(points, rows, targets[rows])
+
+
+def _mutual_block(
+    clouds: tuple[Points, ...], rows: Int[Array, " b"], *, k: int
+) -> Float[Array, "b l l"]:
+    # Not one program: spaces of one width share their compiled parts.
+    bounds = [distance_bounds(cloud, rows, run=SHORT_RUN) for cloud in clouds]
+    found = [find(c, rows, b.lower, k)[1] for c, b in zip(clouds, bounds, strict=True)]
+    targets = jnp.concatenate(found, axis=1)
+    ranks = [mid_ranks(c, rows, b, targets) for c, b in zip(clouds, bounds, strict=True)]
+    return _mean_over_neighbors(ranks, k)
+
+
+@partial(jax.jit, static_argnames="k")
+def _mean_over_neighbors(ranks: Sequence[Float[Array, "b lk"]], k: int) -> Float[Array, "b l l"]:
+    """From the ranks in each space of k neighbors from every space."""
+    stacked = jnp.stack(ranks, axis=2)
+    return stacked.reshape(len(stacked), -1, k, len(ranks)).mean(axis=2)
+
+
+def _common_length(clouds: Sequence[Cloud]) -> int:
+    lengths = [cloud.n for cloud in clouds]
+    if len(set(lengths)) != 1:
+        raise ValueError(f"expected the same number of points in every space, got {lengths}")
+    return lengths[0]
 
 
 def _checked_indices(indices: Int[Array, "n k"], n: int) -> Int[Array, "n k"]:

@@ -6,10 +6,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxvae.geometry.clouds import as_cloud, distinct
 from jaxvae.geometry.neighbors import search
-from jaxvae.geometry.points import as_points, distinct_rows
+from jaxvae.geometry.rows import Progress
 from jaxvae.typing import ArrayLike
 
 
@@ -31,7 +33,13 @@ class Dimension(NamedTuple):
     points: Int[Array, ""]
 
 
-def two_nn(x: ArrayLike, *, discard: float = 0.1) -> Dimension:
+def two_nn(
+    x: ArrayLike,
+    *,
+    discard: float = 0.1,
+    mesh: Mesh | None = None,
+    progress: Progress | None = None,
+) -> Dimension:
     """Intrinsic dimension by the two-nearest-neighbors fit (TwoNN).
 
     With `mu_i` the ratio of the second to the first neighbor distance of point
@@ -46,6 +54,8 @@ def two_nn(x: ArrayLike, *, discard: float = 0.1) -> Dimension:
             rotation do not matter.
         discard: share of the largest ratios left out, 0 <= discard < 1; with 0
             only the largest one, whose ordinate is infinite, is.
+        mesh: devices to split the points over; all its axes are used.
+        progress: called as `progress(points done, n)` after every block.
 
     Returns:
         `Dimension`. Repeated rows are counted once; `points` says how many are
@@ -60,10 +70,15 @@ def two_nn(x: ArrayLike, *, discard: float = 0.1) -> Dimension:
     """
     if not 0 <= discard < 1:
         raise ValueError(f"expected 0 <= discard < 1, got {discard}")
-    return _fit(_log_ratios(x), discard)
+    return _fit(_log_ratios(x, mesh, progress), discard)
 
 
-def two_nn_mle(x: ArrayLike) -> Dimension:
+def two_nn_mle(
+    x: ArrayLike,
+    *,
+    mesh: Mesh | None = None,
+    progress: Progress | None = None,
+) -> Dimension:
     """Intrinsic dimension by the maximum likelihood of the two-neighbor ratios.
 
     `(N - 1) / sum_i log mu_i` over all N distinct points, `mu_i` being the ratio
@@ -72,6 +87,8 @@ def two_nn_mle(x: ArrayLike) -> Dimension:
 
     Args:
         x: `[n, ...]` points; trailing axes are flattened.
+        mesh: devices to split the points over; all its axes are used.
+        progress: called as `progress(points done, n)` after every block.
 
     Returns:
         `Dimension`, with standard error `value / sqrt(N - 2)`.
@@ -82,7 +99,7 @@ def two_nn_mle(x: ArrayLike) -> Dimension:
     Reference: Facco, d'Errico, Rodriguez and Laio (2017); Denti, Doimo, Laio
     and Mira (2022) for the unbiased form.
     """
-    return _maximum_likelihood(_log_ratios(x))
+    return _maximum_likelihood(_log_ratios(x, mesh, progress))
 
 
 class _LogRatios(NamedTuple):
@@ -99,13 +116,13 @@ class _LogRatios(NamedTuple):
     points: Int[Array, ""]
 
 
-def _log_ratios(x: ArrayLike) -> _LogRatios:
-    (points,) = as_points(x)
-    if len(points.norms) < 3:
-        raise ValueError(f"expected at least 3 points, got {len(points.norms)}")
-    distinct = distinct_rows(points)
-    squared, _ = search(points, distinct, k=2)
-    return _sort_ratios(squared, distinct)
+def _log_ratios(x: ArrayLike, mesh: Mesh | None, progress: Progress | None) -> _LogRatios:
+    cloud = as_cloud(x)
+    if cloud.n < 3:
+        raise ValueError(f"expected at least 3 points, got {cloud.n}")
+    cloud = distinct(cloud)
+    found = search(cloud, k=2, mesh=mesh, progress=progress)
+    return _sort_ratios(found.squared, cloud.present)
 
 
 @jax.jit

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jax.sharding import Mesh
+from jaxtyping import Array, Float
 
-from jaxvae.geometry.neighbors import search
-from jaxvae.geometry.points import Points, as_points, same_length
-from jaxvae.geometry.ranks import count_ranks
+from jaxvae.geometry.clouds import as_cloud
+from jaxvae.geometry.ranks import mutual_ranks
+from jaxvae.geometry.rows import Progress
 from jaxvae.typing import ArrayLike
 
 
@@ -25,7 +27,14 @@ class Imbalance(NamedTuple):
     backward: Float[Array, ""]
 
 
-def information_imbalance(a: ArrayLike, b: ArrayLike, *, k: int = 1) -> Imbalance:
+def information_imbalance(
+    a: ArrayLike,
+    b: ArrayLike,
+    *,
+    k: int = 1,
+    mesh: Mesh | None = None,
+    progress: Progress | None = None,
+) -> Imbalance:
     """Information imbalance Delta between two representations of the same points.
 
     `Delta(a -> b) = 2 / n * <rank in b of the first k neighbors in a>`, the mean
@@ -35,6 +44,8 @@ def information_imbalance(a: ArrayLike, b: ArrayLike, *, k: int = 1) -> Imbalanc
         a: `[n, ...]`, trailing axes are flattened.
         b: `[n, ...]`, the same points in another space.
         k: neighbors averaged over, 1 to n - 1.
+        mesh: devices to split the points over; all its axes are used.
+        progress: called as `progress(points done, n)` after every block.
 
     Returns:
         `Imbalance(forward, backward)`. Identical spaces give `(k + 1) / n`,
@@ -47,16 +58,24 @@ def information_imbalance(a: ArrayLike, b: ArrayLike, *, k: int = 1) -> Imbalanc
 
     Reference: Glielmo, Zeni, Cheng, Csanyi and Laio (2022).
     """
-    matrix = imbalance_matrix([a, b], k=k)
+    matrix = imbalance_matrix([a, b], k=k, mesh=mesh, progress=progress)
     return Imbalance(matrix[0, 1], matrix[1, 0])
 
 
-def imbalance_matrix(spaces: Sequence[ArrayLike], *, k: int = 1) -> Float[Array, "l l"]:
+def imbalance_matrix(
+    spaces: Sequence[ArrayLike],
+    *,
+    k: int = 1,
+    mesh: Mesh | None = None,
+    progress: Progress | None = None,
+) -> Float[Array, "l l"]:
     """Information imbalance between all pairs of representations of the same points.
 
     Args:
         spaces: l arrays `[n, ...]`, of any widths.
         k: neighbors averaged over, 1 to n - 1.
+        mesh: devices to split the points over; all its axes are used.
+        progress: called as `progress(points done, n)` after every block.
 
     Returns:
         `[l, l]`, entry `[i, j]` is Delta(space i -> space j); the diagonal is
@@ -70,16 +89,16 @@ def imbalance_matrix(spaces: Sequence[ArrayLike], *, k: int = 1) -> Float[Array,
     """
     if len(spaces) == 0:
         raise ValueError("expected at least one space, got none")
-    clouds = [as_points(space)[0] for space in spaces]
-    n = same_length(*(cloud.norms for cloud in clouds))
-    if not 1 <= k < n:
-        raise ValueError(f"expected 1 <= k < n = {n}, got k = {k}")
-    present = jnp.ones(n, bool)
-    # One row block of a space serves the neighbors found in every space.
-    neighbors = jnp.concatenate([search(cloud, present, k=k)[1] for cloud in clouds], axis=1)
-    return jnp.stack([_mean_ranks(cloud, neighbors, k) for cloud in clouds], axis=1) * (2 / n)
+    clouds = [as_cloud(space) for space in spaces]
+    ranks = mutual_ranks(clouds, k=k, mesh=mesh, progress=progress)
+    return _mean(ranks) * (2 / len(ranks))
 
 
-def _mean_ranks(cloud: Points, neighbors: Int[Array, "n lk"], k: int) -> Float[Array, " l"]:
-    ranks = count_ranks(cloud, neighbors)
-    return ranks.reshape(len(ranks), -1, k).mean(axis=(0, 2))
+@jax.jit
+def _mean(ranks: Float[Array, "n l l"]) -> Float[Array, "l l"]:
+    """Mean over points, summed by halves: a running float32 sum of ranks loses digits."""
+    total, n = ranks, len(ranks)
+    while len(total) > 1:
+        total = jnp.pad(total, ((0, len(total) % 2), (0, 0), (0, 0)))
+        total = total[: len(total) // 2] + total[len(total) // 2 :]
+    return total[0] / n

@@ -1,9 +1,32 @@
 """What the single latents of a model carry."""
 
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from jaxvae.typing import ArrayLike
+
+# Of a posterior variance over the data: below this spread it is constant.
+_CONSTANT = 0.1
+_LARGEST_ACTIVE = 0.1
+# Within 0.1 of the prior's; as a range, because abs(0.9 - 1) is above 0.1 in float32.
+_PASSIVE = 0.9, 1.1
+
+
+class LatentTypes(NamedTuple):
+    """Boolean masks `[k]`, one of which is true for every latent without NaN.
+
+    Attributes:
+        active: known precisely for every example: the latent carries information.
+        mixed: anything between: known for some examples, or known roughly.
+        passive: the prior for every example: the latent carries nothing.
+    """
+
+    active: Bool[Array, " k"]
+    mixed: Bool[Array, " k"]
+    passive: Bool[Array, " k"]
 
 
 def active_units(means: ArrayLike, *, threshold: float = 0.01) -> Bool[Array, " k"]:
@@ -27,3 +50,50 @@ def active_units(means: ArrayLike, *, threshold: float = 0.01) -> Bool[Array, " 
         raise ValueError(f"expected means [n >= 2, k], got shape {means.shape}")
     # Off the first example: the mean of a large constant would not be that constant.
     return jnp.var(means - means[0], axis=0) > threshold
+
+
+def latent_types(variances: ArrayLike) -> LatentTypes:
+    """Which latents are active, mixed and passive, by their posterior variances.
+
+    Over the examples x, of the posterior variance `s2(x)` of a latent:
+
+        active:  `Var s2 < 0.1` and `E s2 <= 0.1`,
+        passive: `Var s2 < 0.1` and `|E s2 - 1| <= 0.1`,
+        mixed:   otherwise.
+
+    A prior of variance 1 is assumed; the variance divides by n.
+
+    Args:
+        variances: `[n, k]`, posterior variances (not log variances, not standard
+            deviations) of n examples.
+
+    Returns:
+        `LatentTypes`; the sums of the masks count the latents. One with NaN is
+        of no type; one with an infinite variance is mixed.
+
+    Raises:
+        ValueError: for variances that are not `[n >= 2, k]`, or are negative
+            (which cannot be seen while a function is traced).
+
+    Reference: Bonheme and Grzes (2022); Rolinek, Zietlow and Martius (2019).
+    """
+    variances = jnp.asarray(variances, jnp.float32)
+    if variances.ndim != 2 or len(variances) < 2:
+        raise ValueError(f"expected variances [n >= 2, k], got shape {variances.shape}")
+    if not isinstance(variances, jax.core.Tracer) and (variances < 0).any():
+        raise ValueError(
+            f"expected variances >= 0, got {variances.min()}; pass jnp.exp of log variances"
+        )
+    return _sort_latents(variances)
+
+
+@jax.jit
+def _sort_latents(variances: Array) -> LatentTypes:
+    # Off the first example: the mean of a constant would not be that constant.
+    deviations = variances - variances[0]
+    mean = variances[0] + jnp.mean(deviations, axis=0)
+    constant = jnp.var(deviations, axis=0) < _CONSTANT
+    active = constant & (mean <= _LARGEST_ACTIVE)
+    passive = constant & (mean >= _PASSIVE[0]) & (mean <= _PASSIVE[1])
+    mixed = ~active & ~passive & ~jnp.isnan(variances).any(axis=0)
+    return LatentTypes(active, mixed, passive)

@@ -1,6 +1,8 @@
 """Records -> figures, tables and what the terminal shows."""
 
 from jaxvae.report.figures import draw_figures as draw_figures
+from jaxvae.report.measurement import as_records as as_records
+from jaxvae.report.measurement_figures import draw_measurements as draw_measurements
 from jaxvae.report.progress import sweep_progress as sweep_progress
 from jaxvae.report.summary import conclusion as conclusion
 from jaxvae.report.summary import summary as summary

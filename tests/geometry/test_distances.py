@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxvae.geometry import squared_distances
-from jaxvae.geometry.distances import by_blocks, distance_bounds, redo_rows, visit
+from jaxvae.geometry.distances import LONG_RUN, SHORT_RUN, distance_bounds, row_bounds, upper_bounds
 from jaxvae.geometry.points import as_points
 from tests import oracles
 from tests.clouds import NASTY, TIED, WIDTHS, N, gaussian, of_width
@@ -77,62 +77,50 @@ def test_distances_too_large_for_float32_are_refused():
         squared_distances(cloud, cloud)
 
 
-@pytest.mark.parametrize("name", NASTY)
-def test_the_bounds_hold_the_true_distances(name):
-    (points,) = as_points(NASTY[name])
-    bounds = distance_bounds(points, jnp.arange(N), points)
-    true = oracles.squared_distances(points.values)
+def assert_inside(points, lower, upper):
     # The bounds are for real arithmetic of float32 values: nothing is to spare.
-    assert np.all(np.asarray(bounds.lower, np.float64) <= true)
-    assert np.all(true <= np.asarray(bounds.upper, np.float64))
+    true = oracles.squared_distances(oracles.whole(points))
+    np.fill_diagonal(true, np.inf)
+    assert np.all(np.asarray(lower, np.float64) <= true)
+    assert np.all(true <= np.asarray(upper, np.float64))
+
+
+@pytest.mark.parametrize("name", NASTY)
+@pytest.mark.parametrize("run", [SHORT_RUN, LONG_RUN, 7])
+def test_the_bounds_hold_the_true_distances(name, run):
+    (points,) = as_points(NASTY[name])
+    bounds = distance_bounds(points, jnp.arange(N), run=run)
+    assert_inside(points, bounds.lower, upper_bounds(points, jnp.arange(N), bounds))
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_the_bounds_by_differences_hold_the_true_distances(name):
+    (points,) = as_points(NASTY[name])
+    bounds = jax.vmap(lambda row: row_bounds(points, row))(jnp.arange(N))
+    assert_inside(points, bounds.lower, upper_bounds(points, jnp.arange(N), bounds))
 
 
 @pytest.mark.parametrize("d", [17, 784])
 def test_the_bounds_are_narrow_for_an_ordinary_cloud(d):
     (points,) = as_points(gaussian(N, d))
-    bounds = distance_bounds(points, jnp.arange(N), points)
-    apart = np.median(bounds.upper - bounds.lower) / np.median(bounds.upper)
+    bounds = distance_bounds(points, jnp.arange(N), run=LONG_RUN)
+    upper = upper_bounds(points, jnp.arange(N), bounds)
+    others = ~np.eye(N, dtype=bool)
+    apart = np.median((upper - bounds.lower)[others]) / np.median(upper[others])
     assert 0 < apart < 4 * (d + 100) * FLOAT32
 
 
-@pytest.mark.parametrize("block", [None, 1, 7, 100, 1000])
-def test_blocks_cover_every_row_once(block):
-    rows = by_blocks(lambda rows: (rows, -rows), 100, 100, block)
-    np.testing.assert_array_equal(rows[0], np.arange(100))
-    np.testing.assert_array_equal(rows[1], -np.arange(100))
-
-
-@pytest.mark.parametrize("block", [0, -3])
-def test_a_block_without_rows_is_refused(block):
-    with pytest.raises(ValueError, match="expected block >= 1"):
-        by_blocks(lambda rows: rows, 100, 100, block)
-
-
-def test_a_visit_reaches_every_doubtful_column_and_reports_rows_with_too_many():
-    doubtful = np.random.default_rng(0).random((30, 200)) < 0.05
-    doubtful[3] = True
-
-    def count(state, columns, found):
-        return state.at[jnp.arange(30), columns].add(found.astype(int))
-
-    visits, left = visit(jnp.asarray(doubtful), count, jnp.zeros((30, 200), int))
-    few = doubtful.sum(axis=1) <= 16
-    np.testing.assert_array_equal(left, ~few)
-    np.testing.assert_array_equal(np.asarray(visits)[few], doubtful[few])
-
-
-def test_redone_rows_are_those_in_doubt_also_under_vmap():
-    doubtful = jnp.asarray(np.random.default_rng(0).random((4, 50)) < [[0.0], [0.1], [0.5], [1.0]])
-    old = -jnp.ones((4, 50))
-
-    def redo(doubtful, old):
-        return redo_rows(doubtful, lambda row: row.astype(float), old)
-
-    expected = np.where(doubtful, np.arange(50.0), -1)
-    np.testing.assert_array_equal(jax.vmap(redo)(doubtful, old), expected)
+@pytest.mark.parametrize("name", ["plain", "clusters 100 apart", "one row at 1e6"])
+def test_an_upper_bound_has_the_same_bits_alone_as_in_its_block(name):
+    (points,) = as_points(NASTY[name])
+    rows, columns = jnp.arange(40), jnp.arange(N)[None] % N
+    bounds = distance_bounds(points, rows, run=SHORT_RUN)
+    whole = jax.jit(upper_bounds)(points, rows, bounds)
+    entries = jax.jit(upper_bounds)(points, rows, bounds, (rows[:, None], columns))
+    np.testing.assert_array_equal(whole, entries)
 
 
 def test_memory_is_the_result_and_not_more():
     shape = ((3000, 20), jnp.float32)
     # One more block of at most 2**22 entries would not be seen: the result is larger.
-    assert largest_array(squared_distances, shape, shape) <= 3000 * 3024
+    assert largest_array(squared_distances, shape, shape) <= 3000 * 3072

@@ -1,8 +1,9 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.geometry.selection import GROUP, smallest
+from jaxvae.geometry.selection import GROUP, LANE, lane_counts, smallest, visit
 
 
 def rows(kind, n):
@@ -38,3 +39,29 @@ def test_all_the_smallest_may_lie_in_one_group():
     values = jnp.arange(64.0 * GROUP)[None, ::-1]
     _, columns = smallest(values, 9)
     np.testing.assert_array_equal(columns[0], 64 * GROUP - 1 - np.arange(9))
+
+
+def masks():
+    generator = np.random.default_rng(0)
+    for share in (0.0, 0.001, 0.1, 1.0):
+        yield generator.random((30, 6 * LANE)) < share
+    yield generator.random((2, 40 * LANE)) < 0.5
+
+
+@pytest.mark.parametrize("mask", list(masks()), ids=lambda mask: f"{mask.mean():.3f}")
+def test_a_visit_reaches_every_set_entry_once(mask):
+    def count(state, rows, columns, found):
+        return state.at[rows, columns].add(found.astype(int))
+
+    @jax.jit
+    def visits(mask):
+        at = lambda rows, columns: mask[rows[:, None], columns]  # noqa: E731
+        return visit(lane_counts(mask), at, count, jnp.zeros(mask.shape, int))
+
+    np.testing.assert_array_equal(visits(jnp.asarray(mask)), mask)
+
+
+def test_lanes_count_the_entries_that_are_set():
+    mask = np.random.default_rng(0).random((5, 7 * LANE)) < 0.7
+    expected = mask.reshape(5, LANE, 7).sum(axis=1)
+    np.testing.assert_array_equal(lane_counts(jnp.asarray(mask)), expected)

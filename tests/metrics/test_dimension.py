@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxvae.geometry.neighbors import search
+from jaxvae.geometry.finding import find_block
 from jaxvae.metrics import two_nn, two_nn_mle
 from tests import oracles, reference
 from tests.clouds import NASTY, WIDTH, N, clusters, gaussian, of_width
@@ -180,11 +180,11 @@ def test_jit_equals_the_call(estimate):
 
 
 def test_one_shape_is_traced_once():
-    before = search._cache_size()
+    before = find_block._cache_size()
     for seed in range(3):
         two_nn(gaussian(29, 4, seed))
         two_nn_mle(gaussian(29, 4, seed))
-    assert search._cache_size() == before + 1
+    assert find_block._cache_size() == before + 1
 
 
 def test_trailing_axes_are_flattened():

@@ -1,0 +1,250 @@
+"""Any arrays of representations -> metrics of spaces and pairs, with errors and nulls."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+
+from jaxvae.analysis.registry import METRICS, Metric
+from jaxvae.analysis.spaces import as_classes, choose_rows, finite_rows, same_points
+from jaxvae.metrics.resample import subsample_error
+from jaxvae.typing import ArrayLike, Key
+
+# Subsets smaller than this say little of a metric at n.
+_SUBSET = 100
+
+
+class Measurement(NamedTuple):
+    """One metric of l spaces: `[l]`, `[l, l]` from row to column, or `[l, s]` over scales.
+
+    Attributes:
+        value: at all n points.
+        stderr: its standard error, by the method of the metric (`Metric.error`).
+        subset: the metric at n / parts points, whose distance from `value` is
+            how far n matters; NaN where the error is a jackknife's.
+        null: mean over draws of the null (`Metric.null`); NaN without draws.
+        null_spread: standard deviation of one draw.
+        distinct: `[l]`, distinct points of a dimension, else None.
+        ranks: `[s]`, the scales of a dimension as neighbor ranks, else None.
+        radii: `[l, s]`, the same as distances in units of the input, else None.
+        k: neighbors, or None where the metric has no such setting.
+    """
+
+    value: Float[np.ndarray, "..."]
+    stderr: Float[np.ndarray, "..."]
+    subset: Float[np.ndarray, "..."]
+    null: Float[np.ndarray, "..."]
+    null_spread: Float[np.ndarray, "..."]
+    distinct: Int[np.ndarray, " l"] | None
+    ranks: Int[np.ndarray, " s"] | None
+    radii: Float[np.ndarray, "l s"] | None
+    k: int | None
+
+
+class Measurements(NamedTuple):
+    """What was measured of l spaces over the same points, on the host.
+
+    Attributes:
+        spaces: their names, in the order given.
+        features: `[l]`, width of every space.
+        points: points measured.
+        available: points there were.
+        parts: subsets of the errors.
+        draws: of every null.
+        metrics: by name.
+    """
+
+    spaces: tuple[str, ...]
+    features: tuple[int, ...]
+    points: int
+    available: int
+    parts: int
+    draws: int
+    metrics: dict[str, Measurement]
+
+
+class Progress(NamedTuple):
+    """Where a measurement stands.
+
+    Attributes:
+        done: share of the estimated work, 0 to 1.
+        doing: the metric, and whether its value, error or null.
+    """
+
+    done: float
+    doing: str
+
+
+def measure(
+    representations: Mapping[str, ArrayLike],
+    *,
+    key: Key,
+    metrics: Sequence[str] = ("id", "imbalance", "cka"),
+    labels: ArrayLike | None = None,
+    points: int | None = None,
+    k: int | None = None,
+    parts: int | None = None,
+    draws: int = 5,
+    report: Callable[[Progress], None] = lambda _: None,
+) -> Measurements:
+    """Metrics of representations of the same points, each with its error and null.
+
+    Args:
+        representations: spaces by name, each `[n, ...]` of any real type, NumPy
+            (also memory-mapped) or JAX; trailing axes are flattened.
+        key: of the choice of points, the subsets of the errors, and the nulls.
+            A metric has the same numbers whichever others are asked for.
+        metrics: names in `jaxvae.analysis.METRICS`.
+        labels: `[n]`, a class of every point, for `label-overlap`.
+        points: at most so many points, a random subset in their order; None
+            for all. The dimension depends on their number.
+        k: neighbors of the metrics that have this setting; None for the
+            default of each.
+        parts: disjoint subsets that an error rests on; None for 10, or fewer
+            such that each has 100 points, at least 2.
+        draws: data sets made for every null, 0 (no null) or at least 2.
+        report: called after every step.
+
+    Returns:
+        `Measurements`.
+
+    Raises:
+        ValueError: for no spaces, unknown metrics, a metric of pairs with one
+            space, missing labels, different n, arrays that are not real
+            `[n, ...]`, NaN or infinity (with space and row), too few points
+            for k or parts, and draws or points that are too few.
+    """
+    chosen = {name: _metric(name) for name in metrics}
+    available = same_points(representations, labels)
+    rows_key, deal_key, null_key = jax.random.split(key, 3)
+    rows = choose_rows(rows_key, available, points)
+    spaces = {
+        name: finite_rows(name, array, rows, available) for name, array in representations.items()
+    }
+    parts = max(2, min(10, len(rows) // _SUBSET)) if parts is None else parts
+    _refuse_settings(chosen, len(spaces), labels, n=len(rows), k=k, parts=parts, draws=draws)
+    label_array = None if labels is None else as_classes(labels)[rows]
+    plan = {
+        name: _Task(name, metric, _arrays(metric, spaces, label_array), k or metric.k)
+        for name, metric in chosen.items()
+    }
+    advance = _advancer(sum(_total_work(task, parts, draws) for task in plan.values()), report)
+    keys = deal_key, null_key
+    measured = {
+        name: _measure_one(task, keys, parts, draws, advance) for name, task in plan.items()
+    }
+    features = tuple(int(np.prod(space.shape[1:])) for space in spaces.values())
+    return Measurements(tuple(spaces), features, len(rows), available, parts, draws, measured)
+
+
+class _Task(NamedTuple):
+    """A metric and what it is measured on."""
+
+    name: str
+    metric: Metric
+    arrays: tuple[ArrayLike, ...]
+    k: int | None
+
+
+def _measure_one(
+    task: _Task,
+    keys: tuple[Key, Key],
+    parts: int,
+    draws: int,
+    advance: Callable[[float, str], None],
+) -> Measurement:
+    metric, arrays = task.metric, task.arrays
+    deal_key, null_key = keys
+
+    def step(doing: str, *given: ArrayLike) -> Any:
+        reading = jax.block_until_ready(metric.compute(given, task.k))
+        advance(_work(metric, given, len(given[0])), f"{task.name}: {doing}")
+        return reading
+
+    advance(0.0, f"{task.name}: value")
+    full = jax.device_get(step("value", *arrays))
+    error = metric.error(deal_key, partial(step, "error"), *arrays, parts=parts)
+    nothing = np.full_like(full.value, np.nan)
+    null = nothing, nothing
+    if draws:
+        found = metric.null(null_key, partial(step, "null"), *arrays, draws=draws)
+        null = np.asarray(found.mean.value), np.asarray(found.spread.value)
+    subset = np.asarray(error.mean.value) if metric.error is subsample_error else nothing
+    ranks = None if full.ranks is None else full.ranks[0]
+    stderr = np.asarray(error.stderr.value)
+    return Measurement(full.value, stderr, subset, *null, full.distinct, ranks, full.radii, task.k)
+
+
+def _arrays(
+    metric: Metric, spaces: Mapping[str, ArrayLike], labels: np.ndarray | None
+) -> tuple[ArrayLike, ...]:
+    # Labels come first: the null permutes every array but the first.
+    return (*((labels,) if metric.of == "labels" else ()), *spaces.values())
+
+
+def _work(metric: Metric, arrays: Sequence[ArrayLike], n: int) -> float:
+    """Operations, roughly: a share of the progress bar."""
+    width = sum(max(16, int(np.prod(array.shape[1:]))) for array in arrays)
+    return float(n) * n * width if metric.neighbors else float(n) * width * width
+
+
+def _total_work(task: _Task, parts: int, draws: int) -> float:
+    n = len(task.arrays[0])
+    work = partial(_work, task.metric, task.arrays)
+    return (1 + draws) * work(n) + parts * work(_resampled(task.metric, n, parts))
+
+
+def _resampled(metric: Metric, n: int, parts: int) -> int:
+    """Points that its error measures at a time."""
+    return n // parts * (1 if metric.error is subsample_error else parts - 1)
+
+
+def _advancer(total: float, report: Callable[[Progress], None]) -> Callable[[float, str], None]:
+    done = 0.0
+
+    def advance(work: float, doing: str) -> None:
+        nonlocal done
+        done += work
+        report(Progress(min(done / total, 1.0), doing))
+
+    return advance
+
+
+def _metric(name: str) -> Metric:
+    if name not in METRICS:
+        raise ValueError(f"expected metrics among {', '.join(METRICS)}; got {name}")
+    return METRICS[name]
+
+
+def _refuse_settings(
+    chosen: Mapping[str, Metric],
+    spaces: int,
+    labels: ArrayLike | None,
+    *,
+    n: int,
+    k: int | None,
+    parts: int,
+    draws: int,
+) -> None:
+    if not chosen:
+        raise ValueError(f"expected at least one metric among {', '.join(METRICS)}; got none")
+    if parts < 2:
+        raise ValueError(f"expected at least 2 parts, got {parts}")
+    if draws < 0 or draws == 1:
+        raise ValueError(f"expected draws of 0 (no null) or at least 2, got {draws}")
+    if k is not None and k < 1:
+        raise ValueError(f"expected k of at least 1, got {k}")
+    for name, metric in chosen.items():
+        if metric.of == "pairs" and spaces < 2:
+            raise ValueError(f"expected at least two spaces for {name}, which compares them")
+        if metric.of == "labels" and labels is None:
+            raise ValueError(f"expected labels for {name}, got none")
+        least = 1 + max(2, k if metric.k and k else metric.neighbors)
+        if _resampled(metric, n, parts) < least:
+            raise ValueError(
+                f"expected {least} points or more for {name} in each of the {parts} samples of its "
+                f"error, got {_resampled(metric, n, parts)} of n = {n}"
+            )

@@ -1,0 +1,198 @@
+"""The metrics that can be asked for by name: how each is computed, its error and its null."""
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Float, Int
+
+from jaxvae.metrics.cka import cka_matrix
+from jaxvae.metrics.correlation import svcca
+from jaxvae.metrics.dimension import Dimension, two_nn, two_nn_mle
+from jaxvae.metrics.gride import gride
+from jaxvae.metrics.imbalance import imbalance_matrix
+from jaxvae.metrics.levina_bickel import levina_bickel
+from jaxvae.metrics.nulls import gaussian_null, unrelated_null
+from jaxvae.metrics.overlap import label_overlap, neighborhood_overlap
+from jaxvae.metrics.procrustes import procrustes_matrix
+from jaxvae.metrics.resample import jackknife_error, subsample_error
+from jaxvae.typing import Array, ArrayLike
+
+_GRIDE_RANK = 64
+Spaces = Sequence[ArrayLike]
+
+
+class Reading(NamedTuple):
+    """What a metric reads off l spaces.
+
+    Attributes:
+        value: `[l]`, `[l, l]` from row to column, or `[l, s]` over scales.
+        distinct: `[l]`, distinct points that a dimension rests on.
+        ranks: `[l, s]`, the scales as ranks of the nearer of two neighbors.
+        radii: `[l, s]`, the scales as distances.
+    """
+
+    value: Float[Array, "l ..."]
+    distinct: Int[Array, " l"] | None = None
+    ranks: Int[Array, "l s"] | None = None
+    radii: Float[Array, "l s"] | None = None
+
+
+class Metric(NamedTuple):
+    """How one metric is measured.
+
+    Attributes:
+        title: what it is.
+        reads: how to read its numbers.
+        of: `spaces`, `pairs`, or `labels` (spaces against labels).
+        compute: `compute(arrays, k) -> Reading`; labels are the first of the arrays.
+        error: `subsample_error`, or `jackknife_error` for smooth metrics, and as an
+            upper bound for those of many neighbors.
+        null: `gaussian_null` (a Gaussian of the same n and covariance) or
+            `unrelated_null` (permuted rows).
+        neighbors: that it looks at; 0 for none.
+        k: its default, or None where k is no setting of it.
+    """
+
+    title: str
+    reads: str
+    of: Literal["spaces", "pairs", "labels"]
+    compute: Callable[[Any, Any], Reading]
+    error: Callable[..., Any]
+    null: Callable[..., Any]
+    neighbors: int = 0
+    k: int | None = None
+
+
+def _dimensions(found: Sequence[Dimension]) -> Reading:
+    return Reading(
+        jnp.stack([one.value for one in found]), jnp.stack([one.points for one in found])
+    )
+
+
+def _scales(spaces: Spaces) -> Reading:
+    found = jax.tree.map(
+        lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]),
+        *(gride(space, max_rank=_GRIDE_RANK) for space in spaces),
+    )
+    return Reading(found.values, found.points, found.ranks[..., 0], found.radii)
+
+
+def _symmetric(spaces: Spaces, similarity: Callable[[ArrayLike, ArrayLike], Any]) -> Reading:
+    """A similarity of every pair, 1 of a space with itself."""
+    matrix = jnp.eye(len(spaces))
+    for (i, a), (j, b) in combinations(enumerate(spaces), 2):
+        matrix = matrix.at[jnp.array([i, j]), jnp.array([j, i])].set(similarity(a, b))
+    return Reading(matrix)
+
+
+def _labelled(arrays: Spaces, k: int) -> Reading:
+    labels, *spaces = arrays
+    return Reading(jnp.stack([label_overlap(space, labels, k=k) for space in spaces]))
+
+
+_SIMILARITY = "1: the same up to rotation and scale; unrelated spaces have more than 0"
+
+METRICS: dict[str, Metric] = {
+    "id": Metric(
+        "Intrinsic dimension (TwoNN)",
+        "dimension at the scale of the nearest neighbors",
+        "spaces",
+        lambda spaces, k: _dimensions([two_nn(space) for space in spaces]),
+        subsample_error,
+        gaussian_null,
+        neighbors=2,
+    ),
+    "id-mle": Metric(
+        "Intrinsic dimension (TwoNN, maximum likelihood)",
+        "dimension at the scale of the nearest neighbors, from all ratios",
+        "spaces",
+        lambda spaces, k: _dimensions([two_nn_mle(space) for space in spaces]),
+        subsample_error,
+        gaussian_null,
+        neighbors=2,
+    ),
+    "levina-bickel": Metric(
+        "Intrinsic dimension (Levina-Bickel)",
+        "dimension at the scale of k neighbors",
+        "spaces",
+        lambda spaces, k: _dimensions([levina_bickel(space, k=k) for space in spaces]),
+        jackknife_error,
+        gaussian_null,
+        neighbors=20,
+        k=20,
+    ),
+    "gride": Metric(
+        "Intrinsic dimension over scales (Gride)",
+        "dimension from the distances of neighbors 2r and r, by rank r",
+        "spaces",
+        lambda spaces, k: _scales(spaces),
+        jackknife_error,
+        gaussian_null,
+        neighbors=_GRIDE_RANK,
+    ),
+    "imbalance": Metric(
+        "Information imbalance Δ(row → column)",
+        "0: neighbors in the row are neighbors in the column; 1: they say nothing",
+        "pairs",
+        lambda spaces, k: Reading(imbalance_matrix(spaces, k=k)),
+        subsample_error,
+        unrelated_null,
+        neighbors=1,
+        k=1,
+    ),
+    "overlap": Metric(
+        "Neighborhood overlap",
+        "share of the k nearest neighbors in common",
+        "pairs",
+        lambda spaces, k: _symmetric(spaces, lambda a, b: neighborhood_overlap(a, b, k=k)),
+        jackknife_error,
+        unrelated_null,
+        neighbors=30,
+        k=30,
+    ),
+    "label-overlap": Metric(
+        "Label overlap",
+        "share of the k nearest neighbors with the label of the point",
+        "labels",
+        _labelled,
+        jackknife_error,
+        unrelated_null,
+        neighbors=30,
+        k=30,
+    ),
+    "cka": Metric(
+        "Linear CKA",
+        _SIMILARITY,
+        "pairs",
+        lambda spaces, k: Reading(cka_matrix(spaces)),
+        jackknife_error,
+        unrelated_null,
+    ),
+    "cka-debiased": Metric(
+        "Linear CKA, debiased",
+        "1: the same up to rotation and scale; 0: unrelated",
+        "pairs",
+        lambda spaces, k: Reading(cka_matrix(spaces, debiased=True)),
+        jackknife_error,
+        unrelated_null,
+    ),
+    "procrustes": Metric(
+        "Procrustes similarity",
+        _SIMILARITY,
+        "pairs",
+        lambda spaces, k: Reading(procrustes_matrix(spaces)),
+        jackknife_error,
+        unrelated_null,
+    ),
+    "svcca": Metric(
+        "SVCCA (99% of the variance)",
+        "1: the same up to a linear map; unrelated spaces have more than 0",
+        "pairs",
+        lambda spaces, k: _symmetric(spaces, lambda a, b: svcca(a, b).mean),
+        jackknife_error,
+        unrelated_null,
+    ),
+}

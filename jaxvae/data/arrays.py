@@ -1,0 +1,114 @@
+"""`.npy` and `.npz` files -> arrays by name, with nothing unpickled."""
+
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+_ARCHIVE = ".npz:"
+_NPY = b"\x93NUMPY"
+
+
+class Source(NamedTuple):
+    """An array of a file.
+
+    Attributes:
+        origin: the file as it was given, with the key in an archive.
+        array: memory-mapped where the file is a `.npy`.
+    """
+
+    origin: str
+    array: np.ndarray
+
+
+def read_arrays(files: Iterable[str]) -> dict[str, Source]:
+    """The arrays of `.npy` files and `.npz` archives.
+
+    Args:
+        files: `FILE.npy`, `FILE.npz` for all its arrays, or `FILE.npz:KEY,KEY`.
+
+    Returns:
+        Sources in the order given, named by the stem of a file or the key in an
+        archive; where two names are the same, by the file as given, and where
+        a file comes twice, with a number.
+
+    Raises:
+        ValueError: for files that are neither, keys that are not there, archives
+            without arrays, and arrays of Python objects.
+        OSError: for files that cannot be read.
+    """
+    found = [named for file in files for named in _read(file)]
+    short = Counter(name for name, _ in found)
+    named: dict[str, Source] = {}
+    for name, source in found:
+        unique = name if short[name] == 1 else source.origin
+        copies = sum(other == unique or other.startswith(f"{unique} (") for other in named)
+        named[f"{unique} ({copies + 1})" if copies else unique] = source
+    return named
+
+
+def read_array(file: str) -> np.ndarray:
+    """The one array of a file, or of a key in an archive.
+
+    Raises:
+        ValueError: where there are several, and as `read_arrays`.
+        OSError: for a file that cannot be read.
+    """
+    found = _read(file)
+    if len(found) > 1:
+        keys = ", ".join(name for name, _ in found)
+        raise ValueError(f"{file}: expected one array, got {keys}; choose one with {file}:KEY")
+    return found[0][1].array
+
+
+def _read(file: str) -> list[tuple[str, Source]]:
+    path, selected = _split(file)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: expected a .npy or .npz file, found none")
+    with open(path, "rb") as opened:
+        start = opened.read(len(_NPY))
+    try:
+        if start == _NPY:
+            return [(path.stem, Source(file, np.load(path, mmap_mode="r")))]
+        if zipfile.is_zipfile(path):
+            return _read_archive(path, selected)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{file}: {_reason(error)}") from error
+    raise ValueError(f"{path}: expected a .npy or .npz file, got something else")
+
+
+def _split(file: str) -> tuple[Path, str | None]:
+    if _ARCHIVE in file and not Path(file).exists():
+        path, _, selected = file.partition(_ARCHIVE)
+        return Path(f"{path}.npz"), selected
+    return Path(file), None
+
+
+def _read_archive(path: Path, selected: str | None) -> list[tuple[str, Source]]:
+    with np.load(path) as archive:
+        keys = _chosen(archive.files, selected)
+        arrays = {key: archive[key] for key in keys}
+    for key, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise ValueError(f"expected arrays, got a file {key}")
+    return [(key, Source(f"{path}:{key}", array)) for key, array in arrays.items()]
+
+
+def _chosen(keys: Sequence[str], selected: str | None) -> Sequence[str]:
+    if not keys:
+        raise ValueError("expected arrays, found none")
+    if selected is None or selected in keys:
+        return keys if selected is None else [selected]
+    chosen = [key for key in selected.split(",") if key]
+    missing = [key for key in chosen if key not in keys]
+    if missing or not chosen:
+        raise ValueError(f"expected keys among {', '.join(keys)}; got {selected}")
+    return chosen
+
+
+def _reason(error: Exception) -> str:
+    objects = "Object arrays" in str(error) or "Python objects" in str(error)
+    return "expected real numbers, got pickled Python objects" if objects else str(error)

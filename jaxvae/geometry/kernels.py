@@ -1,0 +1,236 @@
+"""Centered features, and inner products of Gram matrices that are never stored.
+
+With X and Y centered, the Gram matrices K = XX' and L = YY' obey
+`<K, L> = |X'Y|^2`, so an inner product of two n x n matrices costs n d e
+operations in feature space and n^2 (d + e) in sample space. For many spaces at
+once the cheaper side is the one of which there are fewer: all features
+together, or samples.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from jaxvae.geometry.distances import squared_distances
+from jaxvae.geometry.points import as_points, same_length
+from jaxvae.typing import ArrayLike
+
+_TILE = 512
+# Where removing the diagonal leaves less than this share, the difference of
+# feature-space sums has lost too many digits.
+_TRUSTED_SHARE = 2.0**-4
+# Off-diagonal entries of unit rows are rounded by about 2**-22; what is not above
+# that in the mean square is rounding, of a Gram matrix that is zero off its diagonal.
+_ROUNDING_SHARE = 2.0**-40
+# The exponent of a space without spread: below that of any other.
+NO_SPREAD = -(2**20)
+
+matmul = partial(jnp.matmul, precision=lax.Precision.HIGHEST)
+
+
+class Features(NamedTuple):
+    """A space whose products neither overflow nor cancel.
+
+    Attributes:
+        values: `[n, d]`, columns of mean zero, Frobenius norm in [1/2, 1). Constant
+            columns are exactly zero.
+        exponent: `[]`, input units are `values * 2**exponent`; `NO_SPREAD` for a
+            constant space.
+    """
+
+    values: Float[Array, "n d"]
+    exponent: Int[Array, ""]
+
+
+def centered_features(spaces: Sequence[ArrayLike], *, least: int = 2) -> tuple[Features, ...]:
+    """Spaces of the same points, centered by column and scaled by a power of two.
+
+    Args:
+        spaces: arrays `[n, ...]` of any real type and widths; trailing axes are
+            flattened. float64 and wide integers are centered in float64.
+        least: the fewest points that are accepted.
+
+    Raises:
+        ValueError: for no spaces, different n, n below `least`, complex or object
+            types, and NaN or infinite values.
+    """
+    if len(spaces) == 0:
+        raise ValueError("expected at least one space, got none")
+    # One space at a time: only its centered form outlives the step.
+    features = tuple(_features(space) for space in spaces)
+    n = same_length(*(space.values for space in features))
+    if n < least:
+        raise ValueError(f"expected at least {least} points, got {n}")
+    return features
+
+
+def _features(space: ArrayLike) -> Features:
+    (points,) = as_points(space)
+    return _center(points.centered, points.exponent)
+
+
+@jax.jit
+def _center(values: Float[Array, "n d"], exponent: Int[Array, ""]) -> Features:
+    # A float32 mean of many rows is rounded; the mean of what it leaves is not.
+    values = values - jnp.mean(values, axis=0)
+    values = values - jnp.mean(values, axis=0)
+    norm = jnp.sqrt(jnp.sum(jnp.sum(values * values, axis=1)))
+    shift = jnp.frexp(norm)[1]
+    return Features(jnp.ldexp(values, -shift), jnp.where(norm > 0, exponent + shift, NO_SPREAD))
+
+
+@partial(jax.jit, static_argnames="unbiased")
+def gram_products(
+    spaces: tuple[Float[Array, "n _"], ...], *, unbiased: bool
+) -> Float[Array, "l l"]:
+    """Inner products `<K_i, K_j>` of the centered Gram matrices of all pairs of spaces.
+
+    Biased, K is XX'. Unbiased, it is the U-centered matrix of Szekely and Rizzo
+    (2014): zero on the diagonal, every row of sum zero, and `<K, L> / (n (n - 3))`
+    is the unbiased estimate HSIC_1 of Song et al. (2012). Off the diagonal, with
+    k_i = |x_i|^2 and centered features, it is
+
+        K_ij = x_i . x_j + (k_i + k_j) / (n - 2) - sum(k) / ((n - 1) (n - 2)).
+
+    Args:
+        spaces: arrays `[n, d]` with columns of mean zero and norms below one.
+        unbiased: whether to U-center.
+
+    Returns:
+        `[l, l]`, symmetric. Products of a U-centered matrix that is zero but for
+        rounding are zero.
+
+    Cost: n D^2 operations for D features in all, or n^2 D / 2 in tiles of 512 x
+    512 where D is larger than n: memory D^2 or l * 512^2, never n^2.
+    """
+    products = _unbiased_products(spaces) if unbiased else _biased_products(spaces)
+    return (products + products.T) / 2  # so that a matrix of pairs is exactly symmetric
+
+
+def _biased_products(spaces: tuple[Float[Array, "n _"], ...]) -> Float[Array, "l l"]:
+    narrow = sum(space.shape[1] for space in spaces) < len(spaces[0])
+    return _in_feature_space(spaces) if narrow else _in_sample_space(spaces, None)
+
+
+def _unbiased_products(spaces: tuple[Float[Array, "n _"], ...]) -> Float[Array, "l l"]:
+    norms = jnp.stack([jnp.sum(space * space, axis=1) for space in spaces])
+    if sum(space.shape[1] for space in spaces) < len(spaces[0]):
+        biased = _in_feature_space(spaces)
+        products = _without_diagonal(biased, norms)
+        trusted = jnp.diagonal(products) >= _TRUSTED_SHARE * jnp.diagonal(biased)
+        products = lax.cond(
+            jnp.all(trusted), lambda: products, lambda: _in_sample_space(spaces, norms)
+        )
+    else:
+        products = _in_sample_space(spaces, norms)
+    present = jnp.diagonal(products) > _ROUNDING_SHARE * jnp.sum(norms, axis=1) ** 2
+    return jnp.where(present & present[:, None], products, 0.0)
+
+
+def _in_feature_space(spaces: tuple[Float[Array, "n _"], ...]) -> Float[Array, "l l"]:
+    """Sums of squares over the blocks of one cross-product."""
+    joined = jnp.concatenate(spaces, axis=1)
+    squares = matmul(joined.T, joined) ** 2
+    widths = [space.shape[1] for space in spaces]
+    owner = jnp.asarray(np.repeat(np.eye(len(spaces), dtype=np.float32), widths, axis=1))
+    return matmul(matmul(owner, squares), owner.T)
+
+
+def _without_diagonal(
+    products: Float[Array, "l l"], norms: Float[Array, "l n"]
+) -> Float[Array, "l l"]:
+    """U-centered products from biased ones: what the diagonal and its removal add."""
+    n, totals = norms.shape[1], jnp.sum(norms, axis=1)
+    correction = totals * totals[:, None] / ((n - 1) * (n - 2))
+    return products - n / (n - 2) * matmul(norms, norms.T) + correction
+
+
+def _in_sample_space(
+    spaces: tuple[Float[Array, "n _"], ...], norms: Float[Array, "l n"] | None
+) -> Float[Array, "l l"]:
+    """Sums over tiles of all Gram matrices at once, of the tiles on and above the diagonal."""
+    n = len(spaces[0])
+    count = -(-n // _TILE)
+    size = -(-n // count)
+
+    def add(total: Array, tile: Int[Array, "2"]) -> tuple[Array, None]:
+        # The last block ends with the last row, and leaves out what the one before had.
+        starts = jnp.minimum(tile * size, n - size)
+        rows, columns = starts[:, None] + jnp.arange(size)
+        first, second = tile * size
+        kept = (rows >= first)[:, None] & (columns >= second)
+        if norms is not None:
+            kept &= rows[:, None] != columns
+        grams = _tile_of_grams(spaces, norms, starts, size)
+        weighted = grams * jnp.where(kept, jnp.where(first < second, 2.0, 1.0), 0.0)
+        flat = (len(spaces), size * size)
+        return total + matmul(weighted.reshape(flat), grams.reshape(flat).T), None
+
+    tiles = jnp.stack(jnp.triu_indices(count), axis=1)
+    return lax.scan(add, jnp.zeros((len(spaces), len(spaces))), tiles)[0]
+
+
+def _tile_of_grams(
+    spaces: tuple[Float[Array, "n _"], ...],
+    norms: Float[Array, "l n"] | None,
+    starts: Int[Array, "2"],
+    size: int,
+) -> Float[Array, "l b b"]:
+    def block(space: Array, start: Array, axis: int = 0) -> Array:
+        return lax.dynamic_slice_in_dim(space, start, size, axis)
+
+    grams = jnp.stack([matmul(block(s, starts[0]), block(s, starts[1]).T) for s in spaces])
+    if norms is None:
+        return grams
+    n = norms.shape[1]
+    row, column = block(norms, starts[0], 1)[:, :, None], block(norms, starts[1], 1)[:, None]
+    mean = jnp.sum(norms, axis=1)[:, None, None] / (n - 1)
+    return grams + (row + column - mean) / (n - 2)
+
+
+def rbf_gram(x: ArrayLike, *, bandwidth: float) -> Float[Array, "n n"]:
+    """The centered Gram matrix of a Gaussian kernel whose width follows the data.
+
+    `exp(-|x_i - x_j|^2 / (2 s^2))` with `s^2 = bandwidth^2` times the median of all
+    n^2 squared distances, the n zeros of the diagonal included. NaN where that
+    median is zero.
+    """
+    (points,) = as_points(x)
+    # A power of two leaves the kernel as it is, and the squares inside float32.
+    values = jnp.ldexp(points.centered, -jnp.frexp(jnp.max(jnp.abs(points.centered)))[1])
+    return _rbf_gram(squared_distances(values, values), bandwidth)
+
+
+@jax.jit
+def _rbf_gram(squared: Float[Array, "n n"], bandwidth: Float[Array, ""]) -> Float[Array, "n n"]:
+    # Less one, which centering removes: a wide kernel is all ones but for its last digits.
+    kernel = jnp.expm1(-squared / (2 * bandwidth**2 * median(squared)))
+    means = jnp.mean(kernel, axis=0)
+    return kernel - means - (means - jnp.mean(means))[:, None]
+
+
+def median(values: Float[Array, "..."]) -> Float[Array, ""]:
+    """Median of numbers that are not negative, by counting: a sort would take far longer."""
+    size = values.size
+    # Such floats are ordered as their bits are, read as integers.
+    bits = lax.bitcast_convert_type(values, jnp.uint32)
+
+    def at_most(bound: Int[Array, ""]) -> Int[Array, ""]:
+        return jnp.sum(bits <= bound, dtype=jnp.uint32)
+
+    def narrow(step: int, low: Int[Array, ""]) -> Int[Array, ""]:
+        # The largest number that no more than half of the others lie below.
+        middle = low | (jnp.uint32(1) << jnp.uint32(30 - step))
+        return jnp.where(at_most(middle - 1) <= (size - 1) // 2, middle, low)
+
+    low = lax.fori_loop(0, 31, narrow, jnp.uint32(0))
+    above = jnp.min(jnp.where(bits > low, bits, jnp.uint32(0x7F800000)))
+    high = jnp.where(at_most(low) > size // 2, low, above)
+    lower, upper = lax.bitcast_convert_type(jnp.stack([low, high]), jnp.float32)
+    return lower + (upper - lower) / 2

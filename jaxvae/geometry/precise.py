@@ -1,0 +1,100 @@
+"""Squared distances finer than float64 resolves, as unevaluated sums of three float32.
+
+Products and differences of float32 numbers are rounded; the error-free transformations
+of Dekker (1971) and Knuth (1969) return what was rounded off as well, and carrying it
+along sums as if in threefold precision (Ogita, Rump and Oishi 2005). Only additions
+are used, and products that are exact: a compiler that fuses the two changes nothing.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxvae.geometry.points import Points
+
+# What two sums of squares must differ by, relative, not to count as equal.
+_RESOLUTION = 2.0**-56
+# Features added at a time.
+_STEP = 32
+
+
+class Expansion(NamedTuple):
+    """The sum of three float32 numbers, each below the rounding of the one before."""
+
+    first: Float[Array, "*shape"]
+    second: Float[Array, "*shape"]
+    third: Float[Array, "*shape"]
+
+
+def precise_distances(
+    x: Points, i: Int[Array, "*#batch"], y: Points, j: Int[Array, "*#batch"]
+) -> Expansion:
+    """Squared distances of points i of `x` to points j of `y`."""
+    difference, error = _sum(x.values[i], -y.values[j])
+    if x.rest is not None and y.rest is not None:
+        rest, low = _sum(x.rest[i], -y.rest[j])
+        difference, more = _sum(difference, rest)
+        difference, error = _sum(difference, (error + more) + low)
+    first, second, third = _sum_of_squares(difference, error)
+    first, second = _sum(first, second)
+    second, third = _sum(second, third)
+    return Expansion(*_sum(first, second), third)
+
+
+def less(a: Expansion, b: Expansion) -> Bool[Array, "*shape"]:
+    """Whether a < b; what differs by less than float64 resolves is equal."""
+    # The first parts cancel without rounding where they are close.
+    difference, error = _sum(a.second, -b.second)
+    difference, more = _sum(a.first - b.first, difference)
+    difference = difference + ((error + more) + (a.third - b.third))
+    apart = a.first < b.first * (1 - 2.0**-12)
+    return apart | (difference < -_RESOLUTION * b.first)
+
+
+def _sum(a: Float[Array, "*s"], b: Float[Array, "*s"]) -> tuple[Array, Array]:
+    """A + b, and what was rounded off."""
+    total = a + b
+    shadow = total - a
+    return total, (a - (total - shadow)) + (b - shadow)
+
+
+def _add(a: Expansion, b: Expansion) -> Expansion:
+    first, error = _sum(a.first, b.first)
+    second, low = _sum(a.second, b.second)
+    second, more = _sum(second, error)
+    return Expansion(first, second, ((a.third + b.third) + low) + more)
+
+
+def _sum_of_squares(a: Float[Array, "*s d"], error: Float[Array, "*s d"]) -> Expansion:
+    """The sum of (a + error)^2 over the last axis, a few features of all points at a time."""
+
+    def in_steps(values: Float[Array, "*s d"]) -> Float[Array, "steps *s step"]:
+        padding = [(0, 0)] * (values.ndim - 1) + [(0, -values.shape[-1] % _STEP)]
+        steps = jnp.pad(values, padding).reshape(*values.shape[:-1], -1, _STEP)
+        return jnp.moveaxis(steps, -2, 0)
+
+    def add_step(total: Expansion, step: tuple[Array, Array]) -> tuple[Expansion, None]:
+        return _add(total, _square(*step)), None
+
+    steps = in_steps(a), in_steps(error)
+    none = Expansion(*(jnp.zeros_like(steps[0][0]),) * 3)
+    total = lax.scan(add_step, none, steps)[0]
+    zero = Expansion(*(jnp.float32(0),) * 3)
+    return Expansion(*lax.reduce(total, zero, _add, (a.ndim - 1,)))
+
+
+def _square(a: Float[Array, "*s"], error: Float[Array, "*s"]) -> Expansion:
+    """(a + error)^2, from products of 12-bit halves, which are exact where it matters."""
+    (a1, a2), (e1, e2) = _halves(a), _halves(error)
+    first, second = _sum(a1 * a1, 2 * a1 * a2)
+    second, third = _sum(second, a2 * a2)
+    second, low = _sum(second, 2 * a1 * e1)
+    return Expansion(first, second, (third + low) + 2 * (a1 * e2 + a2 * e1) + error * error)
+
+
+def _halves(a: Float[Array, "*s"]) -> tuple[Array, Array]:
+    bits = lax.bitcast_convert_type(a, jnp.uint32) & jnp.uint32(0xFFFFF000)
+    upper = lax.bitcast_convert_type(bits, jnp.float32)
+    return upper, a - upper

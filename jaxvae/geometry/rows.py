@@ -1,0 +1,174 @@
+"""How the rows of a computation are split: into blocks, over devices, and over time."""
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.custom_batching import custom_vmap
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Bool, Int
+
+# Entries of a block of rows by all columns; an accelerator needs larger ones to be full.
+_BLOCK_ENTRIES = {"cpu": 2**22}
+_ACCELERATOR_ENTRIES = 2**28
+_MOST_ROWS = {"cpu": 1024}
+# A product of fewer rows spends its time on loading the other operand.
+_FEWEST_ROWS = 128
+
+Result = TypeVar("Result")
+Progress = Callable[[int, int], None]
+
+
+def over_rows(
+    function: Callable[..., Any],
+    operands: Any,
+    n: int,
+    *,
+    columns: int,
+    block: int | None = None,
+    mesh: Mesh | None = None,
+    progress: Progress | None = None,
+    **static: Any,
+) -> Any:
+    """Concatenate `function(operands, rows, **static)` over blocks of the rows 0 to n - 1.
+
+    Given arrays, a host loop runs one compiled block after the other, so that
+    it can be watched and interrupted. While a function is traced, the loop is
+    part of the trace; under `vmap` as many clouds run at once as fit a block.
+
+    Args:
+        function: `(operands, rows [b], **static)` -> tree of arrays `[b, ...]`, made
+            of compiled parts.
+        operands: tree of arrays, replicated on all devices.
+        n: number of rows.
+        columns: what a row is compared with; sets the default block.
+        block: rows at a time on a device, or None for a fixed amount of memory.
+        mesh: devices to split the rows over, or None for the default device.
+        progress: called as `progress(done, n)` after every block.
+        **static: hashable arguments of `function`.
+
+    Raises:
+        ValueError: for a block that is not a positive integer.
+    """
+    # One axis over all devices, whose sharding the compiler follows.
+    mesh = None if mesh is None else Mesh(mesh.devices.ravel(), "rows")
+    shares = 1 if mesh is None else mesh.size
+    rows = _split(n, shares, _default_block(columns) if block is None else _checked(block))
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(operands)):
+        clouds = max(1, _entries() // (rows.shape[1] * columns))
+        results = _traced(partial(function, **static), operands, rows, clouds)
+    else:
+        step = (
+            partial(function, **static)
+            if mesh is None
+            else _split_over(mesh, function, tuple(sorted(static.items())))
+        )
+        results = _watched(step, operands, rows, n, mesh=mesh, progress=progress)
+    return jax.tree.map(lambda result: result[:n], results)
+
+
+def redo_rows(
+    doubtful: Bool[Array, " b"], redo: Callable[[Int[Array, ""]], Result], results: Result
+) -> Result:
+    """Replace the doubtful rows of `results` (a tree of `[b, ...]`) by `redo(row)`."""
+
+    def body(carry: tuple[Bool[Array, " b"], Result]) -> tuple[Bool[Array, " b"], Result]:
+        doubtful, results = carry
+        row = jnp.argmax(doubtful)
+        results = jax.tree.map(lambda old, new: old.at[row].set(new), results, redo(row))
+        return doubtful.at[row].set(False), results
+
+    return lax.while_loop(lambda carry: jnp.any(carry[0]), body, (doubtful, results))[1]
+
+
+def _traced(function: Callable[..., Any], operands: Any, rows: np.ndarray, clouds: int) -> Any:
+    def whole(operands: Any) -> Any:
+        results = lax.map(lambda block: function(operands, block), jnp.asarray(rows))
+        return jax.tree.map(_join, results)
+
+    lifted = custom_vmap(whole)
+
+    @lifted.def_vmap
+    def _(size: int, batched: Any, operands: Any) -> Any:
+        def stack(is_batched: bool, leaf: Array) -> Array:
+            return leaf if is_batched else jnp.broadcast_to(leaf, (size, *jnp.shape(leaf)))
+
+        results = lax.map(whole, jax.tree.map(stack, batched[0], operands), batch_size=clouds)
+        return results, jax.tree.map(lambda _: True, results)
+
+    return lifted(operands)
+
+
+def _watched(
+    step: Callable[..., Any],
+    operands: Any,
+    rows: np.ndarray,
+    n: int,
+    *,
+    mesh: Mesh | None,
+    progress: Progress | None,
+) -> Any:
+    if mesh is not None:
+        operands = jax.device_put(operands, NamedSharding(mesh, PartitionSpec()))
+    results: list[Any] = []
+    for count, block in enumerate(rows):
+        # One block runs while the next is sent; more would only fill the memory.
+        jax.block_until_ready(results[-2:-1])
+        results.append(step(operands, block))
+        if progress is not None:
+            progress(min(n, count * rows.shape[1]), n)
+    if mesh is not None:
+        # On the default device, like the results of every other call.
+        results = [jax.tree.map(lambda r: jnp.asarray(np.asarray(r)), result) for result in results]
+    if progress is not None:
+        jax.block_until_ready(results[-1])
+        progress(n, n)
+    return jax.tree.map(lambda *blocks: jnp.concatenate(blocks), *results)
+
+
+@lru_cache(maxsize=256)
+def _split_over(
+    mesh: Mesh, function: Callable[..., Any], static: tuple[tuple[str, Any], ...]
+) -> Callable[..., Any]:
+    """The function with its rows split over a mesh, compiled once."""
+    everywhere, split = PartitionSpec(), PartitionSpec("rows")
+    step = jax.shard_map(
+        partial(function, **dict(static)),
+        mesh=mesh,
+        in_specs=(everywhere, split),
+        out_specs=split,
+        check_vma=False,
+    )
+    # Every process reads the whole result.
+    return jax.jit(step, out_shardings=NamedSharding(mesh, everywhere))
+
+
+def _split(n: int, shares: int, largest: int) -> Int[np.ndarray, "blocks b"]:
+    """Blocks of equal size, the last one filled up with repetitions of the last row."""
+    count = -(-n // (largest * shares))
+    size = -(-n // (count * shares)) * shares
+    return np.minimum(np.arange(count * size, dtype=np.int32), n - 1).reshape(count, size)
+
+
+def _default_block(columns: int) -> int:
+    most = _MOST_ROWS.get(jax.default_backend(), 2**16)
+    rows = _entries() // columns
+    return max(1, min(most, max(rows, min(_FEWEST_ROWS, 8 * rows))))
+
+
+def _entries() -> int:
+    return _BLOCK_ENTRIES.get(jax.default_backend(), _ACCELERATOR_ENTRIES)
+
+
+def _checked(block: int) -> int:
+    if not isinstance(block, int) or block < 1:
+        raise ValueError(f"expected block >= 1 rows, got {block}")
+    return block
+
+
+def _join(blocks: Array) -> Array:
+    return blocks.reshape(-1, *blocks.shape[2:])

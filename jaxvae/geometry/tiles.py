@@ -1,0 +1,189 @@
+"""Clouds larger than the device: read in tiles of points, from disk or from memory.
+
+Every step forms one small cloud of a tile and of the rows in question, and works on it
+as on any other: what is exact there is exact here. The cost is a second reading of a
+tile for every block of rows, which thousands of rows share.
+"""
+
+import math
+import os
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxvae.geometry.counting import count_block
+from jaxvae.geometry.finding import find_block
+from jaxvae.geometry.points import (
+    Points,
+    as_points,
+    keep_only,
+    refuse_non_finite,
+    refuse_other_kinds,
+)
+from jaxvae.geometry.rows import Progress
+from jaxvae.geometry.selection import LANE
+
+# Points take this many times their bytes on the device while they are compared.
+_COPIES = 4
+_ROWS = 1024
+
+
+class Tiles(NamedTuple):
+    """An array that stays where it is, and is read a few rows at a time.
+
+    Attributes:
+        array: `[n, ...]`, with `shape`, `dtype` and indexing by sorted rows: NumPy,
+            memory-mapped, zarr.
+        present: `[n]`, the points that count.
+    """
+
+    array: Any
+    present: Bool[np.ndarray, " n"]
+
+    @property
+    def n(self) -> int:
+        """The number of points, absent ones included."""
+        return len(self.present)
+
+
+def is_too_large(x: Any) -> bool:
+    """Whether an array on the host would not fit on the device."""
+    if isinstance(x, jax.Array) or not hasattr(x, "shape"):
+        return False
+    return _COPIES * 4 * math.prod(x.shape) > _device_bytes()
+
+
+def as_tiles(x: Any) -> Tiles:
+    """The array, every point present; see `as_points` for what is refused."""
+    refuse_other_kinds(x)
+    tiles = Tiles(x, np.ones(x.shape[0], bool))
+    for tile in _tiles(tiles):
+        refuse_non_finite(_read(tiles, tile), first_row=int(tile[0]))
+    return tiles
+
+
+def distinct_tiles(tiles: Tiles) -> Tiles:
+    """Only the first row of every set of equal rows is present."""
+    hashes = np.concatenate([_hashes(_read(tiles, tile)) for tile in _tiles(tiles)])
+    order = np.argsort(hashes, kind="stable")
+    (repeated,) = np.nonzero(hashes[order][1:] == hashes[order][:-1])
+    present = tiles.present.copy()
+    for start in range(0, len(repeated), _ROWS):
+        places = repeated[start : start + _ROWS]
+        rows, before = order[places + 1], order[places]
+        present[rows] = (_read(tiles, rows) != _read(tiles, before)).any(axis=1)
+    return tiles._replace(present=present)
+
+
+def search_tiles(
+    tiles: Tiles, *, k: int, progress: Progress | None
+) -> tuple[Float[Array, "n k"], Int[Array, "n k"], int]:
+    """Squared distances and indices of the k nearest, and the exponent of the unit."""
+    squared, indices = [], []
+    for rows in _blocks(tiles, _ROWS, progress):
+        nearest = [rows]
+        for tile in _tiles(tiles):
+            cloud = _local_cloud(tiles, rows, tile, len(tile) + _ROWS)
+            distances, found = map(np.asarray, find_block(cloud.points, cloud.places(rows), k=k))
+            nearest.append(cloud.ids[found[np.isfinite(distances)]])
+        # The nearest of all points are among the nearest of each tile.
+        together = np.unique(np.concatenate(nearest))
+        cloud = _local_cloud(tiles, rows, together, 2 ** (len(together) - 1).bit_length())
+        distances, found = map(np.asarray, find_block(cloud.points, cloud.places(rows), k=k))
+        squared.append(np.ldexp(distances.astype(np.float64), 2 * int(cloud.points.exponent)))
+        indices.append(cloud.ids[found])
+    kept, exponent = _scaled(np.concatenate(squared))
+    return kept, jnp.asarray(np.concatenate(indices), jnp.int32), exponent
+
+
+def rank_tiles(
+    tiles: Tiles, indices: Int[np.ndarray, "n k"], *, progress: Progress | None
+) -> Float[Array, "n k"]:
+    """Mid-ranks of the indices: the closer points of every tile add up."""
+    results = []
+    for rows in _blocks(tiles, max(1, _ROWS // indices.shape[1]), progress):
+        targets = indices[rows]
+        named = np.union1d(rows, targets)
+        ranks = np.ones(targets.shape)
+        for tile in _tiles(tiles):
+            cloud = _local_cloud(tiles, named, tile, len(tile) + 2 * _ROWS)
+            places = cloud.places(rows), cloud.places(targets)
+            ranks += np.asarray(count_block(cloud.points, *places)) - 1
+        results.append(ranks)
+    return jnp.asarray(np.concatenate(results), jnp.float32)
+
+
+class _Local(NamedTuple):
+    """A few points of the tiles as a cloud.
+
+    Attributes:
+        points: `[m]`.
+        ids: `[m]`, which points of the tiles they are, ascending.
+    """
+
+    points: Points
+    ids: Int[np.ndarray, " m"]
+
+    def places(self, ids: Int[np.ndarray, "*s"]) -> Int[np.ndarray, "*s"]:
+        """Where points of the tiles are in the cloud."""
+        return np.searchsorted(self.ids, ids).astype(np.int32)
+
+
+def _local_cloud(
+    tiles: Tiles, rows: Int[np.ndarray, " b"], tile: Int[np.ndarray, " t"], size: int
+) -> _Local:
+    """The points of a tile, and some rows that are absent from it, filled up to one size."""
+    ids = np.union1d(rows, tile)
+    present = np.isin(ids, tile, assume_unique=True) & tiles.present[ids]
+    extra = -(-max(size, len(ids)) // LANE) * LANE - len(ids)
+    (points,) = as_points(np.pad(_read(tiles, ids), ((0, extra), (0, 0)), mode="edge"))
+    points = keep_only(points, jnp.asarray(np.pad(present, (0, extra))))
+    return _Local(points, np.pad(ids, (0, extra), mode="edge"))
+
+
+def _read(tiles: Tiles, rows: Int[np.ndarray, " b"]) -> np.ndarray:
+    # zarr and h5py want ascending rows.
+    ids, places = np.unique(rows, return_inverse=True)
+    values = np.asarray(tiles.array[ids])
+    return values.reshape(len(ids), -1)[places]
+
+
+def _tiles(tiles: Tiles) -> Iterator[Int[np.ndarray, " t"]]:
+    """The points in tiles that fit on the device, all of one length but the last."""
+    width = math.prod(tiles.array.shape[1:])
+    size = max(2 * _ROWS, _device_bytes() // (4 * _COPIES * width))
+    return (np.arange(at, min(at + size, tiles.n)) for at in range(0, tiles.n, size))
+
+
+def _blocks(tiles: Tiles, size: int, progress: Progress | None) -> Iterator[Int[np.ndarray, " b"]]:
+    for start in range(0, tiles.n, size):
+        yield np.arange(start, min(start + size, tiles.n))
+        if progress is not None:
+            progress(min(start + size, tiles.n), tiles.n)
+
+
+def _scaled(squared: Float[np.ndarray, "n k"]) -> tuple[Float[Array, "n k"], int]:
+    """As float32, in units of a power of four that keeps them in its range."""
+    finite = squared[np.isfinite(squared)]
+    exponent = int(np.frexp(finite.max(initial=0.0))[1]) // 2 - 40
+    return jnp.asarray(np.ldexp(squared, -2 * exponent), jnp.float32), exponent
+
+
+def _hashes(values: np.ndarray) -> Int[np.ndarray, " b"]:
+    """64 bits for every row; equal rows have equal ones."""
+    whole = np.ascontiguousarray(values + np.zeros((), values.dtype))  # -0.0 becomes 0.0
+    words = whole.view(np.uint8).reshape(len(whole), -1).astype(np.uint64)
+    weights = np.random.default_rng(0).integers(2**63, size=words.shape[1], dtype=np.uint64)
+    return (words * (2 * weights + 1)).sum(axis=1, dtype=np.uint64)
+
+
+def _device_bytes() -> int:
+    """Memory that clouds may fill: `JAXVAE_DEVICE_BYTES`, or half of what the device has."""
+    if "JAXVAE_DEVICE_BYTES" in os.environ:
+        return int(os.environ["JAXVAE_DEVICE_BYTES"])
+    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    return (limit or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) // 2

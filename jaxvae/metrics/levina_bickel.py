@@ -1,0 +1,79 @@
+"""Intrinsic dimension from the distances of the first k neighbors."""
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+from jaxtyping import Array, Bool, Float
+
+from jaxvae.geometry.clouds import as_cloud, distinct
+from jaxvae.geometry.neighbors import search
+from jaxvae.geometry.rows import Progress
+from jaxvae.metrics.dimension import Dimension
+from jaxvae.typing import ArrayLike
+
+
+def levina_bickel(
+    x: ArrayLike,
+    *,
+    k: int = 20,
+    mesh: Mesh | None = None,
+    progress: Progress | None = None,
+) -> Dimension:
+    """Intrinsic dimension by maximum likelihood over k-nearest-neighbor balls.
+
+    With `T_j(i)` the distance of point i to its j-th neighbor, the local
+    inverse dimension is `1 / (k - 1) sum_{j < k} log(T_k(i) / T_j(i))`; the
+    estimate is the inverse of its mean over all N distinct points. (The mean
+    of the local dimensions, as in the first paper, is biased upwards by the
+    points whose balls happen to be regular.) It measures the scale of the k-th
+    neighbor, and underestimates where the cloud ends or bends at that scale.
+    The cost is that of the search for k neighbors.
+
+    Args:
+        x: `[n, ...]` points; trailing axes are flattened. Scale, shift and
+            rotation do not matter.
+        k: neighbors of each point, 2 to n - 1. With k = 2 it is
+            `two_nn_mle` times N / (N - 1).
+        mesh: devices to split the points over; all its axes are used.
+        progress: called as `progress(points done, n)` after every block.
+
+    Returns:
+        `Dimension`. Repeated rows are counted once; `points` says how many are
+        distinct. NaN where fewer than k + 1 are, or where all k distances of
+        every point are equal. The standard error is `value / sqrt(N (k - 1))`:
+        that of N (k - 1) independent exponential log ratios. Points share
+        neighbors, so the true spread is wider, by a measured factor of 1.1 to
+        1.5 (Gaussians and cubes of 1 to 10 dimensions, k = 2 to 20); and it
+        says nothing of the bias at the edges, which can be larger.
+
+    Raises:
+        ValueError: for k outside 2 to n - 1, and NaN or infinite input.
+
+    Reference: Levina and Bickel (2005); MacKay and Ghahramani (2005) for the
+    mean of the inverse.
+    """
+    cloud = distinct(as_cloud(x))
+    if not 2 <= k < cloud.n:
+        raise ValueError(f"expected 2 <= k < n = {cloud.n}, got k = {k}")
+    found = search(cloud, k=k, mesh=mesh, progress=progress)
+    return _inverse_mean_inverse(found.squared, cloud.present)
+
+
+def log_ratio(far: Float[Array, "*b"], near: Float[Array, "*b"]) -> Float[Array, "*b"]:
+    """`log(r_far / r_near)` of two distances given by their squares, 0 < near <= far."""
+    unit = jnp.sqrt(near)
+    # mu - 1 = (R - r) / r without cancellation; a ratio of squares could overflow.
+    return jnp.log1p((far - near) / (jnp.sqrt(far) + unit) / unit)
+
+
+@jax.jit
+def _inverse_mean_inverse(squared: Float[Array, "n k"], distinct: Bool[Array, " n"]) -> Dimension:
+    # Rows can differ by so little that the square of it is zero in float32.
+    used = distinct & (squared[:, 0] > 0) & jnp.isfinite(squared[:, -1])
+    # Equal distances where a point is not used: their logarithm is zero.
+    squared = jnp.where(used[:, None], squared, 1.0)
+    inverse = jnp.mean(log_ratio(squared[:, -1:], squared[:, :-1]), axis=1)
+    value = jnp.sum(used) / jnp.sum(inverse)
+    value = jnp.where(jnp.isfinite(value), value, jnp.nan)
+    ratios = jnp.sum(used) * jnp.float32(squared.shape[1] - 1)
+    return Dimension(value, value / jnp.sqrt(ratios), jnp.sum(distinct))

@@ -1,0 +1,121 @@
+"""How many neighbors two spaces share, and how many share a label."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int
+
+from jaxvae.geometry.clouds import as_cloud
+from jaxvae.geometry.neighbors import search
+from jaxvae.geometry.points import same_length
+from jaxvae.geometry.rows import Progress
+from jaxvae.typing import ArrayLike
+
+
+def neighborhood_overlap(
+    a: ArrayLike,
+    b: ArrayLike,
+    *,
+    k: int = 30,
+    mesh: Mesh | None = None,
+    progress: Progress | None = None,
+) -> Float[Array, ""]:
+    """Share of the k nearest neighbors that two representations have in common.
+
+    The mean over the points i of `|N_a(i) & N_b(i)| / k`, `N(i)` being the k
+    nearest others of i. The cost is that of the two searches.
+
+    Args:
+        a: `[n, ...]`, trailing axes are flattened.
+        b: `[n, ...]`, the same points in another space, of any width.
+        k: neighbors compared, 1 to n - 1.
+        mesh: devices to split the points over; all its axes are used.
+        progress: called as `progress(points done, n)` after every block.
+
+    Returns:
+        `[]`, between 0 and 1: 1 if the neighborhoods are the same, `k / (n - 1)`
+        on average if the spaces are unrelated. Symmetric in a and b. Scale,
+        shift and rotation of either do not matter. Repeated rows are kept, and
+        ties at the k-th place go to the lowest index: in a constant space the
+        neighbors are the first k points, so its overlap with another is about
+        that of an unrelated one.
+
+    Raises:
+        ValueError: for different n, k outside 1 to n - 1, NaN or infinite input.
+
+    Reference: Doimo, Glielmo, Ansuini and Laio (2020).
+    """
+    same_length(a, b)
+    found = [search(as_cloud(x), k=k, mesh=mesh, progress=progress) for x in (a, b)]
+    return _shared(found[0].indices, found[1].indices)
+
+
+def label_overlap(
+    x: ArrayLike,
+    labels: ArrayLike,
+    *,
+    k: int = 30,
+    mesh: Mesh | None = None,
+    progress: Progress | None = None,
+) -> Float[Array, ""]:
+    """Share of the k nearest neighbors that have the point's own label.
+
+    The plain mean over points and neighbors: large classes weigh more, and it
+    cannot reach 1 where a class has fewer than k + 1 points. The cost is that
+    of the search.
+
+    Args:
+        x: `[n, ...]` points; trailing axes are flattened.
+        labels: `[n]` integers or booleans, one of each point.
+        k: neighbors of each point, 1 to n - 1.
+        mesh: devices to split the points over; all its axes are used.
+        progress: called as `progress(points done, n)` after every block.
+
+    Returns:
+        `[]`, between 0 and 1; about the sum over classes of their squared shares
+        if the labels have nothing to do with the space. Repeated rows are kept,
+        and ties at the k-th place go to the lowest index: shuffle points that
+        are sorted by label before measuring a space full of ties.
+
+    Raises:
+        ValueError: for labels that are not `[n]` integers, k outside 1 to n - 1,
+            NaN or infinite input.
+
+    Reference: Doimo, Glielmo, Ansuini and Laio (2020).
+    """
+    cloud = as_cloud(x)
+    checked = _checked_labels(labels, cloud.n)
+    return _alike(checked, search(cloud, k=k, mesh=mesh, progress=progress).indices)
+
+
+@jax.jit
+def _shared(first: Int[Array, "n k"], second: Int[Array, "n k"]) -> Float[Array, ""]:
+    # What both have stands next to itself in sorted order; comparing all with all would
+    # hold n k^2 entries.
+    both = jnp.sort(jnp.concatenate([first, second], axis=1), axis=1)
+    return _share(jnp.sum(both[:, 1:] == both[:, :-1]), first.size)
+
+
+@jax.jit
+def _alike(labels: Int[Array, " n"], neighbors: Int[Array, "n k"]) -> Float[Array, ""]:
+    return _share(jnp.sum(labels[neighbors] == labels[:, None]), neighbors.size)
+
+
+def _share(count: Int[Array, ""], whole: int) -> Float[Array, ""]:
+    # By a constant it would become a product with its rounded inverse, and all of them
+    # not be 1.
+    return count / lax.optimization_barrier(jnp.float32(whole))
+
+
+def _checked_labels(labels: ArrayLike, n: int) -> Int[Array, " n"]:
+    if not hasattr(labels, "shape"):
+        raise ValueError(f"expected an array of labels [n = {n}], got {type(labels).__name__}")
+    discrete = jnp.issubdtype(labels.dtype, np.integer) or labels.dtype == bool
+    if labels.shape != (n,) or not discrete:
+        raise ValueError(f"expected integer labels [n = {n}], got {labels.dtype} {labels.shape}")
+    if isinstance(labels, jax.core.Tracer):
+        return labels
+    # Labels above 2**31 would become others in 32 bits.
+    return jnp.asarray(np.unique(np.asarray(labels), return_inverse=True)[1], jnp.int32)

@@ -1,0 +1,93 @@
+"""The least rate at which Gaussian data can be described, and its error."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxvae.typing import ArrayLike
+
+
+class RateDistortion(NamedTuple):
+    """An optimal description of a Gaussian source.
+
+    Attributes:
+        rate: `[]`, nats per example, the sum of `rates`.
+        distortion: `[]`, expected squared error per example, summed over
+            directions, in squared units of the data.
+        rates: `[d]`, nats spent on every direction.
+    """
+
+    rate: Float[Array, ""]
+    distortion: Float[Array, ""]
+    rates: Float[Array, " d"]
+
+
+def water_filling(eigenvalues: ArrayLike, *, level: ArrayLike | float) -> RateDistortion:
+    """Rate and distortion of the linear-Gaussian optimum, by reverse water-filling.
+
+    A direction of variance `lambda` above the water level w is described with
+    `log(lambda / w) / 2` nats and an error of w; one below it not at all, with
+    an error of `lambda`:
+
+        `R = sum_i max(0, log(lambda_i / w) / 2)`, `D = sum_i min(lambda_i, w)`.
+
+    It is what a linear VAE with one layer, likelihood `N(W z, s2)` and weight
+    beta on the rate reaches at best with `w = beta s2`, the error being that of
+    a reconstruction from sampled z.
+
+    Args:
+        eigenvalues: `[d]` of the data's covariance, in any order. Take the
+            small negative ones of a numerical decomposition as zero first.
+        level: the water level w > 0, in the same units; `beta s2` for a VAE.
+
+    Returns:
+        `RateDistortion`; the rate in nats, 0 from the largest eigenvalue up, and
+        growing by d / 2 nats for every factor e that w falls. Eigenvalues of
+        zero (constant directions) cost nothing. Scaling both arguments changes
+        only the distortion.
+
+    Raises:
+        ValueError: for eigenvalues that are not `[d]` or are negative, NaN or
+            infinite, and for a level that is not one positive number.
+
+    Reference: Cover and Thomas (2006), section 10.3.3; Lucas, Tucker, Grosse and
+    Norouzi (2019) for the linear VAE.
+    """
+    spectrum, height = _checked_eigenvalues(eigenvalues), _checked_level(level)
+    # Divided before it becomes float32, in which a variance of 1e-44 is zero; the root
+    # of a ratio of any two float32 is a float32.
+    ratios = spectrum**0.5 / height**0.5
+    return _fill(jnp.asarray(ratios, jnp.float32), jnp.asarray(height, jnp.float32))
+
+
+@jax.jit
+def _fill(ratios: Float[Array, " d"], level: Float[Array, ""]) -> RateDistortion:
+    rates = jnp.log(jnp.maximum(ratios, 1.0))
+    distortion = level * jnp.sum(jnp.minimum(ratios, 1.0) ** 2)
+    return RateDistortion(jnp.sum(rates), distortion, rates)
+
+
+def _checked_eigenvalues(eigenvalues: ArrayLike) -> ArrayLike:
+    shape = np.shape(eigenvalues)
+    if len(shape) != 1 or 0 in shape:
+        raise ValueError(f"expected eigenvalues [d], got shape {shape}")
+    if isinstance(eigenvalues, jax.core.Tracer):
+        return eigenvalues.astype(jnp.float32)
+    wide = np.asarray(eigenvalues, np.float64)
+    bad = ~((wide >= 0) & (wide < np.inf))
+    if bad.any():
+        raise ValueError(f"expected eigenvalues >= 0 and finite, got {wide[bad][0]}")
+    return wide
+
+
+def _checked_level(level: ArrayLike | float) -> ArrayLike:
+    if np.shape(level) != ():
+        raise ValueError(f"expected one level, got shape {np.shape(level)}; use vmap for several")
+    if isinstance(level, jax.core.Tracer):
+        return level.astype(jnp.float32)
+    if not 0 < float(level) < np.inf:
+        raise ValueError(f"expected a finite level > 0, got {level}")
+    return np.asarray(level, np.float64)

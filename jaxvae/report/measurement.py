@@ -1,0 +1,98 @@
+"""A measurement of arrays as labelled records."""
+
+from collections.abc import Mapping, Sequence
+
+import xarray as xr
+
+from jaxvae.analysis.measure import Measurement, Measurements
+from jaxvae.analysis.registry import METRICS
+
+_SUFFIXES = ("", "_stderr", "_subset", "_null", "_null_spread")
+_ERRORS = {
+    "subsample_error": "disjoint subsets",
+    "jackknife_error": "jackknife",
+}
+_NULLS = {
+    "gaussian_null": "a Gaussian of the same n and covariance",
+    "unrelated_null": "the same spaces with their points shuffled",
+}
+
+
+def as_records(
+    measurements: Measurements, *, files: Sequence[str], attributes: Mapping[str, str | int]
+) -> xr.Dataset:
+    """Measurements as a data set.
+
+    Args:
+        measurements: what was measured.
+        files: where every space came from.
+        attributes: what else to keep, such as seed and versions.
+
+    Returns:
+        Dimensions `space, space_to, rank`. A metric `m` has the variables `m`,
+        `m_stderr`, `m_subset` (at n / parts points), `m_null`, `m_null_spread`,
+        and where they exist `m_distinct` and `m_radius`.
+    """
+    records = xr.Dataset(
+        {"features": ("space", list(measurements.features))},
+        coords={
+            "space": list(measurements.spaces),
+            "space_to": list(measurements.spaces),
+            "file": ("space", list(files)),
+        },
+        attrs={
+            "metrics": ",".join(measurements.metrics),
+            "points": measurements.points,
+            "available": measurements.available,
+            "parts": measurements.parts,
+            "draws": measurements.draws,
+            **attributes,
+        },
+    )
+    for name, measurement in measurements.metrics.items():
+        records = records.assign(_variables(name, measurement))
+        if measurement.ranks is not None:
+            records = records.assign_coords(rank=measurement.ranks)
+    return records
+
+
+def _variables(name: str, measurement: Measurement) -> dict[str, tuple]:
+    metric, stem = METRICS[name], variable(name)
+    dimensions: tuple[str, ...] = ("space",)
+    if measurement.value.ndim == 2:
+        dimensions = ("space", "rank" if measurement.ranks is not None else "space_to")
+    attributes = {
+        "long_name": metric.title,
+        "error": _ERRORS[metric.error.__name__],
+        "null": _NULLS[metric.null.__name__],
+        **({} if measurement.k is None else {"k": measurement.k}),
+    }
+    arrays = dict(zip(_SUFFIXES, measurement[: len(_SUFFIXES)], strict=True))
+    found: dict[str, tuple] = {
+        stem + suffix: (dimensions, array, attributes) for suffix, array in arrays.items()
+    }
+    if measurement.distinct is not None:
+        found[f"{stem}_distinct"] = ("space", measurement.distinct)
+    if measurement.radii is not None:
+        found[f"{stem}_radius"] = (("space", "rank"), measurement.radii)
+    return found
+
+
+def variable(metric: str) -> str:
+    """The variable of a metric in the records."""
+    return metric.replace("-", "_")
+
+
+def metrics_of(records: xr.Dataset) -> list[str]:
+    """The metrics that the records hold, in the order they were asked for."""
+    return records.attrs["metrics"].split(",")
+
+
+def title(records: xr.Dataset) -> str:
+    """How many points of how many."""
+    points, available = int(records.attrs["points"]), int(records.attrs["available"])
+    of = (
+        "" if points == available else f" of {available:,}, drawn with seed {records.attrs['seed']}"
+    )
+    spaces = records.sizes["space"]
+    return f"{spaces} space{'s' if spaces > 1 else ''}, {points:,} points{of}"

@@ -1,0 +1,110 @@
+"""Files of arrays: which are read, under which names, and what is refused."""
+
+import zipfile
+
+import numpy as np
+import pytest
+
+from jaxvae.data.arrays import read_array, read_arrays
+
+X = np.arange(12.0).reshape(6, 2)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("pixels.npy", X)
+    np.savez("layers.npz", **{"mean": X, "hidden/1": X + 1})
+    (tmp_path / "other").mkdir()
+    np.save("other/pixels.npy", X + 2)
+    np.savez("other/layers.npz", mean=X + 3)
+    return tmp_path
+
+
+def test_a_file_is_named_by_its_stem_and_an_archive_by_its_keys_in_order(folder):
+    found = read_arrays(["pixels.npy", "layers.npz"])
+    assert list(found) == ["pixels", "mean", "hidden/1"]
+    assert [source.origin for source in found.values()] == [
+        "pixels.npy", "layers.npz:mean", "layers.npz:hidden/1",
+    ]  # fmt: skip
+    np.testing.assert_array_equal(found["hidden/1"].array, X + 1)
+
+
+def test_a_file_is_mapped_and_not_read(folder):
+    assert isinstance(read_arrays(["pixels.npy"])["pixels"].array, np.memmap)
+
+
+@pytest.mark.parametrize(
+    ("selected", "names"),
+    [("hidden/1", ["hidden/1"]), ("hidden/1,mean", ["hidden/1", "mean"])],
+)
+def test_keys_of_an_archive_are_chosen_in_the_order_given(folder, selected, names):
+    assert list(read_arrays([f"layers.npz:{selected}"])) == names
+
+
+def test_equal_names_become_files_and_equal_files_get_numbers(folder):
+    files = ["pixels.npy", "other/pixels.npy", "layers.npz:mean", "other/layers.npz", "layers.npz"]
+    assert list(read_arrays(files)) == [
+        "pixels.npy", "other/pixels.npy", "layers.npz:mean", "other/layers.npz:mean",
+        "layers.npz:mean (2)", "hidden/1",
+    ]  # fmt: skip
+
+
+def test_one_array_is_read_alone(folder):
+    np.testing.assert_array_equal(read_array("layers.npz:mean"), X)
+    with pytest.raises(ValueError, match="expected one array, got mean, hidden/1; choose one"):
+        read_array("layers.npz")
+
+
+def test_a_file_with_a_colon_in_its_name_is_that_file(folder):
+    np.save("a.npz:b.npy", X)
+    assert list(read_arrays(["a.npz:b.npy"])) == ["a.npz:b"]
+
+
+# --- refusals -------------------------------------------------------------------------
+
+
+def refused(file, message):
+    with pytest.raises((ValueError, OSError), match=message):
+        read_arrays([str(file)])
+
+
+@pytest.mark.parametrize("file", ["absent.npy", "absent.npz", "absent.npz:key"])
+def test_a_file_that_is_not_there_is_refused(folder, file):
+    refused(file, r"absent\.np[yz]: expected a \.npy or \.npz file, found none")
+
+
+def test_another_kind_of_file_is_refused(folder):
+    (folder / "text.npy").write_text("1 2 3")
+    refused("text.npy", r"text\.npy: expected a \.npy or \.npz file, got something else")
+    refused(folder / "other", "directory")
+
+
+def test_a_key_that_is_not_there_is_refused_with_those_that_are(folder):
+    refused("layers.npz:mena", "layers.npz:mena: expected keys among mean, hidden/1; got mena")
+    refused("layers.npz:", "expected keys among mean, hidden/1; got ")
+
+
+def test_an_archive_without_arrays_is_refused(folder):
+    np.savez("empty.npz")
+    refused("empty.npz", "empty.npz: expected arrays, found none")
+    with zipfile.ZipFile("texts.npz", "w") as archive:
+        archive.writestr("readme.txt", "words")
+    refused("texts.npz", "texts.npz: expected arrays, got a file readme.txt")
+
+
+def test_pickled_objects_are_refused(folder):
+    objects = np.array([[1], ["a"]], object)
+    np.save("objects.npy", objects)
+    np.savez("objects.npz", objects=objects)
+    for file in ("objects.npy", "objects.npz"):
+        refused(file, f"{file}: expected real numbers, got pickled Python objects")
+
+
+def test_a_torn_file_is_refused_by_name(folder):
+    whole = (folder / "pixels.npy").read_bytes()
+    (folder / "torn.npy").write_bytes(whole[:-20])
+    refused("torn.npy", "torn.npy: ")
+    whole = (folder / "layers.npz").read_bytes()
+    (folder / "torn.npz").write_bytes(whole[: len(whole) // 2])
+    refused("torn.npz", r"torn\.npz: ")

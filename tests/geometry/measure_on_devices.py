@@ -1,0 +1,32 @@
+"""Print, to the last bit, what the metrics give on a mesh of all devices there are."""
+
+import sys
+
+import jax
+import numpy as np
+
+from jaxvae.geometry import conditional_ranks, nearest_neighbors
+from jaxvae.metrics import imbalance_matrix, neighborhood_overlap, two_nn
+
+process, processes, port = sys.argv[1:]
+if processes != "1":
+    jax.distributed.initialize(f"127.0.0.1:{port}", int(processes), int(process))
+
+generator = np.random.default_rng(0)
+cloud = generator.standard_normal((203, 30)).astype(np.float32)
+cloud[50:100] = 10 + 1e-3 * cloud[50:100]
+cloud[100:110] = cloud[90:100]
+other = (cloud @ generator.standard_normal((30, 5))).astype(np.float64)
+targets = (np.arange(203)[:, None] + [1, 7]) % 203
+
+mesh = jax.make_mesh((jax.device_count(),), ("points",))
+results = {
+    "neighbors": nearest_neighbors(cloud, k=3, mesh=mesh),
+    "ranks": conditional_ranks(cloud, targets, mesh=mesh),
+    "dimension": two_nn(cloud, mesh=mesh),
+    "imbalance": imbalance_matrix([cloud, other], k=2, mesh=mesh),
+    "overlap": neighborhood_overlap(cloud, other, k=5, mesh=mesh),
+}
+for name, result in results.items():
+    for leaf in jax.tree.leaves(result):
+        print("bits", name, np.asarray(leaf).tobytes().hex())

@@ -1,0 +1,84 @@
+import jax
+import numpy as np
+import pytest
+
+from jaxvae.geometry import conditional_ranks, nearest_neighbors
+from jaxvae.geometry.clouds import as_cloud
+from jaxvae.geometry.tiles import Tiles, is_too_large
+from jaxvae.metrics import information_imbalance, two_nn
+
+N = 3072  # three blocks of rows, two tiles
+
+
+def cloud():
+    """Points with repetitions, and a tight cluster, over several tiles."""
+    generator = np.random.default_rng(0)
+    points = generator.standard_normal((N, 6)).astype(np.float32)
+    points[2500:2600] = points[100:200]
+    points[:400] = 10 + 1e-3 * points[:400]
+    return points
+
+
+def other():
+    return (cloud()[:, :3] ** 2).astype(np.float64)
+
+
+@pytest.fixture
+def small_device(monkeypatch):
+    def shrink():
+        monkeypatch.setenv("JAXVAE_DEVICE_BYTES", "1")
+        assert isinstance(as_cloud(cloud()), Tiles)
+
+    return shrink
+
+
+MEASURES = {
+    "neighbors": lambda x, y: nearest_neighbors(x, k=3),
+    "ranks": lambda x, y: conditional_ranks(x, (np.arange(N)[:, None] + [1, 1500]) % N),
+    "dimension": lambda x, y: two_nn(x),
+    "imbalance": lambda x, y: information_imbalance(x, y, k=2),
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*list(MEASURES)[:3], *(pytest.param(n, marks=pytest.mark.slow) for n in list(MEASURES)[3:])],
+)
+def test_a_cloud_in_tiles_has_the_numbers_of_the_whole(name, small_device):
+    whole = MEASURES[name](cloud(), other())
+    small_device()
+    tiled = MEASURES[name](cloud(), other())
+    jax.tree.map(lambda *both: np.testing.assert_allclose(*both, rtol=1e-6), tiled, whole)
+
+
+@pytest.mark.parametrize("kind", ["npy", "zarr"])
+def test_a_file_is_read_a_tile_at_a_time(kind, small_device, tmp_path):
+    expected = nearest_neighbors(cloud(), k=2).indices
+    small_device()
+    if kind == "npy":
+        np.save(tmp_path / "cloud.npy", cloud().reshape(N, 2, 3))
+        stored = np.load(tmp_path / "cloud.npy", mmap_mode="r")
+    else:
+        zarr = pytest.importorskip("zarr")
+        stored = zarr.create_array(tmp_path / "cloud.zarr", data=cloud())
+    np.testing.assert_array_equal(nearest_neighbors(stored, k=2).indices, expected)
+
+
+def test_what_fits_is_not_tiled():
+    assert not is_too_large(cloud())
+
+
+def test_progress_of_tiles_reaches_the_end(small_device):
+    small_device()
+    seen = []
+    nearest_neighbors(cloud(), k=1, progress=lambda *at: seen.append(at))
+    assert seen[-1] == (N, N)
+    assert seen == sorted(seen)
+
+
+def test_nan_in_a_tile_is_refused_by_its_row(small_device):
+    small_device()
+    points = cloud()
+    points[2900, 1] = np.nan
+    with pytest.raises(ValueError, match="NaN or infinity in row 2900"):
+        two_nn(points)
