@@ -7,27 +7,35 @@ the original coordinates, and what float32 differences leave open by `precise`.
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxvae.geometry.points import FAR, HALVINGS, Points, as_points, pad_columns, sum_of_squares
+from jaxvae.geometry.points import (
+    FAR,
+    Points,
+    as_points,
+    most_additions,
+    pad_columns,
+    sum_of_squares,
+)
 from jaxvae.geometry.rows import over_rows
 from jaxvae.geometry.selection import LANE, lane_counts, visit
 from jaxvae.typing import ArrayLike
 
 UNIT = 2.0**-24  # the rounding of one float32 operation
 # Up to here differences cost no more than products, and distances are formed so.
-NARROW_FEATURES = 16
+NARROW_FEATURES = 4
 # Products are summed in runs of this many features, which bounds their rounding:
 # short runs where many distances are compared, long ones where few are kept.
 SHORT_RUN, LONG_RUN = 512, 1024
 # Below this share of |a|^2 + |b|^2 a distance is taken by differences.
-_CANCELLED_SHARE = 2.0**-6
+_CANCELLED_SHARE = 2.0**-5
 
 
 class Bounds(NamedTuple):
@@ -126,8 +134,17 @@ def distance_bounds(points: Points, rows: Int[Array, " b"], *, run: int) -> Boun
 
 def row_bounds(points: Points, row: Int[Array, ""]) -> Bounds:
     """`distance_bounds` of one point, by differences: `lower` is `[n]`."""
-    lower, ratio = _around(points, pair_distances(points, row, points, slice(None)))
+    everyone = jnp.arange(points.n)
+    distances = in_tiles(lambda column: pair_distances(points, row, points, column), everyone)
+    lower, ratio = _around(points, distances)
     return Bounds(lower.at[row].set(jnp.inf), ratio, jnp.zeros(()))
+
+
+def in_tiles(function: Callable[[Array], Any], columns: Int[Array, " n"]) -> Any:
+    """`function` of all columns, a tile at a time: their coordinates fill no memory."""
+    tiles = LANE if len(columns) % LANE == 0 else 1
+    results = lax.map(function, columns.reshape(tiles, -1))
+    return jax.tree.map(lambda result: result.reshape(-1), results)
 
 
 def upper_bounds(
@@ -149,7 +166,7 @@ def upper_bounds(
 
 
 def pair_distances(
-    x: Points, i: Int[Array, "*#batch"], y: Points, j: Int[Array, "*#batch"] | slice
+    x: Points, i: Int[Array, "*#batch"], y: Points, j: Int[Array, "*#batch"]
 ) -> Float[Array, "*batch"]:
     """Squared distances of points i of `x` to points j of `y`, by differences."""
     difference = x.values[i] - y.values[j]
@@ -160,19 +177,14 @@ def pair_distances(
 
 def rounding(points: Points) -> Float[Array, ""]:
     """Bound on the rounding of `pair_distances` within a cloud, relative to their value."""
-    return jnp.where(points.on_grid, 0.0, (_chained(points.values.shape[1]) + 4) * UNIT)
+    return jnp.where(points.on_grid, 0.0, (most_additions(points.values.shape[1]) + 4) * UNIT)
 
 
 def product_rounding(features: int, run: int) -> float:
     """Worst case of |a|^2 + |b|^2 - 2 ab, relative to |a|^2 + |b|^2."""
     # The norms are sums of squares; centering and the three terms add a few units.
     size = _run_length(features, run)
-    return (size + features / size + _chained(features) + 16) * UNIT
-
-
-def _chained(features: int) -> float:
-    """Additions that a term of `sum_of_squares` goes through."""
-    return min(features, max(features / 2**HALVINGS, 16) + 2 * HALVINGS)
+    return (size + features / size + most_additions(features) + 16) * UNIT
 
 
 def _row_norms(points: Points, rows: Int[Array, " b"]) -> Float[Array, " b"]:

@@ -11,6 +11,7 @@ from jaxvae.geometry.distances import (
     LONG_RUN,
     UNIT,
     distance_bounds,
+    in_tiles,
     pair_distances,
     rounding,
     row_bounds,
@@ -83,7 +84,7 @@ def _sort_precisely(
     k: int,
 ) -> tuple[Float[Array, " k"], Int[Array, " k"]]:
     """The k nearest of some columns; what float64 could not order is tied."""
-    distances = precise_distances(points, row, points, columns)
+    distances = in_tiles(lambda some: precise_distances(points, row, points, some), columns)
     distances = distances._replace(first=jnp.where(_present(bounds), distances.first, jnp.inf))
     *parts, columns = lax.sort((*distances, columns), num_keys=4)
     before, after = (Expansion(*(p[side] for p in parts)) for side in (_BUT_LAST, _BUT_FIRST))

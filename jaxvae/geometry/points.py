@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxvae.typing import ArrayLike
@@ -14,8 +15,8 @@ from jaxvae.typing import ArrayLike
 # squares above the float32 minimum (one outlying row does not erase the others).
 _LARGEST_EXPONENT = 40
 _CENTER_ROWS = 65
-# Times that a sum over features is taken by halves: its rounding grows with what is left.
-HALVINGS = 6
+# Terms that are added one after the other in a sum over features.
+_SUMMED = 8
 # Squared norm of an absent point: above that of any other, and finite with its bounds.
 FAR = 2.0**120
 _DEVICE_RANGE = 2.0**-80, 2.0**126
@@ -121,17 +122,24 @@ def same_length(*arrays: ArrayLike) -> int:
 
 
 def sum_of_squares(values: Float[Array, "*batch d"]) -> Float[Array, "*batch"]:
-    """Sum of squares over the last axis, by halves so that rounding stays small."""
-    squares = values * values
-    odd = jnp.zeros(values.shape[:-1])
-    for _ in range(HALVINGS):
-        half = squares.shape[-1] // 2
-        if half < 8:
-            break
-        if squares.shape[-1] % 2:
-            odd = odd + squares[..., -1]
-        squares = squares[..., :half] + squares[..., half : 2 * half]
-    return jnp.sum(squares, axis=-1) + odd
+    """Sum of squares over the last axis, in short sums of sums so that rounding stays small."""
+    sums, rest = values * values, jnp.zeros(values.shape[:-1])
+    while sums.shape[-1] > 2 * _SUMMED:
+        width = sums.shape[-1] // _SUMMED
+        rest = rest + jnp.sum(sums[..., _SUMMED * width :], axis=-1)
+        rows = sums[..., : _SUMMED * width].reshape(*values.shape[:-1], _SUMMED, width)
+        sums = jnp.sum(rows, axis=-2)
+    return jnp.sum(sums, axis=-1) + rest
+
+
+def most_additions(features: int) -> int:
+    """The longest chain of additions that a term of `sum_of_squares` goes through."""
+    longest, width = 0, features
+    while width > 2 * _SUMMED:
+        # A term of this level's sums, or one of its few left over and the levels after.
+        longest, width = longest + _SUMMED, width // _SUMMED
+    levels = longest // _SUMMED
+    return longest + width + _SUMMED + levels
 
 
 @jax.jit
@@ -139,15 +147,20 @@ def distinct_rows(points: Points) -> Bool[Array, " n"]:
     """True for the first row of every set of equal rows.
 
     Rows are sorted by a 64-bit hash and compared, in full, with their
-    predecessor; no pair of points is formed.
+    predecessor where hashes are equal; no pair of points is formed.
     """
     whole = points.values
     if points.rest is not None:
         whole = jnp.concatenate([whole, points.rest], axis=1)
     first, second = _row_hashes(whole)
     order = jnp.lexsort((jnp.arange(len(first)), second, first))
-    ordered = whole[order]
-    repeated = jnp.all(ordered[1:] == ordered[:-1], axis=1)
+    alike = (first[order][1:] == first[order][:-1]) & (second[order][1:] == second[order][:-1])
+
+    def compare() -> Bool[Array, " m"]:
+        ordered = whole[order]
+        return jnp.all(ordered[1:] == ordered[:-1], axis=1)
+
+    repeated = lax.cond(jnp.any(alike), compare, lambda: alike)
     return jnp.ones(len(first), bool).at[order[1:]].set(~repeated)
 
 
@@ -240,10 +253,12 @@ def _form_points(
     largest = jnp.max(jnp.abs(joined - center))
     shift = jnp.where(largest > 0, _LARGEST_EXPONENT - jnp.frexp(largest)[1], 0)
 
+    scale = jnp.ldexp(jnp.float32(1), shift)
+
     def one_cloud(values: Float[Array, "n d"], rest: Float[Array, "n d"] | None) -> Points:
-        values = jnp.ldexp(values, shift)
-        rest = None if rest is None else jnp.ldexp(rest, shift)
-        moved = jnp.ldexp(center, shift)
+        values = values * scale
+        rest = None if rest is None else rest * scale
+        moved = center * scale
         centered = values - moved
         on_grid = _on_exact_grid(values, moved, centered) & (rest is None)
         return Points(values, rest, centered, sum_of_squares(centered), on_grid, base - shift)

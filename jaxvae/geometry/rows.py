@@ -17,7 +17,9 @@ _BLOCK_ENTRIES = {"cpu": 2**22}
 _ACCELERATOR_ENTRIES = 2**28
 _MOST_ROWS = {"cpu": 1024}
 # A product of fewer rows spends its time on loading the other operand.
-_FEWEST_ROWS = 128
+_FEWEST_ROWS = 256
+# Blocks between two looks of the host: memory is set up once for all of them.
+_STEP_BLOCKS = 8
 
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
@@ -36,9 +38,9 @@ def over_rows(
 ) -> Any:
     """Concatenate `function(operands, rows, **static)` over blocks of the rows 0 to n - 1.
 
-    Given arrays, a host loop runs one compiled block after the other, so that
-    it can be watched and interrupted. While a function is traced, the loop is
-    part of the trace; under `vmap` as many clouds run at once as fit a block.
+    Given arrays, a host loop runs a few blocks after the other, so that it can be
+    watched and interrupted. While a function is traced, the whole loop is part of
+    the trace; under `vmap` as many clouds run at once as fit a block.
 
     Args:
         function: `(operands, rows [b], **static)` -> tree of arrays `[b, ...]`, made
@@ -62,11 +64,7 @@ def over_rows(
         clouds = max(1, _entries() // (rows.shape[1] * columns))
         results = _traced(partial(function, **static), operands, rows, clouds)
     else:
-        step = (
-            partial(function, **static)
-            if mesh is None
-            else _split_over(mesh, function, tuple(sorted(static.items())))
-        )
+        step = _compiled(function, mesh, tuple(sorted(static.items())))
         results = _watched(step, operands, rows, n, mesh=mesh, progress=progress)
     return jax.tree.map(lambda result: result[:n], results)
 
@@ -86,21 +84,18 @@ def redo_rows(
 
 
 def _traced(function: Callable[..., Any], operands: Any, rows: np.ndarray, clouds: int) -> Any:
-    def whole(operands: Any) -> Any:
-        results = lax.map(lambda block: function(operands, block), jnp.asarray(rows))
-        return jax.tree.map(_join, results)
+    whole = custom_vmap(partial(_loop, function, rows=jnp.asarray(rows)))
 
-    lifted = custom_vmap(whole)
-
-    @lifted.def_vmap
+    @whole.def_vmap
     def _(size: int, batched: Any, operands: Any) -> Any:
         def stack(is_batched: bool, leaf: Array) -> Array:
             return leaf if is_batched else jnp.broadcast_to(leaf, (size, *jnp.shape(leaf)))
 
-        results = lax.map(whole, jax.tree.map(stack, batched[0], operands), batch_size=clouds)
+        each = partial(_loop, function, rows=jnp.asarray(rows))
+        results = lax.map(each, jax.tree.map(stack, batched[0], operands), batch_size=clouds)
         return results, jax.tree.map(lambda _: True, results)
 
-    return lifted(operands)
+    return whole(operands)
 
 
 def _watched(
@@ -115,36 +110,46 @@ def _watched(
     if mesh is not None:
         operands = jax.device_put(operands, NamedSharding(mesh, PartitionSpec()))
     results: list[Any] = []
-    for count, block in enumerate(rows):
-        # One block runs while the next is sent; more would only fill the memory.
+    for start in range(0, len(rows), _STEP_BLOCKS):
+        # One step runs while the next is sent; more would only fill the memory.
         jax.block_until_ready(results[-2:-1])
-        results.append(step(operands, block))
+        results.append(step(operands, rows=rows[start : start + _STEP_BLOCKS]))
         if progress is not None:
-            progress(min(n, count * rows.shape[1]), n)
+            progress(min(n, start * rows.shape[1]), n)
     if mesh is not None:
         # On the default device, like the results of every other call.
         results = [jax.tree.map(lambda r: jnp.asarray(np.asarray(r)), result) for result in results]
     if progress is not None:
         jax.block_until_ready(results[-1])
         progress(n, n)
-    return jax.tree.map(lambda *blocks: jnp.concatenate(blocks), *results)
+    return jax.tree.map(lambda *steps: jnp.concatenate(steps), *results)
 
 
 @lru_cache(maxsize=256)
-def _split_over(
-    mesh: Mesh, function: Callable[..., Any], static: tuple[tuple[str, Any], ...]
+def _compiled(
+    function: Callable[..., Any], mesh: Mesh | None, static: tuple[tuple[str, Any], ...]
 ) -> Callable[..., Any]:
-    """The function with its rows split over a mesh, compiled once."""
-    everywhere, split = PartitionSpec(), PartitionSpec("rows")
-    step = jax.shard_map(
-        partial(function, **dict(static)),
-        mesh=mesh,
-        in_specs=(everywhere, split),
-        out_specs=split,
-        check_vma=False,
+    """The loop over some blocks, compiled once, with their rows split over a mesh."""
+    loop = partial(_loop, partial(function, **dict(static)))
+    if mesh is None:
+        return jax.jit(loop)
+
+    def on_a_device(operands: Any, rows: Int[Array, "blocks b"]) -> Any:
+        return lax.map(lambda block: function(operands, block, **dict(static)), rows)
+
+    everywhere, split = PartitionSpec(), PartitionSpec(None, "rows")
+    shared = jax.shard_map(
+        on_a_device, mesh=mesh, in_specs=(everywhere, split), out_specs=split, check_vma=False
     )
     # Every process reads the whole result.
-    return jax.jit(step, out_shardings=NamedSharding(mesh, everywhere))
+    return jax.jit(
+        lambda operands, rows: jax.tree.map(_join, shared(operands, rows)),
+        out_shardings=NamedSharding(mesh, everywhere),
+    )
+
+
+def _loop(function: Callable[..., Any], operands: Any, *, rows: Int[Array, "blocks b"]) -> Any:
+    return jax.tree.map(_join, lax.map(lambda block: function(operands, block), rows))
 
 
 def _split(n: int, shares: int, largest: int) -> Int[np.ndarray, "blocks b"]:

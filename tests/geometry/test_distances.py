@@ -18,8 +18,8 @@ SQUARABLE = [name for name in NASTY if name != "scale 1e20"]
 @pytest.mark.parametrize("name", SQUARABLE)
 def test_squared_distances_are_those_of_the_definition(name):
     cloud = NASTY[name]
-    # Above 2**-6 of the squared norms the product form is kept, which loses 6 of 24
-    # bits; float64 input adds one rounding of the coordinates. Squares below the
+    # Above 2**-5 of the squared norms the product form is kept, which loses 5 of 24
+    # bits. Squares below the
     # smallest float32 are zero by contract.
     np.testing.assert_allclose(
         squared_distances(cloud, cloud), oracles.squared_distances(cloud), rtol=1e-5, atol=1e-37
