@@ -1,21 +1,24 @@
-"""The README's Python examples run as they stand."""
+"""What the pages tell users to type."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
-EXAMPLES = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+ROOT = Path(__file__).parents[1]
+PRINTED = {"README.md": "encoder/1", "docs/metrics.md": "2000 of 2000"}
 
 
 @pytest.mark.slow
-def test_the_examples_of_the_readme_run(capsys):
-    for example in EXAMPLES:
-        exec(compile(example, "README.md", "exec"), {"__name__": "readme"})
-    assert "encoder/1" in capsys.readouterr().out
+@pytest.mark.parametrize("page", PRINTED)
+def test_the_examples_of_a_page_run_as_they_stand(page, capsys):
+    names = {"__name__": "page"}
+    for example in re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
+        exec(compile(example, page, "exec"), names)
+    assert PRINTED[page] in capsys.readouterr().out
 
 
 def test_the_readme_names_the_two_commands():
-    assert "pip install -e . && python -m experiments.bottleneck" in README
-    assert "pip install -e '.[test]' && pytest" in README
+    text = (ROOT / "README.md").read_text()
+    assert "pip install -e . && python -m experiments.bottleneck" in text
+    assert "pip install -e '.[test]' && pytest" in text

@@ -12,6 +12,9 @@ from jaxvae.geometry.kernels import NO_SPREAD, centered_features, gram_products,
 from jaxvae.geometry.points import same_length
 from jaxvae.typing import ArrayLike
 
+# The entries of an n x n kernel are counted in 32 bits.
+_MOST_POINTS = 2**16 - 1
+
 
 def linear_cka(x: ArrayLike, y: ArrayLike) -> Float[Array, ""]:
     """Linear centered kernel alignment (CKA) of two representations of the same points.
@@ -111,8 +114,8 @@ def rbf_cka(x: ArrayLike, y: ArrayLike, *, bandwidth: float = 0.5) -> Float[Arra
         constant space: the kernel has no width.
 
     Raises:
-        ValueError: for a bandwidth that is not above 0, different n, fewer than 2 points,
-            NaN or infinite input.
+        ValueError: for a bandwidth that is not above 0, different n, fewer than 2 or more
+            than 65,535 points, NaN or infinite input.
 
     Cost: n^2 (d + e) operations; two n x n matrices are held.
 
@@ -120,6 +123,11 @@ def rbf_cka(x: ArrayLike, y: ArrayLike, *, bandwidth: float = 0.5) -> Float[Arra
     """
     if not 0 < bandwidth < float("inf"):
         raise ValueError(f"expected bandwidth > 0, got {bandwidth}")
+    if max(len(x), len(y)) > _MOST_POINTS:
+        raise ValueError(
+            f"expected at most {_MOST_POINTS:,} points, got {max(len(x), len(y)):,}; "
+            "n x n kernels are held: take a random subset"
+        )
     grams = [rbf_gram(space, bandwidth=bandwidth) for space in (x, y)]
     if same_length(*grams) < 2:
         raise ValueError("expected at least 2 points, got 1")

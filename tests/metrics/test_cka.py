@@ -267,3 +267,9 @@ def test_minibatch_cka_refuses_small_batches_and_other_numbers_of_spaces():
         update(init(), [gaussian(3), gaussian(3)])
     with pytest.raises(ValueError, match="layers >= 1"):
         minibatch_cka(0)
+
+
+def test_more_points_than_a_kernel_can_count_are_refused():
+    many = np.zeros((2**16, 1), np.float32)
+    with pytest.raises(ValueError, match="expected at most 65,535 points, got 65,536"):
+        rbf_cka(many, many)
