@@ -131,11 +131,9 @@ def measure(
         name: _Task(name, metric, _arrays(metric, spaces, label_array), k or metric.k)
         for name, metric in chosen.items()
     }
-    advance = _advancer(sum(_total_work(task, parts, draws) for task in plan.values()), report)
+    meter = _meter(sum(_total_work(task, parts, draws) for task in plan.values()), report)
     keys = deal_key, null_key
-    measured = {
-        name: _measure_one(task, keys, parts, draws, advance) for name, task in plan.items()
-    }
+    measured = {name: _measure_one(task, keys, parts, draws, meter) for name, task in plan.items()}
     features = tuple(int(np.prod(space.shape[1:])) for space in spaces.values())
     return Measurements(tuple(spaces), features, len(rows), available, parts, draws, measured)
 
@@ -149,22 +147,32 @@ class _Task(NamedTuple):
     k: int | None
 
 
+class _Meter(NamedTuple):
+    """Keeps account of the work: `tell(work, doing, share)` of a step, `add(work)` at its end."""
+
+    tell: Callable[[float, str, float], None]
+    add: Callable[[float], None]
+
+
 def _measure_one(
     task: _Task,
     keys: tuple[Key, Key],
     parts: int,
     draws: int,
-    advance: Callable[[float, str], None],
+    meter: _Meter,
 ) -> Measurement:
     metric, arrays = task.metric, task.arrays
     deal_key, null_key = keys
 
     def step(doing: str, *given: ArrayLike) -> Any:
-        reading = jax.block_until_ready(metric.compute(given, task.k))
-        advance(_work(metric, given, len(given[0])), f"{task.name}: {doing}")
+        work, doing = _work(metric, given, len(given[0])), f"{task.name}: {doing}"
+        told = partial(meter.tell, work, doing)
+        reading = jax.block_until_ready(metric.compute(given, task.k, told))
+        told(1.0)
+        meter.add(work)
         return reading
 
-    advance(0.0, f"{task.name}: value")
+    meter.tell(0.0, f"{task.name}: value", 0.0)
     full = jax.device_get(step("value", *arrays))
     error = metric.error(deal_key, partial(step, "error"), *arrays, parts=parts)
     nothing = np.full_like(full.value, np.nan)
@@ -202,15 +210,17 @@ def _resampled(metric: Metric, n: int, parts: int) -> int:
     return n // parts * (1 if metric.error is subsample_error else parts - 1)
 
 
-def _advancer(total: float, report: Callable[[Progress], None]) -> Callable[[float, str], None]:
+def _meter(total: float, report: Callable[[Progress], None]) -> _Meter:
     done = 0.0
 
-    def advance(work: float, doing: str) -> None:
+    def tell(work: float, doing: str, share: float) -> None:
+        report(Progress(min((done + share * work) / total, 1.0), doing))
+
+    def add(work: float) -> None:
         nonlocal done
         done += work
-        report(Progress(min(done / total, 1.0), doing))
 
-    return advance
+    return _Meter(tell, add)
 
 
 def _metric(name: str) -> Metric:

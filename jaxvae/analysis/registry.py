@@ -1,6 +1,7 @@
 """The metrics that can be asked for by name: how each is computed, its error and its null."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
@@ -22,6 +23,7 @@ from jaxvae.typing import Array, ArrayLike
 
 _GRIDE_RANK = 64
 Spaces = Sequence[ArrayLike]
+Told = Callable[[float], None]
 
 
 class Reading(NamedTuple):
@@ -47,7 +49,9 @@ class Metric(NamedTuple):
         title: what it is.
         reads: how to read its numbers.
         of: `spaces`, `pairs`, or `labels` (spaces against labels).
-        compute: `compute(arrays, k) -> Reading`; labels are the first of the arrays.
+        compute: `compute(arrays, k, told) -> Reading`; labels are the first of the
+            arrays, and `told(share)` is called as the work goes on, where that can
+            be long.
         error: `subsample_error`, or `jackknife_error` for smooth metrics, and as an
             upper bound for those of many neighbors.
         null: `gaussian_null` (a Gaussian of the same n and covariance) or
@@ -59,11 +63,23 @@ class Metric(NamedTuple):
     title: str
     reads: str
     of: Literal["spaces", "pairs", "labels"]
-    compute: Callable[[Any, Any], Reading]
+    compute: Callable[[Any, Any, Told], Reading]
     error: Callable[..., Any]
     null: Callable[..., Any]
     neighbors: int = 0
     k: int | None = None
+
+
+def _part(told: Told, place: int, parts: int) -> Callable[[int, int], None]:
+    """Rows done of one search, as a share of all the searches."""
+    return lambda done, n: told((place + done / n) / parts)
+
+
+def _each(estimate: Callable[..., Any], spaces: Spaces, told: Told) -> list[Any]:
+    return [
+        estimate(space, progress=_part(told, place, len(spaces)))
+        for place, space in enumerate(spaces)
+    ]
 
 
 def _dimensions(found: Sequence[Dimension]) -> Reading:
@@ -72,10 +88,10 @@ def _dimensions(found: Sequence[Dimension]) -> Reading:
     )
 
 
-def _scales(spaces: Spaces) -> Reading:
+def _scales(spaces: Spaces, told: Told) -> Reading:
     found = jax.tree.map(
         lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]),
-        *(gride(space, max_rank=_GRIDE_RANK) for space in spaces),
+        *_each(partial(gride, max_rank=_GRIDE_RANK), spaces, told),
     )
     return Reading(found.values, found.points, found.ranks[..., 0], found.radii)
 
@@ -88,9 +104,9 @@ def _symmetric(spaces: Spaces, similarity: Callable[[ArrayLike, ArrayLike], Any]
     return Reading(matrix)
 
 
-def _labelled(arrays: Spaces, k: int) -> Reading:
+def _labelled(arrays: Spaces, k: int, told: Told) -> Reading:
     labels, *spaces = arrays
-    return Reading(jnp.stack([label_overlap(space, labels, k=k) for space in spaces]))
+    return Reading(jnp.stack(_each(partial(label_overlap, labels=labels, k=k), spaces, told)))
 
 
 _SIMILARITY = "1: the same up to rotation and scale; unrelated spaces have more than 0"
@@ -100,7 +116,7 @@ METRICS: dict[str, Metric] = {
         "Intrinsic dimension (TwoNN)",
         "dimension at the scale of the nearest neighbors",
         "spaces",
-        lambda spaces, k: _dimensions([two_nn(space) for space in spaces]),
+        lambda spaces, k, told: _dimensions(_each(two_nn, spaces, told)),
         subsample_error,
         gaussian_null,
         neighbors=2,
@@ -109,7 +125,7 @@ METRICS: dict[str, Metric] = {
         "Intrinsic dimension (TwoNN, maximum likelihood)",
         "dimension at the scale of the nearest neighbors, from all ratios",
         "spaces",
-        lambda spaces, k: _dimensions([two_nn_mle(space) for space in spaces]),
+        lambda spaces, k, told: _dimensions(_each(two_nn_mle, spaces, told)),
         subsample_error,
         gaussian_null,
         neighbors=2,
@@ -118,7 +134,7 @@ METRICS: dict[str, Metric] = {
         "Intrinsic dimension (Levina-Bickel)",
         "dimension at the scale of k neighbors",
         "spaces",
-        lambda spaces, k: _dimensions([levina_bickel(space, k=k) for space in spaces]),
+        lambda spaces, k, told: _dimensions(_each(partial(levina_bickel, k=k), spaces, told)),
         jackknife_error,
         gaussian_null,
         neighbors=20,
@@ -128,7 +144,7 @@ METRICS: dict[str, Metric] = {
         "Intrinsic dimension over scales (Gride)",
         "dimension from the distances of neighbors 2r and r, by rank r",
         "spaces",
-        lambda spaces, k: _scales(spaces),
+        lambda spaces, k, told: _scales(spaces, told),
         jackknife_error,
         gaussian_null,
         neighbors=_GRIDE_RANK,
@@ -137,7 +153,7 @@ METRICS: dict[str, Metric] = {
         "Information imbalance Δ(row → column)",
         "0: neighbors in the row are neighbors in the column; 1: they say nothing",
         "pairs",
-        lambda spaces, k: Reading(imbalance_matrix(spaces, k=k)),
+        lambda spaces, k, told: Reading(imbalance_matrix(spaces, k=k, progress=_part(told, 0, 1))),
         subsample_error,
         unrelated_null,
         neighbors=1,
@@ -147,7 +163,7 @@ METRICS: dict[str, Metric] = {
         "Neighborhood overlap",
         "share of the k nearest neighbors in common",
         "pairs",
-        lambda spaces, k: _symmetric(spaces, lambda a, b: neighborhood_overlap(a, b, k=k)),
+        lambda spaces, k, told: _symmetric(spaces, lambda a, b: neighborhood_overlap(a, b, k=k)),
         jackknife_error,
         unrelated_null,
         neighbors=30,
@@ -167,7 +183,7 @@ METRICS: dict[str, Metric] = {
         "Linear CKA",
         _SIMILARITY,
         "pairs",
-        lambda spaces, k: Reading(cka_matrix(spaces)),
+        lambda spaces, k, told: Reading(cka_matrix(spaces)),
         jackknife_error,
         unrelated_null,
     ),
@@ -175,7 +191,7 @@ METRICS: dict[str, Metric] = {
         "Linear CKA, debiased",
         "1: the same up to rotation and scale; 0: unrelated",
         "pairs",
-        lambda spaces, k: Reading(cka_matrix(spaces, debiased=True)),
+        lambda spaces, k, told: Reading(cka_matrix(spaces, debiased=True)),
         jackknife_error,
         unrelated_null,
     ),
@@ -183,7 +199,7 @@ METRICS: dict[str, Metric] = {
         "Procrustes similarity",
         _SIMILARITY,
         "pairs",
-        lambda spaces, k: Reading(procrustes_matrix(spaces)),
+        lambda spaces, k, told: Reading(procrustes_matrix(spaces)),
         jackknife_error,
         unrelated_null,
     ),
@@ -191,7 +207,7 @@ METRICS: dict[str, Metric] = {
         "SVCCA (99% of the variance)",
         "1: the same up to a linear map; unrelated spaces have more than 0",
         "pairs",
-        lambda spaces, k: _symmetric(spaces, lambda a, b: svcca(a, b).mean),
+        lambda spaces, k, told: _symmetric(spaces, lambda a, b: svcca(a, b).mean),
         jackknife_error,
         unrelated_null,
     ),

@@ -224,3 +224,9 @@ def test_the_dimension_is_that_of_the_reference(case):
     reference.assert_close(case, "twonn_fit", fit.value, expected["twonn_fit"])
     reference.assert_close(case, "twonn_ml", likelihood.value, expected["twonn_ml"])
     reference.assert_close(case, "n_used", fit.points, expected["n_used"])
+
+
+def test_a_thousand_clouds_at_once_need_the_memory_of_a_block():
+    clouds = ((1000, 500, 10), jnp.float32)
+    # The input has 5 million entries, all distances together 250 million.
+    assert largest_array(jax.vmap(two_nn), clouds) < 2**24
