@@ -2,7 +2,7 @@
 
 from typing import TypeAlias
 
-from jaxvae.geometry.points import Points, as_points, distinct_rows, keep_only
+from jaxvae.geometry.points import Points, as_points, distinct_rows
 from jaxvae.geometry.tiles import Tiles, as_tiles, distinct_tiles, is_too_large
 from jaxvae.typing import ArrayLike
 
@@ -18,4 +18,4 @@ def distinct(cloud: Cloud) -> Cloud:
     """The cloud with only the first row of every set of equal rows present."""
     if isinstance(cloud, Tiles):
         return distinct_tiles(cloud)
-    return keep_only(cloud, distinct_rows(cloud))
+    return cloud._replace(present=distinct_rows(cloud))

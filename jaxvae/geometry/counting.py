@@ -97,7 +97,7 @@ def _tally_all(
 
     def heavy(bounds: Bounds, tally: _Tally) -> Bool[Array, " b"]:
         open_ = jnp.sum(tally.open, axis=(1, 2), dtype=jnp.int32)
-        return (open_ > _HEAVY_SHARE * len(points.norms)) & (bounds.share > 0)
+        return (open_ > _HEAVY_SHARE * points.n) & (bounds.share > 0)
 
     def by_differences(carry: tuple[Bounds, _Tally]) -> tuple[Bounds, _Tally]:
         bounds = redo_rows(heavy(*carry), lambda row: row_bounds(points, rows[row]), carry[0])

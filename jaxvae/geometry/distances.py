@@ -17,7 +17,6 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxvae.geometry.points import (
-    FAR,
     Points,
     as_points,
     most_additions,
@@ -28,6 +27,8 @@ from jaxvae.geometry.rows import over_rows
 from jaxvae.geometry.selection import LANE, lane_counts, visit
 from jaxvae.typing import ArrayLike
 
+# Squared distance to an absent point: above any other, and finite with its bounds.
+FAR = 2.0**120
 UNIT = 2.0**-24  # the rounding of one float32 operation
 # Up to here differences cost no more than products, and distances are formed so.
 NARROW_FEATURES = 4
@@ -75,7 +76,7 @@ def squared_distances(x: ArrayLike, y: ArrayLike) -> Float[Array, "n m"]:
             whose square is above the largest float32.
     """
     first, second = as_points(x, y)
-    n, m = len(first.norms), len(second.norms)
+    n, m = first.n, second.n
     distances = over_rows(_distance_block, (first, pad_columns(second, LANE)), n, columns=m)
     return refuse_overflow(distances[:, :m], "squared distances")
 
@@ -126,7 +127,7 @@ def distance_bounds(points: Points, rows: Int[Array, " b"], *, run: int) -> Boun
         lower, ratio = _around(points, _narrow_distances(points, rows, points))
         return Bounds(lower.at[own].set(jnp.inf), zero + ratio, zero)
     slack = jnp.where(points.on_grid, 0.0, product_rounding(features, run))
-    scale = _row_norms(points, rows)[:, None] + points.norms
+    scale = points.norms[rows, None] + _column_norms(points)
     lower = (1 - slack) * scale - 2 * _product(points.centered[rows], points.centered, run)
     share = jnp.where(points.on_grid, 0.0, _few_bits(2.01 * product_rounding(features, run)))
     return Bounds(lower.at[own].set(jnp.inf), zero, zero + share)
@@ -158,8 +159,8 @@ def upper_bounds(
     Every product here is exact, so that a compiler that fuses it with a sum
     changes nothing, and an entry has the same bits as in the block.
     """
-    coarse = _round_up(points.norms)
-    own = bounds.share * _round_up(_row_norms(points, rows))
+    coarse = _round_up(_column_norms(points))
+    own = bounds.share * _round_up(points.norms[rows])
     row, column = (jnp.arange(len(rows))[:, None], slice(None)) if at is None else at
     lower = bounds.lower if at is None else bounds.lower[at]
     return lower * (1 + bounds.ratio[row]) + bounds.share[row] * coarse[column] + own[row]
@@ -187,9 +188,9 @@ def product_rounding(features: int, run: int) -> float:
     return (size + features / size + most_additions(features) + 16) * UNIT
 
 
-def _row_norms(points: Points, rows: Int[Array, " b"]) -> Float[Array, " b"]:
-    """Squared norms, also of absent points."""
-    return sum_of_squares(points.centered[rows])
+def _column_norms(points: Points) -> Float[Array, " n"]:
+    """Squared norms, with absent points out of reach."""
+    return jnp.where(points.present, points.norms, FAR)
 
 
 def _around(
@@ -197,12 +198,12 @@ def _around(
 ) -> tuple[Float[Array, "*b n"], Float[Array, ""]]:
     """Lower bounds on distances by differences, and the ratio that reaches their upper ones."""
     margin = rounding(points)
-    return jnp.where(points.norms < FAR, distances * (1 - margin), FAR), 2.5 * margin
+    return jnp.where(points.present, distances * (1 - margin), FAR), 2.5 * margin
 
 
 def _narrow_distances(x: Points, rows: Int[Array, " b"], y: Points) -> Float[Array, "b m"]:
     """Distances by differences, feature after feature."""
-    total = jnp.zeros((len(rows), len(y.norms)))
+    total = jnp.zeros((len(rows), y.n))
     for f in range(x.values.shape[1]):
         difference = x.values[rows, None, f] - y.values[:, f]
         if x.rest is not None and y.rest is not None:

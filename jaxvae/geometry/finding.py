@@ -8,6 +8,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxvae.geometry.distances import (
+    FAR,
     LONG_RUN,
     UNIT,
     distance_bounds,
@@ -16,13 +17,15 @@ from jaxvae.geometry.distances import (
     rounding,
     row_bounds,
 )
-from jaxvae.geometry.points import FAR, Points
+from jaxvae.geometry.points import Points
 from jaxvae.geometry.precise import Expansion, less, precise_distances
 from jaxvae.geometry.rows import redo_rows
 from jaxvae.geometry.selection import smallest
 
 # Spare candidates: an ordinary row is then certified without a second look.
 _SPARE = 6
+# Distances that are made precise at a time.
+_PRECISE = 128
 _BUT_LAST, _BUT_FIRST = slice(None, -1), slice(1, None)
 
 
@@ -39,59 +42,89 @@ def find(
     points: Points, rows: Int[Array, " b"], lower: Float[Array, "b n"], k: int
 ) -> tuple[Float[Array, "b k"], Int[Array, "b k"]]:
     """Squared distances and indices of the k nearest, given lower bounds on all distances."""
-    bounds, found = smallest(lower, min(len(points.norms), k + _SPARE))
+    bounds, found = smallest(lower, min(points.n, k + _SPARE))
     distances = lax.map(lambda column: pair_distances(points, rows, points, column), found.T).T
     distances = jnp.where(_present(bounds), distances, jnp.inf)
-    distances, found = lax.sort((distances, found), num_keys=2)
-    nearest, following = distances[:, :k], distances[:, 1 : k + 1]
-    margin = 2 * rounding(points)
-    reach = nearest * (1 + margin)
-    # Float32 orders what is farther apart than it rounds; on a grid it does not round.
-    ordered = (following > reach) | (following == 0) | ~_present(following) | (margin == 0)
-    known = _no_other(reach[:, -1], bounds)
-
-    def precisely(row: Int[Array, ""]) -> tuple[Float[Array, " k"], Int[Array, " k"]]:
-        candidates = found[row], distances[row], known[row]
-        return _find_precisely(points, rows[row], candidates, k)
-
-    certain = known & jnp.all(ordered, axis=1)
-    return redo_rows(~certain, precisely, (nearest, found[:, :k]))
-
-
-def _find_precisely(
-    points: Points, row: Int[Array, ""], candidates: tuple[Array, Array, Array], k: int
-) -> tuple[Float[Array, " k"], Int[Array, " k"]]:
-    """`find` for one row: the candidates in order, or, where unknown, by differences."""
-    columns, distances, known = candidates
-    lower = lax.cond(
-        known, lambda: jnp.full(points.n, jnp.inf), lambda: row_bounds(points, row).lower
-    )
-    (bounds,), (found,) = smallest(lower[None], len(columns))
-    columns, bounds = jnp.where(known, columns, found), jnp.where(known, distances, bounds)
-    squared, indices = _sort_precisely(points, row, columns, bounds, k)
-    return lax.cond(
-        known | _no_other(squared[-1] * (1 + 4 * UNIT), bounds),
-        lambda: (squared, indices),
-        lambda: _sort_precisely(points, row, jnp.arange(points.n, dtype=found.dtype), lower, k),
+    distances, found = _in_order(points, rows, *lax.sort((distances, found), num_keys=2))
+    known = _no_other(distances[:, k - 1] * (1 + 2 * rounding(points)), bounds)
+    return redo_rows(
+        ~known,
+        lambda row: _find_by_differences(points, rows[row], k),
+        (distances[:, :k], found[:, :k]),
     )
 
 
-def _sort_precisely(
+def _in_order(
+    points: Points, rows: Int[Array, " b"], distances: Float[Array, "b c"], found: Int[Array, "b c"]
+) -> tuple[Float[Array, "b c"], Int[Array, "b c"]]:
+    """Sorted candidates, where float32 may have confused neighboring ones sorted again."""
+    before, after = distances[:, :-1], distances[:, 1:]
+    # On a grid float32 does not round, and at distance zero there is nothing to round.
+    touching = (after <= before * (1 + 2 * rounding(points))) & (after > 0) & ~points.on_grid
+    touching = jnp.pad(touching & _present(after), ((0, 0), (1, 1)))
+    close = touching[:, :-1] | touching[:, 1:]
+
+    def again() -> tuple[Float[Array, "b c"], Int[Array, "b c"]]:
+        return _sort(_refined(points, rows, close, distances, found), found)
+
+    return lax.cond(jnp.any(close), again, lambda: (distances, found))
+
+
+def _refined(
     points: Points,
-    row: Int[Array, ""],
-    columns: Int[Array, " c"],
-    bounds: Float[Array, " c"],
-    k: int,
-) -> tuple[Float[Array, " k"], Int[Array, " k"]]:
-    """The k nearest of some columns; what float64 could not order is tied."""
-    distances = in_tiles(lambda some: precise_distances(points, row, points, some), columns)
-    distances = distances._replace(first=jnp.where(_present(bounds), distances.first, jnp.inf))
+    rows: Int[Array, " b"],
+    close: Bool[Array, "b c"],
+    distances: Float[Array, "b c"],
+    found: Int[Array, "b c"],
+) -> Expansion:
+    """The distances, precise where these are close to another."""
+    columns, width, size = found.reshape(-1), found.shape[1], found.size
+
+    def body(carry: tuple[Array, Expansion]) -> tuple[Array, Expansion]:
+        close, parts = carry
+        (at,) = jnp.nonzero(close, size=_PRECISE, fill_value=size)
+        place = jnp.minimum(at, size - 1)
+        exact = precise_distances(points, rows[place // width], points, columns[place])
+        filled = (p.at[at].set(e, mode="drop") for p, e in zip(parts, exact, strict=True))
+        return close.at[at].set(False, mode="drop"), Expansion(*filled)
+
+    zero = jnp.zeros(size)
+    start = close.reshape(-1), Expansion(distances.reshape(-1), zero, zero)
+    parts = lax.while_loop(lambda carry: jnp.any(carry[0]), body, start)[1]
+    return Expansion(*(part.reshape(found.shape) for part in parts))
+
+
+def _sort(
+    distances: Expansion, columns: Int[Array, "*b c"]
+) -> tuple[Float[Array, "*b c"], Int[Array, "*b c"]]:
+    """By distance; what float64 could not order is tied, and goes by lowest column."""
     *parts, columns = lax.sort((*distances, columns), num_keys=4)
-    before, after = (Expansion(*(p[side] for p in parts)) for side in (_BUT_LAST, _BUT_FIRST))
-    place = jnp.cumsum(less(before, after), dtype=jnp.int32)
-    place = jnp.concatenate([jnp.zeros(1, jnp.int32), place])
+    before, after = (Expansion(*(p[..., side] for p in parts)) for side in (_BUT_LAST, _BUT_FIRST))
+    place = jnp.cumsum(less(before, after), axis=-1, dtype=jnp.int32)
+    place = jnp.concatenate([jnp.zeros_like(place[..., :1]), place], axis=-1)
     _, columns, squared = lax.sort((place, columns, parts[0]), num_keys=2)
-    return squared[:k], columns[:k]
+    return squared, columns
+
+
+def _find_by_differences(
+    points: Points, row: Int[Array, ""], k: int
+) -> tuple[Float[Array, " k"], Int[Array, " k"]]:
+    """`find` for one row without products."""
+    lower = row_bounds(points, row).lower
+    (bounds,), (found,) = smallest(lower[None], min(points.n, k + _SPARE))
+
+    def nearest_of(columns: Int[Array, " c"], bounds: Float[Array, " c"]) -> tuple[Array, Array]:
+        exact = in_tiles(lambda some: precise_distances(points, row, points, some), columns)
+        exact = exact._replace(first=jnp.where(_present(bounds), exact.first, jnp.inf))
+        squared, columns = _sort(exact, columns)
+        return squared[:k], columns[:k]
+
+    squared, indices = nearest_of(found, bounds)
+    return lax.cond(
+        _no_other(squared[-1] * (1 + 4 * UNIT), bounds),
+        lambda: (squared, indices),
+        lambda: nearest_of(jnp.arange(points.n, dtype=found.dtype), lower),
+    )
 
 
 def _no_other(reach: Float[Array, "*b"], bounds: Float[Array, "*b c"]) -> Bool[Array, "*b"]:

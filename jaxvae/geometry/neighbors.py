@@ -108,7 +108,7 @@ def search(
         squared, indices, exponent = search_tiles(cloud, k=k, progress=progress)
         return Found(squared, indices, jnp.int32(exponent))
     padded = pad_columns(cloud, LANE)
-    columns = len(padded.norms)
+    columns = padded.n
     squared, indices = over_rows(
         find_block, padded, cloud.n, columns=columns, block=block, mesh=mesh, progress=progress, k=k
     )

@@ -1,5 +1,6 @@
 """Arrays of any kind -> float32 points whose products can be trusted."""
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -15,10 +16,8 @@ from jaxvae.typing import ArrayLike
 # squares above the float32 minimum (one outlying row does not erase the others).
 _LARGEST_EXPONENT = 40
 _CENTER_ROWS = 65
-# Terms that are added one after the other in a sum over features.
-_SUMMED = 8
-# Squared norm of an absent point: above that of any other, and finite with its bounds.
-FAR = 2.0**120
+# Neighboring terms of a sum over features that are kept apart to the end.
+_LANES = 16
 _DEVICE_RANGE = 2.0**-80, 2.0**126
 _EXACT_IN_FLOAT32 = tuple(
     np.dtype(kind) for kind in (bool, np.uint8, np.int8, np.float16, jnp.bfloat16, np.float32)
@@ -33,7 +32,8 @@ class Points(NamedTuple):
         rest: `[n, d]`, what float32 rounds off `values`; None where that is nothing.
         centered: `[n, d]`, `values` minus a central value of the data: products
             are taken here.
-        norms: `[n]`, squared norms of `centered`; `FAR` for a point that is absent.
+        norms: `[n]`, squared norms of `centered`.
+        present: `[n]`, the points that can be neighbors.
         on_grid: `[]`, True where the cloud lies on a grid so coarse that products
             and differences are exact in float32.
         exponent: `[]`, input units are `values * 2**exponent`.
@@ -43,6 +43,7 @@ class Points(NamedTuple):
     rest: Float[Array, "n d"] | None
     centered: Float[Array, "n d"]
     norms: Float[Array, " n"]
+    present: Bool[Array, " n"]
     on_grid: Bool[Array, ""]
     exponent: Int[Array, ""]
 
@@ -50,11 +51,6 @@ class Points(NamedTuple):
     def n(self) -> int:
         """The number of points, absent ones included."""
         return len(self.norms)
-
-    @property
-    def present(self) -> Bool[Array, " n"]:
-        """`[n]`, the points that can be neighbors."""
-        return self.norms < FAR
 
 
 def as_points(*arrays: ArrayLike) -> tuple[Points, ...]:
@@ -91,19 +87,15 @@ def as_points(*arrays: ArrayLike) -> tuple[Points, ...]:
     return _form_points(values, (None,) * len(values), 0)
 
 
-def keep_only(points: Points, present: Bool[Array, " n"]) -> Points:
-    """The cloud with all other points too far away to be anyone's neighbor."""
-    return points._replace(norms=jnp.where(present, points.norms, FAR))
-
-
 def pad_columns(points: Points, multiple: int) -> Points:
     """The cloud with absent points at its end, up to a multiple of points."""
-    extra = -len(points.norms) % multiple
+    extra = -points.n % multiple
     return Points(
         jnp.pad(points.values, ((0, extra), (0, 0))),
         None if points.rest is None else jnp.pad(points.rest, ((0, extra), (0, 0))),
         jnp.pad(points.centered, ((0, extra), (0, 0))),
-        jnp.pad(points.norms, (0, extra), constant_values=FAR),
+        jnp.pad(points.norms, (0, extra)),
+        jnp.pad(points.present, (0, extra)),
         points.on_grid,
         points.exponent,
     )
@@ -122,24 +114,31 @@ def same_length(*arrays: ArrayLike) -> int:
 
 
 def sum_of_squares(values: Float[Array, "*batch d"]) -> Float[Array, "*batch"]:
-    """Sum of squares over the last axis, in short sums of sums so that rounding stays small."""
-    sums, rest = values * values, jnp.zeros(values.shape[:-1])
-    while sums.shape[-1] > 2 * _SUMMED:
-        width = sums.shape[-1] // _SUMMED
-        rest = rest + jnp.sum(sums[..., _SUMMED * width :], axis=-1)
-        rows = sums[..., : _SUMMED * width].reshape(*values.shape[:-1], _SUMMED, width)
-        sums = jnp.sum(rows, axis=-2)
-    return jnp.sum(sums, axis=-1) + rest
+    """Sum of squares over the last axis, as sums of sums so that rounding stays small."""
+    return _sum_of_sums(values * values)
+
+
+def _sum_of_sums(terms: Float[Array, "*batch d"]) -> Float[Array, "*batch"]:
+    side, cubed = _cube(terms.shape[-1])
+    if side == 0:
+        return jnp.sum(terms, axis=-1)
+    cube = terms[..., :cubed].reshape(*terms.shape[:-1], side, side, _LANES)
+    total = jnp.sum(jnp.sum(jnp.sum(cube, axis=-3), axis=-2), axis=-1)
+    return total + _sum_of_sums(terms[..., cubed:]) if cubed < terms.shape[-1] else total
 
 
 def most_additions(features: int) -> int:
     """The longest chain of additions that a term of `sum_of_squares` goes through."""
-    longest, width = 0, features
-    while width > 2 * _SUMMED:
-        # A term of this level's sums, or one of its few left over and the levels after.
-        longest, width = longest + _SUMMED, width // _SUMMED
-    levels = longest // _SUMMED
-    return longest + width + _SUMMED + levels
+    side, cubed = _cube(features)
+    if side == 0:
+        return features
+    return 1 + max(2 * side + _LANES, most_additions(features - cubed))
+
+
+def _cube(features: int) -> tuple[int, int]:
+    """The side of the largest array [side, side, lanes] of features, and its size; 0 if few."""
+    side = math.isqrt(features // _LANES) if features > 4 * _LANES else 0
+    return side, side * side * _LANES
 
 
 @jax.jit
@@ -261,7 +260,9 @@ def _form_points(
         moved = center * scale
         centered = values - moved
         on_grid = _on_exact_grid(values, moved, centered) & (rest is None)
-        return Points(values, rest, centered, sum_of_squares(centered), on_grid, base - shift)
+        norms = sum_of_squares(centered)
+        present = jnp.ones(len(norms), bool)
+        return Points(values, rest, centered, norms, present, on_grid, base - shift)
 
     return tuple(one_cloud(*cloud) for cloud in zip(values, rests, strict=True))
 

@@ -17,7 +17,7 @@ _BLOCK_ENTRIES = {"cpu": 2**22}
 _ACCELERATOR_ENTRIES = 2**28
 _MOST_ROWS = {"cpu": 1024}
 # A product of fewer rows spends its time on loading the other operand.
-_FEWEST_ROWS = 256
+_FEWEST_ROWS = 192
 # Blocks between two looks of the host: memory is set up once for all of them.
 _STEP_BLOCKS = 8
 

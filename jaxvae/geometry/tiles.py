@@ -20,7 +20,6 @@ from jaxvae.geometry.finding import find_block
 from jaxvae.geometry.points import (
     Points,
     as_points,
-    keep_only,
     refuse_non_finite,
     refuse_other_kinds,
 )
@@ -141,7 +140,7 @@ def _local_cloud(
     present = np.isin(ids, tile, assume_unique=True) & tiles.present[ids]
     extra = -(-max(size, len(ids)) // LANE) * LANE - len(ids)
     (points,) = as_points(np.pad(_read(tiles, ids), ((0, extra), (0, 0)), mode="edge"))
-    points = keep_only(points, jnp.asarray(np.pad(present, (0, extra))))
+    points = points._replace(present=jnp.asarray(np.pad(present, (0, extra))))
     return _Local(points, np.pad(ids, (0, extra), mode="edge"))
 
 

@@ -30,8 +30,10 @@ def test_a_traced_loop_and_a_batch_of_them_give_the_same():
 
 def test_progress_counts_the_rows_to_the_end():
     seen = []
-    over_rows(twice, jnp.arange(10.0), 10, columns=1, block=4, progress=lambda *at: seen.append(at))
-    assert seen[-1] == (10, 10)
+    over_rows(
+        twice, jnp.arange(100.0), 100, columns=1, block=4, progress=lambda *at: seen.append(at)
+    )
+    assert seen[-1] == (100, 100)
     assert seen == sorted(seen)
     assert len(seen) >= 3
 

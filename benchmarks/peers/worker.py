@@ -1,0 +1,70 @@
+"""The peer's side of a benchmark: times one call on request, over stdin and stdout.
+
+A worker lives as long as its row of the table, so imports are outside of what is timed
+and calls of several libraries can take turns. A request is a line of JSON,
+`{"work", "inputs", "rows"}`; the answer is `{"seconds", "value"}` or `{"error"}`.
+Imports nothing but NumPy: every environment can run it.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+Work = Callable[..., Any]
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """The installed versions, by package."""
+    return {package: metadata.version(package) for package in packages}
+
+
+def serve(works: dict[str, Work], described: dict[str, Any], prepare: Work = np.asarray) -> None:
+    """Answer requests until stdin ends.
+
+    Args:
+        works: functions of arrays by name. They return when the answer is there, as
+            numbers in any nesting.
+        described: versions and the like, sent first.
+        prepare: NumPy array -> what the functions take; outside of what is timed.
+    """
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints
+
+    def answer(**message: Any) -> None:
+        print(json.dumps(message), file=answers, flush=True)
+
+    answer(described=described)
+    held: dict[tuple[str, int | None], Any] = {}
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            wanted = [(path, request["rows"]) for path in request["inputs"]]
+            held = {key: array for key, array in held.items() if key in wanted}
+            for path, rows in wanted:
+                if (path, rows) not in held:
+                    held[path, rows] = prepare(np.load(path)[:rows])
+            answer(**_timed(works[request["work"]], [held[key] for key in wanted]))
+        except Exception as error:
+            answer(error=f"{type(error).__name__}: {error}")
+
+
+def two_nn_fit(nearest: np.ndarray, second: np.ndarray, discard: float = 0.1) -> float:
+    """TwoNN from the two nearest distances, for peers that only search neighbors."""
+    log_ratios = np.sort(np.log(second / nearest))
+    kept = int(len(log_ratios) * (1 - discard))
+    x = log_ratios[:kept]
+    y = -np.log1p(-np.arange(1, kept + 1) / len(log_ratios))
+    return float(x @ y / (x @ x))
+
+
+def _timed(work: Work, arrays: list[Any]) -> dict[str, Any]:
+    start = time.perf_counter()
+    value = work(*arrays)
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "value": np.asarray(value, np.float64).tolist()}
