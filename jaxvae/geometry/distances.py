@@ -35,6 +35,7 @@ NARROW_FEATURES = 4
 # Products are summed in runs of this many features, which bounds their rounding:
 # short runs where many distances are compared, long ones where few are kept.
 SHORT_RUN, LONG_RUN = 512, 1024
+_TILE_ENTRIES = 2**18
 # Below this share of |a|^2 + |b|^2 a distance is taken by differences.
 _CANCELLED_SHARE = 2.0**-5
 
@@ -135,15 +136,18 @@ def distance_bounds(points: Points, rows: Int[Array, " b"], *, run: int) -> Boun
 
 def row_bounds(points: Points, row: Int[Array, ""]) -> Bounds:
     """`distance_bounds` of one point, by differences: `lower` is `[n]`."""
-    everyone = jnp.arange(points.n)
-    distances = in_tiles(lambda column: pair_distances(points, row, points, column), everyone)
+    distances = in_tiles(
+        lambda some: pair_distances(points, row, points, some), points, jnp.arange(points.n)
+    )
     lower, ratio = _around(points, distances)
     return Bounds(lower.at[row].set(jnp.inf), ratio, jnp.zeros(()))
 
 
-def in_tiles(function: Callable[[Array], Any], columns: Int[Array, " n"]) -> Any:
-    """`function` of all columns, a tile at a time: their coordinates fill no memory."""
-    tiles = LANE if len(columns) % LANE == 0 else 1
+def in_tiles(function: Callable[[Array], Any], points: Points, columns: Int[Array, " n"]) -> Any:
+    """`function` of all columns, a tile at a time, so that coordinates fill little memory."""
+    entries = len(columns) * points.values.shape[1]
+    tiles = min(LANE, 2 ** math.ceil(math.log2(max(1, entries / _TILE_ENTRIES))))
+    tiles = tiles if len(columns) % tiles == 0 else 1
     results = lax.map(function, columns.reshape(tiles, -1))
     return jax.tree.map(lambda result: result.reshape(-1), results)
 

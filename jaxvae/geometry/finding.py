@@ -114,7 +114,7 @@ def _find_by_differences(
     (bounds,), (found,) = smallest(lower[None], min(points.n, k + _SPARE))
 
     def nearest_of(columns: Int[Array, " c"], bounds: Float[Array, " c"]) -> tuple[Array, Array]:
-        exact = in_tiles(lambda some: precise_distances(points, row, points, some), columns)
+        exact = in_tiles(lambda some: precise_distances(points, row, points, some), points, columns)
         exact = exact._replace(first=jnp.where(_present(bounds), exact.first, jnp.inf))
         squared, columns = _sort(exact, columns)
         return squared[:k], columns[:k]
