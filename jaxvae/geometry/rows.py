@@ -18,6 +18,7 @@ _ACCELERATOR_ENTRIES = 2**28
 _MOST_ROWS = {"cpu": 1024}
 # A product of fewer rows spends its time on loading the other operand.
 _FEWEST_ROWS = 192
+_FEWEST_BLOCKS = 8
 # Blocks between two looks of the host: memory is set up once for all of them.
 _STEP_BLOCKS = 8
 
@@ -59,7 +60,7 @@ def over_rows(
     # One axis over all devices, whose sharding the compiler follows.
     mesh = None if mesh is None else Mesh(mesh.devices.ravel(), "rows")
     shares = 1 if mesh is None else mesh.size
-    rows = _split(n, shares, _default_block(columns) if block is None else _checked(block))
+    rows = _split(n, shares, _default_block(n, columns) if block is None else _checked(block))
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(operands)):
         clouds = max(1, _entries() // (rows.shape[1] * columns))
         results = _traced(partial(function, **static), operands, rows, clouds)
@@ -153,16 +154,24 @@ def _loop(function: Callable[..., Any], operands: Any, *, rows: Int[Array, "bloc
 
 
 def _split(n: int, shares: int, largest: int) -> Int[np.ndarray, "blocks b"]:
-    """Blocks of equal size, the last one filled up with repetitions of the last row."""
-    count = -(-n // (largest * shares))
-    size = -(-n // (count * shares)) * shares
-    return np.minimum(np.arange(count * size, dtype=np.int32), n - 1).reshape(count, size)
+    """Blocks of one size, several side by side if shared; the last row fills up the last.
+
+    The size does not depend on the shares: a compiler may sum in another order for
+    another shape, and numbers should be the same on any number of devices.
+    """
+    count = -(-n // largest)
+    size = -(-n // count)
+    count = -(-count // shares)
+    rows = np.arange(count * shares * size, dtype=np.int32)
+    return np.minimum(rows, n - 1).reshape(count, shares * size)
 
 
-def _default_block(columns: int) -> int:
+def _default_block(n: int, columns: int) -> int:
     most = _MOST_ROWS.get(jax.default_backend(), 2**16)
     rows = _entries() // columns
-    return max(1, min(most, max(rows, min(_FEWEST_ROWS, 8 * rows))))
+    rows = max(1, min(most, max(rows, min(_FEWEST_ROWS, 8 * rows))))
+    # Enough blocks for some devices to share.
+    return min(rows, max(_FEWEST_ROWS, -(-n // _FEWEST_BLOCKS)))
 
 
 def _entries() -> int:

@@ -13,11 +13,11 @@ if processes != "1":
     jax.distributed.initialize(f"127.0.0.1:{port}", int(processes), int(process))
 
 generator = np.random.default_rng(0)
-cloud = generator.standard_normal((203, 30)).astype(np.float32)
+cloud = generator.standard_normal((900, 30)).astype(np.float32)
 cloud[50:100] = 10 + 1e-3 * cloud[50:100]
 cloud[100:110] = cloud[90:100]
 other = (cloud @ generator.standard_normal((30, 5))).astype(np.float64)
-targets = (np.arange(203)[:, None] + [1, 7]) % 203
+targets = (np.arange(900)[:, None] + [1, 7]) % 900
 
 mesh = jax.make_mesh((jax.device_count(),), ("points",))
 results = {
