@@ -20,7 +20,6 @@ from jaxvae.geometry.points import (
     Points,
     as_points,
     most_additions,
-    pad_columns,
     sum_of_squares,
 )
 from jaxvae.geometry.rows import over_rows
@@ -47,12 +46,12 @@ class Bounds(NamedTuple):
     is needed (`upper_bounds`). Where both are exact, ratio and share are 0.
 
     Attributes:
-        lower: `[b, n]`, infinite from a point to itself, above `FAR / 2` to absent ones.
+        lower: `[b, m]`, infinite from a point to itself, above `FAR / 2` to absent ones.
         ratio: `[b]`, above 0 for rows taken by differences.
         share: `[b]`, above 0 for rows taken by products.
     """
 
-    lower: Float[Array, "b n"]
+    lower: Float[Array, "b m"]
     ratio: Float[Array, " b"]
     share: Float[Array, " b"]
 
@@ -76,10 +75,9 @@ def squared_distances(x: ArrayLike, y: ArrayLike) -> Float[Array, "n m"]:
         ValueError: for widths that differ, NaN or infinite input, and distances
             whose square is above the largest float32.
     """
-    first, second = as_points(x, y)
-    n, m = first.n, second.n
-    distances = over_rows(_distance_block, (first, pad_columns(second, LANE)), n, columns=m)
-    return refuse_overflow(distances[:, :m], "squared distances")
+    first, second = as_points(x, y, multiple=LANE)
+    distances = over_rows(_distance_block, (first, second), first.n, columns=second.columns)
+    return refuse_overflow(distances[:, : second.n], "squared distances")
 
 
 @jax.jit
@@ -135,15 +133,15 @@ def distance_bounds(points: Points, rows: Int[Array, " b"], *, run: int) -> Boun
 
 
 def row_bounds(points: Points, row: Int[Array, ""]) -> Bounds:
-    """`distance_bounds` of one point, by differences: `lower` is `[n]`."""
+    """`distance_bounds` of one point, by differences: `lower` is `[m]`."""
     distances = in_tiles(
-        lambda some: pair_distances(points, row, points, some), points, jnp.arange(points.n)
+        lambda some: pair_distances(points, row, points, some), points, jnp.arange(points.columns)
     )
     lower, ratio = _around(points, distances)
     return Bounds(lower.at[row].set(jnp.inf), ratio, jnp.zeros(()))
 
 
-def in_tiles(function: Callable[[Array], Any], points: Points, columns: Int[Array, " n"]) -> Any:
+def in_tiles(function: Callable[[Array], Any], points: Points, columns: Int[Array, " m"]) -> Any:
     """`function` of all columns, a tile at a time, so that coordinates fill little memory."""
     entries = len(columns) * points.values.shape[1]
     tiles = min(LANE, 2 ** math.ceil(math.log2(max(1, entries / _TILE_ENTRIES))))
@@ -157,7 +155,7 @@ def upper_bounds(
     rows: Int[Array, " b"],
     bounds: Bounds,
     at: tuple[Int[Array, "v 1"], Int[Array, "v w"]] | None = None,
-) -> Float[Array, "b n"]:
+) -> Float[Array, "b m"]:
     """The upper bounds of a block, or of its entries `at` (rows of the block, columns).
 
     Every product here is exact, so that a compiler that fuses it with a sum
@@ -192,22 +190,26 @@ def product_rounding(features: int, run: int) -> float:
     return (size + features / size + most_additions(features) + 16) * UNIT
 
 
-def _column_norms(points: Points) -> Float[Array, " n"]:
+def _column_norms(points: Points) -> Float[Array, " m"]:
     """Squared norms, with absent points out of reach."""
-    return jnp.where(points.present, points.norms, FAR)
+    return jnp.where(_is_present(points), points.norms, FAR)
+
+
+def _is_present(points: Points) -> Bool[Array, " m"]:
+    return jnp.pad(points.present, (0, points.columns - points.n))
 
 
 def _around(
-    points: Points, distances: Float[Array, "*b n"]
-) -> tuple[Float[Array, "*b n"], Float[Array, ""]]:
+    points: Points, distances: Float[Array, "*b m"]
+) -> tuple[Float[Array, "*b m"], Float[Array, ""]]:
     """Lower bounds on distances by differences, and the ratio that reaches their upper ones."""
     margin = rounding(points)
-    return jnp.where(points.present, distances * (1 - margin), FAR), 2.5 * margin
+    return jnp.where(_is_present(points), distances * (1 - margin), FAR), 2.5 * margin
 
 
 def _narrow_distances(x: Points, rows: Int[Array, " b"], y: Points) -> Float[Array, "b m"]:
     """Distances by differences, feature after feature."""
-    total = jnp.zeros((len(rows), y.n))
+    total = jnp.zeros((len(rows), y.columns))
     for f in range(x.values.shape[1]):
         difference = x.values[rows, None, f] - y.values[:, f]
         if x.rest is not None and y.rest is not None:
@@ -216,7 +218,7 @@ def _narrow_distances(x: Points, rows: Int[Array, " b"], y: Points) -> Float[Arr
     return total
 
 
-def _round_up(norms: Float[Array, " n"]) -> Float[Array, " n"]:
+def _round_up(norms: Float[Array, " m"]) -> Float[Array, " m"]:
     """The next number of 12 significant bits: its products with another are exact."""
     bits = lax.bitcast_convert_type(norms, jnp.uint32) + jnp.uint32(0xFFF)
     return lax.bitcast_convert_type(bits & jnp.uint32(0xFFFFF000), jnp.float32)

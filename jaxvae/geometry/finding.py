@@ -39,10 +39,10 @@ def find_block(
 
 @partial(jax.jit, static_argnames="k")
 def find(
-    points: Points, rows: Int[Array, " b"], lower: Float[Array, "b n"], k: int
+    points: Points, rows: Int[Array, " b"], lower: Float[Array, "b m"], k: int
 ) -> tuple[Float[Array, "b k"], Int[Array, "b k"]]:
     """Squared distances and indices of the k nearest, given lower bounds on all distances."""
-    bounds, found = smallest(lower, min(points.n, k + _SPARE))
+    bounds, found = smallest(lower, min(points.columns, k + _SPARE))
     distances = lax.map(lambda column: pair_distances(points, rows, points, column), found.T).T
     distances = jnp.where(_present(bounds), distances, jnp.inf)
     distances, found = _in_order(points, rows, *lax.sort((distances, found), num_keys=2))
@@ -111,7 +111,7 @@ def _find_by_differences(
 ) -> tuple[Float[Array, " k"], Int[Array, " k"]]:
     """`find` for one row without products."""
     lower = row_bounds(points, row).lower
-    (bounds,), (found,) = smallest(lower[None], min(points.n, k + _SPARE))
+    (bounds,), (found,) = smallest(lower[None], min(points.columns, k + _SPARE))
 
     def nearest_of(columns: Int[Array, " c"], bounds: Float[Array, " c"]) -> tuple[Array, Array]:
         exact = in_tiles(lambda some: precise_distances(points, row, points, some), points, columns)
@@ -123,7 +123,7 @@ def _find_by_differences(
     return lax.cond(
         _no_other(squared[-1] * (1 + 4 * UNIT), bounds),
         lambda: (squared, indices),
-        lambda: nearest_of(jnp.arange(points.n, dtype=found.dtype), lower),
+        lambda: nearest_of(jnp.arange(points.columns, dtype=found.dtype), lower),
     )
 
 

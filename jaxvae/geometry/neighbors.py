@@ -9,9 +9,7 @@ from jaxtyping import Array, Float, Int
 from jaxvae.geometry.clouds import Cloud, as_cloud
 from jaxvae.geometry.distances import refuse_overflow
 from jaxvae.geometry.finding import find_block
-from jaxvae.geometry.points import pad_columns
 from jaxvae.geometry.rows import Progress, over_rows
-from jaxvae.geometry.selection import LANE
 from jaxvae.geometry.tiles import Tiles, search_tiles
 from jaxvae.typing import ArrayLike
 
@@ -107,9 +105,14 @@ def search(
     if isinstance(cloud, Tiles):
         squared, indices, exponent = search_tiles(cloud, k=k, progress=progress)
         return Found(squared, indices, jnp.int32(exponent))
-    padded = pad_columns(cloud, LANE)
-    columns = padded.n
     squared, indices = over_rows(
-        find_block, padded, cloud.n, columns=columns, block=block, mesh=mesh, progress=progress, k=k
+        find_block,
+        cloud,
+        cloud.n,
+        columns=cloud.columns,
+        block=block,
+        mesh=mesh,
+        progress=progress,
+        k=k,
     )
     return Found(squared, indices, cloud.exponent)

@@ -1,6 +1,7 @@
 """Arrays of any kind -> float32 points whose products can be trusted."""
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -27,22 +28,25 @@ _EXACT_IN_FLOAT32 = tuple(
 class Points(NamedTuple):
     """A cloud in the forms that distances need.
 
+    The m - n last rows fill up the arrays: blocks of distances of some lengths are
+    searched faster, and filling up the distances themselves would cost a copy.
+
     Attributes:
-        values: `[n, d]`, the input times a power of two: differences are taken here.
-        rest: `[n, d]`, what float32 rounds off `values`; None where that is nothing.
-        centered: `[n, d]`, `values` minus a central value of the data: products
+        values: `[m, d]`, the input times a power of two: differences are taken here.
+        rest: `[m, d]`, what float32 rounds off `values`; None where that is nothing.
+        centered: `[m, d]`, `values` minus a central value of the data: products
             are taken here.
-        norms: `[n]`, squared norms of `centered`.
+        norms: `[m]`, squared norms of `centered`.
         present: `[n]`, the points that can be neighbors.
         on_grid: `[]`, True where the cloud lies on a grid so coarse that products
             and differences are exact in float32.
         exponent: `[]`, input units are `values * 2**exponent`.
     """
 
-    values: Float[Array, "n d"]
-    rest: Float[Array, "n d"] | None
-    centered: Float[Array, "n d"]
-    norms: Float[Array, " n"]
+    values: Float[Array, "m d"]
+    rest: Float[Array, "m d"] | None
+    centered: Float[Array, "m d"]
+    norms: Float[Array, " m"]
     present: Bool[Array, " n"]
     on_grid: Bool[Array, ""]
     exponent: Int[Array, ""]
@@ -50,10 +54,15 @@ class Points(NamedTuple):
     @property
     def n(self) -> int:
         """The number of points, absent ones included."""
+        return len(self.present)
+
+    @property
+    def columns(self) -> int:
+        """The length of a row of distances: the points, and what fills up the arrays."""
         return len(self.norms)
 
 
-def as_points(*arrays: ArrayLike) -> tuple[Points, ...]:
+def as_points(*arrays: ArrayLike, multiple: int = 1) -> tuple[Points, ...]:
     """Clouds ready for distances, sharing one center and one power-of-two scale.
 
     float64 and wide integers are centered and scaled in float64 on the host and
@@ -65,6 +74,7 @@ def as_points(*arrays: ArrayLike) -> tuple[Points, ...]:
     Args:
         *arrays: each `[n, ...]` of any real type, NumPy or JAX; trailing axes
             are flattened.
+        multiple: the arrays are filled up to a multiple of this many rows.
 
     Returns:
         One `Points` for each array.
@@ -82,23 +92,10 @@ def as_points(*arrays: ArrayLike) -> tuple[Points, ...]:
     for array in flat:
         refuse_non_finite(array)
     if any(_needs_host(array) for array in flat):
-        return _form_points(*_center_on_host([np.asarray(array) for array in flat]))
+        operands = _center_on_host([np.asarray(array) for array in flat])
+        return _form_points(*operands, multiple=multiple)
     values = tuple(jnp.asarray(array, jnp.float32) for array in flat)
-    return _form_points(values, (None,) * len(values), 0)
-
-
-def pad_columns(points: Points, multiple: int) -> Points:
-    """The cloud with absent points at its end, up to a multiple of points."""
-    extra = -points.n % multiple
-    return Points(
-        jnp.pad(points.values, ((0, extra), (0, 0))),
-        None if points.rest is None else jnp.pad(points.rest, ((0, extra), (0, 0))),
-        jnp.pad(points.centered, ((0, extra), (0, 0))),
-        jnp.pad(points.norms, (0, extra)),
-        jnp.pad(points.present, (0, extra)),
-        points.on_grid,
-        points.exponent,
-    )
+    return _form_points(values, (None,) * len(values), 0, multiple=multiple)
 
 
 def same_length(*arrays: ArrayLike) -> int:
@@ -143,7 +140,7 @@ def _cube(features: int) -> tuple[int, int]:
 
 @jax.jit
 def distinct_rows(points: Points) -> Bool[Array, " n"]:
-    """True for the first row of every set of equal rows.
+    """True for the first point of every set of equal ones.
 
     Rows are sorted by a 64-bit hash and compared, in full, with their
     predecessor where hashes are equal; no pair of points is formed.
@@ -160,7 +157,7 @@ def distinct_rows(points: Points) -> Bool[Array, " n"]:
         return jnp.all(ordered[1:] == ordered[:-1], axis=1)
 
     repeated = lax.cond(jnp.any(alike), compare, lambda: alike)
-    return jnp.ones(len(first), bool).at[order[1:]].set(~repeated)
+    return jnp.ones(len(first), bool).at[order[1:]].set(~repeated)[: points.n]
 
 
 def refuse_other_kinds(array: ArrayLike) -> None:
@@ -241,11 +238,13 @@ def _central_value(values: ArrayLike, numpy: Any = jnp) -> Any:
     return numpy.sort(rows, axis=0)[(len(rows) - 1) // 2]
 
 
-@jax.jit
+@partial(jax.jit, static_argnames="multiple")
 def _form_points(
     values: tuple[Float[Array, "n d"], ...],
     rests: tuple[Float[Array, "n d"] | None, ...],
     base: Int[Array, ""],
+    *,
+    multiple: int,
 ) -> tuple[Points, ...]:
     joined = jnp.concatenate(values)
     center = _central_value(joined)
@@ -262,9 +261,20 @@ def _form_points(
         on_grid = _on_exact_grid(values, moved, centered) & (rest is None)
         norms = sum_of_squares(centered)
         present = jnp.ones(len(norms), bool)
-        return Points(values, rest, centered, norms, present, on_grid, base - shift)
+        points = Points(values, rest, centered, norms, present, on_grid, base - shift)
+        return _fill_up(points, multiple)
 
     return tuple(one_cloud(*cloud) for cloud in zip(values, rests, strict=True))
+
+
+def _fill_up(points: Points, multiple: int) -> Points:
+    extra = -points.n % multiple
+    return points._replace(
+        values=jnp.pad(points.values, ((0, extra), (0, 0))),
+        rest=None if points.rest is None else jnp.pad(points.rest, ((0, extra), (0, 0))),
+        centered=jnp.pad(points.centered, ((0, extra), (0, 0))),
+        norms=jnp.pad(points.norms, (0, extra)),
+    )
 
 
 def _on_exact_grid(

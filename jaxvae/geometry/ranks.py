@@ -14,9 +14,8 @@ from jaxvae.geometry.counting import count_block, mid_ranks
 from jaxvae.geometry.distances import SHORT_RUN, distance_bounds
 from jaxvae.geometry.finding import find
 from jaxvae.geometry.neighbors import check_k, search
-from jaxvae.geometry.points import Points, pad_columns
+from jaxvae.geometry.points import Points
 from jaxvae.geometry.rows import Progress, over_rows
-from jaxvae.geometry.selection import LANE
 from jaxvae.geometry.tiles import Tiles, rank_tiles
 from jaxvae.typing import ArrayLike
 
@@ -81,9 +80,9 @@ def mutual_ranks(
         targets = jnp.concatenate(found, axis=1)
         ranks = [_ranks(c, targets, mesh=mesh, progress=progress) for c in clouds]
         return _mean_over_neighbors(ranks, k)
-    padded = tuple(pad_columns(cloud, LANE) for cloud in clouds if isinstance(cloud, Points))
-    columns = len(padded) * padded[0].n
-    return over_rows(_mutual_block, padded, n, columns=columns, mesh=mesh, progress=progress, k=k)
+    points = tuple(cloud for cloud in clouds if isinstance(cloud, Points))
+    columns = len(points) * points[0].columns
+    return over_rows(_mutual_block, points, n, columns=columns, mesh=mesh, progress=progress, k=k)
 
 
 def _ranks(
@@ -96,10 +95,14 @@ def _ranks(
 ) -> Float[Array, "n k"]:
     if isinstance(cloud, Tiles):
         return rank_tiles(cloud, np.asarray(indices), progress=progress)
-    operands = pad_columns(cloud, LANE), indices
-    columns = operands[0].n
     return over_rows(
-        _rank_block, operands, cloud.n, columns=columns, block=block, mesh=mesh, progress=progress
+        _rank_block,
+        (cloud, indices),
+        cloud.n,
+        columns=cloud.columns,
+        block=block,
+        mesh=mesh,
+        progress=progress,
     )
 
 
