@@ -20,7 +20,7 @@ _MOST_ROWS = {"cpu": 1024}
 _FEWEST_ROWS = 192
 _FEWEST_BLOCKS = 8
 # Blocks between two looks of the host: memory is set up once for all of them.
-_STEP_BLOCKS = 8
+_STEP_BLOCKS = 32
 
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
