@@ -8,7 +8,6 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Int8
 
 from jaxvae.geometry.distances import (
-    SHORT_RUN,
     Bounds,
     distance_bounds,
     pair_distances,
@@ -60,7 +59,7 @@ def count_block(
     points: Points, rows: Int[Array, " b"], targets: Int[Array, "b k"]
 ) -> Float[Array, "b k"]:
     """Mid-ranks of the targets of each row among the present points."""
-    return mid_ranks(points, rows, distance_bounds(points, rows, run=SHORT_RUN), targets)
+    return mid_ranks(points, rows, distance_bounds(points, rows), targets)
 
 
 @jax.jit

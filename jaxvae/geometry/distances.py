@@ -31,9 +31,8 @@ FAR = 2.0**120
 UNIT = 2.0**-24  # the rounding of one float32 operation
 # Up to here differences cost no more than products, and distances are formed so.
 NARROW_FEATURES = 4
-# Products are summed in runs of this many features, which bounds their rounding:
-# short runs where many distances are compared, long ones where few are kept.
-SHORT_RUN, LONG_RUN = 512, 1024
+# Products are summed in runs of this many features, which bounds their rounding.
+_RUN = 1024
 _TILE_ENTRIES = 2**18
 # Below this share of |a|^2 + |b|^2 a distance is taken by differences.
 _CANCELLED_SHARE = 2.0**-5
@@ -86,7 +85,7 @@ def _distance_block(clouds: tuple[Points, Points], rows: Int[Array, " b"]) -> Fl
     if x.values.shape[1] <= NARROW_FEATURES:
         return jnp.ldexp(_narrow_distances(x, rows, y), 2 * x.exponent)
     scale = x.norms[rows, None] + y.norms
-    distances = scale - 2 * _product(x.centered[rows], y.centered, SHORT_RUN)
+    distances = scale - 2 * _product(x.centered[rows], y.centered)
     close = distances < _CANCELLED_SHARE * scale
 
     def is_close(row: Int[Array, " v"], columns: Int[Array, "v w"]) -> Bool[Array, "v w"]:
@@ -111,24 +110,23 @@ def refuse_overflow(distances: Float[Array, "..."], quantity: str) -> Float[Arra
     return distances
 
 
-@partial(jax.jit, static_argnames="run")
-def distance_bounds(points: Points, rows: Int[Array, " b"], *, run: int) -> Bounds:
+@jax.jit
+def distance_bounds(points: Points, rows: Int[Array, " b"]) -> Bounds:
     """Bounds on the squared distances of some points to all others.
 
     Args:
         points: the cloud.
         rows: indices of the points.
-        run: features summed at a time: shorter runs give closer bounds.
     """
     features, zero = points.values.shape[1], jnp.zeros(len(rows))
     own = jnp.arange(len(rows)), rows
     if features <= NARROW_FEATURES:
         lower, ratio = _around(points, _narrow_distances(points, rows, points))
         return Bounds(lower.at[own].set(jnp.inf), zero + ratio, zero)
-    slack = jnp.where(points.on_grid, 0.0, product_rounding(features, run))
+    slack = jnp.where(points.on_grid, 0.0, product_rounding(features))
     scale = points.norms[rows, None] + _column_norms(points)
-    lower = (1 - slack) * scale - 2 * _product(points.centered[rows], points.centered, run)
-    share = jnp.where(points.on_grid, 0.0, _few_bits(2.01 * product_rounding(features, run)))
+    lower = (1 - slack) * scale - 2 * _product(points.centered[rows], points.centered)
+    share = jnp.where(points.on_grid, 0.0, _few_bits(2.01 * product_rounding(features)))
     return Bounds(lower.at[own].set(jnp.inf), zero, zero + share)
 
 
@@ -183,10 +181,10 @@ def rounding(points: Points) -> Float[Array, ""]:
     return jnp.where(points.on_grid, 0.0, (most_additions(points.values.shape[1]) + 4) * UNIT)
 
 
-def product_rounding(features: int, run: int) -> float:
+def product_rounding(features: int) -> float:
     """Worst case of |a|^2 + |b|^2 - 2 ab, relative to |a|^2 + |b|^2."""
     # The norms are sums of squares; centering and the three terms add a few units.
-    size = _run_length(features, run)
+    size = _run_length(features)
     return (size + features / size + most_additions(features) + 16) * UNIT
 
 
@@ -230,16 +228,16 @@ def _few_bits(share: float) -> float:
     return math.ldexp(math.ceil(mantissa * 2**12), exponent - 12)
 
 
-def _product(a: Float[Array, "b d"], b: Float[Array, "n d"], run: int) -> Float[Array, "b n"]:
+def _product(a: Float[Array, "b d"], b: Float[Array, "n d"]) -> Float[Array, "b n"]:
     """Inner products in float32, summed in runs of features so that rounding is bounded."""
     dot = partial(jnp.einsum, "bd,nd->bn", precision=lax.Precision.HIGHEST)
-    size = _run_length(a.shape[1], run)
+    size = _run_length(a.shape[1])
     total = dot(a[:, :size], b[:, :size])
     for start in range(size, a.shape[1], size):
         total = total + dot(a[:, start : start + size], b[:, start : start + size])
     return total
 
 
-def _run_length(features: int, run: int) -> int:
-    """The largest length up to `run` that splits the features evenly."""
-    return math.ceil(features / math.ceil(features / run))
+def _run_length(features: int) -> int:
+    """The largest length up to `_RUN` that splits the features evenly."""
+    return math.ceil(features / math.ceil(features / _RUN))

@@ -9,7 +9,6 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxvae.geometry.distances import (
     FAR,
-    LONG_RUN,
     UNIT,
     distance_bounds,
     in_tiles,
@@ -34,7 +33,7 @@ def find_block(
     points: Points, rows: Int[Array, " b"], *, k: int
 ) -> tuple[Float[Array, "b k"], Int[Array, "b k"]]:
     """Squared distances and indices of the k present points that are nearest to each row."""
-    return find(points, rows, distance_bounds(points, rows, run=LONG_RUN).lower, k)
+    return find(points, rows, distance_bounds(points, rows).lower, k)
 
 
 @partial(jax.jit, static_argnames="k")

@@ -48,7 +48,7 @@ def nearest_neighbors(
         k: number of neighbors, 1 to n - 1.
         block: rows at a time; the default keeps a block of distances small.
         mesh: devices to split the rows over; all its axes are used.
-        progress: called as `progress(rows done, n)` after every block.
+        progress: called as `progress(rows done, n)` after every few blocks.
 
     Returns:
         `Neighbors`, sorted by distance, ties by lowest index. Repeated rows are

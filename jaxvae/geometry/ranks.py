@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxvae.geometry.clouds import Cloud, as_cloud
 from jaxvae.geometry.counting import count_block, mid_ranks
-from jaxvae.geometry.distances import SHORT_RUN, distance_bounds
+from jaxvae.geometry.distances import distance_bounds
 from jaxvae.geometry.finding import find
 from jaxvae.geometry.neighbors import check_k, search
 from jaxvae.geometry.points import Points
@@ -42,7 +42,7 @@ def conditional_ranks(
             neighbors in another space.
         block: rows at a time; the default keeps a block of distances small.
         mesh: devices to split the rows over; all its axes are used.
-        progress: called as `progress(rows done, n)` after every block.
+        progress: called as `progress(rows done, n)` after every few blocks.
 
     Returns:
         `[n, k]`, between 1 and n - 1; half-integers where there are ties. In a
@@ -118,7 +118,7 @@ def _mutual_block(
     clouds: tuple[Points, ...], rows: Int[Array, " b"], *, k: int
 ) -> Float[Array, "b l l"]:
     # Not one program: spaces of one width share their compiled parts.
-    bounds = [distance_bounds(cloud, rows, run=SHORT_RUN) for cloud in clouds]
+    bounds = [distance_bounds(cloud, rows) for cloud in clouds]
     found = [find(c, rows, b.lower, k)[1] for c, b in zip(clouds, bounds, strict=True)]
     targets = jnp.concatenate(found, axis=1)
     ranks = [mid_ranks(c, rows, b, targets) for c, b in zip(clouds, bounds, strict=True)]

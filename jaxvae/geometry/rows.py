@@ -19,8 +19,11 @@ _MOST_ROWS = {"cpu": 1024}
 # A product of fewer rows spends its time on loading the other operand.
 _FEWEST_ROWS = 192
 _FEWEST_BLOCKS = 8
-# Blocks between two looks of the host: memory is set up once for all of them.
+# Full blocks between two looks of the host: memory is set up once for all of them.
 _STEP_BLOCKS = 32
+
+# Blocks are long; side by side they would only contend for the same cores.
+_COMPILER_OPTIONS = {"cpu": {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}}
 
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
@@ -51,7 +54,7 @@ def over_rows(
         columns: what a row is compared with; sets the default block.
         block: rows at a time on a device, or None for a fixed amount of memory.
         mesh: devices to split the rows over, or None for the default device.
-        progress: called as `progress(done, n)` after every block.
+        progress: called as `progress(done, n)` after every few blocks.
         **static: hashable arguments of `function`.
 
     Raises:
@@ -61,12 +64,15 @@ def over_rows(
     mesh = None if mesh is None else Mesh(mesh.devices.ravel(), "rows")
     shares = 1 if mesh is None else mesh.size
     rows = _split(n, shares, _default_block(n, columns) if block is None else _checked(block))
+    entries = rows.shape[1] // shares * columns
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(operands)):
-        clouds = max(1, _entries() // (rows.shape[1] * columns))
+        clouds = max(1, _entries() // entries)
         results = _traced(partial(function, **static), operands, rows, clouds)
     else:
         step = _compiled(function, mesh, tuple(sorted(static.items())))
-        results = _watched(step, operands, rows, n, mesh=mesh, progress=progress)
+        blocks = max(1, _STEP_BLOCKS * _entries() // entries)
+        steps = [rows[start : start + blocks] for start in range(0, len(rows), blocks)]
+        results = _watched(step, operands, steps, n, mesh=mesh, progress=progress)
     return jax.tree.map(lambda result: result[:n], results)
 
 
@@ -102,7 +108,7 @@ def _traced(function: Callable[..., Any], operands: Any, rows: np.ndarray, cloud
 def _watched(
     step: Callable[..., Any],
     operands: Any,
-    rows: np.ndarray,
+    steps: list[np.ndarray],
     n: int,
     *,
     mesh: Mesh | None,
@@ -111,12 +117,12 @@ def _watched(
     if mesh is not None:
         operands = jax.device_put(operands, NamedSharding(mesh, PartitionSpec()))
     results: list[Any] = []
-    for start in range(0, len(rows), _STEP_BLOCKS):
+    for rows in steps:
         # One step runs while the next is sent; more would only fill the memory.
         jax.block_until_ready(results[-2:-1])
-        results.append(step(operands, rows=rows[start : start + _STEP_BLOCKS]))
+        results.append(step(operands, rows=rows))
         if progress is not None:
-            progress(min(n, start * rows.shape[1]), n)
+            progress(int(rows[0, 0]), n)
     if mesh is not None:
         # On the default device, like the results of every other call.
         results = [jax.tree.map(lambda r: jnp.asarray(np.asarray(r)), result) for result in results]
@@ -132,8 +138,9 @@ def _compiled(
 ) -> Callable[..., Any]:
     """The loop over some blocks, compiled once, with their rows split over a mesh."""
     loop = partial(_loop, partial(function, **dict(static)))
+    options = _COMPILER_OPTIONS.get(jax.default_backend())
     if mesh is None:
-        return jax.jit(loop)
+        return jax.jit(loop, compiler_options=options)
 
     def on_a_device(operands: Any, rows: Int[Array, "blocks b"]) -> Any:
         return lax.map(lambda block: function(operands, block, **dict(static)), rows)
@@ -146,6 +153,7 @@ def _compiled(
     return jax.jit(
         lambda operands, rows: jax.tree.map(_join, shared(operands, rows)),
         out_shardings=NamedSharding(mesh, everywhere),
+        compiler_options=options,
     )
 
 

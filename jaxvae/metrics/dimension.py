@@ -55,7 +55,7 @@ def two_nn(
         discard: share of the largest ratios left out, 0 <= discard < 1; with 0
             only the largest one, whose ordinate is infinite, is.
         mesh: devices to split the points over; all its axes are used.
-        progress: called as `progress(points done, n)` after every block.
+        progress: called as `progress(points done, n)` after every few blocks.
 
     Returns:
         `Dimension`. Repeated rows are counted once; `points` says how many are
@@ -88,7 +88,7 @@ def two_nn_mle(
     Args:
         x: `[n, ...]` points; trailing axes are flattened.
         mesh: devices to split the points over; all its axes are used.
-        progress: called as `progress(points done, n)` after every block.
+        progress: called as `progress(points done, n)` after every few blocks.
 
     Returns:
         `Dimension`, with standard error `value / sqrt(N - 2)`.

@@ -84,7 +84,7 @@ def gride(
         max_rank: the farthest neighbor, at least 2; ranks above n - 1 are left
             out, so that small clouds have fewer scales.
         mesh: devices to split the points over; all its axes are used.
-        progress: called as `progress(points done, n)` after every block.
+        progress: called as `progress(points done, n)` after every few blocks.
 
     Returns:
         `DimensionScale`, smallest scale first. Repeated rows are counted once.

@@ -45,7 +45,7 @@ def information_imbalance(
         b: `[n, ...]`, the same points in another space.
         k: neighbors averaged over, 1 to n - 1.
         mesh: devices to split the points over; all its axes are used.
-        progress: called as `progress(points done, n)` after every block.
+        progress: called as `progress(points done, n)` after every few blocks.
 
     Returns:
         `Imbalance(forward, backward)`. Identical spaces give `(k + 1) / n`,
@@ -75,7 +75,7 @@ def imbalance_matrix(
         spaces: l arrays `[n, ...]`, of any widths.
         k: neighbors averaged over, 1 to n - 1.
         mesh: devices to split the points over; all its axes are used.
-        progress: called as `progress(points done, n)` after every block.
+        progress: called as `progress(points done, n)` after every few blocks.
 
     Returns:
         `[l, l]`, entry `[i, j]` is Delta(space i -> space j); the diagonal is

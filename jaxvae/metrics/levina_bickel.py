@@ -35,7 +35,7 @@ def levina_bickel(
         k: neighbors of each point, 2 to n - 1. With k = 2 it is
             `two_nn_mle` times N / (N - 1).
         mesh: devices to split the points over; all its axes are used.
-        progress: called as `progress(points done, n)` after every block.
+        progress: called as `progress(points done, n)` after every few blocks.
 
     Returns:
         `Dimension`. Repeated rows are counted once; `points` says how many are

@@ -32,7 +32,7 @@ def neighborhood_overlap(
         b: `[n, ...]`, the same points in another space, of any width.
         k: neighbors compared, 1 to n - 1.
         mesh: devices to split the points over; all its axes are used.
-        progress: called as `progress(points done, n)` after every block.
+        progress: called as `progress(points done, n)` after every few blocks.
 
     Returns:
         `[]`, between 0 and 1: 1 if the neighborhoods are the same, `k / (n - 1)`
@@ -71,7 +71,7 @@ def label_overlap(
         labels: `[n]` integers or booleans, one of each point.
         k: neighbors of each point, 1 to n - 1.
         mesh: devices to split the points over; all its axes are used.
-        progress: called as `progress(points done, n)` after every block.
+        progress: called as `progress(points done, n)` after every few blocks.
 
     Returns:
         `[]`, between 0 and 1; about the sum over classes of their squared shares
