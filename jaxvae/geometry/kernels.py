@@ -18,7 +18,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jaxvae.geometry.distances import squared_distances
-from jaxvae.geometry.points import as_points, same_length
+from jaxvae.geometry.points import as_points, center_and_shift, on_device, same_length
 from jaxvae.typing import ArrayLike
 
 _TILE = 512
@@ -71,18 +71,22 @@ def centered_features(spaces: Sequence[ArrayLike], *, least: int = 2) -> tuple[F
 
 
 def _features(space: ArrayLike) -> Features:
-    (points,) = as_points(space)
-    return _center(points.centered, points.exponent)
+    (values,), _, exponent = on_device(space)
+    return _center(values, exponent)
 
 
 @jax.jit
 def _center(values: Float[Array, "n d"], exponent: Int[Array, ""]) -> Features:
+    center, up = center_and_shift(values)
+    scale = jnp.ldexp(jnp.float32(1), up)
+    values = values * scale - center * scale
     # A float32 mean of many rows is rounded; the mean of what it leaves is not.
     values = values - jnp.mean(values, axis=0)
     values = values - jnp.mean(values, axis=0)
     norm = jnp.sqrt(jnp.sum(jnp.sum(values * values, axis=1)))
-    shift = jnp.frexp(norm)[1]
-    return Features(jnp.ldexp(values, -shift), jnp.where(norm > 0, exponent + shift, NO_SPREAD))
+    down = jnp.frexp(norm)[1]
+    exponent = jnp.where(norm > 0, exponent - up + down, NO_SPREAD)
+    return Features(jnp.ldexp(values, -down), exponent)
 
 
 @partial(jax.jit, static_argnames="unbiased")

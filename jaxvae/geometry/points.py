@@ -84,18 +84,35 @@ def as_points(*arrays: ArrayLike, multiple: int = 1) -> tuple[Points, ...]:
             differ, complex or object types, and NaN or infinite values (which
             cannot be seen while a function is traced).
     """
+    return _form_points(*on_device(*arrays), multiple=multiple)
+
+
+def on_device(
+    *arrays: ArrayLike,
+) -> tuple[tuple[Float[Array, "n d"], ...], tuple[Float[Array, "n d"] | None, ...], int]:
+    """Values of arrays `[n, ...]`, what float32 rounds off them, and the exponent of their unit.
+
+    What float32 does not hold is centered and scaled on the host; see `as_points`, also
+    for what is refused.
+    """
     flat = [_flatten(array) for array in arrays]
     if len({array.shape[1] for array in flat}) > 1:
         raise ValueError(
             f"expected the same number of features, got {[array.shape[1] for array in flat]}"
         )
-    for array in flat:
-        refuse_non_finite(array)
-    if any(_needs_host(array) for array in flat):
-        operands = _center_on_host([np.asarray(array) for array in flat])
-        return _form_points(*operands, multiple=multiple)
-    values = tuple(jnp.asarray(array, jnp.float32) for array in flat)
-    return _form_points(values, (None,) * len(values), 0, multiple=multiple)
+    ranges = [finite_range(array) for array in flat]
+    if any(_needs_host(array, *span) for array, span in zip(flat, ranges, strict=True)):
+        return _center_on_host([np.asarray(array) for array in flat])
+    return tuple(jnp.asarray(array, jnp.float32) for array in flat), (None,) * len(flat), 0
+
+
+def center_and_shift(
+    values: Float[Array, "n d"],
+) -> tuple[Float[Array, " d"], Int[Array, ""]]:
+    """A central value, and the power of two that keeps squares about it inside float32."""
+    center = _central_value(values)
+    largest = jnp.max(jnp.abs(values - center))
+    return center, jnp.where(largest > 0, _LARGEST_EXPONENT - jnp.frexp(largest)[1], 0)
 
 
 def same_length(*arrays: ArrayLike) -> int:
@@ -181,18 +198,19 @@ def refuse_other_kinds(array: ArrayLike) -> None:
         raise ValueError(f"expected real numbers, got {array.dtype}")
 
 
-def refuse_non_finite(array: ArrayLike, *, first_row: int = 0) -> None:
-    """Refuse NaN and infinity, which cannot be seen while a function is traced.
+def finite_range(array: ArrayLike, *, first_row: int = 0) -> tuple[float, float]:
+    """The least and the largest of some values `[n, d]`; -1 and 1 while a function is traced.
 
     Raises:
-        ValueError: names the first such row.
+        ValueError: for NaN and infinity; names the first such row.
     """
-    if isinstance(array, jax.core.Tracer) or not jnp.issubdtype(array.dtype, jnp.floating):
-        return
-    finite = np.isfinite(array) if isinstance(array, np.ndarray) else jnp.isfinite(array)
-    if not finite.all():
-        row = first_row + int(np.argmin(np.asarray(finite).all(axis=1)))
+    if isinstance(array, jax.core.Tracer):
+        return -1.0, 1.0
+    low, high = float(array.min()), float(array.max())  # NaN where there is one
+    if not math.isfinite(low) or not math.isfinite(high):
+        row = first_row + int(np.argmin(np.isfinite(np.asarray(array)).all(axis=1)))
         raise ValueError(f"expected finite values, got NaN or infinity in row {row}")
+    return low, high
 
 
 def _flatten(array: ArrayLike) -> ArrayLike:
@@ -202,15 +220,15 @@ def _flatten(array: ArrayLike) -> ArrayLike:
     return array.reshape(array.shape[0], -1)
 
 
-def _needs_host(array: ArrayLike) -> bool:
+def _needs_host(array: ArrayLike, low: float, high: float) -> bool:
     if isinstance(array, jax.core.Tracer):
         return False
     if array.dtype not in _EXACT_IN_FLOAT32:
         return True
     # A difference of larger values overflows; devices flush smaller ones to zero.
-    low, high = _DEVICE_RANGE
+    least, most = _DEVICE_RANGE
     floating = jnp.issubdtype(array.dtype, jnp.floating)
-    return floating and not low < max(float(array.max()), -float(array.min())) < high
+    return floating and not least < max(high, -low) < most
 
 
 def _center_on_host(
@@ -246,11 +264,7 @@ def _form_points(
     *,
     multiple: int,
 ) -> tuple[Points, ...]:
-    joined = jnp.concatenate(values)
-    center = _central_value(joined)
-    largest = jnp.max(jnp.abs(joined - center))
-    shift = jnp.where(largest > 0, _LARGEST_EXPONENT - jnp.frexp(largest)[1], 0)
-
+    center, shift = center_and_shift(jnp.concatenate(values))
     scale = jnp.ldexp(jnp.float32(1), shift)
 
     def one_cloud(values: Float[Array, "n d"], rest: Float[Array, "n d"] | None) -> Points:
