@@ -1,11 +1,12 @@
-"""The Bernoulli likelihood against its definition, its extremes and reference values."""
+"""The likelihoods against their definitions, their extremes and reference values."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.objectives import bernoulli_nll
+from jaxvae.objectives import bernoulli_nll, discretized_logistic_mixture_nll, gaussian_nll
+from jaxvae.objectives.likelihoods import discretized_logistic
 from tests.objectives.losses import assert_reference, reference_cases
 from tests.reference import load
 
@@ -74,3 +75,94 @@ def test_pixels_may_have_any_shape():
     images = jax.random.uniform(jax.random.key(1), logits.shape)
     flat = bernoulli_nll(logits.reshape(3, -1), images.reshape(3, -1))
     np.testing.assert_array_equal(bernoulli_nll(logits, images), flat)
+
+
+@pytest.mark.parametrize("double", [False, True], ids=["float32", "float64"])
+@pytest.mark.parametrize("case", reference_cases("gaussian-nll"))
+def test_gaussian_values_are_those_of_the_reference(case, double):
+    inputs, expected = load(case)
+    with jax.enable_x64(double):
+        dtype = jnp.float64 if double else jnp.float32
+        x, mean, log_variance = (jnp.asarray(inputs[k], dtype) for k in ("x", "mean", "log_var"))
+        fixed = 2 * np.log(case["parameters"]["sigma"])
+        actual = {
+            "nll_pixelwise": np.asarray(gaussian_nll(mean, x, log_variance=log_variance)),
+            "nll_fixed": np.asarray(gaussian_nll(mean, x, log_variance=fixed)),
+        }
+    assert_reference(case, actual, expected, double=double)
+
+
+def test_a_gaussian_density_integrates_to_one():
+    x = jnp.linspace(-20, 20, 4001)[:, None]
+    density = jnp.exp(-gaussian_nll(jnp.full_like(x, 0.3), x, log_variance=jnp.log(2.0)))
+    np.testing.assert_allclose(np.trapezoid(density, x[:, 0]), 1, rtol=1e-5)
+
+
+def channels_last(array):
+    return np.moveaxis(array, 1, -1)
+
+
+@pytest.mark.parametrize("double", [False, True], ids=["float32", "float64"])
+@pytest.mark.parametrize("case", [c for c in reference_cases("dlogistic") if "mix" not in c.id])
+def test_discretized_logistic_values_are_those_of_the_reference(case, double):
+    inputs, expected = load(case)
+    with jax.enable_x64(double):
+        dtype = jnp.float64 if double else jnp.float32
+        mean, log_scale = (jnp.asarray(inputs[k], dtype) for k in ("mean", "log_scale"))
+        log_prob = discretized_logistic(mean, log_scale, jnp.asarray(inputs["pixels"], dtype) / 255)
+        nll = -np.asarray(log_prob).reshape(len(log_prob), -1).sum(axis=1)
+        actual = {"log_prob": np.asarray(log_prob), "nll": nll}
+    assert_reference(case, actual, expected, double=double)
+
+
+@pytest.mark.parametrize("double", [False, True], ids=["float32", "float64"])
+@pytest.mark.parametrize("case", reference_cases("dlogistic-mixture"))
+def test_mixture_values_are_those_of_the_reference(case, double):
+    inputs, expected = load(case)
+    with jax.enable_x64(double):
+        dtype = jnp.float64 if double else jnp.float32
+        parameters = jnp.asarray(channels_last(inputs["params"]), dtype)
+        images = jnp.asarray(channels_last(inputs["pixels"]), dtype) / 255
+        actual = {"nll": np.asarray(discretized_logistic_mixture_nll(parameters, images))}
+    assert_reference(case, actual, expected, double=double)
+
+
+@pytest.mark.parametrize("log_scale", [-7.0, -3.0, 0.0, 5.0])
+@pytest.mark.parametrize("mean", [-1.5, -0.2, 1.0])
+def test_the_probabilities_of_all_256_pixels_add_up_to_one(mean, log_scale):
+    pixels = jnp.arange(256) / 255
+    log_prob = discretized_logistic(jnp.float32(mean), jnp.float32(log_scale), pixels)
+    np.testing.assert_allclose(np.exp(np.asarray(log_prob, np.float64)).sum(), 1, rtol=1e-4)
+
+
+def test_one_component_is_one_discretized_logistic():
+    mean, log_scale, images = jax.random.uniform(jax.random.key(0), (3, 2, 4, 4, 1))
+    images = jnp.round(images * 255) / 255
+    parameters = jnp.concatenate([jnp.zeros_like(mean), mean, log_scale], axis=-1)
+    expected = -discretized_logistic(mean, log_scale, images).sum(axis=(1, 2, 3))
+    actual = discretized_logistic_mixture_nll(parameters, images)
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("log_scale", [-80.0, -20.0, 80.0])
+@pytest.mark.parametrize("pixel", [0, 1, 128, 255])
+def test_the_logistic_and_its_gradients_are_finite_at_extreme_scales(log_scale, pixel):
+    def log_prob(mean, log_scale):
+        return discretized_logistic(mean, log_scale, jnp.float32(pixel / 255))
+
+    values = log_prob(0.1, log_scale), *jax.grad(log_prob, argnums=(0, 1))(0.1, log_scale)
+    assert all(jnp.isfinite(value) for value in values)
+
+
+@pytest.mark.parametrize("shape", [(3, 12), (1, 4), (1, 0)])
+def test_parameters_that_do_not_fit_are_refused(shape):
+    channels, parameters = shape
+    with pytest.raises(ValueError, match=r"expected a multiple of (3|10) parameters"):
+        discretized_logistic_mixture_nll(
+            jnp.ones((2, 4, 4, parameters)), jnp.ones((2, 4, 4, channels))
+        )
+
+
+def test_images_of_two_channels_are_refused():
+    with pytest.raises(ValueError, match="1 or 3 channels, got 2"):
+        discretized_logistic_mixture_nll(jnp.ones((1, 2, 2, 10)), jnp.ones((1, 2, 2, 2)))

@@ -1,0 +1,58 @@
+"""The annealed VAE: a rate that follows a capacity."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxvae.models.vae import Outputs
+from jaxvae.objectives.beta_vae import beta_vae
+
+
+class AnnealedVAETerms(NamedTuple):
+    """The parts of the annealed loss, batch means in nats per image.
+
+    Attributes:
+        reconstruction: `[]`, negative log-likelihood, summed over pixels.
+        kl: `[]`, KL divergence from the prior, summed over latents.
+        penalty: `[]`, `gamma |kl - capacity|`.
+    """
+
+    reconstruction: Float[Array, ""]
+    kl: Float[Array, ""]
+    penalty: Float[Array, ""]
+
+
+def capacity_penalty(
+    kl: Float[Array, "*shape"], *, capacity: float | Array, gamma: float | Array = 1000.0
+) -> Float[Array, "*shape"]:
+    """`gamma |kl - capacity|`: zero where the rate is the capacity.
+
+    Reference: Burgess et al. (2018).
+    """
+    return gamma * jnp.abs(kl - capacity)
+
+
+def annealed_vae(
+    outputs: Outputs,
+    images: Float[Array, "b h w c"],
+    *,
+    capacity: float | Array,
+    gamma: float | Array = 1000.0,
+) -> tuple[Float[Array, ""], AnnealedVAETerms]:
+    """Reconstruction + gamma |KL - capacity|, of batch means, in nats per image.
+
+    Args:
+        outputs: of a VAE on these images.
+        images: `[b, h, w, c]` in [0, 1].
+        capacity: the rate asked for, in nats; `linear_ramp` lets it grow with the step.
+        gamma: weight of the distance from it.
+
+    Returns:
+        The loss and its terms.
+
+    Reference: Burgess et al. (2018).
+    """
+    _, (reconstruction, kl) = beta_vae(outputs, images)
+    penalty = capacity_penalty(kl, capacity=capacity, gamma=gamma)
+    return reconstruction + penalty, AnnealedVAETerms(reconstruction, kl, penalty)

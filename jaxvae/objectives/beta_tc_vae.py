@@ -1,0 +1,172 @@
+"""The beta-TC-VAE: total correlation weighted apart from the rest of the rate."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxvae.models.vae import Outputs
+from jaxvae.objectives.beta_vae import beta_vae
+
+
+class KLTerms(NamedTuple):
+    """The parts of the rate, batch means in nats; they add up to the sampled rate.
+
+    Attributes:
+        mutual_information: `[]`, between image and latents, `log q(z|x) - log q(z)`.
+        total_correlation: `[]`, between latents, `log q(z) - sum_k log q(z_k)`.
+        dimension_kl: `[]`, of the latents from the prior, `sum_k log q(z_k) - log p(z_k)`.
+    """
+
+    mutual_information: Float[Array, ""]
+    total_correlation: Float[Array, ""]
+    dimension_kl: Float[Array, ""]
+
+
+class BetaTCVAETerms(NamedTuple):
+    """The parts of the beta-TC loss, batch means in nats per image.
+
+    Attributes:
+        reconstruction: `[]`, negative log-likelihood, summed over pixels.
+        kl: `[]`, KL divergence from the prior, summed over latents, in closed form.
+        mutual_information: `[]`, as in `KLTerms`, estimated from the batch.
+        total_correlation: `[]`.
+        dimension_kl: `[]`.
+    """
+
+    reconstruction: Float[Array, ""]
+    kl: Float[Array, ""]
+    mutual_information: Float[Array, ""]
+    total_correlation: Float[Array, ""]
+    dimension_kl: Float[Array, ""]
+
+
+def minibatch_weighted(
+    sample: Float[Array, "b k"],
+    mean: Float[Array, "b k"],
+    log_variance: Float[Array, "b k"],
+    *,
+    dataset_size: int,
+) -> KLTerms:
+    """The parts of the rate by minibatch-weighted sampling.
+
+    Every posterior of the batch stands for 1 / (b N) of the aggregate. Biased: with all
+    posteriors equal to the prior, the mutual information is log N and the total
+    correlation (k - 1) log N, where both are 0.
+
+    Args:
+        sample: of the posteriors.
+        mean: posterior means.
+        log_variance: logarithms of the posterior variances.
+        dataset_size: N, the images that the batch is drawn from.
+
+    Raises:
+        ValueError: for a batch larger than the data set.
+
+    Reference: Chen, Li, Grosse and Duvenaud (2018).
+    """
+    batch = _checked_batch(sample, dataset_size, least=1)
+    log_weights = jnp.full((batch, batch), -math.log(batch * dataset_size))
+    return _terms(sample, mean, log_variance, log_weights)
+
+
+def minibatch_stratified(
+    sample: Float[Array, "b k"],
+    mean: Float[Array, "b k"],
+    log_variance: Float[Array, "b k"],
+    *,
+    dataset_size: int,
+) -> KLTerms:
+    """The parts of the rate by minibatch-stratified sampling.
+
+    Row i weights the posterior that z_i was drawn from by 1 / N, the next one (in a
+    circle) by (N - M) / (N M) and the others by 1 / M, with M = b - 1: weights add up to
+    1, so posteriors equal to the prior give zero for all three parts.
+
+    Args:
+        sample: of the posteriors.
+        mean: posterior means.
+        log_variance: logarithms of the posterior variances.
+        dataset_size: N, the images that the batch is drawn from.
+
+    Raises:
+        ValueError: for a batch of fewer than 2, or larger than the data set.
+
+    Reference: Chen, Li, Grosse and Duvenaud (2018).
+    """
+    batch = _checked_batch(sample, dataset_size, least=2)
+    others = batch - 1
+    own = jnp.eye(batch, dtype=bool)
+    following = jnp.roll(own, 1, axis=1)
+    weights = jnp.where(following, (dataset_size - others) / (dataset_size * others), 1 / others)
+    return _terms(sample, mean, log_variance, jnp.log(jnp.where(own, 1 / dataset_size, weights)))
+
+
+def beta_tc_vae(
+    outputs: Outputs,
+    images: Float[Array, "b h w c"],
+    *,
+    dataset_size: int,
+    beta: float | Array = 1.0,
+) -> tuple[Float[Array, ""], BetaTCVAETerms]:
+    """Reconstruction + KL + (beta - 1) total correlation, the batch mean in nats per image.
+
+    The KL is in closed form and the total correlation by minibatch-stratified sampling,
+    so at beta = 1 loss and gradient are those of the plain VAE.
+
+    Args:
+        outputs: of a VAE on these images.
+        images: `[b, h, w, c]` in [0, 1], b >= 2.
+        dataset_size: the images that the batch is drawn from.
+        beta: weight of the total correlation.
+
+    Returns:
+        The loss and its terms.
+
+    Raises:
+        ValueError: for a batch of fewer than 2, or larger than the data set.
+
+    Reference: Chen, Li, Grosse and Duvenaud (2018).
+    """
+    loss, (reconstruction, kl) = beta_vae(outputs, images)
+    parts = minibatch_stratified(
+        outputs.sample, outputs.mean, outputs.log_variance, dataset_size=dataset_size
+    )
+    terms = BetaTCVAETerms(reconstruction, kl, *parts)
+    return loss + (beta - 1) * parts.total_correlation, terms
+
+
+def _terms(
+    sample: Float[Array, "b k"],
+    mean: Float[Array, "b k"],
+    log_variance: Float[Array, "b k"],
+    log_weights: Float[Array, "b b"],
+) -> KLTerms:
+    """Densities of the samples under the weighted posteriors of the batch."""
+    # [i, j, k]: dimension k of sample i under posterior j.
+    log_densities = _log_density(sample[:, None], mean, log_variance)
+    posterior = jnp.sum(_log_density(sample, mean, log_variance), axis=1)
+    aggregate = jax.nn.logsumexp(log_weights + jnp.sum(log_densities, axis=2), axis=1)
+    marginals = jax.nn.logsumexp(log_weights[:, :, None] + log_densities, axis=1)
+    prior = jnp.sum(_log_density(sample, 0.0, 0.0), axis=1)
+    independent = jnp.sum(marginals, axis=1)
+    parts = posterior - aggregate, aggregate - independent, independent - prior
+    return KLTerms(*(jnp.mean(part) for part in parts))
+
+
+def _log_density(
+    sample: Float[Array, "*b k"], mean: Float[Array, "*b k"] | float, log_variance: Array | float
+) -> Float[Array, "*b k"]:
+    squared = (sample - mean) ** 2 * jnp.exp(-jnp.asarray(log_variance))
+    return -(squared + log_variance + math.log(2 * math.pi)) / 2
+
+
+def _checked_batch(sample: Float[Array, "b k"], dataset_size: int, *, least: int) -> int:
+    batch = len(sample)
+    if not least <= batch <= dataset_size:
+        raise ValueError(
+            f"expected a batch of {least} to dataset_size = {dataset_size} images, got {batch}"
+        )
+    return batch

@@ -1,0 +1,47 @@
+"""The VAE with free bits: latents that are not pressed below a rate."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxvae.models.vae import Outputs
+from jaxvae.objectives.divergences import gaussian_kl
+from jaxvae.objectives.likelihoods import bernoulli_nll
+
+
+class FreeBitsTerms(NamedTuple):
+    """The parts of the free-bits loss, batch means in nats per image.
+
+    Attributes:
+        reconstruction: `[]`, negative log-likelihood, summed over pixels.
+        kl: `[]`, KL divergence from the prior, summed over latents.
+        charged: `[]`, the part of the loss that stands for it, never below it.
+    """
+
+    reconstruction: Float[Array, ""]
+    kl: Float[Array, ""]
+    charged: Float[Array, ""]
+
+
+def free_bits(
+    outputs: Outputs, images: Float[Array, "b h w c"], *, free: float | Array
+) -> tuple[Float[Array, ""], FreeBitsTerms]:
+    """Reconstruction + sum_k max(free, KL_k), with KL_k the batch mean of latent k.
+
+    A latent whose rate is below `free` gets no gradient from it: it is not collapsed.
+
+    Args:
+        outputs: of a VAE on these images.
+        images: `[b, h, w, c]` in [0, 1].
+        free: nats per latent; 0 gives the plain VAE.
+
+    Returns:
+        The loss and its terms, in nats per image.
+
+    Reference: Kingma, Salimans, Jozefowicz, Chen, Sutskever and Welling (2016).
+    """
+    reconstruction = jnp.mean(bernoulli_nll(outputs.logits, images))
+    rates = jnp.mean(gaussian_kl(outputs.mean, outputs.log_variance), axis=0)
+    charged = jnp.sum(jnp.maximum(rates, free))
+    return reconstruction + charged, FreeBitsTerms(reconstruction, jnp.sum(rates), charged)

@@ -1,0 +1,130 @@
+"""The parts of the rate against their definitions, and the beta-TC-VAE against the plain one."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxvae.objectives import beta_tc_vae, beta_vae, minibatch_stratified, minibatch_weighted
+from tests.objectives.losses import assert_reference, reference_cases
+from tests.objectives.outputs import draw
+from tests.reference import load
+
+
+@pytest.mark.parametrize("double", [False, True], ids=["float32", "float64"])
+@pytest.mark.parametrize("case", reference_cases("tc-"))
+def test_values_are_those_of_the_reference(case, double):
+    inputs, expected = load(case)
+    size = case["parameters"]["dataset_size"]
+    with jax.enable_x64(double):
+        dtype = jnp.float64 if double else jnp.float32
+        arrays = [jnp.asarray(inputs[name], dtype) for name in ("z", "mean", "log_var")]
+        actual = {
+            "terms_mws": np.asarray(minibatch_weighted(*arrays, dataset_size=size)),
+            "terms_next": np.asarray(minibatch_stratified(*arrays, dataset_size=size)),
+        }
+    assert_reference(case, actual, {name: expected[name] for name in actual}, double=double)
+
+
+def definition(sample, mean, log_variance, weights):
+    """Loops in float64: densities under the weighted posteriors of the batch."""
+    z, m, v = (np.asarray(a, np.float64) for a in (sample, mean, np.exp(log_variance)))
+
+    def density(i, j, k):
+        return np.exp(-((z[i, k] - m[j, k]) ** 2) / (2 * v[j, k])) / np.sqrt(2 * np.pi * v[j, k])
+
+    b, latents = z.shape
+    terms = []
+    for i in range(b):
+        own = sum(np.log(density(i, i, k)) for k in range(latents))
+        joint = sum(
+            weights[i, j] * np.prod([density(i, j, k) for k in range(latents)]) for j in range(b)
+        )
+        single = sum(
+            np.log(sum(weights[i, j] * density(i, j, k) for j in range(b))) for k in range(latents)
+        )
+        prior = sum(-(z[i, k] ** 2) / 2 - np.log(2 * np.pi) / 2 for k in range(latents))
+        terms.append((own - np.log(joint), np.log(joint) - single, single - prior))
+    return np.mean(terms, axis=0)
+
+
+def stratified_weights(b, n):
+    weights = np.full((b, b), 1 / (b - 1))
+    for i in range(b):
+        weights[i, (i + 1) % b] = (n - b + 1) / (n * (b - 1))
+        weights[i, i] = 1 / n
+    return weights
+
+
+@pytest.mark.parametrize("size", [8, 1000])
+def test_both_estimators_are_their_definitions(size):
+    arrays = draw()[0].sample, *draw()[0][1:3]
+    weighted = definition(*arrays, np.full((8, 8), 1 / (8 * size)))
+    stratified = definition(*arrays, stratified_weights(8, size))
+    np.testing.assert_allclose(stratified_weights(8, size).sum(axis=1), 1)
+    np.testing.assert_allclose(minibatch_weighted(*arrays, dataset_size=size), weighted, rtol=1e-4)
+    np.testing.assert_allclose(
+        minibatch_stratified(*arrays, dataset_size=size), stratified, rtol=1e-4
+    )
+
+
+def test_posteriors_equal_to_the_prior_have_stratified_parts_of_zero():
+    zero, sample = jnp.zeros((16, 4)), jax.random.normal(jax.random.key(0), (16, 4))
+    terms = minibatch_stratified(sample, zero, zero, dataset_size=100)
+    np.testing.assert_allclose(terms, 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("estimate", [minibatch_weighted, minibatch_stratified])
+def test_the_parts_add_up_to_the_sampled_rate(estimate):
+    outputs, _ = draw()
+    z, m, v = outputs.sample, outputs.mean, outputs.log_variance
+    rate = jnp.mean(jnp.sum((z**2 - (z - m) ** 2 * jnp.exp(-v) - v) / 2, axis=1))
+    np.testing.assert_allclose(sum(estimate(z, m, v, dataset_size=50)), rate, rtol=1e-5)
+
+
+def loss_and_gradient(objective):
+    outputs, images = draw()
+
+    def loss(arrays):
+        logits, mean, log_variance, noise = arrays
+        sample = mean + jnp.exp(log_variance / 2) * noise
+        made = outputs._replace(logits=logits, mean=mean, log_variance=log_variance, sample=sample)
+        return objective(made, images)[0]
+
+    noise = (outputs.sample - outputs.mean) * jnp.exp(-outputs.log_variance / 2)
+    return jax.value_and_grad(loss)((*outputs[:3], noise))
+
+
+def test_at_beta_one_loss_and_gradient_are_those_of_the_plain_vae():
+    actual = loss_and_gradient(lambda *a: beta_tc_vae(*a, dataset_size=100, beta=1.0))
+    for got, want in zip(*map(jax.tree.leaves, (actual, loss_and_gradient(beta_vae))), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("beta", [0.0, 6.0])
+def test_at_other_beta_the_gradient_differs_by_that_of_the_total_correlation(beta):
+    def total_correlation(outputs, images):
+        return beta_tc_vae(outputs, images, dataset_size=100)[1].total_correlation, None
+
+    actual = loss_and_gradient(lambda *a: beta_tc_vae(*a, dataset_size=100, beta=beta))
+    plain, part = loss_and_gradient(beta_vae), loss_and_gradient(total_correlation)
+    for got, want, more in zip(*map(jax.tree.leaves, (actual, plain, part)), strict=True):
+        np.testing.assert_allclose(got, want + (beta - 1) * more, rtol=1e-4, atol=1e-5)
+    assert jnp.abs(part[1][1]).max() > 1e-3
+
+
+def test_beta_may_be_a_batch():
+    outputs, images = draw()
+
+    def loss(beta):
+        return beta_tc_vae(outputs, images, dataset_size=100, beta=beta)[0]
+
+    betas = jnp.array([1.0, 4.0])
+    np.testing.assert_allclose(jax.vmap(loss)(betas), [loss(b) for b in betas], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("batch", "size"), [(1, 10), (8, 7)])
+def test_a_batch_that_no_stratum_fits_is_refused(batch, size):
+    outputs, images = draw(batch=batch)
+    with pytest.raises(ValueError, match=f"a batch of 2 to dataset_size = {size} images"):
+        beta_tc_vae(outputs, images, dataset_size=size)
