@@ -7,7 +7,7 @@ module. `train` selects the statistics of batch normalization.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -33,10 +33,11 @@ class DenseEncoder(nn.Module):
 
 
 class DenseDecoder(nn.Module):
-    """Fully connected: latents -> `widths`, each followed by a ReLU, -> logits."""
+    """Fully connected: latents -> `widths`, each followed by the activation, -> logits."""
 
     widths: Sequence[int]
     image_shape: tuple[int, int, int]
+    activation: Callable[[Array], Array] = nn.relu
 
     @nn.compact
     def __call__(self, latents: Float[Array, "b k"], *, train: bool) -> tuple[Array, Taps]:
@@ -44,7 +45,7 @@ class DenseDecoder(nn.Module):
         del train
         hidden, taps = latents, {}
         for depth, width in enumerate(self.widths, start=1):
-            hidden = taps[str(depth)] = nn.relu(nn.Dense(width)(hidden))
+            hidden = taps[str(depth)] = self.activation(nn.Dense(width)(hidden))
         logits = nn.Dense(math.prod(self.image_shape))(hidden)
         return logits.reshape(len(latents), *self.image_shape), taps
 
@@ -86,6 +87,42 @@ class ConvolutionalDecoder(nn.Module):
         for depth, channels in enumerate(self.channels[-2::-1], start=2):
             hidden = _normalized(UpConvolution(channels)(hidden), train)
             taps[str(depth)] = hidden
+        return UpConvolution(image_channels)(hidden), taps
+
+
+class CompactEncoder(nn.Module):
+    """Convolutions 32 k4, 32 k4, 64 k2, 64 k2, all of stride 2, and 256 units, each with a ReLU."""
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b h w c"], *, train: bool) -> tuple[Array, Taps]:
+        """Features `[b, 256]` and one tap per layer."""
+        del train
+        hidden, taps = images, {}
+        for depth, (channels, size) in enumerate(((32, 4), (32, 4), (64, 2), (64, 2)), start=1):
+            hidden = taps[str(depth)] = nn.relu(DownConvolution(channels, size)(hidden))
+        taps["5"] = nn.relu(nn.Dense(256)(hidden.reshape(len(images), -1)))
+        return taps["5"], taps
+
+
+class CompactDecoder(nn.Module):
+    """256 units, a small image of 64 channels, and transposed convolutions 64, 32, 32 k4 s2.
+
+    Each is followed by a ReLU, and the last by a transposed convolution to the image.
+    """
+
+    image_shape: tuple[int, int, int]
+
+    @nn.compact
+    def __call__(self, latents: Float[Array, "b k"], *, train: bool) -> tuple[Array, Taps]:
+        """Logits `[b, h, w, c]` and one tap per layer."""
+        del train
+        height, width, image_channels = self.image_shape
+        small = (height // 16, width // 16, 64)
+        taps = {"1": nn.relu(nn.Dense(256)(latents))}
+        hidden = taps["2"] = nn.relu(nn.Dense(math.prod(small))(taps["1"]))
+        hidden = hidden.reshape(len(latents), *small)
+        for depth, channels in enumerate((64, 32, 32), start=3):
+            hidden = taps[str(depth)] = nn.relu(UpConvolution(channels)(hidden))
         return UpConvolution(image_channels)(hidden), taps
 
 

@@ -9,6 +9,8 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxvae.models.networks import (
+    CompactDecoder,
+    CompactEncoder,
     ConvolutionalDecoder,
     ConvolutionalEncoder,
     DenseDecoder,
@@ -134,15 +136,48 @@ def convolutional_vae(
     Raises:
         ValueError: for images that cannot be halved that often.
     """
-    reduction = 2 ** len(widths)
-    if image_shape[0] % reduction or image_shape[1] % reduction:
-        raise ValueError(
-            f"expected height and width divisible by {reduction} for {len(widths)} convolutions "
-            f"of stride 2, got {image_shape[0]} x {image_shape[1]}; resize the images"
-        )
+    _check_halvings(image_shape, len(widths))
     encoder = ConvolutionalEncoder(tuple(widths))
     decoder = ConvolutionalDecoder(tuple(widths), image_shape)
     return build_vae(encoder, decoder, image_shape=image_shape, latents=latents)
+
+
+def compact_vae(*, image_shape: tuple[int, int, int], latents: int) -> VAE:
+    """The convolutional VAE of Higgins et al. (2017) as Locatello et al. (2019) wrote it.
+
+    Four convolutions and a dense layer of 256 with ReLU, and their mirror; no
+    normalization. The network of Bonheme and Grzes (2022).
+
+    Args:
+        image_shape: `(h, w, c)`; height and width must be multiples of 16 (64 x 64 in
+            the papers).
+        latents: size of the bottleneck.
+
+    Raises:
+        ValueError: for images that cannot be halved four times.
+    """
+    _check_halvings(image_shape, 4)
+    decoder = CompactDecoder(image_shape)
+    return build_vae(CompactEncoder(), decoder, image_shape=image_shape, latents=latents)
+
+
+def wide_dense_vae(*, image_shape: tuple[int, int, int], latents: int, width: int = 1200) -> VAE:
+    """The fully connected VAE of Higgins et al. (2017) as Locatello et al. (2019) wrote it.
+
+    Two layers of `width` with ReLU in the encoder, three with tanh in the decoder.
+    """
+    encoder = DenseEncoder((width,) * 2)
+    decoder = DenseDecoder((width,) * 3, image_shape, nn.tanh)
+    return build_vae(encoder, decoder, image_shape=image_shape, latents=latents)
+
+
+def _check_halvings(image_shape: tuple[int, int, int], convolutions: int) -> None:
+    reduction = 2**convolutions
+    if image_shape[0] % reduction or image_shape[1] % reduction:
+        raise ValueError(
+            f"expected height and width divisible by {reduction} for {convolutions} convolutions "
+            f"of stride 2, got {image_shape[0]} x {image_shape[1]}; resize the images"
+        )
 
 
 class _Autoencoder(nn.Module):

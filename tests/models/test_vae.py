@@ -8,7 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.models import Variables, build_vae, convolutional_vae, dense_vae
+from jaxvae.models import (
+    Variables,
+    build_vae,
+    compact_vae,
+    convolutional_vae,
+    dense_vae,
+    wide_dense_vae,
+)
 from jaxvae.models.layers import convolve_down
 
 DENSE = {"image_shape": (4, 4, 1), "latents": 3, "widths": (8, 6)}
@@ -308,6 +315,46 @@ def test_the_network_of_the_paper_has_its_number_of_parameters(channels, latents
     assert count_parameters(vae) == encoder + bottleneck + decoder
 
 
+def test_the_compact_network_has_the_parameters_of_the_paper():
+    vae = compact_vae(image_shape=(64, 64, 1), latents=10)
+    decoder = jax.eval_shape(vae.init, jax.random.key(0)).params["decoder"]
+    assert sum(leaf.size for leaf in jax.tree.leaves(decoder)) == 381_313
+    assert count_parameters(vae) == 309_204 + 381_313
+
+
+def test_the_wide_dense_network_is_two_layers_and_three():
+    vae = wide_dense_vae(image_shape=(64, 64, 1), latents=10)
+    encoder = 4096 * 1200 + 1200 + 1200 * 1200 + 1200 + 2 * (1200 * 10 + 10)
+    decoder = 10 * 1200 + 1200 + 2 * (1200 * 1200 + 1200) + 1200 * 4096 + 4096
+    assert count_parameters(vae) == encoder + decoder
+
+
+def test_the_wide_dense_decoder_is_bounded_by_its_tanh():
+    vae = wide_dense_vae(image_shape=(4, 4, 1), latents=3, width=8)
+    images, noise = draw(vae)
+    taps = apply(vae, vae.init(jax.random.key(0)), images, 100 * noise).taps
+    decoder = jnp.concatenate([taps[f"decoder/{depth}"] for depth in (1, 2, 3)])
+    assert decoder.min() < -0.5
+    assert jnp.abs(decoder).max() <= 1
+
+
+def test_compact_taps_are_the_layers_of_the_paper():
+    vae = compact_vae(image_shape=(64, 64, 3), latents=10)
+    shapes = jax.eval_shape(
+        vae.apply,
+        jax.eval_shape(vae.init, jax.random.key(0)),
+        jnp.zeros((1, 64, 64, 3)),
+        jnp.zeros((1, 10)),
+    ).taps
+    assert [tap.shape[1:] for tap in shapes.values()] == [
+        (64, 64, 3),
+        (32, 32, 32), (16, 16, 32), (8, 8, 64), (4, 4, 64), (256,),
+        (10,), (10,), (10,),
+        (256,), (1024,), (8, 8, 64), (16, 16, 32), (32, 32, 32),
+        (64, 64, 3),
+    ]  # fmt: skip
+
+
 def test_the_network_of_the_paper_has_its_eleven_probes_and_the_mean():
     vae = convolutional_vae(image_shape=(32, 32, 3), latents=16)
     shapes = jax.eval_shape(
@@ -383,13 +430,14 @@ def test_a_decoder_of_the_user_decodes():
 # --- refusals -------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("build", [convolutional_vae, compact_vae])
 @pytest.mark.parametrize("shape", [(28, 32, 1), (32, 28, 1), (8, 8, 1)])
-def test_images_that_cannot_be_halved_four_times_are_refused(shape):
+def test_images_that_cannot_be_halved_four_times_are_refused(build, shape):
     with pytest.raises(ValueError, match=r"divisible by 16 .* got \d+ x \d+; resize"):
-        convolutional_vae(image_shape=shape, latents=2)
+        build(image_shape=shape, latents=2)
 
 
-@pytest.mark.parametrize("build", [dense_vae, convolutional_vae])
+@pytest.mark.parametrize("build", [dense_vae, wide_dense_vae, convolutional_vae, compact_vae])
 def test_fewer_than_one_latent_is_refused(build):
     with pytest.raises(ValueError, match="at least one latent, got 0"):
         build(image_shape=(16, 16, 1), latents=0)
