@@ -100,8 +100,8 @@ def on_device(
         raise ValueError(
             f"expected the same number of features, got {[array.shape[1] for array in flat]}"
         )
-    ranges = [finite_range(array) for array in flat]
-    if any(_needs_host(array, *span) for array, span in zip(flat, ranges, strict=True)):
+    largest = [largest_magnitude(array) for array in flat]
+    if any(_needs_host(array, most) for array, most in zip(flat, largest, strict=True)):
         return _center_on_host([np.asarray(array) for array in flat])
     return tuple(jnp.asarray(array, jnp.float32) for array in flat), (None,) * len(flat), 0
 
@@ -198,19 +198,19 @@ def refuse_other_kinds(array: ArrayLike) -> None:
         raise ValueError(f"expected real numbers, got {array.dtype}")
 
 
-def finite_range(array: ArrayLike, *, first_row: int = 0) -> tuple[float, float]:
-    """The least and the largest of some values `[n, d]`; -1 and 1 while a function is traced.
+def largest_magnitude(array: ArrayLike, *, first_row: int = 0) -> float:
+    """The largest magnitude of values `[n, d]`; 1 for integers, and while a function is traced.
 
     Raises:
         ValueError: for NaN and infinity; names the first such row.
     """
-    if isinstance(array, jax.core.Tracer):
-        return -1.0, 1.0
-    low, high = float(array.min()), float(array.max())  # NaN where there is one
-    if not math.isfinite(low) or not math.isfinite(high):
+    if isinstance(array, jax.core.Tracer) or not jnp.issubdtype(array.dtype, jnp.floating):
+        return 1.0
+    largest = float(_largest(array) if isinstance(array, jax.Array) else np.abs(array).max())
+    if not math.isfinite(largest):
         row = first_row + int(np.argmin(np.isfinite(np.asarray(array)).all(axis=1)))
         raise ValueError(f"expected finite values, got NaN or infinity in row {row}")
-    return low, high
+    return largest
 
 
 def _flatten(array: ArrayLike) -> ArrayLike:
@@ -220,15 +220,17 @@ def _flatten(array: ArrayLike) -> ArrayLike:
     return array.reshape(array.shape[0], -1)
 
 
-def _needs_host(array: ArrayLike, low: float, high: float) -> bool:
+@jax.jit
+def _largest(array: Float[Array, "n d"]) -> Float[Array, ""]:
+    return jnp.max(jnp.abs(array))
+
+
+def _needs_host(array: ArrayLike, largest: float) -> bool:
     if isinstance(array, jax.core.Tracer):
         return False
-    if array.dtype not in _EXACT_IN_FLOAT32:
-        return True
     # A difference of larger values overflows; devices flush smaller ones to zero.
     least, most = _DEVICE_RANGE
-    floating = jnp.issubdtype(array.dtype, jnp.floating)
-    return floating and not least < max(high, -low) < most
+    return array.dtype not in _EXACT_IN_FLOAT32 or not least < largest < most
 
 
 def _center_on_host(

@@ -20,7 +20,7 @@ from jaxvae.geometry.finding import find_block
 from jaxvae.geometry.points import (
     Points,
     as_points,
-    finite_range,
+    largest_magnitude,
     refuse_other_kinds,
 )
 from jaxvae.geometry.rows import Progress
@@ -61,7 +61,7 @@ def as_tiles(x: Any) -> Tiles:
     refuse_other_kinds(x)
     tiles = Tiles(x, np.ones(x.shape[0], bool))
     for tile in _tiles(tiles):
-        finite_range(_read(tiles, tile), first_row=int(tile[0]))
+        largest_magnitude(_read(tiles, tile), first_row=int(tile[0]))
     return tiles
 
 
