@@ -206,7 +206,8 @@ def largest_magnitude(array: ArrayLike, *, first_row: int = 0) -> float:
     """
     if isinstance(array, jax.core.Tracer) or not jnp.issubdtype(array.dtype, jnp.floating):
         return 1.0
-    largest = float(_largest(array) if isinstance(array, jax.Array) else np.abs(array).max())
+    on_host = isinstance(array, np.ndarray)
+    largest = float(max(array.max(), -array.min()) if on_host else _largest(array))
     if not math.isfinite(largest):
         row = first_row + int(np.argmin(np.isfinite(np.asarray(array)).all(axis=1)))
         raise ValueError(f"expected finite values, got NaN or infinity in row {row}")

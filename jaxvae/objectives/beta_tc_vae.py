@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from jaxvae.models.vae import Outputs
 from jaxvae.objectives.beta_vae import beta_vae
+from jaxvae.objectives.likelihoods import gaussian_log_density
 
 
 class KLTerms(NamedTuple):
@@ -97,11 +98,16 @@ def minibatch_stratified(
     Reference: Chen, Li, Grosse and Duvenaud (2018).
     """
     batch = _checked_batch(sample, dataset_size, least=2)
+    return _terms(sample, mean, log_variance, jnp.log(stratified_weights(batch, dataset_size)))
+
+
+def stratified_weights(batch: int, dataset_size: int) -> Float[Array, "b b"]:
+    """Row i: what each posterior of the batch stands for where z_i was drawn; see above."""
     others = batch - 1
     own = jnp.eye(batch, dtype=bool)
     following = jnp.roll(own, 1, axis=1)
     weights = jnp.where(following, (dataset_size - others) / (dataset_size * others), 1 / others)
-    return _terms(sample, mean, log_variance, jnp.log(jnp.where(own, 1 / dataset_size, weights)))
+    return jnp.where(own, 1 / dataset_size, weights)
 
 
 def beta_tc_vae(
@@ -146,21 +152,14 @@ def _terms(
 ) -> KLTerms:
     """Densities of the samples under the weighted posteriors of the batch."""
     # [i, j, k]: dimension k of sample i under posterior j.
-    log_densities = _log_density(sample[:, None], mean, log_variance)
-    posterior = jnp.sum(_log_density(sample, mean, log_variance), axis=1)
+    log_densities = gaussian_log_density(sample[:, None], mean, log_variance)
+    posterior = jnp.sum(gaussian_log_density(sample, mean, log_variance), axis=1)
     aggregate = jax.nn.logsumexp(log_weights + jnp.sum(log_densities, axis=2), axis=1)
     marginals = jax.nn.logsumexp(log_weights[:, :, None] + log_densities, axis=1)
-    prior = jnp.sum(_log_density(sample, 0.0, 0.0), axis=1)
+    prior = jnp.sum(gaussian_log_density(sample, 0.0, 0.0), axis=1)
     independent = jnp.sum(marginals, axis=1)
     parts = posterior - aggregate, aggregate - independent, independent - prior
     return KLTerms(*(jnp.mean(part) for part in parts))
-
-
-def _log_density(
-    sample: Float[Array, "*b k"], mean: Float[Array, "*b k"] | float, log_variance: Array | float
-) -> Float[Array, "*b k"]:
-    squared = (sample - mean) ** 2 * jnp.exp(-jnp.asarray(log_variance))
-    return -(squared + log_variance + math.log(2 * math.pi)) / 2
 
 
 def _checked_batch(sample: Float[Array, "b k"], dataset_size: int, *, least: int) -> int:

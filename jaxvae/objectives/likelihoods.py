@@ -39,8 +39,15 @@ def gaussian_nll(
         log_variance: log s^2, of every pixel, or one number for a fixed or a learned
             shared variance.
     """
-    squared = (images - mean) ** 2 * jnp.exp(-jnp.asarray(log_variance))
-    return _per_example((squared + log_variance + math.log(2 * math.pi)) / 2)
+    return -_per_example(gaussian_log_density(images, mean, log_variance))
+
+
+def gaussian_log_density(
+    x: Float[Array, "*shape"], mean: Float[Array, "*shape"] | float, log_variance: Array | float
+) -> Float[Array, "*shape"]:
+    """Log-density of `N(mean, exp(log_variance))` at every x, in nats."""
+    squared = (x - mean) ** 2 * jnp.exp(-jnp.asarray(log_variance))
+    return -(squared + log_variance + math.log(2 * math.pi)) / 2
 
 
 def discretized_logistic(

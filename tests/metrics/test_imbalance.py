@@ -136,7 +136,8 @@ def test_jit_equals_the_call():
 def test_no_array_is_as_large_as_n_by_n():
     n = 30_000
     spaces = ((n, 3), jnp.float32), ((n, 50), jnp.float32)
-    assert largest_array(information_imbalance, *spaces) < n * n / 50
+    # The targets of two spaces are compared with a block of 192 rows at once.
+    assert largest_array(information_imbalance, *spaces) <= 2 * 192 * (n + 63)
 
 
 def test_no_spaces_are_refused():

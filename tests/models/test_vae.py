@@ -284,6 +284,14 @@ def test_gradients_reach_every_parameter():
 # --- sizes ----------------------------------------------------------------------------
 
 
+def tap_shapes(vae):
+    """The shape of every tap of one image, without computing it."""
+    variables = jax.eval_shape(vae.init, jax.random.key(0))
+    inputs = jnp.zeros((1, *vae.image_shape)), jnp.zeros((1, vae.latents))
+    taps = jax.eval_shape(vae.apply, variables, *inputs).taps
+    return {name: tap.shape[1:] for name, tap in taps.items()}
+
+
 def count_parameters(vae):
     shapes = jax.eval_shape(vae.init, jax.random.key(0))
     return sum(leaf.size for leaf in jax.tree.leaves(shapes.params))
@@ -340,13 +348,7 @@ def test_the_wide_dense_decoder_is_bounded_by_its_tanh():
 
 def test_compact_taps_are_the_layers_of_the_paper():
     vae = compact_vae(image_shape=(64, 64, 3), latents=10)
-    shapes = jax.eval_shape(
-        vae.apply,
-        jax.eval_shape(vae.init, jax.random.key(0)),
-        jnp.zeros((1, 64, 64, 3)),
-        jnp.zeros((1, 10)),
-    ).taps
-    assert [tap.shape[1:] for tap in shapes.values()] == [
+    assert list(tap_shapes(vae).values()) == [
         (64, 64, 3),
         (32, 32, 32), (16, 16, 32), (8, 8, 64), (4, 4, 64), (256,),
         (10,), (10,), (10,),
@@ -357,13 +359,7 @@ def test_compact_taps_are_the_layers_of_the_paper():
 
 def test_the_network_of_the_paper_has_its_eleven_probes_and_the_mean():
     vae = convolutional_vae(image_shape=(32, 32, 3), latents=16)
-    shapes = jax.eval_shape(
-        vae.apply,
-        jax.eval_shape(vae.init, jax.random.key(0)),
-        jnp.zeros((1, 32, 32, 3)),
-        jnp.zeros((1, 16)),
-    ).taps
-    assert {name: tap.shape[1:] for name, tap in shapes.items()} == {
+    assert tap_shapes(vae) == {
         "input": (32, 32, 3),
         "encoder/1": (16, 16, 64),
         "encoder/2": (8, 8, 128),

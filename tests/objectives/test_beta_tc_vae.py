@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxvae.objectives import beta_tc_vae, beta_vae, minibatch_stratified, minibatch_weighted
+from jaxvae.objectives.beta_tc_vae import stratified_weights
 from tests.objectives.losses import assert_reference, reference_cases
 from tests.objectives.outputs import draw
 from tests.reference import load
@@ -19,9 +20,12 @@ def test_values_are_those_of_the_reference(case, double):
     with jax.enable_x64(double):
         dtype = jnp.float64 if double else jnp.float32
         arrays = [jnp.asarray(inputs[name], dtype) for name in ("z", "mean", "log_var")]
+        stratified = np.asarray(minibatch_stratified(*arrays, dataset_size=size))
         actual = {
             "terms_mws": np.asarray(minibatch_weighted(*arrays, dataset_size=size)),
-            "terms_next": np.asarray(minibatch_stratified(*arrays, dataset_size=size)),
+            "terms_next": stratified,
+            "sum": stratified.sum(),
+            "weights_next": np.asarray(stratified_weights(len(arrays[0]), size)),
         }
     assert_reference(case, actual, {name: expected[name] for name in actual}, double=double)
 
@@ -48,7 +52,7 @@ def definition(sample, mean, log_variance, weights):
     return np.mean(terms, axis=0)
 
 
-def stratified_weights(b, n):
+def weights_of_the_definition(b, n):
     weights = np.full((b, b), 1 / (b - 1))
     for i in range(b):
         weights[i, (i + 1) % b] = (n - b + 1) / (n * (b - 1))
@@ -60,8 +64,8 @@ def stratified_weights(b, n):
 def test_both_estimators_are_their_definitions(size):
     arrays = draw()[0].sample, *draw()[0][1:3]
     weighted = definition(*arrays, np.full((8, 8), 1 / (8 * size)))
-    stratified = definition(*arrays, stratified_weights(8, size))
-    np.testing.assert_allclose(stratified_weights(8, size).sum(axis=1), 1)
+    stratified = definition(*arrays, weights_of_the_definition(8, size))
+    np.testing.assert_allclose(stratified_weights(8, size).sum(axis=1), 1, rtol=1e-6)
     np.testing.assert_allclose(minibatch_weighted(*arrays, dataset_size=size), weighted, rtol=1e-4)
     np.testing.assert_allclose(
         minibatch_stratified(*arrays, dataset_size=size), stratified, rtol=1e-4

@@ -1,25 +1,12 @@
 """The beta-VAE objective: its terms, its weight and its gradients."""
 
-from collections import OrderedDict
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.models import Outputs
 from jaxvae.objectives import beta_vae
-
-
-def outputs_of(logits, mean, log_variance):
-    return Outputs(logits, mean, log_variance, mean, OrderedDict(), {})
-
-
-def draw():
-    keys = jax.random.split(jax.random.key(0), 4)
-    logits = 3 * jax.random.normal(keys[0], (5, 4, 4, 1))
-    mean, log_variance = jax.random.normal(keys[1], (5, 3)), jax.random.normal(keys[2], (5, 3))
-    return outputs_of(logits, mean, log_variance), jax.random.uniform(keys[3], logits.shape)
+from tests.objectives.outputs import draw
 
 
 def definition(outputs, images):
