@@ -90,7 +90,11 @@ def _add_measure(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.set_defaults(run=_measure)
     parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="a .npy, a .npz (all its arrays), or .npz:KEY,KEY"
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="a .npy, a .npz (all its arrays) or .npz:KEY,KEY, or what `jaxvae capture` wrote: "
+        "FOLDER or FOLDER:LAYER,LAYER",
     )
     parser.add_argument(
         "--metrics",

@@ -1,12 +1,15 @@
 """Trained variables -> what every layer makes of a data set, in batches."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvae.data.taps import Space, open_taps, write_taps
 from jaxvae.models.vae import VAE, Outputs, Variables
 from jaxvae.training.trainer import unit_interval
 from jaxvae.typing import Array, ArrayLike, Key
@@ -19,6 +22,7 @@ def capture(
     *,
     key: Key,
     batch_size: int = 1000,
+    layers: Sequence[str] | None = None,
 ) -> dict[str, np.ndarray]:
     """The taps of a trained model over a data set, in evaluation mode.
 
@@ -29,35 +33,127 @@ def capture(
         key: of the posterior noise. Example i gets the same noise whatever the
             batch size.
         batch_size: examples on the device at a time.
+        layers: names of the taps to keep; None for all.
 
     Returns:
-        Every tap by name, in depth order, `[n, ...]` float32 on the host.
+        The taps by name, in depth order, `[n, ...]` float32 on the host.
 
     Raises:
-        ValueError: for images that the model does not take.
+        ValueError: for images that the model does not take, and layers that it
+            does not have.
     """
-    batches = [
-        jax.device_get(outputs.taps)
-        for outputs in evaluated(vae, variables, images, key=key, batch_size=batch_size)
-    ]
-    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    batches = evaluated(vae, variables, images, key=key, batch_size=batch_size)
+    spaces = _spaces(vae, variables, len(images), batch_size, layers)
+    taps = {name: np.empty(space.shape, space.dtype) for name, space in spaces.items()}
+    for start, outputs in zip(range(0, len(images), batch_size), batches, strict=True):
+        for name, rows in _fetch(outputs, taps).items():
+            taps[name][start : start + batch_size] = rows
+    return taps
+
+
+def capture_to(
+    path: str | os.PathLike[str],
+    vae: VAE,
+    variables: Variables,
+    images: ArrayLike,
+    *,
+    key: Key,
+    batch_size: int = 1000,
+    layers: Sequence[str] | None = None,
+    report: Callable[[int], None] = lambda done: None,
+) -> dict[str, Any]:
+    """The taps of a trained model over a data set, written to disk batch by batch.
+
+    The numbers are those of `capture`. Memory holds one batch, and for zarr one chunk
+    of every layer. The capture appears at `path` when it is complete; an interrupted
+    one leaves nothing, and an earlier one there stays until then.
+
+    Args:
+        path: a zarr group where it ends in `.zarr` (needs zarr 3), else a folder of
+            `.npy` files and `taps.json`. Folders above it are made.
+        vae: the model.
+        variables: what it learned.
+        images: uint8 `[n, h, w, c]`, may be memory-mapped.
+        key: of the posterior noise, as for `capture`.
+        batch_size: examples on the device at a time.
+        layers: names of the taps to keep; None for all.
+        report: called with the number of examples done after every batch.
+
+    Returns:
+        The taps by name, in depth order, memory-mapped or as zarr arrays: what
+        `jaxvae.data.taps.open_taps(path)` gives later.
+
+    Raises:
+        ValueError: for images that the model does not take, and layers that it
+            does not have.
+        FileExistsError: where `path` holds anything but an earlier capture.
+        ModuleNotFoundError: for `.zarr` without zarr 3.
+        OSError: if the disk cannot be written.
+    """
+    batches = evaluated(vae, variables, images, key=key, batch_size=batch_size)
+    spaces = _spaces(vae, variables, len(images), batch_size, layers)
+    with write_taps(path, spaces) as append:
+        for start, outputs in zip(range(0, len(images), batch_size), batches, strict=True):
+            append(_fetch(outputs, spaces))
+            report(min(start + batch_size, len(images)))
+    return open_taps(path)
 
 
 def evaluated(
     vae: VAE, variables: Variables, images: ArrayLike, *, key: Key, batch_size: int = 1000
 ) -> Iterator[Outputs]:
-    """The model's `Outputs` on one batch after another, in evaluation mode."""
+    """The model's `Outputs` on one batch after another, in evaluation mode.
+
+    Raises:
+        ValueError: at once, for images that the model does not take.
+    """
+    refuse_other_images(vae, images, batch_size=batch_size)
+    noise = jax.random.normal(key, (len(images), vae.latents))
+    batches = (slice(at, at + batch_size) for at in range(0, len(images), batch_size))
+    return (
+        _evaluate(vae, variables, jnp.asarray(images[batch]), noise[batch]) for batch in batches
+    )
+
+
+def refuse_other_images(vae: VAE, images: ArrayLike, *, batch_size: int) -> None:
+    """Refuse images that the model does not take, and batches without any.
+
+    Raises:
+        ValueError: says what was expected and what came.
+    """
     if images.shape[1:] != vae.image_shape or images.dtype != np.uint8 or len(images) == 0:
         raise ValueError(
             f"expected uint8 images [n, {', '.join(map(str, vae.image_shape))}], "
             f"got {images.dtype} {images.shape}"
         )
-    noise = jax.random.normal(key, (len(images), vae.latents))
-    for start in range(0, len(images), batch_size):
-        batch = slice(start, start + batch_size)
-        yield _evaluate(vae, variables, jnp.asarray(images[batch]), noise[batch])
+    if batch_size < 1:
+        raise ValueError(f"expected a batch_size of at least 1, got {batch_size}")
 
 
 @partial(jax.jit, static_argnames="vae")
 def _evaluate(vae: VAE, variables: Variables, images: Array, noise: Array) -> Outputs:
     return vae.apply(variables, unit_interval(images), noise)
+
+
+def _spaces(
+    vae: VAE, variables: Variables, n: int, batch_size: int, layers: Sequence[str] | None
+) -> dict[str, Space]:
+    """What the chosen taps of n examples will be, in depth order."""
+    # Of a whole batch, so that it is traced only once.
+    b = min(n, batch_size)
+    images = jax.ShapeDtypeStruct((b, *vae.image_shape), jnp.uint8)
+    noise = jax.ShapeDtypeStruct((b, vae.latents), jnp.float32)
+    taps = _evaluate.eval_shape(vae, variables, images, noise).taps
+    unknown = [name for name in layers or () if name not in taps]
+    if unknown or (layers is not None and not layers):
+        got = ", ".join(unknown) or "none"
+        raise ValueError(f"expected layers among {', '.join(taps)}; got {got}")
+    return {
+        name: Space((n, *tap.shape[1:]), np.dtype(tap.dtype))
+        for name, tap in taps.items()
+        if layers is None or name in layers
+    }
+
+
+def _fetch(outputs: Outputs, names: dict[str, Any]) -> dict[str, np.ndarray]:
+    return jax.device_get({name: outputs.taps[name] for name in names})

@@ -9,7 +9,6 @@ from jaxvae.analysis.capture import evaluated
 from jaxvae.metrics.latents import active_units
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.objectives.divergences import gaussian_kl
-from jaxvae.objectives.likelihoods import bernoulli_nll
 from jaxvae.typing import ArrayLike, Key
 
 
@@ -17,7 +16,7 @@ class Evaluation(NamedTuple):
     """Held-out rates of a VAE.
 
     Attributes:
-        reconstruction: `[]`, Bernoulli cross-entropy, nats per image (sum over
+        reconstruction: `[]`, negative log-likelihood, nats per image (sum over
             pixels, mean over images, one posterior sample each).
         kl: `[]`, KL divergence from the prior, nats per image.
         kl_per_latent: `[k]`, the same for every latent.
@@ -45,7 +44,7 @@ def evaluate(
     reconstruction, kl, means = [], [], []
     batches = evaluated(vae, variables, images, key=key, batch_size=batch_size)
     for outputs in batches:
-        reconstruction.append(bernoulli_nll(outputs.logits, outputs.taps["input"]))
+        reconstruction.append(outputs.nll)
         kl.append(gaussian_kl(outputs.mean, outputs.log_variance))
         means.append(outputs.mean)
     per_latent = jnp.mean(jnp.concatenate(kl), axis=0)

@@ -1,4 +1,4 @@
-"""`.npy` and `.npz` files -> arrays by name, with nothing unpickled."""
+"""`.npy` and `.npz` files and captured layers -> arrays by name, with nothing unpickled."""
 
 import zipfile
 from collections import Counter
@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxvae.data.taps import open_taps
+
 _ARCHIVE = ".npz:"
 _NPY = b"\x93NUMPY"
 
@@ -16,7 +18,7 @@ class Source(NamedTuple):
     """An array of a file.
 
     Attributes:
-        origin: the file as it was given, with the key in an archive.
+        origin: the file as it was given, with the key in an archive or a capture.
         array: memory-mapped where the file is a `.npy`.
     """
 
@@ -25,19 +27,21 @@ class Source(NamedTuple):
 
 
 def read_arrays(files: Iterable[str]) -> dict[str, Source]:
-    """The arrays of `.npy` files and `.npz` archives.
+    """The arrays of `.npy` files, `.npz` archives and captured layers.
 
     Args:
-        files: `FILE.npy`, `FILE.npz` for all its arrays, or `FILE.npz:KEY,KEY`.
+        files: `FILE.npy`, `FILE.npz` for all its arrays, or `FILE.npz:KEY,KEY`; a
+            capture as `FOLDER` or `FOLDER:LAYER,LAYER`, also a `.zarr`.
 
     Returns:
-        Sources in the order given, named by the stem of a file or the key in an
-        archive; where two names are the same, by the file as given, and where
-        a file comes twice, with a number.
+        Sources in the order given, named by the stem of a file, the key in an
+        archive or the layer of a capture; where two names are the same, by the
+        file as given, and where a file comes twice, with a number.
 
     Raises:
-        ValueError: for files that are neither, keys that are not there, archives
-            without arrays, and arrays of Python objects.
+        ValueError: for files that are neither, folders that are no capture, keys
+            that are not there, archives without arrays, arrays of Python objects,
+            and a zarr group without zarr.
         OSError: for files that cannot be read.
     """
     found = [named for file in files for named in _read(file)]
@@ -68,23 +72,37 @@ def _read(file: str) -> list[tuple[str, Source]]:
     path, selected = _split(file)
     if not path.exists():
         raise FileNotFoundError(f"{path}: expected a .npy or .npz file, found none")
-    with open(path, "rb") as opened:
-        start = opened.read(len(_NPY))
     try:
+        if path.is_dir():
+            return _read_taps(path, selected)
+        with open(path, "rb") as opened:
+            start = opened.read(len(_NPY))
         if start == _NPY:
             return [(path.stem, Source(file, np.load(path, mmap_mode="r")))]
         if zipfile.is_zipfile(path):
             return _read_archive(path, selected)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile, ModuleNotFoundError) as error:
         raise ValueError(f"{file}: {_reason(error)}") from error
     raise ValueError(f"{path}: expected a .npy or .npz file, got something else")
 
 
 def _split(file: str) -> tuple[Path, str | None]:
-    if _ARCHIVE in file and not Path(file).exists():
+    if Path(file).exists():
+        return Path(file), None
+    folder, _, layers = file.rpartition(":")
+    if folder and Path(folder).is_dir():
+        return Path(folder), layers
+    if _ARCHIVE in file:
         path, _, selected = file.partition(_ARCHIVE)
         return Path(f"{path}.npz"), selected
     return Path(file), None
+
+
+def _read_taps(path: Path, selected: str | None) -> list[tuple[str, Source]]:
+    taps = open_taps(path)
+    layers = _chosen(list(taps), selected)
+    # A memory map stays one. A zarr array is read, since it does not index as NumPy does.
+    return [(name, Source(f"{path}:{name}", np.asanyarray(taps[name]))) for name in layers]
 
 
 def _read_archive(path: Path, selected: str | None) -> list[tuple[str, Source]]:

@@ -1,5 +1,6 @@
 """Data sets by name."""
 
+import difflib
 import os
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 from jaxvae.data.cache import Entry, fetch
 from jaxvae.data.dataset import Dataset, Split
 from jaxvae.data.prepared import (
+    OWN_NAMES,
     Prepared,
     data_directory,
     find_prepared,
@@ -35,7 +37,8 @@ def load(
     `sprites` is rendered on the spot. Every other name is that of an image set that
     TensorFlow Datasets has prepared on disk, in its newest version there; it is decoded
     once, in full, and then read from the cache (`JAXVAE_CACHE_DIR`, else
-    `$XDG_CACHE_HOME/jaxvae`, else `~/.cache/jaxvae`), memory-mapped.
+    `$XDG_CACHE_HOME/jaxvae`, else `~/.cache/jaxvae`), memory-mapped. `cars3d`, which TFDS
+    lacks, is prepared by `python -m jaxvae.data.cars3d`.
 
     Images are the feature `image`, labels the feature `label`. Factors are the integer
     features `label_*`, without that prefix, in alphabetical order. Images of a set that
@@ -49,7 +52,7 @@ def load(
     is the test split and the rest is the train split.
 
     Args:
-        name: `sprites`, or a TFDS name: `mnist`, `name/config`, either with `:version`.
+        name: `sprites`, `cars3d`, or a TFDS name: `mnist`, `name/config`, either with `:version`.
         image_size: pixels along each side to resize to, bilinear and antialiased; None
             for the images as they are.
         train_size: keep the first so many train examples; None for all of them (for
@@ -106,7 +109,8 @@ def dataset_names(data_dir: str | os.PathLike[str] | None = None) -> tuple[str, 
 def _refusal(name: str, directory: Path) -> ValueError:
     """Why there is no such set, and what to do."""
     known, close = close_names(name)
-    if known:
+    close = difflib.get_close_matches(name, OWN_NAMES) + close
+    if known or name.partition(":")[0] in OWN_NAMES:
         return ValueError(
             f"expected {name!r} prepared under {directory}, got nothing there; "
             f"prepare it once:\n{preparation(name, directory)}"

@@ -20,6 +20,12 @@ _FORMAT = "array_record"
 _INFO = "dataset_info.json"
 _FEATURES = "features.json"
 
+OWN_NAMES = ("cars3d",)
+"""The sets that TFDS lacks and `jaxvae.data` has a builder for."""
+
+CARS3D_URL = "http://www.scottreed.info/files/nips2015-analogy-data.tar.gz"
+"""Where the archive of `cars3d` was published; the file keeps its name."""
+
 
 class Prepared(NamedTuple):
     """A set on disk, ready to be read.
@@ -43,6 +49,11 @@ def data_directory(data_dir: str | os.PathLike[str] | None) -> Path:
     """Where prepared sets are: the argument, else `TFDS_DATA_DIR`, else TFDS's default."""
     place = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     return Path(place).expanduser()
+
+
+def manual_directory(directory: Path) -> Path:
+    """Where TFDS looks for what has to be downloaded by hand."""
+    return directory / "downloads" / "manual"
 
 
 def find_prepared(name: str, directory: Path) -> Prepared | None:
@@ -86,12 +97,23 @@ def preparation(name: str, directory: Path) -> str:
 
     The `tfds build` command would do it too, but of TFDS 4.9.10 it imports Apache Beam.
     """
+    if name.partition(":")[0] == "cars3d":
+        return _cars3d_preparation(directory)
     call = f"tfds.builder({json.dumps(name)}, data_dir={json.dumps(str(directory))}"
     code = f'import tensorflow_datasets as tfds; {call}, file_format="{_FORMAT}")'
     return (
         "  pip install tensorflow importlib_resources\n"
         f"  python -c {shlex.quote(code + '.download_and_prepare()')}\n"
         "(this downloads the set; TensorFlow is needed for this step only)"
+    )
+
+
+def _cars3d_preparation(directory: Path) -> str:
+    archive = manual_directory(directory) / Path(CARS3D_URL).name
+    return (
+        f"  curl -L --create-dirs -o {shlex.quote(str(archive))} {CARS3D_URL}\n"
+        f"  python -m jaxvae.data.cars3d --data-dir {shlex.quote(str(directory))}\n"
+        "(TensorFlow is not needed)"
     )
 
 

@@ -74,7 +74,7 @@ def write_arrays(
         OSError: if the files cannot be written.
     """
     total = sum(len(part.indices) for part in parts.values())
-    with _quiet_library() as tfds, _progress(prepared.name, total) as advance:
+    with quiet_library() as tfds, _progress(prepared.name, total) as advance:
         source = _open(tfds, prepared, image_size)
         first = next(iter(parts.values()))
         examples = source.read(first.split, first.indices[:_BATCH].tolist())
@@ -95,7 +95,7 @@ def close_names(name: str) -> tuple[bool, list[str]]:
 
     Without the network, and without sets whose module cannot be imported here.
     """
-    with _quiet_library() as tfds:
+    with quiet_library() as tfds:
         try:
             names = tfds.core.registered.list_imported_builders()
         except (AttributeError, ImportError):  # not a documented function
@@ -105,7 +105,7 @@ def close_names(name: str) -> tuple[bool, list[str]]:
 
 
 @contextmanager
-def _quiet_library() -> Iterator[Any]:
+def quiet_library() -> Iterator[Any]:
     """The `tensorflow_datasets` module, with its hints to install more packages kept quiet."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,22 +1,17 @@
 """The variational autoencoder: pure functions of its variables, every layer named."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from jaxvae.models.networks import (
-    CompactDecoder,
-    CompactEncoder,
-    ConvolutionalDecoder,
-    ConvolutionalEncoder,
-    DenseDecoder,
-    DenseEncoder,
-)
+from jaxvae.models.likelihoods import Likelihood, bernoulli
 from jaxvae.typing import Key
+
+BERNOULLI = bernoulli()
 
 
 class Variables(NamedTuple):
@@ -36,21 +31,23 @@ class Outputs(NamedTuple):
     """What a VAE makes of a batch of images.
 
     Attributes:
-        logits: `[b, h, w, c]`, log-odds of every pixel.
-        mean: `[b, k]`, posterior mean.
-        log_variance: `[b, k]`, logarithm of the posterior variance.
-        sample: `[b, k]`, `mean + exp(log_variance / 2) * noise`.
+        nll: `[b]`, negative log-likelihood of the images, summed over pixels, nats.
+        mean: `[b, k]`, posterior mean; 0 in absent latents.
+        log_variance: `[b, k]`, logarithm of the posterior variance; 0 in absent latents.
+        sample: `[b, k]`, `mean + exp(log_variance / 2) * noise`; 0 in absent latents.
+        present: `[k]`, which latents the model has; None where it has them all.
         taps: every layer by name, in depth order: `input`, `encoder/1` ...,
             `mean`, `log_variance`, `sample`, `decoder/1` ..., `output` (the
-            probabilities of the pixels).
+            expected image).
         statistics: running statistics after this batch; those of the variables,
             unchanged, in evaluation.
     """
 
-    logits: Float[Array, "b h w c"]
+    nll: Float[Array, " b"]
     mean: Float[Array, "b k"]
     log_variance: Float[Array, "b k"]
     sample: Float[Array, "b k"]
+    present: Bool[Array, " k"] | None
     taps: OrderedDict[str, Array]
     statistics: Any
 
@@ -62,9 +59,11 @@ class VAE(NamedTuple):
         image_shape: `(h, w, c)`.
         latents: size of the bottleneck.
         init: `init(key) -> Variables`.
-        apply: `apply(variables, images, noise, *, train=False) -> Outputs`, with
-            images `[b, h, w, c]` in [0, 1] and standard normal noise `[b, k]`.
-        decode: `decode(variables, latents) -> probabilities [b, h, w, c]`.
+        apply: `apply(variables, images, noise, *, train=False, present=None) ->
+            Outputs`, with images `[b, h, w, c]` in [0, 1] and standard normal noise
+            `[b, k]`. Latents that are not `present`, `[k]` booleans, are exactly
+            absent: no sample, no rate, no gradient.
+        decode: `decode(variables, latents) -> expected images [b, h, w, c]`.
     """
 
     image_shape: tuple[int, int, int]
@@ -75,125 +74,84 @@ class VAE(NamedTuple):
 
 
 def build_vae(
-    encoder: nn.Module, decoder: nn.Module, *, image_shape: tuple[int, int, int], latents: int
+    encoder: nn.Module,
+    decoder: nn.Module,
+    *,
+    image_shape: tuple[int, int, int],
+    latents: int,
+    likelihood: Likelihood = BERNOULLI,
 ) -> VAE:
     """A VAE around any encoder and decoder.
 
     Args:
         encoder: linen module `(images, *, train) -> (features [b, f], taps)`.
-        decoder: linen module `(latents, *, train) -> (logits [b, h, w, c], taps)`.
+        decoder: linen module `(latents, *, train) -> (parameters [b, h, w, p], taps)`,
+            with the p that the likelihood takes: c, the log-odds of every pixel, for the
+            default.
         image_shape: `(h, w, c)`.
         latents: size of the bottleneck, at least 1.
+        likelihood: of the images given what the decoder puts out.
 
     Raises:
         ValueError: for fewer than one latent.
     """
     if latents < 1:
         raise ValueError(f"expected at least one latent, got {latents}")
-    network = _Autoencoder(encoder, decoder, latents)
+    network = _Autoencoder(encoder, decoder, latents, likelihood)
 
     def init(key: Key) -> Variables:
         images, noise = jnp.zeros((1, *image_shape)), jnp.zeros((1, latents))
-        variables = network.init(key, images, noise, train=False)
+        variables = network.init(key, images, noise, train=False, present=None)
         return Variables(variables["params"], variables.get("batch_stats", {}))
 
-    def apply(variables: Variables, images: Array, noise: Array, *, train: bool = False) -> Outputs:
+    def apply(
+        variables: Variables,
+        images: Array,
+        noise: Array,
+        *,
+        train: bool = False,
+        present: Array | None = None,
+    ) -> Outputs:
         outputs, updated = network.apply(
-            _collections(variables), images, noise, train=train, mutable=["batch_stats"]
+            _collections(variables),
+            images,
+            noise,
+            train=train,
+            present=present,
+            mutable=["batch_stats"],
         )
         return outputs._replace(statistics=updated.get("batch_stats", {}))
 
     def decode(variables: Variables, latents: Array) -> Array:
-        logits, _ = network.apply(_collections(variables), latents, method="decode", train=False)
-        return nn.sigmoid(logits)
+        parameters, _ = network.apply(
+            _collections(variables), latents, method="decode", train=False
+        )
+        return likelihood.mean(parameters)
 
     return VAE(image_shape, latents, init, apply, decode)
-
-
-def dense_vae(
-    *, image_shape: tuple[int, int, int], latents: int, widths: Sequence[int] = (512, 256)
-) -> VAE:
-    """The fully connected VAE: `widths` with ReLU, mirrored in the decoder."""
-    encoder = DenseEncoder(tuple(widths))
-    decoder = DenseDecoder(tuple(widths)[::-1], image_shape)
-    return build_vae(encoder, decoder, image_shape=image_shape, latents=latents)
-
-
-def convolutional_vae(
-    *,
-    image_shape: tuple[int, int, int],
-    latents: int,
-    widths: Sequence[int] = (64, 128, 256, 256),
-) -> VAE:
-    """The convolutional VAE of Camboulin, Doimo and Glielmo (2024).
-
-    Args:
-        image_shape: `(h, w, c)`; height and width must be multiples of
-            `2 ** len(widths)` (32 x 32 in the paper).
-        latents: size of the bottleneck.
-        widths: channels of the encoder's convolutions, mirrored in the decoder.
-
-    Raises:
-        ValueError: for images that cannot be halved that often.
-    """
-    _check_halvings(image_shape, len(widths))
-    encoder = ConvolutionalEncoder(tuple(widths))
-    decoder = ConvolutionalDecoder(tuple(widths), image_shape)
-    return build_vae(encoder, decoder, image_shape=image_shape, latents=latents)
-
-
-def compact_vae(*, image_shape: tuple[int, int, int], latents: int) -> VAE:
-    """The convolutional VAE of Higgins et al. (2017) as Locatello et al. (2019) wrote it.
-
-    Four convolutions and a dense layer of 256 with ReLU, and their mirror; no
-    normalization. The network of Bonheme and Grzes (2022).
-
-    Args:
-        image_shape: `(h, w, c)`; height and width must be multiples of 16 (64 x 64 in
-            the papers).
-        latents: size of the bottleneck.
-
-    Raises:
-        ValueError: for images that cannot be halved four times.
-    """
-    _check_halvings(image_shape, 4)
-    decoder = CompactDecoder(image_shape)
-    return build_vae(CompactEncoder(), decoder, image_shape=image_shape, latents=latents)
-
-
-def wide_dense_vae(*, image_shape: tuple[int, int, int], latents: int, width: int = 1200) -> VAE:
-    """The fully connected VAE of Higgins et al. (2017) as Locatello et al. (2019) wrote it.
-
-    Two layers of `width` with ReLU in the encoder, three with tanh in the decoder.
-    """
-    encoder = DenseEncoder((width,) * 2)
-    decoder = DenseDecoder((width,) * 3, image_shape, nn.tanh)
-    return build_vae(encoder, decoder, image_shape=image_shape, latents=latents)
-
-
-def _check_halvings(image_shape: tuple[int, int, int], convolutions: int) -> None:
-    reduction = 2**convolutions
-    if image_shape[0] % reduction or image_shape[1] % reduction:
-        raise ValueError(
-            f"expected height and width divisible by {reduction} for {convolutions} convolutions "
-            f"of stride 2, got {image_shape[0]} x {image_shape[1]}; resize the images"
-        )
 
 
 class _Autoencoder(nn.Module):
     encoder: nn.Module
     decoder: nn.Module
     latents: int
+    likelihood: Likelihood
 
     def setup(self) -> None:
         self.mean = nn.Dense(self.latents)
         self.log_variance = nn.Dense(self.latents)
 
-    def __call__(self, images: Array, noise: Array, *, train: bool) -> Outputs:
+    def __call__(
+        self, images: Array, noise: Array, *, train: bool, present: Array | None
+    ) -> Outputs:
         features, encoder_taps = self.encoder(images, train=train)
         mean, log_variance = self.mean(features), self.log_variance(features)
         sample = mean + jnp.exp(log_variance / 2) * noise
-        logits, decoder_taps = self.decoder(sample, train=train)
+        if present is not None:
+            mean, log_variance, sample = (
+                jnp.where(present[None], values, 0.0) for values in (mean, log_variance, sample)
+            )
+        parameters, decoder_taps = self.decoder(sample, train=train)
         # An OrderedDict, because jit returns the keys of a plain dict in alphabetical order.
         taps = OrderedDict(
             input=images,
@@ -202,9 +160,10 @@ class _Autoencoder(nn.Module):
             log_variance=log_variance,
             sample=sample,
             **{f"decoder/{name}": tap for name, tap in decoder_taps.items()},
-            output=nn.sigmoid(logits),
+            output=self.likelihood.mean(parameters),
         )
-        return Outputs(logits, mean, log_variance, sample, taps, {})
+        nll = self.likelihood.nll(parameters, images)
+        return Outputs(nll, mean, log_variance, sample, present, taps, {})
 
     def decode(self, latents: Array, *, train: bool) -> tuple[Array, dict[str, Array]]:
         return self.decoder(latents, train=train)

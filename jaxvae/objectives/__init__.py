@@ -1,5 +1,10 @@
 """Outputs -> loss and its terms, in nats: one published objective a file."""
 
+from jaxvae.models.likelihoods import bernoulli_nll as bernoulli_nll
+from jaxvae.models.likelihoods import (
+    discretized_logistic_mixture_nll as discretized_logistic_mixture_nll,
+)
+from jaxvae.models.likelihoods import gaussian_nll as gaussian_nll
 from jaxvae.objectives.annealed_vae import AnnealedVAETerms as AnnealedVAETerms
 from jaxvae.objectives.annealed_vae import annealed_vae as annealed_vae
 from jaxvae.objectives.annealed_vae import capacity_penalty as capacity_penalty
@@ -20,9 +25,4 @@ from jaxvae.objectives.factor_vae import discriminator_loss as discriminator_los
 from jaxvae.objectives.factor_vae import factor_vae as factor_vae
 from jaxvae.objectives.free_bits import FreeBitsTerms as FreeBitsTerms
 from jaxvae.objectives.free_bits import free_bits as free_bits
-from jaxvae.objectives.likelihoods import bernoulli_nll as bernoulli_nll
-from jaxvae.objectives.likelihoods import (
-    discretized_logistic_mixture_nll as discretized_logistic_mixture_nll,
-)
-from jaxvae.objectives.likelihoods import gaussian_nll as gaussian_nll
 from jaxvae.objectives.schedules import linear_ramp as linear_ramp

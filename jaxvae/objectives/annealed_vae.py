@@ -35,7 +35,6 @@ def capacity_penalty(
 
 def annealed_vae(
     outputs: Outputs,
-    images: Float[Array, "b h w c"],
     *,
     capacity: float | Array,
     gamma: float | Array = 1000.0,
@@ -43,8 +42,7 @@ def annealed_vae(
     """Reconstruction + gamma |KL - capacity|, of batch means, in nats per image.
 
     Args:
-        outputs: of a VAE on these images.
-        images: `[b, h, w, c]` in [0, 1].
+        outputs: of a VAE.
         capacity: the rate asked for, in nats; `linear_ramp` lets it grow with the step.
         gamma: weight of the distance from it.
 
@@ -53,6 +51,6 @@ def annealed_vae(
 
     Reference: Burgess et al. (2018).
     """
-    _, (reconstruction, kl) = beta_vae(outputs, images)
+    _, (reconstruction, kl) = beta_vae(outputs)
     penalty = capacity_penalty(kl, capacity=capacity, gamma=gamma)
     return reconstruction + penalty, AnnealedVAETerms(reconstruction, kl, penalty)

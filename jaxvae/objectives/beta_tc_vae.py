@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
+from jaxvae.models.likelihoods import gaussian_log_density
 from jaxvae.models.vae import Outputs
 from jaxvae.objectives.beta_vae import beta_vae
-from jaxvae.objectives.likelihoods import gaussian_log_density
 
 
 class KLTerms(NamedTuple):
@@ -50,6 +50,7 @@ def minibatch_weighted(
     log_variance: Float[Array, "b k"],
     *,
     dataset_size: int,
+    present: Bool[Array, " k"] | None = None,
 ) -> KLTerms:
     """The parts of the rate by minibatch-weighted sampling.
 
@@ -62,6 +63,7 @@ def minibatch_weighted(
         mean: posterior means.
         log_variance: logarithms of the posterior variances.
         dataset_size: N, the images that the batch is drawn from.
+        present: which latents count; None for all.
 
     Raises:
         ValueError: for a batch larger than the data set.
@@ -70,7 +72,7 @@ def minibatch_weighted(
     """
     batch = _checked_batch(sample, dataset_size, least=1)
     log_weights = jnp.full((batch, batch), -math.log(batch * dataset_size))
-    return _terms(sample, mean, log_variance, log_weights)
+    return _terms(sample, mean, log_variance, log_weights, present)
 
 
 def minibatch_stratified(
@@ -79,6 +81,7 @@ def minibatch_stratified(
     log_variance: Float[Array, "b k"],
     *,
     dataset_size: int,
+    present: Bool[Array, " k"] | None = None,
 ) -> KLTerms:
     """The parts of the rate by minibatch-stratified sampling.
 
@@ -91,6 +94,7 @@ def minibatch_stratified(
         mean: posterior means.
         log_variance: logarithms of the posterior variances.
         dataset_size: N, the images that the batch is drawn from.
+        present: which latents count; None for all.
 
     Raises:
         ValueError: for a batch of fewer than 2, or larger than the data set.
@@ -98,7 +102,8 @@ def minibatch_stratified(
     Reference: Chen, Li, Grosse and Duvenaud (2018).
     """
     batch = _checked_batch(sample, dataset_size, least=2)
-    return _terms(sample, mean, log_variance, jnp.log(stratified_weights(batch, dataset_size)))
+    log_weights = jnp.log(stratified_weights(batch, dataset_size))
+    return _terms(sample, mean, log_variance, log_weights, present)
 
 
 def stratified_weights(batch: int, dataset_size: int) -> Float[Array, "b b"]:
@@ -112,7 +117,6 @@ def stratified_weights(batch: int, dataset_size: int) -> Float[Array, "b b"]:
 
 def beta_tc_vae(
     outputs: Outputs,
-    images: Float[Array, "b h w c"],
     *,
     dataset_size: int,
     beta: float | Array = 1.0,
@@ -123,8 +127,7 @@ def beta_tc_vae(
     so at beta = 1 loss and gradient are those of the plain VAE.
 
     Args:
-        outputs: of a VAE on these images.
-        images: `[b, h, w, c]` in [0, 1], b >= 2.
+        outputs: of a VAE on b >= 2 images.
         dataset_size: the images that the batch is drawn from.
         beta: weight of the total correlation.
 
@@ -136,9 +139,13 @@ def beta_tc_vae(
 
     Reference: Chen, Li, Grosse and Duvenaud (2018).
     """
-    loss, (reconstruction, kl) = beta_vae(outputs, images)
+    loss, (reconstruction, kl) = beta_vae(outputs)
     parts = minibatch_stratified(
-        outputs.sample, outputs.mean, outputs.log_variance, dataset_size=dataset_size
+        outputs.sample,
+        outputs.mean,
+        outputs.log_variance,
+        dataset_size=dataset_size,
+        present=outputs.present,
     )
     terms = BetaTCVAETerms(reconstruction, kl, *parts)
     return loss + (beta - 1) * parts.total_correlation, terms
@@ -149,15 +156,20 @@ def _terms(
     mean: Float[Array, "b k"],
     log_variance: Float[Array, "b k"],
     log_weights: Float[Array, "b b"],
+    present: Bool[Array, " k"] | None,
 ) -> KLTerms:
     """Densities of the samples under the weighted posteriors of the batch."""
+
+    def total(values: Float[Array, "*shape k"]) -> Float[Array, "*shape"]:
+        kept = values if present is None else jnp.where(present, values, 0.0)
+        return jnp.sum(kept, axis=-1)
+
     # [i, j, k]: dimension k of sample i under posterior j.
     log_densities = gaussian_log_density(sample[:, None], mean, log_variance)
-    posterior = jnp.sum(gaussian_log_density(sample, mean, log_variance), axis=1)
-    aggregate = jax.nn.logsumexp(log_weights + jnp.sum(log_densities, axis=2), axis=1)
-    marginals = jax.nn.logsumexp(log_weights[:, :, None] + log_densities, axis=1)
-    prior = jnp.sum(gaussian_log_density(sample, 0.0, 0.0), axis=1)
-    independent = jnp.sum(marginals, axis=1)
+    posterior = total(gaussian_log_density(sample, mean, log_variance))
+    aggregate = jax.nn.logsumexp(log_weights + total(log_densities), axis=1)
+    independent = total(jax.nn.logsumexp(log_weights[:, :, None] + log_densities, axis=1))
+    prior = total(gaussian_log_density(sample, 0.0, 0.0))
     parts = posterior - aggregate, aggregate - independent, independent - prior
     return KLTerms(*(jnp.mean(part) for part in parts))
 

@@ -7,7 +7,6 @@ from jaxtyping import Array, Float
 
 from jaxvae.models.vae import Outputs
 from jaxvae.objectives.divergences import gaussian_kl
-from jaxvae.objectives.likelihoods import bernoulli_nll
 
 
 class BetaVAETerms(NamedTuple):
@@ -23,13 +22,12 @@ class BetaVAETerms(NamedTuple):
 
 
 def beta_vae(
-    outputs: Outputs, images: Float[Array, "b h w c"], *, beta: float | Array = 1.0
+    outputs: Outputs, *, beta: float | Array = 1.0
 ) -> tuple[Float[Array, ""], BetaVAETerms]:
     """Reconstruction + beta KL, the batch mean in nats per image.
 
     Args:
-        outputs: of a VAE on these images.
-        images: `[b, h, w, c]` in [0, 1].
+        outputs: of a VAE.
         beta: weight of the rate; 1 gives the negative evidence lower bound.
 
     Returns:
@@ -37,6 +35,6 @@ def beta_vae(
 
     Reference: Kingma and Welling (2014); Higgins et al. (2017).
     """
-    reconstruction = jnp.mean(bernoulli_nll(outputs.logits, images))
+    reconstruction = jnp.mean(outputs.nll)
     kl = jnp.mean(jnp.sum(gaussian_kl(outputs.mean, outputs.log_variance), axis=1))
     return reconstruction + beta * kl, BetaVAETerms(reconstruction, kl)

@@ -39,7 +39,6 @@ def dip_penalty(
 
 def dip_vae_i(
     outputs: Outputs,
-    images: Float[Array, "b h w c"],
     *,
     off_diagonal: float | Array,
     diagonal: float | Array | None = None,
@@ -47,8 +46,7 @@ def dip_vae_i(
     """Reconstruction + KL + the penalty on the covariance of the posterior means.
 
     Args:
-        outputs: of a VAE on these images.
-        images: `[b, h, w, c]` in [0, 1].
+        outputs: of a VAE.
         off_diagonal: weight of squared covariances.
         diagonal: weight of squared distances of variances from 1; by default ten times
             the other.
@@ -61,12 +59,11 @@ def dip_vae_i(
     """
     diagonal = 10 * off_diagonal if diagonal is None else diagonal
     covariance = _covariance(outputs.mean)
-    return _loss(outputs, images, covariance, off_diagonal, diagonal)
+    return _loss(outputs, covariance, off_diagonal, diagonal)
 
 
 def dip_vae_ii(
     outputs: Outputs,
-    images: Float[Array, "b h w c"],
     *,
     off_diagonal: float | Array,
     diagonal: float | Array | None = None,
@@ -76,8 +73,7 @@ def dip_vae_ii(
     That covariance is the means' plus the mean posterior variances on the diagonal.
 
     Args:
-        outputs: of a VAE on these images.
-        images: `[b, h, w, c]` in [0, 1].
+        outputs: of a VAE.
         off_diagonal: weight of squared covariances.
         diagonal: weight of squared distances of variances from 1; by default the same.
 
@@ -90,7 +86,7 @@ def dip_vae_ii(
     diagonal = off_diagonal if diagonal is None else diagonal
     variances = jnp.mean(jnp.exp(outputs.log_variance), axis=0)
     covariance = _covariance(outputs.mean) + jnp.diag(variances)
-    return _loss(outputs, images, covariance, off_diagonal, diagonal)
+    return _loss(outputs, covariance, off_diagonal, diagonal)
 
 
 def _covariance(mean: Float[Array, "b k"]) -> Float[Array, "k k"]:
@@ -100,11 +96,14 @@ def _covariance(mean: Float[Array, "b k"]) -> Float[Array, "k k"]:
 
 def _loss(
     outputs: Outputs,
-    images: Float[Array, "b h w c"],
     covariance: Float[Array, "k k"],
     off_diagonal: float | Array,
     diagonal: float | Array,
 ) -> tuple[Float[Array, ""], DIPVAETerms]:
-    loss, (reconstruction, kl) = beta_vae(outputs, images)
+    loss, (reconstruction, kl) = beta_vae(outputs)
+    if outputs.present is not None:
+        # An absent latent has the covariance that costs nothing.
+        kept = outputs.present[:, None] & outputs.present
+        covariance = jnp.where(kept, covariance, jnp.eye(len(covariance)))
     penalty = dip_penalty(covariance, off_diagonal=off_diagonal, diagonal=diagonal)
     return loss + penalty, DIPVAETerms(reconstruction, kl, penalty)

@@ -11,7 +11,7 @@ from jaxvae.models.vae import Outputs
 from jaxvae.objectives.beta_vae import beta_vae
 from jaxvae.typing import Key
 
-Discriminator = Callable[[Float[Array, "b k"]], Float[Array, "b 2"]]
+Classifier = Callable[[Float[Array, "b k"]], Float[Array, "b 2"]]
 
 
 class FactorVAETerms(NamedTuple):
@@ -30,9 +30,8 @@ class FactorVAETerms(NamedTuple):
 
 def factor_vae(
     outputs: Outputs,
-    images: Float[Array, "b h w c"],
     *,
-    discriminator: Discriminator,
+    discriminator: Classifier,
     gamma: float | Array,
 ) -> tuple[Float[Array, ""], FactorVAETerms]:
     """Reconstruction + KL + gamma total correlation, the batch mean in nats per image.
@@ -42,8 +41,7 @@ def factor_vae(
     on its own, where the discriminator is optimal; not bounded below by zero.
 
     Args:
-        outputs: of a VAE on these images.
-        images: `[b, h, w, c]` in [0, 1].
+        outputs: of a VAE.
         discriminator: `latents [b, k] -> logits [b, 2]`, trained by `discriminator_loss`.
         gamma: weight of the total correlation.
 
@@ -52,7 +50,7 @@ def factor_vae(
 
     Reference: Kim and Mnih (2018).
     """
-    loss, (reconstruction, kl) = beta_vae(outputs, images)
+    loss, (reconstruction, kl) = beta_vae(outputs)
     total_correlation = log_density_ratio(discriminator(outputs.sample))
     return loss + gamma * total_correlation, FactorVAETerms(reconstruction, kl, total_correlation)
 
@@ -63,7 +61,7 @@ def log_density_ratio(logits: Float[Array, "b 2"]) -> Float[Array, ""]:
 
 
 def discriminator_loss(
-    discriminator: Discriminator, sample: Float[Array, "b k"], key: Key
+    discriminator: Classifier, sample: Float[Array, "b k"], key: Key
 ) -> Float[Array, ""]:
     """Cross-entropy of telling samples from samples with permuted latents, in nats.
 
@@ -89,4 +87,6 @@ def cross_entropy(joint: Float[Array, "b 2"], permuted: Float[Array, "b 2"]) -> 
 
 def permute_latents(sample: Float[Array, "b k"], key: Key) -> Float[Array, "b k"]:
     """Every latent permuted over the batch on its own: a sample of the product of marginals."""
-    return jax.random.permutation(key, sample, axis=0, independent=True)
+    # Latents first: the permutations of the first k do not depend on how many there are.
+    draws = jax.random.bits(key, sample.shape[::-1])
+    return jnp.take_along_axis(sample, jnp.argsort(draws, axis=1).T, axis=0)

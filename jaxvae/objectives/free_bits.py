@@ -7,7 +7,6 @@ from jaxtyping import Array, Float
 
 from jaxvae.models.vae import Outputs
 from jaxvae.objectives.divergences import gaussian_kl
-from jaxvae.objectives.likelihoods import bernoulli_nll
 
 
 class FreeBitsTerms(NamedTuple):
@@ -24,16 +23,13 @@ class FreeBitsTerms(NamedTuple):
     charged: Float[Array, ""]
 
 
-def free_bits(
-    outputs: Outputs, images: Float[Array, "b h w c"], *, free: float | Array
-) -> tuple[Float[Array, ""], FreeBitsTerms]:
+def free_bits(outputs: Outputs, *, free: float | Array) -> tuple[Float[Array, ""], FreeBitsTerms]:
     """Reconstruction + sum_k max(free, KL_k), with KL_k the batch mean of latent k.
 
     A latent whose rate is below `free` gets no gradient from it: it is not collapsed.
 
     Args:
-        outputs: of a VAE on these images.
-        images: `[b, h, w, c]` in [0, 1].
+        outputs: of a VAE.
         free: nats per latent; 0 gives the plain VAE.
 
     Returns:
@@ -41,7 +37,8 @@ def free_bits(
 
     Reference: Kingma, Salimans, Jozefowicz, Chen, Sutskever and Welling (2016).
     """
-    reconstruction = jnp.mean(bernoulli_nll(outputs.logits, images))
+    reconstruction = jnp.mean(outputs.nll)
     rates = jnp.mean(gaussian_kl(outputs.mean, outputs.log_variance), axis=0)
-    charged = jnp.sum(jnp.maximum(rates, free))
+    least = free if outputs.present is None else jnp.where(outputs.present, free, 0.0)
+    charged = jnp.sum(jnp.maximum(rates, least))
     return reconstruction + charged, FreeBitsTerms(reconstruction, jnp.sum(rates), charged)

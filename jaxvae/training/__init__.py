@@ -1,9 +1,17 @@
 """(init, step) pairs, epochs over device-resident images, and snapshots."""
 
+from jaxvae.training.ensemble import Ensemble as Ensemble
+from jaxvae.training.ensemble import Member as Member
+from jaxvae.training.ensemble import group_members as group_members
+from jaxvae.training.ensemble import init_ensemble as init_ensemble
+from jaxvae.training.ensemble import take_member as take_member
+from jaxvae.training.ensemble import train_ensemble as train_ensemble
 from jaxvae.training.epochs import NonFiniteLossError as NonFiniteLossError
 from jaxvae.training.epochs import Progress as Progress
 from jaxvae.training.epochs import steps_per_epoch as steps_per_epoch
 from jaxvae.training.epochs import train as train
+from jaxvae.training.trainer import Adversary as Adversary
+from jaxvae.training.trainer import AdversaryState as AdversaryState
 from jaxvae.training.trainer import Trainer as Trainer
 from jaxvae.training.trainer import TrainState as TrainState
 from jaxvae.training.trainer import unit_interval as unit_interval

@@ -1,17 +1,46 @@
 """A training step as a pair of pure functions."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
+from jaxvae.models.discriminator import Discriminator
 from jaxvae.models.vae import VAE, Outputs, Variables
+from jaxvae.objectives.factor_vae import discriminator_loss
 from jaxvae.typing import Key
 
-Objective = Callable[[Outputs, Array], tuple[Array, NamedTuple]]
+Objective = Callable[..., tuple[Array, NamedTuple]]
+Schedule = Callable[..., Array]
+
+
+class Adversary(NamedTuple):
+    """What FactorVAE trains beside the VAE.
+
+    Attributes:
+        discriminator: the network.
+        optimizer: any optax transformation.
+    """
+
+    discriminator: Discriminator
+    optimizer: optax.GradientTransformation
+
+
+class AdversaryState(NamedTuple):
+    """What an adversary has learned.
+
+    Attributes:
+        params: of its discriminator.
+        optimizer_state: of its optax transformation.
+    """
+
+    params: Any
+    optimizer_state: Any
 
 
 class TrainState(NamedTuple):
@@ -20,12 +49,18 @@ class TrainState(NamedTuple):
     Attributes:
         variables: parameters and running statistics.
         optimizer_state: of the optax transformation.
+        adversary: what the discriminator has learned; None without one.
+        coefficients: of the objective, by name; where one has a schedule, its end.
+        present: `[k]`, the latents that the model has; None where it has them all.
         key: fixed for the run; step and epoch are folded in.
         step: `[]`, steps taken.
     """
 
     variables: Variables
     optimizer_state: Any
+    adversary: AdversaryState | None
+    coefficients: dict[str, Float[Array, ""]]
+    present: Bool[Array, " k"] | None
     key: Key
     step: Int[Array, ""]
 
@@ -43,42 +78,86 @@ class Trainer(NamedTuple):
     step: Callable[[TrainState, Array], tuple[TrainState, Array, NamedTuple]]
 
 
-def vae_trainer(vae: VAE, objective: Objective, optimizer: optax.GradientTransformation) -> Trainer:
+def vae_trainer(
+    vae: VAE,
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    *,
+    coefficients: Mapping[str, float] | None = None,
+    schedules: Mapping[str, Schedule] | None = None,
+    adversary: Adversary | None = None,
+) -> Trainer:
     """Gradient descent on an objective of a VAE.
 
     Args:
         vae: the model.
-        objective: `(outputs, images) -> (loss, terms)`.
+        objective: `(outputs, *, ...) -> (loss, terms)`, such as `beta_vae`.
         optimizer: any optax transformation.
+        coefficients: numbers that the objective takes by name. They become a part of the
+            state, so that members of an ensemble may differ in them.
+        schedules: `(step, *, end) -> value`, by the name of a coefficient, which is the
+            end: `partial(linear_ramp, steps=10_000)` lets it grow from 0.
+        adversary: for an objective that takes a `discriminator`: it is trained in the
+            same step, on the samples of the same batch.
 
     Returns:
         A `Trainer`; same key, same numbers on the same backend.
+
+    Raises:
+        ValueError: for coefficients that the objective does not take or lacks, a schedule
+            of none of them, and an adversary where it is not wanted or absent.
     """
+    values = {} if coefficients is None else dict(coefficients)
+    ramps = {} if schedules is None else dict(schedules)
+    _check(objective, set(values), set(ramps), adversary)
 
     def init(key: Key) -> TrainState:
         model_key, run_key = jax.random.split(key)
         variables = vae.init(model_key)
-        return TrainState(variables, optimizer.init(variables.params), run_key, jnp.int32(0))
+        return TrainState(
+            variables,
+            optimizer.init(variables.params),
+            _init_adversary(adversary, jax.random.fold_in(model_key, 1)),
+            {name: jnp.float32(value) for name, value in values.items()},
+            None,
+            run_key,
+            jnp.int32(0),
+        )
 
     def loss_of(
-        params: Any, statistics: Any, images: Float[Array, "b h w c"], noise: Float[Array, "b k"]
-    ) -> tuple[Array, tuple[NamedTuple, Any]]:
-        outputs = vae.apply(Variables(params, statistics), images, noise, train=True)
-        loss, terms = objective(outputs, images)
-        return loss, (terms, outputs.statistics)
+        params: Any, state: TrainState, images: Float[Array, "b h w c"], noise_key: Key
+    ) -> tuple[Array, tuple[NamedTuple, Outputs]]:
+        # Latents first: the noise of the first k does not depend on how many there are.
+        noise = jax.random.normal(noise_key, (vae.latents, len(images))).T
+        variables = Variables(params, state.variables.statistics)
+        outputs = vae.apply(variables, images, noise, train=True, present=state.present)
+        arguments: dict[str, Any] = _current(state, ramps)
+        if adversary is not None and state.adversary is not None:
+            arguments["discriminator"] = partial(
+                adversary.discriminator.apply, state.adversary.params
+            )
+        loss, terms = objective(outputs, **arguments)
+        return loss, (terms, outputs)
 
     def step(
         state: TrainState, images: UInt8[Array, "b h w c"]
     ) -> tuple[TrainState, Array, NamedTuple]:
-        params, statistics = state.variables
         noise_key = jax.random.fold_in(state.key, state.step)
-        noise = jax.random.normal(noise_key, (len(images), vae.latents))
-        (loss, (terms, statistics)), gradients = jax.value_and_grad(loss_of, has_aux=True)(
-            params, statistics, unit_interval(images), noise
+        (loss, (terms, outputs)), gradients = jax.value_and_grad(loss_of, has_aux=True)(
+            state.variables.params, state, unit_interval(images), noise_key
         )
-        updates, optimizer_state = optimizer.update(gradients, state.optimizer_state, params)
-        variables = Variables(optax.apply_updates(params, updates), statistics)
-        return TrainState(variables, optimizer_state, state.key, state.step + 1), loss, terms
+        params, optimizer_state = _descend(
+            optimizer, gradients, state.optimizer_state, state.variables.params
+        )
+        after = state._replace(
+            variables=Variables(params, outputs.statistics),
+            optimizer_state=optimizer_state,
+            adversary=_train_adversary(
+                adversary, state.adversary, outputs.sample, jax.random.fold_in(noise_key, 1)
+            ),
+            step=state.step + 1,
+        )
+        return after, loss, terms
 
     return Trainer(init, step)
 
@@ -86,3 +165,65 @@ def vae_trainer(vae: VAE, objective: Objective, optimizer: optax.GradientTransfo
 def unit_interval(images: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Bytes 0 to 255 as floats 0 to 1."""
     return images.astype(jnp.float32) / 255
+
+
+def _current(state: TrainState, schedules: dict[str, Schedule]) -> dict[str, Array]:
+    """The coefficients of this step."""
+    return {
+        name: schedules[name](state.step, end=value) if name in schedules else value
+        for name, value in state.coefficients.items()
+    }
+
+
+def _descend(
+    optimizer: optax.GradientTransformation, gradients: Any, optimizer_state: Any, params: Any
+) -> tuple[Any, Any]:
+    updates, optimizer_state = optimizer.update(gradients, optimizer_state, params)
+    return optax.apply_updates(params, updates), optimizer_state
+
+
+def _init_adversary(adversary: Adversary | None, key: Key) -> AdversaryState | None:
+    if adversary is None:
+        return None
+    params = adversary.discriminator.init(key)
+    return AdversaryState(params, adversary.optimizer.init(params))
+
+
+def _train_adversary(
+    adversary: Adversary | None,
+    state: AdversaryState | None,
+    sample: Float[Array, "b k"],
+    key: Key,
+) -> AdversaryState | None:
+    if adversary is None or state is None:
+        return None
+
+    def loss(params: Any) -> Array:
+        return discriminator_loss(partial(adversary.discriminator.apply, params), sample, key)
+
+    gradients = jax.grad(loss)(state.params)
+    return AdversaryState(
+        *_descend(adversary.optimizer, gradients, state.optimizer_state, state.params)
+    )
+
+
+def _check(
+    objective: Objective, given: set[str], scheduled: set[str], adversary: Adversary | None
+) -> None:
+    """Refuse what would fail in the middle of a compilation."""
+    parameters = list(inspect.signature(objective).parameters.values())[1:]
+    numbers = {parameter.name for parameter in parameters} - {"discriminator"}
+    required = {p.name for p in parameters if p.default is p.empty} - {"discriminator"}
+    if not required <= given <= numbers:
+        raise ValueError(
+            f"expected coefficients among {sorted(numbers)}, with {sorted(required)}, "
+            f"got {sorted(given)}"
+        )
+    if not scheduled <= given:
+        raise ValueError(
+            f"expected schedules of the coefficients {sorted(given)}, got {sorted(scheduled)}"
+        )
+    adversarial = any(parameter.name == "discriminator" for parameter in parameters)
+    if adversarial != (adversary is not None):
+        wanted = "an adversary" if adversarial else "no adversary"
+        raise ValueError(f"expected {wanted} for this objective, got {adversary}")

@@ -1,11 +1,13 @@
-"""Captured layers are those of the model, whatever the batches."""
+"""Captured layers are those of the model, whatever the batches and wherever they are put."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.analysis import capture
+from jaxvae.analysis.capture import capture, capture_to
+from jaxvae.data.taps import open_taps
+from jaxvae.geometry import nearest_neighbors
 from jaxvae.models import convolutional_vae
 
 VAE = convolutional_vae(image_shape=(4, 4, 1), latents=2, widths=(3,))
@@ -70,6 +72,106 @@ def test_images_on_the_device_give_the_same_taps(variables, captured):
     on_device = capture(VAE, variables, jnp.asarray(IMAGES), key=KEY)
     for name, tap in captured.items():
         np.testing.assert_array_equal(on_device[name], tap)
+
+
+@pytest.mark.parametrize("chosen", [["mean"], ["output", "encoder/1"], ("sample", "sample")])
+def test_chosen_layers_are_those_of_all_in_depth_order(variables, captured, chosen):
+    some = capture(VAE, variables, IMAGES, key=KEY, layers=chosen)
+    assert list(some) == [name for name in captured if name in chosen]
+    for name, tap in some.items():
+        np.testing.assert_array_equal(tap, captured[name])
+
+
+# --- to disk --------------------------------------------------------------------------
+
+KINDS = pytest.mark.parametrize("name", ["taps", "taps.zarr"])
+
+
+@KINDS
+@pytest.mark.parametrize("batch_size", [10, 23, 1000])
+def test_what_is_written_is_what_is_captured_bit_for_bit(variables, tmp_path, name, batch_size):
+    expected = capture(VAE, variables, IMAGES, key=KEY, batch_size=batch_size)
+    path = tmp_path / "run" / name
+    written = capture_to(path, VAE, variables, IMAGES, key=KEY, batch_size=batch_size)
+    for taps in (written, open_taps(path)):
+        assert list(taps) == list(expected)
+        for layer, tap in expected.items():
+            assert taps[layer].dtype == tap.dtype
+            np.testing.assert_array_equal(taps[layer][:], tap)
+
+
+@pytest.mark.slow
+@KINDS
+def test_metrics_read_what_is_written_in_tiles(variables, captured, tmp_path, name, monkeypatch):
+    taps = capture_to(tmp_path / name, VAE, variables, IMAGES, key=KEY)
+    expected = nearest_neighbors(captured["input"], k=2)
+    monkeypatch.setenv("JAXVAE_DEVICE_BYTES", "1")
+    found = nearest_neighbors(taps["input"], k=2)
+    jax.tree.map(lambda *both: np.testing.assert_allclose(*both, rtol=1e-6), found, expected)
+
+
+@KINDS
+def test_chosen_layers_alone_are_written(variables, captured, tmp_path, name):
+    chosen = ["output", "mean"]
+    taps = capture_to(tmp_path / name, VAE, variables, IMAGES, key=KEY, layers=chosen)
+    assert list(taps) == ["mean", "output"]
+    np.testing.assert_array_equal(taps["output"][:], captured["output"])
+
+
+def test_the_report_counts_the_examples(variables, tmp_path):
+    done = []
+    capture_to(
+        tmp_path / "taps", VAE, variables, IMAGES, key=KEY, batch_size=10, report=done.append
+    )
+    assert done == [10, 20, 23]
+
+
+@KINDS
+def test_an_interrupted_capture_leaves_nothing_behind(variables, tmp_path, name):
+    def interrupt(done):
+        if done == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        capture_to(
+            tmp_path / "run" / name, VAE, variables, IMAGES, key=KEY, batch_size=10,
+            report=interrupt,
+        )  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_program_serves_shapes_and_batches(variables, tmp_path):
+    traces = []
+
+    def counted(*arguments):
+        traces.append(arguments)
+        return VAE.apply(*arguments)
+
+    vae = VAE._replace(apply=counted)
+    capture(vae, variables, IMAGES[:20], key=KEY, batch_size=10)
+    capture_to(tmp_path / "taps", vae, variables, IMAGES[:20], key=KEY, batch_size=10)
+    assert len(traces) == 1
+
+
+# --- refusals -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layers", "got"), [(["mean", "men"], "men"), ("mean", "m, e, a, n"), ([], "none")]
+)
+def test_layers_that_the_model_does_not_have_are_refused(variables, tmp_path, layers, got):
+    message = f"expected layers among input, encoder/1, mean, .*, output; got {got}$"
+    with pytest.raises(ValueError, match=message):
+        capture(VAE, variables, IMAGES, key=KEY, layers=layers)
+    with pytest.raises(ValueError, match=message):
+        capture_to(tmp_path / "taps", VAE, variables, IMAGES, key=KEY, layers=layers)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_batches_without_images_are_refused(variables, batch_size):
+    with pytest.raises(ValueError, match=f"a batch_size of at least 1, got {batch_size}"):
+        capture(VAE, variables, IMAGES, key=KEY, batch_size=batch_size)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """Files of arrays: which are read, under which names, and what is refused."""
 
+import sys
 import zipfile
 
 import numpy as np
 import pytest
 
 from jaxvae.data.arrays import read_array, read_arrays
+from jaxvae.data.taps import Space, write_taps
 
 X = np.arange(12.0).reshape(6, 2)
 
@@ -18,6 +20,11 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "other").mkdir()
     np.save("other/pixels.npy", X + 2)
     np.savez("other/layers.npz", mean=X + 3)
+    layers = {"mean": X + 4, "decoder/1": X + 5, "output": X + 6}
+    for name in ("taps", "taps.zarr"):
+        spaces = {layer: Space(array.shape, array.dtype) for layer, array in layers.items()}
+        with write_taps(name, spaces) as append:
+            append(layers)
     return tmp_path
 
 
@@ -61,6 +68,31 @@ def test_a_file_with_a_colon_in_its_name_is_that_file(folder):
     assert list(read_arrays(["a.npz:b.npy"])) == ["a.npz:b"]
 
 
+@pytest.mark.parametrize("capture", ["taps", "taps.zarr"])
+def test_a_capture_is_its_layers_in_depth_order(folder, capture):
+    found = read_arrays([capture])
+    assert list(found) == ["mean", "decoder/1", "output"]
+    assert found["decoder/1"].origin == f"{capture}:decoder/1"
+    assert all(isinstance(source.array, np.ndarray) for source in found.values())
+    np.testing.assert_array_equal(found["decoder/1"].array, X + 5)
+
+
+def test_the_layers_of_a_folder_are_mapped_and_not_read(folder):
+    assert isinstance(read_arrays(["taps"])["output"].array, np.memmap)
+
+
+@pytest.mark.parametrize("capture", ["taps", "taps.zarr", "./taps/"])
+def test_layers_of_a_capture_are_chosen_in_the_order_given(folder, capture):
+    assert list(read_arrays([f"{capture}:output,decoder/1"])) == ["output", "decoder/1"]
+    np.testing.assert_array_equal(read_array(f"{capture}:decoder/1"), X + 5)
+
+
+def test_a_capture_with_a_colon_in_its_name_is_that_capture(folder):
+    (folder / "taps").rename("a:b")
+    assert list(read_arrays(["a:b"])) == ["mean", "decoder/1", "output"]
+    assert list(read_arrays(["a:b:mean"])) == ["mean"]
+
+
 # --- refusals -------------------------------------------------------------------------
 
 
@@ -77,12 +109,23 @@ def test_a_file_that_is_not_there_is_refused(folder, file):
 def test_another_kind_of_file_is_refused(folder):
     (folder / "text.npy").write_text("1 2 3")
     refused("text.npy", r"text\.npy: expected a \.npy or \.npz file, got something else")
-    refused(folder / "other", "directory")
+    refused("other", r"other: expected captured layers in other, a folder with taps\.json or")
 
 
 def test_a_key_that_is_not_there_is_refused_with_those_that_are(folder):
     refused("layers.npz:mena", "layers.npz:mena: expected keys among mean, hidden/1; got mena")
     refused("layers.npz:", "expected keys among mean, hidden/1; got ")
+
+
+@pytest.mark.parametrize("capture", ["taps", "taps.zarr"])
+def test_a_layer_that_is_not_there_is_refused_with_those_that_are(folder, capture):
+    refused(f"{capture}:men", f"{capture}:men: expected keys among mean, decoder/1, output; got m")
+    refused(f"{capture}:", "expected keys among mean, decoder/1, output; got ")
+
+
+def test_a_zarr_group_without_zarr_is_refused_with_what_to_install(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    refused("taps.zarr", r"taps\.zarr: expected zarr 3 for a \.zarr group, found none: pip install")
 
 
 def test_an_archive_without_arrays_is_refused(folder):

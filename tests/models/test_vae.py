@@ -1,6 +1,6 @@
 """VAEs as pure functions: taps, sampling, running statistics, sizes, networks of one's own."""
 
-from functools import cache
+from functools import cache, partial
 
 import flax.linen as nn
 import jax
@@ -10,13 +10,18 @@ import pytest
 
 from jaxvae.models import (
     Variables,
+    bernoulli,
     build_vae,
     compact_vae,
     convolutional_vae,
     dense_vae,
+    gaussian,
+    learned_gaussian,
+    logistic_mixture,
     wide_dense_vae,
 )
 from jaxvae.models.layers import convolve_down
+from jaxvae.objectives import gaussian_kl
 
 DENSE = {"image_shape": (4, 4, 1), "latents": 3, "widths": (8, 6)}
 CONVOLUTIONAL = {"image_shape": (8, 8, 2), "latents": 3, "widths": (4, 5)}
@@ -127,7 +132,59 @@ def test_the_taps_are_the_outputs_themselves(vae):
     for name in ("mean", "log_variance", "sample"):
         np.testing.assert_array_equal(outputs.taps[name], getattr(outputs, name))
     np.testing.assert_array_equal(outputs.taps["input"], images)
-    np.testing.assert_allclose(outputs.taps["output"], nn.sigmoid(outputs.logits), rtol=1e-6)
+    # Small logits, as at the start: a probability near 1 would not hold enough of its logit.
+    outputs = apply(vae, jax.jit(vae.init)(jax.random.key(0)), images, noise)
+    probabilities = np.asarray(outputs.taps["output"], np.float64)
+    terms = images * np.log(probabilities) + (1 - images) * np.log(1 - probabilities)
+    np.testing.assert_allclose(outputs.nll, -terms.sum(axis=(1, 2, 3)), rtol=1e-5)
+
+
+# --- absent latents -------------------------------------------------------------------
+
+
+def test_an_absent_latent_has_neither_sample_nor_rate_nor_gradient(vae):
+    variables, (images, noise) = variables_of(vae), draw(vae)
+    present = jnp.arange(vae.latents) != 1
+
+    @jax.jit
+    @partial(jax.grad, has_aux=True)
+    def gradients(params):
+        taken = Variables(params, variables.statistics)
+        outputs = vae.apply(taken, images, noise, train=True, present=present)
+        rates = gaussian_kl(outputs.mean, outputs.log_variance)
+        return jnp.mean(outputs.nll) + jnp.sum(rates), (outputs, rates)
+
+    found, (outputs, rates) = gradients(variables.params)
+    for values in (outputs.mean, outputs.log_variance, outputs.sample, rates):
+        assert jnp.all((values != 0) == present)
+    for name in ("mean", "log_variance"):
+        assert jnp.all((jnp.abs(found[name]["kernel"]).max(axis=0) > 0) == present)
+
+
+def test_the_decoder_sees_zero_in_the_place_of_an_absent_latent(vae):
+    variables, (images, noise) = variables_of(vae), draw(vae)
+    present = jnp.arange(vae.latents) != 1
+    masked = jax.jit(vae.apply)(variables, images, noise, present=present)
+    whole = apply(vae, variables, images, noise)
+    expected = jax.jit(vae.decode)(variables, whole.sample.at[:, 1].set(0.0))
+    assert_close(masked.taps["output"], expected)
+
+
+# --- likelihoods ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "likelihood",
+    [bernoulli(), gaussian(standard_deviation=0.3), learned_gaussian(), logistic_mixture()],
+)
+@pytest.mark.parametrize("build", [dense_vae, convolutional_vae])
+def test_a_decoder_gives_the_parameters_of_its_likelihood(build, likelihood):
+    vae = build(image_shape=(8, 8, 3), latents=2, widths=(4, 5), likelihood=likelihood)
+    variables, (images, noise) = variables_of(vae), draw(vae)
+    outputs = apply(vae, variables, images, noise)
+    assert outputs.nll.shape == (BATCH,)
+    assert outputs.taps["output"].shape == images.shape
+    assert_close(jax.jit(vae.decode)(variables, outputs.sample), outputs.taps["output"])
 
 
 # --- values ---------------------------------------------------------------------------
@@ -174,7 +231,8 @@ def test_a_dense_vae_is_its_matrix_products():
         hidden = np.maximum(layer(hidden, "decoder", f"Dense_{depth}"), 0)
     expected = layer(hidden, "decoder", "Dense_2").reshape(images.shape)
     # Five float32 layers of up to 16 terms each.
-    np.testing.assert_allclose(apply(vae, variables, images, noise).logits, expected, atol=1e-5)
+    output = apply(vae, variables, images, noise).taps["output"]
+    np.testing.assert_allclose(output, 1 / (1 + np.exp(-expected)), atol=1e-5)
 
 
 def test_every_image_is_evaluated_by_itself(vae):
@@ -269,7 +327,7 @@ def test_gradients_reach_every_parameter():
 
     def loss(params):
         outputs = apply(vae, Variables(params, variables.statistics), images, noise, train=True)
-        return jnp.mean((outputs.logits - images) ** 2) + jnp.mean(outputs.log_variance**2)
+        return jnp.mean(outputs.nll) + jnp.mean(outputs.log_variance**2)
 
     gradients = jax.grad(loss)(variables.params)
     without = [

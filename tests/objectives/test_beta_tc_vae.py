@@ -62,7 +62,7 @@ def weights_of_the_definition(b, n):
 
 @pytest.mark.parametrize("size", [8, 1000])
 def test_both_estimators_are_their_definitions(size):
-    arrays = draw()[0].sample, *draw()[0][1:3]
+    arrays = draw().sample, *draw()[1:3]
     weighted = definition(*arrays, np.full((8, 8), 1 / (8 * size)))
     stratified = definition(*arrays, weights_of_the_definition(8, size))
     np.testing.assert_allclose(stratified_weights(8, size).sum(axis=1), 1, rtol=1e-6)
@@ -80,20 +80,20 @@ def test_posteriors_equal_to_the_prior_have_stratified_parts_of_zero():
 
 @pytest.mark.parametrize("estimate", [minibatch_weighted, minibatch_stratified])
 def test_the_parts_add_up_to_the_sampled_rate(estimate):
-    outputs, _ = draw()
+    outputs = draw()
     z, m, v = outputs.sample, outputs.mean, outputs.log_variance
     rate = jnp.mean(jnp.sum((z**2 - (z - m) ** 2 * jnp.exp(-v) - v) / 2, axis=1))
     np.testing.assert_allclose(sum(estimate(z, m, v, dataset_size=50)), rate, rtol=1e-5)
 
 
 def loss_and_gradient(objective):
-    outputs, images = draw()
+    outputs = draw()
 
     def loss(arrays):
-        logits, mean, log_variance, noise = arrays
+        nll, mean, log_variance, noise = arrays
         sample = mean + jnp.exp(log_variance / 2) * noise
-        made = outputs._replace(logits=logits, mean=mean, log_variance=log_variance, sample=sample)
-        return objective(made, images)[0]
+        made = outputs._replace(nll=nll, mean=mean, log_variance=log_variance, sample=sample)
+        return objective(made)[0]
 
     noise = (outputs.sample - outputs.mean) * jnp.exp(-outputs.log_variance / 2)
     return jax.value_and_grad(loss)((*outputs[:3], noise))
@@ -107,8 +107,8 @@ def test_at_beta_one_loss_and_gradient_are_those_of_the_plain_vae():
 
 @pytest.mark.parametrize("beta", [0.0, 6.0])
 def test_at_other_beta_the_gradient_differs_by_that_of_the_total_correlation(beta):
-    def total_correlation(outputs, images):
-        return beta_tc_vae(outputs, images, dataset_size=100)[1].total_correlation, None
+    def total_correlation(outputs):
+        return beta_tc_vae(outputs, dataset_size=100)[1].total_correlation, None
 
     actual = loss_and_gradient(lambda *a: beta_tc_vae(*a, dataset_size=100, beta=beta))
     plain, part = loss_and_gradient(beta_vae), loss_and_gradient(total_correlation)
@@ -118,10 +118,10 @@ def test_at_other_beta_the_gradient_differs_by_that_of_the_total_correlation(bet
 
 
 def test_beta_may_be_a_batch():
-    outputs, images = draw()
+    outputs = draw()
 
     def loss(beta):
-        return beta_tc_vae(outputs, images, dataset_size=100, beta=beta)[0]
+        return beta_tc_vae(outputs, dataset_size=100, beta=beta)[0]
 
     betas = jnp.array([1.0, 4.0])
     np.testing.assert_allclose(jax.vmap(loss)(betas), [loss(b) for b in betas], rtol=1e-6)
@@ -129,6 +129,6 @@ def test_beta_may_be_a_batch():
 
 @pytest.mark.parametrize(("batch", "size"), [(1, 10), (8, 7)])
 def test_a_batch_that_no_stratum_fits_is_refused(batch, size):
-    outputs, images = draw(batch=batch)
+    outputs = draw(batch=batch)
     with pytest.raises(ValueError, match=f"a batch of 2 to dataset_size = {size} images"):
-        beta_tc_vae(outputs, images, dataset_size=size)
+        beta_tc_vae(outputs, dataset_size=size)

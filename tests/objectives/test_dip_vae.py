@@ -18,13 +18,13 @@ def test_penalties_are_those_of_the_reference(case, double):
     with jax.enable_x64(double):
         dtype = jnp.float64 if double else jnp.float32
         mean, log_variance = (jnp.asarray(inputs[name], dtype) for name in ("mean", "log_var"))
-        outputs, images = draw(batch=len(mean))
+        outputs = draw(batch=len(mean))
         outputs = outputs._replace(mean=mean, log_variance=log_variance)
         actual = {}
         for off, factor in case["parameters"]["lambda_od_and_factor"]:
             weights = {"off_diagonal": off, "diagonal": off * factor}
             for kind, objective in (("i", dip_vae_i), ("ii", dip_vae_ii)):
-                _, terms = objective(outputs, images, **weights)
+                _, terms = objective(outputs, **weights)
                 actual[f"dip_{kind}_{off:g}_{factor:g}"] = np.asarray(terms.penalty)
     assert_reference(case, actual, expected, double=double)
 
@@ -39,20 +39,20 @@ def test_the_penalty_is_zero_for_the_identity_and_a_weighted_sum_of_squares_else
 
 @pytest.mark.parametrize(("objective", "factor"), [(dip_vae_i, 10), (dip_vae_ii, 1)])
 def test_the_diagonal_has_the_weight_of_the_paper_by_default(objective, factor):
-    outputs, images = draw()
-    default, terms = objective(outputs, images, off_diagonal=2.0)
-    given, _ = objective(outputs, images, off_diagonal=2.0, diagonal=2.0 * factor)
+    outputs = draw()
+    default, terms = objective(outputs, off_diagonal=2.0)
+    given, _ = objective(outputs, off_diagonal=2.0, diagonal=2.0 * factor)
     assert default == given
-    plain, _ = beta_vae(outputs, images)
+    plain, _ = beta_vae(outputs)
     np.testing.assert_allclose(default, plain + terms.penalty, rtol=1e-6)
 
 
 @pytest.mark.parametrize("objective", [dip_vae_i, dip_vae_ii])
 def test_weights_may_be_a_batch(objective):
-    outputs, images = draw()
+    outputs = draw()
 
     def loss(weight):
-        return objective(outputs, images, off_diagonal=weight)[0]
+        return objective(outputs, off_diagonal=weight)[0]
 
     weights = jnp.array([1.0, 20.0])
     np.testing.assert_allclose(jax.vmap(loss)(weights), [loss(w) for w in weights], rtol=1e-6)

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+import jaxvae.training.epochs as epochs_module
 from jaxvae.models import dense_vae
 from jaxvae.objectives import beta_vae
 from jaxvae.training import (
@@ -32,11 +33,16 @@ class Squared(NamedTuple):
     square: jax.Array
 
 
+def log_state(key):
+    seen = jnp.full((EPOCHS * PER_EPOCH, BATCH), -1)
+    return TrainState(seen, (), None, {}, None, key, jnp.int32(0))
+
+
 def logging_trainer(loss_of=lambda step: step.astype(jnp.float32)):
     """A trainer whose state is the list of the images that each step saw."""
 
     def init(key):
-        return TrainState(jnp.full((EPOCHS * PER_EPOCH, BATCH), -1), (), key, jnp.int32(0))
+        return log_state(key)
 
     def step(state, images):
         seen = state.variables.at[state.step].set(images.reshape(-1).astype(jnp.int32))
@@ -149,8 +155,7 @@ def test_epochs_are_the_steps_one_by_one():
 
 def train_log(key):
     """The batches of the first two epochs under a key, from a trainer that writes them down."""
-    state = TrainState(jnp.full((EPOCHS * PER_EPOCH, BATCH), -1), (), key, jnp.int32(0))
-    state = train(LOGGING, state, NUMBERS, epochs=2, batch_size=BATCH)
+    state = train(LOGGING, log_state(key), NUMBERS, epochs=2, batch_size=BATCH)
     return np.asarray(state.variables)[: 2 * PER_EPOCH]
 
 
@@ -182,6 +187,43 @@ def test_a_report_holds_the_means_since_the_one_before():
 
 def test_a_report_holds_a_positive_speed():
     assert all(progress.images_per_second > 0 for progress in reports())
+
+
+# --- saving ---------------------------------------------------------------------------
+
+
+def test_an_interrupted_run_saves_a_state_that_leads_to_the_same_end():
+    saved = []
+
+    def interrupt(progress):
+        if progress.step >= PER_EPOCH + 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            ADAM,
+            jax.jit(ADAM.init)(jax.random.key(0)),
+            IMAGES,
+            epochs=3,
+            batch_size=BATCH,
+            report=interrupt,
+            save=saved.append,
+        )
+    (state,) = saved
+    assert 0 < int(state.step) < 3 * PER_EPOCH
+    resumed = train(ADAM, state, IMAGES, epochs=3, batch_size=BATCH)
+    for one, other in zip(jax.tree.leaves(resumed), jax.tree.leaves(train_adam(3)), strict=True):
+        assert jnp.array_equal(one, other)
+
+
+def test_a_long_run_is_saved_on_the_way(monkeypatch):
+    monkeypatch.setattr(epochs_module, "_SAVE_SECONDS", 0.0)
+    saved = []
+    state = LOGGING.init(jax.random.key(0))
+    train(LOGGING, state, NUMBERS, epochs=EPOCHS, batch_size=BATCH, save=saved.append)
+    steps = [int(state.step) for state in saved]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == EPOCHS * PER_EPOCH
 
 
 # --- a loss that is not finite --------------------------------------------------------

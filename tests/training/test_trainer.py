@@ -1,5 +1,6 @@
 """One training step against a gradient step written by hand."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -8,9 +9,15 @@ import numpy as np
 import optax
 import pytest
 
-from jaxvae.models import Variables, convolutional_vae, dense_vae
-from jaxvae.objectives import beta_vae
-from jaxvae.training import unit_interval, vae_trainer
+from jaxvae.models import Variables, convolutional_vae, dense_discriminator, dense_vae
+from jaxvae.objectives import (
+    annealed_vae,
+    beta_vae,
+    discriminator_loss,
+    factor_vae,
+    linear_ramp,
+)
+from jaxvae.training import Adversary, unit_interval, vae_trainer
 
 RATE = 0.01
 VAES = {
@@ -27,7 +34,7 @@ def draw(vae, count=6):
 def loss_by_hand(vae, params, statistics, images, noise):
     """Cross-entropy of the pixels plus the KL divergence, from the definitions."""
     outputs = vae.apply(Variables(params, statistics), images, noise, train=True)
-    probabilities = jax.nn.sigmoid(outputs.logits)
+    probabilities = outputs.taps["output"]
     cross_entropy = -(
         images * jnp.log(probabilities) + (1 - images) * jnp.log(1 - probabilities)
     ).sum(axis=(1, 2, 3))
@@ -46,7 +53,7 @@ def stepped(request):
 
     @jax.jit
     def by_hand(state):
-        noise = jax.random.normal(jax.random.fold_in(state.key, 7), (len(images), vae.latents))
+        noise = jax.random.normal(jax.random.fold_in(state.key, 7), (vae.latents, len(images))).T
         (loss, statistics), gradients = jax.value_and_grad(
             lambda params: loss_by_hand(
                 vae, params, state.variables.statistics, images / 255, noise
@@ -139,8 +146,7 @@ def test_an_objective_of_the_user_is_what_is_minimized():
 
     vae = VAES["dense"]
 
-    def objective(outputs, images):
-        del images
+    def objective(outputs):
         size = jnp.mean(outputs.mean**2)
         return size, Terms(size)
 
@@ -152,6 +158,127 @@ def test_an_objective_of_the_user_is_what_is_minimized():
         state, loss, _ = step(state, images)
         losses.append(float(loss))
     assert losses == sorted(losses, reverse=True)
+
+
+# --- coefficients and schedules -------------------------------------------------------
+
+
+def test_a_coefficient_is_given_to_the_objective():
+    vae = VAES["dense"]
+    state = jax.jit(TRAINERS["dense"].init)(jax.random.key(0))
+    weighted = vae_trainer(vae, beta_vae, optax.sgd(RATE), coefficients={"beta": 4.0})
+    state = state._replace(coefficients={"beta": jnp.float32(4.0)})
+    after, loss, terms = jax.jit(weighted.step)(state, draw(vae))
+    np.testing.assert_allclose(loss, terms.reconstruction + 4 * terms.kl, rtol=1e-6)
+    assert after.coefficients == {"beta": 4.0}
+
+
+def test_a_schedule_leads_to_the_coefficient_with_the_step():
+    vae = VAES["dense"]
+    trainer = vae_trainer(
+        vae,
+        beta_vae,
+        optax.sgd(RATE),
+        coefficients={"beta": 4.0},
+        schedules={"beta": partial(linear_ramp, steps=8)},
+    )
+    state, step = jax.jit(trainer.init)(jax.random.key(0)), jax.jit(trainer.step)
+    for steps, beta in ((0, 0.0), (2, 1.0), (8, 4.0), (100, 4.0)):
+        _, loss, terms = step(state._replace(step=jnp.int32(steps)), draw(vae))
+        np.testing.assert_allclose(loss, terms.reconstruction + beta * terms.kl, rtol=1e-6)
+
+
+# --- the discriminator ----------------------------------------------------------------
+
+ADVERSARY = Adversary(dense_discriminator(latents=2, depth=2, width=8), optax.sgd(0.5))
+
+
+@pytest.fixture(scope="module")
+def adversarial():
+    """A FactorVAE trainer, and its state before and after a step."""
+    trainer = vae_trainer(
+        VAES["dense"],
+        factor_vae,
+        optax.sgd(RATE),
+        coefficients={"gamma": 10.0},
+        adversary=ADVERSARY,
+    )
+    state = jax.jit(trainer.init)(jax.random.key(0))
+    return trainer, state, *jax.jit(trainer.step)(state, draw(VAES["dense"]))
+
+
+def test_the_discriminator_takes_a_step_of_its_own_loss(adversarial):
+    _, state, after, _, _ = adversarial
+    vae, images = VAES["dense"], draw(VAES["dense"])
+    noise_key = jax.random.fold_in(state.key, 0)
+    noise = jax.random.normal(noise_key, (vae.latents, len(images))).T
+    sample = vae.apply(state.variables, images / 255, noise).sample
+
+    def loss(params):
+        classify = partial(ADVERSARY.discriminator.apply, params)
+        return discriminator_loss(classify, sample, jax.random.fold_in(noise_key, 1))
+
+    gradients = jax.jit(jax.grad(loss))(state.adversary.params)
+    expected = jax.tree.map(lambda p, g: p - 0.5 * g, state.adversary.params, gradients)
+    jax.tree.map(
+        lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6),
+        after.adversary.params,
+        expected,
+    )
+
+
+def test_the_vae_sees_the_discriminator_before_its_step(adversarial):
+    _, state, _, loss, terms = adversarial
+    vae, images = VAES["dense"], draw(VAES["dense"])
+    noise = jax.random.normal(jax.random.fold_in(state.key, 0), (vae.latents, len(images))).T
+    sample = vae.apply(state.variables, images / 255, noise).sample
+    logits = ADVERSARY.discriminator.apply(state.adversary.params, sample)
+    np.testing.assert_allclose(terms.total_correlation, (logits[:, 0] - logits[:, 1]).mean(), 1e-4)
+    np.testing.assert_allclose(
+        loss, terms.reconstruction + terms.kl + 10 * terms.total_correlation, rtol=1e-6
+    )
+
+
+def test_a_discriminator_learns_to_tell_latents_that_depend_on_each_other():
+    adversary = Adversary(dense_discriminator(latents=2, depth=2, width=32), optax.adam(1e-2))
+    vae, images = VAES["dense"], draw(VAES["dense"], 200)
+    trainer = vae_trainer(
+        vae, factor_vae, optax.sgd(0.0), coefficients={"gamma": 1.0}, adversary=adversary
+    )
+    state = jax.jit(trainer.init)(jax.random.key(0))
+    # An encoder that stands still, and gives every image one standard number twice.
+    params = state.variables.params
+    first = vae.apply(state.variables, images / 255, jnp.zeros((200, 2))).mean[:, 0]
+    kernel = jnp.repeat(params["mean"]["kernel"][:, :1], 2, axis=1) / first.std()
+    params = params | {
+        "mean": {"kernel": kernel, "bias": jnp.full(2, -first.mean() / first.std())},
+        "log_variance": {"kernel": jnp.zeros_like(kernel), "bias": jnp.full(2, -10.0)},
+    }
+    state = state._replace(variables=state.variables._replace(params=params))
+    step, seen = jax.jit(trainer.step), []
+    for _ in range(200):
+        state, _, terms = step(state, images)
+        seen.append(float(terms.total_correlation))
+    assert abs(seen[0]) < 0.5
+    assert seen[-1] > 1.0
+
+
+# --- refusals -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("objective", "given", "message"),
+    [
+        (beta_vae, {"coefficients": {"gamma": 1.0}}, r"among \['beta'\].* got \['gamma'\]"),
+        (annealed_vae, {}, r"with \['capacity'\], got \[\]"),
+        (beta_vae, {"schedules": {"beta": linear_ramp}}, r"schedules of the coefficients \[\]"),
+        (factor_vae, {"coefficients": {"gamma": 1.0}}, "expected an adversary"),
+        (beta_vae, {"adversary": ADVERSARY}, "expected no adversary"),
+    ],
+)
+def test_what_an_objective_does_not_take_is_refused(objective, given, message):
+    with pytest.raises(ValueError, match=message):
+        vae_trainer(VAES["dense"], objective, optax.sgd(RATE), **given)
 
 
 def test_bytes_become_the_unit_interval():

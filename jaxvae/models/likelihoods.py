@@ -1,12 +1,72 @@
-"""Negative log-likelihoods of images, in nats."""
+"""What a decoder says of the pixels: distributions of images, in nats."""
 
 import math
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 _LEAST_LOG_SCALE = -7.0
+
+
+class Likelihood(NamedTuple):
+    """A distribution of images, whose parameters a decoder gives.
+
+    Attributes:
+        parameters: channels that the decoder puts out for so many image channels.
+        nll: `(parameters [b, h, w, p], images [b, h, w, c]) -> [b]`, the negative
+            log-likelihood, summed over pixels, nats.
+        mean: `parameters -> images [b, h, w, c]`, the expected image.
+    """
+
+    parameters: Callable[[int], int]
+    nll: Callable[[Array, Array], Array]
+    mean: Callable[[Array], Array]
+
+
+def bernoulli() -> Likelihood:
+    """Black and white pixels, from their log-odds; `bernoulli_nll`."""
+    return Likelihood(lambda channels: channels, bernoulli_nll, jax.nn.sigmoid)
+
+
+def gaussian(*, standard_deviation: float = 1.0) -> Likelihood:
+    """Gaussian pixels of one fixed standard deviation, from their means; `gaussian_nll`."""
+    if not standard_deviation > 0:
+        raise ValueError(f"expected a positive standard_deviation, got {standard_deviation}")
+    log_variance = 2 * math.log(standard_deviation)
+    nll = partial(gaussian_nll, log_variance=log_variance)
+    return Likelihood(lambda channels: channels, nll, lambda parameters: parameters)
+
+
+def learned_gaussian() -> Likelihood:
+    """Gaussian pixels, from their means and then their log-variances; `gaussian_nll`."""
+
+    def nll(parameters: Array, images: Array) -> Array:
+        mean, log_variance = jnp.split(parameters, 2, axis=-1)
+        return gaussian_nll(mean, images, log_variance=log_variance)
+
+    def mean(parameters: Array) -> Array:
+        return jnp.split(parameters, 2, axis=-1)[0]
+
+    return Likelihood(lambda channels: 2 * channels, nll, mean)
+
+
+def logistic_mixture(*, components: int = 10) -> Likelihood:
+    """8-bit pixels under mixtures of so many logistics; `discretized_logistic_mixture_nll`."""
+    if components < 1:
+        raise ValueError(f"expected at least one component, got {components}")
+
+    def parameters(channels: int) -> int:
+        return components * (1 + _kinds(channels) * channels)
+
+    def mean(parameters: Array) -> Array:
+        channels = 3 if parameters.shape[-1] == components * 10 else 1
+        return _mixture_mean(parameters, channels)
+
+    return Likelihood(parameters, discretized_logistic_mixture_nll, mean)
 
 
 def bernoulli_nll(
@@ -97,10 +157,27 @@ def discretized_logistic_mixture_nll(
 
     Reference: Salimans, Karpathy, Chen and Kingma (2017).
     """
-    channels = images.shape[-1]
+    weights, each = _mixture_parts(parameters, images.shape[-1])
+    means, log_scales = each[..., 0, :], jnp.maximum(each[..., 1, :], _LEAST_LOG_SCALE)
+    if images.shape[-1] == 3:
+        means = _follow_channels(means, jnp.tanh(each[..., 2, :]), 2 * images[..., None] - 1)
+    pixels = jnp.broadcast_to(images[..., None], means.shape)
+    channel_sums = jnp.sum(discretized_logistic(means, log_scales, pixels), axis=-2)
+    return -_per_example(jax.nn.logsumexp(weights + channel_sums, axis=-1))
+
+
+def _kinds(channels: int) -> int:
+    """Means, log-scales and, in RGB images, coefficients."""
     if channels not in (1, 3):
         raise ValueError(f"expected images of 1 or 3 channels, got {channels}")
-    kinds = 3 if channels == 3 else 2
+    return 3 if channels == 3 else 2
+
+
+def _mixture_parts(
+    parameters: Float[Array, "b h w p"], channels: int
+) -> tuple[Float[Array, "b h w m"], Float[Array, "b h w c kinds m"]]:
+    """Logarithms of the weights, and what there is for every channel."""
+    kinds = _kinds(channels)
     components, rest = divmod(parameters.shape[-1], 1 + kinds * channels)
     if rest or not components:
         raise ValueError(
@@ -108,13 +185,22 @@ def discretized_logistic_mixture_nll(
             f"got {parameters.shape[-1]}"
         )
     weights = jax.nn.log_softmax(parameters[..., :components])
-    each = parameters[..., components:].reshape(*images.shape, kinds, components)
-    means, log_scales = each[..., 0, :], jnp.maximum(each[..., 1, :], _LEAST_LOG_SCALE)
+    places = parameters.shape[:-1]
+    return weights, parameters[..., components:].reshape(*places, channels, kinds, components)
+
+
+def _mixture_mean(parameters: Float[Array, "b h w p"], channels: int) -> Float[Array, "b h w c"]:
+    """Mean of the mixture, before it is cut into bins, within [0, 1]."""
+    weights, each = _mixture_parts(parameters, channels)
+    means = each[..., 0, :]
     if channels == 3:
-        means = _follow_channels(means, jnp.tanh(each[..., 2, :]), 2 * images[..., None] - 1)
-    pixels = jnp.broadcast_to(images[..., None], means.shape)
-    channel_sums = jnp.sum(discretized_logistic(means, log_scales, pixels), axis=-2)
-    return -_per_example(jax.nn.logsumexp(weights + channel_sums, axis=-1))
+        # Red is its own mean; green follows it, and blue both, within every component.
+        coefficients, red = jnp.tanh(each[..., 2, :]), means[..., 0, :]
+        green = means[..., 1, :] + coefficients[..., 0, :] * red
+        blue = means[..., 2, :] + coefficients[..., 1, :] * red + coefficients[..., 2, :] * green
+        means = jnp.stack([red, green, blue], axis=-2)
+    mean = jnp.sum(jnp.exp(weights)[..., None, :] * means, axis=-1)
+    return jnp.clip((mean + 1) / 2, 0.0, 1.0)
 
 
 def _follow_channels(

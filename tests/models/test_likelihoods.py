@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxvae.models import bernoulli, gaussian, learned_gaussian, logistic_mixture
+from jaxvae.models.likelihoods import discretized_logistic
 from jaxvae.objectives import bernoulli_nll, discretized_logistic_mixture_nll, gaussian_nll
-from jaxvae.objectives.likelihoods import discretized_logistic
 from tests.objectives.losses import assert_reference, reference_cases
 from tests.reference import load
 
@@ -166,3 +167,68 @@ def test_parameters_that_do_not_fit_are_refused(shape):
 def test_images_of_two_channels_are_refused():
     with pytest.raises(ValueError, match="1 or 3 channels, got 2"):
         discretized_logistic_mixture_nll(jnp.ones((1, 2, 2, 10)), jnp.ones((1, 2, 2, 2)))
+
+
+# --- likelihoods of a decoder ---------------------------------------------------------
+
+LIKELIHOODS = {
+    "bernoulli": bernoulli(),
+    "gaussian": gaussian(standard_deviation=0.2),
+    "learned": learned_gaussian(),
+    "mixture": logistic_mixture(components=4),
+}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_a_likelihood_takes_as_many_parameters_as_it_says(name, channels):
+    likelihood = LIKELIHOODS[name]
+    parameters = jax.random.normal(jax.random.key(0), (2, 4, 4, likelihood.parameters(channels)))
+    images = jnp.round(255 * jax.random.uniform(jax.random.key(1), (2, 4, 4, channels))) / 255
+    assert likelihood.nll(parameters, images).shape == (2,)
+    assert likelihood.mean(parameters).shape == images.shape
+
+
+def test_gaussian_likelihoods_agree_where_the_learned_variance_is_the_fixed_one():
+    mean, images = jax.random.uniform(jax.random.key(0), (2, 3, 4, 4, 1))
+    learned = jnp.concatenate([mean, jnp.full_like(mean, 2 * np.log(0.2))], axis=-1)
+    np.testing.assert_allclose(
+        LIKELIHOODS["learned"].nll(learned, images),
+        LIKELIHOODS["gaussian"].nll(mean, images),
+        rtol=1e-5,
+    )
+    np.testing.assert_array_equal(LIKELIHOODS["learned"].mean(learned), mean)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_mean_of_a_mixture_is_that_of_its_pixels(channels):
+    likelihood, draws = LIKELIHOODS["mixture"], 200_000
+    shape = (1, 1, 1, likelihood.parameters(channels))
+    # Narrow components within the range: the ends of it cut nothing off.
+    parameters = np.array(0.3 * jax.random.normal(jax.random.key(2), shape))[0, 0, 0]
+    each = parameters[4:].reshape(channels, -1, 4)
+    each[:, 1] -= 3
+    rng = np.random.default_rng(0)
+    weights = np.exp(parameters[:4]) / np.exp(parameters[:4]).sum()
+    taken = rng.choice(4, draws, p=weights)
+    noise = rng.logistic(size=(channels, draws))
+    pixels = [each[c, 0, taken] + np.exp(each[c, 1, taken]) * noise[c] for c in range(channels)]
+    if channels == 3:
+        coefficients = np.tanh(each[:, 2, :])[:, taken]
+        pixels[1] = pixels[1] + coefficients[0] * pixels[0]
+        pixels[2] = pixels[2] + coefficients[1] * pixels[0] + coefficients[2] * pixels[1]
+    expected = (np.mean(pixels, axis=1) + 1) / 2
+    error = 4 * np.std(pixels, axis=1) / 2 / np.sqrt(draws)
+    actual = likelihood.mean(jnp.asarray(parameters).reshape(shape))[0, 0, 0]
+    assert np.all(np.abs(actual - expected) < error)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, np.nan])
+def test_a_standard_deviation_that_is_not_positive_is_refused(scale):
+    with pytest.raises(ValueError, match="positive standard_deviation"):
+        gaussian(standard_deviation=scale)
+
+
+def test_a_mixture_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="at least one component, got 0"):
+        logistic_mixture(components=0)

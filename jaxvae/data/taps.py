@@ -1,0 +1,235 @@
+"""The layers of a model on disk: a folder of `.npy` files, or a zarr group.
+
+Layers over a data set outgrow memory before anything else does. They are written a few
+rows at a time, and read where they lie. A layer `encoder/1` is
+
+    taps/encoder/1.npy      and taps/taps.json lists the layers in depth order
+    taps.zarr/encoder/1     and the attribute `layers` of the group lists them
+
+A capture appears under its name only when it is complete.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxvae.data.whole import whole_folder
+
+_INDEX = "taps.json"
+_GROUP = "zarr.json"
+_LAYERS = "layers"
+_CHUNK_BYTES = 1 << 22
+
+Append = Callable[[np.ndarray], None]
+
+
+class Space(NamedTuple):
+    """What an array will be.
+
+    Attributes:
+        shape: `[n, ...]`.
+        dtype: of its numbers.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+@contextmanager
+def write_taps(
+    path: str | os.PathLike[str], layers: Mapping[str, Space]
+) -> Iterator[Callable[[Mapping[str, np.ndarray]], None]]:
+    """Write layers, the next rows of all of them at a time, whole or not at all.
+
+    Args:
+        path: a zarr group where it ends in `.zarr`, else a folder of `.npy` files. An
+            earlier capture there is replaced. Folders above it are made.
+        layers: all of one length, in depth order.
+
+    Yields:
+        A function that takes the next rows of every layer.
+
+    Raises:
+        FileExistsError: where the path holds anything but a capture; nothing of it is
+            touched.
+        ModuleNotFoundError: for `.zarr` without zarr 3.
+        ValueError: for names that are no paths inside of a folder, and where the block
+            ends with other than the announced number of rows.
+        OSError: if the disk cannot be written.
+    """
+    place = Path(path).absolute()
+    _refuse_names(layers)
+    _refuse_others(place)
+    start = _start_group if place.suffix == ".zarr" else _start_folder
+    with whole_folder(place) as part:
+        appends = start(part, {name: _storable(space) for name, space in layers.items()})
+        written = dict.fromkeys(layers, 0)
+
+        def append(rows: Mapping[str, np.ndarray]) -> None:
+            for name, take in appends.items():
+                written[name] += len(rows[name])
+                take(rows[name])
+
+        yield append
+        for name, space in layers.items():
+            if written[name] != space.shape[0]:
+                raise ValueError(
+                    f"{name}: expected {space.shape[0]:,} rows in all, got {written[name]:,}"
+                )
+
+
+def open_taps(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The layers of a capture by name, in depth order, read only where they are indexed.
+
+    Args:
+        path: what `write_taps` wrote.
+
+    Returns:
+        Memory-mapped arrays of a folder, zarr arrays of a group; `jaxvae.metrics` takes
+        both, and reads what does not fit on the device in tiles.
+
+    Raises:
+        ValueError: for a folder that is no capture, or a damaged one.
+        FileNotFoundError: where there is nothing.
+        ModuleNotFoundError: for a zarr group without zarr 3.
+    """
+    place = Path(path)
+    if not place.exists():
+        raise FileNotFoundError(f"expected captured layers in {place}, found nothing there")
+    if (place / _INDEX).is_file():
+        return {name: _map(_file(place, name)) for name in _listed(place)}
+    if (place / _GROUP).is_file():
+        group = _zarr().open_group(place, mode="r")
+        return {name: group[name] for name in _listed(place)}
+    raise ValueError(
+        f"expected captured layers in {place}, a folder with {_INDEX} or a zarr group, "
+        "got something else"
+    )
+
+
+def _listed(place: Path) -> list[str]:
+    """The names of the layers, in depth order."""
+    index = place / _INDEX if (place / _INDEX).is_file() else place / _GROUP
+    try:
+        said = json.loads(index.read_text(encoding="utf-8"))
+        layers = (said if index.name == _INDEX else said["attributes"])[_LAYERS]
+        _refuse_names(dict.fromkeys(layers))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{index}: expected a list of {_LAYERS}, found none") from error
+    return layers
+
+
+def _map(file: Path) -> np.ndarray:
+    try:
+        return np.load(file, mmap_mode="r")
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{file}: expected a whole array, got damage ({error})") from error
+
+
+def _start_folder(part: Path, layers: Mapping[str, Space]) -> dict[str, Append]:
+    appends = {name: _start_file(_file(part, name), space) for name, space in layers.items()}
+    (part / _INDEX).write_text(json.dumps({_LAYERS: list(layers)}, indent=1), encoding="utf-8")
+    return appends
+
+
+def _start_file(file: Path, space: Space) -> Append:
+    # Written and not mapped: a disk that fills up under a mapping kills the process.
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("xb") as opened:
+        descriptor = np.lib.format.dtype_to_descr(space.dtype)
+        header = {"descr": descriptor, "fortran_order": False, "shape": space.shape}
+        np.lib.format.write_array_header_1_0(opened, header)
+
+    def append(rows: np.ndarray) -> None:
+        with file.open("ab") as opened:
+            opened.write(np.ascontiguousarray(rows, dtype=space.dtype).data)
+
+    return append
+
+
+def _start_group(part: Path, layers: Mapping[str, Space]) -> dict[str, Append]:
+    group = _zarr().open_group(part, mode="w")
+    group.attrs[_LAYERS] = list(layers)
+    return {name: _start_array(group, name, space) for name, space in layers.items()}
+
+
+def _start_array(group: Any, name: str, space: Space) -> Append:
+    """Rows wait until their chunk is full: half a chunk would be read and packed again."""
+    n, *features = space.shape
+    size = min(n, _chunk_rows(space))
+    chunks = (size, *features)
+    array = group.create_array(name, shape=space.shape, chunks=chunks, dtype=space.dtype)
+    waiting, done = np.empty(chunks, space.dtype), 0
+
+    def append(rows: np.ndarray) -> None:
+        nonlocal done
+        while len(rows):
+            place = done % size
+            piece, rows = rows[: size - place], rows[size - place :]
+            waiting[place : place + len(piece)] = piece
+            done += len(piece)
+            if done % size == 0 or done == n:
+                first = (done - 1) // size * size
+                array[first:done] = waiting[: done - first]
+
+    return append
+
+
+def _chunk_rows(space: Space) -> int:
+    """Whole rows, because distances need them; a power of two, as the tiles are read in."""
+    row_bytes = int(np.prod(space.shape[1:])) * space.dtype.itemsize
+    return int(2 ** (max(1, _CHUNK_BYTES // row_bytes).bit_length() - 1))
+
+
+def _storable(space: Space) -> Space:
+    """bfloat16 and its like, which no file format knows, as float32, which holds them."""
+    return space._replace(dtype=np.dtype(np.float32)) if space.dtype.kind == "V" else space
+
+
+def _file(place: Path, name: str) -> Path:
+    return place / f"{name}.npy"
+
+
+def _refuse_names(layers: Mapping[str, Any]) -> None:
+    for name in layers:
+        parts = name.split("/")
+        if {"", ".", ".."} & set(parts) or {"\\", "\0"} & set(name) or parts[-1] == _GROUP:
+            raise ValueError(f"expected layers named like encoder/1, got {name!r}")
+
+
+def _refuse_others(place: Path) -> None:
+    """Refuse to replace anything but a capture."""
+    if not os.path.lexists(place) or (place.is_dir() and not any(place.iterdir())):
+        return
+    others: list[Path] | None = None
+    with suppress(ValueError, OSError):
+        layers = _listed(place)
+        files = [file for file in place.rglob("*") if not file.is_dir()]
+        own = {place / _INDEX, *(_file(place, name) for name in layers)}
+        others = [file for file in files if file not in own and not _of_zarr(file, place)]
+    if others is None:
+        raise FileExistsError(f"{place}: expected nothing or a capture, got something else")
+    if others:
+        raise FileExistsError(f"{place}: expected only a capture to replace, got also {others[0]}")
+
+
+def _of_zarr(file: Path, place: Path) -> bool:
+    parts = file.relative_to(place).parts
+    return file.name == _GROUP or (place.suffix == ".zarr" and "c" in parts)
+
+
+def _zarr() -> Any:
+    with suppress(ModuleNotFoundError):
+        import zarr  # noqa: PLC0415
+
+        if hasattr(zarr, "create_group"):
+            return zarr
+    raise ModuleNotFoundError(
+        "expected zarr 3 for a .zarr group, found none: pip install 'zarr>=3', or use a folder "
+        "of .npy files, whose name does not end in .zarr"
+    )

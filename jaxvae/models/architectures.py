@@ -1,0 +1,118 @@
+"""The named networks: shape of the images and size of the bottleneck -> a VAE."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from flax import linen as nn
+
+from jaxvae.models.likelihoods import Likelihood
+from jaxvae.models.networks import (
+    CompactDecoder,
+    CompactEncoder,
+    ConvolutionalDecoder,
+    ConvolutionalEncoder,
+    DenseDecoder,
+    DenseEncoder,
+)
+from jaxvae.models.vae import BERNOULLI, VAE, build_vae
+
+ImageShape: TypeAlias = tuple[int, int, int]
+
+
+def dense_vae(
+    *,
+    image_shape: ImageShape,
+    latents: int,
+    widths: Sequence[int] = (512, 256),
+    likelihood: Likelihood = BERNOULLI,
+) -> VAE:
+    """The fully connected VAE: `widths` with ReLU, mirrored in the decoder."""
+    encoder = DenseEncoder(tuple(widths))
+    decoder = DenseDecoder(tuple(widths)[::-1], _put_out(image_shape, likelihood))
+    return build_vae(
+        encoder, decoder, image_shape=image_shape, latents=latents, likelihood=likelihood
+    )
+
+
+def convolutional_vae(
+    *,
+    image_shape: ImageShape,
+    latents: int,
+    widths: Sequence[int] = (64, 128, 256, 256),
+    likelihood: Likelihood = BERNOULLI,
+) -> VAE:
+    """The convolutional VAE of Camboulin, Doimo and Glielmo (2024).
+
+    Args:
+        image_shape: `(h, w, c)`; height and width must be multiples of
+            `2 ** len(widths)` (32 x 32 in the paper).
+        latents: size of the bottleneck.
+        widths: channels of the encoder's convolutions, mirrored in the decoder.
+        likelihood: of the images given what the decoder puts out.
+
+    Raises:
+        ValueError: for images that cannot be halved that often.
+    """
+    _check_halvings(image_shape, len(widths))
+    encoder = ConvolutionalEncoder(tuple(widths))
+    decoder = ConvolutionalDecoder(tuple(widths), _put_out(image_shape, likelihood))
+    return build_vae(
+        encoder, decoder, image_shape=image_shape, latents=latents, likelihood=likelihood
+    )
+
+
+def compact_vae(
+    *, image_shape: ImageShape, latents: int, likelihood: Likelihood = BERNOULLI
+) -> VAE:
+    """The convolutional VAE of Higgins et al. (2017) as Locatello et al. (2019) wrote it.
+
+    Four convolutions and a dense layer of 256 with ReLU, and their mirror; no
+    normalization. The network of Bonheme and Grzes (2022).
+
+    Args:
+        image_shape: `(h, w, c)`; height and width must be multiples of 16 (64 x 64 in
+            the papers).
+        latents: size of the bottleneck.
+        likelihood: of the images given what the decoder puts out.
+
+    Raises:
+        ValueError: for images that cannot be halved four times.
+    """
+    _check_halvings(image_shape, 4)
+    decoder = CompactDecoder(_put_out(image_shape, likelihood))
+    return build_vae(
+        CompactEncoder(), decoder, image_shape=image_shape, latents=latents, likelihood=likelihood
+    )
+
+
+def wide_dense_vae(
+    *,
+    image_shape: ImageShape,
+    latents: int,
+    width: int = 1200,
+    likelihood: Likelihood = BERNOULLI,
+) -> VAE:
+    """The fully connected VAE of Higgins et al. (2017) as Locatello et al. (2019) wrote it.
+
+    Two layers of `width` with ReLU in the encoder, three with tanh in the decoder.
+    """
+    encoder = DenseEncoder((width,) * 2)
+    decoder = DenseDecoder((width,) * 3, _put_out(image_shape, likelihood), nn.tanh)
+    return build_vae(
+        encoder, decoder, image_shape=image_shape, latents=latents, likelihood=likelihood
+    )
+
+
+def _put_out(image_shape: ImageShape, likelihood: Likelihood) -> ImageShape:
+    """The shape of what the decoder puts out for an image of this shape."""
+    height, width, channels = image_shape
+    return (height, width, likelihood.parameters(channels))
+
+
+def _check_halvings(image_shape: ImageShape, convolutions: int) -> None:
+    reduction = 2**convolutions
+    if image_shape[0] % reduction or image_shape[1] % reduction:
+        raise ValueError(
+            f"expected height and width divisible by {reduction} for {convolutions} convolutions "
+            f"of stride 2, got {image_shape[0]} x {image_shape[1]}; resize the images"
+        )

@@ -1,0 +1,277 @@
+"""Many models in one program: seeds, coefficients, learning rates and bottleneck sizes.
+
+A member of a smaller bottleneck lives in the arrays of the largest: what it lacks is zero
+and stays zero. Its state is that of the model alone, padded; cut back by `take_member`, it
+is an ordinary state again.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+from jaxtyping import Array, Int, UInt8
+
+from jaxvae.training.epochs import (
+    Plan,
+    Progress,
+    Window,
+    epoch_order,
+    run_steps,
+    saving,
+    steps_per_epoch,
+    windows,
+)
+from jaxvae.training.trainer import Trainer, TrainState
+from jaxvae.typing import Key
+
+TrainerOf = Callable[[int], Trainer]
+
+
+class Member(NamedTuple):
+    """One model of an ensemble.
+
+    Attributes:
+        key: of its parameters, noise and batches.
+        latents: size of its bottleneck.
+        coefficients: of its objective, where they differ from the trainer's.
+        learning_rate: where it differs from the trainer's, whose optimizer must then hold
+            it in its state: `optax.inject_hyperparams(optax.adam)(learning_rate=1e-3)`.
+    """
+
+    key: Key
+    latents: int
+    coefficients: Mapping[str, float] = MappingProxyType({})
+    learning_rate: float | None = None
+
+
+class Ensemble(NamedTuple):
+    """Where m members stand.
+
+    Attributes:
+        states: a `TrainState` whose arrays are `[m, ...]`.
+        failed: `[m]`, the step at which the loss of a member was NaN or infinite, where
+            it has stopped; -1 for the others.
+    """
+
+    states: TrainState
+    failed: Int[Array, " m"]
+
+
+def group_members(members: Sequence[Member]) -> list[tuple[Member, ...]]:
+    """Members that share a program: none is padded to more than twice its own latents.
+
+    Returns:
+        Groups from the smallest to the largest bottleneck, members in the order given.
+    """
+    sizes = sorted({member.latents for member in members}, reverse=True)
+    groups: list[tuple[Member, ...]] = []
+    while sizes:
+        taken = {size for size in sizes if 2 * size >= sizes[0]}
+        groups.insert(0, tuple(member for member in members if member.latents in taken))
+        sizes = [size for size in sizes if size not in taken]
+    return groups
+
+
+def init_ensemble(trainer_of: TrainerOf, members: Sequence[Member]) -> Ensemble:
+    """The members before their first step.
+
+    Args:
+        trainer_of: `latents -> Trainer` of a model with so many. The arrays that grow with
+            the latents must do so at the end of an axis, as in dense layers.
+        members: at least one.
+
+    Raises:
+        ValueError: for no member, a coefficient that the trainer has not, and a learning
+            rate that the optimizer does not hold in its state.
+    """
+    largest = _largest(members)
+    shapes = jax.eval_shape(trainer_of(largest).init, members[0].key)
+    padded = [_pad(_init_member(trainer_of(member.latents), member), shapes) for member in members]
+    states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *padded)
+    if any(member.latents < largest for member in members):
+        sizes = jnp.array([member.latents for member in members])
+        states = states._replace(present=jnp.arange(largest) < sizes[:, None])
+    return Ensemble(states, jnp.full(len(members), -1))
+
+
+def take_member(ensemble: Ensemble, index: int, trainer: Trainer) -> TrainState:
+    """The state of one member as if it had been trained alone.
+
+    Args:
+        ensemble: where all stand.
+        index: which member.
+        trainer: of a model with its own latents.
+    """
+    state = jax.tree.map(lambda leaf: leaf[index], ensemble.states)._replace(present=None)
+    shapes = jax.eval_shape(trainer.init, state.key)
+    return jax.tree.map(_cut, state, shapes)
+
+
+def train_ensemble(
+    trainer: Trainer,
+    ensemble: Ensemble,
+    images: UInt8[Array, "n h w c"],
+    *,
+    epochs: int,
+    batch_size: int,
+    report: Callable[[Progress], None] = lambda progress: None,
+    save: Callable[[Ensemble], None] = lambda ensemble: None,
+) -> Ensemble:
+    """Train all members until `epochs` epochs are complete, counted from the start.
+
+    Member i has the numbers of the model that is trained alone with its key. A member
+    whose loss becomes NaN or infinite stops there and is marked; the others go on.
+
+    Args:
+        trainer: of a model with the latents of the largest member.
+        ensemble: where to go on.
+        images: uint8 `[n, h, w, c]`, kept on the device as bytes.
+        epochs: total number of epochs to reach.
+        batch_size: images a step and member.
+        report: called about twice a second, with means over the members that go on.
+        save: as in `train`.
+
+    Raises:
+        ValueError: for a batch larger than the data.
+    """
+    per_epoch = steps_per_epoch(images, batch_size)
+    run = partial(
+        _run_members,
+        trainer,
+        jnp.asarray(images),
+        batch_size=batch_size,
+        way=_WAYS[os.environ.get("WAY", "vmap")],
+    )
+    orders = partial(_orders, n=len(images))
+    plan = Plan(int(jnp.max(ensemble.states.step)), epochs * per_epoch, per_epoch)
+    with saving(save) as saver:
+        for window, count, seconds in windows(run, orders, ensemble, plan, saver):
+            ensemble = window.state
+            report(_progress(window, count, count * batch_size / seconds))
+    return ensemble
+
+
+Run = Callable[[TrainState, Array, Array], Window]
+
+
+def _one_after_another(run: Run) -> Run:
+    return lambda *members: lax.map(lambda member: run(*member), members)
+
+
+def _unrolled(run: Run) -> Run:
+    def over(states: TrainState, orders: Array, alive: Array) -> Window:
+        members = [
+            run(jax.tree.map(lambda leaf, i=i: leaf[i], states), orders[i], alive[i])
+            for i in range(len(orders))
+        ]
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
+
+    return over
+
+
+_WAYS = {"vmap": jax.vmap, "map": _one_after_another, "unrolled": _unrolled}
+
+
+@partial(jax.jit, static_argnames=("trainer", "batch_size", "way"))
+def _run_members(
+    trainer: Trainer,
+    images: UInt8[Array, "n h w c"],
+    ensemble: Ensemble,
+    orders: Int[Array, "m n"],
+    count: Int[Array, ""],
+    *,
+    batch_size: int,
+    way: Callable[[Run], Run],
+) -> Window:
+    """`run_steps` of every member; the last loss tells who failed."""
+
+    def run(state: TrainState, order: Array, alive: Array) -> Window:
+        return run_steps(
+            trainer, images, state, order, count=count, batch_size=batch_size, alive=alive
+        )
+
+    window = way(run)(ensemble.states, orders, ensemble.failed < 0)
+    failed = jnp.where(jnp.isfinite(window.last[0]), ensemble.failed, window.state.step - 1)
+    return window._replace(state=Ensemble(window.state, failed))
+
+
+@partial(jax.jit, static_argnames="n")
+def _orders(ensemble: Ensemble, epoch: Int[Array, ""], n: int) -> Int[Array, "m n"]:
+    return jax.vmap(lambda key: epoch_order(key, epoch, n))(ensemble.states.key)
+
+
+def _progress(window: Window, count: int, images_per_second: float) -> Progress:
+    """Means over the members that go on; NaN when none does."""
+    alive = np.asarray(window.state.failed < 0)
+    loss, terms = window.total
+    means = {
+        name: float(np.asarray(value)[alive].sum() / max(alive.sum(), 1) / count)
+        for name, value in {"loss": loss, **terms._asdict()}.items()
+    }
+    return Progress(
+        int(jnp.max(window.state.states.step)),
+        images_per_second * int(alive.sum()),
+        means.pop("loss"),
+        means,
+        int((~alive).sum()),
+    )
+
+
+def _largest(members: Sequence[Member]) -> int:
+    if not members:
+        raise ValueError("expected at least one member, got none")
+    return max(member.latents for member in members)
+
+
+def _init_member(trainer: Trainer, member: Member) -> TrainState:
+    state = _initialized(trainer, member.key)
+    unknown = set(member.coefficients) - set(state.coefficients)
+    if unknown:
+        raise ValueError(
+            f"expected coefficients among {sorted(state.coefficients)}, got {sorted(unknown)}"
+        )
+    given = {name: jnp.float32(value) for name, value in member.coefficients.items()}
+    state = state._replace(coefficients=state.coefficients | given)
+    if member.learning_rate is None:
+        return state
+    try:
+        optimizer_state = optax.tree.set(
+            state.optimizer_state, learning_rate=jnp.float32(member.learning_rate)
+        )
+    except KeyError as error:
+        raise ValueError(
+            "expected an optimizer that holds its learning rate, such as "
+            "optax.inject_hyperparams(optax.adam)(learning_rate=1e-3), for members with their "
+            "own, got one that does not"
+        ) from error
+    return state._replace(optimizer_state=optimizer_state)
+
+
+@partial(jax.jit, static_argnames="trainer")
+def _initialized(trainer: Trainer, key: Key) -> TrainState:
+    return trainer.init(key)
+
+
+def _pad(state: Any, shapes: Any) -> Any:
+    """Zeros after the end of every array that is smaller than its shape."""
+
+    def padded(leaf: Array, shape: jax.ShapeDtypeStruct) -> Array:
+        if leaf.shape == shape.shape:
+            return leaf
+        missing = [(0, more - own) for own, more in zip(leaf.shape, shape.shape, strict=True)]
+        return jnp.pad(leaf, missing)
+
+    return jax.tree.map(padded, state, shapes)
+
+
+def _cut(leaf: Array, shape: jax.ShapeDtypeStruct) -> Array:
+    if leaf.shape == shape.shape:
+        return leaf
+    return leaf[tuple(slice(size) for size in shape.shape)]
