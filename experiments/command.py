@@ -9,6 +9,9 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from rich.console import Console
 
+from jaxvae.commands.compiled import keep_compiled_programs
+from jaxvae.training.signals import name_and_status, terminable
+
 Config = TypeVar("Config")
 
 
@@ -35,17 +38,20 @@ def run_experiment(
 
     Returns:
         The exit status: 0; 1 for a run that failed; 2 for wrong use; 130 when
-        interrupted.
+        interrupted; 143 when terminated.
     """
     # Without markup, because paths and messages may hold brackets.
     console = Console(highlight=False, markup=False)
     errors = Console(highlight=False, markup=False, stderr=True)
     try:
         config, out = _parse(name, description, presets, arguments)
-        run(config, out, console)
-    except KeyboardInterrupt:
-        errors.print("Interrupted. The same command resumes where it stopped.", style="yellow")
-        return 130
+        with terminable():
+            keep_compiled_programs()
+            run(config, out, console)
+    except KeyboardInterrupt as interruption:
+        ending, status = name_and_status(interruption)
+        errors.print(f"{ending}. The same command resumes where it stopped.", style="yellow")
+        return status
     except (ValueError, OSError) as error:
         errors.print(f"error: {error}", style="bold red", soft_wrap=True)
         return 2

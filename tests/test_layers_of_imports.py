@@ -18,6 +18,7 @@ ROWS = (
     "training",
     "analysis",
     "report",
+    "commands",
     "cli",
 )
 DEPTH = {name: depth for depth, name in enumerate(ROWS)}

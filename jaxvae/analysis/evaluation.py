@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxvae.analysis.capture import evaluated
-from jaxvae.metrics.latents import active_units
+from jaxvae.metrics.latents import LatentTypes, active_units, latent_types
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.objectives.divergences import gaussian_kl
 from jaxvae.typing import ArrayLike, Key
@@ -21,12 +21,14 @@ class Evaluation(NamedTuple):
         kl: `[]`, KL divergence from the prior, nats per image.
         kl_per_latent: `[k]`, the same for every latent.
         active_units: `[]`, latents whose mean varies by more than 0.01.
+        latent_types: which latents are active, mixed and passive.
     """
 
     reconstruction: Float[Array, ""]
     kl: Float[Array, ""]
     kl_per_latent: Float[Array, " k"]
     active_units: Float[Array, ""]
+    latent_types: LatentTypes
 
 
 def evaluate(
@@ -41,16 +43,18 @@ def evaluate(
         key: of the posterior noise.
         batch_size: examples on the device at a time.
     """
-    reconstruction, kl, means = [], [], []
+    reconstruction, kl, means, variances = [], [], [], []
     batches = evaluated(vae, variables, images, key=key, batch_size=batch_size)
     for outputs in batches:
         reconstruction.append(outputs.nll)
         kl.append(gaussian_kl(outputs.mean, outputs.log_variance))
         means.append(outputs.mean)
+        variances.append(jnp.exp(outputs.log_variance))
     per_latent = jnp.mean(jnp.concatenate(kl), axis=0)
     return Evaluation(
         jnp.mean(jnp.concatenate(reconstruction)),
         jnp.sum(per_latent),
         per_latent,
         jnp.sum(active_units(jnp.concatenate(means))),
+        latent_types(jnp.concatenate(variances)),
     )

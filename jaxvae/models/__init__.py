@@ -3,6 +3,8 @@
 from jaxvae.models.architectures import compact_vae as compact_vae
 from jaxvae.models.architectures import convolutional_vae as convolutional_vae
 from jaxvae.models.architectures import dense_vae as dense_vae
+from jaxvae.models.architectures import residual_vae as residual_vae
+from jaxvae.models.architectures import transformer_vae as transformer_vae
 from jaxvae.models.architectures import wide_dense_vae as wide_dense_vae
 from jaxvae.models.discriminator import Discriminator as Discriminator
 from jaxvae.models.discriminator import dense_discriminator as dense_discriminator

@@ -14,6 +14,8 @@ from jaxvae.models.networks import (
     DenseDecoder,
     DenseEncoder,
 )
+from jaxvae.models.residual import ResidualDecoder, ResidualEncoder
+from jaxvae.models.transformer import TransformerDecoder, TransformerEncoder
 from jaxvae.models.vae import BERNOULLI, VAE, build_vae
 
 ImageShape: TypeAlias = tuple[int, int, int]
@@ -98,6 +100,65 @@ def wide_dense_vae(
     """
     encoder = DenseEncoder((width,) * 2)
     decoder = DenseDecoder((width,) * 3, _put_out(image_shape, likelihood), nn.tanh)
+    return build_vae(
+        encoder, decoder, image_shape=image_shape, latents=latents, likelihood=likelihood
+    )
+
+
+def residual_vae(
+    *,
+    image_shape: ImageShape,
+    latents: int,
+    widths: Sequence[int] = (32, 32, 64, 64),
+    likelihood: Likelihood = BERNOULLI,
+) -> VAE:
+    """A residual convolutional VAE: a block (He et al. 2016) at every resolution.
+
+    Args:
+        image_shape: `(h, w, c)`; height and width must be multiples of
+            `2 ** len(widths)`.
+        latents: size of the bottleneck.
+        widths: channels of the encoder's stages, mirrored in the decoder.
+        likelihood: of the images given what the decoder puts out.
+
+    Raises:
+        ValueError: for images that cannot be halved that often.
+    """
+    _check_halvings(image_shape, len(widths))
+    encoder = ResidualEncoder(tuple(widths))
+    decoder = ResidualDecoder(tuple(widths), _put_out(image_shape, likelihood))
+    return build_vae(
+        encoder, decoder, image_shape=image_shape, latents=latents, likelihood=likelihood
+    )
+
+
+def transformer_vae(
+    *,
+    image_shape: ImageShape,
+    latents: int,
+    patch: int = 8,
+    likelihood: Likelihood = BERNOULLI,
+) -> VAE:
+    """A small vision transformer (Dosovitskiy et al. 2021) and its mirror.
+
+    Four blocks of width 128 with four heads on either side.
+
+    Args:
+        image_shape: `(h, w, c)`; height and width must be multiples of `patch`.
+        latents: size of the bottleneck.
+        patch: pixels along each side of a token.
+        likelihood: of the images given what the decoder puts out.
+
+    Raises:
+        ValueError: for images that cannot be cut into patches.
+    """
+    if image_shape[0] % patch or image_shape[1] % patch:
+        raise ValueError(
+            f"expected height and width divisible by the patch size {patch}, "
+            f"got {image_shape[0]} x {image_shape[1]}; choose another patch or resize the images"
+        )
+    encoder = TransformerEncoder(patch)
+    decoder = TransformerDecoder(_put_out(image_shape, likelihood), patch)
     return build_vae(
         encoder, decoder, image_shape=image_shape, latents=latents, likelihood=likelihood
     )

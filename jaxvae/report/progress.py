@@ -1,5 +1,6 @@
-"""What a sweep shows in the terminal while it runs."""
+"""What training shows in the terminal while it runs."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -7,13 +8,18 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    MofNCompleteColumn,
     Progress,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from jaxvae.training.epochs import Progress as Training
+
+# Between two lines of a run that no terminal shows.
+_LINE_SECONDS = 60.0
 
 
 class SweepProgress(NamedTuple):
@@ -61,10 +67,7 @@ def sweep_progress(console: Console, *, runs: int) -> Iterator[SweepProgress]:
             bars.reset(current, description=name, total=steps, status="compiling")
 
         def report(training: Training) -> None:
-            terms = "  ".join(f"{name} {value:.1f}" for name, value in training.terms.items())
-            speed = f"{training.images_per_second:,.0f} images/s"
-            status = f"loss {training.loss:.1f}  {terms}  {speed}"
-            bars.update(current, completed=training.step, status=status)
+            bars.update(current, completed=training.step, status=_status(training))
             advance(training.step / state["steps"])
 
         def note(text: str) -> None:
@@ -77,3 +80,68 @@ def sweep_progress(console: Console, *, runs: int) -> Iterator[SweepProgress]:
             console.print(text)
 
         yield SweepProgress(start, report, note, finish)
+
+
+@contextmanager
+def run_progress(
+    console: Console, *, first: int, last: int
+) -> Iterator[Callable[[Training], None]]:
+    """A bar for one run, with loss, terms, speed and time left.
+
+    Where there is no terminal, a line a minute instead.
+
+    Args:
+        console: where to draw.
+        first: steps that are done.
+        last: steps of the run.
+
+    Yields:
+        A callback for `jaxvae.training.train`.
+    """
+    columns = (
+        MofNCompleteColumn(),
+        BarColumn(bar_width=16),
+        TimeRemainingColumn(),
+        TextColumn(
+            "{task.fields[status]}", style="dim", table_column=Column(no_wrap=True, ratio=1)
+        ),
+    )
+    disable = not console.is_terminal
+    said = time.perf_counter()
+    with Progress(*columns, console=console, transient=True, disable=disable, expand=True) as bars:
+        bar = bars.add_task("", total=last, completed=first, status="compiling")
+
+        def report(training: Training) -> None:
+            nonlocal said
+            bars.update(bar, completed=training.step, status=_status(training))
+            if disable and time.perf_counter() - said > _LINE_SECONDS:
+                said = time.perf_counter()
+                line = f"step {training.step:,} of {last:,}: {_status(training)}"
+                console.print(line, soft_wrap=True)
+
+        yield report
+
+
+@contextmanager
+def count_progress(console: Console, name: str, *, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar for work that is counted, on terminals only.
+
+    Yields:
+        A callback that is told how much is done.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        MofNCompleteColumn(),
+        BarColumn(bar_width=24),
+        TimeRemainingColumn(),
+    )
+    disable = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=disable) as bars:
+        bar = bars.add_task(name, total=total)
+        yield lambda done: bars.update(bar, completed=done)
+
+
+def _status(training: Training) -> str:
+    terms = "  ".join(f"{name} {value:.1f}" for name, value in training.terms.items())
+    # What a narrow terminal cuts off comes last.
+    return f"loss {training.loss:.1f}  {training.images_per_second:,.0f} images/s  {terms}"

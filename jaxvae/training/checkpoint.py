@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import jax
 from orbax.checkpoint import v1 as ocp
 
+from jaxvae.training.signals import postponed
+
 Tree = TypeVar("Tree")
 
 _PREFIX = "step-"
@@ -28,7 +30,9 @@ def save(directory: Path, step: int, tree: Tree) -> None:
     place = _place(directory, step)
     if place.exists():
         _remove(place)
-    ocp.save(place.absolute(), tree)
+    # Broken off, Orbax leaves coroutines behind that complain on the terminal.
+    with postponed():
+        ocp.save(place.absolute(), tree)
 
 
 def load(directory: Path, step: int, like: Tree) -> Tree:

@@ -21,6 +21,7 @@ from jaxvae import models, objectives
 from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.vae import VAE, Outputs
 from jaxvae.objectives.schedules import linear_ramp
+from jaxvae.training.folder import write_settings
 from jaxvae.training.trainer import Adversary, Trainer, vae_trainer
 
 _ADVERSARY = {"learning_rate": 1e-4, "b1": 0.5, "b2": 0.9}
@@ -67,10 +68,12 @@ class RunConfig:
     def __post_init__(self) -> None:
         for name, value in (("learning_rate", self.learning_rate), ("l2", self.l2)):
             if not (math.isfinite(value) and (value > 0 or (name == "l2" and value == 0))):
-                raise ValueError(f"expected a finite positive {name}, got {value}")
+                raise ValueError(f"expected {name} finite and positive, got {value}")
         for name, least in (("batch_size", 1), ("epochs", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"expected {name} of at least {least}, got {getattr(self, name)}")
+        if self.seed >= 2**32:
+            raise ValueError(f"expected seed below {2**32}, got {self.seed}")
         for name, value in self.coefficients.items():
             if not math.isfinite(value):
                 raise ValueError(f"expected a finite {name}, got {value}")
@@ -87,12 +90,7 @@ def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> VAE:
             and images that it cannot take.
     """
     network, likelihood = named_network(config.network), named_likelihood(config.likelihood)()
-    known = set(inspect.signature(network).parameters) - {"image_shape", "latents", "likelihood"}
-    if not set(config.options) <= known:
-        raise ValueError(
-            f"expected options of {config.network} among {sorted(known)}, "
-            f"got {sorted(config.options)}"
-        )
+    _refuse_unknown(f"options of {config.network}", config.options, network_options(network))
     options = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in config.options.items()
@@ -111,11 +109,12 @@ def build_trainer(config: RunConfig, vae: VAE, *, dataset_size: int) -> Trainer:
         dataset_size: training images, which some objectives need to know.
 
     Raises:
-        ValueError: for an objective that there is not, and coefficients that it does not
-            take or lacks.
+        ValueError: for an objective that there is not, coefficients that it does not take or
+            lacks, and ramps of others than its coefficients.
     """
     objective: Callable[..., Any] = named_objective(config.objective)
     takes = inspect.signature(objective).parameters
+    coefficients = _coefficients(config, objective)
     if "dataset_size" in takes:
         objective = partial(objective, dataset_size=dataset_size)
     adversary = None
@@ -130,7 +129,7 @@ def build_trainer(config: RunConfig, vae: VAE, *, dataset_size: int) -> Trainer:
         vae,
         objective,
         optimizer,
-        coefficients=config.coefficients,
+        coefficients=coefficients,
         schedules={name: partial(linear_ramp, steps=n) for name, n in config.ramps.items()},
         adversary=adversary,
     )
@@ -164,6 +163,20 @@ def likelihoods() -> dict[str, Callable[..., Likelihood]]:
     }
 
 
+def network_options(network: Callable[..., VAE]) -> dict[str, inspect.Parameter]:
+    """What a network takes besides shape, size and likelihood, by name."""
+    given = {"image_shape", "latents", "likelihood"}
+    takes = inspect.signature(network).parameters
+    return {name: parameter for name, parameter in takes.items() if name not in given}
+
+
+def objective_coefficients(objective: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The numbers that an objective takes by name."""
+    takes = list(inspect.signature(objective).parameters.items())[1:]
+    given = {"dataset_size", "discriminator"}
+    return {name: parameter for name, parameter in takes if name not in given}
+
+
 def named_network(name: str) -> Callable[..., VAE]:
     """The network of this name."""
     return _named("network", name, networks())
@@ -179,22 +192,63 @@ def named_likelihood(name: str) -> Callable[..., Likelihood]:
     return _named("likelihood", name, likelihoods())
 
 
-def write_config(path: Path, config: RunConfig) -> None:
-    """Write a configuration as JSON."""
-    path.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+def run_settings(config: RunConfig, *, image_shape: tuple[int, int, int]) -> dict[str, Any]:
+    """All that a run is told, and the shape of its images, without which no model is built."""
+    return {**dataclasses.asdict(config), "image_shape": list(image_shape)}
 
 
-def read_config(path: Path) -> RunConfig:
-    """The configuration that `write_config` wrote.
+def write_config(path: Path, config: RunConfig, *, image_shape: tuple[int, int, int]) -> None:
+    """Write a configuration as JSON, whole; makes the folder.
+
+    Args:
+        path: `run.json` in the folder of the run.
+        config: of the run.
+        image_shape: `(h, w, c)` of the images it is trained on.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    write_settings(path, run_settings(config, image_shape=image_shape))
+
+
+def read_config(path: Path) -> tuple[RunConfig, tuple[int, int, int]]:
+    """The configuration that `write_config` wrote, and the shape of the images.
 
     Raises:
         ValueError: for a file that is none.
         OSError: for a file that cannot be read.
     """
     try:
-        return RunConfig(**json.loads(path.read_text()))
-    except (json.JSONDecodeError, TypeError) as error:
+        settings = json.loads(path.read_text())
+        height, width, channels = map(int, settings.pop("image_shape"))
+        return RunConfig(**settings), (height, width, channels)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"expected the settings of a run in {path}, got {error}") from error
+
+
+def _coefficients(config: RunConfig, objective: Callable[..., Any]) -> dict[str, float]:
+    """Those given, and where one has a ramp and was not given, its default."""
+    known = objective_coefficients(objective)
+    _refuse_unknown(f"coefficients of {config.objective}", config.coefficients, known)
+    _refuse_unknown(f"ramps of {config.objective}", config.ramps, known)
+    defaults = {
+        name: known[name].default
+        for name in config.ramps
+        if isinstance(known[name].default, int | float)
+    }
+    coefficients = {**defaults, **config.coefficients}
+    required = [name for name, parameter in known.items() if parameter.default is parameter.empty]
+    lacking = [name for name in [*required, *config.ramps] if name not in coefficients]
+    if lacking:
+        raise ValueError(f"expected the coefficient {lacking[0]} of {config.objective}, got none")
+    return coefficients
+
+
+def _refuse_unknown(kind: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        among = ", ".join(known) or "none (it takes none)"
+        raise ValueError(f"expected {kind} among {among}; got {', '.join(unknown)}")
 
 
 def _functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
@@ -207,9 +261,12 @@ def _named(kind: str, name: str, known: Mapping[str, Callable[..., Any]]) -> Cal
     place, _, attribute = name.partition(":")
     if attribute:
         try:
-            return getattr(importlib.import_module(place), attribute)
+            found = getattr(importlib.import_module(place), attribute)
         except (ImportError, AttributeError) as error:
-            raise ValueError(f"expected a {kind} {attribute} in {place}, got {error}") from error
+            raise ValueError(f"expected {attribute} in {place} as {kind}, got {error}") from error
+        if not callable(found):
+            raise ValueError(f"expected {name} to be a function, got {type(found).__name__}")
+        return found
     raise ValueError(
-        f"expected a {kind} among {', '.join(known)}, or package.module:name, got {name!r}"
+        f"expected as {kind} one of {', '.join(known)}, or package.module:name, got {name!r}"
     )

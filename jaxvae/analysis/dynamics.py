@@ -1,0 +1,135 @@
+"""How alike representations are, over layers, epochs and models; and when a layer is learned."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from jaxvae.geometry import conditional_ranks, nearest_neighbors
+from jaxvae.metrics.cka import cka_matrix
+from jaxvae.metrics.procrustes import procrustes_matrix
+from jaxvae.typing import ArrayLike
+
+
+def imbalances(spaces: Sequence[ArrayLike]) -> Float[np.ndarray, "s s"]:
+    """`jaxvae.metrics.imbalance_matrix` of dozens of spaces, compiled once for every width.
+
+    That one compiles all spaces into one program, which takes minutes for dozens of them.
+    """
+    nearest = [np.asarray(nearest_neighbors(space, k=1).indices) for space in spaces]
+    indices = jnp.asarray(np.concatenate(nearest, axis=1))
+    ranks = [np.asarray(conditional_ranks(space, indices), np.float64) for space in spaces]
+    return np.stack([2 / len(indices) * rank.mean(axis=0) for rank in ranks], axis=1)
+
+
+SIMILARITIES: Mapping[str, Callable[[Sequence[ArrayLike]], ArrayLike]] = {
+    "cka": cka_matrix,
+    "debiased_cka": partial(cka_matrix, debiased=True),
+    "procrustes": procrustes_matrix,
+    "imbalance": imbalances,
+}
+"""What is compared, by name; all but the imbalance are symmetric and 1 for the same space."""
+
+
+def similarities(
+    spaces: Sequence[ArrayLike], *, points: Mapping[str, int]
+) -> dict[str, Float[np.ndarray, "s s"]]:
+    """Similarities between all of s spaces over the same examples.
+
+    Args:
+        spaces: each `[n, ...]`.
+        points: how many examples, the first ones, by the names of `SIMILARITIES`: CKA
+            takes n^2 d for every space, the imbalance n^2 s^2, and Procrustes a singular
+            value decomposition, n^3, for every pair.
+
+    Returns:
+        The matrices by name; NaN for a constant space.
+    """
+    return {
+        name: np.asarray(SIMILARITIES[name]([space[:n] for space in spaces]))
+        for name, n in points.items()
+    }
+
+
+def similarities_between(
+    load: Callable[[int], ArrayLike], count: int, *, points: Mapping[str, int], block: int = 16
+) -> dict[str, Float[np.ndarray, "s s"]]:
+    """`similarities` of more spaces than memory holds at once.
+
+    Args:
+        load: `index -> space [n, ...]`.
+        count: s, how many there are.
+        points: see `similarities`.
+        block: spaces in memory at once are twice as many.
+    """
+    found = {name: np.full((count, count), np.nan) for name in points}
+    blocks = [range(first, min(first + block, count)) for first in range(0, count, block)]
+    for number, rows in enumerate(blocks):
+        ours = [load(index) for index in rows]
+        for columns in blocks[number + 1 :] or blocks[number:]:
+            others = [] if columns == rows else [load(index) for index in columns]
+            indices = np.array([*rows, *(columns if others else ())])
+            for name, matrix in similarities([*ours, *others], points=points).items():
+                found[name][np.ix_(indices, indices)] = matrix
+    return found
+
+
+def learned_share(
+    similarity: Float[np.ndarray, "epochs *rest"],
+) -> Float[np.ndarray, "epochs *rest"]:
+    """How much of the way from the untrained layer to its final state is done.
+
+    `(s(e) - s(0)) / (1 - s(0))`, s(e) being the similarity of a layer at epoch e to its
+    final state: 0 before training, 1 at the end. A random layer can be much like the
+    trained one; this counts only what training added. NaN where there was nothing to learn.
+
+    Args:
+        similarity: to the final state, the first epoch being the untrained network.
+    """
+    start = similarity[:1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(start < 1, (similarity - start) / (1 - start), np.nan)
+
+
+def convergence_epoch(
+    epochs: Sequence[float],
+    similarity: Float[np.ndarray, "epochs *rest"],
+    *,
+    threshold: float = 0.9,
+) -> Float[np.ndarray, "*rest"]:
+    """The epoch from which on a layer stays as similar to its final state.
+
+    Linear between measured epochs, so no finer than they are. The first epoch where the
+    similarity never is below the threshold; NaN where it is NaN or ends below.
+
+    Args:
+        epochs: ascending.
+        similarity: to the final state, at every epoch.
+        threshold: what counts as converged.
+
+    Raises:
+        ValueError: for lengths that differ, and epochs that do not ascend.
+    """
+    if len(epochs) != len(similarity) or np.any(np.diff(epochs) <= 0):
+        raise ValueError(
+            f"expected ascending epochs for {len(similarity)} similarities, got {list(epochs)}"
+        )
+    columns = np.reshape(similarity, (len(epochs), -1)).T
+    found = [_crossing(np.asarray(epochs, float), column, threshold) for column in columns]
+    return np.array(found).reshape(np.shape(similarity)[1:])
+
+
+def _crossing(
+    epochs: Float[np.ndarray, " e"], similarity: Float[np.ndarray, " e"], threshold: float
+) -> float:
+    below = np.flatnonzero(~(similarity >= threshold))
+    if not len(below):
+        return float(epochs[0])
+    last = below[-1]
+    if last == len(epochs) - 1 or np.isnan(similarity).any():
+        return float("nan")
+    low, high = similarity[last], similarity[last + 1]
+    share = (threshold - low) / (high - low)
+    return float(epochs[last] + share * (epochs[last + 1] - epochs[last]))

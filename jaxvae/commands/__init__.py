@@ -1,0 +1,1 @@
+"""The subcommands of `jaxvae`, one a file: its arguments, what it runs, what it prints."""

@@ -1,0 +1,57 @@
+"""A saved run and the images to show it, on the command line."""
+
+import argparse
+from pathlib import Path
+
+from jaxtyping import UInt8
+
+from jaxvae.analysis.saved import SavedRun
+from jaxvae.data import load
+from jaxvae.typing import ArrayLike
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """The options that choose a run, one of its snapshots, and images."""
+    parser.add_argument(
+        "folder", metavar="RUN", type=Path, help="folder with run.json and snapshots/"
+    )
+    parser.add_argument(
+        "--snapshot", metavar="STEP", type=int, help="one of RUN/snapshots (default: the latest)"
+    )
+    parser.add_argument(
+        "--data", metavar="NAME", help="data set (default: what the run was trained on)"
+    )
+    parser.add_argument(
+        "--split", choices=("test", "train"), default="test", help="(default: test)"
+    )
+    parser.add_argument(
+        "--examples", metavar="N", type=int, help="the first N images of it (default: all)"
+    )
+    parser.add_argument(
+        "--seed", metavar="S", type=int, default=0, help="of the noise (default: 0)"
+    )
+
+
+def chosen_images(run: SavedRun, given: argparse.Namespace) -> UInt8[ArrayLike, "n h w c"]:
+    """The images that were asked for, in the size of the run.
+
+    Raises:
+        ValueError: for a data set that there is not, fewer images than asked for, and
+            images of another shape than the model takes.
+    """
+    config, height = run.config, run.vae.image_shape[0]
+    own = given.data in (None, config.data)
+    dataset = load(
+        given.data or config.data,
+        image_size=config.image_size if own else height,
+        # The other split is neither needed nor changed by it.
+        train_size=1 if given.split == "test" else config.train_size if own else None,
+    )
+    images = (dataset.test if given.split == "test" else dataset.train).images
+    if images.shape[1:] != run.vae.image_shape:
+        expected, got = (" x ".join(map(str, s)) for s in (run.vae.image_shape, images.shape[1:]))
+        raise ValueError(f"expected images of {expected}, got {got} of {dataset.name}")
+    count = len(images) if given.examples is None else given.examples
+    if not 1 <= count <= len(images):
+        raise ValueError(f"expected --examples from 1 to {len(images)}, got {count}")
+    return images[:count]

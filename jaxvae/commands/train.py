@@ -1,0 +1,168 @@
+"""`jaxvae train`: one run, any data set, network, likelihood and objective."""
+
+import argparse
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+from rich.console import Console
+
+from jaxvae.analysis.evaluation import evaluate
+from jaxvae.commands.settings import add_settings, choices, flags_named, given_config
+from jaxvae.data import Dataset, load
+from jaxvae.models.vae import VAE
+from jaxvae.report.progress import run_progress
+from jaxvae.training.config import (
+    RunConfig,
+    build_model,
+    build_trainer,
+    run_settings,
+    write_config,
+)
+from jaxvae.training.epochs import NonFiniteLossError, steps_per_epoch
+from jaxvae.training.folder import refuse_other_settings, sole_process
+from jaxvae.training.run import (
+    SETTINGS,
+    latest_state,
+    latest_step,
+    snapshot_epochs,
+    train_run,
+)
+from jaxvae.training.trainer import Trainer, TrainState
+
+_EXAMPLES = """\
+examples:
+  jaxvae train --train-size 10000 --out runs/first
+  jaxvae train --data mnist --network dense_vae --option widths=256,128 --out runs/mnist
+  jaxvae train --objective beta_tc_vae --coefficient beta=6 --ramp beta=10000 --out runs/tc
+  jaxvae train --objective annealed_vae --coefficient capacity=25 --ramp capacity=100000 \\
+      --out runs/annealed
+
+Run again, a command goes on where it stopped, also after a kill, and ends with the numbers of a
+run that was never interrupted; with more --epochs, a finished run goes on. Coefficients are
+constant without a --ramp: that of the last example is the paper's.
+
+DIR/run.json holds the settings, DIR/snapshots what was learned, for `jaxvae capture` and
+`jaxvae report`, DIR/resume the state to go on from.
+"""
+
+
+class _Run(NamedTuple):
+    """What is trained, ready to start."""
+
+    config: RunConfig
+    dataset: Dataset
+    vae: VAE
+    trainer: Trainer
+    steps: int
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "train",
+        help="train a VAE; run again, it goes on where it stopped",
+        description="Train a VAE on images: any data set, network, likelihood and objective.",
+        epilog=f"{choices()}\n\n{_EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=_run, after_interruption="The same command resumes where it stopped.")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="folder of the run; made if absent"
+    )
+    add_settings(parser)
+    parser.add_argument(
+        "--snapshots",
+        metavar="N",
+        type=int,
+        default=1,
+        help="snapshots to keep, evenly spaced in epochs (default: 1, of the end)",
+    )
+
+
+def _run(given: argparse.Namespace, console: Console, errors: Console) -> None:
+    with flags_named():
+        run = _prepare(given_config(given), given.snapshots)
+        image_shape = run.vae.image_shape
+        settings = run_settings(run.config, image_shape=image_shape)
+        refuse_other_settings(given.out / SETTINGS, settings, extendable=("epochs",))
+    done = latest_step(given.out)
+    if done > run.steps:
+        per_epoch = run.steps // run.config.epochs
+        raise ValueError(
+            f"expected --epochs of at least {-(-done // per_epoch)}, which {given.out} has begun, "
+            f"got {run.config.epochs}"
+        )
+    write_config(given.out / SETTINGS, run.config, image_shape=image_shape)
+    with sole_process(given.out):
+        _announce(run, given.out, done, console)
+        state = _train(run, given, errors)
+        _evaluate(run, state, given.out, console)
+
+
+def _prepare(config: RunConfig, snapshots: int) -> _Run:
+    """Everything that can be refused, before anything is written."""
+    snapshot_epochs(config.epochs, snapshots)
+    dataset = load(config.data, image_size=config.image_size, train_size=config.train_size)
+    images = dataset.train.images
+    vae = build_model(config, images.shape[1:])
+    trainer = build_trainer(config, vae, dataset_size=len(images))
+    steps = config.epochs * steps_per_epoch(images, config.batch_size)
+    batch = jax.ShapeDtypeStruct((config.batch_size, *vae.image_shape), images.dtype)
+    jax.eval_shape(trainer.step, jax.eval_shape(trainer.init, jax.random.key(0)), batch)
+    return _Run(config, dataset, vae, trainer, steps)
+
+
+def _keys(config: RunConfig) -> tuple[jax.Array, jax.Array]:
+    """Of training and of evaluation."""
+    train_key, test_key = jax.random.split(jax.random.key(config.seed))
+    return train_key, test_key
+
+
+def _train(run: _Run, given: argparse.Namespace, errors: Console) -> TrainState:
+    state = latest_state(run.trainer, given.out, _keys(run.config)[0])
+    with run_progress(errors, first=int(state.step), last=run.steps) as report:
+        return train_run(
+            run.trainer,
+            state,
+            jax.numpy.asarray(run.dataset.train.images),
+            folder=given.out,
+            epochs=run.config.epochs,
+            batch_size=run.config.batch_size,
+            snapshots=given.snapshots,
+            report=report,
+        )
+
+
+def _announce(run: _Run, out: Path, done: int, console: Console) -> None:
+    config, shapes = run.config, jax.eval_shape(run.vae.init, jax.random.key(0)).params
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes))
+    count, shape = len(run.dataset.train.images), " x ".join(map(str, run.vae.image_shape))
+    console.print(
+        f"{config.network}, {config.latents} latents, {parameters:,} parameters; "
+        f"{config.objective}, {config.likelihood}; {count:,} images of {config.data}, {shape}",
+        soft_wrap=True,
+    )
+    if done == run.steps:
+        console.print(f"all {config.epochs} epochs are done; more --epochs go on from here")
+    elif done:
+        console.print(f"goes on after step {done:,} of {run.steps:,}")
+
+
+def _evaluate(run: _Run, state: TrainState, out: Path, console: Console) -> None:
+    images = run.dataset.test.images
+    found = evaluate(run.vae, state.variables, images, key=_keys(run.config)[1])
+    terms = {"reconstruction": float(found.reconstruction), "kl": float(found.kl)}
+    if not all(map(jax.numpy.isfinite, terms.values())):
+        raise NonFiniteLossError(int(state.step), run.config.epochs, terms)
+    console.print(
+        f"held out, {len(images):,} images: reconstruction {terms['reconstruction']:.2f}, "
+        f"KL {terms['kl']:.2f} nats, {int(found.active_units)} of {run.vae.latents} units active",
+        soft_wrap=True,
+    )
+    console.print(
+        f"run: {out}\n"
+        f"its figures: jaxvae report {out}\n"
+        f"its layers:  jaxvae capture {out} --out TAPS",
+        soft_wrap=True,
+    )

@@ -1,0 +1,183 @@
+"""The figures of learning dynamics, from its records."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+
+from jaxvae.report.dynamics_summary import between, by_objective, convergence, to_final
+from jaxvae.report.style import draw_spread, figure
+
+_KINDS = {"seeds": "tab:blue", "strengths": "tab:green", "objectives": "tab:orange"}
+
+
+def draw_dynamics(records: Sequence[xr.Dataset], folder: Path) -> list[Path]:
+    """All figures of learning dynamics.
+
+    Args:
+        records: one for every data set and network, as `experiments.learning_dynamics`
+            saves them.
+        folder: where the PNG files go; made where absent.
+
+    Returns:
+        The files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for place in records:
+        name = (
+            f"{place.attrs['data'].replace('/', '--')}_{place.attrs['network'].rpartition(':')[2]}"
+        )
+        for kind, draw in (("layers", _layers), ("learning", _learning), ("latents", _latents)):
+            paths.append(folder / f"{name}_{kind}.png")
+            draw(place, paths[-1])
+    paths.append(folder / "convergence.png")
+    _convergence(records, paths[-1])
+    if any(between(place, kind) for place in records for kind in _KINDS):
+        paths.append(folder / "between_models.png")
+        _between_models(records, paths[-1])
+    return paths
+
+
+def _layers(place: xr.Dataset, path: Path) -> None:
+    """Layers at every epoch against layers at the end, an objective a row."""
+    groups, epochs = list(by_objective(place)), place["epoch"].values
+    size = (2.1 * len(epochs) + 1.6, 2.1 * len(groups) + 0.9)
+    title = f"{_name(place)}: debiased CKA of layers at an epoch with layers at the end"
+    with figure(path, size=size, title=title) as drawing:
+        grid = drawing.subplots(len(groups), len(epochs), squeeze=False, sharex=True, sharey=True)
+        for row, (objective, models) in zip(grid, groups, strict=True):
+            last = models["debiased_cka"].isel(other_epoch=-1).mean("run")
+            for axes, epoch in zip(row, epochs, strict=True):
+                matrix = last.sel(epoch=epoch).transpose("layer", "other_layer").values
+                image = axes.imshow(matrix, vmin=0, vmax=1, cmap="magma", interpolation="nearest")
+                _mark_both(axes, place["layer"].values.tolist())
+                if objective == groups[0][0]:
+                    axes.set_title(f"epoch {epoch:g}")
+            row[0].set_ylabel(objective)
+        drawing.colorbar(image, ax=grid, shrink=0.6)
+
+
+def _mark_both(axes: Axes, layers: list[str]) -> None:
+    short = [layer.replace("encoder/", "e").replace("decoder/", "d") for layer in layers]
+    short = [
+        {"log_variance": "var", "sample": "z", "output": "out", "input": "in"}.get(s, s)
+        for s in short
+    ]
+    axes.set_xticks(range(len(layers)), short, rotation=90, fontsize=6)
+    axes.set_yticks(range(len(layers)), short, fontsize=6)
+    axes.grid(visible=False)
+
+
+def _learning(place: xr.Dataset, path: Path) -> None:
+    """Similarity of each layer to its final state against the epoch."""
+    groups = list(by_objective(place))
+    columns = min(len(groups), 3)
+    rows = -(-len(groups) // columns)
+    colors = _layer_colors(place["layer"].values.tolist())
+    title = f"{_name(place)}: similarity of each layer to its own final state"
+    size = (3.6 * columns + 1.8, 3.2 * rows + 0.5)
+    with figure(path, size=size, title=title) as drawing:
+        grid = drawing.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+        for axes, (objective, models) in zip(grid.flat, groups, strict=False):
+            similarity = to_final(models)
+            for layer, (color, style) in colors.items():
+                values = similarity.sel(layer=layer).transpose("epoch", "run").values
+                epochs = place["epoch"].values
+                draw_spread(axes, epochs, values, color=color, label=layer, linestyle=style)
+            axes.set_title(objective)
+            axes.set_xlabel("epoch")
+            axes.set_ylim(top=1.02)
+        for axes in grid.flat[len(groups) :]:
+            axes.set_visible(False)
+        for row in grid:
+            row[0].set_ylabel("debiased CKA")
+        grid[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=7)
+
+
+def _layer_colors(layers: list[str]) -> dict[str, tuple[tuple[float, ...], str]]:
+    """Blue for the encoder, green for the latents, orange for the decoder."""
+    palettes = {"encoder/": "Blues", "decoder/": "Oranges"}
+    found: dict[str, tuple[tuple[float, ...], str]] = {}
+    for start, palette in palettes.items():
+        own = [layer for layer in layers if layer.startswith(start)]
+        for place, layer in zip(np.linspace(0.45, 1, len(own)), own, strict=True):
+            found[layer] = (mpl.colormaps[palette](place), "-")
+    latents = ("mean", "log_variance", "sample")
+    for layer, shade in zip(latents, (0.9, 0.65, 0.45), strict=True):
+        found[layer] = (mpl.colormaps["Greens"](shade), "--")
+    return {layer: found[layer] for layer in layers if layer in found}
+
+
+def _latents(place: xr.Dataset, path: Path) -> None:
+    """The polarised regime: kinds of latents and KL of each, over training."""
+    groups, epochs = list(by_objective(place)), place["epoch"].values
+    kinds = {"active": "tab:blue", "mixed": "tab:orange", "passive": "0.5"}
+    size = (3.0 * len(groups) + 1.2, 5.4)
+    title = f"{_name(place)}: active, mixed and passive latents, and their rates"
+    with figure(path, size=size, title=title) as drawing:
+        grid = drawing.subplots(2, len(groups), squeeze=False, sharex=True, sharey="row")
+        for (above, below), (objective, models) in zip(grid.T, groups, strict=True):
+            for kind, color in kinds.items():
+                values = models[f"{kind}_latents"].transpose("epoch", "run").values
+                draw_spread(above, epochs, values, color=color, label=kind)
+            above.set_title(objective)
+            rates = models["kl_per_latent"].isel(run=0).transpose("epoch", "latent").values
+            below.plot(epochs, np.sort(rates, axis=1)[:, ::-1], color="tab:blue", alpha=0.6)
+            below.set_xlabel("epoch")
+        grid[0, 0].set_ylabel("latents")
+        grid[1, 0].set_ylabel("KL of every latent, nats\n(one model, sorted)")
+        grid[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1))
+
+
+def _convergence(records: Sequence[xr.Dataset], path: Path) -> None:
+    """Encoder against decoder: a point for every model."""
+    names = list(dict.fromkeys(name for place in records for name, _ in by_objective(place)))
+    height = 0.34 * len(names) + 0.8
+    size = (8.5, height * len(records) + 0.6)
+    title = "Epoch from which on layers stay as at the end (debiased CKA > 0.9): a point a model"
+    with figure(path, size=size, title=title) as drawing:
+        panels = drawing.subplots(len(records), 1, squeeze=False, sharex=True)[:, 0]
+        for axes, place in zip(panels, records, strict=True):
+            for objective, models in by_objective(place):
+                found, row = convergence(to_final(models)), names.index(objective)
+                for half, color, shift in (
+                    ("encoder", "tab:blue", -0.12),
+                    ("decoder", "tab:orange", 0.12),
+                ):
+                    epochs = getattr(found, half)
+                    label = half if row == 0 else None
+                    axes.plot(
+                        epochs, np.full(len(epochs), row + shift), "o", color=color, label=label
+                    )
+            axes.set_yticks(range(len(names)), names)
+            axes.set_ylim(len(names) - 0.5, -0.5)
+            axes.set_xlim(left=0)
+            axes.set_title(_name(place))
+        panels[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
+        panels[-1].set_xlabel("epoch, mean over the layers")
+
+
+def _between_models(records: Sequence[xr.Dataset], path: Path) -> None:
+    """Similarity of models that differ in seed, strength or objective, by layer."""
+    size = (8.5, 2.6 * len(records) + 0.5)
+    title = "Debiased CKA at the end, between models that differ in one thing"
+    with figure(path, size=size, title=title) as drawing:
+        panels = drawing.subplots(len(records), 1, squeeze=False, sharey=True)[:, 0]
+        for axes, place in zip(panels, records, strict=True):
+            for kind, color in _KINDS.items():
+                values = between(place, kind)
+                if values is not None:
+                    axes.plot(list(values.values()), "o-", color=color, label=f"other {kind}")
+            layers = place["layer"].values.tolist()
+            axes.set_xticks(range(len(layers)), layers, rotation=45, ha="right")
+            axes.set_ylim(0, 1.02)
+            axes.set_title(_name(place))
+            axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+
+
+def _name(place: xr.Dataset) -> str:
+    return f"{place.attrs['data']}, {place.attrs['network']}"

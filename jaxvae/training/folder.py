@@ -1,0 +1,81 @@
+"""The folder of results: its settings, and one process at a time."""
+
+import fcntl
+import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from jaxvae.data.whole import write_whole
+
+_LOCK = ".lock"
+
+
+def refuse_other_settings(
+    file: Path, settings: Mapping[str, Any], *, extendable: Collection[str] = ()
+) -> None:
+    """Check that a folder holds no results of other settings.
+
+    Args:
+        file: what `write_settings` wrote; may be absent.
+        settings: by name.
+        extendable: names of those that may change between runs into one folder,
+            because they only say how much work there is.
+
+    Raises:
+        ValueError: if it was made with other settings, or they cannot be read.
+    """
+    if not file.exists():
+        return
+    now = _as_json(settings)
+    try:
+        stored = json.loads(file.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"expected settings in {file}, got {error}") from error
+    changed = [
+        f"{name} {stored.get(name)!r} (now {now.get(name)!r})"
+        for name in sorted({*stored, *now} - set(extendable))
+        if stored.get(name) != now.get(name)
+    ]
+    if changed:
+        raise ValueError(
+            f"expected the settings that made the results in {file.parent}: {', '.join(changed)}; "
+            "choose another --out, or remove that folder"
+        )
+
+
+def write_settings(file: Path, settings: Mapping[str, Any]) -> None:
+    """Write settings as JSON, whole; makes the folder.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    text = json.dumps(_as_json(settings), indent=2) + "\n"
+    try:
+        write_whole(file, lambda part: part.write_text(text))
+    except OSError as error:
+        raise OSError(
+            f"expected a folder that can be written for --out, got {file.parent} ({error}); "
+            "choose another --out"
+        ) from error
+
+
+@contextmanager
+def sole_process(out: Path) -> Iterator[None]:
+    """Keep other processes out of a folder; the system frees it when this one ends.
+
+    Raises:
+        OSError: if another process is at work there.
+    """
+    with open(out / _LOCK, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OSError(f"expected no other process at work in {out}; wait for it") from error
+        yield
+
+
+def _as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """As they will be read again: lists for tuples."""
+    return json.loads(json.dumps(dict(settings)))

@@ -1,0 +1,121 @@
+"""A run in its folder: snapshots to analyze, and a state to go on from after a kill.
+
+run.json            what it was told (`jaxvae.training.config`)
+snapshots/step-*    variables, at chosen epochs
+resume/step-*       the latest whole `TrainState`
+
+All of them appear whole or not at all.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, UInt8
+
+from jaxvae.training import checkpoint
+from jaxvae.training.epochs import NonFiniteLossError, Progress, steps_per_epoch, train
+from jaxvae.training.trainer import Trainer, TrainState
+from jaxvae.typing import Key
+
+SETTINGS = "run.json"
+SNAPSHOTS = "snapshots"
+_RESUME = "resume"
+
+
+def train_run(
+    trainer: Trainer,
+    state: TrainState,
+    images: UInt8[Array, "n h w c"],
+    *,
+    folder: Path,
+    epochs: int,
+    batch_size: int,
+    snapshots: int = 1,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> TrainState:
+    """Train until `epochs` epochs are complete, keeping what was done in a folder.
+
+    Killed at any point and called again with `latest_state`, it ends with the numbers of a
+    run that was never interrupted; at most five minutes of work are lost, and none to a
+    KeyboardInterrupt.
+
+    Args:
+        trainer: what a step is.
+        state: where to go on.
+        images: uint8 `[n, h, w, c]`.
+        folder: of the run.
+        epochs: total number of epochs to reach.
+        batch_size: images a step.
+        snapshots: so many, evenly spaced in epochs; the last one is of the end.
+        report: called about twice a second with the `Progress`.
+
+    Returns:
+        The state after the last step.
+
+    Raises:
+        NonFiniteLossError: at the first loss, or parameter at a snapshot, that is NaN or
+            infinite; what was kept before stays.
+        ValueError: for a batch larger than the data, and more snapshots than epochs.
+    """
+    per_epoch = steps_per_epoch(images, batch_size)
+
+    def keep(state: TrainState) -> None:
+        checkpoint.save(folder / _RESUME, int(state.step), state)
+        checkpoint.keep_latest(folder / _RESUME)
+
+    for epoch in snapshot_epochs(epochs, snapshots):
+        last = epoch * per_epoch
+        taken = checkpoint.steps(folder / SNAPSHOTS)
+        if int(state.step) > last or (int(state.step) == last and last in taken):
+            continue
+        state = train(
+            trainer,
+            state,
+            images,
+            epochs=epoch,
+            batch_size=batch_size,
+            report=report,
+            save=keep,
+        )
+        _refuse_non_finite(state, epoch)
+        checkpoint.save(folder / SNAPSHOTS, last, state.variables)
+        # After the snapshot: a run that goes on from here never lacks it.
+        keep(state)
+    return state
+
+
+def latest_state(trainer: Trainer, folder: Path, key: Key) -> TrainState:
+    """Where a run stands: the latest state in its folder, or the first of this key.
+
+    Raises:
+        ValueError: if the files of the state are damaged, or of another trainer.
+    """
+    saved = checkpoint.steps(folder / _RESUME)
+    if not saved:
+        return jax.jit(trainer.init)(key)
+    return checkpoint.load(folder / _RESUME, saved[-1], jax.eval_shape(trainer.init, key))
+
+
+def latest_step(folder: Path) -> int:
+    """The steps that a run in this folder has kept; 0 without any."""
+    return max(checkpoint.steps(folder / _RESUME), default=0)
+
+
+def snapshot_epochs(epochs: int, count: int) -> tuple[int, ...]:
+    """So many epochs, evenly spaced up to the last.
+
+    Raises:
+        ValueError: for none, and for more than there are epochs.
+    """
+    if not 1 <= count <= epochs:
+        raise ValueError(f"expected 1 to {epochs} snapshots of {epochs} epochs, got {count}")
+    return tuple(round(epochs * number / count) for number in range(1, count + 1))
+
+
+def _refuse_non_finite(state: TrainState, epoch: int) -> None:
+    """The update after the last loss that training has seen can still diverge."""
+    finite = jax.tree.map(lambda leaf: bool(jnp.isfinite(leaf).all()), state.variables)
+    if not all(jax.tree.leaves(finite)):
+        raise NonFiniteLossError(int(state.step), epoch, {"parameters": float("nan")})

@@ -1,0 +1,62 @@
+"""`jaxvae report`: the figures of a saved run."""
+
+import matplotlib.image
+import pytest
+
+from jaxvae.cli import main
+
+FIGURES = ["reconstructions.png", "samples.png", "traversals.png"]
+
+
+def test_figures_are_drawn_into_the_folder_of_the_run(saved_run, capsys):
+    capsys.readouterr()
+    assert main(["report", str(saved_run), "--examples", "60"]) == 0
+    assert sorted(path.name for path in (saved_run / "figures").iterdir()) == FIGURES
+    assert capsys.readouterr().out.split() == [
+        str(saved_run / "figures" / name) for name in FIGURES
+    ]
+    for name in FIGURES:
+        assert matplotlib.image.imread(saved_run / "figures" / name).std() > 0.01
+
+
+def test_another_snapshot_into_another_folder_differs(saved_run, tmp_path):
+    for step in ("3", "6"):
+        arguments = ["--snapshot", step, "--out", str(tmp_path / step), "--examples", "5"]
+        assert main(["report", str(saved_run), *arguments]) == 0
+    for name in FIGURES:
+        assert (tmp_path / "3" / name).read_bytes() != (tmp_path / "6" / name).read_bytes()
+
+
+def test_a_report_is_the_same_again(saved_run, tmp_path):
+    for name in ("one", "other"):
+        assert (
+            main(["report", str(saved_run), "--out", str(tmp_path / name), "--examples", "50"]) == 0
+        )
+    for name in FIGURES:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--snapshot", "4"], "found 3, 6, asked for 4"),
+        (["--example", "10", "--examples", "10"], "expected an example from 0 to 9, got 10"),
+        (["--examples", "0"], "expected --examples from 1 to 10000, got 0"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_use_has_status_2_one_line_and_leaves_nothing(
+    saved_run, tmp_path, capsys, arguments, message
+):
+    capsys.readouterr()
+    assert main(["report", str(saved_run), "--out", str(tmp_path / "new"), *arguments]) == 2
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert message in printed.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("folder", ["absent", "."])
+def test_a_folder_that_holds_no_run_is_refused(tmp_path, capsys, folder):
+    assert main(["report", str(tmp_path / folder)]) == 2
+    assert "expected a run in" in capsys.readouterr().err

@@ -1,0 +1,369 @@
+"""`jaxvae train`: what it prints, keeps, resumes and refuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from jaxvae.analysis.saved import open_run
+from jaxvae.cli import main
+from jaxvae.commands.settings import choices
+from jaxvae.data import dataset_names, load
+from jaxvae.training import checkpoint, train
+from jaxvae.training.config import (
+    RunConfig,
+    build_model,
+    build_trainer,
+    likelihoods,
+    named_objectives,
+    networks,
+    objective_coefficients,
+    read_config,
+)
+
+SMALL = ["--image-size", "16", "--train-size", "200", "--network", "dense_vae"]
+SMALL += ["--option", "widths=16", "--latents", "3"]
+CONFIG = RunConfig(
+    image_size=16,
+    train_size=200,
+    network="dense_vae",
+    options={"widths": [16]},
+    latents=3,
+    epochs=2,
+)
+OWN = """
+from typing import NamedTuple
+import jax.numpy as jnp
+
+class Terms(NamedTuple):
+    reconstruction: object
+    size: object
+
+def shrink(outputs, *, weight=1.0):
+    reconstruction, size = jnp.mean(outputs.nll), jnp.mean(outputs.mean ** 2)
+    return reconstruction + weight * size, Terms(reconstruction, size)
+"""
+
+
+def run(out, *arguments, epochs=2):
+    return main(["train", *SMALL, "--epochs", str(epochs), "--out", str(out), *arguments])
+
+
+def contents(folder):
+    """Every file but those that only exist while a command runs, with its time."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def assert_same_variables(one, other, step=None):
+    first, second = open_run(one, step).variables, open_run(other, step).variables
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("train") / "run"
+    assert run(out) == 0
+    return out
+
+
+# --- a run ----------------------------------------------------------------------------
+
+
+def test_a_run_is_that_of_the_library(finished):
+    dataset = load("sprites", image_size=16, train_size=200)
+    vae = build_model(CONFIG, (16, 16, 1))
+    trainer = build_trainer(CONFIG, vae, dataset_size=200)
+    state = jax.jit(trainer.init)(jax.random.split(jax.random.key(0))[0])
+    state = train(trainer, state, dataset.train.images, epochs=2, batch_size=64)
+    jax.tree.map(np.testing.assert_array_equal, open_run(finished).variables, state.variables)
+
+
+def test_the_folder_holds_the_settings_one_snapshot_and_the_state(finished):
+    assert read_config(finished / "run.json") == (CONFIG, (16, 16, 1))
+    assert checkpoint.steps(finished / "snapshots") == [6]
+    assert checkpoint.steps(finished / "resume") == [6]
+    assert {path.name for path in finished.iterdir()} == {
+        "run.json", "snapshots", "resume", ".lock",
+    }  # fmt: skip
+
+
+def test_what_is_trained_and_how_well_is_said_at_the_end(tmp_path, capsys):
+    assert run(tmp_path / "run", epochs=1) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("dense_vae, 3 latents, 8,630 parameters; beta_vae, bernoulli; ")
+    assert "held out, 10,000 images: reconstruction " in printed.out
+    assert " of 3 units active" in printed.out
+    assert f"run: {tmp_path / 'run'}\n" in printed.out
+    assert printed.err == ""
+
+
+def test_snapshots_are_evenly_spaced(tmp_path):
+    assert run(tmp_path, "--snapshots", "3", epochs=6) == 0
+    assert checkpoint.steps(tmp_path / "snapshots") == [6, 12, 18]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "objective",
+    [
+        ["beta_vae", "beta=4"],
+        ["annealed_vae", "capacity=5", "gamma=10"],
+        ["beta_tc_vae", "beta=6"],
+        ["dip_vae_i", "off_diagonal=10"],
+        ["dip_vae_ii", "off_diagonal=10", "diagonal=5"],
+        ["factor_vae", "gamma=6"],
+        ["free_bits", "free=0.1"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_every_objective_trains_with_a_ramp_from_the_command_line(tmp_path, objective):
+    name, *numbers = objective
+    ramp = f"{numbers[0].partition('=')[0]}=5"
+    given = ["--objective", name, "--coefficient", *numbers, "--ramp", ramp]
+    assert run(tmp_path, *given, epochs=1) == 0
+    assert open_run(tmp_path).config.ramps == {ramp.partition("=")[0]: 5}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("likelihood", likelihoods())
+def test_every_likelihood_trains_from_the_command_line(tmp_path, likelihood):
+    assert run(tmp_path, "--likelihood", likelihood, epochs=1) == 0
+
+
+@pytest.mark.slow
+def test_a_ramp_alone_leads_to_the_default_of_its_coefficient(tmp_path):
+    assert run(tmp_path / "one", "--ramp", "beta=4") == 0
+    assert run(tmp_path / "other", "--ramp", "beta=4", "--coefficient", "beta=1") == 0
+    assert_same_variables(tmp_path / "one", tmp_path / "other")
+
+
+def test_an_objective_of_the_users_own_is_found_beside_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "my_objectives.py").write_text(OWN)
+    objective = ["--objective", "my_objectives:shrink", "--coefficient", "weight=2"]
+    assert run("out", *objective, epochs=1) == 0
+    assert open_run(tmp_path / "out").config.objective == "my_objectives:shrink"
+
+
+# --- help -----------------------------------------------------------------------------
+
+
+def test_help_lists_all_there_is_with_what_it_takes(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    text = capsys.readouterr().out
+    for name, function in {**networks(), **named_objectives(), **likelihoods()}.items():
+        assert f"  {name} " in text
+        assert function.__doc__.partition("\n")[0] in text
+    for objective in named_objectives().values():
+        assert all(f"{name}=" in text for name in objective_coefficients(objective))
+    assert ", ".join(dataset_names()) in text
+
+
+def test_defaults_are_shown_and_required_numbers_asked_for():
+    assert "--option widths=512,256\n" in choices()
+    assert "--coefficient capacity=NUMBER gamma=1000\n" in choices()
+    assert "--coefficient off_diagonal=NUMBER [diagonal=NUMBER]\n" in choices()
+
+
+# --- again ----------------------------------------------------------------------------
+
+
+def test_a_finished_run_is_only_evaluated_again(finished, capsys):
+    before = contents(finished / "snapshots"), contents(finished / "resume")
+    assert run(finished) == 0
+    assert "all 2 epochs are done" in capsys.readouterr().out
+    assert (contents(finished / "snapshots"), contents(finished / "resume")) == before
+
+
+@pytest.mark.slow
+def test_more_epochs_go_on_from_a_finished_run(tmp_path):
+    assert run(tmp_path / "one", epochs=1) == 0
+    assert run(tmp_path / "one", epochs=3) == 0
+    assert run(tmp_path / "other", epochs=3) == 0
+    assert checkpoint.steps(tmp_path / "one" / "snapshots") == [3, 9]
+    assert_same_variables(tmp_path / "one", tmp_path / "other")
+
+
+def test_fewer_epochs_than_are_done_are_refused(finished, capsys):
+    assert run(finished, epochs=1) == 2
+    assert "expected --epochs of at least 2, which" in capsys.readouterr().err
+
+
+def test_other_settings_are_refused_by_name_and_nothing_is_touched(finished, capsys):
+    before = contents(finished)
+    assert run(finished, "--coefficient", "beta=2", "--seed", "1") == 2
+    message = capsys.readouterr().err
+    assert "coefficients {} (now {'beta': 2.0}), seed 0 (now 1); choose another --out" in message
+    assert contents(finished) == before
+
+
+# --- interrupted ----------------------------------------------------------------------
+
+# A shell that runs the tests in the background has its children ignore Ctrl-C.
+PROGRAM = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from jaxvae.cli import main; sys.exit(main(sys.argv[1:]))"
+)
+LONG = ["--snapshots", "10"]
+LONG_EPOCHS = 400
+
+
+def stop(out, number, *, after):
+    """Start a long run in a process of its own and stop it once a file is there."""
+    arguments = ["train", *SMALL, "--epochs", str(LONG_EPOCHS), *LONG, "--out", str(out)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    command = [sys.executable, "-c", PROGRAM, *arguments]
+    with subprocess.Popen(command, env=environment, **pipes) as process:
+        end = time.monotonic() + 240
+        while not (out / after).exists():
+            assert process.poll() is None, process.communicate()[0].decode()
+            assert time.monotonic() < end, "the run did not come as far as that"
+            time.sleep(0.002)
+        process.send_signal(number)
+        shown = process.communicate(timeout=120)[0].decode()
+    return process.returncode, shown
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory):
+    out = tmp_path_factory.mktemp("train") / "long"
+    assert run(out, *LONG, epochs=LONG_EPOCHS) == 0
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", ["snapshots/step-0000000240", "resume/step-0000000120"])
+def test_a_run_that_was_killed_ends_bitwise_as_one_that_was_not(tmp_path, long, after):
+    status, _ = stop(tmp_path / "run", signal.SIGKILL, after=after)
+    assert status == -signal.SIGKILL
+    done = checkpoint.steps(tmp_path / "run" / "resume")
+    assert 0 < max(done) < 3 * LONG_EPOCHS, "the run was killed too early or too late"
+    assert run(tmp_path / "run", *LONG, epochs=LONG_EPOCHS) == 0
+    assert checkpoint.steps(tmp_path / "run/snapshots") == checkpoint.steps(long / "snapshots")
+    for step in checkpoint.steps(long / "snapshots"):
+        assert_same_variables(tmp_path / "run", long, step)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "status", "word"),
+    [(signal.SIGTERM, 143, "Terminated"), (signal.SIGINT, 130, "Interrupted")],
+)
+def test_a_run_that_was_told_to_end_saves_says_how_to_go_on_and_does(
+    tmp_path, long, number, status, word
+):
+    returned, shown = stop(tmp_path / "run", number, after="snapshots/step-0000000120")
+    assert returned == status
+    assert shown.endswith(f"{word}. The same command resumes where it stopped.\n")
+    assert "Traceback" not in shown
+    (done,) = checkpoint.steps(tmp_path / "run" / "resume")
+    assert 0 < done < 3 * LONG_EPOCHS
+    assert run(tmp_path / "run", *LONG, epochs=LONG_EPOCHS) == 0
+    assert_same_variables(tmp_path / "run", long)
+
+
+@pytest.mark.slow
+def test_a_second_process_in_the_same_folder_is_refused(tmp_path, capsys):
+    pipes = {"stdout": subprocess.PIPE, "stdin": subprocess.PIPE}
+    hold = (
+        "import sys; from pathlib import Path; from jaxvae.training.folder import sole_process\n"
+        "with sole_process(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", hold, str(tmp_path)], **pipes) as process:
+        assert process.stdout.readline() == b"held\n"
+        assert run(tmp_path) == 2
+        process.kill()
+    assert "expected no other process at work in" in capsys.readouterr().err
+
+
+# --- refusals -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--learning-rate", "nan"], "expected --learning-rate finite and positive, got nan"),
+        (["--train-size", "0"], "expected a positive --train-size, got 0"),
+        (["--batch-size", "201"], "expected 1 <= --batch-size <= 200 images, got 201"),
+        (["--epochs", "0"], "expected epochs of at least 1, got 0"),
+        (["--seed", "-1"], "expected seed of at least 0, got -1"),
+        (["--latents", "0"], "expected at least one latent, got 0"),
+        (["--snapshots", "3"], "expected 1 to 2 snapshots of 2 epochs, got 3"),
+        (["--data", "no_such_set"], "got 'no_such_set'"),
+        (["--network", "resnet"], "expected as network one of compact_vae, "),
+        (["--network", "compact_vae"], "expected options of compact_vae among none"),
+        (["--objective", "vae"], "expected as objective one of beta_vae, annealed_vae, "),
+        (["--objective", "no_module:vae"], "expected vae in no_module as objective, got No module"),
+        (["--objective", "jax:__version__"], "expected jax:__version__ to be a function, got str"),
+        (["--likelihood", "normal"], "expected as likelihood one of bernoulli, "),
+        (["--option", "width=3"], "expected options of dense_vae among widths; got width"),
+        (["--option", "widths=a"], "expected --option NAME=VALUE, got widths=a: invalid literal"),
+        (["--option", "widths=0"], "got widths=0: expected at least 1, got 0"),
+        (["--option", "widths"], "expected --option NAME=VALUE, got widths"),
+        (["--objective", "annealed_vae"], "expected the coefficient capacity of annealed_vae"),
+        (["--coefficient", "gamma=1"], "expected coefficients of beta_vae among beta; got gamma"),
+        (["--coefficient", "beta=inf"], "expected a finite beta, got inf"),
+        (["--ramp", "gamma=9"], "expected ramps of beta_vae among beta; got gamma"),
+        (["--ramp", "beta=0"], "expected a ramp of beta over at least 1 step, got 0"),
+        (["--objective", "beta_tc_vae", "--batch-size", "1"], "expected a batch of 2 to"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_use_has_status_2_one_line_and_leaves_nothing(tmp_path, capsys, arguments, message):
+    assert run(tmp_path / "out", *arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    assert message in printed.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_that_the_network_does_not_take_leave_nothing(tmp_path, capsys):
+    arguments = ["--image-size", "20", "--train-size", "100", "--out", str(tmp_path / "out")]
+    assert main(["train", *arguments]) == 2
+    assert "expected height and width divisible by 16" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert run(tmp_path / "file" / "out") == 2
+    assert "expected a folder that can be written for --out" in capsys.readouterr().err
+
+
+def test_a_damaged_state_is_refused_with_what_to_remove(finished, tmp_path, capsys):
+    assert run(tmp_path, epochs=1) == 0
+    for path in (tmp_path / "resume").rglob("*"):
+        if path.is_file() and path.name not in ("commit_success.txt",):
+            path.write_bytes(b"")
+    capsys.readouterr()
+    assert run(tmp_path, epochs=2) == 2
+    assert "remove that folder" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_not_finite_has_status_1_and_its_message(tmp_path, capsys):
+    assert run(tmp_path, "--learning-rate", "1e30") == 1
+    assert "stopped: the loss is not finite at step 1 (epoch 0)" in capsys.readouterr().err
+    assert checkpoint.steps(tmp_path / "snapshots") == []
+
+
+def test_a_model_that_diverges_in_its_last_update_keeps_no_snapshot(tmp_path, capsys):
+    # One step: its loss is that before the update, and finite.
+    diverging = ["--learning-rate", "1e38", "--batch-size", "200"]
+    assert run(tmp_path, *diverging, epochs=1) == 1
+    assert "stopped: the loss is not finite at step 1 (epoch 1)" in capsys.readouterr().err
+
+
+def test_the_settings_are_plain_json(finished):
+    assert json.loads((finished / "run.json").read_text())["options"] == {"widths": [16]}

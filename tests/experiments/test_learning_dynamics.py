@@ -1,0 +1,205 @@
+"""Learning dynamics from end to end, at the smallest size that has all of its parts."""
+
+import dataclasses
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import xarray as xr
+from rich.console import Console
+
+from experiments.learning_dynamics import PRESETS, Config, models, run
+from jaxvae.analysis.saved import open_run
+
+pytestmark = pytest.mark.slow
+
+TINY = Config(
+    data=("sprites",),
+    image_size=16,
+    train_size=256,
+    networks=("dense_vae",),
+    objectives=("annealed_vae", "factor_vae"),
+    values=1,
+    seeds=2,
+    latents=3,
+    epochs=4,
+    snapshots=2,
+    batch_size=64,
+    learning_rate=1e-3,
+    points=40,
+    imbalance_points=30,
+    procrustes_points=20,
+    costly_seeds=1,
+)
+LAYERS = [
+    "input", "encoder/1", "encoder/2", "mean", "log_variance", "sample",
+    "decoder/1", "decoder/2", "output",
+]  # fmt: skip
+
+
+def study(config, out):
+    shown = io.StringIO()
+    run(config, out, Console(file=shown, width=100, highlight=False, markup=False))
+    return shown.getvalue()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("dynamics") / "tiny"
+    return out, study(TINY, out)
+
+
+@pytest.fixture(scope="module")
+def records(finished):
+    with xr.open_dataset(finished[0] / "records.nc", group="sprites/dense_vae") as opened:
+        return opened.load()
+
+
+def test_records_are_labelled(records):
+    assert records["objective"].values.tolist() == ["annealed_vae"] * 2 + ["factor_vae"] * 2
+    assert records["value"].values.tolist() == [25, 25, 30, 30]
+    assert records["seed"].values.tolist() == [0, 1, 0, 1]
+    assert records["epoch"].values.tolist() == [0, 2, 4]
+    assert records["layer"].values.tolist() == LAYERS
+
+
+@pytest.mark.parametrize("name", ["cka", "debiased_cka", "procrustes"])
+def test_a_layer_is_itself(records, name):
+    flat = records[name].isel(run=0).values.reshape(3 * len(LAYERS), -1)
+    np.testing.assert_allclose(np.diagonal(flat), 1, atol=1e-5)
+    np.testing.assert_allclose(flat, flat.T, atol=1e-5)
+
+
+def test_the_input_does_not_depend_on_the_epoch_and_the_layers_do(records):
+    cka = records["cka"].isel(epoch=0, other_epoch=-1)
+    own = {layer: cka.sel(layer=layer, other_layer=layer).values for layer in LAYERS}
+    np.testing.assert_allclose(own["input"], 1, atol=1e-5)
+    assert np.all(own["decoder/2"] < 0.999)
+
+
+def test_only_the_first_seeds_pay_for_what_is_costly(records):
+    known = ~np.isnan(records["procrustes"].values.reshape(4, -1)).any(axis=1)
+    assert known.tolist() == [True, False, True, False]
+    assert not np.isnan(records["cka"]).any()
+
+
+def test_models_are_compared_at_the_end(records):
+    matrix = records["debiased_cka_between"]
+    np.testing.assert_allclose(matrix.sel(layer="input"), 1, atol=1e-5)
+    np.testing.assert_allclose([np.diagonal(layer) for layer in matrix], 1, atol=1e-5)
+    assert float(matrix.sel(layer="decoder/2").isel(run=0, other_run=1)) < 0.999
+
+
+def test_the_null_is_far_from_the_same_layer(records):
+    assert np.all(np.abs(records["debiased_cka_null"].sel(layer="input")) < 0.5)
+    assert np.all(records["imbalance_null"].isel(run=0) > 0.5)
+
+
+def test_every_latent_is_of_one_kind(records):
+    kinds = sum(records[f"{kind}_latents"] for kind in ("active", "mixed", "passive"))
+    np.testing.assert_array_equal(kinds, TINY.latents)
+
+
+def test_a_model_is_a_saved_run(finished, records):
+    out, _ = finished
+    saved = open_run(out / "runs" / "sprites" / "dense_vae" / "factor_vae_30_seed-1")
+    assert saved.config.objective == "factor_vae"
+    assert saved.config.coefficients == {"gamma": 30}
+    assert saved.vae.latents == TINY.latents
+
+
+def test_the_terminal_shows_the_table_and_where_the_rest_is(finished):
+    out, shown = finished
+    assert "encoder" in shown
+    assert "annealed_vae" in shown
+    assert str(out / "records.nc") in shown
+    assert (out / "summary.md").read_text().startswith("# Learning dynamics")
+
+
+def test_a_finished_study_is_only_drawn_again(finished, tmp_path):
+    out = shutil.copytree(finished[0], tmp_path / "copy")
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.npz")}
+    study(TINY, out)
+    assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*.npz")}
+
+
+def test_another_objective_trains_only_what_is_new(finished, tmp_path):
+    out = shutil.copytree(finished[0], tmp_path / "copy")
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("epoch-*.npz")}
+    study(dataclasses.replace(TINY, objectives=(*TINY.objectives, "beta_vae")), out)
+    after = {path: path.stat().st_mtime_ns for path in out.rglob("epoch-*.npz")}
+    assert before.items() <= after.items()
+    assert len(after) == len(before) * 3 // 2
+
+
+def test_other_settings_in_the_same_folder_are_refused(finished):
+    with pytest.raises(ValueError, match="epochs 4 \\(now 5\\)"):
+        study(dataclasses.replace(TINY, epochs=5), finished[0])
+
+
+def test_a_study_whose_models_all_fail_says_so(tmp_path):
+    config = dataclasses.replace(TINY, objectives=("beta_vae",), learning_rate=1e30)
+    with pytest.raises(ValueError, match="no model of sprites, dense_vae"):
+        study(config, tmp_path / "bad")
+
+
+def test_killed_and_started_again_it_ends_bitwise_the_same(finished, tmp_path):
+    out = tmp_path / "killed"
+    options = {
+        field.name: getattr(TINY, field.name)
+        for field in dataclasses.fields(TINY)
+        if getattr(TINY, field.name) != getattr(PRESETS["smoke"], field.name)
+    }
+    arguments = [sys.executable, "-m", "experiments.learning_dynamics", "smoke", "--out", str(out)]
+    for name, value in options.items():
+        values = value if isinstance(value, tuple) else (value,)
+        arguments += [f"--{name.replace('_', '-')}", *map(str, values)]
+    # Killed while the second objective is trained.
+    first = out / "runs" / "sprites" / "dense_vae" / "annealed_vae_25_seed-1" / "epoch-0004.npz"
+    process = subprocess.Popen(
+        arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ
+    )
+    deadline = time.monotonic() + 300
+    while not first.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    study(TINY, out)
+    expected = finished[0]
+    for path in sorted((expected / "runs").rglob("*.npz")):
+        with np.load(path) as one, np.load(out / path.relative_to(expected)) as other:
+            for name in one:
+                np.testing.assert_array_equal(one[name], other[name], err_msg=f"{path} {name}")
+
+
+def test_the_grid_takes_strengths_from_all_over_the_range():
+    values = {count: [] for count in (1, 2, 5)}
+    for count, found in values.items():
+        config = dataclasses.replace(TINY, objectives=("beta_vae",), values=count, seeds=1)
+        found += [model.value for model in models(config)]
+    assert values == {1: [4], 2: [2, 6], 5: [1, 2, 4, 6, 8]}
+
+
+def test_snapshots_are_evenly_spaced_and_begin_untrained():
+    assert Config(epochs=26, snapshots=5).measured == (0, 5, 10, 16, 21, 26)
+    assert Config(epochs=10, snapshots=5, early=(1,)).measured == (0, 1, 2, 4, 6, 8, 10)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"objectives": ("vae",)}, "--objectives among beta_vae"),
+        ({"values": 6}, "--values of 1 to 5, got 6"),
+        ({"snapshots": 5}, "--snapshots of 1 to 4, got 5"),
+        ({"imbalance_points": 41}, "--imbalance-points of 4 to 40"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(changed, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(TINY, **changed)

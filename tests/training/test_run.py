@@ -1,0 +1,95 @@
+"""A run in its folder: what is kept, when, and where it goes on."""
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from jaxvae.models import dense_vae
+from jaxvae.objectives import beta_vae
+from jaxvae.training import checkpoint, train, vae_trainer
+from jaxvae.training.run import latest_state, latest_step, snapshot_epochs, train_run
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 1), dtype=np.uint8)
+TRAINER = vae_trainer(
+    dense_vae(image_shape=(4, 4, 1), latents=2, widths=(5,)), beta_vae, optax.adam(1e-3)
+)
+KEY = jax.random.key(3)
+
+
+class StopError(Exception):
+    pass
+
+
+def go(folder, epochs, snapshots=1, report=lambda progress: None):
+    state = latest_state(TRAINER, folder, KEY)
+    kept = {"epochs": epochs, "batch_size": 5, "snapshots": snapshots}
+    return train_run(TRAINER, state, IMAGES, folder=folder, report=report, **kept)
+
+
+def assert_same(one, other):
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        assert bool((a == b).all())
+
+
+@pytest.mark.parametrize(
+    ("epochs", "count", "expected"),
+    [(10, 1, (10,)), (10, 3, (3, 7, 10)), (4, 4, (1, 2, 3, 4)), (7, 2, (4, 7)), (1, 1, (1,))],
+)
+def test_snapshots_are_evenly_spaced_and_the_last_is_of_the_end(epochs, count, expected):
+    assert snapshot_epochs(epochs, count) == expected
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_no_snapshots_and_more_than_epochs_are_refused(count):
+    with pytest.raises(ValueError, match=f"expected 1 to 4 snapshots of 4 epochs, got {count}"):
+        snapshot_epochs(4, count)
+
+
+def test_a_run_in_its_folder_is_that_without_one(tmp_path):
+    alone = jax.jit(TRAINER.init)(KEY)
+    alone = train(TRAINER, alone, IMAGES, epochs=4, batch_size=5)
+    assert_same(go(tmp_path, 4, snapshots=2), alone)
+    assert checkpoint.steps(tmp_path / "snapshots") == [8, 16]
+    assert checkpoint.steps(tmp_path / "resume") == [16]
+    assert latest_step(tmp_path) == 16
+    assert_same(latest_state(TRAINER, tmp_path, KEY), alone)
+
+
+def test_a_run_that_broke_off_goes_on_from_its_last_state(tmp_path):
+    def break_off(progress):
+        if progress.step > 10:
+            raise StopError
+
+    with pytest.raises(StopError):
+        go(tmp_path / "one", 4, snapshots=2, report=break_off)
+    assert latest_step(tmp_path / "one") == 8
+    assert_same(go(tmp_path / "one", 4, snapshots=2), go(tmp_path / "other", 4, snapshots=2))
+
+
+def test_an_interrupted_run_loses_no_step_that_was_reported(tmp_path):
+    def interrupt(progress):
+        if progress.step > 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path / "one", 4, report=interrupt)
+    # The step that was interrupted is not among them: it was reported, not yet kept.
+    assert 0 < latest_step(tmp_path / "one") < 16
+    assert checkpoint.steps(tmp_path / "one" / "snapshots") == []
+    assert_same(go(tmp_path / "one", 4), go(tmp_path / "other", 4))
+
+
+def test_a_finished_run_is_not_written_again(tmp_path):
+    go(tmp_path, 2)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    go(tmp_path, 2)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_a_state_saved_at_the_very_end_still_leaves_its_snapshot(tmp_path):
+    # The five minutes were over at the last step, and the run was killed there.
+    state = train(TRAINER, jax.jit(TRAINER.init)(KEY), IMAGES, epochs=2, batch_size=5)
+    checkpoint.save(tmp_path / "resume", 8, state)
+    go(tmp_path, 2)
+    assert checkpoint.steps(tmp_path / "snapshots") == [8]

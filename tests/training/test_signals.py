@@ -1,0 +1,85 @@
+"""SIGTERM as an exception in the main thread, and what waits for the end of a block."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from jaxvae.training.signals import Terminated, name_and_status, postponed, terminable
+
+
+def test_sigterm_is_raised_within_the_block_and_what_heeds_ctrl_c_heeds_it():
+    with pytest.raises(KeyboardInterrupt) as caught, terminable():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert caught.type is Terminated
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["well", "with an error"])
+def test_the_earlier_handler_is_put_back(ends):
+    def handler(number, frame):
+        pass
+
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        if ends:
+            with terminable():
+                pass
+        else:
+            with pytest.raises(ValueError, match="no"), terminable():
+                raise ValueError("no")
+        assert signal.getsignal(signal.SIGTERM) is handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_another_thread_can_use_it_and_changes_nothing():
+    seen = []
+
+    def work():
+        with terminable():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    before = signal.getsignal(signal.SIGTERM)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before]
+
+
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])
+def number(request):
+    # A shell that runs the tests in the background has them ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield request.param
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_postponed_signal_is_raised_at_the_end_of_the_block(number):
+    done = []
+    with pytest.raises(KeyboardInterrupt), terminable(), postponed():
+        os.kill(os.getpid(), number)
+        done.append("all of it")
+    assert done == ["all of it"]
+
+
+def test_a_second_signal_is_not_postponed(number):
+    done = []
+    with pytest.raises(KeyboardInterrupt), terminable(), postponed():
+        os.kill(os.getpid(), number)
+        done.append("a part")
+        os.kill(os.getpid(), number)
+        done.append("all of it")
+    assert done == ["a part"]
+
+
+def test_without_a_signal_the_handlers_are_put_back():
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with postponed():
+        pass
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_each_interruption_has_its_name_and_status():
+    assert name_and_status(KeyboardInterrupt()) == ("Interrupted", 130)
+    assert name_and_status(Terminated()) == ("Terminated", 143)
