@@ -248,14 +248,14 @@ def _run_unit(
             epochs=epoch,
             batch_size=config.batch_size,
             report=progress.report,
+            save=partial(_save, folder / "resume"),
         )
         progress.note(f"measuring epoch {epoch}")
         record = _measure(vae, state, test_images, config.points, key=measure_key, epoch=epoch)
         checkpoint.save(folder / "snapshots", epoch, state.variables)
         write_whole(_record(folder, epoch), partial(np.savez, **record))
         # Saved after the record: a run that resumes from here never misses one.
-        checkpoint.save(folder / "resume", int(state.step), state)
-        checkpoint.keep_latest(folder / "resume")
+        _save(folder / "resume", state)
     seconds = time.perf_counter() - start
     last = _read(_record(folder, config.epochs))
     progress.finish(
@@ -357,7 +357,7 @@ def _model(config: Config, image_shape: tuple[int, int, int], latents: int) -> t
     """One object for all seeds, so that they share one compilation."""
     vae = NETWORKS[config.network](image_shape=image_shape, latents=latents, widths=config.widths)
     optimizer = optax.chain(optax.add_decayed_weights(config.l2), optax.adam(config.learning_rate))
-    return vae, vae_trainer(vae, partial(beta_vae, beta=config.beta), optimizer)
+    return vae, vae_trainer(vae, beta_vae, optimizer, coefficients={"beta": config.beta})
 
 
 def _latest_state(trainer: Trainer, folder: Path, key: Key, *, last_step: int) -> TrainState:
@@ -365,6 +365,11 @@ def _latest_state(trainer: Trainer, folder: Path, key: Key, *, last_step: int) -
     if not saved:
         return jax.jit(trainer.init)(key)
     return checkpoint.load(folder / "resume", saved[-1], jax.eval_shape(trainer.init, key))
+
+
+def _save(folder: Path, state: TrainState) -> None:
+    checkpoint.save(folder, int(state.step), state)
+    checkpoint.keep_latest(folder)
 
 
 def _folder(out: Path, size: int, seed: int) -> Path:

@@ -138,7 +138,7 @@ _SHOWN = Config(
     data=("sprites", "mnist"),
     image_size=32,
     train_size=8000,
-    networks=("compact_vae", "wide_dense_vae"),
+    networks=("compact_vae", "dense_vae"),
     objectives=("beta_vae", "annealed_vae", "beta_tc_vae", "dip_vae_ii"),
     values=1,
     seeds=3,
@@ -284,8 +284,10 @@ def _train(
     ]
     resume = folder / f"{objective}.resume"
     progress.start(f"{place.network}, {objective}", config.epochs * per_epoch)
-    ensemble = _latest(resume, init_ensemble(lambda latents: trainer, members))
-    for epoch in (e for e in config.measured if _unrecorded(folder, group, e)):
+    missing = [epoch for epoch in config.measured if _unrecorded(folder, group, epoch)]
+    start = init_ensemble(lambda latents: trainer, members)
+    ensemble = _latest(resume, start, last_step=missing[0] * per_epoch)
+    for epoch in missing:
         ensemble = train_ensemble(
             trainer,
             ensemble,
@@ -518,9 +520,10 @@ def _vae(config: Config, place: Place, image_shape: tuple[int, int, int]) -> VAE
     return build_model(settings, image_shape)
 
 
-def _latest(folder: Path, like: Ensemble) -> Ensemble:
-    saved = checkpoint.steps(folder)
-    return checkpoint.load(folder, saved[-1], like) if saved else like
+def _latest(folder: Path, start: Ensemble, *, last_step: int) -> Ensemble:
+    """Where the members stand, unless that is beyond what has to be recorded first."""
+    saved = [step for step in checkpoint.steps(folder) if step <= last_step]
+    return checkpoint.load(folder, saved[-1], start) if saved else start
 
 
 def _save(folder: Path, ensemble: Ensemble) -> None:

@@ -13,5 +13,7 @@ from jaxvae.analysis.profile import Profile as Profile
 from jaxvae.analysis.profile import gaussian_dimension as gaussian_dimension
 from jaxvae.analysis.profile import profile as profile
 from jaxvae.analysis.registry import METRICS as METRICS
+from jaxvae.analysis.saved import SavedRun as SavedRun
+from jaxvae.analysis.saved import open_run as open_run
 from jaxvae.analysis.traversal import Traversals as Traversals
 from jaxvae.analysis.traversal import latent_traversals as latent_traversals

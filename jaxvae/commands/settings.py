@@ -116,8 +116,10 @@ def _shown(parameter: inspect.Parameter) -> str:
         return f"{parameter.name}=NUMBER"
     if default is None:
         return f"[{parameter.name}=NUMBER]"
+    if isinstance(default, float):
+        return f"{parameter.name}={default:g}"
     listed = isinstance(default, Sequence) and not isinstance(default, str)
-    return f"{parameter.name}={','.join(map(str, default)) if listed else f'{default:g}'}"
+    return f"{parameter.name}={','.join(map(str, default)) if listed else default}"
 
 
 def _add_pairs(parser: argparse.ArgumentParser, flag: str, value: str, text: str) -> None:

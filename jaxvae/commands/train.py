@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 from rich.console import Console
 
-from jaxvae.analysis.evaluation import evaluate
+from jaxvae.analysis.evaluation import Evaluation, evaluate
 from jaxvae.commands.settings import add_settings, choices, flags_named, given_config
 from jaxvae.data import Dataset, load
 from jaxvae.models.vae import VAE
@@ -93,11 +93,19 @@ def _run(given: argparse.Namespace, console: Console, errors: Console) -> None:
             f"expected --epochs of at least {-(-done // per_epoch)}, which {given.out} has begun, "
             f"got {run.config.epochs}"
         )
-    write_config(given.out / SETTINGS, run.config, image_shape=image_shape)
+    settings_file = given.out / SETTINGS
+    if not settings_file.exists():
+        write_config(settings_file, run.config, image_shape=image_shape)
     with sole_process(given.out):
+        # Again: another number of epochs, and two that began at once.
+        write_config(settings_file, run.config, image_shape=image_shape)
         _announce(run, given.out, done, console)
         state = _train(run, given, errors)
-        _evaluate(run, state, given.out, console)
+        with errors.status("evaluating on held-out images"):
+            found = evaluate(
+                run.vae, state.variables, run.dataset.test.images, key=_keys(run.config)[1]
+            )
+        _conclude(run, int(state.step), found, given.out, console)
 
 
 def _prepare(config: RunConfig, snapshots: int) -> _Run:
@@ -149,15 +157,14 @@ def _announce(run: _Run, out: Path, done: int, console: Console) -> None:
         console.print(f"goes on after step {done:,} of {run.steps:,}")
 
 
-def _evaluate(run: _Run, state: TrainState, out: Path, console: Console) -> None:
-    images = run.dataset.test.images
-    found = evaluate(run.vae, state.variables, images, key=_keys(run.config)[1])
+def _conclude(run: _Run, step: int, found: Evaluation, out: Path, console: Console) -> None:
     terms = {"reconstruction": float(found.reconstruction), "kl": float(found.kl)}
     if not all(map(jax.numpy.isfinite, terms.values())):
-        raise NonFiniteLossError(int(state.step), run.config.epochs, terms)
+        raise NonFiniteLossError(step, run.config.epochs, terms)
     console.print(
-        f"held out, {len(images):,} images: reconstruction {terms['reconstruction']:.2f}, "
-        f"KL {terms['kl']:.2f} nats, {int(found.active_units)} of {run.vae.latents} units active",
+        f"held out, {len(run.dataset.test.images):,} images: "
+        f"reconstruction {terms['reconstruction']:.2f}, KL {terms['kl']:.2f} nats, "
+        f"{int(found.active_units)} of {run.vae.latents} units active",
         soft_wrap=True,
     )
     console.print(

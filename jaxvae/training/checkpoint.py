@@ -30,6 +30,9 @@ def save(directory: Path, step: int, tree: Tree) -> None:
     place = _place(directory, step)
     if place.exists():
         _remove(place)
+    # What a kill left: Orbax would remove it too, but with a warning.
+    for part in directory.glob(f"{place.name}.*"):
+        shutil.rmtree(part)
     # Broken off, Orbax leaves coroutines behind that complain on the terminal.
     with postponed():
         ocp.save(place.absolute(), tree)

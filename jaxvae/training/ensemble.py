@@ -5,7 +5,6 @@ and stays zero. Its state is that of the model alone, padded; cut back by `take_
 is an ordinary state again.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
@@ -142,13 +141,8 @@ def train_ensemble(
         ValueError: for a batch larger than the data.
     """
     per_epoch = steps_per_epoch(images, batch_size)
-    run = partial(
-        _run_members,
-        trainer,
-        jnp.asarray(images),
-        batch_size=batch_size,
-        way=_WAYS[os.environ.get("WAY", "vmap")],
-    )
+    way = _WAYS["map" if jax.default_backend() == "cpu" else "vmap"]
+    run = partial(_run_members, trainer, jnp.asarray(images), batch_size=batch_size, way=way)
     orders = partial(_orders, n=len(images))
     plan = Plan(int(jnp.max(ensemble.states.step)), epochs * per_epoch, per_epoch)
     with saving(save) as saver:
@@ -176,6 +170,9 @@ def _unrolled(run: Run) -> Run:
     return over
 
 
+# How members share the device. On CPU one model fills the cores, and one after another
+# takes least memory and compilation; on accelerators one does not, and batched products
+# do. `benchmarks/ensembles.py` compares all three.
 _WAYS = {"vmap": jax.vmap, "map": _one_after_another, "unrolled": _unrolled}
 
 

@@ -16,6 +16,7 @@ from jaxtyping import Array, UInt8
 
 from jaxvae.training import checkpoint
 from jaxvae.training.epochs import NonFiniteLossError, Progress, steps_per_epoch, train
+from jaxvae.training.signals import postponed
 from jaxvae.training.trainer import Trainer, TrainState
 from jaxvae.typing import Key
 
@@ -79,10 +80,12 @@ def train_run(
             report=report,
             save=keep,
         )
-        _refuse_non_finite(state, epoch)
-        checkpoint.save(folder / SNAPSHOTS, last, state.variables)
-        # After the snapshot: a run that goes on from here never lacks it.
-        keep(state)
+        # `train` no longer keeps the state of an interrupted run: until it is kept here, wait.
+        with postponed():
+            _refuse_non_finite(state, epoch)
+            checkpoint.save(folder / SNAPSHOTS, last, state.variables)
+            # After the snapshot: a run that goes on from here never lacks it.
+            keep(state)
     return state
 
 

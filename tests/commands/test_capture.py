@@ -28,9 +28,8 @@ def assert_same_taps(path, taps):
 
 @pytest.mark.parametrize("name", ["taps", "taps.zarr"])
 def test_what_is_written_is_what_the_library_captures(saved_run, tmp_path, name, capsys):
-    assert (
-        main(["capture", str(saved_run), "--out", str(tmp_path / name), "--examples", "120"]) == 0
-    )
+    out = str(tmp_path / name)
+    assert main(["capture", str(saved_run), "--out", out, "--examples", "120"]) == 0
     images = load("sprites", image_size=16, test_size=120).test.images
     assert_same_taps(tmp_path / name, expected(saved_run, images))
     assert "7 layers of 120 images at step 6" in capsys.readouterr().out

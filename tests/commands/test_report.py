@@ -11,12 +11,11 @@ FIGURES = ["reconstructions.png", "samples.png", "traversals.png"]
 def test_figures_are_drawn_into_the_folder_of_the_run(saved_run, capsys):
     capsys.readouterr()
     assert main(["report", str(saved_run), "--examples", "60"]) == 0
-    assert sorted(path.name for path in (saved_run / "figures").iterdir()) == FIGURES
-    assert capsys.readouterr().out.split() == [
-        str(saved_run / "figures" / name) for name in FIGURES
-    ]
+    out = saved_run / "figures"
+    assert sorted(path.name for path in out.iterdir()) == FIGURES
+    assert capsys.readouterr().out.split() == [str(out / name) for name in FIGURES]
     for name in FIGURES:
-        assert matplotlib.image.imread(saved_run / "figures" / name).std() > 0.01
+        assert matplotlib.image.imread(out / name).std() > 0.01
 
 
 def test_another_snapshot_into_another_folder_differs(saved_run, tmp_path):
@@ -29,9 +28,8 @@ def test_another_snapshot_into_another_folder_differs(saved_run, tmp_path):
 
 def test_a_report_is_the_same_again(saved_run, tmp_path):
     for name in ("one", "other"):
-        assert (
-            main(["report", str(saved_run), "--out", str(tmp_path / name), "--examples", "50"]) == 0
-        )
+        arguments = ["--out", str(tmp_path / name), "--examples", "50"]
+        assert main(["report", str(saved_run), *arguments]) == 0
     for name in FIGURES:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
 

@@ -213,7 +213,7 @@ PROGRAM = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "from jaxvae.cli import main; sys.exit(main(sys.argv[1:]))"
 )
-LONG = ["--snapshots", "10"]
+LONG = ["--snapshots", "4"]
 LONG_EPOCHS = 400
 
 
@@ -242,7 +242,7 @@ def long(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", ["snapshots/step-0000000240", "resume/step-0000000120"])
+@pytest.mark.parametrize("after", ["snapshots/step-0000000600", "resume/step-0000000300"])
 def test_a_run_that_was_killed_ends_bitwise_as_one_that_was_not(tmp_path, long, after):
     status, _ = stop(tmp_path / "run", signal.SIGKILL, after=after)
     assert status == -signal.SIGKILL
@@ -262,7 +262,7 @@ def test_a_run_that_was_killed_ends_bitwise_as_one_that_was_not(tmp_path, long, 
 def test_a_run_that_was_told_to_end_saves_says_how_to_go_on_and_does(
     tmp_path, long, number, status, word
 ):
-    returned, shown = stop(tmp_path / "run", number, after="snapshots/step-0000000120")
+    returned, shown = stop(tmp_path / "run", number, after="snapshots/step-0000000300")
     assert returned == status
     assert shown.endswith(f"{word}. The same command resumes where it stopped.\n")
     assert "Traceback" not in shown

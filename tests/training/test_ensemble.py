@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+import jaxvae.training.ensemble as ensembles
 from jaxvae.models import convolutional_vae, dense_discriminator, dense_vae
 from jaxvae.objectives import (
     annealed_vae,
@@ -99,15 +100,17 @@ def assert_alike(actual, expected):
 
 
 @pytest.mark.parametrize(
-    ("name", "network", "method"),
+    ("name", "way", "network", "method"),
     [
-        *((name, dense_vae, optax.adam) for name in OBJECTIVES),
+        *((name, "vmap", dense_vae, optax.adam) for name in OBJECTIVES),
+        *(("beta_vae", way, dense_vae, optax.adam) for way in ("map", "unrolled")),
         # A bias before batch normalization has a gradient of rounding alone, which Adam
         # would divide by its own size.
-        ("beta_vae", convolutional_vae, optax.sgd),
+        ("beta_vae", "vmap", convolutional_vae, optax.sgd),
     ],
 )
-def test_a_member_is_the_model_trained_alone(name, network, method):
+def test_a_member_is_the_model_trained_alone(monkeypatch, name, way, network, method):
+    monkeypatch.setitem(ensembles._WAYS, "map", ensembles._WAYS[way])
     of = partial(trainer_of, name, network=network, method=method)
     members = members_of(name)
     ensemble = trained(of(5), init_ensemble(of, members))

@@ -67,14 +67,13 @@ def test_a_run_that_broke_off_goes_on_from_its_last_state(tmp_path):
     assert_same(go(tmp_path / "one", 4, snapshots=2), go(tmp_path / "other", 4, snapshots=2))
 
 
-def test_an_interrupted_run_loses_no_step_that_was_reported(tmp_path):
+def test_an_interrupted_run_goes_on_from_where_it_was(tmp_path):
     def interrupt(progress):
         if progress.step > 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         go(tmp_path / "one", 4, report=interrupt)
-    # The step that was interrupted is not among them: it was reported, not yet kept.
     assert 0 < latest_step(tmp_path / "one") < 16
     assert checkpoint.steps(tmp_path / "one" / "snapshots") == []
     assert_same(go(tmp_path / "one", 4), go(tmp_path / "other", 4))

@@ -57,19 +57,29 @@ def number(request):
 
 def test_a_postponed_signal_is_raised_at_the_end_of_the_block(number):
     done = []
-    with pytest.raises(KeyboardInterrupt), terminable(), postponed():
-        os.kill(os.getpid(), number)
-        done.append("all of it")
+
+    def work():
+        with postponed(), postponed():
+            os.kill(os.getpid(), number)
+            done.append("all of it")
+
+    with pytest.raises(KeyboardInterrupt), terminable():
+        work()
     assert done == ["all of it"]
 
 
 def test_a_second_signal_is_not_postponed(number):
     done = []
-    with pytest.raises(KeyboardInterrupt), terminable(), postponed():
-        os.kill(os.getpid(), number)
-        done.append("a part")
-        os.kill(os.getpid(), number)
-        done.append("all of it")
+
+    def work():
+        with postponed():
+            os.kill(os.getpid(), number)
+            done.append("a part")
+            os.kill(os.getpid(), number)
+            done.append("all of it")
+
+    with pytest.raises(KeyboardInterrupt), terminable():
+        work()
     assert done == ["a part"]
 
 
