@@ -1,1 +1,1 @@
-"""The peers of the metric engine: one module each, run in an environment of its own."""
+"""The peers: one module each, run in an environment of its own."""

@@ -1,5 +1,6 @@
 """The figures of learning dynamics, from its records."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def _mark_both(axes: Axes, layers: list[str]) -> None:
 def _learning(place: xr.Dataset, path: Path) -> None:
     """Similarity of each layer to its final state against the epoch."""
     groups = list(by_objective(place))
-    columns = min(len(groups), 3)
+    columns = math.ceil(math.sqrt(len(groups)))
     rows = -(-len(groups) // columns)
     colors = _layer_colors(place["layer"].values.tolist())
     title = f"{_name(place)}: similarity of each layer to its own final state"
@@ -93,6 +94,8 @@ def _learning(place: xr.Dataset, path: Path) -> None:
             axes.set_ylim(top=1.02)
         for axes in grid.flat[len(groups) :]:
             axes.set_visible(False)
+        for above, below in zip(grid[-2], grid[-1], strict=True) if rows > 1 else ():
+            above.tick_params(labelbottom=not below.get_visible())
         for row in grid:
             row[0].set_ylabel("debiased CKA")
         grid[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=7)

@@ -99,6 +99,7 @@ def test_models_that_differ_in_one_thing_are_compared():
 def test_the_summary_says_it_in_words():
     text = dynamics_summary([made()])
     assert "the encoder was learned before the decoder in 4 of 4 models" in text
+    assert "of what was left to learn, the encoder was first in 4" in text
     assert "other seeds: encoder 0.75" in text
     assert "| sprites | compact_vae | beta_vae | 1.0±0.0 | 2.0±0.0 | 2/2 |" in text
 
