@@ -15,21 +15,24 @@ fit and then a slower one in which KL and imbalance move apart.
     python -m experiments.bottleneck paper-mnist     # the paper's network and training: a GPU
     python -m experiments.bottleneck paper-cifar10   # the same in color: a GPU
 
+Models of similar size are trained in one program. One whose loss becomes NaN or infinite
+stops there; the others go on, and it is left out of figures and summary.
+
 The folder of results holds config.json, records.nc (xarray), figures/*.png and summary.md.
-An interrupted run goes on where it stopped when the same command is given again.
+An interrupted sweep goes on where it stopped when the same command is given again.
 
 Expected: the ID of the mean follows K while K is below the ID of the data and stops
 growing above it; Delta(output -> input) falls until there and is flat beyond.
 """
 
 import dataclasses
+import json
 import math
 import sys
 import time
-import zipfile
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,31 +42,31 @@ import xarray as xr
 from rich.console import Console
 
 from experiments.command import option, run_experiment
-from experiments.output import (
-    open_output,
-    refuse_other_settings,
-    sole_process,
-    write_whole,
-)
-from jaxvae.analysis import Evaluation, capture, evaluate, gaussian_dimension, profile
+from experiments.groups import train_group
+from experiments.output import open_output, refuse_other_settings
+from experiments.records import read_arrays, record_file, unrecorded, write_arrays
+from jaxvae.analysis import capture, evaluate, gaussian_dimension, profile
 from jaxvae.data import Dataset, load
-from jaxvae.models import VAE, convolutional_vae, dense_vae
+from jaxvae.data.whole import write_whole
+from jaxvae.models import VAE, Variables, convolutional_vae, dense_vae
 from jaxvae.objectives import beta_vae
 from jaxvae.report import conclusion, draw_figures, summary, sweep_progress, sweep_table
 from jaxvae.report.progress import SweepProgress
 from jaxvae.training import (
-    NonFiniteLossError,
+    Member,
     Trainer,
     TrainState,
     checkpoint,
+    group_members,
     steps_per_epoch,
-    train,
     vae_trainer,
 )
+from jaxvae.training.folder import sole_process
 from jaxvae.typing import Key
 
 NETWORKS = {"dense": dense_vae, "convolutional": convolutional_vae}
 _EXAMPLES = 10
+_MEMBERS = "members.json"
 _PIXELS = ("height", "width", "channel")
 # What is recorded of every run and epoch, with the dimensions that it has of its own.
 _RECORDED = {
@@ -74,6 +77,7 @@ _RECORDED = {
     "reconstruction": (),
     "kl": (),
     "active_units": (),
+    "failed": (),
     "example_reconstruction": ("example", *_PIXELS),
     "example_sample": ("example", *_PIXELS),
 }
@@ -169,6 +173,26 @@ PRESETS = {
 }
 
 
+class Run(NamedTuple):
+    """One model of the sweep."""
+
+    latents: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """As a folder."""
+        return f"bottleneck-{self.latents}_seed-{self.seed}"
+
+    @property
+    def keys(self) -> tuple[Key, Key]:
+        """Of training and of measuring."""
+        train, measure = jax.random.split(
+            jax.random.fold_in(jax.random.key(self.seed), self.latents)
+        )
+        return train, measure
+
+
 def run(config: Config, out: Path, console: Console) -> None:
     """Train and measure what is not yet done, then draw it."""
     refuse_other_settings(out, config, extendable=("bottlenecks", "seeds"))
@@ -176,18 +200,41 @@ def run(config: Config, out: Path, console: Console) -> None:
     open_output(out, config)
     with sole_process(out):
         if dataset is not None:
-            _run_units(config, out, dataset, console)
+            _train(config, out, dataset, console)
         _report(config, out, console)
 
 
 def _report(config: Config, out: Path, console: Console) -> None:
     records = _gather(config, out)
     write_whole(out / "records.nc", records.to_netcdf)
-    figures = draw_figures(records, out / "figures")
-    write_whole(out / "summary.md", lambda part: part.write_text(summary(records)))
-    console.print(sweep_table(records), conclusion(records), sep="\n")
+    trained = _trained(records, console)
+    figures = draw_figures(trained, out / "figures")
+    write_whole(out / "summary.md", lambda part: part.write_text(summary(trained)))
+    console.print(sweep_table(trained), conclusion(trained), sep="\n")
     ends = f"\nfigures: {figures[0].parent}/*.png   records: {out / 'records.nc'}"
     console.print(ends, soft_wrap=True)
+
+
+def _trained(records: xr.Dataset, console: Console) -> xr.Dataset:
+    """The seeds of which no run failed, or else the bottlenecks of which none did."""
+    failed = records["failed"].any("epoch")
+    if not failed.any():
+        return records
+    seeds, sizes = ~failed.any("bottleneck"), ~failed.any("seed")
+    if not seeds.any() and not sizes.any():
+        raise ValueError(
+            "expected a seed, or a bottleneck, of which no run failed, got none: losses became "
+            "NaN or infinite; try a smaller --learning-rate and another --out"
+        )
+    lost = [
+        f"K = {size}, seed {seed}"
+        for size in failed["bottleneck"].values
+        for seed in failed["seed"].values
+        if failed.sel(bottleneck=size, seed=seed)
+    ]
+    left_out = "their seeds" if seeds.any() else "their bottlenecks"
+    console.print(f"failed: {'; '.join(lost)}; {left_out} are left out below", soft_wrap=True)
+    return records.sel(seed=seeds) if seeds.any() else records.sel(bottleneck=sizes)
 
 
 def _load(config: Config) -> Dataset:
@@ -204,79 +251,105 @@ def _load(config: Config) -> Dataset:
     return dataset
 
 
-def _run_units(config: Config, out: Path, dataset: Dataset, console: Console) -> None:
-    units, images = _unfinished(config, out), jnp.asarray(dataset.train.images)
+def _train(config: Config, out: Path, dataset: Dataset, console: Console) -> None:
+    images, todo = jnp.asarray(dataset.train.images), _unfinished(config, out)
+    groups = [group for group in _groups(config, out) if set(todo) & set(group)]
     of = len(config.bottlenecks) * config.seeds
-    console.print(f"{len(units)} of {of} runs to do; results in {out}", soft_wrap=True)
-    with sweep_progress(console, runs=len(units)) as progress:
-        for size, seed in units:
-            _run_unit(
+    console.print(
+        f"{len(todo)} of {of} runs to do, {len(groups)} programs; results in {out}", soft_wrap=True
+    )
+    with sweep_progress(console, runs=len(groups)) as progress:
+        for group in groups:
+            _train_group(
                 config,
-                _folder(out, size, seed),
-                seed=seed,
-                model=_model(config, images.shape[1:], size),
+                out,
+                group,
                 images=images,
                 test_images=dataset.test.images,
                 progress=progress,
             )
 
 
-def _run_unit(
+def _train_group(
     config: Config,
-    folder: Path,
+    out: Path,
+    group: list[Run],
     *,
-    seed: int,
-    model: tuple[VAE, Trainer],
     images: jax.Array,
     test_images: np.ndarray,
     progress: SweepProgress,
 ) -> None:
-    """Train one VAE, measuring it at its snapshots; goes on from the last one."""
-    vae, trainer = model
-    start = time.perf_counter()
-    name = f"K = {vae.latents}, seed {seed}"
-    per_epoch = steps_per_epoch(images, config.batch_size)
-    progress.start(name, config.epochs * per_epoch)
-    train_key, measure_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), vae.latents))
-    missing = _unrecorded(config, folder)
-    state = _latest_state(trainer, folder, train_key, last_step=missing[0] * per_epoch)
-    for epoch in missing:
-        state = train(
-            trainer,
-            state,
-            images,
-            epochs=epoch,
-            batch_size=config.batch_size,
-            report=progress.report,
-            save=partial(_save, folder / "resume"),
-        )
-        progress.note(f"measuring epoch {epoch}")
-        record = _measure(vae, state, test_images, config.points, key=measure_key, epoch=epoch)
-        checkpoint.save(folder / "snapshots", epoch, state.variables)
-        write_whole(_record(folder, epoch), partial(np.savez, **record))
-        # Saved after the record: a run that resumes from here never misses one.
-        _save(folder / "resume", state)
-    seconds = time.perf_counter() - start
-    last = _read(_record(folder, config.epochs))
-    progress.finish(
+    """Train some runs together, measuring them at their snapshots."""
+    start, folder = time.perf_counter(), out / "groups" / group[0].name
+    write_whole(folder / _MEMBERS, lambda part: part.write_text(json.dumps(group)))
+    sizes = sorted({run.latents for run in group})
+    steps = config.epochs * steps_per_epoch(images, config.batch_size)
+    progress.start(f"K = {', '.join(map(str, sizes))}", steps)
+    model_of = partial(_model, config, images.shape[1:])
+
+    def record(index: int, epoch: int, state: TrainState) -> None:
+        run = group[index]
+        place = _folder(out, run)
+        vae, variables = model_of(run.latents)[0], state.variables
+        checkpoint.save(place / "snapshots", epoch, variables)
+        found = _measure(vae, variables, test_images, config.points, key=run.keys[1])
+        write_arrays(record_file(place, epoch), found)
+
+    train_group(
+        lambda latents: model_of(latents)[1],
+        [Member(run.keys[0], run.latents) for run in group],
+        images,
+        epochs=sorted({epoch for run in group for epoch in _missing(config, out, run)}),
+        batch_size=config.batch_size,
+        record=record,
+        resume=folder,
+        progress=progress,
+    )
+    lines = [_outcome(config, out, run) for run in group]
+    progress.finish("\n".join([*lines, f"({time.perf_counter() - start:.0f} s)"]))
+
+
+def _outcome(config: Config, out: Path, run: Run) -> str:
+    last = read_arrays(record_file(_folder(out, run), config.epochs))
+    name = f"K = {run.latents}, seed {run.seed}"
+    if last["failed"]:
+        return f"{name}: failed, the loss became NaN or infinite"
+    return (
         f"{name}: reconstruction {float(last['reconstruction']):.1f}, KL {float(last['kl']):.1f} "
-        f"nats, {int(last['active_units'])} active units ({seconds:.0f} s)"
+        f"nats, {int(last['active_units'])} active units"
     )
 
 
+def _groups(config: Config, out: Path) -> list[list[Run]]:
+    """Runs that share a program.
+
+    Those that began together stay together, so that their numbers do not depend on where they
+    were interrupted, nor on the runs that were added later.
+    """
+    begun = [
+        [Run(*pair) for pair in json.loads(file.read_text())]
+        for file in sorted((out / "groups").glob(f"*/{_MEMBERS}"))
+    ]
+    known = {run for group in begun for run in group}
+    new = [run for run in _runs(config) if run not in known]
+    return [*begun, *map(list, group_members(new))]
+
+
 def _measure(
-    vae: VAE, state: TrainState, images: np.ndarray, points: int, *, key: Key, epoch: int
+    vae: VAE, variables: Variables, images: np.ndarray, points: int, *, key: Key
 ) -> dict[str, Any]:
-    """Everything that is recorded of one snapshot."""
-    variables, examples = state.variables, min(_EXAMPLES, points)
+    """Everything that is recorded of one snapshot; NaN for a model that has failed."""
+    examples = min(_EXAMPLES, points)
     test_key, tap_key, sample_key = jax.random.split(key, 3)
     evaluation = evaluate(vae, variables, images, key=test_key)
-    _refuse_non_finite(evaluation, int(state.step), epoch)
+    failed = not (jnp.isfinite(evaluation.reconstruction) and jnp.isfinite(evaluation.kl))
+    if failed:
+        # Its geometry would be that of NaN: measured on a new model, for names and shapes.
+        variables = vae.init(key)
     taps = capture(vae, variables, images[:points], key=tap_key)
     geometry = profile(taps)
     prior = jax.random.normal(sample_key, (examples, vae.latents))
-    return {
-        "layer": np.array(geometry.layers),
+    measured = {
         "intrinsic_dimension": geometry.dimension,
         "intrinsic_dimension_stderr": geometry.stderr,
         "distinct_points": geometry.points,
@@ -286,22 +359,24 @@ def _measure(
         "active_units": np.asarray(evaluation.active_units),
         "example_reconstruction": _bytes(taps["output"][:examples]),
         "example_sample": _bytes(vae.decode(variables, prior)),
+    }
+    if failed:
+        measured = {name: np.full_like(v, np.nan, dtype=float) for name, v in measured.items()}
+    return measured | {
+        "failed": np.asarray(failed),
+        "layer": np.array(geometry.layers),
         "example_input": images[:examples],
     }
-
-
-def _refuse_non_finite(evaluation: Evaluation, step: int, epoch: int) -> None:
-    """The update after the last loss that training has seen can still diverge."""
-    terms = {name: float(getattr(evaluation, name)) for name in ("reconstruction", "kl")}
-    if not all(math.isfinite(value) for value in terms.values()):
-        raise NonFiniteLossError(step, epoch, terms)
 
 
 def _gather(config: Config, out: Path) -> xr.Dataset:
     """The records of all runs as one labelled data set."""
     runs = [
         [
-            [_read(_record(_folder(out, size, seed), epoch)) for epoch in config.measured_epochs]
+            [
+                read_arrays(record_file(_folder(out, Run(size, seed)), epoch))
+                for epoch in config.measured_epochs
+            ]
             for seed in range(config.seeds)
         ]
         for size in config.bottlenecks
@@ -360,42 +435,21 @@ def _model(config: Config, image_shape: tuple[int, int, int], latents: int) -> t
     return vae, vae_trainer(vae, beta_vae, optimizer, coefficients={"beta": config.beta})
 
 
-def _latest_state(trainer: Trainer, folder: Path, key: Key, *, last_step: int) -> TrainState:
-    saved = [step for step in checkpoint.steps(folder / "resume") if step <= last_step]
-    if not saved:
-        return jax.jit(trainer.init)(key)
-    return checkpoint.load(folder / "resume", saved[-1], jax.eval_shape(trainer.init, key))
+def _runs(config: Config) -> list[Run]:
+    return [Run(size, seed) for size in config.bottlenecks for seed in range(config.seeds)]
 
 
-def _save(folder: Path, state: TrainState) -> None:
-    checkpoint.save(folder, int(state.step), state)
-    checkpoint.keep_latest(folder)
+def _unfinished(config: Config, out: Path) -> list[Run]:
+    return [run for run in _runs(config) if _missing(config, out, run)]
 
 
-def _folder(out: Path, size: int, seed: int) -> Path:
-    return out / "runs" / f"bottleneck-{size}_seed-{seed}"
+def _missing(config: Config, out: Path, run: Run) -> list[int]:
+    """The epochs without a record."""
+    return unrecorded(_folder(out, run), config.measured_epochs)
 
 
-def _record(folder: Path, epoch: int) -> Path:
-    return folder / f"epoch-{epoch:04d}.npz"
-
-
-def _read(record: Path) -> dict[str, np.ndarray]:
-    with np.load(record) as arrays:
-        return dict(arrays)
-
-
-def _unfinished(config: Config, out: Path) -> list[tuple[int, int]]:
-    """The bottlenecks and seeds with something left to do."""
-    units = [(size, seed) for size in config.bottlenecks for seed in range(config.seeds)]
-    return [unit for unit in units if _unrecorded(config, _folder(out, *unit))]
-
-
-def _unrecorded(config: Config, folder: Path) -> list[int]:
-    """The epochs of a run whose record is absent or torn."""
-    return [
-        epoch for epoch in config.measured_epochs if not zipfile.is_zipfile(_record(folder, epoch))
-    ]
+def _folder(out: Path, run: Run) -> Path:
+    return out / "runs" / run.name
 
 
 def _bytes(probabilities: jax.typing.ArrayLike) -> np.ndarray:

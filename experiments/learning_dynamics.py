@@ -29,8 +29,7 @@ Expected: an encoder reaches its final representation before its decoder does.
 import dataclasses
 import math
 import sys
-import zipfile
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,25 +40,21 @@ import xarray as xr
 from rich.console import Console
 
 from experiments.command import option, run_experiment
-from experiments.output import open_output, refuse_other_settings, sole_process, write_whole
+from experiments.groups import train_group
+from experiments.output import open_output, refuse_other_settings
+from experiments.records import is_written, read_arrays, record_file, unrecorded, write_arrays
 from jaxvae.analysis import capture, evaluate
 from jaxvae.analysis.dynamics import SIMILARITIES, similarities, similarities_between
 from jaxvae.data import Dataset, load
+from jaxvae.data.whole import write_whole
 from jaxvae.models import VAE, Variables
 from jaxvae.report import sweep_progress
 from jaxvae.report.dynamics_figures import draw_dynamics
 from jaxvae.report.dynamics_summary import dynamics_summary, dynamics_table
 from jaxvae.report.progress import SweepProgress
-from jaxvae.training import (
-    Ensemble,
-    Member,
-    checkpoint,
-    init_ensemble,
-    steps_per_epoch,
-    take_member,
-    train_ensemble,
-)
+from jaxvae.training import Member, TrainState, checkpoint, steps_per_epoch
 from jaxvae.training.config import RunConfig, build_model, build_trainer, write_config
+from jaxvae.training.folder import sole_process
 
 
 class Objective(NamedTuple):
@@ -282,31 +277,31 @@ def _train(
         Member(jax.random.key(settings.seed), settings.latents, settings.coefficients)
         for settings in runs
     ]
-    resume = folder / f"{objective}.resume"
+
+    def record(index: int, epoch: int, state: TrainState) -> None:
+        _record(vae, state.variables, test_images, folder / group[index].name, epoch)
+
     progress.start(f"{place.network}, {objective}", config.epochs * per_epoch)
-    missing = [epoch for epoch in config.measured if _unrecorded(folder, group, epoch)]
-    start = init_ensemble(lambda latents: trainer, members)
-    ensemble = _latest(resume, start, last_step=missing[0] * per_epoch)
-    for epoch in missing:
-        ensemble = train_ensemble(
-            trainer,
-            ensemble,
-            images,
-            epochs=epoch,
-            batch_size=config.batch_size,
-            report=progress.report,
-            save=partial(_save, resume),
-        )
-        progress.note(f"measuring epoch {epoch}")
-        for index, model in enumerate(group):
-            variables = take_member(ensemble, index, trainer).variables
-            _record(vae, variables, test_images, folder / model.name, epoch)
-        _save(resume, ensemble)
-    failed = int(np.sum(np.asarray(ensemble.failed) >= 0))
+    train_group(
+        lambda latents: trainer,
+        members,
+        images,
+        epochs=sorted(_missing(config, folder, group)),
+        batch_size=config.batch_size,
+        record=record,
+        resume=folder / f"{objective}.resume",
+        progress=progress,
+    )
+    failed = sum(_failed(_recorded(config, folder / model.name)) for model in group)
     progress.finish(
         f"{place.data}, {place.network}, {objective}: {len(group) - failed} models trained"
         + (f", {failed} failed" if failed else "")
     )
+
+
+def _missing(config: Config, folder: Path, group: list[Model]) -> set[int]:
+    """The epochs at which some model of a group has no record."""
+    return {epoch for model in group for epoch in unrecorded(folder / model.name, config.measured)}
 
 
 def _record(vae: VAE, variables: Variables, images: np.ndarray, folder: Path, epoch: int) -> None:
@@ -323,7 +318,7 @@ def _record(vae: VAE, variables: Variables, images: np.ndarray, folder: Path, ep
             for kind, mask in evaluation.latent_types._asdict().items()
         },
     }
-    _write(_epoch_file(folder, epoch), record)
+    write_arrays(record_file(folder, epoch), record)
 
 
 def _compare(
@@ -332,7 +327,7 @@ def _compare(
     """Similarities within every model, and between all models at the end."""
     images = dataset.test.images[: config.points]
     vae = _vae(config, place, images.shape[1:])
-    group = [model for model in models(config) if not _failed(config, folder / model.name)]
+    group = _kept(config, folder)
     if not group:
         raise ValueError(
             f"expected a model that was trained to the end, got no model of {place.data}, "
@@ -341,15 +336,15 @@ def _compare(
     with sweep_progress(console, runs=len(group) + 1) as progress:
         for model in group:
             file = folder / model.name / "similarity.npz"
-            if not zipfile.is_zipfile(file):
+            if not is_written(file):
                 progress.start(f"comparing {model.name}", 1)
                 found = _within(config, vae, folder / model.name, images, model.seed)
-                _write(file, found)
+                write_arrays(file, found)
             progress.finish(f"{model.name}: layers and epochs compared")
         progress.start("comparing models", 1)
         found = _between(config, vae, [folder / model.name for model in group], images, progress)
         names = np.array([model.name for model in group])
-        _write(folder / "between.npz", {"model": names, **found})
+        write_arrays(folder / "between.npz", {"model": names, **found})
         progress.finish(f"{place.data}, {place.network}: {len(group)} models compared")
 
 
@@ -432,13 +427,10 @@ def _report(config: Config, places: list[Place], out: Path, console: Console) ->
 def _gather(config: Config, place: Place, folder: Path) -> xr.Dataset:
     """All that was found of one data set and network, labelled."""
     group = models(config)
-    kept = [model for model in group if not _failed(config, folder / model.name)]
-    epochs = [
-        [_read(_epoch_file(folder / model.name, epoch)) for epoch in config.measured]
-        for model in group
-    ]
-    within = {model: _read(folder / model.name / "similarity.npz") for model in kept}
-    between = _read(folder / "between.npz")
+    epochs = [_recorded(config, folder / model.name) for model in group]
+    kept = [model for model, records in zip(group, epochs, strict=True) if not _failed(records)]
+    within = {model: read_arrays(folder / model.name / "similarity.npz") for model in kept}
+    between = read_arrays(folder / "between.npz")
     layers = next(iter(within.values()))["layer"].tolist()
     pairs = ("epoch", "layer", "other_epoch", "other_layer")
     variables: dict[str, Any] = {
@@ -483,12 +475,19 @@ def _gather(config: Config, place: Place, folder: Path) -> xr.Dataset:
     )
 
 
-def _failed(config: Config, folder: Path) -> bool:
+def _recorded(config: Config, folder: Path) -> list[dict[str, np.ndarray]]:
+    """The records of a model, epoch by epoch."""
+    return [read_arrays(record_file(folder, epoch)) for epoch in config.measured]
+
+
+def _failed(records: list[dict[str, np.ndarray]]) -> bool:
     """Whether a model stopped at a loss that is not finite."""
-    return not all(
-        np.isfinite(_read(_epoch_file(folder, epoch))["reconstruction"])
-        for epoch in config.measured
-    )
+    return not all(np.isfinite(record["reconstruction"]) for record in records)
+
+
+def _kept(config: Config, folder: Path) -> list[Model]:
+    """The models of a place that were trained to the end."""
+    return [m for m in models(config) if not _failed(_recorded(config, folder / m.name))]
 
 
 def _coefficients(model: Model) -> dict[str, float]:
@@ -520,50 +519,17 @@ def _vae(config: Config, place: Place, image_shape: tuple[int, int, int]) -> VAE
     return build_model(settings, image_shape)
 
 
-def _latest(folder: Path, start: Ensemble, *, last_step: int) -> Ensemble:
-    """Where the members stand, unless that is beyond what has to be recorded first."""
-    saved = [step for step in checkpoint.steps(folder) if step <= last_step]
-    return checkpoint.load(folder, saved[-1], start) if saved else start
-
-
-def _save(folder: Path, ensemble: Ensemble) -> None:
-    checkpoint.save(folder, int(jnp.max(ensemble.states.step)), ensemble)
-    checkpoint.keep_latest(folder)
-
-
-def _epoch_file(folder: Path, epoch: int) -> Path:
-    return folder / f"epoch-{epoch:04d}.npz"
-
-
-def _write(file: Path, arrays: dict[str, Any]) -> None:
-    write_whole(file, lambda part: np.savez(part, **arrays))
-
-
-def _read(file: Path) -> dict[str, np.ndarray]:
-    with np.load(file) as arrays:
-        return dict(arrays)
-
-
-def _unrecorded(folder: Path, group: list[Model], epoch: int) -> bool:
-    files = (_epoch_file(folder / model.name, epoch) for model in group)
-    return not all(zipfile.is_zipfile(file) for file in files)
-
-
 def _unfinished(config: Config, folder: Path) -> list[Model]:
-    return [
-        model
-        for model in models(config)
-        if any(_unrecorded(folder, [model], epoch) for epoch in config.measured)
-    ]
+    return [model for model in models(config) if _missing(config, folder, [model])]
 
 
 def _compared(config: Config, place: Place, out: Path) -> bool:
     """Whether all models of a place were compared with each other."""
     file = place.folder(out) / "between.npz"
-    if not zipfile.is_zipfile(file):
+    if not is_written(file):
         return False
-    kept = [m for m in models(config) if not _failed(config, place.folder(out) / m.name)]
-    return _read(file)["model"].tolist() == [model.name for model in kept]
+    kept = _kept(config, place.folder(out))
+    return read_arrays(file)["model"].tolist() == [model.name for model in kept]
 
 
 def main() -> int:

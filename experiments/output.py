@@ -1,15 +1,11 @@
-"""The folder of an experiment: its settings, and files that are whole or absent."""
+"""The folder of an experiment and the settings that made it."""
 
 import dataclasses
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from jaxvae.data.whole import write_whole
 from jaxvae.training import folder
-from jaxvae.training.folder import sole_process
-
-__all__ = ["open_output", "refuse_other_settings", "sole_process", "write_whole"]
 
 _SETTINGS = "config.json"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
+def whole_results(out: Path) -> Iterator[Path]:
     """A place to write that becomes part of the folder `out` when the block ends well.
 
     Otherwise nothing is left of it, nor of `out` if it was not there.

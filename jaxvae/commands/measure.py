@@ -15,7 +15,7 @@ from rich.progress import Progress as Bars
 from jaxvae import __version__
 from jaxvae.analysis.measure import Progress, measure
 from jaxvae.analysis.registry import METRICS
-from jaxvae.commands.folder import whole_folder
+from jaxvae.commands.folder import whole_results
 from jaxvae.data.arrays import read_array, read_arrays
 from jaxvae.report.measurement import as_records, metrics_of, title
 from jaxvae.report.measurement_figures import draw_measurements
@@ -101,7 +101,7 @@ def _run(given: argparse.Namespace, console: Console, errors: Console) -> None:
         raise ValueError(f"expected --seed of 0 to {2**32 - 1}, got {given.seed}")
     sources = read_arrays(given.files)
     labels = None if given.labels is None else read_array(given.labels)
-    folder = whole_folder(given.out) if given.out else nullcontext()
+    folder = whole_results(given.out) if given.out else nullcontext()
     with folder as part:
         with _progress(errors) as report:
             measurements = measure(

@@ -9,7 +9,7 @@ from rich.console import Console
 from jaxvae.analysis.capture import capture
 from jaxvae.analysis.saved import open_run
 from jaxvae.analysis.traversal import latent_traversals
-from jaxvae.commands.folder import whole_folder
+from jaxvae.commands.folder import whole_results
 from jaxvae.commands.runs import add_run, chosen_images
 from jaxvae.report.gallery import draw_gallery
 
@@ -51,7 +51,7 @@ def _run(given: argparse.Namespace, console: Console, errors: Console) -> None:
     noise_key, sample_key = jax.random.split(jax.random.key(given.seed))
     prior = jax.random.normal(sample_key, (_SAMPLES, run.vae.latents))
     shown = images[:_SHOWN]
-    with whole_folder(out) as part, errors.status("drawing"):
+    with whole_results(out) as part, errors.status("drawing"):
         figures = draw_gallery(
             part,
             images=shown,

@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from jaxvae.models.layers import DownConvolution, UpConvolution
+from jaxvae.models.layers import DownConvolution, SameConvolution, UpConvolution
 from jaxvae.models.networks import Taps
-from jaxvae.models.same_convolution import SameConvolution
 
 
 class ResidualBlock(nn.Module):

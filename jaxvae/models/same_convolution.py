@@ -1,6 +1,6 @@
 """Stride-1 convolutions as matrix products, fast alone, inside `scan` and under `vmap`.
 
-Like the stride-2 ones of `layers`, whose docstring says why, but with half of the
+Like the stride-2 ones of `strided_convolution`, whose docstring says why, but with half of the
 window gathered before the product and half of it added up after: along the columns
 every pixel is set beside its `k` neighbors, one product gives what they mean to each
 of `k` rows, and the rows are shifted and summed. Both sides of the product are then
@@ -11,10 +11,10 @@ so the gradients are the same three steps with rows and columns exchanged.
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 from jax import lax
 from jaxtyping import Float
 
+from jaxvae.models.products import check_convolution, flat, product
 from jaxvae.typing import Array
 
 _ROWS, _COLUMNS = 1, 2
@@ -41,31 +41,8 @@ def convolve_same(
         ValueError: an even kernel size, a wrong rank, channels that differ, or a dtype
             that is not floating-point.
     """
-    _check(images, kernel)
+    check_convolution(images, kernel, parity="odd")
     return _same(images, kernel)
-
-
-class SameConvolution(nn.Module):
-    """`convolve_same` plus a bias, with the parameters of `flax.linen.Conv`.
-
-    Attributes:
-        features: number of output channels.
-        kernel_size: height and width of the kernel, odd.
-        kernel_init: initializer of the kernel; the bias starts at zero.
-    """
-
-    features: int
-    kernel_size: int = 3
-    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
-
-    @nn.compact
-    def __call__(self, images: Float[Array, "b h w c"]) -> Float[Array, "b h w o"]:
-        """Give every pixel a weighted sum of the pixels around it."""
-        shape = (self.kernel_size, self.kernel_size, images.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        # Explicit axes, because rank promotion may be set to raise.
-        return convolve_same(images, kernel) + bias.astype(images.dtype)[None, None, None, :]
 
 
 @jax.custom_vjp
@@ -73,7 +50,7 @@ def _same(
     images: Float[Array, "b h w c"], kernel: Float[Array, "k k c o"]
 ) -> Float[Array, "b h w o"]:
     size = len(kernel)
-    contributions = _product(_gather(images, size, _COLUMNS), _as_matrix(kernel))
+    contributions = product(_gather(images, size, _COLUMNS), _as_matrix(kernel))
     return _add(contributions, size, _ROWS).astype(images.dtype)
 
 
@@ -86,9 +63,9 @@ def _gradients(kept: tuple[Array, Array], cotangent: Array) -> tuple[Array, Arra
     images, kernel = kept
     size = len(kernel)
     inputs, outputs = _gather(images, size, _COLUMNS), _gather(cotangent, size, _ROWS)
-    contributions = _product(outputs, _as_matrix(kernel).T)
+    contributions = product(outputs, _as_matrix(kernel).T)
     # Flat, because a contraction over three axes takes twice as long.
-    matrix = _product(_flat(inputs).T, _flat(outputs))
+    matrix = product(flat(inputs).T, flat(outputs))
     image_gradient = _add(contributions, size, _COLUMNS).astype(images.dtype)
     return image_gradient, _as_kernel(matrix, size).astype(kernel.dtype)
 
@@ -133,28 +110,7 @@ def _as_kernel(matrix: Float[Array, "k*c k*o"], size: int) -> Float[Array, "k k 
     return matrix.reshape(size, inputs, size, outputs).transpose(2, 0, 1, 3)[::-1]
 
 
-def _product(rows: Float[Array, "*n i"], weights: Float[Array, "i o"]) -> Float[Array, "*n o"]:
-    """Matrix product of the dtype of the rows, left in its accumulator of at least float32."""
-    accumulator = jnp.promote_types(rows.dtype, jnp.float32)
-    return jnp.matmul(rows, weights.astype(rows.dtype), preferred_element_type=accumulator)
-
-
-def _flat(images: Float[Array, "b h w c"]) -> Float[Array, "b*h*w c"]:
-    return images.reshape(-1, images.shape[-1])
-
-
 def _pad(images: Float[Array, "b h w c"], margin: int, axis: int) -> Array:
     widths = [(0, 0)] * images.ndim
     widths[axis] = (margin, margin)
     return jnp.pad(images, widths)
-
-
-def _check(images: Float[Array, "b h w c"], kernel: Float[Array, "k k c o"]) -> None:
-    if images.ndim != 4:
-        raise ValueError(f"expected images [b, h, w, c], got shape {images.shape}")
-    if kernel.ndim != 4 or kernel.shape[0] != kernel.shape[1] or kernel.shape[0] % 2 == 0:
-        raise ValueError(f"expected a kernel [k, k, in, out] with k odd, got shape {kernel.shape}")
-    if kernel.shape[2] != images.shape[3]:
-        raise ValueError(f"expected {kernel.shape[2]} channels, got images {images.shape}")
-    if not jnp.issubdtype(images.dtype, jnp.floating):
-        raise ValueError(f"expected floating-point images, got {images.dtype}")

@@ -8,7 +8,7 @@ is an ordinary state again.
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -63,14 +63,29 @@ class Ensemble(NamedTuple):
     failed: Int[Array, " m"]
 
 
-def group_members(members: Sequence[Member]) -> list[tuple[Member, ...]]:
+class Sized(Protocol):
+    """Anything with a number of latents, such as a `Member`."""
+
+    @property
+    def latents(self) -> int:
+        """Size of its bottleneck."""
+        ...
+
+
+M = TypeVar("M", bound=Sized)
+
+
+def group_members(members: Sequence[M]) -> list[tuple[M, ...]]:
     """Members that share a program: none is padded to more than twice its own latents.
+
+    Args:
+        members: in the order in which they are to be in their groups.
 
     Returns:
         Groups from the smallest to the largest bottleneck, members in the order given.
     """
     sizes = sorted({member.latents for member in members}, reverse=True)
-    groups: list[tuple[Member, ...]] = []
+    groups: list[tuple[M, ...]] = []
     while sizes:
         taken = {size for size in sizes if 2 * size >= sizes[0]}
         groups.insert(0, tuple(member for member in members if member.latents in taken))
@@ -122,6 +137,7 @@ def train_ensemble(
     batch_size: int,
     report: Callable[[Progress], None] = lambda progress: None,
     save: Callable[[Ensemble], None] = lambda ensemble: None,
+    way: str | None = None,
 ) -> Ensemble:
     """Train all members until `epochs` epochs are complete, counted from the start.
 
@@ -136,13 +152,18 @@ def train_ensemble(
         batch_size: images a step and member.
         report: called about twice a second, with means over the members that go on.
         save: as in `train`.
+        way: how members share the device, of `WAYS`: `vmap` batches their arrays, `map`
+            runs them one after another, `unrolled` puts them side by side in the program.
+            By default `map` on CPU, where one model fills the cores, and `vmap` elsewhere.
 
     Raises:
-        ValueError: for a batch larger than the data.
+        ValueError: for a batch larger than the data, and another way.
     """
     per_epoch = steps_per_epoch(images, batch_size)
-    way = _WAYS["map" if jax.default_backend() == "cpu" else "vmap"]
-    run = partial(_run_members, trainer, jnp.asarray(images), batch_size=batch_size, way=way)
+    chosen = way or ("map" if jax.default_backend() == "cpu" else "vmap")
+    if chosen not in WAYS:
+        raise ValueError(f"expected a way among {', '.join(WAYS)}, got {way}")
+    run = partial(_run_members, trainer, jnp.asarray(images), batch_size=batch_size, way=chosen)
     orders = partial(_orders, n=len(images))
     plan = Plan(int(jnp.max(ensemble.states.step)), epochs * per_epoch, per_epoch)
     with saving(save) as saver:
@@ -170,10 +191,12 @@ def _unrolled(run: Run) -> Run:
     return over
 
 
-# How members share the device. On CPU one model fills the cores, and one after another
-# takes least memory and compilation; on accelerators one does not, and batched products
-# do. `benchmarks/ensembles.py` compares all three.
-_WAYS = {"vmap": jax.vmap, "map": _one_after_another, "unrolled": _unrolled}
+# `benchmarks/ensembles.py` compares them.
+WAYS: dict[str, Callable[[Run], Run]] = {
+    "vmap": jax.vmap,
+    "map": _one_after_another,
+    "unrolled": _unrolled,
+}
 
 
 @partial(jax.jit, static_argnames=("trainer", "batch_size", "way"))
@@ -185,7 +208,7 @@ def _run_members(
     count: Int[Array, ""],
     *,
     batch_size: int,
-    way: Callable[[Run], Run],
+    way: str,
 ) -> Window:
     """`run_steps` of every member; the last loss tells who failed."""
 
@@ -194,7 +217,7 @@ def _run_members(
             trainer, images, state, order, count=count, batch_size=batch_size, alive=alive
         )
 
-    window = way(run)(ensemble.states, orders, ensemble.failed < 0)
+    window = WAYS[way](run)(ensemble.states, orders, ensemble.failed < 0)
     failed = jnp.where(jnp.isfinite(window.last[0]), ensemble.failed, window.state.step - 1)
     return window._replace(state=Ensemble(window.state, failed))
 

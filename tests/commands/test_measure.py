@@ -8,7 +8,7 @@ import xarray as xr
 from jaxvae.analysis.registry import METRICS
 from jaxvae.cli import main
 from jaxvae.commands import measure as command
-from jaxvae.commands.folder import whole_folder
+from jaxvae.commands.folder import whole_results
 from tests.clouds import gaussian
 
 X = gaussian(120, 3)
@@ -152,7 +152,7 @@ def test_a_device_without_memory_has_status_1(folder, capsys, monkeypatch):
 
 def test_files_of_a_folder_that_are_not_results_stay(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with whole_folder(tmp_path) as part:
+    with whole_results(tmp_path) as part:
         (part / "figures").mkdir()
         (part / "figures" / "new.png").write_text("new")
     assert names(tmp_path) == ["figures", "figures/new.png", "notes.txt"]

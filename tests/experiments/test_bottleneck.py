@@ -17,7 +17,6 @@ import xarray as xr
 from rich.console import Console
 
 from experiments.bottleneck import Config, run
-from jaxvae.training import NonFiniteLossError, checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -73,12 +72,9 @@ def assert_same_records(out, expected):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """One run, then the sweep around it: the folder, and what happened to the first records."""
+    """The folder of the sweep, and what the terminal showed."""
     out = tmp_path_factory.mktemp("bottleneck") / "sweep"
-    sweep(FIRST, out)
-    before = record_times(unit(out, 2, 0))
-    shown = sweep(SWEEP, out)
-    return out, shown, (before, record_times(unit(out, 2, 0)))
+    return out, sweep(SWEEP, out)
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +189,7 @@ def test_a_figure_is_drawn_and_not_blank(out, name):
 
 def test_the_terminal_shows_a_row_per_bottleneck_and_the_sentence(finished):
     shown = finished[1]
-    assert "3 of 4 runs to do" in shown
+    assert "4 of 4 runs to do, 1 programs" in shown
     rows = [line.split()[0] for line in shown.splitlines() if line.startswith((" 2 ", " 3 "))]
     assert rows == ["2", "3"]
     assert "K = " in shown.split("──")[-1]
@@ -209,10 +205,14 @@ def test_the_summary_holds_the_table_and_the_null(out):
 # --- run again ------------------------------------------------------------------------
 
 
-def test_more_bottlenecks_and_seeds_leave_finished_runs_as_they_are(finished):
-    before, after = finished[2]
-    assert before == after
+def test_more_bottlenecks_leave_finished_runs_as_they_are(tmp_path):
+    sweep(FIRST, tmp_path)
+    before = record_times(unit(tmp_path, 2, 0))
+    shown = sweep(dataclasses.replace(FIRST, bottlenecks=(2, 3)), tmp_path)
+    assert "1 of 2 runs to do, 1 programs" in shown
+    assert before == record_times(unit(tmp_path, 2, 0))
     assert sorted(before) == ["epoch-0000.npz", "epoch-0001.npz", "epoch-0012.npz"]
+    assert sorted(before) == sorted(record_times(unit(tmp_path, 3, 0)))
 
 
 def test_a_finished_sweep_is_only_redrawn(copy):
@@ -225,7 +225,8 @@ def test_a_finished_sweep_is_only_redrawn(copy):
 
 
 def test_the_settings_are_those_of_the_records(copy):
-    sweep(FIRST, copy)
+    shown = sweep(FIRST, copy)
+    assert "to do" not in shown
     assert '"seeds": 1' in (copy / "config.json").read_text()
     with xr.open_dataset(copy / "records.nc") as records:
         assert records.sizes["seed"] == 1
@@ -251,9 +252,9 @@ def test_a_torn_record_is_made_again_as_it_was(copy, out):
     assert_same_records(copy, out)
 
 
-def test_a_run_that_lost_its_last_state_starts_again_from_the_one_it_has(copy, out):
-    # Killed between the record of epoch 12 and the state to resume from.
-    shutil.rmtree(unit(copy, 2, 0) / "resume")
+def test_a_group_that_lost_its_state_starts_again(copy, out):
+    for state in (copy / "groups" / "bottleneck-2_seed-0").glob("step-*"):
+        shutil.rmtree(state)
     (unit(copy, 2, 0) / "epoch-0012.npz").unlink()
     sweep(SWEEP, copy)
     assert_same_records(copy, out)
@@ -319,14 +320,28 @@ def test_a_sweep_that_was_interrupted_says_how_to_go_on(tmp_path):
 # --- divergence -----------------------------------------------------------------------
 
 
-def test_a_model_that_diverges_in_its_last_update_leaves_the_snapshot_before_it(tmp_path):
+def test_a_sweep_of_which_every_run_diverges_says_so(tmp_path):
     # One step: its loss is that before the update, and finite.
     config = dataclasses.replace(
         FIRST, learning_rate=1e30, epochs=1, snapshots=(0,), batch_size=512
     )
-    with pytest.raises(NonFiniteLossError, match=r"step 1 \(epoch 1\)"):
-        sweep(config, tmp_path / "out")
-    folder = unit(tmp_path / "out", 2, 0)
-    assert list(record_times(folder)) == ["epoch-0000.npz"]
-    for kept in ("snapshots", "resume"):
-        assert checkpoint.steps(folder / kept) == [0]
+    with pytest.raises(ValueError, match="of which no run failed, got none"):
+        sweep(config, tmp_path)
+    with xr.open_dataset(tmp_path / "records.nc") as records:
+        assert records["failed"].values.tolist() == [[[False, True]]]
+        assert np.isfinite(records["reconstruction"].values).tolist() == [[[True, False]]]
+        assert np.isnan(records["intrinsic_dimension"].isel(epoch=-1)).all()
+
+
+def test_a_run_that_failed_is_named_and_left_out(copy):
+    file = unit(copy, 3, 1) / "epoch-0012.npz"
+    with np.load(file) as record:
+        lost = {name: record[name] for name in record}
+    kept = ("layer", "example_input")
+    lost |= {name: np.full_like(v, np.nan, float) for name, v in lost.items() if name not in kept}
+    np.savez(file, **lost | {"failed": np.array(True)})
+    shown = sweep(SWEEP, copy)
+    assert "failed: K = 3, seed 1; their seeds are left out below" in shown
+    assert "epoch 12, 1 seed " in shown
+    with xr.open_dataset(copy / "records.nc") as records:
+        assert records.sizes["seed"] == 2

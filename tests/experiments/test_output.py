@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
-from experiments.output import open_output, refuse_other_settings, sole_process, write_whole
+from experiments.output import open_output, refuse_other_settings
+from jaxvae.data.whole import write_whole
+from jaxvae.training.folder import sole_process
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,7 +88,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
 # --- one process at a time ------------------------------------------------------------
 
 HOLD = (
-    "import sys; from pathlib import Path; from experiments.output import sole_process\n"
+    "import sys; from pathlib import Path; from jaxvae.training.folder import sole_process\n"
     "with sole_process(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
 )
 

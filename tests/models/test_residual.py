@@ -1,61 +1,22 @@
 """The residual encoder and decoder: sizes, their definition, transforms and refusals."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.models.layers import convolve_up
 from jaxvae.models.residual import ResidualBlock, ResidualDecoder, ResidualEncoder
 from jaxvae.models.same_convolution import convolve_same
+from jaxvae.models.strided_convolution import convolve_up
+from tests.models.networks import BATCH, assert_close, draw, outputs_of, parameters_of, tap_shapes
 
-CHANNELS, IMAGE, LATENTS, BATCH = (4, 6, 5), (16, 8, 2), 3, 4
+CHANNELS, IMAGE, LATENTS = (4, 6, 5), (16, 8, 2), 3
 ENCODER, DECODER = ResidualEncoder(CHANNELS), ResidualDecoder(CHANNELS, IMAGE)
 NETWORKS = [(ENCODER, IMAGE), (DECODER, (LATENTS,))]
 EACH_NETWORK = pytest.mark.parametrize(("network", "shape"), NETWORKS, ids=["encoder", "decoder"])
 
 
-def draw(shape):
-    return jax.random.normal(jax.random.key(1), (BATCH, *shape))
-
-
-def parameters_of(network, inputs, key=0):
-    """Random numbers in place of all parameters, so that no bias and no block is zero."""
-    random = np.random.default_rng(key)
-    shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), inputs, train=False))
-    return jax.tree.map(lambda leaf: random.normal(0, 0.3, leaf.shape).astype("f4"), shapes)
-
-
-@partial(jax.jit, static_argnames=("network", "train"))
-def outputs_of(network, parameters, inputs, *, train=True):
-    return network.apply(parameters, inputs, train=train)
-
-
-def assert_close(actual, expected):
-    # The same float32 sums of up to a hundred terms, grouped in another way.
-    jax.tree.map(
-        lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5),
-        actual,
-        expected,
-    )
-
-
 # --- sizes ----------------------------------------------------------------------------
-
-
-def tap_shapes(network, shape):
-    """Names and shapes in the order of the dict, without computing anything."""
-    named = []
-
-    def trace():
-        inputs = jnp.zeros((1, *shape))
-        (_, taps), _ = network.init_with_output(jax.random.key(0), inputs, train=False)
-        named.extend((name, tap.shape[1:]) for name, tap in taps.items())
-
-    jax.eval_shape(trace)
-    return named
 
 
 def test_every_block_of_the_encoder_is_a_tap_at_half_the_size():
@@ -154,55 +115,6 @@ def test_a_pixel_reaches_only_the_features_near_it():
     # The stride-2 convolution takes the pixel to features 0 and 1, and each convolution of
     # the block one further.
     assert changed.max() == 3
-
-
-@EACH_NETWORK
-def test_every_example_is_evaluated_by_itself(network, shape):
-    inputs = draw(shape)
-    parameters = parameters_of(network, inputs)
-    together = outputs_of(network, parameters, inputs)
-    alone = outputs_of(network, parameters, inputs[2:3])
-    assert_close(alone, jax.tree.map(lambda leaf: leaf[2:3], together))
-
-
-@EACH_NETWORK
-def test_training_and_evaluation_are_the_same(network, shape):
-    inputs = draw(shape)
-    parameters = parameters_of(network, inputs)
-    assert list(parameters) == ["params"]
-    training, evaluation = (
-        outputs_of(network, parameters, inputs, train=train) for train in (True, False)
-    )
-    jax.tree.map(np.testing.assert_array_equal, training, evaluation)
-
-
-# --- transforms -----------------------------------------------------------------------
-
-
-@EACH_NETWORK
-def test_vmap_over_parameters_is_the_loop_over_parameters(network, shape):
-    inputs = draw(shape)
-    members = [parameters_of(network, inputs, key) for key in range(3)]
-    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *members)
-    looped = [outputs_of(network, member, inputs) for member in members]
-    expected = jax.tree.map(lambda *leaves: np.stack(leaves), *looped)
-    mapped = jax.jit(jax.vmap(lambda member: network.apply(member, inputs, train=True)))
-    assert_close(mapped(stacked), expected)
-
-
-@EACH_NETWORK
-def test_gradients_reach_every_parameter(network, shape):
-    inputs = draw(shape)
-    parameters = parameters_of(network, inputs)
-    gradients = jax.jit(
-        jax.grad(lambda p: jnp.sum(jnp.sin(network.apply(p, inputs, train=True)[0])))
-    )(parameters)
-    without = [
-        jax.tree_util.keystr(path)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(gradients)
-        if not np.any(leaf)
-    ]
-    assert without == []
 
 
 # --- refusals -------------------------------------------------------------------------

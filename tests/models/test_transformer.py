@@ -14,53 +14,16 @@ from jaxvae.models.transformer import (
     _to_images,
     _to_patches,
 )
+from tests.models.networks import BATCH, assert_close, draw, outputs_of, parameters_of, tap_shapes
 
 SMALL = {"patch": 4, "width": 12, "depth": 2, "heads": 3}
-IMAGE, LATENTS, BATCH, TOKENS = (8, 12, 2), 3, 4, 6
+IMAGE, LATENTS, TOKENS = (8, 12, 2), 3, 6
 ENCODER, DECODER = TransformerEncoder(**SMALL), TransformerDecoder(IMAGE, **SMALL)
 NETWORKS = [(ENCODER, IMAGE), (DECODER, (LATENTS,))]
 EACH_NETWORK = pytest.mark.parametrize(("network", "shape"), NETWORKS, ids=["encoder", "decoder"])
 
 
-def draw(shape):
-    return jax.random.normal(jax.random.key(1), (BATCH, *shape))
-
-
-def parameters_of(network, inputs, key=0):
-    """Random numbers in place of all parameters, so that no bias is zero and no position small."""
-    random = np.random.default_rng(key)
-    shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), inputs, train=False))
-    return jax.tree.map(lambda leaf: random.normal(0, 0.3, leaf.shape).astype("f4"), shapes)
-
-
-@partial(jax.jit, static_argnames=("network", "train"))
-def outputs_of(network, parameters, inputs, *, train=True):
-    return network.apply(parameters, inputs, train=train)
-
-
-def assert_close(actual, expected):
-    # The same float32 sums of up to fifty terms, grouped in another way, and normalized.
-    jax.tree.map(
-        lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4),
-        actual,
-        expected,
-    )
-
-
 # --- sizes ----------------------------------------------------------------------------
-
-
-def tap_shapes(network, shape):
-    """Names and shapes in the order of the dict, without computing anything."""
-    named = []
-
-    def trace():
-        inputs = jnp.zeros((1, *shape))
-        (_, taps), _ = network.init_with_output(jax.random.key(0), inputs, train=False)
-        named.extend((name, tap.shape[1:]) for name, tap in taps.items())
-
-    jax.eval_shape(trace)
-    return named
 
 
 @EACH_NETWORK
@@ -222,55 +185,6 @@ def test_at_the_origin_the_embedding_of_the_decoder_is_its_positions():
     _, taps = outputs_of(DECODER, parameters, latents)
     positions = parameters["params"]["positions"]
     np.testing.assert_array_equal(taps["1"], jnp.broadcast_to(positions, (BATCH, TOKENS, 12)))
-
-
-@EACH_NETWORK
-def test_every_example_is_evaluated_by_itself(network, shape):
-    inputs = draw(shape)
-    parameters = parameters_of(network, inputs)
-    together = outputs_of(network, parameters, inputs)
-    alone = outputs_of(network, parameters, inputs[2:3])
-    assert_close(alone, jax.tree.map(lambda leaf: leaf[2:3], together))
-
-
-@EACH_NETWORK
-def test_training_and_evaluation_are_the_same(network, shape):
-    inputs = draw(shape)
-    parameters = parameters_of(network, inputs)
-    assert list(parameters) == ["params"]
-    training, evaluation = (
-        outputs_of(network, parameters, inputs, train=train) for train in (True, False)
-    )
-    jax.tree.map(np.testing.assert_array_equal, training, evaluation)
-
-
-# --- transforms -----------------------------------------------------------------------
-
-
-@EACH_NETWORK
-def test_vmap_over_parameters_is_the_loop_over_parameters(network, shape):
-    inputs = draw(shape)
-    members = [parameters_of(network, inputs, key) for key in range(3)]
-    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *members)
-    looped = [outputs_of(network, member, inputs) for member in members]
-    expected = jax.tree.map(lambda *leaves: np.stack(leaves), *looped)
-    mapped = jax.jit(jax.vmap(lambda member: network.apply(member, inputs, train=True)))
-    assert_close(mapped(stacked), expected)
-
-
-@EACH_NETWORK
-def test_gradients_reach_every_parameter(network, shape):
-    inputs = draw(shape)
-    parameters = parameters_of(network, inputs)
-    gradients = jax.jit(
-        jax.grad(lambda p: jnp.sum(jnp.sin(network.apply(p, inputs, train=True)[0])))
-    )(parameters)
-    without = [
-        jax.tree_util.keystr(path)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(gradients)
-        if not np.any(leaf)
-    ]
-    assert without == []
 
 
 # --- refusals -------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from jaxvae.models import (
     logistic_mixture,
     wide_dense_vae,
 )
-from jaxvae.models.layers import convolve_down
+from jaxvae.models.strided_convolution import convolve_down
 from jaxvae.objectives import gaussian_kl
 
 DENSE = {"image_shape": (4, 4, 1), "latents": 3, "widths": (8, 6)}

@@ -1,0 +1,79 @@
+"""Models trained together in one program, recorded at chosen epochs, resumed where they stopped."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from jaxvae.report.progress import SweepProgress
+from jaxvae.training import (
+    Ensemble,
+    Member,
+    TrainState,
+    checkpoint,
+    init_ensemble,
+    steps_per_epoch,
+    take_member,
+    train_ensemble,
+)
+from jaxvae.training.ensemble import TrainerOf
+
+
+def train_group(
+    trainer_of: TrainerOf,
+    members: Sequence[Member],
+    images: jax.Array,
+    *,
+    epochs: Sequence[int],
+    batch_size: int,
+    record: Callable[[int, int, TrainState], None],
+    resume: Path,
+    progress: SweepProgress,
+) -> None:
+    """Train a group until the last epoch, stopping at each to record its members.
+
+    Killed at any point and called again with the epochs that lack a record, it ends with the
+    numbers of a group that was never interrupted.
+
+    Args:
+        trainer_of: `latents -> Trainer`.
+        members: always the same for the same folder.
+        images: uint8 `[n, h, w, c]`.
+        epochs: at which to record, ascending; 0 is before training.
+        batch_size: images a step and member.
+        record: `record(index, epoch, state)` keeps what a member has learned, also where it
+            has failed: then the state is not finite.
+        resume: where the whole group is kept.
+        progress: told of steps and measurements.
+    """
+    trainer = trainer_of(max(member.latents for member in members))
+    per_epoch = steps_per_epoch(images, batch_size)
+    ensemble = _latest(resume, init_ensemble(trainer_of, members), epochs[0] * per_epoch)
+    for epoch in epochs:
+        ensemble = train_ensemble(
+            trainer,
+            ensemble,
+            images,
+            epochs=epoch,
+            batch_size=batch_size,
+            report=progress.report,
+            save=partial(_save, resume),
+        )
+        progress.note(f"measuring epoch {epoch}")
+        for index, member in enumerate(members):
+            record(index, epoch, take_member(ensemble, index, trainer_of(member.latents)))
+        # After the records: a group that goes on from here never lacks one.
+        _save(resume, ensemble)
+
+
+def _latest(folder: Path, start: Ensemble, last_step: int) -> Ensemble:
+    """Where the members stand, unless that is beyond what has to be recorded first."""
+    saved = [step for step in checkpoint.steps(folder) if step <= last_step]
+    return checkpoint.load(folder, saved[-1], start) if saved else start
+
+
+def _save(folder: Path, ensemble: Ensemble) -> None:
+    checkpoint.save(folder, int(jnp.max(ensemble.states.step)), ensemble)
+    checkpoint.keep_latest(folder)

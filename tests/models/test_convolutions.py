@@ -1,0 +1,270 @@
+"""The matrix-product convolutions against flax's, against their adjoints and in transforms."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from jaxvae.models.layers import DownConvolution, SameConvolution, UpConvolution
+from jaxvae.models.same_convolution import convolve_same
+from jaxvae.models.strided_convolution import convolve_down, convolve_up
+
+
+class Convolution(NamedTuple):
+    """A function, its layer, the flax layer it stands for, and the kernels it takes."""
+
+    function: Callable
+    layer: type[nn.Module]
+    peer: Callable
+    parity: str
+    kernels: tuple[int, int, int]
+
+
+def flax_down(features, size, **options):
+    return nn.Conv(features, (size, size), (2, 2), (size - 2) // 2, **options)
+
+
+def flax_up(features, size, **options):
+    return nn.ConvTranspose(features, (size, size), (2, 2), "SAME", **options)
+
+
+def flax_same(features, size, **options):
+    return nn.Conv(features, (size, size), padding="SAME", **options)
+
+
+DOWN = Convolution(convolve_down, DownConvolution, flax_down, "even", (2, 4, 6))
+UP = Convolution(convolve_up, UpConvolution, flax_up, "even", (2, 4, 6))
+SAME = Convolution(convolve_same, SameConvolution, flax_same, "odd", (1, 3, 5))
+ALL = (DOWN, UP, SAME)
+
+# Batch (odd), height, width, channels in, channels out. Few channels in, and few out, are
+# products in another order; the last two are smaller than a kernel.
+SIZES = [(3, 8, 6, 1, 5), (5, 2, 10, 8, 16), (2, 4, 6, 9, 2), (2, 2, 4, 3, 2), (3, 2, 2, 2, 4)]
+
+each = pytest.mark.parametrize("of", ALL, ids=lambda of: of.function.__name__)
+
+
+def draw(size, kernel_size):
+    batch, height, width, inputs, outputs = size
+    image_key, kernel_key = jax.random.split(jax.random.key(0))
+    images = jax.random.normal(image_key, (batch, height, width, inputs))
+    kernel = jax.random.normal(kernel_key, (kernel_size, kernel_size, inputs, outputs))
+    return images, kernel
+
+
+def peer_of(of):
+    def convolve(images, kernel):
+        layer = of.peer(kernel.shape[3], kernel.shape[0], use_bias=False)
+        return layer.apply({"params": {"kernel": kernel}}, images)
+
+    return convolve
+
+
+@partial(jax.jit, static_argnums=0)
+def values_and_gradients(function, images, kernel):
+    def loss(images, kernel):
+        # A cotangent that differs at every output, so that no tap can stand for another.
+        values = function(images, kernel)
+        return jnp.vdot(jnp.sin(jnp.arange(values.size)), values.ravel()), values
+
+    gradients, values = jax.grad(loss, argnums=(0, 1), has_aux=True)(images, kernel)
+    return values, gradients
+
+
+def assert_close(actual, expected):
+    # The same few hundred float32 products summed in another order: the difference is a
+    # few dozen roundings (eps 6e-8) of the largest value, not of each one, as terms cancel.
+    for one, other in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        largest = float(jnp.max(jnp.abs(other)))
+        np.testing.assert_allclose(one, other, rtol=0, atol=4e-6 * largest)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("place", [0, 1, 2])
+@each
+def test_values_and_gradients_are_those_of_flax(of, place, size):
+    images, kernel = draw(size, of.kernels[place])
+    ours = values_and_gradients(of.function, images, kernel)
+    assert_close(ours, values_and_gradients(peer_of(of), images, kernel))
+
+
+@pytest.mark.parametrize("shape", [(7, 1), (1, 1), (7, 10)])
+@pytest.mark.parametrize("of", [UP, SAME], ids=["up", "same"])
+def test_odd_sizes_are_those_of_flax(of, shape):
+    images, kernel = draw((3, *shape, 2, 5), of.kernels[1])
+    ours = values_and_gradients(of.function, images, kernel)
+    assert_close(ours, values_and_gradients(peer_of(of), images, kernel))
+
+
+@pytest.mark.parametrize(
+    ("of", "stride", "margin"), [(SAME, 1, 1), (DOWN, 2, 1)], ids=["same", "down"]
+)
+def test_values_are_the_definition(of, stride, margin):
+    images, kernel = draw((2, 4, 6, 2, 3), of.kernels[1])
+    around = ((0, 0), (margin, margin), (margin, margin), (0, 0))
+    padded = np.pad(np.asarray(images, np.float64), around)
+    expected = np.zeros((2, 4 // stride, 6 // stride, 3))
+    for row, column in np.ndindex(*expected.shape[1:3]):
+        top, left, size = stride * row, stride * column, len(kernel)
+        window = padded[:, top : top + size, left : left + size]
+        expected[:, row, column] = np.einsum("bstc,stco->bo", window, np.asarray(kernel))
+    # Two or three dozen float32 products around 1.
+    np.testing.assert_allclose(of.function(images, kernel), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(1, 4, 2, 2, 3), (1, 4, 2, 1, 4), (1, 4, 2, 4, 1)])
+@each
+def test_gradients_of_both_orders_are_finite_differences(of, size):
+    # Steps of 1e-4: central differences of the second order are off by their square, 1e-8.
+    with jax.enable_x64(True):
+        images, kernel = (array.astype(jnp.float64) for array in draw(size, of.kernels[1]))
+        check_grads(
+            jax.jit(of.function), (images, kernel), order=2, modes="rev", atol=1e-6, rtol=1e-6
+        )
+
+
+@pytest.mark.parametrize("kernel_size", DOWN.kernels)
+def test_up_with_the_transposed_kernel_is_the_adjoint_of_down(kernel_size):
+    images, kernel = draw((3, 8, 6, 4, 5), kernel_size)
+    others = jax.random.normal(jax.random.key(1), (3, 4, 3, 5))
+    transposed = jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
+    left = jnp.vdot(convolve_down(images, kernel), others)
+    right = jnp.vdot(images, convolve_up(others, transposed))
+    # The inner products cancel: the scale of their rounding is that of the two norms.
+    scale = jnp.linalg.norm(convolve_down(images, kernel)) * jnp.linalg.norm(others)
+    assert abs(left - right) < 1e-6 * scale
+
+
+def test_a_constant_image_keeps_its_value_under_kernels_that_sum_to_one():
+    images = jnp.ones((2, 6, 6, 1))
+    averaged = convolve_down(images, jnp.full((2, 2, 1, 1), 0.25))
+    repeated = convolve_up(images, jnp.ones((2, 2, 1, 1)))
+    np.testing.assert_array_equal(averaged, jnp.ones((2, 3, 3, 1)))
+    np.testing.assert_array_equal(repeated, jnp.ones((2, 12, 12, 1)))
+
+
+def test_the_kernel_with_only_a_center_keeps_the_image():
+    images, _ = draw((2, 5, 4, 3, 3), 3)
+    kernel = jnp.zeros((3, 3, 3, 3)).at[1, 1].set(jnp.eye(3))
+    np.testing.assert_array_equal(convolve_same(images, kernel), images)
+
+
+def test_a_pixel_reaches_only_the_pixels_under_the_kernel():
+    images, kernel = draw((1, 9, 8, 2, 3), 3)
+    moved = convolve_same(images.at[0, 4, 2].add(1.0), kernel) - convolve_same(images, kernel)
+    reached = np.zeros((9, 8), bool)
+    reached[3:6, 1:4] = True
+    np.testing.assert_array_equal(np.any(np.asarray(moved[0]) != 0, axis=-1), reached)
+
+
+@each
+def test_vmap_over_members_is_the_loop_over_members(of):
+    images, _ = draw((3, 8, 6, 2, 5), of.kernels[1])
+    kernels = jnp.stack([draw((1, 1, 1, 2, 5), of.kernels[1])[1] * scale for scale in (1, 2, 3)])
+    member = partial(values_and_gradients, of.function, images)
+    expected = jax.tree.map(lambda *members: jnp.stack(members), *map(member, kernels))
+    assert_close(jax.vmap(member)(kernels), expected)
+
+
+@each
+def test_gradients_inside_scan_are_those_outside(of):
+    images, kernel = draw((3, 8, 6, 2, 5), of.kernels[1])
+    batches = jnp.stack([images, 2 * images])
+
+    def step(_, batch):
+        return None, values_and_gradients(of.function, batch, kernel)
+
+    outside = [step(None, batch)[1] for batch in batches]
+    assert_close(
+        jax.lax.scan(step, None, batches)[1], jax.tree.map(lambda *s: jnp.stack(s), *outside)
+    )
+
+
+@each
+def test_gradients_are_the_same_when_the_forward_pass_is_recomputed(of):
+    images, kernel = draw((3, 8, 6, 2, 5), of.kernels[1])
+    recomputed = values_and_gradients(jax.checkpoint(of.function), images, kernel)
+    assert_close(recomputed, values_and_gradients(of.function, images, kernel))
+
+
+@each
+def test_bfloat16_images_are_rounded_once_after_a_float32_sum(of):
+    images, kernel = draw((3, 8, 6, 8, 5), of.kernels[1])
+    images, kernel = images.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
+    result = of.function(images, kernel)
+    exact = of.function(images.astype(jnp.float32), kernel.astype(jnp.float32))
+    assert result.dtype == jnp.bfloat16
+    # Half a unit in the last of bfloat16's 8 bits, plus the rounding of the float32 sum.
+    np.testing.assert_allclose(result.astype(jnp.float32), exact, rtol=2**-8, atol=1e-5)
+
+
+@each
+def test_gradients_of_bfloat16_images_keep_the_dtype_of_their_argument(of):
+    images, kernel = draw((3, 8, 6, 2, 5), of.kernels[1])
+    _, gradients = values_and_gradients(of.function, images.astype(jnp.bfloat16), kernel)
+    assert [gradient.dtype for gradient in gradients] == [jnp.bfloat16, jnp.float32]
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@each
+def test_a_layer_starts_from_the_parameters_of_its_flax_peer(of, place):
+    images, _ = draw((3, 8, 6, 2, 5), of.kernels[place])
+    layers = (layer(5, of.kernels[place]) for layer in (of.layer, of.peer))
+    parameters, expected = (layer.init(jax.random.key(0), images) for layer in layers)
+    jax.tree.map(np.testing.assert_array_equal, parameters, expected)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@each
+def test_a_layer_adds_the_bias_to_every_pixel(of, place):
+    images, kernel = draw((3, 8, 6, 2, 5), of.kernels[place])
+    bias, layer = jnp.arange(5.0), of.layer(5, of.kernels[place])
+    with jax.numpy_rank_promotion("raise"):
+        result = layer.apply({"params": {"kernel": kernel, "bias": bias}}, images)
+    assert_close(result - of.function(images, kernel), jnp.broadcast_to(bias, result.shape))
+
+
+@each
+def test_a_layer_takes_its_kernel_initializer(of):
+    layer = of.layer(5, kernel_init=nn.initializers.ones)
+    kernel = layer.init(jax.random.key(0), jnp.zeros((1, 4, 4, 2)))["params"]["kernel"]
+    np.testing.assert_array_equal(kernel, jnp.ones((*[of.kernels[1]] * 2, 2, 5)))
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 4, 2), (1, 4, 5, 2)])
+def test_down_refuses_odd_sizes(shape):
+    with pytest.raises(ValueError, match="expected an even height and width, got"):
+        convolve_down(jnp.zeros(shape), jnp.zeros((4, 4, 2, 3)))
+
+
+@pytest.mark.parametrize("wrong", [(1, 1, 2, 3), (0, -2, 2, 3), (0, 0, 2)])
+@each
+def test_kernels_of_the_other_parity_or_not_square_are_refused(of, wrong):
+    size = of.kernels[1]
+    shape = (size + wrong[0], size + wrong[1], *wrong[2:])
+    with pytest.raises(ValueError, match=rf"expected a kernel .* with k {of.parity}, got"):
+        of.function(jnp.zeros((1, 4, 4, 2)), jnp.zeros(shape))
+
+
+@each
+def test_channels_that_differ_are_refused(of):
+    with pytest.raises(ValueError, match="expected 3 channels, got"):
+        of.function(jnp.zeros((1, 4, 4, 2)), jnp.zeros((*[of.kernels[1]] * 2, 3, 5)))
+
+
+@each
+def test_a_single_image_without_batch_is_refused(of):
+    with pytest.raises(ValueError, match=r"expected images \[b, h, w, c\], got"):
+        of.function(jnp.zeros((4, 4, 2)), jnp.zeros((*[of.kernels[1]] * 2, 2, 3)))
+
+
+@each
+def test_integer_images_are_refused(of):
+    with pytest.raises(ValueError, match="expected floating-point images, got uint8"):
+        of.function(jnp.zeros((1, 4, 4, 2), jnp.uint8), jnp.zeros((*[of.kernels[1]] * 2, 2, 3)))
