@@ -10,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae.data.taps import Space, open_taps, write_taps
+from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Outputs, Variables
 from jaxvae.training.trainer import unit_interval
 from jaxvae.typing import Array, ArrayLike, Key
 
 
 def capture(
-    vae: VAE,
+    vae: VAE | HVAE,
     variables: Variables,
     images: ArrayLike,
     *,
@@ -27,7 +28,7 @@ def capture(
     """The taps of a trained model over a data set, in evaluation mode.
 
     Args:
-        vae: the model.
+        vae: the model, a `VAE` or an `HVAE`.
         variables: what it learned.
         images: uint8 `[n, h, w, c]`.
         key: of the posterior noise. Example i gets the same noise whatever the
@@ -42,7 +43,7 @@ def capture(
         ValueError: for images that the model does not take, and layers that it
             does not have.
     """
-    batches = evaluated(vae, variables, images, key=key, batch_size=batch_size)
+    batches = _batches(vae, variables, images, key, batch_size)
     spaces = _spaces(vae, variables, len(images), batch_size, layers)
     taps = {name: np.empty(space.shape, space.dtype) for name, space in spaces.items()}
     for start, outputs in zip(range(0, len(images), batch_size), batches, strict=True):
@@ -53,7 +54,7 @@ def capture(
 
 def capture_to(
     path: str | os.PathLike[str],
-    vae: VAE,
+    vae: VAE | HVAE,
     variables: Variables,
     images: ArrayLike,
     *,
@@ -90,7 +91,7 @@ def capture_to(
         ModuleNotFoundError: for `.zarr` without zarr 3.
         OSError: if the disk cannot be written.
     """
-    batches = evaluated(vae, variables, images, key=key, batch_size=batch_size)
+    batches = _batches(vae, variables, images, key, batch_size)
     spaces = _spaces(vae, variables, len(images), batch_size, layers)
     with write_taps(path, spaces) as append:
         for start, outputs in zip(range(0, len(images), batch_size), batches, strict=True):
@@ -107,6 +108,12 @@ def evaluated(
     Raises:
         ValueError: at once, for images that the model does not take.
     """
+    return _batches(vae, variables, images, key, batch_size)
+
+
+def _batches(
+    vae: VAE | HVAE, variables: Variables, images: ArrayLike, key: Key, batch_size: int
+) -> Iterator[Any]:
     refuse_other_images(vae, images, batch_size=batch_size)
     noise = jax.random.normal(key, (len(images), vae.latents))
     batches = (slice(at, at + batch_size) for at in range(0, len(images), batch_size))
@@ -115,7 +122,7 @@ def evaluated(
     )
 
 
-def refuse_other_images(vae: VAE, images: ArrayLike, *, batch_size: int) -> None:
+def refuse_other_images(vae: VAE | HVAE, images: ArrayLike, *, batch_size: int) -> None:
     """Refuse images that the model does not take, and batches without any.
 
     Raises:
@@ -131,12 +138,12 @@ def refuse_other_images(vae: VAE, images: ArrayLike, *, batch_size: int) -> None
 
 
 @partial(jax.jit, static_argnames="vae")
-def _evaluate(vae: VAE, variables: Variables, images: Array, noise: Array) -> Outputs:
+def _evaluate(vae: VAE | HVAE, variables: Variables, images: Array, noise: Array) -> Any:
     return vae.apply(variables, unit_interval(images), noise)
 
 
 def _spaces(
-    vae: VAE, variables: Variables, n: int, batch_size: int, layers: Sequence[str] | None
+    vae: VAE | HVAE, variables: Variables, n: int, batch_size: int, layers: Sequence[str] | None
 ) -> dict[str, Space]:
     """What the chosen taps of n examples will be, in depth order."""
     # Of a whole batch, so that it is traced only once.
@@ -155,5 +162,5 @@ def _spaces(
     }
 
 
-def _fetch(outputs: Outputs, names: dict[str, Any]) -> dict[str, np.ndarray]:
+def _fetch(outputs: Any, names: dict[str, Any]) -> dict[str, np.ndarray]:
     return jax.device_get({name: outputs.taps[name] for name in names})

@@ -11,7 +11,9 @@ from typing import Any, get_origin, get_type_hints
 from jaxvae.data import dataset_names
 from jaxvae.training.config import (
     RunConfig,
+    likelihood_options,
     likelihoods,
+    named_likelihood,
     named_network,
     named_objectives,
     network_options,
@@ -40,6 +42,9 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     _add_pairs(parser, "option", "VALUE", "what else the network takes, such as widths=256,128")
     add("latents", int, "K", "size of the bottleneck")
     add("likelihood", str, "NAME", "of the images")
+    _add_pairs(
+        parser, "likelihood-option", "VALUE", "what it takes, such as standard_deviation=0.71"
+    )
     add("objective", str, "NAME", "see below")
     _add_pairs(parser, "coefficient", "NUMBER", "of the objective, such as beta=4")
     _add_pairs(parser, "ramp", "STEPS", "steps over which a coefficient grows from 0 to its value")
@@ -56,11 +61,14 @@ def given_config(given: argparse.Namespace) -> RunConfig:
     Raises:
         ValueError: for settings that cannot be read, or make no sense.
     """
-    hints = get_type_hints(named_network(given.network))
+    network, likelihood = named_network(given.network), named_likelihood(given.likelihood)
     values = {name: getattr(given, name) for name in _FIELDS & set(vars(given))}
     return RunConfig(
         **values,
-        options=_pairs("--option", given.option, lambda name, text: _as(hints.get(name), text)),
+        options=_pairs("--option", given.option, _reader(network)),
+        likelihood_options=_pairs(
+            "--likelihood-option", given.likelihood_option, _reader(likelihood)
+        ),
         coefficients=_pairs("--coefficient", given.coefficient, lambda _, text: float(text)),
         ramps=_pairs("--ramp", given.ramp, lambda _, text: int(text)),
     )
@@ -85,7 +93,7 @@ def choices() -> str:
     parts = [
         _listed("networks", networks(), "--option", network_options),
         _listed("objectives", named_objectives(), "--coefficient", objective_coefficients),
-        _listed("likelihoods", likelihoods(), "", lambda _: {}),
+        _listed("likelihoods", likelihoods(), "--likelihood-option", likelihood_options),
         f"data sets here:\n  {', '.join(dataset_names())}",
         "A network, objective or likelihood of your own is PACKAGE.MODULE:FUNCTION, any other data"
         "\nset the name of an image set that TensorFlow Datasets has prepared.",
@@ -141,8 +149,14 @@ def _pairs(flag: str, words: Sequence[str], read: Callable[[str, str], Any]) -> 
     return pairs
 
 
+def _reader(function: Callable[..., Any]) -> Callable[[str, str], Any]:
+    """Reads a value as the parameter of this name wants it."""
+    hints = get_type_hints(function)
+    return lambda name, text: _as(hints.get(name), text)
+
+
 def _as(hint: Any, text: str) -> Any:
-    """What a network calls for: numbers, several where it takes a sequence of them."""
+    """What a parameter calls for: numbers, several where it takes a sequence of them."""
     if isinstance(get_origin(hint), type) and issubclass(get_origin(hint), Sequence):
         return tuple(map(_positive, text.split(",")))
     return _positive(text) if hint is int else float(text) if hint is float else text

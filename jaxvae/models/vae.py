@@ -113,7 +113,7 @@ def build_vae(
         present: Array | None = None,
     ) -> Outputs:
         outputs, updated = network.apply(
-            _collections(variables),
+            collections(variables),
             images,
             noise,
             train=train,
@@ -123,9 +123,7 @@ def build_vae(
         return outputs._replace(statistics=updated.get("batch_stats", {}))
 
     def decode(variables: Variables, latents: Array) -> Array:
-        parameters, _ = network.apply(
-            _collections(variables), latents, method="decode", train=False
-        )
+        parameters, _ = network.apply(collections(variables), latents, method="decode", train=False)
         return likelihood.mean(parameters)
 
     return VAE(image_shape, latents, init, apply, decode)
@@ -169,5 +167,6 @@ class _Autoencoder(nn.Module):
         return self.decoder(latents, train=train)
 
 
-def _collections(variables: Variables) -> dict[str, Any]:
+def collections(variables: Variables) -> dict[str, Any]:
+    """As linen takes them."""
     return {"params": variables.params, "batch_stats": variables.statistics}

@@ -20,9 +20,13 @@ from jaxvae.objectives.dip_vae import dip_penalty as dip_penalty
 from jaxvae.objectives.dip_vae import dip_vae_i as dip_vae_i
 from jaxvae.objectives.dip_vae import dip_vae_ii as dip_vae_ii
 from jaxvae.objectives.divergences import gaussian_kl as gaussian_kl
+from jaxvae.objectives.divergences import gaussian_kl_between as gaussian_kl_between
 from jaxvae.objectives.factor_vae import FactorVAETerms as FactorVAETerms
 from jaxvae.objectives.factor_vae import discriminator_loss as discriminator_loss
 from jaxvae.objectives.factor_vae import factor_vae as factor_vae
 from jaxvae.objectives.free_bits import FreeBitsTerms as FreeBitsTerms
 from jaxvae.objectives.free_bits import free_bits as free_bits
+from jaxvae.objectives.hierarchical_vae import HierarchicalVAETerms as HierarchicalVAETerms
+from jaxvae.objectives.hierarchical_vae import hierarchical_vae as hierarchical_vae
+from jaxvae.objectives.hierarchical_vae import layer_rates as layer_rates
 from jaxvae.objectives.schedules import linear_ramp as linear_ramp

@@ -4,9 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
-def gaussian_kl(
-    mean: Float[Array, "b k"], log_variance: Float[Array, "b k"]
-) -> Float[Array, "b k"]:
+def gaussian_kl(mean: Float[Array, "*n"], log_variance: Float[Array, "*n"]) -> Float[Array, "*n"]:
     """KL divergence of `N(mean, exp(log_variance))` from `N(0, 1)`, per dimension.
 
     `(mean^2 + s^2 - log s^2 - 1) / 2` nats, per example and dimension: sum over
@@ -17,3 +15,18 @@ def gaussian_kl(
     Reference: Kingma and Welling (2014).
     """
     return (mean**2 + jnp.expm1(log_variance) - log_variance) / 2
+
+
+def gaussian_kl_between(
+    mean: Float[Array, "*n"],
+    log_variance: Float[Array, "*n"],
+    prior_mean: Float[Array, "*n"],
+    prior_log_variance: Float[Array, "*n"],
+) -> Float[Array, "*n"]:
+    """KL divergence of one Gaussian from another, per dimension, in nats.
+
+    `gaussian_kl` in the units of the prior, so with its range and its care near zero;
+    infinite where a prior variance underflows.
+    """
+    shift = (mean - prior_mean) * jnp.exp(-prior_log_variance / 2)
+    return gaussian_kl(shift, log_variance - prior_log_variance)

@@ -39,13 +39,14 @@ class SweepProgress(NamedTuple):
 
 
 @contextmanager
-def sweep_progress(console: Console, *, runs: int) -> Iterator[SweepProgress]:
+def sweep_progress(console: Console, *, runs: int, unit: str = "runs") -> Iterator[SweepProgress]:
     """A bar for the sweep and one for the current run, with loss, rates and time left.
 
     Args:
         console: where to draw; the bars are drawn on terminals only, the lines
             of finished runs everywhere.
         runs: runs in the sweep.
+        unit: what a run is called, such as "programs" where each trains several models.
     """
     columns = (
         TextColumn("{task.description:18}"),
@@ -55,7 +56,7 @@ def sweep_progress(console: Console, *, runs: int) -> Iterator[SweepProgress]:
         TextColumn("{task.fields[status]}", style="dim"),
     )
     with Progress(*columns, console=console, transient=True) as bars:
-        sweep = bars.add_task("sweep", total=float(runs), status=f"0 of {runs} runs")
+        sweep = bars.add_task("sweep", total=float(runs), status=f"0 of {runs} {unit}")
         current = bars.add_task("", total=None, status="")
         state = {"steps": 1, "done": 0}
 
@@ -76,7 +77,7 @@ def sweep_progress(console: Console, *, runs: int) -> Iterator[SweepProgress]:
         def finish(text: str) -> None:
             state["done"] += 1
             advance(0.0)
-            bars.update(sweep, status=f"{state['done']} of {runs} runs")
+            bars.update(sweep, status=f"{state['done']} of {runs} {unit}")
             console.print(text)
 
         yield SweepProgress(start, report, note, finish)

@@ -39,6 +39,7 @@ class RunConfig:
         options: what else the network takes, such as `widths`.
         latents: size of the bottleneck.
         likelihood: of the images.
+        likelihood_options: what it takes, such as `standard_deviation`.
         objective: such as `beta_tc_vae`.
         coefficients: of the objective.
         ramps: steps over which a coefficient grows from 0, by its name.
@@ -56,6 +57,7 @@ class RunConfig:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     latents: int = 10
     likelihood: str = "bernoulli"
+    likelihood_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     objective: str = "beta_vae"
     coefficients: Mapping[str, float] = dataclasses.field(default_factory=dict)
     ramps: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -86,17 +88,22 @@ def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> VAE:
     """The model of a run on images of this shape.
 
     Raises:
-        ValueError: for names that there are not, options that the network does not take,
-            and images that it cannot take.
+        ValueError: for names that there are not, options that the network or the likelihood
+            does not take, and images that it cannot take.
     """
-    network, likelihood = named_network(config.network), named_likelihood(config.likelihood)()
+    network, likelihood = named_network(config.network), named_likelihood(config.likelihood)
     _refuse_unknown(f"options of {config.network}", config.options, network_options(network))
+    takes = likelihood_options(likelihood)
+    _refuse_unknown(f"options of {config.likelihood}", config.likelihood_options, takes)
     options = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in config.options.items()
     }
     return network(
-        image_shape=image_shape, latents=config.latents, likelihood=likelihood, **options
+        image_shape=image_shape,
+        latents=config.latents,
+        likelihood=likelihood(**config.likelihood_options),
+        **options,
     )
 
 
@@ -168,6 +175,11 @@ def network_options(network: Callable[..., VAE]) -> dict[str, inspect.Parameter]
     given = {"image_shape", "latents", "likelihood"}
     takes = inspect.signature(network).parameters
     return {name: parameter for name, parameter in takes.items() if name not in given}
+
+
+def likelihood_options(likelihood: Callable[..., Likelihood]) -> dict[str, inspect.Parameter]:
+    """What a likelihood takes, by name."""
+    return dict(inspect.signature(likelihood).parameters)
 
 
 def objective_coefficients(objective: Callable[..., Any]) -> dict[str, inspect.Parameter]:

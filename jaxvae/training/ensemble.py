@@ -22,6 +22,7 @@ from jaxvae.training.epochs import (
     Progress,
     Window,
     epoch_order,
+    named,
     run_steps,
     saving,
     steps_per_epoch,
@@ -46,7 +47,7 @@ class Member(NamedTuple):
 
     key: Key
     latents: int
-    coefficients: Mapping[str, float] = MappingProxyType({})
+    coefficients: Mapping[str, float | Sequence[float]] = MappingProxyType({})
     learning_rate: float | None = None
 
 
@@ -230,11 +231,8 @@ def _orders(ensemble: Ensemble, epoch: Int[Array, ""], n: int) -> Int[Array, "m 
 def _progress(window: Window, count: int, images_per_second: float) -> Progress:
     """Means over the members that go on; NaN when none does."""
     alive = np.asarray(window.state.failed < 0)
-    loss, terms = window.total
-    means = {
-        name: float(np.asarray(value)[alive].sum() / max(alive.sum(), 1) / count)
-        for name, value in {"loss": loss, **terms._asdict()}.items()
-    }
+    total = jax.tree.map(lambda leaf: np.asarray(leaf)[alive].sum(axis=0), window.total)
+    means = named(total, (alive.sum() or np.nan) * count)
     return Progress(
         int(jnp.max(window.state.states.step)),
         images_per_second * int(alive.sum()),
@@ -257,7 +255,7 @@ def _init_member(trainer: Trainer, member: Member) -> TrainState:
         raise ValueError(
             f"expected coefficients among {sorted(state.coefficients)}, got {sorted(unknown)}"
         )
-    given = {name: jnp.float32(value) for name, value in member.coefficients.items()}
+    given = {name: jnp.asarray(value, jnp.float32) for name, value in member.coefficients.items()}
     state = state._replace(coefficients=state.coefficients | given)
     if member.learning_rate is None:
         return state

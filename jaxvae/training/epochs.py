@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
@@ -237,11 +238,13 @@ def epoch_order(key: Key, epoch: int | Int[Array, ""], n: int) -> Int[Array, " n
 
 
 def named(values: tuple[Array, NamedTuple], divisor: float) -> dict[str, float]:
-    """Loss and terms by name, each divided."""
+    """Loss and terms by name, each divided; terms of several numbers get one name each."""
     loss, terms = values
-    return {
-        name: float(value) / divisor for name, value in {"loss": loss, **terms._asdict()}.items()
-    }
+    numbers = {}
+    for name, value in {"loss": loss, **terms._asdict()}.items():
+        for place, number in np.ndenumerate(np.asarray(value)):
+            numbers[" ".join([name, *map(str, place)])] = float(number) / divisor
+    return numbers
 
 
 @partial(jax.jit, static_argnames=("trainer", "batch_size"))

@@ -1,7 +1,7 @@
 """A training step as a pair of pure functions."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from jaxvae.models.discriminator import Discriminator
+from jaxvae.models.hvae import HVAE, HierarchyOutputs
 from jaxvae.models.vae import VAE, Outputs, Variables
 from jaxvae.objectives.factor_vae import discriminator_loss
 from jaxvae.typing import Key
@@ -59,7 +60,7 @@ class TrainState(NamedTuple):
     variables: Variables
     optimizer_state: Any
     adversary: AdversaryState | None
-    coefficients: dict[str, Float[Array, ""]]
+    coefficients: dict[str, Float[Array, "*layers"]]
     present: Bool[Array, " k"] | None
     key: Key
     step: Int[Array, ""]
@@ -79,22 +80,23 @@ class Trainer(NamedTuple):
 
 
 def vae_trainer(
-    vae: VAE,
+    vae: VAE | HVAE,
     objective: Objective,
     optimizer: optax.GradientTransformation,
     *,
-    coefficients: Mapping[str, float] | None = None,
+    coefficients: Mapping[str, float | Sequence[float]] | None = None,
     schedules: Mapping[str, Schedule] | None = None,
     adversary: Adversary | None = None,
 ) -> Trainer:
     """Gradient descent on an objective of a VAE.
 
     Args:
-        vae: the model.
+        vae: the model, a `VAE` or an `HVAE`.
         objective: `(outputs, *, ...) -> (loss, terms)`, such as `beta_vae`.
         optimizer: any optax transformation.
-        coefficients: numbers that the objective takes by name. They become a part of the
-            state, so that members of an ensemble may differ in them.
+        coefficients: numbers that the objective takes by name, or several where it takes
+            one a layer. They become a part of the state, so that members of an ensemble may
+            differ in them.
         schedules: `(step, *, end) -> value`, by the name of a coefficient, which is the
             end: `partial(linear_ramp, steps=10_000)` lets it grow from 0.
         adversary: for an objective that takes a `discriminator`: it is trained in the
@@ -118,7 +120,7 @@ def vae_trainer(
             variables,
             optimizer.init(variables.params),
             _init_adversary(adversary, jax.random.fold_in(model_key, 1)),
-            {name: jnp.float32(value) for name, value in values.items()},
+            {name: jnp.asarray(value, jnp.float32) for name, value in values.items()},
             None,
             run_key,
             jnp.int32(0),
@@ -126,11 +128,12 @@ def vae_trainer(
 
     def loss_of(
         params: Any, state: TrainState, images: Float[Array, "b h w c"], noise_key: Key
-    ) -> tuple[Array, tuple[NamedTuple, Outputs]]:
+    ) -> tuple[Array, tuple[NamedTuple, Outputs | HierarchyOutputs]]:
         # Latents first: the noise of the first k does not depend on how many there are.
         noise = jax.random.normal(noise_key, (vae.latents, len(images))).T
         variables = Variables(params, state.variables.statistics)
-        outputs = vae.apply(variables, images, noise, train=True, present=state.present)
+        mask = {} if state.present is None else {"present": state.present}
+        outputs = vae.apply(variables, images, noise, train=True, **mask)
         arguments: dict[str, Any] = _current(state, ramps)
         if adversary is not None and state.adversary is not None:
             arguments["discriminator"] = partial(
@@ -153,7 +156,7 @@ def vae_trainer(
             variables=Variables(params, outputs.statistics),
             optimizer_state=optimizer_state,
             adversary=_train_adversary(
-                adversary, state.adversary, outputs.sample, jax.random.fold_in(noise_key, 1)
+                adversary, state.adversary, outputs, jax.random.fold_in(noise_key, 1)
             ),
             step=state.step + 1,
         )
@@ -192,11 +195,12 @@ def _init_adversary(adversary: Adversary | None, key: Key) -> AdversaryState | N
 def _train_adversary(
     adversary: Adversary | None,
     state: AdversaryState | None,
-    sample: Float[Array, "b k"],
+    outputs: Outputs | HierarchyOutputs,
     key: Key,
 ) -> AdversaryState | None:
-    if adversary is None or state is None:
+    if adversary is None or state is None or isinstance(outputs, HierarchyOutputs):
         return None
+    sample = outputs.sample
 
     def loss(params: Any) -> Array:
         return discriminator_loss(partial(adversary.discriminator.apply, params), sample, key)

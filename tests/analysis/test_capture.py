@@ -8,7 +8,8 @@ import pytest
 from jaxvae.analysis.capture import capture, capture_to
 from jaxvae.data.taps import open_taps
 from jaxvae.geometry import nearest_neighbors
-from jaxvae.models import convolutional_vae
+from jaxvae.models import build_hvae, convolutional_vae
+from tests.models.hierarchies import Chain
 
 VAE = convolutional_vae(image_shape=(4, 4, 1), latents=2, widths=(3,))
 IMAGES = np.random.default_rng(0).integers(0, 256, (23, 4, 4, 1), dtype=np.uint8)
@@ -189,3 +190,14 @@ def test_batches_without_images_are_refused(variables, batch_size):
 def test_images_that_the_model_does_not_take_are_refused(variables, images):
     with pytest.raises(ValueError, match=r"expected uint8 images \[n, 4, 4, 1\], got"):
         capture(VAE, variables, images, key=KEY)
+
+
+def test_the_layers_of_a_hierarchy_are_captured_as_those_of_a_vae():
+    hvae = build_hvae(Chain((2, 3), (4, 4, 1)), image_shape=(4, 4, 1), shapes=[(2,), (3,)])
+    variables = hvae.init(jax.random.key(0))
+    taps = capture(hvae, variables, IMAGES, key=KEY, batch_size=10)
+    noise = jax.random.normal(KEY, (len(IMAGES), hvae.latents))
+    direct = hvae.apply(variables, IMAGES / np.float32(255), noise).taps
+    assert list(taps) == list(direct)
+    for name, tap in direct.items():
+        np.testing.assert_allclose(taps[name], tap, rtol=1e-5, atol=1e-6, err_msg=name)

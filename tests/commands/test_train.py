@@ -137,6 +137,19 @@ def test_every_likelihood_trains_from_the_command_line(tmp_path, likelihood):
     assert run(tmp_path, "--likelihood", likelihood, epochs=1) == 0
 
 
+def test_a_likelihood_takes_its_options(tmp_path):
+    option = ["--likelihood-option", "standard_deviation=0.5"]
+    assert run(tmp_path, "--likelihood", "gaussian", *option, epochs=1) == 0
+    saved = open_run(tmp_path)
+    assert saved.config.likelihood_options == {"standard_deviation": 0.5}
+    images = np.zeros((1, *saved.vae.image_shape))
+    outputs = saved.vae.apply(saved.variables, images, np.zeros((1, saved.vae.latents)))
+    # Half the squared error over the variance, and the logarithm of the normalization.
+    error = np.sum(np.square(outputs.taps["output"], dtype=np.float64))
+    expected = error / (2 * 0.25) + images.size * np.log(0.5 * np.sqrt(2 * np.pi))
+    np.testing.assert_allclose(outputs.nll, [expected], rtol=1e-5)
+
+
 @pytest.mark.slow
 def test_a_ramp_alone_leads_to_the_default_of_its_coefficient(tmp_path):
     assert run(tmp_path / "one", "--ramp", "beta=4") == 0
@@ -306,6 +319,11 @@ def test_a_second_process_in_the_same_folder_is_refused(tmp_path, capsys):
         (["--objective", "no_module:vae"], "expected vae in no_module as objective, got No module"),
         (["--objective", "jax:__version__"], "expected jax:__version__ to be a function, got str"),
         (["--likelihood", "normal"], "expected as likelihood one of bernoulli, "),
+        (["--likelihood-option", "scale=2"], "expected options of bernoulli among none"),
+        (
+            ["--likelihood", "gaussian", "--likelihood-option", "standard_deviation=0"],
+            "expected a positive standard_deviation, got 0.0",
+        ),
         (["--option", "width=3"], "expected options of dense_vae among widths; got width"),
         (["--option", "widths=a"], "expected --option NAME=VALUE, got widths=a: invalid literal"),
         (["--option", "widths=0"], "got widths=0: expected at least 1, got 0"),

@@ -272,7 +272,7 @@ def command(config, out):
     return options
 
 
-def wait_for(condition, process, seconds=120):
+def wait_for(condition, process, seconds=600):
     end = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, "the run ended before it could be stopped"

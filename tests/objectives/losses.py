@@ -5,9 +5,9 @@ import numpy as np
 from tests.reference import cases
 
 
-def reference_cases(prefix):
+def reference_cases(prefix, kind="loss"):
     """The cases whose name starts like this, or the skip where there are no files."""
-    return [case for case in cases("loss") if not case.id or case.id.startswith(prefix)]
+    return [case for case in cases(kind) if not case.id or case.id.startswith(prefix)]
 
 
 def assert_reference(case, actual, expected, *, double):

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxvae.models import convolutional_vae, dense_discriminator, dense_vae
+from jaxvae.models import build_hvae, convolutional_vae, dense_discriminator, dense_vae
 from jaxvae.objectives import (
     annealed_vae,
     beta_tc_vae,
@@ -17,6 +17,7 @@ from jaxvae.objectives import (
     dip_vae_ii,
     factor_vae,
     free_bits,
+    hierarchical_vae,
     linear_ramp,
 )
 from jaxvae.training import (
@@ -30,6 +31,7 @@ from jaxvae.training import (
     train_ensemble,
     vae_trainer,
 )
+from tests.models.hierarchies import Chain
 
 COUNT, BATCH, EPOCHS = 40, 8, 2
 IMAGES = np.random.default_rng(0).integers(0, 256, (COUNT, 4, 4, 1), dtype=np.uint8)
@@ -119,6 +121,28 @@ def test_a_member_is_the_model_trained_alone(name, way, network, method):
         state = take_member(ensemble, index, trainer)
         assert jax.tree.structure(state) == jax.tree.structure(alone)
         assert_alike(state, alone)
+
+
+def test_members_of_a_hierarchy_differ_in_the_prices_of_their_layers():
+    shape, sizes = (4, 4, 1), (2, 3)
+    hvae = build_hvae(Chain(sizes, shape), image_shape=shape, shapes=[(size,) for size in sizes])
+    prices = {"beta": (1.0, 1.0)}
+    trainer = vae_trainer(hvae, hierarchical_vae, optax.adam(1e-2), coefficients=prices)
+    members = [
+        Member(jax.random.key(seed), hvae.latents, {"beta": beta})
+        for seed, beta in enumerate([(0.5, 4.0), (4.0, 0.5)])
+    ]
+    seen = []
+    ensemble = init_ensemble(lambda latents: trainer, members)
+    ensemble = trained(trainer, ensemble, way="vmap", report=seen.append)
+    assert list(seen[0].terms) == ["reconstruction", "rates 0", "rates 1"]
+    for index, member in enumerate(members):
+        alone = trainer.init(member.key)
+        beta = {"beta": jnp.array(member.coefficients["beta"])}
+        alone = train(
+            trainer, alone._replace(coefficients=beta), IMAGES, epochs=EPOCHS, batch_size=BATCH
+        )
+        assert_alike(take_member(ensemble, index, trainer), alone)
 
 
 def test_a_member_starts_bitwise_as_the_model_alone():

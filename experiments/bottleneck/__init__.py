@@ -1,0 +1,30 @@
+"""How the geometry of a VAE's layers changes as its bottleneck grows.
+
+For every bottleneck size K and seed: train a VAE, and at chosen epochs measure on
+held-out images the intrinsic dimension (ID) of every layer and the information
+imbalance Delta between all pairs of layers.
+
+Claims (Camboulin, Doimo and Glielmo 2024): once K exceeds the ID of the data, the
+ID over layers becomes a double hunchback, with a second peak in the decoder; the
+same transition shows in the imbalance; training at large K has two phases, a rapid
+fit and then a slower one in which KL and imbalance move apart.
+
+    python -m experiments.bottleneck                 # demo: sprites, no download, 2 minutes
+    python -m experiments.bottleneck smoke           # some of MNIST, half a minute
+    python -m experiments.bottleneck mnist           # dense VAEs, all of MNIST, 3 seeds
+    python -m experiments.bottleneck paper-mnist     # the paper's network and training: a GPU
+    python -m experiments.bottleneck paper-cifar10   # the same in color: a GPU
+
+Models of similar size are trained in one program. One whose loss becomes NaN or infinite
+stops there; the others go on, and it is left out of figures and summary.
+
+The folder of results holds config.json, records.nc (xarray), figures/*.png and summary.md.
+An interrupted sweep goes on where it stopped when the same command is given again.
+
+Expected: the ID of the mean follows K while K is below the ID of the data and stops
+growing above it; Delta(output -> input) falls until there and is flat beyond.
+"""
+
+from experiments.bottleneck.config import PRESETS as PRESETS
+from experiments.bottleneck.config import Config as Config
+from experiments.bottleneck.sweep import run as run

@@ -1,0 +1,130 @@
+"""What is trained, on what, and when it is measured."""
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import jax
+
+from experiments.command import option
+from jaxvae.models import convolutional_vae, dense_vae
+from jaxvae.typing import Key
+
+NETWORKS = {"dense": dense_vae, "convolutional": convolutional_vae}
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def refuse_unless(expectation: str, value: object, *, unless: bool) -> None:
+    """Raise a ValueError that says what was expected and what came."""
+    if not unless:
+        raise ValueError(f"expected {expectation}, got {value}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """What is trained, on what, and when it is measured."""
+
+    data: str = option("mnist", "data set: sprites, or a TFDS name such as mnist")
+    image_size: int | None = option(None, "resize images to this many pixels square")
+    train_size: int | None = option(None, "training images (default: all)")
+    points: int = option(2000, "test images that every layer is measured on")
+    network: str = option("dense", f"one of {', '.join(NETWORKS)}")
+    widths: tuple[int, ...] = option((512, 256), "layer widths, or channels, of the encoder")
+    bottlenecks: tuple[int, ...] = option((2, 4, 8, 16, 32, 64), "bottleneck sizes K")
+    seeds: int = option(3, "independent runs of every size")
+    epochs: int = option(15, "passes over the training images")
+    snapshots: tuple[int, ...] = option((0, 1, 2, 5, 10), "epochs measured, besides the last")
+    batch_size: int = option(128, "images a step")
+    learning_rate: float = option(1e-3, "of Adam")
+    l2: float = option(0.0, "L2 penalty, added to the gradient before Adam")
+    beta: float = option(1.0, "weight of the KL divergence")
+
+    def __post_init__(self) -> None:
+        networks = list(NETWORKS)
+        refuse_unless(f"--network among {networks}", self.network, unless=self.network in networks)
+        for name, least in (("seeds", 1), ("epochs", 1), ("batch_size", 1), ("points", 3)):
+            value = getattr(self, name)
+            refuse_unless(f"{_flag(name)} of at least {least}", value, unless=value >= least)
+        for name, zero in (("learning_rate", False), ("beta", True), ("l2", True)):
+            value = getattr(self, name)
+            allowed = math.isfinite(value) and (value > 0 or (zero and value == 0))
+            kind = "finite and not negative" if zero else "finite and positive"
+            refuse_unless(f"{_flag(name)} {kind}", value, unless=allowed)
+        for name, least in (("bottlenecks", 1), ("widths", 1), ("snapshots", 0)):
+            value = getattr(self, name)
+            refuse_unless(
+                f"{_flag(name)} of at least {least}",
+                value,
+                unless=min(value, default=least) >= least,
+            )
+        # One order, so that records and figures read from small to large.
+        for name in ("bottlenecks", "snapshots"):
+            object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
+
+    @property
+    def measured_epochs(self) -> tuple[int, ...]:
+        """Snapshots within the run, and its last epoch."""
+        return (*(epoch for epoch in self.snapshots if epoch < self.epochs), self.epochs)
+
+
+_PAPER = Config(
+    image_size=32,
+    points=5000,
+    network="convolutional",
+    widths=(64, 128, 256, 256),
+    bottlenecks=(2, 4, 8, 16, 32, 64, 128),
+    seeds=3,
+    epochs=200,
+    snapshots=(0, 1, 2, 5, 10, 20, 50, 100, 150),
+    batch_size=256,
+    l2=1e-4,
+)
+
+
+PRESETS = {
+    "smoke": Config(
+        train_size=2000, points=500, bottlenecks=(2, 8), seeds=2, epochs=2, snapshots=(0,)
+    ),
+    "demo": Config(
+        data="sprites",
+        image_size=32,
+        train_size=10_000,
+        widths=(256, 128),
+        points=1500,
+        bottlenecks=(1, 2, 4, 8, 16),
+        seeds=2,
+        epochs=16,
+        snapshots=(0, 1, 4),
+    ),
+    "mnist": Config(),
+    "paper-mnist": dataclasses.replace(_PAPER, data="mnist", train_size=48_000),
+    "paper-cifar10": dataclasses.replace(_PAPER, data="cifar10", train_size=40_000),
+}
+
+
+class Run(NamedTuple):
+    """One model of the sweep."""
+
+    latents: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """As a folder."""
+        return f"bottleneck-{self.latents}_seed-{self.seed}"
+
+    @property
+    def keys(self) -> tuple[Key, Key]:
+        """Of training and of measuring."""
+        train, measure = jax.random.split(
+            jax.random.fold_in(jax.random.key(self.seed), self.latents)
+        )
+        return train, measure
+
+
+def runs(config: Config) -> list[Run]:
+    """All models of the sweep."""
+    return [Run(size, seed) for size in config.bottlenecks for seed in range(config.seeds)]

@@ -1,0 +1,130 @@
+"""Runs of similar size, trained together and measured on the way."""
+
+import json
+import time
+from functools import cache, partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from rich.console import Console
+
+from experiments.bottleneck.config import NETWORKS, Config, Run, runs
+from experiments.bottleneck.measuring import measure_model
+from experiments.bottleneck.records import missing_epochs, run_folder, unfinished_runs
+from experiments.groups import train_group
+from experiments.records import read_arrays, record_file, write_arrays
+from jaxvae.data import Dataset
+from jaxvae.data.whole import write_whole
+from jaxvae.models import VAE
+from jaxvae.objectives import beta_vae
+from jaxvae.report import sweep_progress
+from jaxvae.report.progress import SweepProgress
+from jaxvae.training import (
+    Member,
+    Trainer,
+    TrainState,
+    checkpoint,
+    group_members,
+    steps_per_epoch,
+    vae_trainer,
+)
+
+_MEMBERS = "members.json"
+
+
+def train_runs(config: Config, out: Path, dataset: Dataset, console: Console) -> None:
+    """Train and measure what is not yet done."""
+    images, todo = jnp.asarray(dataset.train.images), unfinished_runs(config, out)
+    groups = [group for group in _groups(config, out) if set(todo) & set(group)]
+    of = len(config.bottlenecks) * config.seeds
+    console.print(
+        f"{len(todo)} of {of} runs to do, {len(groups)} programs; results in {out}", soft_wrap=True
+    )
+    with sweep_progress(console, runs=len(groups), unit="programs") as progress:
+        for group in groups:
+            _train_group(
+                config,
+                out,
+                group,
+                images=images,
+                test_images=dataset.test.images,
+                progress=progress,
+            )
+
+
+def _train_group(
+    config: Config,
+    out: Path,
+    group: list[Run],
+    *,
+    images: jax.Array,
+    test_images: np.ndarray,
+    progress: SweepProgress,
+) -> None:
+    """Train some runs together, measuring them at their snapshots."""
+    start, folder = time.perf_counter(), out / "groups" / group[0].name
+    write_whole(folder / _MEMBERS, lambda part: part.write_text(json.dumps(group)))
+    sizes = sorted({run.latents for run in group})
+    steps = config.epochs * steps_per_epoch(images, config.batch_size)
+    progress.start(f"K = {', '.join(map(str, sizes))}", steps)
+    of = partial(model_of, config, images.shape[1:])
+
+    def record(index: int, epoch: int, state: TrainState) -> None:
+        run = group[index]
+        place = run_folder(out, run)
+        vae, variables = of(run.latents)[0], state.variables
+        checkpoint.save(place / "snapshots", epoch, variables)
+        found = measure_model(vae, variables, test_images, config.points, key=run.keys[1])
+        write_arrays(record_file(place, epoch), found)
+
+    train_group(
+        lambda latents: of(latents)[1],
+        [Member(run.keys[0], run.latents) for run in group],
+        images,
+        epochs=sorted({epoch for run in group for epoch in missing_epochs(config, out, run)}),
+        batch_size=config.batch_size,
+        record=record,
+        resume=folder,
+        progress=progress,
+    )
+    heading = f"{len(group)} models in {time.perf_counter() - start:.0f} s:"
+    progress.finish("\n  ".join([heading, *(_outcome(config, out, run) for run in group)]))
+
+
+def _outcome(config: Config, out: Path, run: Run) -> str:
+    last = read_arrays(record_file(run_folder(out, run), config.epochs))
+    name = f"K = {run.latents}, seed {run.seed}"
+    if last["failed"]:
+        return f"{name}: failed, the loss became NaN or infinite"
+    return (
+        f"{name}: reconstruction {float(last['reconstruction']):.1f}, KL {float(last['kl']):.1f} "
+        f"nats, {int(last['active_units'])} active units"
+    )
+
+
+def _groups(config: Config, out: Path) -> list[list[Run]]:
+    """Runs that share a program.
+
+    Those that began together stay together, so that their numbers do not depend on where they
+    were interrupted, nor on the runs that were added later.
+    """
+    begun = [
+        [Run(*pair) for pair in json.loads(file.read_text())]
+        for file in sorted((out / "groups").glob(f"*/{_MEMBERS}"))
+    ]
+    known = {run for group in begun for run in group}
+    new = [run for run in runs(config) if run not in known]
+    return [*begun, *map(list, group_members(new))]
+
+
+@cache
+def model_of(
+    config: Config, image_shape: tuple[int, int, int], latents: int
+) -> tuple[VAE, Trainer]:
+    """One object for all seeds, so that they share one compilation."""
+    vae = NETWORKS[config.network](image_shape=image_shape, latents=latents, widths=config.widths)
+    optimizer = optax.chain(optax.add_decayed_weights(config.l2), optax.adam(config.learning_rate))
+    return vae, vae_trainer(vae, beta_vae, optimizer, coefficients={"beta": config.beta})

@@ -1,0 +1,96 @@
+"""Similarities between the layers of a model, and between models."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from experiments.learning_dynamics.grid import NOISE, Config, Place, points_of, vae_of
+from experiments.learning_dynamics.records import kept_models
+from experiments.records import is_written, write_arrays
+from jaxvae.analysis import capture
+from jaxvae.analysis.dynamics import similarities, similarities_between
+from jaxvae.data import Dataset
+from jaxvae.models import VAE
+from jaxvae.report import sweep_progress
+from jaxvae.report.progress import SweepProgress
+from jaxvae.training import checkpoint
+
+
+def compare_models(
+    config: Config, place: Place, folder: Path, dataset: Dataset, console: Console
+) -> None:
+    """Similarities within every model, and between all models at the end."""
+    images = dataset.test.images[: config.points]
+    vae = vae_of(config, place, images.shape[1:])
+    group = kept_models(config, folder)
+    if not group:
+        raise ValueError(
+            f"expected a model that was trained to the end, got no model of {place.data}, "
+            f"{place.network}: all losses became NaN or infinite; try a smaller --learning-rate"
+        )
+    with sweep_progress(console, runs=len(group) + 1, unit="comparisons") as progress:
+        for model in group:
+            file = folder / model.name / "similarity.npz"
+            if not is_written(file):
+                progress.start(f"comparing {model.name}", 1)
+                found = _within(config, vae, folder / model.name, images, model.seed)
+                write_arrays(file, found)
+            progress.finish(f"{model.name}: layers and epochs compared")
+        progress.start("comparing models", 1)
+        found = _between(config, vae, [folder / model.name for model in group], images, progress)
+        names = np.array([model.name for model in group])
+        write_arrays(folder / "between.npz", {"model": names, **found})
+        progress.finish(f"{place.data}, {place.network}: {len(group)} models compared")
+
+
+def _within(
+    config: Config, vae: VAE, folder: Path, images: np.ndarray, seed: int
+) -> dict[str, np.ndarray]:
+    """Similarities `[epoch, layer, epoch, layer]` of a model, and their nulls `[layer]`."""
+    taps = [_taps(vae, folder, epoch, images) for epoch in config.measured]
+    spaces = [space for epoch in taps for space in epoch.values()]
+    points = points_of(config, seed)
+    shape = (len(taps), len(taps[0]))
+    found = {
+        name: matrix.reshape(*shape, *shape)
+        for name, matrix in similarities(spaces, points=points).items()
+    }
+    # The last layers against themselves with the examples shuffled: nothing in common.
+    order = np.random.default_rng(0).permutation(config.points)
+    last = list(taps[-1].values())
+    for name, n in points.items():
+        shuffled = [space[:n][np.argsort(order[:n])] for space in last]
+        matrix = similarities([*last, *shuffled], points={name: n})[name]
+        found[f"{name}_null"] = np.diagonal(matrix[: len(last), len(last) :])
+    return {"layer": np.array(list(taps[0])), **found}
+
+
+def _between(
+    config: Config,
+    vae: VAE,
+    folders: list[Path],
+    images: np.ndarray,
+    progress: SweepProgress,
+) -> dict[str, np.ndarray]:
+    """Similarities `[layer, model, model]` between the last snapshots."""
+    with np.load(folders[0] / "similarity.npz") as first:
+        layers = first["layer"].tolist()
+    matrices = []
+    for layer in layers:
+        progress.note(f"{layer} of {len(folders)} models")
+
+        def load_layer(index: int, layer: str = layer) -> np.ndarray:
+            return _taps(vae, folders[index], config.epochs, images, [layer])[layer]
+
+        matrices.append(similarities_between(load_layer, len(folders), points=points_of(config, 0)))
+    return {name: np.stack([matrix[name] for matrix in matrices]) for name in matrices[0]}
+
+
+def _taps(
+    vae: VAE, folder: Path, epoch: int, images: np.ndarray, layers: list[str] | None = None
+) -> dict[str, np.ndarray]:
+    like = jax.eval_shape(vae.init, jax.random.key(0))
+    variables = checkpoint.load(folder / "snapshots", epoch, like)
+    return capture(vae, variables, images, key=jax.random.key(NOISE), layers=layers)

@@ -1,0 +1,218 @@
+"""The hierarchical VAE: stochastic layers from the top down, each given those above.
+
+Generation: `p(z_L) prod_l p(z_l | z_>l) p(x | z)`. Inference in the same order,
+`q(z_L | x) prod_l q(z_l | z_>l, x)`, so that the rate is a sum of one non-negative part for
+every layer. All are Gaussian with independent dimensions.
+"""
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from jaxvae.models.likelihoods import Likelihood
+from jaxvae.models.vae import BERNOULLI, Variables, collections
+from jaxvae.typing import Key
+
+Shape = tuple[int, ...]
+
+
+class Gaussian(NamedTuple):
+    """Independent Gaussians.
+
+    Attributes:
+        mean: `[b, ...]`.
+        log_variance: `[b, ...]`.
+    """
+
+    mean: Float[Array, "b *shape"]
+    log_variance: Float[Array, "b *shape"]
+
+
+class StochasticLayer(NamedTuple):
+    """What a layer of a hierarchy makes of a batch.
+
+    Attributes:
+        posterior: `q(z_l | z_>l, x)` at the sample from above.
+        prior: `p(z_l | z_>l)` there.
+        sample: `[b, ...]`, `mean + exp(log_variance / 2) * noise` of the posterior.
+    """
+
+    posterior: Gaussian
+    prior: Gaussian
+    sample: Float[Array, "b *shape"]
+
+
+class HierarchyOutputs(NamedTuple):
+    """What an HVAE makes of a batch of images.
+
+    Attributes:
+        nll: `[b]`, negative log-likelihood of the images, summed over pixels, nats.
+        layers: the stochastic layers, from the top, z_L, to the bottom, z_1.
+        taps: every layer by name: `input`, `encoder/...`, then for every stochastic layer
+            from the top `z_l/mean`, `z_l/log_variance` and `z_l/sample`, `decoder/...`, and
+            `output`, the expected image.
+        statistics: running statistics after this batch; those of the variables,
+            unchanged, in evaluation.
+    """
+
+    nll: Float[Array, " b"]
+    layers: tuple[StochasticLayer, ...]
+    taps: OrderedDict[str, Array]
+    statistics: Any
+
+
+class HVAE(NamedTuple):
+    """A hierarchical VAE as pure functions, used as a `VAE` is.
+
+    Attributes:
+        image_shape: `(h, w, c)`.
+        shapes: of one example of every stochastic layer, from the top to the bottom.
+        latents: numbers in all of them together, k.
+        init: `init(key) -> Variables`.
+        apply: `apply(variables, images, noise, *, train=False) -> HierarchyOutputs`, with
+            images `[b, h, w, c]` in [0, 1] and standard normal noise `[b, k]`, of which the
+            top layer takes the first.
+        decode: `decode(variables, noise) -> expected images [b, h, w, c]` of ancestral
+            samples: standard normal noise `[b, k]` moved to the prior of every layer.
+    """
+
+    image_shape: tuple[int, int, int]
+    shapes: tuple[Shape, ...]
+    latents: int
+    init: Callable[[Key], Variables]
+    apply: Callable[..., HierarchyOutputs]
+    decode: Callable[[Variables, Float[Array, "b k"]], Float[Array, "b h w c"]]
+
+
+def build_hvae(
+    network: nn.Module,
+    *,
+    image_shape: tuple[int, int, int],
+    shapes: Sequence[Shape],
+    likelihood: Likelihood = BERNOULLI,
+) -> HVAE:
+    """An HVAE around any network that goes from the top down.
+
+    The network is a linen module of these methods, l counting layers from 0 at the top:
+
+    - `encode(images, *, train) -> (features, taps)`: what inference sees of the images;
+    - `start(batch) -> state`: what the top layer is given, for so many examples;
+    - `prior(l, state, *, train) -> Gaussian`, for l = 0 too;
+    - `posterior(l, features, state, prior, *, train) -> Gaussian`;
+    - `absorb(l, state, sample, *, train) -> state`: what the next layer is given;
+    - `output(state, *, train) -> (parameters, taps)`, the parameters as the likelihood takes.
+
+    Args:
+        network: the linen module.
+        image_shape: `(h, w, c)`.
+        shapes: of one example of every stochastic layer, from the top to the bottom.
+        likelihood: of the images given what the network puts out.
+
+    Raises:
+        ValueError: for no layer, and a layer without latents.
+    """
+    layers = tuple(map(tuple, shapes))
+    sizes = [math.prod(shape) for shape in layers]
+    if not layers or min(sizes) < 1:
+        raise ValueError(f"expected at least one layer, none of them empty, got {list(shapes)}")
+    hierarchy = _Hierarchy(network, layers, likelihood)
+
+    def init(key: Key) -> Variables:
+        images, noise = jnp.zeros((1, *image_shape)), jnp.zeros((1, sum(sizes)))
+        variables = hierarchy.init(key, images, noise, train=False)
+        return Variables(variables["params"], variables.get("batch_stats", {}))
+
+    def apply(
+        variables: Variables, images: Array, noise: Array, *, train: bool = False
+    ) -> HierarchyOutputs:
+        outputs, updated = hierarchy.apply(
+            collections(variables), images, noise, train=train, mutable=["batch_stats"]
+        )
+        return outputs._replace(statistics=updated.get("batch_stats", {}))
+
+    def decode(variables: Variables, noise: Array) -> Array:
+        parameters: Any = hierarchy.apply(collections(variables), noise, method="generate")
+        return likelihood.mean(parameters)
+
+    return HVAE(image_shape, layers, sum(sizes), init, apply, decode)
+
+
+class _Hierarchy(nn.Module):
+    network: nn.Module
+    shapes: tuple[Shape, ...]
+    likelihood: Likelihood
+
+    def __call__(self, images: Array, noise: Array, *, train: bool) -> HierarchyOutputs:
+        network: Any = self.network
+        features, encoder_taps = network.encode(images, train=train)
+        state, layers = network.start(len(images)), []
+        for index, part in enumerate(self._parts(noise)):
+            prior = network.prior(index, state, train=train)
+            posterior = network.posterior(index, features, state, prior, train=train)
+            sample = _sample(posterior, part)
+            layers.append(StochasticLayer(posterior, prior, sample))
+            state = network.absorb(index, state, sample, train=train)
+        parameters, decoder_taps = network.output(state, train=train)
+        # An OrderedDict, because jit returns the keys of a plain dict in alphabetical order.
+        taps = OrderedDict(
+            input=images,
+            **{f"encoder/{name}": tap for name, tap in encoder_taps.items()},
+            **_layer_taps(layers),
+            **{f"decoder/{name}": tap for name, tap in decoder_taps.items()},
+            output=self.likelihood.mean(parameters),
+        )
+        nll = self.likelihood.nll(parameters, images)
+        return HierarchyOutputs(nll, tuple(layers), taps, {})
+
+    def generate(self, noise: Array) -> Array:
+        network: Any = self.network
+        state = network.start(len(noise))
+        for index, part in enumerate(self._parts(noise)):
+            sample = _sample(network.prior(index, state, train=False), part)
+            state = network.absorb(index, state, sample, train=False)
+        return network.output(state, train=False)[0]
+
+    def _parts(self, noise: Array) -> list[Array]:
+        """The noise of every layer, in its shape."""
+        *ends, _ = accumulate(math.prod(shape) for shape in self.shapes)
+        parts = jnp.split(noise, ends, axis=1)
+        return [
+            part.reshape(len(noise), *shape) for part, shape in zip(parts, self.shapes, strict=True)
+        ]
+
+
+def merge_precisions(one: Gaussian, other: Gaussian) -> Gaussian:
+    """The normalized product of two Gaussians: precisions add, means are weighted by them.
+
+    The posterior of a ladder VAE is the merger of what the images say and of the prior.
+
+    Reference: Sonderby, Raiko, Maaloe, Sonderby and Winther (2016).
+    """
+    # With a = log(v_other) - log(v_one): 1 / (1 / v_one + 1 / v_other) = v_one sigmoid(a).
+    difference = other.log_variance - one.log_variance
+    share = nn.sigmoid(difference)
+    return Gaussian(
+        other.mean + share * (one.mean - other.mean),
+        one.log_variance + nn.log_sigmoid(difference),
+    )
+
+
+def _sample(gaussian: Gaussian, noise: Array) -> Array:
+    return gaussian.mean + jnp.exp(gaussian.log_variance / 2) * noise
+
+
+def _layer_taps(layers: Sequence[StochasticLayer]) -> dict[str, Array]:
+    """By the name that the layer has in the literature: z_1 is the bottom."""
+    taps = {}
+    for index, layer in enumerate(layers):
+        name = f"z_{len(layers) - index}"
+        taps[f"{name}/mean"] = layer.posterior.mean
+        taps[f"{name}/log_variance"] = layer.posterior.log_variance
+        taps[f"{name}/sample"] = layer.sample
+    return taps

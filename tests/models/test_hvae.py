@@ -1,0 +1,180 @@
+"""Hierarchical VAEs: the networks of the paper, generation, and a VAE as one layer."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxvae.models import (
+    Gaussian,
+    build_hvae,
+    build_vae,
+    gaussian,
+    merge_precisions,
+    two_layer_hvae,
+)
+from jaxvae.models.networks import ConvolutionalDecoder, ConvolutionalEncoder
+from jaxvae.models.vae import Variables
+from jaxvae.objectives import beta_vae, gaussian_kl_between, hierarchical_vae
+from tests.models.hierarchies import Chain, OneLayer
+from tests.objectives.losses import assert_reference, reference_cases
+from tests.reference import load
+
+IMAGE, SIZES = (2, 3, 1), (2, 3, 4)
+CHAIN = build_hvae(Chain(SIZES, IMAGE), image_shape=IMAGE, shapes=[(size,) for size in SIZES])
+
+
+def draw(hvae, batch=5):
+    image_key, noise_key = jax.random.split(jax.random.key(0))
+    images = jax.random.uniform(image_key, (batch, *hvae.image_shape))
+    return images, jax.random.normal(noise_key, (batch, hvae.latents))
+
+
+def count(hvae):
+    shapes = jax.eval_shape(hvae.init, jax.random.key(0)).params
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes))
+
+
+def test_the_networks_of_the_paper_have_its_parameters():
+    assert count(two_layer_hvae(image_shape=(32, 32, 3))) == 475_811
+    assert count(two_layer_hvae(image_shape=(28, 28, 1), channels=16, top=20)) == 122_713
+
+
+@pytest.mark.parametrize("ladder", [False, True])
+@pytest.mark.parametrize("side", [28, 32])
+def test_two_layers_have_the_shapes_they_say(side, ladder):
+    hvae = two_layer_hvae(image_shape=(side, side, 1), channels=4, top=3, ladder=ladder)
+    variables = jax.eval_shape(hvae.init, jax.random.key(0))
+    images, noise = draw(hvae, batch=2)
+    outputs = jax.eval_shape(hvae.apply, variables, images, noise)
+    for layer, shape in zip(outputs.layers, hvae.shapes, strict=True):
+        assert {leaf.shape for leaf in jax.tree.leaves(layer)} == {(2, *shape)}
+    assert outputs.taps["output"].shape == images.shape
+    assert list(outputs.taps) == [
+        "input",
+        *(f"encoder/z_2/{depth}" for depth in (1, 2, 3)),
+        *(f"encoder/z_1/{depth}" for depth in (1, 2)),
+        *(f"z_{layer}/{name}" for layer in (2, 1) for name in ("mean", "log_variance", "sample")),
+        *(f"decoder/{depth}" for depth in (1, 2)),
+        "output",
+    ]
+
+
+def test_a_ladder_trusts_its_prior_where_the_images_say_nothing():
+    prior = Gaussian(jnp.array([3.0]), jnp.array([0.5]))
+    vague = Gaussian(jnp.array([-7.0]), jnp.array([80.0]))
+    for one, other in zip(merge_precisions(vague, prior), prior, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+@pytest.mark.parametrize("double", [False, True], ids=["float32", "float64"])
+@pytest.mark.parametrize("case", reference_cases("ladder-", "hierarchical"))
+def test_merged_precisions_are_those_of_the_reference(case, double):
+    inputs, expected = load(case)
+    with jax.enable_x64(double):
+        dtype = jnp.float64 if double else jnp.float32
+        seen, prior = (
+            Gaussian(
+                jnp.asarray(inputs[f"mean_{name}"], dtype),
+                jnp.log(jnp.asarray(inputs[f"var_{name}"], dtype)),
+            )
+            for name in "qp"
+        )
+        merged = merge_precisions(seen, prior)
+        rate = jnp.sum(gaussian_kl_between(*merged, *prior), axis=1)
+        actual = {"mean": merged.mean, "var": jnp.exp(merged.log_variance), "rate": rate}
+    assert_reference(case, actual, expected, double=double)
+
+
+def test_samples_are_their_posteriors_moved_by_the_noise_top_first():
+    variables = CHAIN.init(jax.random.key(1))
+    images, noise = draw(CHAIN)
+    outputs = CHAIN.apply(variables, images, noise)
+    start = 0
+    for layer, size in zip(outputs.layers, SIZES, strict=True):
+        part = noise[:, start : start + size]
+        expected = layer.posterior.mean + jnp.exp(layer.posterior.log_variance / 2) * part
+        np.testing.assert_array_equal(layer.sample, expected)
+        start += size
+
+
+def test_a_layer_does_not_depend_on_the_noise_of_those_below():
+    variables = CHAIN.init(jax.random.key(1))
+    images, noise = draw(CHAIN)
+    other = noise.at[:, SIZES[0] :].add(1.0)
+    one, two = (CHAIN.apply(variables, images, each).layers for each in (noise, other))
+    jax.tree.map(np.testing.assert_array_equal, one[0], two[0])
+    jax.tree.map(np.testing.assert_array_equal, one[1].posterior, two[1].posterior)
+    assert not np.array_equal(one[2].posterior.mean, two[2].posterior.mean)
+
+
+def test_images_are_generated_from_the_priors():
+    # A posterior equal to its prior makes inference a generation.
+    variables = CHAIN.init(jax.random.key(1))
+    images, noise = draw(CHAIN)
+
+    class Blind(Chain):
+        def posterior(self, index, features, state, prior, *, train):
+            super().posterior(index, features, state, prior, train=train)
+            return prior
+
+    blind = build_hvae(Blind(SIZES, IMAGE), image_shape=IMAGE, shapes=CHAIN.shapes)
+    outputs = blind.apply(variables, images, noise)
+    np.testing.assert_allclose(CHAIN.decode(variables, noise), outputs.taps["output"], atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def twins():
+    """A VAE with batch normalization, the same as a hierarchy of one layer, their variables."""
+    shape, latents = (4, 4, 2), 3
+    encoder, decoder = ConvolutionalEncoder((5,)), ConvolutionalDecoder((5,), shape)
+    likelihood = gaussian(standard_deviation=0.7)
+    options = {"image_shape": shape, "likelihood": likelihood}
+    vae = build_vae(encoder, decoder, latents=latents, **options)
+    hvae = build_hvae(OneLayer(encoder, decoder, latents), shapes=[(latents,)], **options)
+    variables = vae.init(jax.random.key(2))
+    within = Variables({"network": variables.params}, {"network": variables.statistics})
+    return (vae, variables), (hvae, within)
+
+
+def test_one_layer_is_a_vae(twins):
+    (vae, variables), (hvae, within) = twins
+    assert jax.tree.structure(within) == jax.tree.structure(hvae.init(jax.random.key(0)))
+    images, noise = draw(vae)
+    for train in (True, False):
+        one = vae.apply(variables, images, noise, train=train)
+        two = hvae.apply(within, images, noise, train=train)
+        np.testing.assert_array_equal(one.nll, two.nll)
+        np.testing.assert_array_equal(one.sample, two.layers[0].sample)
+        jax.tree.map(np.testing.assert_array_equal, one.statistics, two.statistics["network"])
+        assert list(one.taps)[-1] == list(two.taps)[-1] == "output"
+    np.testing.assert_array_equal(vae.decode(variables, noise), hvae.decode(within, noise))
+
+
+def test_the_objective_of_one_layer_is_that_of_the_vae(twins):
+    (vae, variables), (hvae, within) = twins
+    images, noise = draw(vae)
+
+    def loss(params, model, statistics, objective):
+        outputs = model.apply(Variables(params, statistics), images, noise, train=True)
+        return objective(outputs, beta=4.0)[0]
+
+    gradient = jax.value_and_grad(loss)
+    one = gradient(variables.params, vae, variables.statistics, beta_vae)
+    two = gradient(within.params, hvae, within.statistics, hierarchical_vae)
+    np.testing.assert_allclose(one[0], two[0], rtol=1e-6)
+    close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+    jax.tree.map(close, one[1], two[1]["network"])
+
+
+def test_images_of_another_size_are_refused():
+    with pytest.raises(ValueError, match="28 x 28 or 32 x 32 pixels, got 64 x 64; resize them"):
+        two_layer_hvae(image_shape=(64, 64, 1))
+
+
+@pytest.mark.parametrize("shapes", [[], [(3,), (0,)]])
+def test_hierarchies_without_latents_are_refused(shapes):
+    with pytest.raises(ValueError, match="at least one layer, none of them empty"):
+        build_hvae(Chain((3,), IMAGE), image_shape=IMAGE, shapes=shapes)
