@@ -2,10 +2,11 @@
 
 On CPU, XLA runs a training step of strided convolutions 4 to 15 times slower than one
 matrix product over image patches, 29 times or more inside a loop, and 2 to 3 times
-under `vmap` (`python -m benchmarks.convolutions`). Here a convolution is a product with
-every 2 x 2 block of pixels, whose `k * k / 4` results are shifted and added: moving memory
-is most of the time, and this moves up to a third of what the patches do. The transposed
-convolution is its adjoint, which also gives the gradients of both.
+under `vmap` (`python -m benchmarks.convolutions`). Moving memory is most of the rest, so
+where images are large a convolution is a product with every 2 x 2 block of pixels instead,
+whose `k * k / 4` results are shifted and added: half or a third of the memory, but blocks
+that stick out over the edges, which small images cannot afford. The transposed convolution
+is the adjoint, which also gives the gradients of both.
 """
 
 import jax
@@ -75,7 +76,7 @@ def _down(
     images: Float[Array, "b h w c"], kernel: Float[Array, "k k c o"]
 ) -> Float[Array, "b h/2 w/2 o"]:
     size, _, inputs, outputs = kernel.shape
-    if _has_few_inputs(kernel):
+    if _is_cheaper_by_patches(images, kernel):
         result = product(_patches(images, size), kernel.reshape(-1, outputs))
     else:
         matrix = _as_blocks(kernel).transpose(2, 0, 1, 3).reshape(4 * inputs, -1)
@@ -89,7 +90,7 @@ def _up(
 ) -> Float[Array, "b 2h 2w o"]:
     size, _, inputs, outputs = kernel.shape
     weights = _as_blocks(_transpose(kernel))
-    if 4 * outputs <= inputs:
+    if _is_cheaper_by_parts(images, kernel):
         parts = product(images, weights.transpose(3, 0, 1, 2).reshape(inputs, -1))
         blocks = _spread_and_add(parts, size // 2)
     else:
@@ -133,7 +134,7 @@ def _kernel_gradient(
     size, _, inputs, outputs = kernel.shape
     half = size // 2
     # Flat, because a contraction over three axes takes twice as long.
-    if _has_few_inputs(kernel):
+    if 4 * inputs <= outputs or min(cotangent.shape[1:3]) <= 2:
         gradient = product(flat(_patches(images, size)).T, flat(cotangent)).reshape(kernel.shape)
     else:
         blocks, shifts = _space_to_depth(images, half - 1), _all_shifts(cotangent, half)
@@ -142,9 +143,31 @@ def _kernel_gradient(
     return gradient.astype(kernel.dtype)
 
 
-def _has_few_inputs(kernel: Float[Array, "k k c o"]) -> bool:
-    """Whether the patches are smaller than the results for every shift, as for pixels."""
-    return 4 * kernel.shape[2] <= kernel.shape[3]
+# Multiplications that take as long as to write and read a number, about.
+_MOVE = 32
+
+
+def _is_cheaper_by_patches(
+    images: Float[Array, "b h w c"], kernel: Float[Array, "k k c o"]
+) -> bool:
+    """Whether one product over patches costs less than a result for every block and offset."""
+    size, _, inputs, outputs = kernel.shape
+    height, width, half = images.shape[1] // 2, images.shape[2] // 2, size // 2
+    products = size**2 * inputs * outputs
+    patches = height * width * (products + _MOVE * size**2 * inputs)
+    moved = 4 * inputs + half**2 * outputs
+    return patches <= (height + half - 1) * (width + half - 1) * (products + _MOVE * moved)
+
+
+def _is_cheaper_by_parts(images: Float[Array, "b h w c"], kernel: Float[Array, "k k c o"]) -> bool:
+    """Whether a result for every pixel and offset costs less than one from all the neighbors."""
+    size, _, inputs, outputs = kernel.shape
+    _, height, width, _ = images.shape
+    half = size // 2
+    products = size**2 * inputs * outputs
+    parts = height * width * (products + _MOVE * (inputs + size**2 * outputs))
+    moved = half**2 * inputs + 4 * outputs
+    return parts <= (height + half - 1) * (width + half - 1) * (products + _MOVE * moved)
 
 
 def _patches(images: Float[Array, "b h w c"], size: int) -> Float[Array, "b h/2 w/2 k*k*c"]:

@@ -13,7 +13,12 @@ from jax.test_util import check_grads
 
 from jaxvae.models.layers import DownConvolution, SameConvolution, UpConvolution
 from jaxvae.models.same_convolution import convolve_same
-from jaxvae.models.strided_convolution import convolve_down, convolve_up
+from jaxvae.models.strided_convolution import (
+    _is_cheaper_by_parts,
+    _is_cheaper_by_patches,
+    convolve_down,
+    convolve_up,
+)
 
 
 class Convolution(NamedTuple):
@@ -43,9 +48,16 @@ UP = Convolution(convolve_up, UpConvolution, flax_up, "even", (2, 4, 6))
 SAME = Convolution(convolve_same, SameConvolution, flax_same, "odd", (1, 3, 5))
 ALL = (DOWN, UP, SAME)
 
-# Batch (odd), height, width, channels in, channels out. Few channels in, and few out, are
-# products in another order; the last two are smaller than a kernel.
-SIZES = [(3, 8, 6, 1, 5), (5, 2, 10, 8, 16), (2, 4, 6, 9, 2), (2, 2, 4, 3, 2), (3, 2, 2, 2, 4)]
+# Batch (odd), height, width, channels in, channels out. Few channels in, few out, and the
+# larger images are products in another order; the last two are smaller than a kernel.
+SIZES = [
+    (3, 8, 6, 1, 5),
+    (3, 8, 8, 2, 2),
+    (5, 2, 10, 8, 16),
+    (2, 4, 6, 9, 2),
+    (2, 2, 4, 3, 2),
+    (3, 2, 2, 2, 4),
+]
 
 each = pytest.mark.parametrize("of", ALL, ids=lambda of: of.function.__name__)
 
@@ -94,6 +106,13 @@ def test_values_and_gradients_are_those_of_flax(of, place, size):
     assert_close(ours, values_and_gradients(peer_of(of), images, kernel))
 
 
+@pytest.mark.parametrize("kernel_size", [4, 6])
+def test_the_sizes_above_take_both_orders_of_a_product(kernel_size):
+    drawn = [draw(size, kernel_size) for size in SIZES]
+    assert {_is_cheaper_by_patches(*each) for each in drawn} == {True, False}
+    assert {_is_cheaper_by_parts(*each) for each in drawn} == {True, False}
+
+
 @pytest.mark.parametrize("shape", [(7, 1), (1, 1), (7, 10)])
 @pytest.mark.parametrize("of", [UP, SAME], ids=["up", "same"])
 def test_odd_sizes_are_those_of_flax(of, shape):
@@ -118,7 +137,9 @@ def test_values_are_the_definition(of, stride, margin):
     np.testing.assert_allclose(of.function(images, kernel), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [(1, 4, 2, 2, 3), (1, 4, 2, 1, 4), (1, 4, 2, 4, 1)])
+@pytest.mark.parametrize(
+    "size", [(1, 4, 2, 2, 3), (1, 4, 2, 1, 4), (1, 4, 2, 4, 1), (1, 8, 8, 1, 1)]
+)
 @each
 def test_gradients_of_both_orders_are_finite_differences(of, size):
     # Steps of 1e-4: central differences of the second order are off by their square, 1e-8.
