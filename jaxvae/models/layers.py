@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Float
 
@@ -22,7 +23,8 @@ class _Convolution(nn.Module):
         kernel = self.param("kernel", self.kernel_init, shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         # Explicit axes, because rank promotion may be set to raise.
-        return convolve(images, kernel) + bias.astype(images.dtype)[None, None, None, :]
+        pixels = jnp.asarray(images)
+        return convolve(pixels, kernel) + bias.astype(pixels.dtype)[None, None, None, :]
 
 
 class DownConvolution(_Convolution):

@@ -289,3 +289,11 @@ def test_a_single_image_without_batch_is_refused(of):
 def test_integer_images_are_refused(of):
     with pytest.raises(ValueError, match="expected floating-point images, got uint8"):
         of.function(jnp.zeros((1, 4, 4, 2), jnp.uint8), jnp.zeros((*[of.kernels[1]] * 2, 2, 3)))
+
+
+@each
+def test_a_layer_takes_numpy_images_of_float64(of):
+    images, kernel = draw((2, 4, 6, 2, 5), of.kernels[1])
+    layer, parameters = of.layer(5), {"params": {"kernel": kernel, "bias": jnp.zeros(5)}}
+    result = layer.apply(parameters, np.asarray(images, np.float64))
+    np.testing.assert_array_equal(result, layer.apply(parameters, images))
