@@ -50,7 +50,8 @@ def train_group(
     """
     trainer = trainer_of(max(member.latents for member in members))
     per_epoch = steps_per_epoch(images, batch_size)
-    ensemble = _latest(resume, init_ensemble(trainer_of, members), epochs[0] * per_epoch)
+    start = partial(init_ensemble, trainer_of, members)
+    ensemble = _latest(resume, start, epochs[0] * per_epoch)
     for epoch in epochs:
         ensemble = train_ensemble(
             trainer,
@@ -68,10 +69,11 @@ def train_group(
         _save(resume, ensemble)
 
 
-def _latest(folder: Path, start: Ensemble, last_step: int) -> Ensemble:
+def _latest(folder: Path, start: Callable[[], Ensemble], last_step: int) -> Ensemble:
     """Where the members stand, unless that is beyond what has to be recorded first."""
     saved = [step for step in checkpoint.steps(folder) if step <= last_step]
-    return checkpoint.load(folder, saved[-1], start) if saved else start
+    # Of a start that is not made, only the shapes are needed.
+    return checkpoint.load(folder, saved[-1], jax.eval_shape(start)) if saved else start()
 
 
 def _save(folder: Path, ensemble: Ensemble) -> None:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae.analysis import capture, evaluate, profile
+from jaxvae.analysis.profile import Profile
 from jaxvae.models import VAE, Variables
 from jaxvae.typing import Key
 
@@ -16,18 +17,15 @@ _EXAMPLES = 10
 def measure_model(
     vae: VAE, variables: Variables, images: np.ndarray, points: int, *, key: Key
 ) -> dict[str, Any]:
-    """Everything that is recorded of one snapshot; NaN for a model that has failed."""
+    """Everything that is recorded of one snapshot; no geometry of a model that has failed."""
     examples = min(_EXAMPLES, points)
     test_key, tap_key, sample_key = jax.random.split(key, 3)
     evaluation = evaluate(vae, variables, images, key=test_key)
     failed = not (jnp.isfinite(evaluation.reconstruction) and jnp.isfinite(evaluation.kl))
-    if failed:
-        # Its geometry would be that of NaN: measured on a new model, for names and shapes.
-        variables = vae.init(key)
     taps = capture(vae, variables, images[:points], key=tap_key)
-    geometry = profile(taps)
+    geometry = _unknown(tuple(taps)) if failed else profile(taps)
     prior = jax.random.normal(sample_key, (examples, vae.latents))
-    measured = {
+    return {
         "intrinsic_dimension": geometry.dimension,
         "intrinsic_dimension_stderr": geometry.stderr,
         "distinct_points": geometry.points,
@@ -37,15 +35,19 @@ def measure_model(
         "active_units": np.asarray(evaluation.active_units),
         "example_reconstruction": _bytes(taps["output"][:examples]),
         "example_sample": _bytes(vae.decode(variables, prior)),
-    }
-    if failed:
-        measured = {name: np.full_like(v, np.nan, dtype=float) for name, v in measured.items()}
-    return measured | {
         "failed": np.asarray(failed),
         "layer": np.array(geometry.layers),
         "example_input": images[:examples],
     }
 
 
+def _unknown(layers: tuple[str, ...]) -> Profile:
+    """Of a model that has failed."""
+    count = len(layers)
+    unknown = np.full(count, np.nan)
+    return Profile(layers, unknown, unknown, np.zeros(count, int), np.full((count, count), np.nan))
+
+
 def _bytes(probabilities: jax.typing.ArrayLike) -> np.ndarray:
-    return np.rint(np.asarray(probabilities) * 255).astype(np.uint8)
+    """Black where a model has failed."""
+    return np.rint(np.nan_to_num(np.asarray(probabilities)) * 255).astype(np.uint8)

@@ -12,9 +12,7 @@ from experiments.output import open_output, refuse_other_settings
 from jaxvae.data import Dataset, load
 from jaxvae.data.whole import write_whole
 from jaxvae.report import conclusion, draw_figures, summary, sweep_table
-from jaxvae.training import (
-    steps_per_epoch,
-)
+from jaxvae.training import steps_per_epoch
 from jaxvae.training.folder import sole_process
 
 

@@ -1,9 +1,14 @@
 """What convolutions written as matrix products share: the product, and what they refuse."""
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 from jaxtyping import Float
 
 from jaxvae.typing import Array
+
+Arguments = tuple[Array, Array]
+Convolve = Callable[[Array, Array], Array]
 
 
 def product(rows: Float[Array, "*n i"], weights: Float[Array, "i o"]) -> Float[Array, "*n o"]:
@@ -15,6 +20,15 @@ def product(rows: Float[Array, "*n i"], weights: Float[Array, "i o"]) -> Float[A
 def flat(images: Float[Array, "b h w c"]) -> Float[Array, "b*h*w c"]:
     """A row for every pixel."""
     return images.reshape(-1, images.shape[-1])
+
+
+def keep_arguments(convolve: Convolve) -> Callable[[Array, Array], tuple[Array, Arguments]]:
+    """The forward rule of a gradient that needs only the images and the kernel.
+
+    What a product is made from is as large as the images or larger: as cheap to form again
+    as to keep.
+    """
+    return lambda images, kernel: (convolve(images, kernel), (images, kernel))
 
 
 def check_convolution(

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Float
 
-from jaxvae.models.products import check_convolution, flat, product
+from jaxvae.models.products import check_convolution, flat, keep_arguments, product
 from jaxvae.typing import Array
 
 _ROWS, _COLUMNS = 1, 2
@@ -54,11 +54,6 @@ def _same(
     return _add(contributions, size, _ROWS).astype(images.dtype)
 
 
-def _keep_arguments(images: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-    # The windows are k times the images: as cheap to form again as to keep.
-    return _same(images, kernel), (images, kernel)
-
-
 def _gradients(kept: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
     images, kernel = kept
     size = len(kernel)
@@ -70,7 +65,7 @@ def _gradients(kept: tuple[Array, Array], cotangent: Array) -> tuple[Array, Arra
     return image_gradient, _as_kernel(matrix, size).astype(kernel.dtype)
 
 
-_same.defvjp(_keep_arguments, _gradients)
+_same.defvjp(keep_arguments(_same), _gradients)
 
 
 def _gather(images: Float[Array, "b h w c"], size: int, axis: int) -> Float[Array, "b h w size*c"]:

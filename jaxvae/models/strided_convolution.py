@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from jaxvae.models.products import check_convolution, flat, product
+from jaxvae.models.products import check_convolution, flat, keep_arguments, product
 from jaxvae.typing import Array
 
 
@@ -99,15 +99,6 @@ def _up(
     return _depth_to_space(blocks.astype(images.dtype), size // 2 - 1)
 
 
-def _keep_arguments_down(images: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-    # The blocks are as large as the images: as cheap to form again as to keep.
-    return _down(images, kernel), (images, kernel)
-
-
-def _keep_arguments_up(images: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _up(images, kernel), (images, kernel)
-
-
 def _down_gradients(kept: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
     images, kernel = kept
     return _up(cotangent, _transpose(kernel)), _kernel_gradient(images, cotangent, kernel)
@@ -121,8 +112,8 @@ def _up_gradients(kept: tuple[Array, Array], cotangent: Array) -> tuple[Array, A
     return _down(cotangent, transposed), _transpose(gradient)
 
 
-_down.defvjp(_keep_arguments_down, _down_gradients)
-_up.defvjp(_keep_arguments_up, _up_gradients)
+_down.defvjp(keep_arguments(_down), _down_gradients)
+_up.defvjp(keep_arguments(_up), _up_gradients)
 
 
 def _kernel_gradient(
@@ -133,6 +124,7 @@ def _kernel_gradient(
     """Gradient of `<_down(images, kernel), cotangent>` by the kernel, in its dtype."""
     size, _, inputs, outputs = kernel.shape
     half = size // 2
+    # Patches are slow to contract over: only where they are few, or blocks are twice the pixels.
     # Flat, because a contraction over three axes takes twice as long.
     if 4 * inputs <= outputs or min(cotangent.shape[1:3]) <= 2:
         gradient = product(flat(_patches(images, size)).T, flat(cotangent)).reshape(kernel.shape)
@@ -153,10 +145,9 @@ def _is_cheaper_by_patches(
     """Whether one product over patches costs less than a result for every block and offset."""
     size, _, inputs, outputs = kernel.shape
     height, width, half = images.shape[1] // 2, images.shape[2] // 2, size // 2
-    products = size**2 * inputs * outputs
-    patches = height * width * (products + _MOVE * size**2 * inputs)
-    moved = 4 * inputs + half**2 * outputs
-    return patches <= (height + half - 1) * (width + half - 1) * (products + _MOVE * moved)
+    blocks = (height + half - 1) * (width + half - 1)
+    patches = _cost(height * width, kernel, moved=size**2 * inputs)
+    return patches <= _cost(blocks, kernel, moved=4 * inputs + half**2 * outputs)
 
 
 def _is_cheaper_by_parts(images: Float[Array, "b h w c"], kernel: Float[Array, "k k c o"]) -> bool:
@@ -164,10 +155,14 @@ def _is_cheaper_by_parts(images: Float[Array, "b h w c"], kernel: Float[Array, "
     size, _, inputs, outputs = kernel.shape
     _, height, width, _ = images.shape
     half = size // 2
-    products = size**2 * inputs * outputs
-    parts = height * width * (products + _MOVE * (inputs + size**2 * outputs))
-    moved = half**2 * inputs + 4 * outputs
-    return parts <= (height + half - 1) * (width + half - 1) * (products + _MOVE * moved)
+    blocks = (height + half - 1) * (width + half - 1)
+    parts = _cost(height * width, kernel, moved=inputs + size**2 * outputs)
+    return parts <= _cost(blocks, kernel, moved=half**2 * inputs + 4 * outputs)
+
+
+def _cost(places: int, kernel: Float[Array, "k k c o"], *, moved: int) -> int:
+    """Of a product with the whole kernel at so many places, in multiplications."""
+    return places * (kernel.size + _MOVE * moved)
 
 
 def _patches(images: Float[Array, "b h w c"], size: int) -> Float[Array, "b h/2 w/2 k*k*c"]:

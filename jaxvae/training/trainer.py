@@ -195,11 +195,12 @@ def _init_adversary(adversary: Adversary | None, key: Key) -> AdversaryState | N
 def _train_adversary(
     adversary: Adversary | None,
     state: AdversaryState | None,
-    outputs: Outputs | HierarchyOutputs,
+    outputs: Any,
     key: Key,
 ) -> AdversaryState | None:
-    if adversary is None or state is None or isinstance(outputs, HierarchyOutputs):
+    if adversary is None or state is None:
         return None
+    # Objectives with a discriminator are those of one layer.
     sample = outputs.sample
 
     def loss(params: Any) -> Array:
