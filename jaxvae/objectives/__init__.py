@@ -29,4 +29,8 @@ from jaxvae.objectives.free_bits import free_bits as free_bits
 from jaxvae.objectives.hierarchical_vae import HierarchicalVAETerms as HierarchicalVAETerms
 from jaxvae.objectives.hierarchical_vae import hierarchical_vae as hierarchical_vae
 from jaxvae.objectives.hierarchical_vae import layer_rates as layer_rates
+from jaxvae.objectives.rate_targets import DistortionTargetTerms as DistortionTargetTerms
+from jaxvae.objectives.rate_targets import RateTargetsTerms as RateTargetsTerms
+from jaxvae.objectives.rate_targets import distortion_target as distortion_target
+from jaxvae.objectives.rate_targets import rate_targets as rate_targets
 from jaxvae.objectives.schedules import linear_ramp as linear_ramp

@@ -14,6 +14,7 @@ from jaxvae.models.discriminator import Discriminator
 from jaxvae.models.hvae import HVAE, HierarchyOutputs
 from jaxvae.models.vae import VAE, Outputs, Variables
 from jaxvae.objectives.factor_vae import discriminator_loss
+from jaxvae.objectives.multipliers import ascend
 from jaxvae.typing import Key
 
 Objective = Callable[..., tuple[Array, NamedTuple]]
@@ -51,7 +52,8 @@ class TrainState(NamedTuple):
         variables: parameters and running statistics.
         optimizer_state: of the optax transformation.
         adversary: what the discriminator has learned; None without one.
-        coefficients: of the objective, by name; where one has a schedule, its end.
+        coefficients: of the objective, by name; where one has a schedule, its end; where
+            it is a multiplier, what it has become.
         present: `[k]`, the latents that the model has; None where it has them all.
         key: fixed for the run; step and epoch are folded in.
         step: `[]`, steps taken.
@@ -86,6 +88,7 @@ def vae_trainer(
     *,
     coefficients: Mapping[str, float | Sequence[float]] | None = None,
     schedules: Mapping[str, Schedule] | None = None,
+    multipliers: Mapping[str, float] | None = None,
     adversary: Adversary | None = None,
 ) -> Trainer:
     """Gradient descent on an objective of a VAE.
@@ -99,6 +102,8 @@ def vae_trainer(
             differ in them.
         schedules: `(step, *, end) -> value`, by the name of a coefficient, which is the
             end: `partial(linear_ramp, steps=10_000)` lets it grow from 0.
+        multipliers: step sizes of dual ascent, by the name of a coefficient, which is where
+            it starts: Lagrange multipliers, such as the prices of `rate_targets`.
         adversary: for an objective that takes a `discriminator`: it is trained in the
             same step, on the samples of the same batch.
 
@@ -107,11 +112,13 @@ def vae_trainer(
 
     Raises:
         ValueError: for coefficients that the objective does not take or lacks, a schedule
-            of none of them, and an adversary where it is not wanted or absent.
+            or a multiplier that is none of them, one that is both, and an adversary where it
+            is not wanted or absent.
     """
     values = {} if coefficients is None else dict(coefficients)
     ramps = {} if schedules is None else dict(schedules)
-    _check(objective, set(values), set(ramps), adversary)
+    dual_steps = {} if multipliers is None else dict(multipliers)
+    _check(objective, set(values), set(ramps), set(dual_steps), adversary)
 
     def init(key: Key) -> TrainState:
         model_key, run_key = jax.random.split(key)
@@ -127,14 +134,18 @@ def vae_trainer(
         )
 
     def loss_of(
-        params: Any, state: TrainState, images: Float[Array, "b h w c"], noise_key: Key
+        params: Any,
+        learned: dict[str, Array],
+        state: TrainState,
+        images: Float[Array, "b h w c"],
+        noise_key: Key,
     ) -> tuple[Array, tuple[NamedTuple, Outputs | HierarchyOutputs]]:
         # Latents first: the noise of the first k does not depend on how many there are.
         noise = jax.random.normal(noise_key, (vae.latents, len(images))).T
         variables = Variables(params, state.variables.statistics)
         mask = {} if state.present is None else {"present": state.present}
         outputs = vae.apply(variables, images, noise, train=True, **mask)
-        arguments: dict[str, Any] = _current(state, ramps)
+        arguments: dict[str, Any] = _current(state, ramps) | learned
         if adversary is not None and state.adversary is not None:
             arguments["discriminator"] = partial(
                 adversary.discriminator.apply, state.adversary.params
@@ -146,8 +157,10 @@ def vae_trainer(
         state: TrainState, images: UInt8[Array, "b h w c"]
     ) -> tuple[TrainState, Array, NamedTuple]:
         noise_key = jax.random.fold_in(state.key, state.step)
-        (loss, (terms, outputs)), gradients = jax.value_and_grad(loss_of, has_aux=True)(
-            state.variables.params, state, unit_interval(images), noise_key
+        learned = {name: state.coefficients[name] for name in dual_steps}
+        differentiated = jax.value_and_grad(loss_of, argnums=(0, 1), has_aux=True)
+        (loss, (terms, outputs)), (gradients, slopes) = differentiated(
+            state.variables.params, learned, state, unit_interval(images), noise_key
         )
         params, optimizer_state = _descend(
             optimizer, gradients, state.optimizer_state, state.variables.params
@@ -158,6 +171,11 @@ def vae_trainer(
             adversary=_train_adversary(
                 adversary, state.adversary, outputs, jax.random.fold_in(noise_key, 1)
             ),
+            coefficients=state.coefficients
+            | {
+                name: ascend(value, slopes[name], step=dual_steps[name])
+                for name, value in learned.items()
+            },
             step=state.step + 1,
         )
         return after, loss, terms
@@ -213,7 +231,11 @@ def _train_adversary(
 
 
 def _check(
-    objective: Objective, given: set[str], scheduled: set[str], adversary: Adversary | None
+    objective: Objective,
+    given: set[str],
+    scheduled: set[str],
+    learned: set[str],
+    adversary: Adversary | None,
 ) -> None:
     """Refuse what would fail in the middle of a compilation."""
     parameters = list(inspect.signature(objective).parameters.values())[1:]
@@ -227,6 +249,11 @@ def _check(
     if not scheduled <= given:
         raise ValueError(
             f"expected schedules of the coefficients {sorted(given)}, got {sorted(scheduled)}"
+        )
+    if not learned <= given - scheduled:
+        raise ValueError(
+            f"expected multipliers among the coefficients without a schedule, "
+            f"{sorted(given - scheduled)}, got {sorted(learned)}"
         )
     adversarial = any(parameter.name == "discriminator" for parameter in parameters)
     if adversarial != (adversary is not None):

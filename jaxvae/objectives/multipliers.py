@@ -1,0 +1,34 @@
+"""Coefficients that are learned: Lagrange multipliers, which ascend the loss."""
+
+from typing import Annotated, TypeAlias
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+_MARK = "multiplier"
+# An objective says by these types which of its coefficients are learned.
+Multiplier: TypeAlias = Annotated[Float[Array, ""], _MARK]
+LayerMultipliers: TypeAlias = Annotated[Float[Array, " l"], _MARK]
+
+# No price is beyond: outside, a constraint cannot be met.
+LEAST, MOST = 1e-3, 1e3
+# Of the logarithm in one step, so that a far start does not end in a bound.
+_LARGEST_CHANGE = 0.02
+
+
+def ascend(
+    multiplier: Float[Array, "*l"], slope: Float[Array, "*l"], *, step: float
+) -> Float[Array, "*l"]:
+    """A step of dual ascent in the logarithm, which keeps a multiplier positive.
+
+    `log m` grows by `step * slope`, by at most 0.02, and m stays from 0.001 to 1,000. Where
+    the loss is a Lagrangian `f + m (g - t)`, the slope is `g - t`: the price of g rises while
+    g is above its target.
+
+    Args:
+        multiplier: positive.
+        slope: derivative of the loss by it.
+        step: size of the step, per unit of slope.
+    """
+    change = jnp.clip(step * slope, -_LARGEST_CHANGE, _LARGEST_CHANGE)
+    return jnp.clip(multiplier * jnp.exp(change), LEAST, MOST)
