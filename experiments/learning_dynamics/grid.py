@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments.command import option
-from jaxvae.models import VAE
+from jaxvae.models import HVAE, VAE
 from jaxvae.training.config import RunConfig, build_model
 
 
@@ -183,7 +183,8 @@ def _spread(values: tuple[float, ...], count: int) -> list[float]:
     return [values[int(place)] for place in places]
 
 
-def _coefficients(model: Model) -> dict[str, float]:
+def coefficients_of(model: Model) -> dict[str, float]:
+    """Of its objective."""
     objective = OBJECTIVES[model.objective]
     return {objective.coefficient: float(model.value), **objective.rest}
 
@@ -198,7 +199,7 @@ def run_config(config: Config, place: Place, model: Model, steps: int) -> RunCon
         network=place.network,
         latents=config.latents,
         objective=model.objective,
-        coefficients=_coefficients(model),
+        coefficients=coefficients_of(model),
         ramps=ramps,
         learning_rate=config.learning_rate,
         batch_size=config.batch_size,
@@ -210,8 +211,10 @@ def run_config(config: Config, place: Place, model: Model, steps: int) -> RunCon
 @cache
 def vae_of(config: Config, place: Place, image_shape: tuple[int, int, int]) -> VAE:
     """One object for all models of a place, so that they share what is compiled."""
-    settings = RunConfig(network=place.network, latents=config.latents)
-    return build_model(settings, image_shape)
+    model = build_model(RunConfig(network=place.network, latents=config.latents), image_shape)
+    if isinstance(model, HVAE):
+        raise ValueError(f"expected networks of one bottleneck, got {place.network}, a hierarchy")
+    return model
 
 
 def points_of(config: Config, seed: int) -> dict[str, int]:

@@ -7,7 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.groups import train_group
-from experiments.learning_dynamics.grid import NOISE, Config, Place, models, run_config, vae_of
+from experiments.learning_dynamics.grid import (
+    NOISE,
+    Config,
+    Place,
+    coefficients_of,
+    models,
+    run_config,
+    vae_of,
+)
 from experiments.learning_dynamics.records import has_failed, missing_epochs, recorded
 from experiments.records import record_file, write_arrays
 from jaxvae.analysis import evaluate
@@ -40,8 +48,7 @@ def train_objective(
     vae = vae_of(config, place, image_shape)
     trainer = build_trainer(runs[0], vae, dataset_size=len(images))
     members = [
-        Member(jax.random.key(settings.seed), settings.latents, settings.coefficients)
-        for settings in runs
+        Member(jax.random.key(model.seed), vae.latents, coefficients_of(model)) for model in group
     ]
 
     def record(index: int, epoch: int, state: TrainState) -> None:

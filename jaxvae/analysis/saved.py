@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 
+from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.training import checkpoint
 from jaxvae.training.config import RunConfig, build_model, read_config
@@ -16,14 +17,14 @@ class SavedRun(NamedTuple):
 
     Attributes:
         config: what was trained, on what, and how.
-        vae: the model.
+        vae: the model, a `VAE` or an `HVAE`.
         variables: what it had learned at `step`.
         step: of the snapshot.
         steps: all snapshots there are, ascending.
     """
 
     config: RunConfig
-    vae: VAE
+    vae: VAE | HVAE
     variables: Variables
     step: int
     steps: tuple[int, ...]

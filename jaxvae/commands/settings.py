@@ -11,6 +11,7 @@ from typing import Any, get_origin, get_type_hints
 from jaxvae.data import dataset_names
 from jaxvae.training.config import (
     RunConfig,
+    default_objective,
     likelihood_options,
     likelihoods,
     named_likelihood,
@@ -40,13 +41,27 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     add("train-size", int, "N", "training images (default: all)")
     add("network", str, "NAME", "see below")
     _add_pairs(parser, "option", "VALUE", "what else the network takes, such as widths=256,128")
-    add("latents", int, "K", "size of the bottleneck")
+    add(
+        "latents",
+        int,
+        "K",
+        "size of the bottleneck (default: 10; hierarchies take theirs as options)",
+    )
     add("likelihood", str, "NAME", "of the images")
     _add_pairs(
         parser, "likelihood-option", "VALUE", "what it takes, such as standard_deviation=0.71"
     )
-    add("objective", str, "NAME", "see below")
-    _add_pairs(parser, "coefficient", "NUMBER", "of the objective, such as beta=4")
+    parser.add_argument(
+        "--objective",
+        metavar="NAME",
+        help="see below (default: beta_vae; hierarchical_vae for hierarchies)",
+    )
+    _add_pairs(
+        parser,
+        "coefficient",
+        "NUMBER",
+        "of the objective, such as beta=4; beta=0.5,1 for every layer of a hierarchy, from the top",
+    )
     _add_pairs(parser, "ramp", "STEPS", "steps over which a coefficient grows from 0 to its value")
     add("learning-rate", float, "RATE", "of Adam")
     add("l2", float, "WEIGHT", "penalty, added to the gradient before Adam")
@@ -63,14 +78,15 @@ def given_config(given: argparse.Namespace) -> RunConfig:
     """
     network, likelihood = named_network(given.network), named_likelihood(given.likelihood)
     values = {name: getattr(given, name) for name in _FIELDS & set(vars(given))}
+    values["objective"] = given.objective or default_objective(network)
     return RunConfig(
         **values,
         options=_pairs("--option", given.option, _reader(network)),
         likelihood_options=_pairs(
             "--likelihood-option", given.likelihood_option, _reader(likelihood)
         ),
-        coefficients=_pairs("--coefficient", given.coefficient, lambda _, text: float(text)),
-        ramps=_pairs("--ramp", given.ramp, lambda _, text: int(text)),
+        coefficients=_pairs("--coefficient", given.coefficient, _numbers(float)),
+        ramps=_pairs("--ramp", given.ramp, _numbers(int)),
     )
 
 
@@ -149,6 +165,18 @@ def _pairs(flag: str, words: Sequence[str], read: Callable[[str, str], Any]) -> 
     return pairs
 
 
+def _numbers(read: Callable[[str], Any]) -> Callable[[str, str], Any]:
+    """Reads a number, or several with commas between them, of which some may be `none`."""
+
+    def numbers(_: str, text: str) -> Any:
+        several = text.split(",")
+        if len(several) == 1:
+            return read(text)
+        return tuple(None if each == "none" else read(each) for each in several)
+
+    return numbers
+
+
 def _reader(function: Callable[..., Any]) -> Callable[[str, str], Any]:
     """Reads a value as the parameter of this name wants it."""
     hints = get_type_hints(function)
@@ -159,6 +187,10 @@ def _as(hint: Any, text: str) -> Any:
     """What a parameter calls for: numbers, several where it takes a sequence of them."""
     if isinstance(get_origin(hint), type) and issubclass(get_origin(hint), Sequence):
         return tuple(map(_positive, text.split(",")))
+    if hint is bool:
+        if text not in ("true", "false"):
+            raise ValueError(f"expected true or false, got {text}")
+        return text == "true"
     return _positive(text) if hint is int else float(text) if hint is float else text
 
 

@@ -9,22 +9,31 @@ import importlib
 import inspect
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_type_hints
 
+import numpy as np
 import optax
 
 from jaxvae import models, objectives
+from jaxvae.models.hvae import HVAE, HierarchyOutputs
 from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.vae import VAE, Outputs
+from jaxvae.objectives.multipliers import LayerMultipliers, Multiplier
 from jaxvae.objectives.schedules import linear_ramp
 from jaxvae.training.folder import write_settings
 from jaxvae.training.trainer import Adversary, Trainer, vae_trainer
 
+# A number, or one a layer of a hierarchy from the top to the bottom, None for those without.
+Coefficient = float | Sequence[float | None]
+
+_LATENTS = 10
 _ADVERSARY = {"learning_rate": 1e-4, "b1": 0.5, "b2": 0.9}
+# Nats above a target that double a price in 700 steps.
+_MULTIPLIER_STEP = 1e-3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,12 +46,14 @@ class RunConfig:
         train_size: training images; None for all.
         network: such as `compact_vae`.
         options: what else the network takes, such as `widths`.
-        latents: size of the bottleneck.
+        latents: size of the bottleneck; None for 10, and for hierarchies, whose sizes are
+            options.
         likelihood: of the images.
         likelihood_options: what it takes, such as `standard_deviation`.
         objective: such as `beta_tc_vae`.
-        coefficients: of the objective.
-        ramps: steps over which a coefficient grows from 0, by its name.
+        coefficients: of the objective, by name: a number, or one for every layer of a
+            hierarchy, from the top to the bottom.
+        ramps: steps over which a coefficient grows from 0, by its name, or for every layer.
         learning_rate: of Adam.
         l2: penalty, added to the gradient before Adam.
         batch_size: images a step.
@@ -55,12 +66,12 @@ class RunConfig:
     train_size: int | None = None
     network: str = "compact_vae"
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    latents: int = 10
+    latents: int | None = None
     likelihood: str = "bernoulli"
     likelihood_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     objective: str = "beta_vae"
-    coefficients: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    ramps: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    coefficients: Mapping[str, Coefficient] = dataclasses.field(default_factory=dict)
+    ramps: Mapping[str, int | Sequence[int]] = dataclasses.field(default_factory=dict)
     learning_rate: float = 1e-4
     l2: float = 0.0
     batch_size: int = 64
@@ -76,20 +87,20 @@ class RunConfig:
                 raise ValueError(f"expected {name} of at least {least}, got {getattr(self, name)}")
         if self.seed >= 2**32:
             raise ValueError(f"expected seed below {2**32}, got {self.seed}")
-        for name, value in self.coefficients.items():
-            if not math.isfinite(value):
-                raise ValueError(f"expected a finite {name}, got {value}")
+        for name, given in self.coefficients.items():
+            if not all(number is None or math.isfinite(number) for number in _each(given)):
+                raise ValueError(f"expected a finite {name}, got {given}")
         for name, steps in self.ramps.items():
-            if steps < 1:
+            if any(count is None or count < 1 for count in _each(steps)):
                 raise ValueError(f"expected a ramp of {name} over at least 1 step, got {steps}")
 
 
-def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> VAE:
+def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> VAE | HVAE:
     """The model of a run on images of this shape.
 
     Raises:
         ValueError: for names that there are not, options that the network or the likelihood
-            does not take, and images that it cannot take.
+            does not take, latents of a hierarchy, and images that it cannot take.
     """
     network, likelihood = named_network(config.network), named_likelihood(config.likelihood)
     _refuse_unknown(f"options of {config.network}", config.options, network_options(network))
@@ -99,15 +110,19 @@ def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> VAE:
         name: tuple(value) if isinstance(value, list) else value
         for name, value in config.options.items()
     }
+    if "latents" in inspect.signature(network).parameters:
+        options["latents"] = _LATENTS if config.latents is None else config.latents
+    elif config.latents is not None:
+        raise ValueError(
+            f"expected no latents for {config.network}, whose sizes are options: "
+            f"{', '.join(network_options(network))}; got {config.latents}"
+        )
     return network(
-        image_shape=image_shape,
-        latents=config.latents,
-        likelihood=likelihood(**config.likelihood_options),
-        **options,
+        image_shape=image_shape, likelihood=likelihood(**config.likelihood_options), **options
     )
 
 
-def build_trainer(config: RunConfig, vae: VAE, *, dataset_size: int) -> Trainer:
+def build_trainer(config: RunConfig, vae: VAE | HVAE, *, dataset_size: int) -> Trainer:
     """The trainer of a run.
 
     Args:
@@ -116,12 +131,20 @@ def build_trainer(config: RunConfig, vae: VAE, *, dataset_size: int) -> Trainer:
         dataset_size: training images, which some objectives need to know.
 
     Raises:
-        ValueError: for an objective that there is not, coefficients that it does not take or
-            lacks, and ramps of others than its coefficients.
+        ValueError: for an objective that there is not or that is not one of such a model,
+            coefficients that it does not take or lacks, and ramps of others than its
+            coefficients.
     """
     objective: Callable[..., Any] = named_objective(config.objective)
+    _refuse_other_models(config, objective, vae)
     takes = inspect.signature(objective).parameters
+    multipliers = _multipliers(objective)
     coefficients = _coefficients(config, objective)
+    if isinstance(vae, HVAE):
+        coefficients = {
+            name: _for_every_layer(value, vae) if multipliers.get(name) else value
+            for name, value in coefficients.items()
+        }
     if "dataset_size" in takes:
         objective = partial(objective, dataset_size=dataset_size)
     adversary = None
@@ -137,28 +160,36 @@ def build_trainer(config: RunConfig, vae: VAE, *, dataset_size: int) -> Trainer:
         objective,
         optimizer,
         coefficients=coefficients,
-        schedules={name: partial(linear_ramp, steps=n) for name, n in config.ramps.items()},
+        schedules={name: _ramp(steps) for name, steps in config.ramps.items()},
+        multipliers=dict.fromkeys(multipliers, _MULTIPLIER_STEP),
         adversary=adversary,
     )
 
 
-def networks() -> dict[str, Callable[..., VAE]]:
-    """The named networks: functions of `jaxvae.models` from a shape and a size to a VAE."""
+def networks() -> dict[str, Callable[..., VAE | HVAE]]:
+    """The named networks: functions of `jaxvae.models` from the shape of images to a model."""
     return {
         name: function
         for name, function in _functions(models).items()
-        if {"image_shape", "latents", "likelihood"} <= set(inspect.signature(function).parameters)
-        and name != "build_vae"
+        if get_type_hints(function).get("return") in (VAE, HVAE)
+        # Those that build one around any network take that first.
+        and next(iter(inspect.signature(function).parameters)) == "image_shape"
     }
 
 
 def named_objectives() -> dict[str, Callable[..., Any]]:
-    """The objectives: functions of `jaxvae.objectives` whose first argument are `Outputs`."""
+    """The objectives: functions of `jaxvae.objectives` from outputs of a model to a loss."""
     return {
         name: function
         for name, function in _functions(objectives).items()
-        if next(iter(get_type_hints(function).values()), None) is Outputs
+        if _outputs_of(function) and "return" in get_type_hints(function)
     }
+
+
+def default_objective(network: Callable[..., VAE | HVAE]) -> str:
+    """The objective of a network when none is asked for: the evidence lower bound."""
+    hierarchical = get_type_hints(network).get("return") is HVAE
+    return "hierarchical_vae" if hierarchical else "beta_vae"
 
 
 def likelihoods() -> dict[str, Callable[..., Likelihood]]:
@@ -170,7 +201,7 @@ def likelihoods() -> dict[str, Callable[..., Likelihood]]:
     }
 
 
-def network_options(network: Callable[..., VAE]) -> dict[str, inspect.Parameter]:
+def network_options(network: Callable[..., VAE | HVAE]) -> dict[str, inspect.Parameter]:
     """What a network takes besides shape, size and likelihood, by name."""
     given = {"image_shape", "latents", "likelihood"}
     takes = inspect.signature(network).parameters
@@ -189,7 +220,7 @@ def objective_coefficients(objective: Callable[..., Any]) -> dict[str, inspect.P
     return {name: parameter for name, parameter in takes if name not in given}
 
 
-def named_network(name: str) -> Callable[..., VAE]:
+def named_network(name: str) -> Callable[..., VAE | HVAE]:
     """The network of this name."""
     return _named("network", name, networks())
 
@@ -238,22 +269,74 @@ def read_config(path: Path) -> tuple[RunConfig, tuple[int, int, int]]:
         raise ValueError(f"expected the settings of a run in {path}, got {error}") from error
 
 
-def _coefficients(config: RunConfig, objective: Callable[..., Any]) -> dict[str, float]:
-    """Those given, and where one has a ramp and was not given, its default."""
+def _coefficients(config: RunConfig, objective: Callable[..., Any]) -> dict[str, Any]:
+    """Those given, and where one changes and was not given, its default."""
     known = objective_coefficients(objective)
     _refuse_unknown(f"coefficients of {config.objective}", config.coefficients, known)
     _refuse_unknown(f"ramps of {config.objective}", config.ramps, known)
+    multipliers = _multipliers(objective)
+    for name, value in config.coefficients.items():
+        if None in _each(value) and (name in multipliers or not multipliers):
+            raise ValueError(f"expected a number for every {name}, got none among {value}")
+    changing = {**config.ramps, **multipliers}
     defaults = {
         name: known[name].default
-        for name in config.ramps
+        for name in changing
         if isinstance(known[name].default, int | float)
     }
-    coefficients = {**defaults, **config.coefficients}
+    given = {
+        name: value if isinstance(value, int | float) else tuple(map(_number, value))
+        for name, value in config.coefficients.items()
+    }
+    coefficients = {**defaults, **given}
     required = [name for name, parameter in known.items() if parameter.default is parameter.empty]
     lacking = [name for name in [*required, *config.ramps] if name not in coefficients]
     if lacking:
         raise ValueError(f"expected the coefficient {lacking[0]} of {config.objective}, got none")
     return coefficients
+
+
+def _each(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, Sequence) else (value,)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _ramp(steps: int | Sequence[int]) -> Callable[..., Any]:
+    counts = np.asarray(steps)
+    return lambda step, *, end: linear_ramp(step, end=end, steps=counts)
+
+
+def _multipliers(objective: Callable[..., Any]) -> dict[str, bool]:
+    """The coefficients that are learned, and whether every layer has its own."""
+    hints = get_type_hints(objective, include_extras=True)
+    kinds = {Multiplier: False, LayerMultipliers: True}
+    return {name: kinds[hint] for name, hint in hints.items() if hint in kinds}
+
+
+def _for_every_layer(value: Any, model: HVAE) -> tuple[float, ...]:
+    return (value,) * len(model.shapes) if isinstance(value, int | float) else tuple(value)
+
+
+def _outputs_of(objective: Callable[..., Any]) -> Any:
+    """What an objective takes first, where that is known: outputs of a VAE or a hierarchy."""
+    first = next(iter(get_type_hints(objective).values()), None)
+    return first if first in (Outputs, HierarchyOutputs) else None
+
+
+def _refuse_other_models(
+    config: RunConfig, objective: Callable[..., Any], model: VAE | HVAE
+) -> None:
+    wanted = HierarchyOutputs if isinstance(model, HVAE) else Outputs
+    if _outputs_of(objective) not in (None, wanted):
+        kind = "a hierarchy of latents" if isinstance(model, HVAE) else "one bottleneck"
+        among = [name for name, each in named_objectives().items() if _outputs_of(each) is wanted]
+        raise ValueError(
+            f"expected for {config.network}, a network of {kind}, an objective among "
+            f"{', '.join(among)}; got {config.objective}"
+        )
 
 
 def _refuse_unknown(kind: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:

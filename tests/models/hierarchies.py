@@ -2,10 +2,11 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxvae.models import Gaussian
+from jaxvae.models import Gaussian, build_hvae
 
 
 class Chain(nn.Module):
@@ -45,6 +46,27 @@ class Chain(nn.Module):
     def output(self, state, *, train):
         del train
         return self.put_out(state).reshape(len(state), *self.image_shape), {"state": state}
+
+
+def chain(depth):
+    """Layers of two to four latents, on images of six pixels."""
+    sizes, image_shape = tuple(2 + index % 3 for index in range(depth)), (2, 3, 1)
+    return build_hvae(
+        Chain(sizes, image_shape), image_shape=image_shape, shapes=[(size,) for size in sizes]
+    )
+
+
+def chain_outputs(depth, batch=7):
+    """Of an untrained chain on noise."""
+    hvae = chain(depth)
+
+    @jax.jit
+    def outputs(keys):
+        images = jax.random.uniform(keys[0], (batch, *hvae.image_shape))
+        noise = jax.random.normal(keys[1], (batch, hvae.latents))
+        return hvae.apply(hvae.init(keys[2]), images, noise)
+
+    return outputs(jax.random.split(jax.random.key(0), 3))
 
 
 class OneLayer(nn.Module):

@@ -5,32 +5,18 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
-from flax import linen as nn
 from jax.scipy.stats import norm
 
 from jaxvae.metrics import water_filling
-from jaxvae.models import Gaussian, HierarchyOutputs, StochasticLayer, build_hvae, gaussian
+from jaxvae.models import Gaussian, HierarchyOutputs, StochasticLayer
 from jaxvae.objectives import hierarchical_vae, layer_rates
-from jaxvae.training import train, vae_trainer
-from tests.models.hierarchies import Chain
+from tests.models.hierarchies import chain, chain_outputs
+from tests.objectives.linear_hierarchies import NOISE, problem, rates_and_error, trained
 from tests.objectives.losses import assert_reference, reference_cases
 from tests.reference import load
 
 IMAGE = (2, 3, 1)
-
-
-def chain(depth):
-    sizes = tuple(2 + index % 3 for index in range(depth))
-    return build_hvae(Chain(sizes, IMAGE), image_shape=IMAGE, shapes=[(size,) for size in sizes])
-
-
-def outputs_of(hvae, batch=7, key=0):
-    keys = jax.random.split(jax.random.key(key), 3)
-    images = jax.random.uniform(keys[0], (batch, *hvae.image_shape))
-    noise = jax.random.normal(keys[1], (batch, hvae.latents))
-    return hvae.apply(hvae.init(keys[2]), images, noise)
 
 
 # --- definitions ----------------------------------------------------------------------
@@ -94,7 +80,7 @@ def test_the_rates_add_up_to_the_divergence_of_the_joint_distributions(depth):
 
 
 def test_a_rate_is_zero_where_the_posterior_is_the_prior_and_only_there():
-    outputs = outputs_of(chain(2))
+    outputs = chain_outputs(2)
     top, bottom = outputs.layers
     same = outputs._replace(layers=(top, bottom._replace(posterior=bottom.prior)))
     rates = layer_rates(same)
@@ -103,7 +89,7 @@ def test_a_rate_is_zero_where_the_posterior_is_the_prior_and_only_there():
 
 
 def test_equal_prices_are_a_beta_vae_with_the_sum_of_the_rates():
-    outputs = outputs_of(chain(3))
+    outputs = chain_outputs(3)
     loss, terms = hierarchical_vae(outputs, beta=3.0)
     expected = jnp.mean(outputs.nll) + 3 * jnp.mean(jnp.sum(layer_rates(outputs), axis=1))
     np.testing.assert_allclose(loss, expected, rtol=1e-6)
@@ -113,7 +99,7 @@ def test_equal_prices_are_a_beta_vae_with_the_sum_of_the_rates():
 
 
 def test_the_derivative_by_a_price_is_the_rate():
-    outputs = outputs_of(chain(3))
+    outputs = chain_outputs(3)
     prices = jnp.array([0.5, 1.0, 4.0])
     slopes = jax.grad(lambda beta: hierarchical_vae(outputs, beta=beta)[0])(prices)
     rates = hierarchical_vae(outputs, beta=prices)[1].rates
@@ -121,14 +107,14 @@ def test_the_derivative_by_a_price_is_the_rate():
 
 
 def test_prices_can_be_mapped_over():
-    outputs, prices = outputs_of(chain(2)), jnp.array([[1.0, 2.0], [3.0, 0.5]])
+    outputs, prices = chain_outputs(2), jnp.array([[1.0, 2.0], [3.0, 0.5]])
     mapped = jax.vmap(lambda beta: hierarchical_vae(outputs, beta=beta)[0])(prices)
     looped = [hierarchical_vae(outputs, beta=beta)[0] for beta in prices]
     np.testing.assert_allclose(mapped, looped, rtol=1e-6)
 
 
 def test_a_layer_below_its_free_bits_gets_no_gradient_and_costs_them():
-    outputs = outputs_of(chain(2))
+    outputs = chain_outputs(2)
     rates = hierarchical_vae(outputs)[1].rates
     free = jnp.array([rates[0] + 1, 0.0])
 
@@ -148,7 +134,7 @@ def test_a_layer_below_its_free_bits_gets_no_gradient_and_costs_them():
 
 
 def test_rates_of_bfloat16_layers_are_taken_in_float32():
-    outputs = outputs_of(chain(2))
+    outputs = chain_outputs(2)
     coarse = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), outputs.layers)
     exact = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), coarse)
     one, two = (layer_rates(outputs._replace(layers=each)) for each in (coarse, exact))
@@ -157,104 +143,13 @@ def test_rates_of_bfloat16_layers_are_taken_in_float32():
 
 
 # --- known optima ---------------------------------------------------------------------
-# Images of few pixels are Gaussian data, moved and scaled into [0, 1] and rounded to bytes: 256
-# levels over ten standard deviations add less than a thousandth to the smallest variance.
-
-_COUNT, _NOISE = 2048, 0.5
-
-
-def gaussian_images(eigenvalues):
-    """Bytes whose covariance has these eigenvalues, and the factor that they were scaled by."""
-    width = len(eigenvalues)
-    random = np.random.default_rng(0)
-    points = random.normal(size=(_COUNT, width))
-    points -= points.mean(axis=0)
-    # Exactly white, then exactly of these eigenvalues in a random basis.
-    white = np.linalg.svd(points, full_matrices=False)[0] * np.sqrt(_COUNT)
-    basis = np.linalg.qr(random.normal(size=(width, width)))[0]
-    data = white * np.sqrt(eigenvalues) @ basis.T
-    scale = 0.5 / np.abs(data).max()
-    return np.rint(255 * (data * scale + 0.5)).astype(np.uint8)[:, None, :, None], scale
-
-
-class Linear(nn.Module):
-    """Posteriors that are affine in the image and what is above, with constant variances."""
-
-    widths: tuple[int, ...]
-    pixels: int
-    scale: float
-
-    def setup(self):
-        self.posteriors = [nn.Dense(width) for width in self.widths]
-        self.priors = [nn.Dense(width) for width in self.widths]
-        zeros = nn.initializers.zeros
-        self.spreads = [
-            self.param(f"spread_{i}", zeros, (width,)) for i, width in enumerate(self.widths)
-        ]
-        self.prior_spreads = [
-            self.param(f"prior_spread_{i}", zeros, (width,)) for i, width in enumerate(self.widths)
-        ]
-        self.put_out = nn.Dense(self.pixels)
-
-    def encode(self, images, *, train):
-        del train
-        return (images.reshape(len(images), -1) - 0.5) / self.scale, {}
-
-    def start(self, batch):
-        return jnp.zeros((batch, self.widths[0]))
-
-    def prior(self, index, state, *, train):
-        del train
-        if index == 0:
-            return Gaussian(state, state)
-        spread = jnp.broadcast_to(self.prior_spreads[index], (len(state), self.widths[index]))
-        return Gaussian(self.priors[index](state), spread)
-
-    def posterior(self, index, features, state, prior, *, train):
-        del train, prior
-        mean = self.posteriors[index](jnp.concatenate([features, state], axis=1))
-        return Gaussian(mean, jnp.broadcast_to(self.spreads[index], mean.shape))
-
-    def absorb(self, index, state, sample, *, train):
-        del index, state, train
-        return sample
-
-    def output(self, state, *, train):
-        del train
-        return (self.scale * self.put_out(state) + 0.5)[:, None, :, None], {}
 
 
 def optimum(eigenvalues, widths, beta):
-    """Rates, top first, and the expected squared error, trained by the engine."""
     # The optimum of two layers is a limit, of ever smaller prior variances: many steps.
-    steps, batch, draws = 30_000, 256, 16
-    images, scale = gaussian_images(np.asarray(eigenvalues, float))
-    pixels = len(eigenvalues)
-    hvae = build_hvae(
-        Linear(widths, pixels, float(scale)),
-        image_shape=(1, pixels, 1),
-        shapes=[(width,) for width in widths],
-        likelihood=gaussian(standard_deviation=float(scale * np.sqrt(_NOISE))),
-    )
-    optimizer = optax.adam(optax.cosine_decay_schedule(2e-2, steps))
+    task = problem(eigenvalues, widths)
     objective = partial(hierarchical_vae, beta=jnp.asarray(beta))
-    trainer = vae_trainer(hvae, objective, optimizer)
-    per_epoch = _COUNT // batch
-    state = train(
-        trainer,
-        trainer.init(jax.random.key(0)),
-        images,
-        epochs=steps // per_epoch,
-        batch_size=batch,
-    )
-    noise = jax.random.normal(jax.random.key(1), (draws * _COUNT, hvae.latents))
-    repeated = jnp.tile(jnp.asarray(images) / 255, (draws, 1, 1, 1))
-    outputs = hvae.apply(state.variables, repeated, noise)
-    rates = np.asarray(layer_rates(outputs)).mean(axis=0)
-    # Of the sampled reconstruction, in closed form: the error of the mean, and of the noise.
-    constant = _NOISE * np.log(2 * np.pi * _NOISE * scale**2) * pixels
-    error = 2 * _NOISE * np.asarray(outputs.nll, float).mean() - constant
-    return rates, error
+    return rates_and_error(task, trained(task, objective, steps=30_000).variables)
 
 
 @pytest.mark.slow
@@ -262,7 +157,7 @@ def optimum(eigenvalues, widths, beta):
 def test_one_linear_layer_fills_the_water_as_theory_says(beta):
     eigenvalues = [8.0, 4.0, 2.0, 1.0]
     rates, error = optimum(eigenvalues, (4,), [beta])
-    expected = water_filling(jnp.array(eigenvalues), level=beta * _NOISE)
+    expected = water_filling(jnp.array(eigenvalues), level=beta * NOISE)
     assert rates.sum() == pytest.approx(float(expected.rate), rel=0.01, abs=0.01)
     assert error == pytest.approx(float(expected.distortion), rel=0.01)
 

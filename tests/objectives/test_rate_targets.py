@@ -1,0 +1,221 @@
+"""Rates and distortions that are asked for: the Lagrangian, its prices, and where they end."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax import lax
+
+from jaxvae.metrics import water_filling
+from jaxvae.objectives import distortion_target, hierarchical_vae, rate_targets
+from jaxvae.objectives.multipliers import LEAST, MOST, ascend
+from jaxvae.training import Member, init_ensemble, take_member, train_ensemble, vae_trainer
+from tests.models.hierarchies import chain, chain_outputs
+from tests.objectives.linear_hierarchies import NOISE, problem, rates_and_error, trained
+
+TARGETS = (0.7, 0.3)
+
+
+# --- definitions ----------------------------------------------------------------------
+
+
+def test_the_loss_is_the_augmented_lagrangian():
+    outputs = chain_outputs(3)
+    reconstruction, rates = map(np.float64, hierarchical_vae(outputs)[1])
+    targets, beta = np.array([1.0, np.nan, 0.25]), np.array([0.5, 2.0, 4.0])
+    loss, terms = rate_targets(outputs, targets=targets, beta=beta, penalty=0.3)
+    excess = (rates - targets)[[0, 2]]
+    expected = reconstruction + beta[[0, 2]] @ excess + beta[1] * rates[1] + 0.15 * excess @ excess
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
+    np.testing.assert_allclose(terms.rates, rates, rtol=1e-6)
+    np.testing.assert_array_equal(terms.beta, beta)
+
+
+def test_the_slope_of_a_price_is_the_distance_from_its_target():
+    outputs = chain_outputs(3)
+    targets = jnp.array([1.0, jnp.nan, 0.25])
+    slopes = jax.grad(lambda beta: rate_targets(outputs, targets=targets, beta=beta)[0])(
+        jnp.ones(3)
+    )
+    rates = hierarchical_vae(outputs)[1].rates
+    np.testing.assert_allclose(slopes[jnp.array([0, 2])], (rates - targets)[jnp.array([0, 2])])
+    assert slopes[1] == 0
+
+
+def test_the_distortion_has_a_weight_whose_slope_is_its_distance():
+    outputs = chain_outputs(2)
+    reconstruction, rates = map(np.float64, hierarchical_vae(outputs)[1])
+    prices = np.array([0.5, 2.0])
+
+    def loss(weight):
+        return distortion_target(outputs, target=3.0, weight=weight, beta=prices, penalty=0.1)[0]
+
+    value, slope = jax.value_and_grad(loss)(2.0)
+    excess = reconstruction - 3
+    np.testing.assert_allclose(value, 2 * excess + 0.05 * excess**2 + prices @ rates, rtol=1e-6)
+    np.testing.assert_allclose(slope, excess, rtol=1e-6)
+
+
+@pytest.mark.parametrize("slope", [-3.0, 0.0, 0.5])
+def test_a_price_moves_in_its_logarithm(slope):
+    np.testing.assert_allclose(
+        ascend(jnp.float32(2), jnp.float32(slope), step=1e-3), 2 * np.exp(1e-3 * slope), rtol=1e-6
+    )
+
+
+def test_a_price_moves_slowly_and_within_bounds():
+    far = ascend(jnp.float32(2), jnp.float32(1e6), step=1e-3)
+    np.testing.assert_allclose(far, 2 * np.exp(0.02), rtol=1e-6)
+    assert ascend(jnp.float32(MOST), jnp.float32(1), step=1e-3) == np.float32(MOST)
+    assert ascend(jnp.float32(LEAST), jnp.float32(-1), step=1e-3) == np.float32(LEAST)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"targets": jnp.ones(3), "beta": jnp.ones(2)}, "targets for each of 2 layers"),
+        ({"targets": jnp.ones(2), "beta": 1.0}, "beta for each of 2 layers"),
+    ],
+)
+def test_there_is_a_target_and_a_price_for_every_layer(given, message):
+    with pytest.raises(ValueError, match=message):
+        rate_targets(chain_outputs(2), **given)
+
+
+# --- trained --------------------------------------------------------------------------
+
+
+def lagrangian_trainer(hvae, optimizer, *, penalty=0.2, targets=TARGETS):
+    return vae_trainer(
+        hvae,
+        rate_targets,
+        optimizer,
+        coefficients={"targets": targets, "beta": (1.0, 1.0), "penalty": penalty},
+        multipliers={"beta": 1e-3},
+    )
+
+
+def rates_over_steps(penalty, steps=12_000):
+    """Of two layers that may split the rate as they like, every step on all data."""
+    task = problem([4.0], (1, 1))
+    images = jnp.asarray(task.images)
+    trainer = lagrangian_trainer(task.hvae, optax.adam(1e-2), penalty=penalty)
+
+    def step(state, _):
+        state, _, terms = trainer.step(state, images)
+        return state, terms.rates
+
+    run = jax.jit(lambda state: lax.scan(step, state, None, length=steps)[1])
+    return np.asarray(run(trainer.init(jax.random.key(0))))
+
+
+@pytest.mark.slow
+def test_interior_targets_are_met_and_do_not_chatter_as_prices_alone_do():
+    # Means of 100 steps, from the middle of training on: what is left is no noise.
+    late = [
+        rates_over_steps(penalty)[6000:].reshape(-1, 100, 2).mean(axis=1) for penalty in (0.0, 0.2)
+    ]
+    alone, with_penalty = (abs(means - TARGETS).max() for means in late)
+    assert with_penalty < 0.02
+    assert alone > 0.08
+
+
+@pytest.mark.slow
+def test_one_layer_meets_its_target_at_the_price_and_the_error_of_theory():
+    eigenvalues, target = [8.0, 4.0, 2.0, 1.0], 2.0
+    task = problem(eigenvalues, (4,))
+    state = trained(
+        task,
+        rate_targets,
+        steps=10_000,
+        coefficients={"targets": (target,), "beta": (1.0,)},
+        multipliers={"beta": 1e-3},
+    )
+    rates, error = rates_and_error(task, state.variables)
+    price = float(state.coefficients["beta"][0])
+    # ln(8 / w) / 2 + ln(4 / w) / 2 + ln(2 / w) / 2 = 2 at this level w, which is above 1.
+    level = (8 * 4 * 2 / np.exp(2 * target)) ** (1 / 3)
+    expected = water_filling(jnp.array(eigenvalues), level=level)
+    assert float(expected.rate) == pytest.approx(target, rel=1e-5)
+    assert rates[0] == pytest.approx(target, rel=0.01)
+    assert price == pytest.approx(level / NOISE, rel=0.02)
+    assert error == pytest.approx(float(expected.distortion), rel=0.01)
+
+
+@pytest.mark.slow
+def test_a_distortion_is_met_at_the_rate_of_theory():
+    eigenvalues, level = [8.0, 4.0, 2.0, 1.0], 1.0
+    task = problem(eigenvalues, (4,))
+    expected = water_filling(jnp.array(eigenvalues), level=level)
+    constant = 2 * np.log(2 * np.pi * NOISE * task.scale**2)
+    target = float(expected.distortion) / (2 * NOISE) + constant
+    state = trained(
+        task,
+        distortion_target,
+        steps=10_000,
+        coefficients={"target": target, "weight": 1.0},
+        multipliers={"weight": 1e-2},
+    )
+    rates, error = rates_and_error(task, state.variables)
+    assert error == pytest.approx(float(expected.distortion), rel=0.01)
+    assert rates[0] == pytest.approx(float(expected.rate), rel=0.01)
+    assert 1 / float(state.coefficients["weight"]) == pytest.approx(level / NOISE, rel=0.03)
+
+
+def test_a_step_descends_in_the_parameters_and_ascends_in_the_prices():
+    hvae = chain(2)
+    trainer = lagrangian_trainer(hvae, optax.sgd(0.1))
+    images = jax.random.bits(jax.random.key(1), (5, *hvae.image_shape), jnp.uint8)
+    state = trainer.init(jax.random.key(0))
+    after, _, terms = jax.jit(trainer.step)(state, images)
+    expected = np.exp(1e-3 * (np.asarray(terms.rates) - TARGETS))
+    np.testing.assert_allclose(after.coefficients["beta"], expected, rtol=1e-6)
+    np.testing.assert_array_equal(after.coefficients["targets"], np.float32(TARGETS))
+    # At fixed prices, the parameters move as without them.
+    fixed = vae_trainer(hvae, rate_targets, optax.sgd(0.1), coefficients=dict(state.coefficients))
+    alone = jax.jit(fixed.step)(state, images)[0]
+    assert jax.tree.all(
+        jax.tree.map(
+            lambda one, other: np.allclose(one, other, rtol=1e-6, atol=1e-7),
+            after.variables,
+            alone.variables,
+        )
+    )
+
+
+def test_members_of_an_ensemble_have_targets_of_their_own():
+    hvae = chain(2)
+    trainer = lagrangian_trainer(hvae, optax.adam(1e-2))
+    images = jax.random.bits(jax.random.key(1), (32, *hvae.image_shape), jnp.uint8)
+    all_targets = ((0.7, 0.3), (0.1, 2.0))
+    members = [
+        Member(jax.random.key(5), hvae.latents, {"targets": targets}) for targets in all_targets
+    ]
+    ensemble = init_ensemble(lambda latents: trainer, members)
+    ensemble = train_ensemble(trainer, ensemble, images, epochs=3, batch_size=8, way="vmap")
+    for index, targets in enumerate(all_targets):
+        own = lagrangian_trainer(hvae, optax.adam(1e-2), targets=targets)
+        single = init_ensemble(
+            lambda latents, own=own: own, [Member(jax.random.key(5), hvae.latents)]
+        )
+        single = train_ensemble(own, single, images, epochs=3, batch_size=8)
+        one, other = take_member(ensemble, index, trainer), take_member(single, 0, own)
+        np.testing.assert_allclose(one.coefficients["beta"], other.coefficients["beta"], rtol=1e-5)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+            one.variables,
+            other.variables,
+        )
+
+
+def test_a_multiplier_is_a_coefficient_without_a_schedule():
+    hvae = chain(2)
+    with pytest.raises(ValueError, match="multipliers among the coefficients"):
+        vae_trainer(
+            hvae,
+            rate_targets,
+            optax.sgd(0.1),
+            coefficients={"targets": TARGETS},
+            multipliers={"beta": 1e-3},
+        )
