@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from jaxvae.models.same_convolution import convolve_same
 from jaxvae.models.strided_convolution import convolve_down, convolve_up
+from jaxvae.models.valid_convolution import convolve_full, convolve_valid
 from jaxvae.typing import Array
 
 
@@ -76,3 +77,37 @@ class SameConvolution(_Convolution):
     def __call__(self, images: Float[Array, "b h w c"]) -> Float[Array, "b h w o"]:
         """Give every pixel a weighted sum of the pixels around it."""
         return self._convolved(images, convolve_same)
+
+
+class ValidConvolution(_Convolution):
+    """`convolve_valid` plus a bias, with the parameters of `flax.linen.Conv`.
+
+    Attributes:
+        features: number of output channels.
+        kernel_size: height and width of the kernel.
+        kernel_init: initializer of the kernel; the bias starts at zero.
+    """
+
+    kernel_size: int = 4
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b h w c"]) -> Float[Array, "b h-k+1 w-k+1 o"]:
+        """Give a weighted sum of the pixels for every place of the kernel inside the images."""
+        return self._convolved(images, convolve_valid)
+
+
+class FullConvolution(_Convolution):
+    """`convolve_full` plus a bias, with the parameters of `flax.linen.ConvTranspose`.
+
+    Attributes:
+        features: number of output channels.
+        kernel_size: height and width of the kernel.
+        kernel_init: initializer of the kernel; the bias starts at zero.
+    """
+
+    kernel_size: int = 4
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b h w c"]) -> Float[Array, "b h+k-1 w+k-1 o"]:
+        """Spread every pixel over the places of the kernel that touch it."""
+        return self._convolved(images, convolve_full)

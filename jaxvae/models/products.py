@@ -32,14 +32,14 @@ def keep_arguments(convolve: Convolve) -> Callable[[Array, Array], tuple[Array, 
 
 
 def check_convolution(
-    images: Float[Array, "b h w c"], kernel: Float[Array, "k k c o"], *, parity: str
+    images: Float[Array, "b h w c"], kernel: Float[Array, "k k c o"], *, parity: str = ""
 ) -> None:
     """Refuse what cannot be convolved.
 
     Args:
         images: to be convolved.
         kernel: weights.
-        parity: `even` or `odd`, of the kernel's height and width.
+        parity: `even` or `odd`, of the kernel's height and width; either by default.
 
     Raises:
         ValueError: for another size of kernel, a wrong rank, channels that differ, or a
@@ -48,10 +48,9 @@ def check_convolution(
     if images.ndim != 4:
         raise ValueError(f"expected images [b, h, w, c], got shape {images.shape}")
     square = kernel.ndim == 4 and kernel.shape[0] == kernel.shape[1]
-    if not square or kernel.shape[0] % 2 != ("even", "odd").index(parity):
-        raise ValueError(
-            f"expected a kernel [k, k, in, out] with k {parity}, got shape {kernel.shape}"
-        )
+    if not square or parity not in ("", ("even", "odd")[kernel.shape[0] % 2]):
+        wanted = f" with k {parity}" if parity else ""
+        raise ValueError(f"expected a kernel [k, k, in, out]{wanted}, got shape {kernel.shape}")
     if kernel.shape[2] != images.shape[3]:
         raise ValueError(f"expected {kernel.shape[2]} channels, got images {images.shape}")
     if not jnp.issubdtype(images.dtype, jnp.floating):

@@ -5,7 +5,13 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxvae.models.hvae import HVAE, Gaussian, build_hvae, merge_precisions
-from jaxvae.models.layers import DownConvolution, SameConvolution, UpConvolution
+from jaxvae.models.layers import (
+    DownConvolution,
+    FullConvolution,
+    SameConvolution,
+    UpConvolution,
+    ValidConvolution,
+)
 from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.networks import Taps
 from jaxvae.models.vae import BERNOULLI
@@ -146,13 +152,13 @@ class TwoLayerNetwork(nn.Module):
     def _shrinking(self) -> nn.Module:
         """From a quarter of the image's side to 4 pixels."""
         if self.small:
-            return nn.Conv(self.channels, (_SIDE, _SIDE), padding="VALID")
+            return ValidConvolution(self.channels, _SIDE)
         return DownConvolution(self.channels)
 
     def _growing(self) -> nn.Module:
         """The other way."""
         if self.small:
-            return nn.ConvTranspose(self.channels, (_SIDE, _SIDE), padding="VALID")
+            return FullConvolution(self.channels, _SIDE)
         return UpConvolution(self.channels)
 
 
