@@ -1,12 +1,15 @@
 """Models trained together in one program, recorded at chosen epochs, resumed where they stopped."""
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 
+from jaxvae.data.whole import write_whole
 from jaxvae.report.progress import SweepProgress
 from jaxvae.training import (
     Ensemble,
@@ -19,6 +22,37 @@ from jaxvae.training import (
     train_ensemble,
 )
 from jaxvae.training.ensemble import TrainerOf
+
+R = TypeVar("R", bound=tuple[Any, ...])
+
+_MEMBERS = "members.json"
+
+
+def stable_groups(
+    folder: Path, runs: Sequence[R], split: Callable[[Sequence[R]], Iterable[Sequence[R]]]
+) -> list[list[R]]:
+    """Runs that share a program.
+
+    Those that began together stay together, so that their numbers do not depend on where they
+    were interrupted, nor on the runs that were added later.
+
+    Args:
+        folder: of the groups, where `begin_group` wrote what they are.
+        runs: all there are: NamedTuples of numbers.
+        split: puts those that have not begun into groups.
+    """
+    kind = type(runs[0])
+    begun = [
+        [kind(*fields) for fields in json.loads(file.read_text())]
+        for file in sorted(folder.glob(f"*/{_MEMBERS}"))
+    ]
+    known = {run for group in begun for run in group}
+    return [*begun, *map(list, split([run for run in runs if run not in known]))]
+
+
+def begin_group(folder: Path, group: Sequence[tuple[float, ...]]) -> None:
+    """Write what a group is before it is trained, for `stable_groups`."""
+    write_whole(folder / _MEMBERS, lambda part: part.write_text(json.dumps(group)))
 
 
 def train_group(

@@ -1,6 +1,5 @@
 """Runs of similar size, trained together and measured on the way."""
 
-import json
 import time
 from functools import cache, partial
 from pathlib import Path
@@ -14,10 +13,9 @@ from rich.console import Console
 from experiments.bottleneck.config import NETWORKS, Config, Run, runs
 from experiments.bottleneck.measuring import measure_model
 from experiments.bottleneck.records import missing_epochs, run_folder, unfinished_runs
-from experiments.groups import train_group
+from experiments.groups import begin_group, stable_groups, train_group
 from experiments.records import read_arrays, record_file, write_arrays
 from jaxvae.data import Dataset
-from jaxvae.data.whole import write_whole
 from jaxvae.models import VAE
 from jaxvae.objectives import beta_vae
 from jaxvae.report import sweep_progress
@@ -32,16 +30,17 @@ from jaxvae.training import (
     vae_trainer,
 )
 
-_MEMBERS = "members.json"
-
 
 def train_runs(config: Config, out: Path, dataset: Dataset, console: Console) -> None:
     """Train and measure what is not yet done."""
     images, todo = jnp.asarray(dataset.train.images), unfinished_runs(config, out)
-    groups = [group for group in _groups(config, out) if set(todo) & set(group)]
+    every = stable_groups(out / "groups", runs(config), group_members)
+    groups = [group for group in every if set(todo) & set(group)]
     of = len(config.bottlenecks) * config.seeds
     console.print(
-        f"{len(todo)} of {of} runs to do, {len(groups)} programs; results in {out}", soft_wrap=True
+        f"{len(todo)} of {of} runs to do, {len(groups)} program{'s' * (len(groups) != 1)}; "
+        f"results in {out}",
+        soft_wrap=True,
     )
     with sweep_progress(console, runs=len(groups), unit="programs") as progress:
         for group in groups:
@@ -66,7 +65,7 @@ def _train_group(
 ) -> None:
     """Train some runs together, measuring them at their snapshots."""
     start, folder = time.perf_counter(), out / "groups" / group[0].name
-    write_whole(folder / _MEMBERS, lambda part: part.write_text(json.dumps(group)))
+    begin_group(folder, group)
     sizes = sorted({run.latents for run in group})
     steps = config.epochs * steps_per_epoch(images, config.batch_size)
     progress.start(f"K = {', '.join(map(str, sizes))}", steps)
@@ -103,21 +102,6 @@ def _outcome(config: Config, out: Path, run: Run) -> str:
         f"{name}: reconstruction {float(last['reconstruction']):.1f}, KL {float(last['kl']):.1f} "
         f"nats, {int(last['active_units'])} active units"
     )
-
-
-def _groups(config: Config, out: Path) -> list[list[Run]]:
-    """Runs that share a program.
-
-    Those that began together stay together, so that their numbers do not depend on where they
-    were interrupted, nor on the runs that were added later.
-    """
-    begun = [
-        [Run(*pair) for pair in json.loads(file.read_text())]
-        for file in sorted((out / "groups").glob(f"*/{_MEMBERS}"))
-    ]
-    known = {run for group in begun for run in group}
-    new = [run for run in runs(config) if run not in known]
-    return [*begun, *map(list, group_members(new))]
 
 
 @cache
