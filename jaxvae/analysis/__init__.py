@@ -15,6 +15,11 @@ from jaxvae.analysis.evaluation import Evaluation as Evaluation
 from jaxvae.analysis.evaluation import evaluate as evaluate
 from jaxvae.analysis.exchange import ShuffleEffect as ShuffleEffect
 from jaxvae.analysis.exchange import shuffle_effect as shuffle_effect
+from jaxvae.analysis.generation import GenerationQuality as GenerationQuality
+from jaxvae.analysis.generation import ancestral_samples as ancestral_samples
+from jaxvae.analysis.generation import class_probabilities as class_probabilities
+from jaxvae.analysis.generation import classifier_accuracy as classifier_accuracy
+from jaxvae.analysis.generation import generation_quality as generation_quality
 from jaxvae.analysis.hierarchy import HierarchyEvaluation as HierarchyEvaluation
 from jaxvae.analysis.hierarchy import evaluate_hierarchy as evaluate_hierarchy
 from jaxvae.analysis.measure import Measurement as Measurement
