@@ -2,10 +2,26 @@
 
 from jaxvae.analysis.advice import Advice as Advice
 from jaxvae.analysis.advice import sufficient_bottleneck as sufficient_bottleneck
+from jaxvae.analysis.aggregate import AggregateInformation as AggregateInformation
+from jaxvae.analysis.aggregate import aggregate_information as aggregate_information
 from jaxvae.analysis.capture import capture as capture
 from jaxvae.analysis.capture import capture_to as capture_to
+from jaxvae.analysis.downstream import Accuracy as Accuracy
+from jaxvae.analysis.downstream import LayerAccuracy as LayerAccuracy
+from jaxvae.analysis.downstream import classify as classify
+from jaxvae.analysis.downstream import layer_accuracies as layer_accuracies
+from jaxvae.analysis.estimate import Estimate as Estimate
 from jaxvae.analysis.evaluation import Evaluation as Evaluation
 from jaxvae.analysis.evaluation import evaluate as evaluate
+from jaxvae.analysis.exchange import ShuffleEffect as ShuffleEffect
+from jaxvae.analysis.exchange import shuffle_effect as shuffle_effect
+from jaxvae.analysis.generation import GenerationQuality as GenerationQuality
+from jaxvae.analysis.generation import ancestral_samples as ancestral_samples
+from jaxvae.analysis.generation import class_probabilities as class_probabilities
+from jaxvae.analysis.generation import classifier_accuracy as classifier_accuracy
+from jaxvae.analysis.generation import generation_quality as generation_quality
+from jaxvae.analysis.hierarchy import HierarchyEvaluation as HierarchyEvaluation
+from jaxvae.analysis.hierarchy import evaluate_hierarchy as evaluate_hierarchy
 from jaxvae.analysis.measure import Measurement as Measurement
 from jaxvae.analysis.measure import Measurements as Measurements
 from jaxvae.analysis.measure import measure as measure

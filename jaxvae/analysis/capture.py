@@ -114,12 +114,24 @@ def evaluated(
 def _batches(
     vae: VAE | HVAE, variables: Variables, images: ArrayLike, key: Key, batch_size: int
 ) -> Iterator[Any]:
+    batches = noisy_batches(vae, images, key=key, batch_size=batch_size)
+    return (_evaluate(vae, variables, rows, noise) for rows, noise in batches)
+
+
+def noisy_batches(
+    vae: VAE | HVAE, images: ArrayLike, *, key: Key, batch_size: int
+) -> Iterator[tuple[Array, Array]]:
+    """Images and their posterior noise, one batch after another, on the device.
+
+    Example i gets the same noise whatever the batch size: that of `capture` with the key.
+
+    Raises:
+        ValueError: at once, for images that the model does not take.
+    """
     refuse_other_images(vae, images, batch_size=batch_size)
     noise = jax.random.normal(key, (len(images), vae.latents))
     batches = (slice(at, at + batch_size) for at in range(0, len(images), batch_size))
-    return (
-        _evaluate(vae, variables, jnp.asarray(images[batch]), noise[batch]) for batch in batches
-    )
+    return ((jnp.asarray(images[batch]), noise[batch]) for batch in batches)
 
 
 def refuse_other_images(vae: VAE | HVAE, images: ArrayLike, *, batch_size: int) -> None:

@@ -6,6 +6,8 @@ from jaxvae.models.architectures import dense_vae as dense_vae
 from jaxvae.models.architectures import residual_vae as residual_vae
 from jaxvae.models.architectures import transformer_vae as transformer_vae
 from jaxvae.models.architectures import wide_dense_vae as wide_dense_vae
+from jaxvae.models.classifier import Classifier as Classifier
+from jaxvae.models.classifier import convolutional_classifier as convolutional_classifier
 from jaxvae.models.discriminator import Discriminator as Discriminator
 from jaxvae.models.discriminator import dense_discriminator as dense_discriminator
 from jaxvae.models.hvae import HVAE as HVAE

@@ -40,7 +40,8 @@ class StochasticLayer(NamedTuple):
     Attributes:
         posterior: `q(z_l | z_>l, x)` at the sample from above.
         prior: `p(z_l | z_>l)` there.
-        sample: `[b, ...]`, `mean + exp(log_variance / 2) * noise` of the posterior.
+        sample: `[b, ...]`, `mean + exp(log_variance / 2) * noise` of the posterior, or
+            what was given in its place.
     """
 
     posterior: Gaussian
@@ -75,9 +76,12 @@ class HVAE(NamedTuple):
         shapes: of one example of every stochastic layer, from the top to the bottom.
         latents: numbers in all of them together, k.
         init: `init(key) -> Variables`.
-        apply: `apply(variables, images, noise, *, train=False) -> HierarchyOutputs`, with
-            images `[b, h, w, c]` in [0, 1] and standard normal noise `[b, k]`, of which the
-            top layer takes the first.
+        apply: `apply(variables, images, noise, *, train=False, samples=None) ->
+            HierarchyOutputs`, with images `[b, h, w, c]` in [0, 1] and standard normal noise
+            `[b, k]`, of which the top layer takes the first. `samples`, one for every layer
+            from the top, `[b, *shape]` or None, are taken in place of the posterior's: what
+            is below a given one is inferred from it and the images. With all of them given,
+            `nll` and `output` are those of generation from them.
         decode: `decode(variables, noise) -> expected images [b, h, w, c]` of ancestral
             samples: standard normal noise `[b, k]` moved to the prior of every layer.
     """
@@ -129,10 +133,21 @@ def build_hvae(
         return Variables(variables["params"], variables.get("batch_stats", {}))
 
     def apply(
-        variables: Variables, images: Array, noise: Array, *, train: bool = False
+        variables: Variables,
+        images: Array,
+        noise: Array,
+        *,
+        train: bool = False,
+        samples: Sequence[Array | None] | None = None,
     ) -> HierarchyOutputs:
+        given = _checked_samples(samples, len(images), layers)
         outputs, updated = hierarchy.apply(
-            collections(variables), images, noise, train=train, mutable=["batch_stats"]
+            collections(variables),
+            images,
+            noise,
+            train=train,
+            samples=given,
+            mutable=["batch_stats"],
         )
         return outputs._replace(statistics=updated.get("batch_stats", {}))
 
@@ -148,14 +163,22 @@ class _Hierarchy(nn.Module):
     shapes: tuple[Shape, ...]
     likelihood: Likelihood
 
-    def __call__(self, images: Array, noise: Array, *, train: bool) -> HierarchyOutputs:
+    def __call__(
+        self,
+        images: Array,
+        noise: Array,
+        *,
+        train: bool,
+        samples: Sequence[Array | None] | None = None,
+    ) -> HierarchyOutputs:
         network: Any = self.network
+        given = samples or [None] * len(self.shapes)
         features, encoder_taps = network.encode(images, train=train)
         state, layers = network.start(len(images)), []
-        for index, part in enumerate(self._parts(noise)):
+        for index, (part, fixed) in enumerate(zip(self._parts(noise), given, strict=True)):
             prior = network.prior(index, state, train=train)
             posterior = network.posterior(index, features, state, prior, train=train)
-            sample = _sample(posterior, part)
+            sample = _sample(posterior, part) if fixed is None else fixed
             layers.append(StochasticLayer(posterior, prior, sample))
             state = network.absorb(index, state, sample, train=train)
         parameters, decoder_taps = network.output(state, train=train)
@@ -201,6 +224,22 @@ def merge_precisions(one: Gaussian, other: Gaussian) -> Gaussian:
         other.mean + share * (one.mean - other.mean),
         one.log_variance + nn.log_sigmoid(difference),
     )
+
+
+def _checked_samples(
+    samples: Sequence[Array | None] | None, batch: int, shapes: Sequence[Shape]
+) -> list[Array | None] | None:
+    """Refuse samples that would broadcast, or leave out a layer."""
+    if samples is None:
+        return None
+    given = list(samples)
+    got = [None if sample is None else jnp.shape(sample) for sample in given]
+    wanted = [(batch, *shape) for shape in shapes]
+    if len(got) != len(wanted) or any(
+        one is not None and one != other for one, other in zip(got, wanted, strict=True)
+    ):
+        raise ValueError(f"expected samples {wanted} or None for a layer, got {got}")
+    return given
 
 
 def _sample(gaussian: Gaussian, noise: Array) -> Array:

@@ -1,5 +1,6 @@
 """(init, step) pairs, epochs over device-resident images, and snapshots."""
 
+from jaxvae.training.classification import train_classifier as train_classifier
 from jaxvae.training.ensemble import Ensemble as Ensemble
 from jaxvae.training.ensemble import Member as Member
 from jaxvae.training.ensemble import group_members as group_members

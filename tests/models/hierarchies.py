@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from jaxvae.models import Gaussian, build_hvae
@@ -99,3 +100,49 @@ class OneLayer(nn.Module):
 
     def output(self, state, *, train):
         return self.decoder(state, train=train)
+
+
+class LinearGaussian(nn.Module):
+    """Two numbers z_1 given one z_2, two pixels given z_1; all linear, nothing learned."""
+
+    inferred: float = 0.6  # how z_1 is inferred from z_2
+
+    SEEN = np.array([[0.9], [-0.4]])  # z_2 from the pixels
+    TOP_VARIANCE = 0.3
+    FROM_IMAGE = np.array([[0.8, 0.1], [-0.2, 0.5]])  # z_1 from the pixels
+    BOTTOM_VARIANCE = 0.05
+    FROM_TOP = np.array([[0.7, 0.7]])  # z_1 generated from z_2
+    PRIOR_VARIANCE = 0.4
+    TO_IMAGE = np.array([[1.1, 0.2], [0.3, 1.4]])  # the pixels from z_1
+
+    def encode(self, images, *, train):
+        del train
+        return images.reshape(len(images), 2), {}
+
+    def start(self, batch):
+        return jnp.zeros((batch, 1))
+
+    def prior(self, index, state, *, train):
+        del train
+        if index == 0:
+            return Gaussian(state, state)
+        return _gaussian(state @ self.FROM_TOP, self.PRIOR_VARIANCE)
+
+    def posterior(self, index, features, state, prior, *, train):
+        del prior, train
+        if index == 0:
+            return _gaussian(features @ self.SEEN, self.TOP_VARIANCE)
+        mean = features @ self.FROM_IMAGE + self.inferred * state
+        return _gaussian(mean, self.BOTTOM_VARIANCE)
+
+    def absorb(self, index, state, sample, *, train):
+        del index, state, train
+        return sample
+
+    def output(self, state, *, train):
+        del train
+        return (state @ self.TO_IMAGE).reshape(-1, 1, 2, 1), {}
+
+
+def _gaussian(mean, variance):
+    return Gaussian(mean, jnp.full_like(mean, math.log(variance)))

@@ -110,6 +110,44 @@ def test_a_layer_does_not_depend_on_the_noise_of_those_below():
     assert not np.array_equal(one[2].posterior.mean, two[2].posterior.mean)
 
 
+def test_samples_given_back_change_nothing():
+    variables = CHAIN.init(jax.random.key(1))
+    images, noise = draw(CHAIN)
+    outputs = CHAIN.apply(variables, images, noise)
+    samples = [layer.sample for layer in outputs.layers]
+    same = CHAIN.apply(variables, images, jnp.zeros_like(noise), samples=samples)
+    jax.tree.map(np.testing.assert_array_equal, same, outputs)
+
+
+def test_what_is_below_a_given_sample_is_inferred_from_it():
+    variables = CHAIN.init(jax.random.key(1))
+    images, noise = draw(CHAIN)
+    inferred = CHAIN.apply(variables, images, noise)
+    # The same by inference: the noise that moves the posterior to the wanted sample.
+    wanted = jnp.flip(inferred.layers[1].sample, axis=0)
+    mean, log_variance = inferred.layers[1].posterior
+    moved = (wanted - mean) * jnp.exp(-log_variance / 2)
+    start, end = SIZES[0], SIZES[0] + SIZES[1]
+    expected = CHAIN.apply(variables, images, noise.at[:, start:end].set(moved))
+    given = CHAIN.apply(variables, images, noise, samples=(None, wanted, None))
+    np.testing.assert_array_equal(given.layers[1].sample, wanted)
+    jax.tree.map(np.testing.assert_array_equal, given.layers[0], inferred.layers[0])
+    close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+    jax.tree.map(close, given.layers[2], expected.layers[2])
+    close(given.nll, expected.nll)
+    assert not np.allclose(given.nll, inferred.nll)
+
+
+@pytest.mark.parametrize(
+    "shapes", [[(5, 2)], [(5, 2), (5, 3), (5, 1)], [(2,), None, None]], ids=str
+)
+def test_samples_of_other_shapes_are_refused(shapes):
+    variables = CHAIN.init(jax.random.key(1))
+    samples = [None if shape is None else jnp.zeros(shape) for shape in shapes]
+    with pytest.raises(ValueError, match=r"expected samples \[\(5, 2\), .* for a layer, got"):
+        CHAIN.apply(variables, *draw(CHAIN), samples=samples)
+
+
 def test_images_are_generated_from_the_priors():
     # A posterior equal to its prior makes inference a generation.
     variables = CHAIN.init(jax.random.key(1))

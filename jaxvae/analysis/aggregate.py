@@ -1,0 +1,155 @@
+"""What the top layer knows of the images, from all their posteriors together."""
+
+import math
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from jaxvae.analysis.estimate import Estimate, mean_estimate
+from jaxvae.models.likelihoods import gaussian_log_density
+from jaxvae.typing import ArrayLike
+
+
+class AggregateInformation(NamedTuple):
+    """What the sampled rate of a layer consists of, nats, with standard errors over samples.
+
+    Attributes:
+        information: I(x; z), between the image and its sample.
+        mismatch: KL(q(z) || p(z)), of the aggregate posterior from the prior: the rate that
+            informs of nothing, and the error of samples drawn from the prior. The two add
+            up to the sampled rate, `mean(log q(z | x) - log p(z))`, whose expectation is R.
+        label_information: I(y; z), between the label and the sample, at most the
+            `information`; None without labels.
+    """
+
+    information: Estimate
+    mismatch: Estimate
+    label_information: Estimate | None
+
+
+def aggregate_information(
+    samples: ArrayLike,
+    means: ArrayLike,
+    log_variances: ArrayLike,
+    *,
+    labels: ArrayLike | None = None,
+    prior_mean: float | ArrayLike = 0.0,
+    prior_log_variance: float | ArrayLike = 0.0,
+    batch_size: int = 100,
+) -> AggregateInformation:
+    """Mutual information of a layer with its image, and the mismatch with its prior.
+
+    With q(z) the mixture `sum_j q(z | x_j) / n` of all n posteriors,
+
+        `I(x; z) = mean_i log q(z_i | x_i) / q(z_i)`,
+        `KL(q(z) || p(z)) = mean_i log q(z_i) / p(z_i)`,
+
+    and, where there are labels, `I(y; z) = mean_i log q(z_i | y_i) / q(z_i)` with q(z | y)
+    the mixture over the images of that label.
+
+    For an image drawn from these n the estimates are unbiased, and so the accuracy of any
+    classifier of the samples of these images is bounded through them. As estimates for the
+    distribution that the images come from, the information is biased downwards: it is never
+    above log n, at which it stays where posteriors do not overlap. Then the mismatch is too
+    large by as much, and I(y; z) is no more than the entropy of the labels. Use it where
+    the information is well below log n.
+
+    It is meant for the top layer, whose posterior depends on the image alone. Below it, use
+    the sum of the rates. Memory grows as `batch_size * n * k`, time as `n^2 k`. For estimates
+    from a batch during training: `jaxvae.objectives.minibatch_stratified`.
+
+    Args:
+        samples: `[n, ...]`, one of every posterior.
+        means: `[n, ...]` of the posteriors.
+        log_variances: `[n, ...]`, logarithms of their variances.
+        labels: `[n]`, a class of every image, or None.
+        prior_mean: of the prior, one number or `[...]` of an example.
+        prior_log_variance: the logarithm of its variance, likewise.
+        batch_size: samples at a time.
+
+    Returns:
+        `AggregateInformation`. The errors are those of the samples, the mixture taken as it
+        is. Posteriors that are all the same give exactly 0 information.
+
+    Raises:
+        ValueError: for shapes that differ, labels that are not `[n]`, no examples, values
+            that are not finite, and a batch_size below 1.
+
+    Reference: Hoffman and Johnson (2016); Xiao and Bamler (2023).
+    """
+    z, mean, log_variance = _checked(samples, means, log_variances, batch_size)
+    classes = np.zeros(len(z), np.int32) if labels is None else _classes(labels, len(z))
+    information, shared = _ratios(z, mean, log_variance, classes, batch_size=batch_size)
+    prior = gaussian_log_density(
+        z, _row(prior_mean, z.shape[1]), _row(prior_log_variance, z.shape[1])
+    )
+    own = gaussian_log_density(z, mean, log_variance)
+    sampled_rate = np.asarray(jnp.sum(own - prior, axis=1), np.float64)
+    nats = np.asarray(information, np.float64)
+    return AggregateInformation(
+        mean_estimate(nats),
+        mean_estimate(sampled_rate - nats),
+        None if labels is None else mean_estimate(np.asarray(shared, np.float64)),
+    )
+
+
+@partial(jax.jit, static_argnames="batch_size")
+def _ratios(
+    samples: Float[Array, "n k"],
+    means: Float[Array, "n k"],
+    log_variances: Float[Array, "n k"],
+    classes: Int[Array, " n"],
+    *,
+    batch_size: int,
+) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+    """For every sample, `log q(z_i | x_i) / q(z_i)` and `log q(z_i | y_i) / q(z_i)`."""
+    n = len(samples)
+
+    def one(place: Int[Array, ""]) -> tuple[Array, Array]:
+        densities = gaussian_log_density(samples[place][None], means, log_variances)
+        # Against its own posterior: equal ones give 0, and distant ones log n, exactly.
+        relative = jnp.sum(densities - densities[place][None], axis=1)
+        alike = classes == classes[place]
+        every = jax.nn.logsumexp(relative) - math.log(n)
+        within = jax.nn.logsumexp(relative, where=alike) - jnp.log(jnp.sum(alike))
+        return -every, within - every
+
+    return lax.map(one, jnp.arange(n), batch_size=min(batch_size, n))
+
+
+def _checked(
+    samples: ArrayLike, means: ArrayLike, log_variances: ArrayLike, batch_size: int
+) -> list[Array]:
+    shapes = [np.shape(array) for array in (samples, means, log_variances)]
+    if len(set(shapes)) > 1 or len(shapes[0]) < 2 or 0 in shapes[0]:
+        raise ValueError(
+            "expected samples, means and log_variances [n, ...] of one shape, got "
+            + ", ".join(map(str, shapes))
+        )
+    if batch_size < 1:
+        raise ValueError(f"expected a batch_size of at least 1, got {batch_size}")
+    arrays = [
+        jnp.asarray(array, jnp.float32).reshape(len(array), -1)
+        for array in (samples, means, log_variances)
+    ]
+    if not all(bool(jnp.isfinite(array).all()) for array in arrays):
+        raise ValueError("expected finite samples and posteriors, got NaN or infinity")
+    return arrays
+
+
+def _classes(labels: ArrayLike, n: int) -> Int[np.ndarray, " n"]:
+    if np.shape(labels) != (n,):
+        raise ValueError(f"expected labels [{n}], got shape {np.shape(labels)}")
+    return np.unique(np.asarray(labels), return_inverse=True)[1].astype(np.int32)
+
+
+def _row(value: float | ArrayLike, size: int) -> Float[Array, "1 k"]:
+    flat = jnp.ravel(jnp.asarray(value, jnp.float32))
+    if flat.size not in (1, size):
+        raise ValueError(f"expected a prior of 1 or {size} numbers, got {flat.size}")
+    return jnp.broadcast_to(flat, (size,))[None]

@@ -1,0 +1,49 @@
+"""A number and how far chance may have moved it."""
+
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+from jaxtyping import Float
+
+Numbers: TypeAlias = Float[np.ndarray, "*shape"] | np.float64
+
+
+class Estimate(NamedTuple):
+    """A number, or an array of them, with its standard error; float64 on the host.
+
+    Attributes:
+        value: what was measured.
+        stderr: its standard error, of the same shape and in the same units.
+    """
+
+    value: Numbers
+    stderr: Numbers
+
+
+def mean_estimate(values: Float[np.ndarray, "n *shape"]) -> Estimate:
+    """The mean over examples, and `s / sqrt(n)`, with s^2 dividing by n - 1.
+
+    One example alone has an error of NaN. The examples are taken as independent.
+    """
+    wide = np.asarray(values, np.float64)
+    n = len(wide)
+    if n == 1:
+        return Estimate(wide[0], np.full(wide.shape[1:], np.nan))
+    return Estimate(wide.mean(axis=0), wide.std(axis=0, ddof=1) / n**0.5)
+
+
+def share_estimate(hits: int, n: int) -> Estimate:
+    """A share of n independent trials, and a standard error that is never zero.
+
+    The error is the standard deviation of the posterior of the share under a uniform prior,
+    `sqrt(s (1 - s) / (n + 3))` with `s = (hits + 1) / (n + 2)`: close to the usual
+    `sqrt(a (1 - a) / n)`, which would be 0 where all or none of the trials are hits.
+
+    Raises:
+        ValueError: for no trials, and hits outside 0 to n.
+    """
+    if not 0 <= hits <= n or n < 1:
+        raise ValueError(f"expected 0 to n >= 1 hits, got {hits} of {n}")
+    smoothed = (hits + 1) / (n + 2)
+    error = (smoothed * (1 - smoothed) / (n + 3)) ** 0.5
+    return Estimate(np.float64(hits / n), np.float64(error))

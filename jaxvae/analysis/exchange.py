@@ -1,0 +1,115 @@
+"""What a layer's sample is worth to its image: the cost of having another image's."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxvae.analysis.capture import capture, noisy_batches
+from jaxvae.analysis.estimate import Estimate
+from jaxvae.models.hvae import HVAE
+from jaxvae.models.vae import Variables
+from jaxvae.objectives.hierarchical_vae import layer_rates
+from jaxvae.training.trainer import unit_interval
+from jaxvae.typing import ArrayLike, Key
+
+# At most so many arcs of a circle of images, each of at least so many.
+_ARCS, _ARC = 30, 10
+
+
+class ShuffleEffect(NamedTuple):
+    """By how much an image costs more with another image's sample in one layer.
+
+    Attributes:
+        distortion: `[l]`, growth of D, nats per image, z_L first.
+        cost: `[l]`, growth of D and of the rates of the layers below, nats per image: what
+            the image costs once z_l and the layers above it are known. The same for z_1.
+    """
+
+    distortion: Estimate
+    cost: Estimate
+
+
+def shuffle_effect(
+    hvae: HVAE, variables: Variables, images: ArrayLike, *, key: Key, batch_size: int = 1000
+) -> ShuffleEffect:
+    """Growth of the distortion, and of the cost, when z_l is exchanged between images.
+
+    Every image is inferred from the top down, and paired with another one. For one layer at
+    a time, its sample is replaced by that of the pair, which the pair's own posterior gave.
+    The samples above stay; those below are inferred again, from the exchanged sample and
+    the image itself, with the noise that they had.
+
+    Where the image is generated from z_1 alone, inference below an exchanged layer finds
+    the image again: D hardly grows, even where the layer is worth much. Then the rates
+    below do. So a layer is useless where neither grows, which `cost` says. (Keeping all
+    other samples would leave D exactly as it is for every layer but z_1.)
+
+    Args:
+        hvae: the model.
+        variables: what it learned.
+        images: uint8 `[n, h, w, c]`, n >= 2.
+        key: of the posterior noise and the pairs.
+        batch_size: examples on the device at a time.
+
+    Returns:
+        `ShuffleEffect`, exactly 0 with an error of 0 where a layer's sample is not read.
+        The standard errors rest on 30 groups of images, or n / 10: they are known to 13%
+        from 300 images up.
+
+    Raises:
+        ValueError: for images that the model does not take, and a single one.
+    """
+    if len(images) < 2:
+        raise ValueError(f"expected at least 2 images to exchange between, got {len(images)}")
+    pair_key, noise_key = jax.random.split(key)
+    names = [f"z_{layer}/sample" for layer in range(len(hvae.shapes), 0, -1)]
+    options = {"key": noise_key, "batch_size": batch_size}
+    taps = capture(hvae, variables, images, layers=names, **options)
+    circle = np.asarray(jax.random.permutation(pair_key, len(images)))
+    partners = np.empty_like(circle)
+    partners[circle] = np.roll(circle, -1)
+
+    def costs(layer: int | None) -> Float[np.ndarray, "n 1+l"]:
+        parts, start = [], 0
+        for rows, noise in noisy_batches(hvae, images, **options):
+            samples: list[Array | None] = [None] * len(names)
+            if layer is not None:
+                chosen = taps[names[layer]][partners[start : start + len(rows)]]
+                samples[layer] = jnp.asarray(chosen)
+            parts.append(np.asarray(_costs(hvae, variables, rows, noise, samples)))
+            start += len(rows)
+        return np.concatenate(parts).astype(np.float64)
+
+    own = costs(None)
+    distortions, totals = [], []
+    for layer in range(len(names)):
+        growth = (costs(layer) - own)[circle]
+        distortions.append(_around(growth[:, 0]))
+        totals.append(_around(growth[:, 0] + growth[:, layer + 2 :].sum(axis=1)))
+    return ShuffleEffect(_stacked(distortions), _stacked(totals))
+
+
+@partial(jax.jit, static_argnames="hvae")
+def _costs(
+    hvae: HVAE, variables: Variables, images: Array, noise: Array, samples: list[Array | None]
+) -> Float[Array, "b 1+l"]:
+    """The distortion, and the rate of every layer."""
+    outputs = hvae.apply(variables, unit_interval(images), noise, samples=samples)
+    return jnp.concatenate([outputs.nll[:, None], layer_rates(outputs)], axis=1)
+
+
+def _around(growth: Float[np.ndarray, " n"]) -> Estimate:
+    """Mean over the circle in which every image has the sample of the next one."""
+    # Neighbors in the circle share an image, and much of what one gains the other loses.
+    # Arcs are all but independent, and their spread holds what cancels inside of them.
+    arcs = max(2, min(_ARCS, len(growth) // _ARC))
+    means = np.array([arc.mean() for arc in np.array_split(growth, arcs)])
+    return Estimate(growth.mean(), means.std(ddof=1) / arcs**0.5)
+
+
+def _stacked(estimates: list[Estimate]) -> Estimate:
+    return Estimate(*(np.array(field) for field in zip(*estimates, strict=True)))

@@ -1,0 +1,192 @@
+"""How good generated images are, by what a classifier makes of them."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import xlogy
+from jaxtyping import Array, Float
+
+from jaxvae.analysis.estimate import Estimate, share_estimate
+from jaxvae.metrics.information import inception_score
+from jaxvae.metrics.resample import jackknife_error
+from jaxvae.models.classifier import Classifier
+from jaxvae.models.hvae import HVAE
+from jaxvae.models.vae import VAE, Variables
+from jaxvae.training.classification import refuse_other_examples
+from jaxvae.training.trainer import unit_interval
+from jaxvae.typing import ArrayLike, Key
+
+
+class GenerationQuality(NamedTuple):
+    """The inception score of samples and its two factors, with jackknife errors.
+
+    Attributes:
+        inception_score: `exp I(y; x)`, from 1 to M: the product of the other two.
+        diversity: `exp H(mean p)`, from 1 to M: how many classes are drawn, effectively.
+        sharpness: `exp(-mean H(p))`, from 1/M to 1: how sure the classifier is of one image.
+    """
+
+    inception_score: Estimate
+    diversity: Estimate
+    sharpness: Estimate
+
+
+def generation_quality(
+    classifier: Classifier,
+    params: Any,
+    samples: ArrayLike,
+    *,
+    key: Key,
+    parts: int = 10,
+    batch_size: int = 1000,
+) -> GenerationQuality:
+    """Inception score, diversity and sharpness of generated images.
+
+    The values are those of all samples together, which biases the score least: downwards,
+    by a share of at most about (M - 1) / 2n. The errors come from leaving out one of `parts`
+    random groups at a time. Scores of one classifier compare with each other, not with those
+    of another. For scale, give it held-out images: a model can hardly do better.
+
+    Args:
+        classifier: the network.
+        params: what it learned, such as by `jaxvae.training.train_classifier`.
+        samples: `[n, h, w, c]`, uint8 or floats in [0, 1] such as `ancestral_samples`.
+        key: of the groups.
+        parts: groups, 2 to n.
+        batch_size: images on the device at a time.
+
+    Raises:
+        ValueError: for images that the classifier does not take, and parts outside 2 to n.
+
+    Reference: Salimans et al. (2016); Xiao and Bamler (2023) for the factors.
+    """
+    probabilities = class_probabilities(classifier, params, samples, batch_size=batch_size)
+    errors = jackknife_error(key, _quality, probabilities, parts=parts).stderr
+    values = _quality(probabilities)
+    return GenerationQuality(
+        *(
+            Estimate(np.float64(value), np.float64(error))
+            for value, error in zip(values, errors, strict=True)
+        )
+    )
+
+
+def class_probabilities(
+    classifier: Classifier, params: Any, images: ArrayLike, *, batch_size: int = 1000
+) -> Float[np.ndarray, "n m"]:
+    """What a classifier makes of every image, on the host; rows sum to 1.
+
+    Args:
+        classifier: the network.
+        params: what it learned.
+        images: `[n, h, w, c]`, uint8 or floats in [0, 1].
+        batch_size: images on the device at a time.
+
+    Raises:
+        ValueError: for images that the classifier does not take, also floats outside of
+            [0, 1] or NaN.
+    """
+    if images.shape[1:] != classifier.image_shape or len(images) == 0:
+        shape = ", ".join(map(str, classifier.image_shape))
+        raise ValueError(f"expected images [n, {shape}], got {images.shape}")
+    batches = (images[at : at + batch_size] for at in range(0, len(images), batch_size))
+    return np.concatenate(
+        [np.asarray(_probabilities(classifier, params, _pixels(batch))) for batch in batches]
+    )
+
+
+def classifier_accuracy(
+    classifier: Classifier,
+    params: Any,
+    images: ArrayLike,
+    labels: ArrayLike,
+    *,
+    batch_size: int = 1000,
+) -> Estimate:
+    """How often a classifier is right on held-out images.
+
+    Args:
+        classifier: the network.
+        params: what it learned.
+        images: uint8 `[n, h, w, c]`.
+        labels: `[n]`, whole numbers from 0 to M - 1.
+        batch_size: images on the device at a time.
+
+    Returns:
+        The share, and its standard error; see `share_estimate`.
+
+    Raises:
+        ValueError: for images or labels that the classifier does not take.
+    """
+    refuse_other_examples(classifier, images, labels)
+    probabilities = class_probabilities(classifier, params, images, batch_size=batch_size)
+    return share_estimate(int(np.sum(probabilities.argmax(1) == np.asarray(labels))), len(images))
+
+
+def ancestral_samples(
+    vae: VAE | HVAE, variables: Variables, *, key: Key, n: int, batch_size: int = 1000
+) -> Float[np.ndarray, "n h w c"]:
+    """Expected images of samples from the prior, every layer from those above it.
+
+    The pixels are not drawn: these are the means of the likelihood, clipped to [0, 1].
+    Sample i does not depend on the batch size.
+
+    Args:
+        vae: the model, a `VAE` or an `HVAE`.
+        variables: what it learned.
+        key: of the samples.
+        n: how many, at least 1.
+        batch_size: samples on the device at a time.
+
+    Raises:
+        ValueError: for fewer than one sample, or batches of none.
+    """
+    if n < 1 or batch_size < 1:
+        raise ValueError(f"expected n and batch_size of at least 1, got {n} and {batch_size}")
+    noise = jax.random.normal(key, (n, vae.latents))
+
+    def batches() -> Iterator[np.ndarray]:
+        for start in range(0, n, batch_size):
+            yield np.asarray(_decode(vae, variables, noise[start : start + batch_size]))
+
+    return np.concatenate(list(batches()))
+
+
+@partial(jax.jit, static_argnames="vae")
+def _decode(vae: VAE | HVAE, variables: Variables, noise: Array) -> Float[Array, "b h w c"]:
+    return jnp.clip(vae.decode(variables, noise), 0.0, 1.0)
+
+
+@partial(jax.jit, static_argnames="classifier")
+def _probabilities(classifier: Classifier, params: Any, pixels: Array) -> Float[Array, "b m"]:
+    return jax.nn.softmax(classifier.apply(params, pixels), axis=-1)
+
+
+def _pixels(images: ArrayLike) -> Float[Array, "b h w c"]:
+    if images.dtype == np.uint8:
+        return unit_interval(jnp.asarray(images))
+    pixels = jnp.asarray(images, jnp.float32)
+    # NaN fails every comparison.
+    if not jnp.issubdtype(images.dtype, jnp.floating) or not jnp.all((pixels >= 0) & (pixels <= 1)):
+        raise ValueError(
+            f"expected uint8 images or floats in [0, 1], got {images.dtype} from {pixels.min()} "
+            f"to {pixels.max()}"
+        )
+    return pixels
+
+
+def _quality(probabilities: ArrayLike) -> tuple[Array, Array, Array]:
+    """Score, diversity and sharpness."""
+    return inception_score(probabilities), *_factors(jnp.asarray(probabilities, jnp.float32))
+
+
+@jax.jit
+def _factors(probabilities: Float[Array, "n m"]) -> tuple[Array, Array]:
+    marginal = jnp.mean(probabilities, axis=0)
+    diversity = jnp.exp(-jnp.sum(xlogy(marginal, marginal)))
+    uncertainty = -jnp.sum(xlogy(probabilities, probabilities), axis=1)
+    return diversity, jnp.exp(-jnp.mean(uncertainty))

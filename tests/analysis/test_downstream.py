@@ -1,0 +1,171 @@
+"""Accuracies of classifiers of samples stay below their bound, where it is known exactly."""
+
+import sys
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from jaxvae.analysis import Estimate, classify, layer_accuracies
+from jaxvae.analysis.downstream import _classifiers, _fit
+from jaxvae.metrics import accuracy_bound
+
+NAMES = ["logistic regression", "linear svm", "radial svm", "nearest neighbors"]
+BALANCED = np.array([0.5, 0.5])
+
+
+def two_points(n, seed):
+    """Labels of two images, y = x = +-1, with the means and samples of q = N(0.1 x, 1)."""
+    labels = np.tile([-1, 1], n // 2)
+    means = 0.1 * labels[:, None]
+    return labels, means, means + np.random.default_rng(seed).standard_normal((n, 1))
+
+
+@pytest.fixture(scope="module")
+def two_point_accuracies():
+    taps, labels = [], []
+    for n, seed in ((2000, 0), (20_000, 1)):
+        known, means, samples = two_points(n, seed)
+        taps.append({"z_1/mean": means, "z_1/sample": samples})
+        labels.append(known)
+    information = Estimate(np.array([0.005]), np.array([0.0]))
+    return layer_accuracies(taps[0], labels[0], taps[1], labels[1], information=information)["z_1"]
+
+
+def test_the_example_of_the_paper_has_its_bound(two_point_accuracies):
+    np.testing.assert_allclose(two_point_accuracies.bound.value, 0.5500, atol=5e-5)
+
+
+def test_samples_of_two_points_are_told_apart_as_often_as_possible(two_point_accuracies):
+    best = norm.cdf(0.1)
+    assert round(best, 4) == 0.5398
+    for name in ("logistic regression", "linear svm"):
+        accuracy = two_point_accuracies.samples[name]
+        assert abs(accuracy.value - best) < 3 * accuracy.stderr, name
+
+
+def test_no_classifier_of_samples_beats_the_bound(two_point_accuracies):
+    for accuracy in two_point_accuracies.samples.values():
+        assert accuracy.value < two_point_accuracies.bound.value + 3 * accuracy.stderr
+
+
+def test_means_tell_what_samples_hide(two_point_accuracies):
+    assert {one.value for one in two_point_accuracies.means.values()} == {1.0}
+
+
+def blobs(n, seed, spread=0.1):
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 3, n)
+    return labels[:, None] * np.ones((n, 2)) + spread * random.standard_normal((n, 2)), labels
+
+
+def test_clear_classes_are_told_apart_by_all():
+    found = classify(*blobs(200, 0), *blobs(100, 1))
+    assert list(found) == NAMES
+    for accuracy in found.values():
+        assert accuracy.value == 1
+        assert accuracy.stderr > 0
+        assert accuracy.converged
+
+
+def test_units_offsets_and_shapes_of_features_do_not_matter():
+    features, labels = blobs(200, 0, spread=0.6)
+    others, asked = blobs(100, 1, spread=0.6)
+    expected = classify(features, labels, others, asked)
+    moved = [
+        (np.array([1e-4, 1e5]) * one + np.array([0.0, 100.0])).reshape(-1, 1, 2)
+        for one in (features, others)
+    ]
+    found = classify(moved[0], labels, moved[1], asked)
+    for name in NAMES:
+        assert found[name].value == pytest.approx(expected[name].value, abs=0.011)
+
+
+def test_nothing_is_random():
+    arguments = *blobs(200, 0, spread=0.6), *blobs(100, 1, spread=0.6)
+    assert classify(*arguments) == classify(*arguments)
+
+
+def test_constant_features_tell_the_most_frequent_label():
+    labels, asked = np.array(["b", "b", "a"]), np.array(["a", "b", "a", "c"])
+    found = classify(np.full((3, 4), 0.1), labels, np.zeros((4, 4)), asked)
+    assert {one.value for one in found.values()} == {0.25}
+
+
+def test_one_training_label_is_told_for_all():
+    features = np.random.default_rng(0).standard_normal((10, 4))
+    found = classify(features, np.zeros(10), features, np.arange(10) % 2)
+    assert {one.value for one in found.values()} == {0.5}
+
+
+def test_one_constant_feature_among_others_changes_nothing():
+    (features, labels), (others, asked) = blobs(200, 0, spread=0.6), blobs(100, 1, spread=0.6)
+
+    def wider(one):
+        return np.concatenate([one, np.full((len(one), 1), 0.1)], axis=1)
+
+    expected = classify(features, labels, others, asked)
+    found = classify(wider(features), labels, wider(others), asked)
+    for name in ("logistic regression", "linear svm", "nearest neighbors"):
+        assert found[name].value == expected[name].value
+
+
+def test_an_unfinished_classifier_says_so():
+    features, labels = blobs(200, 0, spread=0.6)
+    pipeline = _classifiers(5)["logistic regression"]
+    assert _fit(pipeline, features, labels)
+    pipeline.set_params(logisticregression__max_iter=1)
+    assert not _fit(pipeline, features, labels)
+
+
+def test_the_bound_of_a_layer_is_that_of_its_information():
+    random = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    taps = {
+        f"z_{layer}/{kind}": random.standard_normal((40, 2))
+        for layer in (2, 1) for kind in ("mean", "sample")
+    }  # fmt: skip
+    nats, errors = np.array([0.05, 0.3]), np.array([0.01, np.nan])
+    found = layer_accuracies(taps, labels, taps, labels, information=Estimate(nats, errors))
+    assert list(found) == ["z_2", "z_1"]
+    for layer, value in zip(found.values(), nats, strict=True):
+        np.testing.assert_allclose(layer.bound.value, accuracy_bound(value, BALANCED))
+    spread = (accuracy_bound(0.06, BALANCED) - accuracy_bound(0.04, BALANCED)) / 2
+    np.testing.assert_allclose(found["z_2"].bound.stderr, spread, rtol=1e-5)
+    assert np.isnan(found["z_1"].bound.stderr)
+
+
+def test_a_single_label_is_always_right():
+    taps = {"z_1/mean": np.zeros((5, 1)), "z_1/sample": np.zeros((5, 1))}
+    information = Estimate(np.zeros(1), np.zeros(1))
+    labels = np.ones(5)
+    found = layer_accuracies(taps, labels, taps, labels, information=information)["z_1"]
+    assert found.bound == (1, 0)
+    assert {one.value for one in found.samples.values()} == {1.0}
+
+
+def test_without_scikit_learn_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.linear_model", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install scikit-learn"):
+        classify(*blobs(20, 0), *blobs(10, 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({0: np.zeros((4, 3))}, r"expected features \[n, d\] and \[m, d\]"),
+        ({1: np.zeros(3)}, r"expected features \[n, d\] and \[m, d\]"),
+        ({3: np.zeros(3)}, r"expected test labels \[6\], got shape \(3,\)"),
+        ({0: np.zeros(4)}, r"expected train features \[n, ...\], got shape \(4,\)"),
+        ({2: np.full((6, 2), np.nan)}, "expected finite test features"),
+    ],
+)
+def test_what_does_not_match_is_refused(change, message):
+    arguments = {0: np.zeros((4, 2)), 1: np.arange(4), 2: np.zeros((6, 2)), 3: np.arange(6)}
+    with pytest.raises(ValueError, match=message):
+        classify(*(arguments | change).values())
+
+
+def test_taps_without_a_layer_are_refused():
+    with pytest.raises(ValueError, match=r"got none of \['z_1/sample', 'z_1/mean'\]"):
+        layer_accuracies({}, [], {}, [], information=Estimate(np.zeros(1), np.zeros(1)))
