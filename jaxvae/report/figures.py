@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from jaxvae.report.style import (
     bottleneck_colors,
+    draw_rows,
     draw_spread,
     figure,
     mark_bottlenecks,
@@ -153,33 +154,18 @@ def _examples(records: xr.Dataset, path: Path) -> None:
     last = records.isel(epoch=-1, seed=0)
     sizes = records["bottleneck"].values
     made = {f"K = {size}": last.sel(bottleneck=size) for size in sizes}
-    reconstructions = {name: run["example_reconstruction"] for name, run in made.items()}
-    samples = {name: run["example_sample"] for name, run in made.items()}
+    reconstructions = {name: run["example_reconstruction"].values for name, run in made.items()}
+    samples = {name: run["example_sample"].values for name, run in made.items()}
     height = 0.55 * (len(sizes) + 1) + 0.8
     with figure(path, size=(12, height), title=title(records)) as drawing:
         left, right = drawing.subplots(1, 2)
-        _draw_rows(left, {"test images": records["example_input"]} | reconstructions)
+        inputs = {"test images": records["example_input"].values}
+        draw_rows(left, inputs | reconstructions)
         left.set_title("Reconstructions")
-        _draw_rows(right, samples)
+        draw_rows(right, samples)
         right.set_title("Decoded samples of the prior")
         for axes in (left, right):
             axes.set_anchor("N")
-
-
-def _draw_rows(axes: Axes, rows: dict[str, xr.DataArray]) -> None:
-    """Images in a grid with thin gaps, a named row for every entry."""
-    framed = [
-        np.pad(images.values, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
-        for images in rows.values()
-    ]
-    grid = np.concatenate([np.concatenate(list(row), axis=1) for row in framed])
-    height = len(grid) / len(rows)
-    axes.imshow(grid.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axes.set_yticks([(place + 0.5) * height for place in range(len(rows))], list(rows))
-    axes.set_xticks([])
-    axes.grid(visible=False)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
 
 
 def _draw_layers(axes: Axes, values: xr.DataArray, layers: list[str]) -> None:

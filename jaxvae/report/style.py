@@ -1,6 +1,6 @@
 """How figures look: quiet axes, one color per bottleneck, readable in print."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -92,3 +92,24 @@ def draw_spread(
         axes.fill_between(
             x, values.min(axis=1), values.max(axis=1), color=color, alpha=0.2, linewidth=0
         )
+
+
+def draw_rows(axes: Axes, rows: Mapping[str, np.ndarray]) -> None:
+    """Images in a grid with thin gaps, a named row for every entry.
+
+    Args:
+        axes: where to draw.
+        rows: uint8 `[n, h, w, c]` of the same shape, by the name of the row.
+    """
+    framed = [
+        np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
+        for images in rows.values()
+    ]
+    grid = np.concatenate([np.concatenate(list(row), axis=1) for row in framed])
+    height = len(grid) / len(rows)
+    axes.imshow(grid.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set_yticks([(place + 0.5) * height for place in range(len(rows))], list(rows))
+    axes.set_xticks([])
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)

@@ -1,0 +1,33 @@
+"""Where a hierarchy of latents should put its bits.
+
+For every pair of prices (beta_top, beta_bottom) and every seed: train a hierarchical VAE on
+D + sum_l beta_l R_l, and measure its rates and its distortion, what can be classified from
+every layer, what it generates, and the geometry of its layers. Networks of more than two
+layers get prices that grow or fall evenly, in ratio, from the top to the bottom.
+
+Claims (Xiao and Bamler 2023): the rate splits into a non-negative part of every layer, each
+with a price of its own; a rate bounds the accuracy of any classifier of samples of its layer;
+reconstruction, classification and generation each want another split.
+
+    python -m experiments.rate_allocation                 # demo: 3 x 3 prices, minutes
+    python -m experiments.rate_allocation smoke           # 2 x 2, some of MNIST, a minute
+    python -m experiments.rate_allocation mnist           # 7 x 7, binarized MNIST, cut down
+    python -m experiments.rate_allocation deep            # 12 layers: where do the bits go?
+    python -m experiments.rate_allocation paper-mnist     # 21 x 21, all of MNIST: a GPU
+    python -m experiments.rate_allocation paper-cifar10   # the same in color: a GPU
+    python -m experiments.rate_allocation paper-svhn
+
+Cells of the grid are trained together, some in one program. One whose loss becomes NaN or
+infinite stops there and is left out; one whose rates no optimum could have, because they are
+on the wrong side of those of other cells, is marked.
+
+The folder of results holds config.json, records.nc (xarray), figures/*.png and summary.md.
+An interrupted grid goes on where it stopped when the same command is given again.
+
+Expected: distortion follows the total rate, whoever pays; accuracy from a layer follows its
+own rate and stays below its bound; the best cells of the uses lie apart.
+"""
+
+from experiments.rate_allocation.config import PRESETS as PRESETS
+from experiments.rate_allocation.config import Config as Config
+from experiments.rate_allocation.sweep import run as run

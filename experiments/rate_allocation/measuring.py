@@ -1,0 +1,196 @@
+"""What is measured of a model: its costs at every epoch, its uses at the last."""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.rate_allocation.config import Config
+from jaxvae.analysis import (
+    Estimate,
+    aggregate_information,
+    ancestral_samples,
+    capture,
+    classify,
+    evaluate_hierarchy,
+    generation_quality,
+    profile,
+    shuffle_effect,
+)
+from jaxvae.data import Dataset, Split
+from jaxvae.metrics import accuracy_bound
+from jaxvae.models import HVAE, Classifier, Variables
+from jaxvae.typing import Key
+
+# Layers with more numbers than this are not classified: kernels of them take minutes.
+_WIDEST = 1024
+_EXAMPLES = 10
+KINDS = ("sample", "mean")
+CLASSIFIERS = ("logistic regression", "linear svm", "radial svm", "nearest neighbors")
+COSTS = (
+    "distortion",
+    "mean_distortion",
+    "rates",
+    "information_bounds",
+    "psnr",
+    "mean_psnr",
+    "bits_per_dimension",
+)
+
+
+class Judge(NamedTuple):
+    """The classifier of generated images, and what it learned."""
+
+    classifier: Classifier
+    params: Any
+
+
+def measure_costs(
+    hvae: HVAE, variables: Variables, images: np.ndarray, *, key: Key
+) -> dict[str, np.ndarray]:
+    """Rates and distortions with their errors; whether the model has failed."""
+    found = evaluate_hierarchy(hvae, variables, images, key=key)
+    estimates = {name: getattr(found, name) for name in COSTS}
+    return {
+        **_with_errors(estimates),
+        "active_units": found.active_units,
+        "failed": np.asarray(not np.isfinite(found.distortion.value)),
+    }
+
+
+def measure_uses(
+    config: Config,
+    hvae: HVAE,
+    variables: Variables,
+    dataset: Dataset,
+    judge: Judge,
+    *,
+    key: Key,
+) -> dict[str, np.ndarray]:
+    """What the layers are good for: classification, generation, and their geometry."""
+    keys = jax.random.split(key, 5)
+    test, labels = dataset.test.images[: config.points], labels_of(dataset.test)[: config.points]
+    taps = capture(hvae, variables, test, key=keys[0])
+    samples = ancestral_samples(hvae, variables, key=keys[1], n=config.samples)
+    quality = generation_quality(judge.classifier, judge.params, samples, key=keys[2])
+    exchanged = shuffle_effect(hvae, variables, test, key=keys[3])
+    top = f"z_{len(hvae.shapes)}"
+    aggregate = aggregate_information(
+        *(taps[f"{top}/{part}"] for part in ("sample", "mean", "log_variance")), labels=labels
+    )
+    estimates = {
+        **quality._asdict(),
+        "shuffle_distortion": exchanged.distortion,
+        "shuffle_cost": exchanged.cost,
+        "top_information": aggregate.information,
+        "top_mismatch": aggregate.mismatch,
+        "top_label_information": aggregate.label_information,
+    }
+    return {
+        **_with_errors(estimates),
+        **_accuracies(
+            config,
+            hvae,
+            variables,
+            dataset,
+            taps,
+            label_information=max(0.0, float(estimates["top_label_information"].value)),
+            key=keys[4],
+        ),
+        **_geometry(hvae, taps),
+        "example_input": _bytes(taps["input"][:_EXAMPLES]),
+        "example_reconstruction": _bytes(taps["output"][:_EXAMPLES]),
+        "example_sample": _bytes(samples[:_EXAMPLES]),
+    }
+
+
+def _accuracies(
+    config: Config,
+    hvae: HVAE,
+    variables: Variables,
+    dataset: Dataset,
+    taps: dict[str, np.ndarray],
+    *,
+    label_information: float,
+    key: Key,
+) -> dict[str, np.ndarray]:
+    """Of four classifiers of samples and means of every layer, with the bound of its samples."""
+    labeled = dataset.train.images[: config.labeled]
+    train_labels = labels_of(dataset.train)[: config.labeled]
+    labels = labels_of(dataset.test)[: config.points]
+    layers = layer_names(hvae)
+    chosen = [f"{name}/{kind}" for name in layers for kind in KINDS]
+    train_taps = capture(hvae, variables, labeled, key=key, layers=chosen)
+    shape = (len(layers), len(KINDS), len(CLASSIFIERS))
+    values, errors = np.full(shape, np.nan), np.full(shape, np.nan)
+    for layer, name in enumerate(layers):
+        if math.prod(hvae.shapes[layer]) > _WIDEST:
+            continue
+        for kind, part in enumerate(KINDS):
+            tap = f"{name}/{part}"
+            found = classify(train_taps[tap], train_labels, taps[tap], labels)
+            for place, classifier in enumerate(CLASSIFIERS):
+                values[layer, kind, place] = found[classifier].value
+                errors[layer, kind, place] = found[classifier].stderr
+    # The theorem is about the images that are classified.
+    tested = dataset.test.images[: config.points]
+    known = evaluate_hierarchy(hvae, variables, tested, key=key).information_bounds
+    shares = jnp.bincount(jnp.asarray(labels)) / len(labels)
+    limits, tight = (
+        accuracy_bound(jnp.asarray(nats, jnp.float32), shares)
+        for nats in (known.value, label_information)
+    )
+    return {
+        "accuracy": values,
+        "accuracy_stderr": errors,
+        "accuracy_bound": np.asarray(limits),
+        "top_accuracy_bound": np.asarray(tight),
+    }
+
+
+def _geometry(hvae: HVAE, taps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Dimension of every layer, and what it lacks of the input and the input of it."""
+    names = layer_names(hvae)
+    spaces = {"input": taps["input"], **{f"{z}/mean": taps[f"{z}/mean"] for z in names}}
+    found = profile(spaces | {f"{z}/sample": taps[f"{z}/sample"] for z in names})
+    # The input, then the means, then the samples.
+    dimension = found.dimension[1:].reshape(2, -1)[::-1].T
+    lacking, beyond = (
+        one[1:].reshape(2, -1)[::-1].T for one in (found.imbalance[:, 0], found.imbalance[0])
+    )
+    return {
+        "input_dimension": found.dimension[0],
+        "intrinsic_dimension": dimension,
+        "imbalance_to_input": lacking,
+        "imbalance_from_input": beyond,
+    }
+
+
+def labels_of(split: Split) -> np.ndarray:
+    """The labels of a split.
+
+    Raises:
+        ValueError: where it has none.
+    """
+    if split.labels is None:
+        raise ValueError("expected --data with labels, got a data set without any")
+    return split.labels
+
+
+def layer_names(hvae: HVAE) -> list[str]:
+    """From the top to the bottom."""
+    return [f"z_{number}" for number in range(len(hvae.shapes), 0, -1)]
+
+
+def _with_errors(estimates: dict[str, Any]) -> dict[str, np.ndarray]:
+    found: dict[str, np.ndarray] = {}
+    for name, estimate in estimates.items():
+        value, error = Estimate(*estimate)
+        found[name], found[f"{name}_stderr"] = np.asarray(value), np.asarray(error)
+    return found
+
+
+def _bytes(images: np.ndarray) -> np.ndarray:
+    return np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)

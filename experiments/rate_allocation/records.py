@@ -1,0 +1,164 @@
+"""What is known of every cell, and all of it as one labelled data set."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from experiments.rate_allocation.config import Cell, Config, cells
+from experiments.rate_allocation.measuring import CLASSIFIERS, KINDS
+from experiments.records import read_arrays, record_file, unrecorded
+from jaxvae.analysis import suspect_cells
+
+Arrays = dict[str, np.ndarray]
+
+_GRID = ("beta_top", "beta_bottom", "seed")
+_PIXELS = ("height", "width", "channel")
+# What is recorded at every epoch and at the last, with the dimensions that it has of its own.
+_BY_EPOCH: dict[str, tuple[str, ...]] = {
+    "failed": (),
+    "active_units": ("layer",),
+    **dict.fromkeys(
+        ("distortion", "mean_distortion", "psnr", "mean_psnr", "bits_per_dimension"), ()
+    ),
+    **dict.fromkeys(("rates", "information_bounds"), ("layer",)),
+}
+_AT_LAST: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("inception_score", "diversity", "sharpness"), ()),
+    **dict.fromkeys(("top_information", "top_mismatch", "top_label_information"), ()),
+    **dict.fromkeys(("shuffle_distortion", "shuffle_cost"), ("layer",)),
+    "accuracy": ("layer", "kind", "classifier"),
+    "accuracy_bound": ("layer",),
+    "top_accuracy_bound": (),
+    "input_dimension": (),
+    **dict.fromkeys(
+        ("intrinsic_dimension", "imbalance_to_input", "imbalance_from_input"), ("layer", "kind")
+    ),
+    "example_reconstruction": ("example", *_PIXELS),
+    "example_sample": ("example", *_PIXELS),
+}
+
+
+def gather(config: Config, out: Path, layers: list[str], sizes: list[int]) -> xr.Dataset:
+    """The records of all cells as one labelled data set; NaN for what has failed."""
+    costs = {cell: _over_epochs(config, cell_folder(out, cell)) for cell in cells(config)}
+    uses = {
+        cell: read_arrays(uses_file(cell_folder(out, cell)))
+        for cell, found in costs.items()
+        if not found["failed"][-1]
+    }
+    if not uses:
+        raise ValueError(
+            "expected a cell that did not fail, got none: losses became NaN or infinite; try a "
+            "smaller --learning-rate and another --out"
+        )
+    one = next(iter(uses.values()))
+    records = xr.Dataset(
+        {
+            **_variables(config, costs, _BY_EPOCH, "epoch"),
+            **_variables(config, uses, _AT_LAST),
+        },
+        coords={
+            "beta_top": list(config.beta_top),
+            "beta_bottom": list(config.beta_bottom),
+            "seed": range(config.seeds),
+            "epoch": list(config.measured_epochs),
+            "layer": layers,
+            "kind": list(KINDS),
+            "classifier": list(CLASSIFIERS),
+        },
+        attrs=_attributes(config, out),
+    )
+    return records.assign(
+        size=("layer", sizes),
+        example_input=(("example", *_PIXELS), one["example_input"]),
+        suspect=(_GRID, _suspects(config, records)),
+    )
+
+
+def _over_epochs(config: Config, folder: Path) -> Arrays:
+    """The costs of a cell, `[epoch, ...]`."""
+    found = [read_arrays(record_file(folder, epoch)) for epoch in config.measured_epochs]
+    return {name: np.array([epoch[name] for epoch in found]) for name in found[0]}
+
+
+def _variables(
+    config: Config,
+    found: Mapping[Cell, Arrays],
+    dimensions: Mapping[str, tuple[str, ...]],
+    *outer: str,
+) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+    """Every quantity as an array over the grid, with its error where it has one."""
+    recorded = next(iter(found.values()))
+    return {
+        each: ((*_GRID, *outer, *inner), _over_grid(config, found, each))
+        for name, inner in dimensions.items()
+        for each in (name, f"{name}_stderr")
+        if each in recorded
+    }
+
+
+def _over_grid(config: Config, found: Mapping[Cell, Arrays], name: str) -> np.ndarray:
+    like = next(iter(found.values()))[name]
+    missing = np.full(like.shape, np.nan) if like.dtype.kind == "f" else np.zeros_like(like)
+    values = [found[cell][name] if cell in found else missing for cell in cells(config)]
+    # Cells are listed by seed, then by the price at the top.
+    shape = config.seeds, len(config.beta_top), len(config.beta_bottom)
+    return np.moveaxis(np.array(values).reshape(*shape, *like.shape), 0, 2)
+
+
+def _suspects(config: Config, records: xr.Dataset) -> np.ndarray:
+    """Cells whose rates no optimum could have, among the cells of their seed."""
+    last = records.isel(epoch=-1).transpose(*_GRID, ...)
+    count = records.sizes["layer"]
+    found = np.zeros(tuple(records.sizes[name] for name in _GRID), bool)
+    prices = np.array(
+        [Cell(t, b, 0).prices(count) for t in config.beta_top for b in config.beta_bottom]
+    )
+    for seed in range(config.seeds):
+        rates, errors = (
+            last[name].isel(seed=seed).values.reshape(-1, count)
+            for name in ("rates", "rates_stderr")
+        )
+        distortions = last["distortion"].isel(seed=seed).values.ravel()
+        flat = suspect_cells(prices, rates, errors, distortions)
+        found[:, :, seed] = flat.reshape(found.shape[:2])
+    return found
+
+
+def _attributes(config: Config, out: Path) -> dict[str, str | int | float]:
+    judge = read_arrays(out / "judge.npz")
+    return {
+        "data": config.data,
+        "binarized": int(config.binarize),
+        "network": config.network,
+        "likelihood": config.likelihood,
+        "train_size": config.train_size or 0,
+        "points": config.points,
+        "labeled": config.labeled,
+        "judge_accuracy": float(judge["accuracy"]),
+        "judge_accuracy_stderr": float(judge["accuracy_stderr"]),
+        "units": "distortion, rates, information: nats per image; psnr: dB; over the whole test "
+        "split, but accuracies, geometry and exchanges over the first points of it",
+    }
+
+
+def unfinished_cells(config: Config, out: Path) -> list[Cell]:
+    """Those that lack a record."""
+    return [cell for cell in cells(config) if missing_epochs(config, out, cell)]
+
+
+def missing_epochs(config: Config, out: Path, cell: Cell) -> list[int]:
+    """The epochs without a record."""
+    return unrecorded(cell_folder(out, cell), config.measured_epochs)
+
+
+def cell_folder(out: Path, cell: Cell) -> Path:
+    """Where its records and snapshots are."""
+    return out / "cells" / cell.name
+
+
+def uses_file(folder: Path) -> Path:
+    """What a cell is good for, at the last epoch."""
+    return folder / "uses.npz"

@@ -1,0 +1,66 @@
+"""The whole grid: train and measure what is missing, draw."""
+
+import math
+from pathlib import Path
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from experiments.output import open_output, refuse_other_settings
+from experiments.rate_allocation.config import Config, build_network
+from experiments.rate_allocation.measuring import labels_of, layer_names
+from experiments.rate_allocation.records import gather, unfinished_cells
+from experiments.rate_allocation.training import train_cells
+from jaxvae.data import Dataset, Split, load
+from jaxvae.data.whole import write_whole
+from jaxvae.models import HVAE
+from jaxvae.report.rate_figures import draw_rate_figures
+from jaxvae.report.rate_summary import rate_conclusions, rate_summary, rate_table
+from jaxvae.training import steps_per_epoch
+from jaxvae.training.folder import sole_process
+
+
+def run(config: Config, out: Path, console: Console) -> None:
+    """Train and measure what is not yet done, then draw it."""
+    refuse_other_settings(out, config, extendable=("beta_top", "beta_bottom", "seeds"))
+    dataset = _load(config)
+    open_output(out, config)
+    with sole_process(out):
+        if unfinished_cells(config, out):
+            train_cells(config, out, dataset, console)
+        height, width, channels = dataset.train.images.shape[1:]
+        _report(config, out, build_network(config, (height, width, channels)), console)
+
+
+def _report(config: Config, out: Path, hvae: HVAE, console: Console) -> None:
+    sizes = [math.prod(shape) for shape in hvae.shapes]
+    records = gather(config, out, layer_names(hvae), sizes)
+    write_whole(out / "records.nc", records.to_netcdf)
+    figures = draw_rate_figures(records, out / "figures")
+    write_whole(out / "summary.md", lambda part: part.write_text(rate_summary(records)))
+    console.print(rate_table(records), *rate_conclusions(records), sep="\n")
+    ends = f"\nfigures: {figures[0].parent}/*.png   records: {out / 'records.nc'}"
+    console.print(ends, soft_wrap=True)
+
+
+def _load(config: Config) -> Dataset:
+    """The data set, with everything refused that would fail after training."""
+    dataset = load(config.data, image_size=config.image_size, train_size=config.train_size)
+    for split in (dataset.train, dataset.test):
+        labels_of(split)
+    for name, split in (("points", dataset.test), ("labeled", dataset.train)):
+        if getattr(config, name) > len(split.images):
+            raise ValueError(
+                f"expected --{name} up to the {len(split.images)} images of its split of "
+                f"{config.data}, got {getattr(config, name)}"
+            )
+    steps_per_epoch(dataset.train.images, config.batch_size)
+    jax.eval_shape(build_network(config, dataset.train.images.shape[1:]).init, jax.random.key(0))
+    if not config.binarize:
+        return dataset
+    return dataset._replace(train=_binarized(dataset.train), test=_binarized(dataset.test))
+
+
+def _binarized(split: Split) -> Split:
+    return split._replace(images=np.where(split.images > 127, 255, 0).astype(np.uint8))

@@ -1,0 +1,152 @@
+"""Cells of the grid, trained together and measured on the way."""
+
+import time
+from functools import cache, partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import optax
+from rich.console import Console
+
+from experiments.groups import begin_group, stable_groups, train_group
+from experiments.rate_allocation.config import Cell, Config, build_network, cells
+from experiments.rate_allocation.measuring import Judge, labels_of, measure_costs, measure_uses
+from experiments.rate_allocation.records import (
+    cell_folder,
+    missing_epochs,
+    unfinished_cells,
+    uses_file,
+)
+from experiments.records import read_arrays, record_file, write_arrays
+from jaxvae.analysis import classifier_accuracy
+from jaxvae.data import Dataset
+from jaxvae.models import HVAE, convolutional_classifier
+from jaxvae.objectives import hierarchical_vae, linear_ramp
+from jaxvae.report import sweep_progress
+from jaxvae.report.progress import SweepProgress
+from jaxvae.training import (
+    Member,
+    Trainer,
+    TrainState,
+    checkpoint,
+    steps_per_epoch,
+    train_classifier,
+    vae_trainer,
+)
+
+
+def train_cells(config: Config, out: Path, dataset: Dataset, console: Console) -> None:
+    """Train and measure what is not yet done."""
+    todo = unfinished_cells(config, out)
+    every = stable_groups(out / "groups", cells(config), partial(_split, config.together))
+    groups = [group for group in every if set(todo) & set(group)]
+    console.print(
+        f"{len(todo)} of {len(cells(config))} cells to do, {len(groups)} "
+        f"group{'s' * (len(groups) != 1)}; results in {out}",
+        soft_wrap=True,
+    )
+    with sweep_progress(console, runs=len(groups), unit="groups") as progress:
+        judge = _judge(config, out, dataset, console)
+        for group in groups:
+            _train_group(config, out, group, dataset=dataset, judge=judge, progress=progress)
+
+
+def _train_group(
+    config: Config,
+    out: Path,
+    group: list[Cell],
+    *,
+    dataset: Dataset,
+    judge: Judge,
+    progress: SweepProgress,
+) -> None:
+    """Train some cells together, measuring them at their snapshots."""
+    start, folder = time.perf_counter(), out / "groups" / group[0].name
+    begin_group(folder, group)
+    images, held_out = jnp.asarray(dataset.train.images), dataset.test.images
+    per_epoch = steps_per_epoch(images, config.batch_size)
+    progress.start(f"{len(group)} cells", config.epochs * per_epoch)
+    hvae, trainer = model_of(config, images.shape[1:], config.epochs * per_epoch)
+
+    def record(index: int, epoch: int, state: TrainState) -> None:
+        cell, variables = group[index], state.variables
+        place = cell_folder(out, cell)
+        cost_key, use_key = jax.random.split(cell.keys[1])
+        costs = measure_costs(hvae, variables, held_out, key=cost_key)
+        checkpoint.save(place / "snapshots", epoch, variables)
+        if epoch == config.epochs and not costs["failed"]:
+            progress.note(f"uses of cell {index + 1} of {len(group)}")
+            uses = measure_uses(config, hvae, variables, dataset, judge, key=use_key)
+            write_arrays(uses_file(place), uses)
+        # Last: a cell with the record of an epoch lacks nothing of it.
+        write_arrays(record_file(place, epoch), costs)
+
+    train_group(
+        lambda latents: trainer,
+        [
+            Member(cell.keys[0], hvae.latents, {"beta": cell.prices(len(hvae.shapes))})
+            for cell in group
+        ],
+        images,
+        epochs=sorted({epoch for cell in group for epoch in missing_epochs(config, out, cell)}),
+        batch_size=config.batch_size,
+        record=record,
+        resume=folder,
+        progress=progress,
+    )
+    heading = f"{len(group)} cells in {time.perf_counter() - start:.0f} s:"
+    progress.finish("\n  ".join([heading, *(_outcome(config, out, cell) for cell in group)]))
+
+
+def _outcome(config: Config, out: Path, cell: Cell) -> str:
+    last = read_arrays(record_file(cell_folder(out, cell), config.epochs))
+    name = f"beta {cell.beta_top:g} and {cell.beta_bottom:g}, seed {cell.seed}"
+    if last["failed"]:
+        return f"{name}: failed, the loss became NaN or infinite"
+    rates = " + ".join(f"{rate:.1f}" for rate in last["rates"])
+    return f"{name}: distortion {float(last['distortion']):.1f}, rates {rates} nats"
+
+
+@cache
+def model_of(config: Config, image_shape: tuple[int, int, int], steps: int) -> tuple[HVAE, Trainer]:
+    """One object for all cells, so that they share what is compiled."""
+    hvae = build_network(config, image_shape)
+    warmup = round(config.warmup * steps)
+    trainer = vae_trainer(
+        hvae,
+        hierarchical_vae,
+        optax.adam(config.learning_rate),
+        coefficients={"beta": (1.0,) * len(hvae.shapes)},
+        schedules={"beta": partial(linear_ramp, steps=warmup)} if warmup else None,
+    )
+    return hvae, trainer
+
+
+def _judge(config: Config, out: Path, dataset: Dataset, console: Console) -> Judge:
+    """The classifier of generated images: trained once, then read."""
+    train, folder = dataset.train, out / "judge"
+    labels = labels_of(train)
+    classes = int(labels.max()) + 1
+    classifier = convolutional_classifier(image_shape=train.images.shape[1:], classes=classes)
+    if checkpoint.steps(folder):
+        like = jax.eval_shape(classifier.init, jax.random.key(0))
+        return Judge(classifier, checkpoint.load(folder, config.judge_epochs, like))
+    params = train_classifier(
+        classifier,
+        train.images,
+        labels,
+        key=jax.random.key(0),
+        epochs=config.judge_epochs,
+        batch_size=min(100, len(train.images)),
+    )
+    right = classifier_accuracy(classifier, params, dataset.test.images, labels_of(dataset.test))
+    write_arrays(out / "judge.npz", {"accuracy": right.value, "accuracy_stderr": right.stderr})
+    # Last: with it, the judge is complete.
+    checkpoint.save(folder, config.judge_epochs, params)
+    console.print(f"generated images are judged by a classifier with accuracy {right.value:.4f}")
+    return Judge(classifier, params)
+
+
+def _split(size: int, new: list[Cell]) -> list[list[Cell]]:
+    return [new[at : at + size] for at in range(0, len(new), size)]

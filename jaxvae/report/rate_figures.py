@@ -1,0 +1,256 @@
+"""The figures of a grid of prices, from its records."""
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from jaxvae.analysis.rate_plane import rate_distortion_hull
+from jaxvae.report.rate_summary import best_cell, half_names, halves, rate_title, uses
+from jaxvae.report.style import draw_rows, figure
+
+_GRID = ("beta_top", "beta_bottom", "seed")
+# Layers that have a panel of their own, at most.
+_PANELS = 4
+_COLORS = ("tab:blue", "tab:orange", "tab:green", "tab:red")
+
+
+def draw_rate_figures(records: xr.Dataset, folder: Path) -> list[Path]:
+    """All figures of a grid.
+
+    Args:
+        records: dimensions `beta_top, beta_bottom, seed, epoch, layer, kind, classifier`, as
+            `experiments.rate_allocation` saves them.
+        folder: where the PNG files go; made where absent.
+
+    Returns:
+        The files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    drawings = {
+        "rate_plane": _rate_plane,
+        "accuracy": _accuracy,
+        "rate_distortion": _rate_distortion,
+        "training": _training,
+        "layers": _layers,
+        "geometry": _geometry,
+        "examples": _examples,
+    }
+    paths = [folder / f"{name}.png" for name in drawings]
+    for path, draw in zip(paths, drawings.values(), strict=True):
+        draw(records, path)
+    return paths
+
+
+def _rate_plane(records: xr.Dataset, path: Path) -> None:
+    last = records.isel(epoch=-1)
+    flat = last.stack(cell=_GRID)
+    top, bottom = records["layer"].values[0], records["layer"].values[-1]
+    sampled = flat["accuracy"].sel(kind="sample").max("classifier")
+    panels = {
+        "reconstruction": ("PSNR, dB", flat["psnr"]),
+        f"classification from {top}": (f"accuracy of samples of {top}", sampled.sel(layer=top)),
+        f"classification from {bottom}": (
+            f"accuracy of samples of {bottom}",
+            sampled.sel(layer=bottom),
+        ),
+        "generation": ("inception score", flat["inception_score"]),
+    }
+    best = {use.name: best_cell(use) for use in uses(records)}
+    with figure(path, size=(10.5, 8.4), title=rate_title(records)) as drawing:
+        grid = drawing.subplots(2, 2, sharex=True, sharey=True)
+        for axes, (use, (name, values)) in zip(grid.flat, panels.items(), strict=True):
+            _draw_plane(axes, last)
+            upper, lower = (part.values for part in halves(flat))
+            suspect = flat["suspect"].values
+            dots = axes.scatter(lower, upper, c=values.values, cmap="viridis", s=36, zorder=3)
+            axes.plot(lower[suspect], upper[suspect], "x", color="tab:red", markersize=5, zorder=5)
+            drawing.colorbar(dots, ax=axes)
+            cell = last.sel(beta_top=best[use][0], beta_bottom=best[use][1]).mean("seed")
+            y, x = (float(part) for part in halves(cell))
+            axes.plot(x, y, "*", color="tab:red", markersize=15, zorder=6, label="best cell")
+            axes.set_title(name)
+        first, second = half_names(records)
+        for axes in grid[1]:
+            axes.set_xlabel(f"rate of {second}, nats")
+        for axes in grid[:, 0]:
+            axes.set_ylabel(f"rate of {first}, nats")
+        grid[0, 0].legend(loc="upper right")
+
+
+def _draw_plane(axes: Axes, last: xr.Dataset) -> None:
+    """Lines of equal total rate, cells of equal prices joined, beta = 1 ringed."""
+    upper, lower = halves(last.mean("seed"))
+    most = float((upper + lower).max())
+    totals = MaxNLocator(6).tick_values(0, most)
+    for index, total in enumerate(totals[1:]):
+        label = "equal total rate" if index == 0 else None
+        axes.plot([0, total], [total, 0], color="0.8", linewidth=0.8, zorder=1, label=label)
+    shared = sorted(set(last["beta_top"].values) & set(last["beta_bottom"].values))
+    if len(shared) > 1:
+        path = [
+            [float(part.sel(beta_top=beta, beta_bottom=beta)) for beta in shared]
+            for part in (lower, upper)
+        ]
+        axes.plot(*path, color="0.4", linewidth=1, zorder=2, label="equal prices")
+    if 1.0 in shared:
+        place = (float(part.sel(beta_top=1.0, beta_bottom=1.0)) for part in (lower, upper))
+        axes.plot(
+            *place, "o", markersize=11, mfc="none", mec="black", zorder=4, label="both prices 1"
+        )
+    axes.set_xlim(left=min(0, float(lower.min())))
+    axes.set_ylim(bottom=min(0, float(upper.min())))
+
+
+def _accuracy(records: xr.Dataset, path: Path) -> None:
+    """Accuracy against what a layer can know, filled for samples, open for means."""
+    flat = records.isel(epoch=-1).stack(cell=_GRID)
+    known = flat["accuracy"].isel(kind=0, classifier=0).notnull().any("cell").values
+    layers = _few(records["layer"].values[known])
+    with figure(path, size=(4.6 * len(layers) + 1.6, 4.2), title=rate_title(records)) as drawing:
+        panels = drawing.subplots(1, len(layers), sharey=True, squeeze=False)[0]
+        for axes, layer in zip(panels, layers, strict=True):
+            here = flat.sel(layer=layer)
+            nats = here["information_bounds"].values
+            order = np.argsort(nats)
+            bound = here["accuracy_bound"].values[order]
+            axes.plot(nats[order], bound, color="black", label="bound of samples")
+            for name, color in zip(records["classifier"].values, _COLORS, strict=False):
+                one = here["accuracy"].sel(classifier=name)
+                axes.plot(nats, one.sel(kind="sample"), "o", color=color, label=name)
+                axes.plot(
+                    nats, one.sel(kind="mean"), "o", color=color, markerfacecolor="none", alpha=0.6
+                )
+            axes.set_xscale("symlog", linthresh=1)
+            axes.set_xlabel(f"rate of {layer} and above, nats")
+            axes.set_title(f"From {layer}")
+        panels[0].set_ylabel("accuracy (filled: samples, open: means)")
+        panels[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def _rate_distortion(records: xr.Dataset, path: Path) -> None:
+    flat = records.isel(epoch=-1).stack(cell=_GRID)
+    upper, lower = (part.values for part in halves(flat))
+    total, distortion = upper + lower, flat["distortion"].values
+    hull = rate_distortion_hull(total, distortion)
+    first, _ = half_names(records)
+    with figure(path, size=(7, 4.6), title=rate_title(records)) as drawing:
+        axes = drawing.subplots()
+        axes.plot(total[hull], distortion[hull], color="0.4", linewidth=1, label="lower hull")
+        share = upper / np.where(total > 0, total, 1)
+        dots = axes.scatter(total, distortion, c=share, cmap="coolwarm", vmin=0, vmax=1, zorder=3)
+        drawing.colorbar(dots, ax=axes, label=f"share of {first} in the rate")
+        axes.set_xlabel("total rate, nats per image")
+        axes.set_ylabel("distortion, nats per image")
+        axes.set_title("Who pays, and what it buys")
+        axes.legend()
+
+
+def _training(records: xr.Dataset, path: Path) -> None:
+    """Rates of both halves over training in the corners of the grid."""
+    corners = _corners(records)
+    first, second = half_names(records)
+    with figure(path, size=(9, 6), title=f"{rate_title(records)}: over training") as drawing:
+        grid = drawing.subplots(2, 2, sharex=True, sharey=True)
+        for axes, (top, bottom) in zip(grid.flat, corners, strict=False):
+            here = records.sel(beta_top=top, beta_bottom=bottom)
+            for name, part, color in zip((first, second), halves(here), _COLORS, strict=False):
+                values = part.transpose("epoch", "seed").values
+                axes.plot(records["epoch"], values, "o-", color=color)
+                axes.plot([], [], "o-", color=color, label=name)
+            axes.set_title(f"beta {top:g} at the top, {bottom:g} at the bottom")
+            axes.set_xscale("symlog", linthresh=1)
+            axes.set_xticks(records["epoch"].values, [str(e) for e in records["epoch"].values])
+            axes.minorticks_off()
+        for axes in grid[1]:
+            axes.set_xlabel("epoch")
+        for axes in grid[:, 0]:
+            axes.set_ylabel("rate, nats per image")
+        grid[0, 0].legend()
+
+
+def _layers(records: xr.Dataset, path: Path) -> None:
+    """Where the bits go, layer by layer, at equal and at shaped prices."""
+    last, layers = records.isel(epoch=-1).mean("seed"), records["layer"].values
+    width = max(6.5, 0.45 * len(layers) + 4)
+    with figure(path, size=(width, 4.4), title=rate_title(records)) as drawing:
+        left, right = drawing.subplots(2, 1, sharex=True)
+        for (top, bottom), color in zip(_corners(records), _COLORS, strict=False):
+            rates = last["rates"].sel(beta_top=top, beta_bottom=bottom).values
+            label = f"beta {top:g} to {bottom:g}"
+            left.plot(range(len(layers)), rates, "o-", color=color, label=label)
+            right.plot(range(len(layers)), rates / records["size"].values, "o-", color=color)
+        left.set_ylabel("nats")
+        right.set_ylabel("nats per number")
+        left.set_title("Rate of every layer")
+        right.set_yscale("symlog", linthresh=0.01)
+        right.axhline(0.01, color="0.4", linestyle="--", linewidth=1)
+        right.set_xticks(range(len(layers)), layers)
+        left.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def _geometry(records: xr.Dataset, path: Path) -> None:
+    """Dimension and imbalance of layers beside their rates."""
+    flat = records.isel(epoch=-1).stack(cell=_GRID)
+    layers = _few(records["layer"].values)
+    panels = {
+        "Intrinsic dimension (TwoNN)": ("rates", "intrinsic_dimension"),
+        "Δ(layer → input): what it lacks": ("information_bounds", "imbalance_to_input"),
+        "Δ(input → layer): what it adds": ("information_bounds", "imbalance_from_input"),
+    }
+    with figure(path, size=(13, 4.2), title=rate_title(records)) as drawing:
+        grid = drawing.subplots(1, 3)
+        for axes, (name, (against, what)) in zip(grid, panels.items(), strict=True):
+            for layer, color in zip(layers, _COLORS, strict=False):
+                here = flat.sel(layer=layer)
+                for kind, fill in (("sample", color), ("mean", "none")):
+                    values = here[what].sel(kind=kind)
+                    axes.plot(here[against], values, "o", color=color, markerfacecolor=fill)
+                axes.plot([], [], "o", color=color, label=layer)
+            axes.set_xscale("symlog", linthresh=1)
+            beyond = "rate of the layer" if against == "rates" else "rate of the layer and above"
+            axes.set_xlabel(f"{beyond}, nats")
+            axes.set_title(name)
+        data = float(flat["input_dimension"].mean())
+        grid[0].axhline(data, color="0.3", linestyle="--", linewidth=1, label="data")
+        grid[1].set_ylim(0, 1.05)
+        grid[2].set_ylim(0, 1.05)
+        grid[0].plot([], [], "o", color="0.4", label="sample")
+        grid[0].plot([], [], "o", color="0.4", markerfacecolor="none", label="mean")
+        grid[0].legend()
+
+
+def _examples(records: xr.Dataset, path: Path) -> None:
+    corners = _corners(records)
+    first = records.isel(seed=0)
+    with figure(path, size=(12, 0.55 * (len(corners) + 1) + 0.9), title=rate_title(records)) as d:
+        left, right = d.subplots(1, 2)
+        rows = {"test images": records["example_input"].values}
+        made = {}
+        for top, bottom in corners:
+            here = first.sel(beta_top=top, beta_bottom=bottom)
+            rows[f"beta {top:g}, {bottom:g}"] = here["example_reconstruction"].values
+            made[f"beta {top:g}, {bottom:g}"] = here["example_sample"].values
+        draw_rows(left, rows)
+        left.set_title("Reconstructions")
+        draw_rows(right, made)
+        right.set_title("Ancestral samples")
+        for axes in (left, right):
+            axes.set_anchor("N")
+
+
+def _corners(records: xr.Dataset) -> list[tuple[float, float]]:
+    """The four extreme pairs of prices; fewer where a grid is a line."""
+    tops, bottoms = records["beta_top"].values, records["beta_bottom"].values
+    pairs = [
+        (float(top), float(bottom)) for top in (tops[0], tops[-1]) for bottom in bottoms[[0, -1]]
+    ]
+    return list(dict.fromkeys(pairs))
+
+
+def _few(layers: np.ndarray) -> list[str]:
+    """Up to four of the layers, the first and the last among them."""
+    places = np.unique(np.linspace(0, len(layers) - 1, min(len(layers), _PANELS)).round())
+    return [str(layers[int(place)]) for place in places]
