@@ -109,7 +109,7 @@ def test_layers_are_named_from_the_top_and_signs_kept_in_order():
     assert len({condition for _, condition, _ in found[::3]}) == 1
 
 
-def test_a_top_layer_that_is_its_prior_has_every_sign_of_collapse():
+def test_a_top_layer_that_is_its_prior_has_no_rate_and_no_active_unit():
     class Collapsed(LinearGaussian):
         def posterior(self, index, features, state, prior, *, train):
             own = super().posterior(index, features, state, prior, train=train)
