@@ -6,6 +6,8 @@ from jaxvae.analysis.aggregate import AggregateInformation as AggregateInformati
 from jaxvae.analysis.aggregate import aggregate_information as aggregate_information
 from jaxvae.analysis.capture import capture as capture
 from jaxvae.analysis.capture import capture_to as capture_to
+from jaxvae.analysis.collapse import CollapseWarning as CollapseWarning
+from jaxvae.analysis.collapse import collapse_warnings as collapse_warnings
 from jaxvae.analysis.downstream import Accuracy as Accuracy
 from jaxvae.analysis.downstream import LayerAccuracy as LayerAccuracy
 from jaxvae.analysis.downstream import classify as classify

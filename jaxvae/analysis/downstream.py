@@ -108,6 +108,7 @@ def layer_accuracies(
     test_labels: ArrayLike,
     *,
     information: Estimate,
+    top_information: Estimate | None = None,
 ) -> dict[str, LayerAccuracy]:
     """What every layer of a hierarchy is worth to classifiers, beside what it can be.
 
@@ -124,8 +125,9 @@ def layer_accuracies(
         test_taps: the same on test images.
         test_labels: `[m]`. Their shares are the probabilities of the labels.
         information: `[l]`, nats, from the top layer: what each can know at most, of the
-            test images. `HierarchyEvaluation.information_bounds`, or, tighter for the top
-            layer, `aggregate_information` of either kind.
+            test images: `HierarchyEvaluation.information_bounds`.
+        top_information: `[]`, nats, in place of the first of them: what the top layer knows
+            of the images, or better of the labels, by `aggregate_information`.
 
     Returns:
         By layer, `z_L` to `z_1`. The bound is 1 where there is only one label. Its error is
@@ -133,18 +135,16 @@ def layer_accuracies(
 
     Raises:
         ModuleNotFoundError: without scikit-learn.
-        ValueError: for taps that lack a layer, and what `classify` refuses.
+        ValueError: for information that is not `[l]` and not of all layers in the taps, taps
+            that lack a layer, and what `classify` refuses.
 
     Reference: Xiao and Bamler (2023).
     """
-    nats, errors = (np.atleast_1d(np.asarray(each, np.float64)) for each in information)
+    nats, errors = _checked_information(information, top_information)
     layers = [f"z_{layer}" for layer in range(len(nats), 0, -1)]
     kinds = ("sample", "mean")
-    wanted = [f"{layer}/{kind}" for layer in layers for kind in kinds]
     for taps in (train_taps, test_taps):
-        missing = [name for name in wanted if name not in taps]
-        if missing:
-            raise ValueError(f"expected taps {', '.join(wanted)}, got none of {missing}")
+        _refuse_other_layers(taps, [f"{layer}/{kind}" for layer in layers for kind in kinds])
     shares = _shares(np.asarray(train_labels), np.asarray(test_labels))
     found = {}
     for layer, value, error in zip(layers, nats, errors, strict=True):
@@ -159,6 +159,30 @@ def layer_accuracies(
         )
         found[layer] = LayerAccuracy(samples, means, _bound(value, error, shares))
     return found
+
+
+def _checked_information(
+    information: Estimate, top: Estimate | None
+) -> tuple[Float[np.ndarray, " l"], Float[np.ndarray, " l"]]:
+    """Nats and errors of every layer, from the top."""
+    nats, errors = (np.array(each, np.float64) for each in information)
+    if nats.ndim != 1 or nats.shape != errors.shape or not len(nats):
+        raise ValueError(
+            f"expected information [l] with errors [l], got {nats.shape} and {errors.shape}"
+        )
+    if top is not None:
+        nats[0], errors[0] = top
+    return nats, errors
+
+
+def _refuse_other_layers(taps: Mapping[str, ArrayLike], wanted: list[str]) -> None:
+    missing = [name for name in wanted if name not in taps]
+    if missing:
+        raise ValueError(f"expected taps {', '.join(wanted)}, got none of {missing}")
+    # With the rates of some layers only, names would be given to the wrong ones.
+    samples = [name for name in taps if name.startswith("z_") and name.endswith("/sample")]
+    if len(samples) > len(wanted) / 2:
+        raise ValueError(f"expected the information of {', '.join(samples)}, got {wanted[::2]}")
 
 
 def _bound(nats: float, error: float, shares: Float[np.ndarray, " m"]) -> Estimate:

@@ -2,13 +2,24 @@
 
 import sys
 
+import jax
 import numpy as np
 import pytest
 from scipy.stats import norm
 
-from jaxvae.analysis import Estimate, classify, layer_accuracies
+from jaxvae.analysis import (
+    Estimate,
+    aggregate_information,
+    capture,
+    classify,
+    evaluate_hierarchy,
+    layer_accuracies,
+)
 from jaxvae.analysis.downstream import _classifiers, _fit
 from jaxvae.metrics import accuracy_bound
+from jaxvae.models import build_hvae
+from tests.analysis import linear
+from tests.models.hierarchies import LinearGaussian
 
 NAMES = ["logistic regression", "linear svm", "radial svm", "nearest neighbors"]
 BALANCED = np.array([0.5, 0.5])
@@ -47,6 +58,43 @@ def test_samples_of_two_points_are_told_apart_as_often_as_possible(two_point_acc
 def test_no_classifier_of_samples_beats_the_bound(two_point_accuracies):
     for accuracy in two_point_accuracies.samples.values():
         assert accuracy.value < two_point_accuracies.bound.value + 3 * accuracy.stderr
+
+
+def test_the_layers_of_a_hierarchy_stay_below_their_bounds():
+    # A noisy posterior of little rate, so that the bound of the top layer binds.
+    class Noisy(LinearGaussian):
+        SEEN = np.array([[0.3], [0.1]])
+        TOP_VARIANCE = 0.95
+
+    hvae = build_hvae(Noisy(), image_shape=(1, 2, 1), shapes=[(1,), (2,)])
+    labels = linear.IMAGES[:, 0, 0, 0] // 86
+    taps = capture(hvae, linear.NOTHING, linear.IMAGES, key=jax.random.key(0))
+    test = slice(0, None, 2), slice(1, None, 2)
+    (train_taps, train_labels), (test_taps, test_labels) = (
+        ({name: tap[rows] for name, tap in taps.items()}, labels[rows]) for rows in test
+    )
+    evaluation = evaluate_hierarchy(
+        hvae, linear.NOTHING, linear.IMAGES[test[1]], key=jax.random.key(0)
+    )
+    aggregate = aggregate_information(
+        *(test_taps[f"z_2/{name}"] for name in ("sample", "mean", "log_variance")),
+        labels=test_labels,
+    )
+    rates, labelled = (
+        layer_accuracies(
+            train_taps, train_labels, test_taps, test_labels,
+            information=evaluation.information_bounds, top_information=top,
+        )
+        for top in (None, aggregate.label_information)
+    )  # fmt: skip
+    assert list(rates) == ["z_2", "z_1"]
+    assert labelled["z_1"] == rates["z_1"]
+    assert 1 / 3 < labelled["z_2"].bound.value < rates["z_2"].bound.value < 0.6
+    for layer in (*rates.values(), labelled["z_2"]):
+        for accuracy in layer.samples.values():
+            allowed = 3 * np.hypot(accuracy.stderr, layer.bound.stderr)
+            assert accuracy.value < layer.bound.value + allowed
+    assert rates["z_2"].means["radial svm"].value > rates["z_2"].bound.value + 0.1
 
 
 def test_means_tell_what_samples_hide(two_point_accuracies):
@@ -169,3 +217,18 @@ def test_what_does_not_match_is_refused(change, message):
 def test_taps_without_a_layer_are_refused():
     with pytest.raises(ValueError, match=r"got none of \['z_1/sample', 'z_1/mean'\]"):
         layer_accuracies({}, [], {}, [], information=Estimate(np.zeros(1), np.zeros(1)))
+
+
+@pytest.mark.parametrize(
+    ("nats", "message"),
+    [
+        (np.zeros(1), r"expected the information of z_2/sample, z_1/sample, got \['z_1/sample'\]"),
+        (np.zeros(()), r"expected information \[l\] with errors \[l\], got \(\) and \(\)"),
+        (np.zeros(0), r"got \(0,\) and \(0,\)"),
+    ],
+)
+def test_the_information_of_some_layers_is_refused(nats, message):
+    taps = {f"z_{layer}/{kind}": np.eye(2) for layer in (2, 1) for kind in ("mean", "sample")}
+    labels = np.arange(2)
+    with pytest.raises(ValueError, match=message):
+        layer_accuracies(taps, labels, taps, labels, information=Estimate(nats, nats))

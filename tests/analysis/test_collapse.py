@@ -1,0 +1,161 @@
+"""Every sign of collapse is seen where it is, and only there."""
+
+import jax
+import numpy as np
+import pytest
+
+from jaxvae.analysis import (
+    Estimate,
+    HierarchyEvaluation,
+    ShuffleEffect,
+    collapse_warnings,
+    evaluate_hierarchy,
+    shuffle_effect,
+)
+from jaxvae.metrics import water_filling
+from tests.analysis import linear
+from tests.models.hierarchies import LinearGaussian
+
+SIZES = (10, 100)
+NOTHING = Estimate(np.float64(0), np.float64(0))
+
+
+def evaluated(rates=(5.0, 20.0), active=(3, 40)):
+    rates = Estimate(np.array(rates), np.full(len(rates), 0.1))
+    return HierarchyEvaluation(
+        distortion=NOTHING,
+        rates=rates,
+        information_bounds=rates,
+        mean_distortion=NOTHING,
+        psnr=NOTHING,
+        mean_psnr=NOTHING,
+        bits_per_dimension=NOTHING,
+        active_units=np.array(active),
+    )
+
+
+def exchanged(costs, errors):
+    cost = Estimate(np.array(costs), np.array(errors))
+    return ShuffleEffect(cost, cost)
+
+
+def seen(*arguments, **options):
+    found = collapse_warnings(*arguments, **options)
+    return [(one.layer, one.condition.split(",")[0], one.measured) for one in found]
+
+
+def test_nothing_is_said_of_layers_that_are_used():
+    shuffle = exchanged([3.0, 30.0], [0.1, 0.1])
+    price = {"betas": [1.0, 1.0], "variance": 0.5, "eigenvalues": np.array([0.1, 2.0])}
+    assert collapse_warnings(evaluated(), sizes=SIZES, shuffle=shuffle, **price) == ()
+
+
+def test_a_low_rate_is_one_per_dimension():
+    # 0.5 nats are much for 10 numbers, and little for 100.
+    assert seen(evaluated(rates=(0.5, 0.5)), sizes=SIZES) == [
+        ("z_1", "the rate is below 0.01 nats per dimension", 0.005)
+    ]
+
+
+def test_a_layer_without_active_units_is_named():
+    assert seen(evaluated(active=(0, 1)), sizes=SIZES) == [
+        ("z_2", "none of 10 units is active", 0.0)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cost", "error", "warned"),
+    [(0.2, 0.3, True), (-0.2, 0.3, True), (0.0, 0.0, True), (0.4, 0.3, False), (-1.0, 0.3, True)],
+)
+def test_a_sample_is_unread_where_exchanging_it_is_within_its_error(cost, error, warned):
+    found = seen(evaluated(), sizes=SIZES, shuffle=exchanged([cost, 9.0], [error, 0.1]))
+    expected = [("z_2", "another image's sample costs no more nats", cost)]
+    assert found == (expected if warned else [])
+
+
+@pytest.mark.parametrize(("bottom", "warned"), [(95.0, False), (96.0, True)])
+def test_the_bottom_layer_is_not_to_have_all_of_the_rate(bottom, warned):
+    found = seen(evaluated(rates=(5.0, bottom)), sizes=SIZES)
+    share = bottom / (5 + bottom)
+    expected = [("z_1", "it has more than 95% of the total rate", pytest.approx(share))]
+    assert found == (expected if warned else [])
+
+
+def test_one_layer_has_all_of_the_rate_and_none_of_the_blame():
+    assert collapse_warnings(evaluated(rates=(9.0,), active=(3,)), sizes=[4]) == ()
+
+
+@pytest.mark.parametrize("beta", [3.9, 4.0, 4.1])
+def test_a_price_is_too_high_where_the_linear_optimum_has_no_rate(beta):
+    eigenvalues, variance = np.array([0.3, 2.0, 1.0]), 0.5
+    found = collapse_warnings(
+        evaluated(), sizes=SIZES, betas=[beta, 1.0], variance=variance, eigenvalues=eigenvalues
+    )
+    no_rate = water_filling(eigenvalues, level=beta * variance).rate == 0
+    assert len(found) == int(no_rate) == (beta >= 4)
+    if found:
+        assert found[0].layer == "z_2"
+        assert found[0].measured == beta * variance
+        assert "below 4," in found[0].advice
+
+
+def test_layers_are_named_from_the_top_and_signs_kept_in_order():
+    found = seen(
+        evaluated(rates=(0.0, 0.0, 0.0), active=(0, 0, 0)),
+        sizes=[1, 2, 3],
+        shuffle=exchanged([0.0, 0.0, 0.0], [0.0, 0.0, 0.0]),
+    )
+    assert [layer for layer, *_ in found] == ["z_3"] * 3 + ["z_2"] * 3 + ["z_1"] * 3
+    assert len({condition for _, condition, _ in found[::3]}) == 1
+
+
+def test_a_top_layer_that_is_its_prior_has_no_rate_and_no_active_unit():
+    class Collapsed(LinearGaussian):
+        def posterior(self, index, features, state, prior, *, train):
+            own = super().posterior(index, features, state, prior, train=train)
+            return prior if index == 0 else own
+
+    hvae = linear.hierarchy()
+    hvae = linear.build_hvae(
+        Collapsed(inferred=0.0),
+        image_shape=hvae.image_shape,
+        shapes=hvae.shapes,
+        likelihood=linear.gaussian(standard_deviation=linear.DEVIATION),
+    )
+    arguments = hvae, linear.NOTHING, linear.IMAGES
+    evaluation = evaluate_hierarchy(*arguments, key=jax.random.key(0))
+    shuffle = shuffle_effect(*arguments, key=jax.random.key(1))
+    found = collapse_warnings(evaluation, sizes=[1, 2], shuffle=shuffle)
+    top = [one.condition for one in found if one.layer == "z_2"]
+    assert top[:2] == ["the rate is below 0.01 nats per dimension", "none of 1 units is active"]
+    assert shuffle.distortion.value[0] == 0
+    bottom = [one.condition for one in found if one.layer == "z_1"]
+    assert bottom == ["it has more than 95% of the total rate"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sizes": [3]}, r"expected 2 sizes of at least 1, got \[3\]"),
+        ({"sizes": [3, 0]}, r"expected 2 sizes of at least 1, got \[3, 0\]"),
+        ({"evaluation": evaluated(rates=(np.nan, 1.0))}, "expected finite rates"),
+        ({"shuffle": exchanged([1.0], [0.1])}, r"2 costs of exchange, got shape \(1,\)"),
+        ({"variance": 1.0}, "together, got no betas, eigenvalues"),
+        (
+            {"betas": [1.0], "variance": 1.0, "eigenvalues": np.ones(3)},
+            r"expected 2 betas, got shape \(1,\)",
+        ),
+        (
+            {"betas": [1.0, 1.0], "variance": 0.0, "eigenvalues": np.ones(3)},
+            "expected a variance above 0",
+        ),
+        (
+            {"betas": [1.0, 1.0], "variance": 1.0, "eigenvalues": np.array([1.0, np.nan])},
+            "expected finite eigenvalues",
+        ),
+    ],
+)
+def test_numbers_that_are_not_one_a_layer_are_refused(change, message):
+    arguments = {"evaluation": evaluated(), "sizes": SIZES, **change}
+    with pytest.raises(ValueError, match=message):
+        collapse_warnings(arguments.pop("evaluation"), **arguments)
