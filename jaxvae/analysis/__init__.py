@@ -8,6 +8,7 @@ from jaxvae.analysis.capture import capture as capture
 from jaxvae.analysis.capture import capture_to as capture_to
 from jaxvae.analysis.collapse import CollapseWarning as CollapseWarning
 from jaxvae.analysis.collapse import collapse_warnings as collapse_warnings
+from jaxvae.analysis.collapse import rate_warnings as rate_warnings
 from jaxvae.analysis.downstream import Accuracy as Accuracy
 from jaxvae.analysis.downstream import LayerAccuracy as LayerAccuracy
 from jaxvae.analysis.downstream import classify as classify
@@ -32,6 +33,8 @@ from jaxvae.analysis.profile import gaussian_dimension as gaussian_dimension
 from jaxvae.analysis.profile import profile as profile
 from jaxvae.analysis.rate_plane import rate_distortion_hull as rate_distortion_hull
 from jaxvae.analysis.rate_plane import suspect_cells as suspect_cells
+from jaxvae.analysis.regeneration import Regenerations as Regenerations
+from jaxvae.analysis.regeneration import regenerate as regenerate
 from jaxvae.analysis.registry import METRICS as METRICS
 from jaxvae.analysis.saved import SavedRun as SavedRun
 from jaxvae.analysis.saved import open_run as open_run

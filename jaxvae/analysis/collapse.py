@@ -92,6 +92,27 @@ def collapse_warnings(
     return tuple(found)
 
 
+def rate_warnings(
+    rates: Sequence[float] | Float[np.ndarray, " l"], *, sizes: Sequence[int]
+) -> tuple[CollapseWarning, ...]:
+    """Those of `collapse_warnings` that the rates alone give: to watch training by.
+
+    Args:
+        rates: `[l]`, nats per image, from the top; of a batch will do.
+        sizes: `[l]`, numbers in every layer, from the top.
+
+    Raises:
+        ValueError: for rates that are not finite, and sizes that are not one a layer.
+    """
+    nats = np.asarray(rates, np.float64)
+    _refuse_other_layers(nats, sizes, None, None)
+    names = [f"z_{layer}" for layer in range(len(nats), 0, -1)]
+    shares = nats / np.asarray(sizes)
+    signs = [(name, _low_rate(share)) for name, share in zip(names, shares, strict=True)]
+    signs.append((names[-1], _dominant(nats)))
+    return tuple(CollapseWarning(name, *sign) for name, sign in signs if sign is not None)
+
+
 class _Prices(NamedTuple):
     betas: Float[np.ndarray, " l"]
     variance: float

@@ -7,13 +7,16 @@ import jax
 from rich.console import Console
 
 from jaxvae.analysis.capture import capture
-from jaxvae.analysis.saved import open_run
-from jaxvae.analysis.traversal import latent_traversals
+from jaxvae.analysis.regeneration import Regenerations, regenerate
+from jaxvae.analysis.saved import SavedRun, open_run
+from jaxvae.analysis.traversal import Traversals, latent_traversals
 from jaxvae.commands.folder import whole_results
 from jaxvae.commands.runs import add_run, chosen_images
+from jaxvae.models.hvae import HVAE
 from jaxvae.report.gallery import draw_gallery
+from jaxvae.typing import ArrayLike, Key
 
-_SHOWN, _SAMPLES = 48, 100
+_SHOWN, _SAMPLES, _REGENERATED = 48, 100, 12
 
 _EXAMPLES = """\
 examples:
@@ -21,7 +24,8 @@ examples:
   jaxvae report runs/first --snapshot 781 --example 3 --out figures/early
 
 Latents are moved one at a time from the posterior mean of one image, from -2 to 2, those of the
-largest KL divergence from the prior first.
+largest KL divergence from the prior first. Of a hierarchy, upper layers are kept from an image and
+the others drawn from the prior.
 """
 
 
@@ -59,9 +63,17 @@ def _run(given: argparse.Namespace, console: Console, errors: Console) -> None:
                 run.vae, run.variables, shown, key=noise_key, layers=["output"]
             )["output"],
             samples=run.vae.decode(run.variables, prior),
-            traversals=latent_traversals(run.vae, run.variables, images, example=given.example),
+            latents=_latents(run, images, given.example, noise_key),
             title=f"{run.config.data}, {run.config.network}, {run.config.objective}, "
             f"step {run.step:,}",
         )
     for figure in figures:
         console.print(str(out / figure.name), soft_wrap=True)
+
+
+def _latents(
+    run: SavedRun, images: ArrayLike, example: int, key: Key
+) -> Traversals | Regenerations:
+    if isinstance(run.vae, HVAE):
+        return regenerate(run.vae, run.variables, images[:_REGENERATED], key=key)
+    return latent_traversals(run.vae, run.variables, images, example=example)

@@ -1,25 +1,31 @@
 """`jaxvae train`: one run, any data set, network, likelihood and objective."""
 
 import argparse
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import numpy as np
 from rich.console import Console
 
-from jaxvae.analysis.evaluation import Evaluation, evaluate
+from jaxvae.analysis.collapse import rate_warnings
+from jaxvae.commands.outcome import Outcome, outcome_of, said, write_outcome
 from jaxvae.commands.settings import add_settings, choices, flags_named, given_config
 from jaxvae.data import Dataset, load
+from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE
 from jaxvae.report.progress import run_progress
 from jaxvae.training.config import (
     RunConfig,
     build_model,
     build_trainer,
+    numbers,
     run_settings,
     write_config,
 )
-from jaxvae.training.epochs import NonFiniteLossError, steps_per_epoch
+from jaxvae.training.epochs import NonFiniteLossError, Progress, steps_per_epoch
 from jaxvae.training.folder import refuse_other_settings, sole_process
 from jaxvae.training.run import (
     SETTINGS,
@@ -37,13 +43,18 @@ examples:
   jaxvae train --objective beta_tc_vae --coefficient beta=6 --ramp beta=10000 --out runs/tc
   jaxvae train --objective annealed_vae --coefficient capacity=25 --ramp capacity=100000 \\
       --out runs/annealed
+  jaxvae train --data mnist --network two_layer_hvae --option channels=16 top=20 \\
+      --coefficient beta=0.5,1 --out runs/hierarchy
+  jaxvae train --data mnist --network two_layer_hvae --objective rate_targets \\
+      --coefficient targets=10,20 --out runs/asked
 
 Run again, a command goes on where it stopped, also after a kill, and ends with the numbers of a
 run that was never interrupted; with more --epochs, a finished run goes on. Coefficients are
-constant without a --ramp: that of the last example is the paper's.
+constant without a --ramp: that of the annealed VAE is the paper's.
 
 DIR/run.json holds the settings, DIR/snapshots what was learned, for `jaxvae capture` and
-`jaxvae report`, DIR/resume the state to go on from.
+`jaxvae report`, DIR/held_out.json what it comes to on held-out images, DIR/resume the state to go
+on from.
 """
 
 
@@ -52,7 +63,7 @@ class _Run(NamedTuple):
 
     config: RunConfig
     dataset: Dataset
-    vae: VAE
+    vae: VAE | HVAE
     trainer: Trainer
     steps: int
 
@@ -102,10 +113,19 @@ def _run(given: argparse.Namespace, console: Console, errors: Console) -> None:
         _announce(run, given.out, done, console)
         state = _train(run, given, errors)
         with errors.status("evaluating on held-out images"):
-            found = evaluate(
-                run.vae, state.variables, run.dataset.test.images, key=_keys(run.config)[1]
+            found = outcome_of(
+                run.config,
+                run.vae,
+                state.variables,
+                run.dataset.test.images,
+                prices=_prices(run.vae, state),
+                key=_keys(run.config)[1],
             )
-        _conclude(run, int(state.step), found, given.out, console)
+        _refuse_non_finite(run, int(state.step), found)
+        write_outcome(given.out, found, step=int(state.step))
+        for warning in found.warnings:
+            errors.print(warning, style="yellow", soft_wrap=True)
+        _conclude(found, given.out, console)
 
 
 def _prepare(config: RunConfig, snapshots: int) -> _Run:
@@ -129,7 +149,8 @@ def _keys(config: RunConfig) -> tuple[jax.Array, jax.Array]:
 
 def _train(run: _Run, given: argparse.Namespace, errors: Console) -> TrainState:
     state = latest_state(run.trainer, given.out, _keys(run.config)[0])
-    with run_progress(errors, first=int(state.step), last=run.steps) as report:
+    with run_progress(errors, first=int(state.step), last=run.steps) as bar:
+        report = _watched(run, bar, errors)
         return train_run(
             run.trainer,
             state,
@@ -142,12 +163,44 @@ def _train(run: _Run, given: argparse.Namespace, errors: Console) -> TrainState:
         )
 
 
+def _watched(
+    run: _Run, report: Callable[[Progress], None], errors: Console
+) -> Callable[[Progress], None]:
+    """Also warns, once each, of layers of a hierarchy that collapse after warm-up."""
+    if not isinstance(run.vae, HVAE):
+        return report
+    sizes, shown = [math.prod(shape) for shape in run.vae.shapes], set[tuple[str, str]]()
+    ramps = [steps for given in run.config.ramps.values() for steps in numbers(given)]
+    warm = max([run.steps // run.config.epochs, *ramps])
+
+    def watch(progress: Progress) -> None:
+        report(progress)
+        rates = [value for name, value in progress.terms.items() if name.startswith("rates")]
+        if progress.step <= warm or len(rates) != len(sizes) or not np.isfinite(rates).all():
+            return
+        for sign in rate_warnings(rates, sizes=sizes):
+            if (sign.layer, sign.condition) not in shown:
+                shown.add((sign.layer, sign.condition))
+                line = f"step {progress.step:,}: {said(sign)}"
+                errors.print(line, style="yellow", soft_wrap=True)
+
+    return watch
+
+
+def _prices(vae: VAE | HVAE, state: TrainState) -> list[float] | None:
+    """What a nat costs in every layer of a hierarchy, where the objective has prices."""
+    if not isinstance(vae, HVAE) or "beta" not in state.coefficients:
+        return None
+    prices = state.coefficients["beta"] / state.coefficients.get("weight", 1.0)
+    return np.broadcast_to(prices, len(vae.shapes)).tolist()
+
+
 def _announce(run: _Run, out: Path, done: int, console: Console) -> None:
     config, shapes = run.config, jax.eval_shape(run.vae.init, jax.random.key(0)).params
     parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes))
     count, shape = len(run.dataset.train.images), " x ".join(map(str, run.vae.image_shape))
     console.print(
-        f"{config.network}, {config.latents} latents, {parameters:,} parameters; "
+        f"{config.network}, {run.vae.latents:,} latents, {parameters:,} parameters; "
         f"{config.objective}, {config.likelihood}; {count:,} images of {config.data}, {shape}",
         soft_wrap=True,
     )
@@ -157,19 +210,18 @@ def _announce(run: _Run, out: Path, done: int, console: Console) -> None:
         console.print(f"goes on after step {done:,} of {run.steps:,}")
 
 
-def _conclude(run: _Run, step: int, found: Evaluation, out: Path, console: Console) -> None:
-    terms = {"reconstruction": float(found.reconstruction), "kl": float(found.kl)}
-    if not all(map(jax.numpy.isfinite, terms.values())):
-        raise NonFiniteLossError(step, run.config.epochs, terms)
-    console.print(
-        f"held out, {len(run.dataset.test.images):,} images: "
-        f"reconstruction {terms['reconstruction']:.2f}, KL {terms['kl']:.2f} nats, "
-        f"{int(found.active_units)} of {run.vae.latents} units active",
-        soft_wrap=True,
-    )
-    console.print(
-        f"run: {out}\n"
-        f"its figures: jaxvae report {out}\n"
+def _refuse_non_finite(run: _Run, step: int, found: Outcome) -> None:
+    if not found.is_finite:
+        known = {name: one["value"] for name, one in found.numbers.items() if isinstance(one, dict)}
+        raise NonFiniteLossError(step, run.config.epochs, known)
+
+
+def _conclude(found: Outcome, out: Path, console: Console) -> None:
+    lines = [
+        *found.lines,
+        f"run: {out}",
+        f"its figures: jaxvae report {out}",
         f"its layers:  jaxvae capture {out} --out TAPS",
-        soft_wrap=True,
-    )
+    ]
+    for line in lines:
+        console.print(line, soft_wrap=True)

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from jaxvae.analysis.regeneration import Regenerations
 from jaxvae.analysis.traversal import Traversals
 from jaxvae.report.style import figure
 from jaxvae.typing import ArrayLike
@@ -53,22 +54,23 @@ def draw_gallery(
     images: ArrayLike,
     reconstructions: ArrayLike,
     samples: ArrayLike,
-    traversals: Traversals,
+    latents: Traversals | Regenerations,
     title: str = "",
 ) -> list[Path]:
-    """Reconstructions, samples of the prior and traversals of a model, a figure each.
+    """Reconstructions, samples of the prior and what the latents hold, a figure each.
 
     Images are uint8, or real numbers in [0, 1], outside of which they are clipped. Every
     pixel of theirs is a square of whole pixels of the figure.
 
     Args:
-        folder: where `reconstructions.png`, `samples.png` and `traversals.png` go; made
-            where absent.
+        folder: where `reconstructions.png`, `samples.png` and `traversals.png`, of a
+            hierarchy `layers.png`, go; made where absent.
         images: `[n, h, w, c]`, gray or color; the first 48 are shown.
         reconstructions: `[n, h, w, c]` of the same images, such as the tap `output`.
         samples: `[m, h, w, c]`, such as `vae.decode` of standard normal latents; the
             first 100 are shown.
-        traversals: from `latent_traversals`; the first 12 latents are shown.
+        latents: from `latent_traversals`, of which the first 12 are shown, or of a
+            hierarchy, from `regenerate` of the first images.
         title: of the model, above every figure.
 
     Returns:
@@ -86,7 +88,7 @@ def draw_gallery(
     sheets = {
         "reconstructions": _reconstructions(images, reconstructions),
         "samples": _samples(samples),
-        "traversals": _traversals(traversals),
+        **_latents(latents, images),
     }
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.png" for name in sheets]
@@ -112,6 +114,25 @@ def _samples(samples: ArrayLike) -> _Sheet:
     rows = math.isqrt(shown)
     title = f"samples of the prior{_of(shown, len(samples))}"
     return _Sheet(title, _in_rows(_as_bytes(samples[:shown]), rows))
+
+
+def _latents(latents: Traversals | Regenerations, images: ArrayLike) -> dict[str, _Sheet]:
+    if isinstance(latents, Traversals):
+        return {"traversals": _traversals(latents)}
+    return {"layers": _layers(latents, images)}
+
+
+def _layers(regenerations: Regenerations, images: ArrayLike) -> _Sheet:
+    """A row for every number of kept layers, under the images."""
+    layers, made = regenerations.layers, regenerations.images[:, :_COLUMNS]
+    shown = np.stack([_as_bytes(images[: made.shape[1]]), *map(_as_bytes, made)])
+    # Of k kept layers the lowest is z_(L - k + 1).
+    labels = [
+        f"kept down to z_{layers - kept + 1}" if kept else "none kept"
+        for kept in regenerations.kept
+    ]
+    title = "layers kept from the image, the others drawn from the prior"
+    return _Sheet(title, shown, rows=["image", *labels])
 
 
 def _traversals(traversals: Traversals) -> _Sheet:

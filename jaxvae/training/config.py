@@ -88,10 +88,10 @@ class RunConfig:
         if self.seed >= 2**32:
             raise ValueError(f"expected seed below {2**32}, got {self.seed}")
         for name, given in self.coefficients.items():
-            if not all(number is None or math.isfinite(number) for number in _each(given)):
+            if not all(number is None or math.isfinite(number) for number in numbers(given)):
                 raise ValueError(f"expected a finite {name}, got {given}")
         for name, steps in self.ramps.items():
-            if any(count is None or count < 1 for count in _each(steps)):
+            if any(count is None or count < 1 for count in numbers(steps)):
                 raise ValueError(f"expected a ramp of {name} over at least 1 step, got {steps}")
 
 
@@ -276,7 +276,7 @@ def _coefficients(config: RunConfig, objective: Callable[..., Any]) -> dict[str,
     _refuse_unknown(f"ramps of {config.objective}", config.ramps, known)
     multipliers = _multipliers(objective)
     for name, value in config.coefficients.items():
-        if None in _each(value) and (name in multipliers or not multipliers):
+        if None in numbers(value) and (name in multipliers or not multipliers):
             raise ValueError(f"expected a number for every {name}, got none among {value}")
     changing = {**config.ramps, **multipliers}
     defaults = {
@@ -296,7 +296,8 @@ def _coefficients(config: RunConfig, objective: Callable[..., Any]) -> dict[str,
     return coefficients
 
 
-def _each(value: Any) -> Sequence[Any]:
+def numbers(value: Any) -> Sequence[Any]:
+    """A setting that is one number, or one for every layer, as a sequence."""
     return value if isinstance(value, Sequence) else (value,)
 
 

@@ -4,6 +4,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from jaxvae.analysis.regeneration import Regenerations
 from jaxvae.analysis.traversal import Traversals
 from jaxvae.report.gallery import draw_gallery
 
@@ -30,7 +31,7 @@ def draw(folder, *, shape=(8, 8, 1), examples=5, drawn=10, **given):
         "images": pictures(examples, *shape),
         "reconstructions": pictures(examples, *shape) / np.float32(255),
         "samples": pictures(drawn, *shape) / np.float32(255),
-        "traversals": make_traversals(shape=shape),
+        "latents": make_traversals(shape=shape),
     } | given
     return arrays, draw_gallery(folder, **arrays)
 
@@ -80,7 +81,7 @@ def test_traversals_have_a_row_for_every_latent_and_a_column_for_every_value(tmp
     arrays, paths = draw(tmp_path)
     assert [path.name for path in paths] == ["reconstructions.png", "samples.png", "traversals.png"]
     pixels = pixels_of(paths[2])
-    images = np.rint(255 * arrays["traversals"].images).astype(np.uint8)
+    images = np.rint(255 * arrays["latents"].images).astype(np.uint8)
     corners = np.array([[place(image, pixels) for image in row] for row in images])
     assert np.ptp(corners[..., 0], axis=1).tolist() == [0] * 3
     assert np.ptp(corners[..., 1], axis=0).tolist() == [0] * 5
@@ -92,7 +93,7 @@ def test_the_value_nearest_to_the_mean_is_framed(tmp_path):
     arrays, paths = draw(tmp_path)
     pixels = pixels_of(paths[2])
     orange = (abs(pixels.astype(int) - [255, 127, 14]) < 3).all(axis=-1)
-    images = np.rint(255 * arrays["traversals"].images).astype(np.uint8)
+    images = np.rint(255 * arrays["latents"].images).astype(np.uint8)
     framed = []
     for row in images:
         beside = [orange[place(image, pixels)[0] + 40] for image in row]
@@ -110,7 +111,7 @@ def test_figures_of_any_number_of_latents_are_drawn_and_not_too_large(
     tmp_path, latents, steps, examples, drawn
 ):
     traversals = make_traversals(latents, steps)
-    _, paths = draw(tmp_path, examples=examples, drawn=drawn, traversals=traversals, title="A")
+    _, paths = draw(tmp_path, examples=examples, drawn=drawn, latents=traversals, title="A")
     for path in paths:
         pixels = pixels_of(path)
         assert max(pixels.shape) < 2200, path.name
@@ -121,7 +122,7 @@ def test_figures_of_any_number_of_latents_are_drawn_and_not_too_large(
 @pytest.mark.parametrize("title", ["", "dsprites, compact network, K = 64"])
 def test_no_text_is_cut_off(tmp_path, steps, title):
     traversals = make_traversals(12, steps, available=64)._replace(latents=np.arange(100, 112))
-    _, paths = draw(tmp_path, examples=1, drawn=1, traversals=traversals, title=title)
+    _, paths = draw(tmp_path, examples=1, drawn=1, latents=traversals, title=title)
     for path in paths:
         pixels = pixels_of(path)
         for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
@@ -153,3 +154,17 @@ def test_what_is_no_image_is_refused_and_nothing_is_drawn(tmp_path, name, array,
     with pytest.raises(ValueError, match=message):
         draw(tmp_path / "new", **{name: array})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_a_hierarchy_there_is_a_row_for_every_number_of_kept_layers(tmp_path):
+    made = Regenerations(pictures(3, 4, 8, 8, 1) / np.float32(255), (0, 1, 2), 2)
+    arrays, paths = draw(tmp_path, latents=made)
+    assert [path.name for path in paths] == ["reconstructions.png", "samples.png", "layers.png"]
+    pixels = pixels_of(paths[2])
+    rows = [arrays["images"][:4], *np.rint(255 * made.images).astype(np.uint8)]
+    corners = np.array([[place(image, pixels) for image in row] for row in rows])
+    tops, lefts = corners[..., 0], corners[..., 1]
+    assert np.all(np.ptp(tops, axis=1) == 0)
+    assert np.all(np.ptp(lefts, axis=0) == 0)
+    assert np.all(np.diff(tops[:, 0]) > 0)
+    assert np.all(np.diff(lefts[0]) > 0)

@@ -1,0 +1,83 @@
+"""What each layer of a hierarchy holds: some layers kept from an image, the rest drawn anew."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxvae.analysis.capture import refuse_other_images
+from jaxvae.models.hvae import HVAE
+from jaxvae.models.vae import Variables
+from jaxvae.training.trainer import unit_interval
+from jaxvae.typing import ArrayLike, Key
+
+
+class Regenerations(NamedTuple):
+    """Images that share their upper layers with given ones, on the host.
+
+    Attributes:
+        images: `[r, n, h, w, c]`, expected images, as the likelihood gives them.
+        kept: `[r]`, how many layers from the top are those of the given image, growing.
+        layers: that the model has.
+    """
+
+    images: Float[np.ndarray, "r n h w c"]
+    kept: tuple[int, ...]
+    layers: int
+
+
+def regenerate(
+    hvae: HVAE, variables: Variables, images: ArrayLike, *, key: Key, rows: int = 8
+) -> Regenerations:
+    """Images whose upper layers are inferred and whose lower ones are drawn from the prior.
+
+    With k layers kept, z_L to z_(L-k+1) are posterior samples of the image and the others
+    samples of their prior given those above. What does not change from row to row down a
+    column is held by the layers kept; with all kept, it is the reconstruction. One noise
+    serves all rows, so that they differ in what is kept only.
+
+    Args:
+        hvae: the model.
+        variables: what it learned.
+        images: uint8 `[n, h, w, c]`.
+        key: of the noise.
+        rows: at most so many numbers of kept layers, evenly spaced, from 0 to all; at
+            least 2.
+
+    Raises:
+        ValueError: for images that the model does not take, and fewer than 2 rows.
+
+    Reference: Child (2021).
+    """
+    refuse_other_images(hvae, images, batch_size=1)
+    if rows < 2:
+        raise ValueError(f"expected at least 2 rows, got {rows}")
+    layers = len(hvae.shapes)
+    kept = np.unique(np.linspace(0, layers, min(rows, layers + 1)).round().astype(int))
+    noise = jax.random.normal(key, (len(images), hvae.latents))
+    pixels = jnp.asarray(images)
+    made = [_regenerate(hvae, variables, pixels, noise, int(count)) for count in kept]
+    return Regenerations(np.stack(made), tuple(map(int, kept)), layers)
+
+
+@partial(jax.jit, static_argnames=("hvae", "kept"))
+def _regenerate(
+    hvae: HVAE, variables: Variables, images: Array, noise: Array, kept: int
+) -> Float[Array, "n h w c"]:
+    pixels, sizes = unit_interval(images), [int(np.prod(shape)) for shape in hvae.shapes]
+    samples: list[Array | None] = [None] * len(sizes)
+    parts = jnp.split(noise, np.cumsum(sizes)[:-1], axis=1)
+    outputs = hvae.apply(variables, pixels, noise)
+    for layer in range(len(sizes)):
+        if layer < kept:
+            samples[layer] = outputs.layers[layer].sample
+            continue
+        # The prior of a layer depends on the samples above it.
+        prior = hvae.apply(variables, pixels, noise, samples=samples).layers[layer].prior
+        part = parts[layer].reshape(prior.mean.shape)
+        samples[layer] = prior.mean + jnp.exp(prior.log_variance / 2) * part
+    expected: Array = hvae.apply(variables, pixels, noise, samples=samples).taps["output"]
+    return expected

@@ -1,0 +1,177 @@
+"""What a run has come to on held-out images: in the terminal, and in its folder."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxvae.analysis.collapse import CollapseWarning, collapse_warnings
+from jaxvae.analysis.estimate import Estimate
+from jaxvae.analysis.evaluation import evaluate
+from jaxvae.analysis.exchange import shuffle_effect
+from jaxvae.analysis.hierarchy import HierarchyEvaluation, evaluate_hierarchy
+from jaxvae.data.whole import write_whole
+from jaxvae.models.hvae import HVAE
+from jaxvae.models.vae import VAE, Variables
+from jaxvae.training.config import RunConfig
+from jaxvae.typing import ArrayLike, Key
+
+HELD_OUT = "held_out.json"
+# Images that samples are exchanged between.
+_EXCHANGED = 1000
+# Of a target: beyond it, and beyond three standard errors, it was not met.
+_TOLERANCE = 0.05
+
+
+class Outcome(NamedTuple):
+    """Held-out numbers of a run.
+
+    Attributes:
+        lines: for the terminal.
+        warnings: what to look at.
+        numbers: for `held_out.json`, by name; with errors where they are estimates.
+    """
+
+    lines: Sequence[str]
+    warnings: Sequence[str]
+    numbers: Mapping[str, Any]
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the model gives numbers."""
+        return math.isfinite(self.numbers["reconstruction"]["value"])
+
+
+def outcome_of(
+    config: RunConfig,
+    model: VAE | HVAE,
+    variables: Variables,
+    images: ArrayLike,
+    *,
+    prices: Sequence[float] | None,
+    key: Key,
+) -> Outcome:
+    """Evaluate a model on held-out images.
+
+    Args:
+        config: of its run.
+        model: a VAE or a hierarchy.
+        variables: what it learned.
+        images: uint8 `[n, h, w, c]`.
+        prices: what a nat costs in every layer of a hierarchy in the end, where known.
+        key: of the posterior noise.
+    """
+    if isinstance(model, HVAE):
+        return _of_hierarchy(config, model, variables, images, prices=prices, key=key)
+    found = evaluate(model, variables, images, key=key)
+    reconstruction, kl = float(found.reconstruction), float(found.kl)
+    line = (
+        f"held out, {len(images):,} images: reconstruction {reconstruction:.2f}, KL {kl:.2f} "
+        f"nats, {int(found.active_units)} of {model.latents} units active"
+    )
+    numbers = {
+        "images": len(images),
+        "reconstruction": {"value": reconstruction},
+        "kl": {"value": kl},
+        "active_units": int(found.active_units),
+    }
+    return Outcome([line], [], numbers)
+
+
+def write_outcome(folder: Path, outcome: Outcome, *, step: int) -> None:
+    """Keep an outcome in the folder of a run, as JSON, whole."""
+    content = {"step": step, **outcome.numbers, "warnings": list(outcome.warnings)}
+    text = json.dumps(content, indent=2) + "\n"
+    write_whole(folder / HELD_OUT, lambda part: part.write_text(text))
+
+
+def _of_hierarchy(
+    config: RunConfig,
+    hvae: HVAE,
+    variables: Variables,
+    images: ArrayLike,
+    *,
+    prices: Sequence[float] | None,
+    key: Key,
+) -> Outcome:
+    found = evaluate_hierarchy(hvae, variables, images, key=key)
+    estimates = {
+        "reconstruction": found.distortion,
+        **{f"rate of {name}": rate for name, rate in _by_layer(hvae, found.rates).items()},
+        "psnr": found.psnr,
+        "bits_per_dimension": found.bits_per_dimension,
+    }
+    numbers: dict[str, Any] = {
+        "images": len(images),
+        **{
+            name: {"value": float(each.value), "stderr": float(each.stderr)}
+            for name, each in estimates.items()
+        },
+        "active_units": found.active_units.tolist(),
+    }
+    *_, total = _by_layer(hvae, found.information_bounds).values()
+    lines = [
+        f"held out, {len(images):,} images: distortion {_shown(found.distortion)}, rate "
+        f"{_shown(total)} nats, PSNR {_shown(found.psnr)} dB, "
+        f"{_shown(found.bits_per_dimension, 4)} bits per dimension",
+        *_layer_lines(hvae, found, prices),
+    ]
+    if not math.isfinite(float(found.distortion.value)):
+        return Outcome(lines, [], numbers)
+    exchanged = shuffle_effect(hvae, variables, images[:_EXCHANGED], key=key)
+    sizes = [math.prod(shape) for shape in hvae.shapes]
+    signs = collapse_warnings(found, sizes=sizes, shuffle=exchanged)
+    warnings = [*map(said, signs), *_missed_targets(config, hvae, found)]
+    return Outcome(lines, warnings, numbers)
+
+
+def said(sign: CollapseWarning) -> str:
+    """A sign of collapse as a sentence."""
+    return f"{sign.layer}: {sign.condition} ({sign.measured:.3g}): {sign.advice}"
+
+
+def _by_layer(hvae: HVAE, every: Estimate) -> dict[str, Estimate]:
+    """From the top to the bottom."""
+    layers = range(len(hvae.shapes), 0, -1)
+    pairs = zip(np.atleast_1d(every.value), np.atleast_1d(every.stderr), strict=True)
+    return {f"z_{layer}": Estimate(*pair) for layer, pair in zip(layers, pairs, strict=True)}
+
+
+def _layer_lines(
+    hvae: HVAE, found: HierarchyEvaluation, prices: Sequence[float] | None
+) -> list[str]:
+    lines = []
+    for place, (name, rate) in enumerate(_by_layer(hvae, found.rates).items()):
+        size = math.prod(hvae.shapes[place])
+        price = "" if prices is None else f", at {prices[place]:.3g} a nat"
+        lines.append(
+            f"  {name}: rate {_shown(rate)} nats, {rate.value / size:.3f} a number, "
+            f"{int(found.active_units[place])} of {size} units active{price}"
+        )
+    return lines
+
+
+def _missed_targets(config: RunConfig, hvae: HVAE, found: HierarchyEvaluation) -> list[str]:
+    """Where the run was asked for rates or a distortion, and did not get them."""
+    asked: dict[str, tuple[Any, Estimate]] = {}
+    if config.objective == "rate_targets":
+        targets = config.coefficients["targets"]
+        several = targets if isinstance(targets, Sequence) else (targets,)
+        rates = _by_layer(hvae, found.rates)
+        asked = {f"rate of {n}": (t, rates[n]) for n, t in zip(rates, several, strict=True)}
+    if config.objective == "distortion_target":
+        asked = {"distortion": (config.coefficients["target"], found.distortion)}
+    return [
+        f"{name}: {_shown(got)} nats where {target:g} were asked for: train longer, or ask for "
+        "what the network can reach"
+        for name, (target, got) in asked.items()
+        if target is not None
+        and abs(got.value - target) > max(3 * got.stderr, _TOLERANCE * abs(target))
+    ]
+
+
+def _shown(estimate: Estimate, digits: int = 2) -> str:
+    return f"{estimate.value:.{digits}f} ± {estimate.stderr:.{digits}f}"
