@@ -28,6 +28,7 @@ from jaxvae.training.run import (
     snapshot_epochs,
     train_run,
 )
+from jaxvae.training.stability import evaluation_variables, stabilized_counts
 from jaxvae.training.trainer import Trainer, TrainState
 
 _EXAMPLES = """\
@@ -102,9 +103,9 @@ def _run(given: argparse.Namespace, console: Console, errors: Console) -> None:
         _announce(run, given.out, done, console)
         state = _train(run, given, errors)
         with errors.status("evaluating on held-out images"):
-            found = evaluate(
-                run.vae, state.variables, run.dataset.test.images, key=_keys(run.config)[1]
-            )
+            variables, key = evaluation_variables(state), _keys(run.config)[1]
+            found = evaluate(run.vae, variables, run.dataset.test.images, key=key)
+        _announce_gradients(state, console)
         _conclude(run, int(state.step), found, given.out, console)
 
 
@@ -155,6 +156,14 @@ def _announce(run: _Run, out: Path, done: int, console: Console) -> None:
         console.print(f"all {config.epochs} epochs are done; more --epochs go on from here")
     elif done:
         console.print(f"goes on after step {done:,} of {run.steps:,}")
+
+
+def _announce_gradients(state: TrainState, console: Console) -> None:
+    """What `--clip` and `--skip` did to them: a run that skips all learns nothing."""
+    counts = stabilized_counts(state.optimizer_state)
+    if counts is not None:
+        clipped, skipped = map(int, counts)
+        console.print(f"of {int(state.step):,} gradients, {clipped:,} clipped, {skipped:,} skipped")
 
 
 def _conclude(run: _Run, step: int, found: Evaluation, out: Path, console: Console) -> None:
