@@ -34,6 +34,7 @@ from jaxvae.training.run import (
     snapshot_epochs,
     train_run,
 )
+from jaxvae.training.stability import evaluation_variables, stabilized_counts
 from jaxvae.training.trainer import Trainer, TrainState
 
 _EXAMPLES = """\
@@ -116,11 +117,12 @@ def _run(given: argparse.Namespace, console: Console, errors: Console) -> None:
             found = outcome_of(
                 run.config,
                 run.vae,
-                state.variables,
+                evaluation_variables(state),
                 run.dataset.test.images,
                 prices=_prices(run.vae, state),
                 key=_keys(run.config)[1],
             )
+        _announce_gradients(state, console)
         _refuse_non_finite(run, int(state.step), found)
         write_outcome(given.out, found, step=int(state.step))
         for warning in found.warnings:
@@ -208,6 +210,14 @@ def _announce(run: _Run, out: Path, done: int, console: Console) -> None:
         console.print(f"all {config.epochs} epochs are done; more --epochs go on from here")
     elif done:
         console.print(f"goes on after step {done:,} of {run.steps:,}")
+
+
+def _announce_gradients(state: TrainState, console: Console) -> None:
+    """What `--clip` and `--skip` did to them: a run that skips all learns nothing."""
+    counts = stabilized_counts(state.optimizer_state)
+    if counts is not None:
+        clipped, skipped = map(int, counts)
+        console.print(f"of {int(state.step):,} gradients, {clipped:,} clipped, {skipped:,} skipped")
 
 
 def _refuse_non_finite(run: _Run, step: int, found: Outcome) -> None:

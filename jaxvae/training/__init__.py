@@ -11,6 +11,11 @@ from jaxvae.training.epochs import NonFiniteLossError as NonFiniteLossError
 from jaxvae.training.epochs import Progress as Progress
 from jaxvae.training.epochs import steps_per_epoch as steps_per_epoch
 from jaxvae.training.epochs import train as train
+from jaxvae.training.stability import averaged as averaged
+from jaxvae.training.stability import averaged_params as averaged_params
+from jaxvae.training.stability import evaluation_variables as evaluation_variables
+from jaxvae.training.stability import stabilized as stabilized
+from jaxvae.training.stability import stabilized_counts as stabilized_counts
 from jaxvae.training.trainer import Adversary as Adversary
 from jaxvae.training.trainer import AdversaryState as AdversaryState
 from jaxvae.training.trainer import Trainer as Trainer

@@ -25,6 +25,7 @@ from jaxvae.models.vae import VAE, Outputs
 from jaxvae.objectives.multipliers import LayerMultipliers, Multiplier
 from jaxvae.objectives.schedules import linear_ramp
 from jaxvae.training.folder import write_settings
+from jaxvae.training.stability import averaged, stabilized
 from jaxvae.training.trainer import Adversary, Trainer, vae_trainer
 
 # A number, or one a layer of a hierarchy from the top to the bottom, None for those without.
@@ -56,6 +57,12 @@ class RunConfig:
         ramps: steps over which a coefficient grows from 0, by its name, or for every layer.
         learning_rate: of Adam.
         l2: penalty, added to the gradient before Adam.
+        clip: norm to which larger gradients are scaled down, before the penalty; None for
+            gradients as they are.
+        skip: norm beyond which a gradient is not used at all; None to use them all.
+        average: decay of the moving average of the parameters, which is then what is saved
+            and evaluated; None for the parameters themselves.
+        warmup: steps over which the learning rate grows from 0.
         batch_size: images a step.
         epochs: passes over the training images.
         seed: of parameters, noise and batches.
@@ -74,6 +81,10 @@ class RunConfig:
     ramps: Mapping[str, int | Sequence[int]] = dataclasses.field(default_factory=dict)
     learning_rate: float = 1e-4
     l2: float = 0.0
+    clip: float | None = None
+    skip: float | None = None
+    average: float | None = None
+    warmup: int = 0
     batch_size: int = 64
     epochs: int = 10
     seed: int = 0
@@ -82,7 +93,7 @@ class RunConfig:
         for name, value in (("learning_rate", self.learning_rate), ("l2", self.l2)):
             if not (math.isfinite(value) and (value > 0 or (name == "l2" and value == 0))):
                 raise ValueError(f"expected {name} finite and positive, got {value}")
-        for name, least in (("batch_size", 1), ("epochs", 1), ("seed", 0)):
+        for name, least in (("batch_size", 1), ("epochs", 1), ("seed", 0), ("warmup", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"expected {name} of at least {least}, got {getattr(self, name)}")
         if self.seed >= 2**32:
@@ -151,14 +162,10 @@ def build_trainer(config: RunConfig, vae: VAE | HVAE, *, dataset_size: int) -> T
     if "discriminator" in takes:
         discriminator = models.dense_discriminator(latents=vae.latents)
         adversary = Adversary(discriminator, optax.adam(**_ADVERSARY))
-    adam = optax.inject_hyperparams(optax.adam, static_args=("b1", "b2", "eps", "eps_root"))
-    optimizer = adam(learning_rate=config.learning_rate)
-    if config.l2:
-        optimizer = optax.chain(optax.add_decayed_weights(config.l2), optimizer)
     return vae_trainer(
         vae,
         objective,
-        optimizer,
+        _optimizer(config),
         coefficients=coefficients,
         schedules={name: _ramp(steps) for name, steps in config.ramps.items()},
         multipliers=dict.fromkeys(multipliers, _MULTIPLIER_STEP),
@@ -267,6 +274,25 @@ def read_config(path: Path) -> tuple[RunConfig, tuple[int, int, int]]:
         return RunConfig(**settings), (height, width, channels)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"expected the settings of a run in {path}, got {error}") from error
+
+
+def _optimizer(config: RunConfig) -> optax.GradientTransformation:
+    """Adam with what surrounds it; the learning rate stays in its state, for ensembles."""
+    adam = optax.inject_hyperparams(optax.adam, static_args=("b1", "b2", "eps", "eps_root"))
+    optimizer = adam(learning_rate=config.learning_rate)
+    if config.l2:
+        optimizer = optax.chain(optax.add_decayed_weights(config.l2), optimizer)
+    if config.warmup:
+        # A factor of the update, since a scheduled rate could not be set for one member.
+        ramp = optax.linear_schedule(0.0, 1.0, config.warmup)
+        optimizer = optax.chain(optimizer, optax.scale_by_schedule(ramp))
+    if config.average is not None:
+        optimizer = averaged(optimizer, decay=config.average)
+    if config.clip is None and config.skip is None:
+        return optimizer
+    norms = {"clip": config.clip, "skip": config.skip}
+    given = {name: norm for name, norm in norms.items() if norm is not None}
+    return stabilized(optimizer, **given)
 
 
 def _coefficients(config: RunConfig, objective: Callable[..., Any]) -> dict[str, Any]:

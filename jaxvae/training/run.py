@@ -1,7 +1,7 @@
 """A run in its folder: snapshots to analyze, and a state to go on from after a kill.
 
 run.json            what it was told (`jaxvae.training.config`)
-snapshots/step-*    variables, at chosen epochs
+snapshots/step-*    variables, averaged where the optimizer does, at chosen epochs
 resume/step-*       the latest whole `TrainState`
 
 All of them appear whole or not at all.
@@ -17,6 +17,7 @@ from jaxtyping import Array, UInt8
 from jaxvae.training import checkpoint
 from jaxvae.training.epochs import NonFiniteLossError, Progress, steps_per_epoch, train
 from jaxvae.training.signals import postponed
+from jaxvae.training.stability import evaluation_variables
 from jaxvae.training.trainer import Trainer, TrainState
 from jaxvae.typing import Key
 
@@ -83,7 +84,7 @@ def train_run(
         # `train` no longer keeps the state of an interrupted run: until it is kept here, wait.
         with postponed():
             _refuse_non_finite(state, epoch)
-            checkpoint.save(folder / SNAPSHOTS, last, state.variables)
+            checkpoint.save(folder / SNAPSHOTS, last, evaluation_variables(state))
             # After the snapshot: a run that goes on from here never lacks it.
             keep(state)
     return state

@@ -16,7 +16,7 @@ from jaxvae.analysis.saved import open_run
 from jaxvae.cli import main
 from jaxvae.commands.settings import choices
 from jaxvae.data import dataset_names, load
-from jaxvae.training import checkpoint, train
+from jaxvae.training import checkpoint, evaluation_variables, train
 from jaxvae.training.config import (
     RunConfig,
     build_model,
@@ -27,6 +27,7 @@ from jaxvae.training.config import (
     objective_coefficients,
     read_config,
 )
+from jaxvae.training.run import latest_state
 
 SMALL = ["--image-size", "16", "--train-size", "200", "--network", "dense_vae"]
 SMALL += ["--option", "widths=16", "--latents", "3"]
@@ -102,6 +103,21 @@ def test_what_is_trained_and_how_well_is_said_at_the_end(tmp_path, capsys):
     assert " of 3 units active" in printed.out
     assert f"run: {tmp_path / 'run'}\n" in printed.out
     assert printed.err == ""
+
+
+def test_a_steadied_run_says_what_became_of_its_gradients_and_keeps_averages(tmp_path, capsys):
+    given = ["--clip", "1e-3", "--skip", "1e6", "--average", "0.5", "--warmup", "3"]
+    assert run(tmp_path, *given, epochs=1) == 0
+    assert "of 3 gradients, 3 clipped, 0 skipped\n" in capsys.readouterr().out
+    saved = open_run(tmp_path)
+    assert (saved.config.clip, saved.config.skip) == (1e-3, 1e6)
+    assert (saved.config.average, saved.config.warmup) == (0.5, 3)
+    trainer = build_trainer(saved.config, saved.vae, dataset_size=200)
+    state = latest_state(trainer, tmp_path, jax.random.key(0))
+    expected = evaluation_variables(state)
+    jax.tree.map(np.testing.assert_array_equal, saved.variables, expected)
+    moved = jax.tree.map(np.array_equal, saved.variables.params, state.variables.params)
+    assert not jax.tree.all(moved)
 
 
 def test_snapshots_are_evenly_spaced(tmp_path):

@@ -1,0 +1,247 @@
+"""A deep hierarchy of residual blocks: many stochastic layers at growing resolutions.
+
+Encoder and decoder are streams of images to which bottleneck blocks add. The encoder goes
+down from the pixels, the decoder up from a learned constant, and every block of the decoder
+holds one stochastic layer, at its resolution. Nothing normalizes over a batch: the last
+convolution of every block that adds to a stream is scaled by `1 / sqrt(depth)` at first, so
+that a stream of any depth starts with the variance of a shallow one.
+
+Reference: Child (2021), "Very deep VAEs generalize autoregressive models and can outperform
+them on images".
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from jaxvae.models.blocks import Branches, convolutions, convolve, enlarge, shrink
+from jaxvae.models.hvae import HVAE, Gaussian, Shape, build_hvae
+from jaxvae.models.layers import SameConvolution
+from jaxvae.models.likelihoods import Likelihood
+from jaxvae.models.networks import Taps
+from jaxvae.models.vae import BERNOULLI
+
+_SMALLEST = 4
+_BOTTLENECK = 4
+_DTYPES = ("float32", "bfloat16")
+_LOG_VARIANCE_BOUND = 7.0
+
+
+def deep_hvae(
+    *,
+    image_shape: tuple[int, int, int],
+    resolutions: Sequence[int] = (),
+    blocks: Sequence[int] = (3,),
+    channels: int = 64,
+    latent_channels: int = 8,
+    compute_dtype: str = "float32",
+    remat: bool = False,
+    likelihood: Likelihood = BERNOULLI,
+) -> HVAE:
+    """Stochastic layers in a top-down residual network, several at every resolution.
+
+    As it is, 12 layers for images of 28 x 28 pixels, at sides 1, 7, 14 and 28, and 15 for
+    32 x 32, at 1, 4, 8, 16 and 32.
+
+    The log variances of priors and posteriors lie within -7 and 7, by `7 tanh(x / 7)`:
+    standard deviations of 0.03 to 33. A latent that shrinks from the widest to the narrowest
+    still carries 7 nats, and no variance is so small that a rate overflows or its gradient
+    in a mean exceeds 1,100 times the distance of the means; at 0 the bound is the identity.
+    All priors start as N(0, 1), whatever is above them.
+
+    Args:
+        image_shape: `(h, w, c)`, square.
+        resolutions: sides of the layers in pixels, from the top to the bottom; each divides
+            the next, and the last is the side of the images. Without any, that side
+            halved while it is even and at least 4 are left, and 1 at the top.
+        blocks: stochastic layers at every resolution, from the top to the bottom; one
+            number holds for all. The encoder has as many residual blocks.
+        channels: of both streams; inside the blocks there are a quarter.
+        latent_channels: of every stochastic layer.
+        compute_dtype: `float32`, or `bfloat16` for the convolutions inside the blocks:
+            parameters, streams, Gaussians, samples and taps are float32 in both.
+        remat: whether the blocks are computed again for their gradients instead of kept:
+            the same numbers from less memory in more time.
+        likelihood: of the images given what the decoder puts out.
+
+    Returns:
+        An `HVAE` whose taps are `encoder/1 ...` after every block from the pixels on, and
+        `decoder/z_l` after the block of z_l, from the top to the bottom.
+
+    Raises:
+        ValueError: for images that are not square, resolutions that do not divide one
+            another up to the images' side, and sizes below 1 (of the channels, 4).
+
+    Reference: Child (2021).
+    """
+    sides = tuple(resolutions) or _halvings(image_shape[0])
+    counts = tuple(blocks) * (len(sides) if len(blocks) == 1 else 1)
+    _check(image_shape, sides, counts, channels)
+    if compute_dtype not in _DTYPES:
+        raise ValueError(f"expected a compute_dtype of {' or '.join(_DTYPES)}, got {compute_dtype}")
+    layers = tuple(side for side, count in zip(sides, counts, strict=True) for _ in range(count))
+    parameters, dtype = likelihood.parameters(image_shape[2]), jnp.dtype(compute_dtype)
+    network = TopDownNetwork(layers, channels, latent_channels, parameters, dtype, remat)
+    shapes = [(side, side, latent_channels) for side in layers]
+    return build_hvae(network, image_shape=image_shape, shapes=shapes, likelihood=likelihood)
+
+
+class Descent(NamedTuple):
+    """The state of a `TopDownNetwork` above one of its stochastic layers.
+
+    Attributes:
+        hidden: the stream.
+        residual: what the prior's network adds to it.
+        prior: of the layer.
+        seen: the stream after every layer above.
+    """
+
+    hidden: Float[Array, "b h w c"]
+    residual: Float[Array, "b h w c"]
+    prior: Gaussian
+    seen: tuple[Array, ...]
+
+
+class TopDownNetwork(nn.Module):
+    """The network of `deep_hvae`, as `build_hvae` takes it.
+
+    Attributes:
+        sides: of every stochastic layer, from the top to the bottom.
+        channels: of both streams.
+        latent_channels: of every stochastic layer.
+        parameters: channels that the likelihood takes.
+        dtype: of the convolutions inside the blocks.
+        remat: whether blocks are computed again for their gradients.
+    """
+
+    sides: tuple[int, ...]
+    channels: int
+    latent_channels: int
+    parameters: int
+    dtype: jnp.dtype
+    remat: bool
+
+    def setup(self) -> None:
+        """The branches of all layers, by what they are for; a constant for every resolution."""
+        c, k, depth = self.channels, self.latent_channels, len(self.sides)
+        self.entry = SameConvolution(c)
+        self.encoder = self._branches(c, c, 1 / depth, upward=True)
+        self.posteriors = self._branches(2 * c, 2 * k)
+        self.priors = self._branches(c, 2 * k + c, 0.0)
+        self.samples = convolutions(self, "sample", depth, (1, k, c), 1 / depth)
+        self.decoder = self._branches(c, c, 1 / depth)
+        self.constants = {
+            str(side): self.param(f"constant_{side}", nn.initializers.zeros, (side, side, c))
+            for side in dict.fromkeys(self.sides)
+        }
+        self.leave = SameConvolution(self.parameters, 1)
+
+    def encode(
+        self, images: Float[Array, "b h w c"], *, train: bool
+    ) -> tuple[dict[int, Array], Taps]:
+        """The stream after all blocks of a resolution, by its side."""
+        del train
+        hidden, features, taps = self.entry(images), {}, {}
+        for index, side in enumerate(reversed(self.sides)):
+            hidden = shrink(hidden, hidden.shape[1] // side)
+            hidden = hidden + self.encoder(index, hidden)
+            features[side] = taps[str(index + 1)] = hidden
+        return features, taps
+
+    def start(self, batch: int) -> Descent:
+        """The learned constant of the smallest resolution."""
+        side = self.sides[0]
+        empty = jnp.zeros((batch, side, side, self.channels))
+        return self._above(0, empty + self.constants[str(side)][None], ())
+
+    def prior(self, index: int, state: Descent, *, train: bool) -> Gaussian:
+        """From the stream alone."""
+        del index, train
+        return state.prior
+
+    def posterior(
+        self,
+        index: int,
+        features: dict[int, Array],
+        state: Descent,
+        prior: Gaussian,
+        *,
+        train: bool,
+    ) -> Gaussian:
+        """From the stream beside what the encoder says at this resolution."""
+        del prior, train
+        seen = jnp.concatenate([state.hidden, features[self.sides[index]]], axis=-1)
+        return _gaussian(self.posteriors(index, seen))
+
+    def absorb(
+        self, index: int, state: Descent, sample: Float[Array, "b h w k"], *, train: bool
+    ) -> Descent:
+        """The prior's residual, the sample and a block added to the stream, then enlarged."""
+        del train
+        hidden = state.hidden + state.residual + convolve(sample, self.samples[index])
+        hidden = hidden + self.decoder(index, hidden)
+        seen = (*state.seen, hidden)
+        if index + 1 == len(self.sides):
+            return state._replace(hidden=hidden, seen=seen)
+        side, below = self.sides[index : index + 2]
+        if below > side:
+            hidden = enlarge(hidden, below // side) + self.constants[str(below)][None]
+        return self._above(index + 1, hidden, seen)
+
+    def output(self, state: Descent, *, train: bool) -> tuple[Array, Taps]:
+        """A convolution 1 x 1 of the stream; a tap for every stochastic layer."""
+        del train
+        names = [f"z_{number}" for number in range(len(self.sides), 0, -1)]
+        return self.leave(state.hidden), dict(zip(names, state.seen, strict=True))
+
+    def _branches(
+        self, inputs: int, features: int, scale: float = 1.0, *, upward: bool = False
+    ) -> Branches:
+        """One for every layer. Up to 2 x 2 pixels, 3 x 3 would see mostly padding."""
+        sizes = tuple(3 if side > 2 else 1 for side in self.sides)
+        inner = self.channels // _BOTTLENECK
+        return Branches(
+            sizes[::-1] if upward else sizes,
+            inputs, inner, features, scale, self.dtype, self.remat,
+        )  # fmt: skip
+
+    def _above(self, index: int, hidden: Array, seen: tuple[Array, ...]) -> Descent:
+        """The prior is a part of the state, since its network adds to the stream too."""
+        both = 2 * self.latent_channels
+        made = self.priors(index, hidden)
+        return Descent(hidden, made[..., both:], _gaussian(made[..., :both]), seen)
+
+
+def _gaussian(parameters: Float[Array, "b h w 2k"]) -> Gaussian:
+    mean, raw = jnp.split(parameters, 2, axis=-1)
+    return Gaussian(mean, _LOG_VARIANCE_BOUND * jnp.tanh(raw / _LOG_VARIANCE_BOUND))
+
+
+def _halvings(side: int) -> tuple[int, ...]:
+    sides = [side]
+    while sides[0] % 2 == 0 and sides[0] // 2 >= _SMALLEST:
+        sides.insert(0, sides[0] // 2)
+    return tuple(dict.fromkeys((1, *sides)))
+
+
+def _check(image_shape: Shape, sides: Shape, counts: Shape, channels: int) -> None:
+    height, width, _ = image_shape
+    if height != width:
+        raise ValueError(f"expected square images, got {height} x {width}; resize them")
+    growing = all(above < below and below % above == 0 for above, below in pairwise(sides))
+    if min(sides) < 1 or not growing or sides[-1] != height:
+        raise ValueError(
+            f"expected resolutions that each divide the next, up to the {height} pixels of the "
+            f"images, got {list(sides)}"
+        )
+    if len(counts) != len(sides) or min(counts) < 1:
+        raise ValueError(
+            f"expected blocks, one number or one for each of the {len(sides)} resolutions "
+            f"{list(sides)}, of at least 1, got {list(counts)}"
+        )
+    if channels < _BOTTLENECK:
+        raise ValueError(f"expected at least {_BOTTLENECK} channels, got {channels}")

@@ -1,0 +1,312 @@
+"""The deep hierarchy: its layers, how it starts, what its options change, and training."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxvae.analysis import capture
+from jaxvae.data import load
+from jaxvae.models import deep_hvae, learned_gaussian
+from jaxvae.models.vae import Variables
+from jaxvae.objectives import hierarchical_vae, layer_rates
+from jaxvae.training import (
+    Member,
+    init_ensemble,
+    take_member,
+    train,
+    train_ensemble,
+    vae_trainer,
+)
+
+IMAGE = (8, 8, 1)
+SMALL = {"image_shape": IMAGE, "channels": 8, "latent_channels": 2}
+TWELVE = deep_hvae(**SMALL, blocks=(4,))
+# Two layers, which compile sooner.
+LITTLE = {"image_shape": (4, 4, 1), "channels": 8, "latent_channels": 2, "blocks": (1,)}
+TWO = deep_hvae(**LITTLE)
+
+
+def draw(hvae, batch=5):
+    image_key, noise_key = jax.random.split(jax.random.key(0))
+    images = jax.random.uniform(image_key, (batch, *hvae.image_shape))
+    return images, jax.random.normal(noise_key, (batch, hvae.latents))
+
+
+def trained_like(variables, scale=0.1):
+    """Parameters that nothing holds at their start, so that no kernel is zero."""
+    leaves, structure = jax.tree.flatten(variables)
+    random = np.random.default_rng(0)
+    moved = [leaf + scale * random.normal(size=leaf.shape).astype("f4") for leaf in leaves]
+    return jax.tree.unflatten(structure, moved)
+
+
+@pytest.fixture(scope="module")
+def started():
+    """Twelve layers: the variables of a key, and what they make of some images."""
+    variables = jax.jit(TWELVE.init)(jax.random.key(1))
+    return variables, jax.jit(TWELVE.apply)(variables, *draw(TWELVE))
+
+
+@pytest.fixture(scope="module")
+def moved(started):
+    variables = trained_like(started[0])
+    return variables, jax.jit(TWELVE.apply)(variables, *draw(TWELVE))
+
+
+# --- layers ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("side", "sides"),
+    [(28, (1, 7, 14, 28)), (32, (1, 4, 8, 16, 32)), (64, (1, 4, 8, 16, 32, 64)), (5, (1, 5))],
+)
+def test_there_are_three_layers_at_every_halving_of_the_side(side, sides):
+    hvae = deep_hvae(image_shape=(side, side, 3))
+    assert hvae.shapes == tuple((each, each, 8) for each in sides for _ in range(3))
+
+
+def test_resolutions_and_layers_are_those_given():
+    hvae = deep_hvae(image_shape=(12, 12, 1), resolutions=(2, 4, 12), blocks=(2, 1, 3))
+    assert [shape[0] for shape in hvae.shapes] == [2, 2, 4, 12, 12, 12]
+
+
+def test_forty_layers_have_the_shapes_and_taps_they_say():
+    hvae = deep_hvae(
+        image_shape=(32, 32, 3), blocks=(2, 4, 8, 10, 16), likelihood=learned_gaussian()
+    )
+    variables = jax.eval_shape(hvae.init, jax.random.key(0))
+    outputs = jax.eval_shape(hvae.apply, variables, *draw(hvae, batch=2))
+    assert len(outputs.layers) == 40
+    for layer, shape in zip(outputs.layers, hvae.shapes, strict=True):
+        assert {leaf.shape for leaf in jax.tree.leaves(layer)} == {(2, *shape)}
+    latents = [f"z_{number}" for number in range(40, 0, -1)]
+    assert list(outputs.taps) == [
+        "input",
+        *(f"encoder/{depth}" for depth in range(1, 41)),
+        *(f"{name}/{part}" for name in latents for part in ("mean", "log_variance", "sample")),
+        *(f"decoder/{name}" for name in latents),
+        "output",
+    ]
+    assert outputs.taps["encoder/16"].shape == outputs.taps["decoder/z_16"].shape == (2, 32, 32, 64)
+    assert outputs.taps["encoder/17"].shape == outputs.taps["decoder/z_17"].shape == (2, 16, 16, 64)
+    assert outputs.taps["output"].shape == (2, 32, 32, 3)
+
+
+def test_parameters_are_those_of_the_convolutions_in_as_many_arrays_at_any_depth():
+    inner, channels, latents = 2, 8, 2
+
+    def branch(inputs, outputs, size):
+        enter, leave = inputs * inner + inner, inner * outputs + outputs
+        return enter + 2 * (size**2 * inner**2 + inner) + leave
+
+    def layer(size):
+        branches = ((8, 8), (16, 2 * latents), (8, 2 * latents + 8), (8, 8))
+        return sum(branch(*each, size) for each in branches) + latents * channels + channels
+
+    counts = set()
+    for blocks in (1, 4):
+        leaves = jax.tree.leaves(
+            jax.eval_shape(deep_hvae(**SMALL, blocks=(blocks,)).init, jax.random.key(0))
+        )
+        counts.add(len(leaves))
+        ends = 9 * channels + channels + channels + 1 + (1 + 4**2 + 8**2) * channels
+        layers = blocks * (layer(1) + 2 * layer(3))
+        assert sum(leaf.size for leaf in leaves) == ends + layers
+    assert len(counts) == 1
+
+
+# --- the start ------------------------------------------------------------------------
+
+
+def test_priors_start_as_standard_normal_whatever_is_above_them(started):
+    for layer in started[1].layers:
+        np.testing.assert_array_equal(layer.prior.mean, 0)
+        np.testing.assert_array_equal(layer.prior.log_variance, 0)
+
+
+def test_posteriors_start_from_the_images(started):
+    for layer in started[1].layers:
+        assert np.ptp(np.asarray(layer.posterior.mean), axis=0).max() > 0
+
+
+def test_what_adds_to_a_stream_starts_divided_by_the_root_of_the_depth(started):
+    params = started[0].params["network"]
+    for kernel in (
+        params["encoder"]["leave_kernel"], params["decoder"]["leave_kernel"],
+        params["sample_kernel"],
+    ):  # fmt: skip
+        assert kernel.shape == (12, 1, 1, 2, 8)
+        # Of 192 numbers, the deviation is known to 1 / sqrt(2 * 192) = 5%.
+        np.testing.assert_allclose(np.std(kernel) * np.sqrt(12 * 2), 1, rtol=0.15)
+    np.testing.assert_array_equal(params["priors"]["leave_kernel"], 0)
+
+
+# --- values ---------------------------------------------------------------------------
+
+
+def test_the_rate_of_no_layer_is_negative(moved):
+    rates = layer_rates(moved[1])
+    assert rates.shape == (5, 12)
+    assert bool((rates > 0).all())
+
+
+def test_deviations_stay_within_their_bounds_for_parameters_of_any_size(moved):
+    network = dict(moved[0].params["network"])
+    for name in ("priors", "posteriors"):
+        kernel = network[name]["leave_kernel"]
+        network[name] = network[name] | {"leave_kernel": kernel.at[..., 2:4].multiply(1e6)}
+    outputs = jax.jit(TWELVE.apply)(Variables({"network": network}, {}), *draw(TWELVE))
+    for layer in outputs.layers:
+        for gaussian in (layer.prior, layer.posterior):
+            assert float(jnp.abs(gaussian.log_variance).max()) == pytest.approx(7, abs=1e-3)
+    assert bool(jnp.isfinite(layer_rates(outputs)).all())
+
+
+def test_every_posterior_sees_the_images_themselves(moved):
+    # Blind to what the encoder says in all layers but the last, it still sees it there.
+    network = dict(moved[0].params["network"])
+    kernel = network["posteriors"]["enter_kernel"].at[:-1, :, :, 8:].set(0)
+    network["posteriors"] = network["posteriors"] | {"enter_kernel": kernel}
+    images, noise = draw(TWELVE)
+    apply = jax.jit(TWELVE.apply)
+    one, other = (
+        apply(Variables({"network": network}, {}), each, noise).layers
+        for each in (images, images[::-1])
+    )
+    for index in range(11):
+        np.testing.assert_array_equal(one[index].sample, other[index].sample)
+    assert not np.array_equal(one[11].sample, other[11].sample)
+
+
+def test_images_are_generated_without_posteriors(moved):
+    variables, _ = moved
+    _, noise = draw(TWELVE)
+    network = variables.params["network"]
+    rest = {name: each for name, each in network.items() if name not in ("posteriors", "encoder")}
+    images = jax.jit(TWELVE.decode)(Variables({"network": rest}, {}), noise)
+    assert images.shape == (5, *IMAGE)
+    np.testing.assert_array_equal(images, jax.jit(TWELVE.decode)(variables, noise))
+
+
+# --- options --------------------------------------------------------------------------
+
+
+def loss_of(hvae, images, noise):
+    def loss(params):
+        return hierarchical_vae(hvae.apply(Variables(params, {}), images, noise, train=True))[0]
+
+    return loss
+
+
+def test_half_precision_changes_the_rates_by_its_rounding(moved):
+    variables, expected = moved
+    half = deep_hvae(**SMALL, blocks=(4,), compute_dtype="bfloat16")
+    assert jax.eval_shape(half.init, jax.random.key(0)) == jax.eval_shape(
+        TWELVE.init, jax.random.key(0)
+    )
+    outputs = jax.jit(half.apply)(variables, *draw(half))
+    assert {leaf.dtype for leaf in jax.tree.leaves(outputs)} == {jnp.dtype("float32")}
+    for one, other in zip(
+        (outputs.nll, layer_rates(outputs)), (expected.nll, layer_rates(expected)), strict=True
+    ):
+        assert not np.array_equal(one, other)
+        np.testing.assert_allclose(one, other, rtol=0.03)
+
+
+@pytest.mark.slow
+def test_blocks_computed_again_give_the_same_loss_and_gradient():
+    again = deep_hvae(**LITTLE, remat=True)
+    params = trained_like(jax.jit(TWO.init)(jax.random.key(1))).params
+    one, two = (
+        jax.jit(jax.value_and_grad(loss_of(hvae, *draw(hvae))))(params) for hvae in (TWO, again)
+    )
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-4), one, two)
+
+
+def test_blocks_computed_again_are_not_kept():
+    def kept(remat):
+        hvae = deep_hvae(**SMALL, blocks=(4,), remat=remat)
+        params = jax.eval_shape(hvae.init, jax.random.key(0)).params
+        loss = loss_of(hvae, *draw(hvae, batch=64))
+        # What reverse mode keeps are the leaves of its pullback.
+        residuals = jax.tree.leaves(jax.eval_shape(lambda each: jax.vjp(loss, each)[1], params))
+        return sum(leaf.size for leaf in residuals)
+
+    assert kept(True) < kept(False) / 2
+
+
+# --- training -------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_twelve_layers_learn_small_images():
+    images = load("sprites", image_size=8, train_size=256).train.images
+    trainer = vae_trainer(TWELVE, hierarchical_vae, optax.adam(3e-3))
+    seen = []
+    train(
+        trainer,
+        jax.jit(trainer.init)(jax.random.key(0)),
+        images,
+        epochs=10,
+        batch_size=32,
+        report=lambda progress: seen.append(progress.loss),
+    )
+    assert np.isfinite(seen).all()
+    assert seen[-1] < seen[0] / 2
+
+
+@pytest.mark.slow
+def test_members_of_an_ensemble_are_the_hierarchies_trained_alone():
+    images = np.random.default_rng(0).integers(0, 256, (16, 4, 4, 1), dtype=np.uint8)
+    trainer = vae_trainer(TWO, hierarchical_vae, optax.sgd(1e-3), coefficients={"beta": 1.0})
+    members = [
+        Member(jax.random.key(seed), TWO.latents, {"beta": beta})
+        for seed, beta in enumerate((0.5, 2.0))
+    ]
+    start = init_ensemble(lambda latents: trainer, members)
+    settings = {"epochs": 2, "batch_size": 4}
+    ensemble = train_ensemble(trainer, start, images, way="vmap", **settings)
+    for index in range(2):
+        alone = train(trainer, take_member(start, index, trainer), images, **settings)
+        jax.tree.map(
+            partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5),
+            take_member(ensemble, index, trainer).variables,
+            alone.variables,
+        )
+
+
+def test_layers_are_captured_as_float32():
+    half = deep_hvae(**LITTLE, compute_dtype="bfloat16")
+    variables = jax.jit(half.init)(jax.random.key(0))
+    images = np.random.default_rng(0).integers(0, 256, (6, 4, 4, 1), dtype=np.uint8)
+    taps = capture(half, variables, images, key=jax.random.key(1), batch_size=3)
+    assert {tap.dtype for tap in taps.values()} == {np.dtype("float32")}
+    assert taps["decoder/z_1"].shape == (6, 4, 4, 8)
+
+
+# --- refusals -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"image_shape": (8, 12, 1)}, "expected square images, got 8 x 12; resize them"),
+        ({"resolutions": (1, 3, 8)}, r"each divide the next, up to the 8 .*, got \[1, 3, 8\]"),
+        ({"resolutions": (8, 4)}, r"got \[8, 4\]"),
+        ({"resolutions": (2, 4)}, r"got \[2, 4\]"),
+        ({"resolutions": (-8, 8)}, r"got \[-8, 8\]"),
+        ({"blocks": (1, 2)}, r"one for each of the 3 resolutions \[1, 4, 8\].* got \[1, 2\]"),
+        ({"blocks": (1, 0, 2)}, r"of at least 1, got \[1, 0, 2\]"),
+        ({"blocks": ()}, r"got \[\]"),
+        ({"channels": 3}, "expected at least 4 channels, got 3"),
+        ({"latent_channels": 0}, "none of them empty"),
+        ({"compute_dtype": "float16"}, "float32 or bfloat16, got float16"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        deep_hvae(**SMALL | options)
