@@ -65,7 +65,7 @@ def deep_hvae(
         compute_dtype: `float32`, or `bfloat16` for the convolutions inside the blocks:
             parameters, streams, Gaussians, samples and taps are float32 in both.
         remat: whether the blocks are computed again for their gradients instead of kept:
-            the same numbers from less memory in more time.
+            the same numbers, from less memory in more time. XLA may undo it on CPU.
         likelihood: of the images given what the decoder puts out.
 
     Returns:
