@@ -103,11 +103,16 @@ def _add_option(
     settings: argparse._ArgumentGroup, field: dataclasses.Field, kind: Any, shown: Any
 ) -> None:
     """One setting, with its value in the demo as an example."""
+    flag = f"--{field.name.replace('_', '-')}"
+    if kind is bool:
+        text = f"{field.metadata['help']} (demo: {'yes' if shown else 'no'})"
+        settings.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
+        return
     many = get_origin(kind) is tuple
     base = next(part for part in (*get_args(kind), kind) if part is not type(None))
     example = " ".join(map(str, shown)) if many else shown
     settings.add_argument(
-        f"--{field.name.replace('_', '-')}",
+        flag,
         type=base,
         nargs="+" if many else None,
         action=_StoreTuple if many else "store",

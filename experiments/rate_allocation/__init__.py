@@ -9,7 +9,7 @@ Claims (Xiao and Bamler 2023): the rate splits into a non-negative part of every
 with a price of its own; a rate bounds the accuracy of any classifier of samples of its layer;
 reconstruction, classification and generation each want another split.
 
-    python -m experiments.rate_allocation                 # demo: 3 x 3 prices, minutes
+    python -m experiments.rate_allocation                 # demo: 3 x 3 prices, sprites, minutes
     python -m experiments.rate_allocation smoke           # 2 x 2, some of MNIST, a minute
     python -m experiments.rate_allocation mnist           # 7 x 7, binarized MNIST, cut down
     python -m experiments.rate_allocation deep            # 12 layers: where do the bits go?

@@ -19,7 +19,7 @@ LIKELIHOODS = ("bernoulli", "gaussian")
 class Config:
     """What is trained, at which prices, on what, and when it is measured."""
 
-    data: str = option("mnist", "data set with labels, a TFDS name such as mnist")
+    data: str = option("mnist", "data set with labels: sprites, or a TFDS name")
     image_size: int | None = option(None, "resize images to this many pixels square")
     train_size: int | None = option(None, "training images (default: all)")
     binarize: bool = option(True, "make pixels black or white, at half of the range")
@@ -103,17 +103,28 @@ _COLOR = dataclasses.replace(
     _PAPER, binarize=False, channels=32, top=32, likelihood="gaussian", image_size=32
 )
 
-_DEMO = Config(train_size=4000, epochs=10, points=1000, labeled=1000, samples=1000)
+_DEMO = Config(
+    data="sprites",
+    image_size=32,
+    train_size=4000,
+    epochs=10,
+    points=1000,
+    labeled=1000,
+    samples=1000,
+)
 
 
 PRESETS = {
     "smoke": dataclasses.replace(
         _DEMO,
+        data="mnist",
+        image_size=None,
         train_size=1000,
         beta_top=(0.3, 3.0),
         beta_bottom=(0.3, 3.0),
         epochs=2,
         snapshots=(1,),
+        batch_size=50,
         points=200,
         labeled=200,
         samples=200,

@@ -189,7 +189,7 @@ def test_a_figure_is_drawn_and_not_blank(out, name):
 
 def test_the_terminal_shows_a_row_per_bottleneck_and_the_sentence(finished):
     shown = finished[1]
-    assert "4 of 4 runs to do, 1 programs" in shown
+    assert "4 of 4 runs to do, 1 program;" in shown
     rows = [line.split()[0] for line in shown.splitlines() if line.startswith((" 2 ", " 3 "))]
     assert rows == ["2", "3"]
     assert "K = " in shown.split("──")[-1]
@@ -209,7 +209,7 @@ def test_more_bottlenecks_leave_finished_runs_as_they_are(tmp_path):
     sweep(FIRST, tmp_path)
     before = record_times(unit(tmp_path, 2, 0))
     shown = sweep(dataclasses.replace(FIRST, bottlenecks=(2, 3)), tmp_path)
-    assert "1 of 2 runs to do, 1 programs" in shown
+    assert "1 of 2 runs to do, 1 program;" in shown
     assert before == record_times(unit(tmp_path, 2, 0))
     assert sorted(before) == ["epoch-0000.npz", "epoch-0001.npz", "epoch-0012.npz"]
     assert sorted(before) == sorted(record_times(unit(tmp_path, 3, 0)))
