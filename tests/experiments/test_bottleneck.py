@@ -2,12 +2,8 @@
 
 import dataclasses
 import io
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import matplotlib.image
@@ -17,6 +13,7 @@ import xarray as xr
 from rich.console import Console
 
 from experiments.bottleneck import Config, run
+from tests.experiments.processes import command, stop
 
 pytestmark = pytest.mark.slow
 
@@ -263,47 +260,10 @@ def test_a_group_that_lost_its_state_starts_again(copy, out):
 # --- killed ---------------------------------------------------------------------------
 
 
-def command(config, out):
-    options = [sys.executable, "-m", "experiments.bottleneck", "smoke", "--out", str(out)]
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        words = map(str, value) if isinstance(value, tuple) else [str(value)]
-        options += [f"--{field.name.replace('_', '-')}", *words]
-    return options
-
-
-def wait_for(condition, process, seconds=600):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, "the run ended before it could be stopped"
-        assert time.monotonic() < end, "the run did not come as far as that"
-        time.sleep(0.002)
-
-
-# A shell that runs the tests in the background has its children ignore Ctrl-C.
-HEED = [
-    sys.executable,
-    "-c",
-    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
-    "os.execv(sys.argv[1], sys.argv[1:])",
-]
-
-
-def stop(out, number, *, after):
-    """Start the sweep in a process of its own and stop it once a file is there."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    arguments = command(SWEEP, out)
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with subprocess.Popen(HEED + arguments, env=environment, **pipes) as process:
-        wait_for((out / after).exists, process)
-        process.send_signal(number)
-        shown = process.communicate(timeout=60)[0].decode()
-    return process.returncode, shown
-
-
 def test_a_sweep_that_was_killed_ends_with_the_records_of_one_that_was_not(tmp_path, out):
     first_run = unit(Path(), 2, 0)
-    status, _ = stop(tmp_path, signal.SIGKILL, after=first_run / "epoch-0001.npz")
+    words, first = command("bottleneck", SWEEP, tmp_path), tmp_path / first_run / "epoch-0001.npz"
+    status, _ = stop(words, signal.SIGKILL, after=first)
     assert status == -signal.SIGKILL
     assert not (tmp_path / first_run / "epoch-0012.npz").exists(), "the run was killed too late"
     sweep(SWEEP, tmp_path)
@@ -311,7 +271,8 @@ def test_a_sweep_that_was_killed_ends_with_the_records_of_one_that_was_not(tmp_p
 
 
 def test_a_sweep_that_was_interrupted_says_how_to_go_on(tmp_path):
-    status, shown = stop(tmp_path, signal.SIGINT, after="config.json")
+    words = command("bottleneck", SWEEP, tmp_path)
+    status, shown = stop(words, signal.SIGINT, after=tmp_path / "config.json")
     assert status == 130
     assert "Interrupted. The same command resumes where it stopped." in shown
     assert "Traceback" not in shown

@@ -2,20 +2,17 @@
 
 import dataclasses
 import io
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 import xarray as xr
 from rich.console import Console
 
-from experiments.learning_dynamics import PRESETS, Config, models, run
+from experiments.learning_dynamics import Config, models, run
 from jaxvae.analysis.saved import open_run
+from tests.experiments.processes import command, stop
 
 pytestmark = pytest.mark.slow
 
@@ -151,25 +148,9 @@ def test_a_study_whose_models_all_fail_says_so(tmp_path):
 
 def test_killed_and_started_again_it_ends_bitwise_the_same(finished, tmp_path):
     out = tmp_path / "killed"
-    options = {
-        field.name: getattr(TINY, field.name)
-        for field in dataclasses.fields(TINY)
-        if getattr(TINY, field.name) != getattr(PRESETS["smoke"], field.name)
-    }
-    arguments = [sys.executable, "-m", "experiments.learning_dynamics", "smoke", "--out", str(out)]
-    for name, value in options.items():
-        values = value if isinstance(value, tuple) else (value,)
-        arguments += [f"--{name.replace('_', '-')}", *map(str, values)]
     # Killed while the second objective is trained.
     first = out / "runs" / "sprites" / "dense_vae" / "annealed_vae_25_seed-1" / "epoch-0004.npz"
-    process = subprocess.Popen(
-        arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ
-    )
-    deadline = time.monotonic() + 300
-    while not first.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert stop(command("learning_dynamics", TINY, out), signal.SIGKILL, after=first)[0] < 0
     study(TINY, out)
     expected = finished[0]
     for path in sorted((expected / "runs").rglob("*.npz")):

@@ -1,0 +1,288 @@
+"""The grid of prices from end to end, at the smallest size that has all of its parts."""
+
+import dataclasses
+import io
+import shutil
+import signal
+
+import jax
+import matplotlib.image
+import numpy as np
+import pytest
+import xarray as xr
+from rich.console import Console
+
+from experiments.rate_allocation import PRESETS, Config, run
+from experiments.rate_allocation.config import Cell, build_network, cells
+from tests.experiments.processes import command, stop
+
+GRID = Config(
+    data="sprites",
+    image_size=28,
+    train_size=256,
+    channels=4,
+    top=3,
+    beta_top=(0.3, 3.0),
+    beta_bottom=(0.5, 2.0),
+    epochs=4,
+    snapshots=(1,),
+    warmup=0.25,
+    batch_size=32,
+    together=2,
+    points=60,
+    labeled=60,
+    samples=40,
+    judge_epochs=1,
+)
+LINE = dataclasses.replace(GRID, beta_bottom=(0.5,))
+
+
+def grid(config, out):
+    """Run and return what the terminal shows."""
+    shown = io.StringIO()
+    run(config, out, Console(file=shown, width=80, highlight=False, markup=False))
+    return shown.getvalue()
+
+
+def assert_same_records(out, expected):
+    compared = 0
+    for path in sorted((expected / "cells").rglob("*.npz")):
+        with np.load(path) as one, np.load(out / path.relative_to(expected)) as other:
+            assert set(one) == set(other)
+            for name in one:
+                # Bitwise; assert_array_equal takes NaN for equal to NaN.
+                np.testing.assert_array_equal(one[name], other[name], err_msg=f"{path} {name}")
+                compared += 1
+    assert compared
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of the grid, and what the terminal showed."""
+    out = tmp_path_factory.mktemp("rates") / "grid"
+    return out, grid(GRID, out)
+
+
+@pytest.fixture(scope="module")
+def records(finished):
+    with xr.open_dataset(finished[0] / "records.nc") as opened:
+        return opened.load()
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """The finished grid, to be damaged."""
+    return shutil.copytree(finished[0], tmp_path / "grid")
+
+
+# --- records --------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_records_are_labelled(records):
+    assert records["beta_top"].values.tolist() == [0.3, 3.0]
+    assert records["beta_bottom"].values.tolist() == [0.5, 2.0]
+    assert records["seed"].values.tolist() == [0]
+    assert records["epoch"].values.tolist() == [1, 4]
+    assert records["layer"].values.tolist() == ["z_2", "z_1"]
+    assert records["kind"].values.tolist() == ["sample", "mean"]
+    assert records["size"].values.tolist() == [3, 64]
+
+
+@pytest.mark.slow
+def test_every_recorded_value_of_a_grid_without_failures_is_finite(records):
+    assert not records["failed"].any()
+    for name, values in records.items():
+        if values.dtype.kind == "f":
+            assert np.isfinite(values).all(), name
+
+
+@pytest.mark.slow
+def test_a_cell_is_where_its_prices_say(finished, records):
+    for cell in cells(GRID):
+        with np.load(finished[0] / "cells" / cell.name / "epoch-0004.npz") as one:
+            place = {"beta_top": cell.beta_top, "beta_bottom": cell.beta_bottom, "epoch": 4}
+            here = records["rates"].sel(**place, seed=cell.seed)
+            np.testing.assert_array_equal(here, one["rates"])
+
+
+@pytest.mark.slow
+def test_rates_are_not_negative_and_fall_with_their_price(records):
+    rates = records["rates"].isel(epoch=-1, seed=0)
+    assert float(rates.min()) >= 0
+    top = rates.sel(layer="z_2").mean("beta_bottom")
+    bottom = rates.sel(layer="z_1").mean("beta_top")
+    assert float(top[0]) > float(top[-1])
+    assert float(bottom[0]) > float(bottom[-1])
+
+
+@pytest.mark.slow
+def test_no_sample_is_classified_better_than_its_bound(records):
+    excess = records["accuracy"] - records["accuracy_bound"] - 3 * records["accuracy_stderr"]
+    assert float(excess.sel(kind="sample").max()) <= 0
+
+
+@pytest.mark.slow
+def test_the_score_of_samples_is_their_diversity_times_their_sharpness(records):
+    product = records["diversity"] * records["sharpness"]
+    np.testing.assert_allclose(records["inception_score"], product, rtol=1e-5)
+    assert float(records["inception_score"].min()) >= 1
+    assert float(records["inception_score"].max()) <= 3
+
+
+# --- figures, tables and sentences ----------------------------------------------------
+
+FIGURES = (
+    "rate_plane",
+    "accuracy",
+    "rate_distortion",
+    "training",
+    "layers",
+    "geometry",
+    "examples",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_drawn_and_not_blank(finished, name):
+    pixels = matplotlib.image.imread(finished[0] / "figures" / f"{name}.png")[..., :3]
+    assert min(pixels.shape[:2]) > 250
+    assert len(np.unique((pixels * 255).astype(int).reshape(-1, 3), axis=0)) > 20
+
+
+@pytest.mark.slow
+def test_the_terminal_shows_the_best_cells_and_what_was_claimed(finished):
+    out, shown = finished
+    assert "4 of 4 cells to do, 2 groups" in shown
+    assert "generated images are judged by a classifier with accuracy" in shown
+    for use in ("reconstruction", "compression", "generation"):
+        assert f"\n {use} " in shown
+    assert "Bound of accuracy by rate: never broken" in shown
+    assert "Of 4 runs 0 failed" in shown
+    assert str(out / "records.nc") in shown
+
+
+@pytest.mark.slow
+def test_the_summary_holds_all_cells(finished):
+    summary = (finished[0] / "summary.md").read_text()
+    assert summary.count("\n| 0.3 | ") == 2
+    assert summary.count("\n| 3 | ") == 2
+
+
+# --- run again, killed, failed --------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_finished_grid_is_only_redrawn(copy):
+    before = {path: path.stat().st_mtime_ns for path in (copy / "cells").rglob("*.npz")}
+    shutil.rmtree(copy / "figures")
+    assert "to do" not in grid(GRID, copy)
+    assert {path: path.stat().st_mtime_ns for path in (copy / "cells").rglob("*.npz")} == before
+    assert sorted(path.stem for path in (copy / "figures").iterdir()) == sorted(FIGURES)
+
+
+@pytest.mark.slow
+def test_more_prices_leave_finished_cells_as_they_are(copy, finished):
+    shown = grid(dataclasses.replace(GRID, beta_bottom=(0.5, 1.0, 2.0)), copy)
+    assert "2 of 6 cells to do, 1 group;" in shown
+    assert_same_records(copy, finished[0])
+
+
+@pytest.mark.slow
+def test_a_record_that_was_lost_is_made_again_as_it_was(copy, finished):
+    (copy / "cells" / cells(GRID)[2].name / "epoch-0004.npz").unlink()
+    grid(GRID, copy)
+    assert_same_records(copy, finished[0])
+
+
+@pytest.mark.slow
+def test_a_grid_that_was_killed_ends_with_the_records_of_one_that_was_not(tmp_path, finished):
+    out, first = tmp_path / "killed", cells(GRID)[0]
+    record = out / "cells" / first.name / "epoch-0001.npz"
+    status, _ = stop(command("rate_allocation", GRID, out), signal.SIGKILL, after=record)
+    assert status == -signal.SIGKILL
+    assert not (out / "cells" / cells(GRID)[-1].name / "epoch-0004.npz").exists()
+    grid(GRID, out)
+    assert_same_records(out, finished[0])
+
+
+@pytest.mark.slow
+def test_a_cell_that_failed_is_left_out(copy):
+    place = copy / "cells" / cells(GRID)[0].name
+    with np.load(place / "epoch-0004.npz") as record:
+        lost = {name: np.full_like(record[name], np.nan, float) for name in record}
+    np.savez(place / "epoch-0004.npz", **lost | {"failed": np.array(True)})
+    (place / "uses.npz").unlink()
+    assert "Of 4 runs 1 failed" in grid(GRID, copy)
+    with xr.open_dataset(copy / "records.nc") as records:
+        assert np.isnan(records["accuracy"].sel(beta_top=0.3, beta_bottom=0.5)).all()
+        assert np.isfinite(records["accuracy"].sel(beta_top=3.0)).all()
+
+
+@pytest.mark.slow
+def test_a_grid_of_which_every_cell_fails_says_so(tmp_path):
+    config = dataclasses.replace(LINE, learning_rate=1e30, epochs=1, snapshots=())
+    with pytest.raises(ValueError, match="a cell that did not fail, got none"):
+        grid(config, tmp_path)
+
+
+# --- settings -------------------------------------------------------------------------
+
+
+def test_prices_go_evenly_in_ratio_from_the_top_to_the_bottom():
+    np.testing.assert_allclose(Cell(0.1, 10.0, 0).prices(3), [0.1, 1, 10], rtol=1e-12)
+    assert Cell(0.5, 2.0, 0).prices(2) == (0.5, 2.0)
+
+
+def test_the_grid_of_the_paper_has_a_tenth_of_a_decade_between_prices():
+    paper = PRESETS["paper-mnist"]
+    assert len(cells(paper)) == 441
+    np.testing.assert_allclose(np.diff(np.log10(paper.beta_top)), 0.1, atol=1e-4)
+    assert 1.0 in paper.beta_top
+
+
+@pytest.mark.parametrize(
+    ("preset", "image_shape", "parameters"),
+    [("paper-mnist", (28, 28, 1), 122_713), ("paper-cifar10", (32, 32, 3), 475_811)],
+)
+def test_the_networks_of_the_paper_have_its_parameters(preset, image_shape, parameters):
+    hvae = build_network(PRESETS[preset], image_shape)
+    shapes = jax.eval_shape(hvae.init, jax.random.key(0)).params
+    assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == parameters
+
+
+def test_the_deep_preset_has_at_least_ten_layers():
+    assert len(build_network(PRESETS["deep"], (28, 28, 1)).shapes) >= 10
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"network": "flat"}, "--network among two_layer, deep, got flat"),
+        ({"likelihood": "poisson"}, "--likelihood among bernoulli, gaussian, got poisson"),
+        ({"beta_top": (0.0, 1.0)}, "--beta-top of at least one finite, positive price"),
+        ({"beta_bottom": ()}, "--beta-bottom of at least one finite, positive price"),
+        ({"warmup": 2.0}, "--warmup from 0 to 1, got 2"),
+        ({"points": 5}, "--points of at least 20, got 5"),
+        ({"together": 0}, "--together of at least 1, got 0"),
+        ({"learning_rate": float("nan")}, "--learning-rate finite and positive"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(changed, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(GRID, **changed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"points": 20_000}, "--points up to the 10000 images"),
+        ({"labeled": 257}, "--labeled up to the 256 images"),
+        ({"image_size": 20}, "28 x 28 or 32 x 32"),
+    ],
+)
+def test_what_does_not_fit_the_data_leaves_nothing_behind(tmp_path, changed, message):
+    with pytest.raises(ValueError, match=message):
+        grid(dataclasses.replace(GRID, **changed), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
