@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from typing import Any, get_origin, get_type_hints
 
 from jaxvae.data import dataset_names
-from jaxvae.training.config import (
-    RunConfig,
+from jaxvae.training.choices import (
     default_objective,
     likelihood_options,
     likelihoods,
@@ -21,6 +20,7 @@ from jaxvae.training.config import (
     networks,
     objective_coefficients,
 )
+from jaxvae.training.config import RunConfig
 
 _DEFAULT = RunConfig()
 _FIELDS = {field.name for field in dataclasses.fields(RunConfig)}
@@ -68,7 +68,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     add("clip", float, "NORM", "scale gradients of a larger norm down to it (default: none)")
     add("skip", float, "NORM", "skip gradients of a larger norm, or not finite (default: none)")
     add("average", float, "DECAY", "keep moving averages of the parameters (default: none)")
-    add("warmup", int, "STEPS", "steps over which the learning rate grows from 0")
+    add("warmup", int, "STEPS", "steps over which the learning rate grows from 0 (default: none)")
     add("batch-size", int, "N", "images a step")
     add("epochs", int, "N", "passes over the training images")
     add("seed", int, "S", "of parameters, noise and batches")

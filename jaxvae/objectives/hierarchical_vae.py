@@ -40,10 +40,19 @@ def hierarchical_vae(
     Returns:
         The loss and its terms.
 
+    Raises:
+        ValueError: for prices or free nats that are neither one nor one a layer.
+
     Reference: Xiao and Bamler (2023); free bits: Kingma et al. (2016).
     """
     reconstruction = jnp.mean(outputs.nll)
     rates = jnp.mean(layer_rates(outputs), axis=0)
+    for name, values in (("beta", beta), ("free", free)):
+        if jnp.shape(values) not in ((), rates.shape):
+            raise ValueError(
+                f"expected {name} for each of {len(rates)} layers, or one for all, got shape "
+                f"{jnp.shape(values)}"
+            )
     loss = reconstruction + jnp.sum(beta * jnp.maximum(rates, free))
     return loss, HierarchicalVAETerms(reconstruction, rates)
 

@@ -1,29 +1,36 @@
 """A run in words: names and numbers -> its model and its trainer.
 
-Networks, objectives and likelihoods go by the names of their functions in
-`jaxvae.models` and `jaxvae.objectives`; a function of your own by `package.module:name`.
+The names are those of `jaxvae.training.choices`.
 """
 
 import dataclasses
-import importlib
 import inspect
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import ModuleType
-from typing import Any, get_type_hints
+from typing import Any
 
 import numpy as np
 import optax
 
-from jaxvae import models, objectives
+from jaxvae import models
 from jaxvae.models.hvae import HVAE, HierarchyOutputs
-from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.vae import VAE, Outputs
-from jaxvae.objectives.multipliers import LayerMultipliers, Multiplier
 from jaxvae.objectives.schedules import linear_ramp
+from jaxvae.training.choices import (
+    likelihood_options,
+    named_likelihood,
+    named_network,
+    named_objective,
+    named_objectives,
+    network_options,
+    objective_coefficients,
+    objective_multipliers,
+    outputs_of,
+    refuse_unknown,
+)
 from jaxvae.training.folder import write_settings
 from jaxvae.training.stability import averaged, stabilized
 from jaxvae.training.trainer import Adversary, Trainer, vae_trainer
@@ -62,7 +69,7 @@ class RunConfig:
         skip: norm beyond which a gradient is not used at all; None to use them all.
         average: decay of the moving average of the parameters, which is then what is saved
             and evaluated; None for the parameters themselves.
-        warmup: steps over which the learning rate grows from 0.
+        warmup: steps over which the learning rate grows from 0; None for none.
         batch_size: images a step.
         epochs: passes over the training images.
         seed: of parameters, noise and batches.
@@ -84,7 +91,7 @@ class RunConfig:
     clip: float | None = None
     skip: float | None = None
     average: float | None = None
-    warmup: int = 0
+    warmup: int | None = None
     batch_size: int = 64
     epochs: int = 10
     seed: int = 0
@@ -93,9 +100,10 @@ class RunConfig:
         for name, value in (("learning_rate", self.learning_rate), ("l2", self.l2)):
             if not (math.isfinite(value) and (value > 0 or (name == "l2" and value == 0))):
                 raise ValueError(f"expected {name} finite and positive, got {value}")
-        for name, least in (("batch_size", 1), ("epochs", 1), ("seed", 0), ("warmup", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"expected {name} of at least {least}, got {getattr(self, name)}")
+        for name, least in (("batch_size", 1), ("epochs", 1), ("seed", 0), ("warmup", 1)):
+            count = getattr(self, name)
+            if count is not None and count < least:
+                raise ValueError(f"expected {name} of at least {least}, got {count}")
         if self.seed >= 2**32:
             raise ValueError(f"expected seed below {2**32}, got {self.seed}")
         for name, given in self.coefficients.items():
@@ -114,9 +122,9 @@ def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> VAE | H
             does not take, latents of a hierarchy, and images that it cannot take.
     """
     network, likelihood = named_network(config.network), named_likelihood(config.likelihood)
-    _refuse_unknown(f"options of {config.network}", config.options, network_options(network))
+    refuse_unknown(f"options of {config.network}", config.options, network_options(network))
     takes = likelihood_options(likelihood)
-    _refuse_unknown(f"options of {config.likelihood}", config.likelihood_options, takes)
+    refuse_unknown(f"options of {config.likelihood}", config.likelihood_options, takes)
     options = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in config.options.items()
@@ -149,7 +157,7 @@ def build_trainer(config: RunConfig, vae: VAE | HVAE, *, dataset_size: int) -> T
     objective: Callable[..., Any] = named_objective(config.objective)
     _refuse_other_models(config, objective, vae)
     takes = inspect.signature(objective).parameters
-    multipliers = _multipliers(objective)
+    multipliers = objective_multipliers(objective)
     coefficients = _coefficients(config, objective)
     if isinstance(vae, HVAE):
         coefficients = {
@@ -171,75 +179,6 @@ def build_trainer(config: RunConfig, vae: VAE | HVAE, *, dataset_size: int) -> T
         multipliers=dict.fromkeys(multipliers, _MULTIPLIER_STEP),
         adversary=adversary,
     )
-
-
-def networks() -> dict[str, Callable[..., VAE | HVAE]]:
-    """The named networks: functions of `jaxvae.models` from the shape of images to a model."""
-    return {
-        name: function
-        for name, function in _functions(models).items()
-        if get_type_hints(function).get("return") in (VAE, HVAE)
-        # Those that build one around any network take that first.
-        and next(iter(inspect.signature(function).parameters)) == "image_shape"
-    }
-
-
-def named_objectives() -> dict[str, Callable[..., Any]]:
-    """The objectives: functions of `jaxvae.objectives` from outputs of a model to a loss."""
-    return {
-        name: function
-        for name, function in _functions(objectives).items()
-        if _outputs_of(function) and "return" in get_type_hints(function)
-    }
-
-
-def default_objective(network: Callable[..., VAE | HVAE]) -> str:
-    """The objective of a network when none is asked for: the evidence lower bound."""
-    hierarchical = get_type_hints(network).get("return") is HVAE
-    return "hierarchical_vae" if hierarchical else "beta_vae"
-
-
-def likelihoods() -> dict[str, Callable[..., Likelihood]]:
-    """The likelihoods: functions of `jaxvae.models` that return one."""
-    return {
-        name: function
-        for name, function in _functions(models).items()
-        if get_type_hints(function).get("return") is Likelihood
-    }
-
-
-def network_options(network: Callable[..., VAE | HVAE]) -> dict[str, inspect.Parameter]:
-    """What a network takes besides shape, size and likelihood, by name."""
-    given = {"image_shape", "latents", "likelihood"}
-    takes = inspect.signature(network).parameters
-    return {name: parameter for name, parameter in takes.items() if name not in given}
-
-
-def likelihood_options(likelihood: Callable[..., Likelihood]) -> dict[str, inspect.Parameter]:
-    """What a likelihood takes, by name."""
-    return dict(inspect.signature(likelihood).parameters)
-
-
-def objective_coefficients(objective: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The numbers that an objective takes by name."""
-    takes = list(inspect.signature(objective).parameters.items())[1:]
-    given = {"dataset_size", "discriminator"}
-    return {name: parameter for name, parameter in takes if name not in given}
-
-
-def named_network(name: str) -> Callable[..., VAE | HVAE]:
-    """The network of this name."""
-    return _named("network", name, networks())
-
-
-def named_objective(name: str) -> Callable[..., Any]:
-    """The objective of this name."""
-    return _named("objective", name, named_objectives())
-
-
-def named_likelihood(name: str) -> Callable[..., Likelihood]:
-    """The likelihood of this name."""
-    return _named("likelihood", name, likelihoods())
 
 
 def run_settings(config: RunConfig, *, image_shape: tuple[int, int, int]) -> dict[str, Any]:
@@ -298,9 +237,9 @@ def _optimizer(config: RunConfig) -> optax.GradientTransformation:
 def _coefficients(config: RunConfig, objective: Callable[..., Any]) -> dict[str, Any]:
     """Those given, and where one changes and was not given, its default."""
     known = objective_coefficients(objective)
-    _refuse_unknown(f"coefficients of {config.objective}", config.coefficients, known)
-    _refuse_unknown(f"ramps of {config.objective}", config.ramps, known)
-    multipliers = _multipliers(objective)
+    refuse_unknown(f"coefficients of {config.objective}", config.coefficients, known)
+    refuse_unknown(f"ramps of {config.objective}", config.ramps, known)
+    multipliers = objective_multipliers(objective)
     for name, value in config.coefficients.items():
         if None in numbers(value) and (name in multipliers or not multipliers):
             raise ValueError(f"expected a number for every {name}, got none among {value}")
@@ -336,59 +275,18 @@ def _ramp(steps: int | Sequence[int]) -> Callable[..., Any]:
     return lambda step, *, end: linear_ramp(step, end=end, steps=counts)
 
 
-def _multipliers(objective: Callable[..., Any]) -> dict[str, bool]:
-    """The coefficients that are learned, and whether every layer has its own."""
-    hints = get_type_hints(objective, include_extras=True)
-    kinds = {Multiplier: False, LayerMultipliers: True}
-    return {name: kinds[hint] for name, hint in hints.items() if hint in kinds}
-
-
 def _for_every_layer(value: Any, model: HVAE) -> tuple[float, ...]:
     return (value,) * len(model.shapes) if isinstance(value, int | float) else tuple(value)
-
-
-def _outputs_of(objective: Callable[..., Any]) -> Any:
-    """What an objective takes first, where that is known: outputs of a VAE or a hierarchy."""
-    first = next(iter(get_type_hints(objective).values()), None)
-    return first if first in (Outputs, HierarchyOutputs) else None
 
 
 def _refuse_other_models(
     config: RunConfig, objective: Callable[..., Any], model: VAE | HVAE
 ) -> None:
     wanted = HierarchyOutputs if isinstance(model, HVAE) else Outputs
-    if _outputs_of(objective) not in (None, wanted):
+    if outputs_of(objective) not in (None, wanted):
         kind = "a hierarchy of latents" if isinstance(model, HVAE) else "one bottleneck"
-        among = [name for name, each in named_objectives().items() if _outputs_of(each) is wanted]
+        among = [name for name, each in named_objectives().items() if outputs_of(each) is wanted]
         raise ValueError(
             f"expected for {config.network}, a network of {kind}, an objective among "
             f"{', '.join(among)}; got {config.objective}"
         )
-
-
-def _refuse_unknown(kind: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-    unknown = [name for name in given if name not in known]
-    if unknown:
-        among = ", ".join(known) or "none (it takes none)"
-        raise ValueError(f"expected {kind} among {among}; got {', '.join(unknown)}")
-
-
-def _functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
-    return {name: value for name, value in vars(module).items() if inspect.isfunction(value)}
-
-
-def _named(kind: str, name: str, known: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
-    if name in known:
-        return known[name]
-    place, _, attribute = name.partition(":")
-    if attribute:
-        try:
-            found = getattr(importlib.import_module(place), attribute)
-        except (ImportError, AttributeError) as error:
-            raise ValueError(f"expected {attribute} in {place} as {kind}, got {error}") from error
-        if not callable(found):
-            raise ValueError(f"expected {name} to be a function, got {type(found).__name__}")
-        return found
-    raise ValueError(
-        f"expected as {kind} one of {', '.join(known)}, or package.module:name, got {name!r}"
-    )

@@ -17,16 +17,8 @@ from jaxvae.cli import main
 from jaxvae.commands.settings import choices
 from jaxvae.data import dataset_names, load
 from jaxvae.training import checkpoint, evaluation_variables, train
-from jaxvae.training.config import (
-    RunConfig,
-    build_model,
-    build_trainer,
-    likelihoods,
-    named_objectives,
-    networks,
-    objective_coefficients,
-    read_config,
-)
+from jaxvae.training.choices import likelihoods, named_objectives, networks, objective_coefficients
+from jaxvae.training.config import RunConfig, build_model, build_trainer, read_config
 from jaxvae.training.run import latest_state
 
 SMALL = ["--image-size", "16", "--train-size", "200", "--network", "dense_vae"]

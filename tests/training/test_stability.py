@@ -297,7 +297,7 @@ def test_a_run_with_settings_out_of_range_is_refused():
         ({"clip": -1.0}, "positive clip"),
         ({"skip": 1.0}, "of at least clip 30.0, got 1.0"),
         ({"average": 1.5}, "between 0 and 1, got 1.5"),
-        ({"warmup": -1}, "warmup of at least 0, got -1"),
+        ({"warmup": -1}, "warmup of at least 1, got -1"),
     ):
         with pytest.raises(ValueError, match=message):
             run_of(**settings)

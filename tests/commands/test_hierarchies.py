@@ -1,0 +1,137 @@
+"""The commands on a hierarchy: its rates, its targets, its figures, and what is refused."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from jaxvae.analysis import evaluate_hierarchy
+from jaxvae.analysis.saved import open_run
+from jaxvae.cli import main
+from jaxvae.data import load
+
+SMALL = ["--image-size", "28", "--train-size", "200", "--network", "two_layer_hvae"]
+SMALL += ["--option", "channels=4", "top=3", "--epochs", "2"]
+
+
+def run(out, *arguments):
+    return main(["train", *SMALL, "--out", str(out), *arguments])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("train") / "run"
+    assert run(out, "--coefficient", "beta=0.5,2") == 0
+    return out
+
+
+def held_out(folder):
+    return json.loads((folder / "held_out.json").read_text())
+
+
+def test_the_result_is_that_of_the_library(finished):
+    saved, found = open_run(finished), held_out(finished)
+    images = load("sprites", image_size=28, train_size=200).test.images
+    key = jax.random.split(jax.random.key(0))[1]
+    expected = evaluate_hierarchy(saved.vae, saved.variables, images, key=key)
+    assert found["step"] == saved.step == 6
+    assert found["images"] == len(images)
+    for name, estimate in (
+        ("reconstruction", expected.distortion),
+        ("rate of z_2", [each[0] for each in expected.rates]),
+        ("rate of z_1", [each[1] for each in expected.rates]),
+        ("psnr", expected.psnr),
+    ):
+        np.testing.assert_allclose(list(found[name].values()), list(estimate), rtol=1e-6)
+
+
+def test_without_a_name_the_objective_is_the_one_for_hierarchies(finished):
+    config = open_run(finished).config
+    assert config.objective == "hierarchical_vae"
+    assert config.coefficients == {"beta": [0.5, 2.0]}
+    assert config.latents is None
+
+
+def test_the_terminal_shows_the_rate_and_the_price_of_every_layer(finished, capsys):
+    assert run(finished, "--coefficient", "beta=0.5,2") == 0
+    shown = capsys.readouterr().out
+    assert "two_layer_hvae, 67 latents, " in shown
+    assert "all 2 epochs are done" in shown
+    assert "held out, 10,000 images: distortion " in shown
+    for line, price in (("  z_2: rate ", "at 0.5 a nat"), ("  z_1: rate ", "at 2 a nat")):
+        assert any(each.startswith(line) and each.endswith(price) for each in shown.splitlines())
+
+
+def test_a_layer_that_collapses_is_warned_of_with_what_to_try(tmp_path, capsys):
+    # Prices that no layer is worth.
+    assert run(tmp_path, "--coefficient", "beta=1000,1000", "--learning-rate", "0.01") == 0
+    shown = capsys.readouterr().err
+    assert "z_1: the rate is below 0.01 nats per dimension" in shown
+    assert "lower its beta" in shown
+    assert any("z_1: the rate is below" in each for each in held_out(tmp_path)["warnings"])
+
+
+def test_rates_that_were_asked_for_and_missed_are_said(tmp_path, capsys):
+    arguments = ["--objective", "rate_targets", "--coefficient", "targets=50,none"]
+    assert run(tmp_path, *arguments) == 0
+    (missed,) = [each for each in held_out(tmp_path)["warnings"] if "asked for" in each]
+    assert missed.startswith("rate of z_2: ")
+    assert "nats where 50 were asked for" in missed
+    assert missed in capsys.readouterr().err
+    # A price falls below its start while its layer has too little; the other stays.
+    assert open_run(tmp_path).config.coefficients == {"targets": [50.0, None]}
+
+
+def test_a_distortion_can_be_asked_for(tmp_path):
+    arguments = ["--objective", "distortion_target", "--coefficient", "target=500"]
+    assert run(tmp_path, *arguments, "penalty=0.1", "--ramp", "beta=5") == 0
+    assert np.isfinite(held_out(tmp_path)["reconstruction"]["value"])
+
+
+def test_the_deep_hierarchy_trains_from_the_command_line(tmp_path, capsys):
+    arguments = ["train", "--image-size", "8", "--train-size", "100", "--network", "deep_hvae"]
+    arguments += ["--option", "channels=8", "latent_channels=2", "blocks=1", "remat=true"]
+    arguments += ["--epochs", "1", "--average", "0.9", "--clip", "100", "--out", str(tmp_path)]
+    assert main(arguments) == 0
+    shown = capsys.readouterr().out
+    assert "gradients, " in shown
+    assert "  z_3: rate " in shown
+
+
+def test_layers_are_captured_and_drawn(finished, tmp_path, capsys):
+    taps = tmp_path / "taps"
+    assert main(["capture", str(finished), "--out", str(taps), "--examples", "20"]) == 0
+    assert "z_2/mean, z_2/log_variance, z_2/sample, z_1/mean" in capsys.readouterr().out
+    assert main(["report", str(finished), "--examples", "20", "--out", str(tmp_path / "f")]) == 0
+    figures = sorted(path.name for path in (tmp_path / "f").iterdir())
+    assert figures == ["layers.png", "reconstructions.png", "samples.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--latents", "5"], "expected no latents for two_layer_hvae, whose sizes are options"),
+        (["--objective", "beta_vae"], "an objective among hierarchical_vae, "),
+        (["--option", "ladder=perhaps"], "expected true or false, got perhaps"),
+        (["--objective", "rate_targets"], "the coefficient targets of rate_targets, got none"),
+        (
+            ["--objective", "rate_targets", "--coefficient", "targets=1,2,3"],
+            "targets for each of 2 layers",
+        ),
+        (["--coefficient", "beta=1,none"], "expected a number for every beta"),
+        (["--coefficient", "beta=1,2,3"], "expected beta for each of 2 layers, or one"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_does_not_fit_a_hierarchy_is_refused(tmp_path, capsys, arguments, message):
+    out = tmp_path / "out"
+    assert run(out, *arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_an_objective_of_hierarchies_is_refused_for_one_bottleneck(tmp_path, capsys):
+    arguments = ["--network", "dense_vae", "--objective", "hierarchical_vae"]
+    assert main(["train", *arguments, "--train-size", "100", "--out", str(tmp_path / "o")]) == 2
+    assert "a network of one bottleneck, an objective among annealed_vae" in capsys.readouterr().err
