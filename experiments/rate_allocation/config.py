@@ -111,6 +111,7 @@ _DEMO = Config(
     points=1000,
     labeled=1000,
     samples=1000,
+    judge_epochs=20,
 )
 
 
@@ -135,6 +136,8 @@ PRESETS = {
         train_size=6000,
         beta_top=_decades(7),
         beta_bottom=_decades(7),
+        epochs=20,
+        snapshots=(1, 2, 5, 10),
         points=1000,
         labeled=1000,
         samples=1000,

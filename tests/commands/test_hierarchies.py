@@ -65,7 +65,8 @@ def test_the_terminal_shows_the_rate_and_the_price_of_every_layer(finished, caps
 
 def test_a_layer_that_collapses_is_warned_of_with_what_to_try(tmp_path, capsys):
     # Prices that no layer is worth.
-    assert run(tmp_path, "--coefficient", "beta=1000,1000", "--learning-rate", "0.01") == 0
+    arguments = ["--coefficient", "beta=1000,1000", "--learning-rate", "0.01", "--epochs", "20"]
+    assert run(tmp_path, *arguments) == 0
     shown = capsys.readouterr().err
     assert "z_1: the rate is below 0.01 nats per dimension" in shown
     assert "lower its beta" in shown
