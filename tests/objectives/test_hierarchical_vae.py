@@ -10,7 +10,7 @@ from jax.scipy.stats import norm
 
 from jaxvae.metrics import water_filling
 from jaxvae.models import Gaussian, HierarchyOutputs, StochasticLayer
-from jaxvae.objectives import hierarchical_vae, layer_rates
+from jaxvae.objectives import gaussian_kl_between, hierarchical_vae, layer_rates
 from tests.models.hierarchies import chain, chain_outputs
 from tests.objectives.linear_hierarchies import NOISE, problem, rates_and_error, trained
 from tests.objectives.losses import assert_reference, reference_cases
@@ -160,6 +160,23 @@ def test_one_linear_layer_fills_the_water_as_theory_says(beta):
     expected = water_filling(jnp.array(eigenvalues), level=beta * NOISE)
     assert rates.sum() == pytest.approx(float(expected.rate), rel=0.01, abs=0.01)
     assert error == pytest.approx(float(expected.distortion), rel=0.01)
+
+
+@pytest.mark.slow
+def test_what_collapses_is_known_before_training_from_the_eigenvalues_of_the_data():
+    task, beta = problem([8.0, 4.0, 2.0, 1.0], (4,)), 3.0
+    pixels = task.images.reshape(len(task.images), -1) / 255 / task.scale
+    eigenvalues = np.linalg.eigvalsh(np.cov(pixels.T))
+    # Reverse water-filling spends no rate on a direction below the level.
+    predicted = int((eigenvalues > beta * NOISE).sum())
+    assert predicted == 3
+    state = trained(task, partial(hierarchical_vae, beta=jnp.array([beta])), steps=10_000)
+    images = jnp.asarray(task.images) / 255
+    noise = jnp.zeros((len(images), task.hvae.latents))
+    posterior, prior, _ = task.hvae.apply(state.variables, images, noise).layers[0]
+    rates = np.sort(np.mean(gaussian_kl_between(*posterior, *prior), axis=0))[::-1]
+    np.testing.assert_allclose(rates[:3], np.log(np.array([8, 4, 2]) / 1.5) / 2, atol=0.02)
+    assert rates[3] < 0.005
 
 
 @pytest.mark.slow
