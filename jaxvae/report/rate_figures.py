@@ -8,7 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from jaxvae.analysis.rate_plane import rate_distortion_hull
-from jaxvae.report.rate_summary import best_cell, half_names, halves, rate_title, uses
+from jaxvae.report.rate_summary import (
+    best_cell,
+    half_names,
+    halves,
+    outer_classified,
+    rate_title,
+    uses,
+)
 from jaxvae.report.style import draw_rows, figure
 
 _GRID = ("beta_top", "beta_bottom", "seed")
@@ -47,21 +54,22 @@ def draw_rate_figures(records: xr.Dataset, folder: Path) -> list[Path]:
 def _rate_plane(records: xr.Dataset, path: Path) -> None:
     last = records.isel(epoch=-1)
     flat = last.stack(cell=_GRID)
-    top, bottom = records["layer"].values[0], records["layer"].values[-1]
     sampled = flat["accuracy"].sel(kind="sample").max("classifier")
     panels = {
         "reconstruction": ("PSNR, dB", flat["psnr"]),
-        f"classification from {top}": (f"accuracy of samples of {top}", sampled.sel(layer=top)),
-        f"classification from {bottom}": (
-            f"accuracy of samples of {bottom}",
-            sampled.sel(layer=bottom),
-        ),
+        **{
+            f"classification from {layer}": (
+                f"accuracy of samples of {layer}",
+                sampled.sel(layer=layer),
+            )
+            for layer in outer_classified(records)
+        },
         "generation": ("inception score", flat["inception_score"]),
     }
     best = {use.name: best_cell(use) for use in uses(records)}
     with figure(path, size=(10.5, 8.4), title=rate_title(records)) as drawing:
         grid = drawing.subplots(2, 2, sharex=True, sharey=True)
-        for axes, (use, (name, values)) in zip(grid.flat, panels.items(), strict=True):
+        for axes, (use, (name, values)) in zip(grid.flat, panels.items(), strict=False):
             _draw_plane(axes, last)
             upper, lower = (part.values for part in halves(flat))
             suspect = flat["suspect"].values

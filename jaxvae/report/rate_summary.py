@@ -32,16 +32,24 @@ class Use(NamedTuple):
 def uses(records: xr.Dataset) -> list[Use]:
     """What a grid was measured for, means over seeds without those that are suspect."""
     last = records.isel(epoch=-1).where(~records["suspect"])
-    top, bottom = records["layer"].values[0], records["layer"].values[-1]
     sampled = last["accuracy"].sel(kind="sample").max("classifier")
     scores = {
         "reconstruction": last["psnr"],
         "compression": -last["bits_per_dimension"],
-        f"classification from {top}": sampled.sel(layer=top),
-        f"classification from {bottom}": sampled.sel(layer=bottom),
+        **{
+            f"classification from {layer}": sampled.sel(layer=layer)
+            for layer in outer_classified(records)
+        },
         "generation": last["inception_score"],
     }
     return [Use(name, score.mean("seed")) for name, score in scores.items()]
+
+
+def outer_classified(records: xr.Dataset) -> list[str]:
+    """The uppermost and the lowest layer that was classified; wide ones are not."""
+    known = records["accuracy"].notnull().any([d for d in records["accuracy"].dims if d != "layer"])
+    layers = [str(layer) for layer in records["layer"].values[known.values]]
+    return list(dict.fromkeys((layers[0], layers[-1])))
 
 
 def best_cell(use: Use) -> tuple[float, float]:
@@ -183,7 +191,7 @@ def _row(records: xr.Dataset, top: float, bottom: float) -> dict[str, str]:
     last = records.isel(epoch=-1).sel(beta_top=top, beta_bottom=bottom).mean("seed")
     upper, lower = (float(part) for part in halves(last))
     first, second = half_names(records)
-    sampled = last["accuracy"].sel(kind="sample").max("classifier").values
+    sampled = last["accuracy"].sel(kind="sample").max("classifier")
     return {
         "beta top": f"{top:.3g}",
         "beta bottom": f"{bottom:.3g}",
@@ -191,8 +199,10 @@ def _row(records: xr.Dataset, top: float, bottom: float) -> dict[str, str]:
         f"R {second}": f"{lower:.1f}",
         "D": f"{float(last['distortion']):.1f}",
         "PSNR dB": f"{float(last['psnr']):.1f}",
-        f"acc. {records['layer'].values[0]}": f"{sampled[0]:.3f}",
-        f"acc. {records['layer'].values[-1]}": f"{sampled[-1]:.3f}",
+        **{
+            f"acc. {layer}": f"{float(sampled.sel(layer=layer)):.3f}"
+            for layer in outer_classified(records)
+        },
         "IS": f"{float(last['inception_score']):.2f}",
     }
 
