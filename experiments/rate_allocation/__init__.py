@@ -19,13 +19,13 @@ reconstruction, classification and generation each want another split.
 
 Cells of the grid are trained together, some in one program. One whose loss becomes NaN or
 infinite stops there and is left out; one whose rates no optimum could have, because they are
-on the wrong side of those of other cells, is marked.
+out of order among those of other cells, is marked.
 
 The folder of results holds config.json, records.nc (xarray), figures/*.png and summary.md.
 An interrupted grid goes on where it stopped when the same command is given again.
 
-Expected: distortion follows the total rate, whoever pays; accuracy from a layer follows its
-own rate and stays below its bound; the best cells of the uses lie apart.
+Expected: no sample is classified better than its bound; distortion falls with the total rate;
+the best cells of the uses lie apart.
 """
 
 from experiments.rate_allocation.config import PRESETS as PRESETS

@@ -168,7 +168,7 @@ class Cell(NamedTuple):
     @property
     def name(self) -> str:
         """As a folder."""
-        return f"top-{self.beta_top:g}_bottom-{self.beta_bottom:g}_seed-{self.seed}"
+        return f"top-{self.beta_top}_bottom-{self.beta_bottom}_seed-{self.seed}"
 
     @property
     def keys(self) -> tuple[Key, Key]:

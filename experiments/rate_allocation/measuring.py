@@ -9,13 +9,14 @@ import numpy as np
 
 from experiments.rate_allocation.config import Config
 from jaxvae.analysis import (
+    AggregateInformation,
     Estimate,
     aggregate_information,
     ancestral_samples,
     capture,
-    classify,
     evaluate_hierarchy,
     generation_quality,
+    layer_accuracies,
     profile,
     shuffle_effect,
 )
@@ -56,7 +57,7 @@ def measure_costs(
     return {
         **_with_errors(estimates),
         "active_units": found.active_units,
-        "failed": np.asarray(not np.isfinite(found.distortion.value)),
+        "failed": np.asarray(not found.is_finite),
     }
 
 
@@ -76,17 +77,14 @@ def measure_uses(
     samples = ancestral_samples(hvae, variables, key=keys[1], n=config.samples)
     quality = generation_quality(judge.classifier, judge.params, samples, key=keys[2])
     exchanged = shuffle_effect(hvae, variables, test, key=keys[3])
-    top = f"z_{len(hvae.shapes)}"
-    aggregate = aggregate_information(
-        *(taps[f"{top}/{part}"] for part in ("sample", "mean", "log_variance")), labels=labels
-    )
+    known = _top_knowledge(hvae, variables, test, labels, taps)
     estimates = {
         **quality._asdict(),
         "shuffle_distortion": exchanged.distortion,
         "shuffle_cost": exchanged.cost,
-        "top_information": aggregate.information,
-        "top_mismatch": aggregate.mismatch,
-        "top_label_information": aggregate.label_information,
+        "top_information": known.information,
+        "top_mismatch": known.mismatch,
+        "top_label_information": known.label_information,
     }
     return {
         **_with_errors(estimates),
@@ -96,7 +94,7 @@ def measure_uses(
             variables,
             dataset,
             taps,
-            label_information=max(0.0, float(estimates["top_label_information"].value)),
+            label_information=float(estimates["top_label_information"].value),
             key=keys[4],
         ),
         **_geometry(hvae, taps),
@@ -121,33 +119,65 @@ def _accuracies(
     train_labels = labels_of(dataset.train)[: config.labeled]
     labels = labels_of(dataset.test)[: config.points]
     layers = layer_names(hvae)
+    narrow = [
+        name for name, shape in zip(layers, hvae.shapes, strict=True) if math.prod(shape) <= _WIDEST
+    ]
     chosen = [f"{name}/{kind}" for name in layers for kind in KINDS]
     train_taps = capture(hvae, variables, labeled, key=key, layers=chosen)
-    shape = (len(layers), len(KINDS), len(CLASSIFIERS))
-    values, errors = np.full(shape, np.nan), np.full(shape, np.nan)
-    for layer, name in enumerate(layers):
-        if math.prod(hvae.shapes[layer]) > _WIDEST:
-            continue
-        for kind, part in enumerate(KINDS):
-            tap = f"{name}/{part}"
-            found = classify(train_taps[tap], train_labels, taps[tap], labels)
-            for place, classifier in enumerate(CLASSIFIERS):
-                values[layer, kind, place] = found[classifier].value
-                errors[layer, kind, place] = found[classifier].stderr
     # The theorem is about the images that are classified.
     tested = dataset.test.images[: config.points]
     known = evaluate_hierarchy(hvae, variables, tested, key=key).information_bounds
-    shares = jnp.bincount(jnp.asarray(labels)) / len(labels)
-    limits, tight = (
-        accuracy_bound(jnp.asarray(nats, jnp.float32), shares)
-        for nats in (known.value, label_information)
+    found = layer_accuracies(
+        train_taps,
+        train_labels,
+        {name: taps[name] for name in chosen},
+        labels,
+        information=known,
+        layers=narrow,
     )
+    values, errors = np.full((2, len(layers), len(KINDS), len(CLASSIFIERS)), np.nan)
+    bounds = np.full(len(layers), np.nan)
+    for place, layer in enumerate(layers):
+        if layer in found:
+            bounds[place] = found[layer].bound.value
+            for kind, by_name in enumerate((found[layer].samples, found[layer].means)):
+                values[place, kind] = [by_name[name].value for name in CLASSIFIERS]
+                errors[place, kind] = [by_name[name].stderr for name in CLASSIFIERS]
+    shares = jnp.bincount(jnp.asarray(labels), length=len(np.unique(train_labels))) / len(labels)
     return {
         "accuracy": values,
         "accuracy_stderr": errors,
-        "accuracy_bound": np.asarray(limits),
-        "top_accuracy_bound": np.asarray(tight),
+        "known_information": np.asarray(known.value),
+        "accuracy_bound": bounds,
+        "top_accuracy_bound": np.asarray(accuracy_bound(label_information, shares)),
     }
+
+
+def _top_knowledge(
+    hvae: HVAE,
+    variables: Variables,
+    images: np.ndarray,
+    labels: np.ndarray,
+    taps: dict[str, np.ndarray],
+) -> AggregateInformation:
+    """What the top layer knows of image and label, and its mismatch with its prior.
+
+    The information in n images is at most log n. Near that it says nothing of the mismatch,
+    which is NaN then.
+    """
+    noise = jnp.zeros((1, hvae.latents))
+    prior = hvae.apply(variables, jnp.asarray(images[:1]) / 255, noise).layers[0].prior
+    top = layer_names(hvae)[0]
+    found = aggregate_information(
+        *(taps[f"{top}/{part}"] for part in ("sample", "mean", "log_variance")),
+        labels=labels,
+        prior_mean=prior.mean[0],
+        prior_log_variance=prior.log_variance[0],
+    )
+    if found.information.value < math.log(len(images)) - 1:
+        return found
+    unknown = np.float64(np.nan)
+    return found._replace(mismatch=Estimate(unknown, unknown))
 
 
 def _geometry(hvae: HVAE, taps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

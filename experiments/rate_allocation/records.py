@@ -1,6 +1,6 @@
 """What is known of every cell, and all of it as one labelled data set."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +8,12 @@ import xarray as xr
 
 from experiments.rate_allocation.config import Cell, Config, cells
 from experiments.rate_allocation.measuring import CLASSIFIERS, KINDS
-from experiments.records import read_arrays, record_file, unrecorded
-from jaxvae.analysis import suspect_cells
+from experiments.records import is_written, read_arrays, record_file, unrecorded
+from jaxvae.analysis import excess_costs, suspect_cells
 
 Arrays = dict[str, np.ndarray]
+
+JUDGE = "judge.npz"
 
 _GRID = ("beta_top", "beta_bottom", "seed")
 _PIXELS = ("height", "width", "channel")
@@ -29,7 +31,7 @@ _AT_LAST: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("top_information", "top_mismatch", "top_label_information"), ()),
     **dict.fromkeys(("shuffle_distortion", "shuffle_cost"), ("layer",)),
     "accuracy": ("layer", "kind", "classifier"),
-    "accuracy_bound": ("layer",),
+    **dict.fromkeys(("accuracy_bound", "known_information"), ("layer",)),
     "top_accuracy_bound": (),
     "input_dimension": (),
     **dict.fromkeys(
@@ -72,6 +74,7 @@ def gather(config: Config, out: Path, layers: list[str], sizes: list[int]) -> xr
     )
     return records.assign(
         size=("layer", sizes),
+        excess_cost=(_GRID, _excess_costs(config, records)),
         example_input=(("example", *_PIXELS), one["example_input"]),
         suspect=(_GRID, _suspects(config, records)),
     )
@@ -109,26 +112,39 @@ def _over_grid(config: Config, found: Mapping[Cell, Arrays], name: str) -> np.nd
 
 
 def _suspects(config: Config, records: xr.Dataset) -> np.ndarray:
-    """Cells whose rates no optimum could have, among the cells of their seed."""
-    last = records.isel(epoch=-1).transpose(*_GRID, ...)
-    count = records.sizes["layer"]
-    found = np.zeros(tuple(records.sizes[name] for name in _GRID), bool)
+    """Cells whose rates are out of order among the cells of their seed."""
+    return _by_seed(config, records, suspect_cells)
+
+
+def _excess_costs(config: Config, records: xr.Dataset) -> np.ndarray:
+    """What a cell costs more, at its prices, than the best of its seed would."""
+
+    def excess(
+        prices: np.ndarray, rates: np.ndarray, errors: np.ndarray, distortions: np.ndarray
+    ) -> np.ndarray:
+        del errors
+        return excess_costs(prices, rates, distortions)
+
+    return _by_seed(config, records, excess)
+
+
+def _by_seed(config: Config, records: xr.Dataset, judged: Callable[..., np.ndarray]) -> np.ndarray:
+    """Something of every cell among all of its seed, over the grid."""
+    last, layers = records.isel(epoch=-1).transpose(*_GRID, ...), records.sizes["layer"]
     prices = np.array(
-        [Cell(t, b, 0).prices(count) for t in config.beta_top for b in config.beta_bottom]
+        [Cell(t, b, 0).prices(layers) for t in config.beta_top for b in config.beta_bottom]
     )
+    found = []
     for seed in range(config.seeds):
-        rates, errors = (
-            last[name].isel(seed=seed).values.reshape(-1, count)
-            for name in ("rates", "rates_stderr")
-        )
-        distortions = last["distortion"].isel(seed=seed).values.ravel()
-        flat = suspect_cells(prices, rates, errors, distortions)
-        found[:, :, seed] = flat.reshape(found.shape[:2])
-    return found
+        one = last.isel(seed=seed)
+        rates, errors = (one[name].values.reshape(-1, layers) for name in ("rates", "rates_stderr"))
+        flat = judged(prices, rates, errors, one["distortion"].values.ravel())
+        found.append(flat.reshape(len(config.beta_top), len(config.beta_bottom)))
+    return np.stack(found, axis=-1)
 
 
 def _attributes(config: Config, out: Path) -> dict[str, str | int | float]:
-    judge = read_arrays(out / "judge.npz")
+    judge = read_arrays(out / JUDGE)
     return {
         "data": config.data,
         "binarized": int(config.binarize),
@@ -139,8 +155,9 @@ def _attributes(config: Config, out: Path) -> dict[str, str | int | float]:
         "labeled": config.labeled,
         "judge_accuracy": float(judge["accuracy"]),
         "judge_accuracy_stderr": float(judge["accuracy_stderr"]),
-        "units": "distortion, rates, information: nats per image; psnr: dB; over the whole test "
-        "split, but accuracies, geometry and exchanges over the first points of it",
+        "units": "distortion, rates, information, costs: nats per image; psnr: dB. Those of every "
+        "epoch are over the whole test split, those of the last alone over the first points of it",
+        "top_information_limit": float(np.log(config.points)),
     }
 
 
@@ -151,7 +168,11 @@ def unfinished_cells(config: Config, out: Path) -> list[Cell]:
 
 def missing_epochs(config: Config, out: Path, cell: Cell) -> list[int]:
     """The epochs without a record."""
-    return unrecorded(cell_folder(out, cell), config.measured_epochs)
+    folder, last = cell_folder(out, cell), config.epochs
+    lacking = unrecorded(folder, config.measured_epochs)
+    if last in lacking or is_written(uses_file(folder)):
+        return lacking
+    return lacking if read_arrays(record_file(folder, last))["failed"] else [*lacking, last]
 
 
 def cell_folder(out: Path, cell: Cell) -> Path:

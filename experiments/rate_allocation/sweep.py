@@ -11,7 +11,7 @@ from experiments.output import open_output, refuse_other_settings
 from experiments.rate_allocation.config import Config, build_network
 from experiments.rate_allocation.measuring import labels_of, layer_names
 from experiments.rate_allocation.records import gather, unfinished_cells
-from experiments.rate_allocation.training import train_cells
+from experiments.rate_allocation.training import judge_of, train_cells
 from jaxvae.data import Dataset, Split, load
 from jaxvae.data.whole import write_whole
 from jaxvae.models import HVAE
@@ -56,6 +56,7 @@ def _load(config: Config) -> Dataset:
                 f"{config.data}, got {getattr(config, name)}"
             )
     steps_per_epoch(dataset.train.images, config.batch_size)
+    judge_of(dataset)
     jax.eval_shape(build_network(config, dataset.train.images.shape[1:]).init, jax.random.key(0))
     if not config.binarize:
         return dataset

@@ -13,15 +13,16 @@ from experiments.groups import begin_group, stable_groups, train_group
 from experiments.rate_allocation.config import Cell, Config, build_network, cells
 from experiments.rate_allocation.measuring import Judge, labels_of, measure_costs, measure_uses
 from experiments.rate_allocation.records import (
+    JUDGE,
     cell_folder,
     missing_epochs,
     unfinished_cells,
     uses_file,
 )
-from experiments.records import read_arrays, record_file, write_arrays
+from experiments.records import is_written, read_arrays, record_file, write_arrays
 from jaxvae.analysis import classifier_accuracy
 from jaxvae.data import Dataset
-from jaxvae.models import HVAE, convolutional_classifier
+from jaxvae.models import HVAE, Classifier, convolutional_classifier
 from jaxvae.objectives import hierarchical_vae, linear_ramp
 from jaxvae.report import sweep_progress
 from jaxvae.report.progress import SweepProgress
@@ -74,6 +75,8 @@ def _train_group(
         place = cell_folder(out, cell)
         cost_key, use_key = jax.random.split(cell.keys[1])
         costs = measure_costs(hvae, variables, held_out, key=cost_key)
+        # A member whose loss was not finite has stopped, also where what it learned is finite.
+        costs["failed"] |= int(state.step) < epoch * per_epoch
         checkpoint.save(place / "snapshots", epoch, variables)
         if epoch == config.epochs and not costs["failed"]:
             progress.note(f"uses of cell {index + 1} of {len(group)}")
@@ -125,11 +128,9 @@ def model_of(config: Config, image_shape: tuple[int, int, int], steps: int) -> t
 
 def _judge(config: Config, out: Path, dataset: Dataset, console: Console) -> Judge:
     """The classifier of generated images: trained once, then read."""
-    train, folder = dataset.train, out / "judge"
-    labels = labels_of(train)
-    classes = int(labels.max()) + 1
-    classifier = convolutional_classifier(image_shape=train.images.shape[1:], classes=classes)
-    if checkpoint.steps(folder):
+    train, labels, folder = dataset.train, labels_of(dataset.train), out / "judge"
+    classifier = judge_of(dataset)
+    if checkpoint.steps(folder) and is_written(out / JUDGE):
         like = jax.eval_shape(classifier.init, jax.random.key(0))
         return Judge(classifier, checkpoint.load(folder, config.judge_epochs, like))
     params = train_classifier(
@@ -141,11 +142,20 @@ def _judge(config: Config, out: Path, dataset: Dataset, console: Console) -> Jud
         batch_size=min(100, len(train.images)),
     )
     right = classifier_accuracy(classifier, params, dataset.test.images, labels_of(dataset.test))
-    write_arrays(out / "judge.npz", {"accuracy": right.value, "accuracy_stderr": right.stderr})
-    # Last: with it, the judge is complete.
+    write_arrays(out / JUDGE, {"accuracy": right.value, "accuracy_stderr": right.stderr})
     checkpoint.save(folder, config.judge_epochs, params)
     console.print(f"generated images are judged by a classifier with accuracy {right.value:.4f}")
     return Judge(classifier, params)
+
+
+def judge_of(dataset: Dataset) -> Classifier:
+    """The classifier of generated images, before it is trained.
+
+    Raises:
+        ValueError: for images that it does not take.
+    """
+    classes = int(labels_of(dataset.train).max()) + 1
+    return convolutional_classifier(image_shape=dataset.train.images.shape[1:], classes=classes)
 
 
 def _split(size: int, new: list[Cell]) -> list[list[Cell]]:

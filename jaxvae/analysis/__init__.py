@@ -31,6 +31,7 @@ from jaxvae.analysis.measure import measure as measure
 from jaxvae.analysis.profile import Profile as Profile
 from jaxvae.analysis.profile import gaussian_dimension as gaussian_dimension
 from jaxvae.analysis.profile import profile as profile
+from jaxvae.analysis.rate_plane import excess_costs as excess_costs
 from jaxvae.analysis.rate_plane import rate_distortion_hull as rate_distortion_hull
 from jaxvae.analysis.rate_plane import suspect_cells as suspect_cells
 from jaxvae.analysis.regeneration import Regenerations as Regenerations

@@ -1,7 +1,7 @@
 """What can be predicted from a layer, and what can at most be predicted from its samples."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -109,6 +109,7 @@ def layer_accuracies(
     *,
     information: Estimate,
     top_information: Estimate | None = None,
+    layers: Sequence[str] | None = None,
 ) -> dict[str, LayerAccuracy]:
     """What every layer of a hierarchy is worth to classifiers, beside what it can be.
 
@@ -128,26 +129,32 @@ def layer_accuracies(
             test images: `HierarchyEvaluation.information_bounds`.
         top_information: `[]`, nats, in place of the first of them: what the top layer knows
             of the images, or better of the labels, by `aggregate_information`.
+        layers: those to classify, such as `("z_2",)`; None for all. Kernels of wide ones
+            take minutes.
 
     Returns:
-        By layer, `z_L` to `z_1`. The bound is 1 where there is only one label. Its error is
+        By layer, from the top. The bound is 1 where there is only one label. Its error is
         half the difference that a standard error of information more and less makes.
 
     Raises:
         ModuleNotFoundError: without scikit-learn.
         ValueError: for information that is not `[l]` and not of all layers in the taps, taps
-            that lack a layer, and what `classify` refuses.
+            that lack a layer, layers that there are not, and what `classify` refuses.
 
     Reference: Xiao and Bamler (2023).
     """
     nats, errors = _checked_information(information, top_information)
-    layers = [f"z_{layer}" for layer in range(len(nats), 0, -1)]
+    every = [f"z_{layer}" for layer in range(len(nats), 0, -1)]
     kinds = ("sample", "mean")
     for taps in (train_taps, test_taps):
-        _refuse_other_layers(taps, [f"{layer}/{kind}" for layer in layers for kind in kinds])
+        _refuse_other_layers(taps, [f"{layer}/{kind}" for layer in every for kind in kinds])
+    if not set(layers or ()) <= set(every):
+        raise ValueError(f"expected layers among {', '.join(every)}, got {layers}")
     shares = _shares(np.asarray(train_labels), np.asarray(test_labels))
     found = {}
-    for layer, value, error in zip(layers, nats, errors, strict=True):
+    for layer, value, error in zip(every, nats, errors, strict=True):
+        if layers is not None and layer not in layers:
+            continue
         samples, means = (
             classify(
                 train_taps[f"{layer}/{kind}"],

@@ -48,6 +48,12 @@ class HierarchyEvaluation(NamedTuple):
     bits_per_dimension: Estimate
     active_units: Int[np.ndarray, " l"]
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether the model gives numbers: distortions and rates are neither NaN nor infinite."""
+        values = (self.distortion.value, self.mean_distortion.value, self.rates.value)
+        return all(bool(np.isfinite(value).all()) for value in values)
+
 
 def evaluate_hierarchy(
     hvae: HVAE, variables: Variables, images: ArrayLike, *, key: Key, batch_size: int = 1000

@@ -13,15 +13,16 @@ def suspect_cells(
     errors: Float[np.ndarray, "m l"],
     distortions: Float[np.ndarray, " m"],
 ) -> Bool[np.ndarray, " m"]:
-    """Models that are no optimum at their prices, by the monotonicity of rates in prices.
+    """Models whose rates are out of order: no optima at their prices.
 
-    Global optima of D + beta . R obey `(beta - beta') . (R - R') <= 0`. Of two models that
-    break it by more than three standard errors, that one is suspect which costs more at its
-    own prices than the other would: there is always one.
+    Global optima of D + beta . R obey `(beta - beta') . (R - R') <= 0`, over the images that
+    they are optima on. Of two models that break it by more than three standard errors, that
+    one is suspect which costs more at its own prices than the other would: one at least.
 
     Args:
         prices: beta_l of every model and layer.
-        rates: R_l, nats; NaN for a model without any.
+        rates: R_l, nats; NaN for a model without any. On held-out images, overfitting can
+            bring them out of order too.
         errors: standard errors of the rates.
         distortions: D, nats.
 
@@ -37,6 +38,27 @@ def suspect_cells(
     costs = distortions + prices @ rates.T
     cheaper_elsewhere = np.diag(costs)[:, None] > costs
     return np.any((product > _CLEAR * noise) & cheaper_elsewhere, axis=1)
+
+
+def excess_costs(
+    prices: Float[np.ndarray, "m l"],
+    rates: Float[np.ndarray, "m l"],
+    distortions: Float[np.ndarray, " m"],
+) -> Float[np.ndarray, " m"]:
+    """What every model costs more, at its own prices, than the cheapest of all would, in nats.
+
+    The optimum at these prices costs at least so much less: 0 for a model that none of the
+    others beats, and a sign of training that is not finished.
+
+    Args:
+        prices: beta_l of every model and layer.
+        rates: R_l, nats; NaN for a model without any.
+        distortions: D, nats.
+    """
+    # What model j costs at the prices of model i.
+    costs = distortions + prices @ rates.T
+    least = np.min(np.where(np.isnan(costs), np.inf, costs), axis=1)
+    return np.where(np.isfinite(least), np.diag(costs) - least, np.nan)
 
 
 def rate_distortion_hull(

@@ -1,5 +1,6 @@
 """What each layer of a hierarchy holds: some layers kept from an image, the rest drawn anew."""
 
+import math
 from functools import partial
 from typing import NamedTuple
 
@@ -58,26 +59,33 @@ def regenerate(
     layers = len(hvae.shapes)
     kept = np.unique(np.linspace(0, layers, min(rows, layers + 1)).round().astype(int))
     noise = jax.random.normal(key, (len(images), hvae.latents))
-    pixels = jnp.asarray(images)
-    made = [_regenerate(hvae, variables, pixels, noise, int(count)) for count in kept]
+    pixels = unit_interval(jnp.asarray(images))
+    inferred = _inferred(hvae, variables, pixels, noise)
+    made = []
+    for count in kept:
+        # Below those kept, placeholders: a layer does not depend on what is below it.
+        samples = [*inferred[:count], *map(jnp.zeros_like, inferred[count:])]
+        for layer in range(count, layers):
+            samples[layer] = _generated(hvae, variables, pixels, noise, samples)[0][layer]
+        made.append(np.asarray(_generated(hvae, variables, pixels, noise, samples)[1]))
     return Regenerations(np.stack(made), tuple(map(int, kept)), layers)
 
 
-@partial(jax.jit, static_argnames=("hvae", "kept"))
-def _regenerate(
-    hvae: HVAE, variables: Variables, images: Array, noise: Array, kept: int
-) -> Float[Array, "n h w c"]:
-    pixels, sizes = unit_interval(images), [int(np.prod(shape)) for shape in hvae.shapes]
-    samples: list[Array | None] = [None] * len(sizes)
+@partial(jax.jit, static_argnames="hvae")
+def _inferred(hvae: HVAE, variables: Variables, pixels: Array, noise: Array) -> list[Array]:
+    return [layer.sample for layer in hvae.apply(variables, pixels, noise).layers]
+
+
+@partial(jax.jit, static_argnames="hvae")
+def _generated(
+    hvae: HVAE, variables: Variables, pixels: Array, noise: Array, samples: list[Array]
+) -> tuple[list[Array], Array]:
+    """Samples of the prior of every layer given the samples above it, and the expected image."""
+    outputs = hvae.apply(variables, pixels, noise, samples=samples)
+    sizes = [math.prod(shape) for shape in hvae.shapes]
     parts = jnp.split(noise, np.cumsum(sizes)[:-1], axis=1)
-    outputs = hvae.apply(variables, pixels, noise)
-    for layer in range(len(sizes)):
-        if layer < kept:
-            samples[layer] = outputs.layers[layer].sample
-            continue
-        # The prior of a layer depends on the samples above it.
-        prior = hvae.apply(variables, pixels, noise, samples=samples).layers[layer].prior
-        part = parts[layer].reshape(prior.mean.shape)
-        samples[layer] = prior.mean + jnp.exp(prior.log_variance / 2) * part
-    expected: Array = hvae.apply(variables, pixels, noise, samples=samples).taps["output"]
-    return expected
+    drawn = [
+        prior.mean + jnp.exp(prior.log_variance / 2) * part.reshape(prior.mean.shape)
+        for (_, prior, _), part in zip(outputs.layers, parts, strict=True)
+    ]
+    return drawn, outputs.taps["output"]

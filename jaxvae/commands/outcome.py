@@ -20,8 +20,8 @@ from jaxvae.training.config import RunConfig
 from jaxvae.typing import ArrayLike, Key
 
 HELD_OUT = "held_out.json"
-# Images that samples are exchanged between.
-_EXCHANGED = 1000
+# Images that samples are exchanged between, and whose covariance prices are compared with.
+_EXAMPLES = 1000
 # Of a target: beyond it, and beyond three standard errors, it was not met.
 _TOLERANCE = 0.05
 
@@ -42,7 +42,9 @@ class Outcome(NamedTuple):
     @property
     def is_finite(self) -> bool:
         """Whether the model gives numbers."""
-        return math.isfinite(self.numbers["reconstruction"]["value"])
+        return all(
+            math.isfinite(each["value"]) for each in self.numbers.values() if isinstance(each, dict)
+        )
 
 
 def outcome_of(
@@ -119,13 +121,29 @@ def _of_hierarchy(
         f"{_shown(found.bits_per_dimension, 4)} bits per dimension",
         *_layer_lines(hvae, found, prices),
     ]
-    if not math.isfinite(float(found.distortion.value)):
+    if not found.is_finite:
         return Outcome(lines, [], numbers)
-    exchanged = shuffle_effect(hvae, variables, images[:_EXCHANGED], key=key)
-    sizes = [math.prod(shape) for shape in hvae.shapes]
-    signs = collapse_warnings(found, sizes=sizes, shuffle=exchanged)
+    some = images[:_EXAMPLES]
+    signs = collapse_warnings(
+        found,
+        sizes=[math.prod(shape) for shape in hvae.shapes],
+        shuffle=shuffle_effect(hvae, variables, some, key=key),
+        **_against_data(config, some, prices),
+    )
     warnings = [*map(said, signs), *_missed_targets(config, hvae, found)]
     return Outcome(lines, warnings, numbers)
+
+
+def _against_data(
+    config: RunConfig, images: ArrayLike, prices: Sequence[float] | None
+) -> dict[str, Any]:
+    """Prices beside the data, where the likelihood has a fixed variance to compare them by."""
+    if config.likelihood != "gaussian" or prices is None:
+        return {}
+    deviation = float(config.likelihood_options.get("standard_deviation", 1.0))
+    pixels = np.asarray(images).reshape(len(images), -1) / 255
+    largest = np.linalg.norm(pixels - pixels.mean(axis=0), 2) ** 2 / (len(images) - 1)
+    return {"betas": prices, "variance": deviation**2, "eigenvalues": np.array([largest])}
 
 
 def said(sign: CollapseWarning) -> str:
@@ -165,8 +183,9 @@ def _missed_targets(config: RunConfig, hvae: HVAE, found: HierarchyEvaluation) -
     if config.objective == "distortion_target":
         asked = {"distortion": (config.coefficients["target"], found.distortion)}
     return [
-        f"{name}: {_shown(got)} nats where {target:g} were asked for: train longer, or ask for "
-        "what the network can reach"
+        f"{name}: {_shown(got)} nats on held-out images where {target:g} were asked for in "
+        "training: train longer; if training shows what was asked for, use more images; else ask "
+        "for what the network can reach"
         for name, (target, got) in asked.items()
         if target is not None
         and abs(got.value - target) > max(3 * got.stderr, _TOLERANCE * abs(target))

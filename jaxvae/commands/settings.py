@@ -142,8 +142,10 @@ def _shown(parameter: inspect.Parameter) -> str:
     default = parameter.default
     if default is parameter.empty:
         return f"{parameter.name}=NUMBER"
-    if default is None:
+    if default is None or default == ():
         return f"[{parameter.name}=NUMBER]"
+    if isinstance(default, bool):
+        return f"{parameter.name}={str(default).lower()}"
     if isinstance(default, float):
         return f"{parameter.name}={default:g}"
     listed = isinstance(default, Sequence) and not isinstance(default, str)

@@ -17,6 +17,7 @@ from jaxvae.data import Dataset, load
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE
 from jaxvae.report.progress import run_progress
+from jaxvae.training.choices import named_objective, objective_coefficients
 from jaxvae.training.config import (
     RunConfig,
     build_model,
@@ -119,7 +120,7 @@ def _run(given: argparse.Namespace, console: Console, errors: Console) -> None:
                 run.vae,
                 evaluation_variables(state),
                 run.dataset.test.images,
-                prices=_prices(run.vae, state),
+                prices=_prices(run, state),
                 key=_keys(run.config)[1],
             )
         _announce_gradients(state, console)
@@ -189,12 +190,14 @@ def _watched(
     return watch
 
 
-def _prices(vae: VAE | HVAE, state: TrainState) -> list[float] | None:
+def _prices(run: _Run, state: TrainState) -> list[float] | None:
     """What a nat costs in every layer of a hierarchy, where the objective has prices."""
-    if not isinstance(vae, HVAE) or "beta" not in state.coefficients:
+    takes = objective_coefficients(named_objective(run.config.objective))
+    if not isinstance(run.vae, HVAE) or "beta" not in takes:
         return None
-    prices = state.coefficients["beta"] / state.coefficients.get("weight", 1.0)
-    return np.broadcast_to(prices, len(vae.shapes)).tolist()
+    beta = state.coefficients.get("beta", takes["beta"].default)
+    prices = np.asarray(beta) / np.asarray(state.coefficients.get("weight", 1.0))
+    return np.broadcast_to(prices, len(run.vae.shapes)).tolist()
 
 
 def _announce(run: _Run, out: Path, done: int, console: Console) -> None:

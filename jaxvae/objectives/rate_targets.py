@@ -71,12 +71,13 @@ def rate_targets(
     and Bamler (2023).
     """
     reconstruction, rates = jnp.mean(outputs.nll), jnp.mean(layer_rates(outputs), axis=0)
-    for name, values in (("targets", targets), ("beta", beta)):
-        if jnp.shape(values) != rates.shape:
+    # Of one layer, a number will do.
+    targets, prices = jnp.atleast_1d(jnp.asarray(targets)), jnp.atleast_1d(jnp.asarray(beta))
+    for name, values in (("targets", targets), ("beta", prices)):
+        if values.shape != rates.shape:
             raise ValueError(
-                f"expected {name} for each of {len(rates)} layers, got shape {jnp.shape(values)}"
+                f"expected {name} for each of {len(rates)} layers, got shape {values.shape}"
             )
-    targets, prices = jnp.asarray(targets), jnp.asarray(beta)
     asked = ~jnp.isnan(targets)
     excess = jnp.where(asked, rates - jnp.where(asked, targets, 0.0), 0.0)
     # Without a target, a price is a constant: its slope is zero, and it stays.

@@ -9,11 +9,11 @@ from matplotlib.ticker import MaxNLocator
 
 from jaxvae.analysis.rate_plane import rate_distortion_hull
 from jaxvae.report.rate_summary import (
-    best_cell,
     half_names,
     halves,
     outer_classified,
     rate_title,
+    trusted,
     uses,
 )
 from jaxvae.report.style import draw_rows, figure
@@ -66,7 +66,8 @@ def _rate_plane(records: xr.Dataset, path: Path) -> None:
         },
         "generation": ("inception score", flat["inception_score"]),
     }
-    best = {use.name: best_cell(use) for use in uses(records)}
+    best = {use.name: use.best for use in uses(records)}
+    trust = trusted(records, "rates")
     with figure(path, size=(10.5, 8.4), title=rate_title(records)) as drawing:
         grid = drawing.subplots(2, 2, sharex=True, sharey=True)
         for axes, (use, (name, values)) in zip(grid.flat, panels.items(), strict=False):
@@ -74,11 +75,14 @@ def _rate_plane(records: xr.Dataset, path: Path) -> None:
             upper, lower = (part.values for part in halves(flat))
             suspect = flat["suspect"].values
             dots = axes.scatter(lower, upper, c=values.values, cmap="viridis", s=36, zorder=3)
-            axes.plot(lower[suspect], upper[suspect], "x", color="tab:red", markersize=5, zorder=5)
+            crosses = {"color": "tab:red", "markersize": 5, "zorder": 5}
+            if suspect.any():
+                axes.plot(lower[suspect], upper[suspect], "x", label="suspect", **crosses)
             drawing.colorbar(dots, ax=axes)
-            cell = last.sel(beta_top=best[use][0], beta_bottom=best[use][1]).mean("seed")
-            y, x = (float(part) for part in halves(cell))
-            axes.plot(x, y, "*", color="tab:red", markersize=15, zorder=6, label="best cell")
+            if use in best:
+                cell = trust.sel(beta_top=best[use][0], beta_bottom=best[use][1])
+                y, x = (float(part) for part in halves(cell))
+                axes.plot(x, y, "*", color="tab:red", markersize=15, zorder=6, label="best cell")
             axes.set_title(name)
         first, second = half_names(records)
         for axes in grid[1]:
@@ -121,10 +125,13 @@ def _accuracy(records: xr.Dataset, path: Path) -> None:
         panels = drawing.subplots(1, len(layers), sharey=True, squeeze=False)[0]
         for axes, layer in zip(panels, layers, strict=True):
             here = flat.sel(layer=layer)
-            nats = here["information_bounds"].values
+            nats = here["known_information"].values
             order = np.argsort(nats)
             bound = here["accuracy_bound"].values[order]
             axes.plot(nats[order], bound, color="black", label="bound of samples")
+            if layer == records["layer"].values[0]:
+                tight = here["top_accuracy_bound"].values
+                axes.plot(nats, tight, "_", color="black", label="bound by I(label; z)")
             for name, color in zip(records["classifier"].values, _COLORS, strict=False):
                 one = here["accuracy"].sel(classifier=name)
                 axes.plot(nats, one.sel(kind="sample"), "o", color=color, label=name)
@@ -135,7 +142,8 @@ def _accuracy(records: xr.Dataset, path: Path) -> None:
             axes.set_xlabel(f"rate of {layer} and above, nats")
             axes.set_title(f"From {layer}")
         panels[0].set_ylabel("accuracy (filled: samples, open: means)")
-        panels[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        handles, labels = panels[0].get_legend_handles_labels()
+        panels[-1].legend(handles, labels, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def _rate_distortion(records: xr.Dataset, path: Path) -> None:

@@ -1,5 +1,6 @@
 """A grid of prices in words and numbers: the best cell of every use, and what was claimed."""
 
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -8,13 +9,15 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 _GRID = ("beta_top", "beta_bottom")
-# Standard errors beyond which a sampled accuracy would break its bound.
+# Standard errors beyond which a difference is no chance.
 _CLEAR = 3.0
 _CAPTION = (
     "R: rate, D: distortion, nats per held-out image, of one posterior sample; PSNR in dB; "
     "accuracy of the best of four classifiers of samples; IS: inception score of the mean images "
-    "of ancestral samples. Means over seeds."
+    "of ancestral samples. Means over seeds, without failed and suspect runs."
 )
+
+Cell = tuple[float, float]
 
 
 class Use(NamedTuple):
@@ -23,26 +26,59 @@ class Use(NamedTuple):
     Attributes:
         name: of the use.
         score: of every cell, over `beta_top` and `beta_bottom`; the largest is the best.
+        error: its standard error over test examples.
+        best: prices, at the top and at the bottom, of the best cell.
     """
 
     name: str
     score: xr.DataArray
+    error: xr.DataArray
+    best: Cell
+
+
+def trusted(records: xr.Dataset, *names: str) -> xr.Dataset:
+    """Some quantities at the last epoch, means over seeds without failed and suspect runs."""
+    last = records[[*names]].isel(epoch=-1, missing_dims="ignore")
+    failed = records["failed"].isel(epoch=-1).astype(bool)
+    return last.where(~(records["suspect"] | failed)).mean("seed")
 
 
 def uses(records: xr.Dataset) -> list[Use]:
-    """What a grid was measured for, means over seeds without those that are suspect."""
-    last = records.isel(epoch=-1).where(~records["suspect"])
-    sampled = last["accuracy"].sel(kind="sample").max("classifier")
+    """What a grid was measured for, but for what no trusted cell has a score of."""
+    found = trusted(
+        records.assign(
+            best_accuracy=records["accuracy"].sel(kind="sample").max("classifier"),
+            best_accuracy_stderr=records["accuracy_stderr"].sel(kind="sample").max("classifier"),
+        ),
+        *("psnr", "bits_per_dimension", "best_accuracy", "inception_score"),
+        *("psnr_stderr", "bits_per_dimension_stderr"),
+        *("best_accuracy_stderr", "inception_score_stderr"),
+    )
     scores = {
-        "reconstruction": last["psnr"],
-        "compression": -last["bits_per_dimension"],
+        "reconstruction": found[["psnr", "psnr_stderr"]],
+        "compression": found[["bits_per_dimension", "bits_per_dimension_stderr"]],
         **{
-            f"classification from {layer}": sampled.sel(layer=layer)
+            f"classification from {layer}": found[["best_accuracy", "best_accuracy_stderr"]].sel(
+                layer=layer
+            )
             for layer in outer_classified(records)
         },
-        "generation": last["inception_score"],
+        "generation": found[["inception_score", "inception_score_stderr"]],
     }
-    return [Use(name, score.mean("seed")) for name, score in scores.items()]
+    every = []
+    for name, pair in scores.items():
+        score, error = pair.data_vars.values()
+        # Bits are to be few.
+        signed = -score if name == "compression" else score
+        if signed.notnull().any():
+            every.append(Use(name, signed, error, _largest(signed)))
+    return every
+
+
+def _largest(score: xr.DataArray) -> Cell:
+    flat = score.stack(cell=_GRID)
+    top, bottom = flat["cell"].values[np.nanargmax(flat.values)]
+    return float(top), float(bottom)
 
 
 def outer_classified(records: xr.Dataset) -> list[str]:
@@ -50,13 +86,6 @@ def outer_classified(records: xr.Dataset) -> list[str]:
     known = records["accuracy"].notnull().any([d for d in records["accuracy"].dims if d != "layer"])
     layers = [str(layer) for layer in records["layer"].values[known.values]]
     return list(dict.fromkeys((layers[0], layers[-1])))
-
-
-def best_cell(use: Use) -> tuple[float, float]:
-    """The prices, at the top and at the bottom, of the best cell of a use."""
-    flat = use.score.stack(cell=_GRID)
-    top, bottom = flat["cell"].values[np.argmax(flat.fillna(-np.inf).values)]
-    return float(top), float(bottom)
 
 
 def rate_table(records: xr.Dataset) -> Table:
@@ -68,8 +97,8 @@ def rate_table(records: xr.Dataset) -> Table:
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    rows = [{"best for": use.name, **_row(records, *best_cell(use))} for use in uses(records)]
-    for column in rows[0]:
+    rows = _best_rows(records)
+    for column in rows[0] if rows else ():
         justify = "left" if column == "best for" else "right"
         table.add_column(column.replace(" ", "\n", 1), justify=justify)  # type: ignore[arg-type]
     for row in rows:
@@ -79,49 +108,94 @@ def rate_table(records: xr.Dataset) -> Table:
 
 def rate_summary(records: xr.Dataset) -> str:
     """Best cells, conclusions and all cells as Markdown."""
-    best = [{"best for": use.name, **_row(records, *best_cell(use))} for use in uses(records)]
+    suspect = records["suspect"].any("seed")
     every = [
-        _row(records, float(top), float(bottom))
+        _row(records, (float(top), float(bottom)))
+        | {"suspect": "yes" if suspect.sel(beta_top=top, beta_bottom=bottom) else ""}
         for top in records["beta_top"].values
         for bottom in records["beta_bottom"].values
     ]
-    parts = [f"# {rate_title(records)}", _markdown(best), _CAPTION]
+    parts = [f"# {rate_title(records)}", _markdown(_best_rows(records)), _CAPTION]
     parts += [f"- {line}" for line in rate_conclusions(records)]
     return "\n\n".join([*parts, "## All cells", _markdown(every)]) + "\n"
 
 
 def rate_conclusions(records: xr.Dataset) -> list[str]:
     """What the grid says of the claims, with the evidence."""
-    return [_on_bounds(records), _on_uses(records), _on_split(records), _on_failures(records)]
+    lines = [_on_bounds(records), _on_uses(records), _on_split(records), _on_training(records)]
+    return [line for line in lines if line]
 
 
 def _on_bounds(records: xr.Dataset) -> str:
-    excess = (records["accuracy"] - records["accuracy_bound"]) / records["accuracy_stderr"]
-    sampled, means = (excess.sel(kind=kind).values for kind in ("sample", "mean"))
-    broken, count = int((sampled > _CLEAR).sum()), int(np.isfinite(sampled).sum())
-    above = int((means > _CLEAR).sum())
+    """Only bounds below 1 can be broken."""
+    bounds = records["accuracy_bound"].copy()
+    top = records["layer"].values[0]
+    # Of the top layer, what it knows of the labels bounds it more tightly.
+    bounds.loc[{"layer": top}] = np.minimum(bounds.sel(layer=top), records["top_accuracy_bound"])
+    excess = (records["accuracy"] - bounds) / records["accuracy_stderr"]
+    sampled, means = (
+        excess.sel(kind=kind).where(bounds < 1).values.ravel() for kind in ("sample", "mean")
+    )
+    tested = np.isfinite(sampled)
+    if not tested.any():
+        return "Bound of accuracy: at these rates it is 1, and cannot be broken."
+    broken, above = int((sampled > _CLEAR).sum()), int((means > _CLEAR).sum())
     verdict = "never broken" if not broken else f"BROKEN {broken} times"
     return (
-        f"Bound of accuracy by rate: {verdict} by more than {_CLEAR:g} standard errors in {count} "
-        f"classifiers of samples (largest excess {np.nanmax(sampled):.1f}); classifiers of means, "
-        f"which it does not hold for, are above it in {above} of {count}."
+        f"Bound of accuracy by what is known: {verdict} by more than {_CLEAR:g} standard errors "
+        f"in the {int(tested.sum())} classifiers of samples whose bound is below 1 (of "
+        f"{int(excess.sel(kind='sample').notnull().sum())}); the largest excess is "
+        f"{np.nanmax(sampled):.1f} standard errors. Of the classifiers of means, which it does "
+        f"not hold for, {above} are as clearly above it."
     )
 
 
 def _on_uses(records: xr.Dataset) -> str:
-    cells: dict[tuple[float, float], list[str]] = {}
-    for use in uses(records):
-        cells.setdefault(best_cell(use), []).append(use.name)
+    every = uses(records)
+    if not every:
+        return ""
     where = "; ".join(
-        f"{' and '.join(names)} at beta {top:g} and {bottom:g}"
-        for (top, bottom), names in cells.items()
+        f"{use.name} at beta {use.best[0]:.3g} and {use.best[1]:.3g} ({_rivals(use)})"
+        for use in every
     )
-    return f"The uses are best served by {len(cells)} different cells: {where}."
+    apart = [
+        f"{one.name} and {two.name}" for one, two in combinations(every, 2) if _apart(one, two)
+    ]
+    pairs = (
+        f"Clearly apart are the best cells of {'; '.join(apart)}."
+        if apart
+        else ("No two uses have best cells that are clearly apart.")
+    )
+    return f"Best cells: {where}. {pairs}"
+
+
+def _rivals(use: Use) -> str:
+    """How many cells are as good as the best, for all that is known."""
+    close = int((_below_best(use, use.score) <= 2).sum()) - 1
+    return "alone" if close == 0 else f"{close} more within 2 standard errors"
+
+
+def _apart(one: Use, two: Use) -> bool:
+    """Whether each use is clearly worse off at the best cell of the other."""
+    return all(
+        float(_below_best(use, _at(use.score, other.best), _at(use.error, other.best))) > _CLEAR
+        for use, other in ((one, two), (two, one))
+    )
+
+
+def _below_best(use: Use, score: xr.DataArray, error: xr.DataArray | None = None) -> xr.DataArray:
+    """How far a score is below the best, in standard errors of the difference."""
+    errors = use.error if error is None else error
+    return (_at(use.score, use.best) - score) / np.hypot(_at(use.error, use.best), errors)
+
+
+def _at(values: xr.DataArray, cell: Cell) -> xr.DataArray:
+    return values.sel(beta_top=cell[0], beta_bottom=cell[1])
 
 
 def _on_split(records: xr.Dataset) -> str:
     """How much of a score the total rate explains, and how much the split besides."""
-    flat = records.isel(epoch=-1).where(~records["suspect"]).mean("seed").stack(cell=_GRID)
+    flat = trusted(records, "rates").stack(cell=_GRID)
     upper, lower = (part.values for part in halves(flat))
     parts = []
     for use in uses(records):
@@ -129,29 +203,42 @@ def _on_split(records: xr.Dataset) -> str:
         known = np.isfinite(score) & np.isfinite(upper)
         by_total = _explained(score[known], (upper + lower)[known])
         by_both = _explained(score[known], upper[known], lower[known])
-        parts.append(f"{use.name} {by_total:.2f}, {by_both:.2f}")
+        if np.isfinite(by_total) and np.isfinite(by_both):
+            parts.append(f"{use.name} {by_total:.2f}, {by_both:.2f}")
+    if not parts:
+        return ""
     return (
-        "Share of the variance over cells that a quadratic function explains, of the total rate "
+        "Variance over cells that a quadratic function explains (adjusted R²), of the total rate "
         f"and of both rates: {'; '.join(parts)}."
     )
 
 
 def _explained(score: np.ndarray, *rates: np.ndarray) -> float:
+    """Adjusted for the number of coefficients; NaN for too few cells, or no variance."""
     columns = [np.ones_like(score), *rates]
     columns += [one * other for i, one in enumerate(rates) for other in rates[i:]]
     design = np.stack(columns, axis=1)
-    if len(score) <= design.shape[1] or np.ptp(score) == 0:
+    n, coefficients = design.shape
+    if n <= coefficients + 1 or np.ptp(score) == 0:
         return float("nan")
     fitted = design @ np.linalg.lstsq(design, score, rcond=None)[0]
-    return 1 - float(np.var(score - fitted) / np.var(score))
+    return 1 - float(np.var(score - fitted) / np.var(score)) * (n - 1) / (n - coefficients)
 
 
-def _on_failures(records: xr.Dataset) -> str:
+def _on_training(records: xr.Dataset) -> str:
     failed = int(records["failed"].isel(epoch=-1).sum())
     suspect, count = int(records["suspect"].sum()), records["suspect"].size
+    excess = records["excess_cost"]
+    beaten = int((excess > 1).sum())
+    finished = (
+        "no run costs a nat more at its prices than another would"
+        if not beaten
+        else f"{beaten} cost over a nat more at their prices than another run would, up to "
+        f"{float(excess.max()):.0f}: training has not come to its optimum there"
+    )
     return (
-        f"Of {count} runs {failed} failed, and {suspect} are suspect: no optimum has such rates "
-        "beside those of the others. Suspects are left out above."
+        f"Of {count} run{'s' * (count != 1)} {failed} failed; {suspect} are suspect, their rates "
+        f"out of order; {finished}. Failed and suspect runs are left out of best cells."
     )
 
 
@@ -187,27 +274,35 @@ def rate_title(records: xr.Dataset) -> str:
     )
 
 
-def _row(records: xr.Dataset, top: float, bottom: float) -> dict[str, str]:
-    last = records.isel(epoch=-1).sel(beta_top=top, beta_bottom=bottom).mean("seed")
-    upper, lower = (float(part) for part in halves(last))
+def _best_rows(records: xr.Dataset) -> list[dict[str, str]]:
+    return [{"best for": use.name, **_row(records, use.best)} for use in uses(records)]
+
+
+def _row(records: xr.Dataset, cell: Cell) -> dict[str, str]:
+    names = ("rates", "distortion", "psnr", "inception_score")
+    sampled = records["accuracy"].sel(kind="sample").max("classifier")
+    found = trusted(records.assign(best_accuracy=sampled), *names, "best_accuracy")
+    here = found.sel(beta_top=cell[0], beta_bottom=cell[1])
+    upper, lower = (float(part) for part in halves(here))
     first, second = half_names(records)
-    sampled = last["accuracy"].sel(kind="sample").max("classifier")
     return {
-        "beta top": f"{top:.3g}",
-        "beta bottom": f"{bottom:.3g}",
+        "beta top": f"{cell[0]:.3g}",
+        "beta bottom": f"{cell[1]:.3g}",
         f"R {first}": f"{upper:.1f}",
         f"R {second}": f"{lower:.1f}",
-        "D": f"{float(last['distortion']):.1f}",
-        "PSNR dB": f"{float(last['psnr']):.1f}",
+        "D": f"{float(here['distortion']):.1f}",
+        "PSNR dB": f"{float(here['psnr']):.1f}",
         **{
-            f"acc. {layer}": f"{float(sampled.sel(layer=layer)):.3f}"
+            f"acc. {layer}": f"{float(here['best_accuracy'].sel(layer=layer)):.3f}"
             for layer in outer_classified(records)
         },
-        "IS": f"{float(last['inception_score']):.2f}",
+        "IS": f"{float(here['inception_score']):.2f}",
     }
 
 
 def _markdown(rows: list[dict[str, str]]) -> str:
+    if not rows:
+        return ""
     lines = ["| " + " | ".join(row) + " |" for row in (rows[0], *(row.values() for row in rows))]
     lines.insert(1, "|" + "---:|" * len(rows[0]))
     return "\n".join(lines)

@@ -8,7 +8,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from types import ModuleType
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 from jaxvae import models, objectives
 from jaxvae.models.hvae import HVAE, HierarchyOutputs
@@ -33,7 +33,7 @@ def named_objectives() -> dict[str, Callable[..., Any]]:
     return {
         name: function
         for name, function in _functions(objectives).items()
-        if outputs_of(function) and "return" in get_type_hints(function)
+        if outputs_of(function) and get_origin(get_type_hints(function)["return"]) is tuple
     }
 
 

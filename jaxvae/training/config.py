@@ -66,7 +66,8 @@ class RunConfig:
         l2: penalty, added to the gradient before Adam.
         clip: norm to which larger gradients are scaled down, before the penalty; None for
             gradients as they are.
-        skip: norm beyond which a gradient is not used at all; None to use them all.
+        skip: norm beyond which a gradient is not used at all; None for no such norm. With
+            `clip` or `skip`, gradients that are not finite are never used.
         average: decay of the moving average of the parameters, which is then what is saved
             and evaluated; None for the parameters themselves.
         warmup: steps over which the learning rate grows from 0; None for none.

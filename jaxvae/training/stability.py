@@ -53,8 +53,9 @@ def stabilized(
     """An optimizer that is given no large gradient, and skips those beyond all measure.
 
     With g the gradient and |g| its global norm, over all parameters together: the optimizer
-    is given `g min(1, clip / |g|)`, unless |g| exceeds `skip` or is not finite. Then nothing
-    is updated, neither the parameters nor what the optimizer remembers. Norms above 1.8e19,
+    is given `g min(1, clip / |g|)`, unless |g| exceeds `skip` or is not finite. Then neither
+    the parameters nor what the optimizer remembers are updated; running statistics and
+    multipliers, which are no part of either, are. Norms above 1.8e19,
     whose squares leave float32, count as infinite. A loss that is not finite still ends a
     run: this is about finite losses whose gradient is of no use.
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxvae.analysis import rate_distortion_hull, suspect_cells
+from jaxvae.analysis import excess_costs, rate_distortion_hull, suspect_cells
 
 PRICES = np.array([(top, bottom) for top in (0.5, 1.0, 2.0) for bottom in (0.5, 1.0, 2.0)])
 VARIANCES = np.array([9.0, 4.0])
@@ -61,3 +61,15 @@ def test_a_hull_of_models_on_a_line_has_its_ends():
     line = np.array([0.0, 1.0, 2.0, 3.0])
     assert rate_distortion_hull(line, 3 - line).tolist() == [0, 3]
     assert rate_distortion_hull(np.array([1.0, np.nan]), np.array([2.0, 0.0])).tolist() == [0]
+
+
+def test_an_excess_cost_is_what_the_cheapest_other_model_saves():
+    rates, distortions = optima(PRICES)
+    np.testing.assert_allclose(excess_costs(PRICES, rates, distortions), 0, atol=1e-12)
+    distortions[4] += 1.5
+    found = excess_costs(PRICES, rates, distortions)
+    others = np.delete(distortions + rates @ PRICES[4], 4)
+    assert found[4] == pytest.approx(distortions[4] + rates[4] @ PRICES[4] - others.min())
+    np.testing.assert_allclose(np.delete(found, 4), 0, atol=1e-12)
+    rates[0] = np.nan
+    assert np.isnan(excess_costs(PRICES, rates, distortions)[0])

@@ -78,7 +78,7 @@ def test_rates_that_were_asked_for_and_missed_are_said(tmp_path, capsys):
     assert run(tmp_path, *arguments) == 0
     (missed,) = [each for each in held_out(tmp_path)["warnings"] if "asked for" in each]
     assert missed.startswith("rate of z_2: ")
-    assert "nats where 50 were asked for" in missed
+    assert "nats on held-out images where 50 were asked for" in missed
     assert missed in capsys.readouterr().err
     # A price falls below its start while its layer has too little; the other stays.
     assert open_run(tmp_path).config.coefficients == {"targets": [50.0, None]}

@@ -93,7 +93,8 @@ def test_records_are_labelled(records):
 def test_every_recorded_value_of_a_grid_without_failures_is_finite(records):
     assert not records["failed"].any()
     for name, values in records.items():
-        if values.dtype.kind == "f":
+        # A mismatch is not known where the information is near its limit.
+        if values.dtype.kind == "f" and not name.startswith("top_mismatch"):
             assert np.isfinite(values).all(), name
 
 
@@ -120,6 +121,17 @@ def test_rates_are_not_negative_and_fall_with_their_price(records):
 def test_no_sample_is_classified_better_than_its_bound(records):
     excess = records["accuracy"] - records["accuracy_bound"] - 3 * records["accuracy_stderr"]
     assert float(excess.sel(kind="sample").max()) <= 0
+
+
+@pytest.mark.slow
+def test_the_rate_of_the_top_layer_is_what_it_knows_and_its_mismatch(records):
+    # Both are of one sample of every image, the rate in closed form and over more images.
+    whole = records["rates"].isel(epoch=-1).sel(layer="z_2")
+    parts = records["top_information"] + records["top_mismatch"]
+    errors = np.hypot(records["top_information_stderr"], records["top_mismatch_stderr"])
+    known = records["top_mismatch"].notnull()
+    assert known.any()
+    assert (abs(whole - parts) < 4 * errors + 0.1 * whole).where(known, True).all()
 
 
 @pytest.mark.slow
@@ -158,7 +170,8 @@ def test_the_terminal_shows_the_best_cells_and_what_was_claimed(finished):
     assert "generated images are judged by a classifier with accuracy" in shown
     for use in ("reconstruction", "compression", "generation"):
         assert f"\n {use} " in shown
-    assert "Bound of accuracy by rate: never broken" in shown
+    assert "Bound of accuracy" in shown
+    assert "BROKEN" not in shown
     assert "Of 4 runs 0 failed" in shown
     assert str(out / "records.nc") in shown
 
@@ -190,8 +203,10 @@ def test_more_prices_leave_finished_cells_as_they_are(copy, finished):
 
 
 @pytest.mark.slow
-def test_a_record_that_was_lost_is_made_again_as_it_was(copy, finished):
-    (copy / "cells" / cells(GRID)[2].name / "epoch-0004.npz").unlink()
+@pytest.mark.parametrize("name", ["epoch-0004.npz", "uses.npz"])
+def test_a_record_that_was_torn_is_made_again_as_it_was(copy, finished, name):
+    path = copy / "cells" / cells(GRID)[2].name / name
+    path.write_bytes(path.read_bytes()[:700])
     grid(GRID, copy)
     assert_same_records(copy, finished[0])
 
@@ -280,6 +295,7 @@ def test_settings_that_make_no_sense_are_refused(changed, message):
         ({"points": 20_000}, "--points up to the 10000 images"),
         ({"labeled": 257}, "--labeled up to the 256 images"),
         ({"image_size": 20}, "28 x 28 or 32 x 32"),
+        ({"image_size": 30, "network": "deep"}, "multiples of 4"),
     ],
 )
 def test_what_does_not_fit_the_data_leaves_nothing_behind(tmp_path, changed, message):

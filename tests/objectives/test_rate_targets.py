@@ -76,6 +76,7 @@ def test_a_price_moves_slowly_and_within_bounds():
     [
         ({"targets": jnp.ones(3), "beta": jnp.ones(2)}, "targets for each of 2 layers"),
         ({"targets": jnp.ones(2), "beta": 1.0}, "beta for each of 2 layers"),
+        ({"targets": 1.0, "beta": jnp.ones(2)}, "targets for each of 2 layers"),
     ],
 )
 def test_there_is_a_target_and_a_price_for_every_layer(given, message):
@@ -219,3 +220,9 @@ def test_a_multiplier_is_a_coefficient_without_a_schedule():
             coefficients={"targets": TARGETS},
             multipliers={"beta": 1e-3},
         )
+
+
+def test_of_one_layer_a_number_is_the_target():
+    outputs = chain_outputs(1)
+    one, same = (rate_targets(outputs, targets=given)[0] for given in (2.0, jnp.array([2.0])))
+    np.testing.assert_array_equal(one, same)
