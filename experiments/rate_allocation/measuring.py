@@ -14,6 +14,7 @@ from jaxvae.analysis import (
     aggregate_information,
     ancestral_samples,
     capture,
+    collapse_warnings,
     evaluate_hierarchy,
     generation_quality,
     layer_accuracies,
@@ -78,6 +79,11 @@ def measure_uses(
     quality = generation_quality(judge.classifier, judge.params, samples, key=keys[2])
     exchanged = shuffle_effect(hvae, variables, test, key=keys[3])
     known = _top_knowledge(hvae, variables, test, labels, taps)
+    signs = collapse_warnings(
+        evaluate_hierarchy(hvae, variables, test, key=keys[3]),
+        sizes=[math.prod(shape) for shape in hvae.shapes],
+        shuffle=exchanged,
+    )
     estimates = {
         **quality._asdict(),
         "shuffle_distortion": exchanged.distortion,
@@ -98,6 +104,7 @@ def measure_uses(
             key=keys[4],
         ),
         **_geometry(hvae, taps),
+        "warnings": np.array("; ".join(f"{sign.layer}: {sign.condition}" for sign in signs)),
         "example_input": _bytes(taps["input"][:_EXAMPLES]),
         "example_reconstruction": _bytes(taps["output"][:_EXAMPLES]),
         "example_sample": _bytes(samples[:_EXAMPLES]),

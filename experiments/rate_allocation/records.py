@@ -34,6 +34,7 @@ _AT_LAST: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("accuracy_bound", "known_information"), ("layer",)),
     "top_accuracy_bound": (),
     "input_dimension": (),
+    "warnings": (),
     **dict.fromkeys(
         ("intrinsic_dimension", "imbalance_to_input", "imbalance_from_input"), ("layer", "kind")
     ),

@@ -108,7 +108,11 @@ def _outcome(config: Config, out: Path, cell: Cell) -> str:
     if last["failed"]:
         return f"{name}: failed, the loss became NaN or infinite"
     rates = " + ".join(f"{rate:.1f}" for rate in last["rates"])
-    return f"{name}: distortion {float(last['distortion']):.1f}, rates {rates} nats"
+    warnings = str(read_arrays(uses_file(cell_folder(out, cell)))["warnings"])
+    return (
+        f"{name}: distortion {float(last['distortion']):.1f}, rates {rates} nats"
+        f"{'; ' if warnings else ''}{warnings}"
+    )
 
 
 @cache

@@ -16,6 +16,7 @@ from jaxvae.analysis.hierarchy import HierarchyEvaluation, evaluate_hierarchy
 from jaxvae.data.whole import write_whole
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Variables
+from jaxvae.objectives.multipliers import LEAST, MOST
 from jaxvae.training.config import RunConfig
 from jaxvae.typing import ArrayLike, Key
 
@@ -41,9 +42,11 @@ class Outcome(NamedTuple):
 
     @property
     def is_finite(self) -> bool:
-        """Whether the model gives numbers."""
+        """Whether the model gives numbers: reconstruction and rates are not NaN or infinite."""
         return all(
-            math.isfinite(each["value"]) for each in self.numbers.values() if isinstance(each, dict)
+            math.isfinite(each["value"])
+            for name, each in self.numbers.items()
+            if name in ("reconstruction", "kl") or name.startswith("rate of ")
         )
 
 
@@ -130,7 +133,7 @@ def _of_hierarchy(
         shuffle=shuffle_effect(hvae, variables, some, key=key),
         **_against_data(config, some, prices),
     )
-    warnings = [*map(said, signs), *_missed_targets(config, hvae, found)]
+    warnings = [*map(said, signs), *_missed_targets(config, hvae, found, prices)]
     return Outcome(lines, warnings, numbers)
 
 
@@ -172,7 +175,9 @@ def _layer_lines(
     return lines
 
 
-def _missed_targets(config: RunConfig, hvae: HVAE, found: HierarchyEvaluation) -> list[str]:
+def _missed_targets(
+    config: RunConfig, hvae: HVAE, found: HierarchyEvaluation, prices: Sequence[float] | None
+) -> list[str]:
     """Where the run was asked for rates or a distortion, and did not get them."""
     asked: dict[str, tuple[Any, Estimate]] = {}
     if config.objective == "rate_targets":
@@ -182,10 +187,16 @@ def _missed_targets(config: RunConfig, hvae: HVAE, found: HierarchyEvaluation) -
         asked = {f"rate of {n}": (t, rates[n]) for n, t in zip(rates, several, strict=True)}
     if config.objective == "distortion_target":
         asked = {"distortion": (config.coefficients["target"], found.distortion)}
+    # A multiplier at its bound has given up.
+    lost = any(price <= 1.01 * LEAST or price >= 0.99 * MOST for price in prices or ())
+    advice = (
+        "infeasible: a price is at its bound; ask for what the network can reach"
+        if lost
+        else "train longer, or, if training shows what was asked for, use more images"
+    )
     return [
         f"{name}: {_shown(got)} nats on held-out images where {target:g} were asked for in "
-        "training: train longer; if training shows what was asked for, use more images; else ask "
-        "for what the network can reach"
+        f"training: {advice}"
         for name, (target, got) in asked.items()
         if target is not None
         and abs(got.value - target) > max(3 * got.stderr, _TOLERANCE * abs(target))
