@@ -23,7 +23,7 @@ def command(name, config, out):
         value, flag = getattr(config, field.name), field.name.replace("_", "-")
         if isinstance(value, bool):
             words.append(f"--{flag}" if value else f"--no-{flag}")
-        elif value is not None:
+        elif value not in (None, ()):
             many = value if isinstance(value, tuple) else (value,)
             words += [f"--{flag}", *map(str, many)]
     return words
