@@ -20,6 +20,22 @@ def option(default: Any, help_text: str) -> Any:
     return dataclasses.field(default=default, metadata={"help": help_text})
 
 
+def refuse_unless(config: Any, name: str, expectation: str, *, unless: bool) -> None:
+    """Refuse a setting, by the name of its flag.
+
+    Args:
+        config: a configuration.
+        name: of the field.
+        expectation: what is expected of it, such as "of at least 1".
+        unless: whether that is so.
+
+    Raises:
+        ValueError: says what was expected and what came.
+    """
+    if not unless:
+        raise ValueError(f"expected {_flag(name)} {expectation}, got {getattr(config, name)}")
+
+
 def run_experiment(
     name: str,
     description: str,
@@ -103,7 +119,7 @@ def _add_option(
     settings: argparse._ArgumentGroup, field: dataclasses.Field, kind: Any, shown: Any
 ) -> None:
     """One setting, with its value in the demo as an example."""
-    flag = f"--{field.name.replace('_', '-')}"
+    flag = _flag(field.name)
     if kind is bool:
         text = f"{field.metadata['help']} (demo: {'yes' if shown else 'no'})"
         settings.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
@@ -126,3 +142,7 @@ class _StoreTuple(argparse.Action):
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
         setattr(namespace, self.dest, tuple(values))
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

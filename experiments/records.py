@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxvae.data.whole import write_whole
+from jaxvae.typing import ArrayLike
 
 
 def record_file(folder: Path, epoch: int) -> Path:
@@ -34,3 +35,8 @@ def is_written(file: Path) -> bool:
 def unrecorded(folder: Path, epochs: Iterable[int]) -> list[int]:
     """The epochs of a run whose record is absent or torn."""
     return [epoch for epoch in epochs if not is_written(record_file(folder, epoch))]
+
+
+def as_bytes(images: ArrayLike) -> np.ndarray:
+    """Images in [0, 1] as uint8, to be recorded; black where a model has failed."""
+    return np.rint(np.clip(np.nan_to_num(np.asarray(images)), 0, 1) * 255).astype(np.uint8)

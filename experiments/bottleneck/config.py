@@ -6,21 +6,11 @@ from typing import NamedTuple
 
 import jax
 
-from experiments.command import option
+from experiments.command import option, refuse_unless
 from jaxvae.models import convolutional_vae, dense_vae
 from jaxvae.typing import Key
 
 NETWORKS = {"dense": dense_vae, "convolutional": convolutional_vae}
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
-def refuse_unless(expectation: str, value: object, *, unless: bool) -> None:
-    """Raise a ValueError that says what was expected and what came."""
-    if not unless:
-        raise ValueError(f"expected {expectation}, got {value}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,22 +34,18 @@ class Config:
 
     def __post_init__(self) -> None:
         networks = list(NETWORKS)
-        refuse_unless(f"--network among {networks}", self.network, unless=self.network in networks)
+        refuse_unless(self, "network", f"among {networks}", unless=self.network in networks)
         for name, least in (("seeds", 1), ("epochs", 1), ("batch_size", 1), ("points", 3)):
-            value = getattr(self, name)
-            refuse_unless(f"{_flag(name)} of at least {least}", value, unless=value >= least)
+            fine = getattr(self, name) >= least
+            refuse_unless(self, name, f"of at least {least}", unless=fine)
         for name, zero in (("learning_rate", False), ("beta", True), ("l2", True)):
             value = getattr(self, name)
             allowed = math.isfinite(value) and (value > 0 or (zero and value == 0))
             kind = "finite and not negative" if zero else "finite and positive"
-            refuse_unless(f"{_flag(name)} {kind}", value, unless=allowed)
+            refuse_unless(self, name, kind, unless=allowed)
         for name, least in (("bottlenecks", 1), ("widths", 1), ("snapshots", 0)):
-            value = getattr(self, name)
-            refuse_unless(
-                f"{_flag(name)} of at least {least}",
-                value,
-                unless=min(value, default=least) >= least,
-            )
+            fine = min(getattr(self, name), default=least) >= least
+            refuse_unless(self, name, f"of at least {least}", unless=fine)
         # One order, so that records and figures read from small to large.
         for name in ("bottlenecks", "snapshots"):
             object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))

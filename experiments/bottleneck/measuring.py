@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.records import as_bytes
 from jaxvae.analysis import capture, evaluate, profile
 from jaxvae.analysis.profile import Profile
 from jaxvae.models import VAE, Variables
@@ -33,8 +34,8 @@ def measure_model(
         "reconstruction": np.asarray(evaluation.reconstruction),
         "kl": np.asarray(evaluation.kl),
         "active_units": np.asarray(evaluation.active_units),
-        "example_reconstruction": _bytes(taps["output"][:examples]),
-        "example_sample": _bytes(vae.decode(variables, prior)),
+        "example_reconstruction": as_bytes(taps["output"][:examples]),
+        "example_sample": as_bytes(vae.decode(variables, prior)),
         "failed": np.asarray(failed),
         "layer": np.array(geometry.layers),
         "example_input": images[:examples],
@@ -46,8 +47,3 @@ def _unknown(layers: tuple[str, ...]) -> Profile:
     count = len(layers)
     unknown = np.full(count, np.nan)
     return Profile(layers, unknown, unknown, np.zeros(count, int), np.full((count, count), np.nan))
-
-
-def _bytes(probabilities: jax.typing.ArrayLike) -> np.ndarray:
-    """Black where a model has failed."""
-    return np.rint(np.nan_to_num(np.asarray(probabilities)) * 255).astype(np.uint8)

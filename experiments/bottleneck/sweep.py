@@ -5,9 +5,10 @@ from pathlib import Path
 import xarray as xr
 from rich.console import Console
 
-from experiments.bottleneck.config import Config, refuse_unless
+from experiments.bottleneck.config import Config
 from experiments.bottleneck.records import gather, unfinished_runs
 from experiments.bottleneck.training import model_of, train_runs
+from experiments.command import refuse_unless
 from experiments.output import open_output, refuse_other_settings
 from jaxvae.data import Dataset, load
 from jaxvae.data.whole import write_whole
@@ -64,11 +65,9 @@ def _load(config: Config) -> Dataset:
     """The data, once it is known that these settings can be trained on it."""
     dataset = load(config.data, image_size=config.image_size, train_size=config.train_size)
     available = len(dataset.test.images)
-    refuse_unless(
-        f"--points up to the {available} test images of {config.data}",
-        config.points,
-        unless=config.points <= available,
-    )
+    fine = config.points <= available
+    expectation = f"up to the {available} test images of {config.data}"
+    refuse_unless(config, "points", expectation, unless=fine)
     steps_per_epoch(dataset.train.images, config.batch_size)
     model_of(config, dataset.train.images.shape[1:], config.bottlenecks[0])
     return dataset

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.command import option
+from experiments.command import option, refuse_unless
 from jaxvae.models import HVAE, VAE
 from jaxvae.training.config import RunConfig, build_model
 
@@ -72,10 +72,8 @@ class Config:
             ("imbalance_points", 4, self.points),
             ("procrustes_points", 4, self.points),
         ):
-            value = getattr(self, name)
-            if not least <= value <= most:
-                flag = f"--{name.replace('_', '-')}"
-                raise ValueError(f"expected {flag} of {least} to {most}, got {value}")
+            fine = least <= getattr(self, name) <= most
+            refuse_unless(self, name, f"of {least} to {most}", unless=fine)
 
     @property
     def measured(self) -> tuple[int, ...]:

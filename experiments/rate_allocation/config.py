@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from experiments.command import option
+from experiments.command import option, refuse_unless
 from jaxvae.models import HVAE, Likelihood, bernoulli, deep_hvae, gaussian, two_layer_hvae
 from jaxvae.typing import Key
 
@@ -45,39 +45,34 @@ class Config:
 
     def __post_init__(self) -> None:
         for name, among in (("network", NETWORKS), ("likelihood", LIKELIHOODS)):
-            _refuse_unless(name, getattr(self, name) in among, self, f"among {', '.join(among)}")
+            fine = getattr(self, name) in among
+            refuse_unless(self, name, f"among {', '.join(among)}", unless=fine)
         for name in ("beta_top", "beta_bottom"):
             prices = getattr(self, name)
             fine = bool(prices) and all(math.isfinite(price) and price > 0 for price in prices)
-            _refuse_unless(name, fine, self, "of at least one finite, positive price")
-            # One order, so that records and figures read from small to large.
-            object.__setattr__(self, name, tuple(sorted(set(prices))))
+            refuse_unless(self, name, "of at least one finite, positive price", unless=fine)
         for name in ("learning_rate", "standard_deviation"):
             value = getattr(self, name)
             fine = math.isfinite(value) and value > 0
-            _refuse_unless(name, fine, self, "finite and positive")
-        _refuse_unless("warmup", 0 <= self.warmup <= 1, self, "from 0 to 1")
-        for name, least in (
-            *dict.fromkeys(
-                ("seeds", "epochs", "batch_size", "together", "judge_epochs"), 1
-            ).items(),
-            *dict.fromkeys(("points", "labeled", "samples"), 20).items(),
+            refuse_unless(self, name, "finite and positive", unless=fine)
+        refuse_unless(self, "warmup", "from 0 to 1", unless=0 <= self.warmup <= 1)
+        for names, least in (
+            (("seeds", "epochs", "batch_size", "together", "judge_epochs"), 1),
+            (("points", "labeled", "samples"), 20),
         ):
-            _refuse_unless(name, getattr(self, name) >= least, self, f"of at least {least}")
+            for name in names:
+                fine = getattr(self, name) >= least
+                refuse_unless(self, name, f"of at least {least}", unless=fine)
         fine = min(self.snapshots, default=0) >= 0
-        _refuse_unless("snapshots", fine, self, "of at least 0")
-        object.__setattr__(self, "snapshots", tuple(sorted(set(self.snapshots))))
+        refuse_unless(self, "snapshots", "of at least 0", unless=fine)
+        # One order, so that records and figures read from small to large.
+        for name in ("beta_top", "beta_bottom", "snapshots"):
+            object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
 
     @property
     def measured_epochs(self) -> tuple[int, ...]:
         """Snapshots within the run, and its last epoch."""
         return (*(epoch for epoch in self.snapshots if epoch < self.epochs), self.epochs)
-
-
-def _refuse_unless(name: str, fine: bool, config: Config, expectation: str) -> None:
-    if not fine:
-        flag = f"--{name.replace('_', '-')}"
-        raise ValueError(f"expected {flag} {expectation}, got {getattr(config, name)}")
 
 
 def _decades(count: int) -> tuple[float, ...]:

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.rate_allocation.config import Config
+from experiments.records import as_bytes
 from jaxvae.analysis import (
-    AggregateInformation,
     Estimate,
     aggregate_information,
     ancestral_samples,
@@ -24,6 +24,7 @@ from jaxvae.analysis import (
 from jaxvae.data import Dataset, Split
 from jaxvae.metrics import accuracy_bound
 from jaxvae.models import HVAE, Classifier, Variables
+from jaxvae.models.hvae import layer_names
 from jaxvae.typing import Key
 
 # Layers with more numbers than this are not classified: kernels of them take minutes.
@@ -58,6 +59,7 @@ def measure_costs(
     return {
         **_with_errors(estimates),
         "active_units": found.active_units,
+        "size": np.array([math.prod(shape) for shape in hvae.shapes]),
         "failed": np.asarray(not found.is_finite),
     }
 
@@ -78,36 +80,30 @@ def measure_uses(
     samples = ancestral_samples(hvae, variables, key=keys[1], n=config.samples)
     quality = generation_quality(judge.classifier, judge.params, samples, key=keys[2])
     exchanged = shuffle_effect(hvae, variables, test, key=keys[3])
-    known = _top_knowledge(hvae, variables, test, labels, taps)
+    costs = evaluate_hierarchy(hvae, variables, test, key=keys[4])
     signs = collapse_warnings(
-        evaluate_hierarchy(hvae, variables, test, key=keys[3]),
+        costs,
         sizes=[math.prod(shape) for shape in hvae.shapes],
         shuffle=exchanged,
     )
-    estimates = {
-        **quality._asdict(),
-        "shuffle_distortion": exchanged.distortion,
-        "shuffle_cost": exchanged.cost,
-        "top_information": known.information,
-        "top_mismatch": known.mismatch,
-        "top_label_information": known.label_information,
-    }
+    effect = {"shuffle_distortion": exchanged.distortion, "shuffle_cost": exchanged.cost}
     return {
-        **_with_errors(estimates),
+        **_with_errors(quality._asdict() | effect),
+        **_top_knowledge(hvae, variables, test, labels, taps, classes=judge.classifier.classes),
         **_accuracies(
             config,
             hvae,
             variables,
             dataset,
             taps,
-            label_information=float(estimates["top_label_information"].value),
+            information=costs.information_bounds,
             key=keys[4],
         ),
         **_geometry(hvae, taps),
         "warnings": np.array("; ".join(f"{sign.layer}: {sign.condition}" for sign in signs)),
-        "example_input": _bytes(taps["input"][:_EXAMPLES]),
-        "example_reconstruction": _bytes(taps["output"][:_EXAMPLES]),
-        "example_sample": _bytes(samples[:_EXAMPLES]),
+        "example_input": as_bytes(taps["input"][:_EXAMPLES]),
+        "example_reconstruction": as_bytes(taps["output"][:_EXAMPLES]),
+        "example_sample": as_bytes(samples[:_EXAMPLES]),
     }
 
 
@@ -118,28 +114,26 @@ def _accuracies(
     dataset: Dataset,
     taps: dict[str, np.ndarray],
     *,
-    label_information: float,
+    information: Estimate,
     key: Key,
 ) -> dict[str, np.ndarray]:
     """Of four classifiers of samples and means of every layer, with the bound of its samples."""
     labeled = dataset.train.images[: config.labeled]
     train_labels = labels_of(dataset.train)[: config.labeled]
     labels = labels_of(dataset.test)[: config.points]
-    layers = layer_names(hvae)
+    layers = layer_names(len(hvae.shapes))
     narrow = [
         name for name, shape in zip(layers, hvae.shapes, strict=True) if math.prod(shape) <= _WIDEST
     ]
     chosen = [f"{name}/{kind}" for name in layers for kind in KINDS]
     train_taps = capture(hvae, variables, labeled, key=key, layers=chosen)
-    # The theorem is about the images that are classified.
-    tested = dataset.test.images[: config.points]
-    known = evaluate_hierarchy(hvae, variables, tested, key=key).information_bounds
     found = layer_accuracies(
         train_taps,
         train_labels,
         {name: taps[name] for name in chosen},
         labels,
-        information=known,
+        # The theorem is about the images that are classified.
+        information=information,
         layers=narrow,
     )
     values, errors = np.full((2, len(layers), len(KINDS), len(CLASSIFIERS)), np.nan)
@@ -150,13 +144,11 @@ def _accuracies(
             for kind, by_name in enumerate((found[layer].samples, found[layer].means)):
                 values[place, kind] = [by_name[name].value for name in CLASSIFIERS]
                 errors[place, kind] = [by_name[name].stderr for name in CLASSIFIERS]
-    shares = jnp.bincount(jnp.asarray(labels), length=len(np.unique(train_labels))) / len(labels)
     return {
         "accuracy": values,
         "accuracy_stderr": errors,
-        "known_information": np.asarray(known.value),
+        "known_information": np.asarray(information.value),
         "accuracy_bound": bounds,
-        "top_accuracy_bound": np.asarray(accuracy_bound(label_information, shares)),
     }
 
 
@@ -166,30 +158,34 @@ def _top_knowledge(
     images: np.ndarray,
     labels: np.ndarray,
     taps: dict[str, np.ndarray],
-) -> AggregateInformation:
-    """What the top layer knows of image and label, and its mismatch with its prior.
+    *,
+    classes: int,
+) -> dict[str, np.ndarray]:
+    """What the top layer knows of image and label, its bound, its mismatch with its prior.
 
     The information in n images is at most log n. Near that it says nothing of the mismatch,
     which is NaN then.
     """
     noise = jnp.zeros((1, hvae.latents))
     prior = hvae.apply(variables, jnp.asarray(images[:1]) / 255, noise).layers[0].prior
-    top = layer_names(hvae)[0]
+    top = layer_names(len(hvae.shapes))[0]
     found = aggregate_information(
         *(taps[f"{top}/{part}"] for part in ("sample", "mean", "log_variance")),
         labels=labels,
         prior_mean=prior.mean[0],
         prior_log_variance=prior.log_variance[0],
     )
-    if found.information.value < math.log(len(images)) - 1:
-        return found
-    unknown = np.float64(np.nan)
-    return found._replace(mismatch=Estimate(unknown, unknown))
+    estimates = {f"top_{name}": estimate for name, estimate in found._asdict().items()}
+    if found.information.value > math.log(len(images)) - 1:
+        estimates["top_mismatch"] = Estimate(np.float64(np.nan), np.float64(np.nan))
+    shares = jnp.bincount(jnp.asarray(labels), length=classes) / len(labels)
+    bound = accuracy_bound(estimates["top_label_information"].value, shares)
+    return {**_with_errors(estimates), "top_accuracy_bound": np.asarray(bound)}
 
 
 def _geometry(hvae: HVAE, taps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Dimension of every layer, and what it lacks of the input and the input of it."""
-    names = layer_names(hvae)
+    names = layer_names(len(hvae.shapes))
     spaces = {"input": taps["input"], **{f"{z}/mean": taps[f"{z}/mean"] for z in names}}
     found = profile(spaces | {f"{z}/sample": taps[f"{z}/sample"] for z in names})
     # The input, then the means, then the samples.
@@ -216,18 +212,8 @@ def labels_of(split: Split) -> np.ndarray:
     return split.labels
 
 
-def layer_names(hvae: HVAE) -> list[str]:
-    """From the top to the bottom."""
-    return [f"z_{number}" for number in range(len(hvae.shapes), 0, -1)]
-
-
-def _with_errors(estimates: dict[str, Any]) -> dict[str, np.ndarray]:
+def _with_errors(estimates: dict[str, Estimate]) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
-    for name, estimate in estimates.items():
-        value, error = Estimate(*estimate)
+    for name, (value, error) in estimates.items():
         found[name], found[f"{name}_stderr"] = np.asarray(value), np.asarray(error)
     return found
-
-
-def _bytes(images: np.ndarray) -> np.ndarray:
-    return np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)

@@ -1,6 +1,6 @@
 """What is known of every cell, and all of it as one labelled data set."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from experiments.rate_allocation.config import Cell, Config, cells
 from experiments.rate_allocation.measuring import CLASSIFIERS, KINDS
 from experiments.records import is_written, read_arrays, record_file, unrecorded
 from jaxvae.analysis import excess_costs, suspect_cells
+from jaxvae.models.hvae import layer_names
 
 Arrays = dict[str, np.ndarray]
 
@@ -43,7 +44,7 @@ _AT_LAST: dict[str, tuple[str, ...]] = {
 }
 
 
-def gather(config: Config, out: Path, layers: list[str], sizes: list[int]) -> xr.Dataset:
+def gather(config: Config, out: Path) -> xr.Dataset:
     """The records of all cells as one labelled data set; NaN for what has failed."""
     costs = {cell: _over_epochs(config, cell_folder(out, cell)) for cell in cells(config)}
     uses = {
@@ -56,7 +57,7 @@ def gather(config: Config, out: Path, layers: list[str], sizes: list[int]) -> xr
             "expected a cell that did not fail, got none: losses became NaN or infinite; try a "
             "smaller --learning-rate and another --out"
         )
-    one = next(iter(uses.values()))
+    one, sizes = next(iter(uses.values())), next(iter(costs.values()))["size"][-1]
     records = xr.Dataset(
         {
             **_variables(config, costs, _BY_EPOCH, "epoch"),
@@ -67,17 +68,21 @@ def gather(config: Config, out: Path, layers: list[str], sizes: list[int]) -> xr
             "beta_bottom": list(config.beta_bottom),
             "seed": range(config.seeds),
             "epoch": list(config.measured_epochs),
-            "layer": layers,
+            "layer": layer_names(len(sizes)),
             "kind": list(KINDS),
             "classifier": list(CLASSIFIERS),
         },
         attrs=_attributes(config, out),
     )
+    # Cells are compared with those of their seed.
+    seeds = [_models_of(config, records, seed) for seed in range(config.seeds)]
+    suspects = [suspect_cells(*models) for models in seeds]
+    excess = [excess_costs(prices, rates, nats) for prices, rates, _, nats in seeds]
     return records.assign(
         size=("layer", sizes),
-        excess_cost=(_GRID, _excess_costs(config, records)),
         example_input=(("example", *_PIXELS), one["example_input"]),
-        suspect=(_GRID, _suspects(config, records)),
+        suspect=(_GRID, _on_grid(config, np.concatenate(suspects))),
+        excess_cost=(_GRID, _on_grid(config, np.concatenate(excess))),
     )
 
 
@@ -107,41 +112,21 @@ def _over_grid(config: Config, found: Mapping[Cell, Arrays], name: str) -> np.nd
     like = next(iter(found.values()))[name]
     missing = np.full(like.shape, np.nan) if like.dtype.kind == "f" else np.zeros_like(like)
     values = [found[cell][name] if cell in found else missing for cell in cells(config)]
-    # Cells are listed by seed, then by the price at the top.
+    return _on_grid(config, np.stack(values))
+
+
+def _models_of(config: Config, records: xr.Dataset, seed: int) -> tuple[np.ndarray, ...]:
+    """The prices, rates, errors of the rates and distortions of all cells of a seed."""
+    last, layers = records.isel(epoch=-1, seed=seed).transpose(*_GRID[:2], ...), records.layer.size
+    prices = [Cell(t, b, seed).prices(layers) for t in config.beta_top for b in config.beta_bottom]
+    rates, errors = (last[name].values.reshape(-1, layers) for name in ("rates", "rates_stderr"))
+    return np.array(prices), rates, errors, last["distortion"].values.ravel()
+
+
+def _on_grid(config: Config, values: np.ndarray) -> np.ndarray:
+    """Values of all cells, listed by seed, then by the price at the top, over the grid."""
     shape = config.seeds, len(config.beta_top), len(config.beta_bottom)
-    return np.moveaxis(np.array(values).reshape(*shape, *like.shape), 0, 2)
-
-
-def _suspects(config: Config, records: xr.Dataset) -> np.ndarray:
-    """Cells whose rates are out of order among the cells of their seed."""
-    return _by_seed(config, records, suspect_cells)
-
-
-def _excess_costs(config: Config, records: xr.Dataset) -> np.ndarray:
-    """What a cell costs more, at its prices, than the best of its seed would."""
-
-    def excess(
-        prices: np.ndarray, rates: np.ndarray, errors: np.ndarray, distortions: np.ndarray
-    ) -> np.ndarray:
-        del errors
-        return excess_costs(prices, rates, distortions)
-
-    return _by_seed(config, records, excess)
-
-
-def _by_seed(config: Config, records: xr.Dataset, judged: Callable[..., np.ndarray]) -> np.ndarray:
-    """Something of every cell among all of its seed, over the grid."""
-    last, layers = records.isel(epoch=-1).transpose(*_GRID, ...), records.sizes["layer"]
-    prices = np.array(
-        [Cell(t, b, 0).prices(layers) for t in config.beta_top for b in config.beta_bottom]
-    )
-    found = []
-    for seed in range(config.seeds):
-        one = last.isel(seed=seed)
-        rates, errors = (one[name].values.reshape(-1, layers) for name in ("rates", "rates_stderr"))
-        flat = judged(prices, rates, errors, one["distortion"].values.ravel())
-        found.append(flat.reshape(len(config.beta_top), len(config.beta_bottom)))
-    return np.stack(found, axis=-1)
+    return np.moveaxis(values.reshape(*shape, *values.shape[1:]), 0, 2)
 
 
 def _attributes(config: Config, out: Path) -> dict[str, str | int | float]:

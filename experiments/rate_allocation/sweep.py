@@ -1,20 +1,19 @@
 """The whole grid: train and measure what is missing, draw."""
 
-import math
 from pathlib import Path
 
 import jax
 import numpy as np
 from rich.console import Console
 
+from experiments.command import refuse_unless
 from experiments.output import open_output, refuse_other_settings
 from experiments.rate_allocation.config import Config, build_network
-from experiments.rate_allocation.measuring import labels_of, layer_names
+from experiments.rate_allocation.measuring import labels_of
 from experiments.rate_allocation.records import gather, unfinished_cells
 from experiments.rate_allocation.training import judge_of, train_cells
 from jaxvae.data import Dataset, Split, load
 from jaxvae.data.whole import write_whole
-from jaxvae.models import HVAE
 from jaxvae.report.rate_figures import draw_rate_figures
 from jaxvae.report.rate_summary import rate_conclusions, rate_summary, rate_table
 from jaxvae.training import steps_per_epoch
@@ -24,18 +23,16 @@ from jaxvae.training.folder import sole_process
 def run(config: Config, out: Path, console: Console) -> None:
     """Train and measure what is not yet done, then draw it."""
     refuse_other_settings(out, config, extendable=("beta_top", "beta_bottom", "seeds"))
-    dataset = _load(config)
+    dataset = _load(config) if unfinished_cells(config, out) else None
     open_output(out, config)
     with sole_process(out):
-        if unfinished_cells(config, out):
+        if dataset is not None:
             train_cells(config, out, dataset, console)
-        height, width, channels = dataset.train.images.shape[1:]
-        _report(config, out, build_network(config, (height, width, channels)), console)
+        _report(config, out, console)
 
 
-def _report(config: Config, out: Path, hvae: HVAE, console: Console) -> None:
-    sizes = [math.prod(shape) for shape in hvae.shapes]
-    records = gather(config, out, layer_names(hvae), sizes)
+def _report(config: Config, out: Path, console: Console) -> None:
+    records = gather(config, out)
     write_whole(out / "records.nc", records.to_netcdf)
     figures = draw_rate_figures(records, out / "figures")
     write_whole(out / "summary.md", lambda part: part.write_text(rate_summary(records)))
@@ -50,11 +47,9 @@ def _load(config: Config) -> Dataset:
     for split in (dataset.train, dataset.test):
         labels_of(split)
     for name, split in (("points", dataset.test), ("labeled", dataset.train)):
-        if getattr(config, name) > len(split.images):
-            raise ValueError(
-                f"expected --{name} up to the {len(split.images)} images of its split of "
-                f"{config.data}, got {getattr(config, name)}"
-            )
+        available = len(split.images)
+        expectation = f"up to the {available} images of its split of {config.data}"
+        refuse_unless(config, name, expectation, unless=getattr(config, name) <= available)
     steps_per_epoch(dataset.train.images, config.batch_size)
     judge_of(dataset)
     jax.eval_shape(build_network(config, dataset.train.images.shape[1:]).init, jax.random.key(0))

@@ -12,7 +12,7 @@ import numpy as np
 from jaxvae.data.taps import Space, open_taps, write_taps
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Outputs, Variables
-from jaxvae.training.trainer import unit_interval
+from jaxvae.training.trainer import refuse_other_images, unit_interval
 from jaxvae.typing import Array, ArrayLike, Key
 
 
@@ -128,23 +128,19 @@ def noisy_batches(
     Raises:
         ValueError: at once, for images that the model does not take.
     """
-    refuse_other_images(vae, images, batch_size=batch_size)
+    refuse_other_batches(vae, images, batch_size=batch_size)
     noise = jax.random.normal(key, (len(images), vae.latents))
     batches = (slice(at, at + batch_size) for at in range(0, len(images), batch_size))
     return ((jnp.asarray(images[batch]), noise[batch]) for batch in batches)
 
 
-def refuse_other_images(vae: VAE | HVAE, images: ArrayLike, *, batch_size: int) -> None:
+def refuse_other_batches(vae: VAE | HVAE, images: ArrayLike, *, batch_size: int) -> None:
     """Refuse images that the model does not take, and batches without any.
 
     Raises:
         ValueError: says what was expected and what came.
     """
-    if images.shape[1:] != vae.image_shape or images.dtype != np.uint8 or len(images) == 0:
-        raise ValueError(
-            f"expected uint8 images [n, {', '.join(map(str, vae.image_shape))}], "
-            f"got {images.dtype} {images.shape}"
-        )
+    refuse_other_images(images, vae.image_shape)
     if batch_size < 1:
         raise ValueError(f"expected a batch_size of at least 1, got {batch_size}")
 

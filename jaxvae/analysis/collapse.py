@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from jaxvae.analysis.exchange import ShuffleEffect
 from jaxvae.analysis.hierarchy import HierarchyEvaluation
+from jaxvae.models.hvae import layer_names
 
 _LEAST_RATE = 0.01
 _LARGEST_SHARE = 0.95
@@ -79,8 +80,8 @@ def collapse_warnings(
     prices = _checked_prices(betas, variance, eigenvalues)
     _refuse_other_layers(rates, sizes, shuffle, prices)
     found: list[CollapseWarning] = []
-    for place, (rate, size) in enumerate(zip(rates, sizes, strict=True)):
-        layer = f"z_{len(rates) - place}"
+    for place, layer in enumerate(layer_names(len(rates))):
+        rate, size = rates[place], sizes[place]
         signs = [
             _low_rate(rate / size),
             _inactive(int(evaluation.active_units[place]), size),
@@ -106,7 +107,7 @@ def rate_warnings(
     """
     nats = np.asarray(rates, np.float64)
     _refuse_other_layers(nats, sizes, None, None)
-    names = [f"z_{layer}" for layer in range(len(nats), 0, -1)]
+    names = layer_names(len(nats))
     shares = nats / np.asarray(sizes)
     signs = [(name, _low_rate(share)) for name, share in zip(names, shares, strict=True)]
     signs.append((names[-1], _dominant(nats)))

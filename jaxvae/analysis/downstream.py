@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from jaxvae.analysis.estimate import Estimate, share_estimate
 from jaxvae.metrics.information import accuracy_bound
+from jaxvae.models.hvae import layer_names
 from jaxvae.typing import ArrayLike
 
 # Of the solvers: ten times what they take where nothing is wrong.
@@ -144,7 +145,7 @@ def layer_accuracies(
     Reference: Xiao and Bamler (2023).
     """
     nats, errors = _checked_information(information, top_information)
-    every = [f"z_{layer}" for layer in range(len(nats), 0, -1)]
+    every = layer_names(len(nats))
     kinds = ("sample", "mean")
     for taps in (train_taps, test_taps):
         _refuse_other_layers(taps, [f"{layer}/{kind}" for layer in every for kind in kinds])

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from jaxvae.analysis.capture import capture, noisy_batches
 from jaxvae.analysis.estimate import Estimate
-from jaxvae.models.hvae import HVAE
+from jaxvae.models.hvae import HVAE, layer_names
 from jaxvae.models.vae import Variables
 from jaxvae.objectives.hierarchical_vae import layer_rates
 from jaxvae.training.trainer import unit_interval
@@ -66,7 +66,7 @@ def shuffle_effect(
     if len(images) < 2:
         raise ValueError(f"expected at least 2 images to exchange between, got {len(images)}")
     pair_key, noise_key = jax.random.split(key)
-    names = [f"z_{layer}/sample" for layer in range(len(hvae.shapes), 0, -1)]
+    names = [f"{layer}/sample" for layer in layer_names(len(hvae.shapes))]
     options = {"key": noise_key, "batch_size": batch_size}
     taps = capture(hvae, variables, images, layers=names, **options)
     circle = np.asarray(jax.random.permutation(pair_key, len(images)))

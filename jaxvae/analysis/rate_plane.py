@@ -34,8 +34,7 @@ def suspect_cells(
     between = prices[:, None] - prices
     product = np.sum(between * (rates[:, None] - rates), axis=-1)
     noise = np.sqrt(np.sum(between**2 * (errors[:, None] ** 2 + errors**2), axis=-1))
-    # What model j costs at the prices of model i.
-    costs = distortions + prices @ rates.T
+    costs = _costs(prices, rates, distortions)
     cheaper_elsewhere = np.diag(costs)[:, None] > costs
     return np.any((product > _CLEAR * noise) & cheaper_elsewhere, axis=1)
 
@@ -55,8 +54,7 @@ def excess_costs(
         rates: R_l, nats; NaN for a model without any.
         distortions: D, nats.
     """
-    # What model j costs at the prices of model i.
-    costs = distortions + prices @ rates.T
+    costs = _costs(prices, rates, distortions)
     least = np.min(np.where(np.isnan(costs), np.inf, costs), axis=1)
     return np.where(np.isfinite(least), np.diag(costs) - least, np.nan)
 
@@ -86,6 +84,15 @@ def rate_distortion_hull(
             hull.pop()
         hull.append(int(place))
     return np.array(hull, int)
+
+
+def _costs(
+    prices: Float[np.ndarray, "m l"],
+    rates: Float[np.ndarray, "m l"],
+    distortions: Float[np.ndarray, " m"],
+) -> Float[np.ndarray, "m m"]:
+    """At [i, j] what model j costs at the prices of model i."""
+    return distortions + prices @ rates.T
 
 
 def _turns_left(x: np.ndarray, y: np.ndarray, a: int, b: int, c: int) -> bool:

@@ -1,6 +1,5 @@
 """What each layer of a hierarchy holds: some layers kept from an image, the rest drawn anew."""
 
-import math
 from functools import partial
 from typing import NamedTuple
 
@@ -9,10 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxvae.analysis.capture import refuse_other_images
-from jaxvae.models.hvae import HVAE
+from jaxvae.models.hvae import HVAE, split_noise
 from jaxvae.models.vae import Variables
-from jaxvae.training.trainer import unit_interval
+from jaxvae.training.trainer import refuse_other_images, unit_interval
 from jaxvae.typing import ArrayLike, Key
 
 
@@ -53,7 +51,7 @@ def regenerate(
 
     Reference: Child (2021).
     """
-    refuse_other_images(hvae, images, batch_size=1)
+    refuse_other_images(images, hvae.image_shape)
     if rows < 2:
         raise ValueError(f"expected at least 2 rows, got {rows}")
     layers = len(hvae.shapes)
@@ -82,10 +80,6 @@ def _generated(
 ) -> tuple[list[Array], Array]:
     """Samples of the prior of every layer given the samples above it, and the expected image."""
     outputs = hvae.apply(variables, pixels, noise, samples=samples)
-    sizes = [math.prod(shape) for shape in hvae.shapes]
-    parts = jnp.split(noise, np.cumsum(sizes)[:-1], axis=1)
-    drawn = [
-        prior.mean + jnp.exp(prior.log_variance / 2) * part.reshape(prior.mean.shape)
-        for (_, prior, _), part in zip(outputs.layers, parts, strict=True)
-    ]
+    parts = split_noise(noise, hvae.shapes)
+    drawn = [layer.prior.sample(part) for layer, part in zip(outputs.layers, parts, strict=True)]
     return drawn, outputs.taps["output"]

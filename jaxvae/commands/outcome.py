@@ -14,7 +14,7 @@ from jaxvae.analysis.evaluation import evaluate
 from jaxvae.analysis.exchange import shuffle_effect
 from jaxvae.analysis.hierarchy import HierarchyEvaluation, evaluate_hierarchy
 from jaxvae.data.whole import write_whole
-from jaxvae.models.hvae import HVAE
+from jaxvae.models.hvae import HVAE, layer_names
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.objectives.multipliers import LEAST, MOST
 from jaxvae.training.config import RunConfig
@@ -156,9 +156,11 @@ def said(sign: CollapseWarning) -> str:
 
 def _by_layer(hvae: HVAE, every: Estimate) -> dict[str, Estimate]:
     """From the top to the bottom."""
-    layers = range(len(hvae.shapes), 0, -1)
     pairs = zip(np.atleast_1d(every.value), np.atleast_1d(every.stderr), strict=True)
-    return {f"z_{layer}": Estimate(*pair) for layer, pair in zip(layers, pairs, strict=True)}
+    return {
+        name: Estimate(*pair)
+        for name, pair in zip(layer_names(len(hvae.shapes)), pairs, strict=True)
+    }
 
 
 def _layer_lines(

@@ -33,6 +33,10 @@ class Gaussian(NamedTuple):
     mean: Float[Array, "b *shape"]
     log_variance: Float[Array, "b *shape"]
 
+    def sample(self, noise: Float[Array, "b *shape"]) -> Float[Array, "b *shape"]:
+        """`mean + exp(log_variance / 2) * noise`."""
+        return self.mean + jnp.exp(self.log_variance / 2) * noise
+
 
 class StochasticLayer(NamedTuple):
     """What a layer of a hierarchy makes of a batch.
@@ -175,10 +179,11 @@ class _Hierarchy(nn.Module):
         given = samples or [None] * len(self.shapes)
         features, encoder_taps = network.encode(images, train=train)
         state, layers = network.start(len(images)), []
-        for index, (part, fixed) in enumerate(zip(self._parts(noise), given, strict=True)):
+        parts = split_noise(noise, self.shapes)
+        for index, (part, fixed) in enumerate(zip(parts, given, strict=True)):
             prior = network.prior(index, state, train=train)
             posterior = network.posterior(index, features, state, prior, train=train)
-            sample = _sample(posterior, part) if fixed is None else fixed
+            sample = posterior.sample(part) if fixed is None else fixed
             layers.append(StochasticLayer(posterior, prior, sample))
             state = network.absorb(index, state, sample, train=train)
         parameters, decoder_taps = network.output(state, train=train)
@@ -196,18 +201,22 @@ class _Hierarchy(nn.Module):
     def generate(self, noise: Array) -> Array:
         network: Any = self.network
         state = network.start(len(noise))
-        for index, part in enumerate(self._parts(noise)):
-            sample = _sample(network.prior(index, state, train=False), part)
+        for index, part in enumerate(split_noise(noise, self.shapes)):
+            sample = network.prior(index, state, train=False).sample(part)
             state = network.absorb(index, state, sample, train=False)
         return network.output(state, train=False)[0]
 
-    def _parts(self, noise: Array) -> list[Array]:
-        """The noise of every layer, in its shape."""
-        *ends, _ = accumulate(math.prod(shape) for shape in self.shapes)
-        parts = jnp.split(noise, ends, axis=1)
-        return [
-            part.reshape(len(noise), *shape) for part, shape in zip(parts, self.shapes, strict=True)
-        ]
+
+def layer_names(count: int) -> list[str]:
+    """As the literature has them, from the top, `z_L`, to the bottom, `z_1`."""
+    return [f"z_{number}" for number in range(count, 0, -1)]
+
+
+def split_noise(noise: Float[Array, "b k"], shapes: Sequence[Shape]) -> list[Array]:
+    """The noise of every layer, in its shape; the top layer takes the first."""
+    *ends, _ = accumulate(math.prod(shape) for shape in shapes)
+    parts = jnp.split(noise, ends, axis=1)
+    return [part.reshape(len(noise), *shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def merge_precisions(one: Gaussian, other: Gaussian) -> Gaussian:
@@ -242,15 +251,9 @@ def _checked_samples(
     return given
 
 
-def _sample(gaussian: Gaussian, noise: Array) -> Array:
-    return gaussian.mean + jnp.exp(gaussian.log_variance / 2) * noise
-
-
 def _layer_taps(layers: Sequence[StochasticLayer]) -> dict[str, Array]:
-    """By the name that the layer has in the literature: z_1 is the bottom."""
     taps = {}
-    for index, layer in enumerate(layers):
-        name = f"z_{len(layers) - index}"
+    for name, layer in zip(layer_names(len(layers)), layers, strict=True):
         taps[f"{name}/mean"] = layer.posterior.mean
         taps[f"{name}/log_variance"] = layer.posterior.log_variance
         taps[f"{name}/sample"] = layer.sample

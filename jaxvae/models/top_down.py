@@ -19,7 +19,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxvae.models.blocks import Branches, convolutions, convolve, enlarge, shrink
-from jaxvae.models.hvae import HVAE, Gaussian, Shape, build_hvae
+from jaxvae.models.hvae import HVAE, Gaussian, Shape, build_hvae, layer_names
 from jaxvae.models.layers import SameConvolution
 from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.networks import Taps
@@ -195,8 +195,8 @@ class TopDownNetwork(nn.Module):
     def output(self, state: Descent, *, train: bool) -> tuple[Array, Taps]:
         """A convolution 1 x 1 of the stream; a tap for every stochastic layer."""
         del train
-        names = [f"z_{number}" for number in range(len(self.sides), 0, -1)]
-        return self.leave(state.hidden), dict(zip(names, state.seen, strict=True))
+        taps = dict(zip(layer_names(len(self.sides)), state.seen, strict=True))
+        return self.leave(state.hidden), taps
 
     def _branches(
         self, inputs: int, features: int, scale: float = 1.0, *, upward: bool = False

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from jaxvae.report.style import (
     bottleneck_colors,
+    draw_each,
     draw_rows,
     draw_spread,
     figure,
@@ -28,7 +29,6 @@ def draw_figures(records: xr.Dataset, folder: Path) -> list[Path]:
     Returns:
         The files.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     drawings = {
         "dimension_profile": _dimension_profile,
         "imbalance_profile": _imbalance_profile,
@@ -36,10 +36,7 @@ def draw_figures(records: xr.Dataset, folder: Path) -> list[Path]:
         "phases": _phases,
         "examples": _examples,
     }
-    paths = [folder / f"{name}.png" for name in drawings]
-    for path, draw in zip(paths, drawings.values(), strict=True):
-        draw(records, path)
-    return paths
+    return draw_each(drawings, records, folder)
 
 
 def _dimension_profile(records: xr.Dataset, path: Path) -> None:

@@ -16,7 +16,7 @@ from jaxvae.report.rate_summary import (
     trusted,
     uses,
 )
-from jaxvae.report.style import draw_rows, figure
+from jaxvae.report.style import draw_each, draw_rows, figure
 
 _GRID = ("beta_top", "beta_bottom", "seed")
 # Layers that have a panel of their own, at most.
@@ -35,7 +35,6 @@ def draw_rate_figures(records: xr.Dataset, folder: Path) -> list[Path]:
     Returns:
         The files.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     drawings = {
         "rate_plane": _rate_plane,
         "accuracy": _accuracy,
@@ -45,10 +44,7 @@ def draw_rate_figures(records: xr.Dataset, folder: Path) -> list[Path]:
         "geometry": _geometry,
         "examples": _examples,
     }
-    paths = [folder / f"{name}.png" for name in drawings]
-    for path, draw in zip(paths, drawings.values(), strict=True):
-        draw(records, path)
-    return paths
+    return draw_each(drawings, records, folder)
 
 
 def _rate_plane(records: xr.Dataset, path: Path) -> None:

@@ -1,12 +1,13 @@
 """How figures look: quiet axes, one color per bottleneck, readable in print."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -44,6 +45,17 @@ def figure(path: Path, *, size: tuple[float, float], title: str) -> Iterator[Fig
         drawing.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
         yield drawing
         drawing.savefig(path)
+
+
+def draw_each(
+    drawings: Mapping[str, Callable[[xr.Dataset, Path], None]], records: xr.Dataset, folder: Path
+) -> list[Path]:
+    """Every drawing of the records as a PNG file with its name, in a folder that may be absent."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.png" for name in drawings]
+    for path, draw in zip(paths, drawings.values(), strict=True):
+        draw(records, path)
+    return paths
 
 
 def bottleneck_colors(bottlenecks: Sequence[int]) -> dict[int, tuple[float, ...]]:

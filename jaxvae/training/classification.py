@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from jaxvae.models.classifier import Classifier
 from jaxvae.training.epochs import epoch_order, steps_per_epoch
-from jaxvae.training.trainer import unit_interval
+from jaxvae.training.trainer import refuse_other_images, unit_interval
 from jaxvae.typing import ArrayLike, Key
 
 
@@ -68,21 +68,13 @@ def train_classifier(
     return state[0]
 
 
-def refuse_other_examples(
-    classifier: Classifier, images: ArrayLike, labels: ArrayLike | None = None
-) -> None:
+def refuse_other_examples(classifier: Classifier, images: ArrayLike, labels: ArrayLike) -> None:
     """Refuse images and labels that the classifier does not take.
 
     Raises:
         ValueError: says what was expected and what came.
     """
-    if images.shape[1:] != classifier.image_shape or images.dtype != np.uint8 or not len(images):
-        raise ValueError(
-            f"expected uint8 images [n, {', '.join(map(str, classifier.image_shape))}], "
-            f"got {images.dtype} {images.shape}"
-        )
-    if labels is None:
-        return
+    refuse_other_images(images, classifier.image_shape)
     numbers = np.asarray(labels)
     if numbers.shape != (len(images),) or not np.issubdtype(numbers.dtype, np.integer):
         raise ValueError(

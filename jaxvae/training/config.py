@@ -176,7 +176,10 @@ def build_trainer(config: RunConfig, vae: VAE | HVAE, *, dataset_size: int) -> T
         objective,
         _optimizer(config),
         coefficients=coefficients,
-        schedules={name: _ramp(steps) for name, steps in config.ramps.items()},
+        schedules={
+            name: partial(linear_ramp, steps=np.asarray(steps))
+            for name, steps in config.ramps.items()
+        },
         multipliers=dict.fromkeys(multipliers, _MULTIPLIER_STEP),
         adversary=adversary,
     )
@@ -269,11 +272,6 @@ def numbers(value: Any) -> Sequence[Any]:
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else value
-
-
-def _ramp(steps: int | Sequence[int]) -> Callable[..., Any]:
-    counts = np.asarray(steps)
-    return lambda step, *, end: linear_ramp(step, end=end, steps=counts)
 
 
 def _for_every_layer(value: Any, model: HVAE) -> tuple[float, ...]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
@@ -15,7 +16,7 @@ from jaxvae.models.hvae import HVAE, HierarchyOutputs
 from jaxvae.models.vae import VAE, Outputs, Variables
 from jaxvae.objectives.factor_vae import discriminator_loss
 from jaxvae.objectives.multipliers import ascend
-from jaxvae.typing import Key
+from jaxvae.typing import ArrayLike, Key
 
 Objective = Callable[..., tuple[Array, NamedTuple]]
 Schedule = Callable[..., Array]
@@ -181,6 +182,19 @@ def vae_trainer(
         return after, loss, terms
 
     return Trainer(init, step)
+
+
+def refuse_other_images(images: ArrayLike, image_shape: tuple[int, int, int]) -> None:
+    """Refuse anything but bytes of this shape, one image at least.
+
+    Raises:
+        ValueError: says what was expected and what came.
+    """
+    if images.shape[1:] != image_shape or images.dtype != np.uint8 or len(images) == 0:
+        raise ValueError(
+            f"expected uint8 images [n, {', '.join(map(str, image_shape))}], "
+            f"got {images.dtype} {images.shape}"
+        )
 
 
 def unit_interval(images: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
