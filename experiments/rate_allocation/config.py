@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -13,6 +14,7 @@ from jaxvae.typing import Key
 
 NETWORKS = ("two_layer", "deep")
 LIKELIHOODS = ("bernoulli", "gaussian")
+_NOT_GIVEN = (None, ())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,8 +27,10 @@ class Config:
     binarize: bool = option(True, "make pixels black or white, at half of the range")
     network: str = option("two_layer", f"one of {', '.join(NETWORKS)}")
     channels: int = option(16, "of the network")
-    top: int = option(20, "numbers in z_2 of the two-layer network")
-    blocks: tuple[int, ...] = option((3,), "layers at every resolution of the deep network")
+    top: int | None = option(None, "numbers in z_2 of the two-layer network (default: 20)")
+    blocks: tuple[int, ...] = option(
+        (), "layers at every resolution of the deep network (default: 3)"
+    )
     likelihood: str = option("bernoulli", f"one of {', '.join(LIKELIHOODS)}")
     standard_deviation: float = option(0.71, "of the gaussian likelihood")
     beta_top: tuple[float, ...] = option((0.3, 1.0, 3.0), "prices of a nat at the top")
@@ -55,6 +59,9 @@ class Config:
             value = getattr(self, name)
             fine = math.isfinite(value) and value > 0
             refuse_unless(self, name, "finite and positive", unless=fine)
+        for name, network in (("top", "two_layer"), ("blocks", "deep")):
+            fine = self.network == network or getattr(self, name) in _NOT_GIVEN
+            refuse_unless(self, name, f"with --network {network} only", unless=fine)
         refuse_unless(self, "warmup", "from 0 to 1", unless=0 <= self.warmup <= 1)
         for names, least in (
             (("seeds", "epochs", "batch_size", "together", "judge_epochs"), 1),
@@ -197,13 +204,7 @@ def build_network(config: Config, image_shape: tuple[int, int, int]) -> HVAE:
         if config.likelihood == "bernoulli"
         else gaussian(standard_deviation=config.standard_deviation)
     )
-    if config.network == "deep":
-        return deep_hvae(
-            image_shape=image_shape,
-            blocks=config.blocks,
-            channels=config.channels,
-            likelihood=likelihood,
-        )
-    return two_layer_hvae(
-        image_shape=image_shape, channels=config.channels, top=config.top, likelihood=likelihood
-    )
+    build: Callable[..., HVAE] = two_layer_hvae if config.network == "two_layer" else deep_hvae
+    given = {"top": config.top, "blocks": config.blocks}
+    own = {name: value for name, value in given.items() if value not in _NOT_GIVEN}
+    return build(image_shape=image_shape, channels=config.channels, likelihood=likelihood, **own)

@@ -1,6 +1,7 @@
 """What is measured of a model: its costs at every epoch, its uses at the last."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 from experiments.rate_allocation.config import Config
 from experiments.records import as_bytes
 from jaxvae.analysis import (
+    CollapseWarning,
     Estimate,
     aggregate_information,
     ancestral_samples,
@@ -17,6 +19,7 @@ from jaxvae.analysis import (
     collapse_warnings,
     evaluate_hierarchy,
     generation_quality,
+    largest_eigenvalue,
     layer_accuracies,
     profile,
     shuffle_effect,
@@ -51,17 +54,39 @@ class Judge(NamedTuple):
 
 
 def measure_costs(
-    hvae: HVAE, variables: Variables, images: np.ndarray, *, key: Key
-) -> dict[str, np.ndarray]:
-    """Rates and distortions with their errors; whether the model has failed."""
-    found = evaluate_hierarchy(hvae, variables, images, key=key)
+    config: Config,
+    hvae: HVAE,
+    variables: Variables,
+    images: np.ndarray,
+    *,
+    prices: Sequence[float],
+    key: Key,
+) -> tuple[dict[str, np.ndarray], tuple[CollapseWarning, ...]]:
+    """Rates and distortions with their errors, whether the model has failed, signs of collapse."""
+    evaluation_key, exchange_key = jax.random.split(key)
+    found = evaluate_hierarchy(hvae, variables, images, key=evaluation_key)
+    some, sizes = images[: config.points], [math.prod(shape) for shape in hvae.shapes]
+    exchanged = shuffle_effect(hvae, variables, some, key=exchange_key)
     estimates = {name: getattr(found, name) for name in COSTS}
-    return {
-        **_with_errors(estimates),
+    effect = {"shuffle_distortion": exchanged.distortion, "shuffle_cost": exchanged.cost}
+    arrays = {
+        **_with_errors(estimates | effect),
         "active_units": found.active_units,
-        "size": np.array([math.prod(shape) for shape in hvae.shapes]),
+        "size": np.array(sizes),
         "failed": np.asarray(not found.is_finite),
     }
+    if not found.is_finite:
+        return arrays, ()
+    comparable = config.likelihood == "gaussian"
+    signs = collapse_warnings(
+        found,
+        sizes=sizes,
+        shuffle=exchanged,
+        betas=prices if comparable else None,
+        variance=config.standard_deviation**2 if comparable else None,
+        eigenvalues=np.array([largest_eigenvalue(some)]) if comparable else None,
+    )
+    return arrays, signs
 
 
 def measure_uses(
@@ -74,21 +99,13 @@ def measure_uses(
     key: Key,
 ) -> dict[str, np.ndarray]:
     """What the layers are good for: classification, generation, and their geometry."""
-    keys = jax.random.split(key, 5)
+    keys = jax.random.split(key, 4)
     test, labels = dataset.test.images[: config.points], labels_of(dataset.test)[: config.points]
     taps = capture(hvae, variables, test, key=keys[0])
     samples = ancestral_samples(hvae, variables, key=keys[1], n=config.samples)
     quality = generation_quality(judge.classifier, judge.params, samples, key=keys[2])
-    exchanged = shuffle_effect(hvae, variables, test, key=keys[3])
-    costs = evaluate_hierarchy(hvae, variables, test, key=keys[4])
-    signs = collapse_warnings(
-        costs,
-        sizes=[math.prod(shape) for shape in hvae.shapes],
-        shuffle=exchanged,
-    )
-    effect = {"shuffle_distortion": exchanged.distortion, "shuffle_cost": exchanged.cost}
     return {
-        **_with_errors(quality._asdict() | effect),
+        **_with_errors(quality._asdict()),
         **_top_knowledge(hvae, variables, test, labels, taps, classes=judge.classifier.classes),
         **_accuracies(
             config,
@@ -96,11 +113,11 @@ def measure_uses(
             variables,
             dataset,
             taps,
-            information=costs.information_bounds,
-            key=keys[4],
+            # The theorem is about the images that are classified.
+            information=evaluate_hierarchy(hvae, variables, test, key=keys[3]).information_bounds,
+            key=keys[3],
         ),
         **_geometry(hvae, taps),
-        "warnings": np.array("; ".join(f"{sign.layer}: {sign.condition}" for sign in signs)),
         "example_input": as_bytes(taps["input"][:_EXAMPLES]),
         "example_reconstruction": as_bytes(taps["output"][:_EXAMPLES]),
         "example_sample": as_bytes(samples[:_EXAMPLES]),
@@ -132,7 +149,6 @@ def _accuracies(
         train_labels,
         {name: taps[name] for name in chosen},
         labels,
-        # The theorem is about the images that are classified.
         information=information,
         layers=narrow,
     )

@@ -21,21 +21,22 @@ _PIXELS = ("height", "width", "channel")
 # What is recorded at every epoch and at the last, with the dimensions that it has of its own.
 _BY_EPOCH: dict[str, tuple[str, ...]] = {
     "failed": (),
+    "warnings": (),
     "active_units": ("layer",),
     **dict.fromkeys(
         ("distortion", "mean_distortion", "psnr", "mean_psnr", "bits_per_dimension"), ()
     ),
-    **dict.fromkeys(("rates", "information_bounds"), ("layer",)),
+    **dict.fromkeys(
+        ("rates", "information_bounds", "shuffle_distortion", "shuffle_cost"), ("layer",)
+    ),
 }
 _AT_LAST: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("inception_score", "diversity", "sharpness"), ()),
     **dict.fromkeys(("top_information", "top_mismatch", "top_label_information"), ()),
-    **dict.fromkeys(("shuffle_distortion", "shuffle_cost"), ("layer",)),
     "accuracy": ("layer", "kind", "classifier"),
     **dict.fromkeys(("accuracy_bound", "known_information"), ("layer",)),
     "top_accuracy_bound": (),
     "input_dimension": (),
-    "warnings": (),
     **dict.fromkeys(
         ("intrinsic_dimension", "imbalance_to_input", "imbalance_from_input"), ("layer", "kind")
     ),
@@ -57,7 +58,8 @@ def gather(config: Config, out: Path) -> xr.Dataset:
             "expected a cell that did not fail, got none: losses became NaN or infinite; try a "
             "smaller --learning-rate and another --out"
         )
-    one, sizes = next(iter(uses.values())), next(iter(costs.values()))["size"][-1]
+    first, one = next(iter(uses.items()))
+    sizes = costs[first]["size"][-1]
     records = xr.Dataset(
         {
             **_variables(config, costs, _BY_EPOCH, "epoch"),
@@ -142,7 +144,8 @@ def _attributes(config: Config, out: Path) -> dict[str, str | int | float]:
         "judge_accuracy": float(judge["accuracy"]),
         "judge_accuracy_stderr": float(judge["accuracy_stderr"]),
         "units": "distortion, rates, information, costs: nats per image; psnr: dB. Those of every "
-        "epoch are over the whole test split, those of the last alone over the first points of it",
+        "epoch are over the whole test split, those of the last alone, and of shuffled layers, "
+        "over the first points of it",
         "top_information_limit": float(np.log(config.points)),
     }
 

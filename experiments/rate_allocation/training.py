@@ -6,10 +6,12 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from rich.console import Console
 
 from experiments.groups import begin_group, stable_groups, train_group
+from experiments.rate_allocation.collapse import collapse_watch
 from experiments.rate_allocation.config import Cell, Config, build_network, cells
 from experiments.rate_allocation.measuring import Judge, labels_of, measure_costs, measure_uses
 from experiments.rate_allocation.records import (
@@ -70,13 +72,16 @@ def _train_group(
     progress.start(f"{len(group)} cells", config.epochs * per_epoch)
     hvae, trainer = model_of(config, images.shape[1:], config.epochs * per_epoch)
 
+    see_signs = collapse_watch(config, group, progress.warn)
+
     def record(index: int, epoch: int, state: TrainState) -> None:
         cell, variables = group[index], state.variables
-        place = cell_folder(out, cell)
+        place, prices = cell_folder(out, cell), cell.prices(len(hvae.shapes))
         cost_key, use_key = jax.random.split(cell.keys[1])
-        costs = measure_costs(hvae, variables, held_out, key=cost_key)
+        costs, signs = measure_costs(config, hvae, variables, held_out, prices=prices, key=cost_key)
         # A member whose loss was not finite has stopped, also where what it learned is finite.
         costs["failed"] |= int(state.step) < epoch * per_epoch
+        costs["warnings"] = np.array(see_signs(index, epoch, signs))
         checkpoint.save(place / "snapshots", epoch, variables)
         if epoch == config.epochs and not costs["failed"]:
             progress.note(f"uses of cell {index + 1} of {len(group)}")
@@ -108,11 +113,7 @@ def _outcome(config: Config, out: Path, cell: Cell) -> str:
     if last["failed"]:
         return f"{name}: failed, the loss became NaN or infinite"
     rates = " + ".join(f"{rate:.1f}" for rate in last["rates"])
-    warnings = str(read_arrays(uses_file(cell_folder(out, cell)))["warnings"])
-    return (
-        f"{name}: distortion {float(last['distortion']):.1f}, rates {rates} nats"
-        f"{'; ' if warnings else ''}{warnings}"
-    )
+    return f"{name}: distortion {float(last['distortion']):.1f}, rates {rates} nats"
 
 
 @cache

@@ -8,6 +8,7 @@ from jaxvae.analysis.capture import capture as capture
 from jaxvae.analysis.capture import capture_to as capture_to
 from jaxvae.analysis.collapse import CollapseWarning as CollapseWarning
 from jaxvae.analysis.collapse import collapse_warnings as collapse_warnings
+from jaxvae.analysis.collapse import largest_eigenvalue as largest_eigenvalue
 from jaxvae.analysis.collapse import rate_warnings as rate_warnings
 from jaxvae.analysis.downstream import Accuracy as Accuracy
 from jaxvae.analysis.downstream import LayerAccuracy as LayerAccuracy

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
+from scipy.sparse.linalg import svds
 
 from jaxvae.analysis.exchange import ShuffleEffect
 from jaxvae.analysis.hierarchy import HierarchyEvaluation
 from jaxvae.models.hvae import layer_names
+from jaxvae.typing import ArrayLike
 
 _LEAST_RATE = 0.01
 _LARGEST_SHARE = 0.95
@@ -28,6 +30,10 @@ class CollapseWarning(NamedTuple):
     condition: str
     measured: float
     advice: str
+
+    def __str__(self) -> str:
+        """As a sentence."""
+        return f"{self.layer}: {self.condition} ({self.measured:.3g}): {self.advice}"
 
 
 def collapse_warnings(
@@ -114,6 +120,19 @@ def rate_warnings(
     return tuple(CollapseWarning(name, *sign) for name, sign in signs if sign is not None)
 
 
+def largest_eigenvalue(images: UInt8[ArrayLike, "n h w c"]) -> float:
+    """Of the covariance of pixels in [0, 1]: what the sign of the price compares with.
+
+    Args:
+        images: at least two, of more than one number each.
+    """
+    pixels = np.asarray(images).reshape(len(images), -1) / 255
+    centered = pixels - pixels.mean(axis=0)
+    # From one start, so that the same images give the same number.
+    (norm,) = svds(centered, k=1, v0=np.ones(min(centered.shape)), return_singular_vectors=False)
+    return float(norm**2 / (len(images) - 1))
+
+
 class _Prices(NamedTuple):
     betas: Float[np.ndarray, " l"]
     variance: float
@@ -151,7 +170,7 @@ def _unread(shuffle: ShuffleEffect, place: int) -> _Sign:
     if not cost <= error:
         return None
     return (
-        f"another image's sample costs no more nats, within a standard error of {error:.3g}",
+        "another image's sample costs no more nats than a standard error",
         cost,
         "the layers below and the decoder do not read it: lower its beta against theirs, make "
         "them smaller, or weaken the decoder",

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxvae.analysis.collapse import CollapseWarning, collapse_warnings
+from jaxvae.analysis.collapse import collapse_warnings, largest_eigenvalue
 from jaxvae.analysis.estimate import Estimate
 from jaxvae.analysis.evaluation import evaluate
 from jaxvae.analysis.exchange import shuffle_effect
@@ -133,7 +133,7 @@ def _of_hierarchy(
         shuffle=shuffle_effect(hvae, variables, some, key=key),
         **_against_data(config, some, prices),
     )
-    warnings = [*map(said, signs), *_missed_targets(config, hvae, found, prices)]
+    warnings = [*map(str, signs), *_missed_targets(config, hvae, found, prices)]
     return Outcome(lines, warnings, numbers)
 
 
@@ -144,14 +144,8 @@ def _against_data(
     if config.likelihood != "gaussian" or prices is None:
         return {}
     deviation = float(config.likelihood_options.get("standard_deviation", 1.0))
-    pixels = np.asarray(images).reshape(len(images), -1) / 255
-    largest = np.linalg.norm(pixels - pixels.mean(axis=0), 2) ** 2 / (len(images) - 1)
-    return {"betas": prices, "variance": deviation**2, "eigenvalues": np.array([largest])}
-
-
-def said(sign: CollapseWarning) -> str:
-    """A sign of collapse as a sentence."""
-    return f"{sign.layer}: {sign.condition} ({sign.measured:.3g}): {sign.advice}"
+    largest = np.array([largest_eigenvalue(images)])
+    return {"betas": prices, "variance": deviation**2, "eigenvalues": largest}
 
 
 def _by_layer(hvae: HVAE, every: Estimate) -> dict[str, Estimate]:

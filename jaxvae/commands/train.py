@@ -11,7 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from jaxvae.analysis.collapse import rate_warnings
-from jaxvae.commands.outcome import Outcome, outcome_of, said, write_outcome
+from jaxvae.commands.outcome import Outcome, outcome_of, write_outcome
 from jaxvae.commands.settings import add_settings, choices, flags_named, given_config
 from jaxvae.data import Dataset, load
 from jaxvae.models.hvae import HVAE
@@ -184,7 +184,7 @@ def _watched(
         for sign in rate_warnings(rates, sizes=sizes):
             if (sign.layer, sign.condition) not in shown:
                 shown.add((sign.layer, sign.condition))
-                line = f"step {progress.step:,}: {said(sign)}"
+                line = f"step {progress.step:,}: {sign}"
                 errors.print(line, style="yellow", soft_wrap=True)
 
     return watch

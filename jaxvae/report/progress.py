@@ -29,12 +29,14 @@ class SweepProgress(NamedTuple):
         start: `start(name, steps)`: a run of so many steps begins.
         report: a callback for `jaxvae.training.train`.
         note: `note(text)`: what is done besides training, such as measuring.
+        warn: `warn(text)`: something is wrong with what is trained; the text stays.
         finish: `finish(text)`: the run ended; the text stays in the terminal.
     """
 
     start: Callable[[str, int], None]
     report: Callable[[Training], None]
     note: Callable[[str], None]
+    warn: Callable[[str], None]
     finish: Callable[[str], None]
 
 
@@ -74,13 +76,16 @@ def sweep_progress(console: Console, *, runs: int, unit: str = "runs") -> Iterat
         def note(text: str) -> None:
             bars.update(current, status=text)
 
+        def warn(text: str) -> None:
+            console.print(text, style="yellow", soft_wrap=True)
+
         def finish(text: str) -> None:
             state["done"] += 1
             advance(0.0)
             bars.update(sweep, status=f"{state['done']} of {runs} {unit}")
             console.print(text)
 
-        yield SweepProgress(start, report, note, finish)
+        yield SweepProgress(start, report, note, warn, finish)
 
 
 @contextmanager

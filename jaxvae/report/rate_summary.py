@@ -122,7 +122,13 @@ def rate_summary(records: xr.Dataset) -> str:
 
 def rate_conclusions(records: xr.Dataset) -> list[str]:
     """What the grid says of the claims, with the evidence."""
-    lines = [_on_bounds(records), _on_uses(records), _on_split(records), _on_training(records)]
+    lines = [
+        _on_bounds(records),
+        _on_uses(records),
+        _on_split(records),
+        _on_collapse(records),
+        _on_training(records),
+    ]
     return [line for line in lines if line]
 
 
@@ -223,6 +229,17 @@ def _explained(score: np.ndarray, *rates: np.ndarray) -> float:
         return float("nan")
     fitted = design @ np.linalg.lstsq(design, score, rcond=None)[0]
     return 1 - float(np.var(score - fitted) / np.var(score)) * (n - 1) / (n - coefficients)
+
+
+def _on_collapse(records: xr.Dataset) -> str:
+    """How many runs end with signs of collapse, and in which layers."""
+    ends = records["warnings"].isel(epoch=-1).values.ravel()
+    # A line begins with the name of its layer.
+    layers = [{line.split(":")[0] for line in str(signs).splitlines()} for signs in ends]
+    counts = {layer: sum(layer in those for those in layers) for layer in records["layer"].values}
+    where = ", ".join(f"{layer} in {count}" for layer, count in counts.items() if count)
+    runs = sum(map(bool, layers))
+    return where and f"At the end {runs} of {len(ends)} runs show signs of collapse: {where}."
 
 
 def _on_training(records: xr.Dataset) -> str:

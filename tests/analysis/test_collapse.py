@@ -69,7 +69,7 @@ def test_a_layer_without_active_units_is_named():
 )
 def test_a_sample_is_unread_where_exchanging_it_is_within_its_error(cost, error, warned):
     found = seen(evaluated(), sizes=SIZES, shuffle=exchanged([cost, 9.0], [error, 0.1]))
-    expected = [("z_2", "another image's sample costs no more nats", cost)]
+    expected = [("z_2", "another image's sample costs no more nats than a standard error", cost)]
     assert found == (expected if warned else [])
 
 

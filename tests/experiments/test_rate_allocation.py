@@ -13,7 +13,9 @@ import xarray as xr
 from rich.console import Console
 
 from experiments.rate_allocation import PRESETS, Config, run
+from experiments.rate_allocation.collapse import collapse_watch
 from experiments.rate_allocation.config import Cell, build_network, cells
+from jaxvae.analysis import CollapseWarning
 from tests.experiments.processes import command, stop
 
 GRID = Config(
@@ -183,6 +185,31 @@ def test_the_summary_holds_all_cells(finished):
     assert summary.count("\n| 3 | ") == 2
 
 
+# --- other networks -------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_deep_hierarchy_of_gray_images_goes_through_all_parts(tmp_path):
+    deep = {"network": "deep", "top": None, "blocks": (1,), "binarize": False}
+    # A nat at 1e3 is dearer than the data are worth at this deviation.
+    dear = {"likelihood": "gaussian", "beta_top": (0.3, 1e3)}
+    short = {"image_size": 8, "epochs": 1, "snapshots": (), "warmup": 0.0}
+    config = dataclasses.replace(LINE, **deep, **dear, **short)
+    shown = grid(config, tmp_path)
+    with xr.open_dataset(tmp_path / "records.nc") as opened:
+        records = opened.load()
+    assert records["size"].values.tolist() == [8, 8 * 16, 8 * 64]
+    assert not records["failed"].any()
+    assert records["accuracy"].notnull().all()
+    rates = records["rates"].isel(epoch=-1, seed=0, beta_bottom=0)
+    assert float(rates.min()) >= 0
+    signs = records["warnings"].isel(epoch=-1, seed=0, beta_bottom=0).values
+    too_dear = "z_3: beta s2 is not below the largest eigenvalue"
+    assert [too_dear in str(each) for each in signs] == [False, True]
+    assert f"epoch 1: {too_dear}" in shown
+    assert (tmp_path / "figures" / "layers.png").stat().st_size > 10_000
+
+
 # --- run again, killed, failed --------------------------------------------------------
 
 
@@ -203,10 +230,11 @@ def test_more_prices_leave_finished_cells_as_they_are(copy, finished):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["epoch-0004.npz", "uses.npz"])
-def test_a_record_that_was_torn_is_made_again_as_it_was(copy, finished, name):
-    path = copy / "cells" / cells(GRID)[2].name / name
-    path.write_bytes(path.read_bytes()[:700])
+def test_records_that_were_torn_are_made_again_as_they_were(copy, finished):
+    # Of two cells that are trained together.
+    for cell, name in ((cells(GRID)[2], "epoch-0004.npz"), (cells(GRID)[3], "uses.npz")):
+        path = copy / "cells" / cell.name / name
+        path.write_bytes(path.read_bytes()[:700])
     grid(GRID, copy)
     assert_same_records(copy, finished[0])
 
@@ -240,6 +268,61 @@ def test_a_grid_of_which_every_cell_fails_says_so(tmp_path):
     config = dataclasses.replace(LINE, learning_rate=1e30, epochs=1, snapshots=())
     with pytest.raises(ValueError, match="a cell that did not fail, got none"):
         grid(config, tmp_path)
+
+
+# --- signs of collapse ----------------------------------------------------------------
+
+
+def watched(config=GRID):
+    """A watch of the first group, and the lines that it says."""
+    said = []
+    return collapse_watch(config, cells(config)[: config.together], said.append), said
+
+
+LOW = CollapseWarning("z_1", "it knows little", 0.25, "pay less")
+
+
+def test_signs_are_recorded_with_what_to_try():
+    see, _ = watched()
+    assert see(0, 4, [LOW, LOW._replace(layer="z_2")]) == (
+        "z_1: it knows little (0.25): pay less\nz_2: it knows little (0.25): pay less"
+    )
+
+
+def test_a_sign_is_said_once_for_all_cells_that_show_it():
+    see, said = watched()
+    for epoch in (2, 3):
+        see(0, epoch, [LOW])
+        see(1, epoch, [LOW._replace(measured=0.5)])
+    assert said == [
+        "epoch 2: z_1: it knows little, at beta 0.3 and 0.5; 0.3 and 2: pay less",
+    ]
+
+
+def test_a_sign_that_comes_later_in_another_cell_is_said_of_that_one():
+    see, said = watched()
+    for epoch, second in ((2, []), (3, [LOW])):
+        see(0, epoch, [LOW])
+        see(1, epoch, second)
+    assert said[1:] == ["epoch 3: z_1: it knows little, at beta 0.3 and 2: pay less"]
+
+
+def test_of_many_cells_some_are_named():
+    see, said = watched(dataclasses.replace(GRID, beta_top=(1.0, 2.0, 3.0), together=6))
+    for index in range(6):
+        see(index, 4, [LOW])
+    assert "at beta 1 and 0.5; 1 and 2; 2 and 0.5; 2 and 2; 2 more: pay less" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "warmup", "quiet"), [(8, 0.5, [1, 2, 3, 4]), (8, 0.0, [1]), (1, 1.0, [])]
+)
+def test_while_prices_grow_and_in_the_first_epoch_there_are_no_signs(epochs, warmup, quiet):
+    config = dataclasses.replace(GRID, epochs=epochs, warmup=warmup, together=1)
+    see, said = watched(config)
+    recorded = {epoch: see(0, epoch, [LOW]) for epoch in range(1, epochs + 1)}
+    assert [epoch for epoch, text in recorded.items() if not text] == quiet
+    assert len(said) == 1
 
 
 # --- settings -------------------------------------------------------------------------
@@ -278,6 +361,8 @@ def test_the_deep_preset_has_at_least_ten_layers():
         ({"likelihood": "poisson"}, "--likelihood among bernoulli, gaussian, got poisson"),
         ({"beta_top": (0.0, 1.0)}, "--beta-top of at least one finite, positive price"),
         ({"beta_bottom": ()}, "--beta-bottom of at least one finite, positive price"),
+        ({"blocks": (2,)}, "--blocks with --network deep only"),
+        ({"network": "deep"}, "--top with --network two_layer only, got 3"),
         ({"warmup": 2.0}, "--warmup from 0 to 1, got 2"),
         ({"points": 5}, "--points of at least 20, got 5"),
         ({"together": 0}, "--together of at least 1, got 0"),
@@ -295,7 +380,7 @@ def test_settings_that_make_no_sense_are_refused(changed, message):
         ({"points": 20_000}, "--points up to the 10000 images"),
         ({"labeled": 257}, "--labeled up to the 256 images"),
         ({"image_size": 20}, "28 x 28 or 32 x 32"),
-        ({"image_size": 30, "network": "deep"}, "multiples of 4"),
+        ({"image_size": 30, "network": "deep", "top": None}, "multiples of 4"),
     ],
 )
 def test_what_does_not_fit_the_data_leaves_nothing_behind(tmp_path, changed, message):

@@ -37,6 +37,7 @@ def grid(tops=3, bottoms=3, seeds=2, layers=2, channels=1):
     by_epoch = (*GRID, "epoch")
     variables = {
         "failed": (by_epoch, np.zeros((*shape, 2), bool)),
+        "warnings": (by_epoch, np.full((*shape, 2), "", object)),
         "suspect": (GRID, np.zeros(shape, bool)),
         "excess_cost": (GRID, np.zeros(shape)),
         "rates": ((*by_epoch, "layer"), 10 * values(2, layers)),
@@ -169,6 +170,18 @@ def test_training_that_is_not_finished_is_said():
     records["excess_cost"].loc[at(0.1, 10.0)] = 38.0
     assert "2 cost over a nat more at their prices" in rate_conclusions(records)[-1]
     assert "up to 38" in rate_conclusions(records)[-1]
+
+
+def test_layers_that_collapse_are_counted():
+    records = grid()
+    assert not any("collapse" in line for line in rate_conclusions(records))
+    signs = records["warnings"].isel(epoch=-1)
+    signs.loc[at(0.1, 10.0)] = "z_1: one (0): do this\nz_1: another (1): do that"
+    signs.loc[at(10.0, 10.0)] = "z_2: one (0): do this\nz_1: one (0): do this"
+    # Of another epoch, not of the end.
+    records["warnings"][0, 0, 0, 0] = "z_2: one (0): do this"
+    (line,) = [line for line in rate_conclusions(records) if "collapse" in line]
+    assert line == "At the end 4 of 18 runs show signs of collapse: z_2 in 2, z_1 in 4."
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,51 @@
+"""What collapses while a group is trained: recorded at every epoch, said where it is new."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from experiments.rate_allocation.config import Cell, Config
+from jaxvae.analysis import CollapseWarning
+
+# Cells that a line names, at most.
+_NAMED = 4
+
+
+def collapse_watch(
+    config: Config, group: Sequence[Cell], say: Callable[[str], None]
+) -> Callable[[int, int, Sequence[CollapseWarning]], str]:
+    """Watch the cells of a group, which are seen one after another at every epoch.
+
+    Args:
+        config: of the grid.
+        group: its cells.
+        say: called, after the last cell, with a line for every sign that is new in some of
+            them.
+
+    Returns:
+        `see(index, epoch, signs)`: what is recorded of a cell, a line for every sign. Nothing
+        in the first epoch and while prices grow, when low rates are no sign.
+    """
+    known: set[tuple[CollapseWarning, Cell]] = set()
+    new: dict[CollapseWarning, list[Cell]] = defaultdict(list)
+
+    def see(index: int, epoch: int, signs: Sequence[CollapseWarning]) -> str:
+        if epoch < config.epochs and epoch <= max(1, config.warmup * config.epochs):
+            return ""
+        for kind in (sign._replace(measured=0.0) for sign in signs):
+            if (kind, group[index]) not in known:
+                known.add((kind, group[index]))
+                new[kind].append(group[index])
+        if index == len(group) - 1:
+            for kind, cells in new.items():
+                where = f"{kind.layer}: {kind.condition}, at {_named(cells)}"
+                say(f"epoch {epoch}: {where}: {kind.advice}")
+            new.clear()
+        return "\n".join(map(str, signs))
+
+    return see
+
+
+def _named(cells: Sequence[Cell]) -> str:
+    names = [f"{cell.beta_top:g} and {cell.beta_bottom:g}" for cell in cells[:_NAMED]]
+    more = [f"{len(cells) - _NAMED} more"] if len(cells) > _NAMED else []
+    return f"beta {'; '.join(names + more)}"
