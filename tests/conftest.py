@@ -1,12 +1,25 @@
 import os
+import shutil
+import tempfile
 
 import jax
 import pytest
 
-# What another process compiled must decide no test, nor a test what users find in their cache;
-# for the processes that tests start, by the environment.
-os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
-jax.config.update("jax_enable_compilation_cache", False)
+# Programs are compiled once for a process of tests and those that it starts: most of the time of
+# the tests is compilation. What another run compiled must decide no test, nor a test what users
+# find in their cache, so the place is new.
+_COMPILED = tempfile.mkdtemp(prefix="jaxvae-compiled-")
+_SETTINGS = {
+    "jax_compilation_cache_dir": _COMPILED,
+    "jax_persistent_cache_min_compile_time_secs": 0.3,
+}
+for name, value in _SETTINGS.items():
+    os.environ[name.upper()] = str(value)
+    jax.config.update(name, value)
+
+
+def pytest_unconfigure():
+    shutil.rmtree(_COMPILED, ignore_errors=True)
 
 
 @pytest.fixture(scope="module", autouse=True)

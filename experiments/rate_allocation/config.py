@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -14,7 +15,6 @@ from jaxvae.typing import Key
 
 NETWORKS = ("two_layer", "deep")
 LIKELIHOODS = ("bernoulli", "gaussian")
-_NOT_GIVEN = (None, ())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Config:
             fine = math.isfinite(value) and value > 0
             refuse_unless(self, name, "finite and positive", unless=fine)
         for name, network in (("top", "two_layer"), ("blocks", "deep")):
-            fine = self.network == network or getattr(self, name) in _NOT_GIVEN
+            fine = self.network == network or getattr(self, name) in (None, ())
             refuse_unless(self, name, f"with --network {network} only", unless=fine)
         refuse_unless(self, "warmup", "from 0 to 1", unless=0 <= self.warmup <= 1)
         for names, least in (
@@ -204,7 +204,9 @@ def build_network(config: Config, image_shape: tuple[int, int, int]) -> HVAE:
         if config.likelihood == "bernoulli"
         else gaussian(standard_deviation=config.standard_deviation)
     )
-    build: Callable[..., HVAE] = two_layer_hvae if config.network == "two_layer" else deep_hvae
-    given = {"top": config.top, "blocks": config.blocks}
-    own = {name: value for name, value in given.items() if value not in _NOT_GIVEN}
-    return build(image_shape=image_shape, channels=config.channels, likelihood=likelihood, **own)
+    build: Callable[..., HVAE]
+    if config.network == "deep":
+        build = partial(deep_hvae, blocks=config.blocks or (3,))
+    else:
+        build = partial(two_layer_hvae, top=20 if config.top is None else config.top)
+    return build(image_shape=image_shape, channels=config.channels, likelihood=likelihood)
