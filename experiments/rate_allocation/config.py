@@ -148,6 +148,7 @@ PRESETS = {
     "deep": Config(
         train_size=4000,
         network="deep",
+        beta_top=(0.3, 3.0),
         epochs=10,
         together=3,
         points=1000,
