@@ -41,7 +41,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.set_defaults(run=_run, after_interruption="Nothing was written.")
     add_run(parser)
     parser.add_argument(
-        "--example", metavar="I", type=int, default=0, help="image to traverse (default: 0)"
+        "--example",
+        metavar="I",
+        type=int,
+        help="image to traverse, not of a hierarchy (default: 0)",
     )
     parser.add_argument(
         "--out", metavar="DIR", type=Path, help="where they go (default: RUN/figures)"
@@ -72,8 +75,13 @@ def _run(given: argparse.Namespace, console: Console, errors: Console) -> None:
 
 
 def _latents(
-    run: SavedRun, images: ArrayLike, example: int, key: Key
+    run: SavedRun, images: ArrayLike, example: int | None, key: Key
 ) -> Traversals | Regenerations:
-    if isinstance(run.vae, HVAE):
-        return regenerate(run.vae, run.variables, images[:_REGENERATED], key=key)
-    return latent_traversals(run.vae, run.variables, images, example=example)
+    if not isinstance(run.vae, HVAE):
+        return latent_traversals(run.vae, run.variables, images, example=example or 0)
+    if example is not None:
+        raise ValueError(
+            f"expected no --example for a hierarchy, of which the first {_REGENERATED} images are "
+            f"drawn, got {example}"
+        )
+    return regenerate(run.vae, run.variables, images[:_REGENERATED], key=key)

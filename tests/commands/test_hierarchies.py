@@ -109,6 +109,13 @@ def test_layers_are_captured_and_drawn(finished, tmp_path, capsys):
     assert figures == ["layers.png", "reconstructions.png", "samples.png"]
 
 
+def test_a_hierarchy_has_no_image_to_traverse(finished, tmp_path, capsys):
+    out = tmp_path / "f"
+    assert main(["report", str(finished), "--example", "3", "--out", str(out)]) == 2
+    assert "expected no --example for a hierarchy" in capsys.readouterr().err
+    assert not out.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
