@@ -38,5 +38,5 @@ def unrecorded(folder: Path, epochs: Iterable[int]) -> list[int]:
 
 
 def as_bytes(images: ArrayLike) -> np.ndarray:
-    """Images in [0, 1] as uint8, to be recorded; black where a model has failed."""
+    """Images in [0, 1] as uint8, to be recorded; NaN is black."""
     return np.rint(np.clip(np.nan_to_num(np.asarray(images)), 0, 1) * 255).astype(np.uint8)

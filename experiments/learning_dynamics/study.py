@@ -5,6 +5,7 @@ from pathlib import Path
 import xarray as xr
 from rich.console import Console
 
+from experiments.command import refuse_unless
 from experiments.learning_dynamics.comparing import compare_models
 from experiments.learning_dynamics.grid import Config, Place
 from experiments.learning_dynamics.records import gather, is_compared, unfinished_models
@@ -32,11 +33,9 @@ def run(config: Config, out: Path, console: Console) -> None:
 
 def _work_on(config: Config, place: Place, out: Path, console: Console) -> None:
     dataset = load(place.data, image_size=config.image_size, train_size=config.train_size)
-    if config.points > len(dataset.test.images):
-        raise ValueError(
-            f"expected --points up to the {len(dataset.test.images)} held-out images of "
-            f"{place.data}, got {config.points}"
-        )
+    available = len(dataset.test.images)
+    expectation = f"up to the {available} held-out images of {place.data}"
+    refuse_unless(config, "points", expectation, unless=config.points <= available)
     folder = place.folder(out)
     todo = sorted({model.objective for model in unfinished_models(config, folder)})
     console.print(f"{place.data}, {place.network}: {len(todo)} objectives to train")

@@ -19,7 +19,8 @@ reconstruction, classification and generation each want another split.
 
 Cells of the grid are trained together, some in one program. One whose loss becomes NaN or
 infinite stops there and is left out; one whose rates no optimum could have, because they are
-out of order among those of other cells, is marked.
+out of order among those of other cells, is marked. Layers that collapse are said on the way,
+with what to try, and recorded.
 
 The folder of results holds config.json, records.nc (xarray), figures/*.png and summary.md.
 An interrupted grid goes on where it stopped when the same command is given again.

@@ -1,4 +1,4 @@
-"""What collapses while a group is trained: recorded at every epoch, said where it is new."""
+"""What collapses while a group is trained: said where it is new since the program began."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -22,8 +22,9 @@ def collapse_watch(
             them.
 
     Returns:
-        `see(index, epoch, signs)`: what is recorded of a cell, a line for every sign. Nothing
-        in the first epoch and while prices grow, when low rates are no sign.
+        `see(index, epoch, signs)`: what is recorded of a cell, a line for every sign. Before
+        the last epoch nothing in the first one and while prices grow, when low rates are no
+        sign.
     """
     known: set[tuple[CollapseWarning, Cell]] = set()
     new: dict[CollapseWarning, list[Cell]] = defaultdict(list)
@@ -37,7 +38,7 @@ def collapse_watch(
                 new[kind].append(group[index])
         if index == len(group) - 1:
             for kind, cells in new.items():
-                where = f"{kind.layer}: {kind.condition}, at {_named(cells)}"
+                where = f"{kind.layer}: {kind.condition}, at {_named(cells, seeds=config.seeds)}"
                 say(f"epoch {epoch}: {where}: {kind.advice}")
             new.clear()
         return "\n".join(map(str, signs))
@@ -45,7 +46,10 @@ def collapse_watch(
     return see
 
 
-def _named(cells: Sequence[Cell]) -> str:
-    names = [f"{cell.beta_top:g} and {cell.beta_bottom:g}" for cell in cells[:_NAMED]]
+def _named(cells: Sequence[Cell], *, seeds: int) -> str:
+    names = [
+        f"{cell.beta_top:g} and {cell.beta_bottom:g}" + (f", seed {cell.seed}" if seeds > 1 else "")
+        for cell in cells[:_NAMED]
+    ]
     more = [f"{len(cells) - _NAMED} more"] if len(cells) > _NAMED else []
     return f"beta {'; '.join(names + more)}"

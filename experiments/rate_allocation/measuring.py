@@ -1,7 +1,7 @@
 """What is measured of a model: its costs at every epoch, its uses at the last."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +19,6 @@ from jaxvae.analysis import (
     collapse_warnings,
     evaluate_hierarchy,
     generation_quality,
-    largest_eigenvalue,
     layer_accuracies,
     profile,
     shuffle_effect,
@@ -59,10 +58,19 @@ def measure_costs(
     variables: Variables,
     images: np.ndarray,
     *,
-    prices: Sequence[float],
+    against: Mapping[str, Any],
     key: Key,
 ) -> tuple[dict[str, np.ndarray], tuple[CollapseWarning, ...]]:
-    """Rates and distortions with their errors, whether the model has failed, signs of collapse."""
+    """Rates and distortions with their errors, whether the model has failed, signs of collapse.
+
+    Args:
+        config: of the grid.
+        hvae: the network.
+        variables: what it has learned.
+        images: `[n, h, w, c]`, of which the first `config.points` are exchanged.
+        against: the prices beside the data, as `collapse_warnings` takes them, or nothing.
+        key: of the noise.
+    """
     evaluation_key, exchange_key = jax.random.split(key)
     found = evaluate_hierarchy(hvae, variables, images, key=evaluation_key)
     some, sizes = images[: config.points], [math.prod(shape) for shape in hvae.shapes]
@@ -77,16 +85,7 @@ def measure_costs(
     }
     if not found.is_finite:
         return arrays, ()
-    comparable = config.likelihood == "gaussian"
-    signs = collapse_warnings(
-        found,
-        sizes=sizes,
-        shuffle=exchanged,
-        betas=prices if comparable else None,
-        variance=config.standard_deviation**2 if comparable else None,
-        eigenvalues=np.array([largest_eigenvalue(some)]) if comparable else None,
-    )
-    return arrays, signs
+    return arrays, collapse_warnings(found, sizes=sizes, shuffle=exchanged, **against)
 
 
 def measure_uses(

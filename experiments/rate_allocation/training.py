@@ -3,6 +3,7 @@
 import time
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +23,7 @@ from experiments.rate_allocation.records import (
     uses_file,
 )
 from experiments.records import is_written, read_arrays, record_file, write_arrays
-from jaxvae.analysis import classifier_accuracy
+from jaxvae.analysis import classifier_accuracy, largest_eigenvalue
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, Classifier, convolutional_classifier
 from jaxvae.objectives import hierarchical_vae, linear_ramp
@@ -72,16 +73,20 @@ def _train_group(
     progress.start(f"{len(group)} cells", config.epochs * per_epoch)
     hvae, trainer = model_of(config, images.shape[1:], config.epochs * per_epoch)
 
+    spectrum = _spectrum(config, held_out[: config.points])
     see_signs = collapse_watch(config, group, progress.warn)
 
     def record(index: int, epoch: int, state: TrainState) -> None:
         cell, variables = group[index], state.variables
-        place, prices = cell_folder(out, cell), cell.prices(len(hvae.shapes))
+        place, betas = cell_folder(out, cell), cell.prices(len(hvae.shapes))
+        against = {"betas": betas, **spectrum} if spectrum else {}
         cost_key, use_key = jax.random.split(cell.keys[1])
-        costs, signs = measure_costs(config, hvae, variables, held_out, prices=prices, key=cost_key)
+        costs, signs = measure_costs(
+            config, hvae, variables, held_out, against=against, key=cost_key
+        )
         # A member whose loss was not finite has stopped, also where what it learned is finite.
         costs["failed"] |= int(state.step) < epoch * per_epoch
-        costs["warnings"] = np.array(see_signs(index, epoch, signs))
+        costs["warnings"] = np.array(see_signs(index, epoch, () if costs["failed"] else signs))
         checkpoint.save(place / "snapshots", epoch, variables)
         if epoch == config.epochs and not costs["failed"]:
             progress.note(f"uses of cell {index + 1} of {len(group)}")
@@ -105,6 +110,14 @@ def _train_group(
     )
     heading = f"{len(group)} cells in {time.perf_counter() - start:.0f} s:"
     progress.finish("\n  ".join([heading, *(_outcome(config, out, cell) for cell in group)]))
+
+
+def _spectrum(config: Config, images: np.ndarray) -> dict[str, Any]:
+    """What prices are compared with, where the likelihood has a variance to compare them by."""
+    if config.likelihood != "gaussian":
+        return {}
+    largest = np.array([largest_eigenvalue(images)])
+    return {"variance": config.standard_deviation**2, "eigenvalues": largest}
 
 
 def _outcome(config: Config, out: Path, cell: Cell) -> str:

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from scipy.sparse.linalg import svds
 
 from jaxvae.analysis.exchange import ShuffleEffect
 from jaxvae.analysis.hierarchy import HierarchyEvaluation
@@ -124,13 +123,19 @@ def largest_eigenvalue(images: UInt8[ArrayLike, "n h w c"]) -> float:
     """Of the covariance of pixels in [0, 1]: what the sign of the price compares with.
 
     Args:
-        images: at least two, of more than one number each.
+        images: uint8, two at least. 0 for images that are all the same.
+
+    Raises:
+        ValueError: for fewer than two.
     """
+    if len(images) < 2:
+        raise ValueError(f"expected at least 2 images for a covariance, got {len(images)}")
     pixels = np.asarray(images).reshape(len(images), -1) / 255
     centered = pixels - pixels.mean(axis=0)
-    # From one start, so that the same images give the same number.
-    (norm,) = svds(centered, k=1, v0=np.ones(min(centered.shape)), return_singular_vectors=False)
-    return float(norm**2 / (len(images) - 1))
+    # The two products have the same eigenvalues but for zeros.
+    wide = centered.shape[0] < centered.shape[1]
+    product = centered @ centered.T if wide else centered.T @ centered
+    return float(np.linalg.eigvalsh(product)[-1]) / (len(images) - 1)
 
 
 class _Prices(NamedTuple):
@@ -170,7 +175,7 @@ def _unread(shuffle: ShuffleEffect, place: int) -> _Sign:
     if not cost <= error:
         return None
     return (
-        "another image's sample costs no more nats than a standard error",
+        "exchanging its sample between images costs at most a standard error more",
         cost,
         "the layers below and the decoder do not read it: lower its beta against theirs, make "
         "them smaller, or weaken the decoder",

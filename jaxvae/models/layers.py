@@ -79,6 +79,8 @@ class SameConvolution(_Convolution):
 class ValidConvolution(_Convolution):
     """Give a weighted sum of the pixels for every place of the kernel inside the images.
 
+    Images of h x w pixels become h - k + 1 by w - k + 1.
+
     `convolve_valid` plus a bias, with the parameters of `flax.linen.Conv`.
 
     Attributes:
@@ -92,6 +94,8 @@ class ValidConvolution(_Convolution):
 
 class FullConvolution(_Convolution):
     """Spread every pixel over the places of the kernel that touch it.
+
+    Images of h x w pixels become h + k - 1 by w + k - 1.
 
     `convolve_full` plus a bias, with the parameters of `flax.linen.ConvTranspose`.
 

@@ -46,7 +46,7 @@ def sweep_progress(console: Console, *, runs: int, unit: str = "runs") -> Iterat
 
     Args:
         console: where to draw; the bars are drawn on terminals only, the lines
-            of finished runs everywhere.
+            of finished runs and warnings everywhere.
         runs: runs in the sweep.
         unit: what a run is called, such as "programs" where each trains several models.
     """

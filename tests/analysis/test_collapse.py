@@ -10,6 +10,7 @@ from jaxvae.analysis import (
     ShuffleEffect,
     collapse_warnings,
     evaluate_hierarchy,
+    largest_eigenvalue,
     shuffle_effect,
 )
 from jaxvae.metrics import water_filling
@@ -69,7 +70,9 @@ def test_a_layer_without_active_units_is_named():
 )
 def test_a_sample_is_unread_where_exchanging_it_is_within_its_error(cost, error, warned):
     found = seen(evaluated(), sizes=SIZES, shuffle=exchanged([cost, 9.0], [error, 0.1]))
-    expected = [("z_2", "another image's sample costs no more nats than a standard error", cost)]
+    expected = [
+        ("z_2", "exchanging its sample between images costs at most a standard error more", cost)
+    ]
     assert found == (expected if warned else [])
 
 
@@ -159,3 +162,20 @@ def test_numbers_that_are_not_one_a_layer_are_refused(change, message):
     arguments = {"evaluation": evaluated(), "sizes": SIZES, **change}
     with pytest.raises(ValueError, match=message):
         collapse_warnings(arguments.pop("evaluation"), **arguments)
+
+
+@pytest.mark.parametrize("shape", [(40, 3, 4, 1), (5, 4, 4, 3), (2, 2, 2, 1)])
+def test_the_largest_eigenvalue_is_that_of_the_covariance(shape):
+    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    covariance = np.cov(images.reshape(len(images), -1) / 255, rowvar=False)
+    expected = np.linalg.eigvalsh(covariance)[-1]
+    np.testing.assert_allclose(largest_eigenvalue(images), expected, rtol=1e-12)
+
+
+def test_images_that_are_all_the_same_vary_in_no_direction():
+    assert largest_eigenvalue(np.full((3, 2, 2, 1), 255, np.uint8)) == 0
+
+
+def test_one_image_has_no_covariance():
+    with pytest.raises(ValueError, match="at least 2 images for a covariance, got 1"):
+        largest_eigenvalue(np.zeros((1, 2, 2, 1), np.uint8))

@@ -241,7 +241,9 @@ LONG_EPOCHS = 400
 def stop(out, number, *, after):
     """Start a long run in a process of its own and stop it once a file is there."""
     arguments = ["train", *SMALL, "--epochs", str(LONG_EPOCHS), *LONG, "--out", str(out)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    # It compiles for itself: a kill may leave half a program, and the restart has its own.
+    own = {"PYTHONPATH": str(Path(__file__).parents[2]), "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    environment = {**os.environ, **own}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     command = [sys.executable, "-c", PROGRAM, *arguments]
     with subprocess.Popen(command, env=environment, **pipes) as process:

@@ -39,7 +39,9 @@ def wait_for(condition, process, seconds=600):
 
 def stop(words, number, *, after):
     """Start a command and stop it once a file is there: its status, and what it printed."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    # It compiles for itself: a kill may leave half a program, and the restart has its own.
+    own = {"PYTHONPATH": str(Path(__file__).parents[2]), "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    environment = {**os.environ, **own}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen(HEED + words, env=environment, **pipes) as process:
         wait_for(after.exists, process)
