@@ -19,27 +19,31 @@ def collapse_watch(
         config: of the grid.
         group: its cells.
         say: called, after the last cell, with a line for every sign that is new in some of
-            them.
+            them, and for all layers that show it there.
 
     Returns:
         `see(index, epoch, signs)`: what is recorded of a cell, a line for every sign. Before
         the last epoch nothing in the first one and while prices grow, when low rates are no
         sign.
     """
-    known: set[tuple[CollapseWarning, Cell]] = set()
-    new: dict[CollapseWarning, list[Cell]] = defaultdict(list)
+    known: set[tuple[Cell, str, str]] = set()
+    # Cells, by what their layers show, those layers, and what to try.
+    new: dict[tuple[str, tuple[str, ...], str], list[Cell]] = defaultdict(list)
 
     def see(index: int, epoch: int, signs: Sequence[CollapseWarning]) -> str:
         if epoch < config.epochs and epoch <= max(1, config.warmup * config.epochs):
             return ""
-        for kind in (sign._replace(measured=0.0) for sign in signs):
-            if (kind, group[index]) not in known:
-                known.add((kind, group[index]))
-                new[kind].append(group[index])
+        cell, layers = group[index], defaultdict(list)
+        for sign in signs:
+            if (cell, sign.layer, sign.condition) not in known:
+                known.add((cell, sign.layer, sign.condition))
+                layers[sign.condition, sign.advice].append(sign.layer)
+        for (condition, advice), shown in layers.items():
+            new[condition, tuple(shown), advice].append(cell)
         if index == len(group) - 1:
-            for kind, cells in new.items():
-                where = f"{kind.layer}: {kind.condition}, at {_named(cells, seeds=config.seeds)}"
-                say(f"epoch {epoch}: {where}: {kind.advice}")
+            for (condition, names, advice), cells in new.items():
+                where = f"at {_named(cells, seeds=config.seeds)}"
+                say(f"epoch {epoch}: {', '.join(names)}: {condition}, {where}: {advice}")
             new.clear()
         return "\n".join(map(str, signs))
 

@@ -304,6 +304,17 @@ def test_a_sign_is_said_once_for_all_cells_that_show_it():
     ]
 
 
+def test_layers_that_show_the_same_are_said_together():
+    see, said = watched()
+    see(0, 4, [LOW._replace(layer="z_2"), LOW, LOW._replace(condition="it knows all")])
+    see(1, 4, [LOW])
+    assert said == [
+        "epoch 4: z_2, z_1: it knows little, at beta 0.3 and 0.5: pay less",
+        "epoch 4: z_1: it knows all, at beta 0.3 and 0.5: pay less",
+        "epoch 4: z_1: it knows little, at beta 0.3 and 2: pay less",
+    ]
+
+
 def test_a_sign_that_comes_later_in_another_cell_is_said_of_that_one():
     see, said = watched()
     for epoch, second in ((2, []), (3, [LOW])):
