@@ -195,7 +195,11 @@ def _top_knowledge(
         estimates["top_mismatch"] = Estimate(np.float64(np.nan), np.float64(np.nan))
     shares = jnp.bincount(jnp.asarray(labels), length=classes) / len(labels)
     bound = accuracy_bound(estimates["top_label_information"].value, shares)
-    return {**_with_errors(estimates), "top_accuracy_bound": np.asarray(bound)}
+    return {
+        **_with_errors(estimates),
+        "top_accuracy_bound": np.asarray(bound),
+        "label_shares": np.asarray(shares),
+    }
 
 
 def _geometry(hvae: HVAE, taps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

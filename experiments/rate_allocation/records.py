@@ -82,6 +82,7 @@ def gather(config: Config, out: Path) -> xr.Dataset:
     excess = [excess_costs(prices, rates, nats) for prices, rates, _, nats in seeds]
     return records.assign(
         size=("layer", sizes),
+        label_shares=("label", one["label_shares"]),
         example_input=(("example", *_PIXELS), one["example_input"]),
         suspect=(_GRID, _on_grid(config, np.concatenate(suspects))),
         excess_cost=(_GRID, _on_grid(config, np.concatenate(excess))),

@@ -8,10 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from jaxvae.analysis.rate_plane import rate_distortion_hull
+from jaxvae.metrics.information import accuracy_bound
 from jaxvae.report.rate_summary import (
+    classified,
     half_names,
     halves,
-    outer_classified,
+    most_rate,
     rate_title,
     trusted,
     uses,
@@ -58,7 +60,7 @@ def _rate_plane(records: xr.Dataset, path: Path) -> None:
                 f"accuracy of samples of {layer}",
                 sampled.sel(layer=layer),
             )
-            for layer in outer_classified(records)
+            for layer in classified(records, 2)
         },
         "generation": ("inception score", flat["inception_score"]),
     }
@@ -115,19 +117,20 @@ def _draw_plane(axes: Axes, last: xr.Dataset) -> None:
 def _accuracy(records: xr.Dataset, path: Path) -> None:
     """Accuracy against what a layer can know, filled for samples, open for means."""
     flat = records.isel(epoch=-1).stack(cell=_GRID)
-    known = flat["accuracy"].isel(kind=0, classifier=0).notnull().any("cell").values
-    layers = _few(records["layer"].values[known])
+    layers, shares = classified(records, _PANELS), records["label_shares"].values
     with figure(path, size=(4.6 * len(layers) + 1.6, 4.2), title=rate_title(records)) as drawing:
         panels = drawing.subplots(1, len(layers), sharey=True, squeeze=False)[0]
         for axes, layer in zip(panels, layers, strict=True):
             here = flat.sel(layer=layer)
             nats = here["known_information"].values
-            order = np.argsort(nats)
-            bound = here["accuracy_bound"].values[order]
-            axes.plot(nats[order], bound, color="black", label="bound of samples")
+            most = max(2, 1.3 * np.nanmax(nats))
+            # It is 1 from the entropy of the labels on, which is at most that of equal shares.
+            line = np.append(np.linspace(0, np.log(len(shares)), 100), most)
+            bound = accuracy_bound(line, shares)
+            axes.plot(line, bound, color="black", label="bound of samples")
             if layer == records["layer"].values[0]:
-                tight = here["top_accuracy_bound"].values
-                axes.plot(nats, tight, "_", color="black", label="bound by I(label; z)")
+                tight = here["top_accuracy_bound"]
+                axes.plot(nats, tight, "_", color="black", markersize=9, label="by I(label; z)")
             for name, color in zip(records["classifier"].values, _COLORS, strict=False):
                 one = here["accuracy"].sel(classifier=name)
                 axes.plot(nats, one.sel(kind="sample"), "o", color=color, label=name)
@@ -135,6 +138,7 @@ def _accuracy(records: xr.Dataset, path: Path) -> None:
                     nats, one.sel(kind="mean"), "o", color=color, markerfacecolor="none", alpha=0.6
                 )
             axes.set_xscale("symlog", linthresh=1)
+            axes.set_xlim(-0.1, most)
             axes.set_xlabel(f"rate of {layer} and above, nats")
             axes.set_title(f"From {layer}")
         panels[0].set_ylabel("accuracy (filled: samples, open: means)")
@@ -206,7 +210,7 @@ def _layers(records: xr.Dataset, path: Path) -> None:
 def _geometry(records: xr.Dataset, path: Path) -> None:
     """Dimension and imbalance of layers beside their rates."""
     flat = records.isel(epoch=-1).stack(cell=_GRID)
-    layers = _few(records["layer"].values)
+    layers = most_rate(records, _PANELS)
     panels = {
         "Intrinsic dimension (TwoNN)": ("rates", "intrinsic_dimension"),
         "Δ(layer → input): what it lacks": ("information_bounds", "imbalance_to_input"),
@@ -260,9 +264,3 @@ def _corners(records: xr.Dataset) -> list[tuple[float, float]]:
         (float(top), float(bottom)) for top in (tops[0], tops[-1]) for bottom in bottoms[[0, -1]]
     ]
     return list(dict.fromkeys(pairs))
-
-
-def _few(layers: np.ndarray) -> list[str]:
-    """Up to four of the layers, the first and the last among them."""
-    places = np.unique(np.linspace(0, len(layers) - 1, min(len(layers), _PANELS)).round())
-    return [str(layers[int(place)]) for place in places]

@@ -61,7 +61,7 @@ def uses(records: xr.Dataset) -> list[Use]:
             f"classification from {layer}": found[["best_accuracy", "best_accuracy_stderr"]].sel(
                 layer=layer
             )
-            for layer in outer_classified(records)
+            for layer in classified(records, 2)
         },
         "generation": found[["inception_score", "inception_score_stderr"]],
     }
@@ -81,11 +81,17 @@ def _largest(score: xr.DataArray) -> Cell:
     return float(top), float(bottom)
 
 
-def outer_classified(records: xr.Dataset) -> list[str]:
-    """The uppermost and the lowest layer that was classified; wide ones are not."""
+def classified(records: xr.Dataset, count: int) -> list[str]:
+    """Those of most rate among the layers that were classified; wide ones are not."""
     known = records["accuracy"].notnull().any([d for d in records["accuracy"].dims if d != "layer"])
-    layers = [str(layer) for layer in records["layer"].values[known.values]]
-    return list(dict.fromkeys((layers[0], layers[-1])))
+    return most_rate(records.isel(layer=known.values), count)
+
+
+def most_rate(records: xr.Dataset, count: int) -> list[str]:
+    """The layers with the most rate at the end, on average over the cells, from the top."""
+    mean = records["rates"].isel(epoch=-1).mean((*_GRID, "seed")).values
+    places = np.sort(np.argsort(-mean)[:count])
+    return [str(layer) for layer in records["layer"].values[places]]
 
 
 def rate_table(records: xr.Dataset) -> Table:
@@ -311,7 +317,7 @@ def _row(records: xr.Dataset, cell: Cell) -> dict[str, str]:
         "PSNR dB": f"{float(here['psnr']):.1f}",
         **{
             f"acc. {layer}": f"{float(here['best_accuracy'].sel(layer=layer)):.3f}"
-            for layer in outer_classified(records)
+            for layer in classified(records, 2)
         },
         "IS": f"{float(here['inception_score']):.2f}",
     }

@@ -56,6 +56,7 @@ def grid(tops=3, bottoms=3, seeds=2, layers=2, channels=1):
         "known_information": ((*GRID, "layer"), values(layers)),
         "input_dimension": (GRID, np.full(shape, 12.0)),
         "size": ("layer", [3] * layers),
+        "label_shares": ("label", np.full(10, 0.1)),
         "example_input": (
             ("example", "height", "width", "channel"),
             random.integers(0, 256, (4, 8, 8, channels), np.uint8),
