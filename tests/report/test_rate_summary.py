@@ -7,8 +7,10 @@ import xarray as xr
 from jaxvae.report.rate_figures import draw_rate_figures
 from jaxvae.report.rate_summary import (
     _explained,
+    classified,
     half_names,
     halves,
+    most_rate,
     rate_conclusions,
     rate_summary,
     rate_table,
@@ -171,6 +173,18 @@ def test_training_that_is_not_finished_is_said():
     records["excess_cost"].loc[at(0.1, 10.0)] = 38.0
     assert "2 cost over a nat more at their prices" in rate_conclusions(records)[-1]
     assert "up to 38" in rate_conclusions(records)[-1]
+
+
+def test_the_layers_that_are_shown_are_those_of_most_rate_from_the_top():
+    records = grid(layers=5)
+    records["rates"].loc[{"layer": ["z_4", "z_2"]}] += 100
+    # Not at the end, and of a cell that failed.
+    records["rates"].loc[{"layer": "z_1", "epoch": 1}] += 1000
+    records["rates"].loc[at(0.1, 0.1)] = np.nan
+    assert most_rate(records, 2) == ["z_4", "z_2"]
+    assert most_rate(records, 9) == ["z_5", "z_4", "z_3", "z_2", "z_1"]
+    records["accuracy"].loc[{"layer": "z_4"}] = np.nan
+    assert classified(records, 1) == ["z_2"]
 
 
 def test_layers_that_collapse_are_counted():
