@@ -58,7 +58,10 @@ class Config:
 
     def __post_init__(self) -> None:
         unknown = set(self.objectives) - set(OBJECTIVES)
-        refuse_unless(self, "objectives", f"among {', '.join(OBJECTIVES)}", unless=not unknown)
+        if unknown:
+            raise ValueError(
+                f"expected --objectives among {', '.join(OBJECTIVES)}, got {sorted(unknown)}"
+            )
         for name, least, most in (
             ("values", 1, 5),
             ("seeds", 1, math.inf),
