@@ -20,9 +20,15 @@ from jaxvae.data.prepared import find_prepared, preparation
 from jaxvae.data.resize import resize_images
 
 DATA = os.environ.get("TFDS_DATA_DIR")
-needs_data = pytest.mark.skipif(
-    DATA is None, reason="TFDS_DATA_DIR is not set: it names the folder of prepared sets"
-)
+
+
+def needs(name):
+    return pytest.mark.skipif(
+        DATA is None or not (Path(DATA) / name).is_dir(),
+        reason=f"no {name} images: TFDS_DATA_DIR names the folder of prepared sets",
+    )
+
+
 
 MNIST_TRAIN = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 MNIST_TEST = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
@@ -94,7 +100,7 @@ def edit_info(directory: Path, **changes) -> None:
 # --- prepared sets --------------------------------------------------------------------
 
 
-@needs_data
+@needs("mnist")
 @pytest.mark.slow
 def test_mnist_has_the_documented_shapes_and_types():
     train, test = load("mnist")[:2]
@@ -102,7 +108,7 @@ def test_mnist_has_the_documented_shapes_and_types():
     assert (test.images.shape, test.labels.dtype) == ((10_000, 28, 28, 1), np.int64)
 
 
-@needs_data
+@needs("mnist")
 @pytest.mark.slow
 def test_mnist_has_the_published_number_of_examples_per_class():
     data = load("mnist")
@@ -110,7 +116,7 @@ def test_mnist_has_the_published_number_of_examples_per_class():
     assert np.bincount(data.test.labels).tolist() == MNIST_TEST
 
 
-@needs_data
+@needs("mnist")
 @pytest.mark.slow
 def test_the_order_is_that_of_the_tfds_data_source():
     source = tfds.data_source("mnist", split="test", data_dir=DATA, download=False)
@@ -120,7 +126,7 @@ def test_the_order_is_that_of_the_tfds_data_source():
         assert test.labels[index] == source[index]["label"]
 
 
-@needs_data
+@needs("mnist")
 @pytest.mark.slow
 def test_a_second_process_reads_the_same_without_tensorflow_datasets():
     first = load("mnist").test
@@ -137,7 +143,7 @@ def test_a_second_process_reads_the_same_without_tensorflow_datasets():
     assert run.stderr == ""
 
 
-@needs_data
+@needs("mnist")
 @pytest.mark.slow
 def test_mnist_resized_to_32_keeps_its_range_and_its_mean():
     small, large = load("mnist").test, load("mnist", image_size=32).test
@@ -147,24 +153,24 @@ def test_mnist_resized_to_32_keeps_its_range_and_its_mean():
     np.testing.assert_array_equal(large.labels, small.labels)
 
 
-@needs_data
+@needs("cifar10")
 def test_cifar10_has_its_label_names():
     data = load("cifar10", train_size=100)
     assert data.label_names == tuple(CIFAR_NAMES.split())
 
 
-@needs_data
+@needs("cifar10")
 def test_cifar10_has_a_thousand_test_images_per_class():
     assert np.bincount(load("cifar10").test.labels).tolist() == [1000] * 10
 
 
-@needs_data
+@needs("dsprites_grid")
 @pytest.mark.slow
 def test_dsprites_grid_is_black_and_white():
     assert np.unique(load("dsprites_grid").train.images).tolist() == [0, 255]
 
 
-@needs_data
+@needs("dsprites_grid")
 @pytest.mark.slow
 def test_dsprites_grid_has_every_combination_of_its_factors_once():
     data = load("dsprites_grid")
@@ -177,7 +183,7 @@ def test_dsprites_grid_has_every_combination_of_its_factors_once():
     np.testing.assert_array_equal(np.sort(cells), np.arange(46_080))
 
 
-@needs_data
+@needs("dsprites_grid")
 @pytest.mark.slow
 def test_dsprites_images_belong_to_their_factors():
     train = load("dsprites_grid").train
@@ -190,7 +196,7 @@ def test_dsprites_images_belong_to_their_factors():
     assert (centers[0] / mass[0]).max() < (centers[1] / mass[1]).min()
 
 
-@needs_data
+@needs("mnist")
 def test_a_size_larger_than_the_split_is_refused():
     with pytest.raises(ValueError, match=r"train_size at most 60,000 for 'mnist', got 60,001"):
         load("mnist", train_size=60_001)

@@ -1,28 +1,22 @@
-"""Reference cases, which are kept outside the repository."""
+"""The reference cases: inputs, and the numbers that independent implementations give for them."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-FOLDER = Path(
-    os.environ.get("JAXVAE_REFERENCE", Path(__file__).parents[1].parent / "shared" / "reference")
-)
+FOLDER = Path(__file__).parent
+LISTED = json.loads((FOLDER / "index.json").read_text(encoding="utf-8"))["cases"]
 
 
-def cases(kind):
-    """Parameters for a test: one case each, or a single skip where there are no files."""
-    if not (FOLDER / "index.json").exists():
-        reason = f"no reference values in {FOLDER}; set JAXVAE_REFERENCE to their folder"
-        return [pytest.param(None, marks=pytest.mark.skip(reason=reason))]
-    listed = json.loads((FOLDER / "index.json").read_text())["cases"]
+def cases(kind, prefix=""):
+    """The cases of a kind whose name starts like this, as parameters of a test."""
     # Every case has a shape of its own to compile; the plain ones are for the slow run.
     return [
         pytest.param(case, id=case["name"], marks=() if case["nasty"] else pytest.mark.slow)
-        for case in listed
-        if kind in case["kind"]
+        for case in LISTED
+        if kind in case["kind"] and case["name"].startswith(prefix)
     ]
 
 
