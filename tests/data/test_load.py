@@ -29,7 +29,6 @@ def needs(name):
     )
 
 
-
 MNIST_TRAIN = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 MNIST_TEST = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 CIFAR_NAMES = "airplane automobile bird cat deer dog frog horse ship truck"

@@ -135,11 +135,7 @@ def test_several_levels_are_refused():
         water_filling(SPECTRUM, level=np.ones(2))
 
 
-CASES = [
-    case
-    for case in reference.cases("hierarchical")
-    if "betas" in case.values[0]["inputs"]
-]
+CASES = [case for case in reference.cases("hierarchical") if "betas" in case.values[0]["inputs"]]
 
 
 @pytest.mark.parametrize("case", CASES)
