@@ -1,36 +1,61 @@
 import contextlib
+import hashlib
 import os
-import shutil
-import tempfile
+import platform
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
 
-import jax
 import pytest
 
-from jaxvae.commands.compiled import keep_compiled_programs
+# Most of the time of the tests is compilation, so compiled programs are kept from run to run, and
+# shared by the processes of a run and those that they start. JAX knows a program by its operations
+# and options; version and processor are in the name of the folder because XLA would also load
+# instructions that a processor does not have. JAX reads the variables when it is imported.
+_KEPT = Path(__file__).parents[1] / ".jax_cache"
+_UNUSED_SECONDS = 14 * 24 * 3600.0
 
-# Programs are compiled once for a process of tests and those that it starts: most of the time of
-# the tests is compilation. What another run compiled must decide no test, nor a test what users
-# find in their cache, so the place is new.
-_COMPILED = tempfile.mkdtemp(prefix="jaxvae-compiled-")
-_SETTINGS = {
-    "jax_enable_compilation_cache": True,
-    "jax_compilation_cache_dir": _COMPILED,
-    "jax_persistent_cache_min_compile_time_secs": 0.3,
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        kinds = sorted({line for line in lines if line.startswith(("flags", "Features", "model"))})
+        return f"{platform.machine()}-{hashlib.sha256(''.join(kinds).encode()).hexdigest()[:8]}"
+    return platform.machine()
+
+
+os.environ |= {
+    "JAX_ENABLE_COMPILATION_CACHE": "true",
+    "JAX_COMPILATION_CACHE_DIR": str(_KEPT / f"jaxlib-{version('jaxlib')}-{_processor()}"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
 }
-for name, value in _SETTINGS.items():
-    os.environ[name.upper()] = str(value)
-    jax.config.update(name, value)
-# It says where they are kept once a process: not in the midst of a test.
-with contextlib.redirect_stderr(None):
-    keep_compiled_programs()
 
 
-def pytest_unconfigure():
-    shutil.rmtree(_COMPILED, ignore_errors=True)
+@pytest.fixture(scope="session", autouse=True)
+def _say_where_programs_are_kept():
+    """The command line says it once a process: not in the midst of a test."""
+    from jaxvae.commands.compiled import keep_compiled_programs
+
+    with contextlib.redirect_stderr(None):
+        keep_compiled_programs()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _forget_compiled_programs():
     """Every program maps memory, and the system limits the maps of one process."""
     yield
-    jax.clear_caches()
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+
+
+def pytest_sessionfinish(session):
+    """What no run has read for two weeks is removed, by the process that started the others."""
+    if hasattr(session.config, "workerinput"):
+        return
+    oldest = time.time() - _UNUSED_SECONDS
+    for path in _KEPT.glob("*/*"):
+        with contextlib.suppress(OSError):
+            times = path.stat()
+            if max(times.st_atime, times.st_mtime) < oldest:
+                path.unlink()
