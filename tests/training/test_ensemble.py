@@ -22,6 +22,7 @@ from jaxvae.objectives import (
 )
 from jaxvae.training import (
     Adversary,
+    Ensemble,
     Member,
     checkpoint,
     group_members,
@@ -52,6 +53,9 @@ OBJECTIVES = {
 }
 
 
+SMALL, LARGE = 3, 5
+
+
 def optimizer(method):
     """With decay and clipping, which would see what is not masked."""
     return optax.chain(
@@ -61,30 +65,37 @@ def optimizer(method):
     )
 
 
+ADAM, SGD = optimizer(optax.adam), optimizer(optax.sgd)
+# A step of it is the gradient.
+DESCENT = optax.sgd(1.0)
+
+
+def trainer_of(latents, *, name="beta_vae", network=dense_vae, method=ADAM):
+    """The same object for the same arguments: every other one would be compiled anew."""
+    return _trainer(latents, name, network, method)
+
+
 @cache
-def trainer_of(name, latents, network=dense_vae, method=optax.adam):
+def _trainer(latents, name, network, method):
     objective, coefficient, rest = OBJECTIVES[name]
     adversary = None
     if objective is factor_vae:
-        adversary = Adversary(
-            dense_discriminator(latents=latents, depth=2, width=8), optax.adam(1e-2)
-        )
+        adversary = Adversary(dense_discriminator(latents=latents, depth=2, width=8), method)
     return vae_trainer(
         network(image_shape=(4, 4, 1), latents=latents, widths=(6,)),
         objective,
-        optimizer(method),
+        method,
         coefficients={coefficient: 1.0},
         adversary=adversary,
         **rest,
     )
 
 
-def members_of(name):
+def members_of(name="beta_vae"):
     coefficient = OBJECTIVES[name][1]
     return [
-        Member(jax.random.key(7), 5, {coefficient: 0.5}),
-        Member(jax.random.key(8), 3, {coefficient: 2.0}, learning_rate=3e-2),
-        Member(jax.random.key(7), 4),
+        Member(jax.random.key(7), LARGE, {coefficient: 0.5}),
+        Member(jax.random.key(8), SMALL, {coefficient: 2.0}, learning_rate=3e-2),
     ]
 
 
@@ -92,33 +103,74 @@ def trained(trainer, ensemble, epochs=EPOCHS, **rest):
     return train_ensemble(trainer, ensemble, IMAGES, epochs=epochs, batch_size=BATCH, **rest)
 
 
-def assert_alike(actual, expected):
+@cache
+def trained_alone(index, network, method):
+    """A member without the others, and what it reported."""
+    seen, member = [], members_of()[index]
+    trainer = trainer_of(member.latents, network=network, method=method)
+    state = take_member(init_ensemble(lambda latents: trainer, [member]), 0, trainer)
+    return train(trainer, state, IMAGES, epochs=EPOCHS, batch_size=BATCH, report=seen.append), seen
+
+
+def assert_alike(actual, expected, *, rtol=1e-3, atol=2e-4):
     # Adam divides a gradient by its own size: a rounding of a small one moves a parameter
     # by a part of the learning rate of 1e-2 or 3e-2.
     for one, other in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         if not jnp.issubdtype(one.dtype, jax.dtypes.prng_key):
-            np.testing.assert_allclose(one, other, rtol=1e-3, atol=2e-4)
+            np.testing.assert_allclose(one, other, rtol=rtol, atol=atol)
+
+
+@cache
+def small_member_of_two(name):
+    """As a member of an ensemble, where it is padded, and alone."""
+    of = partial(trainer_of, name=name, method=DESCENT)
+    members = [Member(jax.random.key(7), LARGE), Member(jax.random.key(8), SMALL)]
+    ensemble = init_ensemble(of, members)
+    padded = jax.tree.map(lambda leaf: leaf[1], ensemble.states)
+    return padded, take_member(ensemble, 1, of(SMALL))
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_padded_member_has_the_loss_and_the_gradient_of_the_model_alone(name):
+    # What the objective has no part in is drawn once.
+    adversarial = OBJECTIVES[name][0] is factor_vae
+    states = small_member_of_two("factor_vae" if adversarial else "beta_vae")
+    coefficient = {OBJECTIVES[name][1]: jnp.float32(2.0)}
+    # Within the ramp of a schedule.
+    states = [state._replace(coefficients=coefficient, step=jnp.int32(3)) for state in states]
+    of = partial(trainer_of, name=name, method=DESCENT)
+
+    @jax.jit
+    def steps(padded, alone):
+        return of(LARGE).step(padded, IMAGES[:BATCH]), of(SMALL).step(alone, IMAGES[:BATCH])
+
+    padded, alone = steps(*states)
+    assert_alike(padded[1:], alone[1:], rtol=1e-5, atol=1e-5)
+    one = jax.tree.map(lambda leaf: leaf[None], padded[0])
+    state = take_member(Ensemble(one, jnp.full(1, -1)), 0, of(SMALL))
+    assert jax.tree.structure(state) == jax.tree.structure(alone[0])
+    assert_alike(state, alone[0], rtol=1e-4, atol=1e-5)
+    moved = jax.tree.map(lambda old, new: jnp.abs(new - old).max(), states[1][0], alone[0][0])
+    assert max(jax.tree.leaves(moved)) > 0.01
 
 
 @pytest.mark.parametrize(
-    ("name", "way", "network", "method"),
+    ("way", "network", "method"),
     [
-        *((name, "vmap", dense_vae, optax.adam) for name in OBJECTIVES),
-        *(("beta_vae", way, dense_vae, optax.adam) for way in ("map", "unrolled")),
+        ("vmap", dense_vae, ADAM),
+        ("map", dense_vae, ADAM),
+        pytest.param("unrolled", dense_vae, ADAM, marks=pytest.mark.slow),
         # A bias before batch normalization has a gradient of rounding alone, which Adam
         # would divide by its own size.
-        ("beta_vae", "vmap", convolutional_vae, optax.sgd),
+        pytest.param("vmap", convolutional_vae, SGD, marks=pytest.mark.slow),
     ],
 )
-def test_a_member_is_the_model_trained_alone(name, way, network, method):
-    of = partial(trainer_of, name, network=network, method=method)
-    members = members_of(name)[:2]
-    ensemble = trained(of(5), init_ensemble(of, members), way=way)
-    for index, member in enumerate(members):
-        trainer = of(member.latents)
-        alone = take_member(init_ensemble(of, [member]), 0, trainer)
-        alone = train(trainer, alone, IMAGES, epochs=EPOCHS, batch_size=BATCH)
-        state = take_member(ensemble, index, trainer)
+def test_a_member_is_the_model_trained_alone(way, network, method):
+    of = partial(trainer_of, network=network, method=method)
+    ensemble = trained(of(LARGE), init_ensemble(of, members_of()), way=way)
+    for index, member in enumerate(members_of()):
+        state = take_member(ensemble, index, of(member.latents))
+        alone, _ = trained_alone(index, network, method)
         assert jax.tree.structure(state) == jax.tree.structure(alone)
         assert_alike(state, alone)
 
@@ -146,27 +198,32 @@ def test_members_of_a_hierarchy_differ_in_the_prices_of_their_layers():
 
 
 def test_a_member_starts_bitwise_as_the_model_alone():
-    of = partial(trainer_of, "factor_vae")
-    ensemble = init_ensemble(of, members_of("factor_vae"))
-    state = take_member(ensemble, 2, of(4))
-    alone = jax.jit(of(4).init)(jax.random.key(7))
+    _, state = small_member_of_two("factor_vae")
+    alone = trainer_of(SMALL, name="factor_vae", method=DESCENT).init
+    alone = jax.jit(alone)(jax.random.key(8))
     for one, other in zip(jax.tree.leaves(state), jax.tree.leaves(alone), strict=True):
         assert jnp.array_equal(one, other)
 
 
-def test_what_a_member_lacks_is_zero_and_stays_zero():
-    of = partial(trainer_of, "factor_vae")
-    ensemble = trained(of(5), init_ensemble(of, members_of("factor_vae")))
+@pytest.fixture(scope="module")
+def adversarial():
+    """A trainer with an adversary, its ensemble at the start, and trained at once."""
+    of = partial(trainer_of, name="factor_vae")
+    start = init_ensemble(of, members_of("factor_vae"))
+    return of(LARGE), start, trained(of(LARGE), start)
+
+
+def test_what_a_member_lacks_is_zero_and_stays_zero(adversarial):
+    _, _, ensemble = adversarial
     member = jax.tree.map(lambda leaf: leaf[1], ensemble.states)
     params = member.variables.params
-    assert jnp.all(params["mean"]["kernel"][:, 3:] == 0)
-    assert jnp.all(params["decoder"]["Dense_0"]["kernel"][3:] == 0)
-    assert jnp.all(member.adversary.params["Dense_0"]["kernel"][3:] == 0)
+    assert jnp.all(params["mean"]["kernel"][:, SMALL:] == 0)
+    assert jnp.all(params["decoder"]["Dense_0"]["kernel"][SMALL:] == 0)
+    assert jnp.all(member.adversary.params["Dense_0"]["kernel"][SMALL:] == 0)
 
 
 def test_members_of_one_size_need_no_mask():
-    of = partial(trainer_of, "beta_vae")
-    ensemble = init_ensemble(of, [Member(jax.random.key(seed), 3) for seed in range(2)])
+    ensemble = init_ensemble(trainer_of, [Member(jax.random.key(seed), 3) for seed in range(2)])
     assert ensemble.states.present is None
 
 
@@ -176,19 +233,16 @@ def test_groups_are_padded_to_at_most_twice_their_latents():
     assert groups == [[2, 2], [3, 4, 5], [8, 16], [64, 32]]
 
 
-def test_training_in_pieces_is_bitwise_training_at_once(tmp_path):
-    of = partial(trainer_of, "factor_vae")
-    start = init_ensemble(of, members_of("factor_vae"))
-    checkpoint.save(tmp_path, 1, trained(of(5), start, epochs=1))
-    resumed = trained(of(5), checkpoint.load(tmp_path, 1, start))
-    for one, other in zip(
-        jax.tree.leaves(resumed), jax.tree.leaves(trained(of(5), start)), strict=True
-    ):
+def test_training_in_pieces_is_bitwise_training_at_once(adversarial, tmp_path):
+    trainer, start, at_once = adversarial
+    checkpoint.save(tmp_path, 1, trained(trainer, start, epochs=1))
+    resumed = trained(trainer, checkpoint.load(tmp_path, 1, start))
+    for one, other in zip(jax.tree.leaves(resumed), jax.tree.leaves(at_once), strict=True):
         assert jnp.array_equal(one, other)
 
 
 def test_a_member_that_fails_is_marked_and_does_not_stop_the_others():
-    of, seen = partial(trainer_of, "beta_vae"), []
+    of, seen = trainer_of, []
     members = [
         Member(jax.random.key(0), 3),
         Member(jax.random.key(0), 3, learning_rate=1e30),
@@ -207,36 +261,35 @@ def test_a_member_that_fails_is_marked_and_does_not_stop_the_others():
 
 
 def test_it_reports_steps_and_the_mean_over_members():
-    of, seen = partial(trainer_of, "beta_vae"), []
-    trained(of(5), init_ensemble(of, members_of("beta_vae")), report=seen.append)
+    seen = []
+    trained(trainer_of(LARGE), init_ensemble(trainer_of, members_of()), report=seen.append)
     steps = [progress.step for progress in seen]
     assert steps == sorted(set(steps))
     assert steps[-1] == EPOCHS * COUNT // BATCH
     assert list(seen[0].terms) == ["reconstruction", "kl"]
-    single = []
-    for member in members_of("beta_vae"):
-        trainer = of(member.latents)
-        alone = take_member(init_ensemble(of, [member]), 0, trainer)
-        train(trainer, alone, IMAGES, epochs=1, batch_size=BATCH, report=single.append)
+    single = [
+        progress
+        for index in range(len(members_of()))
+        for progress in trained_alone(index, dense_vae, ADAM)[1]
+    ]
     first = [progress.loss for progress in single if progress.step == 1]
     assert seen[0].loss == pytest.approx(np.mean(first), rel=1e-4)
 
 
 def test_another_way_is_refused():
-    of = partial(trainer_of, "beta_vae")
     with pytest.raises(ValueError, match="expected a way among vmap, map, unrolled, got loop"):
-        trained(of(5), init_ensemble(of, members_of("beta_vae")), way="loop")
+        trained(trainer_of(LARGE), init_ensemble(trainer_of, members_of()), way="loop")
 
 
 def test_an_ensemble_of_nothing_is_refused():
     with pytest.raises(ValueError, match="at least one member"):
-        init_ensemble(partial(trainer_of, "beta_vae"), [])
+        init_ensemble(trainer_of, [])
 
 
 def test_a_coefficient_that_the_trainer_has_not_is_refused():
     member = Member(jax.random.key(0), 3, {"gamma": 1.0})
     with pytest.raises(ValueError, match=r"among \['beta'\], got \['gamma'\]"):
-        init_ensemble(partial(trainer_of, "beta_vae"), [member])
+        init_ensemble(trainer_of, [member])
 
 
 def test_a_learning_rate_that_the_optimizer_does_not_hold_is_refused():
