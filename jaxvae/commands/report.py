@@ -1,7 +1,6 @@
 """`jaxvae report`: what a saved run draws."""
 
 import argparse
-from pathlib import Path
 
 import jax
 from rich.console import Console
@@ -11,47 +10,16 @@ from jaxvae.analysis.regeneration import Regenerations, regenerate
 from jaxvae.analysis.saved import SavedRun, open_run
 from jaxvae.analysis.traversal import Traversals, latent_traversals
 from jaxvae.commands.folder import whole_results
-from jaxvae.commands.runs import add_run, chosen_images
+from jaxvae.commands.runs import chosen_images
 from jaxvae.models.hvae import HVAE
 from jaxvae.report.gallery import draw_gallery
 from jaxvae.typing import ArrayLike, Key
 
 _SHOWN, _SAMPLES, _REGENERATED = 48, 100, 12
 
-_EXAMPLES = """\
-examples:
-  jaxvae report runs/first
-  jaxvae report runs/first --snapshot 781 --example 3 --out figures/early
 
-Latents are moved one at a time from the posterior mean of one image, from -2 to 2, those of the
-largest KL divergence from the prior first. Of a hierarchy, upper layers are kept from an image and
-the others drawn from the prior.
-"""
-
-
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser(
-        "report",
-        help="draw what a trained model makes of images: reconstructions, samples, traversals",
-        description="Draw reconstructions, samples of the prior and latent traversals of a model.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(run=_run, after_interruption="Nothing was written.")
-    add_run(parser)
-    parser.add_argument(
-        "--example",
-        metavar="I",
-        type=int,
-        help="image to traverse, not of a hierarchy (default: 0)",
-    )
-    parser.add_argument(
-        "--out", metavar="DIR", type=Path, help="where they go (default: RUN/figures)"
-    )
-
-
-def _run(given: argparse.Namespace, console: Console, errors: Console) -> None:
+def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
+    """Draw the figures of a saved run."""
     run = open_run(given.folder, given.snapshot)
     images = chosen_images(run, given)
     out = given.out or given.folder / "figures"

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from jaxvae.analysis.collapse import rate_warnings
 from jaxvae.commands.outcome import Outcome, outcome_of, write_outcome
-from jaxvae.commands.settings import add_settings, choices, flags_named, given_config
+from jaxvae.commands.settings import flags_named, given_config
 from jaxvae.data import Dataset, load
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE
@@ -38,27 +38,6 @@ from jaxvae.training.run import (
 from jaxvae.training.stability import evaluation_variables, stabilized_counts
 from jaxvae.training.trainer import Trainer, TrainState
 
-_EXAMPLES = """\
-examples:
-  jaxvae train --train-size 10000 --out runs/first
-  jaxvae train --data mnist --network dense_vae --option widths=256,128 --out runs/mnist
-  jaxvae train --objective beta_tc_vae --coefficient beta=6 --ramp beta=10000 --out runs/tc
-  jaxvae train --objective annealed_vae --coefficient capacity=25 --ramp capacity=100000 \\
-      --out runs/annealed
-  jaxvae train --data mnist --network two_layer_hvae --option channels=16 top=20 \\
-      --coefficient beta=0.5,1 --out runs/hierarchy
-  jaxvae train --data mnist --network two_layer_hvae --objective rate_targets \\
-      --coefficient targets=10,20 --out runs/asked
-
-Run again, a command goes on where it stopped, also after a kill, and ends with the numbers of a
-run that was never interrupted; with more --epochs, a finished run goes on. Coefficients are
-constant without a --ramp: that of the annealed VAE is the paper's.
-
-DIR/run.json holds the settings, DIR/snapshots what was learned, for `jaxvae capture` and
-`jaxvae report`, DIR/held_out.json what it comes to on held-out images, DIR/resume the state to go
-on from.
-"""
-
 
 class _Run(NamedTuple):
     """What is trained, ready to start."""
@@ -70,30 +49,8 @@ class _Run(NamedTuple):
     steps: int
 
 
-def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the subcommand."""
-    parser = commands.add_parser(
-        "train",
-        help="train a VAE; run again, it goes on where it stopped",
-        description="Train a VAE on images: any data set, network, likelihood and objective.",
-        epilog=f"{choices()}\n\n{_EXAMPLES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(run=_run, after_interruption="The same command resumes where it stopped.")
-    parser.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="folder of the run; made if absent"
-    )
-    add_settings(parser)
-    parser.add_argument(
-        "--snapshots",
-        metavar="N",
-        type=int,
-        default=1,
-        help="snapshots to keep, evenly spaced in epochs (default: 1, of the end)",
-    )
-
-
-def _run(given: argparse.Namespace, console: Console, errors: Console) -> None:
+def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
+    """Train until the last epoch, and evaluate."""
     with flags_named():
         run = _prepare(given_config(given), given.snapshots)
         image_shape = run.vae.image_shape

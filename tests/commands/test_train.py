@@ -14,7 +14,7 @@ import pytest
 
 from jaxvae.analysis.saved import open_run
 from jaxvae.cli import main
-from jaxvae.commands.settings import choices
+from jaxvae.commands.arguments.settings import choices
 from jaxvae.data import dataset_names, load
 from jaxvae.training import checkpoint, evaluation_variables, train
 from jaxvae.training.choices import likelihoods, named_objectives, networks, objective_coefficients

@@ -1,0 +1,38 @@
+"""What `jaxvae report` is told."""
+
+import argparse
+from pathlib import Path
+
+from jaxvae.commands.arguments.runs import add_run
+
+_EXAMPLES = """\
+examples:
+  jaxvae report runs/first
+  jaxvae report runs/first --snapshot 781 --example 3 --out figures/early
+
+Latents are moved one at a time from the posterior mean of one image, from -2 to 2, those of the
+largest KL divergence from the prior first. Of a hierarchy, upper layers are kept from an image and
+the others drawn from the prior.
+"""
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "report",
+        help="draw what a trained model makes of images: reconstructions, samples, traversals",
+        description="Draw reconstructions, samples of the prior and latent traversals of a model.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(after_interruption="Nothing was written.")
+    add_run(parser)
+    parser.add_argument(
+        "--example",
+        metavar="I",
+        type=int,
+        help="image to traverse, not of a hierarchy (default: 0)",
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, help="where they go (default: RUN/figures)"
+    )

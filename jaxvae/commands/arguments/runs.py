@@ -1,0 +1,26 @@
+"""How a saved run, and the images to show it, are chosen on the command line."""
+
+import argparse
+from pathlib import Path
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """The options that choose a run, one of its snapshots, and images."""
+    parser.add_argument(
+        "folder", metavar="RUN", type=Path, help="folder with run.json and snapshots/"
+    )
+    parser.add_argument(
+        "--snapshot", metavar="STEP", type=int, help="one of RUN/snapshots (default: the latest)"
+    )
+    parser.add_argument(
+        "--data", metavar="NAME", help="data set (default: what the run was trained on)"
+    )
+    parser.add_argument(
+        "--split", choices=("test", "train"), default="test", help="(default: test)"
+    )
+    parser.add_argument(
+        "--examples", metavar="N", type=int, help="the first N images of it (default: all)"
+    )
+    parser.add_argument(
+        "--seed", metavar="S", type=int, default=0, help="of the noise (default: 0)"
+    )

@@ -1,0 +1,66 @@
+"""What `jaxvae train` is told."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from jaxvae.commands.arguments.settings import add_settings, choices
+
+_EXAMPLES = """\
+examples:
+  jaxvae train --train-size 10000 --out runs/first
+  jaxvae train --data mnist --network dense_vae --option widths=256,128 --out runs/mnist
+  jaxvae train --objective beta_tc_vae --coefficient beta=6 --ramp beta=10000 --out runs/tc
+  jaxvae train --objective annealed_vae --coefficient capacity=25 --ramp capacity=100000 \\
+      --out runs/annealed
+  jaxvae train --data mnist --network two_layer_hvae --option channels=16 top=20 \\
+      --coefficient beta=0.5,1 --out runs/hierarchy
+  jaxvae train --data mnist --network two_layer_hvae --objective rate_targets \\
+      --coefficient targets=10,20 --out runs/asked
+
+Run again, a command goes on where it stopped, also after a kill, and ends with the numbers of a
+run that was never interrupted; with more --epochs, a finished run goes on. Coefficients are
+constant without a --ramp: that of the annealed VAE is the paper's.
+
+DIR/run.json holds the settings, DIR/snapshots what was learned, for `jaxvae capture` and
+`jaxvae report`, DIR/held_out.json what it comes to on held-out images, DIR/resume the state to go
+on from.
+"""
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "train",
+        help="train a VAE; run again, it goes on where it stopped",
+        description="Train a VAE on images: any data set, network, likelihood and objective.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
+    )
+    parser.add_argument("-h", "--help", action=_Help, help="show this help message and exit")
+    parser.set_defaults(after_interruption="The same command resumes where it stopped.")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="folder of the run; made if absent"
+    )
+    add_settings(parser)
+    parser.add_argument(
+        "--snapshots",
+        metavar="N",
+        type=int,
+        default=1,
+        help="snapshots to keep, evenly spaced in epochs (default: 1, of the end)",
+    )
+
+
+class _Help(argparse.Action):
+    """Help that ends with all there is to choose from, which only help looks for."""
+
+    def __init__(self, option_strings: list[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=help)
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: Any = None
+    ) -> None:
+        parser.epilog = f"{choices()}\n\n{_EXAMPLES}"
+        parser.print_help()
+        parser.exit()
