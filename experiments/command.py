@@ -5,12 +5,10 @@ import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
-from rich.console import Console
-
-from jaxvae.commands.compiled import keep_compiled_programs
-from jaxvae.training.signals import name_and_status, terminable
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Config = TypeVar("Config")
 
@@ -40,7 +38,7 @@ def run_experiment(
     name: str,
     description: str,
     presets: Mapping[str, Config],
-    run: Callable[[Config, Path, Console], None],
+    run: "Callable[[Config, Path, Console], None]",
     arguments: Sequence[str] | None = None,
 ) -> int:
     """Parse the command line and run an experiment.
@@ -49,32 +47,24 @@ def run_experiment(
         name: of the module under `experiments`.
         description: shown by `--help`.
         presets: configurations by name; `demo` is the default.
-        run: `(config, out, console)`.
+        run: `(config, out, console)`; it imports what takes long itself, so that help and
+            wrong use are answered at once.
         arguments: the command line, or None for that of the process.
 
     Returns:
-        The exit status: 0; 1 for a run that failed; 2 for wrong use; 130 when
-        interrupted; 143 when terminated.
+        The exit status, as `jaxvae.commands.ending` gives it; 2 for wrong use.
     """
-    # Without markup, because paths and messages may hold brackets.
-    console = Console(highlight=False, markup=False)
-    errors = Console(highlight=False, markup=False, stderr=True)
     try:
         config, out = _parse(name, description, presets, arguments)
-        with terminable():
-            keep_compiled_programs()
-            run(config, out, console)
-    except KeyboardInterrupt as interruption:
-        ending, status = name_and_status(interruption)
-        errors.print(f"{ending}. The same command resumes where it stopped.", style="yellow")
-        return status
-    except (ValueError, OSError) as error:
-        errors.print(f"error: {error}", style="bold red", soft_wrap=True)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
-    except ArithmeticError as error:
-        errors.print(f"stopped: {error}", style="bold red", soft_wrap=True)
-        return 1
-    return 0
+    from jaxvae.commands.ending import status_of  # noqa: PLC0415
+
+    return status_of(
+        lambda console, errors: run(config, out, console),
+        after_interruption="The same command resumes where it stopped.",
+    )
 
 
 def _parse(

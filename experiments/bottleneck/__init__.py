@@ -27,4 +27,3 @@ growing above it; Delta(output -> input) falls until there and is flat beyond.
 
 from experiments.bottleneck.config import PRESETS as PRESETS
 from experiments.bottleneck.config import Config as Config
-from experiments.bottleneck.sweep import run as run

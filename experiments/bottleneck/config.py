@@ -4,13 +4,9 @@ import dataclasses
 import math
 from typing import NamedTuple
 
-import jax
-
 from experiments.command import option, refuse_unless
-from jaxvae.models import convolutional_vae, dense_vae
-from jaxvae.typing import Key
 
-NETWORKS = {"dense": dense_vae, "convolutional": convolutional_vae}
+NETWORKS = ("dense", "convolutional")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,14 +97,6 @@ class Run(NamedTuple):
     def name(self) -> str:
         """As a folder."""
         return f"bottleneck-{self.latents}_seed-{self.seed}"
-
-    @property
-    def keys(self) -> tuple[Key, Key]:
-        """Of training and of measuring."""
-        train, measure = jax.random.split(
-            jax.random.fold_in(jax.random.key(self.seed), self.latents)
-        )
-        return train, measure
 
 
 def runs(config: Config) -> list[Run]:

@@ -10,13 +10,13 @@ import numpy as np
 import optax
 from rich.console import Console
 
-from experiments.bottleneck.config import NETWORKS, Config, Run, runs
+from experiments.bottleneck.config import Config, Run, runs
 from experiments.bottleneck.measuring import measure_model
 from experiments.bottleneck.records import missing_epochs, run_folder, unfinished_runs
 from experiments.groups import begin_group, stable_groups, train_group
 from experiments.records import read_arrays, record_file, write_arrays
 from jaxvae.data import Dataset
-from jaxvae.models import VAE
+from jaxvae.models import VAE, convolutional_vae, dense_vae
 from jaxvae.objectives import beta_vae
 from jaxvae.report import sweep_progress
 from jaxvae.report.progress import SweepProgress
@@ -29,6 +29,9 @@ from jaxvae.training import (
     steps_per_epoch,
     vae_trainer,
 )
+from jaxvae.typing import Key
+
+_BUILDERS = {"dense": dense_vae, "convolutional": convolutional_vae}
 
 
 def train_runs(config: Config, out: Path, dataset: Dataset, console: Console) -> None:
@@ -76,12 +79,12 @@ def _train_group(
         place = run_folder(out, run)
         vae, variables = of(run.latents)[0], state.variables
         checkpoint.save(place / "snapshots", epoch, variables)
-        found = measure_model(vae, variables, test_images, config.points, key=run.keys[1])
+        found = measure_model(vae, variables, test_images, config.points, key=keys_of(run)[1])
         write_arrays(record_file(place, epoch), found)
 
     train_group(
         lambda latents: of(latents)[1],
-        [Member(run.keys[0], run.latents) for run in group],
+        [Member(keys_of(run)[0], run.latents) for run in group],
         images,
         epochs=sorted({epoch for run in group for epoch in missing_epochs(config, out, run)}),
         batch_size=config.batch_size,
@@ -109,6 +112,12 @@ def model_of(
     config: Config, image_shape: tuple[int, int, int], latents: int
 ) -> tuple[VAE, Trainer]:
     """One object for all seeds, so that they share one compilation."""
-    vae = NETWORKS[config.network](image_shape=image_shape, latents=latents, widths=config.widths)
+    vae = _BUILDERS[config.network](image_shape=image_shape, latents=latents, widths=config.widths)
     optimizer = optax.chain(optax.add_decayed_weights(config.l2), optax.adam(config.learning_rate))
     return vae, vae_trainer(vae, beta_vae, optimizer, coefficients={"beta": config.beta})
+
+
+def keys_of(run: Run) -> tuple[Key, Key]:
+    """Of training and of measuring."""
+    train, measure = jax.random.split(jax.random.fold_in(jax.random.key(run.seed), run.latents))
+    return train, measure

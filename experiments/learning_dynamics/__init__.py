@@ -29,4 +29,3 @@ Expected: an encoder reaches its final representation before its decoder does.
 from experiments.learning_dynamics.grid import PRESETS as PRESETS
 from experiments.learning_dynamics.grid import Config as Config
 from experiments.learning_dynamics.grid import models as models
-from experiments.learning_dynamics.study import run as run

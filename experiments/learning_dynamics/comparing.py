@@ -6,7 +6,8 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from experiments.learning_dynamics.grid import NOISE, Config, Place, points_of, vae_of
+from experiments.learning_dynamics.grid import NOISE, Config, Place, points_of
+from experiments.learning_dynamics.networks import vae_of
 from experiments.learning_dynamics.records import kept_models
 from experiments.records import is_written, write_arrays
 from jaxvae.analysis import capture

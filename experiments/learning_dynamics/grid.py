@@ -2,13 +2,10 @@
 
 import dataclasses
 import math
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from experiments.command import option, refuse_unless
-from jaxvae.models import HVAE, VAE
-from jaxvae.training.config import RunConfig, build_model
 
 
 class Objective(NamedTuple):
@@ -28,9 +25,6 @@ OBJECTIVES = {
     "factor_vae": Objective("gamma", (10, 20, 30, 40, 50)),
 }
 
-
-# Of the annealed capacity, as a share of all steps: a third in the paper.
-_RAMP = 1 / 3
 NOISE = 0  # the seed of the posterior noise, the same for every model
 
 
@@ -179,40 +173,6 @@ def _spread(values: tuple[float, ...], count: int) -> list[float]:
     """So many of the values, from all over their range; the middle one for 1."""
     places = ((2 * i + 1) * len(values) / (2 * count) for i in range(count))
     return [values[int(place)] for place in places]
-
-
-def coefficients_of(model: Model) -> dict[str, float]:
-    """Of its objective."""
-    objective = OBJECTIVES[model.objective]
-    return {objective.coefficient: float(model.value), **objective.rest}
-
-
-def run_config(config: Config, place: Place, model: Model, steps: int) -> RunConfig:
-    """A model as a run of so many steps, which `jaxvae report` and `jaxvae capture` can read."""
-    ramps = {"capacity": max(1, round(_RAMP * steps))} if model.objective == "annealed_vae" else {}
-    return RunConfig(
-        data=place.data,
-        image_size=config.image_size,
-        train_size=config.train_size,
-        network=place.network,
-        latents=config.latents,
-        objective=model.objective,
-        coefficients=coefficients_of(model),
-        ramps=ramps,
-        learning_rate=config.learning_rate,
-        batch_size=config.batch_size,
-        epochs=config.epochs,
-        seed=model.seed,
-    )
-
-
-@cache
-def vae_of(config: Config, place: Place, image_shape: tuple[int, int, int]) -> VAE:
-    """One object for all models of a place, so that they share what is compiled."""
-    model = build_model(RunConfig(network=place.network, latents=config.latents), image_shape)
-    if isinstance(model, HVAE):
-        raise ValueError(f"expected networks of one bottleneck, got {place.network}, a hierarchy")
-    return model
 
 
 def points_of(config: Config, seed: int) -> dict[str, int]:

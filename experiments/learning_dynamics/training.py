@@ -7,15 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.groups import train_group
-from experiments.learning_dynamics.grid import (
-    NOISE,
-    Config,
-    Place,
-    coefficients_of,
-    models,
-    run_config,
-    vae_of,
-)
+from experiments.learning_dynamics.grid import NOISE, Config, Place, models
+from experiments.learning_dynamics.networks import coefficients_of, run_config, vae_of
 from experiments.learning_dynamics.records import has_failed, missing_epochs, recorded
 from experiments.records import record_file, write_arrays
 from jaxvae.analysis import evaluate

@@ -31,4 +31,3 @@ the best cells of the uses lie apart.
 
 from experiments.rate_allocation.config import PRESETS as PRESETS
 from experiments.rate_allocation.config import Config as Config
-from experiments.rate_allocation.sweep import run as run

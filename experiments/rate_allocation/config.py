@@ -2,16 +2,11 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from experiments.command import option, refuse_unless
-from jaxvae.models import HVAE, Likelihood, bernoulli, deep_hvae, gaussian, two_layer_hvae
-from jaxvae.typing import Key
 
 NETWORKS = ("two_layer", "deep")
 LIKELIHOODS = ("bernoulli", "gaussian")
@@ -170,12 +165,6 @@ class Cell(NamedTuple):
         """As a folder."""
         return f"top-{self.beta_top}_bottom-{self.beta_bottom}_seed-{self.seed}"
 
-    @property
-    def keys(self) -> tuple[Key, Key]:
-        """Of training and of measuring: those of its seed, so that cells differ in prices only."""
-        train, measure = jax.random.split(jax.random.key(self.seed))
-        return train, measure
-
     def prices(self, layers: int) -> tuple[float, ...]:
         """Of every layer, from the top to the bottom."""
         return tuple(map(float, np.geomspace(self.beta_top, self.beta_bottom, layers)))
@@ -189,22 +178,3 @@ def cells(config: Config) -> list[Cell]:
         for top in config.beta_top
         for bottom in config.beta_bottom
     ]
-
-
-def build_network(config: Config, image_shape: tuple[int, int, int]) -> HVAE:
-    """The hierarchy that all cells train.
-
-    Raises:
-        ValueError: for images that it cannot take.
-    """
-    likelihood: Likelihood = (
-        bernoulli()
-        if config.likelihood == "bernoulli"
-        else gaussian(standard_deviation=config.standard_deviation)
-    )
-    build: Callable[..., HVAE]
-    if config.network == "deep":
-        build = partial(deep_hvae, blocks=config.blocks)
-    else:
-        build = partial(two_layer_hvae, top=config.top)
-    return build(image_shape=image_shape, channels=config.channels, likelihood=likelihood)

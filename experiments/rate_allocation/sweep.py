@@ -8,8 +8,9 @@ from rich.console import Console
 
 from experiments.command import refuse_unless
 from experiments.output import open_output, refuse_other_settings
-from experiments.rate_allocation.config import Config, build_network
+from experiments.rate_allocation.config import Config
 from experiments.rate_allocation.measuring import labels_of
+from experiments.rate_allocation.network import build_network
 from experiments.rate_allocation.records import gather, unfinished_cells
 from experiments.rate_allocation.training import judge_of, train_cells
 from jaxvae.data import Dataset, Split, load

@@ -13,8 +13,9 @@ from rich.console import Console
 
 from experiments.groups import begin_group, stable_groups, train_group
 from experiments.rate_allocation.collapse import collapse_watch
-from experiments.rate_allocation.config import Cell, Config, build_network, cells
+from experiments.rate_allocation.config import Cell, Config, cells
 from experiments.rate_allocation.measuring import Judge, labels_of, measure_costs, measure_uses
+from experiments.rate_allocation.network import build_network, keys_of
 from experiments.rate_allocation.records import (
     JUDGE,
     cell_folder,
@@ -80,7 +81,7 @@ def _train_group(
         cell, variables = group[index], state.variables
         place, betas = cell_folder(out, cell), cell.prices(len(hvae.shapes))
         against = {"betas": betas, **spectrum} if spectrum else {}
-        cost_key, use_key = jax.random.split(cell.keys[1])
+        cost_key, use_key = jax.random.split(keys_of(cell)[1])
         costs, signs = measure_costs(
             config, hvae, variables, held_out, against=against, key=cost_key
         )
@@ -98,7 +99,7 @@ def _train_group(
     train_group(
         lambda latents: trainer,
         [
-            Member(cell.keys[0], hvae.latents, {"beta": cell.prices(len(hvae.shapes))})
+            Member(keys_of(cell)[0], hvae.latents, {"beta": cell.prices(len(hvae.shapes))})
             for cell in group
         ],
         images,

@@ -12,7 +12,8 @@ import pytest
 import xarray as xr
 from rich.console import Console
 
-from experiments.bottleneck import Config, run
+from experiments.bottleneck import Config
+from experiments.bottleneck.sweep import run
 from tests.experiments.processes import command, stop
 
 pytestmark = pytest.mark.slow

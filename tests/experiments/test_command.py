@@ -1,12 +1,24 @@
 """The command line: what it lists, what it overrides and what it refuses."""
 
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from experiments import bottleneck
 from experiments.bottleneck import PRESETS, Config
+from experiments.bottleneck.sweep import run
 from experiments.command import run_experiment
+
+# As `python -m` does it, and then what was imported of that which takes a second and more.
+ANSWER = """
+import runpy, sys
+try:
+    runpy.run_module(sys.argv.pop(1), run_name="__main__")
+finally:
+    print("imported:", sorted({"jax", "flax", "xarray", "matplotlib"} & set(sys.modules)))
+"""
 
 
 def parse(*arguments):
@@ -20,13 +32,31 @@ def parse(*arguments):
 
 
 def command(*arguments):
-    return run_experiment("bottleneck", "", PRESETS, bottleneck.run, arguments)
+    return run_experiment("bottleneck", "", PRESETS, run, arguments)
 
 
 def test_help_lists_the_presets(capsys):
     with pytest.raises(SystemExit):
         command("--help")
     assert "{smoke,demo,mnist,paper-mnist,paper-cifar10}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["bottleneck", "learning_dynamics", "rate_allocation"])
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["--help"], 0, "named configuration, which the settings below change"),
+        (["domo"], 2, "invalid choice: 'domo'"),
+        (["--epochs", "0"], 2, "error: expected --epochs of "),
+    ],
+)
+def test_help_and_mistakes_are_answered_before_anything_slow_is_imported(name, words, status, said):
+    answer = [sys.executable, "-c", ANSWER, f"experiments.{name}", *words]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(answer, check=False, cwd=root, capture_output=True, text=True)
+    assert done.returncode == status
+    assert said in " ".join((done.stdout + done.stderr).split())
+    assert done.stdout.endswith("imported: []\n")
 
 
 @pytest.mark.parametrize("field", dataclasses.fields(Config), ids=lambda field: field.name)

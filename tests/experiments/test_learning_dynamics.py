@@ -10,7 +10,8 @@ import pytest
 import xarray as xr
 from rich.console import Console
 
-from experiments.learning_dynamics import Config, models, run
+from experiments.learning_dynamics import Config, models
+from experiments.learning_dynamics.study import run
 from jaxvae.analysis.saved import open_run
 from tests.experiments.processes import command, stop
 

@@ -12,9 +12,11 @@ import pytest
 import xarray as xr
 from rich.console import Console
 
-from experiments.rate_allocation import PRESETS, Config, run, sweep
+from experiments.rate_allocation import PRESETS, Config, sweep
 from experiments.rate_allocation.collapse import collapse_watch
-from experiments.rate_allocation.config import Cell, build_network, cells
+from experiments.rate_allocation.config import Cell, cells
+from experiments.rate_allocation.network import build_network
+from experiments.rate_allocation.sweep import run
 from jaxvae.analysis import CollapseWarning
 from tests.experiments.processes import command, stop
 
