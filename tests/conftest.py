@@ -2,7 +2,6 @@ import contextlib
 import hashlib
 import os
 import platform
-import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +14,10 @@ import pytest
 # instructions that a processor does not have. JAX reads the variables when it is imported.
 _KEPT = Path(__file__).parents[1] / ".jax_cache"
 _UNUSED_SECONDS = 14 * 24 * 3600.0
+# Folders whose programs are networks, losses and training steps: each runs for a moment on a few
+# small images and takes seconds to optimize. The same operations are compiled without. Geometry and
+# metrics, where a rounding decides, and all that users start are compiled as for them.
+_UNOPTIMIZED = {"models", "objectives", "training"}
 
 
 def _processor() -> str:
@@ -42,11 +45,13 @@ def _say_where_programs_are_kept():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _forget_compiled_programs():
+def _compiled_programs(request):
     """Every program maps memory, and the system limits the maps of one process."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", request.path.parent.name in _UNOPTIMIZED)
     yield
-    if "jax" in sys.modules:
-        sys.modules["jax"].clear_caches()
+    jax.clear_caches()
 
 
 def pytest_sessionfinish(session):

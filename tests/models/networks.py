@@ -10,7 +10,7 @@ BATCH = 4
 
 
 def draw(shape):
-    return jax.random.normal(jax.random.key(1), (BATCH, *shape))
+    return jnp.asarray(np.random.default_rng(1).normal(size=(BATCH, *shape)), jnp.float32)
 
 
 def parameters_of(network, inputs, key=0):
