@@ -6,12 +6,15 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+import jax
 import pytest
+
+from jaxvae.commands.compiled import keep_compiled_programs
 
 # Most of the time of the tests is compilation, so compiled programs are kept from run to run, and
 # shared by the processes of a run and those that they start. JAX knows a program by its operations
 # and options; version and processor are in the name of the folder because XLA would also load
-# instructions that a processor does not have. JAX reads the variables when it is imported.
+# instructions that a processor does not have.
 _KEPT = Path(__file__).parents[1] / ".jax_cache"
 _UNUSED_SECONDS = 14 * 24 * 3600.0
 # Folders whose programs are networks, losses and training steps: each runs for a moment on a few
@@ -28,27 +31,22 @@ def _processor() -> str:
     return platform.machine()
 
 
-os.environ |= {
-    "JAX_ENABLE_COMPILATION_CACHE": "true",
-    "JAX_COMPILATION_CACHE_DIR": str(_KEPT / f"jaxlib-{version('jaxlib')}-{_processor()}"),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+_SETTINGS = {
+    "jax_enable_compilation_cache": True,
+    "jax_compilation_cache_dir": str(_KEPT / f"jaxlib-{version('jaxlib')}-{_processor()}"),
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
 }
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _say_where_programs_are_kept():
-    """The command line says it once a process: not in the midst of a test."""
-    from jaxvae.commands.compiled import keep_compiled_programs
-
-    with contextlib.redirect_stderr(None):
-        keep_compiled_programs()
+for name, value in _SETTINGS.items():
+    os.environ[name.upper()] = str(value)
+    jax.config.update(name, value)
+# It says where they are kept once a process: not in the midst of a test.
+with contextlib.redirect_stderr(None):
+    keep_compiled_programs()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiled_programs(request):
     """Every program maps memory, and the system limits the maps of one process."""
-    import jax
-
     jax.config.update("jax_disable_most_optimizations", request.path.parent.name in _UNOPTIMIZED)
     yield
     jax.clear_caches()

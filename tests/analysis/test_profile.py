@@ -8,10 +8,10 @@ from jaxvae.analysis import gaussian_dimension, profile
 from jaxvae.metrics import information_imbalance, two_nn
 
 N = 60
-KEYS = jax.random.split(jax.random.key(0), 2)
+RANDOM = np.random.default_rng(0)
 LAYERS = {
-    "input": np.asarray(jax.random.normal(KEYS[0], (N, 3, 2))),
-    "mean": np.asarray(jax.random.normal(KEYS[1], (N, 2))),
+    "input": RANDOM.normal(size=(N, 3, 2)).astype("f4"),
+    "mean": RANDOM.normal(size=(N, 2)).astype("f4"),
     "constant": np.ones((N, 4), np.float32),
 }
 # One cloud of 5,000 points each, as published with the paper.

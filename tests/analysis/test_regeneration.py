@@ -1,7 +1,6 @@
 """Images that share their upper layers with given ones."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -9,29 +8,37 @@ from jaxvae.analysis import capture, regenerate
 from tests.models.hierarchies import chain
 
 HVAE = chain(3)
-VARIABLES = jax.jit(HVAE.init)(jax.random.key(0))
-IMAGES = np.asarray(jax.random.bits(jax.random.key(1), (4, *HVAE.image_shape), jnp.uint8))
-KEY = jax.random.key(2)
+IMAGES = np.random.default_rng(1).integers(0, 256, (4, *HVAE.image_shape), np.uint8)
 
 
-def test_the_first_row_are_ancestral_samples_and_the_last_reconstructions():
-    found = regenerate(HVAE, VARIABLES, IMAGES, key=KEY)
+@pytest.fixture(scope="module")
+def variables():
+    return jax.jit(HVAE.init)(jax.random.key(0))
+
+
+@pytest.fixture(scope="module")
+def key():
+    return jax.random.key(2)
+
+
+def test_the_first_row_are_ancestral_samples_and_the_last_reconstructions(variables, key):
+    found = regenerate(HVAE, variables, IMAGES, key=key)
     assert found.kept == (0, 1, 2, 3)
-    noise = jax.random.normal(KEY, (4, HVAE.latents))
-    np.testing.assert_allclose(found.images[0], HVAE.decode(VARIABLES, noise), rtol=1e-5)
-    output = capture(HVAE, VARIABLES, IMAGES, key=KEY, layers=["output"])["output"]
+    noise = jax.random.normal(key, (4, HVAE.latents))
+    np.testing.assert_allclose(found.images[0], HVAE.decode(variables, noise), rtol=1e-5)
+    output = capture(HVAE, variables, IMAGES, key=key, layers=["output"])["output"]
     np.testing.assert_allclose(found.images[-1], output, rtol=1e-5)
 
 
-def test_with_one_layer_kept_the_image_matters_through_it_alone():
+def test_with_one_layer_kept_the_image_matters_through_it_alone(variables, key):
     others = IMAGES[::-1].copy()
-    rows = [regenerate(HVAE, VARIABLES, each, key=KEY).images for each in (IMAGES, others)]
+    rows = [regenerate(HVAE, variables, each, key=key).images for each in (IMAGES, others)]
     np.testing.assert_array_equal(rows[0][0], rows[1][0])
     assert np.any(rows[0][1] != rows[1][1])
 
 
-def test_rows_are_evenly_spaced_where_there_are_more_layers():
-    found = regenerate(chain(5), jax.jit(chain(5).init)(KEY), IMAGES, key=KEY, rows=3)
+def test_rows_are_evenly_spaced_where_there_are_more_layers(key):
+    found = regenerate(chain(5), jax.jit(chain(5).init)(key), IMAGES, key=key, rows=3)
     assert found.kept == (0, 2, 5)
     assert found.layers == 5
 
@@ -40,6 +47,6 @@ def test_rows_are_evenly_spaced_where_there_are_more_layers():
     ("images", "rows", "message"),
     [(IMAGES, 1, "at least 2 rows, got 1"), (IMAGES[:, :1], 4, "uint8 images")],
 )
-def test_what_cannot_be_regenerated_is_refused(images, rows, message):
+def test_what_cannot_be_regenerated_is_refused(variables, key, images, rows, message):
     with pytest.raises(ValueError, match=message):
-        regenerate(HVAE, VARIABLES, images, key=KEY, rows=rows)
+        regenerate(HVAE, variables, images, key=key, rows=rows)

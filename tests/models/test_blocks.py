@@ -1,6 +1,7 @@
 """Bottleneck branches: their definition, how a stream of them starts, and changes of size."""
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +39,8 @@ def convolution(images, kernel, bias):
 
 def test_a_branch_is_four_convolutions_each_after_a_gelu():
     branches, images = Branches((1, 3, 1, 3), 3, 2, 5), draw((2, 4, 5, 3))
-    shapes = branches.init(jax.random.key(0), 0, images)["params"]
+    init = partial(branches.init, jax.random.key(0), 0)
+    shapes = jax.eval_shape(init, images)["params"]
     params = {name: draw(leaf.shape, seed) for seed, (name, leaf) in enumerate(shapes.items())}
     # The second of the two of 3 x 3, whose convolutions are the last two of four.
     order = [("enter", 3), ("middle_3", 2), ("middle_3", 3), ("leave", 3)]
@@ -47,7 +49,7 @@ def test_a_branch_is_four_convolutions_each_after_a_gelu():
         expected = convolution(
             gelu(expected), params[f"{name}_kernel"][index], params[f"{name}_bias"][index]
         )
-    actual = branches.apply({"params": params}, 3, images)
+    actual = jax.jit(branches.apply, static_argnums=1)({"params": params}, 3, images)
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 

@@ -144,11 +144,14 @@ def test_values_are_the_definition(of, stride, margin):
         window = padded[:, top : top + size, left : left + size]
         expected[:, row, column] = np.einsum("bstc,stco->bo", window, np.asarray(kernel))
     # Two or three dozen float32 products around 1.
-    np.testing.assert_allclose(of.function(images, kernel), expected, atol=1e-5)
+    np.testing.assert_allclose(jax.jit(of.function)(images, kernel), expected, atol=1e-5)
+
+
+SMALL_SIZES = [(1, 4, 2, 2, 3), (1, 4, 2, 1, 4), (1, 4, 2, 4, 1), (1, 8, 8, 1, 1)]
 
 
 @pytest.mark.parametrize(
-    "size", [(1, 4, 2, 2, 3), (1, 4, 2, 1, 4), (1, 4, 2, 4, 1), (1, 8, 8, 1, 1)]
+    "size", [SMALL_SIZES[0], *(pytest.param(s, marks=pytest.mark.slow) for s in SMALL_SIZES[1:])]
 )
 @each
 def test_gradients_of_both_orders_are_finite_differences(of, size):
@@ -163,12 +166,12 @@ def test_gradients_of_both_orders_are_finite_differences(of, size):
 @pytest.mark.parametrize("kernel_size", DOWN.kernels)
 def test_up_with_the_transposed_kernel_is_the_adjoint_of_down(kernel_size):
     images, kernel = draw((3, 8, 6, 4, 5), kernel_size)
-    others = jax.random.normal(jax.random.key(1), (3, 4, 3, 5))
-    transposed = jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
-    left = jnp.vdot(convolve_down(images, kernel), others)
-    right = jnp.vdot(images, convolve_up(others, transposed))
+    others = np.random.default_rng(1).normal(size=(3, 4, 3, 5)).astype("f4")
+    transposed = np.swapaxes(np.asarray(kernel)[::-1, ::-1], 2, 3)
+    down, up = jax.jit(convolve_down)(images, kernel), jax.jit(convolve_up)(others, transposed)
+    left, right = np.vdot(down, others), np.vdot(images, up)
     # The inner products cancel: the scale of their rounding is that of the two norms.
-    scale = jnp.linalg.norm(convolve_down(images, kernel)) * jnp.linalg.norm(others)
+    scale = np.linalg.norm(down) * np.linalg.norm(others)
     assert abs(left - right) < 1e-6 * scale
 
 
@@ -228,8 +231,8 @@ def test_gradients_are_the_same_when_the_forward_pass_is_recomputed(of):
 def test_bfloat16_images_are_rounded_once_after_a_float32_sum(of):
     images, kernel = draw((3, 8, 6, 8, 5), of.kernels[1])
     images, kernel = images.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
-    result = of.function(images, kernel)
-    exact = of.function(images.astype(jnp.float32), kernel.astype(jnp.float32))
+    result = jax.jit(of.function)(images, kernel)
+    exact = jax.jit(of.function)(images.astype(jnp.float32), kernel.astype(jnp.float32))
     assert result.dtype == jnp.bfloat16
     # Half a unit in the last of bfloat16's 8 bits, plus the rounding of the float32 sum.
     np.testing.assert_allclose(result.astype(jnp.float32), exact, rtol=2**-8, atol=1e-5)
@@ -247,7 +250,7 @@ def test_gradients_of_bfloat16_images_keep_the_dtype_of_their_argument(of):
 def test_a_layer_starts_from_the_parameters_of_its_flax_peer(of, place):
     images, _ = draw((3, 8, 6, 2, 5), of.kernels[place])
     layers = (layer(5, of.kernels[place]) for layer in (of.layer, of.peer))
-    parameters, expected = (layer.init(jax.random.key(0), images) for layer in layers)
+    parameters, expected = (jax.jit(layer.init)(jax.random.key(0), images) for layer in layers)
     jax.tree.map(np.testing.assert_array_equal, parameters, expected)
 
 
@@ -257,14 +260,15 @@ def test_a_layer_adds_the_bias_to_every_pixel(of, place):
     images, kernel = draw((3, 8, 6, 2, 5), of.kernels[place])
     bias, layer = jnp.arange(5.0), of.layer(5, of.kernels[place])
     with jax.numpy_rank_promotion("raise"):
-        result = layer.apply({"params": {"kernel": kernel, "bias": bias}}, images)
-    assert_close(result - of.function(images, kernel), jnp.broadcast_to(bias, result.shape))
+        result = jax.jit(layer.apply)({"params": {"kernel": kernel, "bias": bias}}, images)
+    without = jax.jit(of.function)(images, kernel)
+    assert_close(result - without, jnp.broadcast_to(bias, result.shape))
 
 
 @each
 def test_a_layer_takes_its_kernel_initializer(of):
     layer = of.layer(5, kernel_init=nn.initializers.ones)
-    kernel = layer.init(jax.random.key(0), jnp.zeros((1, 4, 4, 2)))["params"]["kernel"]
+    kernel = jax.jit(layer.init)(jax.random.key(0), jnp.zeros((1, 4, 4, 2)))["params"]["kernel"]
     np.testing.assert_array_equal(kernel, jnp.ones((*[of.kernels[1]] * 2, 2, 5)))
 
 
@@ -305,5 +309,6 @@ def test_integer_images_are_refused(of):
 def test_a_layer_takes_numpy_images_of_float64(of):
     images, kernel = draw((2, 4, 6, 2, 5), of.kernels[1])
     layer, parameters = of.layer(5), {"params": {"kernel": kernel, "bias": jnp.zeros(5)}}
-    result = layer.apply(parameters, np.asarray(images, np.float64))
-    np.testing.assert_array_equal(result, layer.apply(parameters, images))
+    apply = jax.jit(layer.apply)
+    result = apply(parameters, np.asarray(images, np.float64))
+    np.testing.assert_array_equal(result, apply(parameters, images))

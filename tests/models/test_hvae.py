@@ -1,6 +1,6 @@
 """Hierarchical VAEs: the networks of the paper, generation, and a VAE as one layer."""
 
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -26,10 +26,19 @@ IMAGE, SIZES = (2, 3, 1), (2, 3, 4)
 CHAIN = build_hvae(Chain(SIZES, IMAGE), image_shape=IMAGE, shapes=[(size,) for size in SIZES])
 
 
+apply_chain = jax.jit(CHAIN.apply)
+
+
+@cache
+def chain_variables():
+    return jax.jit(CHAIN.init)(jax.random.key(1))
+
+
 def draw(hvae, batch=5):
-    image_key, noise_key = jax.random.split(jax.random.key(0))
-    images = jax.random.uniform(image_key, (batch, *hvae.image_shape))
-    return images, jax.random.normal(noise_key, (batch, hvae.latents))
+    random = np.random.default_rng(0)
+    images = random.uniform(size=(batch, *hvae.image_shape))
+    noise = random.normal(size=(batch, hvae.latents))
+    return jnp.asarray(images, jnp.float32), jnp.asarray(noise, jnp.float32)
 
 
 def count(hvae):
@@ -89,9 +98,9 @@ def test_merged_precisions_are_those_of_the_reference(case, double):
 
 
 def test_samples_are_their_posteriors_moved_by_the_noise_top_first():
-    variables = CHAIN.init(jax.random.key(1))
     images, noise = draw(CHAIN)
-    outputs = CHAIN.apply(variables, images, noise)
+    # Operation by operation, so that the same are rounded in the same way.
+    outputs = CHAIN.apply(chain_variables(), images, noise)
     start = 0
     for layer, size in zip(outputs.layers, SIZES, strict=True):
         part = noise[:, start : start + size]
@@ -101,17 +110,16 @@ def test_samples_are_their_posteriors_moved_by_the_noise_top_first():
 
 
 def test_a_layer_does_not_depend_on_the_noise_of_those_below():
-    variables = CHAIN.init(jax.random.key(1))
     images, noise = draw(CHAIN)
     other = noise.at[:, SIZES[0] :].add(1.0)
-    one, two = (CHAIN.apply(variables, images, each).layers for each in (noise, other))
+    one, two = (apply_chain(chain_variables(), images, each).layers for each in (noise, other))
     jax.tree.map(np.testing.assert_array_equal, one[0], two[0])
     jax.tree.map(np.testing.assert_array_equal, one[1].posterior, two[1].posterior)
     assert not np.array_equal(one[2].posterior.mean, two[2].posterior.mean)
 
 
 def test_samples_given_back_change_nothing():
-    variables = CHAIN.init(jax.random.key(1))
+    variables = chain_variables()
     images, noise = draw(CHAIN)
     outputs = CHAIN.apply(variables, images, noise)
     samples = [layer.sample for layer in outputs.layers]
@@ -120,7 +128,7 @@ def test_samples_given_back_change_nothing():
 
 
 def test_what_is_below_a_given_sample_is_inferred_from_it():
-    variables = CHAIN.init(jax.random.key(1))
+    variables = chain_variables()
     images, noise = draw(CHAIN)
     inferred = CHAIN.apply(variables, images, noise)
     # The same by inference: the noise that moves the posterior to the wanted sample.
@@ -142,7 +150,7 @@ def test_what_is_below_a_given_sample_is_inferred_from_it():
     "shapes", [[(5, 2)], [(5, 2), (5, 3), (5, 1)], [(2,), None, None]], ids=str
 )
 def test_samples_of_other_shapes_are_refused(shapes):
-    variables = CHAIN.init(jax.random.key(1))
+    variables = chain_variables()
     samples = [None if shape is None else jnp.zeros(shape) for shape in shapes]
     with pytest.raises(ValueError, match=r"expected samples \[\(5, 2\), .* for a layer, got"):
         CHAIN.apply(variables, *draw(CHAIN), samples=samples)
@@ -172,14 +180,15 @@ def twins():
     options = {"image_shape": shape, "likelihood": likelihood}
     vae = build_vae(encoder, decoder, latents=latents, **options)
     hvae = build_hvae(OneLayer(encoder, decoder, latents), shapes=[(latents,)], **options)
-    variables = vae.init(jax.random.key(2))
+    variables = jax.jit(vae.init)(jax.random.key(2))
     within = Variables({"network": variables.params}, {"network": variables.statistics})
     return (vae, variables), (hvae, within)
 
 
 def test_one_layer_is_a_vae(twins):
     (vae, variables), (hvae, within) = twins
-    assert jax.tree.structure(within) == jax.tree.structure(hvae.init(jax.random.key(0)))
+    shapes = jax.eval_shape(hvae.init, jax.random.key(0))
+    assert jax.tree.structure(within) == jax.tree.structure(shapes)
     images, noise = draw(vae)
     for train in (True, False):
         one = vae.apply(variables, images, noise, train=train)
@@ -199,7 +208,7 @@ def test_the_objective_of_one_layer_is_that_of_the_vae(twins):
         outputs = model.apply(Variables(params, statistics), images, noise, train=True)
         return objective(outputs, beta=4.0)[0]
 
-    gradient = jax.value_and_grad(loss)
+    gradient = jax.jit(jax.value_and_grad(loss), static_argnums=(1, 3))
     one = gradient(variables.params, vae, variables.statistics, beta_vae)
     two = gradient(within.params, hvae, within.statistics, hierarchical_vae)
     np.testing.assert_allclose(one[0], two[0], rtol=1e-6)

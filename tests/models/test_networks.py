@@ -40,6 +40,7 @@ def test_every_example_is_evaluated_by_itself(network, shape):
     assert_close(alone, jax.tree.map(lambda leaf: leaf[2:3], together))
 
 
+@pytest.mark.slow
 @EACH
 def test_training_and_evaluation_are_the_same(network, shape):
     inputs = draw(shape)
@@ -51,6 +52,7 @@ def test_training_and_evaluation_are_the_same(network, shape):
     jax.tree.map(np.testing.assert_array_equal, training, evaluation)
 
 
+@pytest.mark.slow
 @EACH
 def test_vmap_over_parameters_is_the_loop_over_parameters(network, shape):
     inputs = draw(shape)

@@ -28,12 +28,13 @@ TWELVE = deep_hvae(**SMALL, blocks=(4,))
 # Two layers, which compile sooner.
 LITTLE = {"image_shape": (4, 4, 1), "channels": 8, "latent_channels": 2, "blocks": (1,)}
 TWO = deep_hvae(**LITTLE)
+apply_twelve = jax.jit(TWELVE.apply)
 
 
 def draw(hvae, batch=5):
-    image_key, noise_key = jax.random.split(jax.random.key(0))
-    images = jax.random.uniform(image_key, (batch, *hvae.image_shape))
-    return images, jax.random.normal(noise_key, (batch, hvae.latents))
+    random = np.random.default_rng(0)
+    images = random.uniform(size=(batch, *hvae.image_shape)).astype("f4")
+    return images, random.normal(size=(batch, hvae.latents)).astype("f4")
 
 
 def trained_like(variables, scale=0.1):
@@ -48,13 +49,13 @@ def trained_like(variables, scale=0.1):
 def started():
     """Twelve layers: the variables of a key, and what they make of some images."""
     variables = jax.jit(TWELVE.init)(jax.random.key(1))
-    return variables, jax.jit(TWELVE.apply)(variables, *draw(TWELVE))
+    return variables, apply_twelve(variables, *draw(TWELVE))
 
 
 @pytest.fixture(scope="module")
 def moved(started):
     variables = trained_like(started[0])
-    return variables, jax.jit(TWELVE.apply)(variables, *draw(TWELVE))
+    return variables, apply_twelve(variables, *draw(TWELVE))
 
 
 # --- layers ---------------------------------------------------------------------------
@@ -74,6 +75,7 @@ def test_resolutions_and_layers_are_those_given():
     assert [shape[0] for shape in hvae.shapes] == [2, 2, 4, 12, 12, 12]
 
 
+@pytest.mark.slow
 def test_forty_layers_have_the_shapes_and_taps_they_say():
     hvae = deep_hvae(
         image_shape=(32, 32, 3), blocks=(2, 4, 8, 10, 16), likelihood=learned_gaussian()
@@ -154,12 +156,13 @@ def test_the_rate_of_no_layer_is_negative(moved):
     assert bool((rates > 0).all())
 
 
+@pytest.mark.slow
 def test_deviations_stay_within_their_bounds_for_parameters_of_any_size(moved):
     network = dict(moved[0].params["network"])
     for name in ("priors", "posteriors"):
         kernel = network[name]["leave_kernel"]
         network[name] = network[name] | {"leave_kernel": kernel.at[..., 2:4].multiply(1e6)}
-    outputs = jax.jit(TWELVE.apply)(Variables({"network": network}, {}), *draw(TWELVE))
+    outputs = apply_twelve(Variables({"network": network}, {}), *draw(TWELVE))
     for layer in outputs.layers:
         for gaussian in (layer.prior, layer.posterior):
             assert float(jnp.abs(gaussian.log_variance).max()) == pytest.approx(7, abs=1e-3)
@@ -172,9 +175,8 @@ def test_every_posterior_sees_the_images_themselves(moved):
     kernel = network["posteriors"]["enter_kernel"].at[:-1, :, :, 8:].set(0)
     network["posteriors"] = network["posteriors"] | {"enter_kernel": kernel}
     images, noise = draw(TWELVE)
-    apply = jax.jit(TWELVE.apply)
     one, other = (
-        apply(Variables({"network": network}, {}), each, noise).layers
+        apply_twelve(Variables({"network": network}, {}), each, noise).layers
         for each in (images, images[::-1])
     )
     for index in range(11):
@@ -182,6 +184,7 @@ def test_every_posterior_sees_the_images_themselves(moved):
     assert not np.array_equal(one[11].sample, other[11].sample)
 
 
+@pytest.mark.slow
 def test_images_are_generated_without_posteriors(moved):
     variables, _ = moved
     _, noise = draw(TWELVE)
@@ -202,6 +205,7 @@ def loss_of(hvae, images, noise):
     return loss
 
 
+@pytest.mark.slow
 def test_half_precision_changes_the_rates_by_its_rounding(moved):
     variables, expected = moved
     half = deep_hvae(**SMALL, blocks=(4,), compute_dtype="bfloat16")
@@ -227,6 +231,7 @@ def test_blocks_computed_again_give_the_same_loss_and_gradient():
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-4), one, two)
 
 
+@pytest.mark.slow
 def test_blocks_computed_again_are_not_kept():
     def kept(remat):
         hvae = deep_hvae(**SMALL, blocks=(4,), remat=remat)
@@ -279,6 +284,7 @@ def test_members_of_an_ensemble_are_the_hierarchies_trained_alone():
         )
 
 
+@pytest.mark.slow
 def test_layers_are_captured_as_float32():
     half = deep_hvae(**LITTLE, compute_dtype="bfloat16")
     variables = jax.jit(half.init)(jax.random.key(0))

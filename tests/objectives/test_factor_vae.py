@@ -11,7 +11,7 @@ from tests.objectives.losses import assert_reference, reference_cases
 from tests.objectives.outputs import draw
 from tests.reference import load
 
-WEIGHTS = jax.random.normal(jax.random.key(7), (3, 2))
+WEIGHTS = np.random.default_rng(7).normal(size=(3, 2)).astype("f4")
 
 
 def discriminator(latents, weights=WEIGHTS):

@@ -28,7 +28,10 @@ from jaxvae.training import (
 from jaxvae.training.config import RunConfig, build_model, build_trainer
 from jaxvae.training.run import latest_state, train_run
 
-PARAMS = {"weights": jnp.array([[0.5, -1.5], [2.0, 0.25]]), "bias": jnp.array([1.0, -3.0])}
+PARAMS = {
+    "weights": np.array([[0.5, -1.5], [2.0, 0.25]], np.float32),
+    "bias": np.array([1.0, -3.0], np.float32),
+}
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 1), dtype=np.uint8)
 VAE = dense_vae(image_shape=(4, 4, 1), latents=2, widths=(5,))
 
