@@ -1,22 +1,38 @@
 """A cloud as the metrics take it: on the device where it fits, else in tiles."""
 
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from jaxvae.geometry.points import Points, as_points, distinct_rows
-from jaxvae.geometry.selection import LANE
-from jaxvae.geometry.tiles import Tiles, as_tiles, distinct_tiles, is_too_large
+import jax
+
+from jaxvae.geometry.points import Points, as_points
+from jaxvae.geometry.selection import filled_length
+from jaxvae.geometry.tiles import Tiles, as_tiles, is_too_large
 from jaxvae.typing import ArrayLike
 
-Cloud: TypeAlias = Points | Tiles
+
+class Whole(NamedTuple):
+    """A cloud that fits on the device.
+
+    Attributes:
+        points: filled up to one of few lengths.
+        n: how many of them are the cloud's.
+    """
+
+    points: Points
+    n: int
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether its values are not known, because a function of them is traced."""
+        return isinstance(self.points.values, jax.core.Tracer)
+
+
+Cloud: TypeAlias = Whole | Tiles
 
 
 def as_cloud(x: ArrayLike) -> Cloud:
     """The points of an array `[n, ...]`; see `as_points` for what is refused."""
-    return as_tiles(x) if is_too_large(x) else as_points(x, multiple=LANE)[0]
-
-
-def distinct(cloud: Cloud) -> Cloud:
-    """The cloud with only the first row of every set of equal rows present."""
-    if isinstance(cloud, Tiles):
-        return distinct_tiles(cloud)
-    return cloud._replace(present=distinct_rows(cloud))
+    if is_too_large(x):
+        return as_tiles(x)
+    (points,) = as_points(x, filled=filled_length)
+    return Whole(points, x.shape[0])

@@ -1,174 +1,218 @@
-"""Mid-ranks by counting: one pass over a block of distances, then the comparisons left open."""
+"""Mid-ranks by counting: one pass over a block of distances, then the comparisons left open.
 
+What is compiled counts, for every target, the points that the bounds prove to be closer, and
+in which columns the others are that may be. These few are compared one by one: by float32
+differences, and beyond on the host.
+"""
+
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Int8
 
+from jaxvae.geometry.comparing import closer as closer_on_host
 from jaxvae.geometry.distances import (
     Bounds,
+    difference_bounds,
     distance_bounds,
+    in_tiles,
     pair_distances,
     rounding,
-    row_bounds,
     upper_bounds,
 )
-from jaxvae.geometry.points import Points
+from jaxvae.geometry.finding import CANDIDATES, DOUBTFUL, pair_block
+from jaxvae.geometry.points import Points, known_values
 from jaxvae.geometry.precise import Expansion, less, precise_distances
-from jaxvae.geometry.rows import redo_rows
-from jaxvae.geometry.selection import lane_counts, visit
+from jaxvae.geometry.rows import Space, on_host, without_coordinates
+from jaxvae.geometry.selection import LANE, lane_columns, lane_counts
 
 # Targets of a row that share one pass over its distances.
 _TARGETS = 16
-# Comparisons that are decided beyond the precision of float64 at a time.
-_PRECISE = 64
+# Lanes in which open comparisons are looked up at a time: of an ordinary block, and of one
+# that leaves many open.
+_FEW_LANES, _MANY_LANES = 256, 2**14
+# Coordinates of so few pairs are subtracted on the host.
+_FEW_ENTRIES = 2**14
 # A row with a larger share of open comparisons is taken by differences.
 _HEAVY_SHARE = 1 / 16
 
 
-class _Targets(NamedTuple):
-    """The points whose ranks are wanted, a few for each row.
+class _Block(NamedTuple):
+    """Targets of some rows, and what is known of their distances.
 
     Attributes:
-        indices: `[b, t]`.
+        rows: `[b]`.
+        targets: `[b, t]`.
         near: `[b, t]`, squared distances below this are smaller than the target's.
         far: `[b, t]`, and above this larger.
     """
 
-    indices: Int[Array, "b t"]
-    near: Float[Array, "b t"]
-    far: Float[Array, "b t"]
+    rows: Int[np.ndarray, " b"]
+    targets: Int[np.ndarray, "b t"]
+    near: Float[np.ndarray, "b t"]
+    far: Float[np.ndarray, "b t"]
 
 
-class _Tally(NamedTuple):
-    """What the bounds say about each target.
-
-    Attributes:
-        closer: `[b, t]`, points that are certainly closer.
-        open: `[b, t, lanes]`, other points that may be, in each lane of columns.
-    """
-
-    closer: Int[Array, "b t"]
-    open: Int8[Array, "b t lanes"]
+def count(
+    space: Space, rows: Int[np.ndarray, " b"], targets: Int[np.ndarray, "b k"]
+) -> Float[np.ndarray, "b k"]:
+    """Mid-ranks of the targets of each row among the present points."""
+    return count_within(space, rows, space.run(distance_bounds, rows), targets)
 
 
-@jax.jit
-def count_block(
+def count_within(
+    space: Space,
+    rows: Int[np.ndarray, " b"],
+    bounds: Bounds,
+    targets: Int[np.ndarray, "b k"],
+) -> Float[np.ndarray, "b k"]:
+    """1 + closer + (equally far) / 2 for the targets of each row, given its distances."""
+    k = targets.shape[1]
+    width = min(k, _TARGETS)
+    padded = np.pad(targets, ((0, 0), (0, -k % width)), mode="edge")
+    groups = np.split(padded, padded.shape[1] // width, axis=1)
+    return np.concatenate([_ranks(space, rows, bounds, g) for g in groups], axis=1)[:, :k]
+
+
+def count_traced(
     points: Points, rows: Int[Array, " b"], targets: Int[Array, "b k"]
 ) -> Float[Array, "b k"]:
-    """Mid-ranks of the targets of each row among the present points."""
-    return mid_ranks(points, rows, distance_bounds(points, rows), targets)
+    """`count` of some rows by differences, while a function is traced."""
+    return lax.map(lambda row: _ranks_of(points, *row), (rows, targets))
+
+
+def _ranks(
+    space: Space, rows: Int[np.ndarray, " b"], bounds: Bounds, targets: Int[np.ndarray, "b t"]
+) -> Float[np.ndarray, "b t"]:
+    away = _distances(space, np.repeat(rows, targets.shape[1]), targets.ravel(), len(rows))
+    margin, away = 2 * rounding(space.points), away.reshape(targets.shape)
+    near, far = ((away * factor).astype(np.float32) for factor in (1 - margin, 1 + margin))
+    block = _Block(rows, targets, near, far)
+    closer, in_lanes = on_host(space.run_without_coordinates(_tally, *bounds, *block), space)
+    open_ = in_lanes.sum(axis=2, dtype=np.int32)
+    if space.points.on_grid:
+        # A comparison that the bounds leave open is a tie.
+        return 1 + closer + open_ / 2
+    by_products = on_host(bounds.share, space) > 0
+    heavy = by_products & (open_.sum(axis=1) > _HEAVY_SHARE * in_lanes.shape[2] * LANE)
+    light = np.where(heavy[:, None, None], np.int8(0), in_lanes)
+    ranks = 1 + closer + _settle(space, bounds, block, light) / 2
+    for start in range(0, int(heavy.sum()), DOUBTFUL):
+        some = np.flatnonzero(heavy)[start : start + DOUBTFUL]
+        at, alone = np.resize(some, DOUBTFUL), space.alone()
+        narrow = alone.run(difference_bounds, rows[at])
+        ranks[some] = _ranks(alone, rows[at], narrow, targets[at])[: len(some)]
+    return ranks
+
+
+def _tally(
+    points: Points,
+    lower: Float[Array, "b m"],
+    ratio: Float[Array, " b"],
+    share: Float[Array, " b"],
+    rows: Int[Array, " b"],
+    targets: Int[Array, "b t"],
+    near: Float[Array, "b t"],
+    far: Float[Array, "b t"],
+) -> tuple[Int[Array, "b t"], Int8[Array, "b t lanes"]]:
+    """The points that are certainly closer, and how many others may be in each lane."""
+    upper = upper_bounds(points, rows, Bounds(lower, ratio, share))
+    closer = lane_counts(upper[:, None] < near[:, :, None])
+    within = lane_counts(lower[:, None] <= far[:, :, None])
+    # The target itself is within, and not closer; it does not count.
+    lanes = jnp.arange(closer.shape[2])
+    own = lanes == (targets % len(lanes))[:, :, None]
+    own &= (jnp.take_along_axis(lower, targets, axis=1) <= far)[:, :, None]
+    return jnp.sum(closer, axis=2, dtype=jnp.int32), within - closer - own.astype(jnp.int8)
 
 
 @jax.jit
-def mid_ranks(
-    points: Points, rows: Int[Array, " b"], bounds: Bounds, targets: Int[Array, "b k"]
-) -> Float[Array, "b k"]:
-    """1 + closer + (equally far) / 2 for the targets of each row, given its distances."""
-    b, k = targets.shape
-    width = min(k, _TARGETS)
-    groups = jnp.pad(targets, ((0, 0), (0, -k % width)), mode="edge").reshape(b, -1, width)
-
-    def ranks_of(bounds: Bounds, indices: Int[Array, "b t"]) -> tuple[Bounds, Float[Array, "b t"]]:
-        group = _as_targets(points, rows, indices)
-        bounds, tally = _tally_all(points, rows, bounds, group)
-        return bounds, 1 + _settle(points, rows, bounds, group, tally) / 2
-
-    if k == width:
-        return ranks_of(bounds, targets)[1]
-    ranks = lax.scan(ranks_of, bounds, groups.swapaxes(0, 1))[1]
-    return ranks.swapaxes(0, 1).reshape(b, -1)[:, :k]
-
-
-def _as_targets(points: Points, rows: Int[Array, " b"], indices: Int[Array, "b t"]) -> _Targets:
-    away = lax.map(lambda target: pair_distances(points, rows, points, target), indices.T).T
-    margin = 2 * rounding(points)
-    # Stored, so that whoever compares with them sees the same bits.
-    return _Targets(indices, *lax.optimization_barrier((away * (1 - margin), away * (1 + margin))))
-
-
-def _tally_all(
-    points: Points, rows: Int[Array, " b"], bounds: Bounds, targets: _Targets
-) -> tuple[Bounds, _Tally]:
-    """Count by products, and again by differences where these leave too much open."""
-
-    def heavy(bounds: Bounds, tally: _Tally) -> Bool[Array, " b"]:
-        open_ = jnp.sum(tally.open, axis=(1, 2), dtype=jnp.int32)
-        return (open_ > _HEAVY_SHARE * points.n) & (bounds.share > 0)
-
-    def by_differences(carry: tuple[Bounds, _Tally]) -> tuple[Bounds, _Tally]:
-        bounds = redo_rows(heavy(*carry), lambda row: row_bounds(points, rows[row]), carry[0])
-        return bounds, _tally(points, rows, bounds, targets)
-
-    first = bounds, _tally(points, rows, bounds, targets)
-    return lax.while_loop(lambda carry: jnp.any(heavy(*carry)), by_differences, first)
-
-
-def _tally(points: Points, rows: Int[Array, " b"], bounds: Bounds, targets: _Targets) -> _Tally:
-    upper = upper_bounds(points, rows, bounds)
-    closer = lane_counts(upper[:, None] < targets.near[:, :, None])
-    within = lane_counts(bounds.lower[:, None] <= targets.far[:, :, None])
-    # The target itself is within, and not closer; it does not count.
-    b, t, lanes = closer.shape
-    row = jnp.arange(b)[:, None]
-    own = bounds.lower[row, targets.indices] <= targets.far
-    open_ = (
-        (within - closer).at[row, jnp.arange(t), targets.indices % lanes].add(-own.astype(jnp.int8))
-    )
-    return _Tally(jnp.sum(closer, axis=2, dtype=jnp.int32), open_)
+def _open_columns(
+    points: Points,
+    bounds: Bounds,
+    block: _Block,
+    row: Int[Array, " v"],
+    target: Int[Array, " v"],
+    lane: Int[Array, " v"],
+) -> Bool[Array, "v LANE"]:
+    """Which columns of a lane of a row are open."""
+    columns = lane_columns(lane, bounds.lower.shape[1] // LANE)
+    upper = upper_bounds(points, block.rows, bounds, (row[:, None], columns))
+    within = bounds.lower[row[:, None], columns] <= block.far[row, target][:, None]
+    other = columns != block.targets[row, target][:, None]
+    return (upper >= block.near[row, target][:, None]) & within & other
 
 
 def _settle(
-    points: Points, rows: Int[Array, " b"], bounds: Bounds, targets: _Targets, tally: _Tally
-) -> Int[Array, "b t"]:
-    """Twice the number of closer points, plus the number of others as far as the target."""
-    b, t, lanes = tally.open.shape
-    indices, near, far = (array.reshape(b * t) for array in targets)
-
-    def is_open(pair: Int[Array, " v"], columns: Int[Array, "v w"]) -> Bool[Array, "v w"]:
-        upper = upper_bounds(points, rows, bounds, (pair[:, None] // t, columns))
-        within = bounds.lower[pair[:, None] // t, columns] <= far[pair, None]
-        return (upper >= near[pair, None]) & within & (columns != indices[pair, None])
-
-    def decide(doubled: Array, pair: Array, column: Array, found: Array) -> Int[Array, " p"]:
-        away = pair_distances(points, rows[pair // t], points, column)
-        closer = away < near[pair]
-        unsure = found & ~closer & (away <= far[pair])
-        doubled = doubled.at[pair].add(2 * (found & closer))
-        triples = _Triples(pair, rows[pair // t], indices[pair], column)
-        return _decide_precisely(points, triples, unsure, doubled)
-
-    # On an exact grid a comparison that the bounds leave open is a tie.
-    tied = points.on_grid * jnp.sum(tally.open, axis=2, dtype=jnp.int32)
-    left = jnp.where(points.on_grid, 0, tally.open).reshape(b * t, lanes)
-    doubled = (2 * tally.closer + tied).reshape(b * t)
-    return visit(left, is_open, decide, doubled).reshape(b, t)
-
-
-class _Triples(NamedTuple):
-    """Comparisons: is the column closer to the row than the target of the pair?"""
-
-    pair: Int[Array, " v"]
-    row: Int[Array, " v"]
-    target: Int[Array, " v"]
-    column: Int[Array, " v"]
+    space: Space, bounds: Bounds, block: _Block, in_lanes: Int8[np.ndarray, "b t lanes"]
+) -> Int[np.ndarray, "b t"]:
+    """Twice the number of open points that are closer, plus the number of those as far."""
+    doubled = np.zeros(in_lanes.shape[:2], np.int32)
+    places, outline = np.nonzero(in_lanes), without_coordinates(space.shared)
+    # Once also where nothing is open, so that the first cloud compiles what the next may need.
+    count = max(1, len(places[0]))
+    at_once = _FEW_LANES if count <= _FEW_LANES else _MANY_LANES
+    for start in range(0, count, at_once):
+        some = [index[start : start + at_once] for index in places]
+        filled = [np.resize(index, at_once).astype(np.int32) for index in some]
+        mask = on_host(_open_columns(outline, bounds, block, *filled), space)
+        entry, within_lane = np.nonzero(mask[: len(some[0])])
+        row, target, lane = (index[entry] for index in some)
+        column = (lane + in_lanes.shape[2] * within_lane).astype(np.int32)
+        away = _distances(space, block.rows[row], column, len(block.rows))
+        near, far = block.near[row, target], block.far[row, target]
+        np.add.at(doubled, (row, target), 2 * (away < near))
+        unsure = (away >= near) & (away <= far)
+        row, target, column = row[unsure], target[unsure], column[unsure]
+        decided = closer_on_host(space.points, block.rows[row], column, block.targets[row, target])
+        np.add.at(doubled, (row, target), decided)
+    return doubled
 
 
-def _decide_precisely(
-    points: Points, triples: _Triples, unsure: Bool[Array, " v"], doubled: Int[Array, " p"]
-) -> Int[Array, " p"]:
-    """Add 2 to a pair where the column is closer than the target, 1 where it is as far."""
+def _distances(
+    space: Space, rows: Int[np.ndarray, " p"], columns: Int[np.ndarray, " p"], length: int
+) -> Float[np.ndarray, " p"]:
+    """Squared distances of pairs by differences, as many at a time as a block of candidates."""
+    if len(rows) * space.points.values.shape[1] <= _FEW_ENTRIES:
+        known = known_values(space.points)
+        return pair_distances(known, rows, known, columns)
+    shape = length, CANDIDATES
+    pieces = [np.zeros(0, np.float32)]
+    for start in range(0, len(rows), length * CANDIDATES):
+        some = [pair[start : start + length * CANDIDATES] for pair in (rows, columns)]
+        filled = [np.resize(pair, shape).astype(np.int32) for pair in some]
+        pieces.append(on_host(space.run(pair_block, *filled), space).ravel()[: len(some[0])])
+    return np.concatenate(pieces)
 
-    def body(carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        unsure, doubled = carry
-        (at,) = jnp.nonzero(unsure, size=_PRECISE, fill_value=len(unsure))
-        pair, row, target, column = (index.at[at].get(mode="clip") for index in triples)
-        both = precise_distances(points, row, points, jnp.stack([column, target]))
-        away, limit = (Expansion(*parts) for parts in zip(*both, strict=True))
-        share = 1 + less(away, limit).astype(jnp.int32) - less(limit, away).astype(jnp.int32)
-        doubled = doubled.at[pair].add(jnp.where(at < len(unsure), share, 0))
-        return unsure.at[at].set(False, mode="drop"), doubled
 
-    return lax.while_loop(lambda carry: jnp.any(carry[0]), body, (unsure, doubled))[1]
+def _ranks_of(points: Points, row: Int[Array, ""], targets: Int[Array, " k"]) -> Float[Array, " k"]:
+    """Mid-ranks of the targets of one row by differences."""
+    columns = jnp.arange(len(points.norms))
+    away = in_tiles(partial(pair_distances, points, row, points), points, columns)
+    others = points.present & (columns != row)
+    margin = 2 * rounding(points)
+
+    def one(target: Int[Array, ""]) -> tuple[Int[Array, ""], Bool[Array, ""]]:
+        counted = others & (columns != target)
+        near, far = away[target] * (1 - margin), away[target] * (1 + margin)
+        closer = counted & (away < near)
+        open_ = counted & ~closer & (away <= far)
+        doubled = 2 * jnp.sum(closer) + jnp.where(points.on_grid, jnp.sum(open_), 0)
+        return doubled, jnp.any(open_) & ~points.on_grid
+
+    def precisely() -> Int[Array, " k"]:
+        exact = in_tiles(partial(precise_distances, points, row), points, columns)
+
+        def one(target: Int[Array, ""]) -> Int[Array, ""]:
+            limit = Expansion(*(part[target] for part in exact))
+            share = 1 + less(exact, limit).astype(jnp.int32) - less(limit, exact)
+            return jnp.sum(jnp.where(others & (columns != target), share, 0))
+
+        return lax.map(one, targets)
+
+    doubled, unsure = lax.map(one, targets)
+    return 1 + lax.cond(jnp.any(unsure), precisely, lambda: doubled) / 2

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
@@ -20,10 +21,11 @@ from jaxvae.geometry.points import (
     Points,
     as_points,
     most_additions,
+    numpy_of,
     sum_of_squares,
 )
-from jaxvae.geometry.rows import over_rows
-from jaxvae.geometry.selection import LANE, lane_counts, visit
+from jaxvae.geometry.rows import blocks, joined, traced_rows
+from jaxvae.geometry.selection import LANE, filled_length
 from jaxvae.typing import ArrayLike
 
 # Squared distance to an absent point: above any other, and finite with its bounds.
@@ -60,7 +62,8 @@ def squared_distances(x: ArrayLike, y: ArrayLike) -> Float[Array, "n m"]:
 
     Computed from products of centered points; pairs so close that the product
     cancels are recomputed by differences. The relative error is about 1e-6 for
-    ordinary clouds, and equal rows are at distance exactly zero.
+    ordinary clouds, and equal rows are at distance exactly zero. While a function
+    is traced all of them are computed by differences.
 
     Args:
         x: `[n, ...]`, trailing axes are flattened.
@@ -74,35 +77,64 @@ def squared_distances(x: ArrayLike, y: ArrayLike) -> Float[Array, "n m"]:
         ValueError: for widths that differ, NaN or infinite input, and distances
             whose square is above the largest float32.
     """
-    first, second = as_points(x, y, multiple=LANE)
-    distances = over_rows(_distance_block, (first, second), first.n, columns=second.columns)
-    return refuse_overflow(distances[:, : second.n], "squared distances")
+    first, second = as_points(x, y, filled=filled_length)
+    n, m = len(x), len(y)
+    if isinstance(first.values, jax.core.Tracer):
+        distances = traced_rows(_by_differences, (first, second), n, length=1)
+        return jnp.ldexp(distances, 2 * first.exponent)[:, :m]
+    known = jax.tree.map(np.asarray, (first, second))
+    placed = jax.device_put((first, second))
+    found = [
+        _settled(known, rows, *_distance_block(placed, rows))[:, :m]
+        for rows in blocks(n, columns=len(second.norms))
+    ]
+    with np.errstate(over="ignore"):  # which is refused below
+        distances = np.ldexp(joined(found, n), 2 * int(first.exponent))
+    return jax.device_put(refuse_overflow(distances, "squared distances"))
+
+
+def _by_differences(clouds: tuple[Points, Points], rows: Int[Array, " b"]) -> Float[Array, "b m"]:
+    x, y = clouds
+    columns = jnp.arange(len(y.norms))
+    return lax.map(lambda row: in_tiles(partial(pair_distances, x, row, y), y, columns), rows)
 
 
 @jax.jit
-def _distance_block(clouds: tuple[Points, Points], rows: Int[Array, " b"]) -> Float[Array, "b m"]:
+def _distance_block(
+    clouds: tuple[Points, Points], rows: Int[Array, " b"]
+) -> tuple[Float[Array, "b m"], Bool[Array, "b m"]]:
+    """Distances by products, and which of them are too close for it."""
     x, y = clouds
     if x.values.shape[1] <= NARROW_FEATURES:
-        return jnp.ldexp(_narrow_distances(x, rows, y), 2 * x.exponent)
+        distances = _narrow_distances(x, rows, y)
+        return distances, jnp.zeros(distances.shape, bool)
     scale = x.norms[rows, None] + y.norms
     distances = scale - 2 * _product(x.centered[rows], y.centered)
-    close = distances < _CANCELLED_SHARE * scale
+    return distances, distances < _CANCELLED_SHARE * scale
 
-    def is_close(row: Int[Array, " v"], columns: Int[Array, "v w"]) -> Bool[Array, "v w"]:
-        return close[row[:, None], columns]
 
-    def revise(distances: Array, row: Array, column: Array, found: Array) -> Float[Array, "b m"]:
-        exact = pair_distances(x, rows[row], y, column)
-        # What was not found is written outside, which drops it.
-        return distances.at[jnp.where(found, row, len(rows)), column].set(exact, mode="drop")
-
-    distances = visit(lane_counts(close), is_close, revise, distances)
-    return jnp.ldexp(distances, 2 * x.exponent)
+def _settled(
+    clouds: tuple[Points, Points],
+    rows: Int[np.ndarray, " b"],
+    distances: Float[Array, "b m"],
+    close: Bool[Array, "b m"],
+) -> Float[np.ndarray, "b m"]:
+    """The distances, of close pairs by differences."""
+    x, y = clouds
+    distances, (row, column) = np.array(distances), np.nonzero(np.asarray(close))
+    at_once = max(1, _TILE_ENTRIES // x.values.shape[1])
+    for start in range(0, len(row), at_once):
+        i, j = row[start : start + at_once], column[start : start + at_once]
+        distances[i, j] = np.asarray(pair_distances(x, rows[i], y, j))
+    return distances
 
 
 def refuse_overflow(distances: Float[Array, "..."], quantity: str) -> Float[Array, "..."]:
     """The distances, where these are finite."""
-    if not isinstance(distances, jax.core.Tracer) and not jnp.isfinite(distances).all():
+    if (
+        not isinstance(distances, jax.core.Tracer)
+        and not numpy_of(distances).isfinite(distances).all()
+    ):
         raise ValueError(
             f"expected {quantity} below the largest float32 (3.4e38), got larger ones; "
             "divide the input by a constant"
@@ -110,7 +142,6 @@ def refuse_overflow(distances: Float[Array, "..."], quantity: str) -> Float[Arra
     return distances
 
 
-@jax.jit
 def distance_bounds(points: Points, rows: Int[Array, " b"]) -> Bounds:
     """Bounds on the squared distances of some points to all others.
 
@@ -119,24 +150,29 @@ def distance_bounds(points: Points, rows: Int[Array, " b"]) -> Bounds:
         rows: indices of the points.
     """
     features, zero = points.values.shape[1], jnp.zeros(len(rows))
-    own = jnp.arange(len(rows)), rows
     if features <= NARROW_FEATURES:
         lower, ratio = _around(points, _narrow_distances(points, rows, points))
-        return Bounds(lower.at[own].set(jnp.inf), zero + ratio, zero)
+        return Bounds(_own_infinite(lower, rows), zero + ratio, zero)
     slack = jnp.where(points.on_grid, 0.0, product_rounding(features))
     scale = points.norms[rows, None] + _column_norms(points)
     lower = (1 - slack) * scale - 2 * _product(points.centered[rows], points.centered)
     share = jnp.where(points.on_grid, 0.0, _few_bits(2.01 * product_rounding(features)))
-    return Bounds(lower.at[own].set(jnp.inf), zero, zero + share)
+    return Bounds(_own_infinite(lower, rows), zero, zero + share)
 
 
-def row_bounds(points: Points, row: Int[Array, ""]) -> Bounds:
-    """`distance_bounds` of one point, by differences: `lower` is `[m]`."""
-    distances = in_tiles(
-        lambda some: pair_distances(points, row, points, some), points, jnp.arange(points.columns)
+def difference_bounds(points: Points, rows: Int[Array, " b"]) -> Bounds:
+    """`distance_bounds` by differences: narrow, whatever the cloud, and far slower."""
+    columns = jnp.arange(len(points.norms))
+    distances = lax.map(
+        lambda row: in_tiles(partial(pair_distances, points, row, points), points, columns), rows
     )
     lower, ratio = _around(points, distances)
-    return Bounds(lower.at[row].set(jnp.inf), ratio, jnp.zeros(()))
+    zero = jnp.zeros(len(rows))
+    return Bounds(_own_infinite(lower, rows), zero + ratio, zero)
+
+
+def _own_infinite(lower: Float[Array, "b m"], rows: Int[Array, " b"]) -> Float[Array, "b m"]:
+    return jnp.where(jnp.arange(lower.shape[1]) == rows[:, None], jnp.inf, lower)
 
 
 def in_tiles(function: Callable[[Array], Any], points: Points, columns: Int[Array, " m"]) -> Any:
@@ -178,7 +214,9 @@ def pair_distances(
 
 def rounding(points: Points) -> Float[Array, ""]:
     """Bound on the rounding of `pair_distances` within a cloud, relative to their value."""
-    return jnp.where(points.on_grid, 0.0, (most_additions(points.values.shape[1]) + 4) * UNIT)
+    return numpy_of(points.on_grid).where(
+        points.on_grid, 0.0, (most_additions(points.values.shape[1]) + 4) * UNIT
+    )
 
 
 def product_rounding(features: int) -> float:
@@ -190,11 +228,7 @@ def product_rounding(features: int) -> float:
 
 def _column_norms(points: Points) -> Float[Array, " m"]:
     """Squared norms, with absent points out of reach."""
-    return jnp.where(_is_present(points), points.norms, FAR)
-
-
-def _is_present(points: Points) -> Bool[Array, " m"]:
-    return jnp.pad(points.present, (0, points.columns - points.n))
+    return jnp.where(points.present, points.norms, FAR)
 
 
 def _around(
@@ -202,12 +236,12 @@ def _around(
 ) -> tuple[Float[Array, "*b m"], Float[Array, ""]]:
     """Lower bounds on distances by differences, and the ratio that reaches their upper ones."""
     margin = rounding(points)
-    return jnp.where(_is_present(points), distances * (1 - margin), FAR), 2.5 * margin
+    return jnp.where(points.present, distances * (1 - margin), FAR), 2.5 * margin
 
 
 def _narrow_distances(x: Points, rows: Int[Array, " b"], y: Points) -> Float[Array, "b m"]:
     """Distances by differences, feature after feature."""
-    total = jnp.zeros((len(rows), y.columns))
+    total = jnp.zeros((len(rows), len(y.norms)))
     for f in range(x.values.shape[1]):
         difference = x.values[rows, None, f] - y.values[:, f]
         if x.rest is not None and y.rest is not None:

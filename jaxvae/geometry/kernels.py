@@ -18,7 +18,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jaxvae.geometry.distances import squared_distances
-from jaxvae.geometry.points import as_points, center_and_shift, on_device, same_length
+from jaxvae.geometry.points import as_float32, as_points, center_and_shift, same_length
 from jaxvae.typing import ArrayLike
 
 _TILE = 512
@@ -71,7 +71,7 @@ def centered_features(spaces: Sequence[ArrayLike], *, least: int = 2) -> tuple[F
 
 
 def _features(space: ArrayLike) -> Features:
-    (values,), _, exponent = on_device(space)
+    (values,), _, exponent = as_float32(space)
     return _center(values, exponent)
 
 

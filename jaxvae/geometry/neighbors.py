@@ -1,16 +1,29 @@
 """Exact nearest neighbors without an n x n matrix."""
 
+from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from jaxvae.geometry.clouds import Cloud, as_cloud
+from jaxvae.geometry.clouds import Cloud, Whole, as_cloud
 from jaxvae.geometry.distances import refuse_overflow
-from jaxvae.geometry.finding import find_block
-from jaxvae.geometry.rows import Progress, over_rows
-from jaxvae.geometry.tiles import Tiles, search_tiles
+from jaxvae.geometry.finding import find_in, find_traced, propose, settle
+from jaxvae.geometry.points import Points, as_results, known_values, numpy_of
+from jaxvae.geometry.rows import (
+    Progress,
+    as_space,
+    block_length,
+    blocks,
+    joined,
+    on_host,
+    traced_rows,
+)
+from jaxvae.geometry.tiles import Tiles, distinct_tiles, search_tiles
 from jaxvae.typing import ArrayLike
 
 
@@ -59,8 +72,11 @@ def nearest_neighbors(
             above the largest float32.
     """
     found = search(as_cloud(x), k=k, block=block, mesh=mesh, progress=progress)
-    distances = jnp.ldexp(jnp.sqrt(found.squared), found.exponent)
-    return Neighbors(found.indices, refuse_overflow(distances, "distances"))
+    numpy = numpy_of(found.squared)
+    with np.errstate(over="ignore"):  # which is refused below
+        distances = numpy.ldexp(numpy.sqrt(found.squared), found.exponent)
+    refuse_overflow(distances, "distances")
+    return Neighbors(*as_results((found.indices, distances)))
 
 
 def check_k(k: int, n: int) -> None:
@@ -95,24 +111,97 @@ def search(
     block: int | None = None,
     mesh: Mesh | None = None,
     progress: Progress | None = None,
+    in_order: bool = True,
 ) -> Found:
     """The k nearest present points of every point, present or not.
+
+    Args:
+        cloud: the points.
+        k: how many.
+        block: rows at a time.
+        mesh: devices to split the rows over.
+        progress: called as `progress(rows done, n)`.
+        in_order: whether the indices are to be as exact as the distances; else points may
+            change places whose distances float32 cannot tell apart.
 
     Raises:
         ValueError: for k outside 1 to n - 1.
     """
     check_k(k, cloud.n)
     if isinstance(cloud, Tiles):
-        squared, indices, exponent = search_tiles(cloud, k=k, progress=progress)
-        return Found(squared, indices, jnp.int32(exponent))
-    squared, indices = over_rows(
-        find_block,
-        cloud,
-        cloud.n,
-        columns=cloud.columns,
-        block=block,
-        mesh=mesh,
-        progress=progress,
-        k=k,
+        return Found(*search_tiles(cloud, k=k, progress=progress))
+    length = block_length(cloud.points.norms.shape[0]) if block is None else block
+    if cloud.is_traced:
+        found = traced_rows(partial(find_traced, k=k), cloud.points, cloud.n, length=length)
+        return Found(*found, cloud.points.exponent)
+    space = as_space(cloud.points, mesh)
+    rows = blocks(
+        cloud.n, columns=len(cloud.points.norms), block=block, mesh=mesh, progress=progress
     )
-    return Found(squared, indices, cloud.exponent)
+    proposals = []
+    for some in rows:
+        proposals.append(propose(space, some, k))
+        # One block is searched while the next is sent; more would only fill the memory.
+        jax.block_until_ready(proposals[-2:-1])
+    proposal = joined([on_host(proposal, space) for proposal in proposals], cloud.n)
+    found = settle(space, np.arange(cloud.n, dtype=np.int32), proposal, k, in_order=in_order)
+    return Found(*found, cloud.points.exponent)
+
+
+def search_distinct(
+    cloud: Cloud, *, k: int, mesh: Mesh | None, progress: Progress | None
+) -> tuple[Found, Bool[Array, " n"]]:
+    """Distances to the k nearest distinct points, and which points are the first of their kind.
+
+    Points that repeat an earlier one are nobody's neighbors. They are looked for among the
+    points that have another at distance zero, and only where these are the neighbors of
+    others is anything searched again.
+    """
+    check_k(k, cloud.n)
+    if isinstance(cloud, Tiles):
+        cloud = distinct_tiles(cloud)
+        return search(cloud, k=k, progress=progress), cloud.present
+    if cloud.is_traced:
+        return _search_distinct_traced(cloud, k)
+    found = search(cloud, k=k, mesh=mesh, progress=progress, in_order=False)
+    points, n = cloud.points, cloud.n
+    present = points.present & ~_repeated(known_values(points), found)
+    (again,) = np.nonzero(present[:n] & ~present[found.indices].all(axis=1))
+    if len(again):
+        space, length = as_space(points._replace(present=present), None), block_length(len(present))
+        found.squared[again], found.indices[again] = find_in(
+            space, again.astype(np.int32), k=k, length=length, in_order=False
+        )
+    return found, present[:n]
+
+
+def _search_distinct_traced(cloud: Whole, k: int) -> tuple[Found, Bool[Array, " n"]]:
+    """A second search, without those that the first shows to be repetitions, if there are any."""
+
+    def without(present: Bool[Array, " m"]) -> tuple[Found, Bool[Array, " m"]]:
+        points = cloud.points._replace(present=present)
+        found = search(Whole(points, cloud.n), k=k)
+        return found, present & ~_repeated(points, found)
+
+    def again(carry: tuple[Array, Found, Array]) -> tuple[Array, Found, Array]:
+        return carry[2], *without(carry[2])
+
+    first = cloud.points.present
+    start = jnp.zeros_like(first), *jax.tree.map(_zeros, jax.eval_shape(without, first)[:1]), first
+    _, found, present = lax.while_loop(lambda carry: jnp.any(carry[0] != carry[2]), again, start)
+    return found, present[: cloud.n]
+
+
+def _repeated(points: Points, found: Found) -> Bool[Array, " m"]:
+    """Which present points equal their nearest neighbor, where that is an earlier point."""
+    numpy, n = numpy_of(found.indices), len(found.indices)
+    nearest = found.indices[:, 0]
+    same = (found.squared[:, 0] == 0) & (nearest < numpy.arange(n)) & points.present[:n]
+    for part in (points.values, points.rest):
+        if part is not None:
+            same &= (part[:n] == part[nearest]).all(axis=1)
+    return numpy.pad(same, (0, len(points.present) - n))
+
+
+def _zeros(shape: jax.ShapeDtypeStruct) -> Array:
+    return jnp.zeros(shape.shape, shape.dtype)

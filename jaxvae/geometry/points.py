@@ -1,13 +1,12 @@
 """Arrays of any kind -> float32 points whose products can be trusted."""
 
 import math
-from functools import partial
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxvae.typing import ArrayLike
@@ -28,8 +27,8 @@ _EXACT_IN_FLOAT32 = tuple(
 class Points(NamedTuple):
     """A cloud in the forms that distances need.
 
-    The m - n last rows fill up the arrays: blocks of distances of some lengths are
-    searched faster, and filling up the distances themselves would cost a copy.
+    Rows after the n points of the cloud are absent: they fill up the arrays, so that clouds
+    of many n share one shape, and with it what is compiled.
 
     Attributes:
         values: `[m, d]`, the input times a power of two: differences are taken here.
@@ -37,7 +36,7 @@ class Points(NamedTuple):
         centered: `[m, d]`, `values` minus a central value of the data: products
             are taken here.
         norms: `[m]`, squared norms of `centered`.
-        present: `[n]`, the points that can be neighbors.
+        present: `[m]`, the points that can be neighbors.
         on_grid: `[]`, True where the cloud lies on a grid so coarse that products
             and differences are exact in float32.
         exponent: `[]`, input units are `values * 2**exponent`.
@@ -47,22 +46,12 @@ class Points(NamedTuple):
     rest: Float[Array, "m d"] | None
     centered: Float[Array, "m d"]
     norms: Float[Array, " m"]
-    present: Bool[Array, " n"]
+    present: Bool[Array, " m"]
     on_grid: Bool[Array, ""]
     exponent: Int[Array, ""]
 
-    @property
-    def n(self) -> int:
-        """The number of points, absent ones included."""
-        return len(self.present)
 
-    @property
-    def columns(self) -> int:
-        """The length of a row of distances: the points, and what fills up the arrays."""
-        return len(self.norms)
-
-
-def as_points(*arrays: ArrayLike, multiple: int = 1) -> tuple[Points, ...]:
+def as_points(*arrays: ArrayLike, filled: Callable[[int], int] = lambda n: n) -> tuple[Points, ...]:
     """Clouds ready for distances, sharing one center and one power-of-two scale.
 
     float64 and wide integers are centered and scaled in float64 on the host and
@@ -74,26 +63,36 @@ def as_points(*arrays: ArrayLike, multiple: int = 1) -> tuple[Points, ...]:
     Args:
         *arrays: each `[n, ...]` of any real type, NumPy or JAX; trailing axes
             are flattened.
-        multiple: the arrays are filled up to a multiple of this many rows.
+        filled: `n -> m`, the length to which the arrays are filled up.
 
     Returns:
-        One `Points` for each array.
+        One `Points` for each array: of NumPy arrays where the input is on the host.
 
     Raises:
         ValueError: for fewer than two axes, no points, no features, widths that
             differ, complex or object types, and NaN or infinite values (which
             cannot be seen while a function is traced).
     """
-    return _form_points(*on_device(*arrays), multiple=multiple)
+    values, rests, exponent = as_float32(*arrays)
+    counts = tuple(len(cloud) for cloud in values)
+    longer = [filled(n) - n for n in counts]
+    form = _form if isinstance(values[0], np.ndarray) else _form_on_device
+    return form(
+        tuple(map(_fill_up, values, longer)),
+        tuple(map(_fill_up, rests, longer)),
+        exponent,
+        counts,
+    )
 
 
-def on_device(
+def as_float32(
     *arrays: ArrayLike,
-) -> tuple[tuple[Float[Array, "n d"], ...], tuple[Float[Array, "n d"] | None, ...], int]:
+) -> tuple[tuple[ArrayLike, ...], tuple[ArrayLike | None, ...], int]:
     """Values of arrays `[n, ...]`, what float32 rounds off them, and the exponent of their unit.
 
     What float32 does not hold is centered and scaled on the host; see `as_points`, also
-    for what is refused.
+    for what is refused. Arrays in the memory of the host are given as NumPy's, so that
+    preparing them compiles nothing; an array on an accelerator stays there.
     """
     flat = [_flatten(array) for array in arrays]
     if len({array.shape[1] for array in flat}) > 1:
@@ -103,16 +102,45 @@ def on_device(
     largest = [largest_magnitude(array) for array in flat]
     if any(_needs_host(array, most) for array, most in zip(flat, largest, strict=True)):
         return _center_on_host([np.asarray(array) for array in flat])
-    return tuple(jnp.asarray(array, jnp.float32) for array in flat), (None,) * len(flat), 0
+    together = jnp if any(isinstance(array, jax.Array) for array in flat) else np
+    values = tuple(together.asarray(array, jnp.float32) for array in flat)
+    return values, (None,) * len(flat), 0
 
 
-def center_and_shift(
-    values: Float[Array, "n d"],
-) -> tuple[Float[Array, " d"], Int[Array, ""]]:
+def center_and_shift(values: Float[Array, "n d"]) -> tuple[Float[Array, " d"], Int[Array, ""]]:
     """A central value, and the power of two that keeps squares about it inside float32."""
+    numpy = numpy_of(values)
     center = _central_value(values)
-    largest = jnp.max(jnp.abs(values - center))
-    return center, jnp.where(largest > 0, _LARGEST_EXPONENT - jnp.frexp(largest)[1], 0)
+    largest = numpy.max(numpy.abs(values - center))
+    return center, numpy.where(largest > 0, _LARGEST_EXPONENT - numpy.frexp(largest)[1], 0)
+
+
+def is_on_host(array: Any) -> bool:
+    """Whether the values of an array are known and in the memory of the host."""
+    if isinstance(array, jax.core.Tracer):
+        return False
+    return not isinstance(array, jax.Array) or all(d.platform == "cpu" for d in array.devices())
+
+
+def numpy_of(array: ArrayLike) -> Any:
+    """The module whose functions take this array where it is: `numpy`, or `jax.numpy`."""
+    return np if isinstance(array, np.ndarray | np.generic) else jnp
+
+
+def known_values(points: Points) -> Points:
+    """The points with their coordinates on the host, where few pairs are compared."""
+    rest = None if points.rest is None else np.asarray(points.rest)
+    return points._replace(values=np.asarray(points.values), rest=rest)
+
+
+def as_results(tree: Any) -> Any:
+    """Numbers of float64 and int64 as the arrays of 32 bits that metrics give."""
+
+    def narrow(leaf: ArrayLike) -> Array:
+        kind = {"f": np.float32, "i": np.int32}[np.dtype(leaf.dtype).kind]
+        return jax.device_put(leaf.astype(kind))
+
+    return jax.tree.map(narrow, tree)
 
 
 def same_length(*arrays: ArrayLike) -> int:
@@ -135,9 +163,9 @@ def sum_of_squares(values: Float[Array, "*batch d"]) -> Float[Array, "*batch"]:
 def _sum_of_sums(terms: Float[Array, "*batch d"]) -> Float[Array, "*batch"]:
     side, cubed = _cube(terms.shape[-1])
     if side == 0:
-        return jnp.sum(terms, axis=-1)
+        return terms.sum(axis=-1)
     cube = terms[..., :cubed].reshape(*terms.shape[:-1], side, side, _LANES)
-    total = jnp.sum(jnp.sum(jnp.sum(cube, axis=-3), axis=-2), axis=-1)
+    total = cube.sum(axis=-3).sum(axis=-2).sum(axis=-1)
     return total + _sum_of_sums(terms[..., cubed:]) if cubed < terms.shape[-1] else total
 
 
@@ -153,28 +181,6 @@ def _cube(features: int) -> tuple[int, int]:
     """The side of the largest array [side, side, lanes] of features, and its size; 0 if few."""
     side = math.isqrt(features // _LANES) if features > 4 * _LANES else 0
     return side, side * side * _LANES
-
-
-@jax.jit
-def distinct_rows(points: Points) -> Bool[Array, " n"]:
-    """True for the first point of every set of equal ones.
-
-    Rows are sorted by a 64-bit hash and compared, in full, with their
-    predecessor where hashes are equal; no pair of points is formed.
-    """
-    whole = points.values
-    if points.rest is not None:
-        whole = jnp.concatenate([whole, points.rest], axis=1)
-    first, second = _row_hashes(whole)
-    order = jnp.lexsort((jnp.arange(len(first)), second, first))
-    alike = (first[order][1:] == first[order][:-1]) & (second[order][1:] == second[order][:-1])
-
-    def compare() -> Bool[Array, " m"]:
-        ordered = whole[order]
-        return jnp.all(ordered[1:] == ordered[:-1], axis=1)
-
-    repeated = lax.cond(jnp.any(alike), compare, lambda: alike)
-    return jnp.ones(len(first), bool).at[order[1:]].set(~repeated)[: points.n]
 
 
 def refuse_other_kinds(array: ArrayLike) -> None:
@@ -216,7 +222,7 @@ def largest_magnitude(array: ArrayLike, *, first_row: int = 0) -> float:
 
 def _flatten(array: ArrayLike) -> ArrayLike:
     refuse_other_kinds(array)
-    if not isinstance(array, jax.Array | np.ndarray):
+    if not isinstance(array, jax.Array) or is_on_host(array):
         array = np.asarray(array)
     return array.reshape(array.shape[0], -1)
 
@@ -239,59 +245,55 @@ def _center_on_host(
 ) -> tuple[tuple[Array, ...], tuple[Array | None, ...], int]:
     """Values, what float32 rounds off them, and the power of two they were divided by."""
     wide = [array.astype(np.float64) for array in arrays]
-    center = _central_value(wide[0] if len(wide) == 1 else np.concatenate(wide), np)
+    center = _central_value(wide[0] if len(wide) == 1 else np.concatenate(wide))
     wide = [array - center for array in wide]
     exponent = int(np.frexp(max(float(np.abs(array).max()) for array in wide))[1])
     wide = [np.ldexp(array, -exponent) for array in wide]
-    values = [array.astype(np.float32) for array in wide]
+    values = tuple(array.astype(np.float32) for array in wide)
     rests = [(array - kept).astype(np.float32) for array, kept in zip(wide, values, strict=True)]
     exact = not any(rest.any() for rest in rests)
-    return (
-        tuple(jnp.asarray(array) for array in values),
-        tuple(None if exact else jnp.asarray(rest) for rest in rests),
-        exponent,
-    )
+    return values, tuple(None if exact else rest for rest in rests), exponent
 
 
-def _central_value(values: ArrayLike, numpy: Any = jnp) -> Any:
+def _central_value(values: ArrayLike) -> Any:
     """Median of evenly spaced rows, per column: always one of the data's own values."""
     rows = values[:: max(1, len(values) // _CENTER_ROWS)][:_CENTER_ROWS]
-    return numpy.sort(rows, axis=0)[(len(rows) - 1) // 2]
+    return numpy_of(values).sort(rows, axis=0)[(len(rows) - 1) // 2]
 
 
-@partial(jax.jit, static_argnames="multiple")
-def _form_points(
-    values: tuple[Float[Array, "n d"], ...],
-    rests: tuple[Float[Array, "n d"] | None, ...],
-    base: Int[Array, ""],
-    *,
-    multiple: int,
+def _fill_up(array: ArrayLike | None, extra: int) -> ArrayLike | None:
+    if array is None or extra == 0:
+        return array
+    return numpy_of(array).pad(array, ((0, extra), (0, 0)), mode="edge")
+
+
+def _form(
+    values: tuple[Float[Array, "m d"], ...],
+    rests: tuple[Float[Array, "m d"] | None, ...],
+    base: int,
+    counts: tuple[int, ...],
 ) -> tuple[Points, ...]:
-    center, shift = center_and_shift(jnp.concatenate(values))
-    scale = jnp.ldexp(jnp.float32(1), shift)
+    numpy = numpy_of(values[0])
+    center, shift = center_and_shift(values[0] if len(values) == 1 else numpy.concatenate(values))
+    scale = numpy.ldexp(numpy.float32(1), shift)
+    moved = center * scale
 
-    def one_cloud(values: Float[Array, "n d"], rest: Float[Array, "n d"] | None) -> Points:
+    def one_cloud(
+        values: Float[Array, "m d"], rest: Float[Array, "m d"] | None, count: int
+    ) -> Points:
         values = values * scale
         rest = None if rest is None else rest * scale
-        moved = center * scale
         centered = values - moved
-        on_grid = _on_exact_grid(values, moved, centered) & (rest is None)
-        norms = sum_of_squares(centered)
-        present = jnp.ones(len(norms), bool)
-        points = Points(values, rest, centered, norms, present, on_grid, base - shift)
-        return _fill_up(points, multiple)
+        on_grid = numpy.asarray(rest is None) & _on_exact_grid(values, moved, centered)
+        present = numpy.arange(len(values)) < count
+        return Points(
+            values, rest, centered, sum_of_squares(centered), present, on_grid, base - shift
+        )
 
-    return tuple(one_cloud(*cloud) for cloud in zip(values, rests, strict=True))
+    return tuple(one_cloud(*cloud) for cloud in zip(values, rests, counts, strict=True))
 
 
-def _fill_up(points: Points, multiple: int) -> Points:
-    extra = -points.n % multiple
-    return points._replace(
-        values=jnp.pad(points.values, ((0, extra), (0, 0))),
-        rest=None if points.rest is None else jnp.pad(points.rest, ((0, extra), (0, 0))),
-        centered=jnp.pad(points.centered, ((0, extra), (0, 0))),
-        norms=jnp.pad(points.norms, (0, extra)),
-    )
+_form_on_device = jax.jit(_form)
 
 
 def _on_exact_grid(
@@ -302,18 +304,15 @@ def _on_exact_grid(
         2 ** int(np.log2(np.sqrt(2**22 / centered.shape[1]))) if centered.shape[1] < 2**22 else 1
     )
     spacing = 2.0**_LARGEST_EXPONENT / steps
-    on_grid = jnp.rint(centered / spacing) * spacing == centered
-    # A rounded difference would hide small steps; it cannot be undone from both sides.
-    unrounded = (values - centered == center) & (centered + center == values)
-    return jnp.all(on_grid & unrounded)
+    numpy = numpy_of(values)
 
+    def exact(values: Array, centered: Array) -> Bool[Array, ""]:
+        on_grid = numpy.rint(centered / spacing) * spacing == centered
+        # A rounded difference would hide small steps; it cannot be undone from both sides.
+        unrounded = (values - centered == center) & (centered + center == values)
+        return numpy.all(on_grid & unrounded)
 
-def _row_hashes(values: Float[Array, "n d"]) -> tuple[Array, Array]:
-    # Equal values need equal bits; XLA drops the shorter -0.0 + 0.0.
-    positive_zero = jnp.where(values == 0, 0.0, values)
-    bits = jax.lax.bitcast_convert_type(positive_zero, jnp.uint32)
-    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
-        bits = (bits ^ (bits >> shift)) * jnp.uint32(factor)
-    bits = bits ^ (bits >> 16)
-    weights = jax.random.bits(jax.random.key(0), (2, values.shape[1]), jnp.uint32) | 1
-    return jnp.sum(bits * weights[0], axis=1), jnp.sum(bits * weights[1], axis=1)
+    # On the host, the first rows of an ordinary cloud spare a look at all of them.
+    if numpy is np and not exact(values[:_CENTER_ROWS], centered[:_CENTER_ROWS]):
+        return np.asarray(False)
+    return exact(values, centered)

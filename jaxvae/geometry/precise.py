@@ -4,11 +4,14 @@ Products and differences of float32 numbers are rounded; the error-free transfor
 of Dekker (1971) and Knuth (1969) return what was rounded off as well, and carrying it
 along sums as if in threefold precision (Ogita, Rump and Oishi 2005). Only additions
 are used, and products that are exact: a compiler that fuses the two changes nothing.
+
+The same lines work on arrays of NumPy, where nothing is compiled, and while JAX traces.
 """
 
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
@@ -16,8 +19,6 @@ from jaxvae.geometry.points import Points
 
 # What two sums of squares must differ by, relative, not to count as equal.
 _RESOLUTION = 2.0**-56
-# Features added at a time.
-_STEP = 32
 
 
 class Expansion(NamedTuple):
@@ -29,12 +30,12 @@ class Expansion(NamedTuple):
 
 
 def precise_distances(
-    x: Points, i: Int[Array, "*#batch"], y: Points, j: Int[Array, "*#batch"]
+    points: Points, i: Int[Array, "*#batch"], j: Int[Array, "*#batch"]
 ) -> Expansion:
-    """Squared distances of points i of `x` to points j of `y`."""
-    difference, error = _sum(x.values[i], -y.values[j])
-    if x.rest is not None and y.rest is not None:
-        rest, low = _sum(x.rest[i], -y.rest[j])
+    """Squared distances of points i to points j."""
+    difference, error = _sum(points.values[i], -points.values[j])
+    if points.rest is not None:
+        rest, low = _sum(points.rest[i], -points.rest[j])
         difference, more = _sum(difference, rest)
         difference, error = _sum(difference, (error + more) + low)
     first, second, third = _sum_of_squares(difference, error)
@@ -49,8 +50,8 @@ def less(a: Expansion, b: Expansion) -> Bool[Array, "*shape"]:
     difference, error = _sum(a.second, -b.second)
     difference, more = _sum(a.first - b.first, difference)
     difference = difference + ((error + more) + (a.third - b.third))
-    apart = a.first < b.first * (1 - 2.0**-12)
-    return apart | (difference < -_RESOLUTION * b.first)
+    apart = a.first < b.first * np.float32(1 - 2.0**-12)
+    return apart | (difference < -np.float32(_RESOLUTION) * b.first)
 
 
 def _sum(a: Float[Array, "*s"], b: Float[Array, "*s"]) -> tuple[Array, Array]:
@@ -68,21 +69,22 @@ def _add(a: Expansion, b: Expansion) -> Expansion:
 
 
 def _sum_of_squares(a: Float[Array, "*s d"], error: Float[Array, "*s d"]) -> Expansion:
-    """The sum of (a + error)^2 over the last axis, a few features of all points at a time."""
+    """The sum of (a + error)^2 over the last axis: by halves, or feature by feature in a trace."""
+    if isinstance(a, np.ndarray):
+        terms = _square(a, error)
+        while (d := terms.first.shape[-1]) > 1:
+            odd = [(0, 0)] * (a.ndim - 1) + [(0, d % 2)]
+            even = [np.pad(part, odd) if d % 2 else part for part in terms]
+            parts = [np.split(part, 2, axis=-1) for part in even]
+            terms = _add(*(Expansion(*half) for half in zip(*parts, strict=True)))
+        return Expansion(*(part[..., 0] for part in terms))
 
-    def in_steps(values: Float[Array, "*s d"]) -> Float[Array, "steps *s step"]:
-        padding = [(0, 0)] * (values.ndim - 1) + [(0, -values.shape[-1] % _STEP)]
-        steps = jnp.pad(values, padding).reshape(*values.shape[:-1], -1, _STEP)
-        return jnp.moveaxis(steps, -2, 0)
+    def add_feature(total: Expansion, feature: tuple[Array, Array]) -> tuple[Expansion, None]:
+        return _add(total, _square(*feature)), None
 
-    def add_step(total: Expansion, step: tuple[Array, Array]) -> tuple[Expansion, None]:
-        return _add(total, _square(*step)), None
-
-    steps = in_steps(a), in_steps(error)
-    none = Expansion(*(jnp.zeros_like(steps[0][0]),) * 3)
-    total = lax.scan(add_step, none, steps)[0]
-    zero = Expansion(*(jnp.float32(0),) * 3)
-    return Expansion(*lax.reduce(total, zero, _add, (a.ndim - 1,)))
+    features = jnp.moveaxis(a, -1, 0), jnp.moveaxis(error, -1, 0)
+    none = Expansion(*(jnp.zeros_like(features[0][0]),) * 3)
+    return lax.scan(add_feature, none, features)[0]
 
 
 def _square(a: Float[Array, "*s"], error: Float[Array, "*s"]) -> Expansion:
@@ -95,6 +97,10 @@ def _square(a: Float[Array, "*s"], error: Float[Array, "*s"]) -> Expansion:
 
 
 def _halves(a: Float[Array, "*s"]) -> tuple[Array, Array]:
-    bits = lax.bitcast_convert_type(a, jnp.uint32) & jnp.uint32(0xFFFFF000)
-    upper = lax.bitcast_convert_type(bits, jnp.float32)
+    mask = np.uint32(0xFFFFF000)
+    if isinstance(a, np.ndarray):
+        upper = (np.ascontiguousarray(a).view(np.uint32) & mask).view(np.float32)
+    else:
+        bits = lax.bitcast_convert_type(a, jnp.uint32) & mask
+        upper = lax.bitcast_convert_type(bits, jnp.float32)
     return upper, a - upper

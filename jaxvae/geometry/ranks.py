@@ -1,7 +1,6 @@
 """Where the neighbors of one space stand in another."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +8,21 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from jaxvae.geometry.clouds import Cloud, as_cloud
-from jaxvae.geometry.counting import count_block, mid_ranks
+from jaxvae.geometry.clouds import Cloud, Whole, as_cloud
+from jaxvae.geometry.counting import count, count_traced, count_within
 from jaxvae.geometry.distances import distance_bounds
-from jaxvae.geometry.finding import find
+from jaxvae.geometry.finding import propose_within, settle
 from jaxvae.geometry.neighbors import check_k, search
-from jaxvae.geometry.points import Points
-from jaxvae.geometry.rows import Progress, over_rows
+from jaxvae.geometry.points import Points, numpy_of
+from jaxvae.geometry.rows import (
+    Progress,
+    Space,
+    as_space,
+    blocks,
+    joined,
+    on_host,
+    traced_rows,
+)
 from jaxvae.geometry.tiles import Tiles, rank_tiles
 from jaxvae.typing import ArrayLike
 
@@ -53,8 +60,9 @@ def conditional_ranks(
             n - 1 or name the point itself, and NaN or infinite input.
     """
     cloud = as_cloud(space)
-    indices = _checked_indices(jnp.asarray(indices), cloud.n)
-    return _ranks(cloud, indices, block=block, mesh=mesh, progress=progress)
+    indices = _checked_indices(indices, cloud.n)
+    ranks = _ranks(cloud, indices, block=block, mesh=mesh, progress=progress)
+    return jnp.asarray(ranks, jnp.float32)
 
 
 def mutual_ranks(
@@ -75,14 +83,16 @@ def mutual_ranks(
     """
     n = _common_length(clouds)
     check_k(k, n)
-    if any(isinstance(cloud, Tiles) for cloud in clouds):
+    whole = [cloud.points for cloud in clouds if isinstance(cloud, Whole) and not cloud.is_traced]
+    if len(whole) < len(clouds):
         found = [search(c, k=k, mesh=mesh, progress=progress).indices for c in clouds]
-        targets = jnp.concatenate(found, axis=1)
+        targets = jnp.concatenate([jnp.asarray(indices) for indices in found], axis=1)
         ranks = [_ranks(c, targets, mesh=mesh, progress=progress) for c in clouds]
         return _mean_over_neighbors(ranks, k)
-    points = tuple(cloud for cloud in clouds if isinstance(cloud, Points))
-    columns = len(points) * points[0].columns
-    return over_rows(_mutual_block, points, n, columns=columns, mesh=mesh, progress=progress, k=k)
+    spaces = [as_space(points, mesh) for points in whole]
+    columns = len(whole) * len(whole[0].norms)
+    rows = blocks(n, columns=columns, mesh=mesh, progress=progress)
+    return joined([_mutual_block(spaces, some, k) for some in rows], n)
 
 
 def _ranks(
@@ -95,40 +105,43 @@ def _ranks(
 ) -> Float[Array, "n k"]:
     if isinstance(cloud, Tiles):
         return rank_tiles(cloud, np.asarray(indices), progress=progress)
-    return over_rows(
-        _rank_block,
-        (cloud, indices),
-        cloud.n,
-        columns=cloud.columns,
-        block=block,
-        mesh=mesh,
-        progress=progress,
-    )
+    points = cloud.points
+    if cloud.is_traced or isinstance(indices, jax.core.Tracer):
+        return traced_rows(_traced_block, (points, indices), cloud.n, length=1)
+    space, targets = as_space(points, mesh), np.asarray(indices, np.int32)
+    rows = blocks(cloud.n, columns=len(points.norms), block=block, mesh=mesh, progress=progress)
+    return joined([count(space, some, targets[some]) for some in rows], cloud.n)
 
 
-@jax.jit
-def _rank_block(
+def _traced_block(
     operands: tuple[Points, Int[Array, "n k"]], rows: Int[Array, " b"]
 ) -> Float[Array, "b k"]:
     points, targets = operands
-    return count_block(points, rows, targets[rows])
+    return count_traced(points, rows, targets[rows])
 
 
 def _mutual_block(
-    clouds: tuple[Points, ...], rows: Int[Array, " b"], *, k: int
-) -> Float[Array, "b l l"]:
-    # Not one program: spaces of one width share their compiled parts.
-    bounds = [distance_bounds(cloud, rows) for cloud in clouds]
-    found = [find(c, rows, b.lower, k)[1] for c, b in zip(clouds, bounds, strict=True)]
-    targets = jnp.concatenate(found, axis=1)
-    ranks = [mid_ranks(c, rows, b, targets) for c, b in zip(clouds, bounds, strict=True)]
+    spaces: Sequence[Space], rows: Int[np.ndarray, " b"], k: int
+) -> Float[np.ndarray, "b l l"]:
+    bounds = [space.run(distance_bounds, rows) for space in spaces]
+    proposals = [
+        propose_within(space, rows, of_space.lower, k)
+        for space, of_space in zip(spaces, bounds, strict=True)
+    ]
+    targets = np.concatenate(
+        [
+            settle(space, rows, on_host(proposal, space), k)[1]
+            for space, proposal in zip(spaces, proposals, strict=True)
+        ],
+        axis=1,
+    )
+    ranks = [count_within(s, rows, b, targets) for s, b in zip(spaces, bounds, strict=True)]
     return _mean_over_neighbors(ranks, k)
 
 
-@partial(jax.jit, static_argnames="k")
 def _mean_over_neighbors(ranks: Sequence[Float[Array, "b lk"]], k: int) -> Float[Array, "b l l"]:
     """From the ranks in each space of k neighbors from every space."""
-    stacked = jnp.stack(ranks, axis=2)
+    stacked = numpy_of(ranks[0]).stack(ranks, axis=2)
     return stacked.reshape(len(stacked), -1, k, len(ranks)).mean(axis=2)
 
 
@@ -140,6 +153,8 @@ def _common_length(clouds: Sequence[Cloud]) -> int:
 
 
 def _checked_indices(indices: Int[Array, "n k"], n: int) -> Int[Array, "n k"]:
+    if not isinstance(indices, jax.core.Tracer):
+        indices = np.asarray(indices)
     if indices.ndim != 2 or len(indices) != n or not jnp.issubdtype(indices.dtype, jnp.integer):
         raise ValueError(
             f"expected integer indices [n = {n}, k], got {indices.dtype} {indices.shape}"
@@ -147,6 +162,6 @@ def _checked_indices(indices: Int[Array, "n k"], n: int) -> Int[Array, "n k"]:
     if not isinstance(indices, jax.core.Tracer):
         if not ((indices >= 0) & (indices < n)).all():
             raise ValueError(f"expected indices from 0 to n - 1 = {n - 1}, got others")
-        if (indices == jnp.arange(n)[:, None]).any():
+        if (indices == np.arange(n)[:, None]).any():
             raise ValueError("expected indices of other points, got a point as its own neighbor")
     return indices

@@ -11,19 +11,17 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
 
-from jaxvae.geometry.counting import count_block
-from jaxvae.geometry.finding import find_block
+from jaxvae.geometry.counting import count
+from jaxvae.geometry.finding import find_in
 from jaxvae.geometry.points import (
-    Points,
     as_points,
     largest_magnitude,
     refuse_other_kinds,
 )
-from jaxvae.geometry.rows import Progress
+from jaxvae.geometry.rows import Progress, Space, as_space
 from jaxvae.geometry.selection import LANE
 
 # Points take this many times their bytes on the device while they are compared.
@@ -80,28 +78,29 @@ def distinct_tiles(tiles: Tiles) -> Tiles:
 
 def search_tiles(
     tiles: Tiles, *, k: int, progress: Progress | None
-) -> tuple[Float[Array, "n k"], Int[Array, "n k"], int]:
+) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, "n k"], int]:
     """Squared distances and indices of the k nearest, and the exponent of the unit."""
     squared, indices = [], []
     for rows in _blocks(tiles, _ROWS, progress):
         nearest = [rows]
         for tile in _tiles(tiles):
             cloud = _local_cloud(tiles, rows, tile, len(tile) + _ROWS)
-            distances, found = map(np.asarray, find_block(cloud.points, cloud.places(rows), k=k))
+            distances, found = cloud.nearest(rows, k)
             nearest.append(cloud.ids[found[np.isfinite(distances)]])
         # The nearest of all points are among the nearest of each tile.
         together = np.unique(np.concatenate(nearest))
         cloud = _local_cloud(tiles, rows, together, 2 ** (len(together) - 1).bit_length())
-        distances, found = map(np.asarray, find_block(cloud.points, cloud.places(rows), k=k))
-        squared.append(np.ldexp(distances.astype(np.float64), 2 * int(cloud.points.exponent)))
+        distances, found = cloud.nearest(rows, k)
+        exponent = 2 * int(cloud.space.points.exponent)
+        squared.append(np.ldexp(distances.astype(np.float64), exponent))
         indices.append(cloud.ids[found])
     kept, exponent = _scaled(np.concatenate(squared))
-    return kept, jnp.asarray(np.concatenate(indices), jnp.int32), exponent
+    return kept, np.concatenate(indices).astype(np.int32), exponent
 
 
 def rank_tiles(
     tiles: Tiles, indices: Int[np.ndarray, "n k"], *, progress: Progress | None
-) -> Float[Array, "n k"]:
+) -> Float[np.ndarray, "n k"]:
     """Mid-ranks of the indices: the closer points of every tile add up."""
     results = []
     for rows in _blocks(tiles, max(1, _ROWS // indices.shape[1]), progress):
@@ -111,25 +110,31 @@ def rank_tiles(
         for tile in _tiles(tiles):
             cloud = _local_cloud(tiles, named, tile, len(tile) + 2 * _ROWS)
             places = cloud.places(rows), cloud.places(targets)
-            ranks += np.asarray(count_block(cloud.points, *places)) - 1
+            ranks += count(cloud.space, *places) - 1
         results.append(ranks)
-    return jnp.asarray(np.concatenate(results), jnp.float32)
+    return np.concatenate(results)
 
 
 class _Local(NamedTuple):
     """A few points of the tiles as a cloud.
 
     Attributes:
-        points: `[m]`.
+        space: of m points.
         ids: `[m]`, which points of the tiles they are, ascending.
     """
 
-    points: Points
+    space: Space
     ids: Int[np.ndarray, " m"]
 
     def places(self, ids: Int[np.ndarray, "*s"]) -> Int[np.ndarray, "*s"]:
         """Where points of the tiles are in the cloud."""
         return np.searchsorted(self.ids, ids).astype(np.int32)
+
+    def nearest(
+        self, rows: Int[np.ndarray, " b"], k: int
+    ) -> tuple[Float[np.ndarray, "b k"], Int[np.ndarray, "b k"]]:
+        """Squared distances of points of the tiles to the k nearest here, and where these are."""
+        return find_in(self.space, self.places(rows), k=k, length=min(_ROWS, len(self.ids)))
 
 
 def _local_cloud(
@@ -140,8 +145,8 @@ def _local_cloud(
     present = np.isin(ids, tile, assume_unique=True) & tiles.present[ids]
     extra = -(-max(size, len(ids)) // LANE) * LANE - len(ids)
     (points,) = as_points(np.pad(_read(tiles, ids), ((0, extra), (0, 0)), mode="edge"))
-    points = points._replace(present=jnp.asarray(np.pad(present, (0, extra))))
-    return _Local(points, np.pad(ids, (0, extra), mode="edge"))
+    points = points._replace(present=np.pad(present, (0, extra)))
+    return _Local(as_space(points, None), np.pad(ids, (0, extra), mode="edge"))
 
 
 def _read(tiles: Tiles, rows: Int[np.ndarray, " b"]) -> np.ndarray:
@@ -165,11 +170,11 @@ def _blocks(tiles: Tiles, size: int, progress: Progress | None) -> Iterator[Int[
             progress(min(start + size, tiles.n), tiles.n)
 
 
-def _scaled(squared: Float[np.ndarray, "n k"]) -> tuple[Float[Array, "n k"], int]:
+def _scaled(squared: Float[np.ndarray, "n k"]) -> tuple[Float[np.ndarray, "n k"], int]:
     """As float32, in units of a power of four that keeps them in its range."""
     finite = squared[np.isfinite(squared)]
     exponent = int(np.frexp(finite.max(initial=0.0))[1]) // 2 - 40
-    return jnp.asarray(np.ldexp(squared, -2 * exponent), jnp.float32), exponent
+    return np.ldexp(squared, -2 * exponent).astype(np.float32), exponent
 
 
 def _hashes(values: np.ndarray) -> Int[np.ndarray, " b"]:

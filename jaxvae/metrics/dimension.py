@@ -1,16 +1,14 @@
 """Intrinsic dimension from the ratio of the two nearest distances."""
 
-from functools import partial
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
-from jaxvae.geometry.clouds import as_cloud, distinct
-from jaxvae.geometry.neighbors import search
+from jaxvae.geometry.clouds import as_cloud
+from jaxvae.geometry.neighbors import search_distinct
+from jaxvae.geometry.points import as_results, numpy_of
 from jaxvae.geometry.rows import Progress
 from jaxvae.typing import ArrayLike
 
@@ -120,46 +118,50 @@ def _log_ratios(x: ArrayLike, mesh: Mesh | None, progress: Progress | None) -> _
     cloud = as_cloud(x)
     if cloud.n < 3:
         raise ValueError(f"expected at least 3 points, got {cloud.n}")
-    cloud = distinct(cloud)
-    found = search(cloud, k=2, mesh=mesh, progress=progress)
-    return _sort_ratios(found.squared, cloud.present)
-
-
-@jax.jit
-def _sort_ratios(squared: Float[Array, "n 2"], distinct: Bool[Array, " n"]) -> _LogRatios:
-    nearest, second = squared[:, 0], squared[:, 1]
+    found, distinct = search_distinct(cloud, k=2, mesh=mesh, progress=progress)
+    numpy, (nearest, second) = numpy_of(found.squared), found.squared.T
     # Rows can differ by so little that the square of it is zero in float32.
-    valid = distinct & (nearest > 0) & jnp.isfinite(second)
-    unit = jnp.sqrt(jnp.where(valid, nearest, 1.0))
-    # mu - 1 = (r2 - r1) / r1 without cancellation; a ratio of squares could overflow.
-    values = jnp.log1p((second - nearest) / (jnp.sqrt(second) + unit) / unit)
-    values = jnp.sort(jnp.where(valid, values, jnp.inf))
-    return _LogRatios(values, jnp.sum(valid), jnp.sum(distinct))
+    valid = distinct & (nearest > 0) & numpy.isfinite(second)
+    # Equal distances where a point is not used: their logarithm is zero.
+    values = log_ratio(numpy.where(valid, second, 1.0), numpy.where(valid, nearest, 1.0))
+    values = numpy.sort(numpy.where(valid, values, np.inf))
+    return _LogRatios(values, valid.sum(), distinct.sum())
 
 
-@partial(jax.jit, static_argnames="discard")
+def log_ratio(far: Float[Array, "*b"], near: Float[Array, "*b"]) -> Float[Array, "*b"]:
+    """`log(r_far / r_near)` of two distances given by their squares, 0 < near <= far."""
+    numpy = numpy_of(near)
+    unit = numpy.sqrt(near)
+    # mu - 1 = (R - r) / r without cancellation; a ratio of squares could overflow.
+    return numpy.log1p((far - near) / (numpy.sqrt(far) + unit) / unit)
+
+
 def _fit(ratios: _LogRatios, discard: float) -> Dimension:
-    n, count = len(ratios.values), ratios.used
-    rank = jnp.arange(1, n + 1)
+    numpy, n, count = numpy_of(ratios.values), len(ratios.values), ratios.used
+    rank = numpy.arange(1, n + 1)
     # A table on the host: float32 would round (1 - discard) N across whole numbers.
-    kept_of = np.floor((1 - discard) * np.arange(n + 1)).astype(np.int32)
-    kept = (rank <= jnp.asarray(kept_of)[count]) & (rank < count)
-    x = jnp.where(kept, ratios.values, 0.0)
-    y = jnp.where(kept, -jnp.log1p(-rank / jnp.maximum(count, 1)), 0.0)
-    value = jnp.sum(x * y) / jnp.sum(x * x)
+    kept_of = numpy.asarray(np.floor((1 - discard) * np.arange(n + 1)).astype(np.int32))
+    kept = (rank <= kept_of[count]) & (rank < count)
+    x = numpy.where(kept, ratios.values, 0.0)
+    share = numpy.where(kept, rank / numpy.maximum(count, 1), 0.0)
+    y = -numpy.log1p(-share)
     # An exponential order statistic is a sum of independent gaps Z_m / (N - m + 1).
-    loads = jnp.cumsum(y[::-1])[::-1] / jnp.maximum(count - rank + 1, 1)
-    relative_error = jnp.sqrt(jnp.sum(loads**2)) / jnp.sum(y * y)
+    loads = numpy.cumsum(y[::-1])[::-1] / numpy.maximum(count - rank + 1, 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = (x * y).sum() / (x * x).sum()
+        relative_error = numpy.sqrt((loads**2).sum()) / (y * y).sum()
     return _where_defined(value, relative_error, ratios)
 
 
-@jax.jit
 def _maximum_likelihood(ratios: _LogRatios) -> Dimension:
-    total = jnp.sum(jnp.where(jnp.isfinite(ratios.values), ratios.values, 0.0))
-    relative_error = 1 / jnp.sqrt(jnp.maximum(ratios.used - 2, 1))
-    return _where_defined((ratios.used - 1) / total, relative_error, ratios)
+    numpy, used = numpy_of(ratios.values), ratios.used
+    total = numpy.where(numpy.isfinite(ratios.values), ratios.values, 0.0).sum()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = (used - 1) / total
+    return _where_defined(value, 1 / numpy.sqrt(numpy.maximum(used - 2, 1)), ratios)
 
 
 def _where_defined(value: Array, relative_error: Array, ratios: _LogRatios) -> Dimension:
-    value = jnp.where((ratios.used >= 3) & jnp.isfinite(value), value, jnp.nan)
-    return Dimension(value, value * relative_error, ratios.points)
+    numpy = numpy_of(ratios.values)
+    value = numpy.where((ratios.used >= 3) & numpy.isfinite(value), value, np.nan)
+    return as_results(Dimension(value, value * relative_error, ratios.points))

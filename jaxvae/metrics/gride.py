@@ -2,17 +2,15 @@
 
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxvae.geometry.clouds import as_cloud, distinct
-from jaxvae.geometry.neighbors import search
+from jaxvae.geometry.clouds import as_cloud
+from jaxvae.geometry.neighbors import search_distinct
+from jaxvae.geometry.points import as_results, numpy_of
 from jaxvae.geometry.rows import Progress
-from jaxvae.metrics.levina_bickel import log_ratio
+from jaxvae.metrics.dimension import log_ratio
 from jaxvae.typing import ArrayLike
 
 # The start is within a factor 1.5 of the maximum and the error is squared, times 1/8
@@ -98,85 +96,84 @@ def gride(
     Reference: Denti, Doimo, Laio and Mira (2022); Glielmo et al. (2022, DADApy)
     for the outlying ratios.
     """
-    cloud = distinct(as_cloud(x))
+    cloud = as_cloud(x)
     if cloud.n < 3:
         raise ValueError(f"expected at least 3 points, got {cloud.n}")
     if max_rank < 2:
         raise ValueError(f"expected max_rank >= 2, got {max_rank}")
     scales = int(np.log2(min(max_rank, cloud.n - 1)))
-    found = search(cloud, k=2**scales, mesh=mesh, progress=progress)
-    return _all_scales(found.squared, cloud.present, found.exponent)
+    found, distinct = search_distinct(cloud, k=2**scales, mesh=mesh, progress=progress)
+    return _all_scales(found.squared, distinct, found.exponent)
 
 
-@jax.jit
 def _all_scales(
     squared: Float[Array, "n k"], distinct: Bool[Array, " n"], exponent: Int[Array, ""]
 ) -> DimensionScale:
-    m = 2 ** np.arange(int(np.log2(squared.shape[1])))
-    near, far = squared[:, m - 1], squared[:, 2 * m - 1]
-    values, stderrs, radii, left_out = jax.vmap(_one_scale, in_axes=(1, 1, None, 0))(
-        near, far, distinct, jnp.asarray(m, jnp.float32)
-    )
-    radii = jnp.ldexp(radii, exponent)
-    radii = jnp.where(jnp.isfinite(radii), radii, jnp.nan)
-    ranks = jnp.asarray(np.stack([m, 2 * m], axis=1), jnp.int32)
-    return DimensionScale(values, stderrs, radii, ranks, left_out, jnp.sum(distinct))
+    numpy, ranks = numpy_of(squared), 2 ** np.arange(int(np.log2(squared.shape[1])))
+    scales = [
+        _one_scale(squared[:, m - 1], squared[:, 2 * m - 1], distinct, float(m))
+        for m in ranks.tolist()
+    ]
+    values, stderrs, radii, left_out = (numpy.stack(parts) for parts in zip(*scales, strict=True))
+    with np.errstate(over="ignore"):
+        radii = numpy.ldexp(radii.astype(np.float32), exponent)
+    radii = numpy.where(numpy.isfinite(radii), radii, np.nan)
+    ranks = np.stack([ranks, 2 * ranks], axis=1)
+    return as_results(DimensionScale(values, stderrs, radii, ranks, left_out, distinct.sum()))
 
 
 def _one_scale(
-    near: Float[Array, " n"],
-    far: Float[Array, " n"],
-    distinct: Bool[Array, " n"],
-    m: Float[Array, ""],
+    near: Float[Array, " n"], far: Float[Array, " n"], distinct: Bool[Array, " n"], m: float
 ) -> tuple[Array, ...]:
+    numpy = numpy_of(near)
     # Rows can differ by so little that the square of it is zero in float32.
-    used = distinct & (near > 0) & jnp.isfinite(far)
+    used = distinct & (near > 0) & numpy.isfinite(far)
     # Equal distances where a point is not used: their logarithm is zero.
-    near, far = jnp.where(used, near, 1.0), jnp.where(used, far, 1.0)
+    near, far = numpy.where(used, near, 1.0), numpy.where(used, far, 1.0)
     log_mu = log_ratio(far, near)
-    kept = used & ~_outlying(log_mu, used)
-    value = _most_likely(log_mu, kept, m)
-    value = jnp.where((jnp.sum(kept) >= 3) & jnp.isfinite(value), value, jnp.nan)
-    radius = jnp.mean((jnp.sqrt(near) + jnp.sqrt(far)) / 2, where=used)
-    error = value / jnp.sqrt(_information(value * log_mu, used, m))
-    return value, error, radius, jnp.sum(used & ~kept)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        kept = used & ~_outlying(log_mu, used)
+        value = _most_likely(log_mu, kept, m)
+        value = numpy.where((kept.sum() >= 3) & numpy.isfinite(value), value, np.nan)
+        radius = numpy.where(used, (numpy.sqrt(near) + numpy.sqrt(far)) / 2, 0.0).sum() / used.sum()
+        error = value / numpy.sqrt(_information(value * log_mu, used, m))
+    return value, error, radius, (used & ~kept).sum()
 
 
 def _outlying(log_mu: Float[Array, " n"], used: Bool[Array, " n"]) -> Bool[Array, " n"]:
-    above_one = jnp.expm1(log_mu)
-    median, high = jnp.nanquantile(jnp.where(used, above_one, jnp.nan), jnp.array([0.5, 0.95]))
+    numpy, above_one = numpy_of(log_mu), numpy_of(log_mu).expm1(log_mu)
+    # The numpy of a host warns of a cloud of which no point is used.
+    known = numpy.where(used | ~used.any(), above_one, np.nan)
+    median, high = numpy.nanquantile(known, np.array([0.5, 0.95], np.float32))
     return above_one > median + _OUTLYING * (high - median)
 
 
-def _most_likely(
-    log_mu: Float[Array, " n"], kept: Bool[Array, " n"], m: Float[Array, ""]
-) -> Float[Array, ""]:
+def _most_likely(log_mu: Float[Array, " n"], kept: Bool[Array, " n"], m: float) -> Float[Array, ""]:
     """Where the score `(N - 1) + sum_i (m - 1) h(t_i) - m t_i` is zero, `t = d log mu`.
 
     The score falls and is convex in d, so Newton's method cannot leave the
     interval between its start, the root of the tangent at d = 0, and the maximum.
     """
-    count = jnp.sum(kept).astype(jnp.float32)
-    start = 2 * (m * count - 1) / ((3 * m - 1) * jnp.sum(log_mu, where=kept))
+    numpy, count = numpy_of(log_mu), kept.sum()
+    log_mu = numpy.where(kept, log_mu, 0.0)
 
-    def step(_: int, d: Float[Array, ""]) -> Float[Array, ""]:
+    d = 2 * (m * count - 1) / ((3 * m - 1) * log_mu.sum())
+    for _ in range(_NEWTON_STEPS):
         t = d * log_mu
-        h = _h(t)
-        score = count - 1 + jnp.sum((m - 1) * h - m * t, where=kept)
-        descent = jnp.sum((m - 1) * h * (h + t - 1) + m * t, where=kept)
-        return d + d * score / descent
+        h = numpy.where(kept, _h(t), 0.0)
+        score = count - 1 + ((m - 1) * h - m * t).sum()
+        descent = ((m - 1) * h * (h + t - 1) + m * t).sum()
+        d = d + d * score / descent
+    return d
 
-    return lax.fori_loop(0, _NEWTON_STEPS, step, start)
 
-
-def _information(
-    t: Float[Array, " n"], used: Bool[Array, " n"], m: Float[Array, ""]
-) -> Float[Array, ""]:
+def _information(t: Float[Array, " n"], used: Bool[Array, " n"], m: float) -> Float[Array, ""]:
     """Observed Fisher information of d, times d squared."""
     h = _h(t)
-    return jnp.sum(1 + (m - 1) * h * (h + t), where=used)
+    return numpy_of(t).where(used, 1 + (m - 1) * h * (h + t), 0.0).sum()
 
 
 def _h(t: Float[Array, " n"]) -> Float[Array, " n"]:
     """`t / (e^t - 1)`, 1 at 0; its derivative is `h (1 - h - t) / t`."""
-    return jnp.where(t > 0, t / jnp.expm1(jnp.where(t > 0, t, 1.0)), 1.0)
+    numpy = numpy_of(t)
+    return numpy.where(t > 0, t / numpy.expm1(numpy.where(t > 0, t, 1.0)), 1.0)

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from jaxvae.geometry.clouds import as_cloud
+from jaxvae.geometry.points import as_results, numpy_of
 from jaxvae.geometry.ranks import mutual_ranks
 from jaxvae.geometry.rows import Progress
 from jaxvae.typing import ArrayLike
@@ -91,14 +90,13 @@ def imbalance_matrix(
         raise ValueError("expected at least one space, got none")
     clouds = [as_cloud(space) for space in spaces]
     ranks = mutual_ranks(clouds, k=k, mesh=mesh, progress=progress)
-    return _mean(ranks) * (2 / len(ranks))
+    return as_results(_mean(ranks) * (2 / len(ranks)))
 
 
-@jax.jit
 def _mean(ranks: Float[Array, "n l l"]) -> Float[Array, "l l"]:
     """Mean over points, summed by halves: a running float32 sum of ranks loses digits."""
-    total, n = ranks, len(ranks)
+    total, n, numpy = ranks, len(ranks), numpy_of(ranks)
     while len(total) > 1:
-        total = jnp.pad(total, ((0, len(total) % 2), (0, 0), (0, 0)))
+        total = numpy.pad(total, ((0, len(total) % 2), (0, 0), (0, 0)))
         total = total[: len(total) // 2] + total[len(total) // 2 :]
     return total[0] / n

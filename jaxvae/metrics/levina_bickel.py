@@ -1,14 +1,14 @@
 """Intrinsic dimension from the distances of the first k neighbors."""
 
-import jax
-import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float
 
-from jaxvae.geometry.clouds import as_cloud, distinct
-from jaxvae.geometry.neighbors import search
+from jaxvae.geometry.clouds import as_cloud
+from jaxvae.geometry.neighbors import search_distinct
+from jaxvae.geometry.points import as_results, numpy_of
 from jaxvae.geometry.rows import Progress
-from jaxvae.metrics.dimension import Dimension
+from jaxvae.metrics.dimension import Dimension, log_ratio
 from jaxvae.typing import ArrayLike
 
 
@@ -52,28 +52,23 @@ def levina_bickel(
     Reference: Levina and Bickel (2005); MacKay and Ghahramani (2005) for the
     mean of the inverse.
     """
-    cloud = distinct(as_cloud(x))
+    cloud = as_cloud(x)
     if not 2 <= k < cloud.n:
         raise ValueError(f"expected 2 <= k < n = {cloud.n}, got k = {k}")
-    found = search(cloud, k=k, mesh=mesh, progress=progress)
-    return _inverse_mean_inverse(found.squared, cloud.present)
+    found, distinct = search_distinct(cloud, k=k, mesh=mesh, progress=progress)
+    return _inverse_mean_inverse(found.squared, distinct)
 
 
-def log_ratio(far: Float[Array, "*b"], near: Float[Array, "*b"]) -> Float[Array, "*b"]:
-    """`log(r_far / r_near)` of two distances given by their squares, 0 < near <= far."""
-    unit = jnp.sqrt(near)
-    # mu - 1 = (R - r) / r without cancellation; a ratio of squares could overflow.
-    return jnp.log1p((far - near) / (jnp.sqrt(far) + unit) / unit)
-
-
-@jax.jit
 def _inverse_mean_inverse(squared: Float[Array, "n k"], distinct: Bool[Array, " n"]) -> Dimension:
+    numpy = numpy_of(squared)
     # Rows can differ by so little that the square of it is zero in float32.
-    used = distinct & (squared[:, 0] > 0) & jnp.isfinite(squared[:, -1])
+    used = distinct & (squared[:, 0] > 0) & numpy.isfinite(squared[:, -1])
     # Equal distances where a point is not used: their logarithm is zero.
-    squared = jnp.where(used[:, None], squared, 1.0)
-    inverse = jnp.mean(log_ratio(squared[:, -1:], squared[:, :-1]), axis=1)
-    value = jnp.sum(used) / jnp.sum(inverse)
-    value = jnp.where(jnp.isfinite(value), value, jnp.nan)
-    ratios = jnp.sum(used) * jnp.float32(squared.shape[1] - 1)
-    return Dimension(value, value / jnp.sqrt(ratios), jnp.sum(distinct))
+    squared = numpy.where(used[:, None], squared, 1.0)
+    inverse = log_ratio(squared[:, -1:], squared[:, :-1]).mean(axis=1)
+    ratios = used.sum() * (squared.shape[1] - 1.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = used.sum() / inverse.sum()
+        value = numpy.where(numpy.isfinite(value), value, np.nan)
+        stderr = value / numpy.sqrt(ratios)
+    return as_results(Dimension(value, stderr, distinct.sum()))

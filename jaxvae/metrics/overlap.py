@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxvae.geometry.clouds import as_cloud
 from jaxvae.geometry.neighbors import search
-from jaxvae.geometry.points import same_length
+from jaxvae.geometry.points import as_results, numpy_of, same_length
 from jaxvae.geometry.rows import Progress
 from jaxvae.typing import ArrayLike
 
@@ -90,23 +90,23 @@ def label_overlap(
     return _alike(checked, search(cloud, k=k, mesh=mesh, progress=progress).indices)
 
 
-@jax.jit
 def _shared(first: Int[Array, "n k"], second: Int[Array, "n k"]) -> Float[Array, ""]:
     # What both have stands next to itself in sorted order; comparing all with all would
     # hold n k^2 entries.
-    both = jnp.sort(jnp.concatenate([first, second], axis=1), axis=1)
-    return _share(jnp.sum(both[:, 1:] == both[:, :-1]), first.size)
+    numpy = numpy_of(first)
+    both = numpy.sort(numpy.concatenate([first, second], axis=1), axis=1)
+    return _share((both[:, 1:] == both[:, :-1]).sum(), first.size)
 
 
-@jax.jit
 def _alike(labels: Int[Array, " n"], neighbors: Int[Array, "n k"]) -> Float[Array, ""]:
-    return _share(jnp.sum(labels[neighbors] == labels[:, None]), neighbors.size)
+    own = numpy_of(neighbors).asarray(labels)
+    return _share((own[neighbors] == own[:, None]).sum(), neighbors.size)
 
 
 def _share(count: Int[Array, ""], whole: int) -> Float[Array, ""]:
     # By a constant it would become a product with its rounded inverse, and all of them
     # not be 1.
-    return count / lax.optimization_barrier(jnp.float32(whole))
+    return as_results(count / lax.optimization_barrier(jnp.float32(whole)))
 
 
 def _checked_labels(labels: ArrayLike, n: int) -> Int[Array, " n"]:
@@ -118,4 +118,4 @@ def _checked_labels(labels: ArrayLike, n: int) -> Int[Array, " n"]:
     if isinstance(labels, jax.core.Tracer):
         return labels
     # Labels above 2**31 would become others in 32 bits.
-    return jnp.asarray(np.unique(np.asarray(labels), return_inverse=True)[1], jnp.int32)
+    return np.unique(np.asarray(labels), return_inverse=True)[1].astype(np.int32)

@@ -6,10 +6,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxvae.geometry import nearest_neighbors
-from jaxvae.geometry.finding import find_block
-from jaxvae.geometry.rows import _compiled
+from jaxvae.geometry.clouds import as_cloud
+from jaxvae.geometry.neighbors import search_distinct
 from tests import oracles, reference
-from tests.clouds import NASTY, TIED, WIDTHS, N, clusters, gaussian, grid, of_width
+from tests.clouds import (
+    NASTY,
+    TIED,
+    WIDTHS,
+    N,
+    clusters,
+    exact_duplicates,
+    gaussian,
+    grid,
+    of_width,
+)
 from tests.memory import largest_array
 
 K = 5
@@ -168,12 +178,45 @@ def test_jit_equals_the_call():
     np.testing.assert_array_equal(found.indices, expected.indices)
 
 
-def test_one_shape_is_traced_once():
-    compiled = _compiled(find_block, None, (("k", 2),))
-    before = compiled._cache_size()
-    for seed in range(3):
-        nearest_neighbors(gaussian(29, 4, seed), k=2)
-    assert compiled._cache_size() == before + 1
+def distinct(cloud):
+    """The points that `search_distinct` calls the first of their kind."""
+    return np.asarray(search_distinct(as_cloud(cloud), k=2, mesh=None, progress=None)[1])
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_distinct_points_are_the_first_of_their_kind(name):
+    cloud = NASTY[name]
+    _, first = np.unique(oracles.whole(as_cloud(cloud).points)[:N], axis=0, return_index=True)
+    np.testing.assert_array_equal(np.flatnonzero(distinct(cloud)), np.sort(first))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["plain", "many duplicates", "constant"])
+def test_distinct_points_are_found_while_a_function_is_traced(name):
+    np.testing.assert_array_equal(jax.jit(distinct_traced)(NASTY[name]), distinct(NASTY[name]))
+
+
+def distinct_traced(cloud):
+    return search_distinct(as_cloud(cloud), k=2, mesh=None, progress=None)[1]
+
+
+def test_points_that_repeat_others_are_nobodys_neighbors():
+    cloud = exact_duplicates()
+    found, first = search_distinct(as_cloud(cloud), k=2, mesh=None, progress=None)
+    third = len(cloud) // 3
+    np.testing.assert_array_equal(found.indices[first], oracles.nearest(cloud[:third], 2))
+
+
+def test_negative_zero_is_zero():
+    cloud = gaussian(50, 3)
+    cloud[:, 1] = 0
+    assert distinct(np.concatenate([cloud, cloud * np.array([1, -1, 1], np.float32)])).sum() == 50
+
+
+def test_rows_that_differ_in_one_bit_are_distinct():
+    cloud = np.ones((40, 500), np.float32)
+    cloud[np.arange(40), np.arange(40) * 12] = np.nextafter(np.float32(1), np.float32(2))
+    assert distinct(cloud).all()
 
 
 @pytest.mark.parametrize("d", [3, 50])

@@ -6,7 +6,6 @@ import pytest
 from jaxvae.geometry.distances import rounding
 from jaxvae.geometry.points import (
     as_points,
-    distinct_rows,
     same_length,
     sum_of_squares,
 )
@@ -89,34 +88,6 @@ def test_sums_of_squares_stay_inside_their_rounding_bound(d):
     exact = (np.asarray(differences, np.float64) ** 2).sum(axis=1)
     error = np.abs(sum_of_squares(differences) - exact)[1:] / exact[1:]
     assert error.max() < rounding(points)
-
-
-@pytest.mark.parametrize("name", NASTY)
-def test_distinct_rows_are_the_first_of_their_kind(name):
-    (points,) = as_points(NASTY[name])
-    _, first = np.unique(oracles.whole(points), axis=0, return_index=True)
-    np.testing.assert_array_equal(np.flatnonzero(distinct_rows(points)), np.sort(first))
-
-
-def test_negative_zero_is_zero():
-    cloud = gaussian(50, 3)
-    cloud[:, 1] = 0
-    mirrored = cloud * np.array([1, -1, 1], np.float32)
-    (points,) = as_points(np.concatenate([cloud, mirrored]))
-    assert distinct_rows(points).sum() == 50
-
-
-def test_rows_that_differ_in_one_bit_are_distinct():
-    cloud = np.ones((40, 500), np.float32)
-    cloud[np.arange(40), np.arange(40) * 12] = np.nextafter(np.float32(1), np.float32(2))
-    (points,) = as_points(cloud)
-    assert distinct_rows(points).all()
-
-
-def test_permuted_rows_are_distinct():
-    row = gaussian(1, 20)[0]
-    (points,) = as_points(np.stack([np.roll(row, shift) for shift in range(20)]))
-    assert distinct_rows(points).all()
 
 
 @pytest.mark.parametrize(

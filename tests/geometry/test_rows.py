@@ -3,25 +3,27 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.geometry.rows import over_rows, redo_rows
-
-
-def twice(values, rows, *, factor=2):
-    return {"rows": rows, "values": factor * values[rows]}
+from jaxvae.geometry.rows import block_length, blocks, joined, traced_rows
 
 
 @pytest.mark.parametrize("block", [None, 1, 7, 100, 1000])
-def test_blocks_cover_every_row_once(block):
-    result = over_rows(twice, jnp.arange(100.0), 100, columns=100, block=block)
-    np.testing.assert_array_equal(result["rows"], np.arange(100))
-    np.testing.assert_array_equal(result["values"], 2 * np.arange(100))
+@pytest.mark.parametrize("columns", [100, 128])
+def test_blocks_of_one_length_cover_every_row(block, columns):
+    parts = list(blocks(100, columns=columns, block=block))
+    assert len({len(part) for part in parts}) == 1
+    np.testing.assert_array_equal(joined(parts, 100), np.arange(100))
+
+
+def test_the_length_of_a_block_follows_from_the_columns_alone():
+    lengths = {len(next(blocks(n, columns=2048))) for n in (1100, 1500, 2048)}
+    assert lengths == {block_length(2048)}
 
 
 def test_a_traced_loop_and_a_batch_of_them_give_the_same():
     values = jnp.arange(300.0).reshape(3, 100)
 
     def triple(values):
-        return over_rows(twice, values, 100, columns=100, block=7, factor=3)["values"]
+        return traced_rows(lambda v, rows: 3 * v[rows], values, 100, length=7)
 
     np.testing.assert_array_equal(jax.jit(triple)(values[0]), 3 * values[0])
     np.testing.assert_array_equal(jax.vmap(triple)(values), 3 * values)
@@ -30,39 +32,13 @@ def test_a_traced_loop_and_a_batch_of_them_give_the_same():
 
 def test_progress_counts_the_rows_to_the_end():
     seen = []
-    over_rows(
-        twice, jnp.arange(100.0), 100, columns=2**25, block=4, progress=lambda *at: seen.append(at)
-    )
+    list(blocks(100, columns=2**25, block=4, progress=lambda *at: seen.append(at)))
     assert seen[-1] == (100, 100)
     assert seen == sorted(seen)
     assert len(seen) >= 10
 
 
-def test_an_interruption_of_the_progress_ends_the_loop():
-    seen = []
-
-    def interrupt(done, total):
-        seen.append(done)
-        if done:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        over_rows(twice, jnp.arange(100.0), 100, columns=2**25, block=1, progress=interrupt)
-    assert len(seen) < 5
-
-
 @pytest.mark.parametrize("block", [0, -3, 2.0, "all"])
 def test_a_block_without_rows_is_refused(block):
     with pytest.raises(ValueError, match="expected block >= 1"):
-        over_rows(twice, jnp.arange(10.0), 10, columns=10, block=block)
-
-
-def test_redone_rows_are_those_in_doubt_also_under_vmap():
-    doubtful = jnp.asarray(np.random.default_rng(0).random((4, 50)) < [[0.0], [0.1], [0.5], [1.0]])
-    old = -jnp.ones((4, 50))
-
-    def redo(doubtful, old):
-        return redo_rows(doubtful, lambda row: row.astype(float), old)
-
-    expected = np.where(doubtful, np.arange(50.0), -1)
-    np.testing.assert_array_equal(jax.vmap(redo)(doubtful, old), expected)
+        list(blocks(10, columns=10, block=block))

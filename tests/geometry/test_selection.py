@@ -1,9 +1,15 @@
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.geometry.selection import GROUP, LANE, lane_counts, smallest, visit
+from jaxvae.geometry.selection import (
+    GROUP,
+    LANE,
+    filled_length,
+    lane_columns,
+    lane_counts,
+    smallest,
+)
 
 
 def rows(kind, n):
@@ -41,27 +47,27 @@ def test_all_the_smallest_may_lie_in_one_group():
     np.testing.assert_array_equal(columns[0], 64 * GROUP - 1 - np.arange(9))
 
 
-def masks():
-    generator = np.random.default_rng(0)
-    for share in (0.0, 0.001, 0.1, 1.0):
-        yield generator.random((30, 6 * LANE)) < share
-    yield generator.random((2, 40 * LANE)) < 0.5
-
-
-@pytest.mark.parametrize("mask", list(masks()), ids=lambda mask: f"{mask.mean():.3f}")
-def test_a_visit_reaches_every_set_entry_once(mask):
-    def count(state, rows, columns, found):
-        return state.at[rows, columns].add(found.astype(int))
-
-    @jax.jit
-    def visits(mask):
-        at = lambda rows, columns: mask[rows[:, None], columns]  # noqa: E731
-        return visit(lane_counts(mask), at, count, jnp.zeros(mask.shape, int))
-
-    np.testing.assert_array_equal(visits(jnp.asarray(mask)), mask)
-
-
 def test_lanes_count_the_entries_that_are_set():
     mask = np.random.default_rng(0).random((5, 7 * LANE)) < 0.7
     expected = mask.reshape(5, LANE, 7).sum(axis=1)
     np.testing.assert_array_equal(lane_counts(jnp.asarray(mask)), expected)
+
+
+@pytest.mark.parametrize("lane", [0, 3, 6])
+def test_the_columns_of_a_lane_are_those_that_it_counts(lane):
+    mask = np.zeros((1, 7 * LANE), bool)
+    mask[0, np.asarray(lane_columns(jnp.array([lane]), 7))[0]] = True
+    np.testing.assert_array_equal(lane_counts(jnp.asarray(mask))[0], LANE * (np.arange(7) == lane))
+
+
+@pytest.mark.parametrize("n", [1, 64, 65, 1000, 1025, 2048, 2049, 5000, 10_000, 100_000])
+def test_a_filled_length_holds_all_points_and_little_more(n):
+    length = filled_length(n)
+    assert length >= n
+    assert length % LANE == 0
+    assert length - n <= max(LANE, n if n <= 2048 else n / 16)
+
+
+def test_few_lengths_serve_all_clouds_of_up_to_ten_thousand_points():
+    assert len({filled_length(n) for n in range(1, 2049)}) == 6
+    assert len({filled_length(n) for n in range(2049, 10_001)}) < 70

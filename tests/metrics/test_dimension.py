@@ -5,8 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxvae.geometry.finding import find_block
-from jaxvae.geometry.rows import _compiled
 from jaxvae.metrics import two_nn, two_nn_mle
 from tests import oracles, reference
 from tests.clouds import NASTY, WIDTH, N, clusters, gaussian, of_width
@@ -178,15 +176,6 @@ def test_vmap_equals_the_loop(estimate):
 def test_jit_equals_the_call(estimate):
     cloud = NASTY["near duplicates"]
     np.testing.assert_allclose(jax.jit(estimate)(cloud), estimate(cloud), rtol=RTOL)
-
-
-def test_one_shape_is_traced_once():
-    compiled = _compiled(find_block, None, (("k", 2),))
-    before = compiled._cache_size()
-    for seed in range(3):
-        two_nn(gaussian(29, 4, seed))
-        two_nn_mle(gaussian(29, 4, seed))
-    assert compiled._cache_size() == before + 1
 
 
 def test_trailing_axes_are_flattened():

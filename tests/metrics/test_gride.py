@@ -220,20 +220,6 @@ def test_jit_equals_the_call():
     np.testing.assert_allclose(found.radii, expected.radii, rtol=RTOL)
 
 
-def test_one_shape_is_traced_once():
-    traces = 0
-
-    @jax.jit
-    def counted(x):
-        nonlocal traces
-        traces += 1
-        return gride(x, max_rank=8)
-
-    for seed in range(3):
-        counted(gaussian(29, 4, seed))
-    assert traces == 1
-
-
 def test_trailing_axes_are_flattened():
     cloud = gaussian()
     found = gride(cloud.reshape(N, 2, 5, 2))

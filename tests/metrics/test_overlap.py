@@ -158,20 +158,6 @@ def test_jit_equals_the_call():
     np.testing.assert_allclose(alike, label_overlap(cloud, LABELS), rtol=1e-6)
 
 
-def test_one_shape_is_traced_once():
-    traces = 0
-
-    @jax.jit
-    def counted(x, labels):
-        nonlocal traces
-        traces += 1
-        return label_overlap(x, labels, k=2), neighborhood_overlap(x, x, k=2)
-
-    for seed in range(3):
-        counted(gaussian(29, 4, seed), jnp.arange(29) % 2)
-    assert traces == 1
-
-
 def test_spaces_of_any_shape_compare():
     images = gaussian(40, 48).reshape(40, 4, 4, 3)
     assert neighborhood_overlap(images, images.reshape(40, 48), k=5) == 1
