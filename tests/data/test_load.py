@@ -23,10 +23,12 @@ DATA = os.environ.get("TFDS_DATA_DIR")
 
 
 def needs(name):
-    return pytest.mark.skipif(
+    """For the slow run, which is told where the images are."""
+    absent = pytest.mark.skipif(
         DATA is None or not (Path(DATA) / name).is_dir(),
         reason=f"no {name} images: TFDS_DATA_DIR names the folder of prepared sets",
     )
+    return lambda test: pytest.mark.slow(absent(test))
 
 
 MNIST_TRAIN = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -100,7 +102,6 @@ def edit_info(directory: Path, **changes) -> None:
 
 
 @needs("mnist")
-@pytest.mark.slow
 def test_mnist_has_the_documented_shapes_and_types():
     train, test = load("mnist")[:2]
     assert (train.images.shape, train.images.dtype) == ((60_000, 28, 28, 1), np.uint8)
@@ -108,7 +109,6 @@ def test_mnist_has_the_documented_shapes_and_types():
 
 
 @needs("mnist")
-@pytest.mark.slow
 def test_mnist_has_the_published_number_of_examples_per_class():
     data = load("mnist")
     assert np.bincount(data.train.labels).tolist() == MNIST_TRAIN
@@ -116,7 +116,6 @@ def test_mnist_has_the_published_number_of_examples_per_class():
 
 
 @needs("mnist")
-@pytest.mark.slow
 def test_the_order_is_that_of_the_tfds_data_source():
     source = tfds.data_source("mnist", split="test", data_dir=DATA, download=False)
     test = load("mnist").test
@@ -126,7 +125,6 @@ def test_the_order_is_that_of_the_tfds_data_source():
 
 
 @needs("mnist")
-@pytest.mark.slow
 def test_a_second_process_reads_the_same_without_tensorflow_datasets():
     first = load("mnist").test
     code = (
@@ -143,7 +141,6 @@ def test_a_second_process_reads_the_same_without_tensorflow_datasets():
 
 
 @needs("mnist")
-@pytest.mark.slow
 def test_mnist_resized_to_32_keeps_its_range_and_its_mean():
     small, large = load("mnist").test, load("mnist", image_size=32).test
     assert (large.images.shape, large.images.dtype) == ((10_000, 32, 32, 1), np.uint8)
@@ -164,13 +161,11 @@ def test_cifar10_has_a_thousand_test_images_per_class():
 
 
 @needs("dsprites_grid")
-@pytest.mark.slow
 def test_dsprites_grid_is_black_and_white():
     assert np.unique(load("dsprites_grid").train.images).tolist() == [0, 255]
 
 
 @needs("dsprites_grid")
-@pytest.mark.slow
 def test_dsprites_grid_has_every_combination_of_its_factors_once():
     data = load("dsprites_grid")
     factors = [
@@ -183,7 +178,6 @@ def test_dsprites_grid_has_every_combination_of_its_factors_once():
 
 
 @needs("dsprites_grid")
-@pytest.mark.slow
 def test_dsprites_images_belong_to_their_factors():
     train = load("dsprites_grid").train
     x_position = train.factors["x_position"]

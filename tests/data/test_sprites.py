@@ -164,6 +164,7 @@ def test_another_resolution_shows_the_same_scene(image_size):
 
 
 @pytest.mark.parametrize("shape", range(3), ids=SHAPE_NAMES)
+@pytest.mark.slow
 def test_the_images_are_the_published_ones(shape):
     images, places, _ = published()
     factors = np.asarray(factors_of(places))
@@ -174,6 +175,7 @@ def test_the_images_are_the_published_ones(shape):
     assert overlap.min() > 0.9
 
 
+@pytest.mark.slow
 def test_the_grid_order_is_the_published_one():
     _, places, classes = published()
     # The published part holds every 4th orientation and every 2nd position.
