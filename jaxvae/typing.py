@@ -1,6 +1,6 @@
 """Array aliases shared by the package."""
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
@@ -8,3 +8,5 @@ import numpy as np
 Array: TypeAlias = jax.Array
 ArrayLike: TypeAlias = jax.Array | np.ndarray
 Key: TypeAlias = jax.Array
+# In code whose lines take both: NumPy's on the host, JAX's on a device and while it traces.
+EitherArray: TypeAlias = Any

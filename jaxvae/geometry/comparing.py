@@ -5,7 +5,6 @@ resolve counts as equal. Nothing is compiled.
 """
 
 from collections.abc import Callable
-from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -17,8 +16,6 @@ from jaxvae.geometry.precise import Expansion, less, precise_distances
 # Coordinates that are held at a time.
 _ENTRIES = 2**20
 
-Result = TypeVar("Result")
-
 
 def closer(
     points: Points,
@@ -27,7 +24,6 @@ def closer(
     second: Int[np.ndarray, " p"],
 ) -> Int[np.ndarray, " p"]:
     """2 where a row is closer to its first point than to its second, 1 where as close, else 0."""
-
     points = known_values(points)
 
     def of_some(at: slice) -> np.ndarray:
@@ -110,7 +106,7 @@ def _rounding(points: Points) -> float:
     return 2 * (points.values.shape[1] + 8) * 2.0**-53
 
 
-def _in_parts(function: Callable[[slice], Result], points: Points, count: int) -> Result:
+def _in_parts(function: Callable[[slice], np.ndarray], points: Points, count: int) -> np.ndarray:
     size = max(1, _ENTRIES // points.values.shape[1])
     starts = range(0, max(1, count), size)
     return np.concatenate([function(slice(start, start + size)) for start in starts])

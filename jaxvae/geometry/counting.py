@@ -29,6 +29,7 @@ from jaxvae.geometry.points import Points, known_values
 from jaxvae.geometry.precise import Expansion, less, precise_distances
 from jaxvae.geometry.rows import Space, on_host, without_coordinates
 from jaxvae.geometry.selection import LANE, lane_columns, lane_counts
+from jaxvae.typing import EitherArray
 
 # Targets of a row that share one pass over its distances.
 _TARGETS = 16
@@ -41,20 +42,18 @@ _FEW_ENTRIES = 2**14
 _HEAVY_SHARE = 1 / 16
 
 
-class _Block(NamedTuple):
-    """Targets of some rows, and what is known of their distances.
+class _Targets(NamedTuple):
+    """The points whose ranks are wanted, a few for each row.
 
     Attributes:
-        rows: `[b]`.
-        targets: `[b, t]`.
+        indices: `[b, t]`.
         near: `[b, t]`, squared distances below this are smaller than the target's.
         far: `[b, t]`, and above this larger.
     """
 
-    rows: Int[np.ndarray, " b"]
-    targets: Int[np.ndarray, "b t"]
-    near: Float[np.ndarray, "b t"]
-    far: Float[np.ndarray, "b t"]
+    indices: Int[EitherArray, "b t"]
+    near: Float[EitherArray, "b t"]
+    far: Float[EitherArray, "b t"]
 
 
 def count(
@@ -86,96 +85,102 @@ def count_traced(
 
 
 def _ranks(
-    space: Space, rows: Int[np.ndarray, " b"], bounds: Bounds, targets: Int[np.ndarray, "b t"]
+    space: Space, rows: Int[np.ndarray, " b"], bounds: Bounds, indices: Int[np.ndarray, "b t"]
 ) -> Float[np.ndarray, "b t"]:
-    away = _distances(space, np.repeat(rows, targets.shape[1]), targets.ravel(), len(rows))
-    margin, away = 2 * rounding(space.points), away.reshape(targets.shape)
+    away = _distances(space, np.repeat(rows, indices.shape[1]), indices.ravel(), len(rows))
+    margin, away = 2 * rounding(space.points), away.reshape(indices.shape)
     near, far = ((away * factor).astype(np.float32) for factor in (1 - margin, 1 + margin))
-    block = _Block(rows, targets, near, far)
-    closer, in_lanes = on_host(space.run_without_coordinates(_tally, *bounds, *block), space)
-    open_ = in_lanes.sum(axis=2, dtype=np.int32)
+    targets = _Targets(indices, near, far)
+    tally = space.run_without_coordinates(_tally, rows, bounds, targets)
+    closer, open_ = map(np.array, on_host(tally, space))
+    # A target that is present is open itself, and does not count.
+    row, target = np.indices(indices.shape)
+    open_[row, target, indices % open_.shape[2]] -= np.asarray(space.points.present)[indices]
+    total = open_.sum(axis=2, dtype=np.int32)
     if space.points.on_grid:
         # A comparison that the bounds leave open is a tie.
-        return 1 + closer + open_ / 2
+        return 1 + closer + total / 2
     by_products = on_host(bounds.share, space) > 0
-    heavy = by_products & (open_.sum(axis=1) > _HEAVY_SHARE * in_lanes.shape[2] * LANE)
-    light = np.where(heavy[:, None, None], np.int8(0), in_lanes)
-    ranks = 1 + closer + _settle(space, bounds, block, light) / 2
+    heavy = by_products & (total.sum(axis=1) > _HEAVY_SHARE * open_.shape[2] * LANE)
+    open_[heavy] = 0
+    ranks = 1 + closer + _settle(space, rows, bounds, targets, open_) / 2
     for start in range(0, int(heavy.sum()), DOUBTFUL):
         some = np.flatnonzero(heavy)[start : start + DOUBTFUL]
         at, alone = np.resize(some, DOUBTFUL), space.alone()
         narrow = alone.run(difference_bounds, rows[at])
-        ranks[some] = _ranks(alone, rows[at], narrow, targets[at])[: len(some)]
+        ranks[some] = _ranks(alone, rows[at], narrow, indices[at])[: len(some)]
     return ranks
 
 
 def _tally(
-    points: Points,
-    lower: Float[Array, "b m"],
-    ratio: Float[Array, " b"],
-    share: Float[Array, " b"],
-    rows: Int[Array, " b"],
-    targets: Int[Array, "b t"],
-    near: Float[Array, "b t"],
-    far: Float[Array, "b t"],
+    points: Points, rows: Int[Array, " b"], bounds: Bounds, targets: _Targets
 ) -> tuple[Int[Array, "b t"], Int8[Array, "b t lanes"]]:
     """The points that are certainly closer, and how many others may be in each lane."""
-    upper = upper_bounds(points, rows, Bounds(lower, ratio, share))
-    closer = lane_counts(upper[:, None] < near[:, :, None])
-    within = lane_counts(lower[:, None] <= far[:, :, None])
-    # The target itself is within, and not closer; it does not count.
-    lanes = jnp.arange(closer.shape[2])
-    own = lanes == (targets % len(lanes))[:, :, None]
-    own &= (jnp.take_along_axis(lower, targets, axis=1) <= far)[:, :, None]
-    return jnp.sum(closer, axis=2, dtype=jnp.int32), within - closer - own.astype(jnp.int8)
+    upper = upper_bounds(points, rows, bounds)
+    closer = lane_counts(upper[:, None] < targets.near[:, :, None])
+    within = lane_counts(bounds.lower[:, None] <= targets.far[:, :, None])
+    return jnp.sum(closer, axis=2, dtype=jnp.int32), within - closer
+
+
+class _Lanes(NamedTuple):
+    """Lanes of a block of distances, each for one target of one row.
+
+    Attributes:
+        row: `[v]`, of the block.
+        target: `[v]`, of the row.
+        lane: `[v]`.
+    """
+
+    row: Int[EitherArray, " v"]
+    target: Int[EitherArray, " v"]
+    lane: Int[EitherArray, " v"]
 
 
 @jax.jit
 def _open_columns(
-    points: Points,
-    bounds: Bounds,
-    block: _Block,
-    row: Int[Array, " v"],
-    target: Int[Array, " v"],
-    lane: Int[Array, " v"],
+    points: Points, rows: Int[Array, " b"], bounds: Bounds, targets: _Targets, lanes: _Lanes
 ) -> Bool[Array, "v LANE"]:
-    """Which columns of a lane of a row are open."""
-    columns = lane_columns(lane, bounds.lower.shape[1] // LANE)
-    upper = upper_bounds(points, block.rows, bounds, (row[:, None], columns))
-    within = bounds.lower[row[:, None], columns] <= block.far[row, target][:, None]
-    other = columns != block.targets[row, target][:, None]
-    return (upper >= block.near[row, target][:, None]) & within & other
+    """Which columns of the lanes are open; the target itself is one of them."""
+    at = lanes.row[:, None], lane_columns(lanes.lane, bounds.lower.shape[1] // LANE)
+    near, far = (part[lanes.row, lanes.target][:, None] for part in targets[1:])
+    return (upper_bounds(points, rows, bounds, at) >= near) & (bounds.lower[at] <= far)
 
 
 def _settle(
-    space: Space, bounds: Bounds, block: _Block, in_lanes: Int8[np.ndarray, "b t lanes"]
+    space: Space,
+    rows: Int[np.ndarray, " b"],
+    bounds: Bounds,
+    targets: _Targets,
+    open_: Int8[np.ndarray, "b t lanes"],
 ) -> Int[np.ndarray, "b t"]:
     """Twice the number of open points that are closer, plus the number of those as far."""
-    doubled = np.zeros(in_lanes.shape[:2], np.int32)
-    places, outline = np.nonzero(in_lanes), without_coordinates(space.shared)
+    doubled = np.zeros(open_.shape[:2], np.int32)
+    places, outline = np.nonzero(open_), without_coordinates(space.shared)
     # Once also where nothing is open, so that the first cloud compiles what the next may need.
     count = max(1, len(places[0]))
     at_once = _FEW_LANES if count <= _FEW_LANES else _MANY_LANES
     for start in range(0, count, at_once):
         some = [index[start : start + at_once] for index in places]
-        filled = [np.resize(index, at_once).astype(np.int32) for index in some]
-        mask = on_host(_open_columns(outline, bounds, block, *filled), space)
+        lanes = _Lanes(*(np.resize(index, at_once).astype(np.int32) for index in some))
+        mask = on_host(_open_columns(outline, rows, bounds, targets, lanes), space)
         entry, within_lane = np.nonzero(mask[: len(some[0])])
         row, target, lane = (index[entry] for index in some)
-        column = (lane + in_lanes.shape[2] * within_lane).astype(np.int32)
-        away = _distances(space, block.rows[row], column, len(block.rows))
-        near, far = block.near[row, target], block.far[row, target]
+        column = (lane + open_.shape[2] * within_lane).astype(np.int32)
+        other = column != targets.indices[row, target]
+        row, target, column = row[other], target[other], column[other]
+        away = _distances(space, rows[row], column, len(rows))
+        own, near, far = (part[row, target] for part in targets)
         np.add.at(doubled, (row, target), 2 * (away < near))
         unsure = (away >= near) & (away <= far)
-        row, target, column = row[unsure], target[unsure], column[unsure]
-        decided = closer_on_host(space.points, block.rows[row], column, block.targets[row, target])
+        row, target = row[unsure], target[unsure]
+        decided = closer_on_host(space.points, rows[row], column[unsure], own[unsure])
         np.add.at(doubled, (row, target), decided)
     return doubled
 
 
 def _distances(
     space: Space, rows: Int[np.ndarray, " p"], columns: Int[np.ndarray, " p"], length: int
-) -> Float[np.ndarray, " p"]:
+) -> Float[EitherArray, " p"]:
     """Squared distances of pairs by differences, as many at a time as a block of candidates."""
     if len(rows) * space.points.values.shape[1] <= _FEW_ENTRIES:
         known = known_values(space.points)

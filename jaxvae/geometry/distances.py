@@ -26,7 +26,7 @@ from jaxvae.geometry.points import (
 )
 from jaxvae.geometry.rows import blocks, joined, traced_rows
 from jaxvae.geometry.selection import LANE, filled_length
-from jaxvae.typing import ArrayLike
+from jaxvae.typing import ArrayLike, EitherArray
 
 # Squared distance to an absent point: above any other, and finite with its bounds.
 FAR = 2.0**120
@@ -52,9 +52,9 @@ class Bounds(NamedTuple):
         share: `[b]`, above 0 for rows taken by products.
     """
 
-    lower: Float[Array, "b m"]
-    ratio: Float[Array, " b"]
-    share: Float[Array, " b"]
+    lower: Float[EitherArray, "b m"]
+    ratio: Float[EitherArray, " b"]
+    share: Float[EitherArray, " b"]
 
 
 def squared_distances(x: ArrayLike, y: ArrayLike) -> Float[Array, "n m"]:
@@ -116,8 +116,8 @@ def _distance_block(
 def _settled(
     clouds: tuple[Points, Points],
     rows: Int[np.ndarray, " b"],
-    distances: Float[Array, "b m"],
-    close: Bool[Array, "b m"],
+    distances: Float[EitherArray, "b m"],
+    close: Bool[EitherArray, "b m"],
 ) -> Float[np.ndarray, "b m"]:
     """The distances, of close pairs by differences."""
     x, y = clouds
@@ -129,7 +129,9 @@ def _settled(
     return distances
 
 
-def refuse_overflow(distances: Float[Array, "..."], quantity: str) -> Float[Array, "..."]:
+def refuse_overflow(
+    distances: Float[EitherArray, "..."], quantity: str
+) -> Float[EitherArray, "..."]:
     """The distances, where these are finite."""
     if (
         not isinstance(distances, jax.core.Tracer)
@@ -186,10 +188,10 @@ def in_tiles(function: Callable[[Array], Any], points: Points, columns: Int[Arra
 
 def upper_bounds(
     points: Points,
-    rows: Int[Array, " b"],
+    rows: Int[EitherArray, " b"],
     bounds: Bounds,
-    at: tuple[Int[Array, "v 1"], Int[Array, "v w"]] | None = None,
-) -> Float[Array, "b m"]:
+    at: tuple[Int[EitherArray, "v 1"], Int[EitherArray, "v w"]] | None = None,
+) -> Float[EitherArray, "b m"]:
     """The upper bounds of a block, or of its entries `at` (rows of the block, columns).
 
     Every product here is exact, so that a compiler that fuses it with a sum
@@ -203,8 +205,8 @@ def upper_bounds(
 
 
 def pair_distances(
-    x: Points, i: Int[Array, "*#batch"], y: Points, j: Int[Array, "*#batch"]
-) -> Float[Array, "*batch"]:
+    x: Points, i: Int[EitherArray, "*#batch"], y: Points, j: Int[EitherArray, "*#batch"]
+) -> Float[EitherArray, "*batch"]:
     """Squared distances of points i of `x` to points j of `y`, by differences."""
     difference = x.values[i] - y.values[j]
     if x.rest is not None and y.rest is not None:
@@ -212,7 +214,7 @@ def pair_distances(
     return sum_of_squares(difference)
 
 
-def rounding(points: Points) -> Float[Array, ""]:
+def rounding(points: Points) -> Float[EitherArray, ""]:
     """Bound on the rounding of `pair_distances` within a cloud, relative to their value."""
     return numpy_of(points.on_grid).where(
         points.on_grid, 0.0, (most_additions(points.values.shape[1]) + 4) * UNIT
@@ -226,7 +228,7 @@ def product_rounding(features: int) -> float:
     return (size + features / size + most_additions(features) + 16) * UNIT
 
 
-def _column_norms(points: Points) -> Float[Array, " m"]:
+def _column_norms(points: Points) -> Float[EitherArray, " m"]:
     """Squared norms, with absent points out of reach."""
     return jnp.where(points.present, points.norms, FAR)
 
@@ -250,7 +252,7 @@ def _narrow_distances(x: Points, rows: Int[Array, " b"], y: Points) -> Float[Arr
     return total
 
 
-def _round_up(norms: Float[Array, " m"]) -> Float[Array, " m"]:
+def _round_up(norms: Float[EitherArray, " m"]) -> Float[EitherArray, " m"]:
     """The next number of 12 significant bits: its products with another are exact."""
     bits = lax.bitcast_convert_type(norms, jnp.uint32) + jnp.uint32(0xFFF)
     return lax.bitcast_convert_type(bits & jnp.uint32(0xFFFFF000), jnp.float32)

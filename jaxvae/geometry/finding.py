@@ -9,6 +9,7 @@ differences cannot order is ordered by `precise`.
 from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -27,6 +28,7 @@ from jaxvae.geometry.points import Points, known_values
 from jaxvae.geometry.precise import Expansion, less, precise_distances
 from jaxvae.geometry.rows import Space, on_host
 from jaxvae.geometry.selection import smallest
+from jaxvae.typing import EitherArray
 
 # Candidates come in multiples of this, with at least so many to spare: an ordinary row is then
 # proven without a second look.
@@ -48,9 +50,9 @@ class Proposal(NamedTuple):
         squared: `[b, c]`, squared distances by differences.
     """
 
-    bounds: Float[Array, "b c"]
-    columns: Int[Array, "b c"]
-    squared: Float[Array, "b c"]
+    bounds: Float[EitherArray, "b c"]
+    columns: Int[EitherArray, "b c"]
+    squared: Float[EitherArray, "b c"]
 
 
 def propose(space: Space, rows: Int[np.ndarray, " b"], k: int) -> Proposal:
@@ -122,7 +124,7 @@ def find_traced(
         doubtful, found = carry
         at = jnp.argmax(doubtful)
         precise = _find_precisely(points, rows[at], k)
-        found = tuple(old.at[at].set(new) for old, new in zip(found, precise, strict=True))
+        found = jax.tree.map(lambda old, new: old.at[at].set(new), found, precise)
         return doubtful.at[at].set(False), found
 
     doubtful = ~proven | jnp.any(touching & ~points.on_grid, axis=1)
@@ -217,20 +219,22 @@ def _find_precisely(
 
 
 def _reach(
-    points: Points, squared: Float[Array, "*b c"], k: int | None = None
-) -> Float[Array, "*b"]:
+    points: Points, squared: Float[EitherArray, "*b c"], k: int | None = None
+) -> Float[EitherArray, "*b"]:
     """What a squared distance is below, if float32 gives it as the k-th, or as each."""
     kth = squared if k is None else squared[..., k - 1]
     return kth * (1 + 2 * rounding(points))
 
 
-def _no_other(reach: Float[Array, "*b"], bounds: Float[Array, "*b c"]) -> Bool[Array, "*b"]:
+def _no_other(
+    reach: Float[EitherArray, "*b"], bounds: Float[EitherArray, "*b c"]
+) -> Bool[EitherArray, "*b"]:
     """Whether all points but the candidates are certainly farther than `reach`."""
     # Every rejected point is at least as far as the last candidate's lower bound.
     last = bounds.max(axis=-1)
     return (reach <= last) | ~_is_present(last)
 
 
-def _is_present(squared: Float[Array, "*s"]) -> Bool[Array, "*s"]:
+def _is_present(squared: Float[EitherArray, "*s"]) -> Bool[EitherArray, "*s"]:
     """Whether a squared distance is to a point that is present, and not to itself."""
     return squared < FAR / 2

@@ -18,8 +18,15 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jaxvae.geometry.distances import squared_distances
-from jaxvae.geometry.points import as_float32, as_points, center_and_shift, same_length
-from jaxvae.typing import ArrayLike
+from jaxvae.geometry.points import (
+    as_float32,
+    as_points,
+    center_and_shift,
+    is_on_host,
+    numpy_of,
+    same_length,
+)
+from jaxvae.typing import ArrayLike, EitherArray
 
 _TILE = 512
 # Where removing the diagonal leaves less than this share, the difference of
@@ -206,21 +213,38 @@ def rbf_gram(x: ArrayLike, *, bandwidth: float) -> Float[Array, "n n"]:
     median is zero.
     """
     (points,) = as_points(x)
+    numpy = numpy_of(points.centered)
     # A power of two leaves the kernel as it is, and the squares inside float32.
-    values = jnp.ldexp(points.centered, -jnp.frexp(jnp.max(jnp.abs(points.centered)))[1])
-    return _rbf_gram(squared_distances(values, values), bandwidth)
+    largest = numpy.max(numpy.abs(points.centered))
+    values = numpy.ldexp(points.centered, -numpy.frexp(largest)[1])
+    squared = squared_distances(values, values)
+    known = np.asarray(squared) if is_on_host(squared) else squared
+    return _rbf_gram(squared, bandwidth, median(known))
 
 
 @jax.jit
-def _rbf_gram(squared: Float[Array, "n n"], bandwidth: Float[Array, ""]) -> Float[Array, "n n"]:
+def _rbf_gram(
+    squared: Float[Array, "n n"], bandwidth: Float[Array, ""], middle: Float[Array, ""]
+) -> Float[Array, "n n"]:
     # Less one, which centering removes: a wide kernel is all ones but for its last digits.
-    kernel = jnp.expm1(-squared / (2 * bandwidth**2 * median(squared)))
+    kernel = jnp.expm1(-squared / (2 * bandwidth**2 * middle))
     means = jnp.mean(kernel, axis=0)
     return kernel - means - (means - jnp.mean(means))[:, None]
 
 
-def median(values: Float[Array, "..."]) -> Float[Array, ""]:
-    """Median of numbers that are not negative, by counting: a sort would take far longer."""
+def median(values: Float[EitherArray, "..."]) -> Float[EitherArray, ""]:
+    """Median of numbers that are not negative."""
+    if isinstance(values, np.ndarray):
+        size = values.size
+        middle = np.partition(values.ravel(), ((size - 1) // 2, size // 2))
+        lower, upper = middle[(size - 1) // 2], middle[size // 2]
+        return lower + (upper - lower) / 2
+    return _median_by_counting(values)
+
+
+@jax.jit
+def _median_by_counting(values: Float[Array, "..."]) -> Float[Array, ""]:
+    """The median on an accelerator, where a sort would take far longer."""
     size = values.size
     # Such floats are ordered as their bits are, read as integers.
     bits = lax.bitcast_convert_type(values, jnp.uint32)

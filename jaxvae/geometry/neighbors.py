@@ -24,7 +24,7 @@ from jaxvae.geometry.rows import (
     traced_rows,
 )
 from jaxvae.geometry.tiles import Tiles, distinct_tiles, search_tiles
-from jaxvae.typing import ArrayLike
+from jaxvae.typing import ArrayLike, EitherArray
 
 
 class Neighbors(NamedTuple):
@@ -99,9 +99,9 @@ class Found(NamedTuple):
         exponent: `[]`.
     """
 
-    squared: Float[Array, "n k"]
-    indices: Int[Array, "n k"]
-    exponent: Int[Array, ""]
+    squared: Float[EitherArray, "n k"]
+    indices: Int[EitherArray, "n k"]
+    exponent: int | Int[EitherArray, ""]
 
 
 def search(
@@ -133,7 +133,7 @@ def search(
     length = block_length(cloud.points.norms.shape[0]) if block is None else block
     if cloud.is_traced:
         found = traced_rows(partial(find_traced, k=k), cloud.points, cloud.n, length=length)
-        return Found(*found, cloud.points.exponent)
+        return Found(found[0], found[1], cloud.points.exponent)
     space = as_space(cloud.points, mesh)
     rows = blocks(
         cloud.n, columns=len(cloud.points.norms), block=block, mesh=mesh, progress=progress
@@ -150,7 +150,7 @@ def search(
 
 def search_distinct(
     cloud: Cloud, *, k: int, mesh: Mesh | None, progress: Progress | None
-) -> tuple[Found, Bool[Array, " n"]]:
+) -> tuple[Found, Bool[EitherArray, " n"]]:
     """Distances to the k nearest distinct points, and which points are the first of their kind.
 
     Points that repeat an earlier one are nobody's neighbors. They are looked for among the
@@ -175,7 +175,7 @@ def search_distinct(
     return found, present[:n]
 
 
-def _search_distinct_traced(cloud: Whole, k: int) -> tuple[Found, Bool[Array, " n"]]:
+def _search_distinct_traced(cloud: Whole, k: int) -> tuple[Found, Bool[EitherArray, " n"]]:
     """A second search, without those that the first shows to be repetitions, if there are any."""
 
     def without(present: Bool[Array, " m"]) -> tuple[Found, Bool[Array, " m"]]:
@@ -192,7 +192,7 @@ def _search_distinct_traced(cloud: Whole, k: int) -> tuple[Found, Bool[Array, " 
     return found, present[: cloud.n]
 
 
-def _repeated(points: Points, found: Found) -> Bool[Array, " m"]:
+def _repeated(points: Points, found: Found) -> Bool[EitherArray, " m"]:
     """Which present points equal their nearest neighbor, where that is an earlier point."""
     numpy, n = numpy_of(found.indices), len(found.indices)
     nearest = found.indices[:, 0]

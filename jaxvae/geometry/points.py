@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxvae.typing import ArrayLike
+from jaxvae.typing import ArrayLike, EitherArray
 
 # The largest coordinate becomes 2**40: its square times a million features stays
 # far below the float32 maximum, and coordinates 1e-23 times smaller still have
@@ -42,13 +42,13 @@ class Points(NamedTuple):
         exponent: `[]`, input units are `values * 2**exponent`.
     """
 
-    values: Float[Array, "m d"]
-    rest: Float[Array, "m d"] | None
-    centered: Float[Array, "m d"]
-    norms: Float[Array, " m"]
-    present: Bool[Array, " m"]
-    on_grid: Bool[Array, ""]
-    exponent: Int[Array, ""]
+    values: Float[EitherArray, "m d"]
+    rest: Float[EitherArray, "m d"] | None
+    centered: Float[EitherArray, "m d"]
+    norms: Float[EitherArray, " m"]
+    present: Bool[EitherArray, " m"]
+    on_grid: Bool[EitherArray, ""]
+    exponent: Int[EitherArray, ""]
 
 
 def as_points(*arrays: ArrayLike, filled: Callable[[int], int] = lambda n: n) -> tuple[Points, ...]:
@@ -155,12 +155,12 @@ def same_length(*arrays: ArrayLike) -> int:
     return lengths[0]
 
 
-def sum_of_squares(values: Float[Array, "*batch d"]) -> Float[Array, "*batch"]:
+def sum_of_squares(values: Float[EitherArray, "*batch d"]) -> Float[EitherArray, "*batch"]:
     """Sum of squares over the last axis, as sums of sums so that rounding stays small."""
     return _sum_of_sums(values * values)
 
 
-def _sum_of_sums(terms: Float[Array, "*batch d"]) -> Float[Array, "*batch"]:
+def _sum_of_sums(terms: Float[EitherArray, "*batch d"]) -> Float[EitherArray, "*batch"]:
     side, cubed = _cube(terms.shape[-1])
     if side == 0:
         return terms.sum(axis=-1)
@@ -242,7 +242,7 @@ def _needs_host(array: ArrayLike, largest: float) -> bool:
 
 def _center_on_host(
     arrays: list[np.ndarray],
-) -> tuple[tuple[Array, ...], tuple[Array | None, ...], int]:
+) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray | None, ...], int]:
     """Values, what float32 rounds off them, and the power of two they were divided by."""
     wide = [array.astype(np.float64) for array in arrays]
     center = _central_value(wide[0] if len(wide) == 1 else np.concatenate(wide))
@@ -261,7 +261,7 @@ def _central_value(values: ArrayLike) -> Any:
     return numpy_of(values).sort(rows, axis=0)[(len(rows) - 1) // 2]
 
 
-def _fill_up(array: ArrayLike | None, extra: int) -> ArrayLike | None:
+def _fill_up(array: EitherArray, extra: int) -> EitherArray:
     if array is None or extra == 0:
         return array
     return numpy_of(array).pad(array, ((0, extra), (0, 0)), mode="edge")
@@ -297,8 +297,10 @@ _form_on_device = jax.jit(_form)
 
 
 def _on_exact_grid(
-    values: Float[Array, "n d"], center: Float[Array, " d"], centered: Float[Array, "n d"]
-) -> Bool[Array, ""]:
+    values: Float[EitherArray, "n d"],
+    center: Float[EitherArray, " d"],
+    centered: Float[EitherArray, "n d"],
+) -> Bool[EitherArray, ""]:
     """Whether centering was exact, and sums of products are whole numbers below 2**24."""
     steps = (
         2 ** int(np.log2(np.sqrt(2**22 / centered.shape[1]))) if centered.shape[1] < 2**22 else 1

@@ -13,9 +13,10 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
 
 from jaxvae.geometry.points import Points
+from jaxvae.typing import EitherArray
 
 # What two sums of squares must differ by, relative, not to count as equal.
 _RESOLUTION = 2.0**-56
@@ -24,13 +25,13 @@ _RESOLUTION = 2.0**-56
 class Expansion(NamedTuple):
     """The sum of three float32 numbers, each below the rounding of the one before."""
 
-    first: Float[Array, "*shape"]
-    second: Float[Array, "*shape"]
-    third: Float[Array, "*shape"]
+    first: Float[EitherArray, "*shape"]
+    second: Float[EitherArray, "*shape"]
+    third: Float[EitherArray, "*shape"]
 
 
 def precise_distances(
-    points: Points, i: Int[Array, "*#batch"], j: Int[Array, "*#batch"]
+    points: Points, i: Int[EitherArray, "*#batch"], j: Int[EitherArray, "*#batch"]
 ) -> Expansion:
     """Squared distances of points i to points j."""
     difference, error = _sum(points.values[i], -points.values[j])
@@ -44,7 +45,7 @@ def precise_distances(
     return Expansion(*_sum(first, second), third)
 
 
-def less(a: Expansion, b: Expansion) -> Bool[Array, "*shape"]:
+def less(a: Expansion, b: Expansion) -> Bool[EitherArray, "*shape"]:
     """Whether a < b; what differs by less than float64 resolves is equal."""
     # The first parts cancel without rounding where they are close.
     difference, error = _sum(a.second, -b.second)
@@ -54,7 +55,9 @@ def less(a: Expansion, b: Expansion) -> Bool[Array, "*shape"]:
     return apart | (difference < -np.float32(_RESOLUTION) * b.first)
 
 
-def _sum(a: Float[Array, "*s"], b: Float[Array, "*s"]) -> tuple[Array, Array]:
+def _sum(
+    a: Float[EitherArray, "*s"], b: Float[EitherArray, "*s"]
+) -> tuple[EitherArray, EitherArray]:
     """A + b, and what was rounded off."""
     total = a + b
     shadow = total - a
@@ -68,7 +71,7 @@ def _add(a: Expansion, b: Expansion) -> Expansion:
     return Expansion(first, second, ((a.third + b.third) + low) + more)
 
 
-def _sum_of_squares(a: Float[Array, "*s d"], error: Float[Array, "*s d"]) -> Expansion:
+def _sum_of_squares(a: Float[EitherArray, "*s d"], error: Float[EitherArray, "*s d"]) -> Expansion:
     """The sum of (a + error)^2 over the last axis: by halves, or feature by feature in a trace."""
     if isinstance(a, np.ndarray):
         terms = _square(a, error)
@@ -79,7 +82,9 @@ def _sum_of_squares(a: Float[Array, "*s d"], error: Float[Array, "*s d"]) -> Exp
             terms = _add(*(Expansion(*half) for half in zip(*parts, strict=True)))
         return Expansion(*(part[..., 0] for part in terms))
 
-    def add_feature(total: Expansion, feature: tuple[Array, Array]) -> tuple[Expansion, None]:
+    def add_feature(
+        total: Expansion, feature: tuple[EitherArray, EitherArray]
+    ) -> tuple[Expansion, None]:
         return _add(total, _square(*feature)), None
 
     features = jnp.moveaxis(a, -1, 0), jnp.moveaxis(error, -1, 0)
@@ -87,7 +92,7 @@ def _sum_of_squares(a: Float[Array, "*s d"], error: Float[Array, "*s d"]) -> Exp
     return lax.scan(add_feature, none, features)[0]
 
 
-def _square(a: Float[Array, "*s"], error: Float[Array, "*s"]) -> Expansion:
+def _square(a: Float[EitherArray, "*s"], error: Float[EitherArray, "*s"]) -> Expansion:
     """(a + error)^2, from products of 12-bit halves, which are exact where it matters."""
     (a1, a2), (e1, e2) = _halves(a), _halves(error)
     first, second = _sum(a1 * a1, 2 * a1 * a2)
@@ -96,10 +101,10 @@ def _square(a: Float[Array, "*s"], error: Float[Array, "*s"]) -> Expansion:
     return Expansion(first, second, (third + low) + 2 * (a1 * e2 + a2 * e1) + error * error)
 
 
-def _halves(a: Float[Array, "*s"]) -> tuple[Array, Array]:
+def _halves(a: Float[EitherArray, "*s"]) -> tuple[EitherArray, EitherArray]:
     mask = np.uint32(0xFFFFF000)
     if isinstance(a, np.ndarray):
-        upper = (np.ascontiguousarray(a).view(np.uint32) & mask).view(np.float32)
+        upper: EitherArray = (np.ascontiguousarray(a).view(np.uint32) & mask).view(np.float32)
     else:
         bits = lax.bitcast_convert_type(a, jnp.uint32) & mask
         upper = lax.bitcast_convert_type(bits, jnp.float32)

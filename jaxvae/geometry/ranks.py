@@ -24,7 +24,7 @@ from jaxvae.geometry.rows import (
     traced_rows,
 )
 from jaxvae.geometry.tiles import Tiles, rank_tiles
-from jaxvae.typing import ArrayLike
+from jaxvae.typing import ArrayLike, EitherArray
 
 
 def conditional_ranks(
@@ -71,7 +71,7 @@ def mutual_ranks(
     k: int,
     mesh: Mesh | None = None,
     progress: Progress | None = None,
-) -> Float[Array, "n l l"]:
+) -> Float[EitherArray, "n l l"]:
     """Mean rank in space j of the first k neighbors in space i, for every point, at `[:, i, j]`.
 
     Each space's distances are formed once: a block of them gives the neighbors
@@ -97,12 +97,12 @@ def mutual_ranks(
 
 def _ranks(
     cloud: Cloud,
-    indices: Int[Array, "n k"],
+    indices: Int[EitherArray, "n k"],
     *,
     block: int | None = None,
     mesh: Mesh | None,
     progress: Progress | None,
-) -> Float[Array, "n k"]:
+) -> Float[EitherArray, "n k"]:
     if isinstance(cloud, Tiles):
         return rank_tiles(cloud, np.asarray(indices), progress=progress)
     points = cloud.points
@@ -122,7 +122,7 @@ def _traced_block(
 
 def _mutual_block(
     spaces: Sequence[Space], rows: Int[np.ndarray, " b"], k: int
-) -> Float[np.ndarray, "b l l"]:
+) -> Float[EitherArray, "b l l"]:
     bounds = [space.run(distance_bounds, rows) for space in spaces]
     proposals = [
         propose_within(space, rows, of_space.lower, k)
@@ -139,7 +139,9 @@ def _mutual_block(
     return _mean_over_neighbors(ranks, k)
 
 
-def _mean_over_neighbors(ranks: Sequence[Float[Array, "b lk"]], k: int) -> Float[Array, "b l l"]:
+def _mean_over_neighbors(
+    ranks: Sequence[Float[EitherArray, "b lk"]], k: int
+) -> Float[EitherArray, "b l l"]:
     """From the ranks in each space of k neighbors from every space."""
     stacked = numpy_of(ranks[0]).stack(ranks, axis=2)
     return stacked.reshape(len(stacked), -1, k, len(ranks)).mean(axis=2)
@@ -152,7 +154,7 @@ def _common_length(clouds: Sequence[Cloud]) -> int:
     return lengths[0]
 
 
-def _checked_indices(indices: Int[Array, "n k"], n: int) -> Int[Array, "n k"]:
+def _checked_indices(indices: Int[EitherArray, "n k"], n: int) -> Int[EitherArray, "n k"]:
     if not isinstance(indices, jax.core.Tracer):
         indices = np.asarray(indices)
     if indices.ndim != 2 or len(indices) != n or not jnp.issubdtype(indices.dtype, jnp.integer):

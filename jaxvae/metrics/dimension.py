@@ -10,7 +10,7 @@ from jaxvae.geometry.clouds import as_cloud
 from jaxvae.geometry.neighbors import search_distinct
 from jaxvae.geometry.points import as_results, numpy_of
 from jaxvae.geometry.rows import Progress
-from jaxvae.typing import ArrayLike
+from jaxvae.typing import ArrayLike, EitherArray
 
 
 class Dimension(NamedTuple):
@@ -128,7 +128,9 @@ def _log_ratios(x: ArrayLike, mesh: Mesh | None, progress: Progress | None) -> _
     return _LogRatios(values, valid.sum(), distinct.sum())
 
 
-def log_ratio(far: Float[Array, "*b"], near: Float[Array, "*b"]) -> Float[Array, "*b"]:
+def log_ratio(
+    far: Float[EitherArray, "*b"], near: Float[EitherArray, "*b"]
+) -> Float[EitherArray, "*b"]:
     """`log(r_far / r_near)` of two distances given by their squares, 0 < near <= far."""
     numpy = numpy_of(near)
     unit = numpy.sqrt(near)
@@ -161,7 +163,9 @@ def _maximum_likelihood(ratios: _LogRatios) -> Dimension:
     return _where_defined(value, 1 / numpy.sqrt(numpy.maximum(used - 2, 1)), ratios)
 
 
-def _where_defined(value: Array, relative_error: Array, ratios: _LogRatios) -> Dimension:
+def _where_defined(
+    value: EitherArray, relative_error: EitherArray, ratios: _LogRatios
+) -> Dimension:
     numpy = numpy_of(ratios.values)
     value = numpy.where((ratios.used >= 3) & numpy.isfinite(value), value, np.nan)
     return as_results(Dimension(value, value * relative_error, ratios.points))

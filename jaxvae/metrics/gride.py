@@ -11,7 +11,7 @@ from jaxvae.geometry.neighbors import search_distinct
 from jaxvae.geometry.points import as_results, numpy_of
 from jaxvae.geometry.rows import Progress
 from jaxvae.metrics.dimension import log_ratio
-from jaxvae.typing import ArrayLike
+from jaxvae.typing import ArrayLike, EitherArray
 
 # The start is within a factor 1.5 of the maximum and the error is squared, times 1/8
 # at most, in every step: three reach float32, one is to spare.
@@ -107,7 +107,9 @@ def gride(
 
 
 def _all_scales(
-    squared: Float[Array, "n k"], distinct: Bool[Array, " n"], exponent: Int[Array, ""]
+    squared: Float[EitherArray, "n k"],
+    distinct: Bool[EitherArray, " n"],
+    exponent: Int[EitherArray, ""],
 ) -> DimensionScale:
     numpy, ranks = numpy_of(squared), 2 ** np.arange(int(np.log2(squared.shape[1])))
     scales = [
@@ -119,12 +121,16 @@ def _all_scales(
         radii = numpy.ldexp(radii.astype(np.float32), exponent)
     radii = numpy.where(numpy.isfinite(radii), radii, np.nan)
     ranks = np.stack([ranks, 2 * ranks], axis=1)
-    return as_results(DimensionScale(values, stderrs, radii, ranks, left_out, distinct.sum()))
+    points: EitherArray = distinct.sum()
+    return DimensionScale(*as_results((values, stderrs, radii, ranks, left_out, points)))
 
 
 def _one_scale(
-    near: Float[Array, " n"], far: Float[Array, " n"], distinct: Bool[Array, " n"], m: float
-) -> tuple[Array, ...]:
+    near: Float[EitherArray, " n"],
+    far: Float[EitherArray, " n"],
+    distinct: Bool[EitherArray, " n"],
+    m: float,
+) -> tuple[EitherArray, ...]:
     numpy = numpy_of(near)
     # Rows can differ by so little that the square of it is zero in float32.
     used = distinct & (near > 0) & numpy.isfinite(far)
@@ -140,7 +146,9 @@ def _one_scale(
     return value, error, radius, (used & ~kept).sum()
 
 
-def _outlying(log_mu: Float[Array, " n"], used: Bool[Array, " n"]) -> Bool[Array, " n"]:
+def _outlying(
+    log_mu: Float[EitherArray, " n"], used: Bool[EitherArray, " n"]
+) -> Bool[EitherArray, " n"]:
     numpy, above_one = numpy_of(log_mu), numpy_of(log_mu).expm1(log_mu)
     # The numpy of a host warns of a cloud of which no point is used.
     known = numpy.where(used | ~used.any(), above_one, np.nan)
@@ -148,7 +156,9 @@ def _outlying(log_mu: Float[Array, " n"], used: Bool[Array, " n"]) -> Bool[Array
     return above_one > median + _OUTLYING * (high - median)
 
 
-def _most_likely(log_mu: Float[Array, " n"], kept: Bool[Array, " n"], m: float) -> Float[Array, ""]:
+def _most_likely(
+    log_mu: Float[EitherArray, " n"], kept: Bool[EitherArray, " n"], m: float
+) -> Float[EitherArray, ""]:
     """Where the score `(N - 1) + sum_i (m - 1) h(t_i) - m t_i` is zero, `t = d log mu`.
 
     The score falls and is convex in d, so Newton's method cannot leave the
@@ -167,13 +177,15 @@ def _most_likely(log_mu: Float[Array, " n"], kept: Bool[Array, " n"], m: float) 
     return d
 
 
-def _information(t: Float[Array, " n"], used: Bool[Array, " n"], m: float) -> Float[Array, ""]:
+def _information(
+    t: Float[EitherArray, " n"], used: Bool[EitherArray, " n"], m: float
+) -> Float[EitherArray, ""]:
     """Observed Fisher information of d, times d squared."""
     h = _h(t)
     return numpy_of(t).where(used, 1 + (m - 1) * h * (h + t), 0.0).sum()
 
 
-def _h(t: Float[Array, " n"]) -> Float[Array, " n"]:
+def _h(t: Float[EitherArray, " n"]) -> Float[EitherArray, " n"]:
     """`t / (e^t - 1)`, 1 at 0; its derivative is `h (1 - h - t) / t`."""
     numpy = numpy_of(t)
     return numpy.where(t > 0, t / numpy.expm1(numpy.where(t > 0, t, 1.0)), 1.0)

@@ -10,7 +10,7 @@ from jaxvae.geometry.clouds import as_cloud
 from jaxvae.geometry.points import as_results, numpy_of
 from jaxvae.geometry.ranks import mutual_ranks
 from jaxvae.geometry.rows import Progress
-from jaxvae.typing import ArrayLike
+from jaxvae.typing import ArrayLike, EitherArray
 
 
 class Imbalance(NamedTuple):
@@ -57,8 +57,8 @@ def information_imbalance(
 
     Reference: Glielmo, Zeni, Cheng, Csanyi and Laio (2022).
     """
-    matrix = imbalance_matrix([a, b], k=k, mesh=mesh, progress=progress)
-    return Imbalance(matrix[0, 1], matrix[1, 0])
+    matrix = _matrix([a, b], k, mesh, progress)
+    return as_results(Imbalance(matrix[0, 1], matrix[1, 0]))
 
 
 def imbalance_matrix(
@@ -88,12 +88,18 @@ def imbalance_matrix(
     """
     if len(spaces) == 0:
         raise ValueError("expected at least one space, got none")
+    return as_results(_matrix(spaces, k, mesh, progress))
+
+
+def _matrix(
+    spaces: Sequence[ArrayLike], k: int, mesh: Mesh | None, progress: Progress | None
+) -> Float[EitherArray, "l l"]:
     clouds = [as_cloud(space) for space in spaces]
     ranks = mutual_ranks(clouds, k=k, mesh=mesh, progress=progress)
-    return as_results(_mean(ranks) * (2 / len(ranks)))
+    return _mean(ranks) * (2 / len(ranks))
 
 
-def _mean(ranks: Float[Array, "n l l"]) -> Float[Array, "l l"]:
+def _mean(ranks: Float[EitherArray, "n l l"]) -> Float[EitherArray, "l l"]:
     """Mean over points, summed by halves: a running float32 sum of ranks loses digits."""
     total, n, numpy = ranks, len(ranks), numpy_of(ranks)
     while len(total) > 1:

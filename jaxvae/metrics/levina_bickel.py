@@ -2,14 +2,14 @@
 
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
 from jaxvae.geometry.clouds import as_cloud
 from jaxvae.geometry.neighbors import search_distinct
 from jaxvae.geometry.points import as_results, numpy_of
 from jaxvae.geometry.rows import Progress
 from jaxvae.metrics.dimension import Dimension, log_ratio
-from jaxvae.typing import ArrayLike
+from jaxvae.typing import ArrayLike, EitherArray
 
 
 def levina_bickel(
@@ -59,7 +59,9 @@ def levina_bickel(
     return _inverse_mean_inverse(found.squared, distinct)
 
 
-def _inverse_mean_inverse(squared: Float[Array, "n k"], distinct: Bool[Array, " n"]) -> Dimension:
+def _inverse_mean_inverse(
+    squared: Float[EitherArray, "n k"], distinct: Bool[EitherArray, " n"]
+) -> Dimension:
     numpy = numpy_of(squared)
     # Rows can differ by so little that the square of it is zero in float32.
     used = distinct & (squared[:, 0] > 0) & numpy.isfinite(squared[:, -1])

@@ -11,7 +11,7 @@ from jaxvae.geometry.clouds import as_cloud
 from jaxvae.geometry.neighbors import search
 from jaxvae.geometry.points import as_results, numpy_of, same_length
 from jaxvae.geometry.rows import Progress
-from jaxvae.typing import ArrayLike
+from jaxvae.typing import ArrayLike, EitherArray
 
 
 def neighborhood_overlap(
@@ -90,7 +90,9 @@ def label_overlap(
     return _alike(checked, search(cloud, k=k, mesh=mesh, progress=progress).indices)
 
 
-def _shared(first: Int[Array, "n k"], second: Int[Array, "n k"]) -> Float[Array, ""]:
+def _shared(
+    first: Int[EitherArray, "n k"], second: Int[EitherArray, "n k"]
+) -> Float[EitherArray, ""]:
     # What both have stands next to itself in sorted order; comparing all with all would
     # hold n k^2 entries.
     numpy = numpy_of(first)
@@ -98,18 +100,20 @@ def _shared(first: Int[Array, "n k"], second: Int[Array, "n k"]) -> Float[Array,
     return _share((both[:, 1:] == both[:, :-1]).sum(), first.size)
 
 
-def _alike(labels: Int[Array, " n"], neighbors: Int[Array, "n k"]) -> Float[Array, ""]:
+def _alike(
+    labels: Int[EitherArray, " n"], neighbors: Int[EitherArray, "n k"]
+) -> Float[EitherArray, ""]:
     own = numpy_of(neighbors).asarray(labels)
     return _share((own[neighbors] == own[:, None]).sum(), neighbors.size)
 
 
-def _share(count: Int[Array, ""], whole: int) -> Float[Array, ""]:
+def _share(count: Int[EitherArray, ""], whole: int) -> Float[EitherArray, ""]:
     # By a constant it would become a product with its rounded inverse, and all of them
     # not be 1.
     return as_results(count / lax.optimization_barrier(jnp.float32(whole)))
 
 
-def _checked_labels(labels: ArrayLike, n: int) -> Int[Array, " n"]:
+def _checked_labels(labels: ArrayLike, n: int) -> Int[EitherArray, " n"]:
     if not hasattr(labels, "shape"):
         raise ValueError(f"expected an array of labels [n = {n}], got {type(labels).__name__}")
     discrete = jnp.issubdtype(labels.dtype, np.integer) or labels.dtype == bool
