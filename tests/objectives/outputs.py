@@ -2,17 +2,18 @@
 
 from collections import OrderedDict
 
-import jax
+import jax.numpy as jnp
+import numpy as np
 
 from jaxvae.models import Outputs
 
 
 def draw(*, batch=8, latents=3):
     """Outputs with a true sample."""
-    keys = jax.random.split(jax.random.key(0), 4)
-    nll = 3 * jax.random.uniform(keys[0], (batch,))
-    mean = jax.random.normal(keys[1], (batch, latents))
-    log_variance = jax.random.normal(keys[2], (batch, latents)) - 1
-    noise = jax.random.normal(keys[3], (batch, latents))
-    sample = mean + jax.numpy.exp(log_variance / 2) * noise
-    return Outputs(nll, mean, log_variance, sample, None, OrderedDict(), {})
+    random = np.random.default_rng(0)
+    nll = 3 * random.uniform(size=batch)
+    mean, log_variance, noise = random.normal(size=(3, batch, latents))
+    log_variance -= 1
+    sample = mean + np.exp(log_variance / 2) * noise
+    drawn = (jnp.asarray(each, jnp.float32) for each in (nll, mean, log_variance, sample))
+    return Outputs(*drawn, None, OrderedDict(), {})

@@ -172,7 +172,7 @@ def test_what_is_evaluated_is_the_average_where_there_is_one():
 # --- ensembles ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", ["vmap", "map"])
+@pytest.mark.parametrize("way", ["map", pytest.param("vmap", marks=pytest.mark.slow)])
 def test_members_are_clipped_skipped_and_averaged_as_if_alone(way):
     adam = optax.inject_hyperparams(optax.adam)(learning_rate=1e-2)
     optimizer = stabilized(averaged(adam, decay=0.8), clip=2.2, skip=200.0)
@@ -214,6 +214,7 @@ def run_of(**settings):
     return build_trainer(RunConfig(**vars(CONFIG) | settings), model, dataset_size=len(IMAGES))
 
 
+@pytest.mark.slow
 def test_warm_up_is_that_of_a_scheduled_learning_rate():
     rate = optax.linear_schedule(0.0, 1e-2, 4)
     expected = vae_trainer(build_model(CONFIG, (4, 4, 1)), beta_vae, optax.adam(rate))
@@ -230,6 +231,7 @@ def test_warm_up_is_that_of_a_scheduled_learning_rate():
     )
 
 
+@pytest.mark.slow
 def test_members_keep_their_own_learning_rate_in_a_run_with_everything():
     trainer = run_of()
     members = [Member(jax.random.key(0), 2, learning_rate=rate) for rate in (None, 1e-12)]
@@ -250,6 +252,7 @@ def test_members_keep_their_own_learning_rate_in_a_run_with_everything():
     assert still < 1e-9
 
 
+@pytest.mark.slow
 def test_a_run_keeps_averages_as_its_snapshots_and_goes_on_from_the_rest(tmp_path):
     trainer, key = run_of(), jax.random.key(0)
 

@@ -239,6 +239,7 @@ def test_the_vae_sees_the_discriminator_before_its_step(adversarial):
     )
 
 
+@pytest.mark.slow
 def test_a_discriminator_learns_to_tell_latents_that_depend_on_each_other():
     adversary = Adversary(dense_discriminator(latents=2, depth=2, width=32), optax.adam(1e-2))
     vae, images = VAES["dense"], draw(VAES["dense"], 200)
