@@ -63,6 +63,7 @@ def test_the_terminal_shows_the_rate_and_the_price_of_every_layer(finished, caps
         assert any(each.startswith(line) and each.endswith(price) for each in shown.splitlines())
 
 
+@pytest.mark.slow
 def test_a_layer_that_collapses_is_warned_of_with_what_to_try(tmp_path, capsys):
     # Prices that no layer is worth.
     arguments = ["--coefficient", "beta=1000,1000", "--learning-rate", "0.01", "--epochs", "20"]
@@ -73,6 +74,7 @@ def test_a_layer_that_collapses_is_warned_of_with_what_to_try(tmp_path, capsys):
     assert any("z_1: the rate is below" in each for each in held_out(tmp_path)["warnings"])
 
 
+@pytest.mark.slow
 def test_rates_that_were_asked_for_and_missed_are_said(tmp_path, capsys):
     arguments = ["--objective", "rate_targets", "--coefficient", "targets=50,none"]
     assert run(tmp_path, *arguments) == 0
@@ -84,12 +86,14 @@ def test_rates_that_were_asked_for_and_missed_are_said(tmp_path, capsys):
     assert open_run(tmp_path).config.coefficients == {"targets": [50.0, None]}
 
 
+@pytest.mark.slow
 def test_a_distortion_can_be_asked_for(tmp_path):
     arguments = ["--objective", "distortion_target", "--coefficient", "target=500"]
     assert run(tmp_path, *arguments, "penalty=0.1", "--ramp", "beta=5") == 0
     assert np.isfinite(held_out(tmp_path)["reconstruction"]["value"])
 
 
+@pytest.mark.slow
 def test_the_deep_hierarchy_trains_from_the_command_line(tmp_path, capsys):
     arguments = ["train", "--image-size", "8", "--train-size", "100", "--network", "deep_hvae"]
     arguments += ["--option", "channels=8", "latent_channels=2", "blocks=1", "remat=true"]
@@ -100,6 +104,7 @@ def test_the_deep_hierarchy_trains_from_the_command_line(tmp_path, capsys):
     assert "  z_3: rate " in shown
 
 
+@pytest.mark.slow
 def test_layers_are_captured_and_drawn(finished, tmp_path, capsys):
     taps = tmp_path / "taps"
     assert main(["capture", str(finished), "--out", str(taps), "--examples", "20"]) == 0

@@ -97,6 +97,7 @@ def test_what_is_trained_and_how_well_is_said_at_the_end(tmp_path, capsys):
     assert printed.err == ""
 
 
+@pytest.mark.slow
 def test_a_steadied_run_says_what_became_of_its_gradients_and_keeps_averages(tmp_path, capsys):
     given = ["--clip", "1e-3", "--skip", "1e6", "--average", "0.5", "--warmup", "3"]
     assert run(tmp_path, *given, epochs=1) == 0
@@ -145,6 +146,7 @@ def test_every_likelihood_trains_from_the_command_line(tmp_path, likelihood):
     assert run(tmp_path, "--likelihood", likelihood, epochs=1) == 0
 
 
+@pytest.mark.slow
 def test_a_likelihood_takes_its_options(tmp_path):
     option = ["--likelihood-option", "standard_deviation=0.5"]
     assert run(tmp_path, "--likelihood", "gaussian", *option, epochs=1) == 0
@@ -165,6 +167,7 @@ def test_a_ramp_alone_leads_to_the_default_of_its_coefficient(tmp_path):
     assert_same_variables(tmp_path / "one", tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_an_objective_of_the_users_own_is_found_beside_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
