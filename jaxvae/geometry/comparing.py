@@ -30,6 +30,8 @@ def closer(
         one, other = (_distances(points, rows[at], p[at]) for p in (first, second))
         result = 2 * (one < other).astype(np.int32)
         (open_,) = np.nonzero(np.abs(one - other) <= _rounding(points) * np.maximum(one, other))
+        if len(open_) == 0:
+            return result
         a, b = (precise_distances(points, rows[at][open_], p[at][open_]) for p in (first, second))
         result[open_] = 1 + less(a, b).astype(np.int32) - less(b, a)
         return result

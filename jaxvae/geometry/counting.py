@@ -35,7 +35,7 @@ from jaxvae.typing import EitherArray
 _TARGETS = 16
 # Lanes in which open comparisons are looked up at a time: of an ordinary block, and of one
 # that leaves many open.
-_FEW_LANES, _MANY_LANES = 256, 2**14
+_FEW_LANES, _MANY_LANES = 256, 2048
 # Coordinates of so few pairs are subtracted on the host.
 _FEW_ENTRIES = 2**14
 # A row with a larger share of open comparisons is taken by differences.
@@ -71,9 +71,10 @@ def count_within(
 ) -> Float[np.ndarray, "b k"]:
     """1 + closer + (equally far) / 2 for the targets of each row, given its distances."""
     k = targets.shape[1]
-    width = min(k, _TARGETS)
-    padded = np.pad(targets, ((0, 0), (0, -k % width)), mode="edge")
-    groups = np.split(padded, padded.shape[1] // width, axis=1)
+    if k <= _TARGETS:
+        return _ranks(space, rows, bounds, targets)
+    padded = np.pad(targets, ((0, 0), (0, -k % _TARGETS)), mode="edge")
+    groups = np.split(padded, padded.shape[1] // _TARGETS, axis=1)
     return np.concatenate([_ranks(space, rows, bounds, g) for g in groups], axis=1)[:, :k]
 
 

@@ -195,12 +195,17 @@ def _search_distinct_traced(cloud: Whole, k: int) -> tuple[Found, Bool[EitherArr
 def _repeated(points: Points, found: Found) -> Bool[EitherArray, " m"]:
     """Which present points equal their nearest neighbor, where that is an earlier point."""
     numpy, n = numpy_of(found.indices), len(found.indices)
-    nearest = found.indices[:, 0]
-    same = (found.squared[:, 0] == 0) & (nearest < numpy.arange(n)) & points.present[:n]
-    for part in (points.values, points.rest):
-        if part is not None:
-            same &= (part[:n] == part[nearest]).all(axis=1)
-    return numpy.pad(same, (0, len(points.present) - n))
+    absent = (0, len(points.present) - n)
+    nearest, zero = (numpy.pad(a[:, 0], absent) for a in (found.indices, found.squared == 0))
+    same = zero & (nearest < numpy.arange(len(zero))) & points.present
+    # On the host only the few that are at distance zero are compared.
+    rows = np.flatnonzero(same) if numpy is np else numpy.arange(len(zero))
+    whole = [part for part in (points.values, points.rest) if part is not None]
+    alike = [(part[rows] == part[nearest[rows]]).all(axis=1) for part in whole]
+    if numpy is not np:
+        return same & numpy.all(numpy.stack(alike), axis=0)
+    same[rows] = np.all(alike, axis=0)
+    return same
 
 
 def _zeros(shape: jax.ShapeDtypeStruct) -> Array:

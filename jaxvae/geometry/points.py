@@ -18,6 +18,8 @@ _LARGEST_EXPONENT = 40
 _CENTER_ROWS = 65
 # Neighboring terms of a sum over features that are kept apart to the end.
 _LANES = 16
+# So few numbers are prepared on the host in less time than a program for it takes to compile.
+_FEW_ENTRIES = 2**19
 _DEVICE_RANGE = 2.0**-80, 2.0**126
 _EXACT_IN_FLOAT32 = tuple(
     np.dtype(kind) for kind in (bool, np.uint8, np.int8, np.float16, jnp.bfloat16, np.float32)
@@ -66,7 +68,8 @@ def as_points(*arrays: ArrayLike, filled: Callable[[int], int] = lambda n: n) ->
         filled: `n -> m`, the length to which the arrays are filled up.
 
     Returns:
-        One `Points` for each array: of NumPy arrays where the input is on the host.
+        One `Points` for each array; of NumPy arrays where these are few numbers on the host,
+        so that nothing is compiled.
 
     Raises:
         ValueError: for fewer than two axes, no points, no features, widths that
@@ -76,13 +79,19 @@ def as_points(*arrays: ArrayLike, filled: Callable[[int], int] = lambda n: n) ->
     values, rests, exponent = as_float32(*arrays)
     counts = tuple(len(cloud) for cloud in values)
     longer = [filled(n) - n for n in counts]
-    form = _form if isinstance(values[0], np.ndarray) else _form_on_device
-    return form(
-        tuple(map(_fill_up, values, longer)),
-        tuple(map(_fill_up, rests, longer)),
-        exponent,
-        counts,
-    )
+    filled_up = tuple(map(_fill_up, values, longer)), tuple(map(_fill_up, rests, longer))
+    few = all(isinstance(cloud, np.ndarray) and cloud.size <= _FEW_ENTRIES for cloud in values)
+    clouds = (_form if few else _form_on_device)(*filled_up, exponent, counts)
+    return clouds if _is_traced(clouds) else tuple(map(_with_facts_on_host, clouds))
+
+
+def _is_traced(tree: Any) -> bool:
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
+
+
+def _with_facts_on_host(points: Points) -> Points:
+    facts = {name: np.asarray(getattr(points, name)) for name in ("present", "on_grid", "exponent")}
+    return points._replace(**facts)
 
 
 def as_float32(

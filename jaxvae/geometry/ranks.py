@@ -90,8 +90,7 @@ def mutual_ranks(
         ranks = [_ranks(c, targets, mesh=mesh, progress=progress) for c in clouds]
         return _mean_over_neighbors(ranks, k)
     spaces = [as_space(points, mesh) for points in whole]
-    columns = len(whole) * len(whole[0].norms)
-    rows = blocks(n, columns=columns, mesh=mesh, progress=progress)
+    rows = blocks(n, columns=len(whole[0].norms), mesh=mesh, progress=progress)
     return joined([_mutual_block(spaces, some, k) for some in rows], n)
 
 
