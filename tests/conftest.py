@@ -17,10 +17,13 @@ from jaxvae.commands.compiled import keep_compiled_programs
 # instructions that a processor does not have.
 _KEPT = Path(__file__).parents[1] / ".jax_cache"
 _UNUSED_SECONDS = 14 * 24 * 3600.0
-# Folders whose programs are networks, losses and training steps: each runs for a moment on a few
-# small images and takes seconds to optimize. The same operations are compiled without. Geometry and
-# metrics, where a rounding decides, and all that users start are compiled as for them.
+# Folders and files whose programs are networks, losses and training steps: each runs for a moment
+# on a few small images and takes seconds to optimize. The same operations are compiled without.
+# Geometry and metrics, where a rounding decides, and all that users start are compiled as for them.
 _UNOPTIMIZED = {"models", "objectives", "training"}
+_UNOPTIMIZED |= {
+    f"analysis/test_{name}.py" for name in ("capture", "evaluation", "hierarchy", "traversal")
+}
 
 
 def _processor() -> str:
@@ -47,7 +50,9 @@ with contextlib.redirect_stderr(None):
 @pytest.fixture(scope="module", autouse=True)
 def _compiled_programs(request):
     """Every program maps memory, and the system limits the maps of one process."""
-    jax.config.update("jax_disable_most_optimizations", request.path.parent.name in _UNOPTIMIZED)
+    folder = request.path.parent.name
+    unoptimized = not _UNOPTIMIZED.isdisjoint({folder, f"{folder}/{request.path.name}"})
+    jax.config.update("jax_disable_most_optimizations", unoptimized)
     yield
     jax.clear_caches()
 

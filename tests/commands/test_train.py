@@ -244,8 +244,11 @@ LONG_EPOCHS = 400
 def stop(out, number, *, after):
     """Start a long run in a process of its own and stop it once a file is there."""
     arguments = ["train", *SMALL, "--epochs", str(LONG_EPOCHS), *LONG, "--out", str(out)]
-    # It compiles for itself: a kill may leave half a program, and the restart has its own.
-    own = {"PYTHONPATH": str(Path(__file__).parents[2]), "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    # It reads the programs that are kept and keeps none: a kill may leave half of one.
+    own = {
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1e9",
+    }
     environment = {**os.environ, **own}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     command = [sys.executable, "-c", PROGRAM, *arguments]
@@ -389,6 +392,7 @@ def test_a_loss_that_is_not_finite_has_status_1_and_its_message(tmp_path, capsys
     assert checkpoint.steps(tmp_path / "snapshots") == []
 
 
+@pytest.mark.slow
 def test_a_model_that_diverges_in_its_last_update_keeps_no_snapshot(tmp_path, capsys):
     # One step: its loss is that before the update, and finite.
     diverging = ["--learning-rate", "1e38", "--batch-size", "200"]

@@ -39,8 +39,11 @@ def wait_for(condition, process, seconds=600):
 
 def stop(words, number, *, after):
     """Start a command and stop it once a file is there: its status, and what it printed."""
-    # It compiles for itself: a kill may leave half a program, and the restart has its own.
-    own = {"PYTHONPATH": str(Path(__file__).parents[2]), "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    # It reads the programs that are kept and keeps none: a kill may leave half of one.
+    own = {
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1e9",
+    }
     environment = {**os.environ, **own}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen(HEED + words, env=environment, **pipes) as process:

@@ -100,7 +100,9 @@ def assert_close(actual, expected):
 SMALLEST, MIDDLE, LARGEST = range(3)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    "size", [*SIZES[::2], *(pytest.param(size, marks=pytest.mark.slow) for size in SIZES[1::2])]
+)
 @pytest.mark.parametrize(
     "place",
     [
@@ -123,7 +125,9 @@ def test_the_sizes_above_take_both_orders_of_a_product(kernel_size):
     assert {_is_cheaper_by_parts(*each) for each in drawn} == {True, False}
 
 
-@pytest.mark.parametrize("shape", [(7, 1), (1, 1), (7, 10)])
+@pytest.mark.parametrize(
+    "shape", [(7, 1), *(pytest.param(shape, marks=pytest.mark.slow) for shape in ((1, 1), (7, 10)))]
+)
 @pytest.mark.parametrize("of", [UP, SAME], ids=["up", "same"])
 def test_odd_sizes_are_those_of_flax(of, shape):
     images, kernel = draw((3, *shape, 2, 5), of.kernels[1])

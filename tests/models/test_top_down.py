@@ -124,17 +124,20 @@ def test_parameters_are_those_of_the_convolutions_in_as_many_arrays_at_any_depth
 # --- the start ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_priors_start_as_standard_normal_whatever_is_above_them(started):
     for layer in started[1].layers:
         np.testing.assert_array_equal(layer.prior.mean, 0)
         np.testing.assert_array_equal(layer.prior.log_variance, 0)
 
 
+@pytest.mark.slow
 def test_posteriors_start_from_the_images(started):
     for layer in started[1].layers:
         assert np.ptp(np.asarray(layer.posterior.mean), axis=0).max() > 0
 
 
+@pytest.mark.slow
 def test_what_adds_to_a_stream_starts_divided_by_the_root_of_the_depth(started):
     params = started[0].params["network"]
     for kernel in (
@@ -150,6 +153,7 @@ def test_what_adds_to_a_stream_starts_divided_by_the_root_of_the_depth(started):
 # --- values ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_rate_of_no_layer_is_negative(moved):
     rates = layer_rates(moved[1])
     assert rates.shape == (5, 12)
@@ -169,6 +173,7 @@ def test_deviations_stay_within_their_bounds_for_parameters_of_any_size(moved):
     assert bool(jnp.isfinite(layer_rates(outputs)).all())
 
 
+@pytest.mark.slow
 def test_every_posterior_sees_the_images_themselves(moved):
     # Blind to what the encoder says in all layers but the last, it still sees it there.
     network = dict(moved[0].params["network"])
@@ -284,7 +289,6 @@ def test_members_of_an_ensemble_are_the_hierarchies_trained_alone():
         )
 
 
-@pytest.mark.slow
 def test_layers_are_captured_as_float32():
     half = deep_hvae(**LITTLE, compute_dtype="bfloat16")
     variables = jax.jit(half.init)(jax.random.key(0))

@@ -63,7 +63,8 @@ def _initializer(vae):
     return jax.jit(moved)
 
 
-@pytest.fixture(params=VAES)
+# Where both say the same, the convolutional one, which takes seconds, is for the slow run.
+@pytest.fixture(params=["dense", pytest.param("convolutional", marks=pytest.mark.slow)])
 def vae(request):
     return VAES[request.param]
 
@@ -174,11 +175,23 @@ def test_the_decoder_sees_zero_in_the_place_of_an_absent_latent(vae):
 
 
 @pytest.mark.parametrize(
-    "likelihood",
-    [bernoulli(), gaussian(standard_deviation=0.3), learned_gaussian(), logistic_mixture()],
-)
-@pytest.mark.parametrize(
-    "build", [dense_vae, pytest.param(convolutional_vae, marks=pytest.mark.slow)]
+    ("build", "likelihood"),
+    [
+        (dense_vae, learned_gaussian()),
+        *(
+            pytest.param(dense_vae, likelihood, marks=pytest.mark.slow)
+            for likelihood in (bernoulli(), gaussian(standard_deviation=0.3), logistic_mixture())
+        ),
+        *(
+            pytest.param(convolutional_vae, likelihood, marks=pytest.mark.slow)
+            for likelihood in (
+                bernoulli(),
+                gaussian(standard_deviation=0.3),
+                learned_gaussian(),
+                logistic_mixture(),
+            )
+        ),
+    ],
 )
 def test_a_decoder_gives_the_parameters_of_its_likelihood(build, likelihood):
     vae = build(image_shape=(8, 8, 3), latents=2, widths=(4, 5), likelihood=likelihood)

@@ -32,6 +32,7 @@ from jaxvae.training import (
     train_ensemble,
     vae_trainer,
 )
+from jaxvae.training.ensemble import _run_members
 from tests.models.hierarchies import Chain
 
 COUNT, BATCH, EPOCHS = 40, 8, 2
@@ -231,6 +232,30 @@ def test_groups_are_padded_to_at_most_twice_their_latents():
     members = [Member(jax.random.key(0), size) for size in (2, 64, 3, 4, 8, 16, 32, 5, 2)]
     groups = [[member.latents for member in group] for group in group_members(members)]
     assert groups == [[2, 2], [3, 4, 5], [8, 16], [64, 32]]
+
+
+def test_groups_of_models_whose_bottleneck_is_the_least_of_them_hold_more_sizes():
+    members = [Member(jax.random.key(0), size) for size in (1, 2, 8, 64, 32)]
+    grouped = group_members(members, size_of=lambda latents: 30 + latents)
+    assert [[member.latents for member in group] for group in grouped] == [[1, 2, 8], [64, 32]]
+
+
+def test_a_member_with_the_arrays_of_the_largest_is_its_own_state_and_zeros(adversarial):
+    _, _, ensemble = adversarial
+    own, padded = (
+        take_member(ensemble, 1, trainer_of(size, name="factor_vae")) for size in (SMALL, LARGE)
+    )
+    assert padded.present is None
+    for leaf, more in zip(jax.tree.leaves(own), jax.tree.leaves(padded), strict=True):
+        missing = [(0, large - small) for small, large in zip(leaf.shape, more.shape, strict=True)]
+        assert jnp.array_equal(jnp.pad(leaf, missing) if np.any(missing) else leaf, more)
+
+
+def test_training_goes_on_without_another_compilation(adversarial):
+    trainer, start, _ = adversarial
+    before = _run_members._cache_size()
+    trained(trainer, trained(trainer, start, epochs=1))
+    assert _run_members._cache_size() == before
 
 
 def test_training_in_pieces_is_bitwise_training_at_once(adversarial, tmp_path):

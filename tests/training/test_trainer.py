@@ -43,7 +43,9 @@ def loss_by_hand(vae, params, statistics, images, noise):
     return jnp.mean(cross_entropy + kl), outputs.statistics
 
 
-@pytest.fixture(scope="module", params=VAES)
+@pytest.fixture(
+    scope="module", params=["dense", pytest.param("convolutional", marks=pytest.mark.slow)]
+)
 def stepped(request):
     """A state, the state one step later, and the same step by hand."""
     vae, trainer = VAES[request.param], TRAINERS[request.param]
