@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
+from jaxvae.metrics.resample import generator_of
 from jaxvae.typing import ArrayLike, Key
 
 
@@ -40,7 +40,7 @@ def choose_rows(key: Key, available: int, points: int | None) -> np.ndarray:
         raise ValueError(f"expected at least 3 points, got points = {points}")
     if points is None or points >= available:
         return np.arange(available)
-    return np.sort(np.asarray(jax.random.permutation(key, available)[:points]))
+    return np.sort(generator_of(key).permutation(available)[:points])
 
 
 def finite_rows(name: str, array: ArrayLike, rows: np.ndarray, available: int) -> ArrayLike:

@@ -146,8 +146,8 @@ def as_results(tree: Any) -> Any:
     """Numbers of float64 and int64 as the arrays of 32 bits that metrics give."""
 
     def narrow(leaf: ArrayLike) -> Array:
-        kind = {"f": np.float32, "i": np.int32}[np.dtype(leaf.dtype).kind]
-        return jax.device_put(leaf.astype(kind))
+        kinds = {"f": np.float32, "i": np.int32, "u": np.uint32}
+        return jax.device_put(leaf.astype(kinds.get(np.dtype(leaf.dtype).kind, leaf.dtype)))
 
     return jax.tree.map(narrow, tree)
 

@@ -5,7 +5,7 @@ returns a scalar, or a tree of arrays such as `Dimension` or a matrix over layer
 and every statistic here is taken leaf by leaf.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -13,12 +13,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from jaxvae.geometry.points import same_length
-from jaxvae.metrics.resample import Metric, mean_over, rows_of, spread_over, stacked
-from jaxvae.typing import Array, ArrayLike, Key
+from jaxvae.geometry.points import is_on_host, same_length
+from jaxvae.metrics.resample import (
+    Metric,
+    as_arrays,
+    generator_of,
+    mean_over,
+    rows_of,
+    spread_over,
+    stacked,
+)
+from jaxvae.typing import ArrayLike, EitherArray, Key
 
 # Rows of a Gaussian cloud made at a time: memory grows as this times n, never as n * n.
 _BLOCK = 1024
+_PRECISE = {"precision": jax.lax.Precision.HIGHEST}
 
 
 class Null(NamedTuple):
@@ -62,12 +71,8 @@ def unrelated_null(key: Key, metric: Metric, *arrays: ArrayLike, draws: int = 20
         raise ValueError(f"expected at least two arrays to be unrelated, got {len(arrays)}")
     n = same_length(*arrays)
 
-    def draw(draw_key: Key) -> Any:
-        keys = jax.random.split(draw_key, len(arrays) - 1)
-        shuffled = [
-            rows_of(array, jax.random.permutation(one, n))
-            for one, array in zip(keys, arrays[1:], strict=True)
-        ]
+    def draw(generator: np.random.Generator) -> Any:
+        shuffled = [rows_of(array, generator.permutation(n)) for array in arrays[1:]]
         return metric(arrays[0], *shuffled)
 
     return _null(key, draw, draws)
@@ -101,41 +106,35 @@ def gaussian_null(key: Key, metric: Metric, *arrays: ArrayLike, draws: int = 20)
     if len(arrays) == 0 or same_length(*arrays) < 2:
         raise ValueError("expected at least one array and two points")
 
-    def draw(draw_key: Key) -> Any:
-        keys = jax.random.split(draw_key, len(arrays))
-        return metric(*(_gaussian_like(*pair) for pair in zip(keys, arrays, strict=True)))
+    def draw(generator: np.random.Generator) -> Any:
+        return metric(*(_gaussian_like(generator, array) for array in arrays))
 
     return _null(key, draw, draws)
 
 
-def _null(key: Key, draw: Callable[[Key], Any], draws: int) -> Null:
+def _null(key: Key, draw: Callable[[np.random.Generator], Any], draws: int) -> Null:
     if draws < 2:
         raise ValueError(f"expected at least 2 draws, got {draws}")
-    values = stacked([draw(one) for one in jax.random.split(key, draws)])
-    return Null(mean_over(values), spread_over(values), values)
+    values = stacked([draw(one) for one in generator_of(key).spawn(draws)])
+    return as_arrays(Null(mean_over(values), spread_over(values), values))
 
 
-def _gaussian_like(key: Key, array: ArrayLike) -> Float[Array, "n ..."]:
-    if isinstance(array, np.ndarray):
-        # In float64, or a large offset would take the digits of the spread.
-        center = array.mean(axis=0, dtype=np.float64)
-        centered = jnp.asarray(array - center, jnp.float32)
-    else:
-        values = jnp.asarray(array, jnp.float32)
-        center = values.mean(axis=0)
-        centered = values - center
-    flat = centered.reshape(len(centered), -1)
-    return _combine_rows(key, flat).reshape(centered.shape) + jnp.asarray(center, jnp.float32)
-
-
-@jax.jit
-def _combine_rows(key: Key, centered: Float[Array, "n d"]) -> Float[Array, "n d"]:
-    n, features = centered.shape
-    blocks = -(-n // _BLOCK)
-
-    def block(block_key: Key) -> Float[Array, "b d"]:
-        weights = jax.random.normal(block_key, (min(n, _BLOCK), n)) / (n - 1) ** 0.5
+def _gaussian_like(generator: np.random.Generator, array: ArrayLike) -> Float[EitherArray, "n ..."]:
+    numpy = np if is_on_host(array) else jnp
+    array = numpy.asarray(array)
+    # In float64 on the host, or a large offset would take the digits of the spread.
+    center = array.mean(axis=0, dtype=np.float64 if numpy is np else jnp.float32)
+    flat = (array - center).astype(np.float32).reshape(len(array), -1)
+    drawn = [
         # Rounding to fewer digits would add dimensions of its own.
-        return jnp.matmul(weights, centered, precision=jax.lax.Precision.HIGHEST)
+        numpy.matmul(weights, flat, **({} if numpy is np else _PRECISE))
+        for weights in _weights(generator, len(array))
+    ]
+    return numpy.concatenate(drawn).reshape(array.shape) + center.astype(np.float32)
 
-    return jax.lax.map(block, jax.random.split(key, blocks)).reshape(-1, features)[:n]
+
+def _weights(generator: np.random.Generator, n: int) -> Iterator[Float[np.ndarray, "b n"]]:
+    """Of the rows of the data in every row of a Gaussian cloud, some rows at a time."""
+    for start in range(0, n, _BLOCK):
+        shape = min(_BLOCK, n - start), n
+        yield generator.standard_normal(shape, dtype=np.float32) / np.float32((n - 1) ** 0.5)

@@ -21,8 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
-from jaxvae.geometry.points import same_length
-from jaxvae.typing import Array, ArrayLike, Key
+from jaxvae.geometry.points import as_results, is_on_host, same_length
+from jaxvae.typing import ArrayLike, EitherArray, Key
 
 Metric: TypeAlias = Callable[..., Any]
 
@@ -96,7 +96,8 @@ def subsample_error(key: Key, metric: Metric, *arrays: ArrayLike, parts: int = 1
     subsets = _deal(key, arrays, parts)
     values = stacked([_on_rows(metric, arrays, rows) for rows in subsets])
     mean, spread = mean_over(values), spread_over(values)
-    return Subsamples(mean, spread, jax.tree.map(lambda s: s / parts**0.5, spread), values)
+    stderr = jax.tree.map(lambda s: s / parts**0.5, spread)
+    return as_arrays(Subsamples(mean, spread, stderr, values))
 
 
 def jackknife_error(key: Key, metric: Metric, *arrays: ArrayLike, parts: int = 10) -> Jackknife:
@@ -131,15 +132,14 @@ def jackknife_error(key: Key, metric: Metric, *arrays: ArrayLike, parts: int = 1
     Reference: Efron and Stein (1981); Kott (2001) for groups.
     """
     groups = _deal(key, arrays, parts)
-    remaining = [jnp.delete(groups, group, axis=0).reshape(-1) for group in range(parts)]
+    remaining = [np.delete(groups, group, axis=0).reshape(-1) for group in range(parts)]
     values = stacked([_on_rows(metric, arrays, rows) for rows in remaining])
     factor = (parts - 1) / parts**0.5
-    return Jackknife(
-        mean_over(values), jax.tree.map(lambda s: s * factor, spread_over(values)), values
-    )
+    stderr = jax.tree.map(lambda s: s * factor, spread_over(values))
+    return as_arrays(Jackknife(mean_over(values), stderr, values))
 
 
-def _deal(key: Key, arrays: tuple[ArrayLike, ...], parts: int) -> Int[Array, "parts m"]:
+def _deal(key: Key, arrays: tuple[ArrayLike, ...], parts: int) -> Int[np.ndarray, "parts m"]:
     """Random disjoint rows, the same number in every part."""
     if len(arrays) == 0:
         raise ValueError("expected at least one array, got none")
@@ -147,24 +147,42 @@ def _deal(key: Key, arrays: tuple[ArrayLike, ...], parts: int) -> Int[Array, "pa
     if not 2 <= parts <= n:
         raise ValueError(f"expected 2 <= parts <= n = {n}, got parts = {parts}")
     size = n // parts
-    return jax.random.permutation(key, n)[: parts * size].reshape(parts, size)
+    return generator_of(key).permutation(n)[: parts * size].reshape(parts, size)
 
 
-def _on_rows(metric: Metric, arrays: tuple[ArrayLike, ...], rows: Int[Array, " m"]) -> Any:
+def generator_of(key: Key) -> np.random.Generator:
+    """Draws on the host that follow from the key: nothing is compiled for a new n.
+
+    Raises:
+        ValueError: for a key that is traced, from which the host cannot draw.
+    """
+    if isinstance(key, jax.core.Tracer):
+        raise ValueError(
+            "expected a key of known value, got one that a transformed function takes as its "
+            "argument: draw outside of jit and vmap, or close over the key"
+        )
+    with jax.ensure_compile_time_eval():  # the key is known also where other things are traced
+        return np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+
+
+def _on_rows(metric: Metric, arrays: tuple[ArrayLike, ...], rows: Int[np.ndarray, " m"]) -> Any:
     return metric(*(rows_of(array, rows) for array in arrays))
 
 
-def rows_of(array: ArrayLike, rows: Int[Array, " m"]) -> ArrayLike:
+def rows_of(array: ArrayLike, rows: Int[np.ndarray, " m"]) -> ArrayLike:
     """Some rows, on the host where the array is there."""
     # On the host a float64 array stays one, for the metric to center before it rounds.
-    if isinstance(array, np.ndarray) and not isinstance(rows, jax.core.Tracer):
-        return array[np.asarray(rows)]
-    return jnp.asarray(array)[rows]
+    return np.asarray(array)[rows] if is_on_host(array) else array[rows]
 
 
 def stacked(results: list[Any]) -> Any:
     """Trees of one form as a tree of arrays with one more axis, the first."""
-    return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *results)
+
+    def stack(*leaves: Any) -> EitherArray:
+        known = all(map(is_on_host, leaves))
+        return np.stack(list(map(np.asarray, leaves))) if known else jnp.stack(leaves)
+
+    return jax.tree.map(stack, *results)
 
 
 def mean_over(values: Any) -> Any:
@@ -174,4 +192,10 @@ def mean_over(values: Any) -> Any:
 
 def spread_over(values: Any) -> Any:
     """Standard deviation of every leaf over its first axis, dividing by one less."""
-    return jax.tree.map(lambda leaf: jnp.std(leaf.astype(jnp.float32), axis=0, ddof=1), values)
+    return jax.tree.map(lambda leaf: leaf.std(axis=0, ddof=1), values)
+
+
+def as_arrays(statistics: Any) -> Any:
+    """The statistics as arrays of 32 bits, where they are known."""
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(statistics))
+    return statistics if traced else as_results(statistics)
