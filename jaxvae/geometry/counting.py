@@ -36,6 +36,8 @@ _TARGETS = 16
 # Lanes in which open comparisons are looked up at a time: of an ordinary block, and of one
 # that leaves many open.
 _FEW_LANES, _MANY_LANES = 256, 2048
+# The same while a function is traced.
+_TRACED_LANES = 32
 # Coordinates of so few pairs are subtracted on the host.
 _FEW_ENTRIES = 2**14
 # A row with a larger share of open comparisons is taken by differences.
@@ -81,8 +83,48 @@ def count_within(
 def count_traced(
     points: Points, rows: Int[Array, " b"], targets: Int[Array, "b k"]
 ) -> Float[Array, "b k"]:
-    """`count` of some rows by differences, while a function is traced."""
-    return lax.map(lambda row: _ranks_of(points, *row), (rows, targets))
+    """`count` of some rows while a function is traced, all that is open settled on the device."""
+    bounds, margin = distance_bounds(points, rows), 2 * rounding(points)
+    away = pair_block(points, jnp.broadcast_to(rows[:, None], targets.shape), targets)
+    # Stored, so that all that compare with them see the same bits.
+    reach = lax.optimization_barrier((away * (1 - margin), away * (1 + margin)))
+    limits = _Targets(targets, *reach)
+    closer, open_ = _tally(points, rows, bounds, limits)
+    row, target = jnp.indices(targets.shape)
+    own = points.present[targets].astype(open_.dtype)
+    open_ = open_.at[row, target, targets % open_.shape[2]].add(-own)
+    tied = jnp.where(points.on_grid, jnp.sum(open_, axis=2, dtype=jnp.int32), 0)
+
+    def look_up(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        left, doubled, unsure = carry
+        places = jnp.nonzero(left, size=_TRACED_LANES, fill_value=len(rows))
+        found = (places[0] < len(rows))[:, None]
+        lanes = _Lanes(
+            *(jnp.minimum(at, most - 1) for at, most in zip(places, left.shape, strict=True))
+        )
+        columns = lane_columns(lanes.lane, left.shape[2])
+        one, near, far = (part[lanes.row, lanes.target][:, None] for part in limits)
+        is_open = _open_columns(without_coordinates(points), rows, bounds, limits, lanes)
+        is_open &= found & (columns != one)
+        beside = jnp.broadcast_to(rows[lanes.row][:, None], columns.shape)
+        away = pair_block(points, beside, columns)
+        doubled = doubled.at[lanes.row, lanes.target].add(
+            2 * jnp.sum(is_open & (away < near), axis=1, dtype=jnp.int32)
+        )
+        undecided = jnp.any(is_open & (away >= near) & (away <= far), axis=1)
+        unsure = unsure.at[lanes.row].max(undecided)
+        return left.at[places].set(False, mode="drop"), doubled, unsure
+
+    def redo(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        unsure, doubled = carry
+        at = jnp.argmax(unsure)
+        precise = _doubled_precisely(points, rows[at], targets[at])
+        return unsure.at[at].set(False), doubled.at[at].set(precise)
+
+    start = (open_ > 0) & ~points.on_grid, 2 * closer + tied, jnp.zeros(len(rows), bool)
+    _, doubled, unsure = lax.while_loop(lambda carry: jnp.any(carry[0]), look_up, start)
+    _, doubled = lax.while_loop(lambda carry: jnp.any(carry[0]), redo, (unsure, doubled))
+    return 1 + doubled / 2
 
 
 def _ranks(
@@ -195,30 +237,17 @@ def _distances(
     return np.concatenate(pieces)
 
 
-def _ranks_of(points: Points, row: Int[Array, ""], targets: Int[Array, " k"]) -> Float[Array, " k"]:
-    """Mid-ranks of the targets of one row by differences."""
+def _doubled_precisely(
+    points: Points, row: Int[Array, ""], targets: Int[Array, " k"]
+) -> Int[Array, " k"]:
+    """Twice the number of points closer than each target, plus the number of those as far."""
     columns = jnp.arange(len(points.norms))
-    away = in_tiles(partial(pair_distances, points, row, points), points, columns)
+    exact = in_tiles(partial(precise_distances, points, row), points, columns)
     others = points.present & (columns != row)
-    margin = 2 * rounding(points)
 
-    def one(target: Int[Array, ""]) -> tuple[Int[Array, ""], Bool[Array, ""]]:
-        counted = others & (columns != target)
-        near, far = away[target] * (1 - margin), away[target] * (1 + margin)
-        closer = counted & (away < near)
-        open_ = counted & ~closer & (away <= far)
-        doubled = 2 * jnp.sum(closer) + jnp.where(points.on_grid, jnp.sum(open_), 0)
-        return doubled, jnp.any(open_) & ~points.on_grid
+    def of_target(target: Int[Array, ""]) -> Int[Array, ""]:
+        limit = Expansion(*(part[target] for part in exact))
+        share = 1 + less(exact, limit).astype(jnp.int32) - less(limit, exact)
+        return jnp.sum(jnp.where(others & (columns != target), share, 0))
 
-    def precisely() -> Int[Array, " k"]:
-        exact = in_tiles(partial(precise_distances, points, row), points, columns)
-
-        def one(target: Int[Array, ""]) -> Int[Array, ""]:
-            limit = Expansion(*(part[target] for part in exact))
-            share = 1 + less(exact, limit).astype(jnp.int32) - less(limit, exact)
-            return jnp.sum(jnp.where(others & (columns != target), share, 0))
-
-        return lax.map(one, targets)
-
-    doubled, unsure = lax.map(one, targets)
-    return 1 + lax.cond(jnp.any(unsure), precisely, lambda: doubled) / 2
+    return lax.map(of_target, targets)

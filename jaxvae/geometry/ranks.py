@@ -18,6 +18,7 @@ from jaxvae.geometry.rows import (
     Progress,
     Space,
     as_space,
+    block_length,
     blocks,
     joined,
     on_host,
@@ -106,7 +107,8 @@ def _ranks(
         return rank_tiles(cloud, np.asarray(indices), progress=progress)
     points = cloud.points
     if cloud.is_traced or isinstance(indices, jax.core.Tracer):
-        return traced_rows(_traced_block, (points, indices), cloud.n, length=1)
+        length = block_length(len(points.norms))
+        return traced_rows(_traced_block, (points, indices), cloud.n, length=length)
     space, targets = as_space(points, mesh), np.asarray(indices, np.int32)
     rows = blocks(cloud.n, columns=len(points.norms), block=block, mesh=mesh, progress=progress)
     return joined([count(space, some, targets[some]) for some in rows], cloud.n)
