@@ -21,7 +21,7 @@ from jaxvae.training import (
     take_member,
     train_ensemble,
 )
-from jaxvae.training.ensemble import TrainerOf
+from jaxvae.training.ensemble import TrainerOf, ensemble_shapes
 
 R = TypeVar("R", bound=tuple[Any, ...])
 
@@ -78,14 +78,14 @@ def train_group(
         epochs: at which to record, ascending; 0 is before training.
         batch_size: images a step and member.
         record: `record(index, epoch, state)` keeps what a member has learned, also where it
-            has failed: then the state is not finite.
+            has failed: then the state is not finite. Its arrays are those of the largest
+            member, padded with zeros.
         resume: where the whole group is kept.
         progress: told of steps and measurements.
     """
     trainer = trainer_of(max(member.latents for member in members))
     per_epoch = steps_per_epoch(images, batch_size)
-    start = partial(init_ensemble, trainer_of, members)
-    ensemble = _latest(resume, start, epochs[0] * per_epoch)
+    ensemble = _latest(resume, trainer_of, members, epochs[0] * per_epoch)
     for epoch in epochs:
         ensemble = train_ensemble(
             trainer,
@@ -97,17 +97,20 @@ def train_group(
             save=partial(_save, resume),
         )
         progress.note(f"measuring epoch {epoch}")
-        for index, member in enumerate(members):
-            record(index, epoch, take_member(ensemble, index, trainer_of(member.latents)))
+        for index in range(len(members)):
+            record(index, epoch, take_member(ensemble, index, trainer))
         # After the records: a group that goes on from here never lacks one.
         _save(resume, ensemble)
 
 
-def _latest(folder: Path, start: Callable[[], Ensemble], last_step: int) -> Ensemble:
+def _latest(
+    folder: Path, trainer_of: TrainerOf, members: Sequence[Member], last_step: int
+) -> Ensemble:
     """Where the members stand, unless that is beyond what has to be recorded first."""
     saved = [step for step in checkpoint.steps(folder) if step <= last_step]
-    # Of a start that is not made, only the shapes are needed.
-    return checkpoint.load(folder, saved[-1], jax.eval_shape(start)) if saved else start()
+    if not saved:
+        return init_ensemble(trainer_of, members)
+    return checkpoint.load(folder, saved[-1], ensemble_shapes(trainer_of, members))
 
 
 def _save(folder: Path, ensemble: Ensemble) -> None:

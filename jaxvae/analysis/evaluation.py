@@ -2,7 +2,9 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jaxvae.analysis.capture import evaluated
@@ -43,18 +45,20 @@ def evaluate(
         key: of the posterior noise.
         batch_size: examples on the device at a time.
     """
-    reconstruction, kl, means, variances = [], [], [], []
     batches = evaluated(vae, variables, images, key=key, batch_size=batch_size)
-    for outputs in batches:
-        reconstruction.append(outputs.nll)
-        kl.append(gaussian_kl(outputs.mean, outputs.log_variance))
-        means.append(outputs.mean)
-        variances.append(jnp.exp(outputs.log_variance))
-    per_latent = jnp.mean(jnp.concatenate(kl), axis=0)
+    found = jax.device_get([(each.nll, each.mean, each.log_variance) for each in batches])
+    return _evaluation(*map(np.concatenate, zip(*found, strict=True)))
+
+
+@jax.jit
+def _evaluation(
+    nll: Float[Array, " n"], mean: Float[Array, "n k"], log_variance: Float[Array, "n k"]
+) -> Evaluation:
+    per_latent = jnp.mean(gaussian_kl(mean, log_variance), axis=0)
     return Evaluation(
-        jnp.mean(jnp.concatenate(reconstruction)),
+        jnp.mean(nll),
         jnp.sum(per_latent),
         per_latent,
-        jnp.sum(active_units(jnp.concatenate(means))),
-        latent_types(jnp.concatenate(variances)),
+        jnp.sum(active_units(mean)),
+        latent_types(jnp.exp(log_variance)),
     )

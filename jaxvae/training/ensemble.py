@@ -28,7 +28,7 @@ from jaxvae.training.epochs import (
     steps_per_epoch,
     windows,
 )
-from jaxvae.training.trainer import Trainer, TrainState
+from jaxvae.training.trainer import Trainer, TrainState, initializer
 from jaxvae.typing import Key
 
 TrainerOf = Callable[[int], Trainer]
@@ -74,13 +74,18 @@ class Sized(Protocol):
 
 
 M = TypeVar("M", bound=Sized)
+T = TypeVar("T")
 
 
-def group_members(members: Sequence[M]) -> list[tuple[M, ...]]:
-    """Members that share a program: none is padded to more than twice its own latents.
+def group_members(
+    members: Sequence[M], *, size_of: Callable[[int], float] = float
+) -> list[tuple[M, ...]]:
+    """Members that share a program: none is padded to more than twice its own size.
 
     Args:
         members: in the order in which they are to be in their groups.
+        size_of: `latents -> size` of a model, such as its parameters, of which the bottleneck
+            may be few; by default the latents, which bounds the padding of any model.
 
     Returns:
         Groups from the smallest to the largest bottleneck, members in the order given.
@@ -88,7 +93,7 @@ def group_members(members: Sequence[M]) -> list[tuple[M, ...]]:
     sizes = sorted({member.latents for member in members}, reverse=True)
     groups: list[tuple[M, ...]] = []
     while sizes:
-        taken = {size for size in sizes if 2 * size >= sizes[0]}
+        taken = {size for size in sizes if 2 * size_of(size) >= size_of(sizes[0])}
         groups.insert(0, tuple(member for member in members if member.latents in taken))
         sizes = [size for size in sizes if size not in taken]
     return groups
@@ -106,14 +111,31 @@ def init_ensemble(trainer_of: TrainerOf, members: Sequence[Member]) -> Ensemble:
         ValueError: for no member, a coefficient that the trainer has not, and a learning
             rate that the optimizer does not hold in its state.
     """
+    return _put_together(trainer_of, members, initializer)
+
+
+def ensemble_shapes(trainer_of: TrainerOf, members: Sequence[Member]) -> Ensemble:
+    """Shapes and types of `init_ensemble`, such as `checkpoint.load` takes them."""
+    return jax.eval_shape(lambda: _put_together(trainer_of, members, lambda trainer: trainer.init))
+
+
+def _put_together(
+    trainer_of: TrainerOf,
+    members: Sequence[Member],
+    init_of: Callable[[Trainer], Callable[[Key], TrainState]],
+) -> Ensemble:
     largest = _largest(members)
     shapes = jax.eval_shape(trainer_of(largest).init, members[0].key)
-    padded = [_pad(_init_member(trainer_of(member.latents), member), shapes) for member in members]
+    padded = [
+        _pad(_set_apart(init_of(trainer_of(member.latents))(member.key), member), shapes)
+        for member in members
+    ]
     states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *padded)
     if any(member.latents < largest for member in members):
         sizes = jnp.array([member.latents for member in members])
         states = states._replace(present=jnp.arange(largest) < sizes[:, None])
-    return Ensemble(states, jnp.full(len(members), -1))
+    # Of the dtype that training gives it, or the second call would be compiled anew.
+    return Ensemble(states, jnp.full(len(members), -1, jnp.int32))
 
 
 def take_member(ensemble: Ensemble, index: int, trainer: Trainer) -> TrainState:
@@ -122,11 +144,16 @@ def take_member(ensemble: Ensemble, index: int, trainer: Trainer) -> TrainState:
     Args:
         ensemble: where all stand.
         index: which member.
-        trainer: of a model with its own latents.
+        trainer: of a model with its own latents; with that of the largest member, the state
+            stays as it is padded.
     """
-    state = jax.tree.map(lambda leaf: leaf[index], ensemble.states)._replace(present=None)
-    shapes = jax.eval_shape(trainer.init, state.key)
-    return jax.tree.map(_cut, state, shapes)
+    state = _member(ensemble.states, index)._replace(present=None)
+    return cut(state, initializer(trainer).eval_shape(state.key))
+
+
+def cut(tree: T, shapes: T) -> T:
+    """Arrays without what a member lacks: the beginnings that have these shapes."""
+    return jax.tree.map(_cut, tree, shapes)
 
 
 def train_ensemble(
@@ -248,8 +275,8 @@ def _largest(members: Sequence[Member]) -> int:
     return max(member.latents for member in members)
 
 
-def _init_member(trainer: Trainer, member: Member) -> TrainState:
-    state = _initialized(trainer, member.key)
+def _set_apart(state: TrainState, member: Member) -> TrainState:
+    """A first state with the coefficients and the learning rate of a member."""
     unknown = set(member.coefficients) - set(state.coefficients)
     if unknown:
         raise ValueError(
@@ -272,9 +299,9 @@ def _init_member(trainer: Trainer, member: Member) -> TrainState:
     return state._replace(optimizer_state=optimizer_state)
 
 
-@partial(jax.jit, static_argnames="trainer")
-def _initialized(trainer: Trainer, key: Key) -> TrainState:
-    return trainer.init(key)
+@jax.jit
+def _member(states: TrainState, index: int) -> TrainState:
+    return jax.tree.map(lambda leaf: leaf[index], states)
 
 
 def _pad(state: Any, shapes: Any) -> Any:

