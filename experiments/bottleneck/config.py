@@ -16,6 +16,7 @@ class Config:
     data: str = option("mnist", "data set: sprites, or a TFDS name such as mnist")
     image_size: int | None = option(None, "resize images to this many pixels square")
     train_size: int | None = option(None, "training images (default: all)")
+    test_size: int | None = option(None, "held-out images (default: all)")
     points: int = option(2000, "test images that every layer is measured on")
     network: str = option("dense", f"one of {', '.join(NETWORKS)}")
     widths: tuple[int, ...] = option((512, 256), "layer widths, or channels, of the encoder")
@@ -74,12 +75,14 @@ PRESETS = {
         data="sprites",
         image_size=32,
         train_size=10_000,
-        widths=(256, 128),
-        points=1500,
+        test_size=2000,
+        widths=(128, 64),
+        points=1000,
         bottlenecks=(1, 2, 4, 8, 16),
         seeds=2,
-        epochs=16,
-        snapshots=(0, 1, 4),
+        epochs=8,
+        snapshots=(0, 1, 3),
+        learning_rate=2e-3,
     ),
     "mnist": Config(),
     "paper-mnist": dataclasses.replace(_PAPER, data="mnist", train_size=48_000),

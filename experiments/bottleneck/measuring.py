@@ -1,9 +1,9 @@
 """What is measured of a model at one epoch."""
 
+from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from experiments.records import as_bytes
@@ -16,16 +16,26 @@ _EXAMPLES = 10
 
 
 def measure_model(
-    vae: VAE, variables: Variables, images: np.ndarray, points: int, *, key: Key
+    vae: VAE, variables: Variables, images: np.ndarray, points: int, *, latents: int, key: Key
 ) -> dict[str, Any]:
-    """Everything that is recorded of one snapshot; no geometry of a model that has failed."""
+    """Everything that is recorded of one snapshot; no geometry of a model that has failed.
+
+    Args:
+        vae: the largest that the model was trained with: one program evaluates all of them.
+        variables: what the model has learned, padded with zeros, so that latents that it
+            lacks have no rate and change no image.
+        images: held-out images, `[n, h, w, c]`.
+        points: how many of them the geometry is measured on.
+        latents: of the model itself.
+        key: of the noise.
+    """
     examples = min(_EXAMPLES, points)
-    test_key, tap_key, sample_key = jax.random.split(key, 3)
-    evaluation = evaluate(vae, variables, images, key=test_key)
-    failed = not (jnp.isfinite(evaluation.reconstruction) and jnp.isfinite(evaluation.kl))
-    taps = capture(vae, variables, images[:points], key=tap_key)
+    noise_key, sample_key = jax.random.split(key)
+    evaluation = evaluate(vae, variables, images, key=noise_key)
+    failed = not np.isfinite([evaluation.reconstruction, evaluation.kl]).all()
+    taps = capture(vae, variables, images[:points], key=noise_key)
+    taps |= {name: taps[name][:, :latents] for name in ("mean", "log_variance", "sample")}
     geometry = _unknown(tuple(taps)) if failed else profile(taps)
-    prior = jax.random.normal(sample_key, (examples, vae.latents))
     return {
         "intrinsic_dimension": geometry.dimension,
         "intrinsic_dimension_stderr": geometry.stderr,
@@ -35,11 +45,17 @@ def measure_model(
         "kl": np.asarray(evaluation.kl),
         "active_units": np.asarray(evaluation.active_units),
         "example_reconstruction": as_bytes(taps["output"][:examples]),
-        "example_sample": as_bytes(vae.decode(variables, prior)),
+        "example_sample": as_bytes(_samples(vae, variables, sample_key, count=examples)),
         "failed": np.asarray(failed),
         "layer": np.array(geometry.layers),
         "example_input": images[:examples],
     }
+
+
+@partial(jax.jit, static_argnames=("vae", "count"))
+def _samples(vae: VAE, variables: Variables, key: Key, *, count: int) -> jax.Array:
+    """Images of latents drawn from the prior."""
+    return vae.decode(variables, jax.random.normal(key, (count, vae.latents)))
 
 
 def _unknown(layers: tuple[str, ...]) -> Profile:

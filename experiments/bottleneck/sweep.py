@@ -63,7 +63,12 @@ def _trained(records: xr.Dataset, console: Console) -> xr.Dataset:
 
 def _load(config: Config) -> Dataset:
     """The data, once it is known that these settings can be trained on it."""
-    dataset = load(config.data, image_size=config.image_size, train_size=config.train_size)
+    dataset = load(
+        config.data,
+        image_size=config.image_size,
+        train_size=config.train_size,
+        test_size=config.test_size,
+    )
     available = len(dataset.test.images)
     fine = config.points <= available
     expectation = f"up to the {available} test images of {config.data}"

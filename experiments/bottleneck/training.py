@@ -1,5 +1,6 @@
 """Runs of similar size, trained together and measured on the way."""
 
+import math
 import time
 from functools import cache, partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from experiments.bottleneck.records import missing_epochs, run_folder, unfinishe
 from experiments.groups import begin_group, stable_groups, train_group
 from experiments.records import read_arrays, record_file, write_arrays
 from jaxvae.data import Dataset
-from jaxvae.models import VAE, convolutional_vae, dense_vae
+from jaxvae.models import VAE, Variables, convolutional_vae, dense_vae
 from jaxvae.objectives import beta_vae
 from jaxvae.report import sweep_progress
 from jaxvae.report.progress import SweepProgress
@@ -29,6 +30,7 @@ from jaxvae.training import (
     steps_per_epoch,
     vae_trainer,
 )
+from jaxvae.training.ensemble import cut
 from jaxvae.typing import Key
 
 _BUILDERS = {"dense": dense_vae, "convolutional": convolutional_vae}
@@ -37,7 +39,12 @@ _BUILDERS = {"dense": dense_vae, "convolutional": convolutional_vae}
 def train_runs(config: Config, out: Path, dataset: Dataset, console: Console) -> None:
     """Train and measure what is not yet done."""
     images, todo = jnp.asarray(dataset.train.images), unfinished_runs(config, out)
-    every = stable_groups(out / "groups", runs(config), group_members)
+
+    def size_of(latents: int) -> int:
+        shapes = _shapes_of(config, images.shape[1:], latents)
+        return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes.params))
+
+    every = stable_groups(out / "groups", runs(config), partial(group_members, size_of=size_of))
     groups = [group for group in every if set(todo) & set(group)]
     of = len(config.bottlenecks) * config.seeds
     console.print(
@@ -73,13 +80,21 @@ def _train_group(
     steps = config.epochs * steps_per_epoch(images, config.batch_size)
     progress.start(f"K = {', '.join(map(str, sizes))}", steps)
     of = partial(model_of, config, images.shape[1:])
+    largest = of(sizes[-1])[0]
 
     def record(index: int, epoch: int, state: TrainState) -> None:
         run = group[index]
-        place = run_folder(out, run)
-        vae, variables = of(run.latents)[0], state.variables
-        checkpoint.save(place / "snapshots", epoch, variables)
-        found = measure_model(vae, variables, test_images, config.points, key=keys_of(run)[1])
+        place, variables = run_folder(out, run), state.variables
+        own = cut(jax.device_get(variables), _shapes_of(config, images.shape[1:], run.latents))
+        checkpoint.save(place / "snapshots", epoch, own)
+        found = measure_model(
+            largest,
+            variables,
+            test_images,
+            config.points,
+            latents=run.latents,
+            key=keys_of(run)[1],
+        )
         write_arrays(record_file(place, epoch), found)
 
     train_group(
@@ -115,6 +130,13 @@ def model_of(
     vae = _BUILDERS[config.network](image_shape=image_shape, latents=latents, widths=config.widths)
     optimizer = optax.chain(optax.add_decayed_weights(config.l2), optax.adam(config.learning_rate))
     return vae, vae_trainer(vae, beta_vae, optimizer, coefficients={"beta": config.beta})
+
+
+@cache
+def _shapes_of(config: Config, image_shape: tuple[int, int, int], latents: int) -> Variables:
+    """Of what a model of so many latents learns."""
+    vae, _ = model_of(config, image_shape, latents)
+    return jax.eval_shape(vae.init, jax.random.key(0))
 
 
 def keys_of(run: Run) -> tuple[Key, Key]:
