@@ -22,7 +22,17 @@ _UNUSED_SECONDS = 14 * 24 * 3600.0
 # Geometry and metrics, where a rounding decides, and all that users start are compiled as for them.
 _UNOPTIMIZED = {"models", "objectives", "training"}
 _UNOPTIMIZED |= {
-    f"analysis/test_{name}.py" for name in ("capture", "evaluation", "hierarchy", "traversal")
+    f"analysis/test_{name}.py"
+    for name in (
+        "capture",
+        "evaluation",
+        "exchange",
+        "generation",
+        "hierarchy",
+        "regeneration",
+        "saved",
+        "traversal",
+    )
 }
 
 

@@ -29,7 +29,9 @@ def by_definition(labels):
     return own, every, within, norm.logpdf(SAMPLES).sum(axis=1)
 
 
-@pytest.mark.parametrize("batch_size", [7, 60, 1000])
+@pytest.mark.parametrize(
+    "batch_size", [7, *(pytest.param(size, marks=pytest.mark.slow) for size in (60, 1000))]
+)
 def test_the_estimates_are_those_of_the_mixtures(batch_size):
     found = aggregate_information(
         SAMPLES, MEANS, LOG_VARIANCES, labels=LABELS, batch_size=batch_size

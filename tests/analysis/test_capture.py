@@ -192,6 +192,7 @@ def test_images_that_the_model_does_not_take_are_refused(variables, images):
         capture(VAE, variables, images, key=KEY)
 
 
+@pytest.mark.slow
 def test_the_layers_of_a_hierarchy_are_captured_as_those_of_a_vae():
     hvae = build_hvae(Chain((2, 3), (4, 4, 1)), image_shape=(4, 4, 1), shapes=[(2,), (3,)])
     variables = hvae.init(jax.random.key(0))

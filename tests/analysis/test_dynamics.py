@@ -41,6 +41,7 @@ def test_ties_are_those_of_the_metric():
     np.testing.assert_allclose(imbalances(both), imbalance_matrix(both), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_every_similarity_is_taken_on_its_own_number_of_examples(spaces):
     points = {"cka": 60, "debiased_cka": 50, "procrustes": 30, "imbalance": 20}
     found = similarities(spaces, points=points)

@@ -56,7 +56,7 @@ def test_a_layer_that_nothing_reads_is_worth_nothing():
             return super().absorb(index, state, kept, train=train)
 
     hvae = build_hvae(Deaf((2, 3), (1, 2, 1)), image_shape=(1, 2, 1), shapes=[(2,), (3,)])
-    found = shuffle_effect(hvae, hvae.init(KEY), linear.IMAGES[:50], key=KEY)
+    found = shuffle_effect(hvae, jax.jit(hvae.init)(KEY), linear.IMAGES[:50], key=KEY)
     for estimate in found:
         assert estimate.value[0] == estimate.stderr[0] == 0
         assert estimate.value[1] != 0
@@ -68,6 +68,7 @@ def test_the_growth_of_the_bottom_layer_is_its_distortion():
     assert found.cost.stderr[1] == found.distortion.stderr[1]
 
 
+@pytest.mark.slow
 def test_the_standard_errors_are_the_spread_over_data_sets():
     images = np.random.default_rng(5).integers(0, 256, (40, 300, 1, 2, 1), dtype=np.uint8)
     found = [

@@ -82,6 +82,7 @@ def test_the_accuracy_is_the_share_of_the_largest_probabilities():
     assert found.stderr > 0
 
 
+@pytest.mark.slow
 def test_a_trained_classifier_is_right_on_held_out_images():
     classifier = convolutional_classifier(image_shape=(4, 4, 1), classes=3, channels=4, width=8)
     options = {"key": KEY, "epochs": 40, "learning_rate": 0.01}
@@ -101,9 +102,9 @@ def test_ancestral_samples_are_decoded_noise_within_the_range_of_pixels(batch_si
         Chain((2, 3), (4, 4, 1)), image_shape=(4, 4, 1), shapes=[(2,), (3,)], likelihood=likelihood
     )
     for model in (hvae, dense_vae(image_shape=(4, 4, 1), latents=3, widths=(5,))):
-        variables = model.init(jax.random.key(0))
+        variables = jax.jit(model.init)(jax.random.key(0))
         found = ancestral_samples(model, variables, key=KEY, n=20, batch_size=batch_size)
-        decoded = model.decode(variables, jax.random.normal(KEY, (20, model.latents)))
+        decoded = jax.jit(model.decode)(variables, jax.random.normal(KEY, (20, model.latents)))
         np.testing.assert_allclose(found, np.clip(decoded, 0, 1), rtol=1e-5, atol=1e-6)
 
 

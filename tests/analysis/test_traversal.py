@@ -90,15 +90,17 @@ def test_a_latent_that_the_decoder_ignores_gives_a_constant_row(traversals):
 @pytest.mark.parametrize("example", [0, 22])
 def test_where_a_latent_meets_its_own_mean_is_the_reconstruction_of_the_mean(example):
     vae = dense_vae(image_shape=(4, 4, 1), latents=3, widths=(32,))
-    variables = vae.init(jax.random.key(1))
-    mean = vae.apply(variables, IMAGES[example : example + 1] / 255, np.zeros((1, 3))).mean[0]
+    variables = jax.jit(vae.init)(jax.random.key(1))
+    image = IMAGES[example : example + 1] / np.float32(255)
+    mean = jax.jit(vae.apply)(variables, image, np.zeros((1, 3), np.float32)).mean[0]
+    decode = jax.jit(vae.decode)
     for latent in range(3):
         span = abs(float(mean[latent]))
         found = latent_traversals(vae, variables, IMAGES, example=example, steps=2, span=span)
         row = found.latents.tolist().index(latent)
         np.testing.assert_allclose(found.means[row], mean[latent], rtol=1e-4)
         own = found.images[row, int(mean[latent] > 0)]
-        np.testing.assert_allclose(own, vae.decode(variables, mean[None])[0], rtol=1e-5)
+        np.testing.assert_allclose(own, decode(variables, mean[None])[0], rtol=1e-5)
 
 
 def test_at_most_so_many_latents_are_moved(variables, traversals):

@@ -30,6 +30,7 @@ def held_out(folder):
     return json.loads((folder / "held_out.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_result_is_that_of_the_library(finished):
     saved, found = open_run(finished), held_out(finished)
     images = load("sprites", image_size=28, train_size=200).test.images
@@ -46,6 +47,7 @@ def test_the_result_is_that_of_the_library(finished):
         np.testing.assert_allclose(list(found[name].values()), list(estimate), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_without_a_name_the_objective_is_the_one_for_hierarchies(finished):
     config = open_run(finished).config
     assert config.objective == "hierarchical_vae"
@@ -53,6 +55,7 @@ def test_without_a_name_the_objective_is_the_one_for_hierarchies(finished):
     assert config.latents is None
 
 
+@pytest.mark.slow
 def test_the_terminal_shows_the_rate_and_the_price_of_every_layer(finished, capsys):
     assert run(finished, "--coefficient", "beta=0.5,2") == 0
     shown = capsys.readouterr().out
@@ -114,6 +117,7 @@ def test_layers_are_captured_and_drawn(finished, tmp_path, capsys):
     assert figures == ["layers.png", "reconstructions.png", "samples.png"]
 
 
+@pytest.mark.slow
 def test_a_hierarchy_has_no_image_to_traverse(finished, tmp_path, capsys):
     out = tmp_path / "f"
     assert main(["report", str(finished), "--example", "3", "--out", str(out)]) == 2

@@ -18,6 +18,7 @@ def test_figures_are_drawn_into_the_folder_of_the_run(saved_run, capsys):
         assert matplotlib.image.imread(out / name).std() > 0.01
 
 
+@pytest.mark.slow
 def test_another_snapshot_into_another_folder_differs(saved_run, tmp_path):
     for step in ("3", "6"):
         arguments = ["--snapshot", step, "--out", str(tmp_path / step), "--examples", "5"]
@@ -26,6 +27,7 @@ def test_another_snapshot_into_another_folder_differs(saved_run, tmp_path):
         assert (tmp_path / "3" / name).read_bytes() != (tmp_path / "6" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_report_is_the_same_again(saved_run, tmp_path):
     for name in ("one", "other"):
         arguments = ["--out", str(tmp_path / name), "--examples", "50"]

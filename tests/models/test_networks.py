@@ -64,6 +64,7 @@ def test_vmap_over_parameters_is_the_loop_over_parameters(network, shape):
     assert_close(mapped(stacked), expected)
 
 
+@pytest.mark.slow
 @EACH
 def test_gradients_reach_every_parameter(network, shape):
     inputs = draw(shape)

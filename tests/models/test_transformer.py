@@ -31,6 +31,7 @@ def test_the_embedding_and_every_block_are_taps_in_depth_order(network, shape):
     assert tap_shapes(network, shape) == [(name, (TOKENS, 12)) for name in ("1", "2", "3")]
 
 
+@pytest.mark.slow
 @EACH_NETWORK
 def test_no_two_taps_are_the_same_before_training(network, shape):
     inputs = draw(shape)
@@ -129,6 +130,7 @@ def test_a_block_is_its_definition():
     assert_close(jax.jit(module.apply)(parameters, tokens), expected)
 
 
+@pytest.mark.slow
 def test_the_branches_of_all_blocks_together_start_at_the_scale_of_one_layer():
     tokens = draw((16, 64))
 

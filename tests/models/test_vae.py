@@ -491,7 +491,7 @@ def test_linen_modules_of_the_user_make_a_vae():
 
 def test_a_decoder_of_the_user_decodes():
     vae = build_vae(Recurrent(7), Linear((4, 6, 1)), image_shape=(4, 6, 1), latents=2)
-    images = vae.decode(jax.jit(vae.init)(jax.random.key(0)), jnp.zeros((3, 2)))
+    images = jax.jit(vae.decode)(jax.jit(vae.init)(jax.random.key(0)), jnp.zeros((3, 2)))
     # Without latents only the bias is left, which starts at zero.
     np.testing.assert_array_equal(images, jnp.full((3, 4, 6, 1), 0.5))
 

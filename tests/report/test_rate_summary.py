@@ -218,10 +218,15 @@ def test_halves_are_the_upper_and_the_lower_layers(layers, names):
 @pytest.mark.parametrize(
     "shape",
     [
-        {"layers": 12, "seeds": 1},
-        {"channels": 3},
         {"tops": 1, "bottoms": 3},
-        {"tops": 1, "bottoms": 1, "seeds": 1},
+        *(
+            pytest.param(shape, marks=pytest.mark.slow)
+            for shape in (
+                {"layers": 12, "seeds": 1},
+                {"channels": 3},
+                {"tops": 1, "bottoms": 1, "seeds": 1},
+            )
+        ),
     ],
     ids=str,
 )

@@ -23,6 +23,7 @@ def bars(n, seed=0):
 IMAGES, LABELS = bars(250)
 
 
+@pytest.mark.slow
 def test_bright_rows_are_told_apart():
     params = train_classifier(CLASSIFIER, IMAGES, LABELS, key=KEY, epochs=40, learning_rate=0.01)
     images, labels = bars(100, seed=1)
@@ -30,6 +31,7 @@ def test_bright_rows_are_told_apart():
     assert np.mean(predicted == labels) > 0.95
 
 
+@pytest.mark.slow
 def test_the_same_key_gives_the_same_parameters():
     one, two, other = (
         train_classifier(CLASSIFIER, IMAGES, LABELS, key=jax.random.key(seed), epochs=2)

@@ -156,6 +156,7 @@ def test_an_average_is_found_in_any_state_and_absent_without():
     assert stabilized_counts(optax.adam(1.0).init(PARAMS)) is None
 
 
+@pytest.mark.slow
 def test_what_is_evaluated_is_the_average_where_there_is_one():
     for optimizer in (optax.sgd(0.1), averaged(optax.sgd(0.1), decay=0.9)):
         trainer = vae_trainer(VAE, beta_vae, optimizer)
@@ -172,7 +173,8 @@ def test_what_is_evaluated_is_the_average_where_there_is_one():
 # --- ensembles ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", ["map", pytest.param("vmap", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["vmap", "map"])
 def test_members_are_clipped_skipped_and_averaged_as_if_alone(way):
     adam = optax.inject_hyperparams(optax.adam)(learning_rate=1e-2)
     optimizer = stabilized(averaged(adam, decay=0.8), clip=2.2, skip=200.0)

@@ -122,6 +122,7 @@ def test_every_step_draws_new_noise():
     assert len(losses) == 4
 
 
+@pytest.mark.slow
 def test_vmap_over_keys_trains_every_member_as_the_single_run():
     trainer, images = TRAINERS["dense"], draw(VAES["dense"])
 
