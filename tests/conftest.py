@@ -1,5 +1,6 @@
 import contextlib
 import hashlib
+import io
 import os
 import platform
 import time
@@ -53,7 +54,7 @@ for name, value in _SETTINGS.items():
     os.environ[name.upper()] = str(value)
     jax.config.update(name, value)
 # It says where they are kept once a process: not in the midst of a test.
-with contextlib.redirect_stderr(None):
+with contextlib.redirect_stderr(io.StringIO()):
     keep_compiled_programs()
 
 
