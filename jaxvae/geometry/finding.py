@@ -115,7 +115,7 @@ def find_traced(
     bounds, columns = smallest(lower, _candidate_count(k, lower.shape[1]))
     pairs = pair_block(points, jnp.broadcast_to(rows[:, None], columns.shape), columns)
     squared = jnp.where(_is_present(bounds), pairs, jnp.inf)
-    squared, columns = lax.sort((squared, columns), num_keys=2)
+    squared, columns = lax.sort((squared, columns), num_keys=2, is_stable=False)
     after = squared[:, 1:]
     touching = (after <= _reach(points, squared[:, :-1])) & (after > 0) & _is_present(after)
     proven = _no_other(_reach(points, squared, k), bounds)

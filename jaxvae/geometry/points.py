@@ -124,6 +124,13 @@ def center_and_shift(values: Float[Array, "n d"]) -> tuple[Float[Array, " d"], I
     return center, numpy.where(largest > 0, _LARGEST_EXPONENT - numpy.frexp(largest)[1], 0)
 
 
+def sort(values: Float[EitherArray, "..."], *, axis: int = -1) -> Float[EitherArray, "..."]:
+    """Ascending numbers; equal ones are alike, and an accelerator's compiler need not order them."""
+    if isinstance(values, np.ndarray):
+        return np.sort(values, axis=axis)
+    return jnp.sort(values, axis=axis, stable=False)
+
+
 def is_on_host(array: Any) -> bool:
     """Whether the values of an array are known and in the memory of the host."""
     if isinstance(array, jax.core.Tracer):
@@ -267,7 +274,7 @@ def _center_on_host(
 def _central_value(values: ArrayLike) -> Any:
     """Median of evenly spaced rows, per column: always one of the data's own values."""
     rows = values[:: max(1, len(values) // _CENTER_ROWS)][:_CENTER_ROWS]
-    return numpy_of(values).sort(rows, axis=0)[(len(rows) - 1) // 2]
+    return sort(rows, axis=0)[(len(rows) - 1) // 2]
 
 
 def _fill_up(array: EitherArray, extra: int) -> EitherArray:

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxvae.geometry.clouds import as_cloud
 from jaxvae.geometry.neighbors import search_distinct
-from jaxvae.geometry.points import as_results, numpy_of
+from jaxvae.geometry.points import as_results, numpy_of, sort
 from jaxvae.geometry.rows import Progress
 from jaxvae.typing import ArrayLike, EitherArray
 
@@ -124,7 +124,7 @@ def _log_ratios(x: ArrayLike, mesh: Mesh | None, progress: Progress | None) -> _
     valid = distinct & (nearest > 0) & numpy.isfinite(second)
     # Equal distances where a point is not used: their logarithm is zero.
     values = log_ratio(numpy.where(valid, second, 1.0), numpy.where(valid, nearest, 1.0))
-    values = numpy.sort(numpy.where(valid, values, np.inf))
+    values = sort(numpy.where(valid, values, np.inf))
     return _LogRatios(values, valid.sum(), distinct.sum())
 
 
