@@ -157,8 +157,8 @@ def test_a_padded_member_has_the_loss_and_the_gradient_of_the_model_alone(name):
 @pytest.mark.parametrize(
     ("way", "network", "method"),
     [
-        ("vmap", dense_vae, ADAM),
         ("map", dense_vae, ADAM),
+        pytest.param("vmap", dense_vae, ADAM, marks=pytest.mark.slow),
         pytest.param("unrolled", dense_vae, ADAM, marks=pytest.mark.slow),
         # A bias before batch normalization has a gradient of rounding alone, which Adam
         # would divide by its own size.
@@ -175,6 +175,7 @@ def test_a_member_is_the_model_trained_alone(way, network, method):
         assert_alike(state, alone)
 
 
+@pytest.mark.slow
 def test_members_of_a_hierarchy_differ_in_the_prices_of_their_layers():
     shape, sizes = (4, 4, 1), (2, 3)
     hvae = build_hvae(Chain(sizes, shape), image_shape=shape, shapes=[(size,) for size in sizes])
@@ -213,6 +214,7 @@ def adversarial():
     return of(LARGE), start, trained(of(LARGE), start)
 
 
+@pytest.mark.slow
 def test_what_a_member_lacks_is_zero_and_stays_zero(adversarial):
     _, _, ensemble = adversarial
     member = jax.tree.map(lambda leaf: leaf[1], ensemble.states)
@@ -239,6 +241,7 @@ def test_groups_of_models_whose_bottleneck_is_the_least_of_them_hold_more_sizes(
     assert [[member.latents for member in group] for group in grouped] == [[1, 2, 8], [64, 32]]
 
 
+@pytest.mark.slow
 def test_a_member_with_the_arrays_of_the_largest_is_its_own_state_and_zeros(adversarial):
     _, _, ensemble = adversarial
     own, padded = (
@@ -250,6 +253,7 @@ def test_a_member_with_the_arrays_of_the_largest_is_its_own_state_and_zeros(adve
         assert jnp.array_equal(jnp.pad(leaf, missing) if np.any(missing) else leaf, more)
 
 
+@pytest.mark.slow
 def test_training_keeps_all_types_so_that_it_is_compiled_once(adversarial):
     _, start, ensemble = adversarial
     # With weak types, which are as good as others to compute with, but not to the compiler.
@@ -257,6 +261,7 @@ def test_training_keeps_all_types_so_that_it_is_compiled_once(adversarial):
     assert types[0] == types[1]
 
 
+@pytest.mark.slow
 def test_training_in_pieces_is_bitwise_training_at_once(adversarial, tmp_path):
     trainer, start, at_once = adversarial
     checkpoint.save(tmp_path, 1, trained(trainer, start, epochs=1))
