@@ -188,8 +188,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file to write")
     options = parser.parse_args()
     console, pythons = Console(width=110), {}
+    wanted = tuple(options.only or [""])
+    compared = [work for work in PROCESSES if work.name.startswith(wanted)]
     for peer in PEERS:
-        if any(peer.name in (work.peers or {}) for work in PROCESSES):
+        if any(peer.name in (work.peers or {}) for work in compared):
             try:
                 pythons[peer.name] = install(peer, options.peers.absolute())
             except PeerError as error:
@@ -199,7 +201,6 @@ def main() -> None:
     todo += [(work, lambda w=work: of_process(w, pythons, options.rounds)) for work in PROCESSES]
     todo.append((ANOTHER_N, lambda: of_call(ANOTHER_N, options.rounds, first)))
     todo.append((COMMAND, lambda: of_command(options.rounds)))
-    wanted = tuple(options.only or [""])
     described, records = measure.machine(), []
     for work, timed in todo:
         if work.name.startswith(wanted):

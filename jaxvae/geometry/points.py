@@ -125,7 +125,7 @@ def center_and_shift(values: Float[Array, "n d"]) -> tuple[Float[Array, " d"], I
 
 
 def sort(values: Float[EitherArray, "..."], *, axis: int = -1) -> Float[EitherArray, "..."]:
-    """Ascending numbers; equal ones are alike, and an accelerator's compiler need not order them."""
+    """Ascending numbers, of which equal ones need no order: accelerators compile it in half."""
     if isinstance(values, np.ndarray):
         return np.sort(values, axis=axis)
     return jnp.sort(values, axis=axis, stable=False)
