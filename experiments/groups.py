@@ -81,7 +81,7 @@ def train_group(
             has failed: then the state is not finite. Its arrays are those of the largest
             member, padded with zeros.
         resume: where the whole group is kept.
-        progress: told of steps and measurements.
+        progress: told of steps and of what is measured.
     """
     trainer = trainer_of(max(member.latents for member in members))
     per_epoch = steps_per_epoch(images, batch_size)
@@ -96,9 +96,10 @@ def train_group(
             report=progress.report,
             save=partial(_save, resume),
         )
-        progress.note(f"measuring epoch {epoch}")
         for index in range(len(members)):
+            progress.note(f"measuring model {index + 1} of {len(members)} at epoch {epoch}")
             record(index, epoch, take_member(ensemble, index, trainer))
+            progress.measured()
         # After the records: a group that goes on from here never lacks one.
         _save(resume, ensemble)
 

@@ -12,8 +12,10 @@ import optax
 from rich.console import Console
 
 from experiments.bottleneck.config import Config, Run, runs
+from experiments.bottleneck.duration import seconds_of
 from experiments.bottleneck.measuring import measure_model
 from experiments.bottleneck.records import missing_epochs, run_folder, unfinished_runs
+from experiments.estimate import Seconds, in_words
 from experiments.groups import begin_group, stable_groups, train_group
 from experiments.records import read_arrays, record_file, write_arrays
 from jaxvae.data import Dataset
@@ -46,20 +48,32 @@ def train_runs(config: Config, out: Path, dataset: Dataset, console: Console) ->
 
     every = stable_groups(out / "groups", runs(config), partial(group_members, size_of=size_of))
     groups = [group for group in every if set(todo) & set(group)]
+    expected = [
+        seconds_of(
+            config,
+            out,
+            group,
+            model_of(config, images.shape[1:], max(run.latents for run in group)),
+            images=images,
+            test_images=dataset.test.images,
+        )
+        for group in groups
+    ]
     of = len(config.bottlenecks) * config.seeds
     console.print(
         f"{len(todo)} of {of} runs to do, {len(groups)} program{'s' * (len(groups) != 1)}; "
-        f"results in {out}",
+        f"{in_words(expected)}; results in {out}",
         soft_wrap=True,
     )
     with sweep_progress(console, runs=len(groups), unit="programs") as progress:
-        for group in groups:
+        for group, seconds in zip(groups, expected, strict=True):
             _train_group(
                 config,
                 out,
                 group,
                 images=images,
                 test_images=dataset.test.images,
+                expected=seconds,
                 progress=progress,
             )
 
@@ -71,6 +85,7 @@ def _train_group(
     *,
     images: jax.Array,
     test_images: np.ndarray,
+    expected: Seconds,
     progress: SweepProgress,
 ) -> None:
     """Train some runs together, measuring them at their snapshots."""
@@ -78,7 +93,9 @@ def _train_group(
     begin_group(folder, group)
     sizes = sorted({run.latents for run in group})
     steps = config.epochs * steps_per_epoch(images, config.batch_size)
-    progress.start(f"K = {', '.join(map(str, sizes))}", steps)
+    epochs = sorted({epoch for run in group for epoch in missing_epochs(config, out, run)})
+    name = f"K = {', '.join(map(str, sizes))}"
+    progress.start(name, steps, len(epochs) * len(group), expected.measuring_share)
     of = partial(model_of, config, images.shape[1:])
     largest = of(sizes[-1])[0]
 
@@ -101,7 +118,7 @@ def _train_group(
         lambda latents: of(latents)[1],
         [Member(keys_of(run)[0], run.latents) for run in group],
         images,
-        epochs=sorted({epoch for run in group for epoch in missing_epochs(config, out, run)}),
+        epochs=epochs,
         batch_size=config.batch_size,
         record=record,
         resume=folder,

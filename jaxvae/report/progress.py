@@ -26,16 +26,19 @@ class SweepProgress(NamedTuple):
     """How a sweep tells where it stands.
 
     Attributes:
-        start: `start(name, steps)`: a run of so many steps begins.
+        start: `start(name, steps, measurements=0, measuring=0.0)`: a run of so many steps and
+            measurements begins; measuring is the share of its time that they take.
         report: a callback for `jaxvae.training.train`.
         note: `note(text)`: what is done besides training, such as measuring.
+        measured: `measured()`: one of the measurements is done.
         warn: `warn(text)`: something is wrong with what is trained; the text stays.
         finish: `finish(text)`: the run ended; the text stays in the terminal.
     """
 
-    start: Callable[[str, int], None]
+    start: Callable[..., None]
     report: Callable[[Training], None]
     note: Callable[[str], None]
+    measured: Callable[[], None]
     warn: Callable[[str], None]
     finish: Callable[[str], None]
 
@@ -45,8 +48,8 @@ def sweep_progress(console: Console, *, runs: int, unit: str = "runs") -> Iterat
     """A bar for the sweep and one for the current run, with loss, rates and time left.
 
     Args:
-        console: where to draw; the bars are drawn on terminals only, the lines
-            of finished runs and warnings everywhere.
+        console: where to draw; the bars are drawn on terminals only, instead of a line a
+            minute, the lines of finished runs and warnings everywhere.
         runs: runs in the sweep.
         unit: what a run is called, such as "programs" where each trains several models.
     """
@@ -60,32 +63,56 @@ def sweep_progress(console: Console, *, runs: int, unit: str = "runs") -> Iterat
     with Progress(*columns, console=console, transient=True) as bars:
         sweep = bars.add_task("sweep", total=float(runs), status=f"0 of {runs} {unit}")
         current = bars.add_task("", total=None, status="")
-        state = {"steps": 1, "done": 0}
+        say = _lines(console)
+        # In runs: those that are finished, and what is done of the current one.
+        done = {"finished": 0.0, "trained": 0.0, "measured": 0.0}
+        a_step = a_measurement = 0.0
 
-        def advance(share: float) -> None:
-            bars.update(sweep, completed=state["done"] + share)
+        def advance() -> None:
+            bars.update(sweep, completed=sum(done.values()))
+            say(sum(done.values()) / runs)
 
-        def start(name: str, steps: int) -> None:
-            state["steps"] = steps
+        def start(name: str, steps: int, measurements: int = 0, measuring: float = 0.0) -> None:
+            nonlocal a_step, a_measurement
+            a_step, a_measurement = (1 - measuring) / steps, measuring / max(1, measurements)
             bars.reset(current, description=name, total=steps, status="compiling")
 
         def report(training: Training) -> None:
             bars.update(current, completed=training.step, status=_status(training))
-            advance(training.step / state["steps"])
+            done["trained"] = training.step * a_step
+            advance()
 
         def note(text: str) -> None:
             bars.update(current, status=text)
+
+        def measured() -> None:
+            done["measured"] += a_measurement
+            advance()
 
         def warn(text: str) -> None:
             console.print(text, style="yellow", soft_wrap=True)
 
         def finish(text: str) -> None:
-            state["done"] += 1
-            advance(0.0)
-            bars.update(sweep, status=f"{state['done']} of {runs} {unit}")
+            done.update(finished=done["finished"] + 1, trained=0.0, measured=0.0)
+            advance()
+            bars.update(sweep, status=f"{done['finished']:.0f} of {runs} {unit}")
             console.print(text)
 
-        yield SweepProgress(start, report, note, warn, finish)
+        yield SweepProgress(start, report, note, measured, warn, finish)
+
+
+def _lines(console: Console) -> Callable[[float], None]:
+    """Where no terminal shows bars, a line a minute with the share that is done."""
+    begun = said = time.perf_counter()
+
+    def say(share: float) -> None:
+        nonlocal said
+        now = time.perf_counter()
+        if not console.is_terminal and now - said > _LINE_SECONDS:
+            said = now
+            console.print(f"{share:.0%} done after {(now - begun) / 60:.0f} min")
+
+    return say
 
 
 @contextmanager

@@ -187,7 +187,7 @@ def test_a_figure_is_drawn_and_not_blank(out, name):
 
 def test_the_terminal_shows_a_row_per_bottleneck_and_the_sentence(finished):
     shown = finished[1]
-    assert "4 of 4 runs to do, 1 program;" in shown
+    assert "4 of 4 runs to do, 1 program; about 1 minute on this machine" in shown
     rows = [line.split()[0] for line in shown.splitlines() if line.startswith((" 2 ", " 3 "))]
     assert rows == ["2", "3"]
     assert "K = " in shown.split("──")[-1]

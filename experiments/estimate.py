@@ -1,0 +1,119 @@
+"""How long the work of an experiment takes here: its operations over the speed of the device.
+
+Only what grows with the settings is counted, and compilation as if nothing had been compiled
+before. The constants are those of two CPU cores, where such estimates are right within a
+factor of two.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxvae.training import Trainer
+
+# Seconds to compile a line of a training step as XLA is given it, and to draw initial states.
+_LINE, _INITIAL = 0.005, 2.0
+# Of the geometry of a layer, besides its distances; and, for every operation of a product of
+# its points with themselves, operations to find neighbors twice and to count ranks.
+_LAYER, _SEARCHES = 0.05, 10.0
+
+
+class Seconds(NamedTuple):
+    """How long a group of models takes.
+
+    Attributes:
+        training: with compilation.
+        measuring: all that is done with the models on the way.
+    """
+
+    training: float
+    measuring: float
+
+    @property
+    def measuring_share(self) -> float:
+        """Of both."""
+        return self.measuring / (self.training + self.measuring)
+
+
+class Step(NamedTuple):
+    """A training step of one model.
+
+    Attributes:
+        seconds: that it takes.
+        compilation: seconds to compile it.
+    """
+
+    seconds: float
+    compilation: float
+
+    def many(self, count: int, *, sizes: int = 1) -> float:
+        """Seconds of so many steps in one program that begins with models of so many sizes."""
+        return self.compilation + sizes * _INITIAL + count * self.seconds
+
+
+class _Speed(NamedTuple):
+    """What the device does in a second: operations of products, bytes read and written."""
+
+    operations: float
+    bytes: float
+
+
+@cache
+def training_step(trainer: Trainer, image_shape: tuple[int, ...], batch_size: int) -> Step:
+    """The cost of a step, counted in the program before it is compiled."""
+    state = jax.eval_shape(trainer.init, jax.random.key(0))
+    images = jax.ShapeDtypeStruct((batch_size, *image_shape), jnp.uint8)
+    lowered = jax.jit(trainer.step).lower(state, images)
+    # Not every device counts.
+    counted: dict[str, float] = lowered.cost_analysis() or {}
+    operations, read = (counted.get(name, 0.0) for name in ("flops", "bytes accessed"))
+    speed = _device_speed()
+    seconds = operations / speed.operations + read / speed.bytes
+    return Step(seconds, _LINE * lowered.as_text().count("\n"))
+
+
+def geometry_seconds(n: int, features: Iterable[int]) -> float:
+    """Dimension and imbalance of layers of so many features over n points."""
+    each = list(features)
+    return _LAYER * len(each) + _SEARCHES * 2 * n**2 * sum(each) / _device_speed().operations
+
+
+def epochs_left(measured: Iterable[int], missing: Iterable[int]) -> int:
+    """Epochs to train until the last measured one, of a group that lacks some of them."""
+    first, every = min(missing), list(measured)
+    return every[-1] - max((epoch for epoch in every if epoch < first), default=0)
+
+
+def in_words(groups: Iterable[Seconds]) -> str:
+    """How long all groups take, such as "about 3 minutes on this machine"."""
+    seconds = sum(sum(group) for group in groups)
+    minutes = max(1, round(seconds / 60))
+    count, unit = (minutes, "minute") if minutes < 90 else (round(seconds / 3600), "hour")
+    plural = "s" * (count > 1)
+    return f"about {count} {unit}{plural} on this machine, less where it has run before"
+
+
+@cache
+def _device_speed() -> _Speed:
+    """Measured within loops, as in training, in a fifth of a second."""
+    rows, square, turns = jnp.ones((256, 512)), jnp.ones((512, 512)) / 512, 10
+    values = jnp.ones(2**22)
+    product = _fastest(lambda x: x @ square, rows, turns)
+    pass_over = _fastest(lambda x: 0.5 * x + 1, values, turns)
+    return _Speed(turns * 2 * 256 * 512**2 / product, turns * 2 * values.nbytes / pass_over)
+
+
+def _fastest(step: Callable[[jax.Array], jax.Array], start: jax.Array, turns: int) -> float:
+    """Seconds of so many steps, the fastest of some times."""
+    loop, seconds = jax.jit(lambda x: lax.fori_loop(0, turns, lambda _, y: step(y), x)), []
+    jax.block_until_ready(loop(start))
+    for _ in range(5):
+        begun = time.perf_counter()
+        jax.block_until_ready(loop(start))
+        seconds.append(time.perf_counter() - begun)
+    return min(seconds)
