@@ -15,14 +15,17 @@ fit and then a slower one in which KL and imbalance move apart.
     python -m experiments.bottleneck paper-mnist     # the paper's network and training: a GPU
     python -m experiments.bottleneck paper-cifar10   # the same in color: a GPU
 
-Models of similar size are trained in one program. One whose loss becomes NaN or infinite
-stops there; the others go on, and it is left out of figures and summary.
+How long all of it will take is said first. Models of similar size are trained in one program.
+One whose loss becomes NaN or infinite stops there; the others go on, and it is left out of
+figures and summary.
 
 The folder of results holds config.json, records.nc (xarray), figures/*.png and summary.md.
 An interrupted sweep goes on where it stopped when the same command is given again.
 
-Expected: the ID of the mean follows K while K is below the ID of the data and stops
-growing above it; Delta(output -> input) falls until there and is flat beyond.
+Expected: the ID of the mean follows K and all but stops growing where K is large enough;
+Delta(output -> input) falls until there and is flat beyond, while the ID in the decoder
+grows on. In the demo that is at K = 4: sprites vary in scale, orientation and two positions,
+besides their shape.
 """
 
 from experiments.bottleneck.config import PRESETS as PRESETS
