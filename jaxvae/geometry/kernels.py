@@ -15,13 +15,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxvae.geometry.distances import squared_distances
 from jaxvae.geometry.points import (
     as_float32,
     as_points,
     center_and_shift,
+    is_few,
     is_on_host,
     numpy_of,
     same_length,
@@ -51,8 +52,8 @@ class Features(NamedTuple):
             constant space.
     """
 
-    values: Float[Array, "n d"]
-    exponent: Int[Array, ""]
+    values: Float[EitherArray, "n d"]
+    exponent: Int[EitherArray, ""]
 
 
 def centered_features(spaces: Sequence[ArrayLike], *, least: int = 2) -> tuple[Features, ...]:
@@ -79,26 +80,28 @@ def centered_features(spaces: Sequence[ArrayLike], *, least: int = 2) -> tuple[F
 
 def _features(space: ArrayLike) -> Features:
     (values,), _, exponent = as_float32(space)
-    return _center(values, exponent)
+    return (_center if is_few(values) else _center_on_device)(values, exponent)
 
 
-@jax.jit
-def _center(values: Float[Array, "n d"], exponent: Int[Array, ""]) -> Features:
+def _center(values: Float[EitherArray, "n d"], exponent: Int[EitherArray, ""]) -> Features:
+    numpy = numpy_of(values)
     center, up = center_and_shift(values)
-    scale = jnp.ldexp(jnp.float32(1), up)
+    scale = numpy.ldexp(numpy.float32(1), up)
     values = values * scale - center * scale
     # A float32 mean of many rows is rounded; the mean of what it leaves is not.
-    values = values - jnp.mean(values, axis=0)
-    values = values - jnp.mean(values, axis=0)
-    norm = jnp.sqrt(jnp.sum(jnp.sum(values * values, axis=1)))
-    down = jnp.frexp(norm)[1]
-    exponent = jnp.where(norm > 0, exponent - up + down, NO_SPREAD)
-    return Features(jnp.ldexp(values, -down), exponent)
+    values = values - numpy.mean(values, axis=0)
+    values = values - numpy.mean(values, axis=0)
+    norm = numpy.sqrt(numpy.sum(numpy.sum(values * values, axis=1)))
+    down = numpy.frexp(norm)[1]
+    exponent = numpy.where(norm > 0, exponent - up + down, NO_SPREAD)
+    return Features(numpy.ldexp(values, -down), exponent)
 
 
-@partial(jax.jit, static_argnames="unbiased")
+_center_on_device = jax.jit(_center)
+
+
 def gram_products(
-    spaces: tuple[Float[Array, "n _"], ...], *, unbiased: bool
+    spaces: tuple[Float[EitherArray, "n _"], ...], *, unbiased: bool
 ) -> Float[Array, "l l"]:
     """Inner products `<K_i, K_j>` of the centered Gram matrices of all pairs of spaces.
 
@@ -120,28 +123,53 @@ def gram_products(
     Cost: n D^2 operations for D features in all, or n^2 D / 2 in tiles of 512 x
     512 where D is larger than n: memory D^2 or l * 512^2, never n^2.
     """
-    products = _unbiased_products(spaces) if unbiased else _biased_products(spaces)
-    return (products + products.T) / 2  # so that a matrix of pairs is exactly symmetric
+    if sum(space.shape[1] for space in spaces) >= len(spaces[0]):
+        return _from_samples(spaces, unbiased=unbiased)
+    products, trusted = _from_features(spaces, unbiased=unbiased)
+    if isinstance(trusted, jax.core.Tracer):
+        return lax.cond(trusted, lambda: products, lambda: _from_samples(spaces, unbiased=unbiased))
+    return products if trusted else _from_samples(spaces, unbiased=unbiased)
 
 
-def _biased_products(spaces: tuple[Float[Array, "n _"], ...]) -> Float[Array, "l l"]:
-    narrow = sum(space.shape[1] for space in spaces) < len(spaces[0])
-    return _in_feature_space(spaces) if narrow else _in_sample_space(spaces, None)
+@partial(jax.jit, static_argnames="unbiased")
+def _from_features(
+    spaces: tuple[Float[Array, "n _"], ...], *, unbiased: bool
+) -> tuple[Float[Array, "l l"], Bool[Array, ""]]:
+    """`gram_products`, and whether the diagonal was little enough to be subtracted."""
+    biased = _in_feature_space(spaces)
+    if not unbiased:
+        return _symmetric(biased), jnp.bool_(True)
+    norms = _squared_norms(spaces)
+    products = _without_diagonal(biased, norms)
+    trusted = jnp.diagonal(products) >= _TRUSTED_SHARE * jnp.diagonal(biased)
+    return _symmetric(_without_rounding(products, norms)), jnp.all(trusted)
 
 
-def _unbiased_products(spaces: tuple[Float[Array, "n _"], ...]) -> Float[Array, "l l"]:
-    norms = jnp.stack([jnp.sum(space * space, axis=1) for space in spaces])
-    if sum(space.shape[1] for space in spaces) < len(spaces[0]):
-        biased = _in_feature_space(spaces)
-        products = _without_diagonal(biased, norms)
-        trusted = jnp.diagonal(products) >= _TRUSTED_SHARE * jnp.diagonal(biased)
-        products = lax.cond(
-            jnp.all(trusted), lambda: products, lambda: _in_sample_space(spaces, norms)
-        )
-    else:
-        products = _in_sample_space(spaces, norms)
+@partial(jax.jit, static_argnames="unbiased")
+def _from_samples(
+    spaces: tuple[Float[Array, "n _"], ...], *, unbiased: bool
+) -> Float[Array, "l l"]:
+    if not unbiased:
+        return _symmetric(_in_sample_space(spaces, None))
+    norms = _squared_norms(spaces)
+    return _symmetric(_without_rounding(_in_sample_space(spaces, norms), norms))
+
+
+def _squared_norms(spaces: tuple[Float[Array, "n _"], ...]) -> Float[Array, "l n"]:
+    return jnp.stack([jnp.sum(space * space, axis=1) for space in spaces])
+
+
+def _without_rounding(
+    products: Float[Array, "l l"], norms: Float[Array, "l n"]
+) -> Float[Array, "l l"]:
+    """Zero for a U-centered matrix that is zero but for rounding."""
     present = jnp.diagonal(products) > _ROUNDING_SHARE * jnp.sum(norms, axis=1) ** 2
     return jnp.where(present & present[:, None], products, 0.0)
+
+
+def _symmetric(products: Float[Array, "l l"]) -> Float[Array, "l l"]:
+    """So that a matrix of pairs is symmetric to the last bit."""
+    return (products + products.T) / 2
 
 
 def _in_feature_space(spaces: tuple[Float[Array, "n _"], ...]) -> Float[Array, "l l"]:

@@ -80,8 +80,7 @@ def as_points(*arrays: ArrayLike, filled: Callable[[int], int] = lambda n: n) ->
     counts = tuple(len(cloud) for cloud in values)
     longer = [filled(n) - n for n in counts]
     filled_up = tuple(map(_fill_up, values, longer)), tuple(map(_fill_up, rests, longer))
-    few = all(isinstance(cloud, np.ndarray) and cloud.size <= _FEW_ENTRIES for cloud in values)
-    clouds = (_form if few else _form_on_device)(*filled_up, exponent, counts)
+    clouds = (_form if all(map(is_few, values)) else _form_on_device)(*filled_up, exponent, counts)
     return clouds if _is_traced(clouds) else tuple(map(_with_facts_on_host, clouds))
 
 
@@ -136,6 +135,11 @@ def is_on_host(array: Any) -> bool:
     if isinstance(array, jax.core.Tracer):
         return False
     return not isinstance(array, jax.Array) or all(d.platform == "cpu" for d in array.devices())
+
+
+def is_few(array: ArrayLike) -> bool:
+    """Whether an array is NumPy's and so small that a program for it takes longer to compile."""
+    return isinstance(array, np.ndarray) and array.size <= _FEW_ENTRIES
 
 
 def numpy_of(array: ArrayLike) -> Any:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxvae.geometry.kernels import centered_features, matmul
+from jaxvae.geometry.kernels import NO_SPREAD, centered_features, matmul
 from jaxvae.geometry.points import same_length
 from jaxvae.typing import ArrayLike
 
@@ -59,14 +59,22 @@ def procrustes_matrix(spaces: Sequence[ArrayLike]) -> Float[Array, "l l"]:
     if len(spaces) == 0:
         raise ValueError("expected at least one space, got none")
     # One space at a time: a wide one gives way to its factor.
-    factors = [_factor(centered_features([space])[0].values) for space in spaces]
+    factors, diagonal = zip(*map(_factor_and_self_similarity, spaces), strict=True)
     same_length(*factors)
-    matrix = [[jnp.float32(0)] * len(factors) for _ in factors]
+    matrix = [[similarity] * len(factors) for similarity in diagonal]
     for i, x in enumerate(factors):
-        matrix[i][i] = _self_similarity(x)
         for j in range(i):
             matrix[i][j] = matrix[j][i] = _similarity(x, factors[j])
-    return jnp.stack([jnp.stack(row) for row in matrix])
+    return jnp.stack([entry for row in matrix for entry in row]).reshape(len(factors), -1)
+
+
+def _factor_and_self_similarity(
+    space: ArrayLike,
+) -> tuple[Float[Array, "n p"], Float[Array, ""]]:
+    (features,) = centered_features([space])
+    # Of a constant space it is undefined.
+    similarity = jnp.where(features.exponent > NO_SPREAD, jnp.float32(1), jnp.float32(jnp.nan))
+    return _factor(features.values), similarity
 
 
 @jax.jit
@@ -82,11 +90,6 @@ def _similarity(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Float[Array, 
     # below 1e-4 of the largest: together they can be a hundredth of the sum.
     singular = jnp.linalg.svd(matmul(x.T, y), compute_uv=False)
     return jnp.minimum(jnp.sum(singular) / (_norm(x) * _norm(y)), 1.0)
-
-
-@jax.jit
-def _self_similarity(x: Float[Array, "n p"]) -> Float[Array, ""]:
-    return jnp.where(_norm(x) > 0, 1.0, jnp.nan)
 
 
 def _norm(values: Float[Array, "n p"]) -> Float[Array, ""]:

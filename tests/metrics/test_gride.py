@@ -47,10 +47,10 @@ def maximum(logs, m):
 
 def score(d, logs, m):
     """d/dd of (N - 1) log d + sum (m - 1) log(mu^d - 1) - ((2m - 1) d + 1) log mu."""
-    total = (len(logs) - 1) / d
-    for log in logs:
-        total += (m - 1) * (log / -np.expm1(-d * log) if log else 1 / d) - (2 * m - 1) * log
-    return total
+    positive = logs[logs > 0]
+    at_limit = (len(logs) - len(positive)) / d
+    slopes = np.sum(positive / -np.expm1(-d * positive)) + at_limit
+    return (len(logs) - 1) / d + (m - 1) * slopes - (2 * m - 1) * np.sum(logs)
 
 
 def information(d, log, m):
@@ -206,18 +206,12 @@ def test_a_permutation_of_the_points_changes_nothing(seed):
     np.testing.assert_allclose(moved.values, gride(cloud).values, rtol=RTOL)
 
 
-def test_vmap_equals_the_loop():
+def test_the_jitted_vmap_equals_the_loop():
     names = ["plain", "ten clusters", "grid", "constant", "exact duplicates", "near duplicates"]
-    found = jax.vmap(gride)(jnp.stack([jnp.asarray(NASTY[name]) for name in names]))
+    found = jax.jit(jax.vmap(gride))(jnp.stack([jnp.asarray(NASTY[name]) for name in names]))
     for place, name in enumerate(names):
         for together, alone in zip(found, gride(NASTY[name]), strict=True):
             np.testing.assert_allclose(together[place], alone, rtol=RTOL)
-
-
-def test_jit_equals_the_call():
-    found, expected = jax.jit(gride)(NASTY["near duplicates"]), gride(NASTY["near duplicates"])
-    np.testing.assert_allclose(found.values, expected.values, rtol=RTOL)
-    np.testing.assert_allclose(found.radii, expected.radii, rtol=RTOL)
 
 
 def test_trailing_axes_are_flattened():
