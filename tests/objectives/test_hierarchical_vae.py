@@ -1,6 +1,4 @@
-"""The rates of a hierarchy: identities, prices, free bits, and the known optima."""
-
-from functools import partial
+"""The rates of a hierarchy: identities, prices and free bits."""
 
 import jax
 import jax.numpy as jnp
@@ -8,11 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from jaxvae.metrics import water_filling
 from jaxvae.models import Gaussian, HierarchyOutputs, StochasticLayer
-from jaxvae.objectives import gaussian_kl_between, hierarchical_vae, layer_rates
+from jaxvae.objectives import hierarchical_vae, layer_rates
 from tests.models.hierarchies import chain, chain_outputs
-from tests.objectives.linear_hierarchies import NOISE, problem, rates_and_error, trained
 from tests.objectives.losses import assert_reference, reference_cases
 from tests.reference import load
 
@@ -140,55 +136,3 @@ def test_rates_of_bfloat16_layers_are_taken_in_float32():
     one, two = (layer_rates(outputs._replace(layers=each)) for each in (coarse, exact))
     assert one.dtype == jnp.float32
     np.testing.assert_array_equal(one, two)
-
-
-# --- known optima ---------------------------------------------------------------------
-
-
-def optimum(eigenvalues, widths, beta):
-    # The optimum of two layers is a limit, of ever smaller prior variances: many steps.
-    task = problem(eigenvalues, widths)
-    objective = partial(hierarchical_vae, beta=jnp.asarray(beta))
-    return rates_and_error(task, trained(task, objective, steps=30_000).variables)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("beta", [1.0, 4.0, 16.0])
-def test_one_linear_layer_fills_the_water_as_theory_says(beta):
-    eigenvalues = [8.0, 4.0, 2.0, 1.0]
-    rates, error = optimum(eigenvalues, (4,), [beta])
-    expected = water_filling(jnp.array(eigenvalues), level=beta * NOISE)
-    assert rates.sum() == pytest.approx(float(expected.rate), rel=0.01, abs=0.01)
-    assert error == pytest.approx(float(expected.distortion), rel=0.01)
-
-
-@pytest.mark.slow
-def test_what_collapses_is_known_before_training_from_the_eigenvalues_of_the_data():
-    task, beta = problem([8.0, 4.0, 2.0, 1.0], (4,)), 3.0
-    pixels = task.images.reshape(len(task.images), -1) / 255 / task.scale
-    eigenvalues = np.linalg.eigvalsh(np.cov(pixels.T))
-    # Reverse water-filling spends no rate on a direction below the level.
-    predicted = int((eigenvalues > beta * NOISE).sum())
-    assert predicted == 3
-    state = trained(task, partial(hierarchical_vae, beta=jnp.array([beta])), steps=10_000)
-    images = jnp.asarray(task.images) / 255
-    noise = jnp.zeros((len(images), task.hvae.latents))
-    posterior, prior, _ = task.hvae.apply(state.variables, images, noise).layers[0]
-    rates = np.sort(np.mean(gaussian_kl_between(*posterior, *prior), axis=0))[::-1]
-    np.testing.assert_allclose(rates[:3], np.log(np.array([8, 4, 2]) / 1.5) / 2, atol=0.02)
-    assert rates[3] < 0.005
-
-
-@pytest.mark.slow
-def test_of_two_wide_layers_the_cheaper_one_gets_all_the_rate():
-    rates, error = optimum([4.0], (1, 1), [0.5, 1.0])
-    assert rates[0] == pytest.approx(np.log(4), rel=0.01)
-    assert rates[1] == pytest.approx(0, abs=0.02)
-    assert error == pytest.approx(0.25, rel=0.02)
-
-
-@pytest.mark.slow
-def test_a_narrow_top_takes_the_largest_direction_and_leaves_the_rest():
-    rates, error = optimum([8.0, 2.0], (1, 2), [0.5, 1.0])
-    np.testing.assert_allclose(rates, [2.5 * np.log(2), np.log(2)], rtol=0.01)
-    assert error == pytest.approx(0.75, rel=0.02)

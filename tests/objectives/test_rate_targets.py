@@ -5,14 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax import lax
 
-from jaxvae.metrics import water_filling
 from jaxvae.objectives import distortion_target, hierarchical_vae, rate_targets
 from jaxvae.objectives.multipliers import LEAST, MOST, ascend
 from jaxvae.training import Member, init_ensemble, take_member, train_ensemble, vae_trainer
 from tests.models.hierarchies import chain, chain_outputs
-from tests.objectives.linear_hierarchies import NOISE, problem, rates_and_error, trained
 
 TARGETS = (0.7, 0.3)
 
@@ -95,73 +92,6 @@ def lagrangian_trainer(hvae, optimizer, *, penalty=0.2, targets=TARGETS):
         coefficients={"targets": targets, "beta": (1.0, 1.0), "penalty": penalty},
         multipliers={"beta": 1e-3},
     )
-
-
-def rates_over_steps(penalty, steps=12_000):
-    """Of two layers that may split the rate as they like, every step on all data."""
-    task = problem([4.0], (1, 1))
-    images = jnp.asarray(task.images)
-    trainer = lagrangian_trainer(task.hvae, optax.adam(1e-2), penalty=penalty)
-
-    def step(state, _):
-        state, _, terms = trainer.step(state, images)
-        return state, terms.rates
-
-    run = jax.jit(lambda state: lax.scan(step, state, None, length=steps)[1])
-    return np.asarray(run(trainer.init(jax.random.key(0))))
-
-
-@pytest.mark.slow
-def test_interior_targets_are_met_and_do_not_chatter_as_prices_alone_do():
-    # Means of 100 steps, from the middle of training on: what is left is no noise.
-    late = [
-        rates_over_steps(penalty)[6000:].reshape(-1, 100, 2).mean(axis=1) for penalty in (0.0, 0.2)
-    ]
-    alone, with_penalty = (abs(means - TARGETS).max() for means in late)
-    assert with_penalty < 0.02
-    assert alone > 0.08
-
-
-@pytest.mark.slow
-def test_one_layer_meets_its_target_at_the_price_and_the_error_of_theory():
-    eigenvalues, target = [8.0, 4.0, 2.0, 1.0], 2.0
-    task = problem(eigenvalues, (4,))
-    state = trained(
-        task,
-        rate_targets,
-        steps=10_000,
-        coefficients={"targets": (target,), "beta": (1.0,)},
-        multipliers={"beta": 1e-3},
-    )
-    rates, error = rates_and_error(task, state.variables)
-    price = float(state.coefficients["beta"][0])
-    # ln(8 / w) / 2 + ln(4 / w) / 2 + ln(2 / w) / 2 = 2 at this level w, which is above 1.
-    level = (8 * 4 * 2 / np.exp(2 * target)) ** (1 / 3)
-    expected = water_filling(jnp.array(eigenvalues), level=level)
-    assert float(expected.rate) == pytest.approx(target, rel=1e-5)
-    assert rates[0] == pytest.approx(target, rel=0.01)
-    assert price == pytest.approx(level / NOISE, rel=0.02)
-    assert error == pytest.approx(float(expected.distortion), rel=0.01)
-
-
-@pytest.mark.slow
-def test_a_distortion_is_met_at_the_rate_of_theory():
-    eigenvalues, level = [8.0, 4.0, 2.0, 1.0], 1.0
-    task = problem(eigenvalues, (4,))
-    expected = water_filling(jnp.array(eigenvalues), level=level)
-    constant = 2 * np.log(2 * np.pi * NOISE * task.scale**2)
-    target = float(expected.distortion) / (2 * NOISE) + constant
-    state = trained(
-        task,
-        distortion_target,
-        steps=10_000,
-        coefficients={"target": target, "weight": 1.0},
-        multipliers={"weight": 1e-2},
-    )
-    rates, error = rates_and_error(task, state.variables)
-    assert error == pytest.approx(float(expected.distortion), rel=0.01)
-    assert rates[0] == pytest.approx(float(expected.rate), rel=0.01)
-    assert 1 / float(state.coefficients["weight"]) == pytest.approx(level / NOISE, rel=0.03)
 
 
 def test_a_step_descends_in_the_parameters_and_ascends_in_the_prices():
