@@ -141,7 +141,7 @@ def step_rows() -> Iterator[Record]:
         model = build_model(config, (case.size, case.size, 1))
         trainer = build_trainer(config, model, dataset_size=case.steps * case.batch)
         images = Network(case.network, case.size, case.batch).images(case.steps)
-        state = jax.jit(trainer.init)(jax.random.key(0))
+        state = trainer.init(jax.random.key(0))
 
         epoch = partial(train, trainer, state, images, epochs=1, batch_size=case.batch)
         row = timed(epoch, 3)

@@ -126,7 +126,7 @@ def measured(
     """So many members one by one and together, in turns."""
     trainer, images = trainer_of(network, LATENTS), network.images(steps)
     start = init_ensemble(lambda latents: trainer, seeds(count))
-    states = [jax.jit(trainer.init)(member.key) for member in seeds(count)]
+    states = [trainer.init(member.key) for member in seeds(count)]
     candidates: dict[str, Train] = {
         LOOP: lambda: [
             train(trainer, state, images, epochs=1, batch_size=network.batch).variables

@@ -182,7 +182,7 @@ def measured(
         PeerError: where a loss differs from ours.
     """
     images, trainer = sprites(case), trainer_of(case)
-    state = jax.jit(trainer.init)(jax.random.key(0))
+    state = trainer.init(jax.random.key(0))
     files, only_images = saved(folder / case.network, case, state, images)
     expected = losses(trainer, state, jnp.asarray(images[: case.batch]))
     tolerances = TOLERANCES.get(jax.default_backend(), ACCELERATOR_TOLERANCES)

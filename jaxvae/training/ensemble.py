@@ -28,7 +28,7 @@ from jaxvae.training.epochs import (
     steps_per_epoch,
     windows,
 )
-from jaxvae.training.trainer import Trainer, TrainState, initializer
+from jaxvae.training.trainer import Trainer, TrainState
 from jaxvae.typing import Key
 
 TrainerOf = Callable[[int], Trainer]
@@ -111,23 +111,19 @@ def init_ensemble(trainer_of: TrainerOf, members: Sequence[Member]) -> Ensemble:
         ValueError: for no member, a coefficient that the trainer has not, and a learning
             rate that the optimizer does not hold in its state.
     """
-    return _put_together(trainer_of, members, initializer)
+    return _put_together(trainer_of, members)
 
 
 def ensemble_shapes(trainer_of: TrainerOf, members: Sequence[Member]) -> Ensemble:
     """Shapes and types of `init_ensemble`, such as `checkpoint.load` takes them."""
-    return jax.eval_shape(lambda: _put_together(trainer_of, members, lambda trainer: trainer.init))
+    return jax.eval_shape(lambda: _put_together(trainer_of, members))
 
 
-def _put_together(
-    trainer_of: TrainerOf,
-    members: Sequence[Member],
-    init_of: Callable[[Trainer], Callable[[Key], TrainState]],
-) -> Ensemble:
+def _put_together(trainer_of: TrainerOf, members: Sequence[Member]) -> Ensemble:
     largest = _largest(members)
     shapes = jax.eval_shape(trainer_of(largest).init, members[0].key)
     padded = [
-        _pad(_set_apart(init_of(trainer_of(member.latents))(member.key), member), shapes)
+        _pad(_set_apart(trainer_of(member.latents).init(member.key), member), shapes)
         for member in members
     ]
     states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *padded)
@@ -148,7 +144,7 @@ def take_member(ensemble: Ensemble, index: int, trainer: Trainer) -> TrainState:
             stays as it is padded.
     """
     state = _member(ensemble.states, index)._replace(present=None)
-    return cut(state, initializer(trainer).eval_shape(state.key))
+    return cut(state, jax.eval_shape(trainer.init, state.key))
 
 
 def cut(tree: T, shapes: T) -> T:

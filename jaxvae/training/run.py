@@ -18,7 +18,7 @@ from jaxvae.training import checkpoint
 from jaxvae.training.epochs import NonFiniteLossError, Progress, steps_per_epoch, train
 from jaxvae.training.signals import postponed
 from jaxvae.training.stability import evaluation_variables
-from jaxvae.training.trainer import Trainer, TrainState, initializer
+from jaxvae.training.trainer import Trainer, TrainState
 from jaxvae.typing import Key
 
 SETTINGS = "run.json"
@@ -98,7 +98,7 @@ def latest_state(trainer: Trainer, folder: Path, key: Key) -> TrainState:
     """
     saved = checkpoint.steps(folder / _RESUME)
     if not saved:
-        return initializer(trainer)(key)
+        return trainer.init(key)
     return checkpoint.load(folder / _RESUME, saved[-1], jax.eval_shape(trainer.init, key))
 
 

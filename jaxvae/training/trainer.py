@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax import lax
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from jaxvae.models.discriminator import Discriminator
@@ -73,7 +74,7 @@ class Trainer(NamedTuple):
     """How a model is trained.
 
     Attributes:
-        init: `init(key) -> TrainState`.
+        init: `init(key) -> TrainState`, one compiled program.
         step: `step(state, images) -> (state, loss, terms)`, with uint8 images
             `[b, h, w, c]` and the loss and terms of the state before the update.
     """
@@ -181,22 +182,28 @@ def vae_trainer(
         )
         return after, loss, terms
 
-    return Trainer(init, step)
+    return Trainer(_as_one_program(init), step)
 
 
-@cache
-def initializer(trainer: Trainer) -> Any:
-    """`trainer.init`, jitted, for a single call: on CPU it is compiled with less optimization.
+def _as_one_program(init: Callable[[Key], TrainState]) -> Callable[[Key], TrainState]:
+    """The same function, which runs compiled where it is called outside of any `jit`.
 
-    Of deep networks that takes a quarter of the time. With JAX 0.12 some first weights differ in
-    their last digit from those of a plain `jax.jit(trainer.init)`, so runs that are compared bit
-    by bit begin here.
+    It runs once: on CPU it is compiled with less optimization, which takes a quarter of the
+    time of a deep network's. Within a `jit` some numbers may differ in their last digit.
     """
-    optimized = not jax.config.values["jax_disable_most_optimizations"]
-    less = optimized and jax.default_backend() == "cpu"
-    return jax.jit(
-        trainer.init, compiler_options={"xla_backend_optimization_level": 1} if less else None
-    )
+
+    @cache
+    def compiled(level: int | None) -> Callable[[Key], TrainState]:
+        options = None if level is None else {"xla_backend_optimization_level": level}
+        return jax.jit(init, compiler_options=options)
+
+    def call(key: Key) -> TrainState:
+        if isinstance(lax.full((), 0), jax.core.Tracer):
+            return init(key)
+        optimized = not jax.config.values["jax_disable_most_optimizations"]
+        return compiled(1 if optimized and jax.default_backend() == "cpu" else None)(key)
+
+    return call
 
 
 def refuse_other_images(images: ArrayLike, image_shape: tuple[int, int, int]) -> None:

@@ -20,7 +20,6 @@ from jaxvae.training import checkpoint, evaluation_variables, train
 from jaxvae.training.choices import likelihoods, named_objectives, networks, objective_coefficients
 from jaxvae.training.config import RunConfig, build_model, build_trainer, read_config
 from jaxvae.training.run import latest_state
-from jaxvae.training.trainer import initializer
 
 SMALL = ["--image-size", "16", "--train-size", "200", "--network", "dense_vae"]
 SMALL += ["--option", "widths=16", "--latents", "3"]
@@ -74,7 +73,7 @@ def test_a_run_is_that_of_the_library(finished):
     dataset = load("sprites", image_size=16, train_size=200)
     vae = build_model(CONFIG, (16, 16, 1))
     trainer = build_trainer(CONFIG, vae, dataset_size=200)
-    state = initializer(trainer)(jax.random.split(jax.random.key(0))[0])
+    state = trainer.init(jax.random.split(jax.random.key(0))[0])
     state = train(trainer, state, dataset.train.images, epochs=2, batch_size=64)
     jax.tree.map(np.testing.assert_array_equal, open_run(finished).variables, state.variables)
 

@@ -257,7 +257,7 @@ def test_four_layers_learn_small_images():
     seen = []
     train(
         trainer,
-        jax.jit(trainer.init)(jax.random.key(0)),
+        trainer.init(jax.random.key(0)),
         images,
         epochs=10,
         batch_size=32,

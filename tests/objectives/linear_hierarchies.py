@@ -105,7 +105,7 @@ def trained(task, objective, *, steps, learning_rate=2e-2, report=lambda progres
     """The state after so many steps."""
     optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
     trainer = vae_trainer(task.hvae, objective, optimizer, **given)
-    state = jax.jit(trainer.init)(jax.random.key(0))
+    state = trainer.init(jax.random.key(0))
     epochs = steps * _BATCH // COUNT
     return train(trainer, state, task.images, epochs=epochs, batch_size=_BATCH, report=report)
 

@@ -98,7 +98,7 @@ def test_a_step_descends_in_the_parameters_and_ascends_in_the_prices():
     hvae = chain(2)
     trainer = lagrangian_trainer(hvae, optax.sgd(0.1))
     images = jax.random.bits(jax.random.key(1), (5, *hvae.image_shape), jnp.uint8)
-    state = jax.jit(trainer.init)(jax.random.key(0))
+    state = trainer.init(jax.random.key(0))
     after, _, terms = jax.jit(trainer.step)(state, images)
     expected = np.exp(1e-3 * (np.asarray(terms.rates) - TARGETS))
     np.testing.assert_allclose(after.coefficients["beta"], expected, rtol=1e-6)

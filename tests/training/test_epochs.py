@@ -140,7 +140,7 @@ def test_training_in_pieces_is_bitwise_training_at_once():
 
 def test_epochs_are_the_steps_one_by_one():
     trainer, step = ADAM, jax.jit(ADAM.step)
-    state = jax.jit(trainer.init)(jax.random.key(0))
+    state = trainer.init(jax.random.key(0))
     order = train_log(state.key)
     for batch in order:
         state, _, _ = step(state, jnp.asarray(IMAGES[batch]))
@@ -256,7 +256,7 @@ def test_no_report_includes_a_loss_that_is_not_finite():
 
 def test_a_huge_learning_rate_ends_in_an_error_with_the_terms():
     trainer = vae_trainer(VAE, beta_vae, optax.sgd(1e30))
-    state = jax.jit(trainer.init)(jax.random.key(0))
+    state = trainer.init(jax.random.key(0))
     with pytest.raises(NonFiniteLossError, match="try a smaller learning rate") as caught:
         train(trainer, state, IMAGES, epochs=2, batch_size=BATCH)
     assert list(caught.value.terms) == ["loss", "reconstruction", "kl"]

@@ -160,7 +160,7 @@ def test_an_average_is_found_in_any_state_and_absent_without():
 def test_what_is_evaluated_is_the_average_where_there_is_one():
     for optimizer in (optax.sgd(0.1), averaged(optax.sgd(0.1), decay=0.9)):
         trainer = vae_trainer(VAE, beta_vae, optimizer)
-        state = jax.jit(trainer.init)(jax.random.key(0))
+        state = trainer.init(jax.random.key(0))
         for _ in range(2):
             state, _, _ = jax.jit(trainer.step)(state, IMAGES[:8])
         variables, average = evaluation_variables(state), averaged_params(state.optimizer_state)

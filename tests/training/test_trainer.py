@@ -50,7 +50,7 @@ def stepped(request):
     """A state, the state one step later, and the same step by hand."""
     vae, trainer = VAES[request.param], TRAINERS[request.param]
     images = draw(vae)
-    state = jax.jit(trainer.init)(jax.random.key(0))._replace(step=jnp.int32(7))
+    state = trainer.init(jax.random.key(0))._replace(step=jnp.int32(7))
     after, loss, terms = jax.jit(trainer.step)(state, images)
 
     @jax.jit
@@ -108,15 +108,24 @@ def test_a_step_changes_every_parameter(stepped):
 
 def test_the_same_key_gives_the_same_numbers():
     trainer = TRAINERS["dense"]
-    init, step = jax.jit(trainer.init), jax.jit(trainer.step)
-    first, second = (step(init(jax.random.key(4)), draw(VAES["dense"])) for _ in range(2))
+    step = jax.jit(trainer.step)
+    first, second = (step(trainer.init(jax.random.key(4)), draw(VAES["dense"])) for _ in range(2))
     for one, other in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
         assert jnp.array_equal(one, other)
 
 
+def test_a_state_that_starts_within_a_jit_is_that_of_the_call():
+    trainer, key = TRAINERS["dense"], jax.random.key(4)
+    called, inside = trainer.init(key), jax.jit(lambda: trainer.init(key))()
+    for one, other in zip(jax.tree.leaves(called), jax.tree.leaves(inside), strict=True):
+        assert one.dtype == other.dtype
+        if not jnp.issubdtype(one.dtype, jax.dtypes.prng_key):
+            np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
 def test_every_step_draws_new_noise():
     trainer, images = TRAINERS["dense"], draw(VAES["dense"])
-    state = jax.jit(trainer.init)(jax.random.key(0))
+    state = trainer.init(jax.random.key(0))
     step = jax.jit(trainer.step)
     losses = {float(step(state._replace(step=jnp.int32(count)), images)[1]) for count in range(4)}
     assert len(losses) == 4
@@ -154,7 +163,7 @@ def test_an_objective_of_the_user_is_what_is_minimized():
         return size, Terms(size)
 
     trainer = vae_trainer(vae, objective, optax.sgd(0.1))
-    state = jax.jit(trainer.init)(jax.random.key(0))
+    state = trainer.init(jax.random.key(0))
     images, step = draw(vae), jax.jit(trainer.step)
     losses = []
     for _ in range(5):
@@ -185,7 +194,7 @@ def test_a_schedule_leads_to_the_coefficient_with_the_step():
         coefficients={"beta": 4.0},
         schedules={"beta": partial(linear_ramp, steps=8)},
     )
-    state, step = jax.jit(trainer.init)(jax.random.key(0)), jax.jit(trainer.step)
+    state, step = trainer.init(jax.random.key(0)), jax.jit(trainer.step)
     for steps, beta in ((0, 0.0), (2, 1.0), (8, 4.0), (100, 4.0)):
         _, loss, terms = step(state._replace(step=jnp.int32(steps)), draw(vae))
         np.testing.assert_allclose(loss, terms.reconstruction + beta * terms.kl, rtol=1e-6)
@@ -206,7 +215,7 @@ def adversarial():
         coefficients={"gamma": 10.0},
         adversary=ADVERSARY,
     )
-    state = jax.jit(trainer.init)(jax.random.key(0))
+    state = trainer.init(jax.random.key(0))
     return trainer, state, *jax.jit(trainer.step)(state, draw(VAES["dense"]))
 
 
@@ -249,7 +258,7 @@ def test_a_discriminator_learns_to_tell_latents_that_depend_on_each_other():
     trainer = vae_trainer(
         vae, factor_vae, optax.sgd(0.0), coefficients={"gamma": 1.0}, adversary=adversary
     )
-    state = jax.jit(trainer.init)(jax.random.key(0))
+    state = trainer.init(jax.random.key(0))
     # An encoder that stands still, and gives every image one standard number twice.
     params = state.variables.params
     first = vae.apply(state.variables, images / 255, jnp.zeros((200, 2))).mean[:, 0]
