@@ -15,6 +15,7 @@ pixels that differ have their centers within a hundredth of a pixel of an outlin
 
 import math
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -80,8 +81,9 @@ def factors_of(index: ArrayLike) -> Int[Array, "... 5"]:
     """
     place = _integers("index", index)
     _require_range("index", place, GRID_SIZE)
-    sizes = tuple(FACTOR_SIZES.values())
-    return jnp.stack(jnp.unravel_index(jnp.asarray(place, dtype=jnp.int32), sizes), axis=-1)
+    numpy: Any = np if isinstance(place, np.ndarray) else jnp
+    classes = numpy.unravel_index(place.astype(np.int32), tuple(FACTOR_SIZES.values()))
+    return jnp.asarray(numpy.stack(classes, axis=-1), jnp.int32)
 
 
 def render(
@@ -183,7 +185,7 @@ def _split(index: np.ndarray, image_size: int) -> Split:
 
 
 def _integers(name: str, values: ArrayLike) -> ArrayLike:
-    array = values if isinstance(values, jax.Array) else np.asarray(values)
+    array = values if isinstance(values, jax.core.Tracer) else np.asarray(values)
     if not jnp.issubdtype(array.dtype, jnp.integer):
         raise ValueError(f"expected integer {name}, got {array.dtype}")
     return array
