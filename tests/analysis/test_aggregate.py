@@ -8,6 +8,7 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 
 from jaxvae.analysis import aggregate_information
+from tests.tiers import parametrize
 
 N, K = 60, 3
 RANDOM = np.random.default_rng(0)
@@ -29,9 +30,7 @@ def by_definition(labels):
     return own, every, within, norm.logpdf(SAMPLES).sum(axis=1)
 
 
-@pytest.mark.parametrize(
-    "batch_size", [7, *(pytest.param(size, marks=pytest.mark.slow) for size in (60, 1000))]
-)
+@parametrize("batch_size", [7, 60, 1000])
 def test_the_estimates_are_those_of_the_mixtures(batch_size):
     found = aggregate_information(
         SAMPLES, MEANS, LOG_VARIANCES, labels=LABELS, batch_size=batch_size
@@ -95,6 +94,7 @@ def test_two_points_a_little_apart_have_the_information_of_the_integral():
     assert abs(found.mismatch.value - (0.005 - expected)) < 4 * found.mismatch.stderr
 
 
+@pytest.mark.slow
 def test_few_images_give_less_information_than_there_is():
     # x ~ N(0, 1), q = N(x, s^2): log(1 + 1 / s^2) / 2 nats.
     deviation = 0.1

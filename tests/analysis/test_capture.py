@@ -10,6 +10,7 @@ from jaxvae.data.taps import open_taps
 from jaxvae.geometry import nearest_neighbors
 from jaxvae.models import build_hvae, convolutional_vae
 from tests.models.hierarchies import Chain
+from tests.tiers import parametrize
 
 VAE = convolutional_vae(image_shape=(4, 4, 1), latents=2, widths=(3,))
 IMAGES = np.random.default_rng(0).integers(0, 256, (23, 4, 4, 1), dtype=np.uint8)
@@ -46,7 +47,7 @@ def test_taps_are_float32_arrays_on_the_host_with_a_row_for_every_image(captured
         assert (tap.dtype, len(tap)) == (np.float32, len(IMAGES))
 
 
-@pytest.mark.parametrize("batch_size", [10, 22, 23])
+@parametrize("batch_size", [10, 22, 23])
 def test_taps_do_not_depend_on_the_batch_size(variables, captured, batch_size):
     other = capture(VAE, variables, IMAGES, key=KEY, batch_size=batch_size)
     for name, tap in captured.items():

@@ -9,6 +9,7 @@ from jaxvae.analysis import shuffle_effect
 from jaxvae.models import build_hvae
 from tests.analysis import linear
 from tests.models.hierarchies import Chain
+from tests.tiers import parametrize
 
 KEY = jax.random.key(3)
 X = linear.pixels()
@@ -83,7 +84,7 @@ def test_the_standard_errors_are_the_spread_over_data_sets():
         assert np.all((ratio > 0.7) & (ratio < 1.3)), (name, ratio)
 
 
-@pytest.mark.parametrize("batch_size", [700, 2000])
+@parametrize("batch_size", [700, 2000])
 def test_pairs_and_noise_do_not_depend_on_the_batch_size(batch_size):
     arguments = HVAE, linear.NOTHING, linear.IMAGES
     one = shuffle_effect(*arguments, key=KEY)

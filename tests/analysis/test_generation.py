@@ -14,6 +14,7 @@ from jaxvae.analysis import (
 from jaxvae.models import Classifier, build_hvae, convolutional_classifier, dense_vae, gaussian
 from jaxvae.training import train_classifier
 from tests.models.hierarchies import Chain
+from tests.tiers import parametrize
 from tests.training.test_classification import bars
 
 KEY = jax.random.key(4)
@@ -95,7 +96,7 @@ def test_a_trained_classifier_is_right_on_held_out_images():
     assert generation_quality(classifier, params, noise, key=KEY).inception_score.value < 2.7
 
 
-@pytest.mark.parametrize("batch_size", [7, 20])
+@parametrize("batch_size", [20, 7])
 def test_ancestral_samples_are_decoded_noise_within_the_range_of_pixels(batch_size):
     likelihood = gaussian(standard_deviation=1.0)
     hvae = build_hvae(

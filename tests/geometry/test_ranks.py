@@ -9,6 +9,7 @@ from jaxvae.geometry import conditional_ranks, nearest_neighbors
 from tests import oracles
 from tests.clouds import NASTY, TIED, WIDTHS, N, clusters, gaussian, of_width
 from tests.memory import largest_array
+from tests.tiers import parametrize
 
 # Near, far and arbitrary others: two neighbors in an unrelated cloud and one at random.
 TARGETS = np.append(
@@ -79,7 +80,7 @@ def test_two_points_are_each_others_first():
     np.testing.assert_array_equal(conditional_ranks(gaussian(2, 3), np.array([[1], [0]])), 1)
 
 
-@pytest.mark.parametrize("block", [1, 64, 5000])
+@parametrize("block", [64, 5000, 1], quick=2)
 def test_the_block_size_does_not_matter(block):
     cloud = NASTY["many duplicates"]
     expected = conditional_ranks(cloud, TARGETS)

@@ -6,6 +6,7 @@ from jaxvae.geometry import conditional_ranks, nearest_neighbors
 from jaxvae.geometry.clouds import as_cloud
 from jaxvae.geometry.tiles import Tiles, is_too_large
 from jaxvae.metrics import information_imbalance, two_nn
+from tests.tiers import parametrize
 
 N = 3072  # three blocks of rows, two tiles
 
@@ -40,10 +41,7 @@ MEASURES = {
 }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [*list(MEASURES)[:3], *(pytest.param(n, marks=pytest.mark.slow) for n in list(MEASURES)[3:])],
-)
+@parametrize("name", MEASURES)
 def test_a_cloud_in_tiles_has_the_numbers_of_the_whole(name, small_device):
     whole = MEASURES[name](cloud(), other())
     small_device()

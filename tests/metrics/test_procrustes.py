@@ -9,6 +9,7 @@ from jaxvae.metrics.procrustes import procrustes_matrix, procrustes_similarity
 from tests import reference
 from tests.clouds import NASTY, gaussian
 from tests.memory import largest_array
+from tests.tiers import parametrize
 
 OTHER = gaussian(seed=9) + NASTY["plain"]
 SPREAD = [name for name in NASTY if name != "constant"]
@@ -49,7 +50,7 @@ def test_similarity_holds_for_every_shape(n, d, e):
     np.testing.assert_allclose(procrustes_similarity(x, y), exact(x, y), rtol=2e-6)
 
 
-@pytest.mark.parametrize("decay", [0.5, 1.0, 2.0])
+@parametrize("decay", [0.5, 1.0, 2.0])
 def test_the_many_small_singular_values_count(decay):
     # Products fall to 1e-10 of the largest; squared, all but the first would be lost.
     spectrum = np.arange(1, 301.0) ** -decay

@@ -19,6 +19,7 @@ from jaxvae.models.strided_convolution import (
     convolve_down,
     convolve_up,
 )
+from tests.tiers import parametrize
 
 
 class Convolution(NamedTuple):
@@ -100,9 +101,7 @@ def assert_close(actual, expected):
 SMALLEST, MIDDLE, LARGEST = range(3)
 
 
-@pytest.mark.parametrize(
-    "size", [*SIZES[::2], *(pytest.param(size, marks=pytest.mark.slow) for size in SIZES[1::2])]
-)
+@parametrize("size", SIZES[::2] + SIZES[1::2], quick=3)
 @pytest.mark.parametrize(
     "place",
     [
@@ -125,9 +124,7 @@ def test_the_sizes_above_take_both_orders_of_a_product(kernel_size):
     assert {_is_cheaper_by_parts(*each) for each in drawn} == {True, False}
 
 
-@pytest.mark.parametrize(
-    "shape", [(7, 1), *(pytest.param(shape, marks=pytest.mark.slow) for shape in ((1, 1), (7, 10)))]
-)
+@parametrize("shape", [(7, 1), (1, 1), (7, 10)])
 @pytest.mark.parametrize("of", [UP, SAME], ids=["up", "same"])
 def test_odd_sizes_are_those_of_flax(of, shape):
     images, kernel = draw((3, *shape, 2, 5), of.kernels[1])
@@ -154,9 +151,7 @@ def test_values_are_the_definition(of, stride, margin):
 SMALL_SIZES = [(1, 4, 2, 2, 3), (1, 4, 2, 1, 4), (1, 4, 2, 4, 1), (1, 8, 8, 1, 1)]
 
 
-@pytest.mark.parametrize(
-    "size", [SMALL_SIZES[0], *(pytest.param(s, marks=pytest.mark.slow) for s in SMALL_SIZES[1:])]
-)
+@parametrize("size", SMALL_SIZES)
 @each
 def test_gradients_of_both_orders_are_finite_differences(of, size):
     # Steps of 1e-4: central differences of the second order are off by their square, 1e-8.

@@ -9,6 +9,7 @@ from jaxvae.models.networks import CompactDecoder, CompactEncoder, DenseDecoder,
 from jaxvae.models.residual import ResidualDecoder, ResidualEncoder
 from jaxvae.models.transformer import TransformerDecoder, TransformerEncoder
 from tests.models.networks import assert_close, draw, outputs_of, parameters_of
+from tests.tiers import parametrize
 
 IMAGE, LATENTS = (16, 16, 2), 3
 SMALL = {"patch": 4, "width": 12, "depth": 2, "heads": 3}
@@ -24,14 +25,21 @@ DECODERS = (
     ResidualDecoder((4, 6, 5), IMAGE),
     TransformerDecoder(IMAGE, **SMALL),
 )
+ALL = [*((e, IMAGE) for e in ENCODERS), *((d, (LATENTS,)) for d in DECODERS)]
+
+
+def name_of(value):
+    return type(value).__name__
+
+
 EACH = pytest.mark.parametrize(
     ("network", "shape"),
-    [*((e, IMAGE) for e in ENCODERS), *((d, (LATENTS,)) for d in DECODERS)],
-    ids=lambda value: type(value).__name__,
+    ALL,
+    ids=name_of,
 )
 
 
-@EACH
+@parametrize(("network", "shape"), ALL[:2] + ALL[4:6] + ALL[2:4] + ALL[6:], quick=4, ids=name_of)
 def test_every_example_is_evaluated_by_itself(network, shape):
     inputs = draw(shape)
     parameters = parameters_of(network, inputs)

@@ -11,6 +11,7 @@ from jaxvae.objectives import hierarchical_vae, layer_rates
 from tests.models.hierarchies import chain, chain_outputs
 from tests.objectives.losses import assert_reference, reference_cases
 from tests.reference import load
+from tests.tiers import parametrize
 
 IMAGE = (2, 3, 1)
 
@@ -51,7 +52,7 @@ def test_rates_are_those_of_the_reference(case, double):
     assert_reference(case, actual, expected, double=double)
 
 
-@pytest.mark.parametrize("depth", [2, *(pytest.param(d, marks=pytest.mark.slow) for d in (3, 10))])
+@parametrize("depth", [2, 3, 10])
 def test_the_rates_add_up_to_the_divergence_of_the_joint_distributions(depth):
     # E_q[log q(z | x) - log p(z)] by Monte Carlo, one image, all layers sampled together.
     hvae, samples = chain(depth), 20_000

@@ -104,6 +104,7 @@ def test_the_summary_says_it_in_words():
     assert "| sprites | compact_vae | beta_vae | 1.0±0.0 | 2.0±0.0 | 2/2 |" in text
 
 
+@pytest.mark.slow
 def test_every_figure_is_drawn(tmp_path):
     paths = draw_dynamics([made(), made(encoder=LATE, decoder=EARLY)], tmp_path / "figures")
     assert {path.name for path in paths} == {

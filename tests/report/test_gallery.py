@@ -7,6 +7,7 @@ import pytest
 from jaxvae.analysis.regeneration import Regenerations
 from jaxvae.analysis.traversal import Traversals
 from jaxvae.report.gallery import draw_gallery
+from tests.tiers import parametrize
 
 RANDOM = np.random.default_rng(0)
 
@@ -89,6 +90,7 @@ def test_traversals_have_a_row_for_every_latent_and_a_column_for_every_value(tmp
     assert (np.diff(corners[0, :, 1]) > 96).all()
 
 
+@pytest.mark.slow
 def test_the_value_nearest_to_the_mean_is_framed(tmp_path):
     arrays, paths = draw(tmp_path)
     pixels = pixels_of(paths[2])
@@ -104,8 +106,8 @@ def test_the_value_nearest_to_the_mean_is_framed(tmp_path):
     assert np.sum(framed) == 3
 
 
-@pytest.mark.parametrize(
-    ("latents", "steps", "examples", "drawn"), [(1, 2, 1, 1), (12, 9, 24, 64), (64, 11, 100, 300)]
+@parametrize(
+    ("latents", "steps", "examples", "drawn"), [(12, 9, 24, 64), (1, 2, 1, 1), (64, 11, 100, 300)]
 )
 def test_figures_of_any_number_of_latents_are_drawn_and_not_too_large(
     tmp_path, latents, steps, examples, drawn

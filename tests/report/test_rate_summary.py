@@ -16,6 +16,7 @@ from jaxvae.report.rate_summary import (
     rate_table,
     uses,
 )
+from tests.tiers import parametrize
 
 GRID = ("beta_top", "beta_bottom", "seed")
 CLASSIFIERS = ["logistic regression", "nearest neighbors"]
@@ -215,18 +216,13 @@ def test_halves_are_the_upper_and_the_lower_layers(layers, names):
 # --- figures --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@parametrize(
     "shape",
     [
         {"tops": 1, "bottoms": 3},
-        *(
-            pytest.param(shape, marks=pytest.mark.slow)
-            for shape in (
-                {"layers": 12, "seeds": 1},
-                {"channels": 3},
-                {"tops": 1, "bottoms": 1, "seeds": 1},
-            )
-        ),
+        {"layers": 12, "seeds": 1},
+        {"channels": 3},
+        {"tops": 1, "bottoms": 1, "seeds": 1},
     ],
     ids=str,
 )
