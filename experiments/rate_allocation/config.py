@@ -19,6 +19,7 @@ class Config:
     data: str = option("mnist", "data set with labels: sprites, or a TFDS name")
     image_size: int | None = option(None, "resize images to this many pixels square")
     train_size: int | None = option(None, "training images (default: all)")
+    test_size: int | None = option(None, "held-out images (default: all)")
     binarize: bool = option(True, "make pixels black or white, at half of the range")
     network: str = option("two_layer", f"one of {', '.join(NETWORKS)}")
     channels: int = option(16, "of the network")

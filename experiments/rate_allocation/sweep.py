@@ -44,7 +44,12 @@ def _report(config: Config, out: Path, console: Console) -> None:
 
 def _load(config: Config) -> Dataset:
     """The data set, with everything refused that would fail after training."""
-    dataset = load(config.data, image_size=config.image_size, train_size=config.train_size)
+    dataset = load(
+        config.data,
+        image_size=config.image_size,
+        train_size=config.train_size,
+        test_size=config.test_size,
+    )
     for split in (dataset.train, dataset.test):
         labels_of(split)
     for name, split in (("points", dataset.test), ("labeled", dataset.train)):
