@@ -22,6 +22,7 @@ _UNUSED_SECONDS = 14 * 24 * 3600.0
 # on a few small images and takes seconds to optimize. The same operations are compiled without.
 # Geometry and metrics, where a rounding decides, and all that users start are compiled as for them.
 _UNOPTIMIZED = {"models", "objectives", "training"}
+_UNOPTIMIZED |= {"experiments/test_rate_allocation.py", "commands/test_hierarchies.py"}
 _UNOPTIMIZED |= {
     f"analysis/test_{name}.py"
     for name in (
@@ -67,6 +68,8 @@ def _compiled_programs(request):
     file = f"{folder}/{request.path.name}"
     unoptimized = file not in _OPTIMIZED and not _UNOPTIMIZED.isdisjoint({folder, file})
     jax.config.update("jax_disable_most_optimizations", unoptimized)
+    # The processes that a test starts are compared with its own, bit by bit.
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(unoptimized)
     yield
     jax.clear_caches()
 
