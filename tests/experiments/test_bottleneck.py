@@ -22,6 +22,7 @@ FIRST = Config(
     data="sprites",
     image_size=16,
     train_size=512,
+    test_size=200,
     points=100,
     widths=(16,),
     bottlenecks=(2,),
@@ -203,14 +204,14 @@ def test_the_summary_holds_the_table_and_the_null(out):
 # --- run again ------------------------------------------------------------------------
 
 
-def test_more_bottlenecks_leave_finished_runs_as_they_are(tmp_path):
-    sweep(FIRST, tmp_path)
-    before = record_times(unit(tmp_path, 2, 0))
-    shown = sweep(dataclasses.replace(FIRST, bottlenecks=(2, 3)), tmp_path)
-    assert "1 of 2 runs to do, 1 program;" in shown
-    assert before == record_times(unit(tmp_path, 2, 0))
-    assert sorted(before) == ["epoch-0000.npz", "epoch-0001.npz", "epoch-0012.npz"]
-    assert sorted(before) == sorted(record_times(unit(tmp_path, 3, 0)))
+def test_more_bottlenecks_leave_finished_runs_as_they_are(copy):
+    before = {size_seed: record_times(unit(copy, *size_seed)) for size_seed in UNITS}
+    shown = sweep(dataclasses.replace(SWEEP, bottlenecks=(2, 3, 4)), copy)
+    assert "2 of 6 runs to do, 1 program;" in shown
+    assert {size_seed: record_times(unit(copy, *size_seed)) for size_seed in UNITS} == before
+    names = ["epoch-0000.npz", "epoch-0001.npz", "epoch-0012.npz"]
+    for size, seed in (*UNITS, (4, 0), (4, 1)):
+        assert sorted(record_times(unit(copy, size, seed))) == names
 
 
 def test_a_finished_sweep_is_only_redrawn(copy):
