@@ -99,7 +99,7 @@ def test_a_distortion_can_be_asked_for(tmp_path):
 @pytest.mark.slow
 def test_the_deep_hierarchy_trains_from_the_command_line(tmp_path, capsys):
     arguments = ["train", "--image-size", "8", "--train-size", "100", "--network", "deep_hvae"]
-    arguments += ["--option", "channels=8", "latent_channels=2", "blocks=1", "remat=true"]
+    arguments += ["--option", "channels=4", "latent_channels=1", "blocks=1", "remat=true"]
     arguments += ["--epochs", "1", "--average", "0.9", "--clip", "100", "--out", str(tmp_path)]
     assert main(arguments) == 0
     shown = capsys.readouterr().out
