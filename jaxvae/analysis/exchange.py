@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxvae.analysis.capture import capture, noisy_batches
+from jaxvae.analysis.capture import noisy_batches
 from jaxvae.analysis.estimate import Estimate
-from jaxvae.models.hvae import HVAE, layer_names
+from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import Variables
 from jaxvae.objectives.hierarchical_vae import layer_rates
 from jaxvae.training.trainer import unit_interval
@@ -66,27 +66,29 @@ def shuffle_effect(
     if len(images) < 2:
         raise ValueError(f"expected at least 2 images to exchange between, got {len(images)}")
     pair_key, noise_key = jax.random.split(key)
-    names = [f"{layer}/sample" for layer in layer_names(len(hvae.shapes))]
-    options = {"key": noise_key, "batch_size": batch_size}
-    taps = capture(hvae, variables, images, layers=names, **options)
+    layers, options = len(hvae.shapes), {"key": noise_key, "batch_size": batch_size}
+    # Costs and samples of one pass: every other program is one more to compile.
+    untouched: list[Array | None] = [None] * layers
+    passes = (
+        jax.device_get(_pass(hvae, variables, rows, noise, untouched))
+        for rows, noise in noisy_batches(hvae, images, **options)
+    )
+    own, samples = jax.tree.map(lambda *parts: np.concatenate(parts), *passes)
     circle = np.asarray(jax.random.permutation(pair_key, len(images)))
     partners = np.empty_like(circle)
     partners[circle] = np.roll(circle, -1)
 
-    def costs(layer: int | None) -> Float[np.ndarray, "n 1+l"]:
+    def costs(layer: int) -> Float[np.ndarray, "n 1+l"]:
         parts, start = [], 0
         for rows, noise in noisy_batches(hvae, images, **options):
-            samples: list[Array | None] = [None] * len(names)
-            if layer is not None:
-                chosen = taps[names[layer]][partners[start : start + len(rows)]]
-                samples[layer] = jnp.asarray(chosen)
-            parts.append(np.asarray(_costs(hvae, variables, rows, noise, samples)))
+            given = list(untouched)
+            given[layer] = jnp.asarray(samples[layer][partners[start : start + len(rows)]])
+            parts.append(np.asarray(_costs(hvae, variables, rows, noise, given)))
             start += len(rows)
         return np.concatenate(parts).astype(np.float64)
 
-    own = costs(None)
     distortions, totals = [], []
-    for layer in range(len(names)):
+    for layer in range(layers):
         growth = (costs(layer) - own)[circle]
         distortions.append(_around(growth[:, 0]))
         totals.append(_around(growth[:, 0] + growth[:, layer + 2 :].sum(axis=1)))
@@ -94,12 +96,21 @@ def shuffle_effect(
 
 
 @partial(jax.jit, static_argnames="hvae")
+def _pass(
+    hvae: HVAE, variables: Variables, images: Array, noise: Array, samples: list[Array | None]
+) -> tuple[Float[Array, "b 1+l"], list[Array]]:
+    """The distortion and the rate of every layer, and what was sampled."""
+    outputs = hvae.apply(variables, unit_interval(images), noise, samples=samples)
+    costs = jnp.concatenate([outputs.nll[:, None], layer_rates(outputs)], axis=1)
+    return costs, [layer.sample for layer in outputs.layers]
+
+
+@partial(jax.jit, static_argnames="hvae")
 def _costs(
     hvae: HVAE, variables: Variables, images: Array, noise: Array, samples: list[Array | None]
 ) -> Float[Array, "b 1+l"]:
-    """The distortion, and the rate of every layer."""
-    outputs = hvae.apply(variables, unit_interval(images), noise, samples=samples)
-    return jnp.concatenate([outputs.nll[:, None], layer_rates(outputs)], axis=1)
+    """Of a pass with these samples."""
+    return _pass(hvae, variables, images, noise, samples)[0]
 
 
 def _around(growth: Float[np.ndarray, " n"]) -> Estimate:
