@@ -22,7 +22,7 @@ _UNUSED_SECONDS = 14 * 24 * 3600.0
 # on a few small images and takes seconds to optimize. The same operations are compiled without.
 # Geometry and metrics, where a rounding decides, and all that users start are compiled as for them.
 _UNOPTIMIZED = {"models", "objectives", "training"}
-_UNOPTIMIZED |= {"commands/test_hierarchies.py"}
+_UNOPTIMIZED |= {"commands/test_hierarchies.py", "tests/test_readme.py"}
 _UNOPTIMIZED |= {
     f"experiments/test_{name}.py" for name in ("bottleneck", "learning_dynamics", "rate_allocation")
 }
