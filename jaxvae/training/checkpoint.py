@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from jaxvae.training.signals import postponed
@@ -53,11 +55,12 @@ def load(directory: Path, step: int, like: Tree) -> Tree:
         raise ValueError(f"expected a snapshot among {steps(directory)} in {directory}, got {step}")
     place = _place(directory, step)
     try:
-        return ocp.load(place.absolute(), jax.tree.map(_on_device, like))
+        loaded = ocp.load(place.absolute(), jax.tree.map(_on_device, like))
     except ValueError as error:
         raise ValueError(
             f"expected a whole snapshot of the same tree in {place}; remove that folder"
         ) from error
+    return jax.tree.map(_uncommitted, loaded, like)
 
 
 def steps(directory: Path) -> list[int]:
@@ -90,3 +93,14 @@ def _on_device(leaf: Any) -> jax.ShapeDtypeStruct:
     sharding = getattr(leaf, "sharding", None)
     sharding = sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
+def _uncommitted(leaf: Any, like: Any) -> Any:
+    """As a new array is: for one that is bound to its device `jit` compiles everything again."""
+    sharded = getattr(like, "sharding", None) is not None
+    if like.committed if isinstance(like, jax.Array) else sharded:
+        return leaf
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        data = jnp.asarray(np.asarray(jax.random.key_data(leaf)))
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    return jnp.asarray(np.asarray(leaf))

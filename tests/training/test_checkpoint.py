@@ -56,6 +56,16 @@ def test_arrays_serve_as_the_structure_as_well(state, snapshot):
     assert list(map(bits, jax.tree.leaves(loaded))) == list(map(bits, jax.tree.leaves(state)))
 
 
+@pytest.mark.parametrize("abstract", [True, False])
+def test_a_state_that_comes_back_runs_what_was_compiled_before(state, snapshot, abstract):
+    like = jax.eval_shape(TRAINER.init, jax.random.key(0)) if abstract else state
+    seen = jax.jit(lambda state: jax.random.normal(state.key, (3,)) + state.step)
+    expected = seen(state)
+    found = seen(checkpoint.load(snapshot, 3, like))
+    np.testing.assert_array_equal(found, expected)
+    assert seen._cache_size() == 1
+
+
 def test_the_key_that_comes_back_draws_the_same_numbers(state, snapshot):
     loaded = checkpoint.load(snapshot, 3, state)
     np.testing.assert_array_equal(
