@@ -20,7 +20,8 @@ _KEPT = Path(__file__).parents[1] / ".jax_cache"
 _UNUSED_SECONDS = 14 * 24 * 3600.0
 # Folders and files whose programs are networks, losses and training steps: each runs for a moment
 # on a few small images and takes seconds to optimize. The same operations are compiled without.
-# Geometry and metrics, where a rounding decides, and all that users start are compiled as for them.
+# Geometry and metrics, where a rounding decides, and the commands that are not named here are
+# compiled as for users.
 _UNOPTIMIZED = {"models", "objectives", "training"}
 _UNOPTIMIZED |= {"commands/test_hierarchies.py", "tests/test_readme.py"}
 _UNOPTIMIZED |= {

@@ -4,8 +4,14 @@ import pytest
 
 
 def parametrize(names, values, *, quick=1, **options):
-    """`pytest.mark.parametrize`, all but the first `quick` values for the slow tier."""
+    """`pytest.mark.parametrize`, all but the first `quick` plain values for the slow tier.
+
+    Names are a string for one, and a tuple of strings for several.
+    """
     values = list(values)
-    slow = [value if isinstance(names, tuple) else (value,) for value in values[quick:]]
-    later = [pytest.param(*value, marks=pytest.mark.slow) for value in slow]
+    several = isinstance(names, tuple)
+    later = [
+        pytest.param(*(value if several else (value,)), marks=pytest.mark.slow)
+        for value in values[quick:]
+    ]
     return pytest.mark.parametrize(names, values[:quick] + later, **options)

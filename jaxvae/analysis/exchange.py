@@ -109,7 +109,7 @@ def _pass(
 def _costs(
     hvae: HVAE, variables: Variables, images: Array, noise: Array, samples: list[Array | None]
 ) -> Float[Array, "b 1+l"]:
-    """Of a pass with these samples."""
+    """The costs of a pass alone, without what was sampled."""
     return _pass(hvae, variables, images, noise, samples)[0]
 
 

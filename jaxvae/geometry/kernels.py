@@ -88,9 +88,11 @@ def _center(values: Float[EitherArray, "n d"], exponent: Int[EitherArray, ""]) -
     center, up = center_and_shift(values)
     scale = numpy.ldexp(numpy.float32(1), up)
     values = values * scale - center * scale
-    # A float32 mean of many rows is rounded; the mean of what it leaves is not.
-    values = values - numpy.mean(values, axis=0)
-    values = values - numpy.mean(values, axis=0)
+    # A float32 mean of many rows is rounded; the mean of what it leaves is not. NumPy adds row
+    # by row, so it adds in float64.
+    wide = np.float64 if numpy is np else None
+    for _ in range(2):
+        values = values - numpy.mean(values, axis=0, dtype=wide).astype(np.float32)
     norm = numpy.sqrt(numpy.sum(numpy.sum(values * values, axis=1)))
     down = numpy.frexp(norm)[1]
     exponent = numpy.where(norm > 0, exponent - up + down, NO_SPREAD)
@@ -125,21 +127,25 @@ def gram_products(
     """
     if sum(space.shape[1] for space in spaces) >= len(spaces[0]):
         return _from_samples(spaces, unbiased=unbiased)
-    products, trusted = _from_features(spaces, unbiased=unbiased)
-    if isinstance(trusted, jax.core.Tracer):
-        return lax.cond(trusted, lambda: products, lambda: _from_samples(spaces, unbiased=unbiased))
-    return products if trusted else _from_samples(spaces, unbiased=unbiased)
-
-
-@partial(jax.jit, static_argnames="unbiased")
-def _from_features(
-    spaces: tuple[Float[Array, "n _"], ...], *, unbiased: bool
-) -> tuple[Float[Array, "l l"], Bool[Array, ""]]:
-    """`gram_products`, and whether the diagonal was little enough to be subtracted."""
-    biased = _in_feature_space(spaces)
     if not unbiased:
-        return _symmetric(biased), jnp.bool_(True)
-    norms = _squared_norms(spaces)
+        return _biased_from_features(spaces)
+    products, trusted = _unbiased_from_features(spaces)
+    if isinstance(trusted, jax.core.Tracer):
+        return lax.cond(trusted, lambda: products, lambda: _from_samples(spaces, unbiased=True))
+    return products if trusted else _from_samples(spaces, unbiased=True)
+
+
+@jax.jit
+def _biased_from_features(spaces: tuple[Float[Array, "n _"], ...]) -> Float[Array, "l l"]:
+    return _symmetric(_in_feature_space(spaces))
+
+
+@jax.jit
+def _unbiased_from_features(
+    spaces: tuple[Float[Array, "n _"], ...],
+) -> tuple[Float[Array, "l l"], Bool[Array, ""]]:
+    """The products, and whether the diagonal was little enough to be subtracted."""
+    biased, norms = _in_feature_space(spaces), _squared_norms(spaces)
     products = _without_diagonal(biased, norms)
     trusted = jnp.diagonal(products) >= _TRUSTED_SHARE * jnp.diagonal(biased)
     return _symmetric(_without_rounding(products, norms)), jnp.all(trusted)
@@ -186,7 +192,8 @@ def _without_diagonal(
 ) -> Float[Array, "l l"]:
     """U-centered products from biased ones: what the diagonal and its removal add."""
     n, totals = norms.shape[1], jnp.sum(norms, axis=1)
-    correction = totals * totals[:, None] / ((n - 1) * (n - 2))
+    # As a float: of many points the product is no int32.
+    correction = totals * totals[:, None] / float((n - 1) * (n - 2))
     return products - n / (n - 2) * matmul(norms, norms.T) + correction
 
 

@@ -138,7 +138,10 @@ def is_on_host(array: Any) -> bool:
 
 
 def is_few(array: ArrayLike) -> bool:
-    """Whether an array is NumPy's and so small that a program for it takes longer to compile."""
+    """Whether an array is NumPy's and so small that it is prepared on the host.
+
+    Compiling a program for it would take longer than the work.
+    """
     return isinstance(array, np.ndarray) and array.size <= _FEW_ENTRIES
 
 

@@ -196,7 +196,9 @@ def _update(state: MinibatchState, spaces: Sequence[ArrayLike]) -> MinibatchStat
     features = centered_features(spaces, least=4)
     products = gram_products(tuple(f.values for f in features), unbiased=True)
     n = len(features[0].values)
-    return _accumulate(state, products / (n * (n - 3)), jnp.stack([f.exponent for f in features]))
+    return _accumulate(
+        state, products / float(n * (n - 3)), jnp.stack([f.exponent for f in features])
+    )
 
 
 @jax.jit

@@ -96,7 +96,11 @@ def _on_device(leaf: Any) -> jax.ShapeDtypeStruct:
 
 
 def _uncommitted(leaf: Any, like: Any) -> Any:
-    """As a new array is: for one that is bound to its device `jit` compiles everything again."""
+    """A loaded array as new ones are, which `jit` may place where it likes.
+
+    An array that is committed to its device is another case to `jit`: after a resumption it
+    would compile everything again.
+    """
     sharded = getattr(like, "sharding", None) is not None
     if like.committed if isinstance(like, jax.Array) else sharded:
         return leaf

@@ -120,7 +120,7 @@ def snapshot_epochs(epochs: int, count: int) -> tuple[int, ...]:
 
 def _refuse_non_finite(state: TrainState, epoch: int) -> None:
     """The update after the last loss that training has seen can still diverge."""
-    # On the host, where they are written from: nothing is compiled for every shape.
+    # Checked on the host: on the device every shape would need a program of its own.
     if not all(
         np.isfinite(leaf).all() for leaf in jax.device_get(jax.tree.leaves(state.variables))
     ):

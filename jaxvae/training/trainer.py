@@ -74,7 +74,7 @@ class Trainer(NamedTuple):
     """How a model is trained.
 
     Attributes:
-        init: `init(key) -> TrainState`, one compiled program.
+        init: `init(key) -> TrainState`; of `vae_trainer`, one compiled program.
         step: `step(state, images) -> (state, loss, terms)`, with uint8 images
             `[b, h, w, c]` and the loss and terms of the state before the update.
     """
@@ -110,7 +110,8 @@ def vae_trainer(
             same step, on the samples of the same batch.
 
     Returns:
-        A `Trainer`; same key, same numbers on the same backend.
+        A `Trainer`; same key, same numbers on the same backend. (A state that `init` makes
+        within a `jit` of yours may differ from that of the plain call in its last digits.)
 
     Raises:
         ValueError: for coefficients that the objective does not take or lacks, a schedule
@@ -186,10 +187,10 @@ def vae_trainer(
 
 
 def _as_one_program(init: Callable[[Key], TrainState]) -> Callable[[Key], TrainState]:
-    """The same function, which runs compiled where it is called outside of any `jit`.
+    """The same function, compiled where it is called outside of any `jit`.
 
-    It runs once: on CPU it is compiled with less optimization, which takes a quarter of the
-    time of a deep network's. Within a `jit` some numbers may differ in their last digit.
+    A start is computed once and takes a moment, so on CPU it is compiled with less
+    optimization: of a deep network that takes a quarter of the time.
     """
 
     @cache

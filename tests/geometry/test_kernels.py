@@ -83,11 +83,20 @@ def test_rows_far_out_do_not_cancel():
     # Removing the diagonal in feature space would leave nothing but rounding.
     spaces = values_of(outlier(), gaussian(seed=3))
     expected = exact_products([outlier(), gaussian(seed=3)], unbiased=True)
-    found = gram_products(spaces, unbiased=True)
     cosine = expected[0, 1] / np.sqrt(expected[0, 0] * expected[1, 1])
-    np.testing.assert_allclose(
-        found[0, 1] / jnp.sqrt(found[0, 0] * found[1, 1]), cosine, rtol=1e-2, atol=1e-4
-    )
+    for products in (gram_products, jax.jit(gram_products, static_argnames="unbiased")):
+        found = products(spaces, unbiased=True)
+        np.testing.assert_allclose(
+            found[0, 1] / jnp.sqrt(found[0, 0] * found[1, 1]), cosine, rtol=1e-2, atol=1e-4
+        )
+
+
+def test_many_points_are_centered_as_exactly_as_few():
+    # Two long stretches of one value: sums of float32 in this order lose three digits.
+    values = np.repeat(np.float32([0.3, 0]), [100_000, 10_000])[:, None]
+    (centered,) = values_of(values)
+    mean = np.mean(np.asarray(centered, np.float64))
+    assert abs(mean) < 1e-7 * np.std(centered)
 
 
 @pytest.mark.parametrize("n", [4, 30])

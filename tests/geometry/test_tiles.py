@@ -41,7 +41,7 @@ MEASURES = {
 }
 
 
-@parametrize("name", MEASURES)
+@parametrize("name", MEASURES, quick=3)
 def test_a_cloud_in_tiles_has_the_numbers_of_the_whole(name, small_device):
     whole = MEASURES[name](cloud(), other())
     small_device()

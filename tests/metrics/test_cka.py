@@ -177,6 +177,14 @@ def test_cka_is_vmapped_and_jitted_as_looped(metric):
     np.testing.assert_allclose(jax.jit(jax.vmap(METRICS[metric]))(xs, ys), looped, atol=2e-6)
 
 
+def test_the_counts_of_many_points_are_no_integers_of_32_bits():
+    x = gaussian(50_000, 2)
+    y = x + gaussian(50_000, 2, seed=1)
+    np.testing.assert_allclose(debiased_cka(x, y), linear_cka(x, y), atol=1e-4)
+    init, update, result = minibatch_cka(2)
+    np.testing.assert_allclose(result(update(init(), [x, y]))[0, 1], debiased_cka(x, y), atol=1e-6)
+
+
 def test_trailing_axes_are_flattened():
     x = gaussian(30, 12)
     found = linear_cka(x.reshape(30, 2, 3, 2), OTHER[:30])

@@ -23,7 +23,7 @@ from jaxvae.training import (
 )
 
 SMALL = {"image_shape": (8, 8, 1), "channels": 8, "latent_channels": 2}
-# Two layers at either of two resolutions: what more would only take longer to compile.
+# Four layers, two at either of two resolutions: more would only take longer to compile.
 TINY = SMALL | {"image_shape": (4, 4, 1)}
 FOUR = deep_hvae(**TINY, blocks=(2,))
 LITTLE = TINY | {"blocks": (1,)}

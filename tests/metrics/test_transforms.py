@@ -1,0 +1,60 @@
+"""Metrics in the transforms that the quick tests of every metric join: `jit` alone, `vmap` alone.
+
+Under `jit` of one cloud the rare branches are conditions, under `vmap` selections; under `vmap`
+alone what is not mapped is known.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxvae.geometry import conditional_ranks, nearest_neighbors
+from jaxvae.metrics import (
+    gride,
+    information_imbalance,
+    label_overlap,
+    levina_bickel,
+    neighborhood_overlap,
+    two_nn,
+    two_nn_mle,
+)
+from tests.clouds import NASTY, N, gaussian
+
+pytestmark = pytest.mark.slow
+OTHER = gaussian(seed=9)
+LABELS = np.arange(N) % 3
+TARGETS = (np.arange(N)[:, None] + np.arange(1, 6)) % N
+# A metric, and what it takes beside the cloud.
+METRICS = {
+    "two_nn": (two_nn,),
+    "two_nn_mle": (two_nn_mle,),
+    "levina_bickel": (levina_bickel,),
+    "gride": (gride,),
+    "imbalance": (information_imbalance, OTHER),
+    "neighborhood_overlap": (neighborhood_overlap, OTHER),
+    "label_overlap": (label_overlap, LABELS),
+    "ranks": (conditional_ranks, TARGETS),
+    "neighbors": (lambda cloud: nearest_neighbors(cloud, k=5),),
+}
+
+
+def assert_close(found, expected):
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_jit_equals_the_call(name):
+    metric, *rest = METRICS[name]
+    cloud = NASTY["near duplicates"]
+    assert_close(jax.jit(metric)(cloud, *map(jnp.asarray, rest)), metric(cloud, *rest))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_vmap_equals_the_loop(name):
+    metric, *rest = METRICS[name]
+    clouds = [NASTY["plain"], NASTY["many duplicates"]]
+    found = jax.vmap(lambda cloud: metric(cloud, *rest))(jnp.stack(list(map(jnp.asarray, clouds))))
+    for place, cloud in enumerate(clouds):
+        assert_close(jax.tree.map(lambda leaf, at=place: leaf[at], found), metric(cloud, *rest))
