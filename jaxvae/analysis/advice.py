@@ -1,25 +1,48 @@
-"""Which bottleneck is large enough: a reasoned answer from a sweep."""
+"""Which bottleneck is large enough: what a sweep proves, and what it leaves open."""
 
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
+from scipy.special import stdtrit
+
+# Of all answers, so many may be wrong: half of them by leaving out a sufficient size, half by
+# naming an insufficient one.
+_ERROR = 0.05
+_MOST_SEEDS = 50
 
 
 class Advice(NamedTuple):
     """From which size on a bottleneck stops being the limit.
 
     Attributes:
-        bottleneck: the smallest sufficient size, or None if even the largest
-            one tried may still be the limit.
-        gain: by which share larger bottlenecks lower Delta(output -> input) at
-            best; where `bottleneck` is None, what the largest gained over the others.
-        error: standard error of that share over seeds; NaN for one seed.
+        bottleneck: the smallest sufficient size, where the evidence leaves only one and shows
+            it to be sufficient; None where that is not decided, or no size tried is sufficient.
+        candidates: ascending, the sizes that cannot be excluded as the smallest sufficient one.
+            The largest size tried is never shown to be sufficient, since nothing larger was.
+        gain: for every size, the largest share by which a larger size lowers Delta(output ->
+            input), in the means over seeds; negative where all larger ones raise it, NaN for
+            the largest size.
+        lower: of that share, the lower confidence limit; NaN for one seed.
+        upper: the upper confidence limit, one step beyond the largest size included.
+        seeds: how many seeds would decide if means and spread stayed as they are; None where
+            it is decided, where no number up to 50 would, and for one seed.
     """
 
     bottleneck: int | None
-    gain: float
-    error: float
+    candidates: tuple[int, ...]
+    gain: Float[np.ndarray, " k"]
+    lower: Float[np.ndarray, " k"]
+    upper: Float[np.ndarray, " k"]
+    seeds: int | None
+
+
+class _Sweep(NamedTuple):
+    """Means of log Delta by size, and the standard deviation of what seeds do not share."""
+
+    means: Float[np.ndarray, " k"]
+    deviation: float
+    seeds: int
 
 
 def sufficient_bottleneck(
@@ -28,50 +51,109 @@ def sufficient_bottleneck(
     *,
     tolerance: float = 0.25,
 ) -> Advice:
-    """The smallest bottleneck that no larger one improves on.
+    """The smallest bottleneck that no larger one improves on, if the seeds can tell.
 
-    The measure is Delta(output -> input), the information about neighborhoods
-    of the data that a reconstruction has lost. It falls over orders of magnitude
-    in a sweep, so differences are shares: a larger bottleneck improves on a
-    smaller one if it lowers the mean over seeds by more than the share
-    `tolerance` and by more than two standard errors of the difference.
+    The measure is Delta(output -> input), the information about neighborhoods of the data that
+    a reconstruction has lost. It falls over orders of magnitude in a sweep, so all is done on
+    its logarithm, and gains are shares. A size is sufficient if no larger one lowers Delta by
+    more than the share `tolerance`. It is
+
+    - shown to be sufficient, if the upper confidence limit of what every larger size gains is
+      below the tolerance; and of what one more step would gain that changes Delta as the last
+      step did, so that a slow decline to the end of the sweep is no plateau;
+    - shown not to be, if the lower limit of what some larger size gains is above it;
+    - undecided otherwise. That no gain is seen is no evidence that there is none.
+
+    The model is additive: log Delta is that of the size, plus that of the seed (the same seed
+    in all sizes), plus noise of one variance for all sizes. Limits are those of Student's t with
+    (k - 1)(s - 1) degrees of freedom, those of "not sufficient" by Bonferroni over all larger
+    sizes. A wrong size is named in at most 5% of sweeps (`docs/statistics.md`).
 
     Args:
         bottlenecks: sizes, ascending.
         imbalance: Delta(output -> input) for every size and seed, positive.
-        tolerance: smallest share that matters.
+        tolerance: smallest share that matters, between 0 and 1.
 
     Returns:
-        `Advice`. The largest size has none above it and is never sufficient
-        by evidence: then `bottleneck` is None.
+        `Advice`. With one seed nothing is decided: all sizes are candidates.
 
     Raises:
-        ValueError: for sizes that do not ascend, shapes that do not match, and values
-            that are not positive and finite.
+        ValueError: for sizes that do not ascend, shapes that do not match, values that are not
+            positive and finite, and a tolerance that is not between 0 and 1.
     """
     rows = imbalance.ndim == 2 and imbalance.shape[:1] == np.shape(bottlenecks)
+    rows = rows and imbalance.size > 0
     valid = np.all(np.isfinite(imbalance) & (imbalance > 0))
     if np.any(np.diff(bottlenecks) <= 0) or not rows or not valid:
         raise ValueError(
             f"expected ascending sizes [k] and positive imbalances [k, seeds], got {bottlenecks} "
             f"and shape {imbalance.shape}"
         )
-    for index, bottleneck in enumerate(bottlenecks[:-1]):
-        gain, error = _best_gain(imbalance[index], imbalance[index + 1 :])
-        if not gain > max(tolerance, 0.0 if np.isnan(error) else 2 * error):
-            return Advice(int(bottleneck), gain, error)
-    if len(bottlenecks) == 1:
-        return Advice(None, np.nan, np.nan)
-    best_before = int(np.argmin(imbalance[:-1].mean(axis=1)))
-    return Advice(None, *_best_gain(imbalance[best_before], imbalance[-1:]))
+    if not 0 < tolerance < 1:
+        raise ValueError(f"expected 0 < tolerance < 1, got {tolerance}")
+    sweep, most = _summarized(np.log(imbalance)), -np.log1p(-tolerance)
+    lower, upper = _limits(sweep)
+    kept, named = _decided(lower, upper, most)
+    return Advice(
+        None if named is None else int(bottlenecks[named]),
+        tuple(int(size) for size in bottlenecks[kept]),
+        -np.expm1(-_gains(sweep.means)),
+        -np.expm1(-lower),
+        -np.expm1(-upper),
+        _seeds_to_decide(sweep, most) if named is None and sweep.seeds > 1 else None,
+    )
 
 
-def _best_gain(
-    here: Float[np.ndarray, " s"], larger: Float[np.ndarray, "m s"]
-) -> tuple[float, float]:
-    best = larger[np.argmin(larger.mean(axis=1))]
-    gain = float(1 - best.mean() / here.mean())
-    if len(here) < 2:
-        return gain, float("nan")
-    error = np.sqrt((here.var(ddof=1) + best.var(ddof=1)) / len(here))
-    return gain, float(error / here.mean())
+def _summarized(logs: Float[np.ndarray, "k s"]) -> _Sweep:
+    sizes, seeds = logs.shape
+    means = logs.mean(axis=1)
+    freedom = (sizes - 1) * (seeds - 1)
+    if freedom == 0:
+        return _Sweep(means, np.nan, seeds)
+    rest = logs - means[:, None] - logs.mean(axis=0) + logs.mean()
+    return _Sweep(means, float(np.sqrt(np.sum(rest**2) / freedom)), seeds)
+
+
+def _gains(means: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+    """What the best larger size gains on each, in log Delta."""
+    best = np.minimum.accumulate(means[::-1])[::-1]
+    return np.append(means[:-1] - best[1:], np.nan)
+
+
+def _limits(sweep: _Sweep) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+    """Lower and upper confidence limits of the largest gain of a larger size, in log Delta."""
+    means, deviation, seeds = sweep
+    sizes = len(means)
+    freedom, lower = (sizes - 1) * (seeds - 1), np.full(sizes, np.nan)
+    upper = lower.copy()
+    if freedom == 0:
+        return lower, upper
+    error, largest = deviation / np.sqrt(seeds), _gains(means)[:-1]
+    below = stdtrit(freedom, 1 - _ERROR / 2 / np.arange(sizes - 1, 0, -1))
+    above = stdtrit(freedom, 1 - _ERROR / 2)
+    lower[:-1] = largest - below * error * np.sqrt(2)
+    # A step beyond the largest size that changes log Delta as the last one did. Its gain is a
+    # sum of means with weights 1, 1 and -2, for the last but one size 2 and -2.
+    beyond, weights = means[:-1] + means[-2] - 2 * means[-1], np.full(sizes - 1, np.sqrt(6))
+    weights[-1] = np.sqrt(8)
+    upper[:-1] = np.maximum(largest + above * error * np.sqrt(2), beyond + above * error * weights)
+    return lower, upper
+
+
+def _decided(
+    lower: Float[np.ndarray, " k"], upper: Float[np.ndarray, " k"], most: float
+) -> tuple[Bool[np.ndarray, " k"], int | None]:
+    """Which sizes may be the smallest sufficient one, and which it is if only one is left."""
+    (sufficient,) = np.nonzero(upper < most)
+    kept = ~(lower > most)
+    if len(sufficient) == 0:
+        return kept, None
+    kept[sufficient[0] + 1 :] = False
+    return kept, int(sufficient[0]) if kept.sum() == 1 else None
+
+
+def _seeds_to_decide(sweep: _Sweep, most: float) -> int | None:
+    for seeds in range(sweep.seeds + 1, _MOST_SEEDS + 1):
+        if _decided(*_limits(sweep._replace(seeds=seeds)), most)[1] is not None:
+            return seeds
+    return None

@@ -5,10 +5,12 @@ import xarray as xr
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from jaxvae.analysis.advice import sufficient_bottleneck
+from jaxvae.analysis.advice import Advice, sufficient_bottleneck
 
 # A reconstruction that has lost this much of the neighborhoods is hardly trained.
 _LARGE = 0.5
+# A larger K that lowers the imbalance by no more than this share is not worth it.
+_TOLERANCE = 0.25
 _CAPTION = (
     "ID: intrinsic dimension (TwoNN) over held-out images, of the input, the posterior mean, its "
     "sample, and the decoder layer where it is largest; (null): of a Gaussian of the same n and K; "
@@ -43,33 +45,60 @@ def summary(records: xr.Dataset) -> str:
 
 
 def conclusion(records: xr.Dataset) -> str:
-    """From which bottleneck on it stops being the limit, and the evidence."""
+    """From which bottleneck on it stops being the limit, and the evidence, or what is lacking."""
     sizes = records["bottleneck"].values
     last = records.isel(epoch=-1)
-    lost = last["imbalance_to_input"].sel(layer="output")
-    advice = sufficient_bottleneck(sizes, lost.transpose("bottleneck", "seed").values)
-    data = float(last["intrinsic_dimension"].sel(layer="input").mean())
-    error = "" if np.isnan(advice.error) else f" ± {advice.error:.0%}"
+    # A seed of which a model failed is left out: sizes are compared seed by seed.
+    lost = last["imbalance_to_input"].sel(layer="output").transpose("bottleneck", "seed")
+    lost = lost.dropna("seed")
+    data = (
+        f"the ID of the data is {float(last['intrinsic_dimension'].sel(layer='input').mean()):.1f}"
+    )
+    if lost.sizes["seed"] == 0:
+        return f"Not decided: of every seed some model failed; {data}."
+    advice = sufficient_bottleneck(sizes, lost.values, tolerance=_TOLERANCE)
     if advice.bottleneck is None:
-        gain = f": the last step still lowered Δ(output→input) by {advice.gain:.0%}{error}"
-        gain = "" if np.isnan(advice.gain) else gain
-        return (
-            f"No bottleneck up to K = {sizes[-1]} is shown to be large enough{gain}; "
-            f"the ID of the data is {data:.1f}. Try larger K."
-        )
+        return f"{_undecided(advice, sizes, lost.sizes['seed'])} {data[0].upper()}{data[1:]}."
     here = last.sel(bottleneck=advice.bottleneck)
     mean_dimension = float(here["intrinsic_dimension"].sel(layer="mean").mean())
     left = float(lost.sel(bottleneck=advice.bottleneck).mean())
-    best = f"by more than {advice.gain:.0%}{error}" if advice.gain > 0 else "at all"
+    most = max(0.0, advice.upper[list(sizes).index(advice.bottleneck)])
+    smaller = ", and no smaller K is enough" if advice.bottleneck > sizes[0] else ""
     caution = " At so large a Δ training may be the limit: train longer." if left > _LARGE else ""
     return (
-        f"From K = {advice.bottleneck} on the bottleneck stops being the limit: "
-        f"Δ(output→input) is {left:.4f}, "
-        f"and no larger K (up to {sizes[-1]}) lowers it {best}; "
-        "a quarter, and twice the error, would count. "
-        f"There the mean has ID {mean_dimension:.1f}, the data {data:.1f}, "
+        f"K = {advice.bottleneck} is enough{smaller} (95% confidence, {lost.sizes['seed']} seeds): "
+        f"Δ(output→input) is {left:.4f} there, and a larger K lowers it by {most:.0%} at most; "
+        f"{_TOLERANCE:.0%} would count. "
+        f"There the mean has ID {mean_dimension:.1f}, {data}, "
         f"and {float(here['active_units'].mean()):.0f} of {advice.bottleneck} units are active."
         f"{caution}"
+    )
+
+
+def _undecided(advice: Advice, sizes: np.ndarray, seeds: int) -> str:
+    """What the sweep leaves open, and what would decide it."""
+    if seeds == 1:
+        return (
+            "Not decided which K is enough: with one seed, nobody knows how much Δ differs "
+            "between two trainings. Run at least 4 seeds."
+        )
+    if advice.candidates == (sizes[-1],):
+        return (
+            f"No K below {sizes[-1]} is enough: for each, some larger K lowers Δ(output→input) by "
+            f"more than {_TOLERANCE:.0%} (95% confidence, {seeds} seeds). Try larger K."
+        )
+    *others, largest = map(str, advice.candidates)
+    or_more = " or more" if advice.candidates[-1] == sizes[-1] else ""
+    listed = f"{', '.join(others)} or {largest}{or_more}" if others else f"{largest}{or_more}"
+    wanted = (
+        "larger K: up to the largest one, Δ still falls"
+        if advice.seeds is None
+        else f"about {advice.seeds} seeds, if they differ as these do"
+    )
+    return (
+        f"Not decided which K is enough: the smallest may be {listed} (95% confidence, {seeds} "
+        f"seeds; a gain of {_TOLERANCE:.0%} in Δ(output→input) would count). What would decide it: "
+        f"{wanted}."
     )
 
 

@@ -61,25 +61,53 @@ def shown(table, width):
 
 def test_the_sentence_names_the_first_size_that_no_larger_one_improves_on():
     text = conclusion(make_records([0.3, 0.05, 0.05]))
-    assert text.startswith("From K = 4 on the bottleneck stops being the limit")
+    assert text.startswith("K = 4 is enough, and no smaller K is enough (95% confidence, 2 seeds)")
     assert "0.0500" in text
+    assert "a larger K lowers it by 0% at most; 25% would count" in text
 
 
-def test_the_sentence_says_when_the_largest_size_may_still_be_the_limit():
+def test_the_smallest_size_has_no_smaller_one_in_its_sentence():
+    text = conclusion(make_records([0.05, 0.05, 0.05]))
+    assert text.startswith("K = 2 is enough (95%")
+
+
+def test_the_sentence_says_when_all_but_the_largest_size_are_excluded():
     text = conclusion(make_records([0.3, 0.2, 0.1]))
-    assert text.startswith("No bottleneck up to K = 8 is shown to be large enough")
-    assert "50%" in text
+    assert text.startswith("No K below 8 is enough")
     assert "Try larger K." in text
 
 
+def test_the_sentence_says_what_would_decide_where_nothing_is():
+    records = make_records([0.3, 0.05, 0.04])
+    lost = records["imbalance"].values
+    lost[:, 0, :, -1, 0] *= np.array([1.0, 1.15, 0.9])[:, None]
+    text = conclusion(records)
+    assert text.startswith("Not decided which K is enough: the smallest may be 4 or 8 or more")
+    assert "What would decide it: " in text
+
+
+def test_one_seed_decides_nothing():
+    text = conclusion(make_records([0.3, 0.05, 0.05], seeds=1))
+    assert text.startswith("Not decided which K is enough: with one seed")
+    assert "Run at least 4 seeds." in text
+
+
+def test_a_seed_of_which_a_model_failed_is_left_out():
+    records = make_records([0.3, 0.05, 0.05], seeds=3)
+    records["imbalance_to_input"][0, 1] = np.nan
+    assert "2 seeds" in conclusion(records)
+    records["imbalance_to_input"][0] = np.nan
+    assert conclusion(records).startswith("Not decided: of every seed some model failed")
+
+
 def test_the_sentence_warns_where_hardly_anything_was_learned():
-    assert "train longer" in conclusion(make_records([0.9, 0.85, 0.86]))
+    assert "train longer" in conclusion(make_records([0.9, 0.6, 0.6]))
     assert "train longer" not in conclusion(make_records([0.3, 0.05, 0.05]))
 
 
 def test_one_size_and_one_seed_promise_nothing():
     text = conclusion(make_records([0.3], sizes=(2,), seeds=1))
-    assert text.startswith("No bottleneck up to K = 2")
+    assert text.startswith("Not decided")
     assert "nan" not in text
 
 
