@@ -26,7 +26,8 @@ class Config:
     snapshots: tuple[int, ...] = option((0, 1, 2, 5, 10), "epochs measured, besides the last")
     batch_size: int = option(128, "images a step")
     learning_rate: float = option(1e-3, "of Adam")
-    l2: float = option(0.0, "L2 penalty, added to the gradient before Adam")
+    l2: float = option(0.0, "L2 penalty, added to the gradient of the mean loss before Adam")
+    epsilon: float = option(1e-8, "of Adam, which divides by sqrt(second moment) + epsilon")
     beta: float = option(1.0, "weight of the KL divergence")
 
     def __post_init__(self) -> None:
@@ -35,7 +36,12 @@ class Config:
         for name, least in (("seeds", 1), ("epochs", 1), ("batch_size", 1), ("points", 3)):
             fine = getattr(self, name) >= least
             refuse_unless(self, name, f"of at least {least}", unless=fine)
-        for name, zero in (("learning_rate", False), ("beta", True), ("l2", True)):
+        for name, zero in (
+            ("learning_rate", False),
+            ("epsilon", False),
+            ("beta", True),
+            ("l2", True),
+        ):
             value = getattr(self, name)
             allowed = math.isfinite(value) and (value > 0 or (zero and value == 0))
             kind = "finite and not negative" if zero else "finite and positive"
@@ -53,6 +59,9 @@ class Config:
         return (*(epoch for epoch in self.snapshots if epoch < self.epochs), self.epochs)
 
 
+_PAPER_BATCH = 256
+# The paper's loss is the sum over a batch, ours is the mean. Adam takes the same steps for both,
+# if what is added to the gradient and to its root mean square is divided by the batch size too.
 _PAPER = Config(
     image_size=32,
     points=5000,
@@ -61,9 +70,10 @@ _PAPER = Config(
     bottlenecks=(2, 4, 8, 16, 32, 64, 128),
     seeds=3,
     epochs=200,
-    snapshots=(0, 1, 2, 5, 10, 20, 50, 100, 150),
-    batch_size=256,
-    l2=1e-4,
+    snapshots=(0, 1, 2, 5, 10, 20, 50, 75, 100, 150),
+    batch_size=_PAPER_BATCH,
+    l2=1e-4 / _PAPER_BATCH,
+    epsilon=1e-8 / _PAPER_BATCH,
 )
 
 

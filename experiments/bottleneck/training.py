@@ -145,8 +145,14 @@ def model_of(
 ) -> tuple[VAE, Trainer]:
     """One object for all seeds, so that they share one compilation."""
     vae = _BUILDERS[config.network](image_shape=image_shape, latents=latents, widths=config.widths)
-    optimizer = optax.chain(optax.add_decayed_weights(config.l2), optax.adam(config.learning_rate))
+    optimizer = adam_of(config)
     return vae, vae_trainer(vae, beta_vae, optimizer, coefficients={"beta": config.beta})
+
+
+def adam_of(config: Config) -> optax.GradientTransformation:
+    """Adam on the gradient of the mean loss, with the L2 penalty added to it."""
+    adam = optax.adam(config.learning_rate, eps=config.epsilon)
+    return optax.chain(optax.add_decayed_weights(config.l2), adam)
 
 
 @cache
