@@ -248,6 +248,6 @@ def _doubled_precisely(
     def of_target(target: Int[Array, ""]) -> Int[Array, ""]:
         limit = Expansion(*(part[target] for part in exact))
         share = 1 + less(exact, limit).astype(jnp.int32) - less(limit, exact)
-        return jnp.sum(jnp.where(others & (columns != target), share, 0))
+        return jnp.sum(jnp.where(others & (columns != target), share, 0), dtype=jnp.int32)
 
     return lax.map(of_target, targets)

@@ -151,7 +151,7 @@ def distance_bounds(points: Points, rows: Int[Array, " b"]) -> Bounds:
         points: the cloud.
         rows: indices of the points.
     """
-    features, zero = points.values.shape[1], jnp.zeros(len(rows))
+    features, zero = points.values.shape[1], jnp.zeros(len(rows), jnp.float32)
     if features <= NARROW_FEATURES:
         lower, ratio = _around(points, _narrow_distances(points, rows, points))
         return Bounds(_own_infinite(lower, rows), zero + ratio, zero)
@@ -169,7 +169,7 @@ def difference_bounds(points: Points, rows: Int[Array, " b"]) -> Bounds:
         lambda row: in_tiles(partial(pair_distances, points, row, points), points, columns), rows
     )
     lower, ratio = _around(points, distances)
-    zero = jnp.zeros(len(rows))
+    zero = jnp.zeros(len(rows), jnp.float32)
     return Bounds(_own_infinite(lower, rows), zero + ratio, zero)
 
 
@@ -243,7 +243,7 @@ def _around(
 
 def _narrow_distances(x: Points, rows: Int[Array, " b"], y: Points) -> Float[Array, "b m"]:
     """Distances by differences, feature after feature."""
-    total = jnp.zeros((len(rows), len(y.norms)))
+    total = jnp.zeros((len(rows), len(y.norms)), jnp.float32)
     for f in range(x.values.shape[1]):
         difference = x.values[rows, None, f] - y.values[:, f]
         if x.rest is not None and y.rest is not None:

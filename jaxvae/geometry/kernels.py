@@ -219,7 +219,7 @@ def _in_sample_space(
         return total + matmul(weighted.reshape(flat), grams.reshape(flat).T), None
 
     tiles = jnp.stack(jnp.triu_indices(count), axis=1)
-    return lax.scan(add, jnp.zeros((len(spaces), len(spaces))), tiles)[0]
+    return lax.scan(add, jnp.zeros((len(spaces), len(spaces)), jnp.float32), tiles)[0]
 
 
 def _tile_of_grams(

@@ -187,7 +187,9 @@ def minibatch_cka(layers: int) -> MinibatchCKA:
 
 
 def _init(layers: int) -> MinibatchState:
-    return MinibatchState(jnp.zeros((layers, layers)), jnp.full(layers, NO_SPREAD, jnp.int32))
+    return MinibatchState(
+        jnp.zeros((layers, layers), jnp.float32), jnp.full(layers, NO_SPREAD, jnp.int32)
+    )
 
 
 def _update(state: MinibatchState, spaces: Sequence[ArrayLike]) -> MinibatchState:

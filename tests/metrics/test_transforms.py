@@ -11,11 +11,14 @@ import pytest
 
 from jaxvae.geometry import conditional_ranks, nearest_neighbors
 from jaxvae.metrics import (
+    debiased_cka,
     gride,
     information_imbalance,
     label_overlap,
     levina_bickel,
+    linear_cka,
     neighborhood_overlap,
+    rbf_cka,
     two_nn,
     two_nn_mle,
 )
@@ -58,3 +61,22 @@ def test_vmap_equals_the_loop(name):
     found = jax.vmap(lambda cloud: metric(cloud, *rest))(jnp.stack(list(map(jnp.asarray, clouds))))
     for place, cloud in enumerate(clouds):
         assert_close(jax.tree.map(lambda leaf, at=place: leaf[at], found), metric(cloud, *rest))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_metrics_of_float32_are_the_same_where_float64_is_enabled(name):
+    metric, *rest = METRICS[name]
+    cloud = NASTY["near duplicates"]
+    expected = metric(cloud, *rest)
+    with jax.enable_x64(True):
+        assert_close(metric(cloud, *rest), expected)
+        assert_close(jax.jit(metric)(cloud, *map(jnp.asarray, rest)), expected)
+
+
+@pytest.mark.parametrize("metric", [linear_cka, debiased_cka, rbf_cka])
+def test_cka_of_float32_is_the_same_where_float64_is_enabled(metric):
+    cloud = NASTY["plain"]
+    expected = metric(cloud, OTHER)
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(metric(cloud, OTHER), expected, atol=2e-6)
+        np.testing.assert_allclose(jax.jit(metric)(cloud, OTHER), expected, atol=2e-6)
