@@ -129,7 +129,7 @@ def noisy_batches(
         ValueError: at once, for images that the model does not take.
     """
     refuse_other_batches(vae, images, batch_size=batch_size)
-    noise = jax.random.normal(key, (len(images), vae.latents))
+    noise = jax.random.normal(key, (len(images), vae.latents), jnp.float32)
     batches = (slice(at, at + batch_size) for at in range(0, len(images), batch_size))
     return ((jnp.asarray(images[batch]), noise[batch]) for batch in batches)
 

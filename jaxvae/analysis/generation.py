@@ -147,7 +147,7 @@ def ancestral_samples(
     """
     if n < 1 or batch_size < 1:
         raise ValueError(f"expected n and batch_size of at least 1, got {n} and {batch_size}")
-    noise = jax.random.normal(key, (n, vae.latents))
+    noise = jax.random.normal(key, (n, vae.latents), jnp.float32)
 
     def batches() -> Iterator[np.ndarray]:
         for start in range(0, n, batch_size):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -68,7 +69,7 @@ def gaussian_dimension(key: Key, *, n: int, features: int, clouds: int = 8) -> t
         Mean over the clouds, and the standard deviation of one cloud.
     """
     values = [
-        float(two_nn(jax.random.normal(cloud_key, (n, features))).value)
+        float(two_nn(jax.random.normal(cloud_key, (n, features), jnp.float32)).value)
         for cloud_key in jax.random.split(key, clouds)
     ]
     return float(np.mean(values)), float(np.std(values, ddof=1))

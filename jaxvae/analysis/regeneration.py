@@ -56,7 +56,7 @@ def regenerate(
         raise ValueError(f"expected at least 2 rows, got {rows}")
     layers = len(hvae.shapes)
     kept = np.unique(np.linspace(0, layers, min(rows, layers + 1)).round().astype(int))
-    noise = jax.random.normal(key, (len(images), hvae.latents))
+    noise = jax.random.normal(key, (len(images), hvae.latents), jnp.float32)
     pixels = unit_interval(jnp.asarray(images))
     inferred = _inferred(hvae, variables, pixels, noise)
     made = []

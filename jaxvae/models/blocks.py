@@ -79,8 +79,9 @@ def convolutions(
             biases start at zero.
     """
     size, inputs, outputs = shape
-    kernel = module.param(f"{name}_kernel", _scaled(scale), (count, size, size, inputs, outputs))
-    bias = module.param(f"{name}_bias", nn.initializers.zeros, (count, outputs))
+    kernels = count, size, size, inputs, outputs
+    kernel = module.param(f"{name}_kernel", _scaled(scale), kernels, jnp.float32)
+    bias = module.param(f"{name}_bias", nn.initializers.zeros, (count, outputs), jnp.float32)
     # Split at once: the gradient is then one concatenation, and not a sum of `count` arrays.
     split = ([jnp.squeeze(part, 0) for part in jnp.split(each, count)] for each in (kernel, bias))
     return list(zip(*split, strict=True))

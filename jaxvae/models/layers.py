@@ -26,8 +26,8 @@ class _Convolution(nn.Module):
     def __call__(self, images: Float[Array, "b h w c"]) -> Float[Array, "b ho wo o"]:
         """The images convolved with the kernel, plus the bias."""
         shape = (self.kernel_size, self.kernel_size, images.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
         # Explicit axes, because rank promotion may be set to raise.
         pixels = jnp.asarray(images)
         return self.convolve(pixels, kernel) + bias.astype(pixels.dtype)[None, None, None, :]

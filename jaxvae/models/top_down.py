@@ -134,8 +134,9 @@ class TopDownNetwork(nn.Module):
         self.priors = self._branches(c, 2 * k + c, 0.0)
         self.samples = convolutions(self, "sample", depth, (1, k, c), 1 / depth)
         self.decoder = self._branches(c, c, 1 / depth)
+        zeros = nn.initializers.zeros
         self.constants = {
-            str(side): self.param(f"constant_{side}", nn.initializers.zeros, (side, side, c))
+            str(side): self.param(f"constant_{side}", zeros, (side, side, c), jnp.float32)
             for side in dict.fromkeys(self.sides)
         }
         self.leave = SameConvolution(self.parameters, 1)

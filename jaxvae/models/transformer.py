@@ -64,7 +64,7 @@ class TransformerEncoder(nn.Module):
         del train
         _check(images.shape[1:3], self.patch, self.width, self.heads)
         tokens = nn.Dense(self.width, use_bias=False)(_to_patches(images, self.patch))
-        positions = self.param("positions", _POSITIONS, tokens.shape[1:])
+        positions = self.param("positions", _POSITIONS, tokens.shape[1:], jnp.float32)
         tokens, taps = _blocks(tokens + positions[None], self.depth, self.heads)
         return jnp.mean(tokens, axis=1), taps
 
@@ -95,7 +95,7 @@ class TransformerDecoder(nn.Module):
         height, width, channels = self.image_shape
         _check((height, width), self.patch, self.width, self.heads)
         shape = (height // self.patch * (width // self.patch), self.width)
-        positions = self.param("positions", _POSITIONS, shape)
+        positions = self.param("positions", _POSITIONS, shape, jnp.float32)
         tokens = nn.Dense(shape[0] * shape[1], use_bias=False)(latents)
         tokens = tokens.reshape(len(latents), *shape) + positions[None]
         tokens, taps = _blocks(tokens, self.depth, self.heads)

@@ -144,7 +144,7 @@ def vae_trainer(
         noise_key: Key,
     ) -> tuple[Array, tuple[NamedTuple, Outputs | HierarchyOutputs]]:
         # Latents first: the noise of the first k does not depend on how many there are.
-        noise = jax.random.normal(noise_key, (vae.latents, len(images))).T
+        noise = jax.random.normal(noise_key, (vae.latents, len(images)), jnp.float32).T
         variables = Variables(params, state.variables.statistics)
         mask = {} if state.present is None else {"present": state.present}
         outputs = vae.apply(variables, images, noise, train=True, **mask)

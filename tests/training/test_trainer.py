@@ -9,7 +9,15 @@ import numpy as np
 import optax
 import pytest
 
-from jaxvae.models import Variables, convolutional_vae, dense_discriminator, dense_vae
+from jaxvae.models import (
+    Variables,
+    compact_vae,
+    convolutional_vae,
+    dense_discriminator,
+    dense_vae,
+    residual_vae,
+    transformer_vae,
+)
 from jaxvae.objectives import (
     annealed_vae,
     beta_vae,
@@ -297,3 +305,25 @@ def test_what_an_objective_does_not_take_is_refused(objective, given, message):
 def test_bytes_become_the_unit_interval():
     pixels = unit_interval(jnp.arange(256, dtype=jnp.uint8))
     np.testing.assert_allclose(pixels, np.arange(256) / 255, rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "vae",
+    [
+        dense_vae(image_shape=(16, 16, 1), latents=3),
+        convolutional_vae(image_shape=(16, 16, 1), latents=3, widths=(4, 8)),
+        compact_vae(image_shape=(16, 16, 1), latents=3),
+        residual_vae(image_shape=(16, 16, 1), latents=3),
+        transformer_vae(image_shape=(16, 16, 1), latents=3),
+    ],
+    ids=["dense", "convolutional", "compact", "residual", "transformer"],
+)
+def test_a_state_stays_float32_where_float64_is_enabled(vae):
+    trainer = vae_trainer(vae, beta_vae, optax.adam(1e-3), coefficients={"beta": 1.0})
+    with jax.enable_x64(True):
+        before = jax.eval_shape(trainer.init, jax.random.key(0))
+        images = jax.ShapeDtypeStruct((8, 16, 16, 1), jnp.uint8)
+        after, _, _ = jax.eval_shape(trainer.step, before, images)
+    assert after == before
+    kinds = {leaf.dtype for leaf in jax.tree.leaves(before)}
+    assert not kinds & {jnp.dtype("float64"), jnp.dtype("int64")}
