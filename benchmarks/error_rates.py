@@ -39,8 +39,8 @@ set of sizes that are left, and what would decide between them.
 Here are sweeps of 2, 4, 8, 16, 32 and 64 latents. The truth is log Δ by size: the same for all, or
 half at every doubling until a plateau, or falling to the end, where no size that was tried is
 sufficient. To it come an offset of every seed and independent Gaussian noise of the given standard
-deviation (.1 is a spread of 10% in Δ between two trainings). An entry gives the percentage of sweeps
-that name the smallest sufficient size / that name another one.
+deviation (.1 is a spread of 10% in Δ between two trainings). An entry gives the percentage of
+sweeps that name the smallest sufficient size / that name another one.
 
 {table}
 
