@@ -25,7 +25,7 @@ DEPTH = {name: depth for depth, name in enumerate(ROWS)}
 CORE = {"typing", "geometry", "metrics", "models", "objectives", "training", "analysis"}
 CORE_REQUIREMENTS = {"jax", "numpy", "flax", "optax", "orbax", "jaxtyping"}
 # Imported by the functions that need them alone: the core runs without.
-OPTIONAL = {"sklearn"}
+OPTIONAL = {"sklearn", "scipy"}
 ONLY_IN = {
     "flax": "models",
     "sklearn": "analysis/downstream.py",

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.special import stdtrit
 
 # Of all answers, so many may be wrong: half of them by leaving out a sufficient size, half by
 # naming an insufficient one.
@@ -122,6 +121,8 @@ def _gains(means: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
 
 def _limits(sweep: _Sweep) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """Lower and upper confidence limits of the largest gain of a larger size, in log Delta."""
+    from scipy.special import stdtrit  # noqa: PLC0415
+
     means, deviation, seeds = sweep
     sizes = len(means)
     freedom, lower = (sizes - 1) * (seeds - 1), np.full(sizes, np.nan)

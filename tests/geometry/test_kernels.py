@@ -45,7 +45,8 @@ def values_of(*spaces):
 def test_features_are_centered_and_of_unit_scale(name):
     (features,) = centered_features([NASTY[name]])
     exact = centered(NASTY[name])
-    np.testing.assert_allclose(features.values.mean(axis=0), 0, atol=1e-8)
+    means = np.asarray(features.values, np.float64).mean(axis=0)
+    np.testing.assert_allclose(means, 0, atol=1e-8)
     if name == "constant":
         assert not features.values.any()
         assert features.exponent == NO_SPREAD
