@@ -60,6 +60,7 @@ def test_no_classifier_of_samples_beats_the_bound(two_point_accuracies):
         assert accuracy.value < two_point_accuracies.bound.value + 3 * accuracy.stderr
 
 
+@pytest.mark.slow
 def test_the_layers_of_a_hierarchy_stay_below_their_bounds():
     # A noisy posterior of little rate, so that the bound of the top layer binds.
     class Noisy(LinearGaussian):

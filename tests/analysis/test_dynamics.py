@@ -32,6 +32,7 @@ def spaces():
     ]
 
 
+@pytest.mark.slow
 def test_the_imbalances_are_the_matrix_of_the_metric(spaces):
     np.testing.assert_allclose(imbalances(spaces), imbalance_matrix(spaces), rtol=1e-6)
 

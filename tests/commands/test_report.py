@@ -8,6 +8,7 @@ from jaxvae.cli import main
 FIGURES = ["reconstructions.png", "samples.png", "traversals.png"]
 
 
+@pytest.mark.slow
 def test_figures_are_drawn_into_the_folder_of_the_run(saved_run, capsys):
     capsys.readouterr()
     assert main(["report", str(saved_run), "--examples", "60"]) == 0

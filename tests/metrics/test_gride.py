@@ -206,6 +206,7 @@ def test_a_permutation_of_the_points_changes_nothing(seed):
     np.testing.assert_allclose(moved.values, gride(cloud).values, rtol=RTOL)
 
 
+@pytest.mark.slow
 def test_the_jitted_vmap_equals_the_loop():
     names = ["plain", "ten clusters", "grid", "constant", "exact duplicates", "near duplicates"]
     found = jax.jit(jax.vmap(gride))(jnp.stack([jnp.asarray(NASTY[name]) for name in names]))

@@ -129,6 +129,7 @@ def test_a_permutation_of_the_points_changes_nothing(seed):
     np.testing.assert_allclose(moved.value, levina_bickel(cloud).value, rtol=RTOL)
 
 
+@pytest.mark.slow
 def test_the_jitted_vmap_equals_the_loop():
     names = ["plain", "ten clusters", "grid", "constant", "exact duplicates", "near duplicates"]
     found = jax.jit(jax.vmap(levina_bickel))(

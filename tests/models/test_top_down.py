@@ -287,6 +287,7 @@ def test_members_of_an_ensemble_are_the_hierarchies_trained_alone():
         )
 
 
+@pytest.mark.slow
 def test_layers_are_captured_as_float32():
     half = deep_hvae(**LITTLE, compute_dtype="bfloat16")
     variables = jax.jit(half.init)(jax.random.key(0))

@@ -22,6 +22,7 @@ from jaxvae.models import (
 )
 from jaxvae.models.strided_convolution import convolve_down
 from jaxvae.objectives import gaussian_kl
+from tests.tiers import parametrize
 
 DENSE = {"image_shape": (4, 4, 1), "latents": 3, "widths": (8, 6)}
 CONVOLUTIONAL = {"image_shape": (8, 8, 2), "latents": 3, "widths": (4, 5)}
@@ -87,7 +88,7 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("name", VAES)
+@parametrize("name", VAES)
 def test_taps_are_named_in_depth_order_under_jit(name):
     vae = VAES[name]
     taps = apply(vae, variables_of(vae), *draw(vae)).taps

@@ -65,6 +65,7 @@ def test_every_pixel_of_an_image_is_a_square_of_pixels_of_the_figure(tmp_path, s
     place(np.rint(255 * arrays["samples"][1]).astype(np.uint8), pixels_of(paths[1]))
 
 
+@pytest.mark.slow
 def test_a_reconstruction_is_below_its_image(tmp_path):
     arrays, paths = draw(tmp_path / "new", examples=14)
     pixels = pixels_of(paths[0])

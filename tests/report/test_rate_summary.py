@@ -216,6 +216,7 @@ def test_halves_are_the_upper_and_the_lower_layers(layers, names):
 # --- figures --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @parametrize(
     "shape",
     [

@@ -227,6 +227,7 @@ def adversarial():
     return trainer, state, *jax.jit(trainer.step)(state, draw(VAES["dense"]))
 
 
+@pytest.mark.slow
 def test_the_discriminator_takes_a_step_of_its_own_loss(adversarial):
     _, state, after, _, _ = adversarial
     vae, images = VAES["dense"], draw(VAES["dense"])
