@@ -59,9 +59,9 @@ class Config:
         return (*(epoch for epoch in self.snapshots if epoch < self.epochs), self.epochs)
 
 
-_PAPER_BATCH = 256
 # The paper's loss is the sum over a batch, ours is the mean. Adam takes the same steps for both,
 # if what is added to the gradient and to its root mean square is divided by the batch size too.
+_PAPER_BATCH = 256
 _PAPER = Config(
     image_size=32,
     points=5000,

@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float, Int
 # Of all answers, so many may be wrong: half of them by leaving out a sufficient size, half by
 # naming an insufficient one.
 _ERROR = 0.05
-_MOST_SEEDS = 50
+# More seeds than these are not counted.
+MOST_SEEDS = 50
 
 
 class Advice(NamedTuple):
@@ -24,8 +25,9 @@ class Advice(NamedTuple):
             the largest size.
         lower: of that share, the lower confidence limit; NaN for one seed.
         upper: the upper confidence limit, one step beyond the largest size included.
-        seeds: how many seeds would decide if means and spread stayed as they are; None where
-            it is decided, where no number up to 50 would, and for one seed.
+        seeds: how many seeds would decide if means and spread stayed as they are, `MOST_SEEDS`
+            for so many or more; None where it is decided, where no number would, since the
+            means themselves fall to the largest size, and for one seed.
     """
 
     bottleneck: int | None
@@ -154,7 +156,9 @@ def _decided(
 
 
 def _seeds_to_decide(sweep: _Sweep, most: float) -> int | None:
-    for seeds in range(sweep.seeds + 1, _MOST_SEEDS + 1):
+    if _decided(*_limits(sweep._replace(deviation=0.0)), most)[1] is None:
+        return None
+    for seeds in range(sweep.seeds + 1, MOST_SEEDS):
         if _decided(*_limits(sweep._replace(seeds=seeds)), most)[1] is not None:
             return seeds
-    return None
+    return MOST_SEEDS

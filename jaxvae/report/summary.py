@@ -5,7 +5,7 @@ import xarray as xr
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from jaxvae.analysis.advice import Advice, sufficient_bottleneck
+from jaxvae.analysis.advice import MOST_SEEDS, Advice, sufficient_bottleneck
 
 # A reconstruction that has lost this much of the neighborhoods is hardly trained.
 _LARGE = 0.5
@@ -90,11 +90,11 @@ def _undecided(advice: Advice, sizes: np.ndarray, seeds: int) -> str:
     *others, largest = map(str, advice.candidates)
     or_more = " or more" if advice.candidates[-1] == sizes[-1] else ""
     listed = f"{', '.join(others)} or {largest}{or_more}" if others else f"{largest}{or_more}"
-    wanted = (
-        "larger K: up to the largest one, Δ still falls"
-        if advice.seeds is None
-        else f"about {advice.seeds} seeds, if they differ as these do"
-    )
+    if advice.seeds is None:
+        wanted = "larger K: up to the largest one, Δ still falls"
+    else:
+        count = "or more " if advice.seeds == MOST_SEEDS else ""
+        wanted = f"about {advice.seeds} {count}seeds, if they differ as these do"
     return (
         f"Not decided which K is enough: the smallest may be {listed} (95% confidence, {seeds} "
         f"seeds; a gain of {_TOLERANCE:.0%} in Δ(output→input) would count). What would decide it: "

@@ -6,6 +6,7 @@ from scipy.stats import t as student
 
 from benchmarks.error_rates import SHAPES, rates
 from jaxvae.analysis import sufficient_bottleneck
+from jaxvae.analysis.advice import MOST_SEEDS
 
 SIZES = np.array([2, 4, 8, 16, 32, 64])
 # Delta(output -> input) of a run on MNIST with one seed.
@@ -103,6 +104,12 @@ def test_a_noisy_large_bottleneck_hides_no_gain():
     assert (advice.bottleneck, advice.candidates) == (None, (2, 4, 8))
 
 
+def test_noise_that_only_many_seeds_would_overcome_is_no_decline_to_the_end():
+    signs = np.outer((-1.0) ** np.arange(6), [1, -1])
+    drawn = np.exp(np.log(MNIST)[:, None] + 2.0 * signs)
+    assert sufficient_bottleneck(SIZES, drawn).seeds == MOST_SEEDS
+
+
 def test_seeds_that_would_decide_do():
     random = np.random.default_rng(0)
     signs = np.outer((-1.0) ** np.arange(6), [1, -1])
@@ -140,8 +147,7 @@ def test_one_size_alone_decides_nothing():
 
 # --- error rates ----------------------------------------------------------------------
 
-# Of 200 sweeps, 5% wrong ones are 10; 19 or more would come in 5 of 1,000 such tests.
-SWEEPS, MOST_WRONG = 200, 18 / 200
+SWEEPS, MOST_WRONG = 200, 0.05
 
 
 @pytest.mark.parametrize("noise", [0.05, 0.2, 0.5])
