@@ -44,8 +44,37 @@ def rank_bounds(x, indices, tolerance=0.0):
     return low, high
 
 
+def shares(x, k):
+    """What every point has of the first k places around each: those that tie share the last."""
+    distances = distances_to_others(x)
+    kth = np.sort(distances, axis=1)[:, k - 1, None]
+    closer, tied = distances < kth, distances == kth
+    left = k - closer.sum(axis=1, keepdims=True)
+    return closer + tied * left / tied.sum(axis=1, keepdims=True)
+
+
+def mid_ranks(x):
+    """The rank of every point around each: 1 + closer ones + half of the others as far."""
+    ranks = []
+    for distances in distances_to_others(x):
+        ordered = np.sort(distances)
+        closer = np.searchsorted(ordered, distances, side="left")
+        as_far = np.searchsorted(ordered, distances, side="right") - closer - 1
+        ranks.append(1 + closer + as_far / 2)
+    return np.stack(ranks)
+
+
 def information_imbalance(a, b, k=1):
-    return 2 / len(a) * rank_bounds(b, nearest(a, k))[0].mean()
+    n = len(a)
+    return 2 / n * (shares(a, k) * mid_ranks(b)).sum() / (n * k)
+
+
+def neighborhood_overlap(a, b, k):
+    return (shares(a, k) * shares(b, k)).sum() / (len(a) * k)
+
+
+def label_overlap(x, labels, k):
+    return (shares(x, k) * (labels == labels[:, None])).sum() / (len(x) * k)
 
 
 def log_ratios(x):

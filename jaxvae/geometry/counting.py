@@ -5,7 +5,6 @@ in which columns the others are that may be. These few are compared one by one: 
 differences, and beyond on the host.
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -19,15 +18,14 @@ from jaxvae.geometry.distances import (
     Bounds,
     difference_bounds,
     distance_bounds,
-    in_tiles,
     pair_distances,
     rounding,
     upper_bounds,
 )
 from jaxvae.geometry.finding import CANDIDATES, DOUBTFUL, pair_block
-from jaxvae.geometry.points import Points, known_values
-from jaxvae.geometry.precise import Expansion, less, precise_distances
-from jaxvae.geometry.rows import Space, on_host, without_coordinates
+from jaxvae.geometry.points import Points, first_alike, known_values
+from jaxvae.geometry.precise import comparisons, precise_row
+from jaxvae.geometry.rows import Space, on_host, with_redone, without_coordinates
 from jaxvae.geometry.selection import LANE, lane_columns, lane_counts
 from jaxvae.typing import EitherArray
 
@@ -115,15 +113,11 @@ def count_traced(
         unsure = unsure.at[lanes.row].max(undecided)
         return left.at[places].set(False, mode="drop"), doubled, unsure
 
-    def redo(carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        unsure, doubled = carry
-        at = jnp.argmax(unsure)
-        precise = _doubled_precisely(points, rows[at], targets[at])
-        return unsure.at[at].set(False), doubled.at[at].set(precise)
-
     start = (open_ > 0) & ~points.on_grid, 2 * closer + tied, jnp.zeros(len(rows), bool)
     _, doubled, unsure = lax.while_loop(lambda carry: jnp.any(carry[0]), look_up, start)
-    _, doubled = lax.while_loop(lambda carry: jnp.any(carry[0]), redo, (unsure, doubled))
+    doubled = with_redone(
+        unsure, doubled, lambda at: _doubled_precisely(points, rows[at], targets[at])
+    )
     return 1 + doubled / 2
 
 
@@ -202,6 +196,8 @@ def _settle(
     # Once also where nothing is open, so that the first cloud compiles what the next may need.
     count = max(1, len(places[0]))
     at_once = _FEW_LANES if count <= _FEW_LANES else _MANY_LANES
+    # Where so many are open, points may coincide; they are compared once.
+    alike = first_alike(space.points) if count > _FEW_LANES else None
     for start in range(0, count, at_once):
         some = [index[start : start + at_once] for index in places]
         lanes = _Lanes(*(np.resize(index, at_once).astype(np.int32) for index in some))
@@ -210,15 +206,40 @@ def _settle(
         row, target, lane = (index[entry] for index in some)
         column = (lane + open_.shape[2] * within_lane).astype(np.int32)
         other = column != targets.indices[row, target]
-        row, target, column = row[other], target[other], column[other]
-        away = _distances(space, rows[row], column, len(rows))
-        own, near, far = (part[row, target] for part in targets)
-        np.add.at(doubled, (row, target), 2 * (away < near))
-        unsure = (away >= near) & (away <= far)
-        row, target = row[unsure], target[unsure]
-        decided = closer_on_host(space.points, rows[row], column[unsure], own[unsure])
-        np.add.at(doubled, (row, target), decided)
+        triples, times = _distinct((row[other], target[other], column[other]), alike)
+        decided = _compare(space, rows, targets, triples)
+        np.add.at(doubled, triples[:2], times * decided)
     return doubled
+
+
+def _distinct(
+    triples: tuple[Int[np.ndarray, " p"], ...], alike: Int[np.ndarray, " m"] | None
+) -> tuple[tuple[Int[np.ndarray, " q"], ...], int | Int[np.ndarray, " q"]]:
+    """Row, target and column of open comparisons, each once for columns alike, and how often."""
+    if alike is None:
+        return triples, 1
+    row, target, column = triples
+    shape = row.max(initial=0) + 1, target.max(initial=0) + 1, len(alike)
+    keys, times = np.unique(
+        np.ravel_multi_index((row, target, alike[column]), shape), return_counts=True
+    )
+    return tuple(index.astype(np.int32) for index in np.unravel_index(keys, shape)), times
+
+
+def _compare(
+    space: Space,
+    rows: Int[np.ndarray, " b"],
+    targets: _Targets,
+    triples: tuple[Int[np.ndarray, " p"], ...],
+) -> Int[np.ndarray, " p"]:
+    """2 where a column is closer to a row than the target, 1 where as close, else 0."""
+    row, target, column = triples
+    away = _distances(space, rows[row], column, len(rows))
+    own, near, far = (part[row, target] for part in targets)
+    decided = 2 * (away < near).astype(np.int32)
+    (unsure,) = np.nonzero((away >= near) & (away <= far))
+    decided[unsure] = closer_on_host(space.points, rows[row[unsure]], column[unsure], own[unsure])
+    return decided
 
 
 def _distances(
@@ -241,13 +262,9 @@ def _doubled_precisely(
     points: Points, row: Int[Array, ""], targets: Int[Array, " k"]
 ) -> Int[Array, " k"]:
     """Twice the number of points closer than each target, plus the number of those as far."""
-    columns = jnp.arange(len(points.norms))
-    exact = in_tiles(partial(precise_distances, points, row), points, columns)
-    others = points.present & (columns != row)
+    exact = precise_row(points, row)
 
     def of_target(target: Int[Array, ""]) -> Int[Array, ""]:
-        limit = Expansion(*(part[target] for part in exact))
-        share = 1 + less(exact, limit).astype(jnp.int32) - less(limit, exact)
-        return jnp.sum(jnp.where(others & (columns != target), share, 0), dtype=jnp.int32)
+        return jnp.sum(comparisons(points, row, exact, target), dtype=jnp.int32) - 1
 
     return lax.map(of_target, targets)

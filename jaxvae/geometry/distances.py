@@ -216,9 +216,13 @@ def pair_distances(
 
 def rounding(points: Points) -> Float[EitherArray, ""]:
     """Bound on the rounding of `pair_distances` within a cloud, relative to their value."""
-    return numpy_of(points.on_grid).where(
-        points.on_grid, 0.0, (most_additions(points.values.shape[1]) + 4) * UNIT
-    )
+    most = difference_rounding(points.values.shape[1])
+    return numpy_of(points.on_grid).where(points.on_grid, 0.0, most)
+
+
+def difference_rounding(features: int) -> float:
+    """`rounding` of any cloud."""
+    return (most_additions(features) + 4) * UNIT
 
 
 def product_rounding(features: int) -> float:

@@ -6,10 +6,8 @@ differences, by a program that is compiled when the first such row comes; and wh
 differences cannot order is ordered by `precise`.
 """
 
-from functools import partial
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -20,13 +18,12 @@ from jaxvae.geometry.distances import (
     FAR,
     difference_bounds,
     distance_bounds,
-    in_tiles,
     pair_distances,
     rounding,
 )
 from jaxvae.geometry.points import Points, known_values
-from jaxvae.geometry.precise import Expansion, less, precise_distances
-from jaxvae.geometry.rows import Space, on_host
+from jaxvae.geometry.precise import Expansion, less, precise_row
+from jaxvae.geometry.rows import Space, on_host, with_redone
 from jaxvae.geometry.selection import smallest
 from jaxvae.typing import EitherArray
 
@@ -120,16 +117,12 @@ def find_traced(
     touching = (after <= _reach(points, squared[:, :-1])) & (after > 0) & _is_present(after)
     proven = _no_other(_reach(points, squared, k), bounds)
 
-    def redo(carry: tuple[Array, tuple[Array, Array]]) -> tuple[Array, tuple[Array, Array]]:
-        doubtful, found = carry
-        at = jnp.argmax(doubtful)
-        precise = _find_precisely(points, rows[at], k)
-        found = jax.tree.map(lambda old, new: old.at[at].set(new), found, precise)
-        return doubtful.at[at].set(False), found
-
     doubtful = ~proven | jnp.any(touching & ~points.on_grid, axis=1)
-    start = doubtful, (squared[:, :k], columns[:, :k])
-    return lax.while_loop(lambda carry: jnp.any(carry[0]), redo, start)[1]
+    return with_redone(
+        doubtful,
+        (squared[:, :k], columns[:, :k]),
+        lambda at: _find_precisely(points, rows[at], k),
+    )
 
 
 def pair_block(
@@ -201,7 +194,7 @@ def _find_precisely(
     the lowest column: a sort of the whole row takes an accelerator's compiler far longer.
     """
     columns = jnp.arange(len(points.norms), dtype=jnp.int32)
-    exact = in_tiles(partial(precise_distances, points, row), points, columns)
+    exact = precise_row(points, row)
     others = points.present & (columns != row)
 
     def take(

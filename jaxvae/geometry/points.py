@@ -156,6 +156,20 @@ def known_values(points: Points) -> Points:
     return points._replace(values=np.asarray(points.values), rest=rest)
 
 
+def first_alike(points: Points) -> Int[np.ndarray, " m"]:
+    """For each point an earlier one with the same coordinates, where there is one, or itself.
+
+    Most often the first; some are missed where different points have the same norm.
+    """
+    _, first, kinds = np.unique(np.asarray(points.norms), return_index=True, return_inverse=True)
+    alike = first[kinds]
+    (rows,) = np.nonzero(alike != np.arange(len(alike)))
+    parts = [np.asarray(part) for part in (points.values, points.rest) if part is not None]
+    same = np.all([(part[rows] == part[alike[rows]]).all(axis=1) for part in parts], axis=0)
+    alike[rows[~same]] = rows[~same]
+    return alike
+
+
 def as_results(tree: Any) -> Any:
     """Numbers of float64 and int64 as the arrays of 32 bits that metrics give."""
 

@@ -8,13 +8,15 @@ are used, and products that are exact: a compiler that fuses the two changes not
 The same lines work on arrays of NumPy, where nothing is compiled, and while JAX traces.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
+from jaxvae.geometry.distances import in_tiles
 from jaxvae.geometry.points import Points
 from jaxvae.typing import EitherArray
 
@@ -53,6 +55,25 @@ def less(a: Expansion, b: Expansion) -> Bool[EitherArray, "*shape"]:
     difference = difference + ((error + more) + (a.third - b.third))
     apart = a.first < b.first * np.float32(1 - 2.0**-12)
     return apart | (difference < -np.float32(_RESOLUTION) * b.first)
+
+
+def precise_row(points: Points, row: Int[Array, ""]) -> Expansion:
+    """Squared distances of one point to all, while a function is traced."""
+    columns = jnp.arange(len(points.norms), dtype=jnp.int32)
+    return in_tiles(partial(precise_distances, points, row), points, columns)
+
+
+def comparisons(
+    points: Points, row: Int[Array, ""], exact: Expansion, target: Int[Array, ""]
+) -> Int[Array, " m"]:
+    """2 for points that are closer to a row than a target is, 1 for those as far, else 0.
+
+    The target itself is as far; the row and absent points give 0.
+    """
+    limit = Expansion(*(part[target] for part in exact))
+    others = points.present & (jnp.arange(len(points.norms)) != row)
+    result = 1 + less(exact, limit).astype(jnp.int32) - less(limit, exact)
+    return jnp.where(others, result, 0)
 
 
 def _sum(

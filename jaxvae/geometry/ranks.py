@@ -1,31 +1,27 @@
 """Where the neighbors of one space stand in another."""
 
-from collections.abc import Sequence
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from jaxvae.geometry.clouds import Cloud, Whole, as_cloud
-from jaxvae.geometry.counting import count, count_traced, count_within
-from jaxvae.geometry.distances import distance_bounds
-from jaxvae.geometry.finding import propose_within, settle
-from jaxvae.geometry.neighbors import check_k, search
-from jaxvae.geometry.points import Points, numpy_of
+from jaxvae.geometry.clouds import Cloud, as_cloud
+from jaxvae.geometry.counting import count, count_traced
+from jaxvae.geometry.points import Points
 from jaxvae.geometry.rows import (
     Progress,
-    Space,
     as_space,
     block_length,
     blocks,
     joined,
-    on_host,
     traced_rows,
 )
 from jaxvae.geometry.tiles import Tiles, rank_tiles
 from jaxvae.typing import ArrayLike, EitherArray
+
+# Points around one that are ranked in one pass over its distances.
+_RANKED = 16
 
 
 def conditional_ranks(
@@ -62,56 +58,30 @@ def conditional_ranks(
     """
     cloud = as_cloud(space)
     indices = _checked_indices(indices, cloud.n)
-    ranks = _ranks(cloud, indices, block=block, mesh=mesh, progress=progress)
+    ranks = ranks_around(cloud, indices, block=block, mesh=mesh, progress=progress)
     return jnp.asarray(ranks, jnp.float32)
 
 
-def mutual_ranks(
-    clouds: Sequence[Cloud],
-    *,
-    k: int,
-    mesh: Mesh | None = None,
-    progress: Progress | None = None,
-) -> Float[EitherArray, "n l l"]:
-    """Mean rank in space j of the first k neighbors in space i, for every point, at `[:, i, j]`.
-
-    Each space's distances are formed once: a block of them gives the neighbors
-    in that space, then the ranks of the neighbors in all spaces. (Twice for
-    spaces in tiles, of which no block is at hand again.)
-
-    Raises:
-        ValueError: for different n, and k outside 1 to n - 1.
-    """
-    n = _common_length(clouds)
-    check_k(k, n)
-    whole = [cloud.points for cloud in clouds if isinstance(cloud, Whole) and not cloud.is_traced]
-    if len(whole) < len(clouds):
-        found = [search(c, k=k, mesh=mesh, progress=progress).indices for c in clouds]
-        targets = jnp.concatenate([jnp.asarray(indices) for indices in found], axis=1)
-        ranks = [_ranks(c, targets, mesh=mesh, progress=progress) for c in clouds]
-        return _mean_over_neighbors(ranks, k)
-    spaces = [as_space(points, mesh) for points in whole]
-    rows = blocks(n, columns=len(whole[0].norms), mesh=mesh, progress=progress)
-    return joined([_mutual_block(spaces, some, k) for some in rows], n)
-
-
-def _ranks(
+def ranks_around(
     cloud: Cloud,
     indices: Int[EitherArray, "n k"],
+    rows: Int[np.ndarray, " r"] | None = None,
     *,
     block: int | None = None,
-    mesh: Mesh | None,
-    progress: Progress | None,
+    mesh: Mesh | None = None,
+    progress: Progress | None = None,
 ) -> Float[EitherArray, "n k"]:
+    """Mid-ranks of indices around all points, or around some."""
+    n, rows = len(indices), np.arange(len(indices), dtype=np.int32) if rows is None else rows
     if isinstance(cloud, Tiles):
-        return rank_tiles(cloud, np.asarray(indices), progress=progress)
+        return rank_tiles(cloud, rows, np.asarray(indices), progress=progress)
     points = cloud.points
     if cloud.is_traced or isinstance(indices, jax.core.Tracer):
         length = block_length(len(points.norms))
-        return traced_rows(_traced_block, (points, indices), cloud.n, length=length)
+        return traced_rows(_traced_block, (points, indices), n, length=length)
     space, targets = as_space(points, mesh), np.asarray(indices, np.int32)
-    rows = blocks(cloud.n, columns=len(points.norms), block=block, mesh=mesh, progress=progress)
-    return joined([count(space, some, targets[some]) for some in rows], cloud.n)
+    places = blocks(n, columns=len(points.norms), block=block, mesh=mesh, progress=progress)
+    return joined([count(space, rows[some], targets[some]) for some in places], n)
 
 
 def _traced_block(
@@ -119,40 +89,6 @@ def _traced_block(
 ) -> Float[Array, "b k"]:
     points, targets = operands
     return count_traced(points, rows, targets[rows])
-
-
-def _mutual_block(
-    spaces: Sequence[Space], rows: Int[np.ndarray, " b"], k: int
-) -> Float[EitherArray, "b l l"]:
-    bounds = [space.run(distance_bounds, rows) for space in spaces]
-    proposals = [
-        propose_within(space, rows, of_space.lower, k)
-        for space, of_space in zip(spaces, bounds, strict=True)
-    ]
-    targets = np.concatenate(
-        [
-            settle(space, rows, on_host(proposal, space), k)[1]
-            for space, proposal in zip(spaces, proposals, strict=True)
-        ],
-        axis=1,
-    )
-    ranks = [count_within(s, rows, b, targets) for s, b in zip(spaces, bounds, strict=True)]
-    return _mean_over_neighbors(ranks, k)
-
-
-def _mean_over_neighbors(
-    ranks: Sequence[Float[EitherArray, "b lk"]], k: int
-) -> Float[EitherArray, "b l l"]:
-    """From the ranks in each space of k neighbors from every space."""
-    stacked = numpy_of(ranks[0]).stack(ranks, axis=2)
-    return stacked.reshape(len(stacked), -1, k, len(ranks)).mean(axis=2)
-
-
-def _common_length(clouds: Sequence[Cloud]) -> int:
-    lengths = [cloud.n for cloud in clouds]
-    if len(set(lengths)) != 1:
-        raise ValueError(f"expected the same number of points in every space, got {lengths}")
-    return lengths[0]
 
 
 def _checked_indices(indices: Int[EitherArray, "n k"], n: int) -> Int[EitherArray, "n k"]:

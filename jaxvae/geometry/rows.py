@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 from jax.custom_batching import custom_vmap
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Int
 
 from jaxvae.geometry.points import Points
 
@@ -149,6 +149,23 @@ def traced_rows(function: Callable[..., Any], operands: Any, n: int, *, length: 
         return results, jax.tree.map(lambda _: True, results)
 
     return whole(operands)
+
+
+def with_redone(
+    flagged: Bool[Array, " b"], results: Any, redo: Callable[[Int[Array, ""]], Any]
+) -> Any:
+    """Arrays by row as part of a trace, in which `redo(row)` replaces those of flagged rows.
+
+    One row follows the other, so that memory is that of one; without flags nothing runs.
+    """
+
+    def redo_next(carry: tuple[Array, Any]) -> tuple[Array, Any]:
+        left, results = carry
+        at = jnp.argmax(left)
+        results = jax.tree.map(lambda old, new: old.at[at].set(new), results, redo(at))
+        return left.at[at].set(False), results
+
+    return lax.while_loop(lambda carry: jnp.any(carry[0]), redo_next, (flagged, results))[1]
 
 
 @lru_cache(maxsize=256)

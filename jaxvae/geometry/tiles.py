@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Int8
 
 from jaxvae.geometry.counting import count
 from jaxvae.geometry.finding import find_in
@@ -23,6 +23,7 @@ from jaxvae.geometry.points import (
 )
 from jaxvae.geometry.rows import Progress, Space, as_space
 from jaxvae.geometry.selection import LANE
+from jaxvae.geometry.ties import compared_with
 
 # Points take this many times their bytes on the device while they are compared.
 _COPIES = 4
@@ -45,6 +46,11 @@ class Tiles(NamedTuple):
     def n(self) -> int:
         """The number of points, absent ones included."""
         return len(self.present)
+
+    @property
+    def features(self) -> int:
+        """The number of features of a point."""
+        return math.prod(self.array.shape[1:])
 
 
 def is_too_large(x: Any) -> bool:
@@ -81,7 +87,7 @@ def search_tiles(
 ) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, "n k"], int]:
     """Squared distances and indices of the k nearest, and the exponent of the unit."""
     squared, indices = [], []
-    for rows in _blocks(tiles, _ROWS, progress):
+    for rows in _blocks(tiles.n, _ROWS, progress):
         nearest = [rows]
         for tile in _tiles(tiles):
             cloud = _local_cloud(tiles, rows, tile, len(tile) + _ROWS)
@@ -99,20 +105,36 @@ def search_tiles(
 
 
 def rank_tiles(
-    tiles: Tiles, indices: Int[np.ndarray, "n k"], *, progress: Progress | None
-) -> Float[np.ndarray, "n k"]:
-    """Mid-ranks of the indices: the closer points of every tile add up."""
+    tiles: Tiles,
+    rows: Int[np.ndarray, " r"],
+    indices: Int[np.ndarray, "r k"],
+    *,
+    progress: Progress | None,
+) -> Float[np.ndarray, "r k"]:
+    """Mid-ranks of the indices around some points: the closer points of every tile add up."""
     results = []
-    for rows in _blocks(tiles, max(1, _ROWS // indices.shape[1]), progress):
-        targets = indices[rows]
-        named = np.union1d(rows, targets)
+    for some in _blocks(len(rows), max(1, _ROWS // indices.shape[1]), progress):
+        around, targets = rows[some], indices[some]
+        named = np.union1d(around, targets)
         ranks = np.ones(targets.shape)
         for tile in _tiles(tiles):
             cloud = _local_cloud(tiles, named, tile, len(tile) + 2 * _ROWS)
-            places = cloud.places(rows), cloud.places(targets)
+            places = cloud.places(around), cloud.places(targets)
             ranks += count(cloud.space, *places) - 1
         results.append(ranks)
     return np.concatenate(results)
+
+
+def compare_tiles(
+    tiles: Tiles, rows: Int[np.ndarray, " r"], kth: Int[np.ndarray, " r"]
+) -> Int8[np.ndarray, "r n"]:
+    """`compared_with` all points, one tile after the other."""
+    named, results = np.union1d(rows, kth), []
+    for tile in _tiles(tiles):
+        cloud = _local_cloud(tiles, named, tile, len(tile) + 2 * _ROWS)
+        compared = compared_with(cloud.space, cloud.places(rows), cloud.places(kth))
+        results.append(compared[:, cloud.places(tile)])
+    return np.concatenate(results, axis=1)
 
 
 class _Local(NamedTuple):
@@ -158,16 +180,15 @@ def _read(tiles: Tiles, rows: Int[np.ndarray, " b"]) -> np.ndarray:
 
 def _tiles(tiles: Tiles) -> Iterator[Int[np.ndarray, " t"]]:
     """The points in tiles that fit on the device, all of one length but the last."""
-    width = math.prod(tiles.array.shape[1:])
-    size = max(2 * _ROWS, _device_bytes() // (4 * _COPIES * width))
+    size = max(2 * _ROWS, _device_bytes() // (4 * _COPIES * tiles.features))
     return (np.arange(at, min(at + size, tiles.n)) for at in range(0, tiles.n, size))
 
 
-def _blocks(tiles: Tiles, size: int, progress: Progress | None) -> Iterator[Int[np.ndarray, " b"]]:
-    for start in range(0, tiles.n, size):
-        yield np.arange(start, min(start + size, tiles.n))
+def _blocks(n: int, size: int, progress: Progress | None) -> Iterator[Int[np.ndarray, " b"]]:
+    for start in range(0, n, size):
+        yield np.arange(start, min(start + size, n))
         if progress is not None:
-            progress(min(start + size, tiles.n), tiles.n)
+            progress(min(start + size, n), n)
 
 
 def _scaled(squared: Float[np.ndarray, "n k"]) -> tuple[Float[np.ndarray, "n k"], int]:

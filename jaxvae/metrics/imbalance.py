@@ -7,8 +7,8 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from jaxvae.geometry.clouds import as_cloud
+from jaxvae.geometry.mutual import mutual_ranks
 from jaxvae.geometry.points import as_results, numpy_of
-from jaxvae.geometry.ranks import mutual_ranks
 from jaxvae.geometry.rows import Progress
 from jaxvae.typing import ArrayLike, EitherArray
 
@@ -48,9 +48,12 @@ def information_imbalance(
 
     Returns:
         `Imbalance(forward, backward)`. Identical spaces give `(k + 1) / n`,
-        unrelated ones 1 with a spread of about `0.58 / sqrt(n)` at k = 1. Ties
-        take the mean rank: against a constant space Delta is 1. Repeated rows
-        are kept. Unchanged by scale, shift and rotation of either space.
+        unrelated ones 1 with a spread of about `0.58 / sqrt(n)` at k = 1. Points
+        as far from another as its k-th neighbor share the last of its k places:
+        their ranks are averaged; so a constant space gives 1 to any without ties.
+        In the other space points that tie take the mean of their ranks: against a
+        constant space Delta is 1. The order of the rows does not matter, repeated
+        rows are kept, and scale, shift and rotation of either space change nothing.
 
     Raises:
         ValueError: for different n, k outside 1 to n - 1, NaN or infinite input.

@@ -1,5 +1,7 @@
 """How many neighbors two spaces share, and how many share a label."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,13 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from jaxvae.geometry.clouds import as_cloud
-from jaxvae.geometry.neighbors import search
+from jaxvae.geometry.places import (
+    Around,
+    Places,
+    blocks_of,
+    first_places,
+    with_shared_traced,
+)
 from jaxvae.geometry.points import as_results, numpy_of, same_length
 from jaxvae.geometry.rows import Progress
 from jaxvae.typing import ArrayLike, EitherArray
@@ -37,10 +45,12 @@ def neighborhood_overlap(
     Returns:
         `[]`, between 0 and 1: 1 if the neighborhoods are the same, `k / (n - 1)`
         on average if the spaces are unrelated. Symmetric in a and b. Scale,
-        shift and rotation of either do not matter. Repeated rows are kept, and
-        ties at the k-th place go to the lowest index: in a constant space the
-        neighbors are the first k points, so its overlap with another is about
-        that of an unrelated one.
+        shift and rotation of either do not matter. Repeated rows are kept.
+        Points that tie for the last places share them: t points that tie for r
+        places count r / t each, and a point that has a share in both spaces the
+        product of the two, as if ties were broken at random in each, on average.
+        So a constant space has k / (n - 1) in common with any other, and the
+        order of the rows does not matter.
 
     Raises:
         ValueError: for different n, k outside 1 to n - 1, NaN or infinite input.
@@ -48,8 +58,8 @@ def neighborhood_overlap(
     Reference: Doimo, Glielmo, Ansuini and Laio (2020).
     """
     same_length(a, b)
-    found = [search(as_cloud(x), k=k, mesh=mesh, progress=progress) for x in (a, b)]
-    return _shared(found[0].indices, found[1].indices)
+    first, second = (first_places(as_cloud(x), k, mesh=mesh, progress=progress) for x in (a, b))
+    return _mean_share(_common(first, second), k)
 
 
 def label_overlap(
@@ -75,9 +85,9 @@ def label_overlap(
 
     Returns:
         `[]`, between 0 and 1; about the sum over classes of their squared shares
-        if the labels have nothing to do with the space. Repeated rows are kept,
-        and ties at the k-th place go to the lowest index: shuffle points that
-        are sorted by label before measuring a space full of ties.
+        if the labels have nothing to do with the space. Repeated rows are kept.
+        Points that tie for the last places share them: t points that tie for r
+        places count r / t each.
 
     Raises:
         ValueError: for labels that are not `[n]` integers, k outside 1 to n - 1,
@@ -87,30 +97,57 @@ def label_overlap(
     """
     cloud = as_cloud(x)
     checked = _checked_labels(labels, cloud.n)
-    return _alike(checked, search(cloud, k=k, mesh=mesh, progress=progress).indices)
+    places = first_places(cloud, k, mesh=mesh, progress=progress)
+    return _mean_share(_alike(checked, places), k)
 
 
-def _shared(
-    first: Int[EitherArray, "n k"], second: Int[EitherArray, "n k"]
-) -> Float[EitherArray, ""]:
+def _common(a: Places, b: Places) -> Float[EitherArray, " n"]:
+    """How many of its first k places each point gives to the same others in both spaces."""
     # What both have stands next to itself in sorted order; comparing all with all would
     # hold n k^2 entries.
-    numpy = numpy_of(first)
-    both = numpy.sort(numpy.concatenate([first, second], axis=1), axis=1)
-    return _share((both[:, 1:] == both[:, :-1]).sum(), first.size)
+    numpy = numpy_of(a.first)
+    both = numpy.sort(numpy.concatenate([a.first, b.first], axis=1), axis=1)
+    counts = (both[:, 1:] == both[:, :-1]).sum(axis=1).astype(np.float32)
+    if a.is_traced or b.is_traced:
+        return with_shared_traced([a, b], counts, lambda around, *_: _both(*around.shares))
+    for rows in blocks_of(np.union1d(a.shared_rows(), b.shared_rows()), len(counts)):
+        counts[rows] = _both(a.shares(rows), b.shares(rows))
+    return counts
 
 
-def _alike(
-    labels: Int[EitherArray, " n"], neighbors: Int[EitherArray, "n k"]
-) -> Float[EitherArray, ""]:
-    own = numpy_of(neighbors).asarray(labels)
-    return _share((own[neighbors] == own[:, None]).sum(), neighbors.size)
+def _alike(labels: Int[EitherArray, " n"], places: Places) -> Float[EitherArray, " n"]:
+    """How many of its first k places each point gives to others with its label."""
+    if places.is_traced or isinstance(labels, jax.core.Tracer):
+        return _alike_traced(jnp.asarray(labels), places)
+    counts = (labels[places.first] == labels[:, None]).sum(axis=1).astype(np.float32)
+    for rows in blocks_of(places.shared_rows(), len(counts)):
+        counts[rows] = _both(places.shares(rows), labels == labels[rows, None])
+    return counts
 
 
-def _share(count: Int[EitherArray, ""], whole: int) -> Float[EitherArray, ""]:
+def _alike_traced(labels: Int[Array, " n"], places: Places) -> Float[Array, " n"]:
+    counts = (labels[places.first] == labels[:, None]).sum(axis=1).astype(jnp.float32)
+
+    def redo(around: Around, _: Any, labels: Int[Array, " n"]) -> Float[Array, ""]:
+        shares = around.shares[0, : len(labels)]
+        return _both(shares, labels == labels[around.row])
+
+    return with_shared_traced([places], counts, redo, labels)
+
+
+def _both(
+    first: Float[EitherArray, "*b n"], second: Float[EitherArray, "*b n"]
+) -> Float[EitherArray, "*b"]:
+    return (first * second).sum(axis=-1)
+
+
+def _mean_share(counts: Float[EitherArray, " n"], k: int) -> Float[EitherArray, ""]:
+    if isinstance(counts, np.ndarray):
+        return as_results((counts / np.float32(k)).mean(dtype=np.float64))
     # By a constant it would become a product with its rounded inverse, and all of them
     # not be 1.
-    return as_results(count / lax.optimization_barrier(jnp.float32(whole)))
+    whole, n = map(lax.optimization_barrier, (jnp.float32(k), jnp.float32(len(counts))))
+    return (counts / whole).sum() / n
 
 
 def _checked_labels(labels: ArrayLike, n: int) -> Int[EitherArray, " n"]:

@@ -17,6 +17,7 @@ generator = np.random.default_rng(0)
 cloud = generator.standard_normal((900, 30)).astype(np.float32)
 cloud[50:100] = 10 + 1e-3 * cloud[50:100]
 cloud[100:110] = cloud[90:100]
+cloud[110:140] = cloud[0]
 other = (cloud @ generator.standard_normal((30, 5))).astype(np.float64)
 targets = (np.arange(900)[:, None] + [1, 7]) % 900
 

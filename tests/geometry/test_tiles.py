@@ -12,10 +12,11 @@ N = 3072  # three blocks of rows, two tiles
 
 
 def cloud():
-    """Points with repetitions, and a tight cluster, over several tiles."""
+    """Points with repetitions, one of them fifty times, and a tight cluster, over several tiles."""
     generator = np.random.default_rng(0)
     points = generator.standard_normal((N, 6)).astype(np.float32)
     points[2500:2600] = points[100:200]
+    points[2700:2750] = points[600]
     points[:400] = 10 + 1e-3 * points[:400]
     return points
 

@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ from jaxvae.metrics import imbalance_matrix, information_imbalance
 from tests import oracles, reference
 from tests.clouds import NASTY, TIED, N, clusters, gaussian
 from tests.memory import largest_array
+from tests.tiers import parametrize
 
 OTHER = gaussian(seed=9)
 # One rank that float32 cannot tell, moved by one place, changes Delta by 2 / n**2;
@@ -37,11 +40,13 @@ def test_imbalance_is_twice_the_mean_rank_over_n(name):
     np.testing.assert_allclose(found.backward, backward, atol=5 * ONE_RANK + 1e-6)
 
 
+@pytest.mark.parametrize("k", [1, 5])
 @pytest.mark.parametrize("name", TIED)
-def test_ties_take_the_mean_rank_exactly(name):
-    found = information_imbalance(TIED[name], OTHER)
-    expected = oracles.information_imbalance(OTHER, TIED[name])
-    np.testing.assert_allclose(found.backward, expected, rtol=1e-6)
+def test_ties_take_the_mean_rank_exactly(name, k):
+    found = information_imbalance(TIED[name], OTHER, k=k)
+    forward = oracles.information_imbalance(TIED[name], OTHER, k)
+    backward = oracles.information_imbalance(OTHER, TIED[name], k)
+    np.testing.assert_allclose(found, (forward, backward), rtol=1e-6)
 
 
 def test_several_neighbors_are_averaged():
@@ -60,6 +65,44 @@ def test_identical_spaces_give_k_plus_1_over_n(k):
 
 def test_against_a_constant_space_delta_is_one():
     found = information_imbalance(gaussian(), NASTY["constant"])
+    np.testing.assert_allclose(found.forward, 1, rtol=1e-6)
+
+
+def half_dead():
+    """A layer of which half of the rows are zero: their nearest neighbors are all the others."""
+    layer = gaussian(seed=5)
+    layer[::2] = 0
+    return layer
+
+
+# Nearest neighbors that tie: all, most, half, groups, and at a distance.
+SOURCES = {
+    "constant": NASTY["constant"],
+    "dead": np.where(np.arange(N)[:, None] % 60, 0, gaussian(seed=6)),
+    "half dead": half_dead(),
+    "many duplicates": NASTY["many duplicates"],
+    "binary": NASTY["binary"],
+}
+
+
+@parametrize("k", [1, 5, 200], quick=2)
+@pytest.mark.parametrize("name", SOURCES)
+def test_neighbors_that_tie_are_averaged(name, k):
+    found = information_imbalance(SOURCES[name], OTHER, k=k)
+    expected = oracles.information_imbalance(SOURCES[name], OTHER, k)
+    np.testing.assert_allclose(found.forward, expected, atol=5 * ONE_RANK, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["constant", "half dead", "binary"])
+def test_the_order_of_rows_does_not_matter_where_neighbors_tie(name):
+    order = np.random.default_rng(3).permutation(N)
+    matrix = imbalance_matrix([SOURCES[name], OTHER])
+    moved = imbalance_matrix([SOURCES[name][order], OTHER[order]])
+    np.testing.assert_allclose(moved, matrix, rtol=1e-6)
+
+
+def test_a_constant_space_says_nothing_of_any_without_ties():
+    found = information_imbalance(NASTY["constant"], NASTY["one row at 1e6"])
     np.testing.assert_allclose(found.forward, 1, rtol=1e-6)
 
 
@@ -121,10 +164,12 @@ def test_the_matrix_takes_spaces_of_any_width_and_shape():
 
 def test_the_jitted_vmap_equals_the_loop():
     names = ["plain", "clusters 2 apart", "grid", "constant", "many duplicates", "near duplicates"]
-    stacked = jnp.stack([jnp.asarray(NASTY[name]) for name in names])
-    found = jax.jit(jax.vmap(information_imbalance, in_axes=(0, None)))(stacked, OTHER)
-    for place, name in enumerate(names):
-        expected = information_imbalance(NASTY[name], OTHER)
+    clouds = [*(NASTY[name] for name in names), SOURCES["half dead"], SOURCES["dead"]]
+    stacked = jnp.stack([jnp.asarray(cloud, jnp.float32) for cloud in clouds])
+    measure = partial(information_imbalance, k=2)
+    found = jax.jit(jax.vmap(measure, in_axes=(0, None)))(stacked, OTHER)
+    for place, cloud in enumerate(clouds):
+        expected = measure(cloud, OTHER)
         np.testing.assert_allclose([d[place] for d in found], expected, rtol=1e-6)
 
 

@@ -1,0 +1,199 @@
+"""Where the neighbors of every point in each of several spaces stand in all of them."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int
+
+from jaxvae.geometry.clouds import Cloud, Whole
+from jaxvae.geometry.counting import count_within
+from jaxvae.geometry.distances import distance_bounds
+from jaxvae.geometry.finding import propose_within, settle
+from jaxvae.geometry.neighbors import check_k
+from jaxvae.geometry.places import (
+    Around,
+    Places,
+    blocks_of,
+    first_places,
+    nearest_count,
+    with_shared_traced,
+)
+from jaxvae.geometry.points import numpy_of
+from jaxvae.geometry.precise import comparisons
+from jaxvae.geometry.ranks import ranks_around
+from jaxvae.geometry.rows import Progress, Space, as_space, blocks, joined, on_host
+from jaxvae.typing import EitherArray
+
+# Points around one that are ranked in one pass over its distances.
+_RANKED = 16
+
+
+def mutual_ranks(
+    clouds: Sequence[Cloud],
+    *,
+    k: int,
+    mesh: Mesh | None = None,
+    progress: Progress | None = None,
+) -> Float[EitherArray, "n l l"]:
+    """Mean rank in space j of the first k neighbors in space i, for every point, at `[:, i, j]`.
+
+    Points that tie for the last of the k places share it: the mean is that over all of them.
+
+    Each space's distances are formed once: a block of them gives the neighbors
+    in that space, then the ranks of the neighbors in all spaces. (Twice for
+    spaces in tiles, of which no block is at hand again.)
+
+    Raises:
+        ValueError: for different n, and k outside 1 to n - 1.
+    """
+    n = _common_length(clouds)
+    check_k(k, n)
+    whole = [cloud.points for cloud in clouds if isinstance(cloud, Whole) and not cloud.is_traced]
+    if len(whole) < len(clouds):
+        places = [first_places(c, k, mesh=mesh, progress=progress) for c in clouds]
+        targets = jnp.concatenate([jnp.asarray(of_space.first) for of_space in places], axis=1)
+        ranks = [ranks_around(c, targets, mesh=mesh, progress=progress) for c in clouds]
+        ranks = _mean_over_neighbors(ranks, k)
+        if any(of_space.is_traced for of_space in places):
+            return with_shared_traced(places, ranks, lambda at, old, _: _redo_traced(at, old, k))
+    else:
+        spaces = [as_space(points, mesh) for points in whole]
+        rows = blocks(n, columns=len(whole[0].norms), mesh=mesh, progress=progress)
+        found, ranks = joined([_mutual_block(spaces, some, k) for some in rows], n)
+        places = [
+            Places(cloud, squared, columns, k)
+            for cloud, (squared, columns) in zip(clouds, found, strict=True)
+        ]
+    return _with_shared(places, ranks)
+
+
+def _mutual_block(
+    spaces: Sequence[Space], rows: Int[np.ndarray, " b"], k: int
+) -> tuple[list[tuple[np.ndarray, np.ndarray]], Float[EitherArray, "b l l"]]:
+    """Squared distances and columns of the nearest in every space, and the mean ranks."""
+    nearest = nearest_count(k, int(np.asarray(spaces[0].points.present).sum()))
+    bounds = [space.run(distance_bounds, rows) for space in spaces]
+    proposals = [
+        propose_within(space, rows, of_space.lower, nearest)
+        for space, of_space in zip(spaces, bounds, strict=True)
+    ]
+    found = [
+        settle(space, rows, on_host(proposal, space), nearest)
+        for space, proposal in zip(spaces, proposals, strict=True)
+    ]
+    targets = np.concatenate([columns[:, :k] for _, columns in found], axis=1)
+    ranks = [count_within(s, rows, b, targets) for s, b in zip(spaces, bounds, strict=True)]
+    return found, _mean_over_neighbors(ranks, k)
+
+
+def _mean_over_neighbors(
+    ranks: Sequence[Float[EitherArray, "b lk"]], k: int
+) -> Float[EitherArray, "b l l"]:
+    """From the ranks in each space of k neighbors from every space."""
+    stacked = numpy_of(ranks[0]).stack(ranks, axis=2)
+    return stacked.reshape(len(stacked), -1, k, len(ranks)).mean(axis=2)
+
+
+def _with_shared(
+    places: Sequence[Places], ranks: Float[np.ndarray, "n l l"]
+) -> Float[np.ndarray, "n l l"]:
+    """The mean ranks, where the last place is shared those of all that share it."""
+    n, k = len(ranks), places[0].k
+    for source, of_source in enumerate(places):
+        for rows in blocks_of(of_source.shared_rows(), n):
+            around = of_source.shares(rows)
+            for target, of_target in enumerate(places):
+                own = target == source
+                sums = _own_ranks(around, k) if own else _weighted(of_target.cloud, rows, around)
+                ranks[rows, source, target] = sums / k
+    return ranks
+
+
+def _own_ranks(around: Float[np.ndarray, "b n"], k: int) -> Float[np.ndarray, " b"]:
+    """The sum of the ranks in a space of its own first k, by their shares."""
+    closer = (around == 1).sum(axis=1)
+    # Those that tie have the mean of the ranks that follow: the last of them is that of the last.
+    last = (around > 0).sum(axis=1)
+    return (closer * (closer + 1) + (k - closer) * (closer + 1 + last)) / 2
+
+
+def _weighted(
+    cloud: Cloud, rows: Int[np.ndarray, " b"], weights: Float[np.ndarray, "b n"]
+) -> Float[np.ndarray, " b"]:
+    """The sum over all other points of their weight times their rank.
+
+    The ranks of all others sum to n (n - 1) / 2, whatever ties. So only points are ranked whose
+    weight is not the most frequent one: few where nearly all tie, and none where all do.
+    """
+    n = weights.shape[1]
+    common = _most_frequent(weights)
+    deviations = weights - common[:, None]
+    deviations[np.arange(len(rows)), rows] = 0
+    row, column = np.nonzero(deviations)
+    totals = common * (n * (n - 1) / 2)
+    if len(row):
+        at, place = _in_groups(row, _RANKED)
+        width = at[-1] + 1, _RANKED
+        around, targets = np.zeros(width[0], np.int32), np.zeros(width, np.int32)
+        around[at] = rows[row]
+        targets += (around[:, None] + 1) % n  # to be ranked beside others, of no weight
+        targets[at, place] = column
+        ranks = ranks_around(cloud, targets, around)
+        np.add.at(totals, row, deviations[row, column] * ranks[at, place])
+    return totals
+
+
+def _most_frequent(weights: Float[np.ndarray, "b n"]) -> Float[np.ndarray, " b"]:
+    """Of the weights 0, 1 and one other in a row, 0 or the other: which more points have."""
+    shared = np.where(weights < 1, weights, 0).max(axis=1)
+    return np.where(2 * (weights == shared[:, None]).sum(axis=1) > weights.shape[1], shared, 0.0)
+
+
+def _in_groups(row: Int[np.ndarray, " p"], size: int) -> tuple[np.ndarray, np.ndarray]:
+    """For entries of ascending rows the group and the place in it: so many of one row a group."""
+    _, first, counts = np.unique(row, return_index=True, return_counts=True)
+    groups = -(-counts // size)
+    place = np.arange(len(row)) - np.repeat(first, counts)
+    return np.repeat(np.cumsum(groups) - groups, counts) + place // size, place % size
+
+
+def _redo_traced(around: Around, ranks: Float[Array, "l l"], k: int) -> Float[Array, "l l"]:
+    """The mean ranks of one row, as `_with_shared` gives them, while a function is traced."""
+    wanted = around.is_shared[:, None]
+    sums = _weighted_traced(around, jnp.where(wanted, around.shares, 0))
+    return jnp.where(wanted, sums / k, ranks)
+
+
+def _weighted_traced(around: Around, weights: Float[Array, "s m"]) -> Float[Array, "s l"]:
+    """`_weighted` in every space around one point, one column after the other."""
+    row, points, exact, *_ = around
+    others = points[0].present & (jnp.arange(weights.shape[1]) != row)
+    count = jnp.sum(others)
+    tied = jnp.max(jnp.where(weights < 1, weights, 0), axis=1, keepdims=True)
+    most = 2 * jnp.sum(others & (weights == tied), axis=1, keepdims=True) > count
+    common = jnp.where(most, tied, 0)
+    deviations = jnp.where(others, weights - common, 0)
+
+    def add(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        left, sums = carry
+        column = jnp.argmax(left)
+        ranks = [
+            (jnp.sum(comparisons(of_space, row, distances, column), dtype=jnp.int32) + 1) / 2
+            for of_space, distances in zip(points, exact, strict=True)
+        ]
+        sums += deviations[:, column, None] * jnp.stack(ranks)
+        return left.at[column].set(False), sums
+
+    start = common * count * ((count + 1) / 2) + jnp.zeros((1, len(points)))
+    left = jnp.any(deviations != 0, axis=0)
+    return lax.while_loop(lambda carry: jnp.any(carry[0]), add, (left, start))[1]
+
+
+def _common_length(clouds: Sequence[Cloud]) -> int:
+    lengths = [cloud.n for cloud in clouds]
+    if len(set(lengths)) != 1:
+        raise ValueError(f"expected the same number of points in every space, got {lengths}")
+    return lengths[0]
