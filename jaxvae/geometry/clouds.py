@@ -4,6 +4,7 @@ from typing import NamedTuple, TypeAlias
 
 import jax
 
+from jaxvae.geometry.arrays import as_point_array
 from jaxvae.geometry.points import Points, as_points
 from jaxvae.geometry.selection import filled_length
 from jaxvae.geometry.tiles import Tiles, as_tiles, is_too_large
@@ -32,6 +33,8 @@ Cloud: TypeAlias = Whole | Tiles
 
 def as_cloud(x: ArrayLike) -> Cloud:
     """The points of an array `[n, ...]`; see `as_points` for what is refused."""
+    if not is_too_large(x):
+        x = as_point_array(x)
     if is_too_large(x):
         return as_tiles(x)
     (points,) = as_points(x, filled=filled_length)

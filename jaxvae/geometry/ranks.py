@@ -8,11 +8,12 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
+from jaxvae.geometry.arrays import as_array
 from jaxvae.geometry.clouds import Cloud, Whole, as_cloud
 from jaxvae.geometry.counting import count, count_traced, count_within
 from jaxvae.geometry.distances import distance_bounds
 from jaxvae.geometry.finding import propose_within, settle
-from jaxvae.geometry.neighbors import check_k, search
+from jaxvae.geometry.neighbors import checked_k, search
 from jaxvae.geometry.points import Points, numpy_of
 from jaxvae.geometry.rows import (
     Progress,
@@ -82,8 +83,8 @@ def mutual_ranks(
     Raises:
         ValueError: for different n, and k outside 1 to n - 1.
     """
-    n = _common_length(clouds)
-    check_k(k, n)
+    n = common_length(clouds)
+    k = checked_k(k, n)
     whole = [cloud.points for cloud in clouds if isinstance(cloud, Whole) and not cloud.is_traced]
     if len(whole) < len(clouds):
         found = [search(c, k=k, mesh=mesh, progress=progress).indices for c in clouds]
@@ -148,7 +149,12 @@ def _mean_over_neighbors(
     return stacked.reshape(len(stacked), -1, k, len(ranks)).mean(axis=2)
 
 
-def _common_length(clouds: Sequence[Cloud]) -> int:
+def common_length(clouds: Sequence[Cloud]) -> int:
+    """The number of points that all clouds share.
+
+    Raises:
+        ValueError: where they differ.
+    """
     lengths = [cloud.n for cloud in clouds]
     if len(set(lengths)) != 1:
         raise ValueError(f"expected the same number of points in every space, got {lengths}")
@@ -156,6 +162,7 @@ def _common_length(clouds: Sequence[Cloud]) -> int:
 
 
 def _checked_indices(indices: Int[EitherArray, "n k"], n: int) -> Int[EitherArray, "n k"]:
+    indices = as_array(indices)
     if not isinstance(indices, jax.core.Tracer):
         indices = np.asarray(indices)
     if indices.ndim != 2 or len(indices) != n or not jnp.issubdtype(indices.dtype, jnp.integer):

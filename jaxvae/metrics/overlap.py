@@ -1,15 +1,15 @@
 """How many neighbors two spaces share, and how many share a label."""
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
+from jaxvae.geometry.arrays import as_classes
 from jaxvae.geometry.clouds import as_cloud
 from jaxvae.geometry.neighbors import search
-from jaxvae.geometry.points import as_results, numpy_of, same_length
+from jaxvae.geometry.points import as_results, numpy_of
+from jaxvae.geometry.ranks import common_length
 from jaxvae.geometry.rows import Progress
 from jaxvae.typing import ArrayLike, EitherArray
 
@@ -47,8 +47,9 @@ def neighborhood_overlap(
 
     Reference: Doimo, Glielmo, Ansuini and Laio (2020).
     """
-    same_length(a, b)
-    found = [search(as_cloud(x), k=k, mesh=mesh, progress=progress) for x in (a, b)]
+    clouds = [as_cloud(x) for x in (a, b)]
+    common_length(clouds)
+    found = [search(cloud, k=k, mesh=mesh, progress=progress) for cloud in clouds]
     return _shared(found[0].indices, found[1].indices)
 
 
@@ -68,7 +69,9 @@ def label_overlap(
 
     Args:
         x: `[n, ...]` points; trailing axes are flattened.
-        labels: `[n]` integers or booleans, one of each point.
+        labels: `[n]`, one of each point, of any hashable type: numbers, texts, dates,
+            tuples, as an array, a list or a column of a table. Integers or booleans while
+            a function is traced.
         k: neighbors of each point, 1 to n - 1.
         mesh: devices to split the points over; all its axes are used.
         progress: called as `progress(points done, n)` after every few blocks.
@@ -80,14 +83,14 @@ def label_overlap(
         are sorted by label before measuring a space full of ties.
 
     Raises:
-        ValueError: for labels that are not `[n]` integers, k outside 1 to n - 1,
-            NaN or infinite input.
+        ValueError: for labels that are not `[n]`, missing (None, NaN) or without a hash, k
+            outside 1 to n - 1, NaN or infinite input.
 
     Reference: Doimo, Glielmo, Ansuini and Laio (2020).
     """
     cloud = as_cloud(x)
-    checked = _checked_labels(labels, cloud.n)
-    return _alike(checked, search(cloud, k=k, mesh=mesh, progress=progress).indices)
+    classes = as_classes(labels, cloud.n)
+    return _alike(classes, search(cloud, k=k, mesh=mesh, progress=progress).indices)
 
 
 def _shared(
@@ -111,15 +114,3 @@ def _share(count: Int[EitherArray, ""], whole: int) -> Float[EitherArray, ""]:
     # By a constant it would become a product with its rounded inverse, and all of them
     # not be 1.
     return as_results(count / lax.optimization_barrier(jnp.float32(whole)))
-
-
-def _checked_labels(labels: ArrayLike, n: int) -> Int[EitherArray, " n"]:
-    if not hasattr(labels, "shape"):
-        raise ValueError(f"expected an array of labels [n = {n}], got {type(labels).__name__}")
-    discrete = jnp.issubdtype(labels.dtype, np.integer) or labels.dtype == bool
-    if labels.shape != (n,) or not discrete:
-        raise ValueError(f"expected integer labels [n = {n}], got {labels.dtype} {labels.shape}")
-    if isinstance(labels, jax.core.Tracer):
-        return labels
-    # Labels above 2**31 would become others in 32 bits.
-    return np.unique(np.asarray(labels), return_inverse=True)[1].astype(np.int32)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxvae.geometry.arrays import as_array
 from jaxvae.typing import ArrayLike
 
 
@@ -71,7 +72,8 @@ def _fill(ratios: Float[Array, " d"], level: Float[Array, ""]) -> RateDistortion
 
 
 def _checked_eigenvalues(eigenvalues: ArrayLike) -> ArrayLike:
-    shape = np.shape(eigenvalues)
+    eigenvalues = as_array(eigenvalues)
+    shape = eigenvalues.shape
     if len(shape) != 1 or 0 in shape:
         raise ValueError(f"expected eigenvalues [d], got shape {shape}")
     if isinstance(eigenvalues, jax.core.Tracer):
@@ -84,8 +86,9 @@ def _checked_eigenvalues(eigenvalues: ArrayLike) -> ArrayLike:
 
 
 def _checked_level(level: ArrayLike | float) -> ArrayLike:
-    if np.shape(level) != ():
-        raise ValueError(f"expected one level, got shape {np.shape(level)}; use vmap for several")
+    level = as_array(level)
+    if level.shape != ():
+        raise ValueError(f"expected one level, got shape {level.shape}; use vmap for several")
     if isinstance(level, jax.core.Tracer):
         return level.astype(jnp.float32)
     if not 0 < float(level) < np.inf:
