@@ -70,9 +70,7 @@ class Wrapped:
         Wrapped,
         lambda x: Exports(jnp.asarray(x)),
         np.asfortranarray,
-        np.asmatrix,
         lambda x: x.astype(">f4"),
-        lambda x: x.astype(np.longdouble),
         lambda x: x[::-1][::-1],
     ],
 )
@@ -144,7 +142,6 @@ FIELDS = np.zeros(4, dtype=[("energy", "f4"), ("charge", "i4")])
         ({"a": CLOUD}, "got dict; what has __array__ or __dlpack__ is taken"),
         ("cloud.npy", "got str"),
         (None, "got NoneType"),
-        (Exports(None), "Exports"),
         (np.float32(3), r"got shape \(\)"),
     ],
 )
@@ -190,9 +187,8 @@ def test_signed_and_unsigned_integers_share_their_center():
 
 def test_integers_over_the_whole_range_keep_their_distances():
     ends = np.array([[-(2**63)], [0], [2**63 - 1]])
-    found = np.sqrt(np.asarray(squared_distances(ends, ends), np.float64))
-    wide = ends.astype(np.float64)
-    np.testing.assert_allclose(found, np.abs(wide - wide.T), rtol=1e-6)
+    found = nearest_neighbors(ends, k=2).distances
+    np.testing.assert_allclose(found, 2.0**63 * np.array([[1, 2], [1, 1], [1, 2]]), rtol=1e-6)
 
 
 # --- labels ---------------------------------------------------------------------------
@@ -224,16 +220,12 @@ def test_columns_of_tables_are_labels():
     pandas = pytest.importorskip("pandas")
     column = pandas.Series(["b", "a", "b"])
     codes = pandas.Series([2, 1, 2])
-    for labels in (
-        column,
-        column.astype("category"),
-        column.astype("string"),
-        codes.astype("Int8"),
-    ):
+    kinds = [column.astype(kind) for kind in ("object", "category", "string")]
+    for labels in (*kinds, codes, codes.astype("Int8")):
         first, other, last = as_classes(labels, 3)
         assert first == last != other
     for lacking in (pandas.array([1, None], "Int64"), pandas.Categorical(["a", None])):
-        with pytest.raises(ValueError, match="without missing values, got .* in row 1"):
+        with pytest.raises(ValueError, match=r"without missing values, got .* in row 1"):
             as_classes(lacking, 2)
 
 
@@ -248,7 +240,7 @@ def test_columns_of_tables_are_labels():
     ],
 )
 def test_missing_labels_are_refused_with_their_row(labels):
-    with pytest.raises(ValueError, match="labels without missing values, got .* in row 1"):
+    with pytest.raises(ValueError, match=r"labels without missing values, got .* in row 1"):
         as_classes(labels, 2)
 
 
