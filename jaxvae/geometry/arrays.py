@@ -69,7 +69,7 @@ def refuse_other_points(array: Any) -> None:
     Raises:
         ValueError: says what was expected and what came.
     """
-    _refuse_by_name(array)
+    refuse_by_name(array)
     _refuse_other_numbers(array)
     if len(array.shape) < 2:
         raise ValueError(
@@ -92,7 +92,8 @@ def as_row_array(given: Any) -> EitherArray:
         return array
     # Element by element: NumPy would make an axis of a label that is a tuple.
     rows = np.empty(len(given), object)
-    rows[:] = given
+    for place, row in enumerate(given):
+        rows[place] = row
     return rows
 
 
@@ -147,9 +148,30 @@ def as_count(value: Any, refusal: str, *, least: int, most: int | None = None) -
     raise ValueError(refusal)
 
 
+def refuse_by_name(given: Any) -> None:
+    """Refuse what would give other numbers than its own, or none, as an array.
+
+    Raises:
+        ValueError: for masked and sparse arrays.
+    """
+    if isinstance(given, np.ma.MaskedArray):
+        raise ValueError(
+            "expected an array without a mask, got a masked array; fill it (x.filled(value)) or "
+            "drop the rows with masked entries"
+        )
+    kind = type(given)
+    if any(hasattr(kind, name) for name in _SPARSE) or (
+        hasattr(kind, "to_sparse") and "sparse" in str(given.layout)
+    ):
+        dense = next((name for name in _DENSE if hasattr(kind, name)), "toarray")
+        raise ValueError(
+            f"expected a dense array, got a sparse one, {_kind(given)}; write x.{dense}()"
+        )
+
+
 def _array_of(given: Any) -> EitherArray:
     """An array of any type, NumPy's or JAX's."""
-    _refuse_by_name(given)
+    refuse_by_name(given)
     if isinstance(given, jax.Array):
         return given
     if hasattr(given, "__jax_array__"):
@@ -164,7 +186,7 @@ def _array_of(given: Any) -> EitherArray:
             except (TypeError, ValueError, RuntimeError, BufferError) as error:
                 reasons.append(str(error))
                 continue
-            _refuse_by_name(array)
+            refuse_by_name(array)
             return array if isinstance(array, jax.Array) else np.asarray(array)
     reason = f" ({reasons[0]})" if reasons else ""
     raise ValueError(
@@ -187,23 +209,6 @@ def _numbers_of(objects: np.ndarray) -> np.ndarray:
     if not all(isinstance(entry, numbers.Real | np.bool_) for entry in entries):
         return objects
     return np.array(entries).reshape(objects.shape)
-
-
-def _refuse_by_name(given: Any) -> None:
-    """Refuse what would give other numbers than its own, or none, as an array."""
-    if isinstance(given, np.ma.MaskedArray):
-        raise ValueError(
-            "expected an array without a mask, got a masked array; fill it (x.filled(value)) or "
-            "drop the rows with masked entries"
-        )
-    kind = type(given)
-    if any(hasattr(kind, name) for name in _SPARSE) or (
-        hasattr(kind, "to_sparse") and "sparse" in str(given.layout)
-    ):
-        dense = next((name for name in _DENSE if hasattr(kind, name)), "toarray")
-        raise ValueError(
-            f"expected a dense array, got a sparse one, {_kind(given)}; write x.{dense}()"
-        )
 
 
 def _refuse_other_numbers(array: Any) -> None:
