@@ -62,7 +62,7 @@ def write_taps(
             ends with other than the announced number of rows.
         OSError: if the disk cannot be written.
     """
-    place = Path(path).expanduser().absolute()
+    place = Path(os.path.expanduser(path)).absolute()
     _refuse_names(layers)
     _refuse_others(place)
     start = _start_group if place.suffix == ".zarr" else _start_folder
@@ -98,7 +98,7 @@ def open_taps(path: str | os.PathLike[str]) -> dict[str, Any]:
         FileNotFoundError: where there is nothing.
         ModuleNotFoundError: for a zarr group without zarr 3.
     """
-    place = Path(path).expanduser()
+    place = Path(os.path.expanduser(path))
     if not place.exists():
         raise FileNotFoundError(f"expected captured layers in {place}, found nothing there")
     if (place / _INDEX).is_file():

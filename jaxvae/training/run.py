@@ -7,6 +7,7 @@ resume/step-*       the latest whole `TrainState`
 All of them appear whole or not at all.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +65,7 @@ def train_run(
         ValueError: for images that the trainer does not take, a batch larger than the data,
             and more snapshots than epochs.
     """
+    folder = Path(os.path.expanduser(folder))
     images = training_images(images, trainer.image_shape)
     per_epoch = steps_per_epoch(images, batch_size)
 

@@ -1,9 +1,9 @@
 """What `jaxvae measure` is told."""
 
 import argparse
-from pathlib import Path
 
 from jaxvae.commands.arguments.declared import titles
+from jaxvae.commands.arguments.places import place
 
 _EXAMPLES = """\
 examples:
@@ -47,7 +47,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--labels, also label-overlap)",
     )
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, help="save results (default: print only)"
+        "--out", metavar="DIR", type=place, help="save results (default: print only)"
     )
     parser.add_argument("--labels", metavar="FILE", help="a class for every point [n]")
     parser.add_argument(
