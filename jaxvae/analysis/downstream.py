@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jaxvae.analysis.estimate import Estimate, share_estimate
-from jaxvae.geometry.arrays import as_array, as_classes, as_row_array
+from jaxvae.geometry.arrays import as_classes, as_float64, as_row_array
 from jaxvae.metrics.information import accuracy_bound
 from jaxvae.models.hvae import layer_names
 from jaxvae.typing import ArrayLike
@@ -176,7 +176,7 @@ def _checked_information(
     information: Estimate, top: Estimate | None
 ) -> tuple[Float[np.ndarray, " l"], Float[np.ndarray, " l"]]:
     """Nats and errors of every layer, from the top."""
-    nats, errors = (np.array(each, np.float64) for each in information)
+    nats, errors = (np.array(as_float64(each)) for each in information)
     if nats.ndim != 1 or nats.shape != errors.shape or not len(nats):
         raise ValueError(
             f"expected information [l] with errors [l], got {nats.shape} and {errors.shape}"
@@ -258,7 +258,7 @@ def _fit(classifier: Any, features: Float[np.ndarray, "n d"], labels: np.ndarray
 
 
 def _flat(features: ArrayLike, name: str) -> Float[np.ndarray, "n d"]:
-    array = np.asarray(as_array(features), np.float64)
+    array = as_float64(features)
     if array.ndim < 2 or 0 in array.shape:
         raise ValueError(f"expected {name} features [n, ...], got shape {array.shape}")
     if not np.isfinite(array).all():

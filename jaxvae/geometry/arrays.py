@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from jaxvae.typing import ArrayLike, EitherArray
 
@@ -48,6 +48,11 @@ def as_array(given: Any) -> ArrayLike:
     # bfloat16 and its like, with which NumPy calculates only in part: float32 holds them all.
     of_a_package = array.dtype.isbuiltin == 2
     return np.asarray(array, np.float32 if of_a_package else array.dtype.newbyteorder("="))
+
+
+def as_float64(given: Any) -> Float[np.ndarray, "..."]:
+    """Numbers of any shape, of known values, on the host in float64; refused as in `as_array`."""
+    return np.asarray(as_array(given), np.float64)
 
 
 def as_point_array(given: Any) -> ArrayLike:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxvae.geometry.arrays import as_array
+from jaxvae.geometry.arrays import as_array, as_float64
 from jaxvae.typing import ArrayLike
 
 
@@ -78,7 +78,7 @@ def _checked_eigenvalues(eigenvalues: ArrayLike) -> ArrayLike:
         raise ValueError(f"expected eigenvalues [d], got shape {shape}")
     if isinstance(eigenvalues, jax.core.Tracer):
         return eigenvalues.astype(jnp.float32)
-    wide = np.asarray(eigenvalues, np.float64)
+    wide = as_float64(eigenvalues)
     bad = ~((wide >= 0) & (wide < np.inf))
     if bad.any():
         raise ValueError(f"expected eigenvalues >= 0 and finite, got {wide[bad][0]}")
@@ -93,4 +93,4 @@ def _checked_level(level: ArrayLike | float) -> ArrayLike:
         return level.astype(jnp.float32)
     if not 0 < float(level) < np.inf:
         raise ValueError(f"expected a finite level > 0, got {level}")
-    return np.asarray(level, np.float64)
+    return as_float64(level)

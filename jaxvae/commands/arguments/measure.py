@@ -37,8 +37,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "files",
         nargs="+",
         metavar="FILE",
-        help="a .npy, a .npz (all its arrays) or .npz:KEY,KEY, what `jaxvae capture` wrote: FOLDER or "
-        "FOLDER:LAYER,LAYER, or any zarr array or group, likewise",
+        help="a .npy, a .npz (all its arrays) or .npz:KEY,KEY, what `jaxvae capture` wrote: "
+        "FOLDER or FOLDER:LAYER,LAYER, or any zarr array or group, likewise",
     )
     parser.add_argument(
         "--metrics",
