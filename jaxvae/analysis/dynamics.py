@@ -115,13 +115,13 @@ def convergence_epoch(
     Raises:
         ValueError: for lengths that differ, and epochs that do not ascend.
     """
-    epochs, similarity = as_float64(epochs), as_float64(similarity)
-    if len(epochs) != len(similarity) or np.any(np.diff(epochs) <= 0):
+    places, similarity = as_float64(epochs), as_float64(similarity)
+    if len(places) != len(similarity) or np.any(np.diff(places) <= 0):
         raise ValueError(
             f"expected ascending epochs for {len(similarity)} similarities, got {list(epochs)}"
         )
     columns = np.reshape(similarity, (len(epochs), -1)).T
-    found = [_crossing(epochs, column, threshold) for column in columns]
+    found = [_crossing(places, column, threshold) for column in columns]
     return np.array(found).reshape(np.shape(similarity)[1:])
 
 

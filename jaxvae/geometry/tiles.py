@@ -152,7 +152,7 @@ def _local_cloud(
 def _read(tiles: Tiles, rows: Int[np.ndarray, " b"]) -> np.ndarray:
     # zarr and h5py want ascending rows.
     ids, places = np.unique(rows, return_inverse=True)
-    values = as_array(tiles.array[ids])
+    values = np.asarray(as_array(tiles.array[ids]))
     return values.reshape(len(ids), -1)[places]
 
 

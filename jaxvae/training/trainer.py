@@ -118,14 +118,17 @@ def vae_trainer(
 
     Raises:
         ValueError: for coefficients that the objective does not take or lacks, negative ones
-            (also those of a `partial` objective), a schedule or a multiplier that is none of
-            them, one that is both, and an adversary where it is not wanted or absent.
+            (also those that a `partial` gives to an objective of jaxvae), a schedule or a
+            multiplier that is none of them, one that is both, and an adversary where it is
+            not wanted or absent.
     """
     values = {} if coefficients is None else dict(coefficients)
     ramps = {} if schedules is None else dict(schedules)
     dual_steps = {} if multipliers is None else dict(multipliers)
     _check(objective, set(values), set(ramps), set(dual_steps), adversary)
-    refuse_negative(getattr(objective, "keywords", {}) | values)
+    refuse_negative(values)
+    if isinstance(objective, partial) and objective.func.__module__.startswith("jaxvae."):
+        refuse_negative(objective.keywords)
 
     def init(key: Key) -> TrainState:
         model_key, run_key = jax.random.split(key)
@@ -212,13 +215,14 @@ def _as_one_program(init: Callable[[Key], TrainState]) -> Callable[[Key], TrainS
 
 
 def refuse_negative(coefficients: Mapping[str, Any]) -> None:
-    """Refuse weights, prices and targets below zero, which no objective has a minimum with.
+    """Refuse weights, prices and targets below zero, for which there is no best model.
 
     Raises:
         ValueError: names the first of them.
     """
     for name, value in coefficients.items():
-        if not callable(value) and np.any(np.asarray(value, np.float64) < 0):
+        known = [leaf for leaf in jax.tree.leaves(value) if not isinstance(leaf, jax.core.Tracer)]
+        if any(np.any(np.asarray(number) < 0) for number in known):
             raise ValueError(f"expected {name} of at least 0, got {value}")
 
 

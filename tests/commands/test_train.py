@@ -326,6 +326,7 @@ def test_a_second_process_in_the_same_folder_is_refused(tmp_path, capsys):
         (["--batch-size", "201"], "expected 1 <= --batch-size <= 200 images, got 201"),
         (["--epochs", "0"], "expected epochs of at least 1, got 0"),
         (["--seed", "-1"], "expected seed of at least 0, got -1"),
+        (["--coefficient", "beta=-1"], "expected beta of at least 0, got -1"),
         (["--latents", "0"], "expected at least one latent, got 0"),
         (["--snapshots", "3"], "expected 1 to 2 snapshots of 2 epochs, got 3"),
         (["--data", "no_such_set"], "got 'no_such_set'"),

@@ -106,3 +106,21 @@ def test_a_negative_weight_is_refused(beta):
     plain = trainer(beta_vae, optax.adam(1e-3), coefficients={"beta": 1.0})
     with pytest.raises(ValueError, match="expected beta of at least 0, got"):
         init_ensemble(lambda latents: plain, [member])
+
+
+def test_a_negative_number_of_an_objective_of_your_own_is_left_to_it():
+    def shifted(outputs, *, shift):
+        return beta_vae(outputs)[0] + shift, beta_vae(outputs)[1]
+
+    vae = dense_vae(image_shape=SHAPE, latents=2)
+    assert vae_trainer(vae, partial(shifted, shift=-1.0), optax.adam(1e-3)).image_shape == SHAPE
+
+
+def test_a_coefficient_may_be_traced():
+    vae = dense_vae(image_shape=SHAPE, latents=2)
+
+    def coefficients(beta):
+        trainer = vae_trainer(vae, beta_vae, optax.adam(1e-3), coefficients={"beta": beta})
+        return trainer.init(jax.random.key(0)).coefficients
+
+    assert jax.eval_shape(coefficients, 2.0)["beta"].shape == ()
