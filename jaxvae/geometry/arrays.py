@@ -78,7 +78,7 @@ def refuse_other_points(array: Any) -> None:
     _refuse_other_numbers(array)
     if len(array.shape) < 2:
         raise ValueError(
-            f"expected an array [n, ...] with features, got shape {array.shape}; "
+            f"expected an array [n, ...] of points with features, got shape {array.shape}; "
             "write x[:, None] for n scalars"
         )
     if 0 in array.shape:
