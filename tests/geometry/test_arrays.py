@@ -41,14 +41,21 @@ class Exports:
 class Recorded:
     """A tensor that gives its numbers only without its gradient, as PyTorch's do."""
 
-    def __init__(self, values):
+    def __init__(self, values, layout="torch.strided"):
         self.values = values
+        self.layout = layout
 
     def __array__(self, dtype=None, copy=None):
         raise RuntimeError("call detach first")
 
     def detach(self):
         return Converts(self.values)
+
+    def to_dense(self):
+        return self
+
+    def to_sparse(self):
+        return Recorded(self.values, "torch.sparse_coo")
 
 
 class Wrapped:
@@ -118,6 +125,11 @@ def test_sparse_matrices_are_refused_by_name(kind):
     sparse = pytest.importorskip("scipy.sparse")
     with pytest.raises(ValueError, match=rf"got a sparse one, .*{kind}.*write x.toarray\(\)"):
         debiased_cka(CLOUD, getattr(sparse, f"{kind}_array")(CLOUD))
+
+
+def test_sparse_tensors_are_refused_by_name():
+    with pytest.raises(ValueError, match=r"got a sparse one, .*Recorded; write x.to_dense\(\)"):
+        as_point_array(Recorded(CLOUD).to_sparse())
 
 
 FIELDS = np.zeros(4, dtype=[("energy", "f4"), ("charge", "i4")])
