@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxvae.data.taps import is_capture, open_taps
-from jaxvae.data.zarr_groups import is_zarr, open_zarr
+from jaxvae.data.zarr_stores import is_zarr, open_zarr
 
 _ARCHIVE = ".npz:"
 _OBJECTS = "Object arrays"
