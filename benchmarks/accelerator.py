@@ -33,6 +33,7 @@ from benchmarks.metrics import PAPER, PEAKS
 from benchmarks.peers.clouds import KINDS
 from benchmarks.peers.jaxvae import BLOCKS, bare_product
 from jaxvae import metrics
+from jaxvae.commands.arguments.places import place
 from jaxvae.training import train
 from jaxvae.training.config import RunConfig, build_model, build_trainer
 
@@ -187,7 +188,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=25.0, help="begin nothing after these")
     parser.add_argument("--only", nargs="+", choices=list(PIECES), default=list(PIECES))
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder to write to")
+    parser.add_argument("--out", type=place, default=RESULTS, help="folder to write to")
     options = parser.parse_args()
     console, described, records = Console(width=120), measure.machine(), []
     ends = time.monotonic() + 60 * options.minutes

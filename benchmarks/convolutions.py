@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import measure
+from jaxvae.commands.arguments.places import place
 from jaxvae.models.layers import DownConvolution, UpConvolution
 from jaxvae.typing import Array
 
@@ -187,7 +188,7 @@ def table(records: list[dict[str, Any]]) -> Table:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file to write")
+    parser.add_argument("--out", type=place, default=RESULTS, help="JSON file to write")
     parser.add_argument("--batch", type=int, default=64, help="images per step")
     options = parser.parse_args()
     console, described = Console(), measure.machine()

@@ -32,6 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import measure
+from jaxvae.commands.arguments.places import place
 from jaxvae.training import (
     Ensemble,
     Member,
@@ -243,7 +244,7 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=REPEATS, help="calls of each")
     parser.add_argument("--sweep", action="store_true", help="the bottleneck paper's, extrapolated")
-    parser.add_argument("--out", type=Path, help="JSON file to write")
+    parser.add_argument("--out", type=place, help="JSON file to write")
     options = parser.parse_args()
     console, described = Console(), measure.machine()
     console.width = max(console.width, 120)

@@ -21,6 +21,7 @@ from rich.table import Table
 
 from benchmarks import measure
 from jaxvae.analysis import sufficient_bottleneck
+from jaxvae.commands.arguments.places import place
 
 RESULTS = Path(__file__).parent / "results" / "error_rates.json"
 PAGE = Path(__file__).parents[1] / "docs" / "statistics.md"
@@ -128,7 +129,7 @@ def table(records: list[dict[str, Any]]) -> Table:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--sweeps", type=int, default=1000, help="of every row and noise")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file")
+    parser.add_argument("--out", type=place, default=RESULTS, help="JSON file")
     given = parser.parse_args()
     console, described = Console(width=100), measure.machine()
     cases = [(shape, seeds, noise) for shape in SHAPES for seeds in SEEDS for noise in NOISE]

@@ -26,6 +26,7 @@ from rich.table import Table
 
 from benchmarks import measure
 from benchmarks.peers.environments import PEERS, PeerError, install
+from jaxvae.commands.arguments.places import place
 from jaxvae.data.cache import cache_directory
 
 ROOT = Path(__file__).parents[1]
@@ -183,9 +184,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="names that the rows start with")
     parser.add_argument("--rounds", type=int, default=3, help="processes of each")
     parser.add_argument(
-        "--peers", type=Path, default=cache_directory() / "peers", help="their environments"
+        "--peers", type=place, default=cache_directory() / "peers", help="their environments"
     )
-    parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file to write")
+    parser.add_argument("--out", type=place, default=RESULTS, help="JSON file to write")
     options = parser.parse_args()
     console, pythons = Console(width=110), {}
     wanted = tuple(options.only or [""])

@@ -34,6 +34,7 @@ from rich.table import Table
 
 from benchmarks import measure
 from benchmarks.peers.environments import PEERS, PeerError, Worker, install
+from jaxvae.commands.arguments.places import place
 from jaxvae.data import load
 from jaxvae.data.cache import cache_directory
 from jaxvae.training import Trainer, TrainState, train
@@ -246,10 +247,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="few steps, to try the script")
     parser.add_argument(
-        "--peers", type=Path, default=cache_directory() / "peers", help="PyTorch's environment"
+        "--peers", type=place, default=cache_directory() / "peers", help="PyTorch's environment"
     )
     parser.add_argument("--repeats", type=int, default=5, help="epochs timed of every candidate")
-    parser.add_argument("--out", type=Path, help="JSON file to write")
+    parser.add_argument("--out", type=place, help="JSON file to write")
     options = parser.parse_args()
     console, described = Console(), measure.machine()
     console.width = max(console.width, 110)

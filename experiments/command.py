@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
+from jaxvae.commands.arguments.places import place
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -74,7 +76,7 @@ def _parse(
     given = vars(parser.parse_args(sys.argv[1:] if arguments is None else arguments))
     preset, out = given.pop("preset"), given.pop("out")
     config = dataclasses.replace(presets[preset], **given)  # type: ignore[type-var]
-    return config, Path(out or f"results/{name}/{preset}")
+    return config, out or Path(f"results/{name}/{preset}")
 
 
 def _parser(name: str, description: str, presets: Mapping[str, Config]) -> argparse.ArgumentParser:
@@ -94,6 +96,7 @@ def _parser(name: str, description: str, presets: Mapping[str, Config]) -> argpa
     parser.add_argument(
         "--out",
         metavar="DIR",
+        type=place,
         default=None,
         help=f"where results go; run again, it resumes (default: results/{name}/PRESET)",
     )

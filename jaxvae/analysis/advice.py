@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from jaxvae.geometry.arrays import as_array, as_float64
+
 # Of all answers, so many may be wrong: half of them by leaving out a sufficient size, half by
 # naming an insufficient one.
 _ERROR = 0.05
@@ -82,6 +84,7 @@ def sufficient_bottleneck(
         ValueError: for sizes that do not ascend, shapes that do not match, values that are not
             positive and finite, and a tolerance that is not between 0 and 1.
     """
+    bottlenecks, imbalance = np.asarray(as_array(bottlenecks)), as_float64(imbalance)
     rows = imbalance.ndim == 2 and imbalance.shape[:1] == np.shape(bottlenecks)
     rows = rows and imbalance.size > 0
     valid = np.all(np.isfinite(imbalance) & (imbalance > 0))

@@ -11,6 +11,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jaxvae.analysis.estimate import Estimate, mean_estimate
+from jaxvae.geometry.arrays import as_array, as_classes, as_count
 from jaxvae.models.likelihoods import gaussian_log_density
 from jaxvae.typing import ArrayLike
 
@@ -67,7 +68,7 @@ def aggregate_information(
         samples: `[n, ...]`, one of every posterior.
         means: `[n, ...]` of the posteriors.
         log_variances: `[n, ...]`, logarithms of their variances.
-        labels: `[n]`, a class of every image, or None.
+        labels: `[n]`, a class of every image, of any hashable type, or None.
         prior_mean: of the prior, one number or `[...]` of an example.
         prior_log_variance: the logarithm of its variance, likewise.
         batch_size: samples at a time.
@@ -82,8 +83,11 @@ def aggregate_information(
 
     Reference: Hoffman and Johnson (2016); Xiao and Bamler (2023).
     """
-    z, mean, log_variance = _checked(samples, means, log_variances, batch_size)
-    classes = np.zeros(len(z), np.int32) if labels is None else _classes(labels, len(z))
+    batch_size = as_count(
+        batch_size, f"expected a batch_size of at least 1, got {batch_size}", least=1
+    )
+    z, mean, log_variance = _checked(samples, means, log_variances)
+    classes = np.zeros(len(z), np.int32) if labels is None else as_classes(labels, len(z))
     information, shared = _ratios(z, mean, log_variance, classes, batch_size=batch_size)
     prior = gaussian_log_density(
         z, _row(prior_mean, z.shape[1]), _row(prior_log_variance, z.shape[1])
@@ -122,34 +126,22 @@ def _ratios(
     return lax.map(one, jnp.arange(n), batch_size=min(batch_size, n))
 
 
-def _checked(
-    samples: ArrayLike, means: ArrayLike, log_variances: ArrayLike, batch_size: int
-) -> list[Array]:
-    shapes = [np.shape(array) for array in (samples, means, log_variances)]
+def _checked(samples: ArrayLike, means: ArrayLike, log_variances: ArrayLike) -> list[Array]:
+    given = [as_array(array) for array in (samples, means, log_variances)]
+    shapes = [array.shape for array in given]
     if len(set(shapes)) > 1 or len(shapes[0]) < 2 or 0 in shapes[0]:
         raise ValueError(
             "expected samples, means and log_variances [n, ...] of one shape, got "
             + ", ".join(map(str, shapes))
         )
-    if batch_size < 1:
-        raise ValueError(f"expected a batch_size of at least 1, got {batch_size}")
-    arrays = [
-        jnp.asarray(array, jnp.float32).reshape(len(array), -1)
-        for array in (samples, means, log_variances)
-    ]
+    arrays = [jnp.asarray(array, jnp.float32).reshape(len(array), -1) for array in given]
     if not all(bool(jnp.isfinite(array).all()) for array in arrays):
         raise ValueError("expected finite samples and posteriors, got NaN or infinity")
     return arrays
 
 
-def _classes(labels: ArrayLike, n: int) -> Int[np.ndarray, " n"]:
-    if np.shape(labels) != (n,):
-        raise ValueError(f"expected labels [{n}], got shape {np.shape(labels)}")
-    return np.unique(np.asarray(labels), return_inverse=True)[1].astype(np.int32)
-
-
 def _row(value: float | ArrayLike, size: int) -> Float[Array, "1 k"]:
-    flat = jnp.ravel(jnp.asarray(value, jnp.float32))
+    flat = jnp.ravel(jnp.asarray(as_array(value), jnp.float32))
     if flat.size not in (1, size):
         raise ValueError(f"expected a prior of 1 or {size} numbers, got {flat.size}")
     return jnp.broadcast_to(flat, (size,))[None]

@@ -8,11 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import UInt8
 
 from jaxvae.data.taps import Space, open_taps, write_taps
+from jaxvae.geometry.arrays import as_count
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Outputs, Variables
-from jaxvae.training.trainer import refuse_other_images, unit_interval
+from jaxvae.training.images import as_images, unit_interval
 from jaxvae.typing import Array, ArrayLike, Key
 
 
@@ -43,6 +45,7 @@ def capture(
         ValueError: for images that the model does not take, and layers that it
             does not have.
     """
+    images, batch_size = checked_batches(vae, images, batch_size=batch_size)
     batches = _batches(vae, variables, images, key, batch_size)
     spaces = _spaces(vae, variables, len(images), batch_size, layers)
     taps = {name: np.empty(space.shape, space.dtype) for name, space in spaces.items()}
@@ -91,6 +94,7 @@ def capture_to(
         ModuleNotFoundError: for `.zarr` without zarr 3.
         OSError: if the disk cannot be written.
     """
+    images, batch_size = checked_batches(vae, images, batch_size=batch_size)
     batches = _batches(vae, variables, images, key, batch_size)
     spaces = _spaces(vae, variables, len(images), batch_size, layers)
     with write_taps(path, spaces) as append:
@@ -128,21 +132,22 @@ def noisy_batches(
     Raises:
         ValueError: at once, for images that the model does not take.
     """
-    refuse_other_batches(vae, images, batch_size=batch_size)
+    images, batch_size = checked_batches(vae, images, batch_size=batch_size)
     noise = jax.random.normal(key, (len(images), vae.latents), jnp.float32)
     batches = (slice(at, at + batch_size) for at in range(0, len(images), batch_size))
     return ((jnp.asarray(images[batch]), noise[batch]) for batch in batches)
 
 
-def refuse_other_batches(vae: VAE | HVAE, images: ArrayLike, *, batch_size: int) -> None:
-    """Refuse images that the model does not take, and batches without any.
+def checked_batches(
+    vae: VAE | HVAE, images: ArrayLike, *, batch_size: int
+) -> tuple[UInt8[ArrayLike, "n h w c"], int]:
+    """Images that the model takes, and how many of them at a time.
 
     Raises:
         ValueError: says what was expected and what came.
     """
-    refuse_other_images(images, vae.image_shape)
-    if batch_size < 1:
-        raise ValueError(f"expected a batch_size of at least 1, got {batch_size}")
+    refusal = f"expected a batch_size of at least 1, got {batch_size}"
+    return as_images(images, vae.image_shape), as_count(batch_size, refusal, least=1)
 
 
 @partial(jax.jit, static_argnames="vae")

@@ -8,7 +8,9 @@ from jaxtyping import Float, UInt8
 
 from jaxvae.analysis.exchange import ShuffleEffect
 from jaxvae.analysis.hierarchy import HierarchyEvaluation
+from jaxvae.geometry.arrays import as_float64
 from jaxvae.models.hvae import layer_names
+from jaxvae.training.images import as_images
 from jaxvae.typing import ArrayLike
 
 _LEAST_RATE = 0.01
@@ -110,7 +112,7 @@ def rate_warnings(
     Raises:
         ValueError: for rates that are not finite, and sizes that are not one a layer.
     """
-    nats = np.asarray(rates, np.float64)
+    nats = as_float64(rates)
     _refuse_other_layers(nats, sizes, None, None)
     names = layer_names(len(nats))
     shares = nats / np.asarray(sizes)
@@ -128,6 +130,7 @@ def largest_eigenvalue(images: UInt8[ArrayLike, "n h w c"]) -> float:
     Raises:
         ValueError: for fewer than two.
     """
+    images = as_images(images, None)
     if len(images) < 2:
         raise ValueError(f"expected at least 2 images for a covariance, got {len(images)}")
     pixels = np.asarray(images).reshape(len(images), -1) / 255
@@ -216,7 +219,7 @@ def _checked_prices(
         named = {"betas": betas, "variance": variance, "eigenvalues": eigenvalues}
         missing = ", ".join(name for name, value in named.items() if value is None)
         raise ValueError(f"expected betas, variance and eigenvalues together, got no {missing}")
-    spectrum = np.asarray(eigenvalues, np.float64)
+    spectrum = as_float64(eigenvalues)
     if not variance > 0 or spectrum.ndim != 1 or not len(spectrum):
         raise ValueError(
             f"expected a variance above 0 and eigenvalues [d], got {variance} and shape "
@@ -224,7 +227,7 @@ def _checked_prices(
         )
     if not np.isfinite(spectrum).all():
         raise ValueError("expected finite eigenvalues, got NaN or infinity")
-    return _Prices(np.asarray(betas, np.float64), float(variance), float(spectrum.max()))
+    return _Prices(as_float64(betas), float(variance), float(spectrum.max()))
 
 
 def _refuse_other_layers(

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jaxvae.analysis.estimate import Estimate, share_estimate
+from jaxvae.geometry.arrays import as_classes, as_float64, as_row_array
 from jaxvae.metrics.information import accuracy_bound
 from jaxvae.models.hvae import layer_names
 from jaxvae.typing import ArrayLike
@@ -62,7 +63,7 @@ def classify(
 
     Args:
         train_features: `[n, ...]`.
-        train_labels: `[n]`, of any kind that sorts.
+        train_labels: `[n]`, of any hashable type.
         test_features: `[m, ...]`, of the same shape.
         test_labels: `[m]`; a label that is not among those of training is never predicted.
 
@@ -79,7 +80,7 @@ def classify(
     Reference: Cortes and Vapnik (1995); Cover and Hart (1967).
     """
     train, test = _flat(train_features, "train"), _flat(test_features, "test")
-    known, asked = np.asarray(train_labels), np.asarray(test_labels)
+    known, asked = _classes(train_labels, test_labels)
     if train.shape[1] != test.shape[1] or known.shape != train.shape[:1]:
         raise ValueError(
             f"expected features [n, d] and [m, d] with labels [n] and [m], got {train.shape} and "
@@ -151,7 +152,9 @@ def layer_accuracies(
         _refuse_other_layers(taps, [f"{layer}/{kind}" for layer in every for kind in kinds])
     if not set(layers or ()) <= set(every):
         raise ValueError(f"expected layers among {', '.join(every)}, got {layers}")
-    shares = _shares(np.asarray(train_labels), np.asarray(test_labels))
+    train_classes, test_classes = _classes(train_labels, test_labels)
+    counts = np.bincount(test_classes, minlength=train_classes.max(initial=-1) + 1)
+    shares = counts / counts.sum()
     found = {}
     for layer, value, error in zip(every, nats, errors, strict=True):
         if layers is not None and layer not in layers:
@@ -159,9 +162,9 @@ def layer_accuracies(
         samples, means = (
             classify(
                 train_taps[f"{layer}/{kind}"],
-                train_labels,
+                train_classes,
                 test_taps[f"{layer}/{kind}"],
-                test_labels,
+                test_classes,
             )
             for kind in kinds
         )
@@ -173,7 +176,7 @@ def _checked_information(
     information: Estimate, top: Estimate | None
 ) -> tuple[Float[np.ndarray, " l"], Float[np.ndarray, " l"]]:
     """Nats and errors of every layer, from the top."""
-    nats, errors = (np.array(each, np.float64) for each in information)
+    nats, errors = (np.array(as_float64(each)) for each in information)
     if nats.ndim != 1 or nats.shape != errors.shape or not len(nats):
         raise ValueError(
             f"expected information [l] with errors [l], got {nats.shape} and {errors.shape}"
@@ -203,12 +206,18 @@ def _bound(nats: float, error: float, shares: Float[np.ndarray, " m"]) -> Estima
     return Estimate(value, np.float64(np.nan if np.isnan(error) else (high - low) / 2))
 
 
-def _shares(
-    train_labels: Int[np.ndarray, " n"], test_labels: Int[np.ndarray, " m"]
-) -> Float[np.ndarray, " c"]:
-    """Of every label that there is, among the test labels."""
-    classes = np.unique(np.concatenate([train_labels, test_labels]))
-    return (test_labels[:, None] == classes).mean(axis=0)
+def _classes(
+    train_labels: ArrayLike, test_labels: ArrayLike
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " m"]]:
+    """Labels as whole numbers from 0, the same ones in both."""
+    train, test = as_row_array(train_labels), as_row_array(test_labels)
+    if len(train.shape) != 1 or len(test.shape) != 1:
+        raise ValueError(f"expected labels [n] and [m], got shapes {train.shape} and {test.shape}")
+    # NumPy would make texts of numbers beside texts.
+    one_kind = train.dtype.kind == test.dtype.kind
+    together = np.concatenate([np.asarray(a, None if one_kind else object) for a in (train, test)])
+    classes = as_classes(together, len(together))
+    return classes[: len(train)], classes[len(train) :]
 
 
 def _classifiers(neighbors: int) -> dict[str, Any]:
@@ -249,7 +258,7 @@ def _fit(classifier: Any, features: Float[np.ndarray, "n d"], labels: np.ndarray
 
 
 def _flat(features: ArrayLike, name: str) -> Float[np.ndarray, "n d"]:
-    array = np.asarray(features, np.float64)
+    array = as_float64(features)
     if array.ndim < 2 or 0 in array.shape:
         raise ValueError(f"expected {name} features [n, ...], got shape {array.shape}")
     if not np.isfinite(array).all():

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxvae.geometry import conditional_ranks, nearest_neighbors
+from jaxvae.geometry.arrays import as_float64, as_point_array
 from jaxvae.metrics.cka import cka_matrix
 from jaxvae.metrics.procrustes import procrustes_matrix
 from jaxvae.typing import ArrayLike
@@ -47,6 +48,7 @@ def similarities(
     Returns:
         The matrices by name; NaN for a constant space.
     """
+    spaces = [as_point_array(space) for space in spaces]
     return {
         name: np.asarray(SIMILARITIES[name]([space[:n] for space in spaces]))
         for name, n in points.items()
@@ -88,6 +90,7 @@ def learned_share(
     Args:
         similarity: to the final state, the first epoch being the untrained network.
     """
+    similarity = as_float64(similarity)
     start = similarity[:1]
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(start < 1, (similarity - start) / (1 - start), np.nan)
@@ -112,12 +115,13 @@ def convergence_epoch(
     Raises:
         ValueError: for lengths that differ, and epochs that do not ascend.
     """
-    if len(epochs) != len(similarity) or np.any(np.diff(epochs) <= 0):
+    places, similarity = as_float64(epochs), as_float64(similarity)
+    if len(places) != len(similarity) or np.any(np.diff(places) <= 0):
         raise ValueError(
             f"expected ascending epochs for {len(similarity)} similarities, got {list(epochs)}"
         )
     columns = np.reshape(similarity, (len(epochs), -1)).T
-    found = [_crossing(np.asarray(epochs, float), column, threshold) for column in columns]
+    found = [_crossing(places, column, threshold) for column in columns]
     return np.array(found).reshape(np.shape(similarity)[1:])
 
 

@@ -13,7 +13,7 @@ from jaxvae.analysis.estimate import Estimate
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import Variables
 from jaxvae.objectives.hierarchical_vae import layer_rates
-from jaxvae.training.trainer import unit_interval
+from jaxvae.training.images import as_images, unit_interval
 from jaxvae.typing import ArrayLike, Key
 
 # At most so many arcs of a circle of images, each of at least so many.
@@ -63,6 +63,7 @@ def shuffle_effect(
     Raises:
         ValueError: for images that the model does not take, and a single one.
     """
+    images = as_images(images, hvae.image_shape)
     if len(images) < 2:
         raise ValueError(f"expected at least 2 images to exchange between, got {len(images)}")
     pair_key, noise_key = jax.random.split(key)

@@ -11,13 +11,14 @@ from jax.scipy.special import xlogy
 from jaxtyping import Array, Float
 
 from jaxvae.analysis.estimate import Estimate, share_estimate
+from jaxvae.geometry.arrays import as_count, as_row_array
 from jaxvae.metrics.information import inception_score
 from jaxvae.metrics.resample import jackknife_error
 from jaxvae.models.classifier import Classifier
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Variables
-from jaxvae.training.classification import refuse_other_examples
-from jaxvae.training.trainer import unit_interval
+from jaxvae.training.classification import checked_examples
+from jaxvae.training.images import unit_interval
 from jaxvae.typing import ArrayLike, Key
 
 
@@ -90,6 +91,7 @@ def class_probabilities(
         ValueError: for images that the classifier does not take, also floats outside of
             [0, 1] or NaN.
     """
+    images = as_row_array(images)
     if images.shape[1:] != classifier.image_shape or len(images) == 0:
         shape = ", ".join(map(str, classifier.image_shape))
         raise ValueError(f"expected images [n, {shape}], got {images.shape}")
@@ -122,9 +124,9 @@ def classifier_accuracy(
     Raises:
         ValueError: for images or labels that the classifier does not take.
     """
-    refuse_other_examples(classifier, images, labels)
+    images, numbers = checked_examples(classifier, images, labels)
     probabilities = class_probabilities(classifier, params, images, batch_size=batch_size)
-    return share_estimate(int(np.sum(probabilities.argmax(1) == np.asarray(labels))), len(images))
+    return share_estimate(int(np.sum(probabilities.argmax(1) == numbers)), len(images))
 
 
 def ancestral_samples(
@@ -145,8 +147,8 @@ def ancestral_samples(
     Raises:
         ValueError: for fewer than one sample, or batches of none.
     """
-    if n < 1 or batch_size < 1:
-        raise ValueError(f"expected n and batch_size of at least 1, got {n} and {batch_size}")
+    refusal = f"expected n and batch_size of at least 1, got {n} and {batch_size}"
+    n, batch_size = (as_count(count, refusal, least=1) for count in (n, batch_size))
     noise = jax.random.normal(key, (n, vae.latents), jnp.float32)
 
     def batches() -> Iterator[np.ndarray]:

@@ -15,7 +15,7 @@ from jaxvae.metrics.latents import active_units
 from jaxvae.models.hvae import HVAE, StochasticLayer
 from jaxvae.models.vae import Variables
 from jaxvae.objectives.hierarchical_vae import layer_rates
-from jaxvae.training.trainer import unit_interval
+from jaxvae.training.images import unit_interval
 from jaxvae.typing import ArrayLike, Key
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jaxvae.analysis.registry import METRICS, Metric
-from jaxvae.analysis.spaces import as_classes, choose_rows, finite_rows, same_points
+from jaxvae.analysis.spaces import as_spaces, choose_rows, finite_rows
+from jaxvae.geometry.arrays import as_count
 from jaxvae.metrics.resample import subsample_error
 from jaxvae.typing import ArrayLike, Key
 
@@ -93,12 +94,13 @@ def measure(
     """Metrics of representations of the same points, each with its error and null.
 
     Args:
-        representations: spaces by name, each `[n, ...]` of any real type, NumPy
-            (also memory-mapped) or JAX; trailing axes are flattened.
+        representations: spaces by name, each `[n, ...]` of real numbers (arrays of NumPy,
+            also memory-mapped, or JAX, and what has `__array__` or `__dlpack__`); trailing
+            axes are flattened.
         key: of the choice of points, the subsets of the errors, and the nulls.
             A metric has the same numbers whichever others are asked for.
         metrics: names in `jaxvae.analysis.METRICS`.
-        labels: `[n]`, a class of every point, for `label-overlap`.
+        labels: `[n]`, a class of every point, of any hashable type, for `label-overlap`.
         points: at most so many points, a random subset in their order; None
             for all. The dimension depends on their number.
         k: neighbors of the metrics that have this setting; None for the
@@ -118,15 +120,21 @@ def measure(
             for k or parts, and draws or points that are too few.
     """
     chosen = {name: _metric(name) for name in metrics}
-    available = same_points(representations, labels)
+    given, classes = as_spaces(representations, labels)
+    available = len(next(iter(given.values())))
     rows_key, deal_key, null_key = jax.random.split(key, 3)
     rows = choose_rows(rows_key, available, points)
-    spaces = {
-        name: finite_rows(name, array, rows, available) for name, array in representations.items()
-    }
+    spaces = {name: finite_rows(name, array, rows, available) for name, array in given.items()}
     parts = max(2, min(10, len(rows) // _SUBSET)) if parts is None else parts
-    _refuse_settings(chosen, len(spaces), labels, n=len(rows), k=k, parts=parts, draws=draws)
-    label_array = None if labels is None else as_classes(labels)[rows]
+    parts = as_count(parts, f"expected at least 2 parts, got {parts}", least=2)
+    refusal = f"expected draws of 0 (no null) or at least 2, got {draws}"
+    draws = as_count(draws, refusal, least=0)
+    if draws == 1:
+        raise ValueError(refusal)
+    if k is not None:
+        k = as_count(k, f"expected k of at least 1, got {k}", least=1)
+    _refuse_settings(chosen, len(spaces), labels, n=len(rows), k=k, parts=parts)
+    label_array = None if classes is None else classes[rows]
     plan = {
         name: _Task(name, metric, _arrays(metric, spaces, label_array), k or metric.k)
         for name, metric in chosen.items()
@@ -237,16 +245,9 @@ def _refuse_settings(
     n: int,
     k: int | None,
     parts: int,
-    draws: int,
 ) -> None:
     if not chosen:
         raise ValueError(f"expected at least one metric among {', '.join(METRICS)}; got none")
-    if parts < 2:
-        raise ValueError(f"expected at least 2 parts, got {parts}")
-    if draws < 0 or draws == 1:
-        raise ValueError(f"expected draws of 0 (no null) or at least 2, got {draws}")
-    if k is not None and k < 1:
-        raise ValueError(f"expected k of at least 1, got {k}")
     for name, metric in chosen.items():
         if metric.of == "pairs" and spaces < 2:
             raise ValueError(f"expected at least two spaces for {name}, which compares them")

@@ -3,6 +3,8 @@
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from jaxvae.geometry.arrays import as_float64
+
 # Standard errors beyond which a difference is no chance.
 _CLEAR = 3.0
 
@@ -31,6 +33,7 @@ def suspect_cells(
 
     Reference: Xiao and Bamler (2023).
     """
+    prices, rates, errors, distortions = map(as_float64, (prices, rates, errors, distortions))
     between = prices[:, None] - prices
     product = np.sum(between * (rates[:, None] - rates), axis=-1)
     noise = np.sqrt(np.sum(between**2 * (errors[:, None] ** 2 + errors**2), axis=-1))
@@ -54,7 +57,7 @@ def excess_costs(
         rates: R_l, nats; NaN for a model without any.
         distortions: D, nats.
     """
-    costs = _costs(prices, rates, distortions)
+    costs = _costs(*map(as_float64, (prices, rates, distortions)))
     least = np.min(np.where(np.isnan(costs), np.inf, costs), axis=1)
     return np.where(np.isfinite(least), np.diag(costs) - least, np.nan)
 
@@ -75,6 +78,7 @@ def rate_distortion_hull(
         Their places, by growing rate, from the smallest rate to the smallest distortion;
         models with NaN are left out.
     """
+    rates, distortions = as_float64(rates), as_float64(distortions)
     known = np.flatnonzero(np.isfinite(rates) & np.isfinite(distortions))
     hull: list[int] = []
     for place in known[np.lexsort((distortions[known], rates[known]))]:

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxvae.geometry.arrays import as_count
 from jaxvae.models.hvae import HVAE, split_noise
 from jaxvae.models.vae import Variables
-from jaxvae.training.trainer import refuse_other_images, unit_interval
+from jaxvae.training.images import as_images, unit_interval
 from jaxvae.typing import ArrayLike, Key
 
 
@@ -51,9 +52,8 @@ def regenerate(
 
     Reference: Child (2021).
     """
-    refuse_other_images(images, hvae.image_shape)
-    if rows < 2:
-        raise ValueError(f"expected at least 2 rows, got {rows}")
+    images = as_images(images, hvae.image_shape)
+    rows = as_count(rows, f"expected at least 2 rows, got {rows}", least=2)
     layers = len(hvae.shapes)
     kept = np.unique(np.linspace(0, layers, min(rows, layers + 1)).round().astype(int))
     noise = jax.random.normal(key, (len(images), hvae.latents), jnp.float32)

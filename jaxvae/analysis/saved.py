@@ -1,5 +1,6 @@
 """A saved run, opened: what it was told, its model, and what that learned."""
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +43,7 @@ def open_run(folder: Path, step: int | None = None) -> SavedRun:
             damaged files.
         OSError: for files that cannot be read.
     """
+    folder = Path(os.path.expanduser(folder))
     if not (folder / SETTINGS).is_file():
         raise ValueError(f"expected a run in {folder}, with {SETTINGS}, found none")
     config, image_shape = read_config(folder / SETTINGS)

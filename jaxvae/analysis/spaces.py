@@ -6,38 +6,45 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
+from jaxvae.geometry.arrays import as_classes, as_count, as_point_array, as_row_array
 from jaxvae.metrics.resample import generator_of
 from jaxvae.typing import ArrayLike, Key
 
 
-def same_points(representations: Mapping[str, ArrayLike], labels: ArrayLike | None) -> int:
-    """Check shapes and types; the number of points."""
+def as_spaces(
+    representations: Mapping[str, ArrayLike], labels: ArrayLike | None
+) -> tuple[dict[str, ArrayLike], Int[np.ndarray, " n"] | None]:
+    """Arrays `[n, ...]` of the same n by name, and labels as classes.
+
+    Raises:
+        ValueError: for no spaces, what is no array of points or labels, and different n.
+    """
     if not representations:
         raise ValueError("expected at least one representation, got none")
-    for name, array in representations.items():
-        if array.ndim < 2 or 0 in array.shape:
-            raise ValueError(
-                f"{name}: expected an array [n, ...] of points with features, "
-                f"got shape {array.shape}; n scalars are [n, 1]"
-            )
-        real = jnp.issubdtype(array.dtype, np.number) or array.dtype == bool
-        if not real or jnp.issubdtype(array.dtype, np.complexfloating):
-            raise ValueError(f"{name}: expected real numbers, got {array.dtype}")
-    lengths = {name: len(array) for name, array in representations.items()}
+    spaces = {name: _as_space(name, array) for name, array in representations.items()}
+    lengths = {name: len(array) for name, array in spaces.items()}
     if labels is not None:
-        if labels.ndim != 1:
+        labels = as_row_array(labels)
+        if len(labels.shape) != 1:
             raise ValueError(f"labels: expected one for every point [n], got shape {labels.shape}")
         lengths["labels"] = len(labels)
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} {n:,}" for name, n in lengths.items())
         raise ValueError(f"expected the same number of points in every space, got {listed}")
-    return next(iter(lengths.values()))
+    return spaces, None if labels is None else as_classes(labels, len(labels))
+
+
+def _as_space(name: str, array: ArrayLike) -> ArrayLike:
+    try:
+        return as_point_array(array)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def choose_rows(key: Key, available: int, points: int | None) -> np.ndarray:
     """At most so many random rows, in their order."""
-    if points is not None and points < 3:
-        raise ValueError(f"expected at least 3 points, got points = {points}")
+    if points is not None:
+        points = as_count(points, f"expected at least 3 points, got points = {points}", least=3)
     if points is None or points >= available:
         return np.arange(available)
     return np.sort(generator_of(key).permutation(available)[:points])
@@ -55,8 +62,3 @@ def finite_rows(name: str, array: ArrayLike, rows: np.ndarray, available: int) -
             row = rows[np.argmin(finite)]
             raise ValueError(f"{name}: expected finite values, got NaN or infinity in row {row}")
     return array
-
-
-def as_classes(labels: ArrayLike) -> Int[np.ndarray, " n"]:
-    """Labels of any kind as whole numbers from 0."""
-    return np.unique(np.asarray(labels), return_inverse=True)[1]

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxvae.analysis.capture import refuse_other_batches
+from jaxvae.analysis.capture import checked_batches
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.objectives.divergences import gaussian_kl
-from jaxvae.training.trainer import unit_interval
+from jaxvae.training.images import unit_interval
 from jaxvae.typing import ArrayLike
 
 
@@ -73,7 +73,7 @@ def latent_traversals(
 
     Reference: Higgins et al. (2017), who traverse -3 to 3.
     """
-    refuse_other_batches(vae, images, batch_size=batch_size)
+    images, batch_size = checked_batches(vae, images, batch_size=batch_size)
     _refuse_settings(len(images), example, latents, steps, span)
     posteriors = [
         jax.device_get(_posterior(vae, variables, jnp.asarray(images[at : at + batch_size])))

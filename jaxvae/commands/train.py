@@ -93,12 +93,21 @@ def _prepare(config: RunConfig, snapshots: int) -> _Run:
     snapshot_epochs(config.epochs, snapshots)
     dataset = load(config.data, image_size=config.image_size, train_size=config.train_size)
     images = dataset.train.images
+    _refuse_few(len(dataset.test.images), config.data)
     vae = build_model(config, images.shape[1:])
     trainer = build_trainer(config, vae, dataset_size=len(images))
     steps = config.epochs * steps_per_epoch(images, config.batch_size)
     batch = jax.ShapeDtypeStruct((config.batch_size, *vae.image_shape), images.dtype)
     jax.eval_shape(trainer.step, jax.eval_shape(trainer.init, jax.random.key(0)), batch)
     return _Run(config, dataset, vae, trainer, steps)
+
+
+def _refuse_few(held_out: int, data: str) -> None:
+    if held_out < 2:
+        raise ValueError(
+            f"expected at least 2 held-out images of {data} to evaluate on, got {held_out}; where "
+            "there is no split for testing, a tenth is held out: take a set of 20 images or more"
+        )
 
 
 def _keys(config: RunConfig) -> tuple[jax.Array, jax.Array]:

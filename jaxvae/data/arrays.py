@@ -1,16 +1,19 @@
-"""`.npy` and `.npz` files and captured layers -> arrays by name, with nothing unpickled."""
+"""`.npy`, `.npz` and zarr files and captured layers -> arrays by name, with nothing unpickled."""
 
+import os
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxvae.data.taps import open_taps
+from jaxvae.data.taps import is_capture, open_taps
+from jaxvae.data.zarr_stores import is_zarr, open_zarr
 
 _ARCHIVE = ".npz:"
+_OBJECTS = "Object arrays"
 _NPY = b"\x93NUMPY"
 
 
@@ -27,11 +30,13 @@ class Source(NamedTuple):
 
 
 def read_arrays(files: Iterable[str]) -> dict[str, Source]:
-    """The arrays of `.npy` files, `.npz` archives and captured layers.
+    """The arrays of `.npy` files, `.npz` archives, zarr stores and captured layers.
 
     Args:
         files: `FILE.npy`, `FILE.npz` for all its arrays, or `FILE.npz:KEY,KEY`; a
-            capture as `FOLDER` or `FOLDER:LAYER,LAYER`, also a `.zarr`.
+            capture as `FOLDER` or `FOLDER:LAYER,LAYER`, also a `.zarr`; a zarr array or
+            group of any other origin likewise, its members as `inner/name`. `~` is the
+            home folder.
 
     Returns:
         Sources in the order given, named by the stem of a file, the key in an
@@ -39,9 +44,9 @@ def read_arrays(files: Iterable[str]) -> dict[str, Source]:
         file as given, and where a file comes twice, with a number.
 
     Raises:
-        ValueError: for files that are neither, folders that are no capture, keys
-            that are not there, archives without arrays, arrays of Python objects,
-            and a zarr group without zarr.
+        ValueError: for files that are neither, folders that are no capture and no zarr
+            store, keys that are not there, archives without arrays, arrays of Python objects
+            (named, with those beside them), and a zarr group without zarr.
         OSError: for files that cannot be read.
     """
     found = [named for file in files for named in _read(file)]
@@ -74,7 +79,7 @@ def _read(file: str) -> list[tuple[str, Source]]:
         raise FileNotFoundError(f"{path}: expected a .npy or .npz file, found none")
     try:
         if path.is_dir():
-            return _read_taps(path, selected)
+            return _read_folder(path, selected)
         with open(path, "rb") as opened:
             start = opened.read(len(_NPY))
         if start == _NPY:
@@ -87,6 +92,7 @@ def _read(file: str) -> list[tuple[str, Source]]:
 
 
 def _split(file: str) -> tuple[Path, str | None]:
+    file = os.path.expanduser(file)
     if Path(file).exists():
         return Path(file), None
     folder, _, layers = file.rpartition(":")
@@ -98,21 +104,38 @@ def _split(file: str) -> tuple[Path, str | None]:
     return Path(file), None
 
 
-def _read_taps(path: Path, selected: str | None) -> list[tuple[str, Source]]:
-    taps = open_taps(path)
-    layers = _chosen(list(taps), selected)
+def _read_folder(path: Path, selected: str | None) -> list[tuple[str, Source]]:
+    foreign = is_zarr(path) and not is_capture(path)
+    arrays = open_zarr(path) if foreign else open_taps(path)
     # A memory map stays one. A zarr array is read, since it does not index as NumPy does.
-    return [(name, Source(f"{path}:{name}", np.asanyarray(taps[name]))) for name in layers]
+    return [
+        (name, Source(f"{path}:{name}", np.asanyarray(arrays[name])))
+        for name in _chosen(list(arrays), selected)
+    ]
 
 
 def _read_archive(path: Path, selected: str | None) -> list[tuple[str, Source]]:
     with np.load(path) as archive:
         keys = _chosen(archive.files, selected)
-        arrays = {key: archive[key] for key in keys}
+        arrays = {key: _member(archive, key) for key in keys}
+    others = [key for key, array in arrays.items() if array is not None]
     for key, array in arrays.items():
+        if array is None:
+            choice = f"; choose the others with {path}:{','.join(others)}" if others else ""
+            raise ValueError(f"expected real numbers, got pickled Python objects in {key}{choice}")
         if not isinstance(array, np.ndarray):
             raise ValueError(f"expected arrays, got a file {key}")
     return [(key, Source(f"{path}:{key}", array)) for key, array in arrays.items()]
+
+
+def _member(archive: Any, key: str) -> Any:
+    """An array, or None where it holds Python objects."""
+    try:
+        return archive[key]
+    except ValueError as error:
+        if _OBJECTS in str(error):
+            return None
+        raise
 
 
 def _chosen(keys: Sequence[str], selected: str | None) -> Sequence[str]:
@@ -128,5 +151,11 @@ def _chosen(keys: Sequence[str], selected: str | None) -> Sequence[str]:
 
 
 def _reason(error: Exception) -> str:
-    objects = "Object arrays" in str(error) or "Python objects" in str(error)
-    return "expected real numbers, got pickled Python objects" if objects else str(error)
+    if _OBJECTS in str(error) or "Python objects in dtype" in str(error):
+        return "expected real numbers, got pickled Python objects"
+    if "'<f1'" in str(error):
+        return (
+            "expected real numbers, got a type that NumPy's files do not keep, probably float8; "
+            "save it as float32"
+        )
+    return str(error)

@@ -19,9 +19,10 @@ from jaxvae.data.prepared import (
 )
 from jaxvae.data.tfds import Part, close_names, write_arrays
 
-_LAYOUT = 1  # to be raised when the same set would be cached as other arrays
+_LAYOUT = 2  # to be raised when the same set would be cached as other arrays
 _LARGEST_HOLD_OUT = 10_000
 _FACTOR = "label_"
+_HELD_OUT = ("test", "validation", "val", "valid", "dev", "eval")
 
 
 def load(
@@ -40,16 +41,17 @@ def load(
     `$XDG_CACHE_HOME/jaxvae`, else `~/.cache/jaxvae`), memory-mapped. `cars3d`, which TFDS
     lacks, is prepared by `python -m jaxvae.data.cars3d`.
 
-    Images are the feature `image`, labels the feature `label`. Factors are the integer
+    Images are the feature `image`, or the only one that holds images; labels the feature
+    `label`, of which texts are numbered as they come. Factors are the integer
     features `label_*`, without that prefix, in alphabetical order. Images of a set that
     only holds the values 0 and 1, such as `dsprites`, are given as 0 and 255, so that
     division by 255 always leads to [0, 1].
 
     The order is that of `tfds.data_source`: the order in which TFDS wrote the examples,
     which it shuffles in the same way every time, for most sets. Without a split `test`,
-    `validation` is the test split. With neither, the examples are put into the order of
-    `numpy.random.RandomState(0).permutation(n)`; the first tenth of it, at most 10,000,
-    is the test split and the rest is the train split.
+    `validation` (`val`, `valid`, `dev`, `eval`) is the test split. With none of them, the
+    examples are put into the order of `numpy.random.RandomState(0).permutation(n)`; the first
+    tenth of it, at most 10,000, is the test split and the rest is the train split.
 
     Args:
         name: `sprites`, `cars3d`, or a TFDS name: `mnist`, `name/config`, either with `:version`.
@@ -67,7 +69,8 @@ def load(
     Raises:
         ValueError: if there is no such set, if it is not prepared (the message says how to
             do it), if it has no uint8 images or images of varying size and no
-            `image_size`, or if a size is not positive or larger than the split.
+            `image_size`, if it is too small to hold anything out, or if a size is not
+            positive or larger than the split.
         OSError: if the cache cannot be written.
     """
     given = {"image_size": image_size, "train_size": train_size, "test_size": test_size}
@@ -129,7 +132,7 @@ def _parts(prepared: Prepared) -> dict[str, Part]:
     fit = next(iter(splits)) if len(splits) == 1 else "train"
     if fit not in splits:
         raise ValueError(f"expected a split 'train' in {prepared.name!r}, got {list(splits)}")
-    held_out = [split for split in ("test", "validation") if split in splits and split != fit]
+    held_out = [split for split in _HELD_OUT if split in splits and split != fit]
     if held_out:
         return {
             "train": Part(fit, np.arange(splits[fit])),
@@ -138,6 +141,11 @@ def _parts(prepared: Prepared) -> dict[str, Part]:
     # RandomState, unlike Generator, promises the same numbers in every version of NumPy.
     order = np.random.RandomState(0).permutation(splits[fit])
     count = min(len(order) // 10, _LARGEST_HOLD_OUT)
+    if count == 0:
+        raise ValueError(
+            f"expected at least 10 images in {prepared.name!r}, a tenth of which is held out, or "
+            f"a split for testing ({', '.join(_HELD_OUT)}); got {len(order)} in {fit!r} alone"
+        )
     return {"train": Part(fit, order[count:]), "test": Part(fit, order[:count])}
 
 

@@ -62,7 +62,7 @@ def write_taps(
             ends with other than the announced number of rows.
         OSError: if the disk cannot be written.
     """
-    place = Path(path).absolute()
+    place = Path(os.path.expanduser(path)).absolute()
     _refuse_names(layers)
     _refuse_others(place)
     start = _start_group if place.suffix == ".zarr" else _start_folder
@@ -98,18 +98,25 @@ def open_taps(path: str | os.PathLike[str]) -> dict[str, Any]:
         FileNotFoundError: where there is nothing.
         ModuleNotFoundError: for a zarr group without zarr 3.
     """
-    place = Path(path)
+    place = Path(os.path.expanduser(path))
     if not place.exists():
         raise FileNotFoundError(f"expected captured layers in {place}, found nothing there")
     if (place / _INDEX).is_file():
         return {name: _map(_file(place, name)) for name in _listed(place)}
     if (place / _GROUP).is_file():
-        group = _zarr().open_group(place, mode="r")
+        group = import_zarr().open_group(place, mode="r")
         return {name: group[name] for name in _listed(place)}
     raise ValueError(
         f"expected captured layers in {place}, a folder with {_INDEX} or a zarr group, "
         "got something else"
     )
+
+
+def is_capture(place: Path) -> bool:
+    """Whether a folder lists the layers of a capture, which others' zarr groups do not."""
+    with suppress(ValueError, OSError):
+        return bool(_listed(place))
+    return False
 
 
 def _listed(place: Path) -> list[str]:
@@ -153,7 +160,7 @@ def _start_file(file: Path, space: Space) -> Append:
 
 
 def _start_group(part: Path, layers: Mapping[str, Space]) -> dict[str, Append]:
-    group = _zarr().open_group(part, mode="w")
+    group = import_zarr().open_group(part, mode="w")
     group.attrs[_LAYERS] = list(layers)
     return {name: _start_array(group, name, space) for name, space in layers.items()}
 
@@ -223,7 +230,12 @@ def _of_zarr(file: Path, place: Path) -> bool:
     return file.name == _GROUP or (place.suffix == ".zarr" and "c" in parts)
 
 
-def _zarr() -> Any:
+def import_zarr() -> Any:
+    """The `zarr` module, version 3.
+
+    Raises:
+        ModuleNotFoundError: without it.
+    """
     with suppress(ModuleNotFoundError):
         import zarr  # noqa: PLC0415
 

@@ -7,7 +7,7 @@ takes a second, and a set that is in the cache does without.
 import difflib
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -39,16 +39,17 @@ class _Source(NamedTuple):
     """A set that is open for reading.
 
     Attributes:
-        read: the examples of a TFDS split at these positions, as dicts of wanted features.
+        read: the examples of a TFDS split at these positions, as dicts of `image` and columns.
         shape: `(h, w, c)` of every image; h and w are None where images differ in size.
         columns: the names of the scalar integer features, sorted, `label` and `label_*`.
-        label_names: the names of the classes of `label`, empty where there are none.
+        label_names: the names of the classes of `label`, empty where there are none; where
+            labels are texts, those read so far.
     """
 
     read: Callable[[str, list[int]], list[dict[str, Any]]]
     shape: tuple[int | None, int | None, int]
     columns: tuple[str, ...]
-    label_names: tuple[str, ...]
+    label_names: Iterable[str]
 
 
 def write_arrays(
@@ -69,8 +70,8 @@ def write_arrays(
         `columns`, the feature in each column of the values, and `label_names`.
 
     Raises:
-        ValueError: if the set has no feature `image` of type uint8, or images of varying
-            size and no `image_size`.
+        ValueError: if the set has no feature `image` of type uint8 and not just one of
+            another name, or images of varying size and no `image_size`.
         OSError: if the files cannot be written.
     """
     total = sum(len(part.indices) for part in parts.values())
@@ -87,7 +88,7 @@ def write_arrays(
             peaks = [write(directory / name, part=part) for name, part in parts.items()]
             if (max(peaks) <= 1) == (scale == 255):
                 break
-    return {"columns": source.columns, "label_names": source.label_names}
+    return {"columns": source.columns, "label_names": tuple(source.label_names)}
 
 
 def close_names(name: str) -> tuple[bool, list[str]]:
@@ -135,14 +136,15 @@ def _progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
 def _open(tfds: Any, prepared: Prepared, image_size: int | None) -> _Source:
     builder = tfds.builder_from_directory(prepared.directory)
     features = builder.info.features
-    shape = _image_shape(features, prepared.name)
+    image = _image_key(features, prepared.name)
+    shape = features[image].shape
     if None in shape and image_size is None:
         raise ValueError(
             f"expected image_size for {prepared.name!r}, whose images vary in size, got None"
         )
     columns = tuple(sorted(key for key in features if _is_level(key, features[key])))
     # Only the wanted features are decoded.
-    wanted = tfds.features.FeaturesDict({key: features[key] for key in ("image", *columns)})
+    wanted = tfds.features.FeaturesDict({key: features[key] for key in (image, *columns)})
     raw = builder.as_data_source(
         file_format="array_record",
         deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES,
@@ -150,27 +152,53 @@ def _open(tfds: Any, prepared: Prepared, image_size: int | None) -> _Source:
 
     def read(split: str, indices: list[int]) -> list[dict[str, Any]]:
         records = raw[split].__getitems__(indices)
-        return [wanted.deserialize_example_np(record) for record in records]
+        examples = [wanted.deserialize_example_np(record) for record in records]
+        return [
+            {key: level_of(example[key]) for key in columns} | {"image": example[image]}
+            for example in examples
+        ]
 
     names = getattr(features["label"], "names", None) if "label" in columns else None
-    return _Source(read, shape, columns, tuple(names or ()))
+    texts: dict[str, int] = {}
+
+    def level_of(value: Any) -> int:
+        if not isinstance(value, str | bytes):
+            return int(value)
+        text = value.decode() if isinstance(value, bytes) else value
+        return texts.setdefault(text, len(texts))
+
+    return _Source(read, shape, columns, names or texts)
 
 
-def _image_shape(features: Any, name: str) -> tuple[int | None, int | None, int]:
+def _image_key(features: Any, name: str) -> str:
+    """The feature `image`, or the only one that could be it."""
     keys = tuple(features) if hasattr(features, "keys") else ()
-    image = features["image"] if "image" in keys else None
-    if image is None or image.np_dtype != np.uint8 or len(image.shape) != 3 or not image.shape[2]:
-        raise ValueError(
-            f"expected a feature 'image' of uint8 [height, width, channels] in {name!r}, "
-            f"got {image or ', '.join(keys) or features}"
-        )
-    return image.shape
+    images = [key for key in keys if _is_image(features[key])]
+    if "image" in images or len(images) == 1:
+        return "image" if "image" in images else images[0]
+    got = features["image"] if "image" in keys else ", ".join(sorted(images or keys)) or features
+    raise ValueError(
+        f"expected a feature 'image' of uint8 [height, width, channels] in {name!r}, or only one "
+        f"such of another name, got {got}"
+    )
+
+
+def _is_image(feature: Any) -> bool:
+    shape = getattr(feature, "shape", None)
+    return (
+        isinstance(shape, tuple)
+        and len(shape) == 3
+        and bool(shape[2])
+        and feature.np_dtype == np.uint8
+    )
 
 
 def _is_level(key: str, feature: Any) -> bool:
-    """Whether a feature is a class label or the level of a factor."""
-    named = key == "label" or key.startswith("label_")
-    return named and feature.shape == () and np.issubdtype(feature.np_dtype, np.integer)
+    """Whether a feature is a class label, also as text, or the level of a factor."""
+    if not (key == "label" or key.startswith("label_")) or feature.shape != ():
+        return False
+    text = np.dtype(feature.np_dtype).kind in "OSU"
+    return np.issubdtype(feature.np_dtype, np.integer) or (text and key == "label")
 
 
 def _write_part(

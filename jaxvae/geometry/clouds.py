@@ -1,9 +1,11 @@
 """A cloud as the metrics take it: on the device where it fits, else in tiles."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 import jax
 
+from jaxvae.geometry.arrays import as_point_array
 from jaxvae.geometry.points import Points, as_points
 from jaxvae.geometry.selection import filled_length
 from jaxvae.geometry.tiles import Tiles, as_tiles, is_too_large
@@ -32,7 +34,21 @@ Cloud: TypeAlias = Whole | Tiles
 
 def as_cloud(x: ArrayLike) -> Cloud:
     """The points of an array `[n, ...]`; see `as_points` for what is refused."""
+    if not is_too_large(x):
+        x = as_point_array(x)
     if is_too_large(x):
         return as_tiles(x)
     (points,) = as_points(x, filled=filled_length)
     return Whole(points, x.shape[0])
+
+
+def common_length(clouds: Sequence[Cloud]) -> int:
+    """The number of points that all clouds share.
+
+    Raises:
+        ValueError: where they differ.
+    """
+    lengths = [cloud.n for cloud in clouds]
+    if len(set(lengths)) != 1:
+        raise ValueError(f"expected the same number of points in every space, got {lengths}")
+    return lengths[0]

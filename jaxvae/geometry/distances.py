@@ -17,6 +17,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxvae.geometry.arrays import as_point_array
 from jaxvae.geometry.points import (
     Points,
     as_points,
@@ -77,6 +78,7 @@ def squared_distances(x: ArrayLike, y: ArrayLike) -> Float[Array, "n m"]:
         ValueError: for widths that differ, NaN or infinite input, and distances
             whose square is above the largest float32.
     """
+    x, y = as_point_array(x), as_point_array(y)
     first, second = as_points(x, y, filled=filled_length)
     n, m = len(x), len(y)
     if isinstance(first.values, jax.core.Tracer):

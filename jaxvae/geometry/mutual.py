@@ -8,11 +8,11 @@ from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from jaxvae.geometry.clouds import Cloud, Whole
+from jaxvae.geometry.clouds import Cloud, Whole, common_length
 from jaxvae.geometry.counting import count_within
 from jaxvae.geometry.distances import distance_bounds
 from jaxvae.geometry.finding import propose_within, settle
-from jaxvae.geometry.neighbors import check_k
+from jaxvae.geometry.neighbors import checked_k
 from jaxvae.geometry.places import (
     Around,
     Places,
@@ -49,8 +49,8 @@ def mutual_ranks(
     Raises:
         ValueError: for different n, and k outside 1 to n - 1.
     """
-    n = _common_length(clouds)
-    check_k(k, n)
+    n = common_length(clouds)
+    k = checked_k(k, n)
     whole = [cloud.points for cloud in clouds if isinstance(cloud, Whole) and not cloud.is_traced]
     if len(whole) < len(clouds):
         places = [first_places(c, k, mesh=mesh, progress=progress) for c in clouds]
@@ -190,10 +190,3 @@ def _weighted_traced(around: Around, weights: Float[Array, "s m"]) -> Float[Arra
     start = common * count * ((count + 1) / 2) + jnp.zeros((1, len(points)))
     left = jnp.any(deviations != 0, axis=0)
     return lax.while_loop(lambda carry: jnp.any(carry[0]), add, (left, start))[1]
-
-
-def _common_length(clouds: Sequence[Cloud]) -> int:
-    lengths = [cloud.n for cloud in clouds]
-    if len(set(lengths)) != 1:
-        raise ValueError(f"expected the same number of points in every space, got {lengths}")
-    return lengths[0]

@@ -10,6 +10,7 @@ from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxvae.geometry.arrays import as_count
 from jaxvae.geometry.clouds import Cloud, Whole, as_cloud
 from jaxvae.geometry.distances import refuse_overflow
 from jaxvae.geometry.finding import find_in, find_traced, propose, settle
@@ -19,6 +20,7 @@ from jaxvae.geometry.rows import (
     as_space,
     block_length,
     blocks,
+    checked_block,
     joined,
     on_host,
     traced_rows,
@@ -79,14 +81,13 @@ def nearest_neighbors(
     return Neighbors(*as_results((found.indices, distances)))
 
 
-def check_k(k: int, n: int) -> None:
-    """Refuse a number of neighbors that n points do not have.
+def checked_k(k: int, n: int, *, least: int = 1) -> int:
+    """A number of neighbors that n points have, as an `int`.
 
     Raises:
-        ValueError: for k that is not a whole number from 1 to n - 1.
+        ValueError: for k that is not a whole number from `least` to n - 1.
     """
-    if not isinstance(k, int) or not 1 <= k < n:
-        raise ValueError(f"expected 1 <= k < n = {n}, got k = {k}")
+    return as_count(k, f"expected {least} <= k < n = {n}, got k = {k}", least=least, most=n - 1)
 
 
 class Found(NamedTuple):
@@ -127,10 +128,10 @@ def search(
     Raises:
         ValueError: for k outside 1 to n - 1.
     """
-    check_k(k, cloud.n)
+    k = checked_k(k, cloud.n)
     if isinstance(cloud, Tiles):
         return Found(*search_tiles(cloud, k=k, progress=progress))
-    length = block_length(cloud.points.norms.shape[0]) if block is None else block
+    length = block_length(cloud.points.norms.shape[0]) if block is None else checked_block(block)
     if cloud.is_traced:
         found = traced_rows(partial(find_traced, k=k), cloud.points, cloud.n, length=length)
         return Found(found[0], found[1], cloud.points.exponent)
@@ -157,7 +158,7 @@ def search_distinct(
     points that have another at distance zero, and only where these are the neighbors of
     others is anything searched again.
     """
-    check_k(k, cloud.n)
+    k = checked_k(k, cloud.n)
     if isinstance(cloud, Tiles):
         cloud = distinct_tiles(cloud)
         return search(cloud, k=k, progress=progress), cloud.present

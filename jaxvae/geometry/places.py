@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxvae.geometry.clouds import Cloud, Whole
 from jaxvae.geometry.comparing import closer
 from jaxvae.geometry.distances import difference_rounding, rounding
-from jaxvae.geometry.neighbors import check_k, search
+from jaxvae.geometry.neighbors import checked_k, search
 from jaxvae.geometry.points import Points
 from jaxvae.geometry.precise import Expansion, comparisons, precise_row
 from jaxvae.geometry.rows import Progress, as_space, block_length, traced_rows, with_redone
@@ -79,7 +79,7 @@ def first_places(cloud: Cloud, k: int, *, mesh: Mesh | None, progress: Progress 
     Raises:
         ValueError: for k outside 1 to n - 1.
     """
-    check_k(k, cloud.n)
+    k = checked_k(k, cloud.n)
     found = search(cloud, k=nearest_count(k, cloud.n), mesh=mesh, progress=progress)
     return Places(cloud, found.squared, found.indices, k)
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxvae.geometry.arrays import as_array, as_point_array
 from jaxvae.typing import ArrayLike, EitherArray
 
 # The largest coordinate becomes 2**40: its square times a million features stays
@@ -56,15 +57,15 @@ class Points(NamedTuple):
 def as_points(*arrays: ArrayLike, filled: Callable[[int], int] = lambda n: n) -> tuple[Points, ...]:
     """Clouds ready for distances, sharing one center and one power-of-two scale.
 
-    float64 and wide integers are centered and scaled in float64 on the host and
-    kept as two float32 arrays, 48 bits in all. The center is the median of some
+    float64 is centered and scaled on the host, wide integers are centered as integers,
+    and both are kept as two float32 arrays, 48 bits in all. The center is the median of some
     rows: a value of the data, so that integer grids stay on their grid and exact
     ties stay exact, and out of the reach of a few outlying rows. Scaling by a
     power of two is exact.
 
     Args:
-        *arrays: each `[n, ...]` of any real type, NumPy or JAX; trailing axes
-            are flattened.
+        *arrays: each `[n, ...]`, as `as_point_array` takes them; trailing axes are
+            flattened.
         filled: `n -> m`, the length to which the arrays are filled up.
 
     Returns:
@@ -72,9 +73,8 @@ def as_points(*arrays: ArrayLike, filled: Callable[[int], int] = lambda n: n) ->
         so that nothing is compiled.
 
     Raises:
-        ValueError: for fewer than two axes, no points, no features, widths that
-            differ, complex or object types, and NaN or infinite values (which
-            cannot be seen while a function is traced).
+        ValueError: as `as_point_array`, for widths that differ, and for NaN and infinite
+            values (which cannot be seen while a function is traced).
     """
     values, rests, exponent = as_float32(*arrays)
     counts = tuple(len(cloud) for cloud in values)
@@ -220,27 +220,6 @@ def _cube(features: int) -> tuple[int, int]:
     return side, side * side * _LANES
 
 
-def refuse_other_kinds(array: ArrayLike) -> None:
-    """Refuse what is no array `[n, ...]` of real numbers.
-
-    Raises:
-        ValueError: says what was expected and what came.
-    """
-    if not hasattr(array, "shape"):
-        raise ValueError(f"expected an array [n, ...], got {type(array).__name__}")
-    if len(array.shape) < 2:
-        raise ValueError(
-            f"expected an array [n, ...] with features, got shape {array.shape}; "
-            "write x[:, None] for n scalars"
-        )
-    if 0 in array.shape:
-        raise ValueError(f"expected at least one point and one feature, got shape {array.shape}")
-    if not (jnp.issubdtype(array.dtype, np.number) or array.dtype == bool):
-        raise ValueError(f"expected real numbers, got {array.dtype}")
-    if jnp.issubdtype(array.dtype, np.complexfloating):
-        raise ValueError(f"expected real numbers, got {array.dtype}")
-
-
 def largest_magnitude(array: ArrayLike, *, first_row: int = 0) -> float:
     """The largest magnitude of values `[n, d]`; 1 for integers, and while a function is traced.
 
@@ -258,9 +237,10 @@ def largest_magnitude(array: ArrayLike, *, first_row: int = 0) -> float:
 
 
 def _flatten(array: ArrayLike) -> ArrayLike:
-    refuse_other_kinds(array)
-    if not isinstance(array, jax.Array) or is_on_host(array):
-        array = np.asarray(array)
+    array = as_point_array(array)
+    if is_on_host(array):
+        # The order of the entries in memory would change that of sums.
+        array = np.ascontiguousarray(as_array(np.asarray(array)))
     return array.reshape(array.shape[0], -1)
 
 
@@ -281,15 +261,46 @@ def _center_on_host(
     arrays: list[np.ndarray],
 ) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray | None, ...], int]:
     """Values, what float32 rounds off them, and the power of two they were divided by."""
-    wide = [array.astype(np.float64) for array in arrays]
+    wide = _of_one_type(arrays)
     center = _central_value(wide[0] if len(wide) == 1 else np.concatenate(wide))
-    wide = [array - center for array in wide]
+    wide = [_difference(array, center) for array in wide]
     exponent = int(np.frexp(max(float(np.abs(array).max()) for array in wide))[1])
     wide = [np.ldexp(array, -exponent) for array in wide]
     values = tuple(array.astype(np.float32) for array in wide)
     rests = [(array - kept).astype(np.float32) for array, kept in zip(wide, values, strict=True)]
     exact = not any(rest.any() for rest in rests)
     return values, tuple(None if exact else rest for rest in rests), exponent
+
+
+def _of_one_type(arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """Arrays of int64 or of uint64 where they are all of integers that fit, else of float64."""
+    for integers in (np.int64, np.uint64):
+        limits = np.iinfo(integers)
+        if all(
+            array.dtype.kind in "biu" and limits.min <= array.min() and array.max() <= limits.max
+            for array in arrays
+        ):
+            return [array.astype(integers, copy=False) for array in arrays]
+    return [array.astype(np.float64) for array in arrays]
+
+
+def from_first_row(array: ArrayLike) -> Float[EitherArray, "n ..."]:
+    """Rows less the first one, in float64 on the host and in float32 elsewhere."""
+    if is_on_host(array):
+        (wide,) = _of_one_type([np.asarray(array)])
+        return _difference(wide, wide[0])
+    values = jnp.asarray(array, jnp.float32)
+    return values - values[0]
+
+
+def _difference(array: np.ndarray, other: np.ndarray) -> Float[np.ndarray, "..."]:
+    """`array - other` in float64, of integers without rounding them first."""
+    if array.dtype.kind not in "iu":
+        return array - other
+    # Halves, because the difference of two whole ones may take 65 bits.
+    halves = (array >> 1).astype(np.int64) - (other >> 1).astype(np.int64)
+    last = (array & 1).astype(np.int8) - (other & 1).astype(np.int8)
+    return 2.0 * halves + last
 
 
 def _central_value(values: ArrayLike) -> Any:

@@ -6,6 +6,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
+from jaxvae.geometry.arrays import as_array
 from jaxvae.geometry.clouds import Cloud, as_cloud
 from jaxvae.geometry.counting import count, count_traced
 from jaxvae.geometry.points import Points
@@ -92,6 +93,7 @@ def _traced_block(
 
 
 def _checked_indices(indices: Int[EitherArray, "n k"], n: int) -> Int[EitherArray, "n k"]:
+    indices = as_array(indices)
     if not isinstance(indices, jax.core.Tracer):
         indices = np.asarray(indices)
     if indices.ndim != 2 or len(indices) != n or not jnp.issubdtype(indices.dtype, jnp.integer):

@@ -12,6 +12,7 @@ from jax.custom_batching import custom_vmap
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Int
 
+from jaxvae.geometry.arrays import as_count
 from jaxvae.geometry.points import Points
 
 # Entries of a block of rows by all columns; an accelerator needs larger ones to be full.
@@ -102,7 +103,7 @@ def blocks(
     Raises:
         ValueError: for a block that is not a positive integer.
     """
-    length = block_length(columns) if block is None else _checked(block)
+    length = block_length(columns) if block is None else checked_block(block)
     length = min(length, columns) * (1 if mesh is None else mesh.size)
     for start in range(0, n, length):
         if progress is not None:
@@ -195,7 +196,10 @@ def _replicate(mesh: Mesh) -> Callable[..., Any]:
     return jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, PartitionSpec()))
 
 
-def _checked(block: int) -> int:
-    if not isinstance(block, int) or block < 1:
-        raise ValueError(f"expected block >= 1 rows, got {block}")
-    return block
+def checked_block(block: int) -> int:
+    """Rows of a block as an `int`.
+
+    Raises:
+        ValueError: for a block that is not a positive integer.
+    """
+    return as_count(block, f"expected block >= 1 rows, got {block}", least=1)

@@ -14,13 +14,10 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int8
 
+from jaxvae.geometry.arrays import as_array, as_point_array, refuse_other_points
 from jaxvae.geometry.counting import count
 from jaxvae.geometry.finding import find_in
-from jaxvae.geometry.points import (
-    as_points,
-    largest_magnitude,
-    refuse_other_kinds,
-)
+from jaxvae.geometry.points import as_points, largest_magnitude
 from jaxvae.geometry.rows import Progress, Space, as_space
 from jaxvae.geometry.selection import LANE
 from jaxvae.geometry.ties import compared_with
@@ -62,7 +59,10 @@ def is_too_large(x: Any) -> bool:
 
 def as_tiles(x: Any) -> Tiles:
     """The array, every point present; see `as_points` for what is refused."""
-    refuse_other_kinds(x)
+    if isinstance(getattr(x, "dtype", None), np.dtype):
+        refuse_other_points(x)
+    else:
+        x = as_point_array(x)
     tiles = Tiles(x, np.ones(x.shape[0], bool))
     for tile in _tiles(tiles):
         largest_magnitude(_read(tiles, tile), first_row=int(tile[0]))
@@ -174,7 +174,7 @@ def _local_cloud(
 def _read(tiles: Tiles, rows: Int[np.ndarray, " b"]) -> np.ndarray:
     # zarr and h5py want ascending rows.
     ids, places = np.unique(rows, return_inverse=True)
-    values = np.asarray(tiles.array[ids])
+    values = np.asarray(as_array(tiles.array[ids]))
     return values.reshape(len(ids), -1)[places]
 
 

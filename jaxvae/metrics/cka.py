@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxvae.geometry.arrays import as_count, as_point_array
 from jaxvae.geometry.kernels import NO_SPREAD, centered_features, gram_products, rbf_gram
 from jaxvae.geometry.points import same_length
 from jaxvae.typing import ArrayLike
@@ -123,6 +124,7 @@ def rbf_cka(x: ArrayLike, y: ArrayLike, *, bandwidth: float = 0.5) -> Float[Arra
     """
     if not 0 < bandwidth < float("inf"):
         raise ValueError(f"expected bandwidth > 0, got {bandwidth}")
+    x, y = as_point_array(x), as_point_array(y)
     if max(len(x), len(y)) > _MOST_POINTS:
         raise ValueError(
             f"expected at most {_MOST_POINTS:,} points, got {max(len(x), len(y)):,}; "
@@ -181,8 +183,7 @@ def minibatch_cka(layers: int) -> MinibatchCKA:
 
     Reference: Nguyen, Raghu and Kornblith (2021); Song et al. (2012).
     """
-    if layers < 1:
-        raise ValueError(f"expected layers >= 1, got {layers}")
+    layers = as_count(layers, f"expected layers >= 1, got {layers}", least=1)
     return MinibatchCKA(partial(_init, layers), _update, lambda state: _normalize(state.sums))
 
 

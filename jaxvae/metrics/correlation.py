@@ -127,7 +127,7 @@ def _principal_basis(values: Float[Array, "n d"], variance: float) -> _Basis:
 @jax.jit
 def _correlate(x: _Basis, y: _Basis) -> CanonicalCorrelations:
     values = jnp.linalg.svd(matmul(x.columns.T, y.columns), compute_uv=False)
-    kept = jnp.stack([jnp.sum(x.kept), jnp.sum(y.kept)])
+    kept = jnp.stack([jnp.sum(x.kept, dtype=jnp.int32), jnp.sum(y.kept, dtype=jnp.int32)])
     count = jnp.min(kept)
     values = jnp.where(jnp.arange(len(values)) < count, jnp.minimum(values, 1.0), 0.0)
     return CanonicalCorrelations(

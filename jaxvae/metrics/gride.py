@@ -6,6 +6,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxvae.geometry.arrays import as_count
 from jaxvae.geometry.clouds import as_cloud
 from jaxvae.geometry.neighbors import search_distinct
 from jaxvae.geometry.points import as_results, numpy_of
@@ -99,8 +100,7 @@ def gride(
     cloud = as_cloud(x)
     if cloud.n < 3:
         raise ValueError(f"expected at least 3 points, got {cloud.n}")
-    if max_rank < 2:
-        raise ValueError(f"expected max_rank >= 2, got {max_rank}")
+    max_rank = as_count(max_rank, f"expected max_rank >= 2, got {max_rank}", least=2)
     scales = int(np.log2(min(max_rank, cloud.n - 1)))
     found, distinct = search_distinct(cloud, k=2**scales, mesh=mesh, progress=progress)
     return _all_scales(found.squared, distinct, found.exponent)

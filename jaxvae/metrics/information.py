@@ -7,6 +7,7 @@ from jax import lax
 from jax.scipy.special import xlog1py, xlogy
 from jaxtyping import Array, Float
 
+from jaxvae.geometry.arrays import as_array, as_float64
 from jaxvae.typing import ArrayLike
 
 _HALVINGS = 40
@@ -157,7 +158,7 @@ def _relative_entropy(excess: Float[Array, "..."]) -> Float[Array, "..."]:
 def _checked(values: ArrayLike | float, name: str, low: float, high: float) -> ArrayLike:
     if isinstance(values, jax.core.Tracer):
         return values
-    wide = np.asarray(values, np.float64)
+    wide = as_float64(values)
     # One rounding of float32: chance itself is not below chance.
     outside = ~((wide >= low - 1e-6) & (wide <= high + 1e-6))
     if outside.any():
@@ -166,11 +167,12 @@ def _checked(values: ArrayLike | float, name: str, low: float, high: float) -> A
 
 
 def _checked_probabilities(probabilities: ArrayLike, expected: str, *, axes: int) -> Array:
-    shape = np.shape(probabilities)
+    probabilities = as_array(probabilities)
+    shape = probabilities.shape
     if len(shape) != axes or 0 in shape or shape[-1] < 2:
         raise ValueError(f"expected {expected}, got shape {shape}")
     if not isinstance(probabilities, jax.core.Tracer):
-        wide = np.asarray(probabilities, np.float64)
+        wide = as_float64(probabilities)
         if not (wide >= 0).all():
             raise ValueError(f"expected {expected} >= 0, got {wide[~(wide >= 0)][0]}")
         off = np.abs(wide.sum(axis=-1) - 1)

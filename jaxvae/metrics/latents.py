@@ -4,8 +4,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool
 
+from jaxvae.geometry.arrays import as_array
+from jaxvae.geometry.points import from_first_row
 from jaxvae.typing import ArrayLike
 
 # Of a posterior variance over the data: below this spread it is constant.
@@ -45,11 +48,12 @@ def active_units(means: ArrayLike, *, threshold: float = 0.01) -> Bool[Array, " 
 
     Reference: Burda, Grosse and Salakhutdinov (2016).
     """
-    means = jnp.asarray(means, jnp.float32)
+    means = as_array(means)
     if means.ndim != 2 or len(means) < 2:
         raise ValueError(f"expected means [n >= 2, k], got shape {means.shape}")
     # Off the first example: the mean of a large constant would not be that constant.
-    return jnp.var(means - means[0], axis=0) > threshold
+    with np.errstate(over="ignore", invalid="ignore"):
+        return jnp.asarray(from_first_row(means).var(axis=0) > threshold)
 
 
 def latent_types(variances: ArrayLike) -> LatentTypes:
@@ -77,7 +81,7 @@ def latent_types(variances: ArrayLike) -> LatentTypes:
 
     Reference: Bonheme and Grzes (2022); Rolinek, Zietlow and Martius (2019).
     """
-    variances = jnp.asarray(variances, jnp.float32)
+    variances = jnp.asarray(as_array(variances), jnp.float32)
     if variances.ndim != 2 or len(variances) < 2:
         raise ValueError(f"expected variances [n >= 2, k], got shape {variances.shape}")
     if not isinstance(variances, jax.core.Tracer) and (variances < 0).any():

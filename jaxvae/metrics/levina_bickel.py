@@ -5,7 +5,7 @@ from jax.sharding import Mesh
 from jaxtyping import Bool, Float
 
 from jaxvae.geometry.clouds import as_cloud
-from jaxvae.geometry.neighbors import search_distinct
+from jaxvae.geometry.neighbors import checked_k, search_distinct
 from jaxvae.geometry.points import as_results, numpy_of
 from jaxvae.geometry.rows import Progress
 from jaxvae.metrics.dimension import Dimension, log_ratio
@@ -53,8 +53,7 @@ def levina_bickel(
     mean of the inverse.
     """
     cloud = as_cloud(x)
-    if not 2 <= k < cloud.n:
-        raise ValueError(f"expected 2 <= k < n = {cloud.n}, got k = {k}")
+    k = checked_k(k, cloud.n, least=2)
     found, distinct = search_distinct(cloud, k=k, mesh=mesh, progress=progress)
     return _inverse_mean_inverse(found.squared, distinct)
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from jaxvae.geometry.points import is_on_host, same_length
+from jaxvae.geometry.arrays import as_count, as_point_array, as_row_array
+from jaxvae.geometry.points import from_first_row, numpy_of, same_length
 from jaxvae.metrics.resample import (
     Metric,
     as_arrays,
@@ -27,6 +27,8 @@ from jaxvae.typing import ArrayLike, EitherArray, Key
 
 # Rows of a Gaussian cloud made at a time: memory grows as this times n, never as n * n.
 _BLOCK = 1024
+# Of a column, in units of its spread.
+_LARGEST_MEAN = 2.0**7
 _PRECISE = {"precision": jax.lax.Precision.HIGHEST}
 
 
@@ -69,6 +71,7 @@ def unrelated_null(key: Key, metric: Metric, *arrays: ArrayLike, draws: int = 20
     """
     if len(arrays) < 2:
         raise ValueError(f"expected at least two arrays to be unrelated, got {len(arrays)}")
+    arrays = tuple(map(as_row_array, arrays))
     n = same_length(*arrays)
 
     def draw(generator: np.random.Generator) -> Any:
@@ -88,12 +91,14 @@ def gaussian_null(key: Key, metric: Metric, *arrays: ArrayLike, draws: int = 20)
     independently of each other.
 
     A row is the mean plus a random combination of the centered rows of the data,
-    `sum_i g_i (x_i - mean) / sqrt(n - 1)`, with standard normal g.
+    `sum_i g_i (x_i - mean) / sqrt(n - 1)`, with standard normal g. In columns whose mean is
+    more than 128 times as large as their spread it is left out, since float32 would round
+    the spread away beside it; no metric here sees a shift.
 
     Args:
         key: of the clouds.
         metric: `f(*arrays)`; it gets float32 arrays of the shapes given.
-        *arrays: each `[n, ...]`, any real type.
+        *arrays: each `[n, ...]`, of real numbers.
         draws: at least 2.
 
     Returns:
@@ -103,6 +108,7 @@ def gaussian_null(key: Key, metric: Metric, *arrays: ArrayLike, draws: int = 20)
         ValueError: for no arrays, fewer than 2 draws or 2 points, different n,
             and what the metric refuses.
     """
+    arrays = tuple(map(as_point_array, arrays))
     if len(arrays) == 0 or same_length(*arrays) < 2:
         raise ValueError("expected at least one array and two points")
 
@@ -113,24 +119,25 @@ def gaussian_null(key: Key, metric: Metric, *arrays: ArrayLike, draws: int = 20)
 
 
 def _null(key: Key, draw: Callable[[np.random.Generator], Any], draws: int) -> Null:
-    if draws < 2:
-        raise ValueError(f"expected at least 2 draws, got {draws}")
+    draws = as_count(draws, f"expected at least 2 draws, got {draws}", least=2)
     values = stacked([draw(one) for one in generator_of(key).spawn(draws)])
     return as_arrays(Null(mean_over(values), spread_over(values), values))
 
 
 def _gaussian_like(generator: np.random.Generator, array: ArrayLike) -> Float[EitherArray, "n ..."]:
-    numpy = np if is_on_host(array) else jnp
-    array = numpy.asarray(array)
-    # In float64 on the host, or a large offset would take the digits of the spread.
-    center = array.mean(axis=0, dtype=np.float64 if numpy is np else jnp.float32)
-    flat = (array - center).astype(np.float32).reshape(len(array), -1)
+    deviations = from_first_row(array)
+    numpy, shift = numpy_of(deviations), deviations.mean(axis=0)
+    centered = deviations - shift
+    center = (array[0] + shift).astype(np.float32)
+    spread = numpy.abs(centered).max(axis=0)
+    kept = (spread == 0) | (numpy.abs(center) <= _LARGEST_MEAN * spread)
+    flat = centered.astype(np.float32).reshape(len(array), -1)
     drawn = [
         # Rounding to fewer digits would add dimensions of its own.
         numpy.matmul(weights, flat, **({} if numpy is np else _PRECISE))
         for weights in _weights(generator, len(array))
     ]
-    return numpy.concatenate(drawn).reshape(array.shape) + center.astype(np.float32)
+    return numpy.concatenate(drawn).reshape(array.shape) + numpy.where(kept, center, 0)
 
 
 def _weights(generator: np.random.Generator, n: int) -> Iterator[Float[np.ndarray, "b n"]]:

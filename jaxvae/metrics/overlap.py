@@ -9,7 +9,8 @@ from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from jaxvae.geometry.clouds import as_cloud
+from jaxvae.geometry.arrays import as_classes
+from jaxvae.geometry.clouds import as_cloud, common_length
 from jaxvae.geometry.places import (
     Around,
     Places,
@@ -17,7 +18,7 @@ from jaxvae.geometry.places import (
     first_places,
     with_shared_traced,
 )
-from jaxvae.geometry.points import as_results, numpy_of, same_length
+from jaxvae.geometry.points import as_results, numpy_of
 from jaxvae.geometry.rows import Progress
 from jaxvae.typing import ArrayLike, EitherArray
 
@@ -57,9 +58,10 @@ def neighborhood_overlap(
 
     Reference: Doimo, Glielmo, Ansuini and Laio (2020).
     """
-    same_length(a, b)
-    first, second = (first_places(as_cloud(x), k, mesh=mesh, progress=progress) for x in (a, b))
-    return _mean_share(_common(first, second), k)
+    clouds = [as_cloud(x) for x in (a, b)]
+    common_length(clouds)
+    places = [first_places(cloud, k, mesh=mesh, progress=progress) for cloud in clouds]
+    return _mean_share(_common(*places), places[0].k)
 
 
 def label_overlap(
@@ -78,7 +80,9 @@ def label_overlap(
 
     Args:
         x: `[n, ...]` points; trailing axes are flattened.
-        labels: `[n]` integers or booleans, one of each point.
+        labels: `[n]`, one of each point, of any hashable type: numbers, texts, dates,
+            tuples, as an array, a list or a column of a table. Integers or booleans while
+            a function is traced.
         k: neighbors of each point, 1 to n - 1.
         mesh: devices to split the points over; all its axes are used.
         progress: called as `progress(points done, n)` after every few blocks.
@@ -90,15 +94,15 @@ def label_overlap(
         places count r / t each.
 
     Raises:
-        ValueError: for labels that are not `[n]` integers, k outside 1 to n - 1,
-            NaN or infinite input.
+        ValueError: for labels that are not `[n]`, missing (None, NaN) or without a hash, k
+            outside 1 to n - 1, NaN or infinite input.
 
     Reference: Doimo, Glielmo, Ansuini and Laio (2020).
     """
     cloud = as_cloud(x)
-    checked = _checked_labels(labels, cloud.n)
+    classes = as_classes(labels, cloud.n)
     places = first_places(cloud, k, mesh=mesh, progress=progress)
-    return _mean_share(_alike(checked, places), k)
+    return _mean_share(_alike(classes, places), places.k)
 
 
 def _common(a: Places, b: Places) -> Float[EitherArray, " n"]:
@@ -148,15 +152,3 @@ def _mean_share(counts: Float[EitherArray, " n"], k: int) -> Float[EitherArray, 
     # not be 1.
     whole, n = map(lax.optimization_barrier, (jnp.float32(k), jnp.float32(len(counts))))
     return (counts / whole).sum() / n
-
-
-def _checked_labels(labels: ArrayLike, n: int) -> Int[EitherArray, " n"]:
-    if not hasattr(labels, "shape"):
-        raise ValueError(f"expected an array of labels [n = {n}], got {type(labels).__name__}")
-    discrete = jnp.issubdtype(labels.dtype, np.integer) or labels.dtype == bool
-    if labels.shape != (n,) or not discrete:
-        raise ValueError(f"expected integer labels [n = {n}], got {labels.dtype} {labels.shape}")
-    if isinstance(labels, jax.core.Tracer):
-        return labels
-    # Labels above 2**31 would become others in 32 bits.
-    return np.unique(np.asarray(labels), return_inverse=True)[1].astype(np.int32)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxvae.geometry.arrays import as_array, as_float64
 from jaxvae.typing import ArrayLike
 
 
@@ -71,12 +72,13 @@ def _fill(ratios: Float[Array, " d"], level: Float[Array, ""]) -> RateDistortion
 
 
 def _checked_eigenvalues(eigenvalues: ArrayLike) -> ArrayLike:
-    shape = np.shape(eigenvalues)
+    eigenvalues = as_array(eigenvalues)
+    shape = eigenvalues.shape
     if len(shape) != 1 or 0 in shape:
         raise ValueError(f"expected eigenvalues [d], got shape {shape}")
     if isinstance(eigenvalues, jax.core.Tracer):
         return eigenvalues.astype(jnp.float32)
-    wide = np.asarray(eigenvalues, np.float64)
+    wide = as_float64(eigenvalues)
     bad = ~((wide >= 0) & (wide < np.inf))
     if bad.any():
         raise ValueError(f"expected eigenvalues >= 0 and finite, got {wide[bad][0]}")
@@ -84,10 +86,11 @@ def _checked_eigenvalues(eigenvalues: ArrayLike) -> ArrayLike:
 
 
 def _checked_level(level: ArrayLike | float) -> ArrayLike:
-    if np.shape(level) != ():
-        raise ValueError(f"expected one level, got shape {np.shape(level)}; use vmap for several")
+    level = as_array(level)
+    if level.shape != ():
+        raise ValueError(f"expected one level, got shape {level.shape}; use vmap for several")
     if isinstance(level, jax.core.Tracer):
         return level.astype(jnp.float32)
     if not 0 < float(level) < np.inf:
         raise ValueError(f"expected a finite level > 0, got {level}")
-    return np.asarray(level, np.float64)
+    return as_float64(level)

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
+from jaxvae.geometry.arrays import as_count, as_row_array
 from jaxvae.geometry.points import as_results, is_on_host, same_length
 from jaxvae.typing import ArrayLike, EitherArray, Key
 
@@ -82,7 +83,7 @@ def subsample_error(key: Key, metric: Metric, *arrays: ArrayLike, parts: int = 1
         key: of the deal.
         metric: `f(*arrays)`. All subsets have one shape: what it has jitted is
             compiled once.
-        *arrays: each `[n, ...]`, rows of the same points.
+        *arrays: each `[n, ...]`, rows of the same points; labels `[n]` are such an array.
         parts: subsets, 2 to n. `spread` is known to a share of
             `1 / sqrt(2 (parts - 1))`: 24% for 10.
 
@@ -93,7 +94,8 @@ def subsample_error(key: Key, metric: Metric, *arrays: ArrayLike, parts: int = 1
         ValueError: for parts outside 2 to n, different n, and what the metric
             refuses, such as too few points in a subset.
     """
-    subsets = _deal(key, arrays, parts)
+    arrays, subsets = _deal(key, arrays, parts)
+    parts = len(subsets)
     values = stacked([_on_rows(metric, arrays, rows) for rows in subsets])
     mean, spread = mean_over(values), spread_over(values)
     stderr = jax.tree.map(lambda s: s / parts**0.5, spread)
@@ -131,7 +133,8 @@ def jackknife_error(key: Key, metric: Metric, *arrays: ArrayLike, parts: int = 1
 
     Reference: Efron and Stein (1981); Kott (2001) for groups.
     """
-    groups = _deal(key, arrays, parts)
+    arrays, groups = _deal(key, arrays, parts)
+    parts = len(groups)
     remaining = [np.delete(groups, group, axis=0).reshape(-1) for group in range(parts)]
     values = stacked([_on_rows(metric, arrays, rows) for rows in remaining])
     factor = (parts - 1) / parts**0.5
@@ -139,15 +142,18 @@ def jackknife_error(key: Key, metric: Metric, *arrays: ArrayLike, parts: int = 1
     return as_arrays(Jackknife(mean_over(values), stderr, values))
 
 
-def _deal(key: Key, arrays: tuple[ArrayLike, ...], parts: int) -> Int[np.ndarray, "parts m"]:
-    """Random disjoint rows, the same number in every part."""
+def _deal(
+    key: Key, given: tuple[Any, ...], parts: int
+) -> tuple[tuple[EitherArray, ...], Int[np.ndarray, "parts m"]]:
+    """The arrays, and random disjoint rows of them, the same number in every part."""
+    arrays = tuple(map(as_row_array, given))
     if len(arrays) == 0:
         raise ValueError("expected at least one array, got none")
     n = same_length(*arrays)
-    if not 2 <= parts <= n:
-        raise ValueError(f"expected 2 <= parts <= n = {n}, got parts = {parts}")
+    parts = as_count(parts, f"expected 2 <= parts <= n = {n}, got parts = {parts}", least=2, most=n)
     size = n // parts
-    return generator_of(key).permutation(n)[: parts * size].reshape(parts, size)
+    rows = generator_of(key).permutation(n)[: parts * size]
+    return arrays, rows.reshape(parts, size)
 
 
 def generator_of(key: Key) -> np.random.Generator:

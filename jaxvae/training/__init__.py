@@ -11,6 +11,7 @@ from jaxvae.training.epochs import NonFiniteLossError as NonFiniteLossError
 from jaxvae.training.epochs import Progress as Progress
 from jaxvae.training.epochs import steps_per_epoch as steps_per_epoch
 from jaxvae.training.epochs import train as train
+from jaxvae.training.images import unit_interval as unit_interval
 from jaxvae.training.stability import averaged as averaged
 from jaxvae.training.stability import averaged_params as averaged_params
 from jaxvae.training.stability import evaluation_variables as evaluation_variables
@@ -20,5 +21,4 @@ from jaxvae.training.trainer import Adversary as Adversary
 from jaxvae.training.trainer import AdversaryState as AdversaryState
 from jaxvae.training.trainer import Trainer as Trainer
 from jaxvae.training.trainer import TrainState as TrainState
-from jaxvae.training.trainer import unit_interval as unit_interval
 from jaxvae.training.trainer import vae_trainer as vae_trainer

@@ -10,9 +10,10 @@ import optax
 from jax import lax
 from jaxtyping import Array, Float, Int, UInt8
 
+from jaxvae.geometry.arrays import as_array, as_count
 from jaxvae.models.classifier import Classifier
 from jaxvae.training.epochs import epoch_order, steps_per_epoch
-from jaxvae.training.trainer import refuse_other_images, unit_interval
+from jaxvae.training.images import as_images, training_images, unit_interval
 from jaxvae.typing import ArrayLike, Key
 
 
@@ -48,15 +49,14 @@ def train_classifier(
             the data.
         ArithmeticError: after an epoch whose loss is not finite.
     """
-    refuse_other_examples(classifier, images, labels)
-    if epochs < 1:
-        raise ValueError(f"expected at least one epoch, got {epochs}")
+    images, labels = checked_examples(classifier, images, labels)
+    epochs = as_count(epochs, f"expected at least one epoch, got {epochs}", least=1)
     steps_per_epoch(images, batch_size)
     params_key, order_key = jax.random.split(key)
     optimizer = optax.adam(learning_rate)
     params = jax.jit(classifier.init)(params_key)
     state = params, optimizer.init(params)
-    data = jnp.asarray(images), jnp.asarray(labels, jnp.int32)
+    data = training_images(images, classifier.image_shape), jnp.asarray(labels, jnp.int32)
     run = jax.jit(partial(_epoch, classifier, optimizer, batch_size=batch_size))
     for epoch in range(epochs):
         state, loss = run(data, state, epoch_order(order_key, epoch, len(images)))
@@ -68,14 +68,15 @@ def train_classifier(
     return state[0]
 
 
-def refuse_other_examples(classifier: Classifier, images: ArrayLike, labels: ArrayLike) -> None:
-    """Refuse images and labels that the classifier does not take.
+def checked_examples(
+    classifier: Classifier, images: ArrayLike, labels: ArrayLike
+) -> tuple[UInt8[ArrayLike, "n h w c"], Int[np.ndarray, " n"]]:
+    """Images and labels as arrays that the classifier takes.
 
     Raises:
         ValueError: says what was expected and what came.
     """
-    refuse_other_images(images, classifier.image_shape)
-    numbers = np.asarray(labels)
+    images, numbers = as_images(images, classifier.image_shape), np.asarray(as_array(labels))
     if numbers.shape != (len(images),) or not np.issubdtype(numbers.dtype, np.integer):
         raise ValueError(
             f"expected {len(images)} whole numbers as labels, got {numbers.dtype} {numbers.shape}"
@@ -85,6 +86,7 @@ def refuse_other_examples(classifier: Classifier, images: ArrayLike, labels: Arr
             f"expected labels from 0 to {classifier.classes - 1}, got {numbers.min()} to "
             f"{numbers.max()}"
         )
+    return images, numbers
 
 
 def _epoch(

@@ -28,7 +28,8 @@ from jaxvae.training.epochs import (
     steps_per_epoch,
     windows,
 )
-from jaxvae.training.trainer import Trainer, TrainState
+from jaxvae.training.images import training_images
+from jaxvae.training.trainer import Trainer, TrainState, refuse_negative
 from jaxvae.typing import Key
 
 TrainerOf = Callable[[int], Trainer]
@@ -108,8 +109,8 @@ def init_ensemble(trainer_of: TrainerOf, members: Sequence[Member]) -> Ensemble:
         members: at least one.
 
     Raises:
-        ValueError: for no member, a coefficient that the trainer has not, and a learning
-            rate that the optimizer does not hold in its state.
+        ValueError: for no member, a coefficient that the trainer has not or that is negative,
+            and a learning rate that the optimizer does not hold in its state.
     """
     return _put_together(trainer_of, members)
 
@@ -181,13 +182,15 @@ def train_ensemble(
             By default `map` on CPU, where one model fills the cores, and `vmap` elsewhere.
 
     Raises:
-        ValueError: for a batch larger than the data, and another way.
+        ValueError: for images that the trainer does not take, a batch larger than the data,
+            and another way.
     """
+    images = training_images(images, trainer.image_shape)
     per_epoch = steps_per_epoch(images, batch_size)
     chosen = way or ("map" if jax.default_backend() == "cpu" else "vmap")
     if chosen not in WAYS:
         raise ValueError(f"expected a way among {', '.join(WAYS)}, got {way}")
-    run = partial(_run_members, trainer, jnp.asarray(images), batch_size=batch_size, way=chosen)
+    run = partial(_run_members, trainer, images, batch_size=batch_size, way=chosen)
     orders = partial(_orders, n=len(images))
     plan = Plan(int(jnp.max(ensemble.states.step)), epochs * per_epoch, per_epoch)
     with saving(save) as saver:
@@ -278,6 +281,7 @@ def _set_apart(state: TrainState, member: Member) -> TrainState:
         raise ValueError(
             f"expected coefficients among {sorted(state.coefficients)}, got {sorted(unknown)}"
         )
+    refuse_negative(member.coefficients)
     given = {name: jnp.asarray(value, jnp.float32) for name, value in member.coefficients.items()}
     state = state._replace(coefficients=state.coefficients | given)
     if member.learning_rate is None:

@@ -12,6 +12,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
+from jaxvae.geometry.arrays import as_count
+from jaxvae.training.images import training_images
 from jaxvae.training.trainer import Trainer, TrainState
 from jaxvae.typing import ArrayLike, Key
 
@@ -77,9 +79,9 @@ def steps_per_epoch(images: UInt8[ArrayLike, "n h w c"], batch_size: int) -> int
     Raises:
         ValueError: if there are fewer images than a batch takes.
     """
-    if not 1 <= batch_size <= len(images):
-        raise ValueError(f"expected 1 <= batch_size <= {len(images)} images, got {batch_size}")
-    return len(images) // batch_size
+    n = len(images)
+    refusal = f"expected 1 <= batch_size <= {n} images, got {batch_size}"
+    return n // as_count(batch_size, refusal, least=1, most=n)
 
 
 def train(
@@ -113,10 +115,12 @@ def train(
 
     Raises:
         NonFiniteLossError: at the first loss that is NaN or infinite.
-        ValueError: for a batch larger than the data.
+        ValueError: for images that the trainer does not take, such as floats or channels
+            first, and a batch larger than the data.
     """
+    images = training_images(images, trainer.image_shape)
     per_epoch = steps_per_epoch(images, batch_size)
-    run = partial(_run, trainer, jnp.asarray(images), batch_size=batch_size)
+    run = partial(_run, trainer, images, batch_size=batch_size)
     orders = partial(_order, n=len(images))
     plan = Plan(int(state.step), epochs * per_epoch, per_epoch)
     with saving(save) as saver:

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import operator
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,5 +78,5 @@ def sole_process(out: Path) -> Iterator[None]:
 
 
 def _as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """As they will be read again: lists for tuples."""
-    return json.loads(json.dumps(dict(settings)))
+    """As they will be read again: lists for tuples, Python's numbers for NumPy's."""
+    return json.loads(json.dumps(dict(settings), default=operator.index))

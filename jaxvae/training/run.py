@@ -7,6 +7,7 @@ resume/step-*       the latest whole `TrainState`
 All of them appear whole or not at all.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +15,10 @@ import jax
 import numpy as np
 from jaxtyping import Array, UInt8
 
+from jaxvae.geometry.arrays import as_count
 from jaxvae.training import checkpoint
 from jaxvae.training.epochs import NonFiniteLossError, Progress, steps_per_epoch, train
+from jaxvae.training.images import training_images
 from jaxvae.training.signals import postponed
 from jaxvae.training.stability import evaluation_variables
 from jaxvae.training.trainer import Trainer, TrainState
@@ -59,8 +62,11 @@ def train_run(
     Raises:
         NonFiniteLossError: at the first loss, or parameter at a snapshot, that is NaN or
             infinite; what was kept before stays.
-        ValueError: for a batch larger than the data, and more snapshots than epochs.
+        ValueError: for images that the trainer does not take, a batch larger than the data,
+            and more snapshots than epochs.
     """
+    folder = Path(os.path.expanduser(folder))
+    images = training_images(images, trainer.image_shape)
     per_epoch = steps_per_epoch(images, batch_size)
 
     def keep(state: TrainState) -> None:
@@ -113,8 +119,8 @@ def snapshot_epochs(epochs: int, count: int) -> tuple[int, ...]:
     Raises:
         ValueError: for none, and for more than there are epochs.
     """
-    if not 1 <= count <= epochs:
-        raise ValueError(f"expected 1 to {epochs} snapshots of {epochs} epochs, got {count}")
+    refusal = f"expected 1 to {epochs} snapshots of {epochs} epochs, got {count}"
+    count = as_count(count, refusal, least=1, most=epochs)
     return tuple(round(epochs * number / count) for number in range(1, count + 1))
 
 

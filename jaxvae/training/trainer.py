@@ -17,7 +17,8 @@ from jaxvae.models.hvae import HVAE, HierarchyOutputs
 from jaxvae.models.vae import VAE, Outputs, Variables
 from jaxvae.objectives.factor_vae import discriminator_loss
 from jaxvae.objectives.multipliers import ascend
-from jaxvae.typing import ArrayLike, Key
+from jaxvae.training.images import unit_interval
+from jaxvae.typing import Key
 
 Objective = Callable[..., tuple[Array, NamedTuple]]
 Schedule = Callable[..., Array]
@@ -77,10 +78,12 @@ class Trainer(NamedTuple):
         init: `init(key) -> TrainState`; of `vae_trainer`, one compiled program.
         step: `step(state, images) -> (state, loss, terms)`, with uint8 images
             `[b, h, w, c]` and the loss and terms of the state before the update.
+        image_shape: `(h, w, c)` of the images it takes; None where any will do.
     """
 
     init: Callable[[Key], TrainState]
     step: Callable[[TrainState, Array], tuple[TrainState, Array, NamedTuple]]
+    image_shape: tuple[int, int, int] | None = None
 
 
 def vae_trainer(
@@ -100,8 +103,8 @@ def vae_trainer(
         objective: `(outputs, *, ...) -> (loss, terms)`, such as `beta_vae`.
         optimizer: any optax transformation.
         coefficients: numbers that the objective takes by name, or several where it takes
-            one a layer. They become a part of the state, so that members of an ensemble may
-            differ in them.
+            one a layer; none is negative. They become a part of the state, so that members
+            of an ensemble may differ in them.
         schedules: `(step, *, end) -> value`, by the name of a coefficient, which is the
             end: `partial(linear_ramp, steps=10_000)` lets it grow from 0.
         multipliers: step sizes of dual ascent, by the name of a coefficient, which is where
@@ -114,14 +117,18 @@ def vae_trainer(
         within a `jit` of yours may differ from that of the plain call in its last digits.)
 
     Raises:
-        ValueError: for coefficients that the objective does not take or lacks, a schedule
-            or a multiplier that is none of them, one that is both, and an adversary where it
-            is not wanted or absent.
+        ValueError: for coefficients that the objective does not take or lacks, negative ones
+            (also those that a `partial` gives to an objective of jaxvae), a schedule or a
+            multiplier that is none of them, one that is both, and an adversary where it is
+            not wanted or absent.
     """
     values = {} if coefficients is None else dict(coefficients)
     ramps = {} if schedules is None else dict(schedules)
     dual_steps = {} if multipliers is None else dict(multipliers)
     _check(objective, set(values), set(ramps), set(dual_steps), adversary)
+    refuse_negative(values)
+    if isinstance(objective, partial) and objective.func.__module__.startswith("jaxvae."):
+        refuse_negative(objective.keywords)
 
     def init(key: Key) -> TrainState:
         model_key, run_key = jax.random.split(key)
@@ -183,7 +190,7 @@ def vae_trainer(
         )
         return after, loss, terms
 
-    return Trainer(_as_one_program(init), step)
+    return Trainer(_as_one_program(init), step, vae.image_shape)
 
 
 def _as_one_program(init: Callable[[Key], TrainState]) -> Callable[[Key], TrainState]:
@@ -207,22 +214,16 @@ def _as_one_program(init: Callable[[Key], TrainState]) -> Callable[[Key], TrainS
     return call
 
 
-def refuse_other_images(images: ArrayLike, image_shape: tuple[int, int, int]) -> None:
-    """Refuse anything but bytes of this shape, one image at least.
+def refuse_negative(coefficients: Mapping[str, Any]) -> None:
+    """Refuse weights, prices and targets below zero, for which there is no best model.
 
     Raises:
-        ValueError: says what was expected and what came.
+        ValueError: names the first of them.
     """
-    if images.shape[1:] != image_shape or images.dtype != np.uint8 or len(images) == 0:
-        raise ValueError(
-            f"expected uint8 images [n, {', '.join(map(str, image_shape))}], "
-            f"got {images.dtype} {images.shape}"
-        )
-
-
-def unit_interval(images: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Bytes 0 to 255 as floats 0 to 1."""
-    return images.astype(jnp.float32) / 255
+    for name, value in coefficients.items():
+        known = [leaf for leaf in jax.tree.leaves(value) if not isinstance(leaf, jax.core.Tracer)]
+        if any(np.any(np.asarray(number) < 0) for number in known):
+            raise ValueError(f"expected {name} of at least 0, got {value}")
 
 
 def _current(state: TrainState, schedules: dict[str, Schedule]) -> dict[str, Array]:

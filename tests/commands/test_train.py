@@ -15,6 +15,7 @@ import pytest
 from jaxvae.analysis.saved import open_run
 from jaxvae.cli import main
 from jaxvae.commands.arguments.settings import choices
+from jaxvae.commands.train import _refuse_few
 from jaxvae.data import dataset_names, load
 from jaxvae.training import checkpoint, evaluation_variables, train
 from jaxvae.training.choices import likelihoods, named_objectives, networks, objective_coefficients
@@ -326,6 +327,7 @@ def test_a_second_process_in_the_same_folder_is_refused(tmp_path, capsys):
         (["--batch-size", "201"], "expected 1 <= --batch-size <= 200 images, got 201"),
         (["--epochs", "0"], "expected epochs of at least 1, got 0"),
         (["--seed", "-1"], "expected seed of at least 0, got -1"),
+        (["--coefficient", "beta=-1"], "expected beta of at least 0, got -1"),
         (["--latents", "0"], "expected at least one latent, got 0"),
         (["--snapshots", "3"], "expected 1 to 2 snapshots of 2 epochs, got 3"),
         (["--data", "no_such_set"], "got 'no_such_set'"),
@@ -402,3 +404,9 @@ def test_a_model_that_diverges_in_its_last_update_keeps_no_snapshot(tmp_path, ca
 
 def test_the_settings_are_plain_json(finished):
     assert json.loads((finished / "run.json").read_text())["options"] == {"widths": [16]}
+
+
+def test_a_single_held_out_image_is_refused_before_training():
+    with pytest.raises(ValueError, match=r"at least 2 held-out images of mine .*got 1"):
+        _refuse_few(1, "mine")
+    _refuse_few(2, "mine")

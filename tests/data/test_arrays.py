@@ -3,6 +3,7 @@
 import sys
 import zipfile
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -151,3 +152,68 @@ def test_a_torn_file_is_refused_by_name(folder):
     whole = (folder / "layers.npz").read_bytes()
     (folder / "torn.npz").write_bytes(whole[: len(whole) // 2])
     refused("torn.npz", r"torn\.npz: ")
+
+
+# --- zarr stores of others --------------------------------------------------------------
+
+
+@pytest.fixture(params=[2, 3])
+def store(request, folder):
+    zarr = pytest.importorskip("zarr")
+    group = zarr.open_group("others.zarr", mode="w", zarr_format=request.param)
+    for name, array in {"b": X, "a": X + 1, "inner/c": X + 2}.items():
+        group.create_array(name, shape=X.shape, dtype=X.dtype, chunks=(4, 2))[:] = array
+    alone = zarr.open_array(
+        "alone.zarr", mode="w", shape=X.shape, dtype=X.dtype, zarr_format=request.param
+    )
+    alone[:] = X + 3
+    return folder
+
+
+def test_a_zarr_group_of_others_is_its_arrays(store):
+    found = read_arrays(["others.zarr"])
+    assert list(found) == ["a", "b", "inner/c"]
+    assert found["inner/c"].origin == "others.zarr:inner/c"
+    np.testing.assert_array_equal(found["inner/c"].array, X + 2)
+
+
+def test_members_of_a_zarr_group_are_chosen(store):
+    assert list(read_arrays(["others.zarr:b,inner/c"])) == ["b", "inner/c"]
+    np.testing.assert_array_equal(read_array("others.zarr/inner:c"), X + 2)
+    refused("others.zarr:d", "expected keys among a, b, inner/c; got d")
+
+
+def test_a_zarr_array_is_read_alone(store):
+    assert list(read_arrays(["alone.zarr"])) == ["alone"]
+    np.testing.assert_array_equal(read_array("alone.zarr"), X + 3)
+
+
+def test_a_zarr_array_that_is_packed_by_pickle_is_refused(store):
+    for file in (store / "alone.zarr").glob("*zarr*"):
+        described = file.read_text()
+        for key in ('"filters": ', '"codecs": '):
+            described = described.replace(key, f'{key}[{{"id": "\\u0070ickle"}}], "before": ')
+        file.write_text(described)
+    refused("alone.zarr", r"alone\.zarr: expected numbers, got an array packed by pickle")
+
+
+# --- what NumPy's files lose ------------------------------------------------------------
+
+
+def test_the_objects_of_an_archive_are_named_and_how_to_choose_the_others(folder):
+    np.savez("mixed.npz", mean=X, meta=np.array({"a": 1}, object), sample=X)
+    message = r"Python objects in meta; choose the others with mixed\.npz:mean,sample"
+    refused("mixed.npz", f"mixed\\.npz: expected real numbers, got pickled {message}")
+    assert list(read_arrays(["mixed.npz:mean,sample"])) == ["mean", "sample"]
+
+
+def test_a_file_of_float8_is_named(folder):
+    np.save("float8.npy", X.astype(ml_dtypes.float8_e5m2))
+    refused("float8.npy", r"float8\.npy: expected real numbers, got .*float8; save it as float32")
+
+
+def test_the_home_folder_has_a_name(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder / "other"))
+    np.testing.assert_array_equal(read_array("~/pixels.npy"), X + 2)
+    np.testing.assert_array_equal(read_array("~/layers.npz:mean"), X + 3)
+    refused("~nobody-of-this-name/pixels.npy", "found none")

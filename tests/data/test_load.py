@@ -221,6 +221,47 @@ def test_validation_stands_in_for_a_missing_test_split(tmp_path):
     assert data.test.images[:, 0, 0, 0].tolist() == list(range(100, 120))
 
 
+@pytest.mark.parametrize("name", ["val", "dev"])
+def test_other_names_of_a_validation_split_are_known(tmp_path, name):
+    splits = {"train": gray_examples(30), name: gray_examples(20, first=100)}
+    write_set(tmp_path, f"validated_by_{name}", image_features((4, 4, 1)), splits)
+    data = load(f"validated_by_{name}", data_dir=tmp_path)
+    assert (len(data.train.images), len(data.test.images)) == (30, 20)
+
+
+def test_a_set_too_small_to_hold_anything_out_is_refused(tmp_path):
+    write_set(tmp_path, "tiny", image_features((4, 4, 1)), {"train": gray_examples(9)})
+    with pytest.raises(ValueError, match=r"at least 10 images in 'tiny', .*; got 9 in 'tra"):
+        load("tiny", data_dir=tmp_path)
+
+
+def test_the_only_images_of_another_name_are_the_images(tmp_path):
+    features = tfds.features.FeaturesDict(
+        {"photo": tfds.features.Image(shape=(4, 4, 1)), "number": np.int64}
+    )
+    examples = [{"photo": png(one["image"]), "number": 1} for one in gray_examples(20)]
+    write_set(tmp_path, "photos", features, {"train": examples[:18], "test": examples[18:]})
+    assert load("photos", data_dir=tmp_path).train.images[7, 0, 0, 0] == 7
+
+
+def test_several_images_of_other_names_are_named(tmp_path):
+    kinds = {name: tfds.features.Image(shape=(4, 4, 1)) for name in ("left", "right")}
+    examples = [{name: png(one["image"]) for name in kinds} for one in gray_examples(20)]
+    write_set(tmp_path, "pairs", tfds.features.FeaturesDict(kinds), {"train": examples})
+    with pytest.raises(ValueError, match=r"expected a feature 'image' of .* got left, right"):
+        load("pairs", data_dir=tmp_path)
+
+
+def test_labels_that_are_texts_are_numbered(tmp_path):
+    features = image_features((4, 4, 1), label=tfds.features.Text())
+    words = ["naïve", "art", "naïve", "pop"]
+    examples = [one | {"label": words[place % 4]} for place, one in enumerate(gray_examples(8))]
+    write_set(tmp_path, "worded", features, {"train": examples, "test": examples[2:]})
+    data = load("worded", data_dir=tmp_path)
+    for split, expected in ((data.train, words * 2), (data.test, (words * 2)[2:])):
+        assert [data.label_names[label] for label in split.labels] == expected
+
+
 def test_splits_without_train_are_refused(tmp_path):
     splits = {"left": gray_examples(3), "right": gray_examples(3)}
     write_set(tmp_path, "sides", image_features((4, 4, 1)), splits)

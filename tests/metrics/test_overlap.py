@@ -187,10 +187,8 @@ def test_spaces_of_different_points_are_refused():
         neighborhood_overlap(gaussian(5, 2), gaussian(6, 2), k=2)
 
 
-@pytest.mark.parametrize(
-    "labels", [np.arange(6), np.zeros((5, 1), int), np.ones(5), np.array(list("abcde")), [0] * 5]
-)
-def test_labels_that_are_no_list_of_integers_are_refused(labels):
+@pytest.mark.parametrize("labels", [np.arange(6), np.zeros((5, 1), int), [0] * 4])
+def test_labels_that_are_not_one_of_every_point_are_refused(labels):
     with pytest.raises(ValueError, match=r"expected .*labels \[n = 5\], got"):
         label_overlap(gaussian(5, 2), labels, k=2)
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from orbax.checkpoint import v1 as ocp
 
 from jaxvae.models import convolutional_vae
 from jaxvae.objectives import beta_vae
@@ -160,3 +161,17 @@ def test_a_step_that_was_not_saved_is_refused(folder, state):
 def test_a_snapshot_of_another_model_is_refused(folder, state):
     with pytest.raises(ValueError, match="expected a whole snapshot of the same tree"):
         checkpoint.load(folder, 3, state.variables)
+
+
+@pytest.mark.filterwarnings("ignore:Sharding info not provided")
+def test_orbax_alone_reads_the_variables_of_a_snapshot_as_dictionaries(state, tmp_path):
+    checkpoint.save(tmp_path, 3, state.variables)
+    read = ocp.load(tmp_path / "step-0000000003")
+    assert set(read) == {"params", "statistics"}
+    named, expected = (
+        {jax.tree_util.keystr(path, simple=True): leaf for path, leaf in leaves}
+        for leaves in map(jax.tree.leaves_with_path, (read, state.variables._asdict()))
+    )
+    assert named.keys() == expected.keys()
+    for name, leaf in named.items():
+        np.testing.assert_array_equal(leaf, expected[name])

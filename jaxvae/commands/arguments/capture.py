@@ -1,8 +1,8 @@
 """What `jaxvae capture` is told."""
 
 import argparse
-from pathlib import Path
 
+from jaxvae.commands.arguments.places import place
 from jaxvae.commands.arguments.runs import add_run
 
 _EXAMPLES = """\
@@ -27,7 +27,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     )
     parser.set_defaults(after_interruption="Nothing was written.")
     add_run(parser)
-    parser.add_argument("--out", metavar="TAPS", type=Path, required=True, help="where they go")
+    parser.add_argument("--out", metavar="TAPS", type=place, required=True, help="where they go")
     parser.add_argument(
         "--layers", metavar="NAME,...", help="such as encoder/1,mean,output (default: all)"
     )

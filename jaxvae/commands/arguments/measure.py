@@ -1,9 +1,9 @@
 """What `jaxvae measure` is told."""
 
 import argparse
-from pathlib import Path
 
 from jaxvae.commands.arguments.declared import titles
+from jaxvae.commands.arguments.places import place
 
 _EXAMPLES = """\
 examples:
@@ -37,8 +37,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "files",
         nargs="+",
         metavar="FILE",
-        help="a .npy, a .npz (all its arrays) or .npz:KEY,KEY, or what `jaxvae capture` wrote: "
-        "FOLDER or FOLDER:LAYER,LAYER",
+        help="a .npy, a .npz (all its arrays) or .npz:KEY,KEY, what `jaxvae capture` wrote: "
+        "FOLDER or FOLDER:LAYER,LAYER, or any zarr array or group, likewise",
     )
     parser.add_argument(
         "--metrics",
@@ -47,7 +47,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--labels, also label-overlap)",
     )
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, help="save results (default: print only)"
+        "--out", metavar="DIR", type=place, help="save results (default: print only)"
     )
     parser.add_argument("--labels", metavar="FILE", help="a class for every point [n]")
     parser.add_argument(

@@ -1,8 +1,8 @@
 """What `jaxvae report` is told."""
 
 import argparse
-from pathlib import Path
 
+from jaxvae.commands.arguments.places import place
 from jaxvae.commands.arguments.runs import add_run
 
 _EXAMPLES = """\
@@ -34,5 +34,5 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="image to traverse, not of a hierarchy (default: 0)",
     )
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, help="where they go (default: RUN/figures)"
+        "--out", metavar="DIR", type=place, help="where they go (default: RUN/figures)"
     )

@@ -1,13 +1,14 @@
 """How a saved run, and the images to show it, are chosen on the command line."""
 
 import argparse
-from pathlib import Path
+
+from jaxvae.commands.arguments.places import place
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """The options that choose a run, one of its snapshots, and images."""
     parser.add_argument(
-        "folder", metavar="RUN", type=Path, help="folder with run.json and snapshots/"
+        "folder", metavar="RUN", type=place, help="folder with run.json and snapshots/"
     )
     parser.add_argument(
         "--snapshot", metavar="STEP", type=int, help="one of RUN/snapshots (default: the latest)"

@@ -1,9 +1,9 @@
 """What `jaxvae train` is told."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from jaxvae.commands.arguments.places import place
 from jaxvae.commands.arguments.settings import add_settings, choices
 
 _EXAMPLES = """\
@@ -40,7 +40,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("-h", "--help", action=_Help, help="show this help message and exit")
     parser.set_defaults(after_interruption="The same command resumes where it stopped.")
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="folder of the run; made if absent"
+        "--out", metavar="DIR", type=place, required=True, help="folder of the run; made if absent"
     )
     add_settings(parser)
     parser.add_argument(

@@ -1,0 +1,83 @@
+"""Images as they are given -> the bytes that a model takes, or what to do about them."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from jaxvae.geometry.arrays import as_row_array, refuse_by_name
+from jaxvae.geometry.points import is_on_host
+from jaxvae.typing import ArrayLike
+
+Shape = tuple[int, int, int]
+# So many images tell nearly always that a set has more than two values.
+_FEW = 64
+
+
+def as_images(images: ArrayLike, image_shape: Shape | None) -> UInt8[ArrayLike, "n h w c"]:
+    """Images as an array of bytes; one on disk stays there.
+
+    Args:
+        images: uint8 `[n, h, w, c]`, one at least.
+        image_shape: `(h, w, c)` of the model, or None where it does not say.
+
+    Raises:
+        ValueError: for anything else; says what was expected, what came, and what to do.
+    """
+    if not isinstance(getattr(images, "dtype", None), np.dtype):
+        images = as_row_array(images)
+    refuse_by_name(images)
+    wanted = image_shape or ("h", "w", "c")
+    fits = len(images.shape) == 4 and image_shape in (None, images.shape[1:])
+    if images.dtype != np.uint8 or not fits or len(images) == 0:
+        remedies = "".join(f"; {remedy}" for remedy in _remedies(images, image_shape))
+        raise ValueError(
+            f"expected uint8 images [n, {', '.join(map(str, wanted))}], "
+            f"got {images.dtype} {images.shape}{remedies}"
+        )
+    return images
+
+
+def training_images(images: ArrayLike, image_shape: Shape | None) -> UInt8[Array, "n h w c"]:
+    """The same, on the device.
+
+    Raises:
+        ValueError: as `as_images`, and for images that hold only 0 and 1, which a model would
+            take for nearly black.
+    """
+    images = as_images(images, image_shape)
+    known = np.asarray(images) if is_on_host(images) else images
+    if np.max(known[:_FEW]) <= 1 and np.array_equal(np.unique(np.asarray(known)), [0, 1]):
+        raise ValueError(
+            "expected uint8 images of numbers from 0 to 255, got only 0 and 1; multiply by 255"
+        )
+    return jnp.asarray(images)
+
+
+def unit_interval(images: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Bytes 0 to 255 as floats 0 to 1."""
+    return images.astype(jnp.float32) / 255
+
+
+def _remedies(images: ArrayLike, image_shape: Shape | None) -> list[str]:
+    remedies = []
+    if jnp.issubdtype(images.dtype, jnp.floating):
+        known = np.asarray(images, np.float32)
+        if not np.isfinite(known).all():
+            remedies.append("they hold NaN or infinity")
+        elif known.size and known.min() >= 0 and known.max() <= 1:
+            remedies.append("np.rint(255 * images).astype(np.uint8) makes bytes of 0 to 1")
+        else:
+            remedies.append("bring them to numbers from 0 to 255, then .astype(np.uint8)")
+    elif images.dtype == bool:
+        remedies.append("255 * images.astype(np.uint8) makes bytes of them")
+    elif jnp.issubdtype(images.dtype, np.integer) and images.dtype != np.uint8:
+        remedies.append("images.astype(np.uint8) makes bytes of numbers from 0 to 255")
+    if image_shape is not None and images.shape[1:] != image_shape:
+        height, width, channels = image_shape
+        layouts = {
+            (height, width, 1): f"np.repeat(images, {channels}, axis=-1) repeats the channel",
+            (height, width): "images[..., None] adds the axis of channels",
+            (channels, height, width): "np.moveaxis(images, 1, -1) puts the channels last",
+        }
+        remedies += [layouts[images.shape[1:]]] if images.shape[1:] in layouts else []
+    return remedies

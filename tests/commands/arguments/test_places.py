@@ -1,0 +1,35 @@
+"""Where results go, as it is written on the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from experiments.bottleneck.config import PRESETS
+from experiments.command import _parse
+from jaxvae.cli import _parser
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "--out", "~/x"],
+        ["train", "--out=~/x"],
+        ["capture", "run", "--out", "~/x"],
+        ["measure", "a.npy", "--out", "~/x"],
+        ["report", "run", "--out", "~/x"],
+    ],
+)
+def test_the_home_folder_is_expanded_in_quotes(words, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert _parser().parse_args(words).out == Path("/home/somebody/x")
+
+
+def test_the_home_folder_is_expanded_by_experiments(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert _parse("bottleneck", "", PRESETS, ["--out", "~/x"])[1] == Path("/home/somebody/x")
+
+
+def test_the_run_of_a_report_may_be_in_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    given = _parser().parse_args(["report", "~/run"])
+    assert given.folder == Path("/home/somebody/run")
