@@ -94,7 +94,7 @@ def initialized(model: Model, name: str) -> Model:
         with nn.intercept_methods(redraw):
             return model.init(key)
 
-    return model._replace(init=init)
+    return model._replace(init=init)  # type: ignore[return-value]
 
 
 def _draw(module: nn.Module, limits: Callable[[int, int], Limits]) -> None:
