@@ -60,7 +60,7 @@ class Order(NamedTuple):
 
     @property
     def first(self) -> str | None:
-        """The half that is first, where p < .03: wrong in 5% of cases; None where undecided."""
+        """The half that is first, where p < .03; None where that is not decided."""
         if not self.p_value < _LARGEST_P:
             return None
         return "encoder" if self.lead > 0 else "decoder"
