@@ -57,10 +57,10 @@ state to what a replicate of the last epoch, with other batches, has in common w
 
 Here are studies of 2 to 10 seeds, with 5 layers in either half: what a layer lacks falls to a third
 in about 1.5 epochs, with a spread of 20% between seeds and 30% between layers, and similarities
-fluctuate by 30% of the distance of replicates. The similarity of the untrained encoder to its end is
-given, that of the decoder is .1; some layers of the encoder may have nothing to learn. An entry gives the
-percentage of {studies} studies that name the encoder / that name the decoder. Where the decoder
-takes as long as the encoder, both are wrong.
+fluctuate by 30% of the distance of replicates. The similarity of the untrained encoder to its end
+is given, that of the decoder is .1; some layers of the encoder may have nothing to learn. An entry
+gives the percentage of {studies} studies that name the encoder / that name the decoder. Where
+the decoder takes as long as the encoder, both are wrong.
 
 {table}
 
