@@ -5,9 +5,9 @@
 Sweeps of six bottlenecks, 2 to 64, are drawn: log Delta(output -> input) by size, the same in all
 seeds but for an offset of every seed and independent Gaussian noise. Printed and saved is how
 often `sufficient_bottleneck` names the smallest sufficient size, how often another one, and how
-many sizes it leaves as candidates; docs/statistics.md is written anew. Expected: another one in at
-most 5% of every row; a plateau with noise .05 and four seeds is named in at least 85%. Five minutes
-on one quiet core.
+many sizes it leaves as candidates. Expected: another one in at most 5% of every row; a plateau with
+noise .05 and four seeds is named in at least 85%. Studies of when layers are learned follow
+(`benchmarks/learning_order.py`). docs/statistics.md is written anew. Six minutes on one quiet core.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks import measure
+from benchmarks import learning_order, measure
 from jaxvae.analysis import sufficient_bottleneck
 from jaxvae.commands.arguments.places import place
 
@@ -137,9 +137,11 @@ def main() -> None:
         rates(shape, seeds=seeds, noise=noise, sweeps=given.sweeps)
         for shape, seeds, noise in track(cases, console=Console(stderr=True))
     ]
-    measure.save(given.out, described, records)
+    orders = learning_order.records(given.sweeps)
+    measure.save(given.out, described, [*records, *orders])
     if given.out == RESULTS:
-        PAGE.write_text(page(records, given.sweeps), encoding="utf-8")
+        parts = page(records, given.sweeps), learning_order.section(orders, given.sweeps)
+        PAGE.write_text("\n".join(parts), encoding="utf-8")
     console.print(table(records))
 
 

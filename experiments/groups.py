@@ -65,7 +65,8 @@ def train_group(
     record: Callable[[int, int, TrainState], None],
     resume: Path,
     progress: SweepProgress,
-) -> None:
+    start: Ensemble | None = None,
+) -> Ensemble:
     """Train a group until the last epoch, stopping at each to record its members.
 
     Killed at any point and called again with the epochs that lack a record, it ends with the
@@ -82,10 +83,16 @@ def train_group(
             member, padded with zeros.
         resume: where the whole group is kept.
         progress: told of steps and of what is measured.
+        start: where the group begins; None for untrained members.
+
+    Returns:
+        The group at the last epoch.
     """
     trainer = trainer_of(max(member.latents for member in members))
     per_epoch = steps_per_epoch(images, batch_size)
     ensemble = _latest(resume, trainer_of, members, epochs[0] * per_epoch)
+    if ensemble is None:
+        ensemble = init_ensemble(trainer_of, members) if start is None else start
     for epoch in epochs:
         ensemble = train_ensemble(
             trainer,
@@ -102,15 +109,16 @@ def train_group(
             progress.measured()
         # After the records: a group that goes on from here never lacks one.
         _save(resume, ensemble)
+    return ensemble
 
 
 def _latest(
     folder: Path, trainer_of: TrainerOf, members: Sequence[Member], last_step: int
-) -> Ensemble:
+) -> Ensemble | None:
     """Where the members stand, unless that is beyond what has to be recorded first."""
     saved = [step for step in checkpoint.steps(folder) if step <= last_step]
     if not saved:
-        return init_ensemble(trainer_of, members)
+        return None
     return checkpoint.load(folder, saved[-1], ensemble_shapes(trainer_of, members))
 
 

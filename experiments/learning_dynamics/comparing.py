@@ -8,7 +8,7 @@ from rich.console import Console
 
 from experiments.learning_dynamics.grid import NOISE, Config, Place, points_of
 from experiments.learning_dynamics.networks import vae_of
-from experiments.learning_dynamics.records import kept_models
+from experiments.learning_dynamics.records import REPLICATE, kept_models
 from experiments.records import is_written, write_arrays
 from jaxvae.analysis import capture
 from jaxvae.analysis.dynamics import similarities, similarities_between
@@ -17,6 +17,7 @@ from jaxvae.models import VAE
 from jaxvae.report import sweep_progress
 from jaxvae.report.progress import SweepProgress
 from jaxvae.training import checkpoint
+from jaxvae.training.run import SNAPSHOTS
 
 
 def compare_models(
@@ -49,8 +50,12 @@ def compare_models(
 def _within(
     config: Config, vae: VAE, folder: Path, images: np.ndarray, seed: int
 ) -> dict[str, np.ndarray]:
-    """Similarities `[epoch, layer, epoch, layer]` of a model, and their nulls `[layer]`."""
-    taps = [_taps(vae, folder, epoch, images) for epoch in config.measured]
+    """Similarities of a model: between its layers and epochs, to its replicate, and their nulls.
+
+    By name `[epoch, layer, epoch, layer]`, and `[layer]` for every layer at the end with that
+    of the replicate, and with itself in another order of the examples: nothing in common.
+    """
+    taps = [_taps(vae, folder / SNAPSHOTS, epoch, images) for epoch in config.measured]
     spaces = [space for epoch in taps for space in epoch.values()]
     points = points_of(config, seed)
     shape = (len(taps), len(taps[0]))
@@ -58,13 +63,15 @@ def _within(
         name: matrix.reshape(*shape, *shape)
         for name, matrix in similarities(spaces, points=points).items()
     }
-    # The last layers against themselves with the examples shuffled: nothing in common.
+    replicate = _taps(vae, folder / REPLICATE, config.epochs, images)
     order = np.random.default_rng(0).permutation(config.points)
-    last = list(taps[-1].values())
     for name, n in points.items():
-        shuffled = [space[:n][np.argsort(order[:n])] for space in last]
-        matrix = similarities([*last, *shuffled], points={name: n})[name]
-        found[f"{name}_null"] = np.diagonal(matrix[: len(last), len(last) :])
+        shuffled = np.argsort(order[:n])
+        rows = [
+            similarities([end[:n], replicate[layer][:n], end[:n][shuffled]], points={name: n})[name]
+            for layer, end in taps[-1].items()
+        ]
+        found[f"{name}_replicate"], found[f"{name}_null"] = np.array(rows)[:, 0, 1:].T
     return {"layer": np.array(list(taps[0])), **found}
 
 
@@ -83,7 +90,7 @@ def _between(
         progress.note(f"{layer} of {len(folders)} models")
 
         def load_layer(index: int, layer: str = layer) -> np.ndarray:
-            return _taps(vae, folders[index], config.epochs, images, [layer])[layer]
+            return _taps(vae, folders[index] / SNAPSHOTS, config.epochs, images, [layer])[layer]
 
         matrices.append(similarities_between(load_layer, len(folders), points=points_of(config, 0)))
     return {name: np.stack([matrix[name] for matrix in matrices]) for name in matrices[0]}
@@ -93,5 +100,5 @@ def _taps(
     vae: VAE, folder: Path, epoch: int, images: np.ndarray, layers: list[str] | None = None
 ) -> dict[str, np.ndarray]:
     like = jax.eval_shape(vae.init, jax.random.key(0))
-    variables = checkpoint.load(folder / "snapshots", epoch, like)
+    variables = checkpoint.load(folder, epoch, like)
     return capture(vae, variables, images, key=jax.random.key(NOISE), layers=layers)

@@ -18,16 +18,17 @@ def coefficients_of(model: Model) -> dict[str, float]:
 
 def run_config(config: Config, place: Place, model: Model, steps: int) -> RunConfig:
     """A model as a run of so many steps, which `jaxvae report` and `jaxvae capture` can read."""
-    ramps = {"capacity": max(1, round(_RAMP * steps))} if model.objective == "annealed_vae" else {}
+    ramp = max(1, round(_RAMP * steps)) if config.ramp is None else config.ramp
     return RunConfig(
         data=place.data,
         image_size=config.image_size,
         train_size=config.train_size,
         network=place.network,
         latents=config.latents,
+        initialization=config.initialization,
         objective=model.objective,
         coefficients=coefficients_of(model),
-        ramps=ramps,
+        ramps={"capacity": ramp} if model.objective == "annealed_vae" else {},
         learning_rate=config.learning_rate,
         batch_size=config.batch_size,
         epochs=config.epochs,
@@ -38,7 +39,10 @@ def run_config(config: Config, place: Place, model: Model, steps: int) -> RunCon
 @cache
 def vae_of(config: Config, place: Place, image_shape: tuple[int, int, int]) -> VAE:
     """One object for all models of a place, so that they share what is compiled."""
-    model = build_model(RunConfig(network=place.network, latents=config.latents), image_shape)
+    settings = RunConfig(
+        network=place.network, latents=config.latents, initialization=config.initialization
+    )
+    model = build_model(settings, image_shape)
     if isinstance(model, HVAE):
         raise ValueError(f"expected networks of one bottleneck, got {place.network}, a hierarchy")
     return model

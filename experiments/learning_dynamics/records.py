@@ -9,6 +9,9 @@ import xarray as xr
 from experiments.learning_dynamics.grid import Config, Model, Place, models, points_of
 from experiments.records import is_written, read_arrays, record_file, unrecorded
 from jaxvae.analysis.dynamics import SIMILARITIES
+from jaxvae.training import checkpoint
+
+REPLICATE = "replicate"  # in the folder of a model: as snapshots are, after another last epoch
 
 
 def recorded(config: Config, folder: Path) -> list[dict[str, np.ndarray]]:
@@ -31,9 +34,19 @@ def missing_epochs(config: Config, folder: Path, group: list[Model]) -> set[int]
     return {epoch for model in group for epoch in unrecorded(folder / model.name, config.measured)}
 
 
+def lacks_replicate(config: Config, folder: Path, group: list[Model]) -> bool:
+    """Whether some model of a group was not yet trained again over its last epoch."""
+    kept = [checkpoint.steps(folder / model.name / REPLICATE) for model in group]
+    return not all(config.epochs in steps for steps in kept)
+
+
 def unfinished_models(config: Config, folder: Path) -> list[Model]:
-    """Those of a place that lack a record."""
-    return [model for model in models(config) if missing_epochs(config, folder, [model])]
+    """Those of a place that lack a record or a replicate."""
+    return [
+        model
+        for model in models(config)
+        if missing_epochs(config, folder, [model]) or lacks_replicate(config, folder, [model])
+    ]
 
 
 def is_compared(config: Config, place: Place, out: Path) -> bool:
@@ -63,7 +76,7 @@ def gather(config: Config, place: Place, folder: Path) -> xr.Dataset:
     }
     variables["failed"] = ("run", [model not in kept for model in group])
     for name in SIMILARITIES:
-        for suffix, dims in (("", pairs), ("_null", ("layer",))):
+        for suffix, dims in (("", pairs), ("_replicate", ("layer",)), ("_null", ("layer",))):
             sizes = {"epoch": len(config.measured), "layer": len(layers)}
             empty = np.full([sizes[dim.removeprefix("other_")] for dim in dims], np.nan)
             found = [within.get(model, {}).get(name + suffix, empty) for model in group]

@@ -1,4 +1,4 @@
-"""How alike representations are, over layers, epochs and models; and when a layer is learned."""
+"""How alike representations are, over layers, epochs and models."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxvae.geometry import conditional_ranks, nearest_neighbors
-from jaxvae.geometry.arrays import as_float64, as_point_array
+from jaxvae.geometry.arrays import as_point_array
 from jaxvae.metrics.cka import cka_matrix
 from jaxvae.metrics.procrustes import procrustes_matrix
 from jaxvae.typing import ArrayLike
@@ -76,64 +76,3 @@ def similarities_between(
             for name, matrix in similarities([*ours, *others], points=points).items():
                 found[name][np.ix_(indices, indices)] = matrix
     return found
-
-
-def learned_share(
-    similarity: Float[np.ndarray, "epochs *rest"],
-) -> Float[np.ndarray, "epochs *rest"]:
-    """How much of the way from the untrained layer to its final state is done.
-
-    `(s(e) - s(0)) / (1 - s(0))`, s(e) being the similarity of a layer at epoch e to its
-    final state: 0 before training, 1 at the end. A random layer can be much like the
-    trained one; this counts only what training added. NaN where there was nothing to learn.
-
-    Args:
-        similarity: to the final state, the first epoch being the untrained network.
-    """
-    similarity = as_float64(similarity)
-    start = similarity[:1]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(start < 1, (similarity - start) / (1 - start), np.nan)
-
-
-def convergence_epoch(
-    epochs: Sequence[float],
-    similarity: Float[np.ndarray, "epochs *rest"],
-    *,
-    threshold: float = 0.9,
-) -> Float[np.ndarray, "*rest"]:
-    """The epoch from which on a layer stays as similar to its final state.
-
-    Linear between measured epochs, so no finer than they are. The first epoch where the
-    similarity never is below the threshold; NaN where it is NaN or ends below.
-
-    Args:
-        epochs: ascending.
-        similarity: to the final state, at every epoch.
-        threshold: what counts as converged.
-
-    Raises:
-        ValueError: for lengths that differ, and epochs that do not ascend.
-    """
-    places, similarity = as_float64(epochs), as_float64(similarity)
-    if len(places) != len(similarity) or np.any(np.diff(places) <= 0):
-        raise ValueError(
-            f"expected ascending epochs for {len(similarity)} similarities, got {list(epochs)}"
-        )
-    columns = np.reshape(similarity, (len(epochs), -1)).T
-    found = [_crossing(places, column, threshold) for column in columns]
-    return np.array(found).reshape(np.shape(similarity)[1:])
-
-
-def _crossing(
-    epochs: Float[np.ndarray, " e"], similarity: Float[np.ndarray, " e"], threshold: float
-) -> float:
-    below = np.flatnonzero(~(similarity >= threshold))
-    if not len(below):
-        return float(epochs[0])
-    last = below[-1]
-    if last == len(epochs) - 1 or np.isnan(similarity).any():
-        return float("nan")
-    low, high = similarity[last], similarity[last + 1]
-    share = (threshold - low) / (high - low)
-    return float(epochs[last] + share * (epochs[last + 1] - epochs[last]))

@@ -16,6 +16,8 @@ from jaxvae.models.hvae import HierarchyOutputs as HierarchyOutputs
 from jaxvae.models.hvae import StochasticLayer as StochasticLayer
 from jaxvae.models.hvae import build_hvae as build_hvae
 from jaxvae.models.hvae import merge_precisions as merge_precisions
+from jaxvae.models.initialization import INITIALIZATIONS as INITIALIZATIONS
+from jaxvae.models.initialization import initialized as initialized
 from jaxvae.models.likelihoods import Likelihood as Likelihood
 from jaxvae.models.likelihoods import bernoulli as bernoulli
 from jaxvae.models.likelihoods import gaussian as gaussian

@@ -13,6 +13,7 @@ from jaxvae.objectives.beta_tc_vae import KLTerms as KLTerms
 from jaxvae.objectives.beta_tc_vae import beta_tc_vae as beta_tc_vae
 from jaxvae.objectives.beta_tc_vae import minibatch_stratified as minibatch_stratified
 from jaxvae.objectives.beta_tc_vae import minibatch_weighted as minibatch_weighted
+from jaxvae.objectives.beta_tc_vae import weighted_beta_tc_vae as weighted_beta_tc_vae
 from jaxvae.objectives.beta_vae import BetaVAETerms as BetaVAETerms
 from jaxvae.objectives.beta_vae import beta_vae as beta_vae
 from jaxvae.objectives.dip_vae import DIPVAETerms as DIPVAETerms

@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from jaxvae.report.dynamics_summary import between, by_objective, convergence, to_final
+from jaxvae.report.dynamics_records import KINDS, between, by_objective, learning, to_final
 from jaxvae.report.style import draw_spread, figure
 
-_KINDS = {"seeds": "tab:blue", "strengths": "tab:green", "objectives": "tab:orange"}
+_COLORS = {"seeds": "tab:blue", "strengths": "tab:green", "objectives": "tab:orange"}
 
 
 def draw_dynamics(records: Sequence[xr.Dataset], folder: Path) -> list[Path]:
@@ -37,7 +37,7 @@ def draw_dynamics(records: Sequence[xr.Dataset], folder: Path) -> list[Path]:
             draw(place, paths[-1])
     paths.append(folder / "convergence.png")
     _convergence(records, paths[-1])
-    if any(between(place, kind) for place in records for kind in _KINDS):
+    if any(between(place, kind) for place in records for kind in KINDS):
         paths.append(folder / "between_models.png")
         _between_models(records, paths[-1])
     return paths
@@ -141,12 +141,12 @@ def _convergence(records: Sequence[xr.Dataset], path: Path) -> None:
     names = list(dict.fromkeys(name for place in records for name, _ in by_objective(place)))
     height = 0.34 * len(names) + 0.8
     size = (8.5, height * len(records) + 0.6)
-    title = "Epoch from which on layers stay as at the end (debiased CKA > 0.9): a point a model"
+    title = "Mean epoch at which layers were learned, of what they had to learn: a point a model"
     with figure(path, size=size, title=title) as drawing:
         panels = drawing.subplots(len(records), 1, squeeze=False, sharex=True)[:, 0]
         for axes, place in zip(panels, records, strict=True):
             for objective, models in by_objective(place):
-                found, row = convergence(to_final(models)), names.index(objective)
+                found, row = learning(models).learned, names.index(objective)
                 for half, color, shift in (
                     ("encoder", "tab:blue", -0.12),
                     ("decoder", "tab:orange", 0.12),
@@ -165,16 +165,16 @@ def _convergence(records: Sequence[xr.Dataset], path: Path) -> None:
 
 
 def _between_models(records: Sequence[xr.Dataset], path: Path) -> None:
-    """Similarity of models that differ in seed, strength or objective, by layer."""
+    """Similarity of models of other seeds, by what else they differ in, layer by layer."""
     size = (8.5, 2.6 * len(records) + 0.5)
-    title = "Debiased CKA at the end, between models that differ in one thing"
+    title = "Debiased CKA at the end, between models of other seeds"
     with figure(path, size=size, title=title) as drawing:
         panels = drawing.subplots(len(records), 1, squeeze=False, sharey=True)[:, 0]
         for axes, place in zip(panels, records, strict=True):
-            for kind, color in _KINDS.items():
+            for kind, color in _COLORS.items():
                 values = between(place, kind)
                 if values is not None:
-                    axes.plot(list(values.values()), "o-", color=color, label=f"other {kind}")
+                    axes.plot(list(values.values()), "o-", color=color, label=KINDS[kind])
             layers = place["layer"].values.tolist()
             axes.set_xticks(range(len(layers)), layers, rotation=45, ha="right")
             axes.set_ylim(0, 1.02)

@@ -12,6 +12,8 @@ from jaxvae.training.epochs import Progress as Progress
 from jaxvae.training.epochs import steps_per_epoch as steps_per_epoch
 from jaxvae.training.epochs import train as train
 from jaxvae.training.images import unit_interval as unit_interval
+from jaxvae.training.replicate import replicated as replicated
+from jaxvae.training.replicate import replicated_ensemble as replicated_ensemble
 from jaxvae.training.stability import averaged as averaged
 from jaxvae.training.stability import averaged_params as averaged_params
 from jaxvae.training.stability import evaluation_variables as evaluation_variables

@@ -56,6 +56,7 @@ class RunConfig:
         options: what else the network takes, such as `widths`.
         latents: size of the bottleneck; None for 10, and for hierarchies, whose sizes are
             options.
+        initialization: of the layers, as `jaxvae.models.initialized` names it.
         likelihood: of the images.
         likelihood_options: what it takes, such as `standard_deviation`.
         objective: such as `beta_tc_vae`.
@@ -82,6 +83,7 @@ class RunConfig:
     network: str = "compact_vae"
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     latents: int | None = None
+    initialization: str = "flax"
     likelihood: str = "bernoulli"
     likelihood_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     objective: str = "beta_vae"
@@ -137,9 +139,10 @@ def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> VAE | H
             f"expected no latents for {config.network}, whose sizes are options: "
             f"{', '.join(network_options(network))}; got {config.latents}"
         )
-    return network(
+    model = network(
         image_shape=image_shape, likelihood=likelihood(**config.likelihood_options), **options
     )
+    return models.initialized(model, config.initialization)
 
 
 def build_trainer(config: RunConfig, vae: VAE | HVAE, *, dataset_size: int) -> Trainer:
@@ -169,7 +172,9 @@ def build_trainer(config: RunConfig, vae: VAE | HVAE, *, dataset_size: int) -> T
         objective = partial(objective, dataset_size=dataset_size)
     adversary = None
     if "discriminator" in takes:
-        discriminator = models.dense_discriminator(latents=vae.latents)
+        discriminator = models.initialized(
+            models.dense_discriminator(latents=vae.latents), config.initialization
+        )
         adversary = Adversary(discriminator, optax.adam(**_ADVERSARY))
     return vae_trainer(
         vae,

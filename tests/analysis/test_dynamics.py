@@ -1,13 +1,11 @@
-"""Similarities of many spaces, and when a layer has become what it stays."""
+"""Similarities of many spaces."""
 
 import jax
 import numpy as np
 import pytest
 
 from jaxvae.analysis.dynamics import (
-    convergence_epoch,
     imbalances,
-    learned_share,
     similarities,
     similarities_between,
 )
@@ -60,32 +58,3 @@ def test_every_similarity_is_taken_on_its_own_number_of_examples(spaces):
 def test_blocks_of_spaces_give_the_whole_matrix(spaces, block):
     found = similarities_between(spaces.__getitem__, 5, points={"cka": 60}, block=block)
     np.testing.assert_allclose(found["cka"], cka_matrix(spaces), rtol=1e-4, atol=1e-6)
-
-
-def test_a_layer_has_converged_where_it_stays_above_the_threshold():
-    epochs = [0, 1, 2, 4]
-    similarity = np.array([[0.5, 0.95, 0.2], [0.8, 0.85, 0.95], [1.0, 0.95, 0.4], [1.0, 1.0, 1.0]])
-    # Between epochs 1 and 2, half way; after its last fall; from 0.4 to 1 over two epochs.
-    expected = [1.5, 1.5, 2 + 2 * 0.5 / 0.6]
-    np.testing.assert_allclose(convergence_epoch(epochs, similarity), expected)
-
-
-def test_a_layer_that_always_was_there_converged_at_the_start():
-    assert convergence_epoch([0, 1], np.array([0.9, 1.0])) == 0
-
-
-@pytest.mark.parametrize("values", [[0.1, np.nan, 1.0], [0.1, 0.2, 0.8]])
-def test_a_layer_that_is_nan_or_ends_below_never_converged(values):
-    assert np.isnan(convergence_epoch([0, 1, 2], np.array(values)))
-
-
-def test_the_learned_share_goes_from_zero_to_one():
-    similarity = np.array([[0.6, 0.0, 1.0], [0.8, 0.5, 1.0], [1.0, 1.0, 1.0]])
-    expected = [[0, 0, np.nan], [0.5, 0.5, np.nan], [1, 1, np.nan]]
-    np.testing.assert_allclose(learned_share(similarity), expected)
-
-
-@pytest.mark.parametrize("epochs", [[0, 1], [0, 2, 1], [0, 1, 1]])
-def test_epochs_that_do_not_fit_are_refused(epochs):
-    with pytest.raises(ValueError, match="ascending epochs for 3"):
-        convergence_epoch(epochs, np.ones(3))

@@ -5,14 +5,20 @@ import io
 import shutil
 import signal
 
+import jax
 import numpy as np
 import pytest
 import xarray as xr
 from rich.console import Console
 
 from experiments.learning_dynamics import Config, models
+from experiments.learning_dynamics.grid import INITIALIZATIONS
 from experiments.learning_dynamics.study import run
 from jaxvae.analysis.saved import open_run
+from jaxvae.data import load
+from jaxvae.models import initialization
+from jaxvae.training import checkpoint, replicated, train
+from jaxvae.training.config import build_trainer
 from tests.experiments.processes import command, stop
 
 pytestmark = pytest.mark.slow
@@ -27,7 +33,7 @@ TINY = Config(
     seeds=2,
     latents=3,
     epochs=4,
-    snapshots=2,
+    snapshots=(2,),
     batch_size=64,
     learning_rate=1e-3,
     points=40,
@@ -99,6 +105,48 @@ def test_the_null_is_far_from_the_same_layer(records):
     assert np.all(records["imbalance_null"].isel(run=0) > 0.5)
 
 
+def test_a_replicate_is_near_the_end_and_not_the_end(records):
+    near = records["debiased_cka_replicate"]
+    far = records["debiased_cka"].isel(epoch=0, other_epoch=-1)
+    np.testing.assert_allclose(near.sel(layer="input"), 1, atol=1e-5)
+    for layer in ("decoder/1", "decoder/2"):
+        untrained = far.sel(layer=layer, other_layer=layer).values
+        assert np.all(untrained < near.sel(layer=layer))
+        assert np.all(near.sel(layer=layer) < 1 - 1e-6)
+
+
+def test_a_replicate_is_the_model_alone_with_another_last_epoch(finished):
+    # Trained alone to epoch 3, and from there on as its replicate.
+    out = finished[0]
+    folder = out / "runs" / "sprites" / "dense_vae" / "annealed_vae_25_seed-1"
+    saved = open_run(folder)
+    data = load("sprites", image_size=16, train_size=256)
+    trainer = build_trainer(saved.config, saved.vae, dataset_size=256)
+    state = trainer.init(jax.random.key(1))
+    for epochs in (3, 4):
+        state = train(trainer, state, data.train.images, epochs=epochs, batch_size=64)
+        state = replicated(state)
+    kept = checkpoint.load(folder / "replicate", 4, state.variables)
+    jax.tree.map(
+        lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5),
+        kept,
+        state.variables,
+    )
+
+
+def test_a_lost_replicate_is_trained_again_to_the_same(finished, tmp_path):
+    out = shutil.copytree(finished[0], tmp_path / "copy")
+    folder = out / "runs" / "sprites" / "dense_vae"
+    before = {path: path.read_bytes() for path in folder.rglob("similarity.npz")}
+    shutil.rmtree(folder / "annealed_vae_25_seed-0" / "replicate")
+    (folder / "annealed_vae_25_seed-0" / "similarity.npz").unlink()
+    study(TINY, out)
+    for path, content in before.items():
+        with np.load(path) as one, np.load(io.BytesIO(content)) as other:
+            for name in other:
+                np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+
+
 def test_every_latent_is_of_one_kind(records):
     kinds = sum(records[f"{kind}_latents"] for kind in ("active", "mixed", "passive"))
     np.testing.assert_array_equal(kinds, TINY.latents)
@@ -168,9 +216,9 @@ def test_the_grid_takes_strengths_from_all_over_the_range():
     assert values == {1: [4], 2: [2, 6], 5: [1, 2, 4, 6, 8]}
 
 
-def test_snapshots_are_evenly_spaced_and_begin_untrained():
-    assert Config(epochs=26, snapshots=5).measured == (0, 5, 10, 16, 21, 26)
-    assert Config(epochs=10, snapshots=5, early=(1,)).measured == (0, 1, 2, 4, 6, 8, 10)
+def test_models_are_compared_untrained_at_snapshots_and_at_the_end():
+    assert Config().measured == (0, 2, 7, 14, 19, 26)
+    assert Config(epochs=10, snapshots=(8, 1, 12)).measured == (0, 1, 8, 10)
 
 
 @pytest.mark.parametrize(
@@ -178,10 +226,16 @@ def test_snapshots_are_evenly_spaced_and_begin_untrained():
     [
         ({"objectives": ("vae",)}, "--objectives among beta_vae"),
         ({"values": 6}, "--values of 1 to 5, got 6"),
-        ({"snapshots": 5}, "--snapshots of 1 to 4, got 5"),
+        ({"snapshots": (1, -1)}, "--snapshots of at least 0"),
+        ({"ramp": 0}, "--ramp of at least 1"),
+        ({"initialization": "torch"}, "--initialization among .*'keras'"),
         ({"imbalance_points": 41}, "--imbalance-points of 4 to 40"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changed, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(TINY, **changed)
+
+
+def test_the_initializations_are_those_there_are():
+    assert tuple(initialization.INITIALIZATIONS) == INITIALIZATIONS

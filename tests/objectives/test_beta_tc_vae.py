@@ -5,7 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.objectives import beta_tc_vae, beta_vae, minibatch_stratified, minibatch_weighted
+from jaxvae.objectives import (
+    beta_tc_vae,
+    beta_vae,
+    minibatch_stratified,
+    minibatch_weighted,
+    weighted_beta_tc_vae,
+)
 from jaxvae.objectives.beta_tc_vae import stratified_weights
 from tests.objectives.losses import assert_reference, reference_cases
 from tests.objectives.outputs import draw
@@ -121,6 +127,25 @@ def test_at_other_beta_the_gradient_differs_by_that_of_the_total_correlation(bet
     for got, want, more in zip(*map(jax.tree.leaves, (actual, plain, part)), strict=True):
         np.testing.assert_allclose(got, want + (beta - 1) * more, rtol=1e-4, atol=1e-5)
     assert jnp.abs(part[1][1]).max() > 1e-3
+
+
+def test_weighted_it_is_that_of_locatello_but_for_a_constant():
+    # Of batch b, data N and k latents. Theirs: no weights at all.
+    batch, latents, size, beta = 8, 3, 100, 6.0
+
+    def theirs(outputs):
+        scaled = (outputs.sample[:, None] - outputs.mean) * jnp.exp(-outputs.log_variance / 2)
+        densities = -(scaled**2 + outputs.log_variance + jnp.log(2 * jnp.pi)) / 2
+        joint = jax.nn.logsumexp(jnp.sum(densities, axis=2), axis=1)
+        single = jnp.sum(jax.nn.logsumexp(densities, axis=1), axis=1)
+        return beta_vae(outputs)[0] + (beta - 1) * jnp.mean(joint - single), None
+
+    actual = loss_and_gradient(lambda *a: weighted_beta_tc_vae(*a, dataset_size=size, beta=beta))
+    loss, gradient = loss_and_gradient(theirs)
+    constant = (beta - 1) * (latents - 1) * np.log(batch * size)
+    np.testing.assert_allclose(actual[0], loss + constant, rtol=1e-5)
+    for got, want in zip(actual[1], gradient, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
 def test_beta_may_be_a_batch():

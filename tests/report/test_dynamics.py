@@ -6,13 +6,8 @@ import pytest
 import xarray as xr
 
 from jaxvae.report.dynamics_figures import draw_dynamics
-from jaxvae.report.dynamics_summary import (
-    between,
-    convergence,
-    dynamics_rows,
-    dynamics_summary,
-    to_final,
-)
+from jaxvae.report.dynamics_records import between, learning, to_final
+from jaxvae.report.dynamics_summary import dynamics_rows, dynamics_summary
 
 EPOCHS = [0, 1, 2, 4]
 LAYERS = ["input", "encoder/1", "mean", "log_variance", "sample", "decoder/1", "output"]
@@ -21,7 +16,7 @@ MODELS = [("beta_vae", 4.0, 0), ("beta_vae", 4.0, 1), ("dip_vae_i", 2.0, 0), ("d
 EARLY, LATE = [0.0, 0.9, 1.0, 1.0], [0.5, 0.6, 0.9, 1.0]
 
 
-def made(*, encoder=EARLY, decoder=LATE, failed=()):
+def made(*, encoder=EARLY, decoder=LATE, failed=(), replicate=1.0):
     """Records of four models whose layers are learned as said."""
     runs, epochs, layers = len(MODELS), len(EPOCHS), len(LAYERS)
     matrix = np.full((runs, epochs, layers, epochs, layers), 0.25)
@@ -35,6 +30,7 @@ def made(*, encoder=EARLY, decoder=LATE, failed=()):
     rng = np.random.default_rng(0)
     variables = {
         "debiased_cka": (("run", "epoch", "layer", "other_epoch", "other_layer"), matrix),
+        "debiased_cka_replicate": (("run", "layer"), np.full((runs, layers), replicate)),
         "debiased_cka_between": (("layer", "run", "other_run"), cross),
         "failed": ("run", [index in failed for index in range(runs)]),
         "reconstruction": (("run", "epoch"), np.full((runs, epochs), 12.34)),
@@ -62,46 +58,76 @@ def test_similarity_to_the_end_is_the_diagonal_of_the_last_epoch():
     np.testing.assert_allclose(similarity.sel(layer="decoder/1"), [LATE] * 4)
 
 
-def test_the_halves_converge_when_they_do():
-    found = convergence(to_final(made()))
-    np.testing.assert_allclose(found.encoder, [1] * 4)
-    np.testing.assert_allclose(found.decoder, [2] * 4)
+def test_the_halves_are_similar_and_learned_when_they_are():
+    found = learning(made())
+    np.testing.assert_allclose(found.similar.encoder, [1] * 4)
+    np.testing.assert_allclose(found.similar.decoder, [2] * 4)
+    # Shares 0, .9, 1, 1 and 0, .2, .8, 1 of epochs 0, 1, 2 and 4.
+    np.testing.assert_allclose(found.learned.encoder, [0.55 + 0.05] * 4)
+    np.testing.assert_allclose(found.learned.decoder, [0.9 + 0.5 + 0.2] * 4)
 
 
 @pytest.mark.parametrize(
-    ("encoder", "decoder", "first"), [(EARLY, LATE, "2/2"), (LATE, EARLY, "0/2")]
+    ("encoder", "decoder", "first"),
+    [(EARLY, LATE, "2 : 0"), (LATE, EARLY, "0 : 2"), (LATE, LATE, "0 : 0 (2 tied)")],
 )
 def test_the_table_says_which_half_came_first(encoder, decoder, first):
     rows = dynamics_rows([made(encoder=encoder, decoder=decoder)])
     assert [row["objective"] for row in rows] == ["beta_vae", "dip_vae_i"]
-    assert [row["encoder first"] for row in rows] == [first, first]
+    assert [row["similar first"] for row in rows] == [first, first]
+    assert [row["learned first"] for row in rows] == [first, first]
     assert rows[0]["recon. nats"] == "12.3"
 
 
-def test_what_an_untrained_layer_has_is_not_learned():
-    # From .5 to 1: shares 0, .2, .8, 1, so .9 comes half way between epochs 2 and 4.
-    rows = dynamics_rows([made()])
-    assert rows[0]["learned decoder"] == "3.0±0.0"
+def test_layers_with_nothing_to_learn_are_in_no_mean_and_said():
+    records = made(encoder=[0.99, 0.995, 0.99, 1.0], replicate=0.99)
+    rows = dynamics_rows([records])
+    assert rows[0]["nothing to learn"] == "2/4"
+    assert (rows[0]["similar encoder"], rows[0]["learned encoder"]) == ("-", "-")
+    assert rows[0]["learned first"] == "0 : 0 (2 undefined)"
+    assert "encoder/1 (nothing to learn in 4)" in dynamics_summary([records])
 
 
-def test_models_that_failed_are_left_out():
-    rows = dynamics_rows([made(failed=(0, 2, 3))])
-    assert [(row["objective"], row["encoder first"]) for row in rows] == [("beta_vae", "1/1")]
+def test_layers_that_are_nan_are_said():
+    records = made(decoder=[np.nan, 0.5, 1.0, 1.0])
+    assert dynamics_rows([records])[0]["undefined layers"] == "2/4"
+    text = dynamics_summary([records])
+    assert "decoder/1 (undefined in 4)" in text
+    assert "the encoder was first in 0 and the decoder in 0, 4 undefined" in text
 
 
-def test_models_that_differ_in_one_thing_are_compared():
+def test_models_that_failed_are_left_out_and_counted():
+    records = made(failed=(0, 2, 3))
+    rows = dynamics_rows([records])
+    assert [(row["objective"], row["failed"]) for row in rows] == [("beta_vae", "1/2")]
+    assert rows[0]["learned first"] == "1 : 0"
+    assert "1 models (3 more failed)" in dynamics_summary([records])
+
+
+def test_only_models_of_other_seeds_are_compared():
     records = made()
     assert set(between(records, "seeds").values()) == {0.75}
     assert set(between(records, "objectives").values()) == {0.5}
     assert between(records, "strengths") is None
+    # The same seed, where models begin alike, would show.
+    alike = np.equal.outer(*[records["seed"].values] * 2) & ~np.eye(len(MODELS), dtype=bool)
+    records["debiased_cka_between"].values[:, alike] = 0.99
+    assert set(between(records, "objectives").values()) == {0.5}
+
+
+def test_one_seed_decides_nothing_and_compares_nothing():
+    text = dynamics_summary([made().isel(run=[0, 2], other_run=[0, 2])])
+    assert "Not decided which half was learned first, which takes two seeds" in text
+    assert "Models of other seeds, which would be compared at the end, there are none" in text
 
 
 def test_the_summary_says_it_in_words():
     text = dynamics_summary([made()])
-    assert "the encoder was learned before the decoder in 4 of 4 models" in text
-    assert "of what was left to learn, the encoder was first in 4" in text
-    assert "other seeds: encoder 0.75" in text
-    assert "| sprites | compact_vae | beta_vae | 1.0±0.0 | 2.0±0.0 | 2/2 |" in text
+    assert "The encoder was learned first (1.0 epochs, p = 0.000, paired over 2 seeds)" in text
+    assert "of what was left to learn, the encoder was first in 4 and the decoder in 0" in text
+    assert "another seed: encoder 0.75" in text
+    assert "another seed and objective: encoder 0.50" in text
+    assert "| sprites | compact_vae | beta_vae | 1.0±0.0 | 2.0±0.0 | 2 : 0 | 0.6±0.0 |" in text
 
 
 @pytest.mark.slow

@@ -31,6 +31,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "K",
         "size of the bottleneck (default: 10; hierarchies take theirs as options)",
     )
+    add("initialization", str, "NAME", "of layers: flax, or as in pytorch or keras")
     add("likelihood", str, "NAME", "of the images")
     _add_pairs(
         parser, "likelihood-option", "VALUE", "what it takes, such as standard_deviation=0.71"

@@ -1,0 +1,230 @@
+"""When layers are learned, and whether the encoder is before the decoder.
+
+A layer is compared with its own state at the end of training. Two things are in the way of
+reading off when it was learned: an untrained layer may be like the trained one already, and
+trained ones differ by what training cannot decide. What was there at first is no learning, and
+a replicate of the last epoch, with other batches, says what cannot be told from the end.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from jaxvae.geometry.arrays import as_float64
+
+# Differences of similarities below this are of no interest, however well they are measured.
+RESOLUTION = 1e-3
+# A layer whose untrained state is not so many times as far from the end as replicates are has
+# nothing to learn that could be told from noise.
+_FLOORS = 2.0
+# Of p, where a half is named: a little less than .05, because leads of layers that have hardly
+# more to learn than noise are not quite Gaussian.
+_LARGEST_P = 0.03
+
+
+class LearningEpochs(NamedTuple):
+    """When the layers of some models were learned.
+
+    Attributes:
+        epoch: mean epoch of learning; NaN where there was nothing to learn, or undefined.
+        nothing: where the untrained layer was like the end already.
+        undefined: where a similarity is NaN, as that of a constant layer is.
+    """
+
+    epoch: Float[np.ndarray, "m l"]
+    nothing: Bool[np.ndarray, "m l"]
+    undefined: Bool[np.ndarray, "m l"]
+
+
+class Order(NamedTuple):
+    """Which half of the network was first.
+
+    Attributes:
+        encoder: models whose encoder was.
+        decoder: models whose decoder was.
+        ties: models whose halves were there at the same epoch.
+        undefined: models of which a half has no epoch.
+        lead: epochs by which the encoder was earlier, mean over the seeds; negative where it was
+            later, NaN without any.
+        p_value: of a lead so far from 0 if there were none; NaN for fewer than two seeds.
+        seeds: how many it is taken over.
+    """
+
+    encoder: int
+    decoder: int
+    ties: int
+    undefined: int
+    lead: float
+    p_value: float
+    seeds: int
+
+    @property
+    def first(self) -> str | None:
+        """The half that is first, where p < .03; None where that is not decided."""
+        if not self.p_value < _LARGEST_P:
+            return None
+        return "encoder" if self.lead > 0 else "decoder"
+
+
+def learned_share(
+    similarity: Float[np.ndarray, "e m l"], replicate: Float[np.ndarray, "m l"]
+) -> Float[np.ndarray, "e m l"]:
+    """How much of the way from the untrained layer to the end is done.
+
+    `(s(e) - s(0)) / (r - s(0))`, s(e) being the similarity of a layer at epoch e to its state at
+    the end, and r that of the replicate: 0 before training, about 1 where the layer differs from
+    the end no more than the replicate does, and 1 at the end.
+
+    NaN where there was nothing to learn: where the untrained layer is not twice as far from the
+    end, 1 - s(0), as replicates are, 1 - r in the mean over the models, or closer than
+    `RESOLUTION`. NaN too where any similarity of the layer is.
+
+    Args:
+        similarity: of every model and layer to its state at the end; the first epoch is the
+            untrained network, the last one the end.
+        replicate: similarity of the end of a replicate to the end, for models whose replicates
+            should be as far from it, such as the seeds of an objective.
+    """
+    similarity, replicate = as_float64(similarity), as_float64(replicate)
+    kept = ~_is_undefined(similarity, replicate) & ~_has_nothing(similarity, replicate)
+    way = np.where(kept, replicate - similarity[0], np.nan)
+    share = (similarity - similarity[0]) / way
+    share[-1] = np.where(kept, 1.0, np.nan)
+    return share
+
+
+def learning_epochs(
+    epochs: Sequence[float],
+    similarity: Float[np.ndarray, "e m l"],
+    replicate: Float[np.ndarray, "m l"],
+) -> LearningEpochs:
+    """The mean epoch at which every layer was learned.
+
+    The area between `learned_share` and 1, linear between measured epochs: a share that is
+    learned at epoch e counts with e. Unlike the epoch at which a threshold is passed for good,
+    it is not later for a layer whose similarity fluctuates more.
+
+    Args:
+        epochs: ascending from 0.
+        similarity: see `learned_share`.
+        replicate: see `learned_share`.
+
+    Raises:
+        ValueError: for lengths that differ, and epochs that do not ascend.
+    """
+    similarity, replicate = as_float64(similarity), as_float64(replicate)
+    _refuse_epochs(epochs, similarity)
+    left = 1 - learned_share(similarity, replicate)
+    steps = np.diff(as_float64(epochs))[:, None, None]
+    undefined = _is_undefined(similarity, replicate)
+    return LearningEpochs(
+        np.sum((left[1:] + left[:-1]) / 2 * steps, axis=0),
+        _has_nothing(similarity, replicate) & ~undefined,
+        undefined,
+    )
+
+
+def learning_order(
+    encoder: Float[np.ndarray, " m"], decoder: Float[np.ndarray, " m"], seeds: Int[np.ndarray, " m"]
+) -> Order:
+    """Which half of the network was first, and whether that is more than luck.
+
+    Models of the same seed, of other objectives or strengths, begin with the same parameters:
+    they are averaged, and the test is paired over seeds, Student's t of decoder minus encoder.
+    It is two-sided. How often it is wrong is simulated (`docs/statistics.md`). Where all seeds have
+    the same lead, the p value is 0, or 1 for no lead.
+
+    Args:
+        encoder: epoch of every model; NaN where it has none.
+        decoder: the same.
+        seeds: of every model.
+    """
+    leads, seeds = as_float64(decoder) - as_float64(encoder), as_float64(seeds)
+    tie = np.isclose(leads, 0, atol=1e-6)
+    known = ~np.isnan(leads)
+    each = np.array([leads[known & (seeds == one)].mean() for one in np.unique(seeds[known])])
+    return Order(
+        encoder=int(np.sum(known & ~tie & (leads > 0))),
+        decoder=int(np.sum(known & ~tie & (leads < 0))),
+        ties=int(np.sum(tie)),
+        undefined=int(np.sum(~known)),
+        lead=float(each.mean()) if len(each) else np.nan,
+        p_value=_p_value(each),
+        seeds=len(each),
+    )
+
+
+def convergence_epoch(
+    epochs: Sequence[float],
+    similarity: Float[np.ndarray, "epochs *rest"],
+    *,
+    threshold: float = 0.9,
+) -> Float[np.ndarray, "*rest"]:
+    """The epoch from which on a layer stays as similar to its final state.
+
+    Linear between measured epochs, so no finer than they are. The first epoch where the
+    similarity never is below the threshold; NaN where it is NaN or ends below.
+
+    Args:
+        epochs: ascending.
+        similarity: to the final state, at every epoch.
+        threshold: what counts as converged.
+
+    Raises:
+        ValueError: for lengths that differ, and epochs that do not ascend.
+    """
+    places, similarity = as_float64(epochs), as_float64(similarity)
+    _refuse_epochs(places, similarity)
+    columns = np.reshape(similarity, (len(places), -1)).T
+    found = [_crossing(places, column, threshold) for column in columns]
+    return np.array(found).reshape(np.shape(similarity)[1:])
+
+
+def _crossing(
+    epochs: Float[np.ndarray, " e"], similarity: Float[np.ndarray, " e"], threshold: float
+) -> float:
+    below = np.flatnonzero(~(similarity >= threshold))
+    if not len(below):
+        return float(epochs[0])
+    last = below[-1]
+    if last == len(epochs) - 1 or np.isnan(similarity).any():
+        return float("nan")
+    low, high = similarity[last], similarity[last + 1]
+    share = (threshold - low) / (high - low)
+    return float(epochs[last] + share * (epochs[last + 1] - epochs[last]))
+
+
+def _has_nothing(
+    similarity: Float[np.ndarray, "e m l"], replicate: Float[np.ndarray, "m l"]
+) -> Bool[np.ndarray, "m l"]:
+    """Over the models, because one replicate may happen to be close to the end."""
+    known = ~np.isnan(replicate)
+    distance = np.where(known, 1 - replicate, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return 1 - similarity[0] <= np.maximum(_FLOORS * distance, RESOLUTION)
+
+
+def _is_undefined(
+    similarity: Float[np.ndarray, "e m l"], replicate: Float[np.ndarray, "m l"]
+) -> Bool[np.ndarray, "m l"]:
+    return np.isnan(similarity).any(axis=0) | np.isnan(replicate)
+
+
+def _p_value(leads: Float[np.ndarray, " s"]) -> float:
+    """Of Student's t, two-sided, for a mean of 0."""
+    from scipy.special import stdtr  # noqa: PLC0415
+
+    if len(leads) < 2:
+        return float("nan")
+    error = leads.std(ddof=1) / np.sqrt(len(leads))
+    if error == 0:
+        return 1.0 if leads[0] == 0 else 0.0
+    return float(2 * stdtr(len(leads) - 1, -abs(leads.mean() / error)))
+
+
+def _refuse_epochs(epochs: Sequence[float], similarity: Float[np.ndarray, "e *rest"]) -> None:
+    if len(epochs) != len(similarity) or np.any(np.diff(epochs) <= 0):
+        raise ValueError(
+            f"expected ascending epochs for {len(similarity)} similarities, got {list(epochs)}"
+        )

@@ -1,0 +1,132 @@
+"""What the records of learning dynamics say: when halves were learned, how alike models are."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from jaxvae.analysis.learning import (
+    LearningEpochs,
+    Order,
+    convergence_epoch,
+    learning_epochs,
+    learning_order,
+)
+
+THRESHOLD = 0.9
+"""Of the similarity of a layer to its end, above which it is said to be similar."""
+
+
+class Halves(NamedTuple):
+    """When the two halves of some models were there, mean over layers with something to learn.
+
+    Attributes:
+        encoder: `[runs]`, epochs; NaN where no layer has one.
+        decoder: `[runs]`.
+        seed: `[runs]`.
+    """
+
+    encoder: np.ndarray
+    decoder: np.ndarray
+    seed: np.ndarray
+
+    def order(self) -> Order:
+        """Which was first."""
+        return learning_order(*self)
+
+
+class Learning(NamedTuple):
+    """When the layers of some models of an objective were there.
+
+    Attributes:
+        similar: epochs from which on they stay similar to the end.
+        learned: mean epochs of learning.
+        layers: `[runs, layers]` the epochs behind `learned`, and where there are none.
+    """
+
+    similar: Halves
+    learned: Halves
+    layers: LearningEpochs
+
+
+def to_final(records: xr.Dataset, name: str = "debiased_cka") -> xr.DataArray:
+    """Similarity `[run, epoch, layer]` of every layer to its own state at the end."""
+    last = records[name].isel(other_epoch=-1)
+    own = [last.sel(layer=layer, other_layer=layer, drop=True) for layer in records["layer"].values]
+    return xr.concat(own, dim=records["layer"]).transpose("run", "epoch", "layer")
+
+
+def learning(models: xr.Dataset) -> Learning:
+    """When the layers of models that should have the same replicates were learned."""
+    similarity = to_final(models).transpose("epoch", "run", "layer")
+    epochs, values = similarity["epoch"].values.tolist(), similarity.values
+    replicate = models["debiased_cka_replicate"].transpose("run", "layer").values
+    layers = learning_epochs(epochs, values, replicate)
+    counted = ~np.isnan(layers.epoch)
+    similar = np.where(counted, convergence_epoch(epochs, values, threshold=THRESHOLD), np.nan)
+    return Learning(_halves(similar, models), _halves(layers.epoch, models), layers)
+
+
+def by_objective(records: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
+    """The models of every objective that did not fail."""
+    names = records["objective"].values
+    for objective in dict.fromkeys(names.tolist()):
+        kept = (names == objective) & ~records["failed"].values.astype(bool)
+        if kept.any():
+            yield objective, records.isel(run=np.flatnonzero(kept))
+
+
+KINDS = {
+    "seeds": "another seed",
+    "strengths": "another seed and strength",
+    "objectives": "another seed and objective",
+}
+"""What the models that `between` compares differ in."""
+
+
+def between(
+    place: xr.Dataset, kind: str, name: str = "debiased_cka_between"
+) -> dict[str, float] | None:
+    """Mean similarity, by layer, of models of other seeds that differ in one thing more or none.
+
+    Models of the same seed begin with the same parameters and see the same batches, so that
+    they are alike for another reason: they are never compared.
+
+    Args:
+        place: records of one data set and network.
+        kind: of `KINDS`: `seeds` (all else the same), `strengths` (of the same objective),
+            `objectives` (of any strength).
+        name: of the records.
+
+    Returns:
+        None where there are no such pairs.
+    """
+    columns = [place[field].values for field in ("objective", "value", "seed")]
+    objective, value, seed = [column[:, None] == column for column in columns]
+    chosen = {
+        "seeds": objective & value & ~seed,
+        "strengths": objective & ~value & ~seed,
+        "objectives": ~objective & ~seed,
+    }[kind]
+    values = place[name].transpose("layer", "run", "other_run").values
+    if not chosen.any() or np.isnan(values[:, chosen]).all():
+        return None
+    means = np.nanmean(values[:, chosen], axis=1)
+    return dict(zip(place["layer"].values.tolist(), means.tolist(), strict=True))
+
+
+def _halves(epochs: np.ndarray, models: xr.Dataset) -> Halves:
+    layers = models["layer"].values.tolist()
+
+    def mean_over(half: str) -> np.ndarray:
+        chosen = [index for index, layer in enumerate(layers) if layer.startswith(half)]
+        return _mean(epochs[:, chosen])
+
+    return Halves(mean_over("encoder/"), mean_over("decoder/"), models["seed"].values)
+
+
+def _mean(epochs: np.ndarray) -> np.ndarray:
+    """Over layers that have an epoch; NaN where none does."""
+    counted = np.sum(~np.isnan(epochs), axis=1)
+    return np.where(counted > 0, np.nansum(epochs, axis=1) / np.maximum(counted, 1), np.nan)

@@ -1,0 +1,150 @@
+"""When layers are learned, and which half is first, where it is known."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmarks.learning_order import CASES, rates
+from jaxvae.analysis.learning import (
+    convergence_epoch,
+    learned_share,
+    learning_epochs,
+    learning_order,
+)
+
+
+def test_a_layer_has_converged_where_it_stays_above_the_threshold():
+    epochs = [0, 1, 2, 4]
+    similarity = np.array([[0.5, 0.95, 0.2], [0.8, 0.85, 0.95], [1.0, 0.95, 0.4], [1.0, 1.0, 1.0]])
+    # Between epochs 1 and 2, half way; after its last fall; from 0.4 to 1 over two epochs.
+    expected = [1.5, 1.5, 2 + 2 * 0.5 / 0.6]
+    np.testing.assert_allclose(convergence_epoch(epochs, similarity), expected)
+
+
+def test_a_layer_that_always_was_there_converged_at_the_start():
+    assert convergence_epoch([0, 1], np.array([0.9, 1.0])) == 0
+
+
+@pytest.mark.parametrize("values", [[0.1, np.nan, 1.0], [0.1, 0.2, 0.8]])
+def test_a_layer_that_is_nan_or_ends_below_never_converged(values):
+    assert np.isnan(convergence_epoch([0, 1, 2], np.array(values)))
+
+
+def one(*curve):
+    """Similarities of one model and layer."""
+    return np.array(curve, float)[:, None, None]
+
+
+def test_the_learned_share_goes_from_zero_to_one_at_the_replicate():
+    # From .6 to .9, the similarity of the replicate.
+    share = learned_share(one(0.6, 0.75, 0.9, 1.0), np.array([[0.9]]))
+    np.testing.assert_allclose(share[:, 0, 0], [0, 0.5, 1, 1])
+
+
+def test_the_epoch_of_learning_is_the_mean_of_the_epochs_at_which_shares_are_learned():
+    # A third is learned between epochs 0 and 1, two thirds between 1 and 4: .5 / 3 + 2.5 * 2 / 3.
+    found = learning_epochs([0, 1, 4], one(0.1, 0.4, 1.0), np.array([[1.0]]))
+    np.testing.assert_allclose(found.epoch, 0.5 / 3 + 2.5 * 2 / 3)
+
+
+def test_a_layer_that_starts_at_its_end_has_nothing_to_learn():
+    found = learning_epochs([0, 1, 2], one(0.9999, 0.99992, 1.0), np.array([[0.99999]]))
+    assert found.nothing.all()
+    assert np.isnan(found.epoch).all()
+    assert not found.undefined.any()
+
+
+@pytest.mark.parametrize(("start", "nothing"), [(0.981, True), (0.979, False)])
+def test_what_is_as_near_to_the_end_as_replicates_are_has_nothing_to_learn(start, nothing):
+    # Distances of replicates of two models: .005 and .015, .01 in the mean, of which twice counts.
+    similarity = np.array([[start] * 2, [0.99] * 2, [1.0] * 2])[:, :, None]
+    found = learning_epochs([0, 1, 2], similarity, np.array([[0.995], [0.985]]))
+    np.testing.assert_array_equal(found.nothing[:, 0], [nothing] * 2)
+
+
+@pytest.mark.parametrize(
+    ("curve", "replicate"), [((0.1, np.nan, 1.0), 0.99), ((0.1, 0.5, 1.0), np.nan)]
+)
+def test_a_layer_with_nan_is_undefined_and_not_without_anything_to_learn(curve, replicate):
+    found = learning_epochs([0, 1, 2], one(*curve), np.array([[replicate]]))
+    assert found.undefined.all()
+    assert not found.nothing.any()
+    assert np.isnan(found.epoch).all()
+
+
+def test_an_encoder_that_is_near_its_end_untrained_can_still_be_first():
+    # Similarities fluctuate by .01. By nine tenths of the way to 1, of which the encoder has made
+    # .8, .8 and 1, it would come at epoch 2.5, and the decoder at 1.8.
+    encoder, decoder = (0.95, 0.99, 0.99, 1.0), (0.10, 0.50, 0.99, 1.0)
+    similarity = np.array([encoder, decoder]).T[:, None]
+    found = learning_epochs([0, 1, 2, 3], similarity, np.array([[0.99, 0.99]]))
+    np.testing.assert_allclose(found.epoch[0, 0], 0.5)
+    np.testing.assert_allclose(found.epoch[0, 1], 0.5 + 0.49 / 0.89)
+
+
+def test_noise_does_not_make_a_layer_late():
+    # Both layers have learned all between epochs 0 and 1; one of them fluctuates by a tenth of
+    # its way. Where it stays above nine tenths is up to the noise, its epoch is not.
+    random = np.random.default_rng(0)
+    models, epochs = 2000, np.arange(11)
+    ends = np.full((11, models), 0.9)
+    ends[0], ends[-1] = 0.5, 1
+    noisy = (
+        ends + 0.04 * random.standard_normal(ends.shape) * ((epochs > 0) & (epochs < 10))[:, None]
+    )
+    similarity = np.stack([ends, noisy], axis=2)
+    found = learning_epochs(epochs, similarity, np.full((models, 2), 0.9)).epoch
+    np.testing.assert_allclose(found[:, 0], 0.5)
+    assert abs(found[:, 1].mean() - 0.5) < 5 * found[:, 1].std() / np.sqrt(models)
+
+
+def test_ties_and_undefined_models_are_counted_apart():
+    encoder, decoder = (
+        np.array([1.0, 2.0, 3.0, np.nan, 1.0]),
+        np.array([2.0, 2.0, 1.0, 1.0, np.nan]),
+    )
+    order = learning_order(encoder, decoder, np.arange(5))
+    assert (order.encoder, order.decoder, order.ties, order.undefined) == (1, 1, 1, 2)
+    assert order.seeds == 3
+    np.testing.assert_allclose(order.lead, (1 + 0 - 2) / 3)
+
+
+def test_the_p_value_is_that_of_a_paired_t_test_of_seeds():
+    random = np.random.default_rng(0)
+    seeds = np.repeat(np.arange(4), 3)
+    encoder, decoder = random.normal(size=12), random.normal(1, size=12)
+    order = learning_order(encoder, decoder, seeds)
+    # Models of a seed are no seeds of their own.
+    means = [half.reshape(4, 3).mean(axis=1) for half in (decoder, encoder)]
+    np.testing.assert_allclose(order.p_value, stats.ttest_rel(*means).pvalue)
+    assert order.seeds == 4
+
+
+@pytest.mark.parametrize(
+    ("leads", "first"),
+    [
+        ([2.0, 2.1, 2.05], "encoder"),
+        ([-2.0, -2.1, -2.05], "decoder"),
+        ([2.0, 0.1, 1.0], None),
+        ([2.0], None),
+        ([np.nan, np.nan], None),
+        ([0.0, 0.0], None),
+    ],
+)
+def test_a_half_is_first_only_where_the_seeds_agree(leads, first):
+    order = learning_order(np.zeros(len(leads)), np.array(leads), np.arange(len(leads)))
+    assert order.first == first
+
+
+@pytest.mark.slow
+def test_halves_without_a_difference_are_named_by_mistake_in_at_most_five_percent():
+    # Of a start near the end, where noise is nearly as large as what is to learn.
+    found = rates(CASES[2], seeds=5, studies=1000)
+    # Three standard errors of 5%.
+    assert found["encoder"] + found["decoder"] < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 1000)
+
+
+@pytest.mark.parametrize("epochs", [[0, 1], [0, 2, 1], [0, 1, 1]])
+def test_epochs_that_do_not_fit_are_refused(epochs):
+    with pytest.raises(ValueError, match="ascending epochs for 3"):
+        convergence_epoch(epochs, np.ones(3))
