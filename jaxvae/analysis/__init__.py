@@ -10,6 +10,8 @@ from jaxvae.analysis.collapse import CollapseWarning as CollapseWarning
 from jaxvae.analysis.collapse import collapse_warnings as collapse_warnings
 from jaxvae.analysis.collapse import largest_eigenvalue as largest_eigenvalue
 from jaxvae.analysis.collapse import rate_warnings as rate_warnings
+from jaxvae.analysis.comparison import Comparison as Comparison
+from jaxvae.analysis.comparison import compare_cells as compare_cells
 from jaxvae.analysis.downstream import Accuracy as Accuracy
 from jaxvae.analysis.downstream import LayerAccuracy as LayerAccuracy
 from jaxvae.analysis.downstream import classify as classify
