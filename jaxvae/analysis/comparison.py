@@ -12,8 +12,8 @@ class Comparison(NamedTuple):
 
     Attributes:
         mean: of every cell, over seeds and examples.
-        stderr: its standard error, over trainings and examples; NaN with one seed or one cell,
-            since the spread over trainings is unknown then.
+        stderr: its standard error, over trainings and examples; NaN with one seed, since the
+            spread over trainings is unknown then.
         candidates: the cells that cannot be told from the best: no other is clearly better.
             With one seed all of them.
     """
@@ -65,19 +65,22 @@ def compare_cells(values: Float[np.ndarray, "m s n"], *, error: float = 0.05) ->
     cells, seeds, _ = values.shape
     runs = values.mean(axis=2, dtype=np.float64)
     mean = runs.mean(axis=1)
-    freedom = (cells - 1) * (seeds - 1)
-    if freedom == 0:
+    if seeds == 1:
         return Comparison(mean, np.full(cells, np.nan), np.ones(cells, bool))
     examples = _covariances(values) / values.shape[2]
     own = np.diag(examples)
     spread = _variances(runs - mean[:, None], cells * (seeds - 1)) / seeds
+    stderr = np.sqrt(spread + own)
+    if cells == 1:
+        return Comparison(mean, stderr, np.ones(1, bool))
+    freedom = (cells - 1) * (seeds - 1)
     rest = runs - mean[:, None] - runs.mean(axis=0) + runs.mean()
     training = _variances(rest, freedom) / seeds
     # Rounding may leave less than nothing of equal examples.
     paired = np.maximum(own[:, None] + own - 2 * examples, 0)
     errors = np.sqrt(training[:, None] + training + paired)
     better = mean[:, None] - mean > _widest_range(cells, freedom, error) * errors
-    return Comparison(mean, np.sqrt(spread + own), ~better.any(axis=0))
+    return Comparison(mean, stderr, ~better.any(axis=0))
 
 
 def _refuse_unless_comparable(values: Float[np.ndarray, "m s n"], error: float) -> None:

@@ -105,8 +105,10 @@ def test_equal_values_are_not_told_apart_and_others_without_any_spread_are():
 
 
 def test_one_cell_is_the_best():
-    found = compare_cells(np.random.default_rng(0).normal(size=(1, 3, 5)))
+    runs = np.random.default_rng(0).normal(size=(1, 4))
+    found = compare_cells(np.repeat(runs[:, :, None], 3, axis=2))
     assert found.candidates.tolist() == [True]
+    np.testing.assert_allclose(found.stderr, runs.std(axis=1, ddof=1) / 2)
 
 
 @pytest.mark.parametrize(
