@@ -1,13 +1,14 @@
-"""How often the conclusions that jaxvae prints are wrong, on sweeps of which the truth is known.
+"""How often the conclusions that jaxvae prints are wrong, on data of which the truth is known.
 
     python -m benchmarks.error_rates [--sweeps N] [--out FILE]
 
 Sweeps of six bottlenecks, 2 to 64, are drawn: log Delta(output -> input) by size, the same in all
 seeds but for an offset of every seed and independent Gaussian noise. Printed and saved is how
 often `sufficient_bottleneck` names the smallest sufficient size, how often another one, and how
-many sizes it leaves as candidates; docs/statistics.md is written anew. Expected: another one in at
-most 5% of every row; a plateau with noise .05 and four seeds is named in at least 85%. Five minutes
-on one quiet core.
+many sizes it leaves as candidates. Grids of cells are those of `benchmarks.cells`; both are in
+docs/statistics.md, which is written anew. Expected: another size in at most 5% of every row; a
+plateau with noise .05 and four seeds is named in at least 85%; cells without a difference are told
+apart in at most 5% of grids. Seven minutes on one quiet core.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks import measure
+from benchmarks import cells, measure
 from jaxvae.analysis import sufficient_bottleneck
 
 RESULTS = Path(__file__).parent / "results" / "error_rates.json"
@@ -46,7 +47,8 @@ sweeps that name the smallest sufficient size / that name another one.
 
 So a spread of 5% between trainings needs 3 or 4 seeds, and one of 20% or more needs many, or larger
 steps between sizes. What is not named is not wrong: it is said to be undecided.
-"""
+
+{cells}"""
 SIZES = 2 ** np.arange(1, 7)
 STEPS = np.arange(len(SIZES))
 # log Delta by size, and the smallest sufficient size: none, where Delta falls to the end.
@@ -98,20 +100,20 @@ def rows(records: list[dict[str, Any]]) -> list[list[str]]:
     result = []
     for shape in SHAPES:
         for seeds in SEEDS:
-            cells = [
+            entries = [
                 f"{100 * record['right']:.0f} / {100 * record['wrong']:.1f}"
                 for record in records
                 if (record["truth"], record["seeds"]) == (shape, seeds)
             ]
-            result.append([shape, str(seeds), *cells])
+            result.append([shape, str(seeds), *entries])
     return result
 
 
-def page(records: list[dict[str, Any]], sweeps: int) -> str:
+def page(records: list[dict[str, Any]], grids: list[dict[str, Any]], sweeps: int) -> str:
     header = ["truth", "seeds", *(f"noise {noise:g}" for noise in NOISE)]
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows(records)]
     listed = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return TEXT.format(sweeps=f"{sweeps:,}", table=listed)
+    return TEXT.format(sweeps=f"{sweeps:,}", table=listed, cells=cells.section(grids))
 
 
 def table(records: list[dict[str, Any]]) -> Table:
@@ -127,7 +129,7 @@ def table(records: list[dict[str, Any]]) -> Table:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--sweeps", type=int, default=1000, help="of every row and noise")
+    parser.add_argument("--sweeps", type=int, default=1000, help="and grids, of every entry")
     parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file")
     given = parser.parse_args()
     console, described = Console(width=100), measure.machine()
@@ -136,10 +138,14 @@ def main() -> None:
         rates(shape, seeds=seeds, noise=noise, sweeps=given.sweeps)
         for shape, seeds, noise in track(cases, console=Console(stderr=True))
     ]
-    measure.save(given.out, described, records)
+    grids = [
+        cells.rates(case, grids=given.sweeps)
+        for case in track(cells.CASES, console=Console(stderr=True))
+    ]
+    measure.save(given.out, described, records + grids)
     if given.out == RESULTS:
-        PAGE.write_text(page(records, given.sweeps), encoding="utf-8")
-    console.print(table(records))
+        PAGE.write_text(page(records, grids, given.sweeps), encoding="utf-8")
+    console.print(table(records), cells.table(grids))
 
 
 if __name__ == "__main__":

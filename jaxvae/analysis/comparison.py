@@ -29,9 +29,9 @@ def compare_cells(values: Float[np.ndarray, "m s n"], *, error: float = 0.05) ->
     A cell is a setting, its score the mean of `values` over seeds and examples; large is good.
     One cell is clearly better than another where the difference of their scores exceeds
     `q / sqrt(2)` of its standard errors, with q the quantile `1 - error` of the studentized
-    range of m means with (m - 1)(s - 1) degrees of freedom (Tukey). So of all pairs of cells
-    together one is wrongly told apart in at most the share `error` of such grids, and a cell
-    that is left out is truly worse than another.
+    range of m means with (m - 1)(s - 1) degrees of freedom, or n - 1 if fewer (Tukey). So of all
+    pairs of cells together one is wrongly told apart in at most the share `error` of such grids,
+    and a cell that is left out is truly worse than another.
 
     Differences are paired. The model is additive: a value is that of the cell, plus that of
     the seed (the same seed begins alike in all cells), plus that of the training, plus that of
@@ -43,8 +43,8 @@ def compare_cells(values: Float[np.ndarray, "m s n"], *, error: float = 0.05) ->
     - the variance over examples of the difference of both cells, averaged over seeds, over n.
 
     For normal trainings of one variance, and unequal errors of differences, the limit is
-    conservative (Hayter 1984); trainings of very different variance can make two seeds wrong
-    more often. Simulated: `docs/statistics.md`.
+    conservative (Hayter 1984). It takes some hundreds of examples; and trainings of very
+    different variance are told apart wrongly more often. Simulated: `docs/statistics.md`.
 
     Args:
         values: of every cell, seed and example. Examples are the same in all cells; of the same
@@ -79,7 +79,8 @@ def compare_cells(values: Float[np.ndarray, "m s n"], *, error: float = 0.05) ->
     # Rounding may leave less than nothing of equal examples.
     paired = np.maximum(own[:, None] + own - 2 * examples, 0)
     errors = np.sqrt(training[:, None] + training + paired)
-    better = mean[:, None] - mean > _widest_range(cells, freedom, error) * errors
+    limit = _widest_range(cells, min(freedom, values.shape[2] - 1), error)
+    better = mean[:, None] - mean > limit * errors
     return Comparison(mean, stderr, ~better.any(axis=0))
 
 

@@ -28,7 +28,7 @@ _ONE_SEED = " With one seed the error is unknown."
 
 
 def rate_table(records: xr.Dataset) -> Table:
-    """The highest cell of every use, as wide as a terminal of 80."""
+    """The highest cell of every use, as wide as a terminal of 80: errors are in the summary."""
     table = Table(
         title=rate_title(records),
         title_justify="left",
@@ -43,7 +43,7 @@ def rate_table(records: xr.Dataset) -> Table:
         else:
             table.add_column(column.replace(" ", "\n", 1), justify="right")
     for row in rows:
-        table.add_row(*row.values())
+        table.add_row(*(value.partition(" ±")[0] for value in row.values()))
     return table
 
 
