@@ -22,8 +22,8 @@ Cells of the grid are trained together, some in one program. One whose loss beco
 infinite stops there and is left out; one whose rates no optimum could have, because they are
 out of order among those of other cells and cost it over a nat, is marked. For every use the
 cells are named that cannot be told from the best, over trainings and test images; with one
-seed, which leaves the noise of training unknown, none is said to be better. Layers that collapse are said on the way,
-with what to try, and recorded.
+seed, which leaves the noise of training unknown, none is said to be better. Layers that
+collapse are said on the way, with what to try, and recorded.
 
 The folder of results holds config.json, records.nc (xarray), figures/*.png and summary.md.
 An interrupted grid goes on where it stopped when the same command is given again.
