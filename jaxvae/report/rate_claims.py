@@ -16,11 +16,12 @@ _NAMED = 4
 
 def rate_conclusions(records: xr.Dataset) -> list[str]:
     """What the grid says of the claims, with the evidence."""
+    every = uses(records)
     lines = [
         _on_bounds(records),
         _on_classifiers(records),
-        _on_uses(records),
-        _on_split(records),
+        _on_uses(every, seeds=records.sizes["seed"]),
+        _on_split(records, every),
         _on_collapse(records),
         _on_training(records),
     ]
@@ -89,8 +90,7 @@ def _on_classifiers(records: xr.Dataset) -> str:
     )
 
 
-def _on_uses(records: xr.Dataset) -> str:
-    every, seeds = uses(records), records.sizes["seed"]
+def _on_uses(every: list[Use], *, seeds: int) -> str:
     if not every:
         return ""
     if seeds == 1:
@@ -133,12 +133,12 @@ def _named(cell: Cell) -> str:
     return f"{cell[0]:.3g} and {cell[1]:.3g}"
 
 
-def _on_split(records: xr.Dataset) -> str:
+def _on_split(records: xr.Dataset, every: list[Use]) -> str:
     """How much of a score the total rate explains, and how much the split besides."""
     flat = trusted(records, "rates").stack(cell=GRID)
     upper, lower = (part.values for part in halves(flat))
     parts = []
-    for use in uses(records):
+    for use in every:
         score = use.score.stack(cell=GRID).values
         known = np.isfinite(score) & np.isfinite(upper)
         by_total = _explained(score[known], (upper + lower)[known])

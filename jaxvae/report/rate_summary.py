@@ -36,7 +36,7 @@ def rate_table(records: xr.Dataset) -> Table:
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    rows = _highest_rows(records)
+    rows = _highest_rows(records, uses(records))
     for column in rows[0] if rows else ():
         if column == _FIRST:
             table.add_column(column, min_width=len("reconstruction"))
@@ -58,7 +58,7 @@ def rate_summary(records: xr.Dataset) -> str:
     ]
     highest = [
         row | {"as good": _as_good(use)}
-        for row, use in zip(_highest_rows(records), found, strict=True)
+        for row, use in zip(_highest_rows(records, found), found, strict=True)
     ]
     caption = _CAPTION + _ONE_SEED * (records.sizes["seed"] == 1)
     parts = [f"# {rate_title(records)}", _markdown(highest), caption]
@@ -77,8 +77,7 @@ def rate_title(records: xr.Dataset) -> str:
     )
 
 
-def _highest_rows(records: xr.Dataset) -> list[dict[str, str]]:
-    found = uses(records)
+def _highest_rows(records: xr.Dataset, found: list[Use]) -> list[dict[str, str]]:
     return [{_FIRST: use.name, **_row(records, found, use.highest)} for use in found]
 
 

@@ -53,7 +53,7 @@ def test_two_cells_without_noise_of_examples_are_told_apart_as_by_the_paired_t_t
     for gap in np.linspace(0, 3, 30):
         runs = random.standard_normal((2, 5)) + 10 * random.standard_normal(5)
         runs[1] += gap
-        found = compare_cells(np.repeat(runs[:, :, None], 2, axis=2)).candidates
+        found = compare_cells(np.repeat(runs[:, :, None], 9, axis=2)).candidates
         decided.append(ttest_rel(*runs).pvalue < 0.05)
         assert found.all() == (not decided[-1])
     assert set(decided) == {True, False}
@@ -82,7 +82,7 @@ def test_a_cell_that_varies_more_than_others_is_judged_by_its_own_spread():
     runs = np.zeros((20, 4))
     runs[0] = [10.0, -10.0, 10.0, -10.0]
     runs[0] += 6.0
-    values = np.repeat(runs[:, :, None], 2, axis=2)
+    values = np.repeat(runs[:, :, None], 100, axis=2)
     # With the variance of all cells, a twentieth of its own, it would be the only one.
     assert compare_cells(values).candidates.all()
 
