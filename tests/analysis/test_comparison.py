@@ -81,7 +81,7 @@ def test_what_seeds_share_does_not_hide_a_difference():
 def test_a_cell_that_varies_more_than_others_is_judged_by_its_own_spread():
     runs = np.zeros((20, 4))
     runs[0] = [10.0, -10.0, 10.0, -10.0]
-    runs[0] += 6.0
+    runs[0] += 8.0
     values = np.repeat(runs[:, :, None], 100, axis=2)
     # With the variance of all cells, a twentieth of its own, it would be the only one.
     assert compare_cells(values).candidates.all()
