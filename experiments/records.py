@@ -27,6 +27,12 @@ def read_arrays(file: Path) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
+def names_in(file: Path) -> set[str]:
+    """Of the arrays that `write_arrays` wrote, which are not read."""
+    with np.load(file) as arrays:
+        return set(arrays.files)
+
+
 def is_written(file: Path) -> bool:
     """Whether a file is there and not torn."""
     return zipfile.is_zipfile(file)

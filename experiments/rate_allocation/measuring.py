@@ -13,8 +13,10 @@ from experiments.records import as_bytes
 from jaxvae.analysis import (
     CollapseWarning,
     Estimate,
+    ExampleCosts,
     aggregate_information,
     ancestral_samples,
+    bound_estimate,
     capture,
     collapse_warnings,
     evaluate_hierarchy,
@@ -24,7 +26,6 @@ from jaxvae.analysis import (
     shuffle_effect,
 )
 from jaxvae.data import Dataset, Split
-from jaxvae.metrics import accuracy_bound
 from jaxvae.models import HVAE, Classifier, Variables
 from jaxvae.models.hvae import layer_names
 from jaxvae.typing import Key
@@ -34,6 +35,7 @@ _WIDEST = 1024
 _EXAMPLES = 10
 KINDS = ("sample", "mean")
 CLASSIFIERS = ("logistic regression", "linear svm", "radial svm", "nearest neighbors")
+SCORES = ("inception_score", "diversity", "sharpness")
 COSTS = (
     "distortion",
     "mean_distortion",
@@ -97,14 +99,22 @@ def measure_uses(
     *,
     key: Key,
 ) -> dict[str, np.ndarray]:
-    """What the layers are good for: classification, generation, and their geometry."""
+    """What the layers are good for: classification, generation, and their geometry.
+
+    Of every test image and generated one, what cells are compared by, image by image.
+    """
     keys = jax.random.split(key, 4)
     test, labels = dataset.test.images[: config.points], labels_of(dataset.test)[: config.points]
     taps = capture(hvae, variables, test, key=keys[0])
     samples = ancestral_samples(hvae, variables, key=keys[1], n=config.samples)
     quality = generation_quality(judge.classifier, judge.params, samples, key=keys[2])
+    # The theorem is about the images that are classified.
+    evaluation = evaluate_hierarchy(hvae, variables, test, key=keys[3])
+    scores = {name: getattr(quality, name) for name in SCORES}
     return {
-        **_with_errors(quality._asdict()),
+        **_with_errors(scores),
+        "generated_information": quality.information.astype(np.float32),
+        **_of_images(evaluation.examples),
         **_top_knowledge(hvae, variables, test, labels, taps, classes=judge.classifier.classes),
         **_accuracies(
             config,
@@ -112,8 +122,7 @@ def measure_uses(
             variables,
             dataset,
             taps,
-            # The theorem is about the images that are classified.
-            information=evaluate_hierarchy(hvae, variables, test, key=keys[3]).information_bounds,
+            information=evaluation.information_bounds,
             key=keys[3],
         ),
         **_geometry(hvae, taps),
@@ -121,6 +130,10 @@ def measure_uses(
         "example_reconstruction": as_bytes(taps["output"][:_EXAMPLES]),
         "example_sample": as_bytes(samples[:_EXAMPLES]),
     }
+
+
+def _of_images(costs: ExampleCosts) -> dict[str, np.ndarray]:
+    return {f"image_{name}": values for name, values in costs._asdict().items()}
 
 
 def _accuracies(
@@ -151,19 +164,28 @@ def _accuracies(
         information=information,
         layers=narrow,
     )
-    values, errors = np.full((2, len(layers), len(KINDS), len(CLASSIFIERS)), np.nan)
-    bounds = np.full(len(layers), np.nan)
+    shape = (len(layers), len(KINDS), len(CLASSIFIERS))
+    values, errors = np.full((2, *shape), np.nan)
+    converged, right = np.zeros(shape, bool), np.zeros((*shape, len(labels)), bool)
+    bounds, bound_errors = np.full((2, len(layers)), np.nan)
     for place, layer in enumerate(layers):
         if layer in found:
-            bounds[place] = found[layer].bound.value
+            bounds[place], bound_errors[place] = found[layer].bound
             for kind, by_name in enumerate((found[layer].samples, found[layer].means)):
-                values[place, kind] = [by_name[name].value for name in CLASSIFIERS]
-                errors[place, kind] = [by_name[name].stderr for name in CLASSIFIERS]
+                for each, name in enumerate(CLASSIFIERS):
+                    one = (place, kind, each)
+                    values[one], errors[one], converged[one], right[one] = by_name[name]
     return {
-        "accuracy": values,
-        "accuracy_stderr": errors,
-        "known_information": np.asarray(information.value),
-        "accuracy_bound": bounds,
+        **_with_errors(
+            {
+                "accuracy": Estimate(values, errors),
+                "known_information": information,
+                "accuracy_bound": Estimate(bounds, bound_errors),
+            }
+        ),
+        "converged": converged,
+        # Means are not compared between cells.
+        "image_right": right[:, KINDS.index("sample")],
     }
 
 
@@ -194,10 +216,9 @@ def _top_knowledge(
     if found.information.value > math.log(len(images)) - 1:
         estimates["top_mismatch"] = Estimate(np.float64(np.nan), np.float64(np.nan))
     shares = jnp.bincount(jnp.asarray(labels), length=classes) / len(labels)
-    bound = accuracy_bound(estimates["top_label_information"].value, shares)
+    bound = bound_estimate(estimates["top_label_information"], shares)
     return {
-        **_with_errors(estimates),
-        "top_accuracy_bound": np.asarray(bound),
+        **_with_errors(estimates | {"top_accuracy_bound": bound}),
         "label_shares": np.asarray(shares),
     }
 

@@ -7,8 +7,8 @@ import numpy as np
 import xarray as xr
 
 from experiments.rate_allocation.config import Cell, Config, cells
-from experiments.rate_allocation.measuring import CLASSIFIERS, KINDS
-from experiments.records import is_written, read_arrays, record_file, unrecorded
+from experiments.rate_allocation.measuring import CLASSIFIERS, KINDS, SCORES
+from experiments.records import is_written, names_in, read_arrays, record_file, unrecorded
 from jaxvae.analysis import excess_costs, suspect_cells
 from jaxvae.models.hvae import layer_names
 
@@ -31,11 +31,17 @@ _BY_EPOCH: dict[str, tuple[str, ...]] = {
     ),
 }
 _AT_LAST: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("inception_score", "diversity", "sharpness"), ()),
+    **dict.fromkeys(SCORES, ()),
     **dict.fromkeys(("top_information", "top_mismatch", "top_label_information"), ()),
     "accuracy": ("layer", "kind", "classifier"),
     **dict.fromkeys(("accuracy_bound", "known_information"), ("layer",)),
     "top_accuracy_bound": (),
+    "converged": ("layer", "kind", "classifier"),
+    # By which cells are compared, image by image.
+    **dict.fromkeys(("image_distortion", "image_squared_error"), ("image",)),
+    "image_rates": ("image", "layer"),
+    "image_right": ("layer", "classifier", "image"),
+    "generated_information": ("generated",),
     "input_dimension": (),
     **dict.fromkeys(
         ("intrinsic_dimension", "imbalance_to_input", "imbalance_from_input"), ("layer", "kind")
@@ -77,9 +83,17 @@ def gather(config: Config, out: Path) -> xr.Dataset:
         attrs=_attributes(config, out),
     )
     # Cells are compared with those of their seed.
-    seeds = [_models_of(config, records, seed) for seed in range(config.seeds)]
-    suspects = [suspect_cells(*models) for models in seeds]
-    excess = [excess_costs(prices, rates, nats) for prices, rates, _, nats in seeds]
+    seeds = [
+        (_prices(config, seed, len(sizes)), records.isel(seed=seed)) for seed in range(config.seeds)
+    ]
+    suspects = [
+        suspect_cells(prices, *_listed(here, "image_rates", "image_distortion"))
+        for prices, here in seeds
+    ]
+    excess = [
+        excess_costs(prices, *_listed(here.isel(epoch=-1), "rates", "distortion"))
+        for prices, here in seeds
+    ]
     return records.assign(
         size=("layer", sizes),
         label_shares=("label", one["label_shares"]),
@@ -118,12 +132,15 @@ def _over_grid(config: Config, found: Mapping[Cell, Arrays], name: str) -> np.nd
     return _on_grid(config, np.stack(values))
 
 
-def _models_of(config: Config, records: xr.Dataset, seed: int) -> tuple[np.ndarray, ...]:
-    """The prices, rates, errors of the rates and distortions of all cells of a seed."""
-    last, layers = records.isel(epoch=-1, seed=seed).transpose(*_GRID[:2], ...), records.layer.size
-    prices = [Cell(t, b, seed).prices(layers) for t in config.beta_top for b in config.beta_bottom]
-    rates, errors = (last[name].values.reshape(-1, layers) for name in ("rates", "rates_stderr"))
-    return np.array(prices), rates, errors, last["distortion"].values.ravel()
+def _prices(config: Config, seed: int, layers: int) -> np.ndarray:
+    """Of all cells of a seed and all layers."""
+    return np.array([cell.prices(layers) for cell in cells(config) if cell.seed == seed])
+
+
+def _listed(records: xr.Dataset, *names: str) -> list[np.ndarray]:
+    """Quantities of the cells of a seed, `[m, ...]`, in the order of `cells`."""
+    wide = [records[name].transpose(*_GRID[:2], ...).values for name in names]
+    return [values.reshape(-1, *values.shape[2:]) for values in wide]
 
 
 def _on_grid(config: Config, values: np.ndarray) -> np.ndarray:
@@ -149,6 +166,22 @@ def _attributes(config: Config, out: Path) -> dict[str, str | int | float]:
         "over the first points of it",
         "top_information_limit": float(np.log(config.points)),
     }
+
+
+def refuse_earlier_records(config: Config, out: Path) -> None:
+    """Refuse a folder whose cells were measured before single images were recorded.
+
+    Raises:
+        ValueError: for such a folder; nothing in it is changed.
+    """
+    files = [uses_file(cell_folder(out, cell)) for cell in cells(config)]
+    old = [file for file in files if is_written(file) and "image_right" not in names_in(file)]
+    if old:
+        raise ValueError(
+            f"expected records of single images, by which cells are compared, got those of an "
+            f"earlier version of jaxvae in {len(old)} of {len(files)} cells: give another --out, "
+            f"or remove {out / 'cells' / '*' / old[0].name}, and the same command measures anew"
+        )
 
 
 def unfinished_cells(config: Config, out: Path) -> list[Cell]:

@@ -11,7 +11,11 @@ from experiments.output import open_output, refuse_other_settings
 from experiments.rate_allocation.config import Config
 from experiments.rate_allocation.measuring import labels_of
 from experiments.rate_allocation.network import build_network
-from experiments.rate_allocation.records import gather, unfinished_cells
+from experiments.rate_allocation.records import (
+    gather,
+    refuse_earlier_records,
+    unfinished_cells,
+)
 from experiments.rate_allocation.training import judge_of, train_cells
 from jaxvae.data import Dataset, Split, load
 from jaxvae.data.whole import write_whole
@@ -24,6 +28,7 @@ from jaxvae.training.folder import sole_process
 def run(config: Config, out: Path, console: Console) -> None:
     """Train and measure what is not yet done, then draw it."""
     refuse_other_settings(out, config, extendable=("beta_top", "beta_bottom", "seeds"))
+    refuse_earlier_records(config, out)
     dataset = _load(config) if unfinished_cells(config, out) else None
     open_output(out, config)
     with sole_process(out):

@@ -4,14 +4,19 @@ from jaxvae.analysis.advice import Advice as Advice
 from jaxvae.analysis.advice import sufficient_bottleneck as sufficient_bottleneck
 from jaxvae.analysis.aggregate import AggregateInformation as AggregateInformation
 from jaxvae.analysis.aggregate import aggregate_information as aggregate_information
+from jaxvae.analysis.bounds import above_bound as above_bound
+from jaxvae.analysis.bounds import bound_estimate as bound_estimate
 from jaxvae.analysis.capture import capture as capture
 from jaxvae.analysis.capture import capture_to as capture_to
 from jaxvae.analysis.collapse import CollapseWarning as CollapseWarning
 from jaxvae.analysis.collapse import collapse_warnings as collapse_warnings
 from jaxvae.analysis.collapse import largest_eigenvalue as largest_eigenvalue
 from jaxvae.analysis.collapse import rate_warnings as rate_warnings
+from jaxvae.analysis.comparison import Comparison as Comparison
+from jaxvae.analysis.comparison import compare_cells as compare_cells
 from jaxvae.analysis.downstream import Accuracy as Accuracy
 from jaxvae.analysis.downstream import LayerAccuracy as LayerAccuracy
+from jaxvae.analysis.downstream import choose_classifier as choose_classifier
 from jaxvae.analysis.downstream import classify as classify
 from jaxvae.analysis.downstream import layer_accuracies as layer_accuracies
 from jaxvae.analysis.estimate import Estimate as Estimate
@@ -24,6 +29,7 @@ from jaxvae.analysis.generation import ancestral_samples as ancestral_samples
 from jaxvae.analysis.generation import class_probabilities as class_probabilities
 from jaxvae.analysis.generation import classifier_accuracy as classifier_accuracy
 from jaxvae.analysis.generation import generation_quality as generation_quality
+from jaxvae.analysis.hierarchy import ExampleCosts as ExampleCosts
 from jaxvae.analysis.hierarchy import HierarchyEvaluation as HierarchyEvaluation
 from jaxvae.analysis.hierarchy import evaluate_hierarchy as evaluate_hierarchy
 from jaxvae.analysis.measure import Measurement as Measurement
@@ -32,6 +38,7 @@ from jaxvae.analysis.measure import measure as measure
 from jaxvae.analysis.profile import Profile as Profile
 from jaxvae.analysis.profile import gaussian_dimension as gaussian_dimension
 from jaxvae.analysis.profile import profile as profile
+from jaxvae.analysis.rate_plane import MATERIAL as MATERIAL
 from jaxvae.analysis.rate_plane import excess_costs as excess_costs
 from jaxvae.analysis.rate_plane import rate_distortion_hull as rate_distortion_hull
 from jaxvae.analysis.rate_plane import suspect_cells as suspect_cells

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
+from jaxvae.analysis.bounds import bound_estimate
 from jaxvae.analysis.estimate import Estimate, share_estimate
 from jaxvae.geometry.arrays import as_classes, as_float64, as_row_array
-from jaxvae.metrics.information import accuracy_bound
 from jaxvae.models.hvae import layer_names
 from jaxvae.typing import ArrayLike
 
@@ -25,11 +25,13 @@ class Accuracy(NamedTuple):
         stderr: its standard error over test examples, never zero; see `share_estimate`.
         converged: whether the classifier was trained to the end; if not, the value is that
             of the unfinished one.
+        right: `[m]`, of every test example whether the classifier is right.
     """
 
     value: float
     stderr: float
     converged: bool
+    right: Bool[np.ndarray, " m"]
 
 
 class LayerAccuracy(NamedTuple):
@@ -98,9 +100,36 @@ def classify(
         else:
             converged = _fit(classifier, train, known)
             predicted = classifier.predict(test)
-        right = share_estimate(int(np.sum(predicted == asked)), len(asked))
-        found[name] = Accuracy(float(right.value), float(right.stderr), converged)
+        right = predicted == asked
+        share = share_estimate(int(right.sum()), len(asked))
+        found[name] = Accuracy(float(share.value), float(share.stderr), converged, right)
     return found
+
+
+def choose_classifier(right: Bool[np.ndarray, "*shape c m"]) -> Bool[np.ndarray, "*shape m"]:
+    """What the best of several classifiers gets right, judged on examples that did not choose it.
+
+    The largest of several accuracies on the same examples is too large: chance favors the one
+    that wins. So each half of the examples, every other one, chooses the classifier that is
+    right most often there (the first of several), and the other half judges it. The mean of the
+    result is an unbiased accuracy of classifiers that are chosen so.
+
+    Args:
+        right: of every classifier and example, as `Accuracy.right`; at least 2 examples.
+
+    Raises:
+        ValueError: for fewer than two examples, and no classifiers.
+    """
+    if right.ndim < 2 or right.shape[-2] < 1 or right.shape[-1] < 2:
+        raise ValueError(
+            f"expected [..., classifiers, examples] with at least 1 and 2, got {right.shape}"
+        )
+    judged = np.empty((*right.shape[:-2], right.shape[-1]), bool)
+    for half, other in ((0, 1), (1, 0)):
+        best = right[..., other::2].sum(axis=-1).argmax(axis=-1)
+        chosen = np.take_along_axis(right, best[..., None, None], axis=-2)
+        judged[..., half::2] = chosen[..., 0, half::2]
+    return judged
 
 
 def layer_accuracies(
@@ -168,7 +197,8 @@ def layer_accuracies(
             )
             for kind in kinds
         )
-        found[layer] = LayerAccuracy(samples, means, _bound(value, error, shares))
+        bound = bound_estimate(Estimate(value, error), shares)
+        found[layer] = LayerAccuracy(samples, means, bound)
     return found
 
 
@@ -194,16 +224,6 @@ def _refuse_other_layers(taps: Mapping[str, ArrayLike], wanted: list[str]) -> No
     samples = [name for name in taps if name.startswith("z_") and name.endswith("/sample")]
     if len(samples) > len(wanted) / 2:
         raise ValueError(f"expected the information of {', '.join(samples)}, got {wanted[::2]}")
-
-
-def _bound(nats: float, error: float, shares: Float[np.ndarray, " m"]) -> Estimate:
-    if len(shares) < 2:
-        return Estimate(np.float64(1), np.float64(0))
-    step = np.nan_to_num(error)
-    low, value, high = np.asarray(
-        accuracy_bound(np.array([nats - step, nats, nats + step]), shares), np.float64
-    )
-    return Estimate(value, np.float64(np.nan if np.isnan(error) else (high - low) / 2))
 
 
 def _classes(

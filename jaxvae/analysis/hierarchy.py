@@ -19,6 +19,21 @@ from jaxvae.training.images import unit_interval
 from jaxvae.typing import ArrayLike, Key
 
 
+class ExampleCosts(NamedTuple):
+    """What every image costs at one posterior sample: of this the evaluation holds the means.
+
+    Attributes:
+        distortion: `[n]`, nats.
+        rates: `[n, l]`, nats, from the top layer.
+        squared_error: `[n]`, of the expected image against pixels in [0, 1], a mean over pixels
+            and channels.
+    """
+
+    distortion: Float[np.ndarray, " n"]
+    rates: Float[np.ndarray, "n l"]
+    squared_error: Float[np.ndarray, " n"]
+
+
 class HierarchyEvaluation(NamedTuple):
     """Rates and distortions of an HVAE over a data set, with standard errors over examples.
 
@@ -37,6 +52,7 @@ class HierarchyEvaluation(NamedTuple):
         bits_per_dimension: `(D + R_L + ... + R_1) / (ln 2 h w c)`, in bits per number in an
             image.
         active_units: `[l]`, how many numbers of a layer depend on the image.
+        examples: the costs of every image, to compare models image by image.
     """
 
     distortion: Estimate
@@ -47,6 +63,7 @@ class HierarchyEvaluation(NamedTuple):
     mean_psnr: Estimate
     bits_per_dimension: Estimate
     active_units: Int[np.ndarray, " l"]
+    examples: ExampleCosts
 
     @property
     def is_finite(self) -> bool:
@@ -107,6 +124,7 @@ def evaluate_hierarchy(
         _psnr(every.decided_squared_error),
         mean_estimate(bits),
         np.array(active),
+        ExampleCosts(every.nll, every.rates, every.squared_error),
     )
 
 

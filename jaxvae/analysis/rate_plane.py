@@ -5,41 +5,100 @@ from jaxtyping import Bool, Float, Int
 
 from jaxvae.geometry.arrays import as_float64
 
-# Standard errors beyond which a difference is no chance.
-_CLEAR = 3.0
+# Nats per image that a model costs more than another at its own prices, to be worth a word.
+MATERIAL = 1.0
+# The share of grids of optima in which some model is suspect.
+_ERROR = 0.05
 
 
 def suspect_cells(
     prices: Float[np.ndarray, "m l"],
-    rates: Float[np.ndarray, "m l"],
-    errors: Float[np.ndarray, "m l"],
-    distortions: Float[np.ndarray, " m"],
+    rates: Float[np.ndarray, "m n l"],
+    distortions: Float[np.ndarray, "m n"],
 ) -> Bool[np.ndarray, " m"]:
     """Models whose rates are out of order: no optima at their prices.
 
     Global optima of D + beta . R obey `(beta - beta') . (R - R') <= 0`, over the images that
-    they are optima on. Of two models that break it by more than three standard errors, that
-    one is suspect which costs more at its own prices than the other would: one at least.
+    they are optima on. A model is suspect if with some other one
+
+    - it breaks that by more than its standard errors allow, and
+    - it costs more at its own prices than the other would: over `MATERIAL`, one nat per image,
+      and by more than the standard errors of this excess allow.
+
+    Both are means over images of what the two models differ by on the same image. They have to
+    exceed the quantile of Student's t that all ordered pairs of a grid exceed in 5% of cases
+    (Bonferroni). How large a difference another training would make is not asked: it is this
+    model that is suspect.
 
     Args:
         prices: beta_l of every model and layer.
-        rates: R_l, nats; NaN for a model without any. On held-out images, overfitting can
-            bring them out of order too.
-        errors: standard errors of the rates.
-        distortions: D, nats.
+        rates: R_l of every model, image and layer, nats; NaN for a model without any. On
+            held-out images, overfitting can bring them out of order too.
+        distortions: D of every model and image, nats.
 
     Returns:
         Which are suspect; a model with NaN is not, and makes no other so.
 
+    Raises:
+        ValueError: for shapes that do not match, and fewer than two images.
+
     Reference: Xiao and Bamler (2023).
     """
-    prices, rates, errors, distortions = map(as_float64, (prices, rates, errors, distortions))
-    between = prices[:, None] - prices
-    product = np.sum(between * (rates[:, None] - rates), axis=-1)
-    noise = np.sqrt(np.sum(between**2 * (errors[:, None] ** 2 + errors**2), axis=-1))
-    costs = _costs(prices, rates, distortions)
-    cheaper_elsewhere = np.diag(costs)[:, None] > costs
-    return np.any((product > _CLEAR * noise) & cheaper_elsewhere, axis=1)
+    prices, rates, distortions = map(as_float64, (prices, rates, distortions))
+    if rates.shape != (*distortions.shape, prices.shape[1]) or len(prices) != len(rates):
+        raise ValueError(
+            f"expected prices [m, l] with rates [m, n, l] and distortions [m, n], got "
+            f"{prices.shape}, {rates.shape} and {distortions.shape}"
+        )
+    if distortions.shape[1] < 2:
+        raise ValueError(f"expected at least 2 images, got {distortions.shape[1]}")
+    known = np.isfinite(distortions).all(axis=1) & np.isfinite(rates).all(axis=(1, 2))
+    found = np.zeros(len(prices), bool)
+    if known.sum() > 1:
+        found[known] = _out_of_order(prices[known], rates[known], distortions[known])
+    return found
+
+
+def _out_of_order(
+    prices: Float[np.ndarray, "m l"],
+    rates: Float[np.ndarray, "m n l"],
+    distortions: Float[np.ndarray, "m n"],
+) -> Bool[np.ndarray, " m"]:
+    from scipy.special import stdtrit  # noqa: PLC0415
+
+    models, images = distortions.shape
+    clear = stdtrit(images - 1, 1 - _ERROR / (models * (models - 1)))
+    # D + beta . R as a product with (1, beta).
+    weights = np.insert(prices, 0, 1.0, axis=1)
+    nats = np.concatenate([distortions[:, None], np.moveaxis(rates, 2, 1)], axis=1, dtype=float)
+    means, spread = nats.mean(axis=2), _difference_covariances(nats)
+    costs = weights @ means.T
+    excess = np.diag(costs)[:, None] - costs
+    noise = _error("ia,ijab,ib->ij", weights, spread, images)
+    # The distortions have one weight everywhere, and drop out.
+    between = weights[:, None] - weights
+    product = np.einsum("ija,ija->ij", between, means[:, None] - means)
+    error = _error("ija,ijab,ijb->ij", between, spread, images)
+    broken = (product > 0) & (product > clear * error)
+    return np.any(broken & (excess > np.maximum(MATERIAL, clear * noise)), axis=1)
+
+
+def _error(
+    sums: str, weights: np.ndarray, spread: Float[np.ndarray, "m m k k"], images: int
+) -> Float[np.ndarray, "m m"]:
+    """Of a mean over images of a weighted sum of differences."""
+    # Rounding may leave less than nothing.
+    return np.sqrt(np.maximum(np.einsum(sums, weights, spread, weights), 0) / images)
+
+
+def _difference_covariances(nats: Float[np.ndarray, "m k n"]) -> Float[np.ndarray, "m m k k"]:
+    """Over images, of what two models differ by in each of k numbers."""
+    models, numbers, images = nats.shape
+    centered = (nats - nats.mean(axis=2, keepdims=True)).reshape(-1, images)
+    joint = (centered @ centered.T / (images - 1)).reshape(models, numbers, models, numbers)
+    joint = joint.swapaxes(1, 2)
+    own = joint[np.arange(models), np.arange(models)]
+    return own[:, None] + own - joint - joint.swapaxes(2, 3)
 
 
 def excess_costs(

@@ -9,18 +9,21 @@ from matplotlib.ticker import MaxNLocator
 
 from jaxvae.analysis.rate_plane import rate_distortion_hull
 from jaxvae.metrics.information import accuracy_bound
-from jaxvae.report.rate_summary import (
+from jaxvae.report.rate_summary import rate_title
+from jaxvae.report.rate_uses import (
+    GRID,
+    Cell,
     classified,
     half_names,
     halves,
     most_rate,
-    rate_title,
+    scores_of_examples,
     trusted,
     uses,
 )
 from jaxvae.report.style import draw_each, draw_rows, figure
 
-_GRID = ("beta_top", "beta_bottom", "seed")
+_GRID = (*GRID, "seed")
 # Layers that have a panel of their own, at most.
 _PANELS = 4
 _COLORS = ("tab:blue", "tab:orange", "tab:green", "tab:red")
@@ -50,44 +53,44 @@ def draw_rate_figures(records: xr.Dataset, folder: Path) -> list[Path]:
 
 
 def _rate_plane(records: xr.Dataset, path: Path) -> None:
-    last = records.isel(epoch=-1)
-    flat = last.stack(cell=_GRID)
-    sampled = flat["accuracy"].sel(kind="sample").max("classifier")
-    panels = {
-        "reconstruction": ("PSNR, dB", flat["psnr"]),
-        **{
-            f"classification from {layer}": (
-                f"accuracy of samples of {layer}",
-                sampled.sel(layer=layer),
-            )
-            for layer in classified(records, 2)
-        },
-        "generation": ("inception score", flat["inception_score"]),
+    flat = records.isel(epoch=-1).stack(cell=_GRID)
+    names = {"reconstruction": "PSNR, dB", "generation": "inception score"}
+    scores = {
+        name: values.mean(str(values.dims[-1]), skipna=False).stack(cell=_GRID)
+        for name, values in scores_of_examples(records).items()
+        if name != "compression"
     }
-    best = {use.name: use.best for use in uses(records)}
-    trust = trusted(records, "rates")
+    found, suspect = {use.name: use for use in uses(records)}, flat["suspect"].values
+    upper, lower = (part.values for part in halves(flat))
     with figure(path, size=(10.5, 8.4), title=rate_title(records)) as drawing:
         grid = drawing.subplots(2, 2, sharex=True, sharey=True)
-        for axes, (use, (name, values)) in zip(grid.flat, panels.items(), strict=False):
-            _draw_plane(axes, last)
-            upper, lower = (part.values for part in halves(flat))
-            suspect = flat["suspect"].values
+        for axes, (use, values) in zip(grid.flat, scores.items(), strict=False):
+            _draw_plane(axes, records.isel(epoch=-1))
             dots = axes.scatter(lower, upper, c=values.values, cmap="viridis", s=36, zorder=3)
             crosses = {"color": "tab:red", "markersize": 5, "zorder": 5}
             if suspect.any():
                 axes.plot(lower[suspect], upper[suspect], "x", label="suspect", **crosses)
             drawing.colorbar(dots, ax=axes)
-            if use in best:
-                cell = trust.sel(beta_top=best[use][0], beta_bottom=best[use][1])
-                y, x = (float(part) for part in halves(cell))
-                axes.plot(x, y, "*", color="tab:red", markersize=15, zorder=6, label="best cell")
-            axes.set_title(name)
+            if use in found:
+                _mark(axes, records, [found[use].highest], "*", "highest")
+                if records.sizes["seed"] > 1:
+                    _mark(axes, records, found[use].best, "o", "cannot be told from the best")
+            axes.set_title(names.get(use, use.replace("classification", "accuracy of samples")))
         first, second = half_names(records)
         for axes in grid[1]:
             axes.set_xlabel(f"rate of {second}, nats")
         for axes in grid[:, 0]:
             axes.set_ylabel(f"rate of {first}, nats")
         grid[0, 0].legend(loc="upper right")
+
+
+def _mark(axes: Axes, records: xr.Dataset, marked: list[Cell], marker: str, label: str) -> None:
+    trust = trusted(records, "rates")
+    places = [halves(trust.sel(beta_top=top, beta_bottom=bottom)) for top, bottom in marked]
+    y, x = ([float(part[side]) for part in places] for side in (0, 1))
+    filled = "tab:red" if marker == "*" else "none"
+    (marks,) = axes.plot(x, y, marker, color="tab:red", markersize=13, zorder=6, label=label)
+    marks.set_markerfacecolor(filled)
 
 
 def _draw_plane(axes: Axes, last: xr.Dataset) -> None:
@@ -129,8 +132,9 @@ def _accuracy(records: xr.Dataset, path: Path) -> None:
             bound = accuracy_bound(line, shares)
             axes.plot(line, bound, color="black", label="bound of samples")
             if layer == records["layer"].values[0]:
-                tight = here["top_accuracy_bound"]
-                axes.plot(nats, tight, "_", color="black", markersize=9, label="by I(label; z)")
+                tight = {"fmt": "_", "color": "black", "markersize": 9, "elinewidth": 0.8}
+                values, errors = here["top_accuracy_bound"], here["top_accuracy_bound_stderr"]
+                axes.errorbar(nats, values, errors, label="by I(label; z)", **tight)
             for name, color in zip(records["classifier"].values, _COLORS, strict=False):
                 one = here["accuracy"].sel(classifier=name)
                 axes.plot(nats, one.sel(kind="sample"), "o", color=color, label=name)

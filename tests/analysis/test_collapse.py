@@ -6,6 +6,7 @@ import pytest
 
 from jaxvae.analysis import (
     Estimate,
+    ExampleCosts,
     HierarchyEvaluation,
     ShuffleEffect,
     collapse_warnings,
@@ -32,6 +33,7 @@ def evaluated(rates=(5.0, 20.0), active=(3, 40)):
         mean_psnr=NOTHING,
         bits_per_dimension=NOTHING,
         active_units=np.array(active),
+        examples=ExampleCosts(np.zeros(2), np.zeros((2, len(active))), np.zeros(2)),
     )
 
 

@@ -11,6 +11,7 @@ from jaxvae.analysis import (
     Estimate,
     aggregate_information,
     capture,
+    choose_classifier,
     classify,
     evaluate_hierarchy,
     layer_accuracies,
@@ -89,7 +90,9 @@ def test_the_layers_of_a_hierarchy_stay_below_their_bounds():
         for top in (None, aggregate.label_information)
     )  # fmt: skip
     assert list(rates) == ["z_2", "z_1"]
-    assert labelled["z_1"] == rates["z_1"]
+    assert same(labelled["z_1"].samples, rates["z_1"].samples)
+    assert same(labelled["z_1"].means, rates["z_1"].means)
+    assert labelled["z_1"].bound == rates["z_1"].bound
     assert 1 / 3 < labelled["z_2"].bound.value < rates["z_2"].bound.value < 0.6
     for layer in (*rates.values(), labelled["z_2"]):
         for accuracy in layer.samples.values():
@@ -100,6 +103,12 @@ def test_the_layers_of_a_hierarchy_stay_below_their_bounds():
 
 def test_means_tell_what_samples_hide(two_point_accuracies):
     assert {one.value for one in two_point_accuracies.means.values()} == {1.0}
+
+
+def same(one, other):
+    """Whether the accuracies by classifier are equal, down to every example."""
+    alike = [np.array_equal(one[name].right, other[name].right) for name in one]
+    return all(alike) and all(one[name][:3] == other[name][:3] for name in one)
 
 
 def blobs(n, seed, spread=0.1):
@@ -113,6 +122,7 @@ def test_clear_classes_are_told_apart_by_all():
     assert list(found) == NAMES
     for accuracy in found.values():
         assert accuracy.value == 1
+        assert accuracy.right.all()
         assert accuracy.stderr > 0
         assert accuracy.converged
 
@@ -132,7 +142,7 @@ def test_units_offsets_and_shapes_of_features_do_not_matter():
 
 def test_nothing_is_random():
     arguments = *blobs(200, 0, spread=0.6), *blobs(100, 1, spread=0.6)
-    assert classify(*arguments) == classify(*arguments)
+    assert same(classify(*arguments), classify(*arguments))
 
 
 def test_constant_features_tell_the_most_frequent_label():
@@ -165,6 +175,27 @@ def test_an_unfinished_classifier_says_so():
     assert _fit(pipeline, features, labels)
     pipeline.set_params(logisticregression__max_iter=1)
     assert not _fit(pipeline, features, labels)
+
+
+def test_a_classifier_is_judged_by_examples_that_did_not_choose_it():
+    right = np.array([[1, 0, 1, 0, 1, 1], [0, 1, 1, 1, 0, 1]], bool)
+    # Even examples choose the first, which the odd ones judge; odd ones the second.
+    assert choose_classifier(right).tolist() == [False, False, True, False, False, True]
+    assert choose_classifier(np.stack([right, right[::-1]])).shape == (2, 6)
+
+
+def test_the_best_of_equal_classifiers_is_as_good_as_each_of_them():
+    right = np.random.default_rng(0).random((500, 4, 100)) < 0.7
+    largest, chosen = right.mean(axis=2).max(axis=1), choose_classifier(right).mean(axis=1)
+    error = (0.7 * 0.3 / 100 / 500) ** 0.5
+    assert largest.mean() > 0.7 + 20 * error
+    assert abs(chosen.mean() - 0.7) < 4 * error
+
+
+@pytest.mark.parametrize("shape", [(3,), (0, 4), (3, 1)])
+def test_there_is_nothing_to_choose_among_too_few(shape):
+    with pytest.raises(ValueError, match=r"expected \[..., classifiers, examples\]"):
+        choose_classifier(np.zeros(shape, bool))
 
 
 def test_the_bound_of_a_layer_is_that_of_its_information():

@@ -33,19 +33,19 @@ def read(probabilities):
 
 def test_certain_classes_in_equal_numbers_have_the_largest_score():
     found = read(np.eye(M)[np.arange(100) % M])
-    np.testing.assert_allclose([one.value for one in found], [M, M, 1], rtol=1e-5)
+    np.testing.assert_allclose([one.value for one in found[:3]], [M, M, 1], rtol=1e-5)
 
 
 def test_equal_images_have_no_diversity_beyond_their_uncertainty():
     share = np.array([0.5, 0.5, 0, 0, 0])
     found = read(np.tile(share, (100, 1)))
-    np.testing.assert_allclose([one.value for one in found], [1, 2, 0.5], rtol=1e-5)
-    np.testing.assert_allclose([one.stderr for one in found], 0, atol=1e-5)
+    np.testing.assert_allclose([one.value for one in found[:3]], [1, 2, 0.5], rtol=1e-5)
+    np.testing.assert_allclose([one.stderr for one in found[:3]], 0, atol=1e-5)
 
 
 def test_one_class_drawn_sharply_has_no_diversity():
     found = read(np.eye(M)[np.zeros(100, int)])
-    np.testing.assert_allclose([one.value for one in found], 1, rtol=1e-5)
+    np.testing.assert_allclose([one.value for one in found[:3]], 1, rtol=1e-5)
 
 
 def test_the_score_is_diversity_times_sharpness_by_their_definitions():
@@ -55,7 +55,9 @@ def test_the_score_is_diversity_times_sharpness_by_their_definitions():
     diversity = np.exp(-(mean * np.log(mean)).sum())
     sharpness = np.exp((probabilities * np.log(probabilities)).sum(axis=1).mean())
     expected = [diversity * sharpness, diversity, sharpness]
-    np.testing.assert_allclose([one.value for one in found], expected, rtol=1e-5)
+    np.testing.assert_allclose([one.value for one in found[:3]], expected, rtol=1e-5)
+    divergences = (probabilities * np.log(probabilities / mean)).sum(axis=1)
+    np.testing.assert_allclose(found.information, divergences, rtol=1e-3, atol=1e-5)
 
 
 def test_the_standard_errors_are_the_spread_over_draws():

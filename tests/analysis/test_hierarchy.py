@@ -61,6 +61,17 @@ def test_the_psnr_is_that_of_the_mean_squared_error(evaluation):
     np.testing.assert_allclose(evaluation.psnr.stderr, spread, rtol=1e-2)
 
 
+def test_the_costs_of_images_have_the_means_and_errors_that_are_given(evaluation):
+    examples = evaluation.examples
+    for values, expected in (
+        (examples.distortion, evaluation.distortion),
+        (examples.rates, evaluation.rates),
+    ):
+        np.testing.assert_allclose(mean_estimate(values), expected, rtol=1e-5)
+    psnr = -10 * np.log10(examples.squared_error.mean(dtype=np.float64))
+    np.testing.assert_allclose(psnr, evaluation.psnr.value, rtol=1e-6)
+
+
 def test_what_a_layer_may_know_is_the_sum_of_the_rates_from_the_top(evaluation):
     np.testing.assert_allclose(
         evaluation.information_bounds.value, np.cumsum(evaluation.rates.value), rtol=1e-12

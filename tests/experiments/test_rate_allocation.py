@@ -129,6 +129,21 @@ def test_no_sample_is_classified_better_than_its_bound(records):
 
 
 @pytest.mark.slow
+def test_what_is_recorded_of_images_has_the_means_that_are_recorded(records):
+    right = records["image_right"].mean("image")
+    np.testing.assert_allclose(right, records["accuracy"].sel(kind="sample"), rtol=1e-6)
+    known = records["image_rates"].mean("image").cumsum("layer")
+    np.testing.assert_allclose(known, records["known_information"], rtol=1e-5)
+    score = np.exp(records["generated_information"].mean("generated"))
+    np.testing.assert_allclose(score, records["inception_score"], rtol=1e-5)
+    assert records.sizes["image"] == GRID.points
+    assert records.sizes["generated"] == GRID.samples
+    assert records["converged"].all()
+    errors = (records[f"{name}_stderr"] for name in ("accuracy_bound", "top_accuracy_bound"))
+    assert all(bool((error >= 0).all()) for error in errors)
+
+
+@pytest.mark.slow
 def test_the_rate_of_the_top_layer_is_what_it_knows_and_its_mismatch(records):
     # Both are of one sample of every image, the rate in closed form and over more images.
     whole = records["rates"].isel(epoch=-1).sel(layer="z_2")
@@ -176,6 +191,7 @@ def test_the_terminal_shows_the_best_cells_and_what_was_claimed(finished):
     for use in ("reconstruction", "compression", "generation"):
         assert f"\n {use} " in shown
     assert "Bound of accuracy" in shown
+    assert "unknown with one seed" in " ".join(shown.split())
     assert "BROKEN" not in shown
     assert "Of 4 runs 0 failed" in shown
     assert str(out / "records.nc") in shown
@@ -233,6 +249,28 @@ def test_more_prices_leave_finished_cells_as_they_are(copy, finished):
     shown = grid(dataclasses.replace(GRID, beta_bottom=(0.5, 1.0, 2.0)), copy)
     assert "2 of 6 cells to do, 1 group;" in shown
     assert_same_records(copy, finished[0])
+
+
+@pytest.mark.slow
+def test_more_seeds_let_cells_be_compared_and_leave_finished_ones_as_they_are(copy, finished):
+    shown = grid(dataclasses.replace(GRID, beta_top=(0.3, 3.0), seeds=2), copy)
+    assert "4 of 8 cells to do" in shown
+    words = " ".join(shown.split())
+    assert "Cells that cannot be told from the best, over 2 seeds" in words
+    assert "±" in (copy / "summary.md").read_text()
+    assert_same_records(copy, finished[0])
+
+
+@pytest.mark.slow
+def test_records_of_an_earlier_version_are_refused_as_they_are(copy):
+    file = copy / "cells" / cells(GRID)[1].name / "uses.npz"
+    with np.load(file) as arrays:
+        kept = {name: one for name, one in arrays.items() if not name.startswith("image_")}
+    np.savez(file, **kept)
+    before = file.read_bytes()
+    with pytest.raises(ValueError, match="an earlier version of jaxvae in 1 of 4 cells"):
+        grid(GRID, copy)
+    assert file.read_bytes() == before
 
 
 @pytest.mark.slow

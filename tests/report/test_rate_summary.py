@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from jaxvae.analysis import choose_classifier
+from jaxvae.report.rate_claims import _explained, rate_conclusions
 from jaxvae.report.rate_figures import draw_rate_figures
-from jaxvae.report.rate_summary import (
-    _explained,
+from jaxvae.report.rate_summary import rate_summary, rate_table
+from jaxvae.report.rate_uses import (
     classified,
     half_names,
     halves,
     most_rate,
-    rate_conclusions,
-    rate_summary,
-    rate_table,
+    scores_of_examples,
     uses,
 )
 from tests.tiers import parametrize
@@ -27,17 +27,20 @@ USES = [
     "classification from z_1",
     "generation",
 ]
+POINTS, GENERATED = 40, 30
 
 
 def grid(tops=3, bottoms=3, seeds=2, layers=2, channels=1):
-    """Scores that differ from cell to cell by far more than their errors, and one that does not."""
+    """A grid of cells that do not differ but by the noise of trainings and of images."""
     random = np.random.default_rng(0)
     shape, names = (tops, bottoms, seeds), [f"z_{i}" for i in range(layers, 0, -1)]
 
     def values(*inner):
         return random.uniform(1, 2, (*shape, *inner))
 
-    by_epoch = (*GRID, "epoch")
+    by_epoch, by_classifier = (*GRID, "epoch"), (*GRID, "layer", "kind", "classifier")
+    right = random.random((*shape, layers, 2, POINTS)) < 0.3
+    accuracy = np.stack([right.mean(axis=-1)] * 2, axis=-2)
     variables = {
         "failed": (by_epoch, np.zeros((*shape, 2), bool)),
         "warnings": (by_epoch, np.full((*shape, 2), "", object)),
@@ -46,18 +49,23 @@ def grid(tops=3, bottoms=3, seeds=2, layers=2, channels=1):
         "rates": ((*by_epoch, "layer"), 10 * values(2, layers)),
         "information_bounds": ((*by_epoch, "layer"), 10 * values(2, layers)),
         "distortion": (by_epoch, 100 * values(2)),
-        "psnr": (by_epoch, 10 * values(2)),
-        "psnr_stderr": (by_epoch, np.full((*shape, 2), 1e-3)),
-        "bits_per_dimension": (by_epoch, values(2)),
-        "bits_per_dimension_stderr": (by_epoch, np.full((*shape, 2), 1e-4)),
-        "inception_score": (GRID, values()),
-        "inception_score_stderr": (GRID, np.full(shape, 10.0)),
-        "accuracy": ((*GRID, "layer", "kind", "classifier"), values(layers, 2, 2) / 4),
-        "accuracy_stderr": ((*GRID, "layer", "kind", "classifier"), 0.01 * values(layers, 2, 2)),
-        "accuracy_bound": ((*GRID, "layer"), np.full((*shape, layers), 0.9)),
-        "top_accuracy_bound": (GRID, np.full(shape, 0.8)),
-        "known_information": ((*GRID, "layer"), values(layers)),
+        "accuracy": (by_classifier, accuracy),
+        "accuracy_stderr": (by_classifier, np.full(accuracy.shape, 0.07)),
+        "converged": (by_classifier, np.ones(accuracy.shape, bool)),
+        "accuracy_bound": ((*GRID, "layer"), np.full((*shape, layers), 0.62)),
+        "accuracy_bound_stderr": ((*GRID, "layer"), np.full((*shape, layers), 0.01)),
+        "known_information": ((*GRID, "layer"), np.full((*shape, layers), 0.9)),
+        "known_information_stderr": ((*GRID, "layer"), np.full((*shape, layers), 0.02)),
+        "top_accuracy_bound": (GRID, np.full(shape, 0.56)),
+        "top_accuracy_bound_stderr": (GRID, np.full(shape, 0.01)),
+        "top_label_information": (GRID, np.full(shape, 0.7)),
+        "top_label_information_stderr": (GRID, np.full(shape, 0.02)),
         "input_dimension": (GRID, np.full(shape, 12.0)),
+        "image_distortion": ((*GRID, "image"), 100 * values(POINTS)),
+        "image_rates": ((*GRID, "image", "layer"), 10 * values(POINTS, layers)),
+        "image_squared_error": ((*GRID, "image"), 0.01 * values(POINTS)),
+        "image_right": ((*GRID, "layer", "classifier", "image"), right),
+        "generated_information": ((*GRID, "generated"), values(GENERATED)),
         "size": ("layer", [3] * layers),
         "label_shares": ("label", np.full(10, 0.1)),
         "example_input": (
@@ -79,7 +87,7 @@ def grid(tops=3, bottoms=3, seeds=2, layers=2, channels=1):
         "kind": ["sample", "mean"],
         "classifier": CLASSIFIERS,
     }
-    attributes = {"data": "mnist", "binarized": 1, "network": "two_layer"}
+    attributes = {"data": "mnist", "binarized": 1, "network": "two_layer", "points": POINTS}
     return xr.Dataset(variables, coords, attributes)
 
 
@@ -87,76 +95,182 @@ def at(top, bottom, **more):
     return {"beta_top": top, "beta_bottom": bottom, **more}
 
 
+def psnr_of(records, decibels, **place):
+    """Give some runs this PSNR, with as much noise of images as all others."""
+    squared = records["image_squared_error"]
+    here = squared.loc[place]
+    squared.loc[place] = here / here.mean("image") * 10 ** (-decibels / 10)
+
+
+# --- scores ---------------------------------------------------------------------------
+
+
+def test_the_score_of_a_run_is_the_mean_over_its_examples():
+    records = grid()
+    scores = {name: one.mean(one.dims[-1]) for name, one in scores_of_examples(records).items()}
+    assert list(scores) == USES
+    squared = records["image_squared_error"].mean("image")
+    np.testing.assert_allclose(scores["reconstruction"], -10 * np.log10(squared))
+    nats = records["image_distortion"].mean("image") + records["image_rates"].sum("layer").mean(
+        "image"
+    )
+    np.testing.assert_allclose(scores["compression"], -nats / np.log(2) / 64)
+    score = np.exp(records["generated_information"].mean("generated"))
+    np.testing.assert_allclose(scores["generation"], score)
+
+
+def test_examples_err_as_the_score_of_which_they_are_parts_does():
+    records = grid()
+    errors = {
+        name: float(one[0, 0, 0].std(ddof=1) / one.shape[-1] ** 0.5)
+        for name, one in scores_of_examples(records).items()
+    }
+    for name, quantity, score in (
+        ("reconstruction", "image_squared_error", lambda mean: -10 * np.log10(mean)),
+        ("generation", "generated_information", np.exp),
+    ):
+        one = records[quantity][0, 0, 0].values
+        left_out = np.array([score(np.delete(one, place).mean()) for place in range(len(one))])
+        jackknife = np.sqrt((len(one) - 1) * np.var(left_out))
+        np.testing.assert_allclose(errors[name], jackknife, rtol=0.01)
+
+
+def test_an_accuracy_is_of_classifiers_that_other_images_chose():
+    records = grid()
+    expected = choose_classifier(records["image_right"].sel(layer="z_1").values)
+    np.testing.assert_array_equal(scores_of_examples(records)[USES[3]], expected)
+
+
 # --- best cells -----------------------------------------------------------------------
 
 
-def test_the_best_cell_of_a_use_has_the_largest_mean_over_seeds():
-    records = grid()
-    records["psnr"].loc[at(0.1, 10.0, epoch=5)] = [30.0, 28.0]
-    records["bits_per_dimension"].loc[at(1.0, 1.0, epoch=5)] = 0.1
-    found = {use.name: use.best for use in uses(records)}
-    assert list(found) == USES
-    assert found["reconstruction"] == (0.1, 10.0)
-    assert found["compression"] == (1.0, 1.0)
+def test_the_best_cells_are_those_that_no_other_is_clearly_better_than():
+    records = grid(seeds=3)
+    psnr_of(records, 30.0, **at(0.1, 10.0))
+    psnr_of(records, 29.9, **at(1.0, 1.0))
+    found = {use.name: use for use in uses(records)}
+    assert found["reconstruction"].highest == (0.1, 10.0)
+    assert found["reconstruction"].best == [(0.1, 10.0), (1.0, 1.0)]
+    assert found["reconstruction"].candidates.sum() == 2
+    # The others do not differ.
+    assert all(found[name].candidates.all() for name in USES[1:])
 
 
-def test_runs_that_failed_or_are_suspect_are_in_no_best_cell_and_no_mean():
-    records = grid()
-    records["psnr"].loc[at(0.1, 10.0, epoch=5)] = [30.0, 2.0]
+def test_the_errors_of_scores_hold_the_spread_over_seeds():
+    records = grid(seeds=4)
+    psnr_of(records, 20.0)
+    (calm, *_) = uses(records)
+    for seed, decibels in enumerate((18.0, 19.0, 21.0, 22.0)):
+        psnr_of(records, decibels, seed=seed)
+    (moved, *_) = uses(records)
+    spread = np.std([18, 19, 21, 22], ddof=1) / 2
+    np.testing.assert_allclose(moved.stderr, np.hypot(calm.stderr, spread), rtol=1e-6)
+    # It is the same in all cells.
+    psnr_of(records, 40.0, **at(0.1, 0.1, seed=0))
+    assert uses(records)[0].candidates.all()
+
+
+def test_cells_with_runs_that_failed_or_are_suspect_are_not_among_the_best():
+    records = grid(seeds=3)
+    psnr_of(records, 50.0, **at(0.1, 10.0))
     records["suspect"].loc[at(0.1, 10.0, seed=1)] = True
-    records["psnr"].loc[at(1.0, 10.0, epoch=5)] = [90.0, 90.0]
+    psnr_of(records, 70.0, **at(1.0, 10.0))
     records["failed"].loc[at(1.0, 10.0, epoch=5)] = True
+    psnr_of(records, 30.0, **at(10.0, 0.1))
     (reconstruction, *_) = uses(records)
-    assert reconstruction.best == (0.1, 10.0)
-    assert "| reconstruction | 0.1 | 10 | " in rate_summary(records)
-    assert "| 30.0 |" in rate_summary(records).split("## All cells")[0]
+    assert reconstruction.best == [(10.0, 0.1)]
+    # What is known of the others is shown, without an error.
+    assert "| 50.0 |" in rate_summary(records).split("## All cells")[1]
 
 
 def test_a_use_without_any_trusted_score_is_left_out():
     records = grid()
     records["accuracy"].loc[{"layer": "z_1"}] = np.nan
-    records["inception_score"][:] = np.nan
+    records["generated_information"][:] = np.nan
     assert [use.name for use in uses(records)] == USES[:3]
     records["suspect"][:] = True
     assert uses(records) == []
     assert rate_table(records).row_count == 0
-    assert "Best cells" not in rate_summary(records)
+    assert "Cells that cannot be told" not in rate_summary(records)
 
 
-def test_best_cells_are_apart_only_where_the_errors_leave_no_doubt():
-    records = grid()
-    records["psnr"].loc[at(0.1, 10.0, epoch=5)] = 30.0
-    records["bits_per_dimension"].loc[at(1.0, 1.0, epoch=5)] = 0.1
-    line = rate_conclusions(records)[1]
-    assert "reconstruction at beta 0.1 and 10 (alone)" in line
-    assert "generation at" in line
-    assert "(8 more within 2 standard errors)" in line
-    apart = line.partition("Clearly apart are the best cells of ")[2]
-    assert "reconstruction and compression" in apart
-    assert "generation" not in apart
+def test_uses_want_different_cells_only_where_no_best_one_is_in_common():
+    records = grid(seeds=3)
+    psnr_of(records, 40.0, **at(0.1, 10.0))
+    (line,) = [line for line in rate_conclusions(records) if line.startswith("Cells that")]
+    assert "reconstruction 1 of 9 (beta 0.1 and 10)" in line
+    assert "generation any of 9." in line
+    assert line.endswith("No two uses are shown to want different cells.")
+    records["image_distortion"].loc[at(1.0, 1.0)] -= 90
+    (line,) = [line for line in rate_conclusions(records) if line.startswith("Cells that")]
+    apart = line.partition("Uses without a best cell in common, which want different prices: ")[2]
+    assert apart == "reconstruction and compression."
+    # Six of nine, of which four are named.
+    records["image_distortion"].loc[{"beta_top": [0.1, 10.0]}] -= 300
+    assert "; 2 more)" in rate_conclusions(records)[1]
+
+
+def test_one_seed_decides_nothing_however_large_a_difference_is():
+    records = grid(seeds=1)
+    psnr_of(records, 60.0, **at(0.1, 10.0))
+    records["image_distortion"].loc[at(1.0, 1.0)] -= 90
+    assert all(use.candidates.all() for use in uses(records))
+    (line,) = [line for line in rate_conclusions(records) if "Highest" in line]
+    assert "reconstruction at beta 0.1 and 10;" in line
+    assert "unknown with one seed: no cell is shown to be better than another" in line
+    summary = rate_summary(records)
+    assert "want different prices" not in summary
+    assert "| unknown |" in summary
+    assert "±" not in summary.replace("; ± one standard error", "")
+    assert "With one seed the error is unknown." in summary
 
 
 # --- claims ---------------------------------------------------------------------------
 
 
-def test_only_bounds_below_one_count_and_a_broken_one_is_said():
+def test_a_bound_is_broken_only_beyond_the_errors_of_all_tests_together():
     records = grid()
-    assert "never broken" in rate_conclusions(records)[0]
-    assert "in the 72 classifiers of samples" in rate_conclusions(records)[0]
-    place = {"layer": "z_1", "kind": "sample", "classifier": CLASSIFIERS[0], "seed": 0}
-    records["accuracy"].loc[at(0.1, 0.1, **place)] = 0.99
-    assert "BROKEN 1 times" in rate_conclusions(records)[0]
-    records["accuracy_bound"][:] = 1.0
-    records["top_accuracy_bound"][:] = 1.0
+    # 36 of each layer, and once more those of the top layer.
+    assert "never clearly broken in 108 tests" in rate_conclusions(records)[0]
+    place = at(0.1, 0.1, layer="z_1", kind="sample", classifier=CLASSIFIERS[0], seed=0)
+    # 36 of 40 are above .62 by 3.6 standard errors, and the exact limits of 108 tests lower still.
+    for hits, broken in ((36, "never"), (40, "BROKEN 1 times")):
+        records["accuracy"].loc[place] = hits / 40
+        assert broken in rate_conclusions(records)[0]
+    # That the rate is known badly is a doubt too.
+    records["known_information_stderr"][:] = 1.0
+    assert "never" in rate_conclusions(records)[0]
+
+
+def test_bounds_of_one_cannot_be_broken():
+    records = grid()
+    for name in ("accuracy_bound", "top_accuracy_bound"):
+        records[name][:] = 1.0
     assert "it is 1, and cannot be broken" in rate_conclusions(records)[0]
 
 
-def test_the_tighter_bound_of_the_top_layer_counts():
+def test_the_information_on_the_labels_is_a_bound_of_its_own_with_its_own_error():
     records = grid()
-    place = {"layer": "z_2", "kind": "sample", "classifier": CLASSIFIERS[0], "seed": 0}
-    records["accuracy"].loc[at(0.1, 0.1, **place)] = 0.85
-    records["accuracy_stderr"].loc[at(0.1, 0.1, **place)] = 0.01
+    place = at(0.1, 0.1, layer="z_2", kind="sample", classifier=CLASSIFIERS[0], seed=0)
+    records["top_label_information"][:] = 0.0
+    records["accuracy"].loc[{"kind": "sample"}] = 0.0
+    # Below what the rate allows, which is .62.
+    records["accuracy"].loc[place] = 0.6
     assert "BROKEN 1 times" in rate_conclusions(records)[0]
+    records["top_label_information_stderr"][:] = 1.0
+    assert "never" in rate_conclusions(records)[0]
+
+
+def test_classifiers_that_did_not_converge_are_counted():
+    records = grid()
+    assert not any("converge" in line for line in rate_conclusions(records))
+    records["converged"].loc[at(0.1, 0.1, classifier=CLASSIFIERS[0], layer="z_1")] = False
+    # Not trained at all.
+    records["converged"].loc[at(1.0, 0.1, layer="z_2")] = False
+    records["accuracy"].loc[at(1.0, 0.1, layer="z_2")] = np.nan
+    (line,) = [line for line in rate_conclusions(records) if "converge" in line]
+    assert line.startswith("Of 136 classifiers 4 did not converge")
+    assert line.endswith("logistic regression in 4.")
 
 
 def test_what_is_explained_is_all_of_a_quadratic_and_nothing_of_noise():

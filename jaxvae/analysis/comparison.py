@@ -1,0 +1,117 @@
+"""Which of many models cannot be told from the best: trainings and test examples both vary."""
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+
+class Comparison(NamedTuple):
+    """What several trainings of every cell say of the cells.
+
+    Attributes:
+        mean: of every cell, over seeds and examples.
+        stderr: its standard error, over trainings and examples; NaN with one seed, since the
+            spread over trainings is unknown then.
+        candidates: the cells that cannot be told from the best: no other is clearly better.
+            With one seed all of them.
+    """
+
+    mean: Float[np.ndarray, " m"]
+    stderr: Float[np.ndarray, " m"]
+    candidates: Bool[np.ndarray, " m"]
+
+
+def compare_cells(values: Float[np.ndarray, "m s n"], *, error: float = 0.05) -> Comparison:
+    """The cells of a grid that cannot be told from the best one.
+
+    A cell is a setting, its score the mean of `values` over seeds and examples; large is good.
+    One cell is clearly better than another where the difference of their scores exceeds
+    `q / sqrt(2)` of its standard errors, with q the quantile `1 - error` of the studentized
+    range of m means with (m - 1)(s - 1) degrees of freedom, or n - 1 if fewer (Tukey). So of all
+    pairs of cells together one is wrongly told apart in at most the share `error` of such grids,
+    and a cell that is left out is truly worse than another.
+
+    Differences are paired. The model is additive: a value is that of the cell, plus that of
+    the seed (the same seed begins alike in all cells), plus that of the training, plus that of
+    the example, which is the same in all cells. The squared error of a difference adds
+
+    - the variance of the training over s, of both cells: what the means over examples leave
+      when those of cells and seeds are taken off. It is pooled over cells, because few seeds
+      tell little of one cell; where the own variance of a cell is the larger, that one counts;
+    - the variance over examples of the difference of both cells, averaged over seeds, over n.
+
+    For normal trainings of one variance, and unequal errors of differences, the limit is
+    conservative (Hayter 1984). It takes some hundreds of examples; and trainings of very
+    different variance are told apart wrongly more often. Simulated: `docs/statistics.md`.
+
+    Args:
+        values: of every cell, seed and example. Examples are the same in all cells; of the same
+            seed, at least.
+        error: share of grids in which two equal cells may be told apart.
+
+    Returns:
+        `Comparison`. With one seed nothing is decided. Equal values are never told apart, and
+        different ones without any spread are.
+
+    Raises:
+        ValueError: for values that are not `[m, s, n]` with n of at least 2 or not finite, and
+            an error that is not between 0 and 1.
+
+    Reference: Tukey (1953); Kramer (1956); Hayter (1984); Hsu (1984) for the set of the best.
+    """
+    _refuse_unless_comparable(values, error)
+    cells, seeds, _ = values.shape
+    runs = values.mean(axis=2, dtype=np.float64)
+    mean = runs.mean(axis=1)
+    if seeds == 1:
+        return Comparison(mean, np.full(cells, np.nan), np.ones(cells, bool))
+    examples = _covariances(values) / values.shape[2]
+    own = np.diag(examples)
+    spread = _variances(runs - mean[:, None], cells * (seeds - 1)) / seeds
+    stderr = np.sqrt(spread + own)
+    if cells == 1:
+        return Comparison(mean, stderr, np.ones(1, bool))
+    freedom = (cells - 1) * (seeds - 1)
+    rest = runs - mean[:, None] - runs.mean(axis=0) + runs.mean()
+    training = _variances(rest, freedom) / seeds
+    # Rounding may leave less than nothing of equal examples.
+    paired = np.maximum(own[:, None] + own - 2 * examples, 0)
+    errors = np.sqrt(training[:, None] + training + paired)
+    limit = _widest_range(cells, min(freedom, values.shape[2] - 1), error)
+    better = mean[:, None] - mean > limit * errors
+    return Comparison(mean, stderr, ~better.any(axis=0))
+
+
+def _refuse_unless_comparable(values: Float[np.ndarray, "m s n"], error: float) -> None:
+    if values.ndim != 3 or 0 in values.shape or values.shape[2] < 2:
+        raise ValueError(
+            f"expected values [cells, seeds, examples] of at least 2 examples, got shape "
+            f"{values.shape}"
+        )
+    if not np.isfinite(values).all():
+        raise ValueError("expected finite values, got NaN or infinity: leave such cells out")
+    if not 0 < error < 1:
+        raise ValueError(f"expected 0 < error < 1, got {error}")
+
+
+def _covariances(values: Float[np.ndarray, "m s n"]) -> Float[np.ndarray, "m m"]:
+    """Over examples, of the cells' means over seeds."""
+    examples = values.mean(axis=1, dtype=np.float64)
+    centered = examples - examples.mean(axis=1, keepdims=True)
+    return centered @ centered.T / (values.shape[2] - 1)
+
+
+def _variances(rest: Float[np.ndarray, "m s"], freedom: int) -> Float[np.ndarray, " m"]:
+    """Of every cell the own variance or that of all, whichever is larger."""
+    squares = np.sum(rest**2, axis=1)
+    return np.maximum(squares * len(rest), squares.sum()) / freedom
+
+
+@cache
+def _widest_range(cells: int, freedom: int, error: float) -> float:
+    """Standard errors of a difference that the largest one of equal cells rarely exceeds."""
+    from scipy.stats import studentized_range  # noqa: PLC0415
+
+    return float(studentized_range.ppf(1 - error, cells, freedom)) / 2**0.5

@@ -1,0 +1,193 @@
+"""What a grid of prices says of what was claimed, in sentences with their evidence."""
+
+from itertools import combinations
+
+import numpy as np
+import xarray as xr
+
+from jaxvae.analysis.bounds import above_bound
+from jaxvae.analysis.estimate import Estimate
+from jaxvae.analysis.rate_plane import MATERIAL
+from jaxvae.report.rate_uses import ERROR, GRID, Cell, Use, halves, trusted, uses
+
+# Best cells that are named, at most.
+_NAMED = 4
+
+
+def rate_conclusions(records: xr.Dataset) -> list[str]:
+    """What the grid says of the claims, with the evidence."""
+    every = uses(records)
+    lines = [
+        _on_bounds(records),
+        _on_classifiers(records),
+        _on_uses(every, seeds=records.sizes["seed"]),
+        _on_split(records, every),
+        _on_collapse(records),
+        _on_training(records),
+    ]
+    return [line for line in lines if line]
+
+
+def _on_bounds(records: xr.Dataset) -> str:
+    sampled, means = (_tests(records, kind) for kind in ("sample", "mean"))
+    hits, excess = sampled[:2]
+    if not np.isfinite(excess).any():
+        return "Bound of accuracy: at these rates it is 1, and cannot be broken."
+    broken, above = (_clearly_above(records, tests) for tests in (sampled, means))
+    verdict = "never clearly broken" if not broken else f"BROKEN {broken} times"
+    return (
+        f"Bound of accuracy by what is known: {verdict} in {np.isfinite(hits).sum()} tests of "
+        f"classifiers of samples, of which {np.isfinite(excess).sum()} have a bound below 1 (error "
+        f"of all together {ERROR:.0%}); the largest excess is {np.nanmax(excess):.1f} standard "
+        f"errors of accuracy and bound. Classifiers of means, which it does not hold for, are as "
+        f"clearly above it in {above} tests."
+    )
+
+
+def _tests(records: xr.Dataset, kind: str) -> np.ndarray:
+    """Of every classifier and bound: hits, excess over a bound below 1 in standard errors, nats.
+
+    Columns are tests, and the last row is the error of the nats. Of the top layer, what it knows
+    of the labels is a bound beside its rate. Both are tested, each with its own error: the smaller
+    of two estimates is biased downwards.
+    """
+    top, tests = records["layer"].values[:1], []
+    for known, bound, layers in (
+        ("known_information", "accuracy_bound", records["layer"].values),
+        ("top_label_information", "top_accuracy_bound", top),
+    ):
+        here = records.sel(kind=kind, layer=layers)
+        hits = np.rint(here["accuracy"] * here.attrs["points"])
+        error = np.hypot(here["accuracy_stderr"], here[f"{bound}_stderr"])
+        excess = ((here["accuracy"] - here[bound]) / error).where(here[bound] < 1)
+        listed = xr.broadcast(hits, excess, here[known], here[f"{known}_stderr"])
+        tests.append(np.stack([one.values.ravel() for one in listed]))
+    return np.concatenate(tests, axis=1)
+
+
+def _clearly_above(records: xr.Dataset, tests: np.ndarray) -> int:
+    hits, _, nats, errors = tests
+    shares, n = records["label_shares"].values, records.attrs["points"]
+    return int(above_bound(hits, Estimate(nats, errors), shares, n=n, error=ERROR).sum())
+
+
+def _on_classifiers(records: xr.Dataset) -> str:
+    """Which were not trained to the end."""
+    trained = records["accuracy"].notnull()
+    unfinished = trained & ~records["converged"].astype(bool)
+    if not unfinished.any():
+        return ""
+    others = [name for name in unfinished.dims if name != "classifier"]
+    counts = unfinished.sum(others)
+    where = ", ".join(
+        f"{name} in {int(count)}"
+        for name, count in zip(records["classifier"].values, counts.values, strict=True)
+        if count
+    )
+    return (
+        f"Of {int(trained.sum())} classifiers {int(unfinished.sum())} did not converge, and their "
+        f"accuracies are those of unfinished ones: {where}."
+    )
+
+
+def _on_uses(every: list[Use], *, seeds: int) -> str:
+    if not every:
+        return ""
+    if seeds == 1:
+        where = "; ".join(f"{use.name} at beta {_named(use.highest)}" for use in every)
+        return (
+            f"Highest in this one training: {where}. How much another training at the same prices "
+            "would change is unknown with one seed: no cell is shown to be better than another, "
+            "and no two uses to want different cells. The same command with --seeds 3 adds what "
+            "is lacking."
+        )
+    where = "; ".join(_best(use) for use in every)
+    pairs = [(one, two) for one, two in combinations(every, 2) if _apart(one, two)]
+    apart = "; ".join(f"{one.name} and {two.name}" for one, two in pairs)
+    splits = (
+        f"Uses without a best cell in common, which want different prices: {apart}."
+        if apart
+        else "No two uses are shown to want different cells."
+    )
+    return (
+        f"Cells that cannot be told from the best, over {seeds} seeds, with an error of "
+        f"{ERROR:.0%} in all uses together: {where}. {splits}"
+    )
+
+
+def _best(use: Use) -> str:
+    """How many cells are as good as the best, for all that is known, and the first of them."""
+    cells, size = [_named(cell) for cell in use.best], use.candidates.size
+    if len(cells) == size:
+        return f"{use.name} any of {size}"
+    more = [f"{len(cells) - _NAMED} more"] if len(cells) > _NAMED else []
+    shown = "; ".join(cells[:_NAMED] + more)
+    return f"{use.name} {len(cells)} of {size} (beta {shown})"
+
+
+def _apart(one: Use, two: Use) -> bool:
+    return not bool((one.candidates & two.candidates).any())
+
+
+def _named(cell: Cell) -> str:
+    return f"{cell[0]:.3g} and {cell[1]:.3g}"
+
+
+def _on_split(records: xr.Dataset, every: list[Use]) -> str:
+    """How much of a score the total rate explains, and how much the split besides."""
+    flat = trusted(records, "rates").stack(cell=GRID)
+    upper, lower = (part.values for part in halves(flat))
+    parts = []
+    for use in every:
+        score = use.score.stack(cell=GRID).values
+        known = np.isfinite(score) & np.isfinite(upper)
+        by_total = _explained(score[known], (upper + lower)[known])
+        by_both = _explained(score[known], upper[known], lower[known])
+        if np.isfinite(by_total) and np.isfinite(by_both):
+            parts.append(f"{use.name} {by_total:.2f}, {by_both:.2f}")
+    if not parts:
+        return ""
+    return (
+        "Variance over cells that a quadratic function explains (adjusted R²), of the total rate "
+        f"and of both rates: {'; '.join(parts)}."
+    )
+
+
+def _explained(score: np.ndarray, *rates: np.ndarray) -> float:
+    """Adjusted for the number of coefficients; NaN for too few cells, or no variance."""
+    columns = [np.ones_like(score), *rates]
+    columns += [one * other for i, one in enumerate(rates) for other in rates[i:]]
+    design = np.stack(columns, axis=1)
+    n, coefficients = design.shape
+    if n <= coefficients + 1 or np.ptp(score) == 0:
+        return float("nan")
+    fitted = design @ np.linalg.lstsq(design, score, rcond=None)[0]
+    return 1 - float(np.var(score - fitted) / np.var(score)) * (n - 1) / (n - coefficients)
+
+
+def _on_collapse(records: xr.Dataset) -> str:
+    """How many runs end with signs of collapse, and in which layers."""
+    ends = records["warnings"].isel(epoch=-1).values.ravel()
+    # A line begins with the name of its layer.
+    layers = [{line.split(":")[0] for line in str(signs).splitlines()} for signs in ends]
+    counts = {layer: sum(layer in those for those in layers) for layer in records["layer"].values}
+    where = ", ".join(f"{layer} in {count}" for layer, count in counts.items() if count)
+    runs = sum(map(bool, layers))
+    return where and f"At the end {runs} of {len(ends)} runs show signs of collapse: {where}."
+
+
+def _on_training(records: xr.Dataset) -> str:
+    failed = int(records["failed"].isel(epoch=-1).sum())
+    suspect, count = int(records["suspect"].sum()), records["suspect"].size
+    excess = records["excess_cost"]
+    beaten = int((excess > MATERIAL).sum())
+    finished = (
+        "no run costs a nat more at its prices than another would"
+        if not beaten
+        else f"{beaten} cost over a nat more at their prices than another run would, up to "
+        f"{float(excess.max()):.0f}: training has not come to its optimum there"
+    )
+    return (
+        f"Of {count} run{'s' * (count != 1)} {failed} failed; {suspect} are suspect, their rates "
+        f"out of order; {finished}. Cells with failed or suspect runs are not among the best."
+    )
