@@ -20,6 +20,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks import measure
+from benchmarks.claim_rates import claim_cases, claim_page, claim_rates
 from jaxvae.analysis import sufficient_bottleneck
 
 RESULTS = Path(__file__).parent / "results" / "error_rates.json"
@@ -136,9 +137,14 @@ def main() -> None:
         rates(shape, seeds=seeds, noise=noise, sweeps=given.sweeps)
         for shape, seeds, noise in track(cases, console=Console(stderr=True))
     ]
-    measure.save(given.out, described, records)
+    claims = [
+        claim_rates(claim, truth, seeds=seeds, noise=noise, sweeps=given.sweeps)
+        for claim, truth, seeds, noise in track(claim_cases(), console=Console(stderr=True))
+    ]
+    measure.save(given.out, described, [*records, *claims])
     if given.out == RESULTS:
-        PAGE.write_text(page(records, given.sweeps), encoding="utf-8")
+        text = page(records, given.sweeps) + claim_page(claims)
+        PAGE.write_text(text, encoding="utf-8")
     console.print(table(records))
 
 
