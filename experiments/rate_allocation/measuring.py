@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.rate_allocation.config import Config
+from experiments.rate_allocation.protocol import measure_protocol
 from experiments.records import as_bytes
 from jaxvae.analysis import (
     CollapseWarning,
@@ -16,6 +18,7 @@ from jaxvae.analysis import (
     aggregate_information,
     ancestral_samples,
     capture,
+    class_probabilities,
     collapse_warnings,
     evaluate_hierarchy,
     generation_quality,
@@ -115,6 +118,14 @@ def measure_uses(
             # The theorem is about the images that are classified.
             information=evaluate_hierarchy(hvae, variables, test, key=keys[3]).information_bounds,
             key=keys[3],
+        ),
+        **measure_protocol(
+            taps,
+            labels,
+            samples,
+            judge=partial(class_probabilities, judge.classifier, judge.params),
+            classifiers=CLASSIFIERS,
+            widest=_WIDEST,
         ),
         **_geometry(hvae, taps),
         "example_input": as_bytes(taps["input"][:_EXAMPLES]),

@@ -7,6 +7,7 @@ import xarray as xr
 from matplotlib.colors import LogNorm
 
 from jaxvae.report.style import figure
+from jaxvae.report.tables import markdown_table
 
 _CAPTION = (
     "Δ(row → column) between the posterior means of models of different K, mean over pairs of "
@@ -37,13 +38,15 @@ def between_table(records: xr.Dataset) -> str:
     """Of the means, as Markdown."""
     found = between_sizes(records, "mean")
     sizes = found["bottleneck"].values
-    lines = ["| from, to | " + " | ".join(f"K = {size}" for size in sizes) + " |"]
-    lines.append("|---:|" + "---:|" * len(sizes))
-    for size in sizes:
-        row = found.sel(bottleneck=size).values
-        cells = ("" if np.isnan(value) else f"{value:.3f}" for value in row)
-        lines.append(f"| K = {size} | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", _CAPTION])
+    rows = [
+        {"from, to": f"K = {size}"}
+        | {
+            f"K = {other}": "" if np.isnan(value) else f"{value:.3f}"
+            for other, value in zip(sizes, found.sel(bottleneck=size).values, strict=True)
+        }
+        for size in sizes
+    ]
+    return f"{markdown_table(rows)}\n\n{_CAPTION}"
 
 
 def draw_between(records: xr.Dataset, path: Path, *, title: str) -> None:

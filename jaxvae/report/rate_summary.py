@@ -8,6 +8,8 @@ import xarray as xr
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from jaxvae.report.tables import markdown_table as _markdown
+
 _GRID = ("beta_top", "beta_bottom")
 # Standard errors beyond which a difference is no chance.
 _CLEAR = 3.0
@@ -276,11 +278,11 @@ def halves(records: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
 
 
 def half_names(records: xr.Dataset) -> tuple[str, str]:
-    """What the halves are called: of two layers, their names."""
+    """What the halves are called: of two layers, their names; the upper half of one is no layer."""
     layers = records["layer"].values
     middle = len(layers) // 2
     names = (
-        part[0] if len(part) == 1 else f"{part[0]} to {part[-1]}"
+        "no layer" if not len(part) else part[0] if len(part) == 1 else f"{part[0]} to {part[-1]}"
         for part in (layers[:middle], layers[middle:])
     )
     return tuple(names)  # type: ignore[return-value]
@@ -321,11 +323,3 @@ def _row(records: xr.Dataset, cell: Cell) -> dict[str, str]:
         },
         "IS": f"{float(here['inception_score']):.2f}",
     }
-
-
-def _markdown(rows: list[dict[str, str]]) -> str:
-    if not rows:
-        return ""
-    lines = ["| " + " | ".join(row) + " |" for row in (rows[0], *(row.values() for row in rows))]
-    lines.insert(1, "|" + "---:|" * len(rows[0]))
-    return "\n".join(lines)
