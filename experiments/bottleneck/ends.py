@@ -32,16 +32,16 @@ def with_ends(records: xr.Dataset, ends: Mapping[Run, Mapping[str, np.ndarray]])
     sizes, seeds = (records[name].values for name in _RUN)
     coords = {"far_neighbor": ranks, "space": list(SPACES)}
     coords |= dict(zip(_OTHER_RUN, (sizes, seeds), strict=True))
-    scales = {
+    scales: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
         name: ((*_RUN, "layer", "far_neighbor"), _over_runs(records, ends, name))
         for name in _SCALES
     }
     between = np.stack([_between(records, ends, space) for space in SPACES])
-    return records.assign_coords(coords).assign(
-        **scales,
-        imbalance_between=(("space", *_RUN, *_OTHER_RUN), between),
-        scale_dimension_null=(("bottleneck", "far_neighbor"), _null(records)),
-    )
+    added = {
+        "imbalance_between": (("space", *_RUN, *_OTHER_RUN), between),
+        "scale_dimension_null": (("bottleneck", "far_neighbor"), _null(records)),
+    }
+    return records.assign_coords(coords).assign(scales | added)
 
 
 def _runs(records: xr.Dataset) -> list[Run]:

@@ -103,7 +103,7 @@ def _train_group(
 
     @cache
     def of_input() -> DimensionScale:
-        return dimension_scale(unit_interval(test_images[: config.points]))
+        return dimension_scale(unit_interval(jnp.asarray(test_images[: config.points])))
 
     def record(index: int, epoch: int, state: TrainState) -> None:
         run = group[index]

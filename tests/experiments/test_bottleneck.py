@@ -13,6 +13,8 @@ import xarray as xr
 from rich.console import Console
 
 from experiments.bottleneck import Config
+from experiments.bottleneck.config import Run
+from experiments.bottleneck.ends import with_ends
 from experiments.bottleneck.sweep import run
 from jaxvae.metrics import gride, information_imbalance
 from tests.experiments.processes import command, stop
@@ -339,6 +341,29 @@ def test_a_sweep_of_which_every_run_diverges_says_so(tmp_path):
         assert records["failed"].values.tolist() == [[[False, True]]]
         assert np.isfinite(records["reconstruction"].values).tolist() == [[[True, False]]]
         assert np.isnan(records["intrinsic_dimension"].isel(epoch=-1)).all()
+
+
+def test_a_model_that_failed_is_compared_with_none():
+    random, names = np.random.default_rng(0), ("scale_dimension", "scale_radius")
+    records = xr.Dataset(
+        coords={"bottleneck": [2, 3], "seed": [0, 1], "layer": ["input", "mean"]},
+        attrs={"points": 30},
+    )
+    ends = {
+        Run(size, seed): {
+            "far_neighbor": np.array([2, 4, 8, 16]),
+            **{name: np.ones((2, 4)) for name in (*names, "scale_dimension_stderr")},
+            **{name: random.normal(size=(30, size)) for name in ("mean", "sample")},
+        }
+        for size, seed in ((2, 0), (2, 1), (3, 0))
+    }
+    found = with_ends(records, ends)["imbalance_between"]
+    failed = {"bottleneck": 3, "seed": 1}
+    assert np.isnan(found.sel(failed)).all()
+    assert np.isnan(found.sel(other_bottleneck=3, other_seed=1)).all()
+    assert int(np.isfinite(found).sum()) == 2 * 3 * 3
+    assert np.isnan(with_ends(records, ends)["scale_dimension"].sel(failed)).all()
+    assert with_ends(records, {}) is records
 
 
 def test_a_run_that_failed_is_named_and_left_out(copy):
