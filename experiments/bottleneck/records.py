@@ -7,7 +7,8 @@ import numpy as np
 import xarray as xr
 
 from experiments.bottleneck.config import Config, Run, runs
-from experiments.records import read_arrays, record_file, unrecorded
+from experiments.bottleneck.ends import with_ends
+from experiments.records import is_written, read_arrays, record_file, unrecorded
 from jaxvae.analysis import gaussian_dimension
 
 _PIXELS = ("height", "width", "channel")
@@ -62,8 +63,12 @@ def gather(config: Config, out: Path) -> xr.Dataset:
             "estimators": "intrinsic_dimension: TwoNN, 10% discarded; imbalance: k = 1",
         },
     )
-    return _with_derived(records, config.points).assign(
-        example_input=(("example", *_PIXELS), first["example_input"])
+    ends = {run: end_file(run_folder(out, run)) for run in runs(config)}
+    return with_ends(
+        _with_derived(records, config.points).assign(
+            example_input=(("example", *_PIXELS), first["example_input"])
+        ),
+        {run: read_arrays(file) for run, file in ends.items() if is_written(file)},
     )
 
 
@@ -90,10 +95,19 @@ def unfinished_runs(config: Config, out: Path) -> list[Run]:
 
 
 def missing_epochs(config: Config, out: Path, run: Run) -> list[int]:
-    """The epochs without a record."""
-    return unrecorded(run_folder(out, run), config.measured_epochs)
+    """The epochs without a record; the last one too where `end_file` is absent, as of old."""
+    folder, last = run_folder(out, run), config.epochs
+    lacking = unrecorded(folder, config.measured_epochs)
+    if last in lacking or is_written(end_file(folder)):
+        return lacking
+    return lacking if read_arrays(record_file(folder, last))["failed"] else [*lacking, last]
 
 
 def run_folder(out: Path, run: Run) -> Path:
     """Where its records and snapshots are."""
     return out / "runs" / run.name
+
+
+def end_file(folder: Path) -> Path:
+    """What is recorded at the last epoch alone, of a run that has not failed."""
+    return folder / "end.npz"

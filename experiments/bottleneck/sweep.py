@@ -12,7 +12,7 @@ from experiments.command import refuse_unless
 from experiments.output import open_output, refuse_other_settings
 from jaxvae.data import Dataset, load
 from jaxvae.data.whole import write_whole
-from jaxvae.report import conclusion, draw_figures, summary, sweep_table
+from jaxvae.report import claims, conclusion, draw_figures, summary, sweep_table
 from jaxvae.training import steps_per_epoch
 from jaxvae.training.folder import sole_process
 
@@ -34,7 +34,7 @@ def _report(config: Config, out: Path, console: Console) -> None:
     trained = _trained(records, console)
     figures = draw_figures(trained, out / "figures")
     write_whole(out / "summary.md", lambda part: part.write_text(summary(trained)))
-    console.print(sweep_table(trained), conclusion(trained), sep="\n")
+    console.print(sweep_table(trained), conclusion(trained), *claims(trained), sep="\n")
     ends = f"\nfigures: {figures[0].parent}/*.png   records: {out / 'records.nc'}"
     console.print(ends, soft_wrap=True)
 
@@ -58,7 +58,9 @@ def _trained(records: xr.Dataset, console: Console) -> xr.Dataset:
     ]
     left_out = "their seeds" if seeds.any() else "their bottlenecks"
     console.print(f"failed: {'; '.join(lost)}; {left_out} are left out below", soft_wrap=True)
-    return records.sel(seed=seeds) if seeds.any() else records.sel(bottleneck=sizes)
+    if seeds.any():
+        return records.sel(seed=seeds, other_seed=seeds.values)
+    return records.sel(bottleneck=sizes, other_bottleneck=sizes.values)
 
 
 def _load(config: Config) -> Dataset:

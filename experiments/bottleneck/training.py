@@ -13,12 +13,13 @@ from rich.console import Console
 
 from experiments.bottleneck.config import Config, Run, runs
 from experiments.bottleneck.duration import seconds_of
-from experiments.bottleneck.measuring import measure_model
-from experiments.bottleneck.records import missing_epochs, run_folder, unfinished_runs
+from experiments.bottleneck.measuring import dimension_scale, measure_end, measure_model
+from experiments.bottleneck.records import end_file, missing_epochs, run_folder, unfinished_runs
 from experiments.estimate import Seconds, in_words
 from experiments.groups import begin_group, stable_groups, train_group
 from experiments.records import read_arrays, record_file, write_arrays
 from jaxvae.data import Dataset
+from jaxvae.metrics.gride import DimensionScale
 from jaxvae.models import VAE, Variables, convolutional_vae, dense_vae
 from jaxvae.objectives import beta_vae
 from jaxvae.report import sweep_progress
@@ -30,6 +31,7 @@ from jaxvae.training import (
     checkpoint,
     group_members,
     steps_per_epoch,
+    unit_interval,
     vae_trainer,
 )
 from jaxvae.training.ensemble import cut
@@ -99,12 +101,16 @@ def _train_group(
     of = partial(model_of, config, images.shape[1:])
     largest = of(sizes[-1])[0]
 
+    @cache
+    def of_input() -> DimensionScale:
+        return dimension_scale(unit_interval(jnp.asarray(test_images[: config.points])))
+
     def record(index: int, epoch: int, state: TrainState) -> None:
         run = group[index]
         place, variables = run_folder(out, run), state.variables
         own = cut(jax.device_get(variables), _shapes_of(config, images.shape[1:], run.latents))
         checkpoint.save(place / "snapshots", epoch, own)
-        found = measure_model(
+        found, taps = measure_model(
             largest,
             variables,
             test_images,
@@ -112,6 +118,9 @@ def _train_group(
             latents=run.latents,
             key=keys_of(run)[1],
         )
+        if epoch == config.epochs and not found["failed"]:
+            write_arrays(end_file(place), measure_end(taps, of_input=of_input()))
+        # Last: a run with the record of an epoch lacks nothing of it.
         write_arrays(record_file(place, epoch), found)
 
     train_group(

@@ -3,7 +3,9 @@
 For every pair of prices (beta_top, beta_bottom) and every seed: train a hierarchical VAE on
 D + sum_l beta_l R_l, and measure its rates and its distortion, what can be classified from
 every layer, what it generates, and the geometry of its layers. Networks of more than two
-layers get prices that grow or fall evenly, in ratio, from the top to the bottom.
+layers get prices that grow or fall evenly, in ratio, from the top to the bottom. Beside what is
+measured here stands what the paper measured: classifiers of posterior means that learn from 80%
+of the test images, and inception scores of five parts.
 
 Claims (Xiao and Bamler 2023): the rate splits into a non-negative part of every layer, each
 with a price of its own; a rate bounds the accuracy of any classifier of samples of its layer;
@@ -17,6 +19,12 @@ reconstruction, classification and generation each want another split.
     python -m experiments.rate_allocation paper-mnist     # 21 x 21, all of MNIST: a GPU
     python -m experiments.rate_allocation paper-cifar10   # the same in color: a GPU
     python -m experiments.rate_allocation paper-svhn
+    python -m experiments.rate_allocation paper-mnist-ladder      # z_1 merged with its prior
+    python -m experiments.rate_allocation paper-cifar10-ladder
+    python -m experiments.rate_allocation paper-cifar10-mixture   # 256 values of every pixel
+
+The grids of the paper, but for its ladders, are trained with --baseline: one-layer VAEs with as
+many parameters as the two-layer network, at all prices, as a grid of their own in DIR/baseline.
 
 Cells of the grid are trained together, some in one program. One whose loss becomes NaN or
 infinite stops there and is left out; one whose rates no optimum could have, because they are

@@ -2,14 +2,14 @@
 
 import dataclasses
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from experiments.command import option, refuse_unless
 
-NETWORKS = ("two_layer", "deep")
-LIKELIHOODS = ("bernoulli", "gaussian")
+NETWORKS = ("two_layer", "ladder", "deep", "one_layer")
+LIKELIHOODS = ("bernoulli", "gaussian", "logistic_mixture")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,14 +22,15 @@ class Config:
     test_size: int | None = option(None, "held-out images (default: all)")
     binarize: bool = option(True, "make pixels black or white, at half of the range")
     network: str = option("two_layer", f"one of {', '.join(NETWORKS)}")
-    channels: int = option(16, "of the network")
-    top: int = option(20, "numbers in z_2, of the two-layer network")
+    channels: int = option(16, "of the network, and of z_1")
+    top: int = option(20, "numbers in z_2, of the two-layer network and the ladder")
     blocks: tuple[int, ...] = option((3,), "layers at every resolution, of the deep network")
     likelihood: str = option("bernoulli", f"one of {', '.join(LIKELIHOODS)}")
     standard_deviation: float = option(0.71, "of the gaussian likelihood")
     beta_top: tuple[float, ...] = option((0.3, 1.0, 3.0), "prices of a nat at the top")
     beta_bottom: tuple[float, ...] = option((0.3, 1.0, 3.0), "prices of a nat at the bottom")
     seeds: int = option(1, "independent runs of every cell")
+    baseline: bool = option(False, "also train one-layer VAEs of the same size, at all prices")
     epochs: int = option(15, "passes over the training images")
     snapshots: tuple[int, ...] = option((1, 2, 5), "epochs measured, besides the last")
     warmup: float = option(0.0, "share of training over which prices grow from 0")
@@ -55,6 +56,8 @@ class Config:
             value = getattr(self, name)
             fine = math.isfinite(value) and value > 0
             refuse_unless(self, name, "finite and positive", unless=fine)
+        fine = not self.baseline or self.network == "two_layer"
+        refuse_unless(self, "baseline", "with the two-layer network alone", unless=fine)
         refuse_unless(self, "warmup", "from 0 to 1", unless=0 <= self.warmup <= 1)
         for names, least in (
             (("seeds", "epochs", "batch_size", "together", "judge_epochs"), 1),
@@ -81,6 +84,7 @@ def _decades(count: int) -> tuple[float, ...]:
 
 
 _PAPER = Config(
+    baseline=True,
     beta_top=_decades(21),
     beta_bottom=_decades(21),
     epochs=200,
@@ -97,6 +101,10 @@ _PAPER = Config(
 _COLOR = dataclasses.replace(
     _PAPER, binarize=False, channels=32, top=32, likelihood="gaussian", image_size=32
 )
+
+# The ladder's prices grow from 0 over a fifth of training.
+_LADDER: dict[str, Any] = {"network": "ladder", "warmup": 0.2, "baseline": False}
+_CIFAR10 = dataclasses.replace(_COLOR, data="cifar10", epochs=500)
 
 _DEMO = Config(
     data="sprites",
@@ -149,8 +157,11 @@ PRESETS = {
         samples=1000,
     ),
     "paper-mnist": _PAPER,
-    "paper-cifar10": dataclasses.replace(_COLOR, data="cifar10", epochs=500),
+    "paper-cifar10": _CIFAR10,
     "paper-svhn": dataclasses.replace(_COLOR, data="svhn_cropped"),
+    "paper-mnist-ladder": dataclasses.replace(_PAPER, **_LADDER),
+    "paper-cifar10-ladder": dataclasses.replace(_CIFAR10, **_LADDER),
+    "paper-cifar10-mixture": dataclasses.replace(_CIFAR10, likelihood="logistic_mixture"),
 }
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.rate_allocation.config import Config
+from experiments.rate_allocation.protocol import measure_protocol
 from experiments.records import as_bytes
 from jaxvae.analysis import (
     CollapseWarning,
@@ -18,6 +20,7 @@ from jaxvae.analysis import (
     ancestral_samples,
     bound_estimate,
     capture,
+    class_probabilities,
     collapse_warnings,
     evaluate_hierarchy,
     generation_quality,
@@ -124,6 +127,14 @@ def measure_uses(
             taps,
             information=evaluation.information_bounds,
             key=keys[3],
+        ),
+        **measure_protocol(
+            taps,
+            labels,
+            samples,
+            judge=partial(class_probabilities, judge.classifier, judge.params),
+            classifiers=CLASSIFIERS,
+            widest=_WIDEST,
         ),
         **_geometry(hvae, taps),
         "example_input": as_bytes(taps["input"][:_EXAMPLES]),

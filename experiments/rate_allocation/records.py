@@ -8,6 +8,7 @@ import xarray as xr
 
 from experiments.rate_allocation.config import Cell, Config, cells
 from experiments.rate_allocation.measuring import CLASSIFIERS, KINDS, SCORES
+from experiments.rate_allocation.protocol import PROTOCOL
 from experiments.records import is_written, names_in, read_arrays, record_file, unrecorded
 from jaxvae.analysis import excess_costs, suspect_cells
 from jaxvae.models.hvae import layer_names
@@ -46,6 +47,7 @@ _AT_LAST: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
         ("intrinsic_dimension", "imbalance_to_input", "imbalance_from_input"), ("layer", "kind")
     ),
+    **PROTOCOL,
     "example_reconstruction": ("example", *_PIXELS),
     "example_sample": ("example", *_PIXELS),
 }
@@ -116,7 +118,8 @@ def _variables(
     *outer: str,
 ) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
     """Every quantity as an array over the grid, with its error where it has one."""
-    recorded = next(iter(found.values()))
+    # Cells that were measured before a quantity was leave it out.
+    recorded = set.intersection(*map(set, found.values()))
     return {
         each: ((*_GRID, *outer, *inner), _over_grid(config, found, each))
         for name, inner in dimensions.items()

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from experiments.command import refuse_unless
 from experiments.output import open_output, refuse_other_settings
+from experiments.rate_allocation.baseline import baseline_folder, baseline_of, with_baseline
 from experiments.rate_allocation.config import Config
 from experiments.rate_allocation.measuring import labels_of
 from experiments.rate_allocation.network import build_network
@@ -20,6 +21,7 @@ from experiments.rate_allocation.training import judge_of, train_cells
 from jaxvae.data import Dataset, Split, load
 from jaxvae.data.whole import write_whole
 from jaxvae.report.rate_figures import draw_rate_figures
+from jaxvae.report.rate_protocol import draw_baseline, protocol_tables
 from jaxvae.report.rate_summary import rate_conclusions, rate_summary, rate_table
 from jaxvae.training import steps_per_epoch
 from jaxvae.training.folder import sole_process
@@ -27,21 +29,29 @@ from jaxvae.training.folder import sole_process
 
 def run(config: Config, out: Path, console: Console) -> None:
     """Train and measure what is not yet done, then draw it."""
-    refuse_other_settings(out, config, extendable=("beta_top", "beta_bottom", "seeds"))
+    refuse_other_settings(out, config, extendable=("beta_top", "beta_bottom", "seeds", "baseline"))
     refuse_earlier_records(config, out)
     dataset = _load(config) if unfinished_cells(config, out) else None
     open_output(out, config)
     with sole_process(out):
         if dataset is not None:
             train_cells(config, out, dataset, console)
+        if config.baseline:
+            console.print("one-layer VAEs of the same size:")
+            run(baseline_of(config), baseline_folder(out), console)
         _report(config, out, console)
 
 
 def _report(config: Config, out: Path, console: Console) -> None:
     records = gather(config, out)
+    if config.baseline:
+        records = with_baseline(records, baseline_folder(out))
     write_whole(out / "records.nc", records.to_netcdf)
     figures = draw_rate_figures(records, out / "figures")
-    write_whole(out / "summary.md", lambda part: part.write_text(rate_summary(records)))
+    if config.baseline:
+        draw_baseline(records, out / "figures" / "baseline.png")
+    text = "\n\n".join([rate_summary(records).rstrip(), *protocol_tables(records)]) + "\n"
+    write_whole(out / "summary.md", lambda part: part.write_text(text))
     console.print(rate_table(records), *rate_conclusions(records), sep="\n")
     ends = f"\nfigures: {figures[0].parent}/*.png   records: {out / 'records.nc'}"
     console.print(ends, soft_wrap=True)

@@ -8,6 +8,8 @@ from jaxvae.analysis.bounds import above_bound as above_bound
 from jaxvae.analysis.bounds import bound_estimate as bound_estimate
 from jaxvae.analysis.capture import capture as capture
 from jaxvae.analysis.capture import capture_to as capture_to
+from jaxvae.analysis.claims import second_peak as second_peak
+from jaxvae.analysis.claims import two_phases as two_phases
 from jaxvae.analysis.collapse import CollapseWarning as CollapseWarning
 from jaxvae.analysis.collapse import collapse_warnings as collapse_warnings
 from jaxvae.analysis.collapse import largest_eigenvalue as largest_eigenvalue
@@ -22,6 +24,7 @@ from jaxvae.analysis.downstream import layer_accuracies as layer_accuracies
 from jaxvae.analysis.estimate import Estimate as Estimate
 from jaxvae.analysis.evaluation import Evaluation as Evaluation
 from jaxvae.analysis.evaluation import evaluate as evaluate
+from jaxvae.analysis.evidence import Evidence as Evidence
 from jaxvae.analysis.exchange import ShuffleEffect as ShuffleEffect
 from jaxvae.analysis.exchange import shuffle_effect as shuffle_effect
 from jaxvae.analysis.generation import GenerationQuality as GenerationQuality

@@ -23,6 +23,7 @@ from jaxvae.models.likelihoods import bernoulli as bernoulli
 from jaxvae.models.likelihoods import gaussian as gaussian
 from jaxvae.models.likelihoods import learned_gaussian as learned_gaussian
 from jaxvae.models.likelihoods import logistic_mixture as logistic_mixture
+from jaxvae.models.one_layer import one_layer_hvae as one_layer_hvae
 from jaxvae.models.top_down import deep_hvae as deep_hvae
 from jaxvae.models.two_layer import two_layer_hvae as two_layer_hvae
 from jaxvae.models.vae import VAE as VAE

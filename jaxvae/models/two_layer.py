@@ -16,7 +16,7 @@ from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.networks import Taps
 from jaxvae.models.vae import BERNOULLI
 
-_SIDE = 4
+SIDE = 4
 # Below, softplus is the exponential to the last bit of float32.
 _LINEAR = -17.0
 
@@ -45,14 +45,10 @@ def two_layer_hvae(
     Raises:
         ValueError: for images of another size.
     """
-    if image_shape[:2] not in ((28, 28), (32, 32)):
-        raise ValueError(
-            f"expected images of 28 x 28 or 32 x 32 pixels, got {image_shape[0]} x "
-            f"{image_shape[1]}; resize them"
-        )
+    refuse_other_sides(image_shape)
     parameters = likelihood.parameters(image_shape[2])
     network = TwoLayerNetwork(channels, top, parameters, image_shape[0] == 28, ladder)
-    shapes = ((top,), (_SIDE, _SIDE, channels))
+    shapes = ((top,), (SIDE, SIDE, channels))
     return build_hvae(network, image_shape=image_shape, shapes=shapes, likelihood=likelihood)
 
 
@@ -75,17 +71,21 @@ class TwoLayerNetwork(nn.Module):
 
     def setup(self) -> None:
         """The layers, by what they are for."""
-        c, size = self.channels, _SIDE * _SIDE * self.channels
-        self.top_features = [DownConvolution(c), DownConvolution(c), self._shrinking()]
+        c, size = self.channels, SIDE * SIDE * self.channels
+        self.top_features = [DownConvolution(c), DownConvolution(c), shrinking(c, small=self.small)]
         self.top_mean, self.top_deviation = nn.Dense(self.top), nn.Dense(self.top)
         self.bottom_features = [DownConvolution(c), DownConvolution(c)]
         if not self.ladder:
-            self.from_top, self.spread = nn.Dense(size), self._growing()
-        self.joined = self._shrinking()
+            self.from_top, self.spread = nn.Dense(size), growing(c, small=self.small)
+        self.joined = shrinking(c, small=self.small)
         self.bottom_mean, self.bottom_deviation = SameConvolution(c), SameConvolution(c)
         self.prior_hidden = nn.Dense(size // 2)
         self.prior_mean, self.prior_deviation = nn.Dense(size), nn.Dense(size)
-        self.decoder = [self._growing(), UpConvolution(c), UpConvolution(self.parameters)]
+        self.decoder = [
+            growing(c, small=self.small),
+            UpConvolution(c),
+            UpConvolution(self.parameters),
+        ]
 
     def encode(
         self, images: Float[Array, "b h w c"], *, train: bool
@@ -110,9 +110,9 @@ class TwoLayerNetwork(nn.Module):
         if index == 0:
             return Gaussian(state, state)
         hidden = nn.relu(self.prior_hidden(state))
-        shape = (len(state), _SIDE, _SIDE, self.channels)
+        shape = (len(state), SIDE, SIDE, self.channels)
         mean, deviation = self.prior_mean(hidden), self.prior_deviation(hidden)
-        return Gaussian(mean.reshape(shape), _log_variance(deviation).reshape(shape))
+        return Gaussian(mean.reshape(shape), log_variance_of(deviation).reshape(shape))
 
     def posterior(
         self,
@@ -127,13 +127,13 @@ class TwoLayerNetwork(nn.Module):
         del train
         top, bottom = features
         if index == 0:
-            return Gaussian(self.top_mean(top), _log_variance(self.top_deviation(top)))
+            return Gaussian(self.top_mean(top), log_variance_of(self.top_deviation(top)))
         if not self.ladder:
             above = nn.relu(self.from_top(state))
-            above = above.reshape(len(state), _SIDE, _SIDE, self.channels)
+            above = above.reshape(len(state), SIDE, SIDE, self.channels)
             bottom = jnp.concatenate([bottom, nn.relu(self.spread(above))], axis=-1)
         hidden = nn.relu(self.joined(bottom))
-        seen = Gaussian(self.bottom_mean(hidden), _log_variance(self.bottom_deviation(hidden)))
+        seen = Gaussian(self.bottom_mean(hidden), log_variance_of(self.bottom_deviation(hidden)))
         return merge_precisions(seen, prior) if self.ladder else seen
 
     def absorb(self, index: int, state: Array, sample: Array, *, train: bool) -> Array:
@@ -149,19 +149,30 @@ class TwoLayerNetwork(nn.Module):
             hidden = taps[str(depth)] = nn.relu(layer(hidden))
         return self.decoder[-1](hidden), taps
 
-    def _shrinking(self) -> nn.Module:
-        """From a quarter of the image's side to 4 pixels."""
-        if self.small:
-            return ValidConvolution(self.channels, _SIDE)
-        return DownConvolution(self.channels)
 
-    def _growing(self) -> nn.Module:
-        """The other way."""
-        if self.small:
-            return FullConvolution(self.channels, _SIDE)
-        return UpConvolution(self.channels)
+def shrinking(channels: int, *, small: bool) -> nn.Module:
+    """From a quarter of the image's side, 7 where small and else 8, to 4 pixels."""
+    return ValidConvolution(channels, SIDE) if small else DownConvolution(channels)
 
 
-def _log_variance(raw: Array) -> Array:
+def growing(channels: int, *, small: bool) -> nn.Module:
+    """The other way."""
+    return FullConvolution(channels, SIDE) if small else UpConvolution(channels)
+
+
+def refuse_other_sides(image_shape: tuple[int, int, int]) -> None:
+    """Check that images can be brought to 4 x 4 pixels.
+
+    Raises:
+        ValueError: for others than those of 28 x 28 or 32 x 32 pixels.
+    """
+    if image_shape[:2] not in ((28, 28), (32, 32)):
+        raise ValueError(
+            f"expected images of 28 x 28 or 32 x 32 pixels, got {image_shape[0]} x "
+            f"{image_shape[1]}; resize them"
+        )
+
+
+def log_variance_of(raw: Array) -> Array:
     """Of the standard deviation `softplus(raw)`; finite for every finite number."""
     return 2 * jnp.where(raw < _LINEAR, raw, jnp.log(nn.softplus(jnp.maximum(raw, _LINEAR))))

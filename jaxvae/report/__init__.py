@@ -1,5 +1,6 @@
 """Records -> figures, tables and what the terminal shows."""
 
+from jaxvae.report.claims import claims as claims
 from jaxvae.report.figures import draw_figures as draw_figures
 from jaxvae.report.gallery import draw_gallery as draw_gallery
 from jaxvae.report.measurement import as_records as as_records

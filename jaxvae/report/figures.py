@@ -6,6 +6,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from jaxvae.report.between import draw_between
+from jaxvae.report.scales import draw_scales
 from jaxvae.report.style import (
     bottleneck_colors,
     draw_each,
@@ -31,8 +33,10 @@ def draw_figures(records: xr.Dataset, folder: Path) -> list[Path]:
     """
     drawings = {
         "dimension_profile": _dimension_profile,
+        "dimension_scale": _dimension_scale,
         "imbalance_profile": _imbalance_profile,
         "against_bottleneck": _against_bottleneck,
+        "between_bottlenecks": _between_bottlenecks,
         "phases": _phases,
         "examples": _examples,
     }
@@ -58,6 +62,14 @@ def _dimension_profile(records: xr.Dataset, path: Path) -> None:
         axes.set_ylim(bottom=0)
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
         axes.set_title(f"Intrinsic dimension of every layer{_points(records)}")
+
+
+def _dimension_scale(records: xr.Dataset, path: Path) -> None:
+    draw_scales(records, path, title=f"{title(records)}: dimension from near to far neighbors")
+
+
+def _between_bottlenecks(records: xr.Dataset, path: Path) -> None:
+    draw_between(records, path, title=title(records))
 
 
 def _imbalance_profile(records: xr.Dataset, path: Path) -> None:

@@ -15,6 +15,7 @@ from jaxvae.report.rate_uses import (
     trusted,
     uses,
 )
+from jaxvae.report.tables import markdown_table
 
 _CAPTION = (
     "R: rate, D: distortion, nats per held-out image, of one posterior sample. Scores of the "
@@ -61,9 +62,9 @@ def rate_summary(records: xr.Dataset) -> str:
         for row, use in zip(_highest_rows(records, found), found, strict=True)
     ]
     caption = _CAPTION + _ONE_SEED * (records.sizes["seed"] == 1)
-    parts = [f"# {rate_title(records)}", _markdown(highest), caption]
+    parts = [f"# {rate_title(records)}", markdown_table(highest), caption]
     parts += [f"- {line}" for line in rate_conclusions(records)]
-    return "\n\n".join([*parts, "## All cells", _markdown(every)]) + "\n"
+    return "\n\n".join([*parts, "## All cells", markdown_table(every)]) + "\n"
 
 
 def rate_title(records: xr.Dataset) -> str:
@@ -115,11 +116,3 @@ def _with_error(use: Use, cell: Cell, digits: int) -> str:
     place = {"beta_top": cell[0], "beta_bottom": cell[1]}
     value, error = (float(one.sel(place)) for one in (use.score, use.stderr))
     return f"{value:.{digits}f}" + (f" ±{error:.{digits}f}" if np.isfinite(error) else "")
-
-
-def _markdown(rows: list[dict[str, str]]) -> str:
-    if not rows:
-        return ""
-    lines = ["| " + " | ".join(row) + " |" for row in (rows[0], *(row.values() for row in rows))]
-    lines.insert(1, "|" + "---:|" * len(rows[0]))
-    return "\n".join(lines)

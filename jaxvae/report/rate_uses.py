@@ -144,11 +144,11 @@ def halves(records: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
 
 
 def half_names(records: xr.Dataset) -> tuple[str, str]:
-    """What the halves are called: of two layers, their names."""
+    """What the halves are called: of two layers, their names; the upper half of one is no layer."""
     layers = records["layer"].values
     middle = len(layers) // 2
     names = (
-        part[0] if len(part) == 1 else f"{part[0]} to {part[-1]}"
+        "no layer" if not len(part) else part[0] if len(part) == 1 else f"{part[0]} to {part[-1]}"
         for part in (layers[:middle], layers[middle:])
     )
     return tuple(names)  # type: ignore[return-value]

@@ -6,6 +6,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from jaxvae.analysis.advice import MOST_SEEDS, Advice, sufficient_bottleneck
+from jaxvae.report.between import between_table
+from jaxvae.report.claims import claims
+from jaxvae.report.tables import markdown_table
 
 # A reconstruction that has lost this much of the neighborhoods is hardly trained.
 _LARGE = 0.5
@@ -37,11 +40,10 @@ def sweep_table(records: xr.Dataset) -> Table:
 
 
 def summary(records: xr.Dataset) -> str:
-    """The table and the conclusion as Markdown."""
-    rows = summary_rows(records)
-    lines = ["| " + " | ".join(row) + " |" for row in (rows[0], *(row.values() for row in rows))]
-    lines.insert(1, "|" + "---:|" * len(rows[0]))
-    return "\n".join([f"# {title(records)}", "", *lines, "", _CAPTION, "", conclusion(records), ""])
+    """The table, the conclusions, and how models of different K compare, as Markdown."""
+    table = markdown_table(summary_rows(records))
+    said = [_CAPTION, conclusion(records), *claims(records), between_table(records)]
+    return "\n\n".join([f"# {title(records)}", table, *said]) + "\n"
 
 
 def conclusion(records: xr.Dataset) -> str:

@@ -13,7 +13,10 @@ import xarray as xr
 from rich.console import Console
 
 from experiments.bottleneck import Config
+from experiments.bottleneck.config import Run
+from experiments.bottleneck.ends import with_ends
 from experiments.bottleneck.sweep import run
+from jaxvae.metrics import gride, information_imbalance
 from tests.experiments.processes import command, stop
 
 pytestmark = pytest.mark.slow
@@ -172,9 +175,42 @@ def test_training_improves_the_reconstruction(records):
     assert float(reconstruction[0]) == pytest.approx(256 * np.log(2), rel=0.1)
 
 
+def test_the_dimension_over_scales_begins_with_that_of_the_nearest_neighbors(out, records):
+    assert records["far_neighbor"].values.tolist() == [2, 4, 8, 16, 32]
+    assert np.all(np.isfinite(records["scale_dimension"]))
+    scales = records["scale_dimension"].isel(far_neighbor=0)
+    # Gride at its first scale is the maximum likelihood of the ratios that TwoNN fits.
+    fitted = records["intrinsic_dimension"].isel(epoch=-1)
+    np.testing.assert_allclose(scales, fitted.transpose(*scales.dims), rtol=0.25)
+    with np.load(unit(out, 3, 1) / "end.npz") as end:
+        expected = gride(end["mean"], max_rank=32).values
+    here = records["scale_dimension"].sel(bottleneck=3, seed=1, layer="mean")
+    np.testing.assert_allclose(here, expected)
+
+
+def test_models_are_compared_by_the_latents_of_the_same_images(out, records):
+    with np.load(unit(out, 2, 1) / "end.npz") as one, np.load(unit(out, 3, 0) / "end.npz") as two:
+        assert one["mean"].shape == (SWEEP.points, 2)
+        expected = information_imbalance(one["mean"], two["mean"])
+    between = records["imbalance_between"].sel(space="mean")
+    forward = between.sel(bottleneck=2, seed=1, other_bottleneck=3, other_seed=0)
+    backward = between.sel(bottleneck=3, seed=0, other_bottleneck=2, other_seed=1)
+    np.testing.assert_allclose((forward, backward), expected, rtol=1e-6)
+    itself = between.sel(bottleneck=3, seed=0, other_bottleneck=3, other_seed=0)
+    assert float(itself) == pytest.approx(2 / SWEEP.points)
+
+
 # --- figures, table and sentence ------------------------------------------------------
 
-FIGURES = ("dimension_profile", "imbalance_profile", "against_bottleneck", "phases", "examples")
+FIGURES = (
+    "dimension_profile",
+    "dimension_scale",
+    "imbalance_profile",
+    "against_bottleneck",
+    "between_bottlenecks",
+    "phases",
+    "examples",
+)
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -209,7 +245,7 @@ def test_more_bottlenecks_leave_finished_runs_as_they_are(copy):
     shown = sweep(dataclasses.replace(SWEEP, bottlenecks=(2, 3, 4)), copy)
     assert "2 of 6 runs to do, 1 program;" in shown
     assert {size_seed: record_times(unit(copy, *size_seed)) for size_seed in UNITS} == before
-    names = ["epoch-0000.npz", "epoch-0001.npz", "epoch-0012.npz"]
+    names = ["end.npz", "epoch-0000.npz", "epoch-0001.npz", "epoch-0012.npz"]
     for size, seed in (*UNITS, (4, 0), (4, 1)):
         assert sorted(record_times(unit(copy, size, seed))) == names
 
@@ -221,6 +257,17 @@ def test_a_finished_sweep_is_only_redrawn(copy):
     assert {size_seed: record_times(unit(copy, *size_seed)) for size_seed in UNITS} == before
     assert "to do" not in shown
     assert sorted(path.stem for path in (copy / "figures").iterdir()) == sorted(FIGURES)
+
+
+def test_a_sweep_of_old_that_lacks_what_is_recorded_at_the_end_is_completed(copy, out):
+    for size, seed in UNITS:
+        (unit(copy, size, seed) / "end.npz").unlink()
+    before = record_times(unit(copy, 3, 1))
+    assert "4 of 4 runs to do" in sweep(SWEEP, copy)
+    assert_same_records(copy, out)
+    after = record_times(unit(copy, 3, 1))
+    assert {name for name in before if after[name] != before[name]} == {"epoch-0012.npz"}
+    assert "end.npz" in after
 
 
 def test_the_settings_are_those_of_the_records(copy):
@@ -294,6 +341,29 @@ def test_a_sweep_of_which_every_run_diverges_says_so(tmp_path):
         assert records["failed"].values.tolist() == [[[False, True]]]
         assert np.isfinite(records["reconstruction"].values).tolist() == [[[True, False]]]
         assert np.isnan(records["intrinsic_dimension"].isel(epoch=-1)).all()
+
+
+def test_a_model_that_failed_is_compared_with_none():
+    random, names = np.random.default_rng(0), ("scale_dimension", "scale_radius")
+    records = xr.Dataset(
+        coords={"bottleneck": [2, 3], "seed": [0, 1], "layer": ["input", "mean"]},
+        attrs={"points": 30},
+    )
+    ends = {
+        Run(size, seed): {
+            "far_neighbor": np.array([2, 4, 8, 16]),
+            **{name: np.ones((2, 4)) for name in (*names, "scale_dimension_stderr")},
+            **{name: random.normal(size=(30, size)) for name in ("mean", "sample")},
+        }
+        for size, seed in ((2, 0), (2, 1), (3, 0))
+    }
+    found = with_ends(records, ends)["imbalance_between"]
+    failed = {"bottleneck": 3, "seed": 1}
+    assert np.isnan(found.sel(failed)).all()
+    assert np.isnan(found.sel(other_bottleneck=3, other_seed=1)).all()
+    assert int(np.isfinite(found).sum()) == 2 * 3 * 3
+    assert np.isnan(with_ends(records, ends)["scale_dimension"].sel(failed)).all()
+    assert with_ends(records, {}) is records
 
 
 def test_a_run_that_failed_is_named_and_left_out(copy):

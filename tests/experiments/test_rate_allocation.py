@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 import shutil
 import signal
 
@@ -13,9 +14,11 @@ import xarray as xr
 from rich.console import Console
 
 from experiments.rate_allocation import PRESETS, Config, sweep
+from experiments.rate_allocation.baseline import baseline_of
 from experiments.rate_allocation.collapse import collapse_watch
 from experiments.rate_allocation.config import Cell, cells
 from experiments.rate_allocation.network import build_network
+from experiments.rate_allocation.protocol import PROTOCOL
 from experiments.rate_allocation.sweep import run
 from jaxvae.analysis import CollapseWarning
 from tests.experiments.processes import command, stop
@@ -162,6 +165,16 @@ def test_the_score_of_samples_is_their_diversity_times_their_sharpness(records):
     assert float(records["inception_score"].max()) <= 3
 
 
+@pytest.mark.slow
+def test_what_the_paper_measures_stands_beside(records):
+    assert records["split_accuracy"].sizes["classifier"] == 4
+    for name in ("split_accuracy", "reconstruction_accuracy"):
+        assert 0 <= float(records[name].min()) <= float(records[name].max()) <= 1
+    # Of parts of 8 samples: lower than the score of all 40 on average.
+    assert float(records["split_score"].mean()) < float(records["inception_score"].mean())
+    assert float(records["split_score"].min()) >= 1
+
+
 # --- figures, tables and sentences ----------------------------------------------------
 
 FIGURES = (
@@ -200,8 +213,9 @@ def test_the_terminal_shows_the_best_cells_and_what_was_claimed(finished):
 @pytest.mark.slow
 def test_the_summary_holds_all_cells(finished):
     summary = (finished[0] / "summary.md").read_text()
-    assert summary.count("\n| 0.3 | ") == 2
-    assert summary.count("\n| 3 | ") == 2
+    for part in summary.split("## As Xiao and Bamler measure"):
+        assert part.count("\n| 0.3 | ") == 2
+        assert part.count("\n| 3 | ") == 2
 
 
 # --- other networks -------------------------------------------------------------------
@@ -231,6 +245,38 @@ def test_a_deep_hierarchy_of_gray_images_goes_through_all_parts(tmp_path):
     assert (tmp_path / "figures" / "layers.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
+def test_a_ladder_with_mixtures_of_logistics_goes_through_all_parts(tmp_path):
+    short = {"epochs": 1, "snapshots": (), "beta_top": (1.0,), "binarize": False}
+    config = dataclasses.replace(LINE, network="ladder", likelihood="logistic_mixture", **short)
+    assert "Of 1 run 0 failed" in grid(config, tmp_path)
+    with xr.open_dataset(tmp_path / "records.nc") as opened:
+        records = opened.load()
+    assert np.isfinite(records["distortion"]).all()
+    # Nats of 256 gray values in 784 pixels: not those of black and white.
+    assert float(records["distortion"].min()) > 784 * np.log(2)
+
+
+@pytest.mark.slow
+def test_one_layer_vaes_of_the_same_size_stand_beside_a_grid(copy, finished):
+    shown = grid(dataclasses.replace(GRID, baseline=True), copy)
+    assert "one-layer VAEs of the same size:" in shown
+    assert "4 of 4 cells to do, 2 groups" in shown
+    assert_same_records(copy, finished[0])
+    with xr.open_dataset(copy / "baseline" / "records.nc") as opened:
+        line = opened.load().isel(epoch=-1)
+    with xr.open_dataset(copy / "records.nc") as opened:
+        records = opened.load()
+    assert records["price"].values.tolist() == [0.3, 0.5, 2.0, 3.0]
+    rates = line["rates"].sel(layer="z_1", beta_bottom=1.0).transpose("beta_top", "seed")
+    trusted = ~line["suspect"].sel(beta_bottom=1.0).transpose("beta_top", "seed")
+    found = records["baseline_rate"].transpose("price", "seed")
+    np.testing.assert_array_equal(found.values, rates.where(trusted).values)
+    assert "## One-layer VAEs of the same size" in (copy / "summary.md").read_text()
+    assert (copy / "figures" / "baseline.png").stat().st_size > 10_000
+    assert sorted(path.stem for path in (copy / "baseline/figures").iterdir()) == sorted(FIGURES)
+
+
 # --- run again, killed, failed --------------------------------------------------------
 
 
@@ -242,6 +288,22 @@ def test_a_finished_grid_is_only_redrawn_without_its_data(copy, monkeypatch):
     assert "to do" not in grid(GRID, copy)
     assert {path: path.stat().st_mtime_ns for path in (copy / "cells").rglob("*.npz")} == before
     assert sorted(path.stem for path in (copy / "figures").iterdir()) == sorted(FIGURES)
+
+
+@pytest.mark.slow
+def test_a_grid_of_old_is_read_without_what_it_did_not_measure(copy):
+    settings = json.loads((copy / "config.json").read_text())
+    del settings["baseline"]
+    (copy / "config.json").write_text(json.dumps(settings))
+    file = copy / "cells" / cells(GRID)[1].name / "uses.npz"
+    with np.load(file) as uses:
+        known = {name: uses[name] for name in uses if name not in PROTOCOL}
+    np.savez(file, **known)
+    assert "to do" not in grid(GRID, copy)
+    with xr.open_dataset(copy / "records.nc") as records:
+        assert not set(PROTOCOL) & set(records)
+        assert np.isfinite(records["accuracy"]).all()
+    assert "## As Xiao and Bamler measure" not in (copy / "summary.md").read_text()
 
 
 @pytest.mark.slow
@@ -417,6 +479,28 @@ def test_the_networks_of_the_paper_have_its_parameters(preset, image_shape, para
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == parameters
 
 
+def test_the_network_beside_the_paper_has_as_many_parameters():
+    sizes = []
+    for config in (PRESETS["paper-mnist"], baseline_of(PRESETS["paper-mnist"])):
+        hvae = build_network(config, (28, 28, 1))
+        shapes = jax.eval_shape(hvae.init, jax.random.key(0)).params
+        sizes.append(sum(leaf.size for leaf in jax.tree.leaves(shapes)))
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.02)
+
+
+def test_one_layer_vaes_are_trained_at_all_prices_of_the_grid():
+    line = baseline_of(dataclasses.replace(GRID, baseline=True))
+    assert (line.beta_top, line.beta_bottom) == ((0.3, 0.5, 2.0, 3.0), (1.0,))
+    assert [cell.prices(1) for cell in cells(line)] == [(0.3,), (0.5,), (2.0,), (3.0,)]
+
+
+def test_the_ladders_of_the_paper_warm_up_over_a_fifth():
+    for name in ("paper-mnist-ladder", "paper-cifar10-ladder"):
+        ladder = PRESETS[name]
+        assert (ladder.network, ladder.warmup, len(cells(ladder))) == ("ladder", 0.2, 441)
+    assert PRESETS["paper-cifar10-mixture"].likelihood == "logistic_mixture"
+
+
 def test_the_deep_preset_has_at_least_ten_layers():
     assert len(build_network(PRESETS["deep"], (28, 28, 1)).shapes) >= 10
 
@@ -424,10 +508,14 @@ def test_the_deep_preset_has_at_least_ten_layers():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"network": "flat"}, "--network among two_layer, deep, got flat"),
-        ({"likelihood": "poisson"}, "--likelihood among bernoulli, gaussian, got poisson"),
+        ({"network": "flat"}, "--network among two_layer, ladder, deep, one_layer, got flat"),
+        (
+            {"likelihood": "poisson"},
+            "--likelihood among bernoulli, gaussian, logistic_mixture, got",
+        ),
         ({"beta_top": (0.0, 1.0)}, "--beta-top of at least one finite, positive price"),
         ({"beta_bottom": ()}, "--beta-bottom of at least one finite, positive price"),
+        ({"baseline": True, "network": "deep"}, "--baseline with the two-layer network alone"),
         ({"warmup": 2.0}, "--warmup from 0 to 1, got 2"),
         ({"points": 5}, "--points of at least 20, got 5"),
         ({"together": 0}, "--together of at least 1, got 0"),

@@ -13,9 +13,11 @@ from jaxvae.models import (
     build_vae,
     gaussian,
     merge_precisions,
+    one_layer_hvae,
     two_layer_hvae,
 )
 from jaxvae.models.networks import ConvolutionalDecoder, ConvolutionalEncoder
+from jaxvae.models.one_layer import OneLayerNetwork
 from jaxvae.models.vae import Variables
 from jaxvae.objectives import beta_vae, gaussian_kl_between, hierarchical_vae
 from tests.models.hierarchies import Chain, OneLayer
@@ -49,6 +51,28 @@ def count(hvae):
 def test_the_networks_of_the_paper_have_its_parameters():
     assert count(two_layer_hvae(image_shape=(32, 32, 3))) == 475_811
     assert count(two_layer_hvae(image_shape=(28, 28, 1), channels=16, top=20)) == 122_713
+
+
+@pytest.mark.parametrize("side", [28, 32])
+def test_one_layer_has_the_shapes_it_says_and_a_standard_normal_prior(side):
+    hvae = one_layer_hvae(image_shape=(side, side, 1), channels=4, width=3)
+    variables = jax.eval_shape(hvae.init, jax.random.key(0))
+    images, noise = draw(hvae, batch=2)
+    outputs = jax.eval_shape(hvae.apply, variables, images, noise)
+    assert outputs.taps["output"].shape == images.shape
+    assert list(outputs.taps) == [
+        "input",
+        *(f"encoder/z_1/{depth}" for depth in (1, 2, 3)),
+        *(f"z_1/{name}" for name in ("mean", "log_variance", "sample")),
+        *(f"decoder/{depth}" for depth in (1, 2)),
+        "output",
+    ]
+    (layer,) = outputs.layers
+    assert {leaf.shape for leaf in jax.tree.leaves(layer)} == {(2, 4, 4, 4)}
+    network = OneLayerNetwork(4, 3, 1, side == 28)
+    prior = network.prior(0, network.start(2), train=False)
+    np.testing.assert_array_equal(prior, np.zeros((2, 2, 4, 4, 4)))
+    assert count(one_layer_hvae(image_shape=(28, 28, 1), channels=16, width=45)) == 123_378
 
 
 @pytest.mark.parametrize("ladder", [False, True])
@@ -220,6 +244,8 @@ def test_the_objective_of_one_layer_is_that_of_the_vae(twins):
 def test_images_of_another_size_are_refused():
     with pytest.raises(ValueError, match="28 x 28 or 32 x 32 pixels, got 64 x 64; resize them"):
         two_layer_hvae(image_shape=(64, 64, 1))
+    with pytest.raises(ValueError, match="28 x 28 or 32 x 32 pixels, got 64 x 64; resize them"):
+        one_layer_hvae(image_shape=(64, 64, 1))
 
 
 @pytest.mark.parametrize("shapes", [[], [(3,), (0,)]])

@@ -7,6 +7,7 @@ import xarray as xr
 from jaxvae.analysis import choose_classifier
 from jaxvae.report.rate_claims import _explained, rate_conclusions
 from jaxvae.report.rate_figures import draw_rate_figures
+from jaxvae.report.rate_protocol import draw_baseline, protocol_tables
 from jaxvae.report.rate_summary import rate_summary, rate_table
 from jaxvae.report.rate_uses import (
     classified,
@@ -336,6 +337,7 @@ def test_halves_are_the_upper_and_the_lower_layers(layers, names):
     [
         {"tops": 1, "bottoms": 3},
         {"layers": 12, "seeds": 1},
+        {"layers": 1, "bottoms": 1},
         {"channels": 3},
         {"tops": 1, "bottoms": 1, "seeds": 1},
     ],
@@ -347,3 +349,63 @@ def test_figures_and_summary_are_made_of_any_grid(tmp_path, shape):
         records["accuracy"].loc[{"layer": records["layer"].values[6:]}] = np.nan
     assert len(draw_rate_figures(records, tmp_path)) == 7
     assert "## All cells" in rate_summary(records)
+
+
+# --- as the paper measured, and one layer ---------------------------------------------
+
+
+def with_protocol(records):
+    """Beside them what the paper measured, and two one-layer VAEs."""
+    shape, random = [records.sizes[name] for name in GRID], np.random.default_rng(2)
+    layers, classifiers = records.sizes["layer"], records.sizes["classifier"]
+    line = (2, records.sizes["seed"])
+    baseline = {
+        f"baseline_{name}": (("price", "seed"), random.uniform(1, 2, line))
+        for name in ("rate", "distortion", "psnr", "accuracy", "inception_score")
+    }
+    return records.assign(
+        split_accuracy=(
+            (*GRID, "layer", "classifier"),
+            np.full((*shape, layers, classifiers), 0.7),
+        ),
+        reconstruction_accuracy=(GRID, np.full(shape, 0.6)),
+        split_score=(GRID, np.full(shape, 3.5)),
+        split_score_deviation=(GRID, np.full(shape, 0.25)),
+        **baseline,
+    ).assign_coords(price=[0.1, 10.0])
+
+
+def test_what_the_paper_measures_is_a_table_of_all_cells_with_the_best_classifier():
+    records = with_protocol(grid())
+    records["split_accuracy"].loc[at(0.1, 10.0, layer="z_2", classifier=CLASSIFIERS[1])] = 0.9
+    heading, table, *_ = protocol_tables(records)
+    assert heading == "## As Xiao and Bamler measure"
+    assert len(table.splitlines()) == 2 + 9
+    assert "| 0.1 | 10 | 0.900 | 0.700 | 0.600 | 3.50±0.25 |" in table
+
+
+def test_one_layer_vaes_have_a_row_for_every_price():
+    records = with_protocol(grid())
+    records["baseline_rate"].loc[{"price": 10.0}] = [3.0, 5.0]
+    heading, table, _ = protocol_tables(records)[3:]
+    assert heading == "## One-layer VAEs of the same size"
+    assert table.splitlines()[-1].startswith("| 10 | 4.0 | ")
+
+
+def test_records_without_them_have_no_such_tables():
+    assert protocol_tables(grid()) == []
+
+
+@pytest.mark.slow
+@parametrize("shape", [{}, {"tops": 1, "bottoms": 1, "seeds": 1}], ids=str)
+def test_one_layer_vaes_are_drawn_beside_the_cells(tmp_path, shape):
+    draw_baseline(with_protocol(grid(**shape)), tmp_path / "baseline.png")
+    assert (tmp_path / "baseline.png").stat().st_size > 10_000
+
+
+def test_the_upper_half_of_one_layer_is_no_layer():
+    records = grid(layers=1)
+    assert half_names(records) == ("no layer", "z_1")
+    upper, lower = halves(records)
+    np.testing.assert_array_equal(upper, np.zeros_like(upper))
+    np.testing.assert_array_equal(lower, records["rates"].sel(layer="z_1"))

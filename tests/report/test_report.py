@@ -8,15 +8,16 @@ import pytest
 import xarray as xr
 from rich.console import Console
 
-from jaxvae.report import conclusion, draw_figures, summary, sweep_table
+from jaxvae.report import claims, conclusion, draw_figures, summary, sweep_table
+from jaxvae.report.between import between_sizes, between_table
 
 SIZES = (2, 4, 8)
 LAYERS = ["input", "encoder/1", "mean", "log_variance", "sample", "decoder/1", "output"]
 
 
-def make_records(lost, *, seeds=2, channels=1, sizes=SIZES):
+def make_records(lost, *, seeds=2, channels=1, sizes=SIZES, epochs=(0, 3)):
     """Records whose Delta(output -> input) at the last epoch is `lost`, by bottleneck."""
-    random, epochs, pixels = np.random.default_rng(0), [0, 3], (4, 8, 8, channels)
+    random, pixels = np.random.default_rng(0), (4, 8, 8, channels)
     runs = (len(sizes), seeds, len(epochs))
     imbalance = random.uniform(0.2, 0.9, (*runs, len(LAYERS), len(LAYERS)))
     imbalance[..., -1, 0] = np.asarray(lost)[:, None, None]
@@ -27,6 +28,18 @@ def make_records(lost, *, seeds=2, channels=1, sizes=SIZES):
     return xr.Dataset(
         {
             "intrinsic_dimension": ((*axes, "layer"), dimension),
+            "intrinsic_dimension_stderr": ((*axes, "layer"), 0.02 * dimension),
+            "scale_dimension": (
+                ("bottleneck", "seed", "layer", "far_neighbor"),
+                random.uniform(2, 9, (*runs[:2], len(LAYERS), 3)),
+            ),
+            "scale_dimension_null": (
+                ("bottleneck", "far_neighbor"), random.uniform(2, 9, (len(sizes), 3)),
+            ),
+            "imbalance_between": (
+                ("space", "bottleneck", "seed", "other_bottleneck", "other_seed"),
+                random.uniform(0.01, 1, (2, *runs[:2], *runs[:2])),
+            ),
             "imbalance": ((*axes, "layer", "other_layer"), imbalance),
             "imbalance_to_input": ((*axes, "layer"), imbalance[..., 0]),
             "imbalance_to_output": ((*axes, "layer"), imbalance[..., -1]),
@@ -45,9 +58,13 @@ def make_records(lost, *, seeds=2, channels=1, sizes=SIZES):
         coords={
             "bottleneck": list(sizes),
             "seed": range(seeds),
-            "epoch": epochs,
+            "epoch": list(epochs),
             "layer": LAYERS,
             "other_layer": LAYERS,
+            "far_neighbor": [2, 4, 8],
+            "space": ["mean", "sample"],
+            "other_bottleneck": list(sizes),
+            "other_seed": range(seeds),
         },
         attrs={"data": "mnist", "network": "dense", "points": 2000},
     )  # fmt: skip
@@ -111,6 +128,76 @@ def test_one_size_and_one_seed_promise_nothing():
     assert "nan" not in text
 
 
+# --- claims ---------------------------------------------------------------------------
+
+
+def test_the_sentence_says_for_which_sizes_a_second_peak_is_shown():
+    records = make_records([0.3, 0.05, 0.05], seeds=3)
+    records["intrinsic_dimension"][:] = 7.0
+    peaks = xr.DataArray([5.0, 7.0, 14.0], dims="bottleneck")
+    records["intrinsic_dimension"].loc[{"layer": "decoder/1"}] = peaks
+    records["intrinsic_dimension_stderr"] = 0.02 * records["intrinsic_dimension"]
+    assert claims(records)[0] == (
+        "Second peak of the ID, a layer of the decoder above input, sample and output: shown at "
+        "K = 8; excluded at K = 2; not decided at K = 4 (95% confidence, 3 seeds). At K = 8, "
+        "decoder/1 is 100% above the highest of them, at least 82%."
+    )
+
+
+def test_a_dimension_of_zero_or_none_shows_no_peak():
+    records = make_records([0.3, 0.05, 0.05])
+    records["intrinsic_dimension"].loc[{"layer": "decoder/1"}] = [[[0.0]], [[np.nan]], [[0.0]]]
+    assert "not decided at K = 2, 4, 8 (" in claims(records)[0]
+
+
+def test_the_sentence_says_when_a_second_phase_begins():
+    records = make_records([0.3, 0.3, 0.3], epochs=(0, 1, 5, 9))
+    courses = np.array([[0.4, 0.2, 0.1, 0.05], [0.4, 0.1, 0.2, 0.2], [0.4, 0.1, 0.05, 0.1]])
+    records["imbalance_to_input"].loc[{"layer": "output"}] = xr.DataArray(
+        courses, dims=("bottleneck", "epoch")
+    )
+    # From epoch 1 on it ends where it was: at K = 4, where Delta turns there, there is no phase.
+    records["kl"][:] = xr.DataArray([1.0, 8.0, 10.0, 8.0], dims="epoch")
+    text = claims(records)[1]
+    assert "shown at K = 8; excluded at K = 2, 4 (95% confidence, 2 seeds)" in text
+    assert "At K = 8 it begins at epoch 5." in text
+
+
+def test_two_measured_epochs_have_no_second_phase():
+    assert claims(make_records([0.3, 0.1, 0.1]))[1].endswith("that takes three measured epochs.")
+
+
+def test_one_seed_decides_no_claim():
+    for sentence in claims(make_records([0.3, 0.1, 0.1], seeds=1, epochs=(0, 1, 3))):
+        assert "not decided; with one seed" in sentence
+
+
+# --- between models -------------------------------------------------------------------
+
+
+def test_a_model_is_not_compared_with_itself():
+    records = make_records([0.3, 0.2, 0.1])
+    between = records["imbalance_between"]
+    for size in SIZES:
+        for seed in range(2):
+            same = {"bottleneck": size, "seed": seed, "other_bottleneck": size, "other_seed": seed}
+            between.loc[same] = 0.001
+    found, values = between_sizes(records, "mean"), between.sel(space="mean").values
+    np.testing.assert_allclose(found[0, 1], values[0, :, 1].mean())
+    np.testing.assert_allclose(found[1, 1], (values[1, 0, 1, 1] + values[1, 1, 1, 0]) / 2)
+
+
+def test_one_seed_leaves_the_diagonal_empty():
+    records = make_records([0.3, 0.2, 0.1], seeds=1)
+    assert np.isnan(np.diag(between_sizes(records, "sample"))).all()
+    table = between_table(records).splitlines()
+    assert table[2].startswith("| K = 2 |  | 0.")
+    assert "nan" not in between_table(records)
+
+
+# --- table, summary, figures ----------------------------------------------------------
+
+
 def test_the_table_has_a_row_per_size_and_fits_80_columns():
     lines = shown(sweep_table(make_records([0.3, 0.2, 0.1])), 80).splitlines()
     assert max(map(len, lines)) <= 80
@@ -156,5 +243,5 @@ def test_a_layer_without_dimension_is_a_gap_in_the_figures(tmp_path):
     records = make_records([0.3, 0.2, 0.1])
     dimension = records["intrinsic_dimension"]
     dimension.loc[{"bottleneck": 2, "layer": "decoder/1"}] = np.nan
-    assert len(draw_figures(records, tmp_path)) == 5
+    assert len(draw_figures(records, tmp_path)) == 7
     assert "nan" in summary(records)

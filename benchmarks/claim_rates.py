@@ -1,0 +1,165 @@
+"""How often the two claims about a bottleneck sweep are wrongly said to hold, or not to.
+
+Run by `benchmarks.error_rates`. Sweeps of six bottlenecks, 2 to 64, are drawn of which the truth
+is known; the spread of a model over seeds grows with its size from half of the given one to one
+and a half. Expected: something wrong is said of some size in at most 5% of every row.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jaxvae.analysis import Estimate, Evidence, second_peak, two_phases
+
+TEXT = """
+## A second peak of the ID, and a second phase of training
+
+Two claims about a sweep are tested for every size (`jaxvae.analysis.second_peak`, `two_phases`):
+that a layer of the decoder has a larger ID than input, sample and output, and that from some epoch
+on Δ(output → input) rises and KL falls, each by more than 5%, after both went the other way. The
+answer is "shown", "excluded" or "not decided".
+
+The truths of a peak, with three layers in the decoder: all are level with the input, or one is; all
+are 20% below; from 16 latents on one is 50% above, and all are 40% below otherwise. Every ID has an
+error of 3% that comes from the images and is the same in all seeds.
+
+The truths of a phase, over eight epochs: Δ falls and KL rises to the middle, or to the end; both go
+back by just 5%, or Δ alone by half; from 16 latents on Δ doubles and KL falls by 20%, and neither
+changes otherwise.
+
+To these come independent Gaussian noise of the given standard deviation, of log ID and log Δ (of
+log KL a fifth, since trainings differ less in it), and in a phase an offset of every seed. An entry
+gives the percentage of sizes of which the truth is said / of sweeps that say something wrong of
+some size.
+
+{table}
+"""
+SEEDS = (2, 3, 5)
+NOISE = (0.02, 0.05, 0.1, 0.2)
+SIZES, LAYERS, EPOCHS = 6, 3, 8
+LARGE = np.arange(SIZES) >= 3
+SPREAD = np.linspace(0.5, 1.5, SIZES)[:, None, None]
+IMAGE_ERROR, OVERLAP, SEED_OFFSET = 0.03, 1.2, 0.1
+# Noise of log Delta and of log KL.
+_NOISES = (1.0, 0.2)
+_CHANGES = np.clip(np.arange(EPOCHS) - 3, 0, None) / 4
+_FALL, _RISE = -np.minimum(np.arange(EPOCHS), 3) / 2, np.minimum(np.arange(EPOCHS), 3) / 4
+_EVERY = np.ones(SIZES, bool)
+
+# Log IDs of the decoder over that of the input [sizes, layers], and which sizes have a peak.
+PEAKS: dict[str, tuple[np.ndarray, np.ndarray]] = {
+    "all layers level": (np.zeros((SIZES, LAYERS)), ~_EVERY),
+    "one layer level": (np.tile([-0.3, 0.0, -0.3], (SIZES, 1)), ~_EVERY),
+    "all layers below": (np.full((SIZES, LAYERS), np.log(0.8)), ~_EVERY),
+    "a peak from 16 on": (
+        np.where(LARGE[:, None], [-0.2, np.log(1.5), -0.2], np.log(0.6)),
+        LARGE,
+    ),
+}
+# Log Delta and log KL [sizes, epochs], and which sizes have a second phase.
+PHASES: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {
+    "level from the middle on": (*(np.tile(x, (SIZES, 1)) for x in (_FALL, _RISE)), ~_EVERY),
+    "on to the end": (
+        np.tile(-np.arange(EPOCHS) / 4, (SIZES, 1)),
+        np.tile(np.arange(EPOCHS) / 8, (SIZES, 1)),
+        ~_EVERY,
+    ),
+    "back by 5%": (
+        np.tile(_FALL + np.log(1.05) * _CHANGES, (SIZES, 1)),
+        np.tile(_RISE - np.log(1.05) * _CHANGES, (SIZES, 1)),
+        ~_EVERY,
+    ),
+    "Δ alone goes back": (
+        np.tile(_FALL + np.log(1.5) * _CHANGES, (SIZES, 1)),
+        np.tile(_RISE, (SIZES, 1)),
+        ~_EVERY,
+    ),
+    "a phase from 16 on": (
+        _FALL + np.log(2) * LARGE[:, None] * _CHANGES,
+        _RISE - np.log(1.25) * LARGE[:, None] * _CHANGES,
+        LARGE,
+    ),
+}
+
+
+def peak_sweep(truth: str, *, seeds: int, noise: float, random: np.random.Generator) -> Evidence:
+    """The evidence of one sweep."""
+    others = np.tile([0.0, -0.3, -0.3], (SIZES, 1))
+    logs = np.concatenate([PEAKS[truth][0], others], axis=1)
+    images = IMAGE_ERROR * random.standard_normal(logs.shape)
+    # The input is the same for all.
+    images[:, LAYERS] = images[0, LAYERS]
+    spread = noise * SPREAD * random.standard_normal((SIZES, seeds, logs.shape[1]))
+    spread[..., LAYERS] = 0
+    values = 12 * np.exp((logs + images)[:, None] + spread)
+    found = Estimate(values, values * IMAGE_ERROR / OVERLAP)
+    return second_peak(
+        Estimate(*(each[..., :LAYERS] for each in found)),
+        Estimate(*(each[..., LAYERS:] for each in found)),
+    )
+
+
+def phase_sweep(truth: str, *, seeds: int, noise: float, random: np.random.Generator) -> Evidence:
+    """The evidence of one sweep."""
+    shape = (SIZES, seeds, EPOCHS)
+    imbalance, kl = (
+        np.exp(
+            logs[:, None]
+            + SEED_OFFSET * random.standard_normal((1, seeds, 1))
+            + share * noise * SPREAD * random.standard_normal(shape)
+        )
+        for logs, share in zip(PHASES[truth][:2], _NOISES, strict=True)
+    )
+    return two_phases(0.1 * imbalance, 10 * kl)
+
+
+CLAIMS: dict[str, tuple[dict[str, Any], Callable[..., Evidence]]] = {
+    "second peak": (PEAKS, peak_sweep),
+    "second phase": (PHASES, phase_sweep),
+}
+
+
+def claim_rates(claim: str, truth: str, *, seeds: int, noise: float, sweeps: int) -> dict[str, Any]:
+    """Shares of sizes of which the truth was said, and of sweeps that said something wrong."""
+    truths, sweep = CLAIMS[claim]
+    holds = truths[truth][-1]
+    random = np.random.default_rng(
+        (list(CLAIMS).index(claim), list(truths).index(truth), seeds, round(100 * noise))
+    )
+    right, wrong = 0.0, 0
+    for _ in range(sweeps):
+        found = sweep(truth, seeds=seeds, noise=noise, random=random)
+        right += float(np.mean(np.where(holds, found.shown, found.excluded)))
+        wrong += bool(np.any(np.where(holds, found.excluded, found.shown)))
+    return {
+        "claim": claim,
+        "truth": truth,
+        "seeds": seeds,
+        "noise": noise,
+        "right": right / sweeps,
+        "wrong": wrong / sweeps,
+    }
+
+
+def claim_cases() -> list[tuple[str, str, int, float]]:
+    """All that is drawn: claim, truth, seeds and noise."""
+    return [
+        (claim, truth, seeds, noise)
+        for claim, (truths, _) in CLAIMS.items()
+        for truth in truths
+        for seeds in SEEDS
+        for noise in NOISE
+    ]
+
+
+def claim_page(records: list[dict[str, Any]]) -> str:
+    """The part of the page."""
+    lines = ["| claim | truth | seeds | " + " | ".join(f"noise {n:g}" for n in NOISE) + " |"]
+    lines.append("| --- | --- |" + " ---: |" * (1 + len(NOISE)))
+    for at in range(0, len(records), len(NOISE)):
+        row = records[at : at + len(NOISE)]
+        cells = [f"{100 * r['right']:.0f} / {100 * r['wrong']:.1f}" for r in row]
+        one = row[0]
+        lines.append(f"| {' | '.join([one['claim'], one['truth'], str(one['seeds']), *cells])} |")
+    return TEXT.format(table="\n".join(lines))

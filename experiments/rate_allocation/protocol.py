@@ -1,0 +1,67 @@
+"""What is measured as Xiao and Bamler (2023) did, beside what is measured otherwise here."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from jaxvae.analysis import classify
+from jaxvae.analysis.estimate import share_estimate
+from jaxvae.metrics import inception_score
+
+# What is recorded, with the dimensions that it has of its own.
+PROTOCOL: dict[str, tuple[str, ...]] = {
+    "split_accuracy": ("layer", "classifier"),
+    "reconstruction_accuracy": (),
+    "split_score": (),
+    "split_score_deviation": (),
+}
+# Of the test images, those that classifiers learn from; of the generated ones, the parts.
+_LEARNED_FROM, _PARTS = 0.8, 5
+
+
+def measure_protocol(
+    taps: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    samples: np.ndarray,
+    *,
+    judge: Callable[[np.ndarray], np.ndarray],
+    classifiers: Sequence[str],
+    widest: int,
+) -> dict[str, np.ndarray]:
+    """Accuracies of means within the test images, scores of parts, and of reconstructions.
+
+    Args:
+        taps: of test images, by name.
+        labels: of the same.
+        samples: generated images.
+        judge: from images in [0, 1] to the probabilities of their labels.
+        classifiers: names of those that `classify` has.
+        widest: layers of more numbers are not classified, and have NaN.
+
+    Returns:
+        `split_accuracy`, of classifiers of posterior means that learn from the first 80% of
+        the test images and are tested on the others; `reconstruction_accuracy`, how often the
+        judge finds the label in a reconstruction; both with standard errors. `split_score` and
+        `split_score_deviation`: mean and standard deviation (dividing by 5) of the inception
+        scores of five parts. Each part is small, so that their mean is lower than the score
+        of all samples.
+    """
+    layers = [tap for name, tap in taps.items() if name.startswith("z_") and "/mean" in name]
+    accuracy = np.full((2, len(layers), len(classifiers)), np.nan)
+    count = int(_LEARNED_FROM * len(labels))
+    for place, means in enumerate(layers):
+        if means[0].size <= widest:
+            found = classify(means[:count], labels[:count], means[count:], labels[count:])
+            for each, name in enumerate(classifiers):
+                accuracy[:, place, each] = found[name].value, found[name].stderr
+    seen, generated = judge(taps["output"].clip(0, 1)), judge(samples)
+    right = share_estimate(int(np.sum(seen.argmax(axis=1) == labels)), len(labels))
+    scores = [float(inception_score(part)) for part in np.array_split(generated, _PARTS)]
+    return {
+        "split_accuracy": accuracy[0],
+        "split_accuracy_stderr": accuracy[1],
+        "reconstruction_accuracy": right.value,
+        "reconstruction_accuracy_stderr": right.stderr,
+        "split_score": np.array(np.mean(scores)),
+        "split_score_deviation": np.array(np.std(scores)),
+    }

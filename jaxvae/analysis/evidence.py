@@ -1,0 +1,87 @@
+"""What seeds show of a claim that somewhere, at a layer or an epoch, several differences hold."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+# Of all sweeps, so many may say something wrong of any of their models.
+_ERROR = 0.05
+
+
+class Evidence(NamedTuple):
+    """Whether a claim holds, for k models of which each was trained with several seeds.
+
+    A claim is that at one of several places all of some differences of logarithms are larger
+    than the least that counts. What is measured of a model is the smallest difference, at the
+    place where that is largest; it is given as a share, .2 being 20%.
+
+    Attributes:
+        shown: `[k]`, the claim holds: the lower confidence limit is above the least share.
+        excluded: `[k]`, it does not: the upper limit is below. Neither is not decided.
+        place: `[k]`, where the smallest difference is largest, in the means over seeds.
+        share: `[k]`, the smallest difference there; NaN where no place has all of them.
+        lower: `[k]`, its lower confidence limit; -1 where nothing is known, as for one seed.
+        upper: `[k]`, its upper limit; infinite where nothing is known.
+    """
+
+    shown: Bool[np.ndarray, " k"]
+    excluded: Bool[np.ndarray, " k"]
+    place: Int[np.ndarray, " k"]
+    share: Float[np.ndarray, " k"]
+    lower: Float[np.ndarray, " k"]
+    upper: Float[np.ndarray, " k"]
+
+
+def somewhere_all(
+    differences: Float[np.ndarray, "k s c r"],
+    *,
+    known_error: Float[np.ndarray, "k c r"] | float = 0.0,
+    least: float = 0.0,
+) -> Evidence:
+    """Whether at one of c places all r differences are above the least, with 95% confidence.
+
+    Limits are those of Student's t over the seeds. The variance of every difference between
+    seeds is taken from all models together, and for a model that spreads more from its own
+    seeds; to it comes the square of an error that seeds share. By Bonferroni all answers for
+    the k models are right in at least 95% of sweeps: the lower limit allows for the choice
+    among c places, the upper one for r differences.
+
+    Args:
+        differences: of logarithms, by model, seed, place and kind. With NaN in any seed a
+            place neither shows the claim nor excludes it.
+        known_error: standard errors that are the same for all seeds, such as those of the
+            images that everything is measured on.
+        least: the logarithm of the least ratio that counts.
+    """
+    from scipy.special import stdtrit  # noqa: PLC0415
+
+    models, seeds, places, kinds = differences.shape
+    known = np.isfinite(differences).all(axis=1)
+    means = np.where(known, differences.mean(axis=1), -np.inf)
+    freedom = known.sum(axis=0) * (seeds - 1)
+    lower, upper = np.full(means.shape, -np.inf), np.full(means.shape, np.inf)
+    if seeds > 1:
+        error = np.sqrt(_variance(differences, known, freedom) / seeds + np.square(known_error))
+        t_of = np.stack(
+            [stdtrit(freedom, 1 - _ERROR / models / count) for count in (places, kinds)]
+        )
+        lower = np.where(known, means - t_of[0] * error, -np.inf)
+        upper = np.where(known, means + t_of[1] * error, np.inf)
+    smallest = means.min(axis=2)
+    low, high = (limit.min(axis=2).max(axis=1) for limit in (lower, upper))
+    share = np.where(np.isfinite(smallest.max(axis=1)), np.expm1(smallest.max(axis=1)), np.nan)
+    place = smallest.argmax(axis=1)
+    return Evidence(low > least, high < least, place, share, np.expm1(low), np.expm1(high))
+
+
+def _variance(
+    differences: Float[np.ndarray, "k s c r"],
+    known: Bool[np.ndarray, "k c r"],
+    freedom: Int[np.ndarray, "c r"],
+) -> Float[np.ndarray, "k c r"]:
+    """Between seeds, of every model: the larger one of its own and that of all together."""
+    rest = np.where(known[:, None], differences - differences.mean(axis=1, keepdims=True), 0.0)
+    squares = np.sum(rest**2, axis=1)
+    together = squares.sum(axis=0) / np.maximum(freedom, 1)
+    return np.maximum(together, squares / (differences.shape[1] - 1))

@@ -1,0 +1,74 @@
+"""How much models of different bottlenecks know of each other: Delta between their latents."""
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from matplotlib.colors import LogNorm
+
+from jaxvae.report.style import figure
+from jaxvae.report.tables import markdown_table
+
+_CAPTION = (
+    "Δ(row → column) between the posterior means of models of different K, mean over pairs of "
+    "seeds; on the diagonal between different seeds of the same K, which is what two trainings "
+    "differ by. Near 0, neighbors for the row are neighbors for the column; near 1, the row says "
+    "nothing of the column."
+)
+
+
+def between_sizes(records: xr.Dataset, space: str) -> xr.DataArray:
+    """Delta from the latents of one K to those of another, mean over pairs of models.
+
+    Args:
+        records: of a sweep, with `imbalance_between`.
+        space: `mean` or `sample`.
+
+    Returns:
+        Over `bottleneck` and `other_bottleneck`; NaN on the diagonal of a sweep of one seed.
+    """
+    found = records["imbalance_between"].sel(space=space)
+    same = (found["bottleneck"] == found["other_bottleneck"]) & (
+        found["seed"] == found["other_seed"]
+    )
+    return found.where(~same).mean(["seed", "other_seed"])
+
+
+def between_table(records: xr.Dataset) -> str:
+    """Of the means, as Markdown."""
+    found = between_sizes(records, "mean")
+    sizes = found["bottleneck"].values
+    rows = [
+        {"from, to": f"K = {size}"}
+        | {
+            f"K = {other}": "" if np.isnan(value) else f"{value:.3f}"
+            for other, value in zip(sizes, found.sel(bottleneck=size).values, strict=True)
+        }
+        for size in sizes
+    ]
+    return f"{markdown_table(rows)}\n\n{_CAPTION}"
+
+
+def draw_between(records: xr.Dataset, path: Path, *, title: str) -> None:
+    """A map for the means and one for the samples, from rows to columns."""
+    sizes = records["bottleneck"].values
+    maps = {space: between_sizes(records, space).values for space in ("mean", "sample")}
+    low = min(np.nanmin(each, initial=1) for each in maps.values())
+    side = max(2.6, 0.62 * len(sizes))
+    with figure(path, size=(2 * side + 2.4, side + 1.4), title=title) as drawing:
+        panels = drawing.subplots(1, 2)
+        for axes, (space, values) in zip(panels, maps.items(), strict=True):
+            norm = LogNorm(min(0.5, low), 1)
+            shown = axes.imshow(values, cmap="cividis_r", norm=norm)
+            for (row, column), value in np.ndenumerate(values):
+                if np.isfinite(value):
+                    color = "white" if norm(value) > 0.5 else "black"
+                    text = f"{float(f'{value:.2g}'):g}".removeprefix("0")
+                    axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8)
+            axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])
+            axes.set_yticks(range(len(sizes)), [str(size) for size in sizes])
+            axes.grid(visible=False)
+            axes.set_xlabel("to K (diagonal: another seed)")
+            axes.set_title(f"Δ between {space}s")
+        panels[0].set_ylabel("from K")
+        drawing.colorbar(shown, ax=panels, shrink=0.8)

@@ -1,0 +1,86 @@
+"""What a bottleneck sweep shows of the claims of its paper, in sentences."""
+
+import numpy as np
+import xarray as xr
+
+from jaxvae.analysis.claims import second_peak, two_phases
+from jaxvae.analysis.estimate import Estimate
+from jaxvae.analysis.evidence import Evidence
+
+_DIMENSION = ("intrinsic_dimension", "intrinsic_dimension_stderr")
+_AGAINST = ("input", "sample", "output")
+_TOLERANCE = 0.05
+
+
+def claims(records: xr.Dataset) -> list[str]:
+    """Whether the decoder has a second peak of the ID, and training a second phase.
+
+    Each is a sentence with the sizes for which it is shown, excluded and not decided, all of
+    them right with 95% confidence; see `docs/statistics.md`.
+    """
+    return [_on_second_peak(records), _on_two_phases(records)]
+
+
+def _on_second_peak(records: xr.Dataset) -> str:
+    last = records.isel(epoch=-1)
+    layers = [name for name in records["layer"].values if name.startswith("decoder/")]
+    if not layers:
+        return "Second peak of the ID: the decoder has no layer that could be it."
+    known = last[[*_DIMENSION]].where(last["intrinsic_dimension"] > 0)
+    decoder, against = (
+        # Where all ratios are infinite a dimension is zero: it is as unknown as NaN.
+        Estimate(*(_values(known[name].sel(layer=list(some)), "layer") for name in _DIMENSION))
+        for some in (layers, _AGAINST)
+    )
+    found = second_peak(decoder, against)
+    text = (
+        "Second peak of the ID, a layer of the decoder above input, sample and output: "
+        f"{_verdicts(found, records)}"
+    )
+    if not found.shown.any():
+        return text
+    place = int(np.flatnonzero(found.shown)[-1])
+    return (
+        f"{text} At K = {records['bottleneck'].values[place]}, {layers[found.place[place]]} is "
+        f"{found.share[place]:.0%} above the highest of them, at least {found.lower[place]:.0%}."
+    )
+
+
+def _on_two_phases(records: xr.Dataset) -> str:
+    epochs = records["epoch"].values
+    name = "Second phase of training, Δ(output→input) rising and KL falling after the other way"
+    if len(epochs) < 3:
+        return f"{name}: not tested, that takes three measured epochs."
+    lost = _values(records["imbalance_to_input"].sel(layer="output"), "epoch")
+    found = two_phases(lost, _values(records["kl"], "epoch"), tolerance=_TOLERANCE)
+    text = f"{name}, each by {_TOLERANCE:.0%}: {_verdicts(found, records)}"
+    if not found.shown.any():
+        return text
+    place = int(np.flatnonzero(found.shown)[-1])
+    return (
+        f"{text} At K = {records['bottleneck'].values[place]} it begins at epoch "
+        f"{epochs[found.place[place]]}."
+    )
+
+
+def _verdicts(found: Evidence, records: xr.Dataset) -> str:
+    """Which sizes are on which side."""
+    seeds = records.sizes["seed"]
+    if seeds == 1:
+        return "not decided; with one seed, nobody knows how much two trainings differ."
+    sides = {
+        "shown": found.shown,
+        "excluded": found.excluded,
+        "not decided": ~found.shown & ~found.excluded,
+    }
+    sizes = records["bottleneck"].values
+    parts = [
+        f"{side} at K = {', '.join(map(str, sizes[places]))}"
+        for side, places in sides.items()
+        if places.any()
+    ]
+    return f"{'; '.join(parts)} (95% confidence, {seeds} seeds)."
+
+
+def _values(records: xr.DataArray, inner: str) -> np.ndarray:
+    return records.transpose("bottleneck", "seed", inner).values.astype(np.float64)

@@ -1,0 +1,109 @@
+"""A grid of prices as its paper measured it, and beside one-layer VAEs of the same size."""
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from jaxvae.report.rate_summary import rate_title
+from jaxvae.report.rate_uses import classified, halves, trusted
+from jaxvae.report.style import draw_spread, figure
+from jaxvae.report.tables import markdown_table
+
+_GRID = ("beta_top", "beta_bottom", "seed")
+_PROTOCOL = (
+    "Accuracy of the best of four classifiers of posterior means, which learn from the first 80% "
+    "of the test images and are tested on the others; means are not bounded by a rate. Accuracy "
+    "of the judge on reconstructions. Inception score: mean ± standard deviation over five parts "
+    "of the samples, lower than that of all of them."
+)
+_BASELINE = (
+    "VAEs of one layer, z_1, with as many parameters as the hierarchy. Accuracy: the best of four "
+    "classifiers of samples."
+)
+
+
+def protocol_tables(records: xr.Dataset) -> list[str]:
+    """What there is of both, as Markdown."""
+    parts = []
+    if "split_accuracy" in records:
+        parts += [
+            "## As Xiao and Bamler measure",
+            markdown_table(_protocol_rows(records)),
+            _PROTOCOL,
+        ]
+    if "baseline_rate" in records:
+        rows = markdown_table(_baseline_rows(records))
+        parts += ["## One-layer VAEs of the same size", rows, _BASELINE]
+    return parts
+
+
+def _protocol_rows(records: xr.Dataset) -> list[dict[str, str]]:
+    layers = classified(records, 2)
+    best = records["split_accuracy"].max("classifier")
+    names = ("reconstruction_accuracy", "split_score", "split_score_deviation")
+    found = trusted(records.assign(split_accuracy=best), "split_accuracy", *names)
+    cells = found.stack(cell=_GRID[:2])
+    return [
+        {
+            "beta top": f"{top:.3g}",
+            "beta bottom": f"{bottom:.3g}",
+            **{
+                f"acc. {layer}": f"{float(here['split_accuracy'].sel(layer=layer)):.3f}"
+                for layer in layers
+            },
+            "acc. reconstructions": f"{float(here['reconstruction_accuracy']):.3f}",
+            "IS of parts": f"{float(here['split_score']):.2f}"
+            f"±{float(here['split_score_deviation']):.2f}",
+        }
+        for place, (top, bottom) in enumerate(cells["cell"].values)
+        for here in [cells.isel(cell=place)]
+    ]
+
+
+def _baseline_rows(records: xr.Dataset) -> list[dict[str, str]]:
+    columns = {
+        "R": ("baseline_rate", 1),
+        "D": ("baseline_distortion", 1),
+        "PSNR dB": ("baseline_psnr", 1),
+        "acc.": ("baseline_accuracy", 3),
+        "IS": ("baseline_inception_score", 2),
+    }
+    means = records[[name for name, _ in columns.values()]].mean("seed")
+    return [
+        {"beta": f"{price:.3g}"}
+        | {
+            column: f"{float(means[name].sel(price=price)):.{digits}f}"
+            for column, (name, digits) in columns.items()
+        }
+        for price in records["price"].values
+    ]
+
+
+def draw_baseline(records: xr.Dataset, path: Path) -> None:
+    """Every cell by its total rate, and the line of one-layer VAEs."""
+    flat = records.isel(epoch=-1).stack(cell=_GRID)
+    upper, lower = (part.values for part in halves(flat))
+    total, line = upper + lower, records.transpose("price", "seed", ...)
+    sampled = flat["accuracy"].sel(kind="sample").max(["classifier", "layer"])
+    panels = {
+        "distortion, nats": (flat["distortion"], "baseline_distortion"),
+        "PSNR, dB": (flat["psnr"], "baseline_psnr"),
+        "accuracy of samples, best layer": (sampled, "baseline_accuracy"),
+        "inception score": (flat["inception_score"], "baseline_inception_score"),
+    }
+    with figure(path, size=(9.5, 6.4), title=rate_title(records)) as drawing:
+        grid = drawing.subplots(2, 2, sharex=True)
+        share = upper / np.where(total > 0, total, 1)
+        for axes, (name, (values, baseline)) in zip(grid.flat, panels.items(), strict=True):
+            style = {"cmap": "coolwarm", "vmin": 0, "vmax": 1, "s": 20, "zorder": 3}
+            dots = axes.scatter(total, values, c=share, **style)
+            rates = line["baseline_rate"].mean("seed").values
+            spread = line[baseline].values
+            draw_spread(axes, rates, spread, color="black", label="one layer, the same size")
+            axes.set_title(name)
+            axes.set_xlim(left=0)
+        for axes in grid[1]:
+            axes.set_xlabel("total rate, nats per image")
+        grid[0, 0].legend()
+        drawing.colorbar(dots, ax=grid, label="share of the upper layers in the rate", shrink=0.8)
