@@ -108,12 +108,10 @@ def _latest(
     folder: Path, trainer_of: TrainerOf, members: Sequence[Member], last_step: int
 ) -> Ensemble:
     """Where the members stand, unless that is beyond what has to be recorded first."""
-    saved = [step for step in checkpoint.steps(folder) if step <= last_step]
-    if not saved:
-        return init_ensemble(trainer_of, members)
-    return checkpoint.load(folder, saved[-1], ensemble_shapes(trainer_of, members))
+    like = ensemble_shapes(trainer_of, members)
+    saved = checkpoint.load_latest(folder, like, last=last_step)
+    return init_ensemble(trainer_of, members) if saved is None else saved
 
 
 def _save(folder: Path, ensemble: Ensemble) -> None:
-    checkpoint.save(folder, int(jnp.max(ensemble.states.step)), ensemble)
-    checkpoint.keep_latest(folder)
+    checkpoint.save_latest(folder, int(jnp.max(ensemble.states.step)), ensemble)

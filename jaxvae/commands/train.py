@@ -69,8 +69,8 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
     with sole_process(given.out):
         # Again: another number of epochs, and two that began at once.
         write_config(settings_file, run.config, image_shape=image_shape)
-        _announce(run, given.out, done, console)
-        state = _train(run, given, errors)
+        _announce(run, console)
+        state = _train(run, given, console, errors)
         with errors.status("evaluating on held-out images"):
             found = outcome_of(
                 run.config,
@@ -107,8 +107,11 @@ def _keys(config: RunConfig) -> tuple[jax.Array, jax.Array]:
     return train_key, test_key
 
 
-def _train(run: _Run, given: argparse.Namespace, errors: Console) -> TrainState:
-    state = latest_state(run.trainer, given.out, _keys(run.config)[0])
+def _train(run: _Run, given: argparse.Namespace, console: Console, errors: Console) -> TrainState:
+    per_epoch = run.steps // run.config.epochs
+    wanted = [each * per_epoch for each in snapshot_epochs(run.config.epochs, given.snapshots)]
+    state = latest_state(run.trainer, given.out, _keys(run.config)[0], wanted=wanted)
+    _announce_start(run, int(state.step), console)
     with run_progress(errors, first=int(state.step), last=run.steps) as bar:
         report = _watched(run, bar, errors)
         return train_run(
@@ -157,7 +160,7 @@ def _prices(run: _Run, state: TrainState) -> list[float] | None:
     return np.broadcast_to(prices, len(run.vae.shapes)).tolist()
 
 
-def _announce(run: _Run, out: Path, done: int, console: Console) -> None:
+def _announce(run: _Run, console: Console) -> None:
     config, shapes = run.config, jax.eval_shape(run.vae.init, jax.random.key(0)).params
     parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes))
     count, shape = len(run.dataset.train.images), " x ".join(map(str, run.vae.image_shape))
@@ -166,8 +169,11 @@ def _announce(run: _Run, out: Path, done: int, console: Console) -> None:
         f"{config.objective}, {config.likelihood}; {count:,} images of {config.data}, {shape}",
         soft_wrap=True,
     )
+
+
+def _announce_start(run: _Run, done: int, console: Console) -> None:
     if done == run.steps:
-        console.print(f"all {config.epochs} epochs are done; more --epochs go on from here")
+        console.print(f"all {run.config.epochs} epochs are done; more --epochs go on from here")
     elif done:
         console.print(f"goes on after step {done:,} of {run.steps:,}")
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jaxvae.data.whole import write_whole
+from jaxvae.data.whole import remove_leftovers, write_whole
 
 _LOCK = ".lock"
 
@@ -65,6 +65,8 @@ def write_settings(file: Path, settings: Mapping[str, Any]) -> None:
 def sole_process(out: Path) -> Iterator[None]:
     """Keep other processes out of a folder; the system frees it when this one ends.
 
+    What a kill left half written there is removed.
+
     Raises:
         OSError: if another process is at work there.
     """
@@ -73,6 +75,7 @@ def sole_process(out: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise OSError(f"expected no other process at work in {out}; wait for it") from error
+        remove_leftovers(out)
         yield
 
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -295,7 +297,7 @@ def test_a_run_that_was_told_to_end_saves_says_how_to_go_on_and_does(
     assert returned == status
     assert shown.endswith(f"{word}. The same command resumes where it stopped.\n")
     assert "Traceback" not in shown
-    (done,) = checkpoint.steps(tmp_path / "run" / "resume")
+    *_, done = checkpoint.steps(tmp_path / "run" / "resume")
     assert 0 < done < 3 * LONG_EPOCHS
     assert run(tmp_path / "run", *LONG, epochs=LONG_EPOCHS) == 0
     assert_same_variables(tmp_path / "run", long)
@@ -376,14 +378,18 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, capsys):
     assert "expected a folder that can be written for --out" in capsys.readouterr().err
 
 
-def test_a_damaged_state_is_refused_with_what_to_remove(finished, tmp_path, capsys):
-    assert run(tmp_path, epochs=1) == 0
-    for path in (tmp_path / "resume").rglob("*"):
-        if path.is_file() and path.name not in ("commit_success.txt",):
-            path.write_bytes(b"")
-    capsys.readouterr()
-    assert run(tmp_path, epochs=2) == 2
-    assert "remove that folder" in capsys.readouterr().err
+@pytest.mark.slow
+def test_a_damaged_run_is_made_again_and_says_which_file_it_was(finished, tmp_path, caplog):
+    out = shutil.copytree(finished, tmp_path / "br[1]")
+    for part in ("snapshots", "resume"):
+        (place,) = (out / part).iterdir()
+        file = max(place.rglob("*"), key=lambda path: path.is_file() * path.stat().st_size)
+        file.write_bytes(file.read_bytes()[:-1] + b"?")
+    with pytest.raises(ValueError, match=f"{re.escape(str(out))}.* does not match its checksum"):
+        open_run(out)
+    assert run(out) == 0
+    assert caplog.text.count("does not match its checksum") == 2
+    assert_same_variables(out, finished)
 
 
 def test_a_loss_that_is_not_finite_has_status_1_and_its_message(tmp_path, capsys):
