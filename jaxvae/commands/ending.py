@@ -1,7 +1,5 @@
 """How a command ends: its exit status, and what it says where it does not end well."""
 
-import os
-import sys
 from collections.abc import Callable
 
 import jax
@@ -25,9 +23,6 @@ def status_of(work: Callable[[Console, Console], None], *, after_interruption: s
     # As they are: names and messages may hold brackets and colons.
     console = Console(highlight=False, markup=False, emoji=False)
     errors = Console(highlight=False, markup=False, emoji=False, stderr=True)
-    if os.getcwd() not in sys.path:
-        # For `module:function` beside the user; last, so that nothing there hides a package.
-        sys.path.append(os.getcwd())
     try:
         with terminable():
             keep_compiled_programs()
@@ -39,6 +34,9 @@ def status_of(work: Callable[[Console, Console], None], *, after_interruption: s
     except (ValueError, OSError, ModuleNotFoundError) as error:
         errors.print(f"error: {error}", style="bold red", soft_wrap=True)
         return 2
+    except MemoryError as error:
+        errors.print(f"stopped: out of memory: {error}", style="bold red", soft_wrap=True)
+        return 1
     except ArithmeticError as error:
         errors.print(f"stopped: {error}", style="bold red", soft_wrap=True)
         return 1

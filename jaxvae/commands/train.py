@@ -17,7 +17,7 @@ from jaxvae.data import Dataset, load
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE
 from jaxvae.report.progress import run_progress
-from jaxvae.training.choices import named_objective, objective_coefficients
+from jaxvae.training.choices import LARGEST, named_objective, objective_coefficients
 from jaxvae.training.config import (
     RunConfig,
     build_model,
@@ -28,6 +28,7 @@ from jaxvae.training.config import (
 )
 from jaxvae.training.epochs import NonFiniteLossError, Progress, steps_per_epoch
 from jaxvae.training.folder import refuse_other_settings, sole_process
+from jaxvae.training.memory import refuse_too_large
 from jaxvae.training.run import (
     SETTINGS,
     latest_state,
@@ -96,8 +97,12 @@ def _prepare(config: RunConfig, snapshots: int) -> _Run:
     vae = build_model(config, images.shape[1:])
     trainer = build_trainer(config, vae, dataset_size=len(images))
     steps = config.epochs * steps_per_epoch(images, config.batch_size)
+    if steps > LARGEST:
+        raise ValueError(f"expected at most {LARGEST} steps in all, got {steps}; fewer --epochs")
+    state = jax.eval_shape(trainer.init, jax.random.key(0))
+    refuse_too_large(vae, state, batch_size=config.batch_size)
     batch = jax.ShapeDtypeStruct((config.batch_size, *vae.image_shape), images.dtype)
-    jax.eval_shape(trainer.step, jax.eval_shape(trainer.init, jax.random.key(0)), batch)
+    jax.eval_shape(trainer.step, state, batch)
     return _Run(config, dataset, vae, trainer, steps)
 
 

@@ -6,7 +6,9 @@ or a second process never leaves half an entry under the true name. An entry tha
 checks is removed and built again.
 """
 
+import errno
 import logging
+import math
 import os
 import shutil
 import time
@@ -97,6 +99,8 @@ def create_array(
         "shape": shape,
     }
     with _explained(), path.open("wb") as file:
+        if math.prod(shape) * dtype.itemsize > shutil.disk_usage(path.parent).free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         np.lib.format.write_array_header_1_0(file, header)
 
     def append(rows: np.ndarray) -> None:

@@ -153,7 +153,7 @@ def vae_trainer(
             arguments["discriminator"] = partial(
                 adversary.discriminator.apply, state.adversary.params
             )
-        loss, terms = objective(outputs, **arguments)
+        loss, terms = _loss_and_terms(objective(outputs, **arguments))
         return loss, (terms, outputs)
 
     def step(
@@ -223,6 +223,16 @@ def refuse_other_images(images: ArrayLike, image_shape: tuple[int, int, int]) ->
 def unit_interval(images: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Bytes 0 to 255 as floats 0 to 1."""
     return images.astype(jnp.float32) / 255
+
+
+def _loss_and_terms(found: Any) -> tuple[Array, NamedTuple]:
+    """What an objective returned, if it is what one returns."""
+    if not isinstance(found, tuple) or len(found) != 2 or not hasattr(found[1], "_asdict"):
+        raise ValueError(f"expected a loss and a NamedTuple of an objective, got {type(found)}")
+    loss, terms = found
+    if jnp.shape(loss) != () or not jnp.issubdtype(jnp.result_type(loss), jnp.floating):
+        raise ValueError(f"expected one number as the loss of an objective, got {loss}")
+    return loss, terms
 
 
 def _current(state: TrainState, schedules: dict[str, Schedule]) -> dict[str, Array]:

@@ -176,7 +176,8 @@ def test_an_objective_of_the_users_own_is_found_beside_them(tmp_path, monkeypatc
     (tmp_path / "my_objectives.py").write_text(OWN)
     objective = ["--objective", "my_objectives:shrink", "--coefficient", "weight=2"]
     assert run("out", *objective, epochs=1) == 0
-    assert open_run(tmp_path / "out").config.objective == "my_objectives:shrink"
+    saved = open_run(tmp_path / "out", trust=True)
+    assert saved.config.objective == "my_objectives:shrink"
 
 
 # --- help -----------------------------------------------------------------------------
@@ -328,13 +329,31 @@ def test_a_second_process_in_the_same_folder_is_refused(tmp_path, capsys):
         (["--batch-size", "201"], "expected 1 <= --batch-size <= 200 images, got 201"),
         (["--epochs", "0"], "expected epochs of at least 1, got 0"),
         (["--seed", "-1"], "expected seed of at least 0, got -1"),
-        (["--latents", "0"], "expected at least one latent, got 0"),
+        (["--latents", "0"], "expected latents of at least 1, got 0"),
         (["--snapshots", "3"], "expected 1 to 2 snapshots of 2 epochs, got 3"),
         (["--data", "no_such_set"], "got 'no_such_set'"),
         (["--network", "resnet"], "expected as network one of compact_vae, "),
         (["--network", "compact_vae"], "expected options of compact_vae among none"),
         (["--objective", "vae"], "expected as objective one of beta_vae, annealed_vae, "),
         (["--objective", "no_module:vae"], "expected vae in no_module as objective, got No module"),
+        (["--objective", "json:dumps"], "expected json:dumps, as objective, to take outputs"),
+        (["--network", "json:dumps"], "expected json:dumps, as network, to take image_shape"),
+        (["--likelihood", "os:getcwd"], "expected os:getcwd, as likelihood, to be annotated"),
+        (
+            ["--coefficient", "beta=1,2"],
+            "expected one number, as beta of dense_vae, got (1.0, 2.0)",
+        ),
+        (["--coefficient", "beta=-1"], "expected beta of at least 0, got -1.0"),
+        (["--coefficient", "beta=1e39"], "expected a finite beta, got 1e+39"),
+        (["--warmup", "1000000000000"], "expected warmup of at most 2147483647, got 1000000000000"),
+        (["--ramp", "beta=1000000000000"], "expected a ramp of beta over at most 2147483647, got"),
+        (["--epochs", "1000000000"], "expected at most 2147483647 steps in all, got 3000000000"),
+        (
+            ["--latents", "1000000000"],
+            "memory available, for the parameters, the optimizer and a batch, got ",
+        ),
+        (["--option", "widths=1000000000"], "choose a smaller network or batch"),
+        (["--image-size", "1000000"], "GiB, which is the memory available, for 10,200 images, got"),
         (["--objective", "jax:__version__"], "expected jax:__version__ to be a function, got str"),
         (["--likelihood", "normal"], "expected as likelihood one of bernoulli, "),
         (["--likelihood-option", "scale=2"], "expected options of bernoulli among none"),

@@ -213,7 +213,7 @@ def test_a_snapshot_that_cannot_be_written_leaves_the_earlier_one_and_names_the_
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
     try:
-        with pytest.raises(OSError, match="expected to write .*step-0000000003, got: "):
+        with pytest.raises(OSError, match=r"expected to write .*step-0000000003, got: "):
             checkpoint.save(folder, 3, state)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
