@@ -4,14 +4,22 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxvae.data.memory import refuse_beyond_memory
+from jaxvae.data.numpy_files import (
+    Announced,
+    announced_file,
+    announced_members,
+    is_npy,
+    parsed,
+    refuse_irregular,
+)
 from jaxvae.data.taps import open_taps
 
 _ARCHIVE = ".npz:"
-_NPY = b"\x93NUMPY"
 
 
 class Source(NamedTuple):
@@ -24,6 +32,13 @@ class Source(NamedTuple):
 
     origin: str
     array: np.ndarray
+
+
+class _Origin(NamedTuple):
+    """An array that was not read yet, with where it comes from, as in `Source`."""
+
+    origin: str
+    array: Announced
 
 
 def read_arrays(files: Iterable[str]) -> dict[str, Source]:
@@ -39,15 +54,16 @@ def read_arrays(files: Iterable[str]) -> dict[str, Source]:
         file as given, and where a file comes twice, with a number.
 
     Raises:
-        ValueError: for files that are neither, folders that are no capture, keys
-            that are not there, archives without arrays, arrays of Python objects,
-            and a zarr group without zarr.
-        OSError: for files that cannot be read.
+        ValueError: for files that are neither, or damaged, devices and pipes, folders that
+            are no capture, keys that are not there, archives without arrays or of more
+            than the memory, arrays of Python objects or of another number of points, and a
+            zarr group without zarr. Of an archive nothing is read before all of that is known.
+        FileNotFoundError: for files that are not there.
     """
-    found = [named for file in files for named in _read(file)]
+    found = [named for file in files for named in _announced(file)]
     short = Counter(name for name, _ in found)
     named: dict[str, Source] = {}
-    for name, source in found:
+    for (name, _), source in zip(found, _read([each for _, each in found]), strict=True):
         unique = name if short[name] == 1 else source.origin
         copies = sum(other == unique or other.startswith(f"{unique} (") for other in named)
         named[f"{unique} ({copies + 1})" if copies else unique] = source
@@ -61,28 +77,42 @@ def read_array(file: str) -> np.ndarray:
         ValueError: where there are several, and as `read_arrays`.
         OSError: for a file that cannot be read.
     """
-    found = _read(file)
+    found = _announced(file)
     if len(found) > 1:
         keys = ", ".join(name for name, _ in found)
         raise ValueError(f"{file}: expected one array, got {keys}; choose one with {file}:KEY")
-    return found[0][1].array
+    return _read([found[0][1]])[0].array
 
 
-def _read(file: str) -> list[tuple[str, Source]]:
+def _read(found: Sequence[_Origin]) -> list[Source]:
+    """The arrays, after all of them were looked at."""
+    for each in found[1:]:
+        if (first := found[0]).array.shape[:1] != each.array.shape[:1]:
+            raise ValueError(
+                f"expected the same points in every array, got shapes {first.array.shape} in "
+                f"{first.origin} and {each.array.shape} in {each.origin}"
+            )
+    refuse_beyond_memory(sum(each.array.held for each in found), "the arrays in archives")
+    sources = []
+    for each in found:
+        with parsed(each.origin):
+            sources.append(Source(each.origin, each.array.read()))
+    return sources
+
+
+def _announced(file: str) -> list[tuple[str, _Origin]]:
     path, selected = _split(file)
     if not path.exists():
         raise FileNotFoundError(f"{path}: expected a .npy or .npz file, found none")
-    try:
+    with parsed(file):
         if path.is_dir():
-            return _read_taps(path, selected)
-        with open(path, "rb") as opened:
-            start = opened.read(len(_NPY))
-        if start == _NPY:
-            return [(path.stem, Source(file, np.load(path, mmap_mode="r")))]
+            return _announced_taps(path, selected)
+        refuse_irregular(path)
+        if is_npy(path):
+            return [(path.stem, _Origin(file, announced_file(path)))]
         if zipfile.is_zipfile(path):
-            return _read_archive(path, selected)
-    except (ValueError, EOFError, zipfile.BadZipFile, ModuleNotFoundError) as error:
-        raise ValueError(f"{file}: {_reason(error)}") from error
+            members = announced_members(path, lambda keys: _chosen(keys, selected))
+            return [(key, _Origin(f"{path}:{key}", each)) for key, each in members.items()]
     raise ValueError(f"{path}: expected a .npy or .npz file, got something else")
 
 
@@ -98,21 +128,18 @@ def _split(file: str) -> tuple[Path, str | None]:
     return Path(file), None
 
 
-def _read_taps(path: Path, selected: str | None) -> list[tuple[str, Source]]:
+def _announced_taps(path: Path, selected: str | None) -> list[tuple[str, _Origin]]:
     taps = open_taps(path)
-    layers = _chosen(list(taps), selected)
-    # A memory map stays one. A zarr array is read, since it does not index as NumPy does.
-    return [(name, Source(f"{path}:{name}", np.asanyarray(taps[name]))) for name in layers]
+    return [
+        (name, _Origin(f"{path}:{name}", _of_tap(taps[name])))
+        for name in _chosen(list(taps), selected)
+    ]
 
 
-def _read_archive(path: Path, selected: str | None) -> list[tuple[str, Source]]:
-    with np.load(path) as archive:
-        keys = _chosen(archive.files, selected)
-        arrays = {key: archive[key] for key in keys}
-    for key, array in arrays.items():
-        if not isinstance(array, np.ndarray):
-            raise ValueError(f"expected arrays, got a file {key}")
-    return [(key, Source(f"{path}:{key}", array)) for key, array in arrays.items()]
+def _of_tap(tap: Any) -> Announced:
+    """A memory map stays one. A zarr array is read, since it does not index as NumPy does."""
+    held = 0 if isinstance(tap, np.memmap) else tap.size * tap.dtype.itemsize
+    return Announced(tap.shape, tap.dtype, held, lambda: np.asanyarray(tap))
 
 
 def _chosen(keys: Sequence[str], selected: str | None) -> Sequence[str]:
@@ -125,8 +152,3 @@ def _chosen(keys: Sequence[str], selected: str | None) -> Sequence[str]:
     if missing or not chosen:
         raise ValueError(f"expected keys among {', '.join(keys)}; got {selected}")
     return chosen
-
-
-def _reason(error: Exception) -> str:
-    objects = "Object arrays" in str(error) or "Python objects" in str(error)
-    return "expected real numbers, got pickled Python objects" if objects else str(error)
