@@ -59,11 +59,14 @@ def run_experiment(
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    from jaxvae.commands.ending import status_of  # noqa: PLC0415
-
+    after_interruption = "The same command resumes where it stopped."
+    try:
+        from jaxvae.commands.ending import status_of  # noqa: PLC0415
+    except KeyboardInterrupt:
+        print(f"Interrupted. {after_interruption}", file=sys.stderr)
+        return 130
     return status_of(
-        lambda console, errors: run(config, out, console),
-        after_interruption="The same command resumes where it stopped.",
+        lambda console, errors: run(config, out, console), after_interruption=after_interruption
     )
 
 

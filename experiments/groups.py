@@ -1,6 +1,7 @@
 """Models trained together in one program, recorded at chosen epochs, resumed where they stopped."""
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,8 @@ R = TypeVar("R", bound=tuple[Any, ...])
 
 _MEMBERS = "members.json"
 
+_logger = logging.getLogger("jaxvae")
+
 
 def stable_groups(
     folder: Path, runs: Sequence[R], split: Callable[[Sequence[R]], Iterable[Sequence[R]]]
@@ -41,13 +44,27 @@ def stable_groups(
         runs: all there are: NamedTuples of numbers.
         split: puts those that have not begun into groups.
     """
-    kind = type(runs[0])
     begun = [
-        [kind(*fields) for fields in json.loads(file.read_text())]
+        members
         for file in sorted(folder.glob(f"*/{_MEMBERS}"))
+        if (members := _members_in(file, type(runs[0])))
     ]
     known = {run for group in begun for run in group}
     return [*begun, *map(list, split([run for run in runs if run not in known]))]
+
+
+def _members_in(file: Path, kind: type[R]) -> list[R]:
+    """The runs of a group; none of one that cannot be read, whose runs begin anew."""
+    try:
+        # What is no regular file may have no end.
+        found = json.loads(file.read_text() if file.is_file() else "")
+        members = [kind(*fields) for fields in found]
+        if not all(type(field) in (int, float) for run in members for field in run):
+            raise TypeError("expected numbers")
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        _logger.warning("%s cannot be read (%s): its runs are put together anew", file, error)
+        return []
+    return members
 
 
 def begin_group(folder: Path, group: Sequence[tuple[float, ...]]) -> None:

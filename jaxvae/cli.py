@@ -21,10 +21,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status, as `jaxvae.commands.ending` gives it; 2 for wrong use.
     """
     given = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
-    # JAX takes seconds to import: help, and what cannot be read, do without.
-    from jaxvae.commands.ending import status_of  # noqa: PLC0415
+    try:
+        # JAX takes seconds to import: help, and what cannot be read, do without.
+        from jaxvae.commands.ending import status_of  # noqa: PLC0415
 
-    command = importlib.import_module(f"jaxvae.commands.{given.command}")
+        command = importlib.import_module(f"jaxvae.commands.{given.command}")
+    except KeyboardInterrupt:
+        print(f"Interrupted. {given.after_interruption}", file=sys.stderr)
+        return 130
     return status_of(
         lambda console, errors: command.main(given, console, errors),
         after_interruption=given.after_interruption,

@@ -24,6 +24,7 @@ _RECORDED = {
     "example_reconstruction": ("example", *_PIXELS),
     "example_sample": ("example", *_PIXELS),
 }
+_NAMES = {*_RECORDED, "layer", "example_input"}
 
 
 def gather(config: Config, out: Path) -> xr.Dataset:
@@ -91,7 +92,7 @@ def unfinished_runs(config: Config, out: Path) -> list[Run]:
 
 def missing_epochs(config: Config, out: Path, run: Run) -> list[int]:
     """The epochs without a record."""
-    return unrecorded(run_folder(out, run), config.measured_epochs)
+    return unrecorded(run_folder(out, run), config.measured_epochs, _NAMES)
 
 
 def run_folder(out: Path, run: Run) -> Path:

@@ -10,6 +10,8 @@ from experiments.learning_dynamics.grid import Config, Model, Place, models, poi
 from experiments.records import is_written, read_arrays, record_file, unrecorded
 from jaxvae.analysis.dynamics import SIMILARITIES
 
+_RECORDED = ("reconstruction", "kl", "kl_per_latent", "active_units")
+
 
 def recorded(config: Config, folder: Path) -> list[dict[str, np.ndarray]]:
     """The records of a model, epoch by epoch."""
@@ -28,7 +30,11 @@ def kept_models(config: Config, folder: Path) -> list[Model]:
 
 def missing_epochs(config: Config, folder: Path, group: list[Model]) -> set[int]:
     """The epochs at which some model of a group has no record."""
-    return {epoch for model in group for epoch in unrecorded(folder / model.name, config.measured)}
+    return {
+        epoch
+        for model in group
+        for epoch in unrecorded(folder / model.name, config.measured, _RECORDED)
+    }
 
 
 def unfinished_models(config: Config, folder: Path) -> list[Model]:
@@ -39,7 +45,7 @@ def unfinished_models(config: Config, folder: Path) -> list[Model]:
 def is_compared(config: Config, place: Place, out: Path) -> bool:
     """Whether all models of a place were compared with each other."""
     file = place.folder(out) / "between.npz"
-    if not is_written(file):
+    if not is_written(file, ["model"]):
         return False
     kept = kept_models(config, place.folder(out))
     return read_arrays(file)["model"].tolist() == [model.name for model in kept]

@@ -159,8 +159,8 @@ def unfinished_cells(config: Config, out: Path) -> list[Cell]:
 def missing_epochs(config: Config, out: Path, cell: Cell) -> list[int]:
     """The epochs without a record."""
     folder, last = cell_folder(out, cell), config.epochs
-    lacking = unrecorded(folder, config.measured_epochs)
-    if last in lacking or is_written(uses_file(folder)):
+    lacking = unrecorded(folder, config.measured_epochs, [*_BY_EPOCH, "size"])
+    if last in lacking or is_written(uses_file(folder), [*_AT_LAST, "label_shares"]):
         return lacking
     return lacking if read_arrays(record_file(folder, last))["failed"] else [*lacking, last]
 

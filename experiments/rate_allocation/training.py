@@ -151,7 +151,7 @@ def _judge(config: Config, out: Path, dataset: Dataset, console: Console) -> Jud
     classifier = judge_of(dataset)
     like = jax.eval_shape(classifier.init, jax.random.key(0))
     saved = checkpoint.load_latest(folder, like)
-    if saved is not None and is_written(out / JUDGE):
+    if saved is not None and is_written(out / JUDGE, ["accuracy", "accuracy_stderr"]):
         return Judge(classifier, saved)
     params = train_classifier(
         classifier,

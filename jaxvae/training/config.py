@@ -5,7 +5,6 @@ The names are those of `jaxvae.training.choices`.
 
 import dataclasses
 import inspect
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -35,7 +34,7 @@ from jaxvae.training.choices import (
     refuse_other_options,
     refuse_unknown,
 )
-from jaxvae.training.folder import write_settings
+from jaxvae.training.folder import read_settings, write_settings
 from jaxvae.training.stability import averaged, stabilized
 from jaxvae.training.trainer import Adversary, Trainer, vae_trainer
 
@@ -238,12 +237,12 @@ def read_config(path: Path, *, trust: bool = False) -> tuple[RunConfig, tuple[in
         OSError: for a file that cannot be read.
     """
     try:
-        settings = json.loads(path.read_text())
+        settings = read_settings(path)
         height, width, channels = image_shape = tuple(settings.pop("image_shape"))
         if not all(type(side) is int and 1 <= side <= LARGEST for side in image_shape):
             raise ValueError(f"image_shape {image_shape}")
         config = RunConfig(**settings)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"expected the settings of a run in {path}, got {error}") from error
     foreign = filter(is_foreign, (config.network, config.likelihood, config.objective))
     for name in () if trust else foreign:

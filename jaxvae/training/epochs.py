@@ -12,6 +12,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
+from jaxvae.training.signals import heard, heed
 from jaxvae.training.trainer import Trainer, TrainState
 from jaxvae.typing import ArrayLike, Key
 
@@ -168,6 +169,7 @@ def windows(
         state, step = window.state, step + count
         yield window, count, seconds
         saver(state)
+        heed()
         patience = max(1, min(2 * patience, int(count * _REPORT_SECONDS / seconds)))
 
 
@@ -186,6 +188,7 @@ def saving(save: Callable[[Any], None]) -> Iterator[Callable[[Any], None]]:
     try:
         yield saver
     except KeyboardInterrupt:
+        heard()
         if latest is not None:
             save(latest)
         raise

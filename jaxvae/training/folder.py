@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,13 +27,9 @@ def refuse_other_settings(
     Raises:
         ValueError: if it was made with other settings, or they cannot be read.
     """
-    if not file.exists():
+    if not os.path.lexists(file):
         return
-    now = _as_json(settings)
-    try:
-        stored = json.loads(file.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"expected settings in {file}, got {error}") from error
+    now, stored = _as_json(settings), read_settings(file)
     changed = [
         f"{name} {stored.get(name)!r} (now {now.get(name)!r})"
         for name in sorted({*stored, *now} - set(extendable))
@@ -43,6 +40,25 @@ def refuse_other_settings(
             f"expected the settings that made the results in {file.parent}: {', '.join(changed)}; "
             "choose another --out, or remove that folder"
         )
+
+
+def read_settings(file: Path) -> dict[str, Any]:
+    """What `write_settings` wrote, by name.
+
+    Raises:
+        ValueError: for a file that holds none; names it.
+        OSError: for a file that cannot be read.
+    """
+    # What is no regular file may have no end.
+    if not file.is_file():
+        raise ValueError(f"expected settings in {file}, got no regular file")
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"expected settings in {file}, got {error}") from error
+    if not isinstance(stored, dict):
+        raise ValueError(f"expected settings in {file}, got {type(stored).__name__}")
+    return stored
 
 
 def write_settings(file: Path, settings: Mapping[str, Any]) -> None:
