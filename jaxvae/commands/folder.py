@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from jaxvae.data.whole import explained, hidden_folder, remove_leftovers
+from jaxvae.data.whole import explained, hidden_folder
 
 
 @contextmanager
@@ -37,7 +37,6 @@ def _hidden(out: Path) -> Iterator[Path]:
     with ExitStack() as stack:
         try:
             out.mkdir(parents=True, exist_ok=True)
-            remove_leftovers(out)
             part = stack.enter_context(hidden_folder(out))
         except OSError as error:
             raise OSError(

@@ -5,12 +5,12 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # What is not whole yet, or no longer wanted.
-_PART = re.compile(r"\.[0-9a-f]{32}\.part(\.\w+)?")
+_PART = re.compile(r"\.[0-9a-f]{32}\.part")
 
 
 @contextmanager
@@ -53,7 +53,8 @@ def hidden_folder(parent: Path) -> Iterator[Path]:
     Raises:
         OSError: if it cannot be made.
     """
-    folder = _part_of(parent)
+    _remove_left(parent.glob(".*.part"))
+    folder = parent / f".{uuid.uuid4().hex}.part"
     folder.mkdir()
     try:
         with _held(folder):
@@ -67,22 +68,18 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
     Args:
         path: where the file goes; folders above it are made.
-        write: is given a path with the same ending to write to.
+        write: is given a path with the same name to write to.
 
     Raises:
         OSError: if the disk cannot be written; names the file.
     """
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = _part_of(path.parent, path.suffix)
-        try:
-            part.touch(exist_ok=False)
-            with _held(part):
-                write(part)
-                os.replace(part, path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        with hidden_folder(path.parent) as beside:
+            part = beside / path.name
+            write(part)
+            _sync(beside)
+            os.replace(part, path)
 
 
 def remove_whole(place: Path) -> None:
@@ -93,9 +90,7 @@ def remove_whole(place: Path) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what killed processes were writing below a folder."""
-    for path in folder.rglob(".*.part*"):
-        if _PART.fullmatch(path.name) and _is_left(path):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    _remove_left(folder.rglob(".*.part"))
 
 
 @contextmanager
@@ -111,14 +106,16 @@ def explained(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _part_of(parent: Path, suffix: str = "") -> Path:
-    return parent / f".{uuid.uuid4().hex}.part{suffix}"
+def _remove_left(folders: Iterable[Path]) -> None:
+    for folder in list(folders):
+        if _PART.fullmatch(folder.name) and _is_left(folder):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Within the block, and not after a kill, nobody else takes a file or folder for a leftover."""
-    descriptor = os.open(path, os.O_RDONLY)
+def _held(folder: Path) -> Iterator[None]:
+    """Within the block, and not after a kill, nobody else takes a folder for a leftover."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         # Not every file system has locks.
         with suppress(OSError):
@@ -128,9 +125,9 @@ def _held(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _is_left(path: Path) -> bool:
+def _is_left(folder: Path) -> bool:
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
         return False
     try:
