@@ -57,8 +57,10 @@ def _members_in(file: Path, kind: type[R]) -> list[R]:
     """The runs of a group; none of one that cannot be read, whose runs begin anew."""
     try:
         # What is no regular file may have no end.
-        found = json.loads(file.read_text() if file.is_file() else "")
+        found = json.loads(file.read_text(encoding="utf-8") if file.is_file() else "")
         members = [kind(*fields) for fields in found]
+        if not isinstance(found, list) or not found:
+            raise TypeError("expected a list")
         if not all(type(field) in (int, float) for run in members for field in run):
             raise TypeError("expected numbers")
     except (OSError, ValueError, TypeError, RecursionError) as error:
@@ -69,7 +71,9 @@ def _members_in(file: Path, kind: type[R]) -> list[R]:
 
 def begin_group(folder: Path, group: Sequence[tuple[float, ...]]) -> None:
     """Write what a group is before it is trained, for `stable_groups`."""
-    write_whole(folder / _MEMBERS, lambda part: part.write_text(json.dumps(group)))
+    write_whole(
+        folder / _MEMBERS, lambda part: part.write_text(json.dumps(group), encoding="utf-8")
+    )
 
 
 def train_group(

@@ -36,7 +36,9 @@ def _report(config: Config, out: Path, console: Console) -> None:
     records = gather(config, out)
     write_whole(out / "records.nc", records.to_netcdf)
     figures = draw_rate_figures(records, out / "figures")
-    write_whole(out / "summary.md", lambda part: part.write_text(rate_summary(records)))
+    write_whole(
+        out / "summary.md", lambda part: part.write_text(rate_summary(records), encoding="utf-8")
+    )
     console.print(rate_table(records), *rate_conclusions(records), sep="\n")
     ends = f"\nfigures: {figures[0].parent}/*.png   records: {out / 'records.nc'}"
     console.print(ends, soft_wrap=True)

@@ -1,5 +1,7 @@
 """How a command ends: its exit status, and what it says where it does not end well."""
 
+import io
+import sys
 from collections.abc import Callable
 
 import jax
@@ -23,8 +25,13 @@ def status_of(work: Callable[[Console, Console], None], *, after_interruption: s
     # As they are: names and messages may hold brackets and colons.
     console = Console(highlight=False, markup=False, emoji=False)
     errors = Console(highlight=False, markup=False, emoji=False, stderr=True)
+    for stream in (sys.stdout, sys.stderr):
+        # A plain locale has no letter for a Delta, and a path may hold any byte.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         with terminable():
+            _find_devices()
             keep_compiled_programs()
             work(console, errors)
     except KeyboardInterrupt as interruption:
@@ -32,16 +39,33 @@ def status_of(work: Callable[[Console, Console], None], *, after_interruption: s
         errors.print(f"{name}. {after_interruption}", style="yellow")
         return status
     except (ValueError, OSError, ModuleNotFoundError) as error:
-        errors.print(f"error: {error}", style="bold red", soft_wrap=True)
+        errors.print(
+            f"error: {_words(error, after_interruption)}", style="bold red", soft_wrap=True
+        )
         return 2
-    except MemoryError as error:
-        errors.print(f"stopped: out of memory: {error}", style="bold red", soft_wrap=True)
-        return 1
-    except ArithmeticError as error:
-        errors.print(f"stopped: {error}", style="bold red", soft_wrap=True)
-        return 1
-    except jax.errors.JaxRuntimeError as error:
-        first_line = str(error).partition("\n")[0]
-        errors.print(f"stopped: {first_line}", style="bold red", soft_wrap=True)
+    except (ArithmeticError, MemoryError, jax.errors.JaxRuntimeError) as error:
+        said = str(error).partition("\n")[0] or "out of memory"
+        errors.print(f"stopped: {said}", style="bold red", soft_wrap=True)
         return 1
     return 0
+
+
+def _words(error: Exception, after_interruption: str) -> str:
+    """What went wrong; of a full disk or a missing permission also what to count on."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return str(error)
+    said = str(error) if error.filename else error.strerror
+    return f"{said}. {after_interruption}"
+
+
+def _find_devices() -> None:
+    """Look for the devices that JAX was told to use, before anything rests on them.
+
+    Raises:
+        ValueError: where there are none.
+    """
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        first_line = str(error).partition("\n")[0]
+        raise ValueError(f"expected the devices of JAX_PLATFORMS, got: {first_line}") from error

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from jaxvae.data.whole import explained, hidden_folder
+from jaxvae.data.whole import explained, hidden_folder, plainly_named
 
 
 @contextmanager
@@ -20,7 +20,8 @@ def whole_results(out: Path) -> Iterator[Path]:
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         with _hidden(out) as part, explained(out):
-            yield part
+            with plainly_named(part) as plain:
+                yield plain
             for path in sorted(path for path in part.rglob("*") if path.is_file()):
                 place = out / path.relative_to(part)
                 place.parent.mkdir(exist_ok=True)

@@ -109,10 +109,10 @@ def _announced(file: str) -> list[tuple[str, _Origin]]:
             return _announced_taps(path, selected)
         refuse_irregular(path)
         if is_npy(path):
-            return [(path.stem, _Origin(file, announced_file(path)))]
+            return [(_printable(path.stem), _Origin(_printable(file), announced_file(path)))]
         if zipfile.is_zipfile(path):
             members = announced_members(path, lambda keys: _chosen(keys, selected))
-            return [(key, _Origin(f"{path}:{key}", each)) for key, each in members.items()]
+            return [(key, _Origin(_printable(f"{path}:{key}"), each)) for key, each in members.items()]
     raise ValueError(f"{path}: expected a .npy or .npz file, got something else")
 
 
@@ -131,7 +131,7 @@ def _split(file: str) -> tuple[Path, str | None]:
 def _announced_taps(path: Path, selected: str | None) -> list[tuple[str, _Origin]]:
     taps = open_taps(path)
     return [
-        (name, _Origin(f"{path}:{name}", _of_tap(taps[name])))
+        (name, _Origin(_printable(f"{path}:{name}"), _of_tap(taps[name])))
         for name in _chosen(list(taps), selected)
     ]
 
@@ -152,3 +152,8 @@ def _chosen(keys: Sequence[str], selected: str | None) -> Sequence[str]:
     if missing or not chosen:
         raise ValueError(f"expected keys among {', '.join(keys)}; got {selected}")
     return chosen
+
+
+def _printable(name: str) -> str:
+    """A name with the bytes written out that the locale has no letters for."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -108,7 +108,8 @@ def read_archive(path: Path) -> dict[str, np.ndarray]:
     """
     with parsed(path):
         refuse_irregular(path)
-        with np.load(path) as archive:
+        # Opened here: NumPy leaves what it cannot read open.
+        with path.open("rb") as file, np.load(file) as archive:
             damaged = archive.zip.testzip()
             if damaged:
                 raise ValueError(f"{damaged} does not match its checksum")
@@ -124,7 +125,7 @@ def _announced_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInf
     _refuse_torn(shape, dtype, offset, info.file_size)
 
     def read() -> np.ndarray:
-        with np.load(path) as opened:
+        with path.open("rb") as file, np.load(file) as opened:
             return opened[info.filename]
 
     return Announced(shape, dtype, info.file_size, read)

@@ -4,6 +4,7 @@ import fcntl
 import os
 import re
 import shutil
+import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -76,10 +77,22 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with hidden_folder(path.parent) as beside:
-            part = beside / path.name
-            write(part)
+            with plainly_named(beside) as plain:
+                write(plain / path.name)
             _sync(beside)
-            os.replace(part, path)
+            os.replace(beside / path.name, path)
+
+
+@contextmanager
+def plainly_named(folder: Path) -> Iterator[Path]:
+    """Another name for a folder, of letters that every library takes for what they are.
+
+    Some take a bracket for a pattern, or encode a path as the locale says.
+    """
+    with tempfile.TemporaryDirectory() as beside:
+        plain = Path(beside, "plain")
+        plain.symlink_to(folder.absolute(), target_is_directory=True)
+        yield plain
 
 
 def remove_whole(place: Path) -> None:
@@ -99,11 +112,11 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OSError(
-            error.errno,
+        said = (
             f"expected to write {path}, got: {error.strerror or error}. Nothing of it was kept; "
-            "what was saved before is whole",
-        ) from error
+            "what was saved before is whole"
+        )
+        raise (OSError(said) if error.errno is None else OSError(error.errno, said)) from error
 
 
 def _remove_left(folders: Iterable[Path]) -> None:

@@ -4,9 +4,10 @@ A snapshot is a folder `step-*` with the files of Orbax and a list of their chec
 that list it is none.
 """
 
+import errno
 import logging
 import math
-import tempfile
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from jaxvae.data.sealed import DamageError, is_sealed, seal, unsealed
-from jaxvae.data.whole import explained, remove_whole, whole_folder
+from jaxvae.data.whole import explained, plainly_named, remove_whole, whole_folder
 from jaxvae.training.signals import postponed
 
 Tree = TypeVar("Tree")
@@ -48,7 +49,7 @@ def save(directory: Path, step: int, tree: Tree) -> None:
     place = _place(directory, step).absolute()
     # Broken off, Orbax leaves coroutines behind that complain on the terminal.
     with postponed(), explained(place), whole_folder(place) as part:
-        with _plainly_named(part) as plain:
+        with plainly_named(part) as plain:
             _write(plain, tree)
         seal(part)
 
@@ -83,7 +84,7 @@ def load(directory: Path, step: int, like: Tree) -> Tree:
     place = _place(directory, step)
     unsealed(place)
     try:
-        with _plainly_named(place.absolute()) as plain:
+        with plainly_named(place) as plain, _quiet():
             loaded = ocp.load(plain / _TREE, jax.tree.map(_on_device, like))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
@@ -136,21 +137,30 @@ def _place(directory: Path, step: int) -> Path:
 
 
 @contextmanager
-def _plainly_named(folder: Path) -> Iterator[Path]:
-    """A name for a folder without the characters that Orbax takes for a pattern."""
-    with tempfile.TemporaryDirectory() as beside:
-        plain = Path(beside, "state")
-        plain.symlink_to(folder, target_is_directory=True)
-        yield plain
+def _quiet() -> Iterator[None]:
+    """Within the block, Orbax does not log: its errors are raised as well, and said by us."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _write(folder: Path, tree: Any) -> None:
     """Have Orbax write, and look whether it finds what it wrote."""
     try:
-        ocp.save(folder / _TREE, tree)
-        found = ocp.metadata(folder / _TREE).metadata
+        with _quiet():
+            ocp.save(folder / _TREE, tree)
+            found = ocp.metadata(folder / _TREE).metadata
     except Exception as error:
-        raise OSError(str(error).partition("\n")[0]) from error
+        # It words errors of the system in its own way.
+        known = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)
+        number = next((each for each in known if os.strerror(each) in str(error)), None)
+        if number is None:
+            raise OSError(str(error).partition("\n")[0]) from error
+        raise OSError(number, os.strerror(number)) from error
     if found is None:
         raise OSError("Orbax does not find what it wrote")
 

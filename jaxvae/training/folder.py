@@ -69,7 +69,7 @@ def write_settings(file: Path, settings: Mapping[str, Any]) -> None:
     """
     text = json.dumps(_as_json(settings), indent=2) + "\n"
     try:
-        write_whole(file, lambda part: part.write_text(text))
+        write_whole(file, lambda part: part.write_text(text, encoding="utf-8"))
     except OSError as error:
         raise OSError(
             f"expected a folder that can be written for --out, got {file.parent} ({error}); "

@@ -263,7 +263,7 @@ def test_a_damaged_record_is_named_and_made_again_as_it_was(copy, out, caplog):
         assert caplog.text.count(str(path)) == 1
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[3]", '[["x", 1]]', "[[1, 2, 3]]"])
+@pytest.mark.parametrize("text", ["", "{}", '[["x", 1]]'])
 def test_a_group_whose_list_is_damaged_is_named_and_its_runs_are_there(copy, out, caplog, text):
     (copy / "groups" / "bottleneck-2_seed-0" / "members.json").write_text(text)
     sweep(SWEEP, copy)
