@@ -23,6 +23,7 @@ from jaxvae.training import (
     train_ensemble,
 )
 from jaxvae.training.ensemble import TrainerOf, ensemble_shapes
+from jaxvae.training.memory import refuse_too_large
 
 R = TypeVar("R", bound=tuple[Any, ...])
 
@@ -106,6 +107,7 @@ def train_group(
     """
     trainer = trainer_of(max(member.latents for member in members))
     per_epoch = steps_per_epoch(images, batch_size)
+    refuse_too_large(ensemble_shapes(trainer_of, members))
     ensemble = _latest(resume, trainer_of, members, epochs[0] * per_epoch)
     for epoch in epochs:
         ensemble = train_ensemble(

@@ -9,6 +9,7 @@ import xarray as xr
 from experiments.learning_dynamics.grid import Config, Model, Place, models, points_of
 from experiments.records import is_written, read_arrays, record_file, unrecorded
 from jaxvae.analysis.dynamics import SIMILARITIES
+from jaxvae.training import checkpoint
 
 _RECORDED = ("reconstruction", "kl", "kl_per_latent", "active_units")
 
@@ -29,11 +30,14 @@ def kept_models(config: Config, folder: Path) -> list[Model]:
 
 
 def missing_epochs(config: Config, folder: Path, group: list[Model]) -> set[int]:
-    """The epochs at which some model of a group has no record."""
+    """The epochs at which some model of a group has no record, or a damaged snapshot."""
     return {
         epoch
         for model in group
-        for epoch in unrecorded(folder / model.name, config.measured, _RECORDED)
+        for epoch in (
+            *unrecorded(folder / model.name, config.measured, _RECORDED),
+            *checkpoint.damaged_steps(folder / model.name / "snapshots"),
+        )
     }
 
 

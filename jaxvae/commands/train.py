@@ -14,8 +14,8 @@ from jaxvae.analysis.collapse import rate_warnings
 from jaxvae.commands.outcome import Outcome, outcome_of, write_outcome
 from jaxvae.commands.settings import flags_named, given_config
 from jaxvae.data import Dataset, load
-from jaxvae.models.hvae import HVAE
-from jaxvae.models.vae import VAE
+from jaxvae.models.hvae import HVAE, HierarchyOutputs
+from jaxvae.models.vae import VAE, Outputs
 from jaxvae.report.progress import run_progress
 from jaxvae.training.choices import LARGEST, named_objective, objective_coefficients
 from jaxvae.training.config import (
@@ -100,10 +100,17 @@ def _prepare(config: RunConfig, snapshots: int) -> _Run:
     if steps > LARGEST:
         raise ValueError(f"expected at most {LARGEST} steps in all, got {steps}; fewer --epochs")
     state = jax.eval_shape(trainer.init, jax.random.key(0))
-    refuse_too_large(vae, state, batch_size=config.batch_size)
+    refuse_too_large(state, batch=_outputs(vae, state, config.batch_size))
     batch = jax.ShapeDtypeStruct((config.batch_size, *vae.image_shape), images.dtype)
     jax.eval_shape(trainer.step, state, batch)
     return _Run(config, dataset, vae, trainer, steps)
+
+
+def _outputs(vae: VAE | HVAE, state: TrainState, batch_size: int) -> Outputs | HierarchyOutputs:
+    """Shapes of what the layers make of a batch."""
+    images = jax.ShapeDtypeStruct((batch_size, *vae.image_shape), np.float32)
+    noise = jax.ShapeDtypeStruct((batch_size, vae.latents), np.float32)
+    return jax.eval_shape(vae.apply, state.variables, images, noise)
 
 
 def _keys(config: RunConfig) -> tuple[jax.Array, jax.Array]:

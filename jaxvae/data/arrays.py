@@ -112,7 +112,9 @@ def _announced(file: str) -> list[tuple[str, _Origin]]:
             return [(_printable(path.stem), _Origin(_printable(file), announced_file(path)))]
         if zipfile.is_zipfile(path):
             members = announced_members(path, lambda keys: _chosen(keys, selected))
-            return [(key, _Origin(_printable(f"{path}:{key}"), each)) for key, each in members.items()]
+            return [
+                (key, _Origin(_printable(f"{path}:{key}"), each)) for key, each in members.items()
+            ]
     raise ValueError(f"{path}: expected a .npy or .npz file, got something else")
 
 

@@ -279,6 +279,11 @@ def test_a_group_that_lost_its_state_starts_again(copy, out):
     assert_same_records(copy, out)
 
 
+def test_models_larger_than_the_memory_are_refused_before_anything_is_allocated(tmp_path):
+    with pytest.raises(ValueError, match="choose a smaller network or batch"):
+        sweep(dataclasses.replace(SWEEP, bottlenecks=(10**9,)), tmp_path)
+
+
 # --- killed ---------------------------------------------------------------------------
 
 
