@@ -1,6 +1,7 @@
 """How a command ends: its exit status, and what it says where it does not end well."""
 
 import io
+import os
 import sys
 from collections.abc import Callable
 
@@ -9,6 +10,9 @@ from rich.console import Console
 
 from jaxvae.commands.compiled import keep_compiled_programs
 from jaxvae.training.signals import name_and_status, terminable
+
+# Statuses beyond are those of signals.
+_SIGNALLED = 128
 
 
 def status_of(work: Callable[[Console, Console], None], *, after_interruption: str) -> int:
@@ -48,6 +52,19 @@ def status_of(work: Callable[[Console, Console], None], *, after_interruption: s
         errors.print(f"stopped: {said}", style="bold red", soft_wrap=True)
         return 1
     return 0
+
+
+def end_process(status: int) -> int:
+    """End the process of a command that was interrupted at once; otherwise give its status back.
+
+    Where compiling was broken off, XLA may crash while Python takes it down, and the status of
+    that would be the one that the shell sees.
+    """
+    if status > _SIGNALLED:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
 def _words(error: Exception, after_interruption: str) -> str:

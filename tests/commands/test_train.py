@@ -238,14 +238,14 @@ def test_other_settings_are_refused_by_name_and_nothing_is_touched(finished, cap
 # A shell that runs the tests in the background has its children ignore Ctrl-C.
 PROGRAM = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "from jaxvae.cli import main; sys.exit(main(sys.argv[1:]))"
+    "from jaxvae.cli import main; sys.exit(main())"
 )
 LONG = ["--snapshots", "4"]
 LONG_EPOCHS = 400
 
 
-def stop(out, number, *, after):
-    """Start a long run in a process of its own and stop it once a file is there."""
+def stop(out, number, *, after, wait=0.0):
+    """Start a long run in a process of its own and stop it once a file is there, or later."""
     arguments = ["train", *SMALL, "--epochs", str(LONG_EPOCHS), *LONG, "--out", str(out)]
     # It reads the programs that are kept and keeps none: a kill may leave half of one.
     own = {
@@ -261,6 +261,7 @@ def stop(out, number, *, after):
             assert process.poll() is None, process.communicate()[0].decode()
             assert time.monotonic() < end, "the run did not come as far as that"
             time.sleep(0.002)
+        time.sleep(wait)
         process.send_signal(number)
         shown = process.communicate(timeout=120)[0].decode()
     return process.returncode, shown
@@ -302,6 +303,15 @@ def test_a_run_that_was_told_to_end_saves_says_how_to_go_on_and_does(
     assert 0 < done < 3 * LONG_EPOCHS
     assert run(tmp_path / "run", *LONG, epochs=LONG_EPOCHS) == 0
     assert_same_variables(tmp_path / "run", long)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 1.5, 2.0])
+def test_a_run_that_is_told_to_end_while_it_compiles_ends(tmp_path, monkeypatch, seconds):
+    monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "false")
+    returned, shown = stop(tmp_path / "run", signal.SIGTERM, after=".lock", wait=seconds)
+    assert returned == 143
+    assert shown.endswith("Terminated. The same command resumes where it stopped.\n")
 
 
 @pytest.mark.slow
