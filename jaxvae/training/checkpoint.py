@@ -8,6 +8,7 @@ import errno
 import logging
 import math
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,14 +84,17 @@ def load(directory: Path, step: int, like: Tree) -> Tree:
         raise ValueError(f"expected a snapshot among {steps(directory)} in {directory}, got {step}")
     place = _place(directory, step)
     unsealed(place)
-    try:
-        with plainly_named(place) as plain, _quiet():
-            loaded = ocp.load(plain / _TREE, jax.tree.map(_on_device, like))
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"expected a snapshot of the same tree in {place}, whose files are whole, got another: "
-            "it was made by other settings or another version"
-        ) from error
+    with plainly_named(place) as plain, _quiet():
+        written, wanted = _shapes(ocp.metadata(plain / _TREE).metadata), _shapes(like)
+        # Orbax would find out as well, in the midst of reading.
+        for name in sorted({*written, *wanted}):
+            if written.get(name) != wanted.get(name):
+                raise ValueError(
+                    f"expected a snapshot of the same tree in {place}, with {name} of shape "
+                    f"{wanted.get(name)}, got {written.get(name)}: it was made by other settings "
+                    "or another version"
+                )
+        loaded = ocp.load(plain / _TREE, jax.tree.map(_on_device, like))
     return jax.tree.map(_uncommitted, loaded, like)
 
 
@@ -150,6 +154,10 @@ def _quiet() -> Iterator[None]:
 
 def _write(folder: Path, tree: Any) -> None:
     """Have Orbax write, and look whether it finds what it wrote."""
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+    if size > shutil.disk_usage(folder).free:
+        # Orbax says much on the terminal when it finds the disk full.
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     try:
         with _quiet():
             ocp.save(folder / _TREE, tree)
@@ -163,6 +171,22 @@ def _write(folder: Path, tree: Any) -> None:
         raise OSError(number, os.strerror(number)) from error
     if found is None:
         raise OSError("Orbax does not find what it wrote")
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    """The shape of every array by its path, keys as the numbers they are written as."""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): _written_shape(leaf)
+        for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
+    }
+
+
+def _written_shape(leaf: Any) -> tuple[int, ...]:
+    if isinstance(leaf, jax.Array | jax.ShapeDtypeStruct) and jnp.issubdtype(
+        leaf.dtype, jax.dtypes.prng_key
+    ):
+        return jax.eval_shape(jax.random.key_data, leaf).shape
+    return tuple(leaf.shape)
 
 
 def _on_device(leaf: Any) -> jax.ShapeDtypeStruct:

@@ -207,6 +207,8 @@ def test_where_the_latest_is_damaged_the_one_before_is_taken_and_that_is_said(
     assert checkpoint.load_latest(folder, state) is None
 
 
+# Threads that Orbax leaves behind find their loop closed, some time later.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_snapshot_that_cannot_be_written_leaves_the_earlier_one_and_names_the_place(
     folder, state
 ):
@@ -219,3 +221,11 @@ def test_a_snapshot_that_cannot_be_written_leaves_the_earlier_one_and_names_the_
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [path.name for path in folder.iterdir()] == ["step-0000000003"]
     checkpoint.load(folder, 3, state)
+
+
+def test_a_snapshot_larger_than_the_disk_is_not_begun(tmp_path):
+    # Never allocated: only its size is looked at.
+    endless = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (2**50,), (0,))
+    with pytest.raises(OSError, match=r"expected to write .*step-0000000003, got: No space left"):
+        checkpoint.save(tmp_path, 3, {"endless": endless})
+    assert list(tmp_path.iterdir()) == []
