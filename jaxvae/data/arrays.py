@@ -63,7 +63,7 @@ def read_arrays(files: Iterable[str]) -> dict[str, Source]:
     found = [named for file in files for named in _announced(file)]
     short = Counter(name for name, _ in found)
     named: dict[str, Source] = {}
-    for (name, _), source in zip(found, _read([each for _, each in found]), strict=True):
+    for (name, _), source in zip(found, _read(found), strict=True):
         unique = name if short[name] == 1 else source.origin
         copies = sum(other == unique or other.startswith(f"{unique} (") for other in named)
         named[f"{unique} ({copies + 1})" if copies else unique] = source
@@ -81,20 +81,18 @@ def read_array(file: str) -> np.ndarray:
     if len(found) > 1:
         keys = ", ".join(name for name, _ in found)
         raise ValueError(f"{file}: expected one array, got {keys}; choose one with {file}:KEY")
-    return _read([found[0][1]])[0].array
+    return _read(found)[0].array
 
 
-def _read(found: Sequence[_Origin]) -> list[Source]:
+def _read(found: Sequence[tuple[str, _Origin]]) -> list[Source]:
     """The arrays, after all of them were looked at."""
-    for each in found[1:]:
-        if (first := found[0]).array.shape[:1] != each.array.shape[:1]:
-            raise ValueError(
-                f"expected the same points in every array, got shapes {first.array.shape} in "
-                f"{first.origin} and {each.array.shape} in {each.origin}"
-            )
-    refuse_beyond_memory(sum(each.array.held for each in found), "the arrays in archives")
+    points = [each.array.shape[:1] for _, each in found]
+    if len(set(points)) > 1 and all(points):
+        listed = ", ".join(f"{name} {n:,}" for (name, _), (n,) in zip(found, points, strict=True))
+        raise ValueError(f"expected the same number of points in every space, got {listed}")
+    refuse_beyond_memory(sum(each.array.held for _, each in found), "the arrays in archives")
     sources = []
-    for each in found:
+    for _, each in found:
         with parsed(each.origin):
             sources.append(Source(each.origin, each.array.read()))
     return sources
