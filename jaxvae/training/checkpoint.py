@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from jaxvae.data.sealed import DamageError, is_sealed, seal, unsealed
+from jaxvae.data.sealed import MANIFEST, DamageError, is_sealed, seal, unsealed
 from jaxvae.data.whole import explained, plainly_named, remove_whole, whole_folder
 from jaxvae.training.signals import postponed
 
@@ -109,6 +109,9 @@ def load_latest(directory: Path, like: Tree, *, last: float = math.inf) -> Tree 
     Raises:
         ValueError: for a snapshot of another tree.
     """
+    for place in sorted(directory.glob(f"{_PREFIX}*")):
+        if not is_sealed(place):
+            _logger.warning("%s has no %s: it is not read", place, MANIFEST)
     for step in reversed(steps(directory)):
         if step <= last:
             try:

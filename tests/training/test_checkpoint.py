@@ -129,8 +129,10 @@ def test_what_an_interruption_left_is_not_listed(folder, interrupt):
 
 
 @INCOMPLETE
-def test_what_an_interruption_left_is_not_loaded(folder, state, interrupt):
+def test_what_an_interruption_left_is_not_loaded(folder, state, interrupt, caplog):
     interrupt(folder)
+    assert checkpoint.load_latest(folder, state) is None
+    assert "step-0000000003 has no manifest.json: it is not read" in caplog.text
     with pytest.raises(ValueError, match=r"expected a snapshot among \[\] .* got 3"):
         checkpoint.load(folder, 3, state)
 
