@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from jax._src import compilation_cache
-from jax._src.compilation_cache_interface import CacheInterface
 
 from jaxvae.data.cache import cache_directory
 
@@ -52,7 +50,7 @@ def keep_compiled_programs() -> str | None:
         for folder in (place.parent, place):
             _make_private(folder)
         _check_programs()
-    except (OSError, AttributeError) as error:
+    except (OSError, ImportError, AttributeError) as error:
         print(f"compiled programs are not kept (JAXVAE_CACHE_DIR): {error}", file=sys.stderr)
         return None
     _remove_unused(place)
@@ -84,7 +82,7 @@ def _make_private(folder: Path) -> None:
     folder.chmod(0o700)
 
 
-class _Checked(CacheInterface):
+class _Checked:
     """The cache of JAX, with a digest of its name and content before every program."""
 
     def __init__(self, inner: Any) -> None:
@@ -117,8 +115,10 @@ def _check_programs() -> None:
     """From now on JAX reads and writes programs with their digests.
 
     Raises:
-        AttributeError: where JAX has no such cache any more.
+        ImportError, AttributeError: where JAX has no such cache any more.
     """
+    from jax._src import compilation_cache  # noqa: PLC0415
+
     of_jax = compilation_cache.get_file_cache
 
     def checked(path: str) -> Any:
