@@ -7,6 +7,7 @@ that do no more than pack them go on to zarr.
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -134,7 +135,7 @@ def _zarr() -> Any:
         import zarr  # noqa: PLC0415
 
         if hasattr(zarr, "create_group"):
-            found = tuple(int(part) for part in version("numcodecs").split(".")[:3])
+            found = tuple(map(int, re.findall(r"\d+", version("numcodecs"))[:3]))
             if found < _SAFE_NUMCODECS:
                 wanted = ".".join(map(str, _SAFE_NUMCODECS))
                 raise ValueError(
