@@ -51,7 +51,8 @@ def run_experiment(
         presets: configurations by name; `demo` is the default.
         run: `(config, out, console)`; it imports what takes long itself, so that help and
             wrong use are answered at once.
-        arguments: the command line, or None for that of the process.
+        arguments: the command line, or None for that of the process, which then ends at once
+            where it is interrupted.
 
     Returns:
         The exit status, as `jaxvae.commands.ending` gives it; 2 for wrong use.
@@ -61,12 +62,16 @@ def run_experiment(
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    from jaxvae.commands.ending import status_of  # noqa: PLC0415
-
-    return status_of(
-        lambda console, errors: run(config, out, console),
-        after_interruption="The same command resumes where it stopped.",
+    after_interruption = "The same command resumes where it stopped."
+    try:
+        from jaxvae.commands.ending import end_process, status_of  # noqa: PLC0415
+    except KeyboardInterrupt:
+        print(f"Interrupted. {after_interruption}", file=sys.stderr)
+        return 130
+    status = status_of(
+        lambda console, errors: run(config, out, console), after_interruption=after_interruption
     )
+    return end_process(status) if arguments is None else status
 
 
 def _parse(

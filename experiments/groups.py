@@ -1,6 +1,7 @@
 """Models trained together in one program, recorded at chosen epochs, resumed where they stopped."""
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,10 +23,13 @@ from jaxvae.training import (
     train_ensemble,
 )
 from jaxvae.training.ensemble import TrainerOf, ensemble_shapes
+from jaxvae.training.memory import refuse_too_large
 
 R = TypeVar("R", bound=tuple[Any, ...])
 
 _MEMBERS = "members.json"
+
+_logger = logging.getLogger("jaxvae")
 
 
 def stable_groups(
@@ -41,18 +45,36 @@ def stable_groups(
         runs: all there are: NamedTuples of numbers.
         split: puts those that have not begun into groups.
     """
-    kind = type(runs[0])
     begun = [
-        [kind(*fields) for fields in json.loads(file.read_text())]
+        members
         for file in sorted(folder.glob(f"*/{_MEMBERS}"))
+        if (members := _members_in(file, type(runs[0])))
     ]
     known = {run for group in begun for run in group}
     return [*begun, *map(list, split([run for run in runs if run not in known]))]
 
 
+def _members_in(file: Path, kind: type[R]) -> list[R]:
+    """The runs of a group; none of one that cannot be read, whose runs begin anew."""
+    try:
+        # What is no regular file may have no end.
+        found = json.loads(file.read_text(encoding="utf-8") if file.is_file() else "")
+        members = [kind(*fields) for fields in found]
+        if not isinstance(found, list) or not found:
+            raise TypeError("expected a list")
+        if not all(type(field) in (int, float) for run in members for field in run):
+            raise TypeError("expected numbers")
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        _logger.warning("%s cannot be read (%s): its runs are put together anew", file, error)
+        return []
+    return members
+
+
 def begin_group(folder: Path, group: Sequence[tuple[float, ...]]) -> None:
     """Write what a group is before it is trained, for `stable_groups`."""
-    write_whole(folder / _MEMBERS, lambda part: part.write_text(json.dumps(group)))
+    write_whole(
+        folder / _MEMBERS, lambda part: part.write_text(json.dumps(group), encoding="utf-8")
+    )
 
 
 def train_group(
@@ -90,6 +112,7 @@ def train_group(
     """
     trainer = trainer_of(max(member.latents for member in members))
     per_epoch = steps_per_epoch(images, batch_size)
+    refuse_too_large(ensemble_shapes(trainer_of, members))
     ensemble = _latest(resume, trainer_of, members, epochs[0] * per_epoch)
     if ensemble is None:
         ensemble = init_ensemble(trainer_of, members) if start is None else start
@@ -116,12 +139,8 @@ def _latest(
     folder: Path, trainer_of: TrainerOf, members: Sequence[Member], last_step: int
 ) -> Ensemble | None:
     """Where the members stand, unless that is beyond what has to be recorded first."""
-    saved = [step for step in checkpoint.steps(folder) if step <= last_step]
-    if not saved:
-        return None
-    return checkpoint.load(folder, saved[-1], ensemble_shapes(trainer_of, members))
+    return checkpoint.load_latest(folder, ensemble_shapes(trainer_of, members), last=last_step)
 
 
 def _save(folder: Path, ensemble: Ensemble) -> None:
-    checkpoint.save(folder, int(jnp.max(ensemble.states.step)), ensemble)
-    checkpoint.keep_latest(folder)
+    checkpoint.save_latest(folder, int(jnp.max(ensemble.states.step)), ensemble)

@@ -1,14 +1,19 @@
 """What is recorded of a run: a file of arrays for every measured epoch, whole or absent."""
 
-import zipfile
-from collections.abc import Iterable, Mapping
+import logging
+import os
+from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jaxvae.data.numpy_files import read_archive
 from jaxvae.data.whole import write_whole
 from jaxvae.typing import ArrayLike
+
+_logger = logging.getLogger("jaxvae")
 
 
 def record_file(folder: Path, epoch: int) -> Path:
@@ -22,25 +27,36 @@ def write_arrays(file: Path, arrays: Mapping[str, Any]) -> None:
 
 
 def read_arrays(file: Path) -> dict[str, np.ndarray]:
-    """The arrays that `write_arrays` wrote."""
-    with np.load(file) as arrays:
-        return dict(arrays)
+    """The arrays that `write_arrays` wrote.
+
+    Raises:
+        ValueError: for a file that is damaged; names it.
+    """
+    return read_archive(file)
 
 
-def names_in(file: Path) -> set[str]:
-    """Of the arrays that `write_arrays` wrote, which are not read."""
-    with np.load(file) as arrays:
-        return set(arrays.files)
+def is_written(file: Path, names: Collection[str] = ()) -> bool:
+    """Whether a file is there, whole, and has arrays of these names; where not, it is said."""
+    if not os.path.lexists(file):
+        return False
+    try:
+        lacking = sorted({*names} - {*read_archive(file)})
+    except ValueError as error:
+        _say_once(f"{error}: it is made again")
+        return False
+    if lacking:
+        _say_once(f"{file}: expected also {', '.join(lacking)}: it is made again")
+    return not lacking
 
 
-def is_written(file: Path) -> bool:
-    """Whether a file is there and not torn."""
-    return zipfile.is_zipfile(file)
+def unrecorded(folder: Path, epochs: Iterable[int], names: Collection[str]) -> list[int]:
+    """The epochs of a run whose record is absent, damaged, or has no arrays of these names."""
+    return [epoch for epoch in epochs if not is_written(record_file(folder, epoch), names)]
 
 
-def unrecorded(folder: Path, epochs: Iterable[int]) -> list[int]:
-    """The epochs of a run whose record is absent or torn."""
-    return [epoch for epoch in epochs if not is_written(record_file(folder, epoch))]
+@cache
+def _say_once(text: str) -> None:
+    _logger.warning(text)
 
 
 def as_bytes(images: ArrayLike) -> np.ndarray:

@@ -15,20 +15,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        arguments: or None for those of the process.
+        arguments: or None for those of the process, which then ends at once where it is
+            interrupted.
 
     Returns:
         The exit status, as `jaxvae.commands.ending` gives it; 2 for wrong use.
     """
     given = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
-    # JAX takes seconds to import: help, and what cannot be read, do without.
-    from jaxvae.commands.ending import status_of  # noqa: PLC0415
+    try:
+        # JAX takes seconds to import: help, and what cannot be read, do without.
+        from jaxvae.commands.ending import end_process, status_of  # noqa: PLC0415
 
-    command = importlib.import_module(f"jaxvae.commands.{given.command}")
-    return status_of(
+        command = importlib.import_module(f"jaxvae.commands.{given.command}")
+    except KeyboardInterrupt:
+        print(f"Interrupted. {given.after_interruption}", file=sys.stderr)
+        return 130
+    status = status_of(
         lambda console, errors: command.main(given, console, errors),
         after_interruption=given.after_interruption,
     )
+    return end_process(status) if arguments is None else status
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import jaxvae
@@ -90,3 +91,65 @@ def test_a_signal_ends_a_command_with_its_status_and_word(
     assert main(["measure", "a.npy"]) == status
     signal.signal(signal.SIGINT, earlier)
     assert capsys.readouterr().err == f"{name}. Nothing was written.\n"
+
+
+# --- where a command runs -------------------------------------------------------------
+
+INTERRUPTED = """
+import os, signal, sys
+from jaxvae.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == "jax":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+sys.exit(main(sys.argv[1:]))
+"""
+PLAIN = "import sys; from jaxvae.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+def process(code, *words, **variables):
+    root = {"PYTHONPATH": str(Path(__file__).parents[1]), "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    command = [sys.executable, "-c", code, *words]
+    done = subprocess.run(
+        command, check=False, env={**os.environ, **root, **variables}, capture_output=True
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_an_interruption_while_it_is_imported_is_one_line():
+    status, shown, said = process(INTERRUPTED, "measure", "a.npy")
+    assert (status, shown, said) == (130, b"", b"Interrupted. Nothing was written.\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("platform", ["tpu", "nonsense"])
+def test_a_platform_that_is_not_there_is_one_line(platform):
+    status, shown, said = process(PLAIN, "measure", "a.npy", JAX_PLATFORMS=platform)
+    assert (status, shown) == (2, b"")
+    assert said.startswith(b"error: expected the devices of JAX_PLATFORMS, got: Unable to init")
+    assert said.count(b"\n") == 1
+
+
+@pytest.mark.slow
+def test_a_plain_locale_writes_out_the_letters_that_it_has_not(tmp_path):
+    np.save(tmp_path / "p\u00e4.npy", np.random.default_rng(0).normal(size=(60, 3)))
+    words = ["measure", str(tmp_path / "p\u00e4.npy"), "--draws", "0"]
+    plain = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    status, shown, said = process(PLAIN, *words, "--out", str(tmp_path / "m\u00e4"), **plain)
+    assert (status, said) == (0, b"")
+    shown.decode("ascii")
+    assert (tmp_path / "m\u00e4" / "records.nc").exists()
+
+
+@pytest.mark.slow
+def test_what_lies_beside_the_user_is_not_imported(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("tensorflow", "zstandard", "sklearn", "pandas", "numcodecs"):
+        (tmp_path / f"{name}.py").write_text("open('ran', 'w')\n")
+    np.save("x.npy", np.random.default_rng(0).normal(size=(60, 3)))
+    # As the installed command does, which does not look beside the user.
+    code = f"import sys; sys.path.remove(''); {PLAIN}"
+    assert process(code, "measure", "x.npy", "--draws", "0")[0] == 0
+    assert not (tmp_path / "ran").exists()

@@ -48,7 +48,8 @@ def seconds_of(
 
 def _features(vae: VAE) -> list[int]:
     """How many numbers every layer has for an image."""
-    images, noise = jnp.zeros((1, *vae.image_shape)), jnp.zeros((1, vae.latents))
+    images = jax.ShapeDtypeStruct((1, *vae.image_shape), jnp.float32)
+    noise = jax.ShapeDtypeStruct((1, vae.latents), jnp.float32)
     variables = jax.eval_shape(vae.init, jax.random.key(0))
     taps = jax.eval_shape(vae.apply, variables, images, noise).taps
     return [math.prod(tap.shape) for tap in taps.values()]

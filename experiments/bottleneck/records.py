@@ -25,6 +25,7 @@ _RECORDED = {
     "example_reconstruction": ("example", *_PIXELS),
     "example_sample": ("example", *_PIXELS),
 }
+_NAMES = {*_RECORDED, "layer", "example_input"}
 
 
 def gather(config: Config, out: Path) -> xr.Dataset:
@@ -97,7 +98,7 @@ def unfinished_runs(config: Config, out: Path) -> list[Run]:
 def missing_epochs(config: Config, out: Path, run: Run) -> list[int]:
     """The epochs without a record; the last one too where `end_file` is absent, as of old."""
     folder, last = run_folder(out, run), config.epochs
-    lacking = unrecorded(folder, config.measured_epochs)
+    lacking = unrecorded(folder, config.measured_epochs, _NAMES)
     if last in lacking or is_written(end_file(folder)):
         return lacking
     return lacking if read_arrays(record_file(folder, last))["failed"] else [*lacking, last]

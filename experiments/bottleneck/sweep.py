@@ -33,7 +33,9 @@ def _report(config: Config, out: Path, console: Console) -> None:
     write_whole(out / "records.nc", records.to_netcdf)
     trained = _trained(records, console)
     figures = draw_figures(trained, out / "figures")
-    write_whole(out / "summary.md", lambda part: part.write_text(summary(trained)))
+    write_whole(
+        out / "summary.md", lambda part: part.write_text(summary(trained), encoding="utf-8")
+    )
     console.print(sweep_table(trained), conclusion(trained), *claims(trained), sep="\n")
     ends = f"\nfigures: {figures[0].parent}/*.png   records: {out / 'records.nc'}"
     console.print(ends, soft_wrap=True)

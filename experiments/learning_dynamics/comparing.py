@@ -9,7 +9,7 @@ from rich.console import Console
 from experiments.learning_dynamics.grid import NOISE, Config, Place, points_of
 from experiments.learning_dynamics.networks import vae_of
 from experiments.learning_dynamics.records import REPLICATE, kept_models
-from experiments.records import is_written, write_arrays
+from experiments.records import is_written, read_arrays, write_arrays
 from jaxvae.analysis import capture
 from jaxvae.analysis.dynamics import similarities, similarities_between
 from jaxvae.data import Dataset
@@ -35,7 +35,7 @@ def compare_models(
     with sweep_progress(console, runs=len(group) + 1, unit="comparisons") as progress:
         for model in group:
             file = folder / model.name / "similarity.npz"
-            if not is_written(file):
+            if not is_written(file, ["layer"]):
                 progress.start(f"comparing {model.name}", 1)
                 found = _within(config, vae, folder / model.name, images, model.seed)
                 write_arrays(file, found)
@@ -83,8 +83,7 @@ def _between(
     progress: SweepProgress,
 ) -> dict[str, np.ndarray]:
     """Similarities `[layer, model, model]` between the last snapshots."""
-    with np.load(folders[0] / "similarity.npz") as first:
-        layers = first["layer"].tolist()
+    layers = read_arrays(folders[0] / "similarity.npz")["layer"].tolist()
     matrices = []
     for layer in layers:
         progress.note(f"{layer} of {len(folders)} models")

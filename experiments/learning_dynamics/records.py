@@ -12,6 +12,7 @@ from jaxvae.analysis.dynamics import SIMILARITIES
 from jaxvae.training import checkpoint
 
 REPLICATE = "replicate"  # in the folder of a model: as snapshots are, after another last epoch
+_RECORDED = ("reconstruction", "kl", "kl_per_latent", "active_units")
 
 
 def recorded(config: Config, folder: Path) -> list[dict[str, np.ndarray]]:
@@ -30,14 +31,25 @@ def kept_models(config: Config, folder: Path) -> list[Model]:
 
 
 def missing_epochs(config: Config, folder: Path, group: list[Model]) -> set[int]:
-    """The epochs at which some model of a group has no record."""
-    return {epoch for model in group for epoch in unrecorded(folder / model.name, config.measured)}
+    """The epochs at which some model of a group has no record, or a damaged snapshot."""
+    return {
+        epoch
+        for model in group
+        for epoch in (
+            *unrecorded(folder / model.name, config.measured, _RECORDED),
+            *checkpoint.damaged_steps(folder / model.name / "snapshots"),
+        )
+    }
 
 
 def lacks_replicate(config: Config, folder: Path, group: list[Model]) -> bool:
     """Whether some model of a group was not yet trained again over its last epoch."""
-    kept = [checkpoint.steps(folder / model.name / REPLICATE) for model in group]
-    return not all(config.epochs in steps for steps in kept)
+    places = [folder / model.name / REPLICATE for model in group]
+    return not all(
+        config.epochs in checkpoint.steps(place)
+        and config.epochs not in checkpoint.damaged_steps(place)
+        for place in places
+    )
 
 
 def unfinished_models(config: Config, folder: Path) -> list[Model]:
@@ -52,7 +64,7 @@ def unfinished_models(config: Config, folder: Path) -> list[Model]:
 def is_compared(config: Config, place: Place, out: Path) -> bool:
     """Whether all models of a place were compared with each other."""
     file = place.folder(out) / "between.npz"
-    if not is_written(file):
+    if not is_written(file, ["model"]):
         return False
     kept = kept_models(config, place.folder(out))
     return read_arrays(file)["model"].tolist() == [model.name for model in kept]

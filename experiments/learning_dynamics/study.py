@@ -58,7 +58,10 @@ def _report(config: Config, places: list[Place], out: Path, console: Console) ->
     write_whole(out / "records.nc", tree.to_netcdf)
     datasets = list(records.values())
     figures = draw_dynamics(datasets, out / "figures")
-    write_whole(out / "summary.md", lambda part: part.write_text(dynamics_summary(datasets)))
+    write_whole(
+        out / "summary.md",
+        lambda part: part.write_text(dynamics_summary(datasets), encoding="utf-8"),
+    )
     console.print(dynamics_table(datasets))
     ends = f"\nfigures: {figures[0].parent}/*.png   records: {out / 'records.nc'}"
     console.print(ends, soft_wrap=True)

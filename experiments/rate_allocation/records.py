@@ -9,7 +9,7 @@ import xarray as xr
 from experiments.rate_allocation.config import Cell, Config, cells
 from experiments.rate_allocation.measuring import CLASSIFIERS, KINDS, SCORES
 from experiments.rate_allocation.protocol import PROTOCOL
-from experiments.records import is_written, names_in, read_arrays, record_file, unrecorded
+from experiments.records import is_written, read_arrays, record_file, unrecorded
 from jaxvae.analysis import excess_costs, suspect_cells
 from jaxvae.models.hvae import layer_names
 
@@ -178,7 +178,7 @@ def refuse_earlier_records(config: Config, out: Path) -> None:
         ValueError: for such a folder; nothing in it is changed.
     """
     files = [uses_file(cell_folder(out, cell)) for cell in cells(config)]
-    old = [file for file in files if is_written(file) and "image_right" not in names_in(file)]
+    old = [file for file in files if is_written(file) and "image_right" not in read_arrays(file)]
     if old:
         raise ValueError(
             f"expected records of single images, by which cells are compared, got those of an "
@@ -195,8 +195,8 @@ def unfinished_cells(config: Config, out: Path) -> list[Cell]:
 def missing_epochs(config: Config, out: Path, cell: Cell) -> list[int]:
     """The epochs without a record."""
     folder, last = cell_folder(out, cell), config.epochs
-    lacking = unrecorded(folder, config.measured_epochs)
-    if last in lacking or is_written(uses_file(folder)):
+    lacking = unrecorded(folder, config.measured_epochs, [*_BY_EPOCH, "size"])
+    if last in lacking or is_written(uses_file(folder), [*_AT_LAST, "label_shares"]):
         return lacking
     return lacking if read_arrays(record_file(folder, last))["failed"] else [*lacking, last]
 

@@ -51,7 +51,7 @@ def _report(config: Config, out: Path, console: Console) -> None:
     if config.baseline:
         draw_baseline(records, out / "figures" / "baseline.png")
     text = "\n\n".join([rate_summary(records).rstrip(), *protocol_tables(records)]) + "\n"
-    write_whole(out / "summary.md", lambda part: part.write_text(text))
+    write_whole(out / "summary.md", lambda part: part.write_text(text, encoding="utf-8"))
     console.print(rate_table(records), *rate_conclusions(records), sep="\n")
     ends = f"\nfigures: {figures[0].parent}/*.png   records: {out / 'records.nc'}"
     console.print(ends, soft_wrap=True)

@@ -149,9 +149,10 @@ def _judge(config: Config, out: Path, dataset: Dataset, console: Console) -> Jud
     """The classifier of generated images: trained once, then read."""
     train, labels, folder = dataset.train, labels_of(dataset.train), out / "judge"
     classifier = judge_of(dataset)
-    if checkpoint.steps(folder) and is_written(out / JUDGE):
-        like = jax.eval_shape(classifier.init, jax.random.key(0))
-        return Judge(classifier, checkpoint.load(folder, config.judge_epochs, like))
+    like = jax.eval_shape(classifier.init, jax.random.key(0))
+    saved = checkpoint.load_latest(folder, like)
+    if saved is not None and is_written(out / JUDGE, ["accuracy", "accuracy_stderr"]):
+        return Judge(classifier, saved)
     params = train_classifier(
         classifier,
         train.images,

@@ -176,7 +176,7 @@ def convergence_epoch(
         ValueError: for lengths that differ, and epochs that do not ascend.
     """
     places, similarity = as_float64(epochs), as_float64(similarity)
-    _refuse_epochs(places, similarity)
+    _refuse_epochs(places.tolist(), similarity)
     columns = np.reshape(similarity, (len(places), -1)).T
     found = [_crossing(places, column, threshold) for column in columns]
     return np.array(found).reshape(np.shape(similarity)[1:])

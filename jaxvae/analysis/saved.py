@@ -31,22 +31,24 @@ class SavedRun(NamedTuple):
     steps: tuple[int, ...]
 
 
-def open_run(folder: Path, step: int | None = None) -> SavedRun:
+def open_run(folder: Path, step: int | None = None, *, trust: bool = False) -> SavedRun:
     """The model of a saved run, as it was at one of its snapshots.
 
     Args:
         folder: with `run.json` and `snapshots/`, as `jaxvae train` leaves it.
         step: of the snapshot; None for the latest.
+        trust: whether code outside of jaxvae that the folder names, such as a network of
+            your own, may run.
 
     Raises:
-        ValueError: for a folder that holds no run, one without that snapshot, or with
-            damaged files.
+        ValueError: for a folder that holds no run, one without that snapshot, with damaged
+            files, or that names other code and is not trusted.
         OSError: for files that cannot be read.
     """
     folder = Path(os.path.expanduser(folder))
     if not (folder / SETTINGS).is_file():
         raise ValueError(f"expected a run in {folder}, with {SETTINGS}, found none")
-    config, image_shape = read_config(folder / SETTINGS)
+    config, image_shape = read_config(folder / SETTINGS, trust=trust)
     steps = tuple(checkpoint.steps(folder / SNAPSHOTS))
     if not steps or (step is not None and step not in steps):
         there = ", ".join(map(str, steps)) or "none"

@@ -13,7 +13,7 @@ from jaxvae.report.progress import count_progress
 
 def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
     """Write the layers that were asked for."""
-    run = open_run(given.folder, given.snapshot)
+    run = open_run(given.folder, given.snapshot, trust=given.trust)
     images = chosen_images(run, given)
     layers = given.layers and [name.strip() for name in given.layers.split(",") if name.strip()]
     with count_progress(errors, "capturing", total=len(images)) as report:

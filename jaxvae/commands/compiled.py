@@ -1,13 +1,20 @@
-"""Compiled programs, kept on disk from one process to the next."""
+"""Compiled programs, kept on disk from one process to the next.
 
-import hashlib
+What is kept is run. So it lies in folders that only their owner can write, and every program
+has a checksum that names it: one that is damaged, or lies under the name of another, is removed
+and compiled again.
+"""
+
+import glob
 import os
 import platform
 import sys
 import time
 from contextlib import suppress
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -24,7 +31,8 @@ def keep_compiled_programs() -> str | None:
     """From now on, programs that were compiled once are read from the disk.
 
     They lie in `compiled` in the cache (`JAXVAE_CACHE_DIR`, see `jaxvae.data.load`), where
-    what nobody has read for 30 days is removed; or where `JAX_COMPILATION_CACHE_DIR` says.
+    what nobody has read for 30 days is removed; or where `JAX_COMPILATION_CACHE_DIR` says,
+    and then as JAX keeps them, without checks.
     The place is said once on the standard error. `JAX_ENABLE_COMPILATION_CACHE=false`
     turns it off. Numbers do not change: the programs are the same.
 
@@ -38,8 +46,11 @@ def keep_compiled_programs() -> str | None:
         return _say(own, "JAX_COMPILATION_CACHE_DIR")
     place = cache_directory() / "compiled" / _machine()
     try:
-        place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+        cache_directory().mkdir(parents=True, exist_ok=True)
+        for folder in (place.parent, place):
+            _make_private(folder)
+        _check_programs()
+    except (OSError, ImportError, AttributeError) as error:
         print(f"compiled programs are not kept (JAXVAE_CACHE_DIR): {error}", file=sys.stderr)
         return None
     _remove_unused(place)
@@ -54,6 +65,70 @@ def _say(place: str, variable: str) -> str:
     return place
 
 
+def _make_private(folder: Path) -> None:
+    """Make a folder that nobody else can write, or see that it is one.
+
+    Raises:
+        OSError: for a folder of somebody else, or that others could write programs to.
+    """
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.stat()
+    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise OSError(
+            f"expected a folder that only you can write, got {folder}, of user {found.st_uid} with "
+            f"mode {found.st_mode & 0o777:o}; choose another JAXVAE_CACHE_DIR"
+        )
+    folder.chmod(0o700)
+
+
+class _Checked:
+    """The cache of JAX, with a digest of its name and content before every program."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self._path = inner._path
+
+    def get(self, key: str) -> bytes | None:
+        """The program of this name, or None where there is none that is whole."""
+        found = self._inner.get(key)
+        if found is None:
+            return None
+        said, program = found[: sha256().digest_size], found[sha256().digest_size :]
+        if said == _digest(key, program):
+            return program
+        # JAX does not write over what is there.
+        for file in Path(self._path).glob(f"{glob.escape(key)}*"):
+            file.unlink(missing_ok=True)
+        return None
+
+    def put(self, key: str, value: bytes) -> None:
+        """Keep a program."""
+        self._inner.put(key, _digest(key, value) + value)
+
+
+def _digest(key: str, program: bytes) -> bytes:
+    return sha256(key.encode() + b"\0" + program).digest()
+
+
+def _check_programs() -> None:
+    """From now on JAX reads and writes programs with their digests.
+
+    Raises:
+        ImportError, AttributeError: where JAX has no such cache any more.
+    """
+    from jax._src import compilation_cache  # noqa: PLC0415
+
+    of_jax = compilation_cache.get_file_cache
+
+    def checked(path: str) -> Any:
+        found = of_jax(path)
+        return None if found is None else (_Checked(found[0]), *found[1:])
+
+    compilation_cache.get_file_cache = checked
+    compilation_cache.reset_cache()
+
+
 def _machine() -> str:
     """A name for machines that run each other's programs.
 
@@ -63,7 +138,7 @@ def _machine() -> str:
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         kinds = {line for line in lines if line.startswith(("flags", "Features", "model name"))}
-        digest = hashlib.sha256("\n".join(sorted(kinds)).encode()).hexdigest()
+        digest = sha256("\n".join(sorted(kinds)).encode()).hexdigest()
         return f"{platform.machine()}-{digest[:8]}"
     return platform.machine() or "any"
 

@@ -1,5 +1,6 @@
 """How a command ends: its exit status, and what it says where it does not end well."""
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -9,6 +10,9 @@ from rich.console import Console
 
 from jaxvae.commands.compiled import keep_compiled_programs
 from jaxvae.training.signals import name_and_status, terminable
+
+# Statuses beyond are those of signals.
+_SIGNALLED = 128
 
 
 def status_of(work: Callable[[Console, Console], None], *, after_interruption: str) -> int:
@@ -25,11 +29,13 @@ def status_of(work: Callable[[Console, Console], None], *, after_interruption: s
     # As they are: names and messages may hold brackets and colons.
     console = Console(highlight=False, markup=False, emoji=False)
     errors = Console(highlight=False, markup=False, emoji=False, stderr=True)
-    if os.getcwd() not in sys.path:
-        # For `module:function` beside the user; last, so that nothing there hides a package.
-        sys.path.append(os.getcwd())
+    for stream in (sys.stdout, sys.stderr):
+        # A plain locale has no letter for a Delta, and a path may hold any byte.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         with terminable():
+            _find_devices()
             keep_compiled_programs()
             work(console, errors)
     except KeyboardInterrupt as interruption:
@@ -37,13 +43,46 @@ def status_of(work: Callable[[Console, Console], None], *, after_interruption: s
         errors.print(f"{name}. {after_interruption}", style="yellow")
         return status
     except (ValueError, OSError, ModuleNotFoundError) as error:
-        errors.print(f"error: {error}", style="bold red", soft_wrap=True)
+        errors.print(
+            f"error: {_words(error, after_interruption)}", style="bold red", soft_wrap=True
+        )
         return 2
-    except ArithmeticError as error:
-        errors.print(f"stopped: {error}", style="bold red", soft_wrap=True)
-        return 1
-    except jax.errors.JaxRuntimeError as error:
-        first_line = str(error).partition("\n")[0]
-        errors.print(f"stopped: {first_line}", style="bold red", soft_wrap=True)
+    except (ArithmeticError, MemoryError, jax.errors.JaxRuntimeError) as error:
+        said = str(error).partition("\n")[0] or "out of memory"
+        errors.print(f"stopped: {said}", style="bold red", soft_wrap=True)
         return 1
     return 0
+
+
+def end_process(status: int) -> int:
+    """End the process of a command that was interrupted at once; otherwise give its status back.
+
+    Where compiling was broken off, XLA may crash while Python takes it down, and the status of
+    that would be the one that the shell sees.
+    """
+    if status > _SIGNALLED:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
+def _words(error: Exception, after_interruption: str) -> str:
+    """What went wrong; of a full disk or a missing permission also what to count on."""
+    if not isinstance(error, OSError) or error.errno is None:
+        return str(error)
+    said = str(error) if error.filename else error.strerror
+    return f"{said}. {after_interruption}"
+
+
+def _find_devices() -> None:
+    """Look for the devices that JAX was told to use, before anything rests on them.
+
+    Raises:
+        ValueError: where there are none.
+    """
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        first_line = str(error).partition("\n")[0]
+        raise ValueError(f"expected the devices of JAX_PLATFORMS, got: {first_line}") from error

@@ -1,10 +1,11 @@
 """Results in a folder that may hold others: all of them, or none."""
 
 import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+from jaxvae.data.whole import explained, hidden_folder, plainly_named
 
 
 @contextmanager
@@ -18,9 +19,9 @@ def whole_results(out: Path) -> Iterator[Path]:
     """
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
-        with _beside(out) as name:
-            part = Path(name)
-            yield part
+        with _hidden(out) as part, explained(out):
+            with plainly_named(part) as plain:
+                yield plain
             for path in sorted(path for path in part.rglob("*") if path.is_file()):
                 place = out / path.relative_to(part)
                 place.parent.mkdir(exist_ok=True)
@@ -32,11 +33,14 @@ def whole_results(out: Path) -> Iterator[Path]:
         raise
 
 
-def _beside(out: Path) -> "tempfile.TemporaryDirectory[str]":
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(prefix=".part-", dir=out)
-    except OSError as error:
-        raise OSError(
-            f"expected a folder that can be written for --out, got {out} ({error})"
-        ) from error
+@contextmanager
+def _hidden(out: Path) -> Iterator[Path]:
+    with ExitStack() as stack:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            part = stack.enter_context(hidden_folder(out))
+        except OSError as error:
+            raise OSError(
+                f"expected a folder that can be written for --out, got {out} ({error})"
+            ) from error
+        yield part

@@ -65,7 +65,7 @@ def _metrics(given: str | None, spaces: int, labelled: bool) -> tuple[str, ...]:
 
 def _save(records: xr.Dataset, folder: Path) -> None:
     records.to_netcdf(folder / "records.nc")
-    (folder / "summary.md").write_text(summary(records))
+    (folder / "summary.md").write_text(summary(records), encoding="utf-8")
     draw_measurements(records, folder / "figures")
 
 

@@ -90,7 +90,7 @@ def write_outcome(folder: Path, outcome: Outcome, *, step: int) -> None:
     """Keep an outcome in the folder of a run, as JSON, whole."""
     content = {"step": step, **outcome.numbers, "warnings": list(outcome.warnings)}
     text = json.dumps(content, indent=2) + "\n"
-    write_whole(folder / HELD_OUT, lambda part: part.write_text(text))
+    write_whole(folder / HELD_OUT, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def _of_hierarchy(

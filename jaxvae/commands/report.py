@@ -20,7 +20,7 @@ _SHOWN, _SAMPLES, _REGENERATED = 48, 100, 12
 
 def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
     """Draw the figures of a saved run."""
-    run = open_run(given.folder, given.snapshot)
+    run = open_run(given.folder, given.snapshot, trust=given.trust)
     images = chosen_images(run, given)
     out = given.out or given.folder / "figures"
     noise_key, sample_key = jax.random.split(jax.random.key(given.seed))

@@ -14,10 +14,10 @@ from jaxvae.analysis.collapse import rate_warnings
 from jaxvae.commands.outcome import Outcome, outcome_of, write_outcome
 from jaxvae.commands.settings import flags_named, given_config
 from jaxvae.data import Dataset, load
-from jaxvae.models.hvae import HVAE
-from jaxvae.models.vae import VAE
+from jaxvae.models.hvae import HVAE, HierarchyOutputs
+from jaxvae.models.vae import VAE, Outputs
 from jaxvae.report.progress import run_progress
-from jaxvae.training.choices import named_objective, objective_coefficients
+from jaxvae.training.choices import LARGEST, named_objective, objective_coefficients
 from jaxvae.training.config import (
     RunConfig,
     build_model,
@@ -28,6 +28,7 @@ from jaxvae.training.config import (
 )
 from jaxvae.training.epochs import NonFiniteLossError, Progress, steps_per_epoch
 from jaxvae.training.folder import refuse_other_settings, sole_process
+from jaxvae.training.memory import refuse_too_large
 from jaxvae.training.run import (
     SETTINGS,
     latest_state,
@@ -69,8 +70,8 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
     with sole_process(given.out):
         # Again: another number of epochs, and two that began at once.
         write_config(settings_file, run.config, image_shape=image_shape)
-        _announce(run, given.out, done, console)
-        state = _train(run, given, errors)
+        _announce(run, console)
+        state = _train(run, given, console, errors)
         with errors.status("evaluating on held-out images"):
             found = outcome_of(
                 run.config,
@@ -97,8 +98,12 @@ def _prepare(config: RunConfig, snapshots: int) -> _Run:
     vae = build_model(config, images.shape[1:])
     trainer = build_trainer(config, vae, dataset_size=len(images))
     steps = config.epochs * steps_per_epoch(images, config.batch_size)
+    if steps > LARGEST:
+        raise ValueError(f"expected at most {LARGEST} steps in all, got {steps}; fewer --epochs")
+    state = jax.eval_shape(trainer.init, jax.random.key(0))
+    refuse_too_large(state, batch=_outputs(vae, state, config.batch_size))
     batch = jax.ShapeDtypeStruct((config.batch_size, *vae.image_shape), images.dtype)
-    jax.eval_shape(trainer.step, jax.eval_shape(trainer.init, jax.random.key(0)), batch)
+    jax.eval_shape(trainer.step, state, batch)
     return _Run(config, dataset, vae, trainer, steps)
 
 
@@ -110,14 +115,24 @@ def _refuse_few(held_out: int, data: str) -> None:
         )
 
 
+def _outputs(vae: VAE | HVAE, state: TrainState, batch_size: int) -> Outputs | HierarchyOutputs:
+    """Shapes of what the layers make of a batch."""
+    images = jax.ShapeDtypeStruct((batch_size, *vae.image_shape), np.float32)
+    noise = jax.ShapeDtypeStruct((batch_size, vae.latents), np.float32)
+    return jax.eval_shape(vae.apply, state.variables, images, noise)
+
+
 def _keys(config: RunConfig) -> tuple[jax.Array, jax.Array]:
     """Of training and of evaluation."""
     train_key, test_key = jax.random.split(jax.random.key(config.seed))
     return train_key, test_key
 
 
-def _train(run: _Run, given: argparse.Namespace, errors: Console) -> TrainState:
-    state = latest_state(run.trainer, given.out, _keys(run.config)[0])
+def _train(run: _Run, given: argparse.Namespace, console: Console, errors: Console) -> TrainState:
+    per_epoch = run.steps // run.config.epochs
+    wanted = [each * per_epoch for each in snapshot_epochs(run.config.epochs, given.snapshots)]
+    state = latest_state(run.trainer, given.out, _keys(run.config)[0], wanted=wanted)
+    _announce_start(run, int(state.step), console)
     with run_progress(errors, first=int(state.step), last=run.steps) as bar:
         report = _watched(run, bar, errors)
         return train_run(
@@ -166,7 +181,7 @@ def _prices(run: _Run, state: TrainState) -> list[float] | None:
     return np.broadcast_to(prices, len(run.vae.shapes)).tolist()
 
 
-def _announce(run: _Run, out: Path, done: int, console: Console) -> None:
+def _announce(run: _Run, console: Console) -> None:
     config, shapes = run.config, jax.eval_shape(run.vae.init, jax.random.key(0)).params
     parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes))
     count, shape = len(run.dataset.train.images), " x ".join(map(str, run.vae.image_shape))
@@ -175,8 +190,11 @@ def _announce(run: _Run, out: Path, done: int, console: Console) -> None:
         f"{config.objective}, {config.likelihood}; {count:,} images of {config.data}, {shape}",
         soft_wrap=True,
     )
+
+
+def _announce_start(run: _Run, done: int, console: Console) -> None:
     if done == run.steps:
-        console.print(f"all {config.epochs} epochs are done; more --epochs go on from here")
+        console.print(f"all {run.config.epochs} epochs are done; more --epochs go on from here")
     elif done:
         console.print(f"goes on after step {done:,} of {run.steps:,}")
 

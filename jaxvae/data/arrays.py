@@ -9,12 +9,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxvae.data.memory import refuse_beyond_memory
+from jaxvae.data.numpy_files import (
+    Announced,
+    announced_file,
+    announced_members,
+    is_npy,
+    parsed,
+    refuse_irregular,
+)
 from jaxvae.data.taps import is_capture, open_taps
 from jaxvae.data.zarr_stores import is_zarr, open_zarr
 
 _ARCHIVE = ".npz:"
-_OBJECTS = "Object arrays"
-_NPY = b"\x93NUMPY"
 
 
 class Source(NamedTuple):
@@ -27,6 +34,13 @@ class Source(NamedTuple):
 
     origin: str
     array: np.ndarray
+
+
+class _Origin(NamedTuple):
+    """An array that was not read yet, with where it comes from, as in `Source`."""
+
+    origin: str
+    array: Announced
 
 
 def read_arrays(files: Iterable[str]) -> dict[str, Source]:
@@ -44,15 +58,17 @@ def read_arrays(files: Iterable[str]) -> dict[str, Source]:
         file as given, and where a file comes twice, with a number.
 
     Raises:
-        ValueError: for files that are neither, folders that are no capture and no zarr
-            store, keys that are not there, archives without arrays, arrays of Python objects
-            (named, with those beside them), and a zarr group without zarr.
-        OSError: for files that cannot be read.
+        ValueError: for files that are neither, or damaged, devices and pipes, folders that
+            are no capture and no zarr store, keys that are not there, archives without arrays
+            or of more than the memory, arrays of Python objects (named, with those beside
+            them) or of another number of points, and a zarr group without zarr. Of an archive
+            nothing is read before all of that is known.
+        FileNotFoundError: for files that are not there.
     """
-    found = [named for file in files for named in _read(file)]
+    found = [named for file in files for named in _announced(file)]
     short = Counter(name for name, _ in found)
     named: dict[str, Source] = {}
-    for name, source in found:
+    for (name, _), source in zip(found, _read(found), strict=True):
         unique = name if short[name] == 1 else source.origin
         copies = sum(other == unique or other.startswith(f"{unique} (") for other in named)
         named[f"{unique} ({copies + 1})" if copies else unique] = source
@@ -66,28 +82,42 @@ def read_array(file: str) -> np.ndarray:
         ValueError: where there are several, and as `read_arrays`.
         OSError: for a file that cannot be read.
     """
-    found = _read(file)
+    found = _announced(file)
     if len(found) > 1:
         keys = ", ".join(name for name, _ in found)
         raise ValueError(f"{file}: expected one array, got {keys}; choose one with {file}:KEY")
-    return found[0][1].array
+    return _read(found)[0].array
 
 
-def _read(file: str) -> list[tuple[str, Source]]:
+def _read(found: Sequence[tuple[str, _Origin]]) -> list[Source]:
+    """The arrays, after all of them were looked at."""
+    points = [each.array.shape[:1] for _, each in found]
+    if len(set(points)) > 1 and all(points):
+        listed = ", ".join(f"{name} {n:,}" for (name, _), (n,) in zip(found, points, strict=True))
+        raise ValueError(f"expected the same number of points in every space, got {listed}")
+    refuse_beyond_memory(sum(each.array.held for _, each in found), "the arrays in archives")
+    sources = []
+    for _, each in found:
+        with parsed(each.origin):
+            sources.append(Source(each.origin, each.array.read()))
+    return sources
+
+
+def _announced(file: str) -> list[tuple[str, _Origin]]:
     path, selected = _split(file)
     if not path.exists():
         raise FileNotFoundError(f"{path}: expected a .npy or .npz file, found none")
-    try:
+    with parsed(file):
         if path.is_dir():
-            return _read_folder(path, selected)
-        with open(path, "rb") as opened:
-            start = opened.read(len(_NPY))
-        if start == _NPY:
-            return [(path.stem, Source(file, np.load(path, mmap_mode="r")))]
+            return _announced_taps(path, selected)
+        refuse_irregular(path)
+        if is_npy(path):
+            return [(_printable(path.stem), _Origin(_printable(file), announced_file(path)))]
         if zipfile.is_zipfile(path):
-            return _read_archive(path, selected)
-    except (ValueError, EOFError, zipfile.BadZipFile, ModuleNotFoundError) as error:
-        raise ValueError(f"{file}: {_reason(error)}") from error
+            members = announced_members(path, lambda keys: _chosen(keys, selected))
+            return [
+                (key, _Origin(_printable(f"{path}:{key}"), each)) for key, each in members.items()
+            ]
     raise ValueError(f"{path}: expected a .npy or .npz file, got something else")
 
 
@@ -104,38 +134,18 @@ def _split(file: str) -> tuple[Path, str | None]:
     return Path(file), None
 
 
-def _read_folder(path: Path, selected: str | None) -> list[tuple[str, Source]]:
-    foreign = is_zarr(path) and not is_capture(path)
-    arrays = open_zarr(path) if foreign else open_taps(path)
-    # A memory map stays one. A zarr array is read, since it does not index as NumPy does.
+def _announced_taps(path: Path, selected: str | None) -> list[tuple[str, _Origin]]:
+    taps = open_zarr(path) if is_zarr(path) and not is_capture(path) else open_taps(path)
     return [
-        (name, Source(f"{path}:{name}", np.asanyarray(arrays[name])))
-        for name in _chosen(list(arrays), selected)
+        (name, _Origin(_printable(f"{path}:{name}"), _of_tap(taps[name])))
+        for name in _chosen(list(taps), selected)
     ]
 
 
-def _read_archive(path: Path, selected: str | None) -> list[tuple[str, Source]]:
-    with np.load(path) as archive:
-        keys = _chosen(archive.files, selected)
-        arrays = {key: _member(archive, key) for key in keys}
-    others = [key for key, array in arrays.items() if array is not None]
-    for key, array in arrays.items():
-        if array is None:
-            choice = f"; choose the others with {path}:{','.join(others)}" if others else ""
-            raise ValueError(f"expected real numbers, got pickled Python objects in {key}{choice}")
-        if not isinstance(array, np.ndarray):
-            raise ValueError(f"expected arrays, got a file {key}")
-    return [(key, Source(f"{path}:{key}", array)) for key, array in arrays.items()]
-
-
-def _member(archive: Any, key: str) -> Any:
-    """An array, or None where it holds Python objects."""
-    try:
-        return archive[key]
-    except ValueError as error:
-        if _OBJECTS in str(error):
-            return None
-        raise
+def _of_tap(tap: Any) -> Announced:
+    """A memory map stays one. A zarr array is read, since it does not index as NumPy does."""
+    held = 0 if isinstance(tap, np.memmap) else tap.size * tap.dtype.itemsize
+    return Announced(tap.shape, tap.dtype, held, lambda: np.asanyarray(tap))
 
 
 def _chosen(keys: Sequence[str], selected: str | None) -> Sequence[str]:
@@ -150,12 +160,6 @@ def _chosen(keys: Sequence[str], selected: str | None) -> Sequence[str]:
     return chosen
 
 
-def _reason(error: Exception) -> str:
-    if _OBJECTS in str(error) or "Python objects in dtype" in str(error):
-        return "expected real numbers, got pickled Python objects"
-    if "'<f1'" in str(error):
-        return (
-            "expected real numbers, got a type that NumPy's files do not keep, probably float8; "
-            "save it as float32"
-        )
-    return str(error)
+def _printable(name: str) -> str:
+    """A name with the bytes written out that the locale has no letters for."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,19 +1,18 @@
 """Arrays kept on disk between runs: written whole or not at all, verified when read.
 
-An entry is a directory of `.npy` files and a manifest that holds the size, the shape,
-the type and the CRC-32 of every one of them. It is written beside its place under a
-temporary name, synced, and renamed, so that a crash, a full disk or a second process
-never leaves half an entry under the true name. An entry that fails its checks is
-removed and built again.
+An entry is a directory of `.npy` files, sealed by a list of their checksums. It is written
+beside its place under a temporary name, synced, and renamed, so that a crash, a full disk
+or a second process never leaves half an entry under the true name. An entry that fails its
+checks is removed and built again.
 """
 
-import json
+import errno
 import logging
+import math
 import os
 import shutil
 import time
 import uuid
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,10 +20,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-_MANIFEST = "manifest.json"
+from jaxvae.data.sealed import seal, unsealed
+
 _ATTEMPTS = 3
 _LEFTOVER_SECONDS = 3600.0
-_CHUNK_BYTES = 1 << 22
 
 _logger = logging.getLogger("jaxvae")
 
@@ -100,6 +99,8 @@ def create_array(
         "shape": shape,
     }
     with _explained(), path.open("wb") as file:
+        if math.prod(shape) * dtype.itemsize > shutil.disk_usage(path.parent).free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         np.lib.format.write_array_header_1_0(file, header)
 
     def append(rows: np.ndarray) -> None:
@@ -115,7 +116,7 @@ def _read(directory: Path) -> Entry | None:
         return None
     try:
         return _verified(directory)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         _logger.warning("%s is damaged (%s): it is built again", directory, error)
     with _explained():
         _discard(directory)
@@ -123,48 +124,9 @@ def _read(directory: Path) -> Entry | None:
 
 
 def _verified(directory: Path) -> Entry:
-    manifest = json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))
-    content = manifest["content"]
-    if manifest["crc32"] != zlib.crc32(_canonical(content)):
-        raise ValueError(f"{_MANIFEST} does not match its checksum")
-    arrays = {
-        name: _verified_array(directory / f"{name}.npy", facts)
-        for name, facts in content["files"].items()
-    }
-    return Entry(arrays, content["metadata"])
-
-
-def _verified_array(path: Path, facts: dict[str, Any]) -> np.ndarray:
-    """The mapped array; its bytes are checked before its header is parsed."""
-    if (path.stat().st_size, _checksum(path)) != (facts["bytes"], facts["crc32"]):
-        raise ValueError(f"{path.name} does not match its checksum")
-    array = np.load(path, mmap_mode="r")
-    if (list(array.shape), array.dtype.str) != (facts["shape"], facts["dtype"]):
-        raise ValueError(f"expected {facts['shape']} in {path.name}, got {array.shape}")
-    return array
-
-
-def _facts(path: Path) -> dict[str, Any]:
-    """What the manifest holds about one `.npy` file."""
-    array = np.load(path, mmap_mode="r")
-    return {
-        "bytes": path.stat().st_size,
-        "crc32": _checksum(path),
-        "dtype": array.dtype.str,
-        "shape": list(array.shape),
-    }
-
-
-def _checksum(path: Path) -> int:
-    checksum = 0
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            checksum = zlib.crc32(chunk, checksum)
-    return checksum
-
-
-def _canonical(content: dict[str, Any]) -> bytes:
-    return json.dumps(content, sort_keys=True).encode("utf-8")
+    metadata = unsealed(directory)
+    arrays = {path.stem: np.load(path, mmap_mode="r") for path in directory.glob("*.npy")}
+    return Entry(arrays, metadata)
 
 
 def _create(directory: Path, build: Callable[[Path], dict[str, Any]]) -> None:
@@ -182,12 +144,11 @@ def _create(directory: Path, build: Callable[[Path], dict[str, Any]]) -> None:
 
 
 def _seal(directory: Path, metadata: dict[str, Any]) -> None:
-    """Write the manifest and force everything to the disk."""
-    paths = sorted(directory.glob("*.npy"))
-    content = {"files": {path.stem: _facts(path) for path in paths}, "metadata": metadata}
-    manifest = {"content": content, "crc32": zlib.crc32(_canonical(content))}
-    (directory / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-    for path in (*paths, directory / _MANIFEST, directory):
+    """List the checksums and force everything to the disk."""
+    for path in directory.glob("*.npy"):
+        np.load(path, mmap_mode="r")  # refuses a file that lacks rows
+    seal(directory, metadata)
+    for path in (*directory.iterdir(), directory):
         _sync(path)
 
 

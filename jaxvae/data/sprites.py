@@ -23,6 +23,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from jaxvae.data.dataset import Dataset, Split
+from jaxvae.data.memory import refuse_beyond_memory
 from jaxvae.typing import Array, ArrayLike
 
 FACTOR_SIZES: dict[str, int] = {
@@ -148,7 +149,8 @@ def load_sprites(
         label, and the classes of all five factors (see `render`), int64.
 
     Raises:
-        ValueError: if a size is negative or both together exceed the grid.
+        ValueError: if a size is negative, both together exceed the grid, or the images the
+            memory there is.
     """
     if min(train_size, test_size) < 0:
         raise ValueError(f"expected sizes of at least 0, got {train_size} and {test_size}")
@@ -156,8 +158,10 @@ def load_sprites(
         raise ValueError(
             f"expected train_size + test_size of at most {GRID_SIZE}, got {train_size + test_size}"
         )
-    order = _permutation()
     size = IMAGE_SIZE if image_size is None else image_size
+    count = train_size + test_size
+    refuse_beyond_memory(count * size**2, f"{count:,} images")
+    order = _permutation()
     return Dataset(
         train=_split(order[::-1][:train_size], size),
         test=_split(order[:test_size], size),

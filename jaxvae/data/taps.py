@@ -14,30 +14,16 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from jaxvae.data.whole import whole_folder
+from jaxvae.data.numpy_files import announced_file, parsed
+from jaxvae.data.whole import explained, whole_folder
+from jaxvae.data.zarr_groups import GROUP, Append, Space, open_arrays, start_group
 
 _INDEX = "taps.json"
-_GROUP = "zarr.json"
 _LAYERS = "layers"
-_CHUNK_BYTES = 1 << 22
-
-Append = Callable[[np.ndarray], None]
-
-
-class Space(NamedTuple):
-    """What an array will be.
-
-    Attributes:
-        shape: `[n, ...]`.
-        dtype: of its numbers.
-    """
-
-    shape: tuple[int, ...]
-    dtype: np.dtype
 
 
 @contextmanager
@@ -65,9 +51,10 @@ def write_taps(
     place = Path(os.path.expanduser(path)).absolute()
     _refuse_names(layers)
     _refuse_others(place)
-    start = _start_group if place.suffix == ".zarr" else _start_folder
-    with whole_folder(place) as part:
-        appends = start(part, {name: _storable(space) for name, space in layers.items()})
+    start = start_group if place.suffix == ".zarr" else _start_folder
+    storable = {name: _storable(space) for name, space in layers.items()}
+    with explained(place), whole_folder(place) as part:
+        appends = start(part, storable, {_LAYERS: list(layers)})
         written = dict.fromkeys(layers, 0)
 
         def append(rows: Mapping[str, np.ndarray]) -> None:
@@ -103,9 +90,8 @@ def open_taps(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise FileNotFoundError(f"expected captured layers in {place}, found nothing there")
     if (place / _INDEX).is_file():
         return {name: _map(_file(place, name)) for name in _listed(place)}
-    if (place / _GROUP).is_file():
-        group = import_zarr().open_group(place, mode="r")
-        return {name: group[name] for name in _listed(place)}
+    if (place / GROUP).is_file():
+        return open_arrays(place, _listed(place))
     raise ValueError(
         f"expected captured layers in {place}, a folder with {_INDEX} or a zarr group, "
         "got something else"
@@ -121,26 +107,26 @@ def is_capture(place: Path) -> bool:
 
 def _listed(place: Path) -> list[str]:
     """The names of the layers, in depth order."""
-    index = place / _INDEX if (place / _INDEX).is_file() else place / _GROUP
+    index = place / _INDEX if (place / _INDEX).is_file() else place / GROUP
     try:
         said = json.loads(index.read_text(encoding="utf-8"))
         layers = (said if index.name == _INDEX else said["attributes"])[_LAYERS]
         _refuse_names(dict.fromkeys(layers))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{index}: expected a list of {_LAYERS}, found none") from error
     return layers
 
 
 def _map(file: Path) -> np.ndarray:
-    try:
-        return np.load(file, mmap_mode="r")
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{file}: expected a whole array, got damage ({error})") from error
+    with parsed(file):
+        return announced_file(file).read()
 
 
-def _start_folder(part: Path, layers: Mapping[str, Space]) -> dict[str, Append]:
+def _start_folder(
+    part: Path, layers: Mapping[str, Space], attributes: Mapping[str, Any]
+) -> dict[str, Append]:
     appends = {name: _start_file(_file(part, name), space) for name, space in layers.items()}
-    (part / _INDEX).write_text(json.dumps({_LAYERS: list(layers)}, indent=1), encoding="utf-8")
+    (part / _INDEX).write_text(json.dumps(dict(attributes), indent=1), encoding="utf-8")
     return appends
 
 
@@ -159,40 +145,6 @@ def _start_file(file: Path, space: Space) -> Append:
     return append
 
 
-def _start_group(part: Path, layers: Mapping[str, Space]) -> dict[str, Append]:
-    group = import_zarr().open_group(part, mode="w")
-    group.attrs[_LAYERS] = list(layers)
-    return {name: _start_array(group, name, space) for name, space in layers.items()}
-
-
-def _start_array(group: Any, name: str, space: Space) -> Append:
-    """Rows wait until their chunk is full: half a chunk would be read and packed again."""
-    n, *features = space.shape
-    size = min(n, _chunk_rows(space))
-    chunks = (size, *features)
-    array = group.create_array(name, shape=space.shape, chunks=chunks, dtype=space.dtype)
-    waiting, done = np.empty(chunks, space.dtype), 0
-
-    def append(rows: np.ndarray) -> None:
-        nonlocal done
-        while len(rows):
-            place = done % size
-            piece, rows = rows[: size - place], rows[size - place :]
-            waiting[place : place + len(piece)] = piece
-            done += len(piece)
-            if done % size == 0 or done == n:
-                first = (done - 1) // size * size
-                array[first:done] = waiting[: done - first]
-
-    return append
-
-
-def _chunk_rows(space: Space) -> int:
-    """Whole rows, because distances need them; a power of two, as the tiles are read in."""
-    row_bytes = int(np.prod(space.shape[1:])) * space.dtype.itemsize
-    return int(2 ** (max(1, _CHUNK_BYTES // row_bytes).bit_length() - 1))
-
-
 def _storable(space: Space) -> Space:
     """bfloat16 and its like, which no file format knows, as float32, which holds them."""
     return space._replace(dtype=np.dtype(np.float32)) if space.dtype.kind == "V" else space
@@ -205,7 +157,7 @@ def _file(place: Path, name: str) -> Path:
 def _refuse_names(layers: Mapping[str, Any]) -> None:
     for name in layers:
         parts = name.split("/")
-        if {"", ".", ".."} & set(parts) or {"\\", "\0"} & set(name) or parts[-1] == _GROUP:
+        if {"", ".", ".."} & set(parts) or {"\\", "\0"} & set(name) or parts[-1] == GROUP:
             raise ValueError(f"expected layers named like encoder/1, got {name!r}")
 
 
@@ -227,21 +179,4 @@ def _refuse_others(place: Path) -> None:
 
 def _of_zarr(file: Path, place: Path) -> bool:
     parts = file.relative_to(place).parts
-    return file.name == _GROUP or (place.suffix == ".zarr" and "c" in parts)
-
-
-def import_zarr() -> Any:
-    """The `zarr` module, version 3.
-
-    Raises:
-        ModuleNotFoundError: without it.
-    """
-    with suppress(ModuleNotFoundError):
-        import zarr  # noqa: PLC0415
-
-        if hasattr(zarr, "create_group"):
-            return zarr
-    raise ModuleNotFoundError(
-        "expected zarr 3 for a .zarr group, found none: pip install 'zarr>=3', or use a folder "
-        "of .npy files, whose name does not end in .zarr"
-    )
+    return file.name == GROUP or (place.suffix == ".zarr" and "c" in parts)

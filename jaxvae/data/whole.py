@@ -1,10 +1,17 @@
 """Files and folders that appear whole or not at all."""
 
+import fcntl
 import os
+import re
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+# What is not whole yet, or no longer wanted.
+_PART = re.compile(r"\.[0-9a-f]{32}\.part")
 
 
 @contextmanager
@@ -27,18 +34,122 @@ def whole_folder(place: Path) -> Iterator[Path]:
     made = [folder for folder in place.parents if not folder.exists()]
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{place.name}-", dir=place.parent) as beside:
-            # One below: that of tempfile is closed to other users.
-            part = Path(beside, "part")
+        with hidden_folder(place.parent) as beside:
+            part = beside / "part"
             part.mkdir()
             yield part
             _sync(part)
-            _exchange(part, place, Path(beside, "replaced"))
+            _exchange(part, place, beside / "replaced")
     except BaseException:
         with suppress(OSError):
             for folder in made:
                 folder.rmdir()
         raise
+
+
+@contextmanager
+def hidden_folder(parent: Path) -> Iterator[Path]:
+    """A folder that is removed at the end of the block, or, after a kill, as a leftover.
+
+    Raises:
+        OSError: if it cannot be made.
+    """
+    _remove_left(parent.glob(".*.part"))
+    folder = parent / f".{uuid.uuid4().hex}.part"
+    folder.mkdir()
+    try:
+        with _held(folder):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file beside its place and rename it, so that it is whole or absent.
+
+    Args:
+        path: where the file goes; folders above it are made.
+        write: is given a path with the same name to write to.
+
+    Raises:
+        OSError: if the disk cannot be written; names the file.
+    """
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with hidden_folder(path.parent) as beside:
+            with plainly_named(beside) as plain:
+                write(plain / path.name)
+            _sync(beside)
+            os.replace(beside / path.name, path)
+
+
+@contextmanager
+def plainly_named(folder: Path) -> Iterator[Path]:
+    """Another name for a folder, of letters that every library takes for what they are.
+
+    Some take a bracket for a pattern, or encode a path as the locale says.
+    """
+    with tempfile.TemporaryDirectory() as beside:
+        plain = Path(beside, "plain")
+        plain.symlink_to(folder.absolute(), target_is_directory=True)
+        yield plain
+
+
+def remove_whole(place: Path) -> None:
+    """Remove a folder that nobody sees half removed."""
+    with hidden_folder(place.parent) as beside:
+        place.rename(beside / "removed")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes were writing below a folder."""
+    _remove_left(folder.rglob(".*.part"))
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Within the block, an `OSError` says which file could not be written."""
+    try:
+        yield
+    except OSError as error:
+        said = (
+            f"expected to write {path}, got: {error.strerror or error}. Nothing of it was kept; "
+            "what was saved before is whole"
+        )
+        raise (OSError(said) if error.errno is None else OSError(error.errno, said)) from error
+
+
+def _remove_left(folders: Iterable[Path]) -> None:
+    for folder in list(folders):
+        if _PART.fullmatch(folder.name) and _is_left(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Within the block, and not after a kill, nobody else takes a folder for a leftover."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        # Not every file system has locks.
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_left(folder: Path) -> bool:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def _exchange(part: Path, place: Path, replaced: Path) -> None:
@@ -60,24 +171,3 @@ def _sync(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside its place and rename it, so that it is whole or absent.
-
-    Args:
-        path: where the file goes; folders above it are made.
-        write: is given a path with the same ending to write to.
-
-    Raises:
-        OSError: if the disk cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    try:
-        write(Path(part))
-        os.replace(part, path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise

@@ -1,15 +1,21 @@
 """Arrays of zarr stores that others wrote: one array, or a group of them, of format 2 or 3."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxvae.data.taps import import_zarr
+from jaxvae.data.numpy_files import refuse_irregular
+from jaxvae.data.zarr_groups import import_zarr
 
 # What marks an array and a group of format 2; one file marks both of format 3.
 _ARRAY, _GROUP, _NODE = ".zarray", ".zgroup", "zarr.json"
-_CODECS = ("codecs", "filters", "compressor")
+_PACKED = ("codecs", "filters", "compressor")
+# What does no more than pack numbers; others may run code.
+_CODECS = {
+    *("bytes", "transpose", "sharding_indexed", "crc32c", "zstd", "blosc", "gzip", "zlib"),
+    *("lz4", "bz2", "lzma", "shuffle", "delta"),
+}
 
 
 def is_zarr(place: Path) -> bool:
@@ -27,8 +33,8 @@ def open_zarr(place: Path) -> dict[str, Any]:
         By name, sorted, as `inner/name` in groups of a group; an array alone by its folder.
 
     Raises:
-        ValueError: for files that zarr cannot read, and arrays packed by pickle, which could
-            execute code.
+        ValueError: for files that zarr cannot read, and codecs that may do more than pack
+            numbers, such as pickle, which executes code.
         ModuleNotFoundError: without zarr 3.
     """
     zarr = import_zarr()
@@ -46,17 +52,32 @@ def _arrays(place: Path, name: str) -> Iterator[tuple[str, Path, int]]:
     number = 2 if (place / _ARRAY).is_file() else 3
     node = _described(place / (_ARRAY if number == 2 else _NODE))
     if number == 2 or node.get("node_type") == "array":
-        if "pickle" in json.dumps([node.get(each) for each in _CODECS]):
-            raise ValueError(f"expected numbers, got an array packed by pickle in {place}")
+        others = set(_codecs([node.get(each) for each in _PACKED])) - _CODECS
+        if others:
+            listed = ", ".join(sorted(others))
+            raise ValueError(f"expected numbers, got an array packed by {listed} in {place}")
         yield name, place, number
     else:
         for inner in filter(is_zarr, place.iterdir()):
             yield from _arrays(inner, f"{name}/{inner.name}".lstrip("/"))
 
 
+def _codecs(said: Any) -> Iterator[str]:
+    """The names of all codecs, also those inside of others."""
+    if isinstance(said, Mapping):
+        yield from (str(said[key]) for key in ("name", "id") if key in said)
+        yield from _codecs(said.get("configuration"))
+        said = [each for each in said.values() if isinstance(each, list)]
+    for each in said if isinstance(said, list) else ():
+        yield from _codecs(each)
+
+
 def _described(file: Path) -> dict[str, Any]:
+    if not file.exists():
+        return {}
     try:
-        said = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        refuse_irregular(file)
+        said = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{file}: expected JSON, got {error}") from error
     if not isinstance(said, dict):

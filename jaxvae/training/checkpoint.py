@@ -1,6 +1,16 @@
-"""Snapshots of any tree of arrays, written whole or not at all."""
+"""Snapshots of any tree of arrays, written whole or not at all, and verified when read.
 
+A snapshot is a folder `step-*` with the files of Orbax and a list of their checksums; without
+that list it is none.
+"""
+
+import errno
+import logging
+import math
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,35 +19,53 @@ import jax.numpy as jnp
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
+from jaxvae.data.sealed import MANIFEST, DamageError, is_sealed, seal, unsealed
+from jaxvae.data.whole import explained, plainly_named, remove_whole, whole_folder
 from jaxvae.training.signals import postponed
 
 Tree = TypeVar("Tree")
 
 _PREFIX = "step-"
-# Orbax writes it last, before it renames the folder into place.
-_COMMITTED = "commit_success.txt"
+_TREE = "tree"
+# Of the states to go on from: where the latest is damaged, the one before is there.
+_LATEST = 2
+
+_logger = logging.getLogger("jaxvae")
 
 
 def save(directory: Path, step: int, tree: Tree) -> None:
     """Write `tree` under `directory` as the snapshot of `step`.
 
-    The snapshot appears under its name only when it is complete; one that is
-    there already is replaced.
+    The snapshot appears under its name only when it is complete and can be found again; one
+    that is there already is replaced.
 
     Args:
         directory: made where absent.
         step: a count that orders the snapshots.
         tree: arrays, typed PRNG keys and NamedTuples of them.
+
+    Raises:
+        OSError: if it cannot be written; nothing of it is left.
     """
-    place = _place(directory, step)
-    if place.exists():
-        _remove(place)
-    # What a kill left: Orbax would remove it too, but with a warning.
-    for part in directory.glob(f"{place.name}.*"):
-        shutil.rmtree(part)
+    place = _place(directory, step).absolute()
     # Broken off, Orbax leaves coroutines behind that complain on the terminal.
-    with postponed():
-        ocp.save(place.absolute(), tree)
+    with postponed(), explained(place), whole_folder(place) as part:
+        with plainly_named(part) as plain:
+            _write(plain, tree)
+        seal(part)
+
+
+def save_latest(directory: Path, step: int, tree: Tree) -> None:
+    """Write a snapshot to go on from; of those before it one is kept, of those after it none.
+
+    Raises:
+        OSError: as `save`.
+    """
+    save(directory, step, tree)
+    kept = [each for each in steps(directory) if each <= step][-_LATEST:]
+    for place in directory.glob(f"{_PREFIX}*"):
+        if place not in [_place(directory, each) for each in kept]:
+            remove_whole(place)
 
 
 def load(directory: Path, step: int, like: Tree) -> Tree:
@@ -49,43 +77,119 @@ def load(directory: Path, step: int, like: Tree) -> Tree:
         like: a tree of arrays or of `jax.ShapeDtypeStruct`.
 
     Raises:
-        ValueError: if there is no such snapshot, or its files are damaged.
+        DamageError: names the file that is not what was written.
+        ValueError: if there is no such snapshot, or it is one of another tree.
     """
     if step not in steps(directory):
         raise ValueError(f"expected a snapshot among {steps(directory)} in {directory}, got {step}")
     place = _place(directory, step)
-    try:
-        loaded = ocp.load(place.absolute(), jax.tree.map(_on_device, like))
-    except ValueError as error:
-        raise ValueError(
-            f"expected a whole snapshot of the same tree in {place}; remove that folder"
-        ) from error
+    unsealed(place)
+    with plainly_named(place) as plain, _quiet():
+        written, wanted = _shapes(ocp.metadata(plain / _TREE).metadata), _shapes(like)
+        # Orbax would find out as well, in the midst of reading.
+        for name in sorted({*written, *wanted}):
+            if written.get(name) != wanted.get(name):
+                raise ValueError(
+                    f"expected a snapshot of the same tree in {place}, with {name} of shape "
+                    f"{wanted.get(name)}, got {written.get(name)}: it was made by other settings "
+                    "or another version"
+                )
+        loaded = ocp.load(plain / _TREE, jax.tree.map(_on_device, like))
     return jax.tree.map(_uncommitted, loaded, like)
+
+
+def load_latest(directory: Path, like: Tree, *, last: float = math.inf) -> Tree | None:
+    """The latest snapshot that is not damaged; None without any.
+
+    Args:
+        directory: where `save_latest` put them.
+        like: as for `load`.
+        last: the latest step that is of use.
+
+    Raises:
+        ValueError: for a snapshot of another tree.
+    """
+    for place in sorted(directory.glob(f"{_PREFIX}*")):
+        if not is_sealed(place):
+            _logger.warning("%s has no %s: it is not read", place, MANIFEST)
+    for step in reversed(steps(directory)):
+        if step <= last:
+            try:
+                return load(directory, step, like)
+            except DamageError as error:
+                _logger.warning("%s: going on from what was kept before it", error)
+    return None
 
 
 def steps(directory: Path) -> list[int]:
     """The complete snapshots under `directory`, ascending."""
-    names = [path.parent.name for path in directory.glob(f"{_PREFIX}*/{_COMMITTED}")]
+    names = [path.name for path in directory.glob(f"{_PREFIX}*") if is_sealed(path)]
     numbers = [name.removeprefix(_PREFIX) for name in names]
     return sorted(int(number) for number in numbers if number.isdigit())
 
 
-def keep_latest(directory: Path) -> None:
-    """Remove all snapshots but the latest, and what an interrupted `save` left."""
-    complete = steps(directory)
-    for path in directory.glob(f"{_PREFIX}*"):
-        if complete and path != _place(directory, complete[-1]):
-            _remove(path)
+def damaged_steps(directory: Path) -> dict[int, DamageError]:
+    """The snapshots that are not what was written, and what is said of each; all are read."""
+    damaged = {}
+    for step in steps(directory):
+        try:
+            unsealed(_place(directory, step))
+        except DamageError as error:
+            damaged[step] = error
+    return damaged
 
 
 def _place(directory: Path, step: int) -> Path:
     return directory / f"{_PREFIX}{step:010d}"
 
 
-def _remove(place: Path) -> None:
-    """Remove a snapshot; one whose removal is interrupted no longer looks complete."""
-    (place / _COMMITTED).unlink(missing_ok=True)
-    shutil.rmtree(place)
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Within the block, Orbax does not log: its errors are raised as well, and said by us."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _write(folder: Path, tree: Any) -> None:
+    """Have Orbax write, and look whether it finds what it wrote."""
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+    if size > shutil.disk_usage(folder).free:
+        # Orbax says much on the terminal when it finds the disk full.
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    try:
+        with _quiet():
+            ocp.save(folder / _TREE, tree)
+            found = ocp.metadata(folder / _TREE).metadata
+    except Exception as error:
+        # It words errors of the system in its own way.
+        known = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)
+        number = next((each for each in known if os.strerror(each) in str(error)), None)
+        if number is None:
+            raise OSError(str(error).partition("\n")[0]) from error
+        raise OSError(number, os.strerror(number)) from error
+    if found is None:
+        raise OSError("Orbax does not find what it wrote")
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    """The shape of every array by its path, keys as the numbers they are written as."""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): _written_shape(leaf)
+        for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
+    }
+
+
+def _written_shape(leaf: Any) -> tuple[int, ...]:
+    if isinstance(leaf, jax.Array | jax.ShapeDtypeStruct) and jnp.issubdtype(
+        leaf.dtype, jax.dtypes.prng_key
+    ):
+        return jax.eval_shape(jax.random.key_data, leaf).shape
+    return tuple(leaf.shape)
 
 
 def _on_device(leaf: Any) -> jax.ShapeDtypeStruct:

@@ -1,12 +1,15 @@
 """What there is to train with, by name, and what each takes.
 
 Networks, objectives and likelihoods go by the names of their functions in
-`jaxvae.models` and `jaxvae.objectives`; a function of your own by `package.module:name`.
+`jaxvae.models` and `jaxvae.objectives`; a function of your own by `package.module:name`,
+which is imported, and refused before it is called where it cannot be one.
 """
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, get_origin, get_type_hints
 
@@ -15,6 +18,9 @@ from jaxvae.models.hvae import HVAE, HierarchyOutputs
 from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.vae import VAE, Outputs
 from jaxvae.objectives.multipliers import LayerMultipliers, Multiplier
+
+# Steps and sizes are counted in int32 on the device.
+LARGEST = 2**31 - 1
 
 
 def networks() -> dict[str, Callable[..., VAE | HVAE]]:
@@ -72,18 +78,39 @@ def objective_coefficients(objective: Callable[..., Any]) -> dict[str, inspect.P
 
 
 def named_network(name: str) -> Callable[..., VAE | HVAE]:
-    """The network of this name."""
-    return _named("network", name, networks())
+    """The network of this name: a function that takes `image_shape` first, and `likelihood`."""
+
+    def is_one(function: Callable[..., Any]) -> bool:
+        takes = list(inspect.signature(function).parameters)
+        return takes[:1] == ["image_shape"] and "likelihood" in takes
+
+    wanted = "to take image_shape first, and likelihood"
+    return _named("network", name, networks(), is_one, wanted)
 
 
 def named_objective(name: str) -> Callable[..., Any]:
-    """The objective of this name."""
-    return _named("objective", name, named_objectives())
+    """The objective of this name: a function that takes `outputs` first."""
+
+    def is_one(function: Callable[..., Any]) -> bool:
+        return bool(outputs_of(function)) or list(inspect.signature(function).parameters)[:1] == [
+            "outputs"
+        ]
+
+    return _named("objective", name, named_objectives(), is_one, "to take outputs first")
 
 
 def named_likelihood(name: str) -> Callable[..., Likelihood]:
-    """The likelihood of this name."""
-    return _named("likelihood", name, likelihoods())
+    """The likelihood of this name: a function that says it returns a `Likelihood`."""
+
+    def is_one(function: Callable[..., Any]) -> bool:
+        return get_type_hints(function).get("return") is Likelihood
+
+    return _named("likelihood", name, likelihoods(), is_one, "to be annotated -> Likelihood")
+
+
+def is_foreign(name: str) -> bool:
+    """Whether a name is that of code elsewhere, which runs where it is looked up."""
+    return ":" in name
 
 
 def objective_multipliers(objective: Callable[..., Any]) -> dict[str, bool]:
@@ -111,22 +138,79 @@ def refuse_unknown(kind: str, given: Mapping[str, Any], known: Mapping[str, Any]
         raise ValueError(f"expected {kind} among {among}; got {', '.join(unknown)}")
 
 
+def refuse_other_options(
+    kind: str, given: Mapping[str, Any], function: Callable[..., Any], known: Mapping[str, Any]
+) -> None:
+    """Refuse what a network or a likelihood would fail over.
+
+    Raises:
+        ValueError: for names that are not among those known, values of another kind than
+            the function is annotated with, counts below 1, and what is required and lacks.
+    """
+    refuse_unknown(f"options of {kind}", given, known)
+    hints = get_type_hints(function)
+    for name, value in given.items():
+        if not _is_a(value, hints.get(name)):
+            raise ValueError(f"expected {name} of {kind} as {_words(hints[name])}, got {value!r}")
+    for name, parameter in known.items():
+        # Networks that take what they like have parameters without a name.
+        plain = parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        if plain and parameter.default is parameter.empty and name not in given:
+            raise ValueError(f"expected the option {name} of {kind}, got none")
+
+
+def _is_a(value: Any, hint: Any) -> bool:
+    if isinstance(get_origin(hint), type) and issubclass(get_origin(hint), Sequence):
+        return isinstance(value, list | tuple) and all(_is_a(each, int) for each in value)
+    if hint is int:
+        return type(value) is int and 1 <= value <= LARGEST
+    if hint is float:
+        return type(value) in (int, float)
+    return not isinstance(hint, type) or isinstance(value, hint)
+
+
+def _words(hint: Any) -> str:
+    counts = {int: "a count from 1", float: "a number", bool: "true or false", str: "a word"}
+    return counts.get(hint, "counts from 1")
+
+
 def _functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
     return {name: value for name, value in vars(module).items() if inspect.isfunction(value)}
 
 
-def _named(kind: str, name: str, known: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
+def _named(
+    kind: str,
+    name: str,
+    known: Mapping[str, Callable[..., Any]],
+    is_one: Callable[[Callable[..., Any]], bool],
+    wanted: str,
+) -> Callable[..., Any]:
     if name in known:
         return known[name]
+    if not is_foreign(name):
+        raise ValueError(
+            f"expected as {kind} one of {', '.join(known)}, or package.module:name, got {name!r}"
+        )
+    found = _imported(kind, name)
+    try:
+        fits = is_one(found)
+    except (ValueError, TypeError, NameError, AttributeError):  # it has no signature
+        fits = False
+    if not fits:
+        raise ValueError(f"expected {name}, as {kind}, {wanted}; got another function")
+    return found
+
+
+def _imported(kind: str, name: str) -> Callable[..., Any]:
     place, _, attribute = name.partition(":")
-    if attribute:
-        try:
-            found = getattr(importlib.import_module(place), attribute)
-        except (ImportError, AttributeError) as error:
-            raise ValueError(f"expected {attribute} in {place} as {kind}, got {error}") from error
-        if not callable(found):
-            raise ValueError(f"expected {name} to be a function, got {type(found).__name__}")
-        return found
-    raise ValueError(
-        f"expected as {kind} one of {', '.join(known)}, or package.module:name, got {name!r}"
-    )
+    if os.getcwd() not in sys.path:
+        # For modules beside the user; last, so that nothing there hides a package.
+        sys.path.append(os.getcwd())
+    try:
+        found = getattr(importlib.import_module(place), attribute)
+    except Exception as error:  # a module may raise anything
+        said = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(f"expected {attribute} in {place} as {kind}, got {said}") from error
+    if not callable(found):
+        raise ValueError(f"expected {name} to be a function, got {type(found).__name__}")
+    return found

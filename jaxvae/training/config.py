@@ -5,12 +5,12 @@ The names are those of `jaxvae.training.choices`.
 
 import dataclasses
 import inspect
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 import optax
@@ -20,6 +20,8 @@ from jaxvae.models.hvae import HVAE, HierarchyOutputs
 from jaxvae.models.vae import VAE, Outputs
 from jaxvae.objectives.schedules import linear_ramp
 from jaxvae.training.choices import (
+    LARGEST,
+    is_foreign,
     likelihood_options,
     named_likelihood,
     named_network,
@@ -29,9 +31,10 @@ from jaxvae.training.choices import (
     objective_coefficients,
     objective_multipliers,
     outputs_of,
+    refuse_other_options,
     refuse_unknown,
 )
-from jaxvae.training.folder import write_settings
+from jaxvae.training.folder import read_settings, write_settings
 from jaxvae.training.stability import averaged, stabilized
 from jaxvae.training.trainer import Adversary, Trainer, vae_trainer
 
@@ -39,6 +42,8 @@ from jaxvae.training.trainer import Adversary, Trainer, vae_trainer
 Coefficient = float | Sequence[float | None]
 
 _LATENTS = 10
+# Of float32.
+_LARGEST_NUMBER = float(np.finfo(np.float32).max)
 _ADVERSARY = {"learning_rate": 1e-4, "b1": 0.5, "b2": 0.9}
 # Nats above a target that double a price in 700 steps.
 _MULTIPLIER_STEP = 1e-3
@@ -100,21 +105,28 @@ class RunConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self)).items():
+            _refuse_other_kinds(name, getattr(self, name), hint)
         for name, value in (("learning_rate", self.learning_rate), ("l2", self.l2)):
             if not (math.isfinite(value) and (value > 0 or (name == "l2" and value == 0))):
                 raise ValueError(f"expected {name} finite and positive, got {value}")
-        for name, least in (("batch_size", 1), ("epochs", 1), ("seed", 0), ("warmup", 1)):
+        for name in ("latents", "batch_size", "epochs", "warmup"):
             count = getattr(self, name)
-            if count is not None and count < least:
-                raise ValueError(f"expected {name} of at least {least}, got {count}")
-        if self.seed >= 2**32:
-            raise ValueError(f"expected seed below {2**32}, got {self.seed}")
+            if count is not None and count < 1:
+                raise ValueError(f"expected {name} of at least 1, got {count}")
+            if count is not None and count > LARGEST:
+                raise ValueError(f"expected {name} of at most {LARGEST}, got {count}")
+        if not 0 <= self.seed < 2**32:
+            bound = "of at least 0" if self.seed < 0 else f"below {2**32}"
+            raise ValueError(f"expected seed {bound}, got {self.seed}")
         for name, given in self.coefficients.items():
-            if not all(number is None or math.isfinite(number) for number in numbers(given)):
+            if not all(map(_is_coefficient, numbers(given))):
                 raise ValueError(f"expected a finite {name}, got {given}")
         for name, steps in self.ramps.items():
-            if any(count is None or count < 1 for count in numbers(steps)):
+            if any(type(count) is not int or count < 1 for count in numbers(steps)):
                 raise ValueError(f"expected a ramp of {name} over at least 1 step, got {steps}")
+            if max(numbers(steps)) > LARGEST:
+                raise ValueError(f"expected a ramp of {name} over at most {LARGEST}, got {steps}")
 
 
 def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> VAE | HVAE:
@@ -125,9 +137,10 @@ def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> VAE | H
             does not take, latents of a hierarchy, and images that it cannot take.
     """
     network, likelihood = named_network(config.network), named_likelihood(config.likelihood)
-    refuse_unknown(f"options of {config.network}", config.options, network_options(network))
+    takes = network_options(network)
+    refuse_other_options(config.network, config.options, network, takes)
     takes = likelihood_options(likelihood)
-    refuse_unknown(f"options of {config.likelihood}", config.likelihood_options, takes)
+    refuse_other_options(config.likelihood, config.likelihood_options, likelihood, takes)
     options = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in config.options.items()
@@ -142,6 +155,10 @@ def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> VAE | H
     model = network(
         image_shape=image_shape, likelihood=likelihood(**config.likelihood_options), **options
     )
+    if not isinstance(model, VAE | HVAE):
+        raise ValueError(
+            f"expected a VAE or an HVAE of {config.network}, got {type(model).__name__}"
+        )
     return models.initialized(model, config.initialization)
 
 
@@ -160,6 +177,7 @@ def build_trainer(config: RunConfig, vae: VAE | HVAE, *, dataset_size: int) -> T
     """
     objective: Callable[..., Any] = named_objective(config.objective)
     _refuse_other_models(config, objective, vae)
+    _refuse_other_counts(config, vae)
     takes = inspect.signature(objective).parameters
     multipliers = objective_multipliers(objective)
     coefficients = _coefficients(config, objective)
@@ -209,19 +227,43 @@ def write_config(path: Path, config: RunConfig, *, image_shape: tuple[int, int, 
     write_settings(path, run_settings(config, image_shape=image_shape))
 
 
-def read_config(path: Path) -> tuple[RunConfig, tuple[int, int, int]]:
+def read_config(path: Path, *, trust: bool = False) -> tuple[RunConfig, tuple[int, int, int]]:
     """The configuration that `write_config` wrote, and the shape of the images.
 
+    Args:
+        path: where it is.
+        trust: whether code that it names outside of jaxvae, which runs when the model is
+            built, may run.
+
     Raises:
-        ValueError: for a file that is none.
+        ValueError: for a file that is none, and for one that names other code where it is
+            not trusted.
         OSError: for a file that cannot be read.
     """
     try:
-        settings = json.loads(path.read_text())
-        height, width, channels = map(int, settings.pop("image_shape"))
-        return RunConfig(**settings), (height, width, channels)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        settings = read_settings(path)
+        height, width, channels = image_shape = tuple(settings.pop("image_shape"))
+        if not all(type(side) is int and 1 <= side <= LARGEST for side in image_shape):
+            raise ValueError(f"image_shape {image_shape}")
+        config = RunConfig(**settings)
+    except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"expected the settings of a run in {path}, got {error}") from error
+    foreign = filter(is_foreign, (config.network, config.likelihood, config.objective))
+    for name in () if trust else foreign:
+        raise ValueError(
+            f"expected names of jaxvae in {path}, got {name}, code that would be run; only where "
+            "you know whose it is, allow it with --trust"
+        )
+    return config, (height, width, channels)
+
+
+def _refuse_other_kinds(name: str, value: Any, hint: Any) -> None:
+    alternatives = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    kinds = tuple(get_origin(each) or each for each in alternatives)
+    kinds += (int,) * (float in kinds)
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        among = " or ".join(kind.__name__ for kind in kinds if kind is not NoneType)
+        raise ValueError(f"expected {name} as {among}, got {value!r}")
 
 
 def _optimizer(config: RunConfig) -> optax.GradientTransformation:
@@ -250,6 +292,9 @@ def _coefficients(config: RunConfig, objective: Callable[..., Any]) -> dict[str,
     refuse_unknown(f"ramps of {config.objective}", config.ramps, known)
     multipliers = objective_multipliers(objective)
     for name, value in config.coefficients.items():
+        # A distortion can be any number of nats.
+        if config.objective in named_objectives() and name != "target":
+            _refuse_negative(name, value)
         if None in numbers(value) and (name in multipliers or not multipliers):
             raise ValueError(f"expected a number for every {name}, got none among {value}")
     changing = {**config.ramps, **multipliers}
@@ -270,9 +315,19 @@ def _coefficients(config: RunConfig, objective: Callable[..., Any]) -> dict[str,
     return coefficients
 
 
+def _refuse_negative(name: str, value: Any) -> None:
+    if any(number is not None and number < 0 for number in numbers(value)):
+        raise ValueError(f"expected {name} of at least 0, got {value}")
+
+
 def numbers(value: Any) -> Sequence[Any]:
     """A setting that is one number, or one for every layer, as a sequence."""
     return value if isinstance(value, Sequence) else (value,)
+
+
+def _is_coefficient(value: Any) -> bool:
+    """A number of float32, or None for a layer without one."""
+    return value is None or (type(value) in (int, float) and abs(value) <= _LARGEST_NUMBER)
 
 
 def _number(value: float | None) -> float:
@@ -294,3 +349,12 @@ def _refuse_other_models(
             f"expected for {config.network}, a network of {kind}, an objective among "
             f"{', '.join(among)}; got {config.objective}"
         )
+
+
+def _refuse_other_counts(config: RunConfig, model: VAE | HVAE) -> None:
+    """Refuse several numbers for one bottleneck, and other than one for every layer."""
+    layers = len(model.shapes) if isinstance(model, HVAE) else 1
+    for name, value in (*config.coefficients.items(), *config.ramps.items()):
+        if isinstance(value, Sequence) and (len(value) != layers or layers == 1):
+            wanted = f"one number, or {layers} for its layers" if layers > 1 else "one number"
+            raise ValueError(f"expected {wanted}, as {name} of {config.network}, got {value}")

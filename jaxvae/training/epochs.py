@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from jaxvae.geometry.arrays import as_count
 from jaxvae.training.images import training_images
+from jaxvae.training.signals import heard, heed
 from jaxvae.training.trainer import Trainer, TrainState
 from jaxvae.typing import ArrayLike, Key
 
@@ -172,6 +173,7 @@ def windows(
         state, step = window.state, step + count
         yield window, count, seconds
         saver(state)
+        heed()
         patience = max(1, min(2 * patience, int(count * _REPORT_SECONDS / seconds)))
 
 
@@ -190,6 +192,7 @@ def saving(save: Callable[[Any], None]) -> Iterator[Callable[[Any], None]]:
     try:
         yield saver
     except KeyboardInterrupt:
+        heard()
         if latest is not None:
             save(latest)
         raise

@@ -3,12 +3,13 @@
 import fcntl
 import json
 import operator
+import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jaxvae.data.whole import write_whole
+from jaxvae.data.whole import remove_leftovers, write_whole
 
 _LOCK = ".lock"
 
@@ -27,13 +28,9 @@ def refuse_other_settings(
     Raises:
         ValueError: if it was made with other settings, or they cannot be read.
     """
-    if not file.exists():
+    if not os.path.lexists(file):
         return
-    now = _as_json(settings)
-    try:
-        stored = json.loads(file.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"expected settings in {file}, got {error}") from error
+    now, stored = _as_json(settings), read_settings(file)
     changed = [
         f"{name} {stored.get(name)!r} (now {now.get(name)!r})"
         for name in sorted({*stored, *now} - set(extendable))
@@ -46,6 +43,25 @@ def refuse_other_settings(
         )
 
 
+def read_settings(file: Path) -> dict[str, Any]:
+    """What `write_settings` wrote, by name.
+
+    Raises:
+        ValueError: for a file that holds none; names it.
+        OSError: for a file that cannot be read.
+    """
+    # What is no regular file may have no end.
+    if not file.is_file():
+        raise ValueError(f"expected settings in {file}, got no regular file")
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"expected settings in {file}, got {error}") from error
+    if not isinstance(stored, dict):
+        raise ValueError(f"expected settings in {file}, got {type(stored).__name__}")
+    return stored
+
+
 def write_settings(file: Path, settings: Mapping[str, Any]) -> None:
     """Write settings as JSON, whole; makes the folder.
 
@@ -54,7 +70,7 @@ def write_settings(file: Path, settings: Mapping[str, Any]) -> None:
     """
     text = json.dumps(_as_json(settings), indent=2) + "\n"
     try:
-        write_whole(file, lambda part: part.write_text(text))
+        write_whole(file, lambda part: part.write_text(text, encoding="utf-8"))
     except OSError as error:
         raise OSError(
             f"expected a folder that can be written for --out, got {file.parent} ({error}); "
@@ -66,6 +82,8 @@ def write_settings(file: Path, settings: Mapping[str, Any]) -> None:
 def sole_process(out: Path) -> Iterator[None]:
     """Keep other processes out of a folder; the system frees it when this one ends.
 
+    What a kill left half written there is removed.
+
     Raises:
         OSError: if another process is at work there.
     """
@@ -74,6 +92,7 @@ def sole_process(out: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise OSError(f"expected no other process at work in {out}; wait for it") from error
+        remove_leftovers(out)
         yield
 
 

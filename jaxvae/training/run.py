@@ -2,13 +2,15 @@
 
 run.json            what it was told (`jaxvae.training.config`)
 snapshots/step-*    variables, averaged where the optimizer does, at chosen epochs
-resume/step-*       the latest whole `TrainState`
+resume/step-*       the latest two whole `TrainState`s
 
-All of them appear whole or not at all.
+All of them appear whole or not at all, and are verified when they are read.
 """
 
+import logging
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import jax
@@ -27,6 +29,8 @@ from jaxvae.typing import Key
 SETTINGS = "run.json"
 SNAPSHOTS = "snapshots"
 _RESUME = "resume"
+
+_logger = logging.getLogger("jaxvae")
 
 
 def train_run(
@@ -70,13 +74,13 @@ def train_run(
     per_epoch = steps_per_epoch(images, batch_size)
 
     def keep(state: TrainState) -> None:
-        checkpoint.save(folder / _RESUME, int(state.step), state)
-        checkpoint.keep_latest(folder / _RESUME)
+        checkpoint.save_latest(folder / _RESUME, int(state.step), state)
 
+    damaged = checkpoint.damaged_steps(folder / SNAPSHOTS)
     for epoch in snapshot_epochs(epochs, snapshots):
         last = epoch * per_epoch
-        taken = checkpoint.steps(folder / SNAPSHOTS)
-        if int(state.step) > last or (int(state.step) == last and last in taken):
+        taken = last in checkpoint.steps(folder / SNAPSHOTS) and last not in damaged
+        if int(state.step) > last or (int(state.step) == last and taken):
             continue
         state = train(
             trainer,
@@ -96,16 +100,30 @@ def train_run(
     return state
 
 
-def latest_state(trainer: Trainer, folder: Path, key: Key) -> TrainState:
-    """Where a run stands: the latest state in its folder, or the first of this key.
+def latest_state(
+    trainer: Trainer, folder: Path, key: Key, *, wanted: Collection[int] = ()
+) -> TrainState:
+    """Where a run goes on: the latest state in its folder, or the first of this key.
+
+    What is damaged is said. Where that is a state, the one before it is taken; where it is a
+    wanted snapshot, one that leads there, so that it is made again.
+
+    Args:
+        trainer: of the run.
+        folder: of the run.
+        key: of the run.
+        wanted: steps of the snapshots that the run is to have.
 
     Raises:
-        ValueError: if the files of the state are damaged, or of another trainer.
+        ValueError: if the state is one of another trainer.
     """
-    saved = checkpoint.steps(folder / _RESUME)
-    if not saved:
-        return trainer.init(key)
-    return checkpoint.load(folder / _RESUME, saved[-1], jax.eval_shape(trainer.init, key))
+    damaged = checkpoint.damaged_steps(folder / SNAPSHOTS)
+    again = [step for step in damaged if step in wanted]
+    for step in again:
+        _logger.warning("%s: it is made again", damaged[step])
+    like = jax.eval_shape(trainer.init, key)
+    saved = checkpoint.load_latest(folder / _RESUME, like, last=min(again, default=math.inf))
+    return trainer.init(key) if saved is None else saved
 
 
 def latest_step(folder: Path) -> int:

@@ -160,7 +160,7 @@ def vae_trainer(
             arguments["discriminator"] = partial(
                 adversary.discriminator.apply, state.adversary.params
             )
-        loss, terms = objective(outputs, **arguments)
+        loss, terms = _loss_and_terms(objective(outputs, **arguments))
         return loss, (terms, outputs)
 
     def step(
@@ -224,6 +224,16 @@ def refuse_negative(coefficients: Mapping[str, Any]) -> None:
         known = [leaf for leaf in jax.tree.leaves(value) if not isinstance(leaf, jax.core.Tracer)]
         if any(np.any(np.asarray(number) < 0) for number in known):
             raise ValueError(f"expected {name} of at least 0, got {value}")
+
+
+def _loss_and_terms(found: Any) -> tuple[Array, NamedTuple]:
+    """What an objective returned, if it is what one returns."""
+    if not isinstance(found, tuple) or len(found) != 2 or not hasattr(found[1], "_asdict"):
+        raise ValueError(f"expected a loss and a NamedTuple of an objective, got {type(found)}")
+    loss, terms = found
+    if jnp.shape(loss) != () or not jnp.issubdtype(jnp.result_type(loss), jnp.floating):
+        raise ValueError(f"expected one number as the loss of an objective, got {loss}")
+    return loss, terms
 
 
 def _current(state: TrainState, schedules: dict[str, Schedule]) -> dict[str, Array]:

@@ -1,5 +1,8 @@
 """A saved run, opened."""
 
+import json
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -73,3 +76,57 @@ def test_settings_that_are_none_are_refused(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(ValueError, match=r"expected the settings of a run in .*run\.json"):
         open_run(tmp_path)
+
+
+FOREIGN = {
+    "network": {"network": "os:system"},
+    "likelihood": {"likelihood": "os:system", "likelihood_options": {"command": "touch run"}},
+    "objective": {"objective": "evil:objective"},
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_code_that_a_folder_names_does_not_run(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evil.py").write_text("open('run', 'w')\n")
+    write_config(tmp_path / "run.json", CONFIG, image_shape=SHAPE)
+    settings = json.loads((tmp_path / "run.json").read_text()) | FOREIGN[kind]
+    (tmp_path / "run.json").write_text(json.dumps(settings))
+    with pytest.raises(
+        ValueError, match=f"got {FOREIGN[kind][kind]}, code that would be run; .*--trust"
+    ):
+        open_run(tmp_path)
+    assert not (tmp_path / "run").exists()
+    # Trusted, what is no network or likelihood is still not called.
+    if kind != "objective":
+        (tmp_path / "snapshots" / "step-1").mkdir(parents=True)
+        (tmp_path / "snapshots" / "step-1" / "manifest.json").touch()
+        with pytest.raises(ValueError, match=f"expected os:system, as {kind}, to"):
+            open_run(tmp_path, trust=True)
+        assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("options", 5, "expected options as Mapping, got 5"),
+        ("options", {"widths": "abc"}, "expected widths of convolutional_vae as counts from 1"),
+        ("options", {"widths": [-1]}, "expected widths of convolutional_vae as counts from 1"),
+        ("options", {"widths": [0.5]}, "expected widths of convolutional_vae as counts from 1"),
+        ("latents", "ten", "expected latents as int, got 'ten'"),
+        ("latents", True, "expected latents as int, got True"),
+        ("epochs", None, "expected epochs as int, got None"),
+        ("coefficients", {"capacity": "four"}, "expected a finite capacity, got four"),
+        ("ramps", {"capacity": 0.5}, "expected a ramp of capacity over at least 1 step"),
+        ("seed", [1], "expected seed as int"),
+        ("network", ["dense_vae"], "expected network as str"),
+        ("image_shape", [0, 8, 1], "image_shape"),
+        ("image_shape", [8.5, 8, 1], "image_shape"),
+    ],
+)
+def test_settings_of_another_kind_are_refused_by_name(folder, tmp_path, name, value, said):
+    settings = json.loads((folder / "run.json").read_text()) | {name: value}
+    place = shutil.copytree(folder, tmp_path / "run")
+    (place / "run.json").write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match=said):
+        open_run(place)

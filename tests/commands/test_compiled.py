@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -81,3 +82,67 @@ def test_what_nobody_has_read_for_a_month_is_removed(tmp_path):
         os.utime(path, (then, then))
     run(JAXVAE_CACHE_DIR=str(tmp_path))
     assert (os.path.exists(old), os.path.exists(new)) == (False, True)
+
+
+# --- what others could have written, and what is damaged ------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mask", [0, 0o022])
+def test_only_the_owner_can_reach_the_programs(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        place, *_ = run(JAXVAE_CACHE_DIR=str(tmp_path))
+    finally:
+        os.umask(before)
+    for folder in (place, os.path.dirname(place)):
+        assert os.stat(folder).st_mode & 0o777 == 0o700
+
+
+@pytest.mark.slow
+def test_a_folder_that_others_can_write_is_not_used(tmp_path):
+    place, number, _ = run(JAXVAE_CACHE_DIR=str(tmp_path))
+    os.chmod(place, 0o777)
+    nowhere, same, said = run(JAXVAE_CACHE_DIR=str(tmp_path))
+    assert (nowhere, same) == ("None", number)
+    assert "expected a folder that only you can write, got" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to others")
+def test_a_folder_of_somebody_else_is_not_used(tmp_path):
+    place, *_ = run(JAXVAE_CACHE_DIR=str(tmp_path))
+    os.chown(place, 12345, 12345)
+    nowhere, _, said = run(JAXVAE_CACHE_DIR=str(tmp_path))
+    assert nowhere == "None"
+    assert "of user 12345" in said
+
+
+def flip(path, other):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def tear(path, other):
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def swap(path, other):
+    path.write_bytes(other.read_bytes())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [flip, tear, swap])
+def test_a_damaged_program_is_compiled_and_kept_again_without_a_word(tmp_path, damage):
+    place, number, said = run(JAXVAE_CACHE_DIR=str(tmp_path))
+    paths = sorted(Path(place).glob("*-cache"))
+    whole = {path: path.read_bytes() for path in paths}
+    for path, other in zip(paths, paths[1:] + paths[:1], strict=True):
+        damage(path, other)
+        assert path.read_bytes() != whole[path] or len(paths) == 1
+    assert run(JAXVAE_CACHE_DIR=str(tmp_path)) == (place, number, said)
+    times = {path: path.stat().st_mtime_ns for path in paths}
+    assert run(JAXVAE_CACHE_DIR=str(tmp_path)) == (place, number, said)
+    assert {path: path.stat().st_mtime_ns for path in paths} == times

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -175,7 +177,8 @@ def test_an_objective_of_the_users_own_is_found_beside_them(tmp_path, monkeypatc
     (tmp_path / "my_objectives.py").write_text(OWN)
     objective = ["--objective", "my_objectives:shrink", "--coefficient", "weight=2"]
     assert run("out", *objective, epochs=1) == 0
-    assert open_run(tmp_path / "out").config.objective == "my_objectives:shrink"
+    saved = open_run(tmp_path / "out", trust=True)
+    assert saved.config.objective == "my_objectives:shrink"
 
 
 # --- help -----------------------------------------------------------------------------
@@ -236,14 +239,14 @@ def test_other_settings_are_refused_by_name_and_nothing_is_touched(finished, cap
 # A shell that runs the tests in the background has its children ignore Ctrl-C.
 PROGRAM = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "from jaxvae.cli import main; sys.exit(main(sys.argv[1:]))"
+    "from jaxvae.cli import main; sys.exit(main())"
 )
 LONG = ["--snapshots", "4"]
 LONG_EPOCHS = 400
 
 
-def stop(out, number, *, after):
-    """Start a long run in a process of its own and stop it once a file is there."""
+def stop(out, number, *, after, wait=0.0):
+    """Start a long run in a process of its own and stop it once a file is there, or later."""
     arguments = ["train", *SMALL, "--epochs", str(LONG_EPOCHS), *LONG, "--out", str(out)]
     # It reads the programs that are kept and keeps none: a kill may leave half of one.
     own = {
@@ -259,6 +262,7 @@ def stop(out, number, *, after):
             assert process.poll() is None, process.communicate()[0].decode()
             assert time.monotonic() < end, "the run did not come as far as that"
             time.sleep(0.002)
+        time.sleep(wait)
         process.send_signal(number)
         shown = process.communicate(timeout=120)[0].decode()
     return process.returncode, shown
@@ -296,10 +300,19 @@ def test_a_run_that_was_told_to_end_saves_says_how_to_go_on_and_does(
     assert returned == status
     assert shown.endswith(f"{word}. The same command resumes where it stopped.\n")
     assert "Traceback" not in shown
-    (done,) = checkpoint.steps(tmp_path / "run" / "resume")
+    *_, done = checkpoint.steps(tmp_path / "run" / "resume")
     assert 0 < done < 3 * LONG_EPOCHS
     assert run(tmp_path / "run", *LONG, epochs=LONG_EPOCHS) == 0
     assert_same_variables(tmp_path / "run", long)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 1.5, 2.0])
+def test_a_run_that_is_told_to_end_while_it_compiles_ends(tmp_path, monkeypatch, seconds):
+    monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "false")
+    returned, shown = stop(tmp_path / "run", signal.SIGTERM, after=".lock", wait=seconds)
+    assert returned == 143
+    assert shown.endswith("Terminated. The same command resumes where it stopped.\n")
 
 
 @pytest.mark.slow
@@ -328,13 +341,31 @@ def test_a_second_process_in_the_same_folder_is_refused(tmp_path, capsys):
         (["--epochs", "0"], "expected epochs of at least 1, got 0"),
         (["--seed", "-1"], "expected seed of at least 0, got -1"),
         (["--coefficient", "beta=-1"], "expected beta of at least 0, got -1"),
-        (["--latents", "0"], "expected at least one latent, got 0"),
+        (["--latents", "0"], "expected latents of at least 1, got 0"),
         (["--snapshots", "3"], "expected 1 to 2 snapshots of 2 epochs, got 3"),
         (["--data", "no_such_set"], "got 'no_such_set'"),
         (["--network", "resnet"], "expected as network one of compact_vae, "),
         (["--network", "compact_vae"], "expected options of compact_vae among none"),
         (["--objective", "vae"], "expected as objective one of beta_vae, annealed_vae, "),
         (["--objective", "no_module:vae"], "expected vae in no_module as objective, got No module"),
+        (["--objective", "json:dumps"], "expected json:dumps, as objective, to take outputs"),
+        (["--network", "json:dumps"], "expected json:dumps, as network, to take image_shape"),
+        (["--likelihood", "os:getcwd"], "expected os:getcwd, as likelihood, to be annotated"),
+        (
+            ["--coefficient", "beta=1,2"],
+            "expected one number, as beta of dense_vae, got (1.0, 2.0)",
+        ),
+        (["--coefficient", "beta=-1"], "expected beta of at least 0, got -1.0"),
+        (["--coefficient", "beta=1e39"], "expected a finite beta, got 1e+39"),
+        (["--warmup", "1000000000000"], "expected warmup of at most 2147483647, got 1000000000000"),
+        (["--ramp", "beta=1000000000000"], "expected a ramp of beta over at most 2147483647, got"),
+        (["--epochs", "1000000000"], "expected at most 2147483647 steps in all, got 3000000000"),
+        (
+            ["--latents", "1000000000"],
+            "memory available, for the parameters, the optimizer and a batch, got ",
+        ),
+        (["--option", "widths=1000000000"], "choose a smaller network or batch"),
+        (["--image-size", "1000000"], "GiB, which is the memory available, for 10,200 images, got"),
         (["--objective", "jax:__version__"], "expected jax:__version__ to be a function, got str"),
         (["--likelihood", "normal"], "expected as likelihood one of bernoulli, "),
         (["--likelihood-option", "scale=2"], "expected options of bernoulli among none"),
@@ -378,14 +409,18 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, capsys):
     assert "expected a folder that can be written for --out" in capsys.readouterr().err
 
 
-def test_a_damaged_state_is_refused_with_what_to_remove(finished, tmp_path, capsys):
-    assert run(tmp_path, epochs=1) == 0
-    for path in (tmp_path / "resume").rglob("*"):
-        if path.is_file() and path.name not in ("commit_success.txt",):
-            path.write_bytes(b"")
-    capsys.readouterr()
-    assert run(tmp_path, epochs=2) == 2
-    assert "remove that folder" in capsys.readouterr().err
+@pytest.mark.slow
+def test_a_damaged_run_is_made_again_and_says_which_file_it_was(finished, tmp_path, caplog):
+    out = shutil.copytree(finished, tmp_path / "br[1]")
+    for part in ("snapshots", "resume"):
+        (place,) = (out / part).iterdir()
+        file = max(place.rglob("*"), key=lambda path: path.is_file() * path.stat().st_size)
+        file.write_bytes(file.read_bytes()[:-1] + b"?")
+    with pytest.raises(ValueError, match=f"{re.escape(str(out))}.* does not match its checksum"):
+        open_run(out)
+    assert run(out) == 0
+    assert caplog.text.count("does not match its checksum") == 2
+    assert_same_variables(out, finished)
 
 
 def test_a_loss_that_is_not_finite_has_status_1_and_its_message(tmp_path, capsys):

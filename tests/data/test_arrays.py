@@ -1,5 +1,10 @@
 """Files of arrays: which are read, under which names, and what is refused."""
 
+import contextlib
+import io
+import json
+import os
+import shutil
 import sys
 import zipfile
 
@@ -217,3 +222,165 @@ def test_the_home_folder_has_a_name(folder, monkeypatch):
     np.testing.assert_array_equal(read_array("~/pixels.npy"), X + 2)
     np.testing.assert_array_equal(read_array("~/layers.npz:mean"), X + 3)
     refused("~nobody-of-this-name/pixels.npy", "found none")
+
+
+# --- hostile files --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "make", [lambda p: p.symlink_to("/dev/zero"), os.mkfifo], ids=["device", "pipe"]
+)
+@pytest.mark.parametrize(
+    "place", ["x.npy", "x.npz", "taps/output.npy", "taps.zarr/output/zarr.json"]
+)
+def test_what_has_no_end_is_refused_wherever_it_lies(folder, make, place):
+    (folder / place).unlink(missing_ok=True)
+    make(folder / place)
+    refused(place.partition("/")[0], "expected a regular file, got something else")
+
+
+def test_devices_themselves_are_refused():
+    refused("/dev/zero", "/dev/zero: expected a regular file, got something else")
+
+
+def header(shape, descr="'<f8'"):
+    text = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+def in_archive(content, size=None):
+    """An archive whose member x has this content and claims this size."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", content)
+        archive.filelist[0].file_size = size or len(content)
+    return file.getvalue()
+
+
+def encrypted(content):
+    packed = bytearray(in_archive(content))
+    for name, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        packed[packed.index(name) + offset] |= 1
+    return bytes(packed)
+
+
+def garbage(packed):
+    at = packed.index(b"x.npy") + 15
+    return packed[:at] + b"\xff" * 9 + packed[at + 9 :]
+
+
+HOSTILE = {
+    "negative": header("(-5, 2)") + bytes(80),
+    "endless": header("(1000000, 1000000)"),
+    "beyond": header("(10000000000000000000000, 5)"),
+    "nested": header("(" * 5000 + ")" * 5000),
+    "no shape": header("'x'"),
+    "code": header("__import__('os')"),
+    "objects": header("(2,)", "'|O'") + bytes(16),
+    "fields": header("(2,)", "[('a', '|O')]") + bytes(16),
+    "cut": header("(5, 2)")[:12],
+    "version": b"\x93NUMPY\x09\x09" + bytes(50),
+    "packed endless": in_archive(header("(1000000, 1000000)")),
+    "packed and cut": in_archive(header("(5, 2)") + bytes(80))[:90],
+    "packed garbage": garbage(in_archive(header("(5, 2)") + bytes(80))),
+    "claims": in_archive(header("(500000000, 1)"), size=2**32 - 2),
+    "encrypted": encrypted(header("(5, 2)") + bytes(80)),
+    "method": in_archive(header("(5, 2)")).replace(b"\x08\x00", b"\x63\x00"),
+    "empty archive": b"PK\x05\x06" + bytes(18),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_file_is_refused_in_one_line_that_names_it(folder, kind):
+    (folder / "hostile").write_bytes(HOSTILE[kind])
+    with pytest.raises(ValueError, match=r"^hostile") as caught:
+        read_arrays(["hostile"])
+    assert "\n" not in str(caught.value)
+
+
+class RefusalError(Exception):
+    pass
+
+
+@contextlib.contextmanager
+def named_refusals(name):
+    try:
+        yield
+    except ValueError as error:
+        raise RefusalError if str(error).startswith(name) else error from error
+
+
+def test_mutants_are_read_or_refused_by_name(folder):
+    random = np.random.default_rng(0)
+    np.savez_compressed("packed.npz", mean=X, other=X)
+    for name in ("pixels.npy", "layers.npz", "packed.npz"):
+        whole = (folder / name).read_bytes()
+        for _ in range(150):
+            mutant = bytearray(whole)
+            for at in random.integers(len(mutant), size=random.integers(1, 4)):
+                mutant[at] = random.integers(256)
+            (folder / "mutant").write_bytes(mutant[: random.integers(1, 2 * len(mutant))])
+            # Anything else that is raised fails the test.
+            with contextlib.suppress(RefusalError), named_refusals("mutant"):
+                read_arrays(["mutant"])
+
+
+def test_an_archive_of_more_than_the_memory_is_refused_before_it_is_read(folder):
+    start = header("(1000000000000, 4)", "'<f8'")
+    (folder / "large.npz").write_bytes(in_archive(start, size=len(start) + 32 * 10**12))
+    refused("large.npz", "expected at most .* GiB, which is the memory available, for the arrays")
+
+
+def test_arrays_of_other_points_are_refused_before_they_are_read(folder):
+    np.save("short.npy", X[:3])
+    with pytest.raises(ValueError, match="in every space, got pixels 6, short 3"):
+        read_arrays(["pixels.npy", "short.npy"])
+
+
+def change(file, **changed):
+    said = json.loads(file.read_text())
+    file.write_text(json.dumps(said | changed))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"zarr_format": 2},
+        {"node_type": "group"},
+        {"codecs": [{"name": "numcodecs.pickle"}]},
+        {"codecs": [{"name": "bytes"}, {"name": "my_package:codec"}]},
+        {"data_type": "variable_length_utf8"},
+        {"data_type": {"name": "struct"}},
+        {"shape": [10**12, 2]},
+        {"shape": [-6, 2]},
+        {"shape": None},
+        {"chunk_grid": {"name": "other", "configuration": {"chunk_shape": [6, 2]}}},
+        {"chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [0, 0]}}},
+        {"storage_transformers": [{"name": "run"}]},
+    ],
+    ids=str,
+)
+def test_a_group_that_asks_for_more_than_packed_numbers_is_refused(folder, changed):
+    change(folder / "taps.zarr" / "output" / "zarr.json", **changed)
+    refused("taps.zarr", r"taps.zarr.*output/zarr\.json: expected ")
+
+
+def test_an_array_of_another_format_inside_of_a_group_is_not_opened(folder):
+    shutil.rmtree("taps.zarr/output")
+    zarr = pytest.importorskip("zarr")
+    zarr.open_array("taps.zarr/output", mode="w", shape=(6, 2), dtype="f8", zarr_format=2)[:] = 1
+    group = folder / "taps.zarr" / "zarr.json"
+    metadata = json.loads((folder / "taps.zarr/output/.zarray").read_text())
+    inside = {"kind": "inline", "must_understand": False, "metadata": {"output": metadata}}
+    change(group, consolidated_metadata=inside)
+    refused("taps.zarr", r"output/zarr\.json: expected the metadata|expected a regular file")
+
+
+def test_a_flipped_bit_and_a_lost_chunk_of_a_group_are_found(folder):
+    chunk = next(path for path in (folder / "taps.zarr/output/c").rglob("*") if path.is_file())
+    content = bytearray(chunk.read_bytes())
+    content[len(content) // 2] ^= 4
+    chunk.write_bytes(content)
+    refused("taps.zarr:output", "taps.zarr:output: .*checksum")
+    chunk.unlink()
+    refused("taps.zarr:output", "output/zarr.json: expected 1 whole chunks, found 0")

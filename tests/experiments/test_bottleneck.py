@@ -291,11 +291,32 @@ def test_a_record_that_was_lost_is_made_again_as_it_was(copy, out, epoch):
     assert_same_records(copy, out)
 
 
-def test_a_torn_record_is_made_again_as_it_was(copy, out):
-    path = unit(copy, 2, 1) / "epoch-0012.npz"
-    path.write_bytes(path.read_bytes()[:700])
+def test_a_damaged_record_is_named_and_made_again_as_it_was(copy, out, caplog):
+    torn, flipped, other, pickled = (
+        unit(copy, 2, 1) / "epoch-0012.npz",
+        unit(copy, 2, 0) / "epoch-0012.npz",
+        unit(copy, 3, 1) / "epoch-0012.npz",
+        unit(copy, 3, 0) / "epoch-0012.npz",
+    )
+    torn.write_bytes(torn.read_bytes()[:700])
+    content = bytearray(flipped.read_bytes())
+    content[len(content) // 2] ^= 1
+    flipped.write_bytes(content)
+    np.savez(other, layer=["input"])
+    np.savez(pickled, layer=np.array([None]))
     sweep(SWEEP, copy)
     assert_same_records(copy, out)
+    for path in (torn, flipped, other, pickled):
+        assert caplog.text.count(str(path)) == 1
+
+
+@pytest.mark.parametrize("text", ["", "{}", '[["x", 1]]'])
+def test_a_group_whose_list_is_damaged_is_named_and_its_runs_are_there(copy, out, caplog, text):
+    (copy / "groups" / "bottleneck-2_seed-0" / "members.json").write_text(text)
+    (unit(copy, 2, 0) / "epoch-0012.npz").unlink()
+    sweep(SWEEP, copy)
+    assert_same_records(copy, out)
+    assert "members.json cannot be read" in caplog.text
 
 
 def test_a_group_that_lost_its_state_starts_again(copy, out):
@@ -304,6 +325,11 @@ def test_a_group_that_lost_its_state_starts_again(copy, out):
     (unit(copy, 2, 0) / "epoch-0012.npz").unlink()
     sweep(SWEEP, copy)
     assert_same_records(copy, out)
+
+
+def test_models_larger_than_the_memory_are_refused_before_anything_is_allocated(tmp_path):
+    with pytest.raises(ValueError, match="choose a smaller network or batch"):
+        sweep(dataclasses.replace(SWEEP, bottlenecks=(10**9,)), tmp_path)
 
 
 # --- killed ---------------------------------------------------------------------------

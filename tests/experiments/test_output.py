@@ -1,13 +1,14 @@
 """The folder of an experiment: whole files, its own settings, one process at a time."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 
 import pytest
 
 from experiments.output import open_output, refuse_other_settings
-from jaxvae.data.whole import write_whole
+from jaxvae.data.whole import remove_leftovers, write_whole
 from jaxvae.training.folder import sole_process
 
 
@@ -44,8 +45,11 @@ def test_settings_that_only_add_work_may_change(tmp_path):
     check(tmp_path, Config(sizes=(1, 2, 3)), extendable=("sizes",))
 
 
-def test_settings_that_cannot_be_read_are_refused(tmp_path):
-    (tmp_path / "config.json").write_text('{"size": ')
+@pytest.mark.parametrize(
+    "content", [b'{"size": ', b"[1]", b"3", b"\xff", b"[" * 100_000], ids=range(5)
+)
+def test_settings_that_cannot_be_read_are_refused(tmp_path, content):
+    (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"expected settings in .*config\.json"):
         check(tmp_path, Config())
 
@@ -71,6 +75,39 @@ def test_the_writer_sees_the_same_ending(tmp_path):
     assert (tmp_path / "file.npz").read_text() == ".npz"
 
 
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_a_file_follows_the_umask(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        write_whole(tmp_path / "file.txt", lambda part: part.write_text("whole"))
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file.txt").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_what_a_kill_left_half_written_is_removed_and_nothing_else(tmp_path):
+    write = (
+        "import sys, time; from pathlib import Path; from jaxvae.data.whole import *\n"
+        "out = Path(sys.argv[1])\n"
+        "with whole_folder(out / 'deep' / 'taps') as part:\n"
+        "    (part / 'file').touch()\n"
+        "    write_whole(out / 'b.txt', lambda part: (print('there', flush=True), time.sleep(99)))"
+    )
+    (tmp_path / ".hidden.part").touch()
+    with subprocess.Popen(
+        [sys.executable, "-c", write, str(tmp_path)], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == b"there\n"
+        written = sorted(tmp_path.rglob("*"))
+        # While it runs, nothing is taken from it.
+        remove_leftovers(tmp_path)
+        assert sorted(tmp_path.rglob("*")) == written
+        process.kill()
+    with sole_process(tmp_path):
+        names = {path.name for path in tmp_path.rglob("*")}
+    assert names == {".hidden.part", ".lock", "deep"}
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "file.txt"
     path.write_text("old")
@@ -79,7 +116,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
         part.write_text("ne")
         raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OSError, match=r"expected to write .*file\.txt, got: disk full"):
         write_whole(path, fail)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

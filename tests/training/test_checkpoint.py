@@ -1,5 +1,7 @@
 """Snapshots: bitwise round trips, and nothing that is not whole."""
 
+import os
+import resource
 import shutil
 
 import jax
@@ -9,6 +11,7 @@ import optax
 import pytest
 from orbax.checkpoint import v1 as ocp
 
+from jaxvae.data.sealed import DamageError
 from jaxvae.models import convolutional_vae
 from jaxvae.objectives import beta_vae
 from jaxvae.training import checkpoint, vae_trainer
@@ -91,27 +94,25 @@ def test_a_snapshot_of_the_same_step_is_replaced(folder, state):
     assert int(checkpoint.load(folder, 3, state).step) == 41
 
 
-def test_only_the_latest_snapshot_is_kept(folder, state):
-    checkpoint.save(folder, 4, state.step)
-    checkpoint.keep_latest(folder)
-    assert [path.name for path in folder.iterdir()] == ["step-0000000004"]
+def test_of_states_to_go_on_from_the_last_two_are_kept_and_none_that_is_beyond(folder, state):
+    for step, kept in ((4, [3, 4]), (9, [4, 9]), (5, [4, 5]), (2, [2])):
+        checkpoint.save_latest(folder, step, state.step)
+        assert checkpoint.steps(folder) == kept
+        assert len(list(folder.iterdir())) == len(kept)
 
 
-def test_keeping_the_latest_of_none_removes_nothing(tmp_path):
-    (tmp_path / "step-0000000001").mkdir()
-    checkpoint.keep_latest(tmp_path)
-    assert (tmp_path / "step-0000000001").exists()
+@pytest.mark.parametrize("name", ["br[1]", "a*b?", "[", "ä b%20#", "new\nline"])
+def test_a_path_may_hold_what_others_take_for_a_pattern(tmp_path, state, name):
+    checkpoint.save(tmp_path / name, 3, state)
+    loaded = checkpoint.load(tmp_path / name, 3, state)
+    assert list(map(bits, jax.tree.leaves(loaded))) == list(map(bits, jax.tree.leaves(state)))
 
 
 # --- what is not whole ----------------------------------------------------------------
 
 
-def interrupted_save(folder):
-    (folder / "step-0000000003").rename(folder / "step-0000000003.orbax-checkpoint-tmp")
-
-
 def interrupted_removal(folder):
-    (folder / "step-0000000003" / "commit_success.txt").unlink()
+    (folder / "step-0000000003" / "manifest.json").unlink()
 
 
 def empty_folder(folder):
@@ -119,9 +120,7 @@ def empty_folder(folder):
     (folder / "step-0000000003").mkdir()
 
 
-INCOMPLETE = pytest.mark.parametrize(
-    "interrupt", [interrupted_save, interrupted_removal, empty_folder]
-)
+INCOMPLETE = pytest.mark.parametrize("interrupt", [interrupted_removal, empty_folder])
 
 
 @INCOMPLETE
@@ -131,8 +130,10 @@ def test_what_an_interruption_left_is_not_listed(folder, interrupt):
 
 
 @INCOMPLETE
-def test_what_an_interruption_left_is_not_loaded(folder, state, interrupt):
+def test_what_an_interruption_left_is_not_loaded(folder, state, interrupt, caplog):
     interrupt(folder)
+    assert checkpoint.load_latest(folder, state) is None
+    assert "step-0000000003 has no manifest.json: it is not read" in caplog.text
     with pytest.raises(ValueError, match=r"expected a snapshot among \[\] .* got 3"):
         checkpoint.load(folder, 3, state)
 
@@ -148,8 +149,7 @@ def test_what_an_interruption_left_is_saved_over(folder, state, interrupt):
 @INCOMPLETE
 def test_what_an_interruption_left_is_swept_away_by_the_next_snapshot(folder, state, interrupt):
     interrupt(folder)
-    checkpoint.save(folder, 4, state.step)
-    checkpoint.keep_latest(folder)
+    checkpoint.save_latest(folder, 4, state.step)
     assert [path.name for path in folder.iterdir()] == ["step-0000000004"]
 
 
@@ -159,14 +159,14 @@ def test_a_step_that_was_not_saved_is_refused(folder, state):
 
 
 def test_a_snapshot_of_another_model_is_refused(folder, state):
-    with pytest.raises(ValueError, match="expected a whole snapshot of the same tree"):
+    with pytest.raises(ValueError, match="expected a snapshot of the same tree"):
         checkpoint.load(folder, 3, state.variables)
 
 
 @pytest.mark.filterwarnings("ignore:Sharding info not provided")
 def test_orbax_alone_reads_the_variables_of_a_snapshot_as_dictionaries(state, tmp_path):
     checkpoint.save(tmp_path, 3, state.variables)
-    read = ocp.load(tmp_path / "step-0000000003")
+    read = ocp.load(tmp_path / "step-0000000003" / "tree")
     assert set(read) == {"params", "statistics"}
     named, expected = (
         {jax.tree_util.keystr(path, simple=True): leaf for path, leaf in leaves}
@@ -175,3 +175,74 @@ def test_orbax_alone_reads_the_variables_of_a_snapshot_as_dictionaries(state, tm
     assert named.keys() == expected.keys()
     for name, leaf in named.items():
         np.testing.assert_array_equal(leaf, expected[name])
+
+
+# --- what is damaged ------------------------------------------------------------------
+
+
+def files_of(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def flip(path, bit=0):
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+
+
+def test_one_flipped_bit_of_any_file_is_found_and_the_file_is_named(folder, state):
+    for path in files_of(folder):
+        content = path.read_bytes()
+        for bit in (0, 4 * len(content), 8 * len(content) - 1) if content else ():
+            flip(path, bit)
+            with pytest.raises(DamageError, match=path.name):
+                checkpoint.load(folder, 3, state)
+            path.write_bytes(content)
+    checkpoint.load(folder, 3, state)
+
+
+@pytest.mark.parametrize("replace", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), None])
+def test_a_file_that_is_lost_or_has_no_end_is_found(folder, state, replace):
+    path = max(files_of(folder), key=lambda path: path.stat().st_size)
+    path.unlink()
+    if replace is not None:
+        replace(path)
+    with pytest.raises(DamageError, match=f"{path.name} is absent or no regular file"):
+        checkpoint.load(folder, 3, state)
+
+
+def test_where_the_latest_is_damaged_the_one_before_is_taken_and_that_is_said(
+    folder, state, caplog
+):
+    checkpoint.save_latest(folder, 4, state._replace(step=jnp.int32(4)))
+    damaged = files_of(folder / "step-0000000004" / "tree")[0]
+    flip(damaged)
+    assert list(checkpoint.damaged_steps(folder)) == [4]
+    assert int(checkpoint.load_latest(folder, state).step) == int(state.step)
+    assert caplog.text.count(f"{damaged} does not match its checksum") == 1
+    flip(files_of(folder / "step-0000000003" / "tree")[0])
+    assert checkpoint.load_latest(folder, state) is None
+
+
+# Threads that Orbax leaves behind find their loop closed, some time later.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_snapshot_that_cannot_be_written_leaves_the_earlier_one_and_names_the_place(
+    folder, state
+):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"expected to write .*step-0000000003, got: "):
+            checkpoint.save(folder, 3, state)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in folder.iterdir()] == ["step-0000000003"]
+    checkpoint.load(folder, 3, state)
+
+
+def test_a_snapshot_larger_than_the_disk_is_not_begun(tmp_path):
+    # Never allocated: only its size is looked at.
+    endless = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (2**50,), (0,))
+    with pytest.raises(OSError, match=r"expected to write .*step-0000000003, got: No space left"):
+        checkpoint.save(tmp_path, 3, {"endless": endless})
+    assert list(tmp_path.iterdir()) == []

@@ -51,7 +51,7 @@ def test_a_run_in_its_folder_is_that_without_one(tmp_path):
     alone = train(TRAINER, alone, IMAGES, epochs=4, batch_size=5)
     assert_same(go(tmp_path, 4, snapshots=2), alone)
     assert checkpoint.steps(tmp_path / "snapshots") == [8, 16]
-    assert checkpoint.steps(tmp_path / "resume") == [16]
+    assert checkpoint.steps(tmp_path / "resume") == [8, 16]
     assert latest_step(tmp_path) == 16
     assert_same(latest_state(TRAINER, tmp_path, KEY), alone)
 
@@ -92,3 +92,35 @@ def test_a_state_saved_at_the_very_end_still_leaves_its_snapshot(tmp_path):
     checkpoint.save(tmp_path / "resume", 8, state)
     go(tmp_path, 2)
     assert checkpoint.steps(tmp_path / "snapshots") == [8]
+
+
+def flip(place):
+    """Another bit in the largest file of a snapshot."""
+    file = max(place.rglob("*"), key=lambda path: path.stat().st_size if path.is_file() else -1)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        ["snapshots/step-0000000008"],
+        ["snapshots/step-0000000016"],
+        ["resume/step-0000000016"],
+        ["resume/step-0000000016", "resume/step-0000000008", "snapshots/step-0000000008"],
+    ],
+    ids=" ".join,
+)
+def test_what_is_damaged_is_made_again_with_the_same_numbers(tmp_path, damaged):
+    whole = go(tmp_path, 4, snapshots=2)
+    expected = [checkpoint.load(tmp_path / "snapshots", step, whole.variables) for step in (8, 16)]
+    for place in damaged:
+        flip(tmp_path / place)
+    state = latest_state(TRAINER, tmp_path, KEY, wanted=(8, 16))
+    kept = {"epochs": 4, "batch_size": 5, "snapshots": 2}
+    assert_same(train_run(TRAINER, state, IMAGES, folder=tmp_path, **kept), whole)
+    for step, variables in zip((8, 16), expected, strict=True):
+        assert_same(checkpoint.load(tmp_path / "snapshots", step, variables), variables)
+    assert checkpoint.damaged_steps(tmp_path / "snapshots") == {}
+    assert_same(latest_state(TRAINER, tmp_path, KEY, wanted=(8, 16)), whole)

@@ -1,12 +1,14 @@
 """SIGTERM as an exception in the main thread, and what waits for the end of a block."""
 
+import gc
 import os
 import signal
 import threading
+import time
 
 import pytest
 
-from jaxvae.training.signals import Terminated, name_and_status, postponed, terminable
+from jaxvae.training.signals import Terminated, heard, heed, name_and_status, postponed, terminable
 
 
 def test_sigterm_is_raised_within_the_block_and_what_heeds_ctrl_c_heeds_it():
@@ -93,3 +95,92 @@ def test_without_a_signal_the_handlers_are_put_back():
 def test_each_interruption_has_its_name_and_status():
     assert name_and_status(KeyboardInterrupt()) == ("Interrupted", 130)
     assert name_and_status(Terminated()) == ("Terminated", 143)
+
+
+# --- what is dropped on the way -------------------------------------------------------
+
+
+@pytest.fixture
+def in_collection():
+    """Sends this process a signal within a callback of the garbage collection, so many times."""
+
+    def collect(number, times):
+        def callback(phase, info):
+            if phase == "start" and times > len(sent):
+                sent.append(number)
+                os.kill(os.getpid(), number)
+                for _ in range(1000):  # here the exception comes up, and is dropped
+                    pass
+
+        sent = []
+        gc.callbacks.append(callback)
+        callbacks.append(callback)
+        for _ in range(times):
+            gc.collect()
+        assert len(sent) == times
+
+    callbacks = []
+    yield collect
+    for callback in callbacks:
+        gc.callbacks.remove(callback)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_signal_that_a_garbage_collection_drops_is_raised_again(in_collection, number, times):
+    def work():
+        in_collection(number, times)
+        time.sleep(30)
+
+    with pytest.raises(KeyboardInterrupt), terminable():
+        work()
+
+
+def test_a_signal_that_is_dropped_waits_for_the_end_of_a_block_that_postpones(in_collection):
+    done = []
+
+    def work():
+        in_collection(signal.SIGTERM, 1)
+        with postponed():
+            time.sleep(0.2)
+            done.append("all of it")
+        time.sleep(30)
+
+    with pytest.raises(Terminated), terminable():
+        work()
+    assert done == ["all of it"]
+
+
+def swallow(number):
+    try:
+        os.kill(os.getpid(), number)
+        time.sleep(1)
+    except:  # noqa: E722
+        pass
+
+
+def test_what_was_swallowed_is_raised_by_the_next_loop_that_looks(number):
+    def work():
+        swallow(number)
+        heed()
+        time.sleep(30)
+
+    with pytest.raises(KeyboardInterrupt), terminable():
+        work()
+
+
+def test_what_was_swallowed_is_raised_at_the_end_at_the_latest(number):
+    with pytest.raises(KeyboardInterrupt), terminable():
+        swallow(number)
+
+
+def test_what_was_heard_is_not_raised_again(number):
+    with terminable():
+        swallow(number)
+        heard()
+        heed()
+
+
+def test_without_a_signal_a_loop_that_looks_goes_on():
+    with terminable():
+        heed()
+    heed()

@@ -93,4 +93,4 @@ def _function(node: ast.FunctionDef) -> Function:
 
 @cache
 def _module(name: str) -> ast.Module:
-    return ast.parse((_PACKAGE / f"{name}.py").read_text())
+    return ast.parse((_PACKAGE / f"{name}.py").read_text(encoding="utf-8"))

@@ -25,3 +25,8 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", metavar="S", type=int, default=0, help="of the noise (default: 0)"
     )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="run the code outside of jaxvae that RUN names, such as a network of your own",
+    )

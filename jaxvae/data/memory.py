@@ -1,0 +1,46 @@
+"""How much memory there is, for what would need more than that."""
+
+import re
+import resource
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+GIBIBYTE = 2**30
+
+_CONTROL_GROUPS = (
+    "/sys/fs/cgroup/memory.max",
+    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+)
+
+
+def available_memory() -> float:
+    """Bytes that this process can still have, as the system says; infinite where it does not."""
+    return min(_limits(), default=float("inf"))
+
+
+def refuse_beyond_memory(bytes_needed: float, what: str) -> None:
+    """Refuse what would not fit, before it is allocated.
+
+    Raises:
+        ValueError: says how much it is, and how much there is.
+    """
+    available = available_memory()
+    if bytes_needed > available:
+        raise ValueError(
+            f"expected at most {available / GIBIBYTE:.1f} GiB, which is the memory available, for "
+            f"{what}, got {bytes_needed / GIBIBYTE:,.1f} GiB"
+        )
+
+
+def _limits() -> Iterator[float]:
+    with suppress(OSError):
+        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+        if found:
+            yield 1024 * float(found[1])
+    for name in _CONTROL_GROUPS:
+        with suppress(OSError, ValueError):  # "max": no limit
+            yield float(Path(name).read_text())
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if soft != resource.RLIM_INFINITY:
+        yield float(soft)

@@ -1,0 +1,180 @@
+"""Arrays in `.npy` and `.npz` files, whoever wrote them: headers first, nothing unpickled.
+
+What they hold is known, and refused where it cannot be, before any of it is read.
+"""
+
+import io
+import math
+import zipfile
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+_NPY = b"\x93NUMPY"
+_SUFFIX = ".npy"
+# Headers of numbers take a hundred bytes.
+_HEADER_BYTES = 1 << 14
+_OBJECTS = "expected real numbers, got pickled Python objects"
+
+
+class Announced(NamedTuple):
+    """An array that was not read yet.
+
+    Attributes:
+        shape: `[n, ...]`.
+        dtype: of its numbers.
+        held: bytes of memory that it takes when it is read.
+        read: gives the array.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    held: int
+    read: Callable[[], np.ndarray]
+
+
+class ObjectsError(ValueError):
+    """An array of Python objects, which nothing here unpickles."""
+
+
+@contextmanager
+def parsed(name: str | Path) -> Iterator[None]:
+    """Within the block, whatever goes wrong is a `ValueError` of one line that names a file.
+
+    Libraries raise anything over bytes that they did not write.
+    """
+    try:
+        yield
+    except (MemoryError, RecursionError) as error:
+        raise ValueError(
+            f"{name}: expected an array, got damage ({type(error).__name__})"
+        ) from error
+    except Exception as error:
+        raise ValueError(f"{name}: {_reason(error)}") from error
+
+
+def refuse_irregular(path: Path) -> None:
+    """Refuse devices and pipes, which have no end.
+
+    Raises:
+        ValueError: for what is there and no regular file.
+    """
+    if not path.is_file():
+        raise ValueError("expected a regular file, got something else")
+
+
+def is_npy(path: Path) -> bool:
+    """Whether a file begins as a `.npy` does."""
+    with path.open("rb") as file:
+        return file.read(len(_NPY)) == _NPY
+
+
+def announced_file(path: Path) -> Announced:
+    """The array of a `.npy` file; reading it maps it.
+
+    Raises:
+        ValueError: for a file that is none, or torn.
+    """
+    refuse_irregular(path)
+    with path.open("rb") as file:
+        shape, dtype, offset = _header(file.read(_HEADER_BYTES))
+    _refuse_torn(shape, dtype, offset, path.stat().st_size)
+    return Announced(shape, dtype, 0, lambda: np.load(path, mmap_mode="r"))
+
+
+def announced_members(
+    path: Path, chosen: Callable[[list[str]], Collection[str]]
+) -> dict[str, Announced]:
+    """The arrays of a `.npz` archive.
+
+    Args:
+        path: of the archive.
+        chosen: which of its keys are wanted.
+
+    Raises:
+        ValueError: for members that are no arrays, or torn.
+        ObjectsError: for members that hold Python objects; says how to choose the others.
+    """
+    refuse_irregular(path)
+    found, objects = {}, []
+    with zipfile.ZipFile(path) as archive:
+        members = {info.filename.removesuffix(_SUFFIX): info for info in archive.infolist()}
+        for key in chosen(list(members)):
+            try:
+                found[key] = _announced_member(path, archive, members[key])
+            except ObjectsError:
+                objects.append(key)
+    if objects:
+        choice = f"; choose the others with {path}:{','.join(found)}" if found else ""
+        raise ObjectsError(f"{_OBJECTS} in {', '.join(objects)}{choice}")
+    return found
+
+
+def read_archive(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an archive, after every byte was compared with its checksum.
+
+    Raises:
+        ValueError: for a file that is none, or not what was written.
+    """
+    with parsed(path):
+        refuse_irregular(path)
+        # Opened here: NumPy leaves what it cannot read open.
+        with path.open("rb") as file, np.load(file) as archive:
+            damaged = archive.zip.testzip()
+            if damaged:
+                raise ValueError(f"{damaged} does not match its checksum")
+            return dict(archive)
+
+
+def _announced_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Announced:
+    with archive.open(info) as member:
+        start = member.read(_HEADER_BYTES)
+    if not start.startswith(_NPY):
+        raise ValueError(f"expected arrays, got a file {info.filename}")
+    shape, dtype, offset = _header(start)
+    _refuse_torn(shape, dtype, offset, info.file_size)
+
+    def read() -> np.ndarray:
+        with path.open("rb") as file, np.load(file) as opened:
+            return opened[info.filename]
+
+    return Announced(shape, dtype, info.file_size, read)
+
+
+def _header(start: bytes) -> tuple[tuple[int, ...], np.dtype, int]:
+    """Shape, type, and where the numbers begin."""
+    file = io.BytesIO(start)
+    version = np.lib.format.read_magic(file)
+    if version > (2, 0):
+        raise ValueError("expected real numbers, got an array with named fields")
+    parse = np.lib.format.read_array_header_1_0
+    if version == (2, 0):
+        parse = np.lib.format.read_array_header_2_0
+    shape, _, dtype = parse(file)
+    if dtype.hasobject:
+        raise ObjectsError(_OBJECTS)
+    if any(size < 0 for size in shape):
+        raise ValueError(f"expected sizes of at least 0, got a shape {shape}")
+    return shape, dtype, file.tell()
+
+
+def _refuse_torn(shape: tuple[int, ...], dtype: np.dtype, offset: int, size: int) -> None:
+    expected = offset + math.prod(shape) * dtype.itemsize
+    if size != expected:
+        raise ValueError(
+            f"expected a whole array, got damage: {size:,} bytes, not the {expected:,} of {shape}"
+        )
+
+
+def _reason(error: Exception) -> str:
+    if "'<f1'" in str(error):
+        return (
+            "expected real numbers, got a type that NumPy's files do not keep, probably float8; "
+            "save it as float32"
+        )
+    said = str(error).replace("\n", " ")[:300]
+    plain = said and isinstance(error, ValueError | ModuleNotFoundError)
+    return said if plain else f"expected an array, got damage ({type(error).__name__} {said})"

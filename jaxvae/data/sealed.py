@@ -1,0 +1,83 @@
+"""Folders whose files are known to be what was written: a list of checksums lies beside them."""
+
+import json
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "manifest.json"
+
+_CHUNK_BYTES = 1 << 22
+
+
+class DamageError(ValueError):
+    """A file is not what was written; the message names it."""
+
+
+def seal(folder: Path, metadata: Mapping[str, Any] | None = None) -> None:
+    """List the size and the CRC-32 of every file below a folder in its `manifest.json`.
+
+    Args:
+        folder: with all that it will hold.
+        metadata: what else to keep there, as JSON can.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    files = {
+        path.relative_to(folder).as_posix(): _facts(path)
+        for path in sorted(folder.rglob("*"))
+        if not path.is_dir()
+    }
+    content = {"files": files, "metadata": dict(metadata or {})}
+    manifest = {"content": content, "crc32": zlib.crc32(_canonical(content))}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+
+def is_sealed(folder: Path) -> bool:
+    """Whether there is a list of checksums; nothing is compared with it."""
+    return (folder / MANIFEST).is_file()
+
+
+def unsealed(folder: Path) -> dict[str, Any]:
+    """The metadata of a sealed folder, after every file was read once and compared.
+
+    About a gigabyte a second. Files that the list does not name do not matter.
+
+    Raises:
+        DamageError: names the first file that is absent, or not as it was written.
+    """
+    manifest = folder / MANIFEST
+    try:
+        said = json.loads(manifest.read_text(encoding="utf-8"))
+        content = said["content"]
+        whole = said["crc32"] == zlib.crc32(_canonical(content))
+        files = {folder / name: facts for name, facts in content["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DamageError(f"{manifest} cannot be read ({_words(error)})") from error
+    if not whole:
+        raise DamageError(f"{manifest} does not match its checksum")
+    for path, facts in files.items():
+        # What is no regular file may have no end.
+        if not path.is_file():
+            raise DamageError(f"{path} is absent or no regular file")
+        if path.stat().st_size != facts["bytes"] or _facts(path) != facts:
+            raise DamageError(f"{path} does not match its checksum")
+    return content["metadata"]
+
+
+def _facts(path: Path) -> dict[str, int]:
+    checksum = size = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            checksum, size = zlib.crc32(chunk, checksum), size + len(chunk)
+    return {"bytes": size, "crc32": checksum}
+
+
+def _canonical(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, sort_keys=True).encode("utf-8")
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,0 +1,155 @@
+"""Layers in a zarr group: every chunk with a checksum, and nothing that runs code when read.
+
+zarr executes what the metadata of a group asks for; pickles are among it where a group holds
+arrays of the second format. So the metadata are read here first, and only numbers in codecs
+that do no more than pack them go on to zarr.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxvae.data.numpy_files import refuse_irregular
+
+Append = Callable[[np.ndarray], None]
+
+GROUP = "zarr.json"
+
+_CHUNK_BYTES = 1 << 22
+_CODECS = {"bytes", "transpose", "zstd", "blosc", "gzip", "crc32c"}
+# Before, a pickle could come in by a filter.
+_SAFE_NUMCODECS = (0, 16, 6)
+
+
+class Space(NamedTuple):
+    """What an array will be.
+
+    Attributes:
+        shape: `[n, ...]`.
+        dtype: of its numbers.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+def start_group(part: Path, layers: Mapping[str, Space], attributes: Mapping[str, Any]) -> Any:
+    """A new group, and by layer what appends rows to it.
+
+    Raises:
+        ModuleNotFoundError: without zarr 3.
+        OSError: if it cannot be written.
+    """
+    group = import_zarr().open_group(part, mode="w", zarr_format=3)
+    group.attrs.update(attributes)
+    return {name: _start_array(group, name, space) for name, space in layers.items()}
+
+
+def open_arrays(place: Path, names: list[str]) -> dict[str, Any]:
+    """Arrays of a group by name, read only where they are indexed.
+
+    Raises:
+        ValueError: for metadata that are none or ask for anything but packed numbers, and
+            for an array that lacks chunks; names the file.
+        ModuleNotFoundError: without zarr 3, and with a numcodecs that is not safe.
+    """
+    zarr = import_zarr()
+    for name in names:
+        _refuse_unsafe(place, name)
+    group = zarr.open_group(place, mode="r", zarr_format=3, use_consolidated=False)
+    return {name: group[name] for name in names}
+
+
+def _start_array(group: Any, name: str, space: Space) -> Append:
+    """Rows wait until their chunk is full: half a chunk would be read and packed again."""
+    from zarr.codecs import Crc32cCodec, ZstdCodec  # noqa: PLC0415
+
+    n, *features = space.shape
+    size = min(n, _chunk_rows(space))
+    chunks = (size, *features)
+    array = group.create_array(
+        name,
+        shape=space.shape,
+        chunks=chunks,
+        dtype=space.dtype,
+        compressors=(ZstdCodec(level=0), Crc32cCodec()),
+        # Else a lost chunk could not be told from one of zeros.
+        config={"write_empty_chunks": True},
+    )
+    waiting, done = np.empty(chunks, space.dtype), 0
+
+    def append(rows: np.ndarray) -> None:
+        nonlocal done
+        while len(rows):
+            place = done % size
+            piece, rows = rows[: size - place], rows[size - place :]
+            waiting[place : place + len(piece)] = piece
+            done += len(piece)
+            if done % size == 0 or done == n:
+                first = (done - 1) // size * size
+                array[first:done] = waiting[: done - first]
+
+    return append
+
+
+def _chunk_rows(space: Space) -> int:
+    """Whole rows, because distances need them; a power of two, as the tiles are read in."""
+    row_bytes = int(np.prod(space.shape[1:])) * space.dtype.itemsize
+    return int(2 ** (max(1, _CHUNK_BYTES // row_bytes).bit_length() - 1))
+
+
+def _refuse_unsafe(place: Path, name: str) -> None:
+    file = place / name / GROUP
+    try:
+        refuse_irregular(file)
+        said = json.loads(file.read_text(encoding="utf-8"))
+        shape, chunks = said["shape"], said["chunk_grid"]["configuration"]["chunk_shape"]
+        kinds = (said["zarr_format"], said["node_type"], said["chunk_grid"]["name"])
+        codecs = {codec["name"] for codec in said["codecs"]}
+        numeric = np.dtype(said["data_type"]).kind in "biufc"
+        pieces = [math.ceil(size / chunk) for size, chunk in zip(shape, chunks, strict=True)]
+        whole = all(type(size) is int and size >= 0 for size in shape)
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError, RecursionError) as error:
+        raise ValueError(f"{file}: expected the metadata of an array, got {error!r}") from error
+    if kinds != (3, "array", "regular") or said.get("storage_transformers") or not whole:
+        raise ValueError(f"{file}: expected a regular array of format 3, got {kinds}")
+    if not numeric or not codecs <= _CODECS:
+        raise ValueError(
+            f"{file}: expected numbers in codecs among {', '.join(sorted(_CODECS))}, got "
+            f"{said['data_type']} in {', '.join(sorted(map(str, codecs)))}"
+        )
+    there = sum(path.is_file() for path in (place / name / "c").rglob("*"))
+    if there != math.prod(pieces):
+        raise ValueError(f"{file}: expected {math.prod(pieces)} whole chunks, found {there}")
+
+
+def import_zarr() -> Any:
+    """The `zarr` module, version 3, with a numcodecs that is safe.
+
+    Raises:
+        ValueError: for an older numcodecs.
+        ModuleNotFoundError: without zarr 3.
+    """
+    with suppress(ModuleNotFoundError, PackageNotFoundError):
+        import zarr  # noqa: PLC0415
+
+        if hasattr(zarr, "create_group"):
+            found = tuple(map(int, re.findall(r"\d+", version("numcodecs"))[:3]))
+            if found < _SAFE_NUMCODECS:
+                wanted = ".".join(map(str, _SAFE_NUMCODECS))
+                raise ValueError(
+                    f"expected numcodecs {wanted}, whose predecessors run what a damaged or "
+                    f"foreign group says: pip install 'numcodecs>={wanted}'"
+                )
+            return zarr
+    raise ModuleNotFoundError(
+        "expected zarr 3 for a .zarr group, found none: pip install 'zarr>=3', or use a folder "
+        "of .npy files, whose name does not end in .zarr"
+    )
