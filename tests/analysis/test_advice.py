@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from benchmarks.error_rates import SHAPES, rates
+from benchmarks.error_rates.bottlenecks import SHAPES, rates
 from jaxvae.analysis import sufficient_bottleneck
 from jaxvae.analysis.advice import MOST_SEEDS
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from benchmarks.claim_rates import NOISE, SEEDS, claim_cases, claim_rates
+from benchmarks.error_rates.claims import NOISE, SEEDS, claim_cases, claim_rates
 from jaxvae.analysis import Estimate, second_peak, two_phases
 from jaxvae.analysis.evidence import somewhere_all
 from tests.tiers import parametrize

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.learning_order import CASES, rates
+from benchmarks.error_rates.order import CASES, rates
 from jaxvae.analysis.learning import (
     convergence_epoch,
     learned_share,

@@ -1,4 +1,4 @@
-"""Grids of cells of which the truth is known: what `benchmarks.error_rates` draws besides sweeps.
+"""How often cells of a grid are told apart that do not differ, and bounds and models accused.
 
 7 x 7 cells, of several seeds and 100 test images. The unit is the error that the images leave in
 the mean of a cell; all cells share how hard an image is, and what their seed begins with.
@@ -8,7 +8,6 @@ from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
-from rich.table import Table
 
 from jaxvae.analysis import Estimate, above_bound, compare_cells, suspect_cells
 from jaxvae.metrics import information_for_accuracy
@@ -109,12 +108,12 @@ def some_model_is_suspect(random: np.random.Generator) -> bool:
     return bool(suspect_cells(prices, nats[..., 1:], nats[..., 0]).any())
 
 
-def rows(records: list[dict[str, Any]]) -> list[list[str]]:
+def rows(found: list[dict[str, Any]]) -> list[list[str]]:
     """The truth, the seeds, and what was found at every deviation of training."""
     result = []
     for truth, seeds in product(TRUTHS, SEEDS):
-        found = [one for one in records if (one["truth"], one["seeds"]) == (truth, seeds)]
-        result.append([truth, str(seeds), *(_entry(one) for one in found)])
+        row = [one for one in found if (one["truth"], one["seeds"]) == (truth, seeds)]
+        result.append([truth, str(seeds), *(_entry(one) for one in row)])
     return result
 
 
@@ -123,24 +122,19 @@ def _entry(record: dict[str, Any]) -> str:
     return f"{100 * record['alone']:.0f} / {wrong}" if TRUTHS[record["truth"]][0] else wrong
 
 
-def section(records: list[dict[str, Any]]) -> str:
-    """What the page says of grids."""
+def records(grids: int) -> list[dict[str, Any]]:
+    """Of all cases."""
+    return [rates(case, grids=grids) for case in CASES]
+
+
+def section(found: list[dict[str, Any]]) -> str:
+    """The part of the page."""
     header = ["truth", "seeds", *(f"training {deviation}" for deviation in TRAINING)]
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows(records)]
-    by_truth = {record["truth"]: 100 * record["wrong"] for record in records}
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows(found)]
+    by_truth = {record["truth"]: 100 * record["wrong"] for record in found}
     return TEXT.format(
         table="\n".join(f"| {' | '.join(line)} |" for line in lines),
         classifiers=CLASSIFIERS,
         broken=by_truth[BOUNDS],
         suspect=by_truth[SUSPECTS],
     )
-
-
-def table(records: list[dict[str, Any]]) -> Table:
-    shown = Table(title="Cells told apart, % of grids: wrong, or best alone / best left out")
-    shown.add_column("truth")
-    for name in ("seeds", *(f"training {deviation}" for deviation in TRAINING)):
-        shown.add_column(name, justify="right")
-    for row in rows(records):
-        shown.add_row(*row)
-    return shown

@@ -1,36 +1,18 @@
-"""How often the conclusions that jaxvae prints are wrong, on sweeps of which the truth is known.
-
-    python -m benchmarks.error_rates [--sweeps N] [--out FILE]
+"""How often `sufficient_bottleneck` names a wrong size, and how often the right one.
 
 Sweeps of six bottlenecks, 2 to 64, are drawn: log Delta(output -> input) by size, the same in all
-seeds but for an offset of every seed and independent Gaussian noise. Printed and saved is how
-often `sufficient_bottleneck` names the smallest sufficient size, how often another one, and how
-many sizes it leaves as candidates. Expected: another one in at most 5% of every row; a plateau with
-noise .05 and four seeds is named in at least 85%. Studies of when layers are learned follow
-(`benchmarks/learning_order.py`). docs/statistics.md is written anew. Six minutes on one quiet core.
+seeds but for an offset of every seed and independent Gaussian noise. Expected: another size than
+the smallest sufficient one in at most 5% of every row; a plateau with noise .05 and four seeds is
+named in at least 85%.
 """
 
-import argparse
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
 
-from benchmarks import learning_order, measure
 from jaxvae.analysis import sufficient_bottleneck
-from jaxvae.commands.arguments.places import place
 
-RESULTS = Path(__file__).parent / "results" / "error_rates.json"
-PAGE = Path(__file__).parents[1] / "docs" / "statistics.md"
-TEXT = """# How often conclusions are wrong
-
-A page that `python -m benchmarks.error_rates` writes: what jaxvae concludes from data of which the
-truth is known, {sweeps} times for every entry.
-
-## Which bottleneck is enough
+TEXT = """## Which bottleneck is enough
 
 A bottleneck is sufficient if no larger one lowers Δ(output → input) by more than 25%.
 `jaxvae.analysis.sufficient_bottleneck`, and the sentence at the end of a sweep, name the smallest
@@ -108,42 +90,18 @@ def rows(records: list[dict[str, Any]]) -> list[list[str]]:
     return result
 
 
-def page(records: list[dict[str, Any]], sweeps: int) -> str:
-    header = ["truth", "seeds", *(f"noise {noise:g}" for noise in NOISE)]
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows(records)]
-    listed = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return TEXT.format(sweeps=f"{sweeps:,}", table=listed)
-
-
-def table(records: list[dict[str, Any]]) -> Table:
-    shown = Table(title="Smallest sufficient bottleneck named: right / wrong, % of sweeps")
-    shown.add_column("truth")
-    shown.add_column("seeds", justify="right")
-    for noise in NOISE:
-        shown.add_column(f"noise {noise:g}", justify="right")
-    for row in rows(records):
-        shown.add_row(*row)
-    return shown
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--sweeps", type=int, default=1000, help="of every row and noise")
-    parser.add_argument("--out", type=place, default=RESULTS, help="JSON file")
-    given = parser.parse_args()
-    console, described = Console(width=100), measure.machine()
-    cases = [(shape, seeds, noise) for shape in SHAPES for seeds in SEEDS for noise in NOISE]
-    records = [
-        rates(shape, seeds=seeds, noise=noise, sweeps=given.sweeps)
-        for shape, seeds, noise in track(cases, console=Console(stderr=True))
+def records(sweeps: int) -> list[dict[str, Any]]:
+    """Of all truths, numbers of seeds and noises."""
+    return [
+        rates(shape, seeds=seeds, noise=noise, sweeps=sweeps)
+        for shape in SHAPES
+        for seeds in SEEDS
+        for noise in NOISE
     ]
-    orders = learning_order.records(given.sweeps)
-    measure.save(given.out, described, [*records, *orders])
-    if given.out == RESULTS:
-        parts = page(records, given.sweeps), learning_order.section(orders, given.sweeps)
-        PAGE.write_text("\n".join(parts), encoding="utf-8")
-    console.print(table(records))
 
 
-if __name__ == "__main__":
-    main()
+def section(found: list[dict[str, Any]]) -> str:
+    """The part of the page."""
+    header = ["truth", "seeds", *(f"noise {noise:g}" for noise in NOISE)]
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows(found)]
+    return TEXT.format(table="\n".join(f"| {' | '.join(line)} |" for line in lines))

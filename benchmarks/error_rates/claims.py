@@ -1,6 +1,6 @@
 """How often the two claims about a bottleneck sweep are wrongly said to hold, or not to.
 
-Run by `benchmarks.error_rates`. Sweeps of six bottlenecks, 2 to 64, are drawn of which the truth
+Sweeps of six bottlenecks, 2 to 64, are drawn of which the truth
 is known; the spread of a model over seeds grows with its size from half of the given one to one
 and a half. Expected: something wrong is said of some size in at most 5% of every row.
 """
@@ -12,8 +12,7 @@ import numpy as np
 
 from jaxvae.analysis import Estimate, Evidence, second_peak, two_phases
 
-TEXT = """
-## A second peak of the ID, and a second phase of training
+TEXT = """## A second peak of the ID, and a second phase of training
 
 Two claims about a sweep are tested for every size (`jaxvae.analysis.second_peak`, `two_phases`):
 that a layer of the decoder has a larger ID than input, sample and output, and that from some epoch
@@ -153,12 +152,20 @@ def claim_cases() -> list[tuple[str, str, int, float]]:
     ]
 
 
-def claim_page(records: list[dict[str, Any]]) -> str:
+def records(sweeps: int) -> list[dict[str, Any]]:
+    """Of all claims, truths, numbers of seeds and noises."""
+    return [
+        claim_rates(claim, truth, seeds=seeds, noise=noise, sweeps=sweeps)
+        for claim, truth, seeds, noise in claim_cases()
+    ]
+
+
+def section(found: list[dict[str, Any]]) -> str:
     """The part of the page."""
     lines = ["| claim | truth | seeds | " + " | ".join(f"noise {n:g}" for n in NOISE) + " |"]
     lines.append("| --- | --- |" + " ---: |" * (1 + len(NOISE)))
-    for at in range(0, len(records), len(NOISE)):
-        row = records[at : at + len(NOISE)]
+    for at in range(0, len(found), len(NOISE)):
+        row = found[at : at + len(NOISE)]
         cells = [f"{100 * r['right']:.0f} / {100 * r['wrong']:.1f}" for r in row]
         one = row[0]
         lines.append(f"| {' | '.join([one['claim'], one['truth'], str(one['seeds']), *cells])} |")

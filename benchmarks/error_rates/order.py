@@ -1,6 +1,5 @@
 """How often `learning_order` names a half of the network, where none or the encoder is first.
 
-Called by `python -m benchmarks.error_rates`, which puts `section` into docs/statistics.md.
 Training is drawn as it looks in records: what a layer lacks decays with a time constant of its
 own, and similarities fluctuate by the distance of replicates. Expected: without a difference
 a half is named in at most 5% of studies, however much the untrained encoder is like the trained
@@ -59,7 +58,7 @@ Here are studies of 2 to 10 seeds, with 5 layers in either half: what a layer la
 in about 1.5 epochs, with a spread of 20% between seeds and 30% between layers, and similarities
 fluctuate by 30% of the distance of replicates. The similarity of the untrained encoder to its end
 is given, that of the decoder is .1; some layers of the encoder may have nothing to learn. An entry
-gives the percentage of {studies} studies that name the encoder / that name the decoder. Where
+gives the percentage of studies that name the encoder / that name the decoder. Where
 the decoder takes as long as the encoder, both are wrong.
 
 {table}
@@ -124,9 +123,9 @@ HEADER = (
 )
 
 
-def section(found: list[dict[str, Any]], studies: int) -> str:
+def section(found: list[dict[str, Any]]) -> str:
     """The part of the page."""
     lines = [HEADER, ["---:"] * len(HEADER), *rows(found)]
     listed = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     same = [one["encoder"] + one["decoder"] for one in found if one["case"]["decoder"] == 1]
-    return _TEXT.format(studies=f"{studies:,}", table=listed, worst=100 * max(same))
+    return _TEXT.format(table=listed, worst=100 * max(same))
