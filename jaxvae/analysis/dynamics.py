@@ -3,33 +3,20 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from jaxvae.geometry import conditional_ranks, nearest_neighbors
 from jaxvae.geometry.arrays import as_point_array
 from jaxvae.metrics.cka import cka_matrix
+from jaxvae.metrics.imbalance import imbalance_matrix
 from jaxvae.metrics.procrustes import procrustes_matrix
 from jaxvae.typing import ArrayLike
-
-
-def imbalances(spaces: Sequence[ArrayLike]) -> Float[np.ndarray, "s s"]:
-    """`jaxvae.metrics.imbalance_matrix` of dozens of spaces, compiled once for every width.
-
-    That one compiles all spaces into one program, which takes minutes for dozens of them.
-    """
-    nearest = [np.asarray(nearest_neighbors(space, k=1).indices) for space in spaces]
-    indices = jnp.asarray(np.concatenate(nearest, axis=1))
-    ranks = [np.asarray(conditional_ranks(space, indices), np.float64) for space in spaces]
-    return np.stack([2 / len(indices) * rank.mean(axis=0) for rank in ranks], axis=1)
-
 
 SIMILARITIES: Mapping[str, Callable[[Sequence[ArrayLike]], ArrayLike]] = {
     "cka": cka_matrix,
     "debiased_cka": partial(cka_matrix, debiased=True),
     "procrustes": procrustes_matrix,
-    "imbalance": imbalances,
+    "imbalance": imbalance_matrix,
 }
 """What is compared, by name; all but the imbalance are symmetric and 1 for the same space."""
 

@@ -6,16 +6,19 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from jaxvae.analysis.registry import METRICS, Metric
 from jaxvae.analysis.spaces import as_spaces, choose_rows, finite_rows
 from jaxvae.geometry.arrays import as_count
-from jaxvae.metrics.resample import subsample_error
+from jaxvae.metrics.resample import Subsamples, jackknife_error, subsample_error
 from jaxvae.typing import ArrayLike, Key
 
 # Subsets smaller than this say little of a metric at n.
 _SUBSET = 100
+# Where a subset has so many times the value, it is nearer to its floor, which falls with n: then
+# its spread says nothing of that of all points.
+_FAR = 1.5
 
 
 class Measurement(NamedTuple):
@@ -23,7 +26,9 @@ class Measurement(NamedTuple):
 
     Attributes:
         value: at all n points.
-        stderr: its standard error, by the method of the metric (`Metric.error`).
+        stderr: its standard error, by the method of the metric (`Metric.error`); where a
+            subset has more than 1.5 times the value, as an imbalance near its floor has, by
+            `jackknife_error`: at most twice too large, where subsets are off by ten times.
         subset: the metric at n / parts points, whose distance from `value` is
             how far n matters; NaN where the error is a jackknife's.
         null: mean over draws of the null (`Metric.null`); NaN without draws.
@@ -156,8 +161,12 @@ class _Task(NamedTuple):
 
 
 class _Meter(NamedTuple):
-    """Keeps account of the work: `tell(work, doing, share)` of a step, `add(work)` at its end."""
+    """Keeps account of the work: `tell(work, doing, share)` of a step, `add(work)` at its end.
 
+    `expect(work)` is told of what was not foreseen.
+    """
+
+    expect: Callable[[float], None]
     tell: Callable[[float, str, float], None]
     add: Callable[[float], None]
 
@@ -183,15 +192,25 @@ def _measure_one(
     meter.tell(0.0, f"{task.name}: value", 0.0)
     full = jax.device_get(step("value", *arrays))
     error = metric.error(deal_key, partial(step, "error"), *arrays, parts=parts)
+    stderr = np.asarray(error.stderr.value)
+    subsampled = metric.error is subsample_error
+    if subsampled and (far := _is_far(error, full.value)).any():
+        meter.expect(parts * _work(metric, arrays, _left(len(arrays[0]), parts)))
+        near = jackknife_error(deal_key, partial(step, "error"), *arrays, parts=parts)
+        stderr = np.where(far, near.stderr.value, stderr)
     nothing = np.full_like(full.value, np.nan)
     null = nothing, nothing
     if draws:
         found = metric.null(null_key, partial(step, "null"), *arrays, draws=draws)
         null = np.asarray(found.mean.value), np.asarray(found.spread.value)
-    subset = np.asarray(error.mean.value) if metric.error is subsample_error else nothing
+    subset = np.asarray(error.mean.value) if subsampled else nothing
     ranks = None if full.ranks is None else full.ranks[0]
-    stderr = np.asarray(error.stderr.value)
     return Measurement(full.value, stderr, subset, *null, full.distinct, ranks, full.radii, task.k)
+
+
+def _is_far(error: Subsamples, value: Float[np.ndarray, "..."]) -> Bool[np.ndarray, "..."]:
+    """Where a metric of a subset is so much larger that its spread says nothing of that at n."""
+    return (np.asarray(error.mean.value) > _FAR * value) & (np.asarray(error.stderr.value) > 0)
 
 
 def _arrays(
@@ -215,11 +234,20 @@ def _total_work(task: _Task, parts: int, draws: int) -> float:
 
 def _resampled(metric: Metric, n: int, parts: int) -> int:
     """Points that its error measures at a time."""
-    return n // parts * (1 if metric.error is subsample_error else parts - 1)
+    return n // parts if metric.error is subsample_error else _left(n, parts)
+
+
+def _left(n: int, parts: int) -> int:
+    """Points without one group."""
+    return n // parts * (parts - 1)
 
 
 def _meter(total: float, report: Callable[[Progress], None]) -> _Meter:
     done = 0.0
+
+    def expect(work: float) -> None:
+        nonlocal total
+        total += work
 
     def tell(work: float, doing: str, share: float) -> None:
         report(Progress(min((done + share * work) / total, 1.0), doing))
@@ -228,7 +256,7 @@ def _meter(total: float, report: Callable[[Progress], None]) -> _Meter:
         nonlocal done
         done += work
 
-    return _Meter(tell, add)
+    return _Meter(expect, tell, add)
 
 
 def _metric(name: str) -> Metric:

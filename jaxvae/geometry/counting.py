@@ -25,7 +25,7 @@ from jaxvae.geometry.distances import (
 from jaxvae.geometry.finding import CANDIDATES, DOUBTFUL, pair_block
 from jaxvae.geometry.points import Points, first_alike, known_values
 from jaxvae.geometry.precise import comparisons, precise_row
-from jaxvae.geometry.rows import Space, on_host, with_redone, without_coordinates
+from jaxvae.geometry.rows import Space, known_now, on_host, with_redone, without_coordinates
 from jaxvae.geometry.selection import LANE, lane_columns, lane_counts
 from jaxvae.typing import EitherArray
 
@@ -201,7 +201,7 @@ def _settle(
     for start in range(0, count, at_once):
         some = [index[start : start + at_once] for index in places]
         lanes = _Lanes(*(np.resize(index, at_once).astype(np.int32) for index in some))
-        mask = on_host(_open_columns(outline, rows, bounds, targets, lanes), space)
+        mask = on_host(known_now(_open_columns)(outline, rows, bounds, targets, lanes), space)
         entry, within_lane = np.nonzero(mask[: len(some[0])])
         row, target, lane = (index[entry] for index in some)
         column = (lane + open_.shape[2] * within_lane).astype(np.int32)

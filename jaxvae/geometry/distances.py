@@ -25,7 +25,7 @@ from jaxvae.geometry.points import (
     numpy_of,
     sum_of_squares,
 )
-from jaxvae.geometry.rows import blocks, joined, traced_rows
+from jaxvae.geometry.rows import blocks, joined, known_now, traced_rows
 from jaxvae.geometry.selection import LANE, filled_length
 from jaxvae.typing import ArrayLike, EitherArray
 
@@ -84,15 +84,20 @@ def squared_distances(x: ArrayLike, y: ArrayLike) -> Float[Array, "n m"]:
     if isinstance(first.values, jax.core.Tracer):
         distances = traced_rows(_by_differences, (first, second), n, length=1)
         return jnp.ldexp(distances, 2 * first.exponent)[:, :m]
+    with np.errstate(over="ignore"):  # which is refused below
+        distances = np.ldexp(_known_distances(first, second, n, m), 2 * int(first.exponent))
+    return jax.device_put(refuse_overflow(distances, "squared distances"))
+
+
+@known_now
+def _known_distances(first: Points, second: Points, n: int, m: int) -> Float[np.ndarray, "n m"]:
     known = jax.tree.map(np.asarray, (first, second))
     placed = jax.device_put((first, second))
     found = [
         _settled(known, rows, *_distance_block(placed, rows))[:, :m]
         for rows in blocks(n, columns=len(second.norms))
     ]
-    with np.errstate(over="ignore"):  # which is refused below
-        distances = np.ldexp(joined(found, n), 2 * int(first.exponent))
-    return jax.device_put(refuse_overflow(distances, "squared distances"))
+    return joined(found, n)
 
 
 def _by_differences(clouds: tuple[Points, Points], rows: Int[Array, " b"]) -> Float[Array, "b m"]:

@@ -1,7 +1,7 @@
 """Arrays of any kind -> float32 points whose products can be trusted."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -76,16 +76,19 @@ def as_points(*arrays: ArrayLike, filled: Callable[[int], int] = lambda n: n) ->
         ValueError: as `as_point_array`, for widths that differ, and for NaN and infinite
             values (which cannot be seen while a function is traced).
     """
+    if any(isinstance(array, jax.core.Tracer) for array in arrays):
+        return _as_points(arrays, filled)
+    with jax.ensure_compile_time_eval():  # known also where other things are traced
+        return tuple(map(_with_facts_on_host, _as_points(arrays, filled)))
+
+
+def _as_points(arrays: Sequence[ArrayLike], filled: Callable[[int], int]) -> tuple[Points, ...]:
     values, rests, exponent = as_float32(*arrays)
     counts = tuple(len(cloud) for cloud in values)
     longer = [filled(n) - n for n in counts]
     filled_up = tuple(map(_fill_up, values, longer)), tuple(map(_fill_up, rests, longer))
-    clouds = (_form if all(map(is_few, values)) else _form_on_device)(*filled_up, exponent, counts)
-    return clouds if _is_traced(clouds) else tuple(map(_with_facts_on_host, clouds))
-
-
-def _is_traced(tree: Any) -> bool:
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
+    form = _form if all(map(is_few, values)) else _form_on_device
+    return form(*filled_up, exponent, counts)
 
 
 def _with_facts_on_host(points: Points) -> Points:

@@ -1,7 +1,7 @@
 """How the rows of a computation are split: into blocks, over devices, and over time."""
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
+from functools import lru_cache, partial, wraps
 from typing import Any, NamedTuple
 
 import jax
@@ -31,6 +31,17 @@ Progress = Callable[[int, int], None]
 Program = Callable[..., Any]
 
 
+def known_now(function: Program) -> Program:
+    """The function of known arrays, worked on now also where another function is traced."""
+
+    @wraps(function)
+    def known(*given: Any, **options: Any) -> Any:
+        with jax.ensure_compile_time_eval():
+            return function(*given, **options)
+
+    return known
+
+
 class Space(NamedTuple):
     """A cloud of known values, where programs work on it.
 
@@ -44,11 +55,13 @@ class Space(NamedTuple):
     shared: Points
     mesh: Mesh | None
 
+    @known_now
     def run(self, program: Program, *by_row: Any, **static: Any) -> Any:
         """The results of a program, each device working on its share of the rows."""
         compiled = _compiled(program, self.mesh, tuple(sorted(static.items())))
         return compiled(self.shared, *by_row)
 
+    @known_now
     def run_without_coordinates(self, program: Program, *by_row: Any, **static: Any) -> Any:
         """The same for a program of norms and presence alone, which all widths then share."""
         compiled = _compiled(program, self.mesh, tuple(sorted(static.items())))
@@ -59,6 +72,7 @@ class Space(NamedTuple):
         return self if self.mesh is None else as_space(self.points, None)
 
 
+@known_now
 def as_space(points: Points, mesh: Mesh | None) -> Space:
     """The points, sent to where programs work on them."""
     if mesh is None:
@@ -73,6 +87,7 @@ def without_coordinates(points: Points) -> Points:
     return points._replace(values=None, rest=None, centered=None)
 
 
+@known_now
 def on_host(tree: Any, space: Space) -> Any:
     """Arrays by row as NumPy's, complete in every process."""
     if space.mesh is not None:

@@ -4,11 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvae.analysis.dynamics import (
-    imbalances,
-    similarities,
-    similarities_between,
-)
+from jaxvae.analysis.dynamics import similarities, similarities_between
 from jaxvae.metrics import (
     cka_matrix,
     debiased_cka,
@@ -28,17 +24,6 @@ def spaces():
         base,
         *(base @ jax.random.normal(k, (4, d)) for k, d in zip(keys[1:], widths, strict=True)),
     ]
-
-
-@pytest.mark.slow
-def test_the_imbalances_are_the_matrix_of_the_metric(spaces):
-    np.testing.assert_allclose(imbalances(spaces), imbalance_matrix(spaces), rtol=1e-6)
-
-
-def test_ties_are_those_of_the_metric():
-    grid = np.random.default_rng(0).integers(0, 3, (60, 3)).astype(np.float32)
-    both = [grid, grid[:, :2]]
-    np.testing.assert_allclose(imbalances(both), imbalance_matrix(both), rtol=1e-6)
 
 
 @pytest.mark.slow

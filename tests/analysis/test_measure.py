@@ -7,7 +7,7 @@ import pytest
 
 from jaxvae.analysis.measure import measure
 from jaxvae.analysis.registry import METRICS
-from jaxvae.metrics import imbalance_matrix, two_nn
+from jaxvae.metrics import imbalance_matrix, information_imbalance, two_nn
 from jaxvae.metrics.overlap import label_overlap
 from tests.clouds import gaussian
 
@@ -203,3 +203,18 @@ def test_settings_that_cannot_be_measured_are_refused(settings, message):
 def test_one_space_cannot_be_compared():
     with pytest.raises(ValueError, match="expected at least two spaces for imbalance"):
         measure({"a": FIRST}, key=KEY)
+
+
+def test_the_error_of_an_imbalance_near_its_floor_is_not_that_of_the_floor_of_a_subset():
+    def pair(seed):
+        random = np.random.default_rng(seed)
+        space = random.standard_normal((600, 5))
+        return space, space + 0.01 * random.standard_normal((600, 5))
+
+    true = np.std([information_imbalance(*pair(seed)).forward for seed in range(1, 31)], ddof=1)
+    given = dict(zip("ab", pair(0), strict=True))
+    measured = measure(given, key=jax.random.key(0), metrics=["imbalance"], draws=0)
+    found = measured.metrics["imbalance"]
+    assert found.subset[0, 1] > 5 * found.value[0, 1]
+    # A jackknife is 1.3 to 1.9 times too large; both errors are known to a fifth.
+    assert 0.8 * true < found.stderr[0, 1] < 3 * true

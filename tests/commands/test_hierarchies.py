@@ -134,10 +134,13 @@ def test_a_hierarchy_has_no_image_to_traverse(finished, tmp_path, capsys):
         (["--objective", "rate_targets"], "the coefficient targets of rate_targets, got none"),
         (
             ["--objective", "rate_targets", "--coefficient", "targets=1,2,3"],
-            "targets for each of 2 layers",
+            "expected one number, or 2 for its layers, as targets of two_layer_hvae",
         ),
         (["--coefficient", "beta=1,none"], "expected a number for every beta"),
-        (["--coefficient", "beta=1,2,3"], "expected beta for each of 2 layers, or one"),
+        (
+            ["--coefficient", "beta=1,2,3"],
+            "expected one number, or 2 for its layers, as beta of two_layer_hvae",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -80,3 +80,19 @@ def test_cka_of_float32_is_the_same_where_float64_is_enabled(metric):
     with jax.enable_x64(True):
         np.testing.assert_allclose(metric(cloud, OTHER), expected, atol=2e-6)
         np.testing.assert_allclose(jax.jit(metric)(cloud, OTHER), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("metric", "known"),
+    [
+        (information_imbalance, OTHER),
+        (neighborhood_overlap, OTHER),
+        (rbf_cka, OTHER),
+        (lambda cloud, known: two_nn(known).value + 0 * cloud[0, 0], OTHER),
+    ],
+    ids=["imbalance", "overlap", "rbf", "dimension"],
+)
+def test_an_array_that_a_jitted_function_knows_is_measured_beside_its_argument(metric, known):
+    cloud = NASTY["plain"]
+    found = jax.jit(lambda x: metric(x, known))(cloud)
+    assert_close(found, metric(cloud, known))

@@ -1,0 +1,60 @@
+"""How often conclusions are wrong: simulated, from data of which the truth is known.
+
+    python -m benchmarks.error_rates [--draws N] [--out FILE]
+
+Every part draws data with a known truth some thousand times, asks jaxvae for its conclusion, and
+counts wrong and right ones. docs/statistics.md is written anew. Expected: something wrong in at
+most 5% of every row, but for rows of which the page says more. A quarter of an hour on one core.
+"""
+
+import argparse
+from pathlib import Path
+from types import ModuleType
+
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.progress import track
+
+from benchmarks import measure
+from benchmarks.error_rates import bottlenecks, cells, claims, order
+from jaxvae.commands.arguments.places import place
+
+RESULTS = Path(__file__).parents[1] / "results" / "error_rates.json"
+PAGE = Path(__file__).parents[2] / "docs" / "statistics.md"
+PARTS: dict[str, ModuleType] = {
+    "bottlenecks": bottlenecks,
+    "claims": claims,
+    "order": order,
+    "cells": cells,
+}
+TITLE = """# How often conclusions are wrong
+
+A page that `python -m benchmarks.error_rates` writes: what jaxvae concludes from data of which the
+truth is known, {draws:,} times for every entry.
+"""
+
+
+def page(found: dict[str, list[dict[str, object]]], draws: int) -> str:
+    """The sections of all parts."""
+    sections = [PARTS[part].section(records) for part, records in found.items()]
+    return "\n".join([TITLE.format(draws=draws), *sections])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--draws", type=int, default=1000, help="of every entry")
+    parser.add_argument("--out", type=place, default=RESULTS, help="JSON file")
+    given = parser.parse_args()
+    described = measure.machine()
+    progress = track(PARTS.items(), console=Console(stderr=True))
+    found = {part: module.records(given.draws) for part, module in progress}
+    tagged = [{"part": part, **one} for part, records in found.items() for one in records]
+    measure.save(given.out, described, tagged)
+    text = page(found, given.draws)
+    if given.out == RESULTS:
+        PAGE.write_text(text, encoding="utf-8")
+    Console(width=100).print(Markdown(text))
+
+
+if __name__ == "__main__":
+    main()
