@@ -18,15 +18,11 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxvae.geometry.arrays import as_point_array
-from jaxvae.geometry.points import (
-    Points,
-    as_points,
-    most_additions,
-    numpy_of,
-    sum_of_squares,
-)
+from jaxvae.geometry.host import numpy_of
+from jaxvae.geometry.points import Points, as_points
 from jaxvae.geometry.rows import blocks, joined, known_now, traced_rows
 from jaxvae.geometry.selection import LANE, filled_length
+from jaxvae.geometry.sums import most_additions, sum_of_squares
 from jaxvae.typing import ArrayLike, EitherArray
 
 # Squared distance to an absent point: above any other, and finite with its bounds.

@@ -18,15 +18,9 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxvae.geometry.distances import squared_distances
-from jaxvae.geometry.points import (
-    as_float32,
-    as_points,
-    center_and_shift,
-    is_few,
-    is_on_host,
-    numpy_of,
-    same_length,
-)
+from jaxvae.geometry.float32 import as_float32
+from jaxvae.geometry.host import is_few, is_on_host, numpy_of
+from jaxvae.geometry.points import as_points, center_and_shift, same_length
 from jaxvae.typing import ArrayLike, EitherArray
 
 _TILE = 512

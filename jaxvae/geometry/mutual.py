@@ -12,6 +12,7 @@ from jaxvae.geometry.clouds import Cloud, Whole, common_length
 from jaxvae.geometry.counting import count_within
 from jaxvae.geometry.distances import distance_bounds
 from jaxvae.geometry.finding import propose_within, settle
+from jaxvae.geometry.host import numpy_of
 from jaxvae.geometry.neighbors import checked_k
 from jaxvae.geometry.places import (
     Around,
@@ -21,7 +22,6 @@ from jaxvae.geometry.places import (
     nearest_count,
     with_shared_traced,
 )
-from jaxvae.geometry.points import numpy_of
 from jaxvae.geometry.precise import comparisons
 from jaxvae.geometry.ranks import ranks_around
 from jaxvae.geometry.rows import Progress, Space, as_space, blocks, joined, on_host

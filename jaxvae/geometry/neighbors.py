@@ -14,7 +14,8 @@ from jaxvae.geometry.arrays import as_count
 from jaxvae.geometry.clouds import Cloud, Whole, as_cloud
 from jaxvae.geometry.distances import refuse_overflow
 from jaxvae.geometry.finding import find_in, find_traced, propose, settle
-from jaxvae.geometry.points import Points, as_results, known_values, numpy_of
+from jaxvae.geometry.host import as_results, numpy_of
+from jaxvae.geometry.points import Points, known_values
 from jaxvae.geometry.rows import (
     Progress,
     as_space,

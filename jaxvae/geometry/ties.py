@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float, Int, Int8
 
 from jaxvae.geometry.comparing import closer
 from jaxvae.geometry.distances import distance_bounds, pair_distances, rounding
-from jaxvae.geometry.points import first_alike, known_values, numpy_of
+from jaxvae.geometry.host import numpy_of
+from jaxvae.geometry.points import first_alike, known_values
 from jaxvae.geometry.rows import Space, block_length, on_host
 from jaxvae.typing import EitherArray
 

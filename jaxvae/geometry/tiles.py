@@ -17,7 +17,8 @@ from jaxtyping import Bool, Float, Int, Int8
 from jaxvae.geometry.arrays import as_array, as_point_array, refuse_other_points
 from jaxvae.geometry.counting import count
 from jaxvae.geometry.finding import find_in
-from jaxvae.geometry.points import as_points, largest_magnitude
+from jaxvae.geometry.float32 import largest_magnitude
+from jaxvae.geometry.points import as_points
 from jaxvae.geometry.rows import Progress, Space, as_space
 from jaxvae.geometry.selection import LANE
 from jaxvae.geometry.ties import compared_with

@@ -7,8 +7,8 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from jaxvae.geometry.clouds import as_cloud
+from jaxvae.geometry.host import as_results, numpy_of, sort
 from jaxvae.geometry.neighbors import search_distinct
-from jaxvae.geometry.points import as_results, numpy_of, sort
 from jaxvae.geometry.rows import Progress
 from jaxvae.typing import ArrayLike, EitherArray
 

@@ -8,8 +8,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxvae.geometry.arrays import as_count
 from jaxvae.geometry.clouds import as_cloud
+from jaxvae.geometry.host import as_results, numpy_of
 from jaxvae.geometry.neighbors import search_distinct
-from jaxvae.geometry.points import as_results, numpy_of
 from jaxvae.geometry.rows import Progress
 from jaxvae.metrics.dimension import log_ratio
 from jaxvae.typing import ArrayLike, EitherArray

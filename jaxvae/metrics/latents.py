@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from jaxvae.geometry.arrays import as_array
-from jaxvae.geometry.points import from_first_row
+from jaxvae.geometry.float32 import from_first_row
 from jaxvae.typing import ArrayLike
 
 # Of a posterior variance over the data: below this spread it is constant.

@@ -5,8 +5,8 @@ from jax.sharding import Mesh
 from jaxtyping import Bool, Float
 
 from jaxvae.geometry.clouds import as_cloud
+from jaxvae.geometry.host import as_results, numpy_of
 from jaxvae.geometry.neighbors import checked_k, search_distinct
-from jaxvae.geometry.points import as_results, numpy_of
 from jaxvae.geometry.rows import Progress
 from jaxvae.metrics.dimension import Dimension, log_ratio
 from jaxvae.typing import ArrayLike, EitherArray

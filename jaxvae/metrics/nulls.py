@@ -13,7 +13,9 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxvae.geometry.arrays import as_count, as_point_array, as_row_array
-from jaxvae.geometry.points import from_first_row, numpy_of, same_length
+from jaxvae.geometry.float32 import from_first_row
+from jaxvae.geometry.host import numpy_of
+from jaxvae.geometry.points import same_length
 from jaxvae.metrics.resample import (
     Metric,
     as_arrays,

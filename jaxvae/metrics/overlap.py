@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxvae.geometry.arrays import as_classes
 from jaxvae.geometry.clouds import as_cloud, common_length
+from jaxvae.geometry.host import as_results, numpy_of
 from jaxvae.geometry.places import (
     Around,
     Places,
@@ -18,7 +19,6 @@ from jaxvae.geometry.places import (
     first_places,
     with_shared_traced,
 )
-from jaxvae.geometry.points import as_results, numpy_of
 from jaxvae.geometry.rows import Progress
 from jaxvae.typing import ArrayLike, EitherArray
 

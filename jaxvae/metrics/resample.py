@@ -22,7 +22,8 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxvae.geometry.arrays import as_count, as_row_array
-from jaxvae.geometry.points import as_results, is_on_host, same_length
+from jaxvae.geometry.host import as_results, is_on_host
+from jaxvae.geometry.points import same_length
 from jaxvae.typing import ArrayLike, EitherArray, Key
 
 Metric: TypeAlias = Callable[..., Any]

@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from jaxvae.geometry.arrays import as_row_array, refuse_by_name
-from jaxvae.geometry.points import is_on_host
+from jaxvae.geometry.host import is_on_host
 from jaxvae.typing import ArrayLike
 
 Shape = tuple[int, int, int]

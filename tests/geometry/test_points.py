@@ -4,11 +4,8 @@ import numpy as np
 import pytest
 
 from jaxvae.geometry.distances import rounding
-from jaxvae.geometry.points import (
-    as_points,
-    same_length,
-    sum_of_squares,
-)
+from jaxvae.geometry.points import as_points, same_length
+from jaxvae.geometry.sums import sum_of_squares
 from tests import oracles
 from tests.clouds import NASTY, TIED, gaussian, grid
 

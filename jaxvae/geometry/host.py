@@ -1,0 +1,50 @@
+"""Where an array is: NumPy works on what is on the host, and compiles nothing; JAX on the rest."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxvae.typing import ArrayLike, EitherArray
+
+# So few numbers are prepared on the host in less time than a program for it takes to compile.
+_FEW_ENTRIES = 2**19
+
+
+def sort(values: Float[EitherArray, "..."], *, axis: int = -1) -> Float[EitherArray, "..."]:
+    """Ascending numbers, of which equal ones need no order: accelerators compile it in half."""
+    if isinstance(values, np.ndarray):
+        return np.sort(values, axis=axis)
+    return jnp.sort(values, axis=axis, stable=False)
+
+
+def is_on_host(array: Any) -> bool:
+    """Whether the values of an array are known and in the memory of the host."""
+    if isinstance(array, jax.core.Tracer):
+        return False
+    return not isinstance(array, jax.Array) or all(d.platform == "cpu" for d in array.devices())
+
+
+def is_few(array: ArrayLike) -> bool:
+    """Whether an array is NumPy's and so small that it is prepared on the host.
+
+    Compiling a program for it would take longer than the work.
+    """
+    return isinstance(array, np.ndarray) and array.size <= _FEW_ENTRIES
+
+
+def numpy_of(array: ArrayLike) -> Any:
+    """The module whose functions take this array where it is: `numpy`, or `jax.numpy`."""
+    return np if isinstance(array, np.ndarray | np.generic) else jnp
+
+
+def as_results(tree: Any) -> Any:
+    """Numbers of float64 and int64 as the arrays of 32 bits that metrics give."""
+
+    def narrow(leaf: ArrayLike) -> Array:
+        kinds = {"f": np.float32, "i": np.int32, "u": np.uint32}
+        return jax.device_put(leaf.astype(kinds.get(np.dtype(leaf.dtype).kind, leaf.dtype)))
+
+    return jax.tree.map(narrow, tree)
