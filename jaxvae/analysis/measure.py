@@ -28,9 +28,9 @@ class Measurement(NamedTuple):
         value: at all n points.
         stderr: its standard error, by the method of the metric (`Metric.error`); where a
             subset has more than 1.5 times the value, as an imbalance near its floor has, by
-            `jackknife_error`: at most twice too large, where subsets are off by ten times.
+            `jackknife_error`: about twice too large, where that of subsets is by ten times.
         subset: the metric at n / parts points, whose distance from `value` is
-            how far n matters; NaN where the error is a jackknife's.
+            how far n matters; NaN for metrics whose `Metric.error` is a jackknife.
         null: mean over draws of the null (`Metric.null`); NaN without draws.
         null_spread: standard deviation of one draw.
         distinct: `[l]`, distinct points of a dimension, else None.

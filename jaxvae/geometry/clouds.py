@@ -46,9 +46,23 @@ def common_length(clouds: Sequence[Cloud]) -> int:
     """The number of points that all clouds share.
 
     Raises:
-        ValueError: where they differ.
+        ValueError: where they differ, and for one in tiles beside one that is traced.
     """
     lengths = [cloud.n for cloud in clouds]
     if len(set(lengths)) != 1:
         raise ValueError(f"expected the same number of points in every space, got {lengths}")
+    refuse_tiles(clouds, beside=any(isinstance(c, Whole) and c.is_traced for c in clouds))
     return lengths[0]
+
+
+def refuse_tiles(clouds: Sequence[Cloud], *, beside: bool) -> None:
+    """Refuse clouds in tiles, which are read on the host, beside values that are traced.
+
+    Raises:
+        ValueError: for such clouds, where there are such values.
+    """
+    if beside and any(isinstance(cloud, Tiles) for cloud in clouds):
+        raise ValueError(
+            "expected arrays that fit on the device beside an argument of a traced function, got a "
+            "larger one: measure it outside of jit and vmap"
+        )

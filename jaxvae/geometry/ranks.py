@@ -21,9 +21,6 @@ from jaxvae.geometry.rows import (
 from jaxvae.geometry.tiles import Tiles, rank_tiles
 from jaxvae.typing import ArrayLike, EitherArray
 
-# Points around one that are ranked in one pass over its distances.
-_RANKED = 16
-
 
 def conditional_ranks(
     space: ArrayLike,

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from jaxvae.geometry.arrays import as_classes
-from jaxvae.geometry.clouds import as_cloud, common_length
+from jaxvae.geometry.clouds import as_cloud, common_length, refuse_tiles
 from jaxvae.geometry.host import as_results, numpy_of
 from jaxvae.geometry.places import (
     Around,
@@ -101,6 +101,7 @@ def label_overlap(
     """
     cloud = as_cloud(x)
     classes = as_classes(labels, cloud.n)
+    refuse_tiles([cloud], beside=isinstance(classes, jax.core.Tracer))
     places = first_places(cloud, k, mesh=mesh, progress=progress)
     return _mean_share(_alike(classes, places), places.k)
 

@@ -5,7 +5,7 @@ import pytest
 from jaxvae.geometry import conditional_ranks, nearest_neighbors
 from jaxvae.geometry.clouds import as_cloud
 from jaxvae.geometry.tiles import Tiles, is_too_large
-from jaxvae.metrics import information_imbalance, two_nn
+from jaxvae.metrics import information_imbalance, label_overlap, neighborhood_overlap, two_nn
 from tests.tiers import parametrize
 
 N = 3072  # three blocks of rows, two tiles
@@ -81,3 +81,18 @@ def test_nan_in_a_tile_is_refused_by_its_row(small_device):
     points[2900, 1] = np.nan
     with pytest.raises(ValueError, match="NaN or infinity in row 2900"):
         two_nn(points)
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda x: information_imbalance(x[:, None], other()),
+        lambda x: neighborhood_overlap(x[:, None], other(), k=2),
+        lambda x: label_overlap(other(), x > 0, k=2),
+    ],
+    ids=["imbalance", "neighborhood overlap", "label overlap"],
+)
+def test_a_cloud_in_tiles_is_refused_beside_traced_values(measure, small_device):
+    small_device()
+    with pytest.raises(ValueError, match="that fit on the device beside an argument of a traced"):
+        jax.eval_shape(measure, jax.ShapeDtypeStruct((N,), np.float32))
