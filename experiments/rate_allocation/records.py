@@ -118,8 +118,7 @@ def _variables(
     *outer: str,
 ) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
     """Every quantity as an array over the grid, with its error where it has one."""
-    # Cells that were measured before a quantity was leave it out.
-    recorded = set.intersection(*map(set, found.values()))
+    recorded = next(iter(found.values()))
     return {
         each: ((*_GRID, *outer, *inner), _over_grid(config, found, each))
         for name, inner in dimensions.items()

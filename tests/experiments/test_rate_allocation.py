@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import json
 import shutil
 import signal
 
@@ -18,7 +17,6 @@ from experiments.rate_allocation.baseline import baseline_of
 from experiments.rate_allocation.collapse import collapse_watch
 from experiments.rate_allocation.config import Cell, cells
 from experiments.rate_allocation.network import build_network
-from experiments.rate_allocation.protocol import PROTOCOL
 from experiments.rate_allocation.sweep import run
 from jaxvae.analysis import CollapseWarning
 from tests.experiments.processes import command, stop
@@ -288,22 +286,6 @@ def test_a_finished_grid_is_only_redrawn_without_its_data(copy, monkeypatch):
     assert "to do" not in grid(GRID, copy)
     assert {path: path.stat().st_mtime_ns for path in (copy / "cells").rglob("*.npz")} == before
     assert sorted(path.stem for path in (copy / "figures").iterdir()) == sorted(FIGURES)
-
-
-@pytest.mark.slow
-def test_a_grid_of_old_is_read_without_what_it_did_not_measure(copy):
-    settings = json.loads((copy / "config.json").read_text())
-    del settings["baseline"]
-    (copy / "config.json").write_text(json.dumps(settings))
-    file = copy / "cells" / cells(GRID)[1].name / "uses.npz"
-    with np.load(file) as uses:
-        known = {name: uses[name] for name in uses if name not in PROTOCOL}
-    np.savez(file, **known)
-    assert "to do" not in grid(GRID, copy)
-    with xr.open_dataset(copy / "records.nc") as records:
-        assert not set(PROTOCOL) & set(records)
-        assert np.isfinite(records["accuracy"]).all()
-    assert "## As Xiao and Bamler measure" not in (copy / "summary.md").read_text()
 
 
 @pytest.mark.slow
