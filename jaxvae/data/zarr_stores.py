@@ -158,7 +158,7 @@ def _innermost(codecs: Any, chunks: list[int]) -> list[int]:
 
 
 def _is_layer(folder: Path) -> bool:
-    """Whether a group above lists an array as a layer of a capture, whose chunks are all written."""
+    """Whether a group above lists an array as a layer, all of whose chunks were written."""
     return any(
         folder.relative_to(above).as_posix() in listed_layers(above) for above in folder.parents
     )
