@@ -202,6 +202,7 @@ def test_a_zarr_array_that_is_packed_by_pickle_is_refused(store):
     refused("alone.zarr", r"alone\.zarr.*: expected numbers, got an array packed by pickle")
 
 
+@pytest.mark.filterwarnings("ignore")  # zarr: not in the specification yet
 def test_a_zarr_array_packed_by_a_codec_of_numcodecs_is_read(folder):
     zarr = pytest.importorskip("zarr")
     codecs = pytest.importorskip("zarr.codecs.numcodecs")
@@ -212,6 +213,7 @@ def test_a_zarr_array_packed_by_a_codec_of_numcodecs_is_read(folder):
     np.testing.assert_array_equal(read_array("packed.zarr"), X)
 
 
+@pytest.mark.filterwarnings("ignore")  # zarr: not in the specification yet
 def test_texts_beside_the_numbers_of_a_zarr_group_are_left_alone(store):
     zarr = pytest.importorskip("zarr")
     group = zarr.open_group("others.zarr", mode="a")
@@ -385,6 +387,30 @@ def test_an_archive_of_more_than_the_memory_is_refused_before_it_is_read(folder)
     start = header("(1000000000000, 4)", "'<f8'")
     (folder / "large.npz").write_bytes(in_archive(start, size=len(start) + 32 * 10**12))
     refused("large.npz", "expected at most .* GiB, which is the memory available, for the arrays")
+
+
+def test_a_zarr_store_of_more_than_the_memory_is_refused_by_its_name(folder):
+    zarr = pytest.importorskip("zarr")
+    zarr.create_array("large.zarr", shape=(10**9, 10**6), chunks=(10**9, 10**6), dtype="f8")
+    refused("large.zarr", r"expected at most .* GiB, .* to read large\.zarr:large, got 7,450,580")
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        (3, "expected real numbers, got an array with named fields"),
+        (7, r"expected a \.npy file of version 1 to 3, got version 7\.0, or damage"),
+    ],
+)
+def test_a_version_that_is_not_read_is_named(folder, version, message):
+    (folder / "x.npy").write_bytes(b"\x93NUMPY" + bytes([version, 0]) + header((2,))[8:])
+    refused("x.npy", f"x.npy: {message}")
+
+
+@pytest.mark.parametrize("size", [6, 7, 9, 30])
+def test_a_torn_header_is_called_damage(folder, size):
+    (folder / "x.npy").write_bytes((folder / "pixels.npy").read_bytes()[:size])
+    refused("x.npy", r"x\.npy: expected a whole array, got damage: its header is torn")
 
 
 def test_arrays_of_other_points_are_refused_before_they_are_read(folder):
