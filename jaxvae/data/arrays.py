@@ -95,7 +95,9 @@ def _read(found: Sequence[tuple[str, _Origin]]) -> list[Source]:
     if len(set(points)) > 1 and all(points):
         listed = ", ".join(f"{name} {n:,}" for (name, _), (n,) in zip(found, points, strict=True))
         raise ValueError(f"expected the same number of points in every space, got {listed}")
-    refuse_beyond_memory(sum(each.array.held for _, each in found), "the arrays in archives")
+    held = [each for _, each in found if each.array.held]
+    origins = ", ".join(each.origin for each in held)
+    refuse_beyond_memory(sum(each.array.held for each in held), f"what it takes to read {origins}")
     sources = []
     for _, each in found:
         with parsed(each.origin):

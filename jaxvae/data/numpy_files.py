@@ -17,6 +17,8 @@ _NPY = b"\x93NUMPY"
 _SUFFIX = ".npy"
 # Headers of numbers take a hundred bytes.
 _HEADER_BYTES = 1 << 14
+# By version, in how many bytes a header says how long it is.
+_LENGTH_BYTES: dict[tuple[int, ...], int] = {(1, 0): 2, (2, 0): 4}
 _OBJECTS = "expected real numbers, got pickled Python objects"
 
 
@@ -146,10 +148,10 @@ def _announced_member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInf
 
 def _header(start: bytes) -> tuple[tuple[int, ...], np.dtype, int]:
     """Shape, type, and where the numbers begin."""
+    if not _has_header(start):
+        raise ValueError("expected a whole array, got damage: its header is torn")
     file = io.BytesIO(start)
     version = np.lib.format.read_magic(file)
-    if version > (2, 0):
-        raise ValueError("expected real numbers, got an array with named fields")
     parse = np.lib.format.read_array_header_1_0
     if version == (2, 0):
         parse = np.lib.format.read_array_header_2_0
@@ -159,6 +161,25 @@ def _header(start: bytes) -> tuple[tuple[int, ...], np.dtype, int]:
     if any(size < 0 for size in shape):
         raise ValueError(f"expected sizes of at least 0, got a shape {shape}")
     return shape, dtype, file.tell()
+
+
+def _has_header(start: bytes) -> bool:
+    """Whether the header of an array is there to its end.
+
+    Raises:
+        ValueError: for a version that holds no plain numbers, or that there is not.
+    """
+    version, at = tuple(start[len(_NPY) : len(_NPY) + 2]), len(_NPY) + 2
+    if version == (3, 0):
+        raise ValueError("expected real numbers, got an array with named fields (version 3.0)")
+    if len(version) == 2 and version not in _LENGTH_BYTES:
+        raise ValueError(
+            "expected a .npy file of version 1 to 3, got version "
+            f"{version[0]}.{version[1]}, or damage"
+        )
+    size = _LENGTH_BYTES.get(version, 0)
+    length = int.from_bytes(start[at : at + size], "little")
+    return size > 0 and len(start) >= min(at + size + length, _HEADER_BYTES)
 
 
 def _refuse_torn(shape: tuple[int, ...], dtype: np.dtype, offset: int, size: int) -> None:

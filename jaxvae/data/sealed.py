@@ -53,18 +53,29 @@ def unsealed(folder: Path) -> dict[str, Any]:
         said = json.loads(manifest.read_text(encoding="utf-8"))
         content = said["content"]
         whole = said["crc32"] == zlib.crc32(_canonical(content))
-        files = {folder / name: facts for name, facts in content["files"].items()}
+        metadata, files = content["metadata"], content["files"]
+        known = bool(files) and all(map(_is_entry, files, files.values()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamageError(f"{manifest} cannot be read ({_words(error)})") from error
     if not whole:
         raise DamageError(f"{manifest} does not match its checksum")
-    for path, facts in files.items():
+    if not known or not isinstance(metadata, dict):
+        raise DamageError(f"{manifest} is no list of files below its folder with their checksums")
+    for name, facts in files.items():
+        path = folder / name
         # What is no regular file may have no end.
         if not path.is_file():
             raise DamageError(f"{path} is absent or no regular file")
         if path.stat().st_size != facts["bytes"] or _facts(path) != facts:
             raise DamageError(f"{path} does not match its checksum")
-    return content["metadata"]
+    return metadata
+
+
+def _is_entry(name: str, facts: object) -> bool:
+    """Whether a manifest says size and checksum of a file that lies below its folder."""
+    inside = not {"", ".", ".."} & set(name.split("/")) and "\0" not in name
+    numbers = isinstance(facts, dict) and set(facts) == {"bytes", "crc32"}
+    return inside and numbers and all(type(number) is int for number in facts.values())
 
 
 def _facts(path: Path) -> dict[str, int]:

@@ -20,10 +20,10 @@ import numpy as np
 
 from jaxvae.data.numpy_files import announced_file, parsed
 from jaxvae.data.whole import explained, whole_folder
-from jaxvae.data.zarr_groups import GROUP, Append, Space, open_arrays, start_group
+from jaxvae.data.zarr_groups import GROUP, LAYERS, Append, Space, start_group
+from jaxvae.data.zarr_stores import is_zarr, listed_layers, open_layers
 
 _INDEX = "taps.json"
-_LAYERS = "layers"
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def write_taps(
     start = start_group if place.suffix == ".zarr" else _start_folder
     storable = {name: _storable(space) for name, space in layers.items()}
     with explained(place), whole_folder(place) as part:
-        appends = start(part, storable, {_LAYERS: list(layers)})
+        appends = start(part, storable, {LAYERS: list(layers)})
         written = dict.fromkeys(layers, 0)
 
         def append(rows: Mapping[str, np.ndarray]) -> None:
@@ -91,7 +91,7 @@ def open_taps(path: str | os.PathLike[str]) -> dict[str, Any]:
     if (place / _INDEX).is_file():
         return {name: _map(_file(place, name)) for name in _listed(place)}
     if (place / GROUP).is_file():
-        return open_arrays(place, _listed(place))
+        return open_layers(place, _listed(place))
     raise ValueError(
         f"expected captured layers in {place}, a folder with {_INDEX} or a zarr group, "
         "got something else"
@@ -99,22 +99,30 @@ def open_taps(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def is_capture(place: Path) -> bool:
-    """Whether a folder lists the layers of a capture, which others' zarr groups do not."""
-    with suppress(ValueError, OSError):
-        return bool(_listed(place))
-    return False
+    """Whether a folder lists layers, of which there are any; zarr groups of others do not."""
+    if (place / _INDEX).is_file():
+        return True
+    return any(is_zarr(place / name) for name in listed_layers(place))
 
 
 def _listed(place: Path) -> list[str]:
     """The names of the layers, in depth order."""
-    index = place / _INDEX if (place / _INDEX).is_file() else place / GROUP
-    try:
-        said = json.loads(index.read_text(encoding="utf-8"))
-        layers = (said if index.name == _INDEX else said["attributes"])[_LAYERS]
-        _refuse_names(dict.fromkeys(layers))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{index}: expected a list of {_LAYERS}, found none") from error
+    if not (place / _INDEX).is_file():
+        layers, index = listed_layers(place), place / GROUP
+    else:
+        layers, index = _indexed(place / _INDEX), place / _INDEX
+    if not layers:
+        raise ValueError(f"{index}: expected a list of {LAYERS}, found none")
+    _refuse_names(dict.fromkeys(layers))
     return layers
+
+
+def _indexed(index: Path) -> list[str]:
+    with suppress(ValueError, KeyError, TypeError, RecursionError):
+        layers = json.loads(index.read_text(encoding="utf-8"))[LAYERS]
+        if isinstance(layers, list) and all(isinstance(name, str) for name in layers):
+            return layers
+    return []
 
 
 def _map(file: Path) -> np.ndarray:

@@ -55,13 +55,16 @@ def hidden_folder(parent: Path) -> Iterator[Path]:
         OSError: if it cannot be made.
     """
     _remove_left(parent.glob(".*.part"))
-    folder = parent / f".{uuid.uuid4().hex}.part"
-    folder.mkdir()
+    descriptor = None
+    while descriptor is None:
+        folder = parent / f".{uuid.uuid4().hex}.part"
+        folder.mkdir()
+        descriptor = _held(folder)
     try:
-        with _held(folder):
-            yield folder
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -121,35 +124,42 @@ def explained(path: Path) -> Iterator[None]:
 
 def _remove_left(folders: Iterable[Path]) -> None:
     for folder in list(folders):
-        if _PART.fullmatch(folder.name) and _is_left(folder):
-            shutil.rmtree(folder, ignore_errors=True)
+        if _PART.fullmatch(folder.name):
+            with suppress(OSError):
+                _remove_unheld(folder)
 
 
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Within the block, and not after a kill, nobody else takes a folder for a leftover."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        # Not every file system has locks.
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
+def _held(folder: Path) -> int | None:
+    """What holds a new folder until it is closed, also by a kill; None if it was taken away.
 
-
-def _is_left(folder: Path) -> bool:
+    Another process may take it for a leftover before it is held, and holds it itself while
+    it removes it.
+    """
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:
-        return False
+    except FileNotFoundError:
+        return None
+    # Not every file system has locks.
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    if folder.exists():
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _remove_unheld(folder: Path) -> None:
+    """Remove a folder unless somebody holds it.
+
+    Raises:
+        OSError: if it is held, or no folder, or the file system has no locks.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
+        shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(descriptor)
-    return True
 
 
 def _exchange(part: Path, place: Path, replaced: Path) -> None:

@@ -1,12 +1,5 @@
-"""Layers in a zarr group: every chunk with a checksum, and nothing that runs code when read.
+"""Layers written to a zarr group: every chunk with a checksum, and all of them written."""
 
-zarr executes what the metadata of a group asks for; pickles are among it where a group holds
-arrays of the second format. So the metadata are read here first, and only numbers in codecs
-that do no more than pack them go on to zarr.
-"""
-
-import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -16,14 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxvae.data.numpy_files import refuse_irregular
-
 Append = Callable[[np.ndarray], None]
 
 GROUP = "zarr.json"
+# The attribute of a group that lists the layers of a capture.
+LAYERS = "layers"
 
 _CHUNK_BYTES = 1 << 22
-_CODECS = {"bytes", "transpose", "zstd", "blosc", "gzip", "crc32c"}
 # Before, a pickle could come in by a filter.
 _SAFE_NUMCODECS = (0, 16, 6)
 
@@ -50,21 +42,6 @@ def start_group(part: Path, layers: Mapping[str, Space], attributes: Mapping[str
     group = import_zarr().open_group(part, mode="w", zarr_format=3)
     group.attrs.update(attributes)
     return {name: _start_array(group, name, space) for name, space in layers.items()}
-
-
-def open_arrays(place: Path, names: list[str]) -> dict[str, Any]:
-    """Arrays of a group by name, read only where they are indexed.
-
-    Raises:
-        ValueError: for metadata that are none or ask for anything but packed numbers, and
-            for an array that lacks chunks; names the file.
-        ModuleNotFoundError: without zarr 3, and with a numcodecs that is not safe.
-    """
-    zarr = import_zarr()
-    for name in names:
-        _refuse_unsafe(place, name)
-    group = zarr.open_group(place, mode="r", zarr_format=3, use_consolidated=False)
-    return {name: group[name] for name in names}
 
 
 def _start_array(group: Any, name: str, space: Space) -> Append:
@@ -103,31 +80,6 @@ def _chunk_rows(space: Space) -> int:
     """Whole rows, because distances need them; a power of two, as the tiles are read in."""
     row_bytes = int(np.prod(space.shape[1:])) * space.dtype.itemsize
     return int(2 ** (max(1, _CHUNK_BYTES // row_bytes).bit_length() - 1))
-
-
-def _refuse_unsafe(place: Path, name: str) -> None:
-    file = place / name / GROUP
-    try:
-        refuse_irregular(file)
-        said = json.loads(file.read_text(encoding="utf-8"))
-        shape, chunks = said["shape"], said["chunk_grid"]["configuration"]["chunk_shape"]
-        kinds = (said["zarr_format"], said["node_type"], said["chunk_grid"]["name"])
-        codecs = {codec["name"] for codec in said["codecs"]}
-        numeric = np.dtype(said["data_type"]).kind in "biufc"
-        pieces = [math.ceil(size / chunk) for size, chunk in zip(shape, chunks, strict=True)]
-        whole = all(type(size) is int and size >= 0 for size in shape)
-    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError, RecursionError) as error:
-        raise ValueError(f"{file}: expected the metadata of an array, got {error!r}") from error
-    if kinds != (3, "array", "regular") or said.get("storage_transformers") or not whole:
-        raise ValueError(f"{file}: expected a regular array of format 3, got {kinds}")
-    if not numeric or not codecs <= _CODECS:
-        raise ValueError(
-            f"{file}: expected numbers in codecs among {', '.join(sorted(_CODECS))}, got "
-            f"{said['data_type']} in {', '.join(sorted(map(str, codecs)))}"
-        )
-    there = sum(path.is_file() for path in (place / name / "c").rglob("*"))
-    if there != math.prod(pieces):
-        raise ValueError(f"{file}: expected {math.prod(pieces)} whole chunks, found {there}")
 
 
 def import_zarr() -> Any:

@@ -1,65 +1,186 @@
-"""Arrays of zarr stores that others wrote: one array, or a group of them, of format 2 or 3."""
+"""Arrays of zarr stores, captures and those of others: looked at before zarr opens anything.
 
+zarr executes what the metadata of a store ask for, pickles among it, follows every link, waits
+for pipes, and takes a lost chunk for one of zeros. So the files and the metadata are read here
+first, and only numbers in codecs that do no more than pack them go on to zarr.
+"""
+
+import itertools
 import json
+import math
+import os
+import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from jaxvae.data.numpy_files import refuse_irregular
-from jaxvae.data.zarr_groups import import_zarr
+import numpy as np
 
-# What marks an array and a group of format 2; one file marks both of format 3.
-_ARRAY, _GROUP, _NODE = ".zarray", ".zgroup", "zarr.json"
+from jaxvae.data.zarr_groups import GROUP, LAYERS, import_zarr
+
+# What marks an array and a group of format 2; `GROUP` marks both of format 3.
+_ARRAY, _GROUP_2 = ".zarray", ".zgroup"
 _PACKED = ("codecs", "filters", "compressor")
+_COMMON = {"zstd", "blosc", "gzip", "zlib", "lz4", "bz2", "lzma", "shuffle", "delta"}
 # What does no more than pack numbers; others may run code.
 _CODECS = {
-    *("bytes", "transpose", "sharding_indexed", "crc32c", "zstd", "blosc", "gzip", "zlib"),
-    *("lz4", "bz2", "lzma", "shuffle", "delta"),
+    *("bytes", "transpose", "sharding_indexed", "crc32c"),
+    *_COMMON,
+    *(f"numcodecs.{name}" for name in _COMMON),
 }
+_MOST_CHUNKS = 1_000_000
+_CHUNK_NAMES = ({"name": "default"}, {"name": "default", "configuration": {"separator": "/"}})
 
 
 def is_zarr(place: Path) -> bool:
     """Whether a folder says that it is a zarr array or group."""
-    return any((place / name).is_file() for name in (_ARRAY, _GROUP, _NODE))
+    return any((place / name).is_file() for name in (_ARRAY, _GROUP_2, GROUP))
 
 
 def open_zarr(place: Path) -> dict[str, Any]:
     """The numeric arrays of a zarr array or group, read only where they are indexed.
 
     Args:
-        place: the folder of the store.
+        place: the folder of the store, or of a part of it.
 
     Returns:
         By name, sorted, as `inner/name` in groups of a group; an array alone by its folder.
 
     Raises:
-        ValueError: for files that zarr cannot read, and codecs that may do more than pack
-            numbers, such as pickle, which executes code.
+        ValueError: for links, devices and pipes inside of it, metadata that are none, arrays
+            of more than a million chunks, layers of a capture that lack chunks, and codecs
+            that may do more than pack numbers, such as pickle, which executes code.
         ModuleNotFoundError: without zarr 3.
     """
-    zarr = import_zarr()
-    found = {}
-    for name, folder, number in _arrays(place, ""):
-        # By its own metadata, not by the copy that a group may keep of them.
-        array = zarr.open_array(folder, mode="r", zarr_format=number)
-        if array.dtype.kind in "biufc":
-            found[name or folder.stem] = array
+    import_zarr()
+    _refuse_links(place)
+    found = {name or folder.stem: _opened(folder) for name, folder in _numeric(place, "")}
     return dict(sorted(found.items()))
 
 
-def _arrays(place: Path, name: str) -> Iterator[tuple[str, Path, int]]:
-    """Name, folder and format of every array here and below."""
-    number = 2 if (place / _ARRAY).is_file() else 3
-    node = _described(place / (_ARRAY if number == 2 else _NODE))
-    if number == 2 or node.get("node_type") == "array":
-        others = set(_codecs([node.get(each) for each in _PACKED])) - _CODECS
-        if others:
-            listed = ", ".join(sorted(others))
-            raise ValueError(f"expected numbers, got an array packed by {listed} in {place}")
-        yield name, place, number
+def open_layers(place: Path, names: list[str]) -> dict[str, Any]:
+    """The layers of a captured group by name, in the order given; refused as in `open_zarr`."""
+    import_zarr()
+    _refuse_links(place)
+    return {name: _opened(place / name) for name in names}
+
+
+def listed_layers(place: Path) -> list[str]:
+    """The layers that the attributes of a zarr group list, as a capture does; none for others."""
+    with suppress(ValueError, OSError, KeyError, TypeError):
+        layers = _described(place / GROUP)["attributes"][LAYERS]
+        if isinstance(layers, list) and all(isinstance(name, str) for name in layers):
+            return layers
+    return []
+
+
+def _refuse_links(place: Path) -> None:
+    """Refuse links, devices and pipes anywhere below a folder, which itself may be a link."""
+    for folder, inner, files in os.walk(place, onerror=_fail, followlinks=False):
+        for name in (*inner, *files):
+            path = Path(folder, name)
+            kind = path.lstat().st_mode
+            if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+                raise ValueError(
+                    f"{path}: expected a regular file, got something else; links, devices and "
+                    "pipes inside of a zarr store are not opened"
+                )
+
+
+def _fail(error: OSError) -> None:
+    raise error
+
+
+def _numeric(place: Path, name: str) -> Iterator[tuple[str, Path]]:
+    """Name and folder of every array of numbers here and below."""
+    said = _described(place / (_ARRAY if (place / _ARRAY).is_file() else GROUP))
+    if (place / _ARRAY).is_file() or said.get("node_type") == "array":
+        if _is_numeric(said):
+            yield name, place
     else:
         for inner in filter(is_zarr, place.iterdir()):
-            yield from _arrays(inner, f"{name}/{inner.name}".lstrip("/"))
+            yield from _numeric(inner, f"{name}/{inner.name}".lstrip("/"))
+
+
+def _opened(folder: Path) -> Any:
+    """An array by its own metadata, not by the copy that a group may keep of them."""
+    captured = _is_layer(folder.resolve())
+    number = 3 if captured or not (folder / _ARRAY).is_file() else 2
+    file = folder / (GROUP if number == 3 else _ARRAY)
+    said = _described(file)
+    counts = _refuse_unsafe(file, said, number)
+    if captured:
+        _refuse_lost(file, said, counts)
+    return import_zarr().open_array(folder, mode="r", zarr_format=number)
+
+
+def _refuse_unsafe(file: Path, said: Mapping[str, Any], number: int) -> list[int]:
+    """The numbers of chunks along every axis, where nothing else stands against the array."""
+    others = set(_codecs([said.get(each) for each in _PACKED])) - _CODECS
+    if others:
+        listed = ", ".join(sorted(others))
+        raise ValueError(f"{file}: expected numbers, got an array packed by {listed}")
+    try:
+        chunks, kind = said.get("chunks"), (said["zarr_format"], "array", "regular")
+        if number == 3:
+            grid = said["chunk_grid"]
+            chunks = grid["configuration"]["chunk_shape"]
+            kind = (said["zarr_format"], said["node_type"], grid["name"])
+        counts = _counts(said["shape"], chunks)
+        pieces = math.prod(_counts(said["shape"], _innermost(said.get("codecs"), chunks)))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{file}: expected the metadata of an array, got {error!r}") from error
+    if kind != (number, "array", "regular") or said.get("storage_transformers"):
+        raise ValueError(f"{file}: expected a regular array of format {number}, got {kind}")
+    if not _is_numeric(said):
+        raise ValueError(f"{file}: expected an array of numbers, got {_type(said)}")
+    if pieces > _MOST_CHUNKS:
+        raise ValueError(f"{file}: expected at most {_MOST_CHUNKS:,} chunks, got {pieces:,}")
+    return counts
+
+
+def _counts(shape: list[int], chunks: list[int]) -> list[int]:
+    if not all(type(size) is int for size in (*shape, *chunks)) or min((0, *shape)) < 0:
+        raise ValueError(f"a shape {shape} in chunks of {chunks}")
+    if min((1, *chunks)) < 1:
+        raise ValueError(f"chunks of {chunks}")
+    return [-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True)]
+
+
+def _innermost(codecs: Any, chunks: list[int]) -> list[int]:
+    """The chunks that a shard holds, where there are shards."""
+    for codec in codecs or ():
+        if isinstance(codec, Mapping) and codec.get("name") == "sharding_indexed":
+            inside = codec["configuration"]
+            return _innermost(inside.get("codecs"), inside["chunk_shape"])
+    return chunks
+
+
+def _is_layer(folder: Path) -> bool:
+    """Whether a group above lists an array as a layer, all of whose chunks were written."""
+    return any(
+        folder.relative_to(above).as_posix() in listed_layers(above) for above in folder.parents
+    )
+
+
+def _refuse_lost(file: Path, said: Mapping[str, Any], counts: list[int]) -> None:
+    if said.get("chunk_key_encoding") not in _CHUNK_NAMES:
+        raise ValueError(f"{file}: expected chunks named like c/0/0, got another encoding")
+    keys = itertools.product(*map(range, counts))
+    there = sum(file.parent.joinpath("c", *map(str, key)).is_file() for key in keys)
+    if there != math.prod(counts):
+        raise ValueError(f"{file}: expected {math.prod(counts)} whole chunks, found {there}")
+
+
+def _type(said: Mapping[str, Any]) -> Any:
+    return said.get("data_type", said.get("dtype"))
+
+
+def _is_numeric(said: Mapping[str, Any]) -> bool:
+    with suppress(TypeError, ValueError):
+        return isinstance(_type(said), str) and np.dtype(_type(said)).kind in "biufc"
+    return False
 
 
 def _codecs(said: Any) -> Iterator[str]:
@@ -69,17 +190,16 @@ def _codecs(said: Any) -> Iterator[str]:
         yield from _codecs(said.get("configuration"))
         said = [each for each in said.values() if isinstance(each, list)]
     for each in said if isinstance(said, list) else ():
-        yield from _codecs(each)
+        yield from (each,) if isinstance(each, str) else _codecs(each)
 
 
 def _described(file: Path) -> dict[str, Any]:
-    if not file.exists():
+    if not file.is_file():
         return {}
     try:
-        refuse_irregular(file)
         said = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file}: expected JSON, got {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file}: expected the metadata of an array, got {error!r}") from error
     if not isinstance(said, dict):
-        raise ValueError(f"{file}: expected the description of an array or a group")
+        raise ValueError(f"{file}: expected the metadata of an array or a group")
     return said

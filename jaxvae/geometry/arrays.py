@@ -112,8 +112,8 @@ def as_classes(labels: Any, n: int) -> Int[EitherArray, " n"]:
         n: how many there are to be.
 
     Raises:
-        ValueError: for missing labels (None, NaN, NA), labels that have no hash, and what is
-            not `[n]`.
+        ValueError: for missing labels (None, NaN, NA, also within tuples), labels that have no
+            hash, keys of random numbers, and what is not `[n]`.
     """
     array = as_row_array(labels)
     if array.shape != (n,):
@@ -124,6 +124,8 @@ def as_classes(labels: Any, n: int) -> Int[EitherArray, " n"]:
                 f"expected integer labels [n = {n}], got {array.dtype} while a function is traced"
             )
         return array
+    if isinstance(array, jax.Array) and jnp.issubdtype(array.dtype, jax.dtypes.extended):
+        raise ValueError(f"expected labels [n = {n}], got keys of random numbers, {array.dtype}")
     array = np.asarray(array)
     if array.dtype.kind in "biuSU":
         return np.unique(array, return_inverse=True)[1].astype(np.int32)
@@ -237,7 +239,7 @@ def _refuse_other_numbers(array: Any) -> None:
 
 def _hashable(labels: np.ndarray) -> Iterator[Hashable]:
     for row, label in enumerate(labels.tolist() if labels.dtype.names else labels):
-        if _is_missing(label):
+        if _lacks(label):
             raise ValueError(
                 f"expected labels without missing values, got {label} in row {row}; drop such "
                 "points, or give them a label of their own"
@@ -251,11 +253,16 @@ def _hashable(labels: np.ndarray) -> Iterator[Hashable]:
         yield label
 
 
+def _lacks(label: Any) -> bool:
+    """Whether a label, or a part of a tuple, is missing."""
+    return any(map(_lacks, label)) if isinstance(label, tuple) else _is_missing(label)
+
+
 def _is_missing(label: Any) -> bool:
     """None, and what does not equal itself: NaN, NaT, NA."""
     try:
         return label is None or bool(label != label)  # noqa: PLR0124
-    except TypeError:  # NA is neither equal nor not
+    except (TypeError, ArithmeticError):  # NA is neither equal nor not; Decimal's sNaN raises
         return True
     except ValueError:  # an array has no single truth, and no hash
         return False

@@ -1,5 +1,7 @@
 """What users bring: taken as the numbers that it holds, or refused by name."""
 
+from decimal import Decimal
+
 import jax
 import jax.numpy as jnp
 import ml_dtypes
@@ -239,6 +241,25 @@ def test_columns_of_tables_are_labels():
     for lacking in (pandas.array([1, None], "Int64"), pandas.Categorical(["a", None])):
         with pytest.raises(ValueError, match=r"without missing values, got .* in row 1"):
             as_classes(lacking, 2)
+
+
+@pytest.mark.parametrize(
+    "lacking", [("a", np.nan), (1, (2, None)), Decimal("sNaN"), Decimal("NaN")], ids=str
+)
+def test_labels_that_lack_a_part_are_refused_with_their_row(lacking):
+    with pytest.raises(ValueError, match=r"labels without missing values, got .* in row 1"):
+        as_classes([("a", 1.0), lacking], 2)
+
+
+def test_structured_labels_that_lack_a_part_are_refused_with_their_row():
+    labels = np.array([(1, 2.0), (1, np.nan)], [("a", int), ("b", float)])
+    with pytest.raises(ValueError, match=r"labels without missing values, got .* in row 1"):
+        as_classes(labels, 2)
+
+
+def test_keys_of_random_numbers_are_no_labels():
+    with pytest.raises(ValueError, match=r"expected labels \[n = 2\], got keys of random numbers"):
+        as_classes(jax.random.split(jax.random.key(0), 2), 2)
 
 
 @pytest.mark.parametrize(
