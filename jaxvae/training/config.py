@@ -292,9 +292,6 @@ def _coefficients(config: RunConfig, objective: Callable[..., Any]) -> dict[str,
     refuse_unknown(f"ramps of {config.objective}", config.ramps, known)
     multipliers = objective_multipliers(objective)
     for name, value in config.coefficients.items():
-        # A distortion can be any number of nats.
-        if config.objective in named_objectives() and name != "target":
-            _refuse_negative(name, value)
         if None in numbers(value) and (name in multipliers or not multipliers):
             raise ValueError(f"expected a number for every {name}, got none among {value}")
     changing = {**config.ramps, **multipliers}
@@ -313,11 +310,6 @@ def _coefficients(config: RunConfig, objective: Callable[..., Any]) -> dict[str,
     if lacking:
         raise ValueError(f"expected the coefficient {lacking[0]} of {config.objective}, got none")
     return coefficients
-
-
-def _refuse_negative(name: str, value: Any) -> None:
-    if any(number is not None and number < 0 for number in numbers(value)):
-        raise ValueError(f"expected {name} of at least 0, got {value}")
 
 
 def numbers(value: Any) -> Sequence[Any]:

@@ -8,8 +8,8 @@ import numpy as np
 import optax
 import pytest
 
-from jaxvae.models import dense_vae
-from jaxvae.objectives import beta_vae
+from jaxvae.models import dense_vae, two_layer_hvae
+from jaxvae.objectives import beta_vae, distortion_target
 from jaxvae.training import (
     Member,
     Trainer,
@@ -114,6 +114,19 @@ def test_a_negative_number_of_an_objective_of_your_own_is_left_to_it():
 
     vae = dense_vae(image_shape=SHAPE, latents=2)
     assert vae_trainer(vae, partial(shifted, shift=-1.0), optax.adam(1e-3)).image_shape == SHAPE
+    own = vae_trainer(vae, shifted, optax.adam(1e-3), coefficients={"shift": -1.0})
+    member = Member(jax.random.key(0), latents=2, coefficients={"shift": -2.0})
+    shift = init_ensemble(lambda latents: own, [member]).states.coefficients["shift"]
+    assert shift.tolist() == [-2.0]
+
+
+def test_a_distortion_below_zero_is_a_target():
+    trainer = partial(
+        vae_trainer, two_layer_hvae(image_shape=(16, 16, 1)), distortion_target, optax.adam(1e-3)
+    )
+    assert trainer(coefficients={"target": -50.0}).image_shape == (16, 16, 1)
+    with pytest.raises(ValueError, match="expected weight of at least 0, got -1"):
+        trainer(coefficients={"target": -50.0, "weight": -1.0})
 
 
 def test_a_coefficient_may_be_traced():
