@@ -336,6 +336,19 @@ def test_a_second_process_in_the_same_folder_is_refused(tmp_path, capsys):
     ("arguments", "message"),
     [
         (["--learning-rate", "nan"], "expected --learning-rate finite and positive, got nan"),
+        (
+            ["--learning-rate", "1e-60"],
+            "expected --learning-rate of 1.2e-38 to 3.4e+38, as float32",
+        ),
+        (
+            ["--learning-rate", "1e300"],
+            "expected --learning-rate of 1.2e-38 to 3.4e+38, as float32",
+        ),
+        (["--l2", "1e60"], "expected l2 of 1.2e-38 to 3.4e+38, as float32 has them, got 1e+60"),
+        (["--clip", "inf"], "expected clip finite and positive, got inf"),
+        (["--objective", ""], "expected as objective one of beta_vae, "),
+        (["--coefficient", "=3"], "expected --coefficient NAME=VALUE, got =3"),
+        (["--coefficient", "beta=1", "beta=2"], "expected one --coefficient beta, got also beta=2"),
         (["--train-size", "0"], "expected a positive --train-size, got 0"),
         (["--batch-size", "201"], "expected 1 <= --batch-size <= 200 images, got 201"),
         (["--epochs", "0"], "expected epochs of at least 1, got 0"),
@@ -373,6 +386,10 @@ def test_a_second_process_in_the_same_folder_is_refused(tmp_path, capsys):
             ["--likelihood", "gaussian", "--likelihood-option", "standard_deviation=0"],
             "expected a positive standard_deviation, got 0.0",
         ),
+        (
+            ["--likelihood", "gaussian", "--likelihood-option", "standard_deviation=1e-60"],
+            "expected standard_deviation of gaussian as a number of float32, got 1e-60",
+        ),
         (["--option", "width=3"], "expected options of dense_vae among widths; got width"),
         (["--option", "widths=a"], "expected --option NAME=VALUE, got widths=a: invalid literal"),
         (["--option", "widths=0"], "got widths=0: expected at least 1, got 0"),
@@ -394,6 +411,65 @@ def test_wrong_use_has_status_2_one_line_and_leaves_nothing(tmp_path, capsys, ar
     assert printed.err.count("\n") == 1
     assert message in printed.err
     assert not (tmp_path / "out").exists()
+
+
+BROKEN = """
+import sys
+from jaxvae.models.likelihoods import Likelihood
+
+def five() -> Likelihood:
+    return 5
+
+def leaves(*rest, **more) -> Likelihood:
+    sys.exit()
+
+def objective(outputs):
+    raise RuntimeError("of their own\\nand more")
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--likelihood", "broken_own:five"], "expected a Likelihood of broken_own:five, got int"),
+        (["--likelihood", "broken_own:leaves"], "expected broken_own:leaves to return, got System"),
+        (
+            ["--likelihood", "broken_own:leaves", "--likelihood-option", "more=3"],
+            "expected options of broken_own:leaves among none (it takes none); got more",
+        ),
+        (["--objective", "broken_own:objective"], "to return, got RuntimeError: of their own\n"),
+        (["--objective", "leaving_own:objective"], "in leaving_own as objective, got SystemExit"),
+    ],
+)
+def test_what_a_function_of_the_users_own_raises_is_one_line(
+    tmp_path, monkeypatch, capsys, arguments, message
+):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "broken_own.py").write_text(BROKEN)
+    (tmp_path / "leaving_own.py").write_text("import sys; sys.exit()")
+    assert run(tmp_path / "out", *arguments) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: ")
+    assert shown.count("\n") == 1
+    assert message in shown
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_network_of_more_layers_than_can_be_traced_is_refused():
+    config = RunConfig(network="deep_hvae", options={"blocks": [3000]})
+    with pytest.raises(
+        ValueError, match="expected blocks of deep_hvae of at most 1,000 in all, go"
+    ):
+        build_model(config, (8, 8, 1))
+
+
+@pytest.mark.parametrize("text", ["{", "{}"])
+def test_settings_that_were_torn_are_no_dead_end(tmp_path, capsys, text):
+    (tmp_path / "run.json").write_text(text)
+    assert run(tmp_path) == 2
+    shown = capsys.readouterr().err
+    assert "remove run.json alone, and it goes on" in shown
+    assert shown.count("\n") == 1
 
 
 def test_images_that_the_network_does_not_take_leave_nothing(tmp_path, capsys):

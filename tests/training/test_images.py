@@ -34,7 +34,8 @@ MISREAD = [
     (jnp.asarray(PIXELS, jnp.bfloat16), "got bfloat16"),
     (LACKING, r"got float32 .*; they hold NaN or infinity"),
     (BYTES.astype(np.int64), r"got int64 .*images\.astype\(np\.uint8\)"),
-    (BYTES.astype(np.int8), "got int8"),
+    (BYTES.astype(np.int8), "got int8 .*bring them to numbers from 0 to 255"),
+    (BYTES.astype(np.int16) - 128, "got int16 .*bring them to numbers from 0 to 255"),
     (BITS.astype(bool), r"got bool .*255 \* images\.astype"),
     (BYTES.astype(object), "got object"),
     (np.moveaxis(BYTES, -1, 1), r"got uint8 \(8, 3, 4, 6\); np\.moveaxis\(images, 1, -1\)"),
@@ -60,6 +61,8 @@ def test_masked_images_are_refused():
 def test_bytes_of_zero_and_one_are_refused_in_training():
     with pytest.raises(ValueError, match="got only 0 and 1; multiply by 255"):
         training_images(BITS, SHAPE)
+    with pytest.raises(ValueError, match="got only 0 and 1; multiply by 255"):
+        training_images(np.ones_like(BITS), SHAPE)
     for taken in (255 * BITS, np.zeros_like(BITS), BYTES):
         np.testing.assert_array_equal(training_images(taken, SHAPE), taken)
 
