@@ -26,6 +26,7 @@ from jaxvae.training.signals import postponed
 Tree = TypeVar("Tree")
 
 _PREFIX = "step-"
+_DIGITS = 10
 _TREE = "tree"
 # Of the states to go on from: where the latest is damaged, the one before is there.
 _LATEST = 2
@@ -142,12 +143,12 @@ def damaged_steps(directory: Path) -> dict[int, DamageError]:
 
 def _written(directory: Path) -> list[int]:
     """The snapshots of which there is a folder, ascending."""
-    numbers = [path.name.removeprefix(_PREFIX) for path in directory.glob(f"{_PREFIX}*")]
-    return sorted(int(number) for number in numbers if number.isdigit())
+    names = [path.name for path in directory.glob(f"{_PREFIX}{_DIGITS * '[0-9]'}")]
+    return sorted(int(name.removeprefix(_PREFIX)) for name in names)
 
 
 def _place(directory: Path, step: int) -> Path:
-    return directory / f"{_PREFIX}{step:010d}"
+    return directory / f"{_PREFIX}{step:0{_DIGITS}d}"
 
 
 @contextmanager

@@ -377,7 +377,6 @@ def test_a_second_process_in_the_same_folder_is_refused(tmp_path, capsys):
             ["--latents", "1000000000"],
             "memory available, for the parameters, the optimizer and a batch, got ",
         ),
-        (["--option", "widths=1000000000"], "choose a smaller network or batch"),
         (["--image-size", "1000000"], "GiB, which is the memory available, for 10,200 images, got"),
         (["--objective", "jax:__version__"], "expected jax:__version__ to be a function, got str"),
         (["--likelihood", "normal"], "expected as likelihood one of bernoulli, "),
@@ -391,8 +390,7 @@ def test_a_second_process_in_the_same_folder_is_refused(tmp_path, capsys):
             "expected standard_deviation of gaussian as a number of float32, got 1e-60",
         ),
         (["--option", "width=3"], "expected options of dense_vae among widths; got width"),
-        (["--option", "widths=a"], "expected --option NAME=VALUE, got widths=a: invalid literal"),
-        (["--option", "widths=0"], "got widths=0: expected at least 1, got 0"),
+        (["--option", "widths=8"], "expected one --option widths, got also widths=8"),
         (["--option", "widths"], "expected --option NAME=VALUE, got widths"),
         (["--objective", "annealed_vae"], "expected the coefficient capacity of annealed_vae"),
         (["--coefficient", "gamma=1"], "expected coefficients of beta_vae among beta; got gamma"),
@@ -410,6 +408,22 @@ def test_wrong_use_has_status_2_one_line_and_leaves_nothing(tmp_path, capsys, ar
     assert printed.err.startswith("error: ")
     assert printed.err.count("\n") == 1
     assert message in printed.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("widths", "message"),
+    [
+        ("1000000000", "choose a smaller network or batch"),
+        ("a", "expected --option NAME=VALUE, got widths=a: invalid literal"),
+        ("0", "got widths=0: expected at least 1, got 0"),
+    ],
+)
+def test_widths_that_no_network_has_are_refused(tmp_path, capsys, widths, message):
+    plain = [word for word in SMALL if word not in ("--option", "widths=16")]
+    arguments = ["--option", f"widths={widths}", "--out", str(tmp_path / "out")]
+    assert main(["train", *plain, *arguments]) == 2
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
