@@ -49,3 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in _COMMANDS:
         command.add(commands)
     return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -25,6 +25,15 @@ finally:
 """
 
 
+@pytest.mark.parametrize("module", ["jaxvae", "jaxvae.cli"])
+def test_the_command_is_also_a_module(module):
+    shown = subprocess.run(
+        [sys.executable, "-m", module, "train"], capture_output=True, check=False
+    )
+    assert shown.returncode == 2
+    assert b"--out" in shown.stderr
+
+
 def test_the_version_is_that_of_the_package(capsys):
     with pytest.raises(SystemExit):
         main(["--version"])

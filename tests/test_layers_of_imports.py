@@ -20,6 +20,7 @@ ROWS = (
     "report",
     "commands",
     "cli",
+    "__main__",
 )
 DEPTH = {name: depth for depth, name in enumerate(ROWS)}
 CORE = {"typing", "geometry", "metrics", "models", "objectives", "training", "analysis"}

@@ -12,6 +12,8 @@ from jaxvae.metrics import imbalance_matrix
 _RUN = ("bottleneck", "seed")
 _OTHER_RUN = ("other_bottleneck", "other_seed")
 _SCALES = ("scale_dimension", "scale_dimension_stderr", "scale_radius")
+# What is read of the end of a run.
+AT_END = ("far_neighbor", *_SCALES, *SPACES)
 
 
 def with_ends(records: xr.Dataset, ends: Mapping[Run, Mapping[str, np.ndarray]]) -> xr.Dataset:

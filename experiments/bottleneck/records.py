@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from experiments.bottleneck.config import Config, Run, runs
-from experiments.bottleneck.ends import with_ends
+from experiments.bottleneck.ends import AT_END, with_ends
 from experiments.records import is_written, read_arrays, record_file, unrecorded
 from jaxvae.analysis import gaussian_dimension
 
@@ -25,7 +25,7 @@ _RECORDED = {
     "example_reconstruction": ("example", *_PIXELS),
     "example_sample": ("example", *_PIXELS),
 }
-_NAMES = {*_RECORDED, "layer", "example_input"}
+NAMES = {*_RECORDED, "layer", "example_input"}
 
 
 def gather(config: Config, out: Path) -> xr.Dataset:
@@ -69,7 +69,7 @@ def gather(config: Config, out: Path) -> xr.Dataset:
         _with_derived(records, config.points).assign(
             example_input=(("example", *_PIXELS), first["example_input"])
         ),
-        {run: read_arrays(file) for run, file in ends.items() if is_written(file)},
+        {run: read_arrays(file) for run, file in ends.items() if is_written(file, AT_END)},
     )
 
 
@@ -98,8 +98,8 @@ def unfinished_runs(config: Config, out: Path) -> list[Run]:
 def missing_epochs(config: Config, out: Path, run: Run) -> list[int]:
     """The epochs without a record; the last one too where `end_file` is absent, as of old."""
     folder, last = run_folder(out, run), config.epochs
-    lacking = unrecorded(folder, config.measured_epochs, _NAMES)
-    if last in lacking or is_written(end_file(folder)):
+    lacking = unrecorded(folder, config.measured_epochs, NAMES)
+    if last in lacking or is_written(end_file(folder), AT_END):
         return lacking
     return lacking if read_arrays(record_file(folder, last))["failed"] else [*lacking, last]
 

@@ -8,8 +8,14 @@ from rich.console import Console
 
 from experiments.learning_dynamics.grid import NOISE, Config, Place, points_of
 from experiments.learning_dynamics.networks import vae_of
-from experiments.learning_dynamics.records import REPLICATE, kept_models
-from experiments.records import is_written, read_arrays, write_arrays
+from experiments.learning_dynamics.records import (
+    REPLICATE,
+    between_file,
+    has_similarities,
+    kept_models,
+    similarity_file,
+)
+from experiments.records import read_arrays, write_arrays
 from jaxvae.analysis import capture
 from jaxvae.analysis.dynamics import similarities, similarities_between
 from jaxvae.data import Dataset
@@ -34,16 +40,15 @@ def compare_models(
         )
     with sweep_progress(console, runs=len(group) + 1, unit="comparisons") as progress:
         for model in group:
-            file = folder / model.name / "similarity.npz"
-            if not is_written(file, ["layer"]):
+            if not has_similarities(config, folder, model):
                 progress.start(f"comparing {model.name}", 1)
                 found = _within(config, vae, folder / model.name, images, model.seed)
-                write_arrays(file, found)
+                write_arrays(similarity_file(folder / model.name), found)
             progress.finish(f"{model.name}: layers and epochs compared")
         progress.start("comparing models", 1)
         found = _between(config, vae, [folder / model.name for model in group], images, progress)
         names = np.array([model.name for model in group])
-        write_arrays(folder / "between.npz", {"model": names, **found})
+        write_arrays(between_file(folder), {"model": names, **found})
         progress.finish(f"{place.data}, {place.network}: {len(group)} models compared")
 
 
@@ -83,7 +88,7 @@ def _between(
     progress: SweepProgress,
 ) -> dict[str, np.ndarray]:
     """Similarities `[layer, model, model]` between the last snapshots."""
-    layers = read_arrays(folders[0] / "similarity.npz")["layer"].tolist()
+    layers = read_arrays(similarity_file(folders[0]))["layer"].tolist()
     matrices = []
     for layer in layers:
         progress.note(f"{layer} of {len(folders)} models")

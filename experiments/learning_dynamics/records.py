@@ -61,13 +61,36 @@ def unfinished_models(config: Config, folder: Path) -> list[Model]:
     ]
 
 
+def similarity_file(folder: Path) -> Path:
+    """How alike the layers and epochs of a model are, in its folder."""
+    return folder / "similarity.npz"
+
+
+def between_file(folder: Path) -> Path:
+    """How alike the models of a place are, in its folder."""
+    return folder / "between.npz"
+
+
+def has_similarities(config: Config, folder: Path, model: Model) -> bool:
+    """Whether the layers and epochs of a model were compared with each other."""
+    names = [
+        name + suffix
+        for name in points_of(config, model.seed)
+        for suffix in ("", "_replicate", "_null")
+    ]
+    return is_written(similarity_file(folder / model.name), ["layer", *names])
+
+
 def is_compared(config: Config, place: Place, out: Path) -> bool:
-    """Whether all models of a place were compared with each other."""
-    file = place.folder(out) / "between.npz"
-    if not is_written(file, ["model"]):
+    """Whether all models of a place were compared, each in itself and with each other."""
+    folder = place.folder(out)
+    file = between_file(folder)
+    if not is_written(file, ["model", *points_of(config, 0)]):
         return False
-    kept = kept_models(config, place.folder(out))
-    return read_arrays(file)["model"].tolist() == [model.name for model in kept]
+    kept = kept_models(config, folder)
+    return read_arrays(file)["model"].tolist() == [model.name for model in kept] and all(
+        has_similarities(config, folder, model) for model in kept
+    )
 
 
 def gather(config: Config, place: Place, folder: Path) -> xr.Dataset:
@@ -75,8 +98,8 @@ def gather(config: Config, place: Place, folder: Path) -> xr.Dataset:
     group = models(config)
     epochs = [recorded(config, folder / model.name) for model in group]
     kept = [model for model, records in zip(group, epochs, strict=True) if not has_failed(records)]
-    within = {model: read_arrays(folder / model.name / "similarity.npz") for model in kept}
-    between = read_arrays(folder / "between.npz")
+    within = {model: read_arrays(similarity_file(folder / model.name)) for model in kept}
+    between = read_arrays(between_file(folder))
     layers = next(iter(within.values()))["layer"].tolist()
     pairs = ("epoch", "layer", "other_epoch", "other_layer")
     variables: dict[str, Any] = {

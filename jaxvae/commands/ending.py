@@ -1,9 +1,11 @@
 """How a command ends: its exit status, and what it says where it does not end well."""
 
 import io
+import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import jax
 from rich.console import Console
@@ -34,7 +36,7 @@ def status_of(work: Callable[[Console, Console], None], *, after_interruption: s
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        with terminable():
+        with terminable(), _warnings_printed(errors):
             _find_devices()
             keep_compiled_programs()
             work(console, errors)
@@ -52,6 +54,30 @@ def status_of(work: Callable[[Console, Console], None], *, after_interruption: s
         errors.print(f"stopped: {said}", style="bold red", soft_wrap=True)
         return 1
     return 0
+
+
+class _Printed(logging.Handler):
+    """Prints what is logged, as what ends a command is printed."""
+
+    def __init__(self, errors: Console) -> None:
+        super().__init__(logging.WARNING)
+        self._errors = errors
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._errors.print(f"warning: {record.getMessage()}", style="yellow", soft_wrap=True)
+
+
+@contextmanager
+def _warnings_printed(errors: Console) -> Iterator[None]:
+    """Within the block, what jaxvae warns of is printed there, and not by the root logger too."""
+    logger, handler = logging.getLogger("jaxvae"), _Printed(errors)
+    before, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before
 
 
 def end_process(status: int) -> int:

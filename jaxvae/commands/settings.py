@@ -25,7 +25,8 @@ def given_config(given: argparse.Namespace) -> RunConfig:
     """
     network, likelihood = named_network(given.network), named_likelihood(given.likelihood)
     values = {name: getattr(given, name) for name in _FIELDS & set(vars(given))}
-    values["objective"] = given.objective or default_objective(network)
+    if given.objective is None:
+        values["objective"] = default_objective(network)
     return RunConfig(
         **values,
         options=_pairs("--option", given.option, _reader(network)),
@@ -55,8 +56,10 @@ def _pairs(flag: str, words: Sequence[str], read: Callable[[str, str], Any]) -> 
     pairs = {}
     for word in words:
         name, _, text = word.partition("=")
-        if not text:
+        if not (name and text):
             raise ValueError(f"expected {flag} NAME=VALUE, got {word}")
+        if name in pairs:
+            raise ValueError(f"expected one {flag} {name}, got also {word}")
         try:
             pairs[name] = read(name, text)
         except ValueError as error:

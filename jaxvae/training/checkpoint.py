@@ -26,6 +26,7 @@ from jaxvae.training.signals import postponed
 Tree = TypeVar("Tree")
 
 _PREFIX = "step-"
+_DIGITS = 10
 _TREE = "tree"
 # Of the states to go on from: where the latest is damaged, the one before is there.
 _LATEST = 2
@@ -123,15 +124,16 @@ def load_latest(directory: Path, like: Tree, *, last: float = math.inf) -> Tree 
 
 def steps(directory: Path) -> list[int]:
     """The complete snapshots under `directory`, ascending."""
-    names = [path.name for path in directory.glob(f"{_PREFIX}*") if is_sealed(path)]
-    numbers = [name.removeprefix(_PREFIX) for name in names]
-    return sorted(int(number) for number in numbers if number.isdigit())
+    return [step for step in _written(directory) if is_sealed(_place(directory, step))]
 
 
 def damaged_steps(directory: Path) -> dict[int, DamageError]:
-    """The snapshots that are not what was written, and what is said of each; all are read."""
+    """The snapshots that are not what was written, and what is said of each; all are read.
+
+    One whose list of checksums is lost is among them: without it there is no other trace of it.
+    """
     damaged = {}
-    for step in steps(directory):
+    for step in _written(directory):
         try:
             unsealed(_place(directory, step))
         except DamageError as error:
@@ -139,8 +141,14 @@ def damaged_steps(directory: Path) -> dict[int, DamageError]:
     return damaged
 
 
+def _written(directory: Path) -> list[int]:
+    """The snapshots of which there is a folder, ascending."""
+    names = [path.name for path in directory.glob(f"{_PREFIX}{_DIGITS * '[0-9]'}")]
+    return sorted(int(name.removeprefix(_PREFIX)) for name in names)
+
+
 def _place(directory: Path, step: int) -> Path:
-    return directory / f"{_PREFIX}{step:010d}"
+    return directory / f"{_PREFIX}{step:0{_DIGITS}d}"
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, get_origin, get_type_hints
 
+import numpy as np
+
 from jaxvae import models, objectives
 from jaxvae.models.hvae import HVAE, HierarchyOutputs
 from jaxvae.models.likelihoods import Likelihood
@@ -21,6 +23,8 @@ from jaxvae.objectives.multipliers import LayerMultipliers, Multiplier
 
 # Steps and sizes are counted in int32 on the device.
 LARGEST = 2**31 - 1
+# The positive numbers that float32 holds in full.
+TINY, HUGE = (float(bound) for bound in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
 
 
 def networks() -> dict[str, Callable[..., VAE | HVAE]]:
@@ -61,20 +65,19 @@ def likelihoods() -> dict[str, Callable[..., Likelihood]]:
 def network_options(network: Callable[..., VAE | HVAE]) -> dict[str, inspect.Parameter]:
     """What a network takes besides shape, size and likelihood, by name."""
     given = {"image_shape", "latents", "likelihood"}
-    takes = inspect.signature(network).parameters
-    return {name: parameter for name, parameter in takes.items() if name not in given}
+    return {name: each for name, each in _by_name(network).items() if name not in given}
 
 
 def likelihood_options(likelihood: Callable[..., Likelihood]) -> dict[str, inspect.Parameter]:
     """What a likelihood takes, by name."""
-    return dict(inspect.signature(likelihood).parameters)
+    return _by_name(likelihood)
 
 
 def objective_coefficients(objective: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The numbers that an objective takes by name."""
-    takes = list(inspect.signature(objective).parameters.items())[1:]
-    given = {"dataset_size", "discriminator"}
-    return {name: parameter for name, parameter in takes if name not in given}
+    first = next(iter(inspect.signature(objective).parameters), "")
+    given = {first, "dataset_size", "discriminator"}
+    return {name: each for name, each in _by_name(objective).items() if name not in given}
 
 
 def named_network(name: str) -> Callable[..., VAE | HVAE]:
@@ -153,10 +156,34 @@ def refuse_other_options(
         if not _is_a(value, hints.get(name)):
             raise ValueError(f"expected {name} of {kind} as {_words(hints[name])}, got {value!r}")
     for name, parameter in known.items():
-        # Networks that take what they like have parameters without a name.
-        plain = parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-        if plain and parameter.default is parameter.empty and name not in given:
+        if parameter.default is parameter.empty and name not in given:
             raise ValueError(f"expected the option {name} of {kind}, got none")
+
+
+def called(name: str, function: Callable[..., Any], /, *given: Any, **options: Any) -> Any:
+    """What a function of this name returns.
+
+    Raises:
+        ValueError: for whatever a function of the user's own raises, in one line.
+    """
+    try:
+        return function(*given, **options)
+    except (Exception, SystemExit) as error:
+        if not is_foreign(name):
+            raise
+        raise ValueError(f"expected {name} to return, got {_said(error)}") from error
+
+
+def _by_name(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The parameters that can be given by a name of their own: neither `*args` nor `**more`."""
+    parameters = inspect.signature(function).parameters.items()
+    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return {name: each for name, each in parameters if each.kind in kinds}
+
+
+def _said(error: BaseException) -> str:
+    kind, (first, *_) = type(error).__name__, [*str(error).split("\n")]
+    return f"{kind}: {first}" if first else kind
 
 
 def _is_a(value: Any, hint: Any) -> bool:
@@ -165,12 +192,22 @@ def _is_a(value: Any, hint: Any) -> bool:
     if hint is int:
         return type(value) is int and 1 <= value <= LARGEST
     if hint is float:
-        return type(value) in (int, float)
+        return is_number(value)
     return not isinstance(hint, type) or isinstance(value, hint)
 
 
+def is_number(value: Any) -> bool:
+    """Whether it is a number that float32 holds, 0 or one that does not become 0 there."""
+    return type(value) in (int, float) and (value == 0 or TINY <= abs(value) <= HUGE)
+
+
 def _words(hint: Any) -> str:
-    counts = {int: "a count from 1", float: "a number", bool: "true or false", str: "a word"}
+    counts = {
+        int: "a count from 1",
+        float: "a number of float32",
+        bool: "true or false",
+        str: "a word",
+    }
     return counts.get(hint, "counts from 1")
 
 
@@ -208,8 +245,8 @@ def _imported(kind: str, name: str) -> Callable[..., Any]:
         sys.path.append(os.getcwd())
     try:
         found = getattr(importlib.import_module(place), attribute)
-    except Exception as error:  # a module may raise anything
-        said = str(error).partition("\n")[0] or type(error).__name__
+    except (Exception, SystemExit) as error:  # a module may raise anything
+        said = str(error) if isinstance(error, ImportError | AttributeError) else _said(error)
         raise ValueError(f"expected {attribute} in {place} as {kind}, got {said}") from error
     if not callable(found):
         raise ValueError(f"expected {name} to be a function, got {type(found).__name__}")

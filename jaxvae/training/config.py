@@ -7,7 +7,7 @@ import dataclasses
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -17,10 +17,14 @@ import optax
 
 from jaxvae import models
 from jaxvae.models.hvae import HVAE, HierarchyOutputs
+from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.vae import VAE, Outputs
 from jaxvae.objectives.schedules import linear_ramp
 from jaxvae.training.choices import (
+    HUGE,
     LARGEST,
+    TINY,
+    called,
     is_foreign,
     likelihood_options,
     named_likelihood,
@@ -42,8 +46,8 @@ from jaxvae.training.trainer import Adversary, Trainer, vae_trainer
 Coefficient = float | Sequence[float | None]
 
 _LATENTS = 10
-# Of float32.
-_LARGEST_NUMBER = float(np.finfo(np.float32).max)
+# Of all resolutions together.
+_MOST_LAYERS = 1000
 _ADVERSARY = {"learning_rate": 1e-4, "b1": 0.5, "b2": 0.9}
 # Nats above a target that double a price in 700 steps.
 _MULTIPLIER_STEP = 1e-3
@@ -107,9 +111,10 @@ class RunConfig:
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(type(self)).items():
             _refuse_other_kinds(name, getattr(self, name), hint)
-        for name, value in (("learning_rate", self.learning_rate), ("l2", self.l2)):
-            if not (math.isfinite(value) and (value > 0 or (name == "l2" and value == 0))):
-                raise ValueError(f"expected {name} finite and positive, got {value}")
+        for name in ("learning_rate", "l2", "clip", "skip"):
+            value = getattr(self, name)
+            if value is not None and not (name == "l2" and value == 0):
+                _refuse_beyond_float32(name, value)
         for name in ("latents", "batch_size", "epochs", "warmup"):
             count = getattr(self, name)
             if count is not None and count < 1:
@@ -141,6 +146,7 @@ def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> VAE | H
     refuse_other_options(config.network, config.options, network, takes)
     takes = likelihood_options(likelihood)
     refuse_other_options(config.likelihood, config.likelihood_options, likelihood, takes)
+    _refuse_too_deep(config)
     options = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in config.options.items()
@@ -152,9 +158,13 @@ def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> VAE | H
             f"expected no latents for {config.network}, whose sizes are options: "
             f"{', '.join(network_options(network))}; got {config.latents}"
         )
-    model = network(
-        image_shape=image_shape, likelihood=likelihood(**config.likelihood_options), **options
-    )
+    of_images = called(config.likelihood, likelihood, **config.likelihood_options)
+    if not isinstance(of_images, Likelihood):
+        raise ValueError(
+            f"expected a Likelihood of {config.likelihood}, got {type(of_images).__name__}"
+        )
+    shape = {"image_shape": image_shape, "likelihood": of_images}
+    model = called(config.network, network, **shape, **options)
     if not isinstance(model, VAE | HVAE):
         raise ValueError(
             f"expected a VAE or an HVAE of {config.network}, got {type(model).__name__}"
@@ -186,6 +196,8 @@ def build_trainer(config: RunConfig, vae: VAE | HVAE, *, dataset_size: int) -> T
             name: _for_every_layer(value, vae) if multipliers.get(name) else value
             for name, value in coefficients.items()
         }
+    if is_foreign(config.objective):
+        objective = _guarded(config.objective, objective)
     if "dataset_size" in takes:
         objective = partial(objective, dataset_size=dataset_size)
     adversary = None
@@ -257,6 +269,15 @@ def read_config(path: Path, *, trust: bool = False) -> tuple[RunConfig, tuple[in
     return config, (height, width, channels)
 
 
+def _refuse_beyond_float32(name: str, value: float) -> None:
+    if not 0 < value < math.inf:
+        raise ValueError(f"expected {name} finite and positive, got {value}")
+    if not TINY <= value <= HUGE:
+        raise ValueError(
+            f"expected {name} of {TINY:.2g} to {HUGE:.2g}, as float32 has them, got {value}"
+        )
+
+
 def _refuse_other_kinds(name: str, value: Any, hint: Any) -> None:
     alternatives = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     kinds = tuple(get_origin(each) or each for each in alternatives)
@@ -264,6 +285,29 @@ def _refuse_other_kinds(name: str, value: Any, hint: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, kinds):
         among = " or ".join(kind.__name__ for kind in kinds if kind is not NoneType)
         raise ValueError(f"expected {name} as {among}, got {value!r}")
+
+
+def _refuse_too_deep(config: RunConfig) -> None:
+    """Refuse what would be traced for hours."""
+    for name, value in config.options.items():
+        if is_foreign(config.network) or not isinstance(value, list | tuple):
+            continue
+        layers = sum(value) if name == "blocks" else len(value)
+        if layers > _MOST_LAYERS:
+            raise ValueError(
+                f"expected {name} of {config.network} of at most {_MOST_LAYERS:,} in all, "
+                f"got {layers:,}"
+            )
+
+
+def _guarded(name: str, objective: Callable[..., Any]) -> Callable[..., Any]:
+    """An objective of the user's own, whose errors are said in one line."""
+
+    @wraps(objective)
+    def guarded(*given: Any, **options: Any) -> Any:
+        return called(name, objective, *given, **options)
+
+    return guarded
 
 
 def _optimizer(config: RunConfig) -> optax.GradientTransformation:
@@ -292,9 +336,6 @@ def _coefficients(config: RunConfig, objective: Callable[..., Any]) -> dict[str,
     refuse_unknown(f"ramps of {config.objective}", config.ramps, known)
     multipliers = objective_multipliers(objective)
     for name, value in config.coefficients.items():
-        # A distortion can be any number of nats.
-        if config.objective in named_objectives() and name != "target":
-            _refuse_negative(name, value)
         if None in numbers(value) and (name in multipliers or not multipliers):
             raise ValueError(f"expected a number for every {name}, got none among {value}")
     changing = {**config.ramps, **multipliers}
@@ -315,11 +356,6 @@ def _coefficients(config: RunConfig, objective: Callable[..., Any]) -> dict[str,
     return coefficients
 
 
-def _refuse_negative(name: str, value: Any) -> None:
-    if any(number is not None and number < 0 for number in numbers(value)):
-        raise ValueError(f"expected {name} of at least 0, got {value}")
-
-
 def numbers(value: Any) -> Sequence[Any]:
     """A setting that is one number, or one for every layer, as a sequence."""
     return value if isinstance(value, Sequence) else (value,)
@@ -327,7 +363,7 @@ def numbers(value: Any) -> Sequence[Any]:
 
 def _is_coefficient(value: Any) -> bool:
     """A number of float32, or None for a layer without one."""
-    return value is None or (type(value) in (int, float) and abs(value) <= _LARGEST_NUMBER)
+    return value is None or (type(value) in (int, float) and abs(value) <= HUGE)
 
 
 def _number(value: float | None) -> float:

@@ -123,10 +123,7 @@ def ensemble_shapes(trainer_of: TrainerOf, members: Sequence[Member]) -> Ensembl
 def _put_together(trainer_of: TrainerOf, members: Sequence[Member]) -> Ensemble:
     largest = _largest(members)
     shapes = jax.eval_shape(trainer_of(largest).init, members[0].key)
-    padded = [
-        _pad(_set_apart(trainer_of(member.latents).init(member.key), member), shapes)
-        for member in members
-    ]
+    padded = [_pad(_set_apart(trainer_of(member.latents), member), shapes) for member in members]
     states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *padded)
     if any(member.latents < largest for member in members):
         sizes = jnp.array([member.latents for member in members])
@@ -274,14 +271,15 @@ def _largest(members: Sequence[Member]) -> int:
     return max(member.latents for member in members)
 
 
-def _set_apart(state: TrainState, member: Member) -> TrainState:
+def _set_apart(trainer: Trainer, member: Member) -> TrainState:
     """A first state with the coefficients and the learning rate of a member."""
+    state = trainer.init(member.key)
     unknown = set(member.coefficients) - set(state.coefficients)
     if unknown:
         raise ValueError(
             f"expected coefficients among {sorted(state.coefficients)}, got {sorted(unknown)}"
         )
-    refuse_negative(member.coefficients)
+    refuse_negative(member.coefficients, trainer.nonnegative)
     given = {name: jnp.asarray(value, jnp.float32) for name, value in member.coefficients.items()}
     state = state._replace(coefficients=state.coefficients | given)
     if member.learning_rate is None:

@@ -30,7 +30,13 @@ def refuse_other_settings(
     """
     if not os.path.lexists(file):
         return
-    now, stored = _as_json(settings), read_settings(file)
+    try:
+        now, stored = _as_json(settings), read_settings(file)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; where this command is the one that made {file.parent}, remove {file.name} "
+            "alone, and it goes on"
+        ) from error
     changed = [
         f"{name} {stored.get(name)!r} (now {now.get(name)!r})"
         for name in sorted({*stored, *now} - set(extendable))
@@ -39,7 +45,7 @@ def refuse_other_settings(
     if changed:
         raise ValueError(
             f"expected the settings that made the results in {file.parent}: {', '.join(changed)}; "
-            "choose another --out, or remove that folder"
+            "choose another --out"
         )
 
 
@@ -57,8 +63,8 @@ def read_settings(file: Path) -> dict[str, Any]:
         stored = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"expected settings in {file}, got {error}") from error
-    if not isinstance(stored, dict):
-        raise ValueError(f"expected settings in {file}, got {type(stored).__name__}")
+    if not isinstance(stored, dict) or not stored:
+        raise ValueError(f"expected settings in {file}, got {stored or 'none'}")
     return stored
 
 

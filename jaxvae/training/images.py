@@ -41,12 +41,12 @@ def training_images(images: ArrayLike, image_shape: Shape | None) -> UInt8[Array
     """The same, on the device.
 
     Raises:
-        ValueError: as `as_images`, and for images that hold only 0 and 1, which a model would
-            take for nearly black.
+        ValueError: as `as_images`, and for images that hold nothing above 1 but are not all 0,
+            which a model would take for nearly black.
     """
     images = as_images(images, image_shape)
     known = np.asarray(images) if is_on_host(images) else images
-    if np.max(known[:_FEW]) <= 1 and np.array_equal(np.unique(np.asarray(known)), [0, 1]):
+    if np.max(known[:_FEW]) <= 1 and np.asarray(known).max() == 1:
         raise ValueError(
             "expected uint8 images of numbers from 0 to 255, got only 0 and 1; multiply by 255"
         )
@@ -71,7 +71,11 @@ def _remedies(images: ArrayLike, image_shape: Shape | None) -> list[str]:
     elif images.dtype == bool:
         remedies.append("255 * images.astype(np.uint8) makes bytes of them")
     elif jnp.issubdtype(images.dtype, np.integer) and images.dtype != np.uint8:
-        remedies.append("images.astype(np.uint8) makes bytes of numbers from 0 to 255")
+        known = np.asarray(images)
+        if known.size and known.min() >= 0 and known.max() <= 255:
+            remedies.append("images.astype(np.uint8) makes bytes of them")
+        else:
+            remedies.append("bring them to numbers from 0 to 255, then .astype(np.uint8)")
     if image_shape is not None and images.shape[1:] != image_shape:
         height, width, channels = image_shape
         layouts = {

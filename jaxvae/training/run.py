@@ -105,8 +105,9 @@ def latest_state(
 ) -> TrainState:
     """Where a run goes on: the latest state in its folder, or the first of this key.
 
-    What is damaged is said. Where that is a state, the one before it is taken; where it is a
-    wanted snapshot, one that leads there, so that it is made again.
+    What is damaged or lost is said. Where that is a state, the one before it is taken; where it
+    is a wanted snapshot, one that leads there, so that it is made again. With snapshots that
+    are not wanted, the run was told other epochs before: then none counts as lost.
 
     Args:
         trainer: of the run.
@@ -117,13 +118,26 @@ def latest_state(
     Raises:
         ValueError: if the state is one of another trainer.
     """
-    damaged = checkpoint.damaged_steps(folder / SNAPSHOTS)
-    again = [step for step in damaged if step in wanted]
+    said = {**_lost(folder, wanted), **checkpoint.damaged_steps(folder / SNAPSHOTS)}
+    again = [step for step in said if step in wanted]
     for step in again:
-        _logger.warning("%s: it is made again", damaged[step])
+        _logger.warning("%s: it is made again", said[step])
     like = jax.eval_shape(trainer.init, key)
     saved = checkpoint.load_latest(folder / _RESUME, like, last=min(again, default=math.inf))
     return trainer.init(key) if saved is None else saved
+
+
+def _lost(folder: Path, wanted: Collection[int]) -> dict[int, str]:
+    """The wanted snapshots that the run has passed and that are not there."""
+    there, done = checkpoint.steps(folder / SNAPSHOTS), latest_step(folder)
+    if not {*there} <= {*wanted}:
+        return {}
+    place = folder / SNAPSHOTS
+    return {
+        step: f"the snapshot of step {step} is absent from {place}"
+        for step in wanted
+        if step <= done and step not in there
+    }
 
 
 def latest_step(folder: Path) -> int:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 # Seconds until an exception that Python dropped is raised again.
 _AGAIN_SECONDS = 0.05
@@ -75,27 +75,27 @@ def heard() -> None:
 def postponed() -> Iterator[None]:
     """Within the block, SIGINT and SIGTERM wait for its end; a second one does not.
 
+    A block within another waits for the end of the outer one.
+
     For what is short, and says too much when it is broken off. In any other thread than
     the main one nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    waiting: list[int] = []
-
-    def wait(number: int, frame: FrameType | None) -> None:
-        waiting.append(number)
-        if len(waiting) > 1:
-            _put_back(before)
-            signal.raise_signal(waiting.pop())
-
-    before = {number: signal.signal(number, wait) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if any(isinstance(handler, _Wait) for handler in before.values()):
+        yield
+        return
+    wait = _Wait(before, [])
+    for number in before:
+        signal.signal(number, wait)
     try:
         yield
     finally:
         _put_back(before)
-        if len(waiting) == 1:
-            signal.raise_signal(waiting.pop())
+        if len(wait.told) == 1:
+            signal.raise_signal(wait.told.pop())
 
 
 def name_and_status(interruption: KeyboardInterrupt) -> tuple[str, int]:
@@ -103,6 +103,19 @@ def name_and_status(interruption: KeyboardInterrupt) -> tuple[str, int]:
     if isinstance(interruption, Terminated):
         return "Terminated", 128 + signal.SIGTERM
     return "Interrupted", 128 + signal.SIGINT
+
+
+class _Wait(NamedTuple):
+    """A handler that keeps the first signal; at a second one it gives way to those before it."""
+
+    before: Mapping[Any, Any]
+    told: list[int]
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.told.append(number)
+        if len(self.told) > 1:
+            _put_back(self.before)
+            signal.raise_signal(self.told.pop())
 
 
 def _put_back(handlers: Mapping[Any, Any]) -> None:

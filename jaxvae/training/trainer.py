@@ -1,7 +1,7 @@
 """A training step as a pair of pure functions."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -79,11 +79,13 @@ class Trainer(NamedTuple):
         step: `step(state, images) -> (state, loss, terms)`, with uint8 images
             `[b, h, w, c]` and the loss and terms of the state before the update.
         image_shape: `(h, w, c)` of the images it takes; None where any will do.
+        nonnegative: names of the coefficients that may not be negative.
     """
 
     init: Callable[[Key], TrainState]
     step: Callable[[TrainState, Array], tuple[TrainState, Array, NamedTuple]]
     image_shape: tuple[int, int, int] | None = None
+    nonnegative: frozenset[str] = frozenset()
 
 
 def vae_trainer(
@@ -103,7 +105,7 @@ def vae_trainer(
         objective: `(outputs, *, ...) -> (loss, terms)`, such as `beta_vae`.
         optimizer: any optax transformation.
         coefficients: numbers that the objective takes by name, or several where it takes
-            one a layer; none is negative. They become a part of the state, so that members
+            one a layer. They become a part of the state, so that members
             of an ensemble may differ in them.
         schedules: `(step, *, end) -> value`, by the name of a coefficient, which is the
             end: `partial(linear_ramp, steps=10_000)` lets it grow from 0.
@@ -118,17 +120,20 @@ def vae_trainer(
 
     Raises:
         ValueError: for coefficients that the objective does not take or lacks, negative ones
-            (also those that a `partial` gives to an objective of jaxvae), a schedule or a
-            multiplier that is none of them, one that is both, and an adversary where it is
-            not wanted or absent.
+            of an objective of jaxvae other than `target` (also those that a `partial` gives), a
+            schedule or a multiplier that is none of them, one that is both, and an adversary
+            where it is not wanted or absent.
     """
     values = {} if coefficients is None else dict(coefficients)
     ramps = {} if schedules is None else dict(schedules)
     dual_steps = {} if multipliers is None else dict(multipliers)
     _check(objective, set(values), set(ramps), set(dual_steps), adversary)
-    refuse_negative(values)
-    if isinstance(objective, partial) and objective.func.__module__.startswith("jaxvae."):
-        refuse_negative(objective.keywords)
+    bound: dict[str, Any] = {}
+    function: Any = objective
+    while isinstance(function, partial):
+        bound, function = {**function.keywords, **bound}, function.func
+    nonnegative = _nonnegative(function)
+    refuse_negative(bound | values, nonnegative)
 
     def init(key: Key) -> TrainState:
         model_key, run_key = jax.random.split(key)
@@ -190,7 +195,7 @@ def vae_trainer(
         )
         return after, loss, terms
 
-    return Trainer(_as_one_program(init), step, vae.image_shape)
+    return Trainer(_as_one_program(init), step, vae.image_shape, nonnegative)
 
 
 def _as_one_program(init: Callable[[Key], TrainState]) -> Callable[[Key], TrainState]:
@@ -214,15 +219,22 @@ def _as_one_program(init: Callable[[Key], TrainState]) -> Callable[[Key], TrainS
     return call
 
 
-def refuse_negative(coefficients: Mapping[str, Any]) -> None:
-    """Refuse weights, prices and targets below zero, for which there is no best model.
+def _nonnegative(objective: Callable[..., Any]) -> frozenset[str]:
+    """Weights, prices and rates of an objective of jaxvae, not a distortion: any number of nats."""
+    if not getattr(objective, "__module__", "").startswith("jaxvae."):
+        return frozenset()
+    return frozenset(inspect.signature(objective).parameters) - {"target"}
+
+
+def refuse_negative(coefficients: Mapping[str, Any], nonnegative: Collection[str]) -> None:
+    """Refuse weights, prices and rates below zero, for which there is no best model.
 
     Raises:
         ValueError: names the first of them.
     """
     for name, value in coefficients.items():
         known = [leaf for leaf in jax.tree.leaves(value) if not isinstance(leaf, jax.core.Tracer)]
-        if any(np.any(np.asarray(number) < 0) for number in known):
+        if name in nonnegative and any(np.any(np.asarray(number) < 0) for number in known):
             raise ValueError(f"expected {name} of at least 0, got {value}")
 
 

@@ -99,8 +99,8 @@ def test_code_that_a_folder_names_does_not_run(tmp_path, monkeypatch, kind):
     assert not (tmp_path / "run").exists()
     # Trusted, what is no network or likelihood is still not called.
     if kind != "objective":
-        (tmp_path / "snapshots" / "step-1").mkdir(parents=True)
-        (tmp_path / "snapshots" / "step-1" / "manifest.json").touch()
+        (tmp_path / "snapshots" / "step-0000000001").mkdir(parents=True)
+        (tmp_path / "snapshots" / "step-0000000001" / "manifest.json").touch()
         with pytest.raises(ValueError, match=f"expected os:system, as {kind}, to"):
             open_run(tmp_path, trust=True)
         assert not (tmp_path / "run").exists()

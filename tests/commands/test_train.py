@@ -336,6 +336,19 @@ def test_a_second_process_in_the_same_folder_is_refused(tmp_path, capsys):
     ("arguments", "message"),
     [
         (["--learning-rate", "nan"], "expected --learning-rate finite and positive, got nan"),
+        (
+            ["--learning-rate", "1e-60"],
+            "expected --learning-rate of 1.2e-38 to 3.4e+38, as float32",
+        ),
+        (
+            ["--learning-rate", "1e300"],
+            "expected --learning-rate of 1.2e-38 to 3.4e+38, as float32",
+        ),
+        (["--l2", "1e60"], "expected l2 of 1.2e-38 to 3.4e+38, as float32 has them, got 1e+60"),
+        (["--clip", "inf"], "expected clip finite and positive, got inf"),
+        (["--objective", ""], "expected as objective one of beta_vae, "),
+        (["--coefficient", "=3"], "expected --coefficient NAME=VALUE, got =3"),
+        (["--coefficient", "beta=1", "beta=2"], "expected one --coefficient beta, got also beta=2"),
         (["--train-size", "0"], "expected a positive --train-size, got 0"),
         (["--batch-size", "201"], "expected 1 <= --batch-size <= 200 images, got 201"),
         (["--epochs", "0"], "expected epochs of at least 1, got 0"),
@@ -364,7 +377,6 @@ def test_a_second_process_in_the_same_folder_is_refused(tmp_path, capsys):
             ["--latents", "1000000000"],
             "memory available, for the parameters, the optimizer and a batch, got ",
         ),
-        (["--option", "widths=1000000000"], "choose a smaller network or batch"),
         (["--image-size", "1000000"], "GiB, which is the memory available, for 10,200 images, got"),
         (["--objective", "jax:__version__"], "expected jax:__version__ to be a function, got str"),
         (["--likelihood", "normal"], "expected as likelihood one of bernoulli, "),
@@ -373,9 +385,12 @@ def test_a_second_process_in_the_same_folder_is_refused(tmp_path, capsys):
             ["--likelihood", "gaussian", "--likelihood-option", "standard_deviation=0"],
             "expected a positive standard_deviation, got 0.0",
         ),
+        (
+            ["--likelihood", "gaussian", "--likelihood-option", "standard_deviation=1e-60"],
+            "expected standard_deviation of gaussian as a number of float32, got 1e-60",
+        ),
         (["--option", "width=3"], "expected options of dense_vae among widths; got width"),
-        (["--option", "widths=a"], "expected --option NAME=VALUE, got widths=a: invalid literal"),
-        (["--option", "widths=0"], "got widths=0: expected at least 1, got 0"),
+        (["--option", "widths=8"], "expected one --option widths, got also widths=8"),
         (["--option", "widths"], "expected --option NAME=VALUE, got widths"),
         (["--objective", "annealed_vae"], "expected the coefficient capacity of annealed_vae"),
         (["--coefficient", "gamma=1"], "expected coefficients of beta_vae among beta; got gamma"),
@@ -396,6 +411,81 @@ def test_wrong_use_has_status_2_one_line_and_leaves_nothing(tmp_path, capsys, ar
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("widths", "message"),
+    [
+        ("1000000000", "choose a smaller network or batch"),
+        ("a", "expected --option NAME=VALUE, got widths=a: invalid literal"),
+        ("0", "got widths=0: expected at least 1, got 0"),
+    ],
+)
+def test_widths_that_no_network_has_are_refused(tmp_path, capsys, widths, message):
+    plain = [word for word in SMALL if word not in ("--option", "widths=16")]
+    arguments = ["--option", f"widths={widths}", "--out", str(tmp_path / "out")]
+    assert main(["train", *plain, *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+BROKEN = """
+import sys
+from jaxvae.models.likelihoods import Likelihood
+
+def five() -> Likelihood:
+    return 5
+
+def leaves(*rest, **more) -> Likelihood:
+    sys.exit()
+
+def objective(outputs):
+    raise RuntimeError("of their own\\nand more")
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--likelihood", "broken_own:five"], "expected a Likelihood of broken_own:five, got int"),
+        (["--likelihood", "broken_own:leaves"], "expected broken_own:leaves to return, got System"),
+        (
+            ["--likelihood", "broken_own:leaves", "--likelihood-option", "more=3"],
+            "expected options of broken_own:leaves among none (it takes none); got more",
+        ),
+        (["--objective", "broken_own:objective"], "to return, got RuntimeError: of their own\n"),
+        (["--objective", "leaving_own:objective"], "in leaving_own as objective, got SystemExit"),
+    ],
+)
+def test_what_a_function_of_the_users_own_raises_is_one_line(
+    tmp_path, monkeypatch, capsys, arguments, message
+):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "broken_own.py").write_text(BROKEN)
+    (tmp_path / "leaving_own.py").write_text("import sys; sys.exit()")
+    assert run(tmp_path / "out", *arguments) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: ")
+    assert shown.count("\n") == 1
+    assert message in shown
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_network_of_more_layers_than_can_be_traced_is_refused():
+    config = RunConfig(network="deep_hvae", options={"blocks": [3000]})
+    with pytest.raises(
+        ValueError, match="expected blocks of deep_hvae of at most 1,000 in all, go"
+    ):
+        build_model(config, (8, 8, 1))
+
+
+@pytest.mark.parametrize("text", ["{", "{}"])
+def test_settings_that_were_torn_are_no_dead_end(tmp_path, capsys, text):
+    (tmp_path / "run.json").write_text(text)
+    assert run(tmp_path) == 2
+    shown = capsys.readouterr().err
+    assert "remove run.json alone, and it goes on" in shown
+    assert shown.count("\n") == 1
+
+
 def test_images_that_the_network_does_not_take_leave_nothing(tmp_path, capsys):
     arguments = ["--image-size", "20", "--train-size", "100", "--out", str(tmp_path / "out")]
     assert main(["train", *arguments]) == 2
@@ -410,7 +500,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_damaged_run_is_made_again_and_says_which_file_it_was(finished, tmp_path, caplog):
+def test_a_damaged_run_is_made_again_and_says_which_file_it_was(finished, tmp_path, capsys):
     out = shutil.copytree(finished, tmp_path / "br[1]")
     for part in ("snapshots", "resume"):
         (place,) = (out / part).iterdir()
@@ -419,7 +509,10 @@ def test_a_damaged_run_is_made_again_and_says_which_file_it_was(finished, tmp_pa
     with pytest.raises(ValueError, match=f"{re.escape(str(out))}.* does not match its checksum"):
         open_run(out)
     assert run(out) == 0
-    assert caplog.text.count("does not match its checksum") == 2
+    shown = capsys.readouterr().err.splitlines()
+    warned = [line for line in shown if "does not match its checksum" in line]
+    assert len(warned) == 2
+    assert all(line.startswith(f"warning: {out}") for line in warned)
     assert_same_variables(out, finished)
 
 

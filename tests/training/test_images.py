@@ -8,8 +8,8 @@ import numpy as np
 import optax
 import pytest
 
-from jaxvae.models import dense_vae
-from jaxvae.objectives import beta_vae
+from jaxvae.models import dense_vae, two_layer_hvae
+from jaxvae.objectives import beta_vae, distortion_target
 from jaxvae.training import (
     Member,
     Trainer,
@@ -34,7 +34,8 @@ MISREAD = [
     (jnp.asarray(PIXELS, jnp.bfloat16), "got bfloat16"),
     (LACKING, r"got float32 .*; they hold NaN or infinity"),
     (BYTES.astype(np.int64), r"got int64 .*images\.astype\(np\.uint8\)"),
-    (BYTES.astype(np.int8), "got int8"),
+    (BYTES.astype(np.int8), "got int8 .*bring them to numbers from 0 to 255"),
+    (BYTES.astype(np.int16) - 128, "got int16 .*bring them to numbers from 0 to 255"),
     (BITS.astype(bool), r"got bool .*255 \* images\.astype"),
     (BYTES.astype(object), "got object"),
     (np.moveaxis(BYTES, -1, 1), r"got uint8 \(8, 3, 4, 6\); np\.moveaxis\(images, 1, -1\)"),
@@ -60,6 +61,8 @@ def test_masked_images_are_refused():
 def test_bytes_of_zero_and_one_are_refused_in_training():
     with pytest.raises(ValueError, match="got only 0 and 1; multiply by 255"):
         training_images(BITS, SHAPE)
+    with pytest.raises(ValueError, match="got only 0 and 1; multiply by 255"):
+        training_images(np.ones_like(BITS), SHAPE)
     for taken in (255 * BITS, np.zeros_like(BITS), BYTES):
         np.testing.assert_array_equal(training_images(taken, SHAPE), taken)
 
@@ -114,6 +117,19 @@ def test_a_negative_number_of_an_objective_of_your_own_is_left_to_it():
 
     vae = dense_vae(image_shape=SHAPE, latents=2)
     assert vae_trainer(vae, partial(shifted, shift=-1.0), optax.adam(1e-3)).image_shape == SHAPE
+    own = vae_trainer(vae, shifted, optax.adam(1e-3), coefficients={"shift": -1.0})
+    member = Member(jax.random.key(0), latents=2, coefficients={"shift": -2.0})
+    shift = init_ensemble(lambda latents: own, [member]).states.coefficients["shift"]
+    assert shift.tolist() == [-2.0]
+
+
+def test_a_distortion_below_zero_is_a_target():
+    trainer = partial(
+        vae_trainer, two_layer_hvae(image_shape=(16, 16, 1)), distortion_target, optax.adam(1e-3)
+    )
+    assert trainer(coefficients={"target": -50.0}).image_shape == (16, 16, 1)
+    with pytest.raises(ValueError, match="expected weight of at least 0, got -1"):
+        trainer(coefficients={"target": -50.0, "weight": -1.0})
 
 
 def test_a_coefficient_may_be_traced():

@@ -1,5 +1,7 @@
 """A run in its folder: what is kept, when, and where it goes on."""
 
+import shutil
+
 import jax
 import numpy as np
 import optax
@@ -102,6 +104,11 @@ def flip(place):
     file.write_bytes(content)
 
 
+def unseal(place):
+    (place / "manifest.json").unlink()
+
+
+@pytest.mark.parametrize("harm", [flip, unseal, shutil.rmtree])
 @pytest.mark.parametrize(
     "damaged",
     [
@@ -112,15 +119,28 @@ def flip(place):
     ],
     ids=" ".join,
 )
-def test_what_is_damaged_is_made_again_with_the_same_numbers(tmp_path, damaged):
+def test_what_is_damaged_is_made_again_with_the_same_numbers(tmp_path, damaged, harm, caplog):
     whole = go(tmp_path, 4, snapshots=2)
     expected = [checkpoint.load(tmp_path / "snapshots", step, whole.variables) for step in (8, 16)]
     for place in damaged:
-        flip(tmp_path / place)
+        harm(tmp_path / place)
     state = latest_state(TRAINER, tmp_path, KEY, wanted=(8, 16))
+    for place in damaged:
+        step, again = int(place[-10:]), "it is made again" in caplog.text
+        named = f"step-{step:010d}" in caplog.text or f"of step {step} is absent" in caplog.text
+        assert (named and again) or (place.startswith("resume") and harm is shutil.rmtree)
     kept = {"epochs": 4, "batch_size": 5, "snapshots": 2}
     assert_same(train_run(TRAINER, state, IMAGES, folder=tmp_path, **kept), whole)
     for step, variables in zip((8, 16), expected, strict=True):
         assert_same(checkpoint.load(tmp_path / "snapshots", step, variables), variables)
     assert checkpoint.damaged_steps(tmp_path / "snapshots") == {}
     assert_same(latest_state(TRAINER, tmp_path, KEY, wanted=(8, 16)), whole)
+
+
+def test_a_run_that_is_told_more_epochs_goes_on_without_snapshots_it_was_never_to_have(tmp_path):
+    go(tmp_path, 3, snapshots=2)
+    assert checkpoint.steps(tmp_path / "snapshots") == [8, 12]
+    state = latest_state(TRAINER, tmp_path, KEY, wanted=(4, 8, 12, 16, 20))
+    assert int(state.step) == 0
+    state = latest_state(TRAINER, tmp_path, KEY, wanted=(4, 8, 16))
+    assert int(state.step) == 12

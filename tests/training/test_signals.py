@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -70,11 +71,14 @@ def test_a_postponed_signal_is_raised_at_the_end_of_the_block(number):
     assert done == ["all of it"]
 
 
-def test_a_second_signal_is_not_postponed(number):
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_a_second_signal_is_not_postponed(number, blocks):
     done = []
 
     def work():
-        with postponed():
+        with ExitStack() as stack:
+            for _ in range(blocks):
+                stack.enter_context(postponed())
             os.kill(os.getpid(), number)
             done.append("a part")
             os.kill(os.getpid(), number)

@@ -302,7 +302,7 @@ def test_an_update_without_parameters_cannot_be_averaged():
 
 def test_a_run_with_settings_out_of_range_is_refused():
     for settings, message in (
-        ({"clip": -1.0}, "positive clip"),
+        ({"clip": -1.0}, "clip finite and positive, got -1.0"),
         ({"skip": 1.0}, "of at least clip 30.0, got 1.0"),
         ({"average": 1.5}, "between 0 and 1, got 1.5"),
         ({"warmup": -1}, "warmup of at least 1, got -1"),

@@ -33,3 +33,10 @@ def test_the_run_of_a_report_may_be_in_the_home_folder(monkeypatch):
     monkeypatch.setenv("HOME", "/home/somebody")
     given = _parser().parse_args(["report", "~/run"])
     assert given.folder == Path("/home/somebody/run")
+
+
+@pytest.mark.parametrize("words", [["train", "--out", ""], ["report", ""]])
+def test_no_path_is_not_the_current_folder(words, capsys):
+    with pytest.raises(SystemExit):
+        _parser().parse_args(words)
+    assert "expected a path, got none" in capsys.readouterr().err
