@@ -74,12 +74,13 @@ def learned_share(
     """How much of the way from the untrained layer to the end is done.
 
     `(s(e) - s(0)) / (r - s(0))`, s(e) being the similarity of a layer at epoch e to its state at
-    the end, and r that of the replicate: 0 before training, about 1 where the layer differs from
-    the end no more than the replicate does, and 1 at the end.
+    the end, and r that of replicates, the median of the models where it is not NaN: one replicate
+    may happen to be close to the end, or far from it. 0 before training, about 1 where the layer
+    differs from the end no more than replicates do, and 1 at the end.
 
     NaN where there was nothing to learn: where the untrained layer is not twice as far from the
-    end, 1 - s(0), as replicates are, 1 - r in the mean over the models, or closer than
-    `RESOLUTION`. NaN too where any similarity of the layer is.
+    end, 1 - s(0), as replicates are, 1 - r, or closer than `RESOLUTION`. NaN too where any
+    similarity of the layer is.
 
     Args:
         similarity: of every model and layer to its state at the end; the first epoch is the
@@ -89,7 +90,7 @@ def learned_share(
     """
     similarity, replicate = as_float64(similarity), as_float64(replicate)
     kept = ~_is_undefined(similarity, replicate) & ~_has_nothing(similarity, replicate)
-    way = np.where(kept, replicate - similarity[0], np.nan)
+    way = np.where(kept, _of_replicates(replicate) - similarity[0], np.nan)
     share = (similarity - similarity[0]) / way
     share[-1] = np.where(kept, 1.0, np.nan)
     return share
@@ -104,7 +105,8 @@ def learning_epochs(
 
     The area between `learned_share` and 1, linear between measured epochs: a share that is
     learned at epoch e counts with e. Unlike the epoch at which a threshold is passed for good,
-    it is not later for a layer whose similarity fluctuates more.
+    it is not later for a layer whose similarity fluctuates more. Never before the first epoch or
+    after the last, where fluctuations would put it.
 
     Args:
         epochs: ascending from 0.
@@ -119,8 +121,9 @@ def learning_epochs(
     left = 1 - learned_share(similarity, replicate)
     steps = np.diff(as_float64(epochs))[:, None, None]
     undefined = _is_undefined(similarity, replicate)
+    area = np.sum((left[1:] + left[:-1]) / 2 * steps, axis=0)
     return LearningEpochs(
-        np.sum((left[1:] + left[:-1]) / 2 * steps, axis=0),
+        np.clip(area, epochs[0], epochs[-1]),
         _has_nothing(similarity, replicate) & ~undefined,
         undefined,
     )
@@ -199,10 +202,13 @@ def _crossing(
 def _has_nothing(
     similarity: Float[np.ndarray, "e m l"], replicate: Float[np.ndarray, "m l"]
 ) -> Bool[np.ndarray, "m l"]:
-    """Over the models, because one replicate may happen to be close to the end."""
-    known = ~np.isnan(replicate)
-    distance = np.where(known, 1 - replicate, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    distance = 1 - _of_replicates(replicate)
     return 1 - similarity[0] <= np.maximum(_FLOORS * distance, RESOLUTION)
+
+
+def _of_replicates(replicate: Float[np.ndarray, "m l"]) -> Float[np.ndarray, " l"]:
+    """Median similarity over the models of which it is known; 1 without any."""
+    return np.nanmedian(np.where(np.isnan(replicate).all(axis=0), 1.0, replicate), axis=0)
 
 
 def _is_undefined(

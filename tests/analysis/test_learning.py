@@ -56,7 +56,7 @@ def test_a_layer_that_starts_at_its_end_has_nothing_to_learn():
 
 @pytest.mark.parametrize(("start", "nothing"), [(0.981, True), (0.979, False)])
 def test_what_is_as_near_to_the_end_as_replicates_are_has_nothing_to_learn(start, nothing):
-    # Distances of replicates of two models: .005 and .015, .01 in the mean, of which twice counts.
+    # Distances of replicates of two models: .005 and .015, .01 in the median, of which twice counts.
     similarity = np.array([[start] * 2, [0.99] * 2, [1.0] * 2])[:, :, None]
     found = learning_epochs([0, 1, 2], similarity, np.array([[0.995], [0.985]]))
     np.testing.assert_array_equal(found.nothing[:, 0], [nothing] * 2)
@@ -80,6 +80,24 @@ def test_an_encoder_that_is_near_its_end_untrained_can_still_be_first():
     found = learning_epochs([0, 1, 2, 3], similarity, np.array([[0.99, 0.99]]))
     np.testing.assert_allclose(found.epoch[0, 0], 0.5)
     np.testing.assert_allclose(found.epoch[0, 1], 0.5 + 0.49 / 0.89)
+
+
+@pytest.mark.parametrize("last", [0.89, 0.905, 0.9])
+def test_one_replicate_that_is_far_from_the_end_leaves_epochs_within_training(last):
+    # Untrained, the layer is at .9: the way to the last replicate alone is none, or backwards.
+    similarity = np.repeat(one(0.9, 0.95, 0.98, 0.99, 1.0), 3, axis=1)
+    replicate = np.array([[0.999], [0.999], [last]])
+    found = learning_epochs([0, 1, 2, 4, 8], similarity, replicate)
+    # Of the way to .999, what is left at the epochs is .099, .049, .019, .009 and nothing.
+    expected = ((0.099 + 0.049) / 2 + (0.049 + 0.019) / 2 + (0.019 + 0.009) + 0.009 * 2) / 0.099
+    np.testing.assert_allclose(found.epoch, expected)
+
+
+def test_no_epoch_is_outside_of_training():
+    # Far closer to the end than replicates are, long before it, and farther than at the start.
+    curves = [[0.9, 0.99, 0.99, 0.99, 1.0], [0.9, 0.1, 0.1, 0.1, 1.0]]
+    found = learning_epochs([0, 1, 2, 4, 8], np.array(curves).T[:, None], np.full((1, 2), 0.951))
+    np.testing.assert_array_equal(found.epoch, [[0, 8]])
 
 
 def test_noise_does_not_make_a_layer_late():
