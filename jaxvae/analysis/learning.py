@@ -6,7 +6,7 @@ trained ones differ by what training cannot decide. What was there at first is n
 a replicate of the last epoch, with other batches, says what cannot be told from the end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +48,8 @@ class Order(NamedTuple):
         undefined: models of which a half has no epoch.
         lead: epochs by which the encoder was earlier, mean over the seeds; negative where it was
             later, NaN without any.
-        p_value: of a lead so far from 0 if there were none; NaN for fewer than two seeds.
+        p_value: of a lead so far from 0 if there were none, in any of the tests; NaN for fewer
+            than two seeds.
         seeds: how many it is taken over.
     """
 
@@ -130,7 +131,12 @@ def learning_epochs(
 
 
 def learning_order(
-    encoder: Float[np.ndarray, " m"], decoder: Float[np.ndarray, " m"], seeds: Int[np.ndarray, " m"]
+    encoder: Float[np.ndarray, " m"],
+    decoder: Float[np.ndarray, " m"],
+    seeds: Int[np.ndarray, " m"],
+    conditions: Sequence[Hashable] | None = None,
+    *,
+    tests: int = 1,
 ) -> Order:
     """Which half of the network was first, and whether that is more than luck.
 
@@ -139,22 +145,27 @@ def learning_order(
     It is two-sided. How often it is wrong is simulated (`docs/statistics.md`). Where all seeds have
     the same lead, the p value is 0, or 1 for no lead.
 
+    So that seeds differ in nothing else, the lead is taken of the conditions that have one in every
+    seed; a seed without any is left out. The counts are of all models.
+
     Args:
         encoder: epoch of every model; NaN where it has none.
         decoder: the same.
         seeds: of every model.
+        conditions: what else models differ in, such as the objective and its strength; None where
+            that is nothing.
+        tests: how many such conclusions are drawn; the p value is multiplied by it (Bonferroni).
     """
-    leads, seeds = as_float64(decoder) - as_float64(encoder), as_float64(seeds)
-    tie = np.isclose(leads, 0, atol=1e-6)
-    known = ~np.isnan(leads)
-    each = np.array([leads[known & (seeds == one)].mean() for one in np.unique(seeds[known])])
+    leads = as_float64(decoder) - as_float64(encoder)
+    tie, known = np.isclose(leads, 0, atol=1e-6), ~np.isnan(leads)
+    each = _leads_of_seeds(leads, seeds, [None] * len(leads) if conditions is None else conditions)
     return Order(
         encoder=int(np.sum(known & ~tie & (leads > 0))),
         decoder=int(np.sum(known & ~tie & (leads < 0))),
         ties=int(np.sum(tie)),
         undefined=int(np.sum(~known)),
         lead=float(each.mean()) if len(each) else np.nan,
-        p_value=_p_value(each),
+        p_value=float(np.minimum(1, tests * _p_value(each))),
         seeds=len(each),
     )
 
@@ -215,6 +226,20 @@ def _is_undefined(
     similarity: Float[np.ndarray, "e m l"], replicate: Float[np.ndarray, "m l"]
 ) -> Bool[np.ndarray, "m l"]:
     return np.isnan(similarity).any(axis=0) | np.isnan(replicate)
+
+
+def _leads_of_seeds(
+    leads: Float[np.ndarray, " m"], seeds: Int[np.ndarray, " m"], conditions: Sequence[Hashable]
+) -> Float[np.ndarray, " s"]:
+    """Mean over the conditions that are known in every seed in which any is."""
+    found: dict[int, dict[Hashable, list[float]]] = {}
+    for lead, seed, condition in zip(leads, seeds, conditions, strict=True):
+        if not np.isnan(lead):
+            found.setdefault(int(seed), {}).setdefault(condition, []).append(lead)
+    every = list(found.values())
+    shared = [one for one in every[0] if all(one in seed for seed in every)] if every else []
+    means = [[np.mean(seed[one]) for one in shared] for seed in every if shared]
+    return np.array([np.mean(seed) for seed in means])
 
 
 def _p_value(leads: Float[np.ndarray, " s"]) -> float:

@@ -56,7 +56,7 @@ def test_a_layer_that_starts_at_its_end_has_nothing_to_learn():
 
 @pytest.mark.parametrize(("start", "nothing"), [(0.981, True), (0.979, False)])
 def test_what_is_as_near_to_the_end_as_replicates_are_has_nothing_to_learn(start, nothing):
-    # Distances of replicates of two models: .005 and .015, .01 in the median, of which twice counts.
+    # Distances of replicates of two models: .005 and .015, .01 in the median; twice it counts.
     similarity = np.array([[start] * 2, [0.99] * 2, [1.0] * 2])[:, :, None]
     found = learning_epochs([0, 1, 2], similarity, np.array([[0.995], [0.985]]))
     np.testing.assert_array_equal(found.nothing[:, 0], [nothing] * 2)
@@ -136,6 +136,28 @@ def test_the_p_value_is_that_of_a_paired_t_test_of_seeds():
     means = [half.reshape(4, 3).mean(axis=1) for half in (decoder, encoder)]
     np.testing.assert_allclose(order.p_value, stats.ttest_rel(*means).pvalue)
     assert order.seeds == 4
+
+
+def test_conditions_that_a_seed_lacks_are_in_the_lead_of_none():
+    # One condition leads by 1, 1.1 and 1.2 epochs, the other by 10, where it is known.
+    leads = np.array([1, 1.1, 1.2, 10, 10, np.nan])
+    order = learning_order(np.zeros(6), leads, np.array([0, 1, 2] * 2), ["a"] * 3 + ["b"] * 3)
+    np.testing.assert_allclose(order.lead, 1.1)
+    assert (order.encoder, order.undefined, order.seeds) == (5, 1, 3)
+
+
+def test_seeds_without_a_condition_in_common_are_not_compared():
+    order = learning_order(np.zeros(2), np.ones(2), np.arange(2), ["a", "b"])
+    assert (order.seeds, order.first) == (0, None)
+    assert np.isnan(order.lead)
+
+
+def test_the_p_value_is_multiplied_by_the_number_of_tests():
+    leads = np.array([1.0, 2.0, 1.5])
+    alone = learning_order(np.zeros(3), leads, np.arange(3))
+    one_of_two = learning_order(np.zeros(3), leads, np.arange(3), tests=2)
+    np.testing.assert_allclose(one_of_two.p_value, 2 * alone.p_value)
+    assert learning_order(np.zeros(3), leads, np.arange(3), tests=1000).p_value == 1
 
 
 @pytest.mark.parametrize(
