@@ -75,13 +75,15 @@ def learned_share(
     """How much of the way from the untrained layer to the end is done.
 
     `(s(e) - s(0)) / (r - s(0))`, s(e) being the similarity of a layer at epoch e to its state at
-    the end, and r that of replicates, the median of the models where it is not NaN: one replicate
-    may happen to be close to the end, or far from it. 0 before training, about 1 where the layer
-    differs from the end no more than replicates do, and 1 at the end.
+    the end, and r that of the model's own replicate: 0 before training, about 1 where the layer
+    differs from the end no more than the replicate does, and 1 at the end. Of a replicate that
+    happens to be farther from the end than half as far as the untrained layer, half as far counts:
+    r - s(0) is (1 - s(0)) / 2 at least. (One r for all models, their mean, would be an error that
+    they share, which a test over seeds cannot see.)
 
     NaN where there was nothing to learn: where the untrained layer is not twice as far from the
-    end, 1 - s(0), as replicates are, 1 - r, or closer than `RESOLUTION`. NaN too where any
-    similarity of the layer is.
+    end, 1 - s(0), as replicates are, 1 - r in the mean over the models, or closer than
+    `RESOLUTION`. NaN too where any similarity of the layer is.
 
     Args:
         similarity: of every model and layer to its state at the end; the first epoch is the
@@ -91,7 +93,8 @@ def learned_share(
     """
     similarity, replicate = as_float64(similarity), as_float64(replicate)
     kept = ~_is_undefined(similarity, replicate) & ~_has_nothing(similarity, replicate)
-    way = np.where(kept, _of_replicates(replicate) - similarity[0], np.nan)
+    least = (1 - similarity[0]) / _FLOORS
+    way = np.where(kept, np.maximum(replicate - similarity[0], least), np.nan)
     share = (similarity - similarity[0]) / way
     share[-1] = np.where(kept, 1.0, np.nan)
     return share
@@ -213,13 +216,10 @@ def _crossing(
 def _has_nothing(
     similarity: Float[np.ndarray, "e m l"], replicate: Float[np.ndarray, "m l"]
 ) -> Bool[np.ndarray, "m l"]:
-    distance = 1 - _of_replicates(replicate)
+    """Over the models, because one replicate may happen to be close to the end."""
+    known = ~np.isnan(replicate)
+    distance = np.where(known, 1 - replicate, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     return 1 - similarity[0] <= np.maximum(_FLOORS * distance, RESOLUTION)
-
-
-def _of_replicates(replicate: Float[np.ndarray, "m l"]) -> Float[np.ndarray, " l"]:
-    """Median similarity over the models of which it is known; 1 without any."""
-    return np.nanmedian(np.where(np.isnan(replicate).all(axis=0), 1.0, replicate), axis=0)
 
 
 def _is_undefined(

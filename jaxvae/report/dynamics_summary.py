@@ -24,8 +24,8 @@ _NAMED = ("data", "network", "objective")
 _CAPTION = (
     f"Similar: the epoch from which on a layer's debiased CKA with its own final state stays "
     f"above {THRESHOLD}. Learned: the mean epoch at which the way from the untrained layer to that "
-    "state was made, as far as it can be told from noise: up to what replicates of the last "
-    "epoch, with other batches, have in common with it. Both are means over the layers of encoder "
+    "state was made, as far as it can be told from noise: up to what a replicate of the last "
+    "epoch, with other batches, has in common with it. Both are means over the layers of encoder "
     "and decoder that had something to learn; ± half the range over seeds and strengths. First: "
     "models whose encoder was first : whose decoder was. p: of the lead over seeds, paired, "
     "Student's t, of the strengths that have a lead in every seed; not corrected for the number of "

@@ -56,7 +56,7 @@ def test_a_layer_that_starts_at_its_end_has_nothing_to_learn():
 
 @pytest.mark.parametrize(("start", "nothing"), [(0.981, True), (0.979, False)])
 def test_what_is_as_near_to_the_end_as_replicates_are_has_nothing_to_learn(start, nothing):
-    # Distances of replicates of two models: .005 and .015, .01 in the median; twice it counts.
+    # Distances of replicates of two models: .005 and .015, .01 in the mean, of which twice counts.
     similarity = np.array([[start] * 2, [0.99] * 2, [1.0] * 2])[:, :, None]
     found = learning_epochs([0, 1, 2], similarity, np.array([[0.995], [0.985]]))
     np.testing.assert_array_equal(found.nothing[:, 0], [nothing] * 2)
@@ -88,9 +88,17 @@ def test_one_replicate_that_is_far_from_the_end_leaves_epochs_within_training(la
     similarity = np.repeat(one(0.9, 0.95, 0.98, 0.99, 1.0), 3, axis=1)
     replicate = np.array([[0.999], [0.999], [last]])
     found = learning_epochs([0, 1, 2, 4, 8], similarity, replicate)
+    assert np.all((found.epoch >= 0) & (found.epoch <= 8))
     # Of the way to .999, what is left at the epochs is .099, .049, .019, .009 and nothing.
     expected = ((0.099 + 0.049) / 2 + (0.049 + 0.019) / 2 + (0.019 + 0.009) + 0.009 * 2) / 0.099
-    np.testing.assert_allclose(found.epoch, expected)
+    np.testing.assert_allclose(found.epoch[:2], expected)
+
+
+def test_a_replicate_that_is_far_from_the_end_counts_as_half_as_far_as_the_untrained_layer():
+    # .8 is .2 from the end; the last replicate is .15 from it, and counts as .1.
+    similarity = np.repeat(one(0.8, 0.85, 0.9, 1.0), 3, axis=1)
+    share = learned_share(similarity, np.array([[0.99], [0.99], [0.85]]))
+    np.testing.assert_allclose(share[:, 2, 0], [0, 0.5, 1, 1])
 
 
 def test_no_epoch_is_outside_of_training():
