@@ -5,7 +5,7 @@ import pytest
 from jaxvae.geometry import conditional_ranks, nearest_neighbors
 from jaxvae.geometry.clouds import as_cloud
 from jaxvae.geometry.tiles import Tiles, is_too_large
-from jaxvae.metrics import information_imbalance, two_nn
+from jaxvae.metrics import information_imbalance, label_overlap, neighborhood_overlap, two_nn
 from tests.tiers import parametrize
 
 N = 3072  # three blocks of rows, two tiles
@@ -39,6 +39,8 @@ MEASURES = {
     "ranks": lambda x, y: conditional_ranks(x, (np.arange(N)[:, None] + [1, 1500]) % N),
     "dimension": lambda x, y: two_nn(x),
     "imbalance": lambda x, y: information_imbalance(x, y, k=2),
+    "neighborhood overlap": lambda x, y: neighborhood_overlap(x, y, k=5),
+    "label overlap": lambda x, y: label_overlap(x, np.arange(N) % 3, k=5),
 }
 
 
