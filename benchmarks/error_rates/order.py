@@ -49,10 +49,10 @@ CASES = (
 
 _TEXT = """## Encoder or decoder first
 
-`jaxvae.analysis.learning.learning_order` names the half of the network that is learned first where
-a paired test over seeds gives p < .03; otherwise nothing is decided, as always with one seed. A
-layer's epoch is the mean epoch at which it was learned, as a share of the way from its untrained
-state to what a replicate of the last epoch, with other batches, has in common with the end.
+`jaxvae.analysis.learning_order` names the half of the network that is learned first where a paired
+test over seeds gives p < .03; otherwise nothing is decided, as always with one seed. A layer's
+epoch is the mean epoch at which it was learned, as a share of the way from its untrained state to
+what a replicate of the last epoch, with other batches, has in common with the end.
 
 Here are studies of 2 to 10 seeds, with 5 layers in either half: what a layer lacks falls to a third
 in about 1.5 epochs, with a spread of 20% between seeds and 30% between layers, and similarities

@@ -35,6 +35,11 @@ from jaxvae.analysis.generation import generation_quality as generation_quality
 from jaxvae.analysis.hierarchy import ExampleCosts as ExampleCosts
 from jaxvae.analysis.hierarchy import HierarchyEvaluation as HierarchyEvaluation
 from jaxvae.analysis.hierarchy import evaluate_hierarchy as evaluate_hierarchy
+from jaxvae.analysis.learning import LearningEpochs as LearningEpochs
+from jaxvae.analysis.learning import Order as Order
+from jaxvae.analysis.learning import learned_share as learned_share
+from jaxvae.analysis.learning import learning_epochs as learning_epochs
+from jaxvae.analysis.learning import learning_order as learning_order
 from jaxvae.analysis.measure import Measurement as Measurement
 from jaxvae.analysis.measure import Measurements as Measurements
 from jaxvae.analysis.measure import measure as measure

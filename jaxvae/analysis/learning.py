@@ -6,7 +6,7 @@ trained ones differ by what training cannot decide. What was there at first is n
 a replicate of the last epoch, with other batches, says what cannot be told from the end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +48,8 @@ class Order(NamedTuple):
         undefined: models of which a half has no epoch.
         lead: epochs by which the encoder was earlier, mean over the seeds; negative where it was
             later, NaN without any.
-        p_value: of a lead so far from 0 if there were none; NaN for fewer than two seeds.
+        p_value: of a lead so far from 0 if there were none, in any of the tests; NaN for fewer
+            than two seeds.
         seeds: how many it is taken over.
     """
 
@@ -74,8 +75,11 @@ def learned_share(
     """How much of the way from the untrained layer to the end is done.
 
     `(s(e) - s(0)) / (r - s(0))`, s(e) being the similarity of a layer at epoch e to its state at
-    the end, and r that of the replicate: 0 before training, about 1 where the layer differs from
-    the end no more than the replicate does, and 1 at the end.
+    the end, and r that of the model's own replicate: 0 before training, about 1 where the layer
+    differs from the end no more than the replicate does, and 1 at the end. Of a replicate that
+    happens to be farther from the end than half as far as the untrained layer, half as far counts:
+    r - s(0) is (1 - s(0)) / 2 at least. (One r for all models, their mean, would be an error that
+    they share, which a test over seeds cannot see.)
 
     NaN where there was nothing to learn: where the untrained layer is not twice as far from the
     end, 1 - s(0), as replicates are, 1 - r in the mean over the models, or closer than
@@ -89,7 +93,8 @@ def learned_share(
     """
     similarity, replicate = as_float64(similarity), as_float64(replicate)
     kept = ~_is_undefined(similarity, replicate) & ~_has_nothing(similarity, replicate)
-    way = np.where(kept, replicate - similarity[0], np.nan)
+    least = (1 - similarity[0]) / _FLOORS
+    way = np.where(kept, np.maximum(replicate - similarity[0], least), np.nan)
     share = (similarity - similarity[0]) / way
     share[-1] = np.where(kept, 1.0, np.nan)
     return share
@@ -104,7 +109,8 @@ def learning_epochs(
 
     The area between `learned_share` and 1, linear between measured epochs: a share that is
     learned at epoch e counts with e. Unlike the epoch at which a threshold is passed for good,
-    it is not later for a layer whose similarity fluctuates more.
+    it is not later for a layer whose similarity fluctuates more. Never before the first epoch or
+    after the last, where fluctuations would put it.
 
     Args:
         epochs: ascending from 0.
@@ -119,15 +125,21 @@ def learning_epochs(
     left = 1 - learned_share(similarity, replicate)
     steps = np.diff(as_float64(epochs))[:, None, None]
     undefined = _is_undefined(similarity, replicate)
+    area = np.sum((left[1:] + left[:-1]) / 2 * steps, axis=0)
     return LearningEpochs(
-        np.sum((left[1:] + left[:-1]) / 2 * steps, axis=0),
+        np.clip(area, epochs[0], epochs[-1]),
         _has_nothing(similarity, replicate) & ~undefined,
         undefined,
     )
 
 
 def learning_order(
-    encoder: Float[np.ndarray, " m"], decoder: Float[np.ndarray, " m"], seeds: Int[np.ndarray, " m"]
+    encoder: Float[np.ndarray, " m"],
+    decoder: Float[np.ndarray, " m"],
+    seeds: Int[np.ndarray, " m"],
+    conditions: Sequence[Hashable] | None = None,
+    *,
+    tests: int = 1,
 ) -> Order:
     """Which half of the network was first, and whether that is more than luck.
 
@@ -136,22 +148,27 @@ def learning_order(
     It is two-sided. How often it is wrong is simulated (`docs/statistics.md`). Where all seeds have
     the same lead, the p value is 0, or 1 for no lead.
 
+    So that seeds differ in nothing else, the lead is taken of the conditions that have one in every
+    seed; a seed without any is left out. The counts are of all models.
+
     Args:
         encoder: epoch of every model; NaN where it has none.
         decoder: the same.
         seeds: of every model.
+        conditions: what else models differ in, such as the objective and its strength; None where
+            that is nothing.
+        tests: how many such conclusions are drawn; the p value is multiplied by it (Bonferroni).
     """
-    leads, seeds = as_float64(decoder) - as_float64(encoder), as_float64(seeds)
-    tie = np.isclose(leads, 0, atol=1e-6)
-    known = ~np.isnan(leads)
-    each = np.array([leads[known & (seeds == one)].mean() for one in np.unique(seeds[known])])
+    leads = as_float64(decoder) - as_float64(encoder)
+    tie, known = np.isclose(leads, 0, atol=1e-6), ~np.isnan(leads)
+    each = _leads_of_seeds(leads, seeds, [None] * len(leads) if conditions is None else conditions)
     return Order(
         encoder=int(np.sum(known & ~tie & (leads > 0))),
         decoder=int(np.sum(known & ~tie & (leads < 0))),
         ties=int(np.sum(tie)),
         undefined=int(np.sum(~known)),
         lead=float(each.mean()) if len(each) else np.nan,
-        p_value=_p_value(each),
+        p_value=float(np.minimum(1, tests * _p_value(each))),
         seeds=len(each),
     )
 
@@ -209,6 +226,20 @@ def _is_undefined(
     similarity: Float[np.ndarray, "e m l"], replicate: Float[np.ndarray, "m l"]
 ) -> Bool[np.ndarray, "m l"]:
     return np.isnan(similarity).any(axis=0) | np.isnan(replicate)
+
+
+def _leads_of_seeds(
+    leads: Float[np.ndarray, " m"], seeds: Int[np.ndarray, " m"], conditions: Sequence[Hashable]
+) -> Float[np.ndarray, " s"]:
+    """Mean over the conditions that are known in every seed in which any is."""
+    found: dict[int, dict[Hashable, list[float]]] = {}
+    for lead, seed, condition in zip(leads, seeds, conditions, strict=True):
+        if not np.isnan(lead):
+            found.setdefault(int(seed), {}).setdefault(condition, []).append(lead)
+    every = list(found.values())
+    shared = [one for one in every[0] if all(one in seed for seed in every)] if every else []
+    means = [[np.mean(seed[one]) for one in shared] for seed in every if shared]
+    return np.array([np.mean(seed) for seed in means])
 
 
 def _p_value(leads: Float[np.ndarray, " s"]) -> float:

@@ -99,7 +99,7 @@ def _known_distances(first: Points, second: Points, n: int, m: int) -> Float[np.
 def _by_differences(clouds: tuple[Points, Points], rows: Int[Array, " b"]) -> Float[Array, "b m"]:
     x, y = clouds
     columns = jnp.arange(len(y.norms))
-    return lax.map(lambda row: in_tiles(partial(pair_distances, x, row, y), y, columns), rows)
+    return lax.map(lambda row: in_tiles(partial(pair_distances, x, row[None], y), y, columns), rows)
 
 
 @jax.jit
@@ -111,7 +111,7 @@ def _distance_block(
     if x.values.shape[1] <= NARROW_FEATURES:
         distances = _narrow_distances(x, rows, y)
         return distances, jnp.zeros(distances.shape, bool)
-    scale = x.norms[rows, None] + y.norms
+    scale = x.norms[rows, None] + y.norms[None]
     distances = scale - 2 * _product(x.centered[rows], y.centered)
     return distances, distances < _CANCELLED_SHARE * scale
 
@@ -159,7 +159,7 @@ def distance_bounds(points: Points, rows: Int[Array, " b"]) -> Bounds:
         lower, ratio = _around(points, _narrow_distances(points, rows, points))
         return Bounds(_own_infinite(lower, rows), zero + ratio, zero)
     slack = jnp.where(points.on_grid, 0.0, product_rounding(features))
-    scale = points.norms[rows, None] + _column_norms(points)
+    scale = points.norms[rows, None] + _column_norms(points)[None]
     lower = (1 - slack) * scale - 2 * _product(points.centered[rows], points.centered)
     share = jnp.where(points.on_grid, 0.0, _few_bits(2.01 * product_rounding(features)))
     return Bounds(_own_infinite(lower, rows), zero, zero + share)
@@ -169,7 +169,8 @@ def difference_bounds(points: Points, rows: Int[Array, " b"]) -> Bounds:
     """`distance_bounds` by differences: narrow, whatever the cloud, and far slower."""
     columns = jnp.arange(len(points.norms))
     distances = lax.map(
-        lambda row: in_tiles(partial(pair_distances, points, row, points), points, columns), rows
+        lambda row: in_tiles(partial(pair_distances, points, row[None], points), points, columns),
+        rows,
     )
     lower, ratio = _around(points, distances)
     zero = jnp.zeros(len(rows), jnp.float32)
@@ -177,7 +178,7 @@ def difference_bounds(points: Points, rows: Int[Array, " b"]) -> Bounds:
 
 
 def _own_infinite(lower: Float[Array, "b m"], rows: Int[Array, " b"]) -> Float[Array, "b m"]:
-    return jnp.where(jnp.arange(lower.shape[1]) == rows[:, None], jnp.inf, lower)
+    return jnp.where(jnp.arange(lower.shape[1])[None] == rows[:, None], jnp.inf, lower)
 
 
 def in_tiles(function: Callable[[Array], Any], points: Points, columns: Int[Array, " m"]) -> Any:
@@ -202,7 +203,7 @@ def upper_bounds(
     """
     coarse = _round_up(_column_norms(points))
     own = bounds.share * _round_up(points.norms[rows])
-    row, column = (jnp.arange(len(rows))[:, None], slice(None)) if at is None else at
+    row, column = (jnp.arange(len(rows))[:, None], (None, slice(None))) if at is None else at
     lower = bounds.lower if at is None else bounds.lower[at]
     return lower * (1 + bounds.ratio[row]) + bounds.share[row] * coarse[column] + own[row]
 
@@ -241,20 +242,20 @@ def _column_norms(points: Points) -> Float[EitherArray, " m"]:
 
 
 def _around(
-    points: Points, distances: Float[Array, "*b m"]
-) -> tuple[Float[Array, "*b m"], Float[Array, ""]]:
+    points: Points, distances: Float[Array, "b m"]
+) -> tuple[Float[Array, "b m"], Float[Array, ""]]:
     """Lower bounds on distances by differences, and the ratio that reaches their upper ones."""
     margin = rounding(points)
-    return jnp.where(points.present, distances * (1 - margin), FAR), 2.5 * margin
+    return jnp.where(points.present[None], distances * (1 - margin), FAR), 2.5 * margin
 
 
 def _narrow_distances(x: Points, rows: Int[Array, " b"], y: Points) -> Float[Array, "b m"]:
     """Distances by differences, feature after feature."""
     total = jnp.zeros((len(rows), len(y.norms)), jnp.float32)
     for f in range(x.values.shape[1]):
-        difference = x.values[rows, None, f] - y.values[:, f]
+        difference = x.values[rows, None, f] - y.values[None, :, f]
         if x.rest is not None and y.rest is not None:
-            difference = difference + (x.rest[rows, None, f] - y.rest[:, f])
+            difference = difference + (x.rest[rows, None, f] - y.rest[None, :, f])
         total = total + difference**2
     return total
 

@@ -111,7 +111,7 @@ def from_first_row(array: ArrayLike) -> Float[EitherArray, "n ..."]:
         (wide,) = _of_one_type([np.asarray(array)])
         return _difference(wide, wide[0])
     values = jnp.asarray(array, jnp.float32)
-    return values - values[0]
+    return values - values[:1]
 
 
 def _difference(array: np.ndarray, other: np.ndarray) -> Float[np.ndarray, "..."]:

@@ -81,12 +81,12 @@ def _center(values: Float[EitherArray, "n d"], exponent: Int[EitherArray, ""]) -
     numpy = numpy_of(values)
     center, up = center_and_shift(values)
     scale = numpy.ldexp(numpy.float32(1), up)
-    values = values * scale - center * scale
+    values = values * scale - (center * scale)[None]
     # A float32 mean of many rows is rounded; the mean of what it leaves is not. NumPy adds row
     # by row, so it adds in float64.
     wide = np.float64 if numpy is np else None
     for _ in range(2):
-        values = values - numpy.mean(values, axis=0, dtype=wide).astype(np.float32)
+        values = values - numpy.mean(values, axis=0, dtype=wide).astype(np.float32)[None]
     norm = numpy.sqrt(numpy.sum(numpy.sum(values * values, axis=1)))
     down = numpy.frexp(norm)[1]
     exponent = numpy.where(norm > 0, exponent - up + down, NO_SPREAD)
@@ -164,7 +164,7 @@ def _without_rounding(
 ) -> Float[Array, "l l"]:
     """Zero for a U-centered matrix that is zero but for rounding."""
     present = jnp.diagonal(products) > _ROUNDING_SHARE * jnp.sum(norms, axis=1) ** 2
-    return jnp.where(present & present[:, None], products, 0.0)
+    return jnp.where(present[None] & present[:, None], products, 0.0)
 
 
 def _symmetric(products: Float[Array, "l l"]) -> Float[Array, "l l"]:
@@ -187,7 +187,7 @@ def _without_diagonal(
     """U-centered products from biased ones: what the diagonal and its removal add."""
     n, totals = norms.shape[1], jnp.sum(norms, axis=1)
     # As a float: of many points the product is no int32.
-    correction = totals * totals[:, None] / float((n - 1) * (n - 2))
+    correction = totals[None] * totals[:, None] / float((n - 1) * (n - 2))
     return products - n / (n - 2) * matmul(norms, norms.T) + correction
 
 
@@ -202,13 +202,13 @@ def _in_sample_space(
     def add(total: Array, tile: Int[Array, "2"]) -> tuple[Array, None]:
         # The last block ends with the last row, and leaves out what the one before had.
         starts = jnp.minimum(tile * size, n - size)
-        rows, columns = starts[:, None] + jnp.arange(size)
+        rows, columns = starts[:, None] + jnp.arange(size)[None]
         first, second = tile * size
-        kept = (rows >= first)[:, None] & (columns >= second)
+        kept = (rows >= first)[:, None] & (columns >= second)[None]
         if norms is not None:
-            kept &= rows[:, None] != columns
+            kept &= rows[:, None] != columns[None]
         grams = _tile_of_grams(spaces, norms, starts, size)
-        weighted = grams * jnp.where(kept, jnp.where(first < second, 2.0, 1.0), 0.0)
+        weighted = grams * jnp.where(kept, jnp.where(first < second, 2.0, 1.0), 0.0)[None]
         flat = (len(spaces), size * size)
         return total + matmul(weighted.reshape(flat), grams.reshape(flat).T), None
 
@@ -258,7 +258,7 @@ def _rbf_gram(
     # Less one, which centering removes: a wide kernel is all ones but for its last digits.
     kernel = jnp.expm1(-squared / (2 * bandwidth**2 * middle))
     means = jnp.mean(kernel, axis=0)
-    return kernel - means - (means - jnp.mean(means))[:, None]
+    return kernel - means[None] - (means - jnp.mean(means))[:, None]
 
 
 def median(values: Float[EitherArray, "..."]) -> Float[EitherArray, ""]:

@@ -173,9 +173,9 @@ def _weighted_traced(around: Around, weights: Float[Array, "s m"]) -> Float[Arra
     others = points[0].present & (jnp.arange(weights.shape[1]) != row)
     count = jnp.sum(others)
     tied = jnp.max(jnp.where(weights < 1, weights, 0), axis=1, keepdims=True)
-    most = 2 * jnp.sum(others & (weights == tied), axis=1, keepdims=True) > count
+    most = 2 * jnp.sum(others[None] & (weights == tied), axis=1, keepdims=True) > count
     common = jnp.where(most, tied, 0)
-    deviations = jnp.where(others, weights - common, 0)
+    deviations = jnp.where(others[None], weights - common, 0)
 
     def add(carry: tuple[Array, Array]) -> tuple[Array, Array]:
         left, sums = carry
@@ -184,7 +184,7 @@ def _weighted_traced(around: Around, weights: Float[Array, "s m"]) -> Float[Arra
             (jnp.sum(comparisons(of_space, row, distances, column), dtype=jnp.int32) + 1) / 2
             for of_space, distances in zip(points, exact, strict=True)
         ]
-        sums += deviations[:, column, None] * jnp.stack(ranks)
+        sums += deviations[:, column, None] * jnp.stack(ranks)[None]
         return left.at[column].set(False), sums
 
     start = common * count * ((count + 1) / 2) + jnp.zeros((1, len(points)))

@@ -128,7 +128,7 @@ def _shared_block(
 ) -> Float[Array, "b ..."]:
     clouds, found, values, extra = operands
     squared = jnp.stack([of_cloud[rows] for of_cloud, _ in found], axis=1)
-    is_shared = may_tie(squared, k, jnp.stack([jnp.asarray(rounding(p)) for p in clouds]))
+    is_shared = may_tie(squared, k, jnp.stack([jnp.asarray(rounding(p)) for p in clouds])[None])
 
     def redo_row(at: Int[Array, ""]) -> Float[Array, "..."]:
         row = rows[at]

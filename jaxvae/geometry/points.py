@@ -93,7 +93,7 @@ def center_and_shift(values: Float[Array, "n d"]) -> tuple[Float[Array, " d"], I
     """A central value, and the power of two that keeps squares about it inside float32."""
     numpy = numpy_of(values)
     center = central_value(values)
-    largest = numpy.max(numpy.abs(values - center))
+    largest = numpy.max(numpy.abs(values - center[None]))
     return center, numpy.where(largest > 0, _LARGEST_EXPONENT - numpy.frexp(largest)[1], 0)
 
 
@@ -144,7 +144,7 @@ def _form(
     numpy = numpy_of(values[0])
     center, shift = center_and_shift(values[0] if len(values) == 1 else numpy.concatenate(values))
     scale = numpy.ldexp(numpy.float32(1), shift)
-    moved = center * scale
+    moved = (center * scale)[None]
 
     def one_cloud(
         values: Float[Array, "m d"], rest: Float[Array, "m d"] | None, count: int
@@ -166,7 +166,7 @@ _form_on_device = jax.jit(_form)
 
 def _on_exact_grid(
     values: Float[EitherArray, "n d"],
-    center: Float[EitherArray, " d"],
+    center: Float[EitherArray, "1 d"],
     centered: Float[EitherArray, "n d"],
 ) -> Bool[EitherArray, ""]:
     """Whether centering was exact, and sums of products are whole numbers below 2**24."""

@@ -60,7 +60,7 @@ def less(a: Expansion, b: Expansion) -> Bool[EitherArray, "*shape"]:
 def precise_row(points: Points, row: Int[Array, ""]) -> Expansion:
     """Squared distances of one point to all, while a function is traced."""
     columns = jnp.arange(len(points.norms), dtype=jnp.int32)
-    return in_tiles(partial(precise_distances, points, row), points, columns)
+    return in_tiles(partial(precise_distances, points, row[None]), points, columns)
 
 
 def comparisons(

@@ -40,7 +40,9 @@ def smallest(values: Float[Array, "b n"], k: int) -> tuple[Float[Array, "b k"], 
     _, chosen = lax.top_k(-jnp.min(groups, axis=2), k)
     chosen = jnp.sort(chosen, axis=1)[:, :, None]  # ascending, so that ties keep their order
     entries = jnp.take_along_axis(groups, chosen, axis=1).reshape(b, k * GROUP)
-    columns = (chosen * GROUP + jnp.arange(GROUP, dtype=chosen.dtype)).reshape(b, k * GROUP)
+    columns = (chosen * GROUP + jnp.arange(GROUP, dtype=chosen.dtype)[None, None]).reshape(
+        b, k * GROUP
+    )
     negative, places = lax.top_k(-entries, k)
     return -negative, jnp.take_along_axis(columns, places, axis=1)
 
@@ -56,4 +58,4 @@ def lane_counts(mask: Bool[Array, "*p n"]) -> Int8[Array, "*p lanes"]:
 
 def lane_columns(lane: Int[Array, " v"], lanes: int) -> Int[Array, "v LANE"]:
     """The columns that `lane_counts` counted in each lane."""
-    return lane[:, None] + lanes * jnp.arange(LANE, dtype=lane.dtype)
+    return lane[:, None] + (lanes * jnp.arange(LANE, dtype=lane.dtype))[None]

@@ -213,7 +213,7 @@ def _accumulate(
 
     def convert(values: Float[Array, "l l"], own: Int[Array, " l"]) -> Float[Array, "l l"]:
         shift = jnp.maximum(2 * (own - common), -(2**8))
-        return jnp.ldexp(jnp.ldexp(values, shift), shift[:, None])
+        return jnp.ldexp(jnp.ldexp(values, shift[None]), shift[:, None])
 
     sums = convert(state.sums, state.exponents) + convert(products, exponents)
     return MinibatchState(sums, common)
@@ -223,8 +223,8 @@ def _accumulate(
 def _normalize(products: Float[Array, "l l"]) -> Float[Array, "l l"]:
     """Cosines from inner products; 0 / 0, which is NaN, for a vector of zeros."""
     norms = jnp.sqrt(jnp.diagonal(products))
-    cosines = jnp.clip(products / (norms * norms[:, None]), -1, 1)
-    return jnp.where(jnp.eye(len(norms), dtype=bool) & (norms > 0), 1.0, cosines)
+    cosines = jnp.clip(products / (norms[None] * norms[:, None]), -1, 1)
+    return jnp.where(jnp.eye(len(norms), dtype=bool) & (norms > 0)[None], 1.0, cosines)
 
 
 @jax.jit

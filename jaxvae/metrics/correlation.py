@@ -106,9 +106,9 @@ class _Basis(NamedTuple):
 def _column_basis(values: Float[Array, "n d"]) -> _Basis:
     # Columns of unequal spread, brought to one length, keep their digits.
     largest = jnp.max(jnp.abs(values), axis=0)
-    values = jnp.ldexp(values, -jnp.frexp(largest)[1])
+    values = jnp.ldexp(values, -jnp.frexp(largest)[1][None])
     norms = jnp.sqrt(jnp.sum(values * values, axis=0))
-    values = values / jnp.where(norms > 0, norms, 1.0)
+    values = values / jnp.where(norms > 0, norms, 1.0)[None]
     columns, lengths, _ = jnp.linalg.svd(values, full_matrices=False)
     return _keep(columns, _above_rounding(lengths, values.shape))
 
@@ -140,4 +140,4 @@ def _above_rounding(lengths: Float[Array, " p"], shape: tuple[int, ...]) -> Bool
 
 
 def _keep(columns: Float[Array, "n p"], kept: Bool[Array, " p"]) -> _Basis:
-    return _Basis(jnp.where(kept, columns, 0.0), kept)
+    return _Basis(jnp.where(kept[None], columns, 0.0), kept)

@@ -104,7 +104,7 @@ def inception_score(probabilities: ArrayLike) -> Float[Array, ""]:
 @jax.jit
 def _score(probabilities: Float[Array, "n m"]) -> Float[Array, ""]:
     marginal = jnp.mean(probabilities, axis=0)
-    divergence = xlogy(probabilities, probabilities) - xlogy(probabilities, marginal)
+    divergence = xlogy(probabilities, probabilities) - xlogy(probabilities, marginal[None])
     return jnp.exp(jnp.maximum(jnp.mean(jnp.sum(divergence, axis=1)), 0.0))
 
 

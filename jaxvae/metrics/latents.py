@@ -94,7 +94,7 @@ def latent_types(variances: ArrayLike) -> LatentTypes:
 @jax.jit
 def _sort_latents(variances: Array) -> LatentTypes:
     # Off the first example: the mean of a constant would not be that constant.
-    deviations = variances - variances[0]
+    deviations = variances - variances[:1]
     mean = variances[0] + jnp.mean(deviations, axis=0)
     constant = jnp.var(deviations, axis=0) < _CONSTANT
     active = constant & (mean <= _LARGEST_ACTIVE)

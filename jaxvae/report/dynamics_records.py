@@ -25,15 +25,17 @@ class Halves(NamedTuple):
         encoder: `[runs]`, epochs; NaN where no layer has one.
         decoder: `[runs]`.
         seed: `[runs]`.
+        condition: `[runs]`, the objective and its strength.
     """
 
     encoder: np.ndarray
     decoder: np.ndarray
     seed: np.ndarray
+    condition: np.ndarray
 
-    def order(self) -> Order:
-        """Which was first."""
-        return learning_order(*self)
+    def order(self, *, tests: int = 1) -> Order:
+        """Which was first, where that is asked so many times."""
+        return learning_order(*self, tests=tests)
 
 
 class Learning(NamedTuple):
@@ -123,7 +125,9 @@ def _halves(epochs: np.ndarray, models: xr.Dataset) -> Halves:
         chosen = [index for index, layer in enumerate(layers) if layer.startswith(half)]
         return _mean(epochs[:, chosen])
 
-    return Halves(mean_over("encoder/"), mean_over("decoder/"), models["seed"].values)
+    names = zip(models["objective"].values, models["value"].values, strict=True)
+    condition = np.array([f"{objective} {value}" for objective, value in names])
+    return Halves(mean_over("encoder/"), mean_over("decoder/"), models["seed"].values, condition)
 
 
 def _mean(epochs: np.ndarray) -> np.ndarray:

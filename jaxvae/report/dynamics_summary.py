@@ -18,7 +18,9 @@ from jaxvae.report.dynamics_records import (
     learning,
     to_final,
 )
+from jaxvae.report.tables import markdown_table
 
+_NAMED = ("data", "network", "objective")
 _CAPTION = (
     f"Similar: the epoch from which on a layer's debiased CKA with its own final state stays "
     f"above {THRESHOLD}. Learned: the mean epoch at which the way from the untrained layer to that "
@@ -26,8 +28,9 @@ _CAPTION = (
     "epoch, with other batches, has in common with it. Both are means over the layers of encoder "
     "and decoder that had something to learn; ± half the range over seeds and strengths. First: "
     "models whose encoder was first : whose decoder was. p: of the lead over seeds, paired, "
-    "Student's t, not corrected for the number of rows. Nothing to learn: layers, over models, "
-    "that were like their final state untrained; they are in no mean."
+    "Student's t, of the strengths that have a lead in every seed; not corrected for the number of "
+    "rows, as the findings below are for that of data sets and networks. Nothing to learn: layers, "
+    "over models, that were like their final state untrained; they are in no mean."
 )
 
 
@@ -67,10 +70,9 @@ def dynamics_table(records: Sequence[xr.Dataset]) -> Table:
     """When the halves were learned, as wide as a terminal of 80."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     rows = dynamics_rows(records)
-    named = ("data", "network", "objective")
-    shown = (*named, "learned encoder", "learned decoder", "learned first", "p")
+    shown = (*_NAMED, "learned encoder", "learned decoder", "learned first", "p")
     for column in shown:
-        justify = "left" if column in named else "right"
+        justify = "left" if column in _NAMED else "right"
         table.add_column(column.replace(" ", "\n"), justify=justify)  # type: ignore[arg-type]
     for row in rows:
         table.add_row(*(row[column] for column in shown))
@@ -79,22 +81,23 @@ def dynamics_table(records: Sequence[xr.Dataset]) -> Table:
 
 def dynamics_summary(records: Sequence[xr.Dataset]) -> str:
     """Tables and findings as Markdown."""
-    rows = dynamics_rows(records)
-    lines = ["| " + " | ".join(row) + " |" for row in (rows[0], *(row.values() for row in rows))]
-    lines.insert(1, "|---|---|---|" + "---:|" * (len(rows[0]) - 3))
-    parts = ["# Learning dynamics", "", *lines, "", _CAPTION, "", *findings(records), ""]
-    return "\n".join(parts)
+    table = markdown_table(dynamics_rows(records), named=len(_NAMED))
+    return "\n".join(["# Learning dynamics", "", table, "", _CAPTION, "", *findings(records), ""])
 
 
 def findings(records: Sequence[xr.Dataset]) -> list[str]:
     """What the models say about the claims, two sentences for each data set and network."""
-    return [sentence for place in records for sentence in (_order(place), _alike(place))]
+    return [
+        sentence
+        for place in records
+        for sentence in (_order(place, places=len(records)), _alike(place))
+    ]
 
 
-def _order(place: xr.Dataset) -> str:
+def _order(place: xr.Dataset, *, places: int) -> str:
     found = [learning(models) for _, models in by_objective(place)]
     similar, learned = (
-        Halves(*map(np.concatenate, zip(*halves, strict=True))).order()
+        Halves(*map(np.concatenate, zip(*halves, strict=True))).order(tests=places)
         for halves in ([one.similar for one in found], [one.learned for one in found])
     )
     kept = place.isel(run=np.flatnonzero(~place["failed"].values.astype(bool)))
@@ -107,20 +110,23 @@ def _order(place: xr.Dataset) -> str:
     ends = f"{failed} more failed" if failed else "none failed"
     return (
         f"- **{place.attrs['data']}, {place.attrs['network']}**, {count} models ({ends}): "
-        f"{_verdict(learned)} By similarity to the end, {_models(similar)}; but untrained layers "
-        f"are like it already, with a CKA of {encoder:.2f} in the encoder and {decoder:.2f} in the "
-        f"decoder. Median epoch at which a layer was learned: {_layers(kept, found)}."
+        f"{_verdict(learned, places)} By similarity to the end, {_models(similar)}; but untrained "
+        f"layers are like it already, with a CKA of {encoder:.2f} in the encoder and {decoder:.2f} "
+        f"in the decoder. Median epoch at which a layer was learned: {_layers(kept, found)}."
     )
 
 
-def _verdict(order: Order) -> str:
+def _verdict(order: Order, places: int) -> str:
     """What is decided of what was left to learn, and on what."""
     counts = f"of what was left to learn, {_models(order)}"
     if np.isnan(order.p_value):
         return (
-            f"Not decided which half was learned first, which takes two seeds at least: {counts}."
+            "Not decided which half was learned first, which takes two seeds at least, with a "
+            f"model in common: {counts}."
         )
     test = f"{abs(order.lead):.1f} epochs, p = {order.p_value:.3f}, paired over {order.seeds} seeds"
+    if places > 1:
+        test += f", corrected for {places} data sets and networks"
     if order.first is None:
         return f"Not decided which half was learned first ({test}): {counts}."
     return f"The {order.first} was learned first ({test}): {counts}."

@@ -82,6 +82,32 @@ def test_an_encoder_that_is_near_its_end_untrained_can_still_be_first():
     np.testing.assert_allclose(found.epoch[0, 1], 0.5 + 0.49 / 0.89)
 
 
+@pytest.mark.parametrize("last", [0.89, 0.905, 0.9])
+def test_one_replicate_that_is_far_from_the_end_leaves_epochs_within_training(last):
+    # Untrained, the layer is at .9: the way to the last replicate alone is none, or backwards.
+    similarity = np.repeat(one(0.9, 0.95, 0.98, 0.99, 1.0), 3, axis=1)
+    replicate = np.array([[0.999], [0.999], [last]])
+    found = learning_epochs([0, 1, 2, 4, 8], similarity, replicate)
+    assert np.all((found.epoch >= 0) & (found.epoch <= 8))
+    # Of the way to .999, what is left at the epochs is .099, .049, .019, .009 and nothing.
+    expected = ((0.099 + 0.049) / 2 + (0.049 + 0.019) / 2 + (0.019 + 0.009) + 0.009 * 2) / 0.099
+    np.testing.assert_allclose(found.epoch[:2], expected)
+
+
+def test_a_replicate_that_is_far_from_the_end_counts_as_half_as_far_as_the_untrained_layer():
+    # .8 is .2 from the end; the last replicate is .15 from it, and counts as .1.
+    similarity = np.repeat(one(0.8, 0.85, 0.9, 1.0), 3, axis=1)
+    share = learned_share(similarity, np.array([[0.99], [0.99], [0.85]]))
+    np.testing.assert_allclose(share[:, 2, 0], [0, 0.5, 1, 1])
+
+
+def test_no_epoch_is_outside_of_training():
+    # Far closer to the end than replicates are, long before it, and farther than at the start.
+    curves = [[0.9, 0.99, 0.99, 0.99, 1.0], [0.9, 0.1, 0.1, 0.1, 1.0]]
+    found = learning_epochs([0, 1, 2, 4, 8], np.array(curves).T[:, None], np.full((1, 2), 0.951))
+    np.testing.assert_array_equal(found.epoch, [[0, 8]])
+
+
 def test_noise_does_not_make_a_layer_late():
     # Both layers have learned all between epochs 0 and 1; one of them fluctuates by a tenth of
     # its way. Where it stays above nine tenths is up to the noise, its epoch is not.
@@ -118,6 +144,28 @@ def test_the_p_value_is_that_of_a_paired_t_test_of_seeds():
     means = [half.reshape(4, 3).mean(axis=1) for half in (decoder, encoder)]
     np.testing.assert_allclose(order.p_value, stats.ttest_rel(*means).pvalue)
     assert order.seeds == 4
+
+
+def test_conditions_that_a_seed_lacks_are_in_the_lead_of_none():
+    # One condition leads by 1, 1.1 and 1.2 epochs, the other by 10, where it is known.
+    leads = np.array([1, 1.1, 1.2, 10, 10, np.nan])
+    order = learning_order(np.zeros(6), leads, np.array([0, 1, 2] * 2), ["a"] * 3 + ["b"] * 3)
+    np.testing.assert_allclose(order.lead, 1.1)
+    assert (order.encoder, order.undefined, order.seeds) == (5, 1, 3)
+
+
+def test_seeds_without_a_condition_in_common_are_not_compared():
+    order = learning_order(np.zeros(2), np.ones(2), np.arange(2), ["a", "b"])
+    assert (order.seeds, order.first) == (0, None)
+    assert np.isnan(order.lead)
+
+
+def test_the_p_value_is_multiplied_by_the_number_of_tests():
+    leads = np.array([1.0, 2.0, 1.5])
+    alone = learning_order(np.zeros(3), leads, np.arange(3))
+    one_of_two = learning_order(np.zeros(3), leads, np.arange(3), tests=2)
+    np.testing.assert_allclose(one_of_two.p_value, 2 * alone.p_value)
+    assert learning_order(np.zeros(3), leads, np.arange(3), tests=1000).p_value == 1
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,8 @@ MEASURES = {
     "ranks": lambda x, y: conditional_ranks(x, (np.arange(N)[:, None] + [1, 1500]) % N),
     "dimension": lambda x, y: two_nn(x),
     "imbalance": lambda x, y: information_imbalance(x, y, k=2),
+    "neighborhood overlap": lambda x, y: neighborhood_overlap(x, y, k=5),
+    "label overlap": lambda x, y: label_overlap(x, np.arange(N) % 3, k=5),
 }
 
 

@@ -130,6 +130,11 @@ def test_the_summary_says_it_in_words():
     assert "| sprites | compact_vae | beta_vae | 1.0±0.0 | 2.0±0.0 | 2 : 0 | 0.6±0.0 |" in text
 
 
+def test_verdicts_over_several_data_sets_and_networks_are_corrected():
+    text = dynamics_summary([made(), made(encoder=LATE, decoder=EARLY)])
+    assert text.count("paired over 2 seeds, corrected for 2 data sets and networks)") == 2
+
+
 @pytest.mark.slow
 def test_every_figure_is_drawn(tmp_path):
     paths = draw_dynamics([made(), made(encoder=LATE, decoder=EARLY)], tmp_path / "figures")
