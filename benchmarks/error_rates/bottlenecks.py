@@ -33,8 +33,9 @@ equal steps from .02 at the smallest size to the given one at the largest.
 {table}
 
 A wrong size is named in at most {equal:.1f}% of sweeps where noise is the same at all sizes, and in
-at most {unequal:.1f}% where it is not. A spread of 5% between trainings needs 4 seeds, and one of 20% or more needs many, or larger
-steps between sizes. What is not named is not wrong: it is said to be undecided.
+at most {unequal:.1f}% where it is not. A spread of 5% between trainings needs 4 seeds, and one of
+20% or more needs many, or larger steps between sizes. What is not named is not wrong: it is said to
+be undecided.
 """
 SIZES = 2 ** np.arange(1, 7)
 STEPS = np.arange(len(SIZES))

@@ -36,9 +36,11 @@ the spread between trainings, and the studentized range controls all pairs of ce
 Here are 7 x 7 cells. The unit is the error that the test images leave in the score of a cell; the
 standard deviation between two trainings of the same cell is 1, 2 or 3 of it. "Training unequal":
 that deviation grows from half to twice this over the cells. "Few noisy cells": it is six times as
-large in 7 of them. The method takes one variance for all unless a cell's own is larger. Without a difference an entry is the percentage of grids in
-which some cell is wrongly told from another. Where one cell is better than all others, by 10 or 20
-units, it is the percentage in which that cell alone is left / in which it is wrongly left out.
+large in 7 of them. The method takes one variance for all unless a cell's own is larger, and then
+that one, with the few degrees of freedom of its seeds. Without a difference an entry is the
+percentage of grids in which some cell is wrongly told from another. Where one cell is better than
+all others, by 10 or 20 units, it is the percentage in which that cell alone is left / in which it
+is wrongly left out.
 
 {table}
 

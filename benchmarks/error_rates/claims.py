@@ -26,8 +26,8 @@ just 1%, which is a peak that must not be excluded. Every ID has an
 error of 3% that comes from the images and is the same in all seeds.
 
 The truths of a phase, over eight epochs: Δ falls and KL rises to the middle, or to the end; both go
-back by just 5%, which is none, or by 6%, which just is one, or Δ alone by half; from 16 latents on Δ doubles and KL falls by 20%, and neither
-changes otherwise.
+back by just 5%, which is none, or by 6%, which just is one, or Δ alone by half; from 16 latents on
+Δ doubles and KL falls by 20%, and neither changes otherwise.
 
 To these come independent Gaussian noise of the given standard deviation, of log ID and log Δ (of
 log KL a fifth, since trainings differ less in it), and in a phase an offset of every seed. An entry
