@@ -10,6 +10,7 @@ most 5% of every row, but for rows of which the page says more. A quarter of an 
 import argparse
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from rich.console import Console
 from rich.markdown import Markdown
@@ -30,14 +31,22 @@ PARTS: dict[str, ModuleType] = {
 TITLE = """# How often conclusions are wrong
 
 A page that `python -m benchmarks.error_rates` writes: what jaxvae concludes from data of which the
-truth is known, {draws:,} times for every entry.
+truth is known.
 """
 
 
-def page(found: dict[str, list[dict[str, object]]], draws: int) -> str:
-    """The sections of all parts."""
-    sections = [PARTS[part].section(records) for part, records in found.items()]
-    return "\n".join([TITLE.format(draws=draws), *sections])
+def page(found: dict[str, list[dict[str, Any]]]) -> str:
+    """The sections of all parts, each with the number of draws."""
+    sections = [
+        f"{PARTS[part].section(records)}\nEvery entry is of {records[0]['draws']:,} draws.\n"
+        for part, records in found.items()
+    ]
+    return "\n".join([TITLE, *sections])
+
+
+def by_part(tagged: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Saved records of every part."""
+    return {part: [one for one in tagged if one["part"] == part] for part in PARTS}
 
 
 def main() -> None:
@@ -46,11 +55,13 @@ def main() -> None:
     parser.add_argument("--out", type=place, default=RESULTS, help="JSON file")
     given = parser.parse_args()
     described = measure.machine()
-    progress = track(PARTS.items(), console=Console(stderr=True))
-    found = {part: module.records(given.draws) for part, module in progress}
-    tagged = [{"part": part, **one} for part, records in found.items() for one in records]
+    tagged = [
+        {"part": part, "draws": given.draws, **one}
+        for part, module in track(PARTS.items(), console=Console(stderr=True))
+        for one in module.records(given.draws)
+    ]
     measure.save(given.out, described, tagged)
-    text = page(found, given.draws)
+    text = page(by_part(tagged))
     if given.out == RESULTS:
         PAGE.write_text(text, encoding="utf-8")
     Console(width=100).print(Markdown(text))

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxvae.analysis.learning import learning_epochs, learning_order
+from jaxvae.report.tables import markdown_table
 
 EPOCHS = np.array([0, 1, 2, 4, 6, 8, 10])
 LAYERS = 5  # of either half
@@ -102,30 +103,24 @@ def records(studies: int) -> list[dict[str, Any]]:
     return [rates(case, seeds=seeds, studies=studies) for case in CASES for seeds in SEEDS]
 
 
-def rows(found: list[dict[str, Any]]) -> list[list[str]]:
+def rows(found: list[dict[str, Any]]) -> list[dict[str, str]]:
     """A case, and "encoder / decoder" for every number of seeds."""
-    result = []
-    for case in CASES:
-        cells = [
-            f"{100 * record['encoder']:.1f} / {100 * record['decoder']:.1f}"
-            for record in found
-            if record["case"] == case._asdict()
-        ]
-        result.append([f"{case.decoder:g}", f"{case.start:g}", str(case.nothing), *cells])
-    return result
-
-
-HEADER = (
-    "decoder takes",
-    "untrained encoder",
-    "nothing to learn",
-    *(f"{seeds} seeds" for seeds in SEEDS),
-)
+    return [
+        {
+            "decoder takes": f"{case.decoder:g}",
+            "untrained encoder": f"{case.start:g}",
+            "nothing to learn": str(case.nothing),
+        }
+        | {
+            f"{one['seeds']} seeds": f"{100 * one['encoder']:.1f} / {100 * one['decoder']:.1f}"
+            for one in found
+            if one["case"] == case._asdict()
+        }
+        for case in CASES
+    ]
 
 
 def section(found: list[dict[str, Any]]) -> str:
     """The part of the page."""
-    lines = [HEADER, ["---:"] * len(HEADER), *rows(found)]
-    listed = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     same = [one["encoder"] + one["decoder"] for one in found if one["case"]["decoder"] == 1]
-    return _TEXT.format(table=listed, worst=100 * max(same))
+    return _TEXT.format(table=markdown_table(rows(found)), worst=100 * max(same))

@@ -6,6 +6,7 @@ from pathlib import Path
 import xarray as xr
 
 from experiments.rate_allocation.config import Config
+from jaxvae.report.rate_uses import accuracy_of_images, trust
 
 # What is taken over, and what it is called.
 _TAKEN = {
@@ -33,12 +34,13 @@ def baseline_folder(out: Path) -> Path:
 def with_baseline(records: xr.Dataset, folder: Path) -> xr.Dataset:
     """Adds what one-layer VAEs have at the end, over `price` and `seed`, to the records of a grid.
 
-    The accuracy is that of the best classifier of samples; runs that failed or are suspect have
-    NaN.
+    The accuracy is that of classifiers of samples which one half of the images chooses and the
+    other judges (`accuracy_of_images`); runs that failed or are suspect have NaN.
     """
     with xr.open_dataset(folder / "records.nc") as opened:
-        line = opened.load().isel(epoch=-1, beta_bottom=0, layer=0, drop=True)
-    known = ~(line["failed"].astype(bool) | line["suspect"].astype(bool))
-    best = line["accuracy"].sel(kind="sample", drop=True).max("classifier")
-    taken = line.assign(accuracy=best)[[*_TAKEN]].where(known)
+        loaded = opened.load()
+    (layer,) = loaded["layer"].values
+    best = accuracy_of_images(loaded, layer).mean("image", skipna=False)
+    taken = loaded.isel(epoch=-1, layer=0, drop=True).assign(accuracy=best)[[*_TAKEN]]
+    taken = taken.where(trust(loaded)).isel(beta_bottom=0, drop=True)
     return records.merge(taken.rename({**_TAKEN, "beta_top": "price"}), compat="no_conflicts")

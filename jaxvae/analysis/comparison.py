@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from jaxvae.analysis.spread import freedom_of_sums, spread_of
+
 
 class Comparison(NamedTuple):
     """What several trainings of every cell say of the cells.
@@ -29,8 +31,9 @@ def compare_cells(values: Float[np.ndarray, "m s n"], *, error: float = 0.05) ->
     A cell is a setting, its score the mean of `values` over seeds and examples; large is good.
     One cell is clearly better than another where the difference of their scores exceeds
     `q / sqrt(2)` of its standard errors, with q the quantile `1 - error` of the studentized
-    range of m means with (m - 1)(s - 1) degrees of freedom, or n - 1 if fewer (Tukey). So of all
-    pairs of cells together one is wrongly told apart in at most the share `error` of such grids,
+    range of m means with (m - 1)(s - 1) degrees of freedom, or n - 1 if fewer (Tukey), or those
+    of Welch where a cell's own variance counts (Games and Howell). So of all pairs of cells
+    together one is wrongly told apart in at most the share `error` of such grids,
     and a cell that is left out is truly worse than another.
 
     Differences are paired. The model is additive: a value is that of the cell, plus that of
@@ -39,12 +42,14 @@ def compare_cells(values: Float[np.ndarray, "m s n"], *, error: float = 0.05) ->
 
     - the variance of the training over s, of both cells: what the means over examples leave
       when those of cells and seeds are taken off. It is pooled over cells, because few seeds
-      tell little of one cell; where the own variance of a cell is the larger, that one counts;
+      tell little of one cell; where the own variance of a cell is the larger, that one counts, with
+      s - 1 degrees of freedom;
     - the variance over examples of the difference of both cells, averaged over seeds, over n.
 
     For normal trainings of one variance, and unequal errors of differences, the limit is
-    conservative (Hayter 1984). It takes some hundreds of examples; and trainings of very
-    different variance are told apart wrongly more often. Simulated: `docs/statistics.md`.
+    conservative (Hayter 1984); it takes some hundreds of examples. Trainings of very different
+    variance are told apart wrongly more often, most with two seeds, which do not show what cells
+    vary more. Simulated: `docs/statistics.md`.
 
     Args:
         values: of every cell, seed and example. Examples are the same in all cells; of the same
@@ -59,7 +64,8 @@ def compare_cells(values: Float[np.ndarray, "m s n"], *, error: float = 0.05) ->
         ValueError: for values that are not `[m, s, n]` with n of at least 2 or not finite, and
             an error that is not between 0 and 1.
 
-    Reference: Tukey (1953); Kramer (1956); Hayter (1984); Hsu (1984) for the set of the best.
+    Reference: Tukey (1953); Kramer (1956); Games and Howell (1976); Hayter (1984); Hsu (1984) for
+        the set of the best.
     """
     _refuse_unless_comparable(values, error)
     cells, seeds, _ = values.shape
@@ -69,17 +75,21 @@ def compare_cells(values: Float[np.ndarray, "m s n"], *, error: float = 0.05) ->
         return Comparison(mean, np.full(cells, np.nan), np.ones(cells, bool))
     examples = _covariances(values) / values.shape[2]
     own = np.diag(examples)
-    spread = _variances(runs - mean[:, None], cells * (seeds - 1)) / seeds
-    stderr = np.sqrt(spread + own)
+    stderr = np.sqrt(_variances(runs - mean[:, None], cells * (seeds - 1)) / seeds + own)
     if cells == 1:
         return Comparison(mean, stderr, np.ones(1, bool))
-    freedom = (cells - 1) * (seeds - 1)
-    rest = runs - mean[:, None] - runs.mean(axis=0) + runs.mean()
-    training = _variances(rest, freedom) / seeds
+    trainings = spread_of(runs)
+    training = trainings.variance / seeds
     # Rounding may leave less than nothing of equal examples.
     paired = np.maximum(own[:, None] + own - 2 * examples, 0)
     errors = np.sqrt(training[:, None] + training + paired)
-    limit = _widest_range(cells, min(freedom, values.shape[2] - 1), error)
+    unit = np.eye(cells)
+    freedom = freedom_of_sums(trainings, unit[:, None] + unit, paired * seeds)
+    # Whole numbers: the limit of each is computed once.
+    freedom = np.minimum(np.floor(freedom + 1e-9), values.shape[2] - 1).astype(int)
+    limit = np.zeros(freedom.shape)
+    for count in np.unique(freedom):
+        limit[freedom == count] = _widest_range(cells, int(count), error)
     better = mean[:, None] - mean > limit * errors
     return Comparison(mean, stderr, ~better.any(axis=0))
 

@@ -19,10 +19,13 @@ class Evidence(NamedTuple):
     Attributes:
         shown: `[k]`, the claim holds: the lower confidence limit is above the least share.
         excluded: `[k]`, it does not: the upper limit is below. Neither is not decided.
-        place: `[k]`, where the smallest difference is largest, in the means over seeds.
-        share: `[k]`, the smallest difference there; NaN where no place has all of them.
-        lower: `[k]`, its lower confidence limit; -1 where nothing is known, as for one seed.
-        upper: `[k]`, its upper limit; infinite where nothing is known.
+        place: `[k]`, where the claim is shown the place with the highest lower limit; otherwise
+            where the smallest difference is largest, in the means over seeds.
+        share: `[k]`, the smallest difference there, in the means; NaN where no place has all of
+            them.
+        lower: `[k]`, the highest lower confidence limit of all places, where the claim is shown
+            that of `place`; -1 where nothing is known, as for one seed.
+        upper: `[k]`, the highest upper limit of all places; infinite where nothing is known.
     """
 
     shown: Bool[np.ndarray, " k"]
@@ -43,7 +46,8 @@ def somewhere_all(
 
     Limits are those of Student's t over the seeds. The variance of every difference between
     seeds is taken from all models together, and for a model that spreads more from its own
-    seeds; to it comes the square of an error that seeds share. By Bonferroni all answers for
+    seeds, with the fewer degrees of freedom of these; to it comes the square of an error that
+    seeds share. By Bonferroni all answers for
     the k models are right in at least 95% of sweeps: the lower limit allows for the choice
     among c places, the upper one for r differences.
 
@@ -59,29 +63,37 @@ def somewhere_all(
     models, seeds, places, kinds = differences.shape
     known = np.isfinite(differences).all(axis=1)
     means = np.where(known, differences.mean(axis=1), -np.inf)
-    freedom = known.sum(axis=0) * (seeds - 1)
     lower, upper = np.full(means.shape, -np.inf), np.full(means.shape, np.inf)
     if seeds > 1:
-        error = np.sqrt(_variance(differences, known, freedom) / seeds + np.square(known_error))
+        error, freedom = _errors(differences, known, np.square(known_error))
         t_of = np.stack(
             [stdtrit(freedom, 1 - _ERROR / models / count) for count in (places, kinds)]
         )
         lower = np.where(known, means - t_of[0] * error, -np.inf)
         upper = np.where(known, means + t_of[1] * error, np.inf)
-    smallest = means.min(axis=2)
-    low, high = (limit.min(axis=2).max(axis=1) for limit in (lower, upper))
-    share = np.where(np.isfinite(smallest.max(axis=1)), np.expm1(smallest.max(axis=1)), np.nan)
-    place = smallest.argmax(axis=1)
-    return Evidence(low > least, high < least, place, share, np.expm1(low), np.expm1(high))
+    smallest, lowest = means.min(axis=2), lower.min(axis=2)
+    low, high = lowest.max(axis=1), upper.min(axis=2).max(axis=1)
+    shown = low > least
+    place = np.where(shown, lowest.argmax(axis=1), smallest.argmax(axis=1))
+    there = smallest[np.arange(models), place]
+    share = np.where(np.isfinite(there), np.expm1(there), np.nan)
+    return Evidence(shown, high < least, place, share, np.expm1(low), np.expm1(high))
 
 
-def _variance(
+def _errors(
     differences: Float[np.ndarray, "k s c r"],
     known: Bool[np.ndarray, "k c r"],
-    freedom: Int[np.ndarray, "c r"],
-) -> Float[np.ndarray, "k c r"]:
-    """Between seeds, of every model: the larger one of its own and that of all together."""
+    certain: Float[np.ndarray, "k c r"] | float,
+) -> tuple[Float[np.ndarray, "k c r"], Float[np.ndarray, "k c r"]]:
+    """Standard errors of the means, a known variance included, and their degrees of freedom."""
+    seeds = differences.shape[1]
     rest = np.where(known[:, None], differences - differences.mean(axis=1, keepdims=True), 0.0)
-    squares = np.sum(rest**2, axis=1)
-    together = squares.sum(axis=0) / np.maximum(freedom, 1)
-    return np.maximum(together, squares / (differences.shape[1] - 1))
+    own = np.sum(rest**2, axis=1) / (seeds - 1)
+    count = np.maximum(known.sum(axis=0), 1)
+    together = own.sum(axis=0) / count
+    spread = np.maximum(together, own) / seeds
+    freedom = np.where(own > together * (1 + 1e-9), 1, count) * (seeds - 1.0)
+    whole = spread + certain
+    # Satterthwaite (1946): a known variance has none of the uncertainty.
+    widened = np.divide(whole, spread, out=np.full_like(whole, np.inf), where=spread > 0) ** 2
+    return np.sqrt(whole), freedom * widened

@@ -81,7 +81,7 @@ def dynamics_table(records: Sequence[xr.Dataset]) -> Table:
 
 def dynamics_summary(records: Sequence[xr.Dataset]) -> str:
     """Tables and findings as Markdown."""
-    table = markdown_table(dynamics_rows(records), named=len(_NAMED))
+    table = markdown_table(dynamics_rows(records), left=_NAMED)
     return "\n".join(["# Learning dynamics", "", table, "", _CAPTION, "", *findings(records), ""])
 
 

@@ -111,7 +111,7 @@ def _on_uses(every: list[Use], *, seeds: int) -> str:
     )
     return (
         f"Cells that cannot be told from the best, over {seeds} seeds, with an error of "
-        f"{ERROR:.0%} in all uses together: {where}. {splits}"
+        f"{ERROR:.0%} in all uses together if trainings vary alike: {where}. {splits}"
     )
 
 

@@ -55,7 +55,7 @@ def _use(records: xr.Dataset, name: str, values: xr.DataArray, error: float) -> 
     runs = values.mean(example, skipna=False)
     flat = values.transpose(*GRID, "seed", example).stack(cell=GRID)
     flat = flat.transpose("cell", "seed", example)
-    whole = (_trust(records) & np.isfinite(runs)).all("seed").stack(cell=GRID)
+    whole = (trust(records) & np.isfinite(runs)).all("seed").stack(cell=GRID)
     if not whole.any():
         return None
     found = compare_cells(flat.values[whole.values], error=error)
@@ -64,7 +64,7 @@ def _use(records: xr.Dataset, name: str, values: xr.DataArray, error: float) -> 
     top, bottom = flat["cell"].values[whole.values][np.argmax(found.mean)]
     return Use(
         name,
-        runs.where(_trust(records)).mean("seed"),
+        runs.where(trust(records)).mean("seed"),
         whole.copy(data=stderr).unstack("cell"),
         whole.copy(data=candidates).unstack("cell"),
         (float(top), float(bottom)),
@@ -112,10 +112,10 @@ def accuracy_of_images(records: xr.Dataset, layer: str) -> xr.DataArray:
 def trusted(records: xr.Dataset, *names: str) -> xr.Dataset:
     """Some quantities at the last epoch, means over seeds without failed and suspect runs."""
     last = records[[*names]].isel(epoch=-1, missing_dims="ignore")
-    return last.where(_trust(records)).mean("seed")
+    return last.where(trust(records)).mean("seed")
 
 
-def _trust(records: xr.Dataset) -> xr.DataArray:
+def trust(records: xr.Dataset) -> xr.DataArray:
     """Runs that neither failed nor are suspect."""
     return ~(records["suspect"] | records["failed"].isel(epoch=-1).astype(bool))
 

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from jaxvae.analysis.advice import MOST_SEEDS, Advice, sufficient_bottleneck
 from jaxvae.report.between import between_table
-from jaxvae.report.claims import claims
+from jaxvae.report.claims import claims, whole_seeds
 from jaxvae.report.tables import markdown_table
 
 # A reconstruction that has lost this much of the neighborhoods is hardly trained.
@@ -50,9 +50,9 @@ def conclusion(records: xr.Dataset) -> str:
     """From which bottleneck on it stops being the limit, and the evidence, or what is lacking."""
     sizes = records["bottleneck"].values
     last = records.isel(epoch=-1)
-    # A seed of which a model failed is left out: sizes are compared seed by seed.
-    lost = last["imbalance_to_input"].sel(layer="output").transpose("bottleneck", "seed")
-    lost = lost.dropna("seed")
+    # Sizes are compared seed by seed.
+    lost = whole_seeds(records)["imbalance_to_input"].isel(epoch=-1).sel(layer="output")
+    lost = lost.transpose("bottleneck", "seed")
     data = (
         f"the ID of the data is {float(last['intrinsic_dimension'].sel(layer='input').mean()):.1f}"
     )
@@ -84,6 +84,8 @@ def _undecided(advice: Advice, sizes: np.ndarray, seeds: int) -> str:
             "Not decided which K is enough: with one seed, nobody knows how much Δ differs "
             "between two trainings. Run at least 4 seeds."
         )
+    if len(sizes) == 1:
+        return "Not decided: only one K was tried."
     if advice.candidates == (sizes[-1],):
         return (
             f"No K below {sizes[-1]} is enough: for each, some larger K lowers Δ(output→input) by "
@@ -93,7 +95,14 @@ def _undecided(advice: Advice, sizes: np.ndarray, seeds: int) -> str:
     or_more = " or more" if advice.candidates[-1] == sizes[-1] else ""
     listed = f"{', '.join(others)} or {largest}{or_more}" if others else f"{largest}{or_more}"
     if advice.seeds is None:
-        wanted = "larger K: up to the largest one, Δ still falls"
+        # Whether the largest K is better than the last but one, beyond chance.
+        surely = advice.lower[-2] > 0
+        wanted = (
+            "larger K: up to the largest one, Δ still falls"
+            if surely
+            else "larger K, or more seeds: in the means of these seeds Δ falls up to the largest "
+            "K, which may be chance"
+        )
     else:
         count = "or more " if advice.seeds == MOST_SEEDS else ""
         wanted = f"about {advice.seeds} {count}seeds, if they differ as these do"

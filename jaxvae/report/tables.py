@@ -1,17 +1,13 @@
 """Tables as Markdown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 
-def markdown_table(rows: Sequence[Mapping[str, str]], *, named: int = 0) -> str:
-    """Rows of text by column; nothing of no rows.
-
-    Args:
-        rows: text by column, the same columns in each.
-        named: columns in front that are names, aligned to the left; others are to the right.
-    """
+def markdown_table(rows: Sequence[Mapping[str, str]], *, left: Collection[str] = ()) -> str:
+    """Rows of text by column, all but the columns `left` aligned to the right; nothing of none."""
     if not rows:
         return ""
     lines = ["| " + " | ".join(row) + " |" for row in (rows[0], *(row.values() for row in rows))]
-    lines.insert(1, "|" + "---|" * named + "---:|" * (len(rows[0]) - named))
+    rules = (" --- |" if column in left else " ---: |" for column in rows[0])
+    lines.insert(1, "|" + "".join(rules))
     return "\n".join(lines)

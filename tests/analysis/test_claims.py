@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from scipy.stats import t as student
 
 from benchmarks.error_rates.claims import NOISE, SEEDS, claim_cases, claim_rates
@@ -40,7 +41,10 @@ def test_limits_are_those_of_students_t_with_the_variance_of_all_models():
     variances = drawn[..., 0, 0].var(axis=1, ddof=1)
     for model in range(2):
         error = np.sqrt(max(variances.mean(), variances[model]) / 4 + 0.03**2)
-        step = student.ppf(1 - 0.05 / 2, 6) * error
+        # An own variance has 3 degrees of freedom; the known error none of its uncertainty.
+        freedom = 3 if variances[model] > variances.mean() else 6
+        freedom *= (error**2 / (error**2 - 0.03**2)) ** 2
+        step = student.ppf(1 - 0.05 / 2, freedom) * error
         mean = drawn[model].mean()
         assert found.share[model] == pytest.approx(np.expm1(mean))
         assert found.lower[model] == pytest.approx(np.expm1(mean - step))
@@ -54,9 +58,22 @@ def test_the_choice_among_places_widens_the_lower_limit_and_kinds_the_upper_one(
     errors = drawn[0].std(axis=0, ddof=1) / np.sqrt(5)
     low = means - student.ppf(1 - 0.05 / 3, 4) * errors
     high = means + student.ppf(1 - 0.05 / 2, 4) * errors
+    assert not found.shown[0]
     assert found.place[0] == means.min(axis=1).argmax()
     assert found.lower[0] == pytest.approx(np.expm1(low.min(axis=1).max()))
     assert found.upper[0] == pytest.approx(np.expm1(high.min(axis=1).max()))
+
+
+def test_where_a_claim_is_shown_place_share_and_limit_are_of_one_place():
+    turns = np.array([-1.0, 0.0, 1.0])
+    # The first place is higher in the means, the second for sure.
+    drawn = np.stack([0.6 + 0.5 * turns, 0.5 + 0.01 * turns], axis=1)[None, :, :, None]
+    found = somewhere_all(drawn)
+    assert found.shown[0]
+    assert found.place[0] == 1
+    assert found.share[0] == pytest.approx(np.expm1(0.5))
+    step = student.ppf(1 - 0.05 / 2, 2) * 0.01 / np.sqrt(3)
+    assert found.lower[0] == pytest.approx(np.expm1(0.5 - step))
 
 
 def test_all_differences_must_hold_at_one_place():
@@ -93,7 +110,8 @@ def test_errors_of_the_images_are_not_averaged_away_by_seeds():
     assert not many.shown[0]
     assert peak([[13.5, 13.5]], seeds=3).shown[0]
     error = 1.2 * 0.05 * np.sqrt(2)
-    expected = np.log(13.5 / INPUT) - student.ppf(1 - 0.05 / 2, 29) * error
+    # Known errors have no degrees of freedom to lack.
+    expected = np.log(13.5 / INPUT) - norm.ppf(1 - 0.05 / 2) * error
     assert many.lower[0] == pytest.approx(np.expm1(expected))
 
 

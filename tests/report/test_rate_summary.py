@@ -371,6 +371,8 @@ def with_protocol(records):
         reconstruction_accuracy=(GRID, np.full(shape, 0.6)),
         split_score=(GRID, np.full(shape, 3.5)),
         split_score_deviation=(GRID, np.full(shape, 0.25)),
+        psnr=(GRID, random.uniform(15, 25, shape)),
+        inception_score=(GRID, random.uniform(2, 5, shape)),
         **baseline,
     ).assign_coords(price=[0.1, 10.0])
 

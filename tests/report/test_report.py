@@ -103,6 +103,29 @@ def test_the_sentence_says_what_would_decide_where_nothing_is():
     assert "What would decide it: " in text
 
 
+def test_one_size_alone_decides_nothing():
+    assert conclusion(make_records([0.3], sizes=(8,))).startswith(
+        "Not decided: only one K was tried. The ID of the data is"
+    )
+
+
+def undecided(lost, spread):
+    records = make_records(lost)
+    turns = xr.DataArray(np.outer([1, -1, 1], [1, -1]), dims=("bottleneck", "seed"))
+    records["imbalance_to_input"] = records["imbalance_to_input"] * np.exp(spread * turns)
+    return conclusion(records)
+
+
+def test_that_delta_still_falls_is_a_fact_only_where_it_is_beyond_chance():
+    # The last step is 15%: one more like it would gain more than counts.
+    assert undecided([0.2, 0.17, 0.1445], 0.001).endswith(
+        "larger K: up to the largest one, Δ still falls. The ID of the data is 7.2."
+    )
+    text = undecided([0.2, 0.17, 0.1445], 0.2)
+    assert "larger K, or more seeds: in the means of these seeds Δ falls" in text
+    assert "which may be chance." in text
+
+
 def test_one_seed_decides_nothing():
     text = conclusion(make_records([0.3, 0.05, 0.05], seeds=1))
     assert text.startswith("Not decided which K is enough: with one seed")
@@ -140,8 +163,22 @@ def test_the_sentence_says_for_which_sizes_a_second_peak_is_shown():
     assert claims(records)[0] == (
         "Second peak of the ID, a layer of the decoder above input, sample and output: shown at "
         "K = 8; excluded at K = 2; not decided at K = 4 (95% confidence, 3 seeds). At K = 8, "
-        "decoder/1 is 100% above the highest of them, at least 82%."
+        "decoder/1 is 100% above the highest of them, at least 86%."
     )
+
+
+def test_a_seed_that_failed_silences_no_claim_of_the_others():
+    records = make_records([0.3, 0.05, 0.05], seeds=4, epochs=(0, 1, 5))
+    expected = claims(records.isel(seed=[0, 1, 3]))
+    failed = {"bottleneck": 4, "seed": 2, "epoch": 5}
+    for name in ("imbalance_to_input", "intrinsic_dimension", "kl"):
+        records[name].loc[failed] = np.nan
+    assert claims(records) == expected
+    assert "3 seeds" in expected[0]
+    records["imbalance_to_input"].loc[{"bottleneck": 8, "epoch": 5}] = np.nan
+    assert claims(records) == [
+        "Second peak and second phase: not decided, of every seed some model failed."
+    ]
 
 
 def test_a_dimension_of_zero_or_none_shows_no_peak():

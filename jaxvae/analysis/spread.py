@@ -1,0 +1,66 @@
+"""How much trainings of several models differ, where some may differ more than others."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+
+class Spread(NamedTuple):
+    """Variances between trainings of m models, what all of a seed share taken off.
+
+    Attributes:
+        variance: of every model, its own or that of all together, whichever is larger. That of
+            all together has `freedom` degrees of freedom.
+        own: where it is its own, which has `seeds - 1` of them.
+        seeds: trainings of every model, at least 2.
+    """
+
+    variance: Float[np.ndarray, " m"]
+    own: Bool[np.ndarray, " m"]
+    seeds: int
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom of the variance of all together."""
+        return (len(self.variance) - 1) * (self.seeds - 1)
+
+
+def spread_of(runs: Float[np.ndarray, "m s"]) -> Spread:
+    """Of at least two models and seeds, as an additive model of both leaves it.
+
+    The own variance is unbiased, also where those of models differ (Grubbs 1948). Of two models
+    it cannot be told: that of both together is taken.
+    """
+    models, seeds = runs.shape
+    rest = runs - runs.mean(axis=1, keepdims=True) - runs.mean(axis=0) + runs.mean()
+    squares = np.sum(rest**2, axis=1)
+    together = squares.sum() / (models - 1) / (seeds - 1)
+    own = np.zeros(models)
+    if models > 2:
+        own = (models * squares - squares.sum() / (models - 1)) / (models - 2) / (seeds - 1)
+    # Not by rounding.
+    larger = own > together * (1 + 1e-9)
+    return Spread(np.where(larger, own, together), larger, seeds)
+
+
+def freedom_of_sums(
+    spread: Spread, squares: Float[np.ndarray, "*c m"], rest: Float[np.ndarray, "*c"] | float = 0.0
+) -> Float[np.ndarray, "*c"]:
+    """Degrees of freedom of variances of sums over models, at most those of all together.
+
+    Those of own variances are combined by Welch (1947) and Satterthwaite (1946).
+
+    Args:
+        spread: of the models.
+        squares: squared weights of the models in every sum.
+        rest: a variance that is known, in units of the variances of one training.
+    """
+    parts = squares * spread.variance
+    own = np.sum(np.where(spread.own, parts, 0.0) ** 2, axis=-1) / (spread.seeds - 1)
+    shared = np.sum(np.where(spread.own, 0.0, parts), axis=-1) ** 2 / spread.freedom
+    whole = (parts.sum(axis=-1) + rest) ** 2
+    most = np.full(np.shape(whole), float(spread.freedom))
+    with np.errstate(over="ignore"):
+        combined = np.divide(whole, own + shared, out=most.copy(), where=own + shared > 0)
+    return np.minimum(combined, most)
