@@ -35,7 +35,9 @@ class Halves(NamedTuple):
 
     def order(self, *, tests: int = 1) -> Order:
         """Which was first, where that is asked so many times."""
-        return learning_order(*self, tests=tests)
+        return learning_order(
+            self.encoder, self.decoder, self.seed, self.condition.tolist(), tests=tests
+        )
 
 
 class Learning(NamedTuple):

@@ -3,10 +3,10 @@
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 # Seconds until an exception that Python dropped is raised again.
 _AGAIN_SECONDS = 0.05
@@ -89,7 +89,7 @@ def postponed() -> Iterator[None]:
         return
     wait = _Wait(before, [])
     for number in before:
-        signal.signal(number, wait)
+        signal.signal(number, cast("Callable[[int, FrameType | None], None]", wait))
     try:
         yield
     finally:
