@@ -109,6 +109,8 @@ def _opened(folder: Path) -> Any:
     number = 3 if captured or not (folder / _ARRAY).is_file() else 2
     file = folder / (GROUP if number == 3 else _ARRAY)
     said = _described(file)
+    if not said:
+        raise ValueError(f"{file}: expected the metadata of an array, found none")
     counts = _refuse_unsafe(file, said, number)
     if captured:
         _refuse_lost(file, said, counts)
