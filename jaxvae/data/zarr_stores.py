@@ -124,7 +124,8 @@ def _refuse_unsafe(file: Path, said: Mapping[str, Any], number: int) -> list[int
         listed = ", ".join(sorted(others))
         raise ValueError(f"{file}: expected numbers, got an array packed by {listed}")
     try:
-        chunks, kind = said.get("chunks"), (said["zarr_format"], "array", "regular")
+        chunks: Any = said.get("chunks")
+        kind = (said["zarr_format"], "array", "regular")
         if number == 3:
             grid = said["chunk_grid"]
             chunks = grid["configuration"]["chunk_shape"]
