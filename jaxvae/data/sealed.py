@@ -74,9 +74,9 @@ def unsealed(folder: Path) -> dict[str, Any]:
 def _is_entry(name: str, facts: object) -> bool:
     """Whether a manifest says size and checksum of a file that lies below its folder."""
     inside = not {"", ".", ".."} & set(name.split("/")) and "\0" not in name
-    if not inside or not isinstance(facts, dict) or set(facts) != {"bytes", "crc32"}:
+    if not isinstance(facts, dict) or set(facts) != {"bytes", "crc32"}:
         return False
-    return all(type(number) is int for number in facts.values())
+    return inside and all(type(number) is int for number in facts.values())
 
 
 def _facts(path: Path) -> dict[str, int]:

@@ -109,6 +109,8 @@ def _opened(folder: Path) -> Any:
     number = 3 if captured or not (folder / _ARRAY).is_file() else 2
     file = folder / (GROUP if number == 3 else _ARRAY)
     said = _described(file)
+    if not said:
+        raise ValueError(f"{file}: expected the metadata of an array, found none")
     counts = _refuse_unsafe(file, said, number)
     if captured:
         _refuse_lost(file, said, counts)
@@ -122,8 +124,8 @@ def _refuse_unsafe(file: Path, said: Mapping[str, Any], number: int) -> list[int
         listed = ", ".join(sorted(others))
         raise ValueError(f"{file}: expected numbers, got an array packed by {listed}")
     try:
-        kind: tuple[Any, ...] = said["zarr_format"], "array", "regular"
         chunks: Any = said.get("chunks")
+        kind = (said["zarr_format"], "array", "regular")
         if number == 3:
             grid = said["chunk_grid"]
             chunks = grid["configuration"]["chunk_shape"]

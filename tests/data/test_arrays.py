@@ -228,8 +228,10 @@ def test_a_zarr_group_of_others_may_list_layers_that_are_no_arrays(store):
         assert list(read_arrays(["others.zarr"])) == ["a", "b", "inner/c"]
 
 
-@pytest.mark.parametrize("kind", ["pipe", "device", "link"])
-@pytest.mark.parametrize("name", ["inner/.zattrs", "a/c/0/0", "a/0.0", "inner/again"])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("pipe", "inner/.zattrs"), ("pipe", "a/0.0"), ("device", "a/c/0/0"), ("link", "inner/again")],
+)
 def test_what_has_no_end_inside_of_a_zarr_store_is_refused(store, kind, name):
     place = store / "others.zarr" / name
     place.parent.mkdir(parents=True, exist_ok=True)
