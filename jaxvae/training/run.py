@@ -129,7 +129,8 @@ def latest_state(
 
 def _lost(folder: Path, wanted: Collection[int]) -> dict[int, str]:
     """The wanted snapshots that the run has passed and that are not there."""
-    there, done = checkpoint.steps(folder / SNAPSHOTS), latest_step(folder)
+    there = checkpoint.steps(folder / SNAPSHOTS)
+    done = max([latest_step(folder), *there])
     if not {*there} <= {*wanted}:
         return {}
     place = folder / SNAPSHOTS

@@ -3,10 +3,11 @@
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 # Seconds until an exception that Python dropped is raised again.
 _AGAIN_SECONDS = 0.05
@@ -89,7 +90,7 @@ def postponed() -> Iterator[None]:
         return
     wait = _Wait(before, [])
     for number in before:
-        signal.signal(number, cast("Callable[[int, FrameType | None], None]", wait))
+        signal.signal(number, wait)
     try:
         yield
     finally:
@@ -105,7 +106,8 @@ def name_and_status(interruption: KeyboardInterrupt) -> tuple[str, int]:
     return "Interrupted", 128 + signal.SIGINT
 
 
-class _Wait(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Wait:
     """A handler that keeps the first signal; at a second one it gives way to those before it."""
 
     before: Mapping[Any, Any]

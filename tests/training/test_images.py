@@ -125,9 +125,9 @@ def test_a_negative_number_of_an_objective_of_your_own_is_left_to_it():
 
 def test_a_distortion_below_zero_is_a_target():
     trainer = partial(
-        vae_trainer, two_layer_hvae(image_shape=(16, 16, 1)), distortion_target, optax.adam(1e-3)
+        vae_trainer, two_layer_hvae(image_shape=(28, 28, 1)), distortion_target, optax.adam(1e-3)
     )
-    assert trainer(coefficients={"target": -50.0}).image_shape == (16, 16, 1)
+    assert trainer(coefficients={"target": -50.0}).image_shape == (28, 28, 1)
     with pytest.raises(ValueError, match="expected weight of at least 0, got -1"):
         trainer(coefficients={"target": -50.0, "weight": -1.0})
 
