@@ -23,9 +23,10 @@ from jaxvae.geometry.distances import (
     upper_bounds,
 )
 from jaxvae.geometry.finding import CANDIDATES, DOUBTFUL, pair_block
+from jaxvae.geometry.host import known_now
 from jaxvae.geometry.points import Points, first_alike, known_values
 from jaxvae.geometry.precise import comparisons, precise_row
-from jaxvae.geometry.rows import Space, known_now, on_host, with_redone, without_coordinates
+from jaxvae.geometry.rows import Space, on_host, with_redone, without_coordinates
 from jaxvae.geometry.selection import LANE, lane_columns, lane_counts
 from jaxvae.typing import EitherArray
 

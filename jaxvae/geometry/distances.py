@@ -18,9 +18,9 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxvae.geometry.arrays import as_point_array
-from jaxvae.geometry.host import numpy_of
+from jaxvae.geometry.host import known_now, numpy_of
 from jaxvae.geometry.points import Points, as_points
-from jaxvae.geometry.rows import blocks, joined, known_now, traced_rows
+from jaxvae.geometry.rows import blocks, joined, traced_rows
 from jaxvae.geometry.selection import LANE, filled_length
 from jaxvae.geometry.sums import most_additions, sum_of_squares
 from jaxvae.typing import ArrayLike, EitherArray

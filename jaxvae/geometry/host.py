@@ -1,16 +1,23 @@
 """Where an array is: NumPy works on what is on the host, and compiles nothing; JAX on the rest."""
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import get_opaque_trace_state
 from jaxtyping import Array, Float
 
 from jaxvae.typing import ArrayLike, EitherArray
 
 # So few numbers are prepared on the host in less time than a program for it takes to compile.
 _FEW_ENTRIES = 2**19
+# Where nothing is traced, as it is while modules are imported.
+_TOP = get_opaque_trace_state(convention="nnx")
+
+Function = Callable[..., Any]
 
 
 def sort(values: Float[EitherArray, "..."], *, axis: int = -1) -> Float[EitherArray, "..."]:
@@ -48,3 +55,17 @@ def as_results(tree: Any) -> Any:
         return jax.device_put(leaf.astype(kinds.get(np.dtype(leaf.dtype).kind, leaf.dtype)))
 
     return jax.tree.map(narrow, tree)
+
+
+def known_now(function: Function) -> Function:
+    """A function of known arrays, which is worked on now also where another one is traced."""
+
+    @wraps(function)
+    def known(*given: Any, **options: Any) -> Any:
+        if get_opaque_trace_state(convention="nnx") == _TOP:
+            # Else constants of what is compiled would be programs of their own.
+            return function(*given, **options)
+        with jax.ensure_compile_time_eval():
+            return function(*given, **options)
+
+    return known

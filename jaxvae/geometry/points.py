@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxvae.geometry.float32 import as_float32, central_value
-from jaxvae.geometry.host import is_few, numpy_of
+from jaxvae.geometry.host import is_few, known_now, numpy_of
 from jaxvae.geometry.sums import sum_of_squares
 from jaxvae.typing import ArrayLike, EitherArray
 
@@ -71,8 +71,12 @@ def as_points(*arrays: ArrayLike, filled: Callable[[int], int] = lambda n: n) ->
     """
     if any(isinstance(array, jax.core.Tracer) for array in arrays):
         return _as_points(arrays, filled)
-    with jax.ensure_compile_time_eval():  # known also where other things are traced
-        return tuple(map(_with_facts_on_host, _as_points(arrays, filled)))
+    return _known_points(arrays, filled)
+
+
+@known_now
+def _known_points(arrays: Sequence[ArrayLike], filled: Callable[[int], int]) -> tuple[Points, ...]:
+    return tuple(map(_with_facts_on_host, _as_points(arrays, filled)))
 
 
 def _as_points(arrays: Sequence[ArrayLike], filled: Callable[[int], int]) -> tuple[Points, ...]:

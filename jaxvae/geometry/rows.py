@@ -1,7 +1,7 @@
 """How the rows of a computation are split: into blocks, over devices, and over time."""
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache, partial, wraps
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Int
 
 from jaxvae.geometry.arrays import as_count
+from jaxvae.geometry.host import known_now
 from jaxvae.geometry.points import Points
 
 # Entries of a block of rows by all columns; an accelerator needs larger ones to be full.
@@ -29,17 +30,6 @@ _COMPILER_OPTIONS = {"cpu": {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMOR
 Progress = Callable[[int, int], None]
 # `(points, *arrays by row) -> arrays by row`.
 Program = Callable[..., Any]
-
-
-def known_now(function: Program) -> Program:
-    """The function of known arrays, worked on now also where another function is traced."""
-
-    @wraps(function)
-    def known(*given: Any, **options: Any) -> Any:
-        with jax.ensure_compile_time_eval():
-            return function(*given, **options)
-
-    return known
 
 
 class Space(NamedTuple):

@@ -9,7 +9,7 @@ from jaxvae.analysis.registry import METRICS
 
 _SUFFIXES = ("", "_stderr", "_subset", "_null", "_null_spread")
 _ERRORS = {
-    "subsample_error": "disjoint subsets; a jackknife where these have over 1.5 times the value",
+    "subsample_error": "disjoint subsets, or a jackknife where these are near their floor",
     "jackknife_error": "jackknife",
 }
 _NULLS = {
