@@ -125,8 +125,11 @@ def test_what_is_damaged_is_made_again_with_the_same_numbers(tmp_path, damaged, 
     for place in damaged:
         harm(tmp_path / place)
     state = latest_state(TRAINER, tmp_path, KEY, wanted=(8, 16))
+    again = min((int(place[-2:]) for place in damaged if place.startswith("snap")), default=16)
     for place in damaged:
         part, step = place.split("/step-")
+        if part == "resume" and int(step) > again:
+            continue  # of no use: it is not read
         if harm is not shutil.rmtree:
             assert f"{part}/step-{step}" in caplog.text
         elif part == "snapshots":
