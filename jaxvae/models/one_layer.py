@@ -8,7 +8,14 @@ from jaxvae.models.hvae import HVAE, Gaussian, build_hvae
 from jaxvae.models.layers import DownConvolution, SameConvolution, UpConvolution
 from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.networks import Taps
-from jaxvae.models.two_layer import SIDE, growing, log_variance_of, refuse_other_sides, shrinking
+from jaxvae.models.two_layer import (
+    SIDE,
+    decoded,
+    growing,
+    log_variance_of,
+    refuse_other_sides,
+    shrinking,
+)
 from jaxvae.models.vae import BERNOULLI
 
 
@@ -98,7 +105,4 @@ class OneLayerNetwork(nn.Module):
     def output(self, state: Float[Array, "b 4 4 c"], *, train: bool) -> tuple[Array, Taps]:
         """From z_1 to what the likelihood takes."""
         del train
-        hidden, taps = state, {}
-        for depth, layer in enumerate(self.decoder[:-1], start=1):
-            hidden = taps[str(depth)] = nn.relu(layer(hidden))
-        return self.decoder[-1](hidden), taps
+        return decoded(self.decoder, state)

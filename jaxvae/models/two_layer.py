@@ -1,5 +1,7 @@
 """The two-layer convolutional hierarchy of Xiao and Bamler (2023)."""
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -144,10 +146,15 @@ class TwoLayerNetwork(nn.Module):
     def output(self, state: Float[Array, "b 4 4 c"], *, train: bool) -> tuple[Array, Taps]:
         """From z_1 alone to what the likelihood takes."""
         del train
-        hidden, taps = state, {}
-        for depth, layer in enumerate(self.decoder[:-1], start=1):
-            hidden = taps[str(depth)] = nn.relu(layer(hidden))
-        return self.decoder[-1](hidden), taps
+        return decoded(self.decoder, state)
+
+
+def decoded(layers: Sequence[nn.Module], sample: Array) -> tuple[Array, Taps]:
+    """What layers with rectifiers in between make of a sample, and all but the last by depth."""
+    hidden, taps = sample, {}
+    for depth, layer in enumerate(layers[:-1], start=1):
+        hidden = taps[str(depth)] = nn.relu(layer(hidden))
+    return layers[-1](hidden), taps
 
 
 def shrinking(channels: int, *, small: bool) -> nn.Module:
