@@ -33,6 +33,7 @@ from rich.table import Table
 
 from benchmarks import measure
 from jaxvae.commands.arguments.places import place
+from jaxvae.runs.config import RunConfig, build_model, build_trainer
 from jaxvae.training import (
     Ensemble,
     Member,
@@ -42,7 +43,6 @@ from jaxvae.training import (
     train,
     train_ensemble,
 )
-from jaxvae.training.config import RunConfig, build_model, build_trainer
 from jaxvae.training.ensemble import WAYS
 from jaxvae.typing import Array
 

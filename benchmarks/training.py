@@ -37,8 +37,8 @@ from benchmarks.peers.environments import PEERS, PeerError, Worker, install
 from jaxvae.commands.arguments.places import place
 from jaxvae.data import load
 from jaxvae.data.cache import cache_directory
+from jaxvae.runs.config import RunConfig, build_model, build_trainer
 from jaxvae.training import Trainer, TrainState, train
-from jaxvae.training.config import RunConfig, build_model, build_trainer
 from jaxvae.typing import Array
 
 RESULTS = Path(__file__).parent / "results" / "training.json"

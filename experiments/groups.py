@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
-from jaxvae.data.whole import write_whole
+from jaxvae.files.whole import write_whole
 from jaxvae.report.progress import SweepProgress
+from jaxvae.runs import checkpoint
 from jaxvae.training import (
     Ensemble,
     Member,
     TrainState,
-    checkpoint,
     init_ensemble,
     steps_per_epoch,
     take_member,

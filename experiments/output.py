@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from jaxvae.training import folder
+from jaxvae.runs import folder
 
 _SETTINGS = "config.json"
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxvae.data.numpy_files import read_archive
-from jaxvae.data.whole import write_whole
+from jaxvae.files.numpy_files import read_archive
+from jaxvae.files.whole import write_whole
 from jaxvae.typing import ArrayLike
 
 _logger = logging.getLogger("jaxvae")

@@ -22,7 +22,7 @@ _UNUSED_SECONDS = 14 * 24 * 3600.0
 # on a few small images and takes seconds to optimize. The same operations are compiled without.
 # Geometry and metrics, where a rounding decides, and the commands that are not named here are
 # compiled as for users.
-_UNOPTIMIZED = {"models", "objectives", "training"}
+_UNOPTIMIZED = {"models", "objectives", "training", "runs"}
 _UNOPTIMIZED |= {"commands/test_hierarchies.py", "tests/test_readme.py"}
 _UNOPTIMIZED |= {
     f"experiments/test_{name}.py" for name in ("bottleneck", "learning_dynamics", "rate_allocation")
@@ -36,7 +36,6 @@ _UNOPTIMIZED |= {
         "generation",
         "hierarchy",
         "regeneration",
-        "saved",
         "traversal",
     )
 }

@@ -10,12 +10,14 @@ PACKAGE = Path(__file__).parents[1] / "jaxvae"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 ROWS = (
     "typing",
+    "files",
     "geometry",
     "metrics",
     "data",
     "models",
     "objectives",
     "training",
+    "runs",
     "analysis",
     "report",
     "commands",
@@ -23,14 +25,24 @@ ROWS = (
     "__main__",
 )
 DEPTH = {name: depth for depth, name in enumerate(ROWS)}
-CORE = {"typing", "geometry", "metrics", "models", "objectives", "training", "analysis"}
+CORE = {
+    "typing",
+    "files",
+    "geometry",
+    "metrics",
+    "models",
+    "objectives",
+    "training",
+    "runs",
+    "analysis",
+}
 CORE_REQUIREMENTS = {"jax", "numpy", "flax", "optax", "orbax", "jaxtyping"}
 # Imported by the functions that need them alone: the core runs without.
 OPTIONAL = {"sklearn", "scipy"}
 ONLY_IN = {
     "flax": "models",
     "sklearn": "analysis/downstream.py",
-    "orbax": "training/checkpoint.py",
+    "orbax": "runs/checkpoint.py",
     "tensorflow_datasets": "data/tfds.py",
 }
 

@@ -5,16 +5,18 @@ from pathlib import Path
 import xarray as xr
 from rich.console import Console
 
+from experiments.bottleneck.claims import claims
 from experiments.bottleneck.config import Config
+from experiments.bottleneck.figures import draw_figures
 from experiments.bottleneck.records import gather, unfinished_runs
+from experiments.bottleneck.summary import conclusion, summary, sweep_table
 from experiments.bottleneck.training import model_of, train_runs
 from experiments.command import refuse_unless
 from experiments.output import open_output, refuse_other_settings
 from jaxvae.data import Dataset, load
-from jaxvae.data.whole import write_whole
-from jaxvae.report import claims, conclusion, draw_figures, summary, sweep_table
+from jaxvae.files.whole import write_whole
+from jaxvae.runs.folder import sole_process
 from jaxvae.training import steps_per_epoch
-from jaxvae.training.folder import sole_process
 
 
 def run(config: Config, out: Path, console: Console) -> None:

@@ -24,11 +24,11 @@ from jaxvae.models import VAE, Variables, convolutional_vae, dense_vae
 from jaxvae.objectives import beta_vae
 from jaxvae.report import sweep_progress
 from jaxvae.report.progress import SweepProgress
+from jaxvae.runs import checkpoint
 from jaxvae.training import (
     Member,
     Trainer,
     TrainState,
-    checkpoint,
     group_members,
     steps_per_epoch,
     unit_interval,

@@ -22,8 +22,8 @@ from jaxvae.data import Dataset
 from jaxvae.models import VAE
 from jaxvae.report import sweep_progress
 from jaxvae.report.progress import SweepProgress
-from jaxvae.training import checkpoint
-from jaxvae.training.run import SNAPSHOTS
+from jaxvae.runs import checkpoint
+from jaxvae.runs.run import SNAPSHOTS
 
 
 def compare_models(

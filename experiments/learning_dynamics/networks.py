@@ -4,7 +4,7 @@ from functools import cache
 
 from experiments.learning_dynamics.grid import OBJECTIVES, Config, Model, Place
 from jaxvae.models import HVAE, VAE
-from jaxvae.training.config import RunConfig, build_model
+from jaxvae.runs.config import RunConfig, build_model
 
 # Of the annealed capacity, as a share of all steps: a third in the paper.
 _RAMP = 1 / 3

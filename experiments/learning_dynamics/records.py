@@ -9,7 +9,7 @@ import xarray as xr
 from experiments.learning_dynamics.grid import Config, Model, Place, models, points_of
 from experiments.records import is_written, read_arrays, record_file, unrecorded
 from jaxvae.analysis.dynamics import SIMILARITIES
-from jaxvae.training import checkpoint
+from jaxvae.runs import checkpoint
 
 REPLICATE = "replicate"  # in the folder of a model: as snapshots are, after another last epoch
 _RECORDED = ("reconstruction", "kl", "kl_per_latent", "active_units")

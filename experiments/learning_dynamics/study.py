@@ -7,16 +7,16 @@ from rich.console import Console
 
 from experiments.command import refuse_unless
 from experiments.learning_dynamics.comparing import compare_models
+from experiments.learning_dynamics.figures import draw_dynamics
 from experiments.learning_dynamics.grid import Config, Place
 from experiments.learning_dynamics.records import gather, is_compared, unfinished_models
+from experiments.learning_dynamics.summary import dynamics_summary, dynamics_table
 from experiments.learning_dynamics.training import train_objective
 from experiments.output import open_output, refuse_other_settings
 from jaxvae.data import load
-from jaxvae.data.whole import write_whole
+from jaxvae.files.whole import write_whole
 from jaxvae.report import sweep_progress
-from jaxvae.report.dynamics_figures import draw_dynamics
-from jaxvae.report.dynamics_summary import dynamics_summary, dynamics_table
-from jaxvae.training.folder import sole_process
+from jaxvae.runs.folder import sole_process
 
 
 def run(config: Config, out: Path, console: Console) -> None:

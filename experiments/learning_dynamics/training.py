@@ -22,15 +22,10 @@ from jaxvae.analysis import evaluate
 from jaxvae.data import Dataset
 from jaxvae.models import VAE, Variables
 from jaxvae.report.progress import SweepProgress
-from jaxvae.training import (
-    Member,
-    TrainState,
-    checkpoint,
-    replicated_ensemble,
-    steps_per_epoch,
-)
-from jaxvae.training.config import build_trainer, write_config
-from jaxvae.training.run import SETTINGS, SNAPSHOTS
+from jaxvae.runs import checkpoint
+from jaxvae.runs.config import build_trainer, write_config
+from jaxvae.runs.run import SETTINGS, SNAPSHOTS
+from jaxvae.training import Member, TrainState, replicated_ensemble, steps_per_epoch
 
 
 def train_objective(

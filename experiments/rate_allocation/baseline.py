@@ -6,7 +6,7 @@ from pathlib import Path
 import xarray as xr
 
 from experiments.rate_allocation.config import Config
-from jaxvae.report.rate_uses import accuracy_of_images, trust
+from experiments.rate_allocation.uses import accuracy_of_images, trust
 
 # What is taken over, and what it is called.
 _TAKEN = {

@@ -10,21 +10,21 @@ from experiments.command import refuse_unless
 from experiments.output import open_output, refuse_other_settings
 from experiments.rate_allocation.baseline import baseline_folder, baseline_of, with_baseline
 from experiments.rate_allocation.config import Config
+from experiments.rate_allocation.figures import draw_rate_figures
 from experiments.rate_allocation.measuring import labels_of
 from experiments.rate_allocation.network import build_network
+from experiments.rate_allocation.protocol_report import draw_baseline, protocol_tables
 from experiments.rate_allocation.records import (
     gather,
     refuse_earlier_records,
     unfinished_cells,
 )
+from experiments.rate_allocation.summary import rate_conclusions, rate_summary, rate_table
 from experiments.rate_allocation.training import judge_of, train_cells
 from jaxvae.data import Dataset, Split, load
-from jaxvae.data.whole import write_whole
-from jaxvae.report.rate_figures import draw_rate_figures
-from jaxvae.report.rate_protocol import draw_baseline, protocol_tables
-from jaxvae.report.rate_summary import rate_conclusions, rate_summary, rate_table
+from jaxvae.files.whole import write_whole
+from jaxvae.runs.folder import sole_process
 from jaxvae.training import steps_per_epoch
-from jaxvae.training.folder import sole_process
 
 
 def run(config: Config, out: Path, console: Console) -> None:

@@ -30,11 +30,11 @@ from jaxvae.models import HVAE, Classifier, convolutional_classifier
 from jaxvae.objectives import hierarchical_vae, linear_ramp
 from jaxvae.report import sweep_progress
 from jaxvae.report.progress import SweepProgress
+from jaxvae.runs import checkpoint
 from jaxvae.training import (
     Member,
     Trainer,
     TrainState,
-    checkpoint,
     steps_per_epoch,
     train_classifier,
     vae_trainer,

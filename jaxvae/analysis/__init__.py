@@ -53,7 +53,5 @@ from jaxvae.analysis.rate_plane import suspect_cells as suspect_cells
 from jaxvae.analysis.regeneration import Regenerations as Regenerations
 from jaxvae.analysis.regeneration import regenerate as regenerate
 from jaxvae.analysis.registry import METRICS as METRICS
-from jaxvae.analysis.saved import SavedRun as SavedRun
-from jaxvae.analysis.saved import open_run as open_run
 from jaxvae.analysis.traversal import Traversals as Traversals
 from jaxvae.analysis.traversal import latent_traversals as latent_traversals

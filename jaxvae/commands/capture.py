@@ -6,9 +6,9 @@ import jax
 from rich.console import Console
 
 from jaxvae.analysis.capture import capture_to
-from jaxvae.analysis.saved import open_run
 from jaxvae.commands.runs import chosen_images
 from jaxvae.report.progress import count_progress
+from jaxvae.runs.saved import open_run
 
 
 def main(given: argparse.Namespace, console: Console, errors: Console) -> None:

@@ -15,8 +15,8 @@ from rich.progress import Progress as Bars
 from jaxvae import __version__
 from jaxvae.analysis.measure import Progress, measure
 from jaxvae.analysis.registry import METRICS
-from jaxvae.commands.folder import whole_results
 from jaxvae.data.arrays import read_array, read_arrays
+from jaxvae.files.results import whole_results
 from jaxvae.report.measurement import as_records, metrics_of, title
 from jaxvae.report.measurement_figures import draw_measurements
 from jaxvae.report.measurement_tables import summary, table

@@ -13,11 +13,11 @@ from jaxvae.analysis.estimate import Estimate
 from jaxvae.analysis.evaluation import evaluate
 from jaxvae.analysis.exchange import shuffle_effect
 from jaxvae.analysis.hierarchy import HierarchyEvaluation, evaluate_hierarchy
-from jaxvae.data.whole import write_whole
+from jaxvae.files.whole import write_whole
 from jaxvae.models.hvae import HVAE, layer_names
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.objectives.multipliers import LEAST, MOST
-from jaxvae.training.config import RunConfig
+from jaxvae.runs.config import RunConfig
 from jaxvae.typing import ArrayLike, Key
 
 HELD_OUT = "held_out.json"

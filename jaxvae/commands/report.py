@@ -7,12 +7,12 @@ from rich.console import Console
 
 from jaxvae.analysis.capture import capture
 from jaxvae.analysis.regeneration import Regenerations, regenerate
-from jaxvae.analysis.saved import SavedRun, open_run
 from jaxvae.analysis.traversal import Traversals, latent_traversals
-from jaxvae.commands.folder import whole_results
 from jaxvae.commands.runs import chosen_images
+from jaxvae.files.results import whole_results
 from jaxvae.models.hvae import HVAE
 from jaxvae.report.gallery import draw_gallery
+from jaxvae.runs.saved import SavedRun, open_run
 from jaxvae.typing import ArrayLike, Key
 
 _SHOWN, _SAMPLES, _REGENERATED = 48, 100, 12

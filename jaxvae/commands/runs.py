@@ -4,8 +4,8 @@ import argparse
 
 from jaxtyping import UInt8
 
-from jaxvae.analysis.saved import SavedRun
 from jaxvae.data import load
+from jaxvae.runs.saved import SavedRun
 from jaxvae.typing import ArrayLike
 
 

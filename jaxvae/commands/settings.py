@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, get_origin, get_type_hints
 
-from jaxvae.training.choices import (
+from jaxvae.runs.choices import (
     default_objective,
     named_likelihood,
     named_network,
 )
-from jaxvae.training.config import RunConfig
+from jaxvae.runs.config import RunConfig
 
 _FIELDS = {field.name for field in dataclasses.fields(RunConfig)}
 

@@ -17,8 +17,8 @@ from jaxvae.data import Dataset, load
 from jaxvae.models.hvae import HVAE, HierarchyOutputs
 from jaxvae.models.vae import VAE, Outputs
 from jaxvae.report.progress import run_progress
-from jaxvae.training.choices import LARGEST, named_objective, objective_coefficients
-from jaxvae.training.config import (
+from jaxvae.runs.choices import LARGEST, named_objective, objective_coefficients
+from jaxvae.runs.config import (
     RunConfig,
     build_model,
     build_trainer,
@@ -26,16 +26,16 @@ from jaxvae.training.config import (
     run_settings,
     write_config,
 )
-from jaxvae.training.epochs import NonFiniteLossError, Progress, steps_per_epoch
-from jaxvae.training.folder import refuse_other_settings, sole_process
-from jaxvae.training.memory import refuse_too_large
-from jaxvae.training.run import (
+from jaxvae.runs.folder import refuse_other_settings, sole_process
+from jaxvae.runs.run import (
     SETTINGS,
     latest_state,
     latest_step,
     snapshot_epochs,
     train_run,
 )
+from jaxvae.training.epochs import NonFiniteLossError, Progress, steps_per_epoch
+from jaxvae.training.memory import refuse_too_large
 from jaxvae.training.stability import evaluation_variables, stabilized_counts
 from jaxvae.training.trainer import Trainer, TrainState
 

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxvae.data.memory import refuse_beyond_memory
-from jaxvae.data.numpy_files import (
+from jaxvae.data.taps import is_capture, open_taps
+from jaxvae.data.zarr_stores import is_zarr, open_zarr
+from jaxvae.files.numpy_files import (
     Announced,
     announced_file,
     announced_members,
@@ -18,8 +20,6 @@ from jaxvae.data.numpy_files import (
     parsed,
     refuse_irregular,
 )
-from jaxvae.data.taps import is_capture, open_taps
-from jaxvae.data.zarr_stores import is_zarr, open_zarr
 
 _ARCHIVE = ".npz:"
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxvae.data.sealed import seal, unsealed
+from jaxvae.files.sealed import seal, unsealed
 
 _ATTEMPTS = 3
 _LEFTOVER_SECONDS = 3600.0

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxvae.data.numpy_files import announced_file, parsed
-from jaxvae.data.whole import explained, whole_folder
 from jaxvae.data.zarr_groups import GROUP, LAYERS, Append, Space, start_group
 from jaxvae.data.zarr_stores import is_zarr, listed_layers, open_layers
+from jaxvae.files.numpy_files import announced_file, parsed
+from jaxvae.files.whole import explained, whole_folder
 
 _INDEX = "taps.json"
 

@@ -1,11 +1,6 @@
 """Records -> figures, tables and what the terminal shows."""
 
-from jaxvae.report.claims import claims as claims
-from jaxvae.report.figures import draw_figures as draw_figures
 from jaxvae.report.gallery import draw_gallery as draw_gallery
 from jaxvae.report.measurement import as_records as as_records
 from jaxvae.report.measurement_figures import draw_measurements as draw_measurements
 from jaxvae.report.progress import sweep_progress as sweep_progress
-from jaxvae.report.summary import conclusion as conclusion
-from jaxvae.report.summary import summary as summary
-from jaxvae.report.summary import sweep_table as sweep_table

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from jaxvae.analysis import capture
-from jaxvae.analysis.saved import open_run
 from jaxvae.cli import main
 from jaxvae.data import load, open_taps
+from jaxvae.runs.saved import open_run
 
 pytest.importorskip("zarr", minversion="3")
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from jaxvae.analysis import evaluate_hierarchy
-from jaxvae.analysis.saved import open_run
 from jaxvae.cli import main
 from jaxvae.data import load
+from jaxvae.runs.saved import open_run
 
 SMALL = ["--image-size", "28", "--train-size", "200", "--network", "two_layer_hvae"]
 SMALL += ["--option", "channels=4", "top=3", "--epochs", "2"]

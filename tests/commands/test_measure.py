@@ -8,7 +8,7 @@ import xarray as xr
 from jaxvae.analysis.registry import METRICS
 from jaxvae.cli import main
 from jaxvae.commands import measure as command
-from jaxvae.commands.folder import whole_results
+from jaxvae.files.results import whole_results
 from tests.clouds import gaussian
 
 X = gaussian(120, 3)

@@ -14,15 +14,16 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvae.analysis.saved import open_run
 from jaxvae.cli import main
 from jaxvae.commands.arguments.settings import choices
 from jaxvae.commands.train import _refuse_few
 from jaxvae.data import dataset_names, load
-from jaxvae.training import checkpoint, evaluation_variables, train
-from jaxvae.training.choices import likelihoods, named_objectives, networks, objective_coefficients
-from jaxvae.training.config import RunConfig, build_model, build_trainer, read_config
-from jaxvae.training.run import latest_state
+from jaxvae.runs import checkpoint
+from jaxvae.runs.choices import likelihoods, named_objectives, networks, objective_coefficients
+from jaxvae.runs.config import RunConfig, build_model, build_trainer, read_config
+from jaxvae.runs.run import latest_state
+from jaxvae.runs.saved import open_run
+from jaxvae.training import evaluation_variables, train
 
 SMALL = ["--image-size", "16", "--train-size", "200", "--network", "dense_vae"]
 SMALL += ["--option", "widths=16", "--latents", "3"]
@@ -319,7 +320,7 @@ def test_a_run_that_is_told_to_end_while_it_compiles_ends(tmp_path, monkeypatch,
 def test_a_second_process_in_the_same_folder_is_refused(tmp_path, capsys):
     pipes = {"stdout": subprocess.PIPE, "stdin": subprocess.PIPE}
     hold = (
-        "import sys; from pathlib import Path; from jaxvae.training.folder import sole_process\n"
+        "import sys; from pathlib import Path; from jaxvae.runs.folder import sole_process\n"
         "with sole_process(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen([sys.executable, "-c", hold, str(tmp_path)], **pipes) as process:

@@ -14,11 +14,12 @@ from rich.console import Console
 from experiments.learning_dynamics import Config, models
 from experiments.learning_dynamics.grid import INITIALIZATIONS
 from experiments.learning_dynamics.study import run
-from jaxvae.analysis.saved import open_run
 from jaxvae.data import load
 from jaxvae.models import initialization
-from jaxvae.training import checkpoint, replicated, train
-from jaxvae.training.config import build_trainer
+from jaxvae.runs import checkpoint
+from jaxvae.runs.config import build_trainer
+from jaxvae.runs.saved import open_run
+from jaxvae.training import replicated, train
 from tests.experiments.processes import command, stop
 
 pytestmark = pytest.mark.slow

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from experiments.output import open_output, refuse_other_settings
-from jaxvae.data.whole import remove_leftovers, write_whole
-from jaxvae.training.folder import sole_process
+from jaxvae.files.whole import remove_leftovers, write_whole
+from jaxvae.runs.folder import sole_process
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ def test_a_file_follows_the_umask(tmp_path, mask):
 
 def test_what_a_kill_left_half_written_is_removed_and_nothing_else(tmp_path):
     write = (
-        "import sys, time; from pathlib import Path; from jaxvae.data.whole import *\n"
+        "import sys, time; from pathlib import Path; from jaxvae.files.whole import *\n"
         "out = Path(sys.argv[1])\n"
         "with whole_folder(out / 'deep' / 'taps') as part:\n"
         "    (part / 'file').touch()\n"
@@ -125,7 +125,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
 # --- one process at a time ------------------------------------------------------------
 
 HOLD = (
-    "import sys; from pathlib import Path; from jaxvae.training.folder import sole_process\n"
+    "import sys; from pathlib import Path; from jaxvae.runs.folder import sole_process\n"
     "with sole_process(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
 )
 

@@ -13,7 +13,7 @@ from experiments.learning_dynamics import models
 from experiments.learning_dynamics.grid import Place
 from experiments.learning_dynamics.networks import run_config, vae_of
 from jaxvae.data.sprites import GRID_SIZE
-from jaxvae.training.config import build_trainer
+from jaxvae.runs.config import build_trainer
 from tests.tiers import parametrize
 
 # Bonheme and Grzes (2022): images there are, those that `jaxvae.data.load` holds out, and shape.

@@ -20,11 +20,11 @@ from jaxvae.objectives import (
     hierarchical_vae,
     linear_ramp,
 )
+from jaxvae.runs import checkpoint
 from jaxvae.training import (
     Adversary,
     Ensemble,
     Member,
-    checkpoint,
     group_members,
     init_ensemble,
     take_member,

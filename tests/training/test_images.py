@@ -10,6 +10,7 @@ import pytest
 
 from jaxvae.models import dense_vae, two_layer_hvae
 from jaxvae.objectives import beta_vae, distortion_target
+from jaxvae.runs.run import train_run
 from jaxvae.training import (
     Member,
     Trainer,
@@ -19,7 +20,6 @@ from jaxvae.training import (
     vae_trainer,
 )
 from jaxvae.training.images import as_images, training_images
-from jaxvae.training.run import train_run
 
 SHAPE = (4, 6, 3)
 BYTES = np.random.default_rng(0).integers(0, 256, (8, *SHAPE), dtype=np.uint8)

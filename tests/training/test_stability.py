@@ -11,11 +11,13 @@ import pytest
 
 from jaxvae.models import dense_vae
 from jaxvae.objectives import beta_vae
+from jaxvae.runs import checkpoint
+from jaxvae.runs.config import RunConfig, build_model, build_trainer
+from jaxvae.runs.run import latest_state, train_run
 from jaxvae.training import (
     Member,
     averaged,
     averaged_params,
-    checkpoint,
     evaluation_variables,
     init_ensemble,
     stabilized,
@@ -25,8 +27,6 @@ from jaxvae.training import (
     train_ensemble,
     vae_trainer,
 )
-from jaxvae.training.config import RunConfig, build_model, build_trainer
-from jaxvae.training.run import latest_state, train_run
 
 PARAMS = {
     "weights": np.array([[0.5, -1.5], [2.0, 0.25]], np.float32),

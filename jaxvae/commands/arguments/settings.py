@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxvae.commands.arguments.declared import Function, defaults, functions
 
-_DEFAULTS = defaults("training/config", "RunConfig")
+_DEFAULTS = defaults("runs/config", "RunConfig")
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ import pytest
 from jaxvae import models, objectives
 from jaxvae.analysis import METRICS
 from jaxvae.commands.arguments.declared import defaults, functions, titles
-from jaxvae.training.config import RunConfig
+from jaxvae.runs.config import RunConfig
 
 FUNCTIONS = [
     (package, name, function)
@@ -45,7 +45,7 @@ def test_the_settings_of_a_run_have_their_defaults():
         for field in dataclasses.fields(RunConfig)
         if field.default is not dataclasses.MISSING
     }
-    assert defaults("training/config", "RunConfig") == expected
+    assert defaults("runs/config", "RunConfig") == expected
 
 
 def test_metrics_have_their_titles():

@@ -5,9 +5,9 @@ import xarray as xr
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from experiments.bottleneck.between import between_table
+from experiments.bottleneck.claims import claims, whole_seeds
 from jaxvae.analysis.advice import MOST_SEEDS, Advice, sufficient_bottleneck
-from jaxvae.report.between import between_table
-from jaxvae.report.claims import claims, whole_seeds
 from jaxvae.report.tables import markdown_table
 
 # A reconstruction that has lost this much of the neighborhoods is hardly trained.

@@ -5,10 +5,10 @@ from itertools import combinations
 import numpy as np
 import xarray as xr
 
+from experiments.rate_allocation.uses import ERROR, GRID, Cell, Use, halves, trusted, uses
 from jaxvae.analysis.bounds import above_bound
 from jaxvae.analysis.estimate import Estimate
 from jaxvae.analysis.rate_plane import MATERIAL
-from jaxvae.report.rate_uses import ERROR, GRID, Cell, Use, halves, trusted, uses
 
 # Best cells that are named, at most.
 _NAMED = 4

@@ -7,8 +7,7 @@ import xarray as xr
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from jaxvae.analysis.learning import Order
-from jaxvae.report.dynamics_records import (
+from experiments.learning_dynamics.selection import (
     KINDS,
     THRESHOLD,
     Halves,
@@ -18,6 +17,7 @@ from jaxvae.report.dynamics_records import (
     learning,
     to_final,
 )
+from jaxvae.analysis.learning import Order
 from jaxvae.report.tables import markdown_table
 
 _NAMED = ("data", "network", "objective")

@@ -1,6 +1,6 @@
 """A run in words: names and numbers -> its model and its trainer.
 
-The names are those of `jaxvae.training.choices`.
+The names are those of `jaxvae.runs.choices`.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from jaxvae.models.hvae import HVAE, HierarchyOutputs
 from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.vae import VAE, Outputs
 from jaxvae.objectives.schedules import linear_ramp
-from jaxvae.training.choices import (
+from jaxvae.runs.choices import (
     HUGE,
     LARGEST,
     TINY,
@@ -38,7 +38,7 @@ from jaxvae.training.choices import (
     refuse_other_options,
     refuse_unknown,
 )
-from jaxvae.training.folder import read_settings, write_settings
+from jaxvae.runs.folder import read_settings, write_settings
 from jaxvae.training.stability import averaged, stabilized
 from jaxvae.training.trainer import Adversary, Trainer, vae_trainer
 

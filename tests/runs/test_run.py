@@ -9,8 +9,9 @@ import pytest
 
 from jaxvae.models import dense_vae
 from jaxvae.objectives import beta_vae
-from jaxvae.training import checkpoint, train, vae_trainer
-from jaxvae.training.run import latest_state, latest_step, snapshot_epochs, train_run
+from jaxvae.runs import checkpoint
+from jaxvae.runs.run import latest_state, latest_step, snapshot_epochs, train_run
+from jaxvae.training import train, vae_trainer
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 1), dtype=np.uint8)
 TRAINER = vae_trainer(

@@ -7,9 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvae.analysis.saved import open_run
-from jaxvae.training import checkpoint
-from jaxvae.training.config import RunConfig, build_model, write_config
+from jaxvae.runs import checkpoint
+from jaxvae.runs.config import RunConfig, build_model, write_config
+from jaxvae.runs.saved import open_run
 
 CONFIG = RunConfig(
     network="convolutional_vae",

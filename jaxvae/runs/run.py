@@ -1,6 +1,6 @@
 """A run in its folder: snapshots to analyze, and a state to go on from after a kill.
 
-run.json            what it was told (`jaxvae.training.config`)
+run.json            what it was told (`jaxvae.runs.config`)
 snapshots/step-*    variables, averaged where the optimizer does, at chosen epochs
 resume/step-*       the latest two whole `TrainState`s
 
@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, UInt8
 
 from jaxvae.geometry.arrays import as_count
-from jaxvae.training import checkpoint
+from jaxvae.runs import checkpoint
 from jaxvae.training.epochs import NonFiniteLossError, Progress, steps_per_epoch, train
 from jaxvae.training.images import training_images
 from jaxvae.training.signals import postponed

@@ -5,8 +5,8 @@ import xarray as xr
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from jaxvae.report.rate_claims import rate_conclusions
-from jaxvae.report.rate_uses import (
+from experiments.rate_allocation.claims import rate_conclusions
+from experiments.rate_allocation.uses import (
     Cell,
     Use,
     classified,

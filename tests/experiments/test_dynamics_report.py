@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from jaxvae.report.dynamics_figures import draw_dynamics
-from jaxvae.report.dynamics_records import between, learning, to_final
-from jaxvae.report.dynamics_summary import dynamics_rows, dynamics_summary
+from experiments.learning_dynamics.figures import draw_dynamics
+from experiments.learning_dynamics.selection import between, learning, to_final
+from experiments.learning_dynamics.summary import dynamics_rows, dynamics_summary
 
 EPOCHS = [0, 1, 2, 4]
 LAYERS = ["input", "encoder/1", "mean", "log_variance", "sample", "decoder/1", "output"]

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from jaxvae.report.dynamics_records import KINDS, between, by_objective, learning, to_final
+from experiments.learning_dynamics.selection import KINDS, between, by_objective, learning, to_final
 from jaxvae.report.style import draw_spread, figure
 
 _COLORS = {"seeds": "tab:blue", "strengths": "tab:green", "objectives": "tab:orange"}

@@ -6,8 +6,9 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from jaxvae.report.between import draw_between
-from jaxvae.report.scales import draw_scales
+from experiments.bottleneck.between import draw_between
+from experiments.bottleneck.scales import draw_scales
+from experiments.bottleneck.summary import decoder_layers, title
 from jaxvae.report.style import (
     bottleneck_colors,
     draw_each,
@@ -17,7 +18,6 @@ from jaxvae.report.style import (
     mark_bottlenecks,
     mark_layers,
 )
-from jaxvae.report.summary import decoder_layers, title
 
 
 def draw_figures(records: xr.Dataset, folder: Path) -> list[Path]:

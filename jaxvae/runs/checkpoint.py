@@ -22,8 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from jaxvae.data.sealed import MANIFEST, DamageError, is_sealed, seal, unsealed
-from jaxvae.data.whole import explained, plainly_named, remove_whole, whole_folder
+from jaxvae.files.sealed import MANIFEST, DamageError, is_sealed, seal, unsealed
+from jaxvae.files.whole import explained, plainly_named, remove_whole, whole_folder
 from jaxvae.training.signals import postponed
 
 Tree = TypeVar("Tree")

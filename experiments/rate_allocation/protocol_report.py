@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from jaxvae.report.rate_summary import rate_title
-from jaxvae.report.rate_uses import accuracy_of_images, classified, halves, trust, trusted
+from experiments.rate_allocation.summary import rate_title
+from experiments.rate_allocation.uses import accuracy_of_images, classified, halves, trust, trusted
 from jaxvae.report.style import draw_spread, figure
 from jaxvae.report.tables import markdown_table
 

@@ -8,8 +8,10 @@ import pytest
 import xarray as xr
 from rich.console import Console
 
-from jaxvae.report import claims, conclusion, draw_figures, summary, sweep_table
-from jaxvae.report.between import between_sizes, between_table
+from experiments.bottleneck.between import between_sizes, between_table
+from experiments.bottleneck.claims import claims
+from experiments.bottleneck.figures import draw_figures
+from experiments.bottleneck.summary import conclusion, summary, sweep_table
 
 SIZES = (2, 4, 8)
 LAYERS = ["input", "encoder/1", "mean", "log_variance", "sample", "decoder/1", "output"]

@@ -4,12 +4,12 @@ import os
 import subprocess
 import sys
 
-from jaxvae.data.whole import hidden_folder, write_whole
+from jaxvae.files.whole import hidden_folder, write_whole
 
 WRITER = """
 import sys
 from pathlib import Path
-from jaxvae.data.whole import write_whole
+from jaxvae.files.whole import write_whole
 sys.stdin.readline()
 for number in range(60):
     write_whole(Path(sys.argv[1], f"{sys.argv[2]}-{number}"), lambda path: path.write_text("x"))

@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from jaxvae.data.sealed import MANIFEST, DamageError, seal, unsealed
+from jaxvae.files.sealed import MANIFEST, DamageError, seal, unsealed
 
 
 def test_metadata_come_back_from_a_sealed_folder(tmp_path):

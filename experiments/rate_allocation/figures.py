@@ -7,10 +7,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from jaxvae.analysis.rate_plane import rate_distortion_hull
-from jaxvae.metrics.information import accuracy_bound
-from jaxvae.report.rate_summary import rate_title
-from jaxvae.report.rate_uses import (
+from experiments.rate_allocation.summary import rate_title
+from experiments.rate_allocation.uses import (
     GRID,
     Cell,
     classified,
@@ -21,6 +19,8 @@ from jaxvae.report.rate_uses import (
     trusted,
     uses,
 )
+from jaxvae.analysis.rate_plane import rate_distortion_hull
+from jaxvae.metrics.information import accuracy_bound
 from jaxvae.report.style import draw_each, draw_rows, figure
 
 _GRID = (*GRID, "seed")

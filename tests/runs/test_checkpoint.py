@@ -12,10 +12,11 @@ import optax
 import pytest
 from orbax.checkpoint import v1 as ocp
 
-from jaxvae.data.sealed import DamageError
+from jaxvae.files.sealed import DamageError
 from jaxvae.models import convolutional_vae
 from jaxvae.objectives import beta_vae
-from jaxvae.training import checkpoint, vae_trainer
+from jaxvae.runs import checkpoint
+from jaxvae.training import vae_trainer
 
 VAE = convolutional_vae(image_shape=(4, 4, 1), latents=2, widths=(3,))
 TRAINER = vae_trainer(VAE, beta_vae, optax.adam(1e-3))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from jaxvae.data.whole import explained, hidden_folder, plainly_named
+from jaxvae.files.whole import explained, hidden_folder, plainly_named
 
 
 @contextmanager

@@ -8,9 +8,9 @@ import jax
 
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Variables
-from jaxvae.training import checkpoint
-from jaxvae.training.config import RunConfig, build_model, read_config
-from jaxvae.training.run import SETTINGS, SNAPSHOTS
+from jaxvae.runs import checkpoint
+from jaxvae.runs.config import RunConfig, build_model, read_config
+from jaxvae.runs.run import SETTINGS, SNAPSHOTS
 
 
 class SavedRun(NamedTuple):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jaxvae.data.whole import remove_leftovers, write_whole
+from jaxvae.files.whole import remove_leftovers, write_whole
 
 _LOCK = ".lock"
 

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from jaxvae.analysis import choose_classifier
-from jaxvae.report.rate_claims import _explained, rate_conclusions
-from jaxvae.report.rate_figures import draw_rate_figures
-from jaxvae.report.rate_protocol import draw_baseline, protocol_tables
-from jaxvae.report.rate_summary import rate_summary, rate_table
-from jaxvae.report.rate_uses import (
+from experiments.rate_allocation.claims import _explained, rate_conclusions
+from experiments.rate_allocation.figures import draw_rate_figures
+from experiments.rate_allocation.protocol_report import draw_baseline, protocol_tables
+from experiments.rate_allocation.summary import rate_summary, rate_table
+from experiments.rate_allocation.uses import (
     classified,
     half_names,
     halves,
@@ -17,6 +16,7 @@ from jaxvae.report.rate_uses import (
     scores_of_examples,
     uses,
 )
+from jaxvae.analysis import choose_classifier
 from tests.tiers import parametrize
 
 GRID = ("beta_top", "beta_bottom", "seed")
