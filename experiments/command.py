@@ -3,14 +3,12 @@
 import argparse
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from jaxvae.commands.arguments.places import place
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from jaxvae.sweeps.arguments import Launch, add_launch, seeds, take_launch
 
 Config = TypeVar("Config")
 
@@ -40,17 +38,17 @@ def run_experiment(
     name: str,
     description: str,
     presets: Mapping[str, Config],
-    run: "Callable[[Config, Path, Console], None]",
+    experiment: str,
     arguments: Sequence[str] | None = None,
 ) -> int:
-    """Parse the command line and run an experiment.
+    """Parse the command line and do an experiment, as `jaxvae.sweeps.launch` does it.
 
     Args:
         name: of the module under `experiments`.
         description: shown by `--help`.
         presets: configurations by name; `demo` is the default.
-        run: `(config, out, console)`; it imports what takes long itself, so that help and
-            wrong use are answered at once.
+        experiment: `module:name` of a `jaxvae.sweeps.launch.Experiment`, which is imported
+            once the command line is known to be right: help and wrong use are answered at once.
         arguments: the command line, or None for that of the process, which then ends at once
             where it is interrupted.
 
@@ -58,30 +56,33 @@ def run_experiment(
         The exit status, as `jaxvae.commands.ending` gives it; 2 for wrong use.
     """
     try:
-        config, out = _parse(name, description, presets, arguments)
+        config, out, launch = _parse(name, description, presets, arguments)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     after_interruption = "The same command resumes where it stopped."
     try:
         from jaxvae.commands.ending import end_process, status_of  # noqa: PLC0415
+        from jaxvae.sweeps.launch import Job, run  # noqa: PLC0415
     except KeyboardInterrupt:
         print(f"Interrupted. {after_interruption}", file=sys.stderr)
         return 130
+    job = Job(experiment, config, out.absolute(), launch.members)
     status = status_of(
-        lambda console, errors: run(config, out, console), after_interruption=after_interruption
+        lambda console, errors: run(job, launch, console), after_interruption=after_interruption
     )
     return end_process(status) if arguments is None else status
 
 
 def _parse(
     name: str, description: str, presets: Mapping[str, Config], arguments: Sequence[str] | None
-) -> tuple[Config, Path]:
+) -> tuple[Config, Path, Launch]:
     parser = _parser(name, description, presets)
-    given = vars(parser.parse_args(sys.argv[1:] if arguments is None else arguments))
+    namespace = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
+    launch, given = take_launch(namespace), vars(namespace)
     preset, out = given.pop("preset"), given.pop("out")
     config = dataclasses.replace(presets[preset], **given)  # type: ignore[type-var]
-    return config, out or Path(f"results/{name}/{preset}")
+    return config, out or Path(f"results/{name}/{preset}"), launch
 
 
 def _parser(name: str, description: str, presets: Mapping[str, Config]) -> argparse.ArgumentParser:
@@ -105,6 +106,7 @@ def _parser(name: str, description: str, presets: Mapping[str, Config]) -> argpa
         default=None,
         help=f"where results go; run again, it resumes (default: results/{name}/PRESET)",
     )
+    add_launch(parser)
     demo = presets["demo"]
     settings = parser.add_argument_group("settings", "Defaults are those of the preset.")
     kinds = get_type_hints(type(demo))
@@ -123,6 +125,10 @@ def _add_option(
         settings.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
         return
     many = get_origin(kind) is tuple
+    if field.name == "seeds":
+        example, text = ",".join(map(str, shown)), field.metadata["help"]
+        settings.add_argument(flag, type=seeds, metavar="LIST", help=f"{text} (demo: {example})")
+        return
     base = next(part for part in (*get_args(kind), kind) if part is not type(None))
     example = " ".join(map(str, shown)) if many else shown
     settings.add_argument(

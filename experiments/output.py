@@ -1,35 +1,37 @@
-"""The folder of an experiment and the settings that made it."""
+"""What every experiment leaves in its folder: records, figures, a summary."""
 
-import dataclasses
-from collections.abc import Collection
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxvae.runs import folder
+import xarray as xr
+from rich.console import Console
 
-_SETTINGS = "config.json"
+from jaxvae.files.whole import write_whole
 
 
-def refuse_other_settings(out: Path, config: Any, *, extendable: Collection[str]) -> None:
-    """Check that a folder holds no results of another experiment.
+def write_report(
+    out: Path,
+    records: xr.Dataset | xr.DataTree,
+    *,
+    figures: Callable[[Path], list[Path]],
+    summary: str,
+    lines: Sequence[Any],
+    console: Console,
+) -> None:
+    """Write records.nc, figures/*.png and summary.md, each whole, and print what was found.
 
     Args:
-        out: the folder, which may be absent.
-        config: a frozen dataclass.
-        extendable: fields that may change between runs into one folder, because
-            they only say which units of work there are.
-
-    Raises:
-        ValueError: if it was made with other settings, or they cannot be read.
+        out: folder of the experiment.
+        records: all that was recorded.
+        figures: draws into a folder.
+        summary: in Markdown.
+        lines: what is printed: tables and sentences.
+        console: where.
     """
-    settings = dataclasses.asdict(config)
-    folder.refuse_other_settings(out / _SETTINGS, settings, extendable=extendable)
-
-
-def open_output(out: Path, config: Any) -> None:
-    """Make the folder of an experiment and write its settings to `config.json`.
-
-    Raises:
-        OSError: if it cannot be written.
-    """
-    folder.write_settings(out / _SETTINGS, dataclasses.asdict(config))
+    write_whole(out / "records.nc", records.to_netcdf)
+    drawn = figures(out / "figures")
+    write_whole(out / "summary.md", lambda part: part.write_text(summary, encoding="utf-8"))
+    console.print(*lines, sep="\n")
+    ends = f"\nfigures: {drawn[0].parent}/*.png   records: {out / 'records.nc'}"
+    console.print(ends, soft_wrap=True)

@@ -2,9 +2,13 @@
 
 import dataclasses
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from experiments.command import option, refuse_unless
+
+if TYPE_CHECKING:
+    from jaxvae.data import Dataset
+    from jaxvae.runs.config import RunConfig
 
 NETWORKS = ("dense", "convolutional")
 
@@ -21,7 +25,7 @@ class Config:
     network: str = option("dense", f"one of {', '.join(NETWORKS)}")
     widths: tuple[int, ...] = option((512, 256), "layer widths, or channels, of the encoder")
     bottlenecks: tuple[int, ...] = option((2, 4, 8, 16, 32, 64), "bottleneck sizes K")
-    seeds: int = option(3, "independent runs of every size")
+    seeds: tuple[int, ...] = option((0, 1, 2), "independent runs of every size, such as 0..4")
     epochs: int = option(15, "passes over the training images")
     snapshots: tuple[int, ...] = option((0, 1, 2, 5, 10), "epochs measured, besides the last")
     batch_size: int = option(128, "images a step")
@@ -33,7 +37,7 @@ class Config:
     def __post_init__(self) -> None:
         networks = list(NETWORKS)
         refuse_unless(self, "network", f"among {networks}", unless=self.network in networks)
-        for name, least in (("seeds", 1), ("epochs", 1), ("batch_size", 1), ("points", 3)):
+        for name, least in (("epochs", 1), ("batch_size", 1), ("points", 3)):
             fine = getattr(self, name) >= least
             refuse_unless(self, name, f"of at least {least}", unless=fine)
         for name, zero in (
@@ -46,11 +50,13 @@ class Config:
             allowed = math.isfinite(value) and (value > 0 or (zero and value == 0))
             kind = "finite and not negative" if zero else "finite and positive"
             refuse_unless(self, name, kind, unless=allowed)
-        for name, least in (("bottlenecks", 1), ("widths", 1), ("snapshots", 0)):
+        for name, least in (("bottlenecks", 1), ("widths", 1), ("snapshots", 0), ("seeds", 0)):
             fine = min(getattr(self, name), default=least) >= least
             refuse_unless(self, name, f"of at least {least}", unless=fine)
+        for name in ("bottlenecks", "seeds"):
+            refuse_unless(self, name, "of at least one", unless=bool(getattr(self, name)))
         # One order, so that records and figures read from small to large.
-        for name in ("bottlenecks", "snapshots"):
+        for name in ("bottlenecks", "snapshots", "seeds"):
             object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
 
     @property
@@ -68,7 +74,7 @@ _PAPER = Config(
     network="convolutional",
     widths=(64, 128, 256, 256),
     bottlenecks=(2, 4, 8, 16, 32, 64, 128),
-    seeds=3,
+    seeds=(0, 1, 2),
     epochs=200,
     snapshots=(0, 1, 2, 5, 10, 20, 50, 75, 100, 150),
     batch_size=_PAPER_BATCH,
@@ -79,7 +85,7 @@ _PAPER = Config(
 
 PRESETS = {
     "smoke": Config(
-        train_size=2000, points=500, bottlenecks=(2, 8), seeds=2, epochs=2, snapshots=(0,)
+        train_size=2000, points=500, bottlenecks=(2, 8), seeds=(0, 1), epochs=2, snapshots=(0,)
     ),
     "demo": Config(
         data="sprites",
@@ -89,7 +95,7 @@ PRESETS = {
         widths=(128, 64),
         points=1000,
         bottlenecks=(1, 2, 4, 8, 16),
-        seeds=2,
+        seeds=(0, 1),
         epochs=8,
         snapshots=(0, 1, 3),
         learning_rate=2e-3,
@@ -100,18 +106,39 @@ PRESETS = {
 }
 
 
-class Run(NamedTuple):
-    """One model of the sweep."""
-
-    latents: int
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """As a folder."""
-        return f"bottleneck-{self.latents}_seed-{self.seed}"
+def run_name(latents: int, seed: int) -> str:
+    """The name of a model of the sweep."""
+    return f"bottleneck-{latents}_seed-{seed}"
 
 
-def runs(config: Config) -> list[Run]:
-    """All models of the sweep."""
-    return [Run(size, seed) for size in config.bottlenecks for seed in range(config.seeds)]
+def runs(config: Config) -> "dict[str, RunConfig]":
+    """All models of the sweep, by name, as runs that `jaxvae train` could train."""
+    from jaxvae.runs.config import RunConfig  # noqa: PLC0415  it imports JAX, help does not
+
+    return {
+        run_name(latents, seed): RunConfig(
+            data=config.data,
+            image_size=config.image_size,
+            train_size=config.train_size,
+            network=f"{config.network}_vae",
+            options={"widths": list(config.widths)},
+            latents=latents,
+            objective="beta_vae",
+            coefficients={"beta": config.beta},
+            learning_rate=config.learning_rate,
+            epsilon=config.epsilon,
+            l2=config.l2,
+            batch_size=config.batch_size,
+            epochs=config.epochs,
+            seed=seed,
+        )
+        for latents in config.bottlenecks
+        for seed in config.seeds
+    }
+
+
+def load(config: Config) -> "Dataset":
+    """The data of all models."""
+    from jaxvae.runs.images import dataset_of  # noqa: PLC0415
+
+    return dataset_of(next(iter(runs(config).values())), test_size=config.test_size)

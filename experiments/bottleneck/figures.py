@@ -160,9 +160,8 @@ def _phases(records: xr.Dataset, path: Path) -> None:
 
 
 def _examples(records: xr.Dataset, path: Path) -> None:
-    last = records.isel(epoch=-1, seed=0)
     sizes = records["bottleneck"].values
-    made = {f"K = {size}": last.sel(bottleneck=size) for size in sizes}
+    made = {f"K = {size}": records.sel(bottleneck=size) for size in sizes}
     reconstructions = {name: run["example_reconstruction"].values for name, run in made.items()}
     samples = {name: run["example_sample"].values for name, run in made.items()}
     height = 0.55 * (len(sizes) + 1) + 0.8

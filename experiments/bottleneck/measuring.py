@@ -1,74 +1,70 @@
 """What is measured of a model at one epoch, and at the last."""
 
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from experiments.records import as_bytes
+from experiments.bottleneck.config import Config, load
+from experiments.bottleneck.ends import SPACES
 from jaxvae.analysis import capture, evaluate, profile
 from jaxvae.analysis.profile import Profile
 from jaxvae.metrics import gride
 from jaxvae.metrics.gride import DimensionScale
 from jaxvae.models import VAE, Variables
+from jaxvae.sweeps.records import as_bytes
+from jaxvae.sweeps.sweep import Trained
+from jaxvae.training import unit_interval
 from jaxvae.typing import ArrayLike, Key
 
 _EXAMPLES = 10
-# Layers in which models are compared with each other.
-SPACES = ("mean", "sample")
 # The farthest neighbor whose distance is compared.
 _MAX_RANK = 32
 
 
-def measure_model(
-    vae: VAE, variables: Variables, images: np.ndarray, points: int, *, latents: int, key: Key
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Everything that is recorded of one snapshot, and the layers that it was measured on.
+def measure(config: Config, trained: Trained) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is recorded of a model at every epoch, and at the last one alone.
 
     A model that has failed has no geometry.
-
-    Args:
-        vae: the largest that the model was trained with: one program evaluates all of them.
-        variables: what the model has learned, padded with zeros, so that latents that it
-            lacks have no rate and change no image.
-        images: held-out images, `[n, h, w, c]`.
-        points: how many of them the geometry is measured on.
-        latents: of the model itself.
-        key: of the noise.
     """
-    examples = min(_EXAMPLES, points)
-    noise_key, sample_key = jax.random.split(key)
-    evaluation = evaluate(vae, variables, images, key=noise_key)
-    failed = not np.isfinite([evaluation.reconstruction, evaluation.kl]).all()
-    taps = capture(vae, variables, images[:points], key=noise_key)
-    taps |= {name: taps[name][:, :latents] for name in ("mean", "log_variance", "sample")}
+    vae, images = trained.model, trained.dataset.test.images
+    if not isinstance(vae, VAE):
+        raise ValueError(f"expected a network of one bottleneck, got {trained.config.network}")
+    examples = min(_EXAMPLES, config.points)
+    noise_key, sample_key = jax.random.split(trained.key)
+    evaluation = evaluate(vae, trained.variables, images, key=noise_key)
+    failed = trained.stopped or not np.isfinite([evaluation.reconstruction, evaluation.kl]).all()
+    taps = capture(vae, trained.variables, images[: config.points], key=noise_key)
+    taps |= {name: taps[name][:, : trained.latents] for name in ("mean", "log_variance", "sample")}
     geometry = _unknown(tuple(taps)) if failed else profile(taps)
-    found = {
+    samples = _samples(vae, trained.variables, sample_key, count=examples)
+    every = {
         "intrinsic_dimension": geometry.dimension,
         "intrinsic_dimension_stderr": geometry.stderr,
         "distinct_points": geometry.points,
         "imbalance": geometry.imbalance,
-        "reconstruction": np.asarray(evaluation.reconstruction),
-        "kl": np.asarray(evaluation.kl),
-        "active_units": np.asarray(evaluation.active_units),
-        "example_reconstruction": as_bytes(taps["output"][:examples]),
-        "example_sample": as_bytes(_samples(vae, variables, sample_key, count=examples)),
-        "failed": np.asarray(failed),
+        "reconstruction": evaluation.reconstruction,
+        "kl": evaluation.kl,
+        "active_units": evaluation.active_units,
+        "failed": failed,
+    }
+    if not trained.is_last:
+        return every, {}
+    last = {
         "layer": np.array(geometry.layers),
         "example_input": images[:examples],
+        "example_reconstruction": as_bytes(taps["output"][:examples]),
+        "example_sample": as_bytes(samples),
     }
-    return found, taps
+    return every, last if failed else last | _at_end(config, taps)
 
 
-def measure_end(taps: Mapping[str, ArrayLike], *, of_input: DimensionScale) -> dict[str, Any]:
-    """What is recorded at the last epoch alone: dimension over scales, and the latents.
-
-    Args:
-        taps: layers by name, as `measure_model` returns them.
-        of_input: `dimension_scale` of the input, which is the same for all models.
-    """
+def _at_end(config: Config, taps: Mapping[str, ArrayLike]) -> dict[str, Any]:
+    """Dimension over scales, and the latents."""
+    of_input = _scale_of_input(config)
     scales = [of_input if name == "input" else dimension_scale(tap) for name, tap in taps.items()]
     return {
         "scale_dimension": np.stack([scale.values for scale in scales]),
@@ -77,6 +73,13 @@ def measure_end(taps: Mapping[str, ArrayLike], *, of_input: DimensionScale) -> d
         "far_neighbor": np.asarray(of_input.ranks)[:, 1],
         **{name: np.asarray(taps[name]) for name in SPACES},
     }
+
+
+@cache
+def _scale_of_input(config: Config) -> DimensionScale:
+    """The same for all models."""
+    images = load(config).test.images[: config.points]
+    return dimension_scale(unit_interval(jnp.asarray(images)))
 
 
 def dimension_scale(layer: ArrayLike) -> DimensionScale:

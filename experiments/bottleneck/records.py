@@ -1,4 +1,4 @@
-"""What is known of every run, and all of it as one labelled data set."""
+"""All that is known of the runs, as one labelled data set."""
 
 from pathlib import Path
 
@@ -6,56 +6,57 @@ import jax
 import numpy as np
 import xarray as xr
 
-from experiments.bottleneck.config import Config, Run, runs
-from experiments.bottleneck.ends import AT_END, with_ends
-from experiments.records import is_written, read_arrays, record_file, unrecorded
+from experiments.bottleneck.config import Config, run_name, runs
+from experiments.bottleneck.ends import SPACES, widened
+from experiments.bottleneck.measuring import dimension_scale
 from jaxvae.analysis import gaussian_dimension
+from jaxvae.sweeps.records import over_runs, read_some
 
-_PIXELS = ("height", "width", "channel")
-# What is recorded of every run and epoch, with the dimensions that it has of its own.
-_RECORDED = {
-    "intrinsic_dimension": ("layer",),
-    "intrinsic_dimension_stderr": ("layer",),
+BETWEEN = "between.npz"
+
+_RUN = ("bottleneck", "seed")
+_OTHER_RUN = ("other_bottleneck", "other_seed")
+_PIXELS = ("example", "height", "width", "channel")
+# What is recorded of every run and epoch, and of the end, with the dimensions of its own.
+_BY_EPOCH = {
+    **dict.fromkeys(("intrinsic_dimension", "intrinsic_dimension_stderr"), ("layer",)),
     "distinct_points": ("layer",),
     "imbalance": ("layer", "other_layer"),
-    "reconstruction": (),
-    "kl": (),
-    "active_units": (),
-    "failed": (),
-    "example_reconstruction": ("example", *_PIXELS),
-    "example_sample": ("example", *_PIXELS),
+    **dict.fromkeys(("reconstruction", "kl", "active_units", "failed"), ()),
 }
-NAMES = {*_RECORDED, "layer", "example_input"}
+_AT_END = dict.fromkeys(
+    ("scale_dimension", "scale_dimension_stderr", "scale_radius"), ("layer", "far_neighbor")
+)
+# Of one seed: what is drawn of them does not grow with the sweep.
+_EXAMPLES = ("example_reconstruction", "example_sample", "example_input")
 
 
 def gather(config: Config, out: Path) -> xr.Dataset:
-    """The records of all runs as one labelled data set."""
-    found = [
-        [
-            [
-                read_arrays(record_file(run_folder(out, Run(size, seed)), epoch))
-                for epoch in config.measured_epochs
-            ]
-            for seed in range(config.seeds)
-        ]
-        for size in config.bottlenecks
-    ]
-    first = found[0][0][0]
+    """The records of all runs as one labelled data set; `missing` tells which are not done."""
+    names, sizes = list(runs(config)), (len(config.bottlenecks), len(config.seeds))
+    found = over_runs(out, names, [*_BY_EPOCH, *_AT_END, "layer", "far_neighbor", "epoch"])
+    there = found["epoch"].any(axis=1)
+    first = int(np.flatnonzero(there)[0])
+    by_epoch = {name: ((*_RUN, "epoch", *inner), found[name]) for name, inner in _BY_EPOCH.items()}
+    at_end = {
+        name: ((*_RUN, *inner), found[name]) for name, inner in _AT_END.items() if name in found
+    }
+    layers = found["layer"][first]
+    coords = {
+        "bottleneck": list(config.bottlenecks),
+        "seed": list(config.seeds),
+        "epoch": list(config.measured_epochs),
+        "layer": layers,
+        "other_layer": layers,
+    }
+    if at_end:
+        coords["far_neighbor"] = found["far_neighbor"].max(axis=0)
     records = xr.Dataset(
         {
-            name: (
-                ("bottleneck", "seed", "epoch", *inner),
-                np.array([[[record[name] for record in seed] for seed in size] for size in found]),
-            )
-            for name, inner in _RECORDED.items()
+            name: (dims, values.reshape(*sizes, *values.shape[1:]))
+            for name, (dims, values) in {**by_epoch, **at_end, "missing": (_RUN, ~there)}.items()
         },
-        coords={
-            "bottleneck": list(config.bottlenecks),
-            "seed": range(config.seeds),
-            "epoch": list(config.measured_epochs),
-            "layer": first["layer"],
-            "other_layer": first["layer"],
-        },
+        coords=coords,
         attrs={
             "data": config.data,
             "network": config.network,
@@ -64,51 +65,57 @@ def gather(config: Config, out: Path) -> xr.Dataset:
             "estimators": "intrinsic_dimension: TwoNN, 10% discarded; imbalance: k = 1",
         },
     )
-    ends = {run: end_file(run_folder(out, run)) for run in runs(config)}
-    return with_ends(
-        _with_derived(records, config.points).assign(
-            example_input=(("example", *_PIXELS), first["example_input"])
-        ),
-        {run: read_arrays(file) for run, file in ends.items() if is_written(file, AT_END)},
-    )
+    return _with_between(_with_derived(_with_examples(records, config, out), config.points), out)
+
+
+def _with_examples(records: xr.Dataset, config: Config, out: Path) -> xr.Dataset:
+    """Adds pictures of the first seed of every size, as far as it is done."""
+    names = [run_name(size, config.seeds[0]) for size in config.bottlenecks]
+    found = over_runs(out, names, _EXAMPLES)
+    if not found:
+        return records
+    inputs = found.pop("example_input")
+    there = int(np.flatnonzero(inputs.reshape(len(inputs), -1).any(axis=1))[0])
+    return records.assign(
+        {name: (("bottleneck", *_PIXELS), values) for name, values in found.items()}
+    ).assign(example_input=(_PIXELS, inputs[there]))
 
 
 def _with_derived(records: xr.Dataset, points: int) -> xr.Dataset:
-    """Adds the imbalance to and from input and output, and the Gaussian null."""
+    """Adds the imbalance to and from input and output, and what Gaussians of the same K give."""
     imbalance = records["imbalance"]
     for name in ("input", "output"):
         records[f"imbalance_to_{name}"] = imbalance.sel(other_layer=name, drop=True)
         records[f"imbalance_from_{name}"] = imbalance.sel(layer=name, drop=True).rename(
             other_layer="layer"
         )
-    key = jax.random.key(0)
-    nulls = [
-        gaussian_dimension(key, n=points, features=size) for size in records["bottleneck"].values
-    ]
+    key, sizes = jax.random.key(0), records["bottleneck"].values
+    nulls = [gaussian_dimension(key, n=points, features=size) for size in sizes]
     records["intrinsic_dimension_null"] = ("bottleneck", [mean for mean, _ in nulls])
     records["intrinsic_dimension_null_std"] = ("bottleneck", [std for _, std in nulls])
+    if "scale_dimension" in records:
+        random = np.random.default_rng(0)
+        clouds = [
+            widened(random.standard_normal((points, size), np.float32), max(sizes))
+            for size in sizes
+        ]
+        scales = np.stack([dimension_scale(cloud).values for cloud in clouds])
+        records["scale_dimension_null"] = (("bottleneck", "far_neighbor"), scales)
     return records
 
 
-def unfinished_runs(config: Config, out: Path) -> list[Run]:
-    """Those that lack a record."""
-    return [run for run in runs(config) if missing_epochs(config, out, run)]
+def _with_between(records: xr.Dataset, out: Path) -> xr.Dataset:
+    """Adds Delta between all models, where it was found for these runs.
 
-
-def missing_epochs(config: Config, out: Path, run: Run) -> list[int]:
-    """The epochs without a record; the last one too where `end_file` is absent, as of old."""
-    folder, last = run_folder(out, run), config.epochs
-    lacking = unrecorded(folder, config.measured_epochs, NAMES)
-    if last in lacking or is_written(end_file(folder), AT_END):
-        return lacking
-    return lacking if read_arrays(record_file(folder, last))["failed"] else [*lacking, last]
-
-
-def run_folder(out: Path, run: Run) -> Path:
-    """Where its records and snapshots are."""
-    return out / "runs" / run.name
-
-
-def end_file(folder: Path) -> Path:
-    """What is recorded at the last epoch alone, of a run that has not failed."""
-    return folder / "end.npz"
+    `imbalance_between` has dimensions `space, bottleneck, seed, other_bottleneck, other_seed`.
+    """
+    names = ("imbalance_between",)
+    found = read_some(out / BETWEEN, names) if (out / BETWEEN).is_file() else {}
+    sizes = tuple(records.sizes[name] for name in _RUN)
+    if not found or found[names[0]].size != len(SPACES) * np.prod(sizes) ** 2:
+        return records
+    coords = {other: records[own].values for own, other in zip(_RUN, _OTHER_RUN, strict=True)}
+    values = found[names[0]].reshape(len(SPACES), *sizes, *sizes)
+    return records.assign_coords({"space": list(SPACES), **coords}).assign(
+        imbalance_between=(("space", *_RUN, *_OTHER_RUN), values)
+    )

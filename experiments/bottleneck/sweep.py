@@ -1,84 +1,112 @@
-"""The whole sweep: train and measure what is missing, draw."""
+"""The whole sweep: what is trained and measured, and what is drawn of it."""
 
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import xarray as xr
 from rich.console import Console
 
 from experiments.bottleneck.claims import claims
-from experiments.bottleneck.config import Config
+from experiments.bottleneck.config import Config, load, runs
+from experiments.bottleneck.ends import between_models
 from experiments.bottleneck.figures import draw_figures
-from experiments.bottleneck.records import gather, unfinished_runs
+from experiments.bottleneck.measuring import measure
+from experiments.bottleneck.records import BETWEEN, gather
 from experiments.bottleneck.summary import conclusion, summary, sweep_table
-from experiments.bottleneck.training import model_of, train_runs
 from experiments.command import refuse_unless
-from experiments.output import open_output, refuse_other_settings
-from jaxvae.data import Dataset, load
-from jaxvae.files.whole import write_whole
-from jaxvae.runs.folder import sole_process
+from experiments.output import write_report
+from jaxvae.data import Dataset
+from jaxvae.models import HVAE, VAE
+from jaxvae.runs.config import RunConfig, build_model
+from jaxvae.sweeps.estimate import geometry_seconds, layer_features
+from jaxvae.sweeps.launch import Experiment
+from jaxvae.sweeps.records import Arrays
+from jaxvae.sweeps.sweep import Afterwards, Sweep
 from jaxvae.training import steps_per_epoch
 
 
-def run(config: Config, out: Path, console: Console) -> None:
-    """Train and measure what is not yet done, then draw it."""
-    refuse_other_settings(out, config, extendable=("bottlenecks", "seeds"))
-    dataset = _load(config) if unfinished_runs(config, out) else None
-    open_output(out, config)
-    with sole_process(out):
-        if dataset is not None:
-            train_runs(config, out, dataset, console)
-        _report(config, out, console)
-
-
-def _report(config: Config, out: Path, console: Console) -> None:
-    records = gather(config, out)
-    write_whole(out / "records.nc", records.to_netcdf)
-    trained = _trained(records, console)
-    figures = draw_figures(trained, out / "figures")
-    write_whole(
-        out / "summary.md", lambda part: part.write_text(summary(trained), encoding="utf-8")
+def _sweep(config: Config, out: Path) -> Sweep:
+    every = runs(config)
+    between = Afterwards(
+        "\N{GREEK CAPITAL LETTER DELTA} between all models",
+        out / BETWEEN,
+        tuple(every),
+        lambda note: between_models(out, every),
     )
-    console.print(sweep_table(trained), conclusion(trained), *claims(trained), sep="\n")
-    ends = f"\nfigures: {figures[0].parent}/*.png   records: {out / 'records.nc'}"
-    console.print(ends, soft_wrap=True)
-
-
-def _trained(records: xr.Dataset, console: Console) -> xr.Dataset:
-    """The seeds of which no run failed, or else the bottlenecks of which none did."""
-    failed = records["failed"].any("epoch")
-    if not failed.any():
-        return records
-    seeds, sizes = ~failed.any("bottleneck"), ~failed.any("seed")
-    if not seeds.any() and not sizes.any():
-        raise ValueError(
-            "expected a seed, or a bottleneck, of which no run failed, got none: losses became "
-            "NaN or infinite; try a smaller --learning-rate and another --out"
-        )
-    lost = [
-        f"K = {size}, seed {seed}"
-        for size in failed["bottleneck"].values
-        for seed in failed["seed"].values
-        if failed.sel(bottleneck=size, seed=seed)
-    ]
-    left_out = "their seeds" if seeds.any() else "their bottlenecks"
-    console.print(f"failed: {'; '.join(lost)}; {left_out} are left out below", soft_wrap=True)
-    if seeds.any():
-        return records.sel(seed=seeds, other_seed=seeds.values)
-    return records.sel(bottleneck=sizes, other_bottleneck=sizes.values)
-
-
-def _load(config: Config) -> Dataset:
-    """The data, once it is known that these settings can be trained on it."""
-    dataset = load(
-        config.data,
-        image_size=config.image_size,
-        train_size=config.train_size,
-        test_size=config.test_size,
+    return Sweep(
+        out=out,
+        runs=every,
+        epochs=config.measured_epochs,
+        load=lambda _: load(config),
+        measure=partial(measure, config),
+        describe=_describe,
+        seconds=partial(_seconds, config),
+        afterwards=[between],
     )
+
+
+def _check(config: Config) -> None:
+    """Refuse what cannot be trained on the data there is."""
+    dataset = load(config)
     available = len(dataset.test.images)
     fine = config.points <= available
     expectation = f"up to the {available} test images of {config.data}"
     refuse_unless(config, "points", expectation, unless=fine)
     steps_per_epoch(dataset.train.images, config.batch_size)
-    model_of(config, dataset.train.images.shape[1:], config.bottlenecks[0])
-    return dataset
+    build_model(next(iter(runs(config).values())), dataset.train.images.shape[1:])
+
+
+def _describe(name: str, record: Arrays) -> str:
+    if record["failed"][-1]:
+        return f"{name}: failed, the loss became NaN or infinite"
+    reconstruction, kl = float(record["reconstruction"][-1]), float(record["kl"][-1])
+    active = int(record["active_units"][-1])
+    return f"{name}: reconstruction {reconstruction:.1f}, KL {kl:.1f} nats, {active} active units"
+
+
+def _seconds(config: Config, _: RunConfig, model: VAE | HVAE, dataset: Dataset) -> float:
+    return geometry_seconds(config.points, layer_features(model))
+
+
+def _report(config: Config, sweep: Sweep, console: Console) -> None:
+    records = gather(config, sweep.out)
+    trained = _trained(records, console)
+    write_report(
+        sweep.out,
+        records,
+        figures=partial(draw_figures, trained),
+        summary=summary(trained),
+        lines=[sweep_table(trained), conclusion(trained), *claims(trained)],
+        console=console,
+    )
+
+
+def _trained(records: xr.Dataset, console: Console) -> xr.Dataset:
+    """The seeds of which no run failed or is missing, or else such bottlenecks."""
+    lacking = records["failed"].any("epoch") | records["missing"]
+    if not lacking.any():
+        return records
+    seeds, sizes = ~lacking.any("bottleneck"), ~lacking.any("seed")
+    if not seeds.any() and not sizes.any():
+        raise ValueError(
+            "expected a seed, or a bottleneck, of which all runs are done and none failed, got "
+            "none: wait for more runs, or, where losses became NaN or infinite, try a smaller "
+            "--learning-rate and another --out"
+        )
+    lost = [
+        f"K = {size}, seed {seed}"
+        for size in records["bottleneck"].values
+        for seed in records["seed"].values
+        if records["failed"].any("epoch").sel(bottleneck=size, seed=seed)
+    ]
+    left_out = "their seeds" if seeds.any() else "their bottlenecks"
+    if lost:
+        console.print(f"failed: {'; '.join(lost)}; {left_out} are left out below", soft_wrap=True)
+    kept = {"seed": seeds} if seeds.any() else {"bottleneck": sizes}
+    chosen = {name: np.flatnonzero(mask.values) for name, mask in kept.items()}
+    others = {f"other_{name}": index for name, index in chosen.items()}
+    return records.isel(chosen).isel(others, missing_dims="ignore")
+
+
+EXPERIMENT = Experiment(_sweep, _check, _report, extendable=("bottlenecks", "seeds"))

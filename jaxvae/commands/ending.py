@@ -11,10 +11,13 @@ import jax
 from rich.console import Console
 
 from jaxvae.commands.compiled import keep_compiled_programs
+from jaxvae.runs.folder import BusyError, UnfinishedError
 from jaxvae.training.signals import name_and_status, terminable
 
 # Statuses beyond are those of signals.
 _SIGNALLED = 128
+# Another process holds what is needed: the same command later does it. EX_TEMPFAIL of sysexits.
+BUSY = 75
 
 
 def status_of(work: Callable[[Console, Console], None], *, after_interruption: str) -> int:
@@ -26,7 +29,8 @@ def status_of(work: Callable[[Console, Console], None], *, after_interruption: s
 
     Returns:
         The exit status: 0; 1 where the device failed, as without memory, and for a loss
-        that is not finite; 2 for wrong use; 130 when interrupted, 143 when terminated.
+        that is not finite, and where units of a sweep are left; 2 for wrong use; 75 where
+        another process is at work in the folder; 130 when interrupted, 143 when terminated.
     """
     # As they are: names and messages may hold brackets and colons.
     console = Console(highlight=False, markup=False, emoji=False)
@@ -44,6 +48,12 @@ def status_of(work: Callable[[Console, Console], None], *, after_interruption: s
         name, status = name_and_status(interruption)
         errors.print(f"{name}. {after_interruption}", style="yellow")
         return status
+    except BusyError as error:
+        errors.print(f"busy: {error}", style="yellow", soft_wrap=True)
+        return BUSY
+    except UnfinishedError as error:
+        errors.print(f"unfinished: {error}", style="bold red", soft_wrap=True)
+        return 1
     except (ValueError, OSError, ModuleNotFoundError) as error:
         errors.print(
             f"error: {_words(error, after_interruption)}", style="bold red", soft_wrap=True

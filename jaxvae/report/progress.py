@@ -1,7 +1,7 @@
 """What training shows in the terminal while it runs."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -10,6 +10,8 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
@@ -20,85 +22,155 @@ from jaxvae.training.epochs import Progress as Training
 
 # Between two lines of a run that no terminal shows.
 _LINE_SECONDS = 60.0
+# Letters of the name of a unit.
+_TITLE = 40
 
 
-class SweepProgress(NamedTuple):
-    """How a sweep tells where it stands.
+class UnitProgress(NamedTuple):
+    """How a unit of work tells where it stands.
 
     Attributes:
-        start: `start(name, steps, measurements=0, measuring=0.0)`: a run of so many steps and
-            measurements begins; measuring is the share of its time that they take.
+        start: `start(steps, measurements)`: so many of both are to come, some of them done.
         report: a callback for `jaxvae.training.train`.
         note: `note(text)`: what is done besides training, such as measuring.
         measured: `measured()`: one of the measurements is done.
         warn: `warn(text)`: something is wrong with what is trained; the text stays.
-        finish: `finish(text)`: the run ended; the text stays in the terminal.
     """
 
-    start: Callable[..., None]
+    start: Callable[[int, int], None]
     report: Callable[[Training], None]
     note: Callable[[str], None]
     measured: Callable[[], None]
     warn: Callable[[str], None]
-    finish: Callable[[str], None]
+
+
+class SweepProgress(NamedTuple):
+    """How a process that works on a sweep tells where it stands.
+
+    Attributes:
+        begin: `begin(title, tell, measuring=0.0)`: a unit begins, of which measurements are
+            this share of the time; `tell(share, status)` is called as it goes on.
+        finish: `finish(done, text)`: it ended, and so many units are done now, by whomever;
+            the text stays in the terminal.
+        note: `note(text)`: what is waited for between units.
+    """
+
+    begin: Callable[..., UnitProgress]
+    finish: Callable[[int, str], None]
+    note: Callable[[str], None]
 
 
 @contextmanager
-def sweep_progress(console: Console, *, runs: int, unit: str = "runs") -> Iterator[SweepProgress]:
-    """A bar for the sweep and one for the current run, with loss, rates and time left.
+def sweep_progress(console: Console, *, units: int, done: int = 0) -> Iterator[SweepProgress]:
+    """A bar for the sweep and one for the current unit, with loss, rates and time left.
 
     Args:
         console: where to draw; the bars are drawn on terminals only, instead of a line a
-            minute, the lines of finished runs and warnings everywhere.
-        runs: runs in the sweep.
-        unit: what a run is called, such as "programs" where each trains several models.
+            minute, the lines of finished units and warnings everywhere.
+        units: in the sweep.
+        done: of them, before this process begins.
     """
-    columns = (
+    with Progress(*_columns(), console=console, transient=True) as bars:
+        sweep = bars.add_task("sweep", total=float(units), completed=done, status="")
+        current = bars.add_task("", total=None, status="")
+        say, finished = _lines(console), float(done)
+
+        def advance(share: float) -> None:
+            bars.update(
+                sweep, completed=finished + share, status=f"{finished:.0f} of {units} units"
+            )
+            say((finished + share) / units)
+
+        def begin(
+            title: str, tell: Callable[[float, str], None], measuring: float = 0.0
+        ) -> UnitProgress:
+            counts = {"steps": 1, "measurements": 1, "step": 0, "measured": 0}
+            status = "compiling"
+
+            def show(text: str) -> None:
+                nonlocal status
+                status = text
+                trained = counts["step"] / counts["steps"] * (1 - measuring)
+                share = trained + counts["measured"] / counts["measurements"] * measuring
+                bars.update(current, completed=counts["step"], status=status)
+                advance(min(share, 1.0))
+                tell(share, status)
+
+            def start(steps: int, measurements: int) -> None:
+                counts.update(steps=max(1, steps), measurements=max(1, measurements))
+                bars.reset(current, description=title[:_TITLE], total=steps)
+                show(status)
+
+            def report(training: Training) -> None:
+                counts["step"] = training.step
+                show(_status(training))
+
+            def measured() -> None:
+                counts["measured"] += 1
+                show(status)
+
+            def warn(text: str) -> None:
+                console.print(text, style="yellow", soft_wrap=True)
+
+            bars.reset(current, description=title[:_TITLE], total=None)
+            show(status)
+            return UnitProgress(start, report, show, measured, warn)
+
+        def finish(done: int, text: str) -> None:
+            nonlocal finished
+            finished = float(done)
+            advance(0.0)
+            console.print(text, soft_wrap=True)
+
+        def note(text: str) -> None:
+            bars.reset(current, description="waiting", total=None, status=text)
+
+        advance(0.0)
+        yield SweepProgress(begin, finish, note)
+
+
+@contextmanager
+def watched_progress(
+    console: Console, *, units: int
+) -> Iterator[Callable[[int, Mapping[str, tuple[float, str]]], None]]:
+    """A bar for a sweep that other processes work on, and one for each unit at work.
+
+    Where there is no terminal, a line a minute instead.
+
+    Args:
+        console: where to draw.
+        units: in the sweep.
+
+    Yields:
+        `show(done, at_work)`: so many units are done; those at work have, by title, the share
+        that is done and what is being done.
+    """
+    with Progress(*_columns(), console=console, transient=True) as bars:
+        sweep, say = bars.add_task("sweep", total=float(units), status=""), _lines(console)
+        shown: dict[str, TaskID] = {}
+
+        def show(done: int, at_work: Mapping[str, tuple[float, str]]) -> None:
+            completed = done + sum(share for share, _ in at_work.values())
+            bars.update(sweep, completed=completed, status=f"{done} of {units} units")
+            for title in shown.keys() - at_work.keys():
+                bars.remove_task(shown.pop(title))
+            for title, (share, status) in at_work.items():
+                if title not in shown:
+                    shown[title] = bars.add_task(title[:_TITLE], total=1.0, status="")
+                bars.update(shown[title], completed=share, status=status)
+            say(completed / units)
+
+        yield show
+
+
+def _columns() -> tuple[ProgressColumn, ...]:
+    return (
         TextColumn("{task.description:18}"),
         BarColumn(bar_width=24),
         TaskProgressColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[status]}", style="dim"),
     )
-    with Progress(*columns, console=console, transient=True) as bars:
-        sweep = bars.add_task("sweep", total=float(runs), status=f"0 of {runs} {unit}")
-        current = bars.add_task("", total=None, status="")
-        say = _lines(console)
-        # In runs: those that are finished, and what is done of the current one.
-        done = {"finished": 0.0, "trained": 0.0, "measured": 0.0}
-        a_step = a_measurement = 0.0
-
-        def advance() -> None:
-            bars.update(sweep, completed=sum(done.values()))
-            say(sum(done.values()) / runs)
-
-        def start(name: str, steps: int, measurements: int = 0, measuring: float = 0.0) -> None:
-            nonlocal a_step, a_measurement
-            a_step, a_measurement = (1 - measuring) / steps, measuring / max(1, measurements)
-            bars.reset(current, description=name, total=steps, status="compiling")
-
-        def report(training: Training) -> None:
-            bars.update(current, completed=training.step, status=_status(training))
-            done["trained"] = training.step * a_step
-            advance()
-
-        def note(text: str) -> None:
-            bars.update(current, status=text)
-
-        def measured() -> None:
-            done["measured"] += a_measurement
-            advance()
-
-        def warn(text: str) -> None:
-            console.print(text, style="yellow", soft_wrap=True)
-
-        def finish(text: str) -> None:
-            done.update(finished=done["finished"] + 1, trained=0.0, measured=0.0)
-            advance()
-            bars.update(sweep, status=f"{done['finished']:.0f} of {runs} {unit}")
-            console.print(text)
-
-        yield SweepProgress(start, report, note, measured, warn, finish)
 
 
 def _lines(console: Console) -> Callable[[float], None]:

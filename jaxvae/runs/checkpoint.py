@@ -125,6 +125,11 @@ def load_latest(directory: Path, like: Tree, *, last: float = math.inf) -> Tree 
     return None
 
 
+def remove(directory: Path, step: int) -> None:
+    """Remove a snapshot, which nobody sees half removed."""
+    remove_whole(_place(directory, step))
+
+
 def steps(directory: Path) -> list[int]:
     """The complete snapshots under `directory`, ascending."""
     return [step for step in _written(directory) if is_sealed(_place(directory, step))]

@@ -5,6 +5,7 @@ The names are those of `jaxvae.runs.choices`.
 
 import dataclasses
 import inspect
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
@@ -61,6 +62,7 @@ class RunConfig:
         data: a name that `jaxvae.data.load` knows.
         image_size: pixels along each side to resize to; None for the images as they are.
         train_size: training images; None for all.
+        binarize: whether pixels are made black or white, at half of the range.
         network: such as `compact_vae`.
         options: what else the network takes, such as `widths`.
         latents: size of the bottleneck; None for 10, and for hierarchies, whose sizes are
@@ -73,6 +75,7 @@ class RunConfig:
             hierarchy, from the top to the bottom.
         ramps: steps over which a coefficient grows from 0, by its name, or for every layer.
         learning_rate: of Adam.
+        epsilon: of Adam, which divides by sqrt(second moment) + epsilon.
         l2: penalty, added to the gradient before Adam.
         clip: norm to which larger gradients are scaled down, before the penalty; None for
             gradients as they are.
@@ -89,6 +92,7 @@ class RunConfig:
     data: str = "sprites"
     image_size: int | None = None
     train_size: int | None = None
+    binarize: bool = False
     network: str = "compact_vae"
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     latents: int | None = None
@@ -99,6 +103,7 @@ class RunConfig:
     coefficients: Mapping[str, Coefficient] = dataclasses.field(default_factory=dict)
     ramps: Mapping[str, int | Sequence[int]] = dataclasses.field(default_factory=dict)
     learning_rate: float = 1e-4
+    epsilon: float = 1e-8
     l2: float = 0.0
     clip: float | None = None
     skip: float | None = None
@@ -108,10 +113,14 @@ class RunConfig:
     epochs: int = 10
     seed: int = 0
 
+    def __hash__(self) -> int:
+        # What it holds in dictionaries is made of JSON's kinds.
+        return hash(json.dumps(dataclasses.asdict(self), sort_keys=True, default=str))
+
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(type(self)).items():
             _refuse_other_kinds(name, getattr(self, name), hint)
-        for name in ("learning_rate", "l2", "clip", "skip"):
+        for name in ("learning_rate", "epsilon", "l2", "clip", "skip"):
             value = getattr(self, name)
             if value is not None and not (name == "l2" and value == 0):
                 _refuse_beyond_float32(name, value)
@@ -282,7 +291,7 @@ def _refuse_other_kinds(name: str, value: Any, hint: Any) -> None:
     alternatives = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     kinds = tuple(get_origin(each) or each for each in alternatives)
     kinds += (int,) * (float in kinds)
-    if isinstance(value, bool) or not isinstance(value, kinds):
+    if isinstance(value, bool) != (hint is bool) or not isinstance(value, kinds):
         among = " or ".join(kind.__name__ for kind in kinds if kind is not NoneType)
         raise ValueError(f"expected {name} as {among}, got {value!r}")
 
@@ -313,7 +322,7 @@ def _guarded(name: str, objective: Callable[..., Any]) -> Callable[..., Any]:
 def _optimizer(config: RunConfig) -> optax.GradientTransformation:
     """Adam with what surrounds it; the learning rate stays in its state, for ensembles."""
     adam = optax.inject_hyperparams(optax.adam, static_args=("b1", "b2", "eps", "eps_root"))
-    optimizer = adam(learning_rate=config.learning_rate)
+    optimizer = adam(learning_rate=config.learning_rate, eps=config.epsilon)
     if config.l2:
         optimizer = optax.chain(optax.add_decayed_weights(config.l2), optimizer)
     if config.warmup:

@@ -14,6 +14,14 @@ from jaxvae.files.whole import remove_leftovers, write_whole
 _LOCK = ".lock"
 
 
+class BusyError(OSError):
+    """Another process is at work in the folder."""
+
+
+class UnfinishedError(RuntimeError):
+    """Something is left to do that could not be done."""
+
+
 def refuse_other_settings(
     file: Path, settings: Mapping[str, Any], *, extendable: Collection[str] = ()
 ) -> None:
@@ -91,13 +99,13 @@ def sole_process(out: Path) -> Iterator[None]:
     What a kill left half written there is removed.
 
     Raises:
-        OSError: if another process is at work there.
+        BusyError: if another process is at work there.
     """
     with open(out / _LOCK, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise OSError(f"expected no other process at work in {out}; wait for it") from error
+            raise BusyError(f"expected no other process at work in {out}; wait for it") from error
         remove_leftovers(out)
         yield
 

@@ -100,28 +100,33 @@ def group_members(
     return groups
 
 
-def init_ensemble(trainer_of: TrainerOf, members: Sequence[Member]) -> Ensemble:
+def init_ensemble(
+    trainer_of: TrainerOf, members: Sequence[Member], *, room: int | None = None
+) -> Ensemble:
     """The members before their first step.
 
     Args:
         trainer_of: `latents -> Trainer` of a model with so many. The arrays that grow with
             the latents must do so at the end of an axis, as in dense layers.
         members: at least one.
+        room: latents that the arrays have room for; None for those of the largest member.
 
     Raises:
         ValueError: for no member, a coefficient that the trainer has not or that is negative,
             and a learning rate that the optimizer does not hold in its state.
     """
-    return _put_together(trainer_of, members)
+    return _put_together(trainer_of, members, room)
 
 
-def ensemble_shapes(trainer_of: TrainerOf, members: Sequence[Member]) -> Ensemble:
+def ensemble_shapes(
+    trainer_of: TrainerOf, members: Sequence[Member], *, room: int | None = None
+) -> Ensemble:
     """Shapes and types of `init_ensemble`, such as `checkpoint.load` takes them."""
-    return jax.eval_shape(lambda: _put_together(trainer_of, members))
+    return jax.eval_shape(lambda: _put_together(trainer_of, members, room))
 
 
-def _put_together(trainer_of: TrainerOf, members: Sequence[Member]) -> Ensemble:
-    largest = _largest(members)
+def _put_together(trainer_of: TrainerOf, members: Sequence[Member], room: int | None) -> Ensemble:
+    largest = room or _largest(members)
     shapes = jax.eval_shape(trainer_of(largest).init, members[0].key)
     padded = [_pad(_set_apart(trainer_of(member.latents), member), shapes) for member in members]
     states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *padded)
@@ -167,7 +172,7 @@ def train_ensemble(
     whose loss becomes NaN or infinite stops there and is marked; the others go on.
 
     Args:
-        trainer: of a model with the latents of the largest member.
+        trainer: of a model with the latents that the arrays have room for.
         ensemble: where to go on.
         images: uint8 `[n, h, w, c]`, kept on the device as bytes.
         epochs: total number of epochs to reach.

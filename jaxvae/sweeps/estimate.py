@@ -1,10 +1,11 @@
-"""How long the work of an experiment takes here: its operations over the speed of the device.
+"""How long a unit of a sweep takes here: its operations over the speed of the device.
 
 Only what grows with the settings is counted, and compilation as if nothing had been compiled
 before. The constants are those of two CPU cores, where such estimates are right within a
 factor of two.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -14,7 +15,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxvae.training import Trainer
+from jaxvae.models import HVAE, VAE
+from jaxvae.sweeps.sweep import Sweep
+from jaxvae.sweeps.units import Unit, latents_of, model_of, program_of, trainer_of
+from jaxvae.training import Trainer, steps_per_epoch
 
 # Seconds to compile a line of a training step as XLA is given it, and to draw initial states.
 _LINE, _INITIAL = 0.005, 2.0
@@ -24,7 +28,7 @@ _LAYER, _SEARCHES = 0.05, 10.0
 
 
 class Seconds(NamedTuple):
-    """How long a group of models takes.
+    """How long a unit takes.
 
     Attributes:
         training: with compilation.
@@ -37,7 +41,7 @@ class Seconds(NamedTuple):
     @property
     def measuring_share(self) -> float:
         """Of both."""
-        return self.measuring / (self.training + self.measuring)
+        return self.measuring / (self.training + self.measuring) if any(self) else 0.0
 
 
 class Step(NamedTuple):
@@ -83,15 +87,36 @@ def geometry_seconds(n: int, features: Iterable[int]) -> float:
     return _LAYER * len(each) + _SEARCHES * 2 * n**2 * sum(each) / _device_speed().operations
 
 
-def epochs_left(measured: Iterable[int], missing: Iterable[int]) -> int:
-    """Epochs to train until the last measured one, of a group that lacks some of them."""
-    first, every = min(missing), list(measured)
-    return every[-1] - max((epoch for epoch in every if epoch < first), default=0)
+def seconds_of(sweep: Sweep, unit: Unit) -> Seconds:
+    """What a unit takes from its beginning; nothing of one that trains no run, which is short."""
+    if not unit.runs:
+        return Seconds(0.0, 0.0)
+    config = sweep.runs[unit.runs[0]]
+    dataset, image_shape = sweep.load(config), sweep.image_shape(config)
+    program, images = program_of(config, unit.latents), dataset.train.images
+    step = training_step(
+        trainer_of(program, image_shape, len(images)), image_shape, config.batch_size
+    )
+    steps = sweep.epochs[-1] * steps_per_epoch(images, config.batch_size) * len(unit.runs)
+    sizes = len({latents_of(sweep.runs[name], image_shape) for name in unit.runs})
+    # A step goes forward once, and backward at twice the cost.
+    evaluation = len(dataset.test.images) / config.batch_size * step.seconds / 3
+    each = evaluation + sweep.seconds(config, model_of(program, image_shape), dataset)
+    return Seconds(step.many(steps, sizes=sizes), len(sweep.epochs) * len(unit.runs) * each)
 
 
-def in_words(groups: Iterable[Seconds]) -> str:
-    """How long all groups take, such as "about 3 minutes on this machine"."""
-    seconds = sum(sum(group) for group in groups)
+def layer_features(model: VAE | HVAE) -> list[int]:
+    """How many numbers every layer of a model has for an image."""
+    images = jax.ShapeDtypeStruct((1, *model.image_shape), jnp.float32)
+    noise = jax.ShapeDtypeStruct((1, model.latents), jnp.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0))
+    taps = jax.eval_shape(model.apply, variables, images, noise).taps
+    return [math.prod(tap.shape) for tap in taps.values()]
+
+
+def in_words(units: Iterable[Seconds]) -> str:
+    """How long all units take, one after another, such as "about 3 minutes on this machine"."""
+    seconds = sum(sum(unit) for unit in units)
     minutes = max(1, round(seconds / 60))
     count, unit = (minutes, "minute") if minutes < 90 else (round(seconds / 3600), "hour")
     plural = "s" * (count > 1)

@@ -1,0 +1,107 @@
+"""How the units of a sweep are launched, as it is told on the command line."""
+
+import argparse
+from typing import NamedTuple
+
+# The address of a Ray cluster that is started for the sweep alone.
+HERE = "here"
+
+
+class Launch(NamedTuple):
+    """What a sweep is told besides its settings.
+
+    Attributes:
+        plan: list the units, and do nothing.
+        report: merge and draw what is done, and do nothing else.
+        shard: `(i, n)`: do the units of the i-th of n shares, counted from 0.
+        workers: so many processes here.
+        ray: address of a Ray cluster, or `HERE` for one of its own.
+        members: runs that are trained in one program, at most; None for as many as fit.
+    """
+
+    plan: bool = False
+    report: bool = False
+    shard: tuple[int, int] | None = None
+    workers: int | None = None
+    ray: str | None = None
+    members: int | None = None
+
+
+def add_launch(parser: argparse.ArgumentParser) -> None:
+    """The options that make a `Launch`."""
+    group = parser.add_argument_group(
+        "how it is done",
+        "Without any of these, this process does all. Any number of processes and machines may "
+        "work on one --out at once, and share what there is to do.",
+    )
+    only = group.add_mutually_exclusive_group()
+    only.add_argument(
+        "--plan", action="store_true", help="list the units of work, their sizes and their cost"
+    )
+    only.add_argument(
+        "--shard",
+        metavar="I/N",
+        type=_shard,
+        help="do the I-th of N shares of the units, 0/N to N-1/N; draw nothing",
+    )
+    only.add_argument(
+        "--workers",
+        metavar="N",
+        type=_count,
+        help="start N processes here, one a device where there are several",
+    )
+    only.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        nargs="?",
+        const=HERE,
+        help="do the units as tasks of a Ray cluster: of this address, or one started here",
+    )
+    only.add_argument(
+        "--report", action="store_true", help="merge and draw what is done, and do nothing else"
+    )
+    group.add_argument(
+        "--members",
+        metavar="M",
+        type=_count,
+        help="runs trained in one program, at most (default: as many as 4 GiB hold, up to 64)",
+    )
+
+
+def take_launch(given: argparse.Namespace) -> Launch:
+    """What was given, taken out of the other arguments."""
+    values = vars(given)
+    return Launch(**{name: values.pop(name) for name in Launch._fields if name in values})
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """Seeds as a list or a range: `0,3,7`, `0..4`, or both, `0..4,10`.
+
+    Raises:
+        argparse.ArgumentTypeError: for other words, and ranges that are empty.
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        first, dots, last = part.partition("..")
+        if not (first.isdecimal() and (last.isdecimal() if dots else True)):
+            raise argparse.ArgumentTypeError(
+                f"expected seeds as a list such as 0,3,7 or a range such as 0..4, got {text!r}"
+            )
+        span = range(int(first), int(last if dots else first) + 1)
+        if not span:
+            raise argparse.ArgumentTypeError(f"expected a range that ascends, got {part!r}")
+        found.extend(span)
+    return tuple(sorted(set(found)))
+
+
+def _shard(text: str) -> tuple[int, int]:
+    index, _, count = text.partition("/")
+    if index.isdecimal() and count.isdecimal() and int(index) < int(count):
+        return int(index), int(count)
+    raise argparse.ArgumentTypeError(f"expected I/N with I from 0 to N - 1, got {text!r}")
+
+
+def _count(text: str) -> int:
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected a count of at least 1, got {text!r}")

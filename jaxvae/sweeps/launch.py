@@ -1,0 +1,193 @@
+"""The ways to do a sweep: all in this process, a share of it, processes here, Ray, or a report."""
+
+import dataclasses
+import importlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from jaxvae.report.progress import sweep_progress
+from jaxvae.runs.folder import UnfinishedError, read_settings, refuse_other_settings, write_settings
+from jaxvae.sweeps.arguments import Launch
+from jaxvae.sweeps.claims import holders
+from jaxvae.sweeps.estimate import in_words, seconds_of
+from jaxvae.sweeps.sweep import CLAIMS, Sweep
+from jaxvae.sweeps.units import Unit
+from jaxvae.sweeps.work import work
+
+SETTINGS = "config.json"
+# To be raised when the files of a sweep are no longer read as they were.
+_LAYOUT = {"layout": 2}
+
+
+class Experiment(NamedTuple):
+    """What an experiment gives to be done as a sweep.
+
+    Attributes:
+        sweep: from its configuration and its folder.
+        check: refuses what would fail after training; loads the data.
+        report: `report(config, sweep, console)` merges and draws what is done.
+        extendable: settings that only say which runs there are, and may change between
+            commands with one folder.
+    """
+
+    sweep: Callable[[Any, Path], Sweep]
+    check: Callable[[Any], None]
+    report: Callable[[Any, Sweep, Console], None]
+    extendable: tuple[str, ...]
+
+
+class Job(NamedTuple):
+    """A sweep as other processes are told of it.
+
+    Attributes:
+        experiment: `module:name` of an `Experiment`.
+        config: its configuration, a frozen dataclass.
+        out: the folder, absolute.
+        members: runs in a unit, at most; None for as many as fit.
+    """
+
+    experiment: str
+    config: Any
+    out: Path
+    members: int | None = None
+
+    def open(self) -> tuple[Experiment, Sweep]:
+        """The experiment and its sweep."""
+        module, _, name = self.experiment.partition(":")
+        experiment: Experiment = getattr(importlib.import_module(module), name)
+        sweep = experiment.sweep(self.config, self.out)
+        return experiment, dataclasses.replace(sweep, members=self.members)
+
+
+def run(job: Job, launch: Launch, console: Console) -> None:
+    """Do a sweep as it was asked for.
+
+    Everything that can be refused is, before anything is written.
+
+    Raises:
+        UnfinishedError: where units are left that could not be done.
+        ValueError: for settings that make no sense, or others than those of the folder.
+        OSError: where the folder cannot be written.
+    """
+    experiment, sweep = job.open()
+    settings = dataclasses.asdict(job.config) | {"members": job.members} | _LAYOUT
+    _refuse_earlier(job.out)
+    refuse_other_settings(job.out / SETTINGS, settings, extendable=experiment.extendable)
+    unfinished = sweep.unfinished()
+    if launch.report:
+        _report(experiment, job, sweep, console)
+        return
+    if unfinished:
+        experiment.check(job.config)
+    if launch.plan:
+        _print_plan(sweep, unfinished, console)
+        return
+    write_settings(job.out / SETTINGS, settings)
+    if unfinished:
+        _announce(sweep, unfinished, console)
+        left = _do(job, sweep, launch, console)
+        if launch.shard:
+            _say_left(sweep, left, console)
+            return
+        if left:
+            raise UnfinishedError(f"{len(left)} units are left; the same command does them")
+    _report(experiment, job, sweep, console)
+
+
+def _do(job: Job, sweep: Sweep, launch: Launch, console: Console) -> list[Unit]:
+    """Do all units, or those of the shard; those that are left."""
+    if launch.workers:
+        from jaxvae.sweeps.workers import run_workers  # noqa: PLC0415
+
+        return run_workers(job, sweep, launch.workers, console)
+    if launch.ray:
+        from jaxvae.sweeps.rays import run_on_ray  # noqa: PLC0415
+
+        return run_on_ray(job, sweep, launch.ray, console)
+    chosen, units = _chosen(sweep.units, launch.shard), len(sweep.units)
+    done = units - len(sweep.unfinished())
+    with sweep_progress(console, units=units, done=done) as progress:
+        return work(sweep, chosen, progress, wait=launch.shard is None)
+
+
+def _chosen(units: Iterable[Unit], shard: tuple[int, int] | None) -> set[str]:
+    """Names of the units of a shard; what needs others may be done by any."""
+    every = list(units)
+    if shard is None:
+        return {unit.name for unit in every}
+    first, count = shard
+    own = [unit for unit in every if not unit.needs][first::count]
+    return {unit.name for unit in (*own, *(unit for unit in every if unit.needs))}
+
+
+def _report(experiment: Experiment, job: Job, sweep: Sweep, console: Console) -> None:
+    missing = sweep.missing()
+    if len(missing) == len(sweep.runs):
+        raise ValueError(f"expected runs in {job.out} to report on, found none")
+    if missing:
+        named = ", ".join(missing[:3]) + ", ..." * (len(missing) > 3)
+        console.print(
+            f"{len(missing)} of {len(sweep.runs)} runs are not done, and missing below: {named}",
+            soft_wrap=True,
+        )
+    experiment.report(job.config, sweep, console)
+
+
+def _refuse_earlier(out: Path) -> None:
+    """Refuse a folder whose files are not laid out as they are now."""
+    if not (out / SETTINGS).is_file():
+        return
+    if read_settings(out / SETTINGS).get("layout") != _LAYOUT["layout"]:
+        raise ValueError(
+            f"expected results that this version of jaxvae made, got those of another one in "
+            f"{out}, which has its files in other places; choose another --out"
+        )
+
+
+def _announce(sweep: Sweep, unfinished: list[Unit], console: Console) -> None:
+    runs, units = len(sweep.missing()), len(unfinished)
+    time = in_words(seconds_of(sweep, unit) for unit in unfinished)
+    console.print(
+        f"{runs} of {len(sweep.runs)} runs to do, in {units} unit{'s' * (units != 1)}; {time}; "
+        f"results in {sweep.out}",
+        soft_wrap=True,
+    )
+
+
+def _say_left(sweep: Sweep, left: list[Unit], console: Console) -> None:
+    others = len(sweep.unfinished()) - len(left)
+    if left or others:
+        console.print(
+            f"this share is done; {len(left) + others} units are left to other shares. When they "
+            "are done, --report draws",
+            soft_wrap=True,
+        )
+
+
+def _print_plan(sweep: Sweep, unfinished: list[Unit], console: Console) -> None:
+    table, at_work = Table(box=None), holders(sweep.out / CLAIMS)
+    for name in ("unit", "runs", "GiB", "minutes", "state"):
+        table.add_column(name, justify="right" if name in ("runs", "GiB", "minutes") else "left")
+    table.add_column("what")
+    for unit in sweep.units:
+        minutes = sum(seconds_of(sweep, unit)) / 60
+        state = "done"
+        if unit in unfinished:
+            state = "needs others" if sweep.lacks(unit) else "to do"
+        if unit.name in at_work:
+            holder = at_work[unit.name]
+            state = f"{holder.share:.0%} done by process {holder.process} of {holder.host}"
+        size = f"{unit.bytes / 2**30:.2f}" if unit.runs else ""
+        cost = f"{minutes:.1f}" if unit.runs else ""
+        table.add_row(unit.name, str(len(unit.runs) or ""), size, cost, state, unit.title)
+    console.print(table)
+    console.print(
+        f"{len(unfinished)} of {len(sweep.units)} units to do, "
+        f"{in_words(seconds_of(sweep, unit) for unit in unfinished)} for one process; GiB are "
+        "parameters and optimizer",
+        soft_wrap=True,
+    )

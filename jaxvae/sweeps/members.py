@@ -1,0 +1,304 @@
+"""The runs of a unit: trained together, measured on the way, recorded at the end.
+
+OUT/units/UNIT/snapshots/step-*   variables of all runs, stacked; in the end those of the last epoch
+OUT/units/UNIT/replicates/step-*  the same after another last epoch, while the unit is at work
+OUT/units/UNIT/epoch-*.npz        what was measured there, while the unit is at work
+OUT/units/UNIT/resume/step-*      the state to go on from, while the unit is at work
+
+Killed at any point and done again, by any process, a unit ends with the same records.
+"""
+
+import shutil
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvae.data import Dataset
+from jaxvae.files.numpy_files import read_archive
+from jaxvae.files.whole import remove_leftovers
+from jaxvae.models import HVAE, VAE, Variables
+from jaxvae.report.progress import UnitProgress
+from jaxvae.runs import checkpoint
+from jaxvae.runs.config import RunConfig
+from jaxvae.sweeps.records import Arrays, Place, done_runs, write_arrays, write_run
+from jaxvae.sweeps.sweep import UNITS, Sweep, Trained
+from jaxvae.sweeps.units import (
+    ImageShape,
+    Unit,
+    latents_of,
+    member_of,
+    model_of,
+    program_of,
+    run_keys,
+    trainer_of,
+    unit_name,
+)
+from jaxvae.training import (
+    Ensemble,
+    Trainer,
+    evaluation_variables,
+    init_ensemble,
+    replicated_ensemble,
+    steps_per_epoch,
+    train_ensemble,
+)
+from jaxvae.training.ensemble import ensemble_shapes
+from jaxvae.training.memory import refuse_too_large
+
+SNAPSHOTS = "snapshots"
+_REPLICATES, _RESUME = "replicates", "resume"
+# What is recorded of every epoch, and of the last alone.
+_KINDS = ("every", "last")
+
+
+class _Job(NamedTuple):
+    """A unit at work.
+
+    Attributes:
+        sweep: that it is a part of.
+        names: of the runs that it trains.
+        configs: of the same runs.
+        folder: of the unit.
+        latents: of the arrays that hold every bottleneck.
+        image_shape: of the data.
+        dataset: that all runs are trained on.
+        progress: told of steps and measurements.
+    """
+
+    sweep: Sweep
+    names: tuple[str, ...]
+    configs: tuple[RunConfig, ...]
+    folder: Path
+    latents: int
+    image_shape: ImageShape
+    dataset: Dataset
+    progress: UnitProgress
+
+    def trainer(self, latents: int) -> Trainer:
+        """Of a model of so many latents."""
+        program = program_of(self.configs[0], latents)
+        return trainer_of(program, self.image_shape, len(self.dataset.train.images))
+
+    @property
+    def model(self) -> VAE | HVAE:
+        """The largest."""
+        return model_of(program_of(self.configs[0], self.latents), self.image_shape)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches of every run."""
+        return steps_per_epoch(self.dataset.train.images, self.configs[0].batch_size)
+
+
+def train_unit(sweep: Sweep, unit: Unit, progress: UnitProgress) -> tuple[str, ...]:
+    """Train and measure the runs of a unit that are not done, and record them.
+
+    Args:
+        sweep: that it is a part of.
+        unit: of some runs, which this process holds.
+        progress: told of steps and measurements.
+
+    Returns:
+        The names of the runs.
+    """
+    names, folder = _to_train(sweep, unit)
+    remove_leftovers(folder)
+    configs = tuple(sweep.runs[name] for name in names)
+    dataset = sweep.load(configs[0])
+    shape = sweep.image_shape(configs[0])
+    job = _Job(sweep, names, configs, folder, unit.latents, shape, dataset, progress)
+    _train(job)
+    _record_runs(job)
+    _tidy(job)
+    return names
+
+
+def _to_train(sweep: Sweep, unit: Unit) -> tuple[tuple[str, ...], Path]:
+    """The runs that are lacking, and the folder in which they are trained.
+
+    All of a unit that is under way, whose state holds all; else those without a record, which
+    are a unit of their own where others of it were done before.
+    """
+    units = sweep.out / UNITS
+    done = done_runs(sweep.out)
+    lacking = tuple(name for name in unit.runs if name not in done)
+    if lacking == unit.runs or (units / unit.name / _RESUME).exists():
+        return unit.runs, units / unit.name
+    return lacking, units / unit_name(unit.name, lacking)
+
+
+def _train(job: _Job) -> None:
+    """Train to the last epoch, stopping at each that is measured."""
+    last = job.sweep.epochs[-1]
+    lacking = [epoch for epoch in job.sweep.epochs if not _is_measured(job, epoch)]
+    replicating = job.sweep.replicate and not _holds(job.folder / _REPLICATES, last)
+    job.progress.start(last * job.steps_per_epoch, len(job.sweep.epochs) * len(job.names))
+    if replicating:
+        # First, since the state before the last epoch is kept only until the next one.
+        before = _go_on(job, sorted({*lacking, last - 1} - {last}), job.folder / _RESUME)
+        branch, start = job.folder / f"{_RESUME}-{_REPLICATES}", replicated_ensemble(before)
+        another = _go_on(job, [last], branch, start=start, measuring=False)
+        checkpoint.save(job.folder / _REPLICATES, last, _variables_of(another))
+        lacking = [epoch for epoch in lacking if epoch == last]
+    if lacking:
+        _go_on(job, lacking, job.folder / _RESUME)
+
+
+def _go_on(
+    job: _Job,
+    epochs: Sequence[int],
+    resume: Path,
+    *,
+    start: Ensemble | None = None,
+    measuring: bool = True,
+) -> Ensemble:
+    """Train until the last of some epochs, stopping at each, from where `resume` is.
+
+    Args:
+        job: the unit.
+        epochs: ascending.
+        resume: folder of the state to go on from.
+        start: where training begins without one; None for untrained models.
+        measuring: whether the measured ones among the epochs are.
+    """
+    trainer = job.trainer(job.latents)
+    members = list(map(member_of, job.configs, _sizes(job)))
+    shapes = ensemble_shapes(job.trainer, members, room=job.latents)
+    refuse_too_large(shapes)
+    last_step = epochs[0] * job.steps_per_epoch
+    ensemble = checkpoint.load_latest(resume, shapes, last=last_step)
+    if ensemble is None:
+        ensemble = start
+    if ensemble is None:
+        ensemble = init_ensemble(job.trainer, members, room=job.latents)
+    images = jnp.asarray(job.dataset.train.images)
+    for epoch in epochs:
+        ensemble = train_ensemble(
+            trainer,
+            ensemble,
+            images,
+            epochs=epoch,
+            batch_size=job.configs[0].batch_size,
+            report=job.progress.report,
+            save=partial(_save, resume),
+        )
+        if measuring and epoch in job.sweep.epochs:
+            _measure(job, ensemble, epoch)
+        # After the records: a unit that goes on from here never lacks one.
+        _save(resume, ensemble)
+    return ensemble
+
+
+def _save(folder: Path, ensemble: Ensemble) -> None:
+    checkpoint.save_latest(folder, int(jnp.max(ensemble.states.step)), ensemble)
+
+
+def _sizes(job: _Job) -> list[int]:
+    return [latents_of(config, job.image_shape) for config in job.configs]
+
+
+def _measure(job: _Job, ensemble: Ensemble, epoch: int) -> None:
+    """Keep what all runs have learned at an epoch, and what is measured of it."""
+    checkpoint.save(job.folder / SNAPSHOTS, epoch, _variables_of(ensemble))
+    every: dict[str, np.ndarray] = {}
+    at, replicates = (cache(partial(_loaded, job, each)) for each in (SNAPSHOTS, _REPLICATES))
+    for index, name in enumerate(job.names):
+        job.progress.note(f"measuring model {index + 1} of {len(job.names)} at epoch {epoch}")
+        trained = Trained(
+            name=name,
+            config=job.configs[index],
+            model=job.model,
+            variables=_one(_variables_of(ensemble), index),
+            latents=_sizes(job)[index],
+            epoch=epoch,
+            is_last=epoch == job.sweep.epochs[-1],
+            stopped=int(ensemble.failed[index]) >= 0,
+            dataset=job.dataset,
+            key=run_keys(job.configs[index])[1],
+            at=partial(_one_of, at, index),
+            replicate=partial(_one_of, partial(replicates, job.sweep.epochs[-1]), index),
+            warn=job.progress.warn,
+        )
+        for kind, arrays in zip(_KINDS, job.sweep.measure(trained), strict=True):
+            every |= {f"{index} {kind} {key}": np.asarray(value) for key, value in arrays.items()}
+        job.progress.measured()
+    write_arrays(_epoch_file(job, epoch), every, scratch=job.folder)
+
+
+def _record_runs(job: _Job) -> None:
+    """Write the record of every run from what was measured at its epochs."""
+    epochs = [read_archive(_epoch_file(job, epoch)) for epoch in job.sweep.epochs]
+    for index, (name, config) in enumerate(zip(job.names, job.configs, strict=True)):
+        by_epoch = [_of(found, index, _KINDS[0]) for found in epochs]
+        arrays = {key: np.stack([found[key] for found in by_epoch]) for key in by_epoch[0]}
+        write_run(
+            job.sweep.out,
+            name,
+            {"epoch": np.array(job.sweep.epochs), **arrays, **_of(epochs[-1], index, _KINDS[1])},
+            config=config,
+            image_shape=job.image_shape,
+            place=Place(job.folder.name, index, job.latents),
+            scratch=job.folder,
+        )
+
+
+def _of(found: Arrays, index: int, kind: str) -> dict[str, np.ndarray]:
+    start = f"{index} {kind} "
+    return {key.removeprefix(start): value for key, value in found.items() if key.startswith(start)}
+
+
+def _tidy(job: _Job) -> None:
+    """Remove what was needed to go on; of what was learned the end stays."""
+    for epoch in checkpoint.steps(job.folder / SNAPSHOTS):
+        if epoch != job.sweep.epochs[-1]:
+            checkpoint.remove(job.folder / SNAPSHOTS, epoch)
+    for folder in (_REPLICATES, f"{_RESUME}-{_REPLICATES}", _RESUME):
+        shutil.rmtree(job.folder / folder, ignore_errors=True)
+    for file in job.folder.glob("epoch-*.npz"):
+        file.unlink()
+
+
+def _is_measured(job: _Job, epoch: int) -> bool:
+    file = _epoch_file(job, epoch)
+    if not (file.exists() and _holds(job.folder / SNAPSHOTS, epoch)):
+        return False
+    try:
+        read_archive(file)
+    except ValueError as error:
+        job.progress.warn(f"{error}: it is measured again")
+        return False
+    return True
+
+
+def _holds(folder: Path, epoch: int) -> bool:
+    return epoch in checkpoint.steps(folder) and epoch not in checkpoint.damaged_steps(folder)
+
+
+def _epoch_file(job: _Job, epoch: int) -> Path:
+    return job.folder / f"epoch-{epoch:04d}.npz"
+
+
+def _loaded(job: _Job, folder: str, epoch: int) -> Variables:
+    """Variables of all runs at an epoch, on the host."""
+    like = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((len(job.names), *leaf.shape), leaf.dtype),
+        jax.eval_shape(job.model.init, jax.random.key(0)),
+    )
+    return jax.device_get(checkpoint.load(job.folder / folder, epoch, like))
+
+
+def _variables_of(ensemble: Ensemble) -> Variables:
+    return evaluation_variables(ensemble.states)
+
+
+def _one_of(load: Callable[..., Variables], index: int, *epoch: int) -> Variables:
+    return _one(load(*epoch), index)
+
+
+def _one(variables: Variables, index: int) -> Variables:
+    return jax.tree.map(lambda leaf: leaf[index], variables)

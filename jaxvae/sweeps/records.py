@@ -1,0 +1,189 @@
+"""What is known of every run of a sweep: one file of arrays, written when the run is done.
+
+OUT/runs/NAME.npz holds what was measured at every epoch, as `[epochs, ...]`, and at the last one
+alone; the settings of the run as JSON; and where its variables are. Readers take the arrays they
+want, so that a merge of thousands of runs never holds what it does not merge.
+"""
+
+import json
+import logging
+import os
+import uuid
+import zipfile
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxvae.files.numpy_files import parsed, read_archive, refuse_irregular
+from jaxvae.files.whole import explained
+from jaxvae.runs.config import RunConfig, run_settings
+from jaxvae.typing import ArrayLike
+
+Arrays = Mapping[str, np.ndarray]
+
+RUNS = "runs"
+_logger = logging.getLogger("jaxvae")
+_SUFFIX = ".npz"
+_SETTINGS, _UNIT, _INDEX, _LATENTS = "run_settings", "unit", "index", "unit_latents"
+
+
+class Place(NamedTuple):
+    """Where the variables of a run are.
+
+    Attributes:
+        unit: name of a folder under OUT/units.
+        member: of the run among those of the unit.
+        latents: of the arrays that hold its bottleneck there.
+    """
+
+    unit: str
+    member: int
+    latents: int
+
+
+def run_file(out: Path, name: str) -> Path:
+    """Where the record of a run is."""
+    return out / RUNS / f"{name}{_SUFFIX}"
+
+
+def done_runs(out: Path) -> set[str]:
+    """The names of the runs whose records are there and whole; damaged ones are said.
+
+    Every file is read once in a process, and again where it has changed.
+    """
+    folder, found = out / RUNS, set()
+    for file in folder.rglob(f"*{_SUFFIX}"):
+        with suppress(FileNotFoundError):
+            stat = file.stat()
+            if _is_whole(file, stat.st_mtime_ns, stat.st_size):
+                found.add(str(file.relative_to(folder).with_suffix("")))
+    return found
+
+
+def write_run(
+    out: Path,
+    name: str,
+    arrays: Arrays,
+    *,
+    config: RunConfig,
+    image_shape: tuple[int, int, int],
+    place: Place,
+    scratch: Path,
+) -> None:
+    """Write the record of a run, whole.
+
+    Args:
+        out: folder of the sweep.
+        name: of the run.
+        arrays: what was measured.
+        config: of the run.
+        image_shape: of its images.
+        place: where its variables are.
+        scratch: a folder on the same disk, of the process that holds the unit.
+
+    Raises:
+        OSError: if the disk cannot be written; nothing of it is left.
+    """
+    settings = json.dumps(run_settings(config, image_shape=image_shape))
+    told = {_SETTINGS: settings, _UNIT: place.unit, _INDEX: place.member, _LATENTS: place.latents}
+    write_arrays(run_file(out, name), {**arrays, **told}, scratch=scratch)
+
+
+def write_arrays(file: Path, arrays: Mapping[str, object], *, scratch: Path) -> None:
+    """Write arrays by name, whole, or nothing.
+
+    Args:
+        file: where they go; folders above it are made.
+        arrays: by name.
+        scratch: a folder on the same disk in which the file is put together, where it may be
+            left by a kill.
+
+    Raises:
+        OSError: if the disk cannot be written.
+    """
+    part = scratch / f"{uuid.uuid4().hex}.part"
+    with explained(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("xb") as opened:
+                np.savez(opened, **arrays)  # type: ignore[arg-type]
+                opened.flush()
+                os.fsync(opened.fileno())
+            part.replace(file)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def read_settings_of(file: Path) -> tuple[dict[str, object], Place]:
+    """The settings of a run as `run_settings` made them, and where its variables are.
+
+    Raises:
+        ValueError: for a file that is no record of a run, or damaged.
+    """
+    found = read_some(file, (_SETTINGS, _UNIT, _INDEX, _LATENTS))
+    with parsed(file):
+        settings = json.loads(str(found[_SETTINGS]))
+        place = Place(str(found[_UNIT]), int(found[_INDEX]), int(found[_LATENTS]))
+        return settings, place
+
+
+def read_some(file: Path, names: Collection[str]) -> dict[str, np.ndarray]:
+    """Those arrays of a record that have these names and are there.
+
+    Raises:
+        ValueError: for a file that is damaged; names it.
+    """
+    # The archive compares what it reads with its checksums.
+    with parsed(file), file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
+        return {name: archive[name] for name in names if name in archive}
+
+
+def read_run(out: Path, name: str) -> dict[str, np.ndarray]:
+    """All that is recorded of a run.
+
+    Raises:
+        ValueError: for a file that is damaged; names it.
+    """
+    return read_archive(run_file(out, name))
+
+
+def over_runs(out: Path, runs: Sequence[str], names: Iterable[str]) -> dict[str, np.ndarray]:
+    """What is recorded of many runs, `[runs, ...]` by name.
+
+    A run that is absent, or has no array of a name, has NaN there, or zeros of whole numbers.
+    One file is open at a time. Names that no run has are left out.
+
+    Raises:
+        ValueError: for a file that is damaged; names it.
+    """
+    wanted, found = tuple(names), {}
+    for index, run in enumerate(runs):
+        file = run_file(out, run)
+        for name, values in read_some(file, wanted).items() if file.exists() else ():
+            if name not in found:
+                empty = np.nan if values.dtype.kind == "f" else values.dtype.type()
+                found[name] = np.full((len(runs), *values.shape), empty, values.dtype)
+            found[name][index] = values
+    return found
+
+
+def as_bytes(images: ArrayLike) -> np.ndarray:
+    """Images in [0, 1] as uint8, to be recorded; NaN is black."""
+    return np.rint(np.clip(np.nan_to_num(np.asarray(images)), 0, 1) * 255).astype(np.uint8)
+
+
+@cache
+def _is_whole(file: Path, changed: int, size: int) -> bool:
+    try:
+        refuse_irregular(file)
+        with file.open("rb") as opened, zipfile.ZipFile(opened) as archive:
+            if archive.testzip() is None:
+                return True
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError):
+        pass
+    _logger.warning("%s is damaged: its run is made again", file)
+    return False

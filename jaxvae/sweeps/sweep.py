@@ -1,0 +1,142 @@
+"""What a sweep is: runs, when and how they are measured, and what is made of all of them."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxvae.data import Dataset
+from jaxvae.models import HVAE, VAE, Variables
+from jaxvae.runs.config import RunConfig
+from jaxvae.sweeps.records import Arrays, done_runs, read_some
+from jaxvae.sweeps.units import ImageShape, Unit, unit_name, units_of
+from jaxvae.typing import Key
+
+UNITS, CLAIMS = "units", "claims"
+FAILED = "failed"
+MADE_OF = "made_of"
+
+
+class Trained(NamedTuple):
+    """A model of a sweep at one of the epochs at which it is measured.
+
+    Attributes:
+        name: of its run.
+        config: of its run.
+        model: the largest of its unit: one program serves all of them.
+        variables: what it has learned, padded with zeros where the largest has more, so that
+            latents that it lacks have no rate and change nothing.
+        latents: of the model itself.
+        epoch: passes over the training images.
+        is_last: whether training ends there.
+        stopped: whether its loss became NaN or infinite, where it has stopped.
+        dataset: what it is trained on.
+        key: of the noise, the same at every epoch.
+        at: `at(epoch)`, its variables at an earlier measured epoch or this one.
+        replicate: `replicate()`, its variables after another last epoch, at the last one,
+            where the sweep makes them.
+        warn: `warn(text)` shows that something is wrong with the model.
+    """
+
+    name: str
+    config: RunConfig
+    model: VAE | HVAE
+    variables: Variables
+    latents: int
+    epoch: int
+    is_last: bool
+    stopped: bool
+    dataset: Dataset
+    key: Key
+    at: Callable[[int], Variables]
+    replicate: Callable[[], Variables]
+    warn: Callable[[str], None]
+
+
+class Afterwards(NamedTuple):
+    """What is made of many runs once they are done.
+
+    Attributes:
+        title: in words.
+        file: where it goes.
+        needs: names of the runs.
+        make: `make(note)` returns arrays by name; `note(text)` shows what it is at.
+    """
+
+    title: str
+    file: Path
+    needs: tuple[str, ...]
+    make: Callable[[Callable[[str], None]], Arrays]
+
+    @property
+    def unit(self) -> Unit:
+        """As a unit of work; with other runs it is another one."""
+        return Unit(unit_name(self.title, self.needs), self.title, needs=self.needs)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the file is that of these runs."""
+        if not self.file.is_file():
+            return False
+        return read_some(self.file, (MADE_OF,)).get(MADE_OF) == self.unit.name
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """Runs, when and how they are measured, and what is made of all of them.
+
+    Attributes:
+        out: the folder.
+        runs: by name, which is a path below OUT/runs.
+        epochs: at which they are measured, ascending; 0 is before training.
+        load: the data of a run; called often.
+        measure: what is recorded of a model at every epoch, `failed` among it, and what at the
+            last epoch alone, of a model that has not failed.
+        describe: a line about a finished run, from its name and its record.
+        seconds: how long it takes to measure a model of a run at one epoch, roughly.
+        replicate: whether the last epoch of every run is trained twice, the second time with
+            other batches.
+        afterwards: what is made of many runs.
+        members: runs in a unit, at most; None for as many as fit.
+    """
+
+    out: Path
+    runs: Mapping[str, RunConfig]
+    epochs: tuple[int, ...]
+    load: Callable[[RunConfig], Dataset]
+    measure: Callable[[Trained], tuple[Arrays, Arrays]]
+    describe: Callable[[str, Arrays], str]
+    seconds: Callable[[RunConfig, VAE | HVAE, Dataset], float]
+    replicate: bool = False
+    afterwards: Sequence[Afterwards] = ()
+    members: int | None = None
+
+    def image_shape(self, config: RunConfig) -> ImageShape:
+        """Of the images of a run."""
+        height, width, channels = self.load(config).train.images.shape[1:]
+        return height, width, channels
+
+    @cached_property
+    def units(self) -> list[Unit]:
+        """All there is to do, in an order that depends on the settings alone."""
+        trained = units_of(self.runs, cache(self.image_shape), members=self.members)
+        return [*trained, *(each.unit for each in self.afterwards)]
+
+    def unfinished(self) -> list[Unit]:
+        """The units of which something is lacking."""
+        done, made = done_runs(self.out), {each.unit for each in self.afterwards if each.is_done}
+        return [
+            unit
+            for unit in self.units
+            if (unit not in made if unit.needs else not done.issuperset(unit.runs))
+        ]
+
+    def lacks(self, unit: Unit) -> bool:
+        """Whether something that a unit needs is not done."""
+        return not done_runs(self.out).issuperset(unit.needs)
+
+    def missing(self) -> list[str]:
+        """The names of the runs that are not done, without a look at the data."""
+        done = done_runs(self.out)
+        return [name for name in self.runs if name not in done]

@@ -1,0 +1,206 @@
+"""The runs of a sweep as units of work: models that share a program, as many as fit together.
+
+Which units there are depends on the settings alone, so that every process and machine that is
+given the same settings has the same units, whatever lies in the folder.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxvae.models import HVAE, VAE
+from jaxvae.runs.config import Coefficient, RunConfig, build_model, build_trainer
+from jaxvae.training import Member, Trainer, group_members
+
+ImageShape = tuple[int, int, int]
+
+# A unit is at most so many models, and at most so many bytes of training state: what fits
+# the smallest devices that people train on, beside a batch and the images.
+MOST_MEMBERS, _MOST_BYTES = 64, 4 * 2**30
+_NAME_DIGITS = 12
+
+
+class Unit(NamedTuple):
+    """A piece of work that one process does from its beginning to its end.
+
+    Attributes:
+        name: of its folder: a hash of all that it depends on.
+        title: what it is, in words.
+        runs: names of the runs that it trains in one program; none for other work.
+        latents: of the arrays that hold the bottleneck of every run.
+        bytes: of the parameters and the optimizer of all its runs.
+        needs: names of the runs that have to be done before it.
+    """
+
+    name: str
+    title: str
+    runs: tuple[str, ...] = ()
+    latents: int = 0
+    bytes: int = 0
+    needs: tuple[str, ...] = ()
+
+
+class _Sized(NamedTuple):
+    """A run by the size of its bottleneck, as `group_members` wants it."""
+
+    name: str
+    latents: int
+
+
+def units_of(
+    runs: Mapping[str, RunConfig],
+    shape_of: Callable[[RunConfig], ImageShape],
+    *,
+    members: int | None = None,
+) -> list[Unit]:
+    """The units of some runs, in the order of the runs.
+
+    Runs that differ in seed, bottleneck size, coefficients and learning rate alone share a
+    program, if no model is padded to more than twice its parameters.
+
+    Args:
+        runs: by name.
+        shape_of: of the images of a run.
+        members: runs in a unit, at most; None for as many as 4 GiB of parameters and
+            optimizer hold, at most 64.
+    """
+    programs: dict[RunConfig, list[str]] = {}
+    for name, config in runs.items():
+        programs.setdefault(program_of(config, 1), []).append(name)
+    return [
+        unit
+        for names in programs.values()
+        for unit in _units({name: runs[name] for name in names}, shape_of, members)
+    ]
+
+
+def unit_name(*parts: Any) -> str:
+    """The name of what depends on these parts, which JSON can write, alone."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_NAME_DIGITS]
+
+
+def member_of(config: RunConfig, latents: int) -> Member:
+    """A run as the member of an ensemble, with the key of `jaxvae train`.
+
+    Args:
+        config: of the run.
+        latents: of the model that is built from it.
+    """
+    return Member(run_keys(config)[0], latents, _numbers(config), config.learning_rate)
+
+
+def run_keys(config: RunConfig) -> tuple[jax.Array, jax.Array]:
+    """The keys of training and of measuring a run."""
+    train_key, measure_key = jax.random.split(jax.random.key(config.seed))
+    return train_key, measure_key
+
+
+@cache
+def trainer_of(program: RunConfig, image_shape: ImageShape, dataset_size: int) -> Trainer:
+    """The trainer of a program: one object, so that what is compiled for it is found again."""
+    return build_trainer(program, model_of(program, image_shape), dataset_size=dataset_size)
+
+
+@cache
+def model_of(program: RunConfig, image_shape: ImageShape) -> VAE | HVAE:
+    """The model of a program: one object, as `trainer_of`."""
+    return build_model(program, image_shape)
+
+
+def program_of(config: RunConfig, latents: int) -> RunConfig:
+    """A run without what models of one program differ in, with room for so many latents.
+
+    The sizes of a hierarchy are options: it stays as it is.
+    """
+    ones = {
+        name: (1.0,) * len(value) if isinstance(value, Sequence) else 1.0
+        for name, value in config.coefficients.items()
+    }
+    size = None if config.latents is None else latents
+    return dataclasses.replace(config, coefficients=ones, latents=size, learning_rate=1.0, seed=0)
+
+
+def _numbers(config: RunConfig) -> dict[str, Any]:
+    """The coefficients of a run as arrays take them: NaN where a layer has none."""
+
+    def number(value: Coefficient) -> Any:
+        if isinstance(value, int | float):
+            return value
+        return tuple(math.nan if each is None else each for each in value)
+
+    return {name: number(value) for name, value in config.coefficients.items()}
+
+
+def _units(
+    runs: Mapping[str, RunConfig],
+    shape_of: Callable[[RunConfig], ImageShape],
+    most: int | None,
+) -> Iterable[Unit]:
+    """Those of the runs of one program."""
+    first = next(iter(runs.values()))
+    image_shape = shape_of(first)
+
+    @cache
+    def bytes_of(latents: int) -> int:
+        # The size of the data set changes no shape.
+        trainer = trainer_of(program_of(first, latents), image_shape, 2)
+        state = jax.eval_shape(trainer.init, jax.random.key(0))
+        return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+
+    sized = [_Sized(name, latents_of(config, image_shape)) for name, config in runs.items()]
+    for group in group_members(sized, size_of=bytes_of):
+        latents = max(run.latents for run in group)
+        count = most or max(1, min(MOST_MEMBERS, _MOST_BYTES // bytes_of(latents)))
+        for at in range(0, len(group), count):
+            names = tuple(run.name for run in group[at : at + count])
+            configs = [runs[name] for name in names]
+            settings = [dataclasses.asdict(config) for config in configs]
+            yield Unit(
+                unit_name(names, settings, latents, image_shape),
+                _title(configs),
+                names,
+                latents,
+                bytes_of(latents) * len(names),
+            )
+
+
+def latents_of(config: RunConfig, image_shape: ImageShape) -> int:
+    """The size of the bottleneck of the model that a run builds; of a hierarchy, of all layers."""
+    if config.latents is not None:
+        return config.latents
+    return build_model(config, image_shape).latents
+
+
+def _title(configs: Sequence[RunConfig]) -> str:
+    """The network and data of some runs, and what differs between them."""
+    first = configs[0]
+    varying: dict[str, list[Any]] = {
+        "latents": [config.latents for config in configs if config.latents is not None],
+        "learning rate": [config.learning_rate for config in configs],
+        "seed": [config.seed for config in configs],
+    }
+    for name in first.coefficients:
+        varying[name] = [_numbers(config)[name] for config in configs]
+    said = [
+        f"{name} {_listed(sorted(set(values)))}"
+        for name, values in varying.items()
+        if len(set(values)) > 1 or (name in ("latents", "seed") and values)
+    ]
+    return f"{first.network} on {first.data}: {'; '.join(said)}"
+
+
+def _listed(values: Sequence[Any], most: int = 4) -> str:
+    words = [_word(value) for value in values]
+    if len(words) > most:
+        words = [*words[: most - 1], "...", words[-1]]
+    return ", ".join(words)
+
+
+def _word(value: Any) -> str:
+    return "/".join(map(_word, value)) if isinstance(value, tuple) else f"{value:g}"

@@ -1,0 +1,137 @@
+"""Processes of this machine that share a sweep, one a device where there are several."""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from rich.console import Console
+
+from jaxvae.report.progress import sweep_progress, watched_progress
+from jaxvae.sweeps.claims import holders
+from jaxvae.sweeps.launch import Job
+from jaxvae.sweeps.sweep import CLAIMS, Sweep
+from jaxvae.sweeps.units import Unit
+from jaxvae.sweeps.work import work
+
+LOGS = "workers"
+_LOOK_SECONDS = 1.0
+# What is left to a process that is told to end: the state of its unit is written.
+_END_SECONDS = 60.0
+
+
+def run_workers(job: Job, sweep: Sweep, count: int, console: Console) -> list[Unit]:
+    """Do a sweep by so many processes, which are shown as they go on.
+
+    What a process that ends before its time leaves behind, the others do. Each writes what it
+    says to OUT/workers/NUMBER.log.
+
+    Returns:
+        The units that are left, when no process is.
+    """
+    devices, cores = _devices(), sorted(os.sched_getaffinity(0))
+    context = multiprocessing.get_context("spawn")
+    workers: list[SpawnProcess] = []
+    for number in range(count):
+        own = cores[number * len(cores) // count : (number + 1) * len(cores) // count] or cores
+        worker = context.Process(target=_work, args=(job, number, own), daemon=True)
+        with _told(_environment(devices, number, count)):
+            worker.start()
+        workers.append(worker)
+    try:
+        _watch(sweep, workers, console)
+    except BaseException:
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.join(_END_SECONDS)
+        raise
+    for number, worker in enumerate(workers):
+        if worker.exitcode:
+            log = job.out / LOGS / f"{number}.log"
+            console.print(f"process {number} ended with status {worker.exitcode}: {log}")
+    return sweep.unfinished()
+
+
+def _watch(sweep: Sweep, workers: Sequence[BaseProcess], console: Console) -> None:
+    """Show how far the sweep is until no process is left."""
+    titles = {unit.name: unit.title for unit in sweep.units}
+    with watched_progress(console, units=len(titles)) as show:
+        while any(worker.is_alive() for worker in workers):
+            at_work = holders(sweep.out / CLAIMS)
+            done = len(titles) - len(sweep.unfinished())
+            show(
+                done,
+                {
+                    titles[name]: (holder.share, holder.status)
+                    for name, holder in at_work.items()
+                    if name in titles
+                },
+            )
+            time.sleep(_LOOK_SECONDS)
+
+
+def _work(job: Job, number: int, cores: Sequence[int]) -> None:
+    """What a process does: all units that no other is at, until none is left."""
+    os.sched_setaffinity(0, cores)
+    from jaxvae.commands.ending import end_process, status_of  # noqa: PLC0415
+
+    def do(console: Console, errors: Console) -> None:
+        _, sweep = job.open()
+        names = {unit.name for unit in sweep.units}
+        done = len(names) - len(sweep.unfinished())
+        with sweep_progress(console, units=len(names), done=done) as progress:
+            work(sweep, names, progress, wait=True)
+
+    log = job.out / LOGS / f"{number}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+        status = status_of(do, after_interruption="The same command resumes where it stopped.")
+        raise SystemExit(end_process(status))
+
+
+def _devices() -> Mapping[str, Sequence[str]]:
+    """Accelerators of this machine, by the variable that chooses among them.
+
+    Found without JAX, which would take all of them for this process.
+    """
+    gpus = sorted(Path("/proc/driver/nvidia/gpus").glob("*"))
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = chosen.split(",") if chosen else [str(index) for index in range(len(gpus))]
+    chips = [str(index) for index in range(len(list(Path("/dev").glob("accel*"))))]
+    return {"CUDA_VISIBLE_DEVICES": names if gpus else [], "TPU_VISIBLE_CHIPS": chips}
+
+
+def _environment(devices: Mapping[str, Sequence[str]], number: int, count: int) -> dict[str, str]:
+    """The variables that give a process a device, or its part of one."""
+    told: dict[str, str] = {}
+    for variable, names in devices.items():
+        if names:
+            told[variable] = names[number % len(names)]
+            share = -(-count // len(names))
+            if share > 1:
+                told["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 / share:.2f}"
+    if devices["TPU_VISIBLE_CHIPS"]:
+        told |= {"TPU_CHIPS_PER_PROCESS_BOUNDS": "1,1,1", "TPU_PROCESS_BOUNDS": "1,1,1"}
+    return told
+
+
+@contextmanager
+def _told(variables: Mapping[str, str]) -> Iterator[None]:
+    """Within the block, processes that are started have these variables."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
