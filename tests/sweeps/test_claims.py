@@ -186,5 +186,5 @@ def test_an_error_of_the_lock_that_is_no_lack_of_locks_is_raised(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError), claim(tmp_path / "file" / "claims", "unit"):  # noqa: PT011
+    with pytest.raises(NotADirectoryError), claim(tmp_path / "file" / "claims", "unit"):
         pass
