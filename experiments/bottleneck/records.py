@@ -95,7 +95,7 @@ def _with_derived(records: xr.Dataset, points: int) -> xr.Dataset:
             other_layer="layer"
         )
     key, sizes = jax.random.key(0), records["bottleneck"].values
-    nulls = [gaussian_dimension(key, n=points, features=size) for size in sizes]
+    nulls = [gaussian_dimension(key, n=points, features=k, room=max(sizes)) for k in sizes]
     records["intrinsic_dimension_null"] = ("bottleneck", [mean for mean, _ in nulls])
     records["intrinsic_dimension_null_std"] = ("bottleneck", [std for _, std in nulls])
     if "scale_dimension" in records:

@@ -1,4 +1,4 @@
-"""The tiny sweep in processes of its own."""
+"""The smallest sweep in processes of its own."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.experiments.processes import HEED
 
-COMMAND = [sys.executable, "-m", "tests.sweeps.tiny"]
+COMMAND = [sys.executable, "-m", "tests.sweeps.smallest"]
 # The same on a file system without locks.
 WITHOUT_LOCKS = [
     sys.executable,
@@ -16,7 +16,7 @@ WITHOUT_LOCKS = [
     "import errno, fcntl, sys\n"
     "def flock(*_): raise OSError(errno.ENOSYS, 'Function not implemented')\n"
     "fcntl.flock = flock\n"
-    "from tests.sweeps.tiny import main\n"
+    "from tests.sweeps.smallest import main\n"
     "sys.exit(main(sys.argv[1:]))",
 ]
 

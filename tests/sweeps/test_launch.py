@@ -8,8 +8,8 @@ import pytest
 from jaxvae.sweeps.claims import claim
 from jaxvae.sweeps.records import run_file
 from jaxvae.sweeps.sweep import CLAIMS
+from tests.sweeps.smallest import Config, main, name_of, runs, sweep_of
 from tests.sweeps.test_work import contents
-from tests.sweeps.tiny import Config, main, name_of, runs, sweep_of
 
 ONE_EACH = ("--members", "1")
 
@@ -99,7 +99,7 @@ def test_a_report_says_what_is_missing_and_writes_nothing_but_itself(copy, capsy
     def no_data(config):
         raise AssertionError("the data was loaded")
 
-    monkeypatch.setattr("tests.sweeps.tiny.load", no_data)
+    monkeypatch.setattr("tests.sweeps.smallest.load", no_data)
     assert command(copy, "--report", *ONE_EACH) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "2 of 4 runs are not done, and missing below: bottleneck-2/seed-0, bottleneck-3" in said

@@ -22,7 +22,7 @@ from jaxvae.sweeps.sweep import CLAIMS, RESUME, UNITS
 from jaxvae.sweeps.units import model_of, program_of, run_keys
 from jaxvae.sweeps.work import work
 from jaxvae.training import train
-from tests.sweeps.tiny import Config, flat, load, measure, name_of, runs, sweep_of
+from tests.sweeps.smallest import Config, flat, load, measure, name_of, runs, sweep_of
 
 pytestmark = pytest.mark.slow
 

@@ -1,4 +1,4 @@
-"""The smallest experiment that has all parts of a sweep: `python -m tests.sweeps.tiny`."""
+"""The smallest experiment that has all parts of a sweep: `python -m tests.sweeps.smallest`."""
 
 import dataclasses
 import sys
@@ -103,7 +103,7 @@ EXPERIMENT = Experiment(sweep_of, check, report, extendable=("bottlenecks", "see
 
 
 def main(arguments=None):
-    return run_experiment("tiny", "", PRESETS, "tests.sweeps.tiny:EXPERIMENT", arguments)
+    return run_experiment("smallest", "", PRESETS, "tests.sweeps.smallest:EXPERIMENT", arguments)
 
 
 if __name__ == "__main__":
