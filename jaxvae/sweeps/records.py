@@ -153,8 +153,9 @@ def read_run(out: Path, name: str) -> dict[str, np.ndarray]:
 def over_runs(out: Path, runs: Sequence[str], names: Iterable[str]) -> dict[str, np.ndarray]:
     """What is recorded of many runs, `[runs, ...]` by name.
 
-    A run that is absent or damaged, or has no array of a name, has NaN there, or zeros of whole
-    numbers. One file is open at a time. Names that no run has are left out.
+    A run that is absent, has no array of a name, or arrays of which one is damaged, has NaN there,
+    or zeros of whole numbers. Nothing but these arrays is read, one file at a time. Names that no
+    run has are left out.
 
     Raises:
         ValueError: for an array of another shape or type than that of the other runs; names
@@ -163,7 +164,7 @@ def over_runs(out: Path, runs: Sequence[str], names: Iterable[str]) -> dict[str,
     wanted, found = tuple(names), {}
     for index, run in enumerate(runs):
         file = run_file(out, run)
-        for name, values in read_some(file, wanted).items() if is_whole(file) else ():
+        for name, values in _read_if_whole(file, wanted).items():
             if name not in found:
                 empty = np.nan if values.dtype.kind == "f" else values.dtype.type()
                 found[name] = np.full((len(runs), *values.shape), empty, values.dtype)
@@ -175,6 +176,14 @@ def over_runs(out: Path, runs: Sequence[str], names: Iterable[str]) -> dict[str,
                 )
             found[name][index] = values
     return found
+
+
+def _read_if_whole(file: Path, names: Collection[str]) -> dict[str, np.ndarray]:
+    try:
+        return read_some(file, names) if file.is_file() else {}
+    except ValueError:
+        # `is_whole` says so.
+        return {}
 
 
 def as_bytes(images: ArrayLike) -> np.ndarray:

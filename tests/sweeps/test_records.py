@@ -117,7 +117,7 @@ def test_a_record_is_read_once_as_long_as_it_does_not_change(tmp_path):
 
 def test_runs_that_are_missing_or_damaged_or_lack_an_array_are_nan_or_zero(tmp_path):
     names = ("whole", "missing", "damaged", "failed")
-    kl, geometry = np.array([1.0, 2.0], np.float32), np.ones((2, 3))
+    kl, geometry = np.array([1.0, 2.0], np.float32), np.ones((2, 3000))
     for name in ("whole", "damaged"):
         write(tmp_path, name, kl=kl, count=np.array([7, 8]), geometry=geometry, more=kl)
     write(tmp_path, "failed", kl=kl + 1, count=np.array([9, 9]))
