@@ -53,7 +53,9 @@ def profile(taps: Mapping[str, ArrayLike]) -> Profile:
     return Profile(tuple(taps), value, stderr, points, imbalance)
 
 
-def gaussian_dimension(key: Key, *, n: int, features: int, clouds: int = 8) -> tuple[float, float]:
+def gaussian_dimension(
+    key: Key, *, n: int, features: int, clouds: int = 8, room: int | None = None
+) -> tuple[float, float]:
     """What TwoNN reports for a standard Gaussian: the null of a sampled bottleneck.
 
     TwoNN underestimates a high dimension at finite n. A posterior that only
@@ -64,12 +66,15 @@ def gaussian_dimension(key: Key, *, n: int, features: int, clouds: int = 8) -> t
         n: points in a cloud.
         features: dimensions of the Gaussian.
         clouds: independent clouds averaged over.
+        room: columns of the arrays, those beyond `features` zero, which changes no distance:
+            one program for several dimensions. None for no more than `features`.
 
     Returns:
         Mean over the clouds, and the standard deviation of one cloud.
     """
+    shape, there = (n, room or features), np.arange(room or features) < features
     values = [
-        float(two_nn(jax.random.normal(cloud_key, (n, features), jnp.float32)).value)
+        float(two_nn(jax.random.normal(cloud_key, shape, jnp.float32) * there).value)
         for cloud_key in jax.random.split(key, clouds)
     ]
     return float(np.mean(values)), float(np.std(values, ddof=1))

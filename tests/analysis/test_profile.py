@@ -81,6 +81,13 @@ def test_the_spread_of_one_gaussian_is_reported_beside_the_mean():
     np.testing.assert_allclose((mean, spread), (np.mean(values), np.std(values, ddof=1)))
 
 
+def test_room_for_more_features_changes_no_distance():
+    keys = jax.random.split(jax.random.key(1), 2)
+    cut = [np.asarray(jax.random.normal(key, (200, 5)))[:, :3] for key in keys]
+    mean, _ = gaussian_dimension(jax.random.key(1), n=200, features=3, clouds=2, room=5)
+    assert mean == pytest.approx(np.mean([float(two_nn(cloud).value) for cloud in cut]), rel=1e-5)
+
+
 def test_the_null_is_a_function_of_its_key():
     first, second = (
         gaussian_dimension(jax.random.key(1), n=200, features=3, clouds=2) for _ in range(2)

@@ -2,9 +2,9 @@
 
 import dataclasses
 import io
+import json
 import shutil
 import signal
-from pathlib import Path
 
 import matplotlib.image
 import numpy as np
@@ -13,10 +13,15 @@ import xarray as xr
 from rich.console import Console
 
 from experiments.bottleneck import Config
-from experiments.bottleneck.config import Run
-from experiments.bottleneck.ends import with_ends
-from experiments.bottleneck.sweep import run
+from experiments.bottleneck.config import compared_seeds, run_name
+from experiments.bottleneck.config import runs as runs_of
+from experiments.bottleneck.ends import between_models
+from experiments.bottleneck.records import gather
+from experiments.bottleneck.sweep import EXPERIMENT
 from jaxvae.metrics import gride, information_imbalance
+from jaxvae.sweeps.arguments import Launch
+from jaxvae.sweeps.launch import Job, run
+from jaxvae.sweeps.records import read_run, run_file, write_arrays
 from tests.experiments.processes import command, stop
 
 pytestmark = pytest.mark.slow
@@ -29,14 +34,14 @@ FIRST = Config(
     points=100,
     widths=(16,),
     bottlenecks=(2,),
-    seeds=1,
+    seeds=(0,),
     epochs=12,
     snapshots=(0, 1),
     batch_size=64,
 )
-SWEEP = dataclasses.replace(FIRST, bottlenecks=(2, 3), seeds=2)
+SWEEP = dataclasses.replace(FIRST, bottlenecks=(2, 3), seeds=(0, 1))
 LAYERS = ["input", "encoder/1", "mean", "log_variance", "sample", "decoder/1", "output"]
-UNITS = [(size, seed) for size in SWEEP.bottlenecks for seed in range(SWEEP.seeds)]
+RUNS = list(runs_of(SWEEP))
 WITH_LAYER = (
     "intrinsic_dimension",
     "imbalance_to_input",
@@ -47,29 +52,27 @@ WITH_LAYER = (
 WITHOUT_LAYER = ("reconstruction", "kl", "active_units")
 
 
-def sweep(config, out):
+def sweep(config, out, **launch):
     """Run and return what the terminal shows."""
     shown = io.StringIO()
-    run(config, out, Console(file=shown, width=80, highlight=False, markup=False))
+    console = Console(file=shown, width=80, highlight=False, markup=False)
+    run(Job("experiments.bottleneck.sweep:EXPERIMENT", config, out), Launch(**launch), console)
     return shown.getvalue()
 
 
-def unit(out, size, seed):
-    return out / "runs" / f"bottleneck-{size}_seed-{seed}"
-
-
-def record_times(folder):
-    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
+def record_times(out):
+    return {path.name: path.stat().st_mtime_ns for path in (out / "runs").iterdir()}
 
 
 def assert_same_records(out, expected):
-    for size, seed in UNITS:
-        for path in sorted(unit(expected, size, seed).glob("*.npz")):
-            with np.load(unit(out, size, seed) / path.name) as one, np.load(path) as other:
-                assert set(one) == set(other)
-                for name in other:
-                    # Bitwise; assert_array_equal takes NaN for equal to NaN.
-                    np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+    assert set(record_times(out)) == set(record_times(expected))
+    for name in RUNS:
+        one, other = read_run(out, name), read_run(expected, name)
+        assert set(one) == set(other)
+        # Where the variables of a run are is another place where it was made apart.
+        for array in set(other) - {"unit", "unit_unit", "index", "unit_member", "unit_members"}:
+            # Bitwise; assert_array_equal takes NaN for equal to NaN.
+            np.testing.assert_array_equal(one[array], other[array], err_msg=array)
 
 
 @pytest.fixture(scope="module")
@@ -182,21 +185,20 @@ def test_the_dimension_over_scales_begins_with_that_of_the_nearest_neighbors(out
     # Gride at its first scale is the maximum likelihood of the ratios that TwoNN fits.
     fitted = records["intrinsic_dimension"].isel(epoch=-1)
     np.testing.assert_allclose(scales, fitted.transpose(*scales.dims), rtol=0.25)
-    with np.load(unit(out, 3, 1) / "end.npz") as end:
-        expected = gride(end["mean"], max_rank=32).values
+    expected = gride(read_run(out, run_name(3, 1))["mean"], max_rank=32).values
     here = records["scale_dimension"].sel(bottleneck=3, seed=1, layer="mean")
     np.testing.assert_allclose(here, expected)
 
 
 def test_models_are_compared_by_the_latents_of_the_same_images(out, records):
-    with np.load(unit(out, 2, 1) / "end.npz") as one, np.load(unit(out, 3, 0) / "end.npz") as two:
-        assert one["mean"].shape == (SWEEP.points, 2)
-        expected = information_imbalance(one["mean"], two["mean"])
+    one, two = (read_run(out, run_name(*each))["mean"] for each in ((2, 1), (3, 0)))
+    assert one.shape == (SWEEP.points, 2)
+    expected = information_imbalance(one, two)
     between = records["imbalance_between"].sel(space="mean")
-    forward = between.sel(bottleneck=2, seed=1, other_bottleneck=3, other_seed=0)
-    backward = between.sel(bottleneck=3, seed=0, other_bottleneck=2, other_seed=1)
+    forward = between.sel(bottleneck=2, compared_seed=1, other_bottleneck=3, other_seed=0)
+    backward = between.sel(bottleneck=3, compared_seed=0, other_bottleneck=2, other_seed=1)
     np.testing.assert_allclose((forward, backward), expected, rtol=1e-6)
-    itself = between.sel(bottleneck=3, seed=0, other_bottleneck=3, other_seed=0)
+    itself = between.sel(bottleneck=3, compared_seed=0, other_bottleneck=3, other_seed=0)
     assert float(itself) == pytest.approx(2 / SWEEP.points)
 
 
@@ -224,7 +226,7 @@ def test_a_figure_is_drawn_and_not_blank(out, name):
 
 def test_the_terminal_shows_a_row_per_bottleneck_and_the_sentence(finished):
     shown = finished[1]
-    assert "4 of 4 runs to do, 1 program; about 1 minute on this machine" in shown
+    assert "4 of 4 runs to do, in 2 units; about 1 minute on this machine" in shown
     rows = [line.split()[0] for line in shown.splitlines() if line.startswith((" 2 ", " 3 "))]
     assert rows == ["2", "3"]
     assert "enough" in shown.split("──")[-1]
@@ -241,39 +243,44 @@ def test_the_summary_holds_the_table_and_the_null(out):
 
 
 def test_more_bottlenecks_leave_finished_runs_as_they_are(copy):
-    before = {size_seed: record_times(unit(copy, *size_seed)) for size_seed in UNITS}
+    before = record_times(copy)
     shown = sweep(dataclasses.replace(SWEEP, bottlenecks=(2, 3, 4)), copy)
-    assert "2 of 6 runs to do, 1 program;" in shown
-    assert {size_seed: record_times(unit(copy, *size_seed)) for size_seed in UNITS} == before
-    names = ["end.npz", "epoch-0000.npz", "epoch-0001.npz", "epoch-0012.npz"]
-    for size, seed in (*UNITS, (4, 0), (4, 1)):
-        assert sorted(record_times(unit(copy, size, seed))) == names
+    assert "2 of 6 runs to do, in " in shown
+    after = record_times(copy)
+    new = {f"{run_name(4, seed)}.npz" for seed in SWEEP.seeds}
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == new
 
 
 def test_a_finished_sweep_is_only_redrawn(copy):
-    before = {size_seed: record_times(unit(copy, *size_seed)) for size_seed in UNITS}
+    before = record_times(copy)
     shutil.rmtree(copy / "figures")
     shown = sweep(SWEEP, copy)
-    assert {size_seed: record_times(unit(copy, *size_seed)) for size_seed in UNITS} == before
+    assert record_times(copy) == before
     assert "to do" not in shown
     assert sorted(path.stem for path in (copy / "figures").iterdir()) == sorted(FIGURES)
 
 
-def test_a_sweep_of_old_that_lacks_what_is_recorded_at_the_end_is_completed(copy, out):
-    for size, seed in UNITS:
-        (unit(copy, size, seed) / "end.npz").unlink()
-    before = record_times(unit(copy, 3, 1))
-    assert "4 of 4 runs to do" in sweep(SWEEP, copy)
-    assert_same_records(copy, out)
-    after = record_times(unit(copy, 3, 1))
-    assert {name for name in before if after[name] != before[name]} == {"epoch-0012.npz"}
-    assert "end.npz" in after
+def test_a_report_draws_what_is_done_and_says_what_is_not(copy):
+    for name in (run_name(2, 0), run_name(3, 0)):
+        run_file(copy, name).unlink()
+    (copy / "between.npz").unlink()
+    shutil.rmtree(copy / "figures")
+    shown = sweep(SWEEP, copy, report=True)
+    assert "2 of 4 runs are not done, and missing below: bottleneck-2_seed-0" in shown
+    drawn = {path.stem for path in (copy / "figures").iterdir()}
+    # Pictures are of the first seed, and Delta between models of all of them.
+    assert drawn == set(FIGURES) - {"between_bottlenecks", "examples"}
+    with xr.open_dataset(copy / "records.nc") as records:
+        assert records["missing"].values.tolist() == [[True, False], [True, False]]
+        assert np.isnan(records["kl"].sel(seed=0)).all()
+        assert np.isfinite(records["kl"].sel(seed=1)).all()
 
 
 def test_the_settings_are_those_of_the_records(copy):
     shown = sweep(FIRST, copy)
-    assert "to do" not in shown
-    assert '"seeds": 1' in (copy / "config.json").read_text()
+    assert "0 of 1 runs to do, in 1 unit" in shown
+    assert json.loads((copy / "config.json").read_text())["seeds"] == [0]
     with xr.open_dataset(copy / "records.nc") as records:
         assert records.sizes["seed"] == 1
 
@@ -284,47 +291,24 @@ def test_other_settings_in_the_same_folder_are_refused(out, changed):
         sweep(dataclasses.replace(SWEEP, **changed), out)
 
 
-@pytest.mark.parametrize("epoch", [0, 12])
-def test_a_record_that_was_lost_is_made_again_as_it_was(copy, out, epoch):
-    (unit(copy, 3, 1) / f"epoch-{epoch:04d}.npz").unlink()
+def test_a_record_that_was_lost_is_made_again_as_it_was(copy, out):
+    run_file(copy, run_name(3, 1)).unlink()
     sweep(SWEEP, copy)
     assert_same_records(copy, out)
 
 
 def test_a_damaged_record_is_named_and_made_again_as_it_was(copy, out, caplog):
-    torn, flipped, other, pickled = (
-        unit(copy, 2, 1) / "epoch-0012.npz",
-        unit(copy, 2, 0) / "epoch-0012.npz",
-        unit(copy, 3, 1) / "epoch-0012.npz",
-        unit(copy, 3, 0) / "epoch-0012.npz",
-    )
+    torn, flipped, other, pickled = (run_file(copy, name) for name in RUNS)
     torn.write_bytes(torn.read_bytes()[:700])
     content = bytearray(flipped.read_bytes())
     content[len(content) // 2] ^= 1
     flipped.write_bytes(content)
-    np.savez(other, layer=["input"])
-    np.savez(pickled, layer=np.array([None]))
+    other.write_bytes(b"")
+    pickled.write_text("no archive")
     sweep(SWEEP, copy)
     assert_same_records(copy, out)
     for path in (torn, flipped, other, pickled):
         assert caplog.text.count(str(path)) == 1
-
-
-@pytest.mark.parametrize("text", ["", "{}", '[["x", 1]]'])
-def test_a_group_whose_list_is_damaged_is_named_and_its_runs_are_there(copy, out, caplog, text):
-    (copy / "groups" / "bottleneck-2_seed-0" / "members.json").write_text(text)
-    (unit(copy, 2, 0) / "epoch-0012.npz").unlink()
-    sweep(SWEEP, copy)
-    assert_same_records(copy, out)
-    assert "members.json cannot be read" in caplog.text
-
-
-def test_a_group_that_lost_its_state_starts_again(copy, out):
-    for state in (copy / "groups" / "bottleneck-2_seed-0").glob("step-*"):
-        shutil.rmtree(state)
-    (unit(copy, 2, 0) / "epoch-0012.npz").unlink()
-    sweep(SWEEP, copy)
-    assert_same_records(copy, out)
 
 
 def test_models_larger_than_the_memory_are_refused_before_anything_is_allocated(tmp_path):
@@ -336,11 +320,11 @@ def test_models_larger_than_the_memory_are_refused_before_anything_is_allocated(
 
 
 def test_a_sweep_that_was_killed_ends_with_the_records_of_one_that_was_not(tmp_path, out):
-    first_run = unit(Path(), 2, 0)
-    words, first = command("bottleneck", SWEEP, tmp_path), tmp_path / first_run / "epoch-0001.npz"
-    status, _ = stop(words, signal.SIGKILL, after=first)
+    (unit, _) = EXPERIMENT.sweep(SWEEP, out).units
+    words, first = command("bottleneck", SWEEP, tmp_path), tmp_path / "units" / unit.name
+    status, _ = stop(words, signal.SIGKILL, after=first / "epoch-0001.npz")
     assert status == -signal.SIGKILL
-    assert not (tmp_path / first_run / "epoch-0012.npz").exists(), "the run was killed too late"
+    assert not (tmp_path / "runs").exists(), "the run was killed too late"
     sweep(SWEEP, tmp_path)
     assert_same_records(tmp_path, out)
 
@@ -361,46 +345,45 @@ def test_a_sweep_of_which_every_run_diverges_says_so(tmp_path):
     config = dataclasses.replace(
         FIRST, learning_rate=1e30, epochs=1, snapshots=(0,), batch_size=512
     )
-    with pytest.raises(ValueError, match="of which no run failed, got none"):
+    with pytest.raises(ValueError, match="of which all runs are done and none failed, got none"):
         sweep(config, tmp_path)
-    with xr.open_dataset(tmp_path / "records.nc") as records:
-        assert records["failed"].values.tolist() == [[[False, True]]]
-        assert np.isfinite(records["reconstruction"].values).tolist() == [[[True, False]]]
-        assert np.isnan(records["intrinsic_dimension"].isel(epoch=-1)).all()
+    records = gather(config, EXPERIMENT.sweep(config, tmp_path))
+    assert records["failed"].values.tolist() == [[[False, True]]]
+    assert np.isfinite(records["reconstruction"].values).tolist() == [[[True, False]]]
+    assert np.isnan(records["intrinsic_dimension"].isel(epoch=-1)).all()
 
 
-def test_a_model_that_failed_is_compared_with_none():
-    random, names = np.random.default_rng(0), ("scale_dimension", "scale_radius")
-    records = xr.Dataset(
-        coords={"bottleneck": [2, 3], "seed": [0, 1], "layer": ["input", "mean"]},
-        attrs={"points": 30},
-    )
-    ends = {
-        Run(size, seed): {
-            "far_neighbor": np.array([2, 4, 8, 16]),
-            **{name: np.ones((2, 4)) for name in (*names, "scale_dimension_stderr")},
-            **{name: random.normal(size=(30, size)) for name in ("mean", "sample")},
-        }
-        for size, seed in ((2, 0), (2, 1), (3, 0))
-    }
-    found = with_ends(records, ends)["imbalance_between"]
-    failed = {"bottleneck": 3, "seed": 1}
-    assert np.isnan(found.sel(failed)).all()
-    assert np.isnan(found.sel(other_bottleneck=3, other_seed=1)).all()
+def test_a_model_that_failed_is_compared_with_none(tmp_path):
+    random, names = np.random.default_rng(0), ["a", "b", "failed", "d"]
+    for name, size in zip(names, (2, 2, 3, 3), strict=True):
+        latents = {each: random.normal(size=(30, size)) for each in ("mean", "sample")}
+        arrays = {"kl": np.zeros(1)} if name == "failed" else latents
+        write_arrays(run_file(tmp_path, name), arrays, scratch=tmp_path)
+    found = between_models(tmp_path, names)["imbalance_between"]
+    assert np.isnan(found[:, 2]).all()
+    assert np.isnan(found[:, :, 2]).all()
     assert int(np.isfinite(found).sum()) == 2 * 3 * 3
-    assert np.isnan(with_ends(records, ends)["scale_dimension"].sel(failed)).all()
-    assert with_ends(records, {}) is records
+
+
+def test_so_many_models_are_compared_as_pairs_of_them_can_be():
+    assert compared_seeds(SWEEP) == (0, 1)
+    many = dataclasses.replace(SWEEP, bottlenecks=tuple(range(1, 11)), seeds=tuple(range(1000)))
+    assert compared_seeds(many) == (0, 1, 2, 3, 4, 5)
+    assert compared_seeds(dataclasses.replace(many, bottlenecks=tuple(range(1, 101)))) == (0,)
 
 
 def test_a_run_that_failed_is_named_and_left_out(copy):
-    file = unit(copy, 3, 1) / "epoch-0012.npz"
-    with np.load(file) as record:
-        lost = {name: record[name] for name in record}
-    kept = ("layer", "example_input")
-    lost |= {name: np.full_like(v, np.nan, float) for name, v in lost.items() if name not in kept}
-    np.savez(file, **lost | {"failed": np.array(True)})
+    file, record = run_file(copy, run_name(3, 1)), read_run(copy, run_name(3, 1))
+    # What is known of the last epoch of a run that stopped: nothing, and no latents.
+    for name in ("intrinsic_dimension", "imbalance", "reconstruction", "kl"):
+        record[name][-1] = np.nan
+    record["failed"][-1] = True
+    for name in ("mean", "sample", "scale_dimension", "scale_dimension_stderr", "scale_radius"):
+        del record[name]
+    write_arrays(file, record, scratch=copy)
     shown = sweep(SWEEP, copy)
     assert "failed: K = 3, seed 1; their seeds are left out below" in shown
     assert "epoch 12, 1 seed " in shown
     with xr.open_dataset(copy / "records.nc") as records:
         assert records.sizes["seed"] == 2
+        assert np.isnan(records["scale_dimension"].sel(bottleneck=3, seed=1)).all()

@@ -12,6 +12,7 @@ from experiments.bottleneck.between import between_sizes, between_table
 from experiments.bottleneck.claims import claims
 from experiments.bottleneck.figures import draw_figures
 from experiments.bottleneck.summary import conclusion, summary, sweep_table
+from experiments.bottleneck.sweep import _trained
 
 SIZES = (2, 4, 8)
 LAYERS = ["input", "encoder/1", "mean", "log_variance", "sample", "decoder/1", "output"]
@@ -39,7 +40,7 @@ def make_records(lost, *, seeds=2, channels=1, sizes=SIZES, epochs=(0, 3)):
                 ("bottleneck", "far_neighbor"), random.uniform(2, 9, (len(sizes), 3)),
             ),
             "imbalance_between": (
-                ("space", "bottleneck", "seed", "other_bottleneck", "other_seed"),
+                ("space", "bottleneck", "compared_seed", "other_bottleneck", "other_seed"),
                 random.uniform(0.01, 1, (2, *runs[:2], *runs[:2])),
             ),
             "imbalance": ((*axes, "layer", "other_layer"), imbalance),
@@ -50,10 +51,12 @@ def make_records(lost, *, seeds=2, channels=1, sizes=SIZES, epochs=(0, 3)):
             "active_units": (axes, np.full(runs, 2)),
             "intrinsic_dimension_null": ("bottleneck", np.asarray(sizes, float)),
             "example_reconstruction": (
-                (*axes, *pictures), random.integers(0, 256, (*runs, *pixels), np.uint8),
+                ("bottleneck", *pictures),
+                random.integers(0, 256, (len(sizes), *pixels), np.uint8),
             ),
             "example_sample": (
-                (*axes, *pictures), random.integers(0, 256, (*runs, *pixels), np.uint8),
+                ("bottleneck", *pictures),
+                random.integers(0, 256, (len(sizes), *pixels), np.uint8),
             ),
             "example_input": (pictures, random.integers(0, 256, pixels, np.uint8)),
         },
@@ -66,6 +69,7 @@ def make_records(lost, *, seeds=2, channels=1, sizes=SIZES, epochs=(0, 3)):
             "far_neighbor": [2, 4, 8],
             "space": ["mean", "sample"],
             "other_bottleneck": list(sizes),
+            "compared_seed": range(seeds),
             "other_seed": range(seeds),
         },
         attrs={"data": "mnist", "network": "dense", "points": 2000},
@@ -219,7 +223,10 @@ def test_a_model_is_not_compared_with_itself():
     between = records["imbalance_between"]
     for size in SIZES:
         for seed in range(2):
-            same = {"bottleneck": size, "seed": seed, "other_bottleneck": size, "other_seed": seed}
+            same = {"bottleneck": size, "compared_seed": seed} | {
+                "other_bottleneck": size,
+                "other_seed": seed,
+            }
             between.loc[same] = 0.001
     found, values = between_sizes(records, "mean"), between.sel(space="mean").values
     np.testing.assert_allclose(found[0, 1], values[0, :, 1].mean())
@@ -284,3 +291,33 @@ def test_a_layer_without_dimension_is_a_gap_in_the_figures(tmp_path):
     dimension.loc[{"bottleneck": 2, "layer": "decoder/1"}] = np.nan
     assert len(draw_figures(records, tmp_path)) == 7
     assert "nan" in summary(records)
+
+
+@pytest.mark.slow
+def test_figures_of_what_is_not_there_are_left_out(tmp_path):
+    records = make_records([0.3, 0.2, 0.1])
+    lacking = records.drop_vars(["imbalance_between", "example_input", "scale_dimension"])
+    drawn = {path.stem for path in draw_figures(lacking, tmp_path)}
+    assert drawn == {"dimension_profile", "imbalance_profile", "against_bottleneck", "phases"}
+    assert "Δ(row" not in summary(lacking)
+
+
+def test_seeds_that_are_chosen_are_chosen_in_every_dimension():
+    records = make_records([0.3, 0.2, 0.1], seeds=3)
+    axes = ("bottleneck", "seed", "epoch")
+    records["failed"] = (axes, np.zeros((3, 3, 2), bool))
+    records["missing"] = (axes[:2], np.zeros((3, 3), bool))
+    said = Console(file=io.StringIO(), width=80)
+    assert _trained(records, said) is records
+    records["failed"][1, 2, 1] = True
+    kept = _trained(records, said)
+    assert "failed: K = 4, seed 2; their seeds are left out" in said.file.getvalue()
+    for name in ("seed", "compared_seed", "other_seed"):
+        assert kept[name].values.tolist() == [0, 1]
+    records["missing"][0, 0], records["missing"][0, 1] = True, True
+    kept = _trained(records, said)
+    for name in ("bottleneck", "other_bottleneck"):
+        assert kept[name].values.tolist() == [8]
+    records["missing"][:] = True
+    with pytest.raises(ValueError, match="of which all runs are done and none failed, got none"):
+        _trained(records, said)

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from experiments.bottleneck import PRESETS, Config
-from experiments.bottleneck.sweep import run
-from experiments.command import run_experiment
+from experiments.command import _parse, run_experiment
+from jaxvae.runs.folder import BusyError, UnfinishedError
+from jaxvae.sweeps.arguments import Launch
+from jaxvae.sweeps.launch import Experiment
 
 # As `python -m` does it, and then what was imported of that which takes a second and more.
 ANSWER = """
@@ -23,16 +25,28 @@ finally:
 
 def parse(*arguments):
     """The configuration and folder that these arguments would run."""
-    parsed = []
-    status = run_experiment(
-        "bottleneck", "", PRESETS, lambda config, out, _: parsed.append((config, out)), arguments
-    )
-    assert status == 0
-    return parsed[0]
+    config, out, launch = _parse("bottleneck", "", PRESETS, arguments)
+    assert launch == Launch()
+    return config, out
 
 
-def command(*arguments):
-    return run_experiment("bottleneck", "", PRESETS, run, arguments)
+def command(*arguments, experiment="experiments.bottleneck.sweep:EXPERIMENT"):
+    return run_experiment("bottleneck", "", PRESETS, experiment, arguments)
+
+
+def raising(error):
+    """An experiment that does nothing else."""
+
+    def fail(config, out):
+        raise error
+
+    return Experiment(fail, lambda config: None, lambda config, sweep, console: None, ())
+
+
+INTERRUPTED = raising(KeyboardInterrupt())
+REFUSED = raising(ValueError("expected [n, h, w], got [/] in [red]"))
+BUSY = raising(BusyError("expected no other process at work in out; wait for it"))
+UNFINISHED = raising(UnfinishedError("3 units are left; the same command does them"))
 
 
 def test_help_lists_the_presets(capsys):
@@ -108,20 +122,42 @@ def test_snapshots_after_the_last_epoch_are_left_out():
     assert config.measured_epochs == (0, 2, 3)
 
 
-def test_an_interrupted_run_has_status_130_and_says_how_to_go_on(capsys):
-    def interrupted(config, out, console):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize(
+    ("name", "status", "said"),
+    [
+        ("INTERRUPTED", 130, "Interrupted. The same command resumes where it stopped.\n"),
+        ("REFUSED", 2, "error: expected [n, h, w], got [/] in [red]\n"),
+        ("BUSY", 75, "busy: expected no other process at work in out; wait for it\n"),
+        ("UNFINISHED", 1, "unfinished: 3 units are left; the same command does them\n"),
+    ],
+)
+def test_what_ends_a_command_has_a_status_of_its_own_and_is_said_as_it_is(
+    capsys, tmp_path, name, status, said
+):
+    experiment = f"{__name__}:{name}"
+    assert command("smoke", "--out", str(tmp_path / "out"), experiment=experiment) == status
+    assert capsys.readouterr().err == said
+    assert not (tmp_path / "out").exists()
 
-    assert run_experiment("bottleneck", "", PRESETS, interrupted, []) == 130
-    assert "The same command resumes" in capsys.readouterr().err
+
+def test_seeds_are_a_list_or_a_range():
+    assert parse("--seeds", "0..2,7")[0].seeds == (0, 1, 2, 7)
+    assert parse("--seeds", "3")[0].seeds == (3,)
 
 
-def test_a_message_with_brackets_is_printed_as_it_is(capsys):
-    def refuse(config, out, console):
-        raise ValueError("expected [n, h, w], got [/] in [red]")
-
-    assert run_experiment("bottleneck", "", PRESETS, refuse, []) == 2
-    assert capsys.readouterr().err == "error: expected [n, h, w], got [/] in [red]\n"
+@pytest.mark.parametrize(
+    ("words", "launch"),
+    [
+        (["--plan"], Launch(plan=True)),
+        (["--shard", "1/4", "--members", "8"], Launch(shard=(1, 4), members=8)),
+        (["--workers", "2"], Launch(workers=2)),
+        (["--report"], Launch(report=True)),
+    ],
+)
+def test_the_ways_to_do_a_sweep_are_apart_from_its_settings(words, launch):
+    config, _, found = _parse("bottleneck", "", PRESETS, ["smoke", *words])
+    assert config == PRESETS["smoke"]
+    assert found == launch
 
 
 # --- refusals -------------------------------------------------------------------------
@@ -145,7 +181,6 @@ def test_an_unknown_preset_has_status_2_and_lists_the_choices(capsys):
         (["--bottlenecks", "2", "0"], "--bottlenecks of at least 1, got (2, 0)"),
         (["--widths", "0"], "--widths of at least 1, got (0,)"),
         (["--snapshots", "-1"], "--snapshots of at least 0, got (-1,)"),
-        (["--seeds", "0"], "--seeds of at least 1, got 0"),
         (["--epochs", "0"], "--epochs of at least 1, got 0"),
         (["--batch-size", "0"], "--batch-size of at least 1, got 0"),
         (["--points", "2"], "--points of at least 3, got 2"),
@@ -159,7 +194,9 @@ def test_a_setting_that_makes_no_sense_is_refused(capsys, tmp_path, arguments, m
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("arguments", [["--epochs", "many"], ["--widths"], ["--colour", "red"]])
+@pytest.mark.parametrize(
+    "arguments", [["--epochs", "many"], ["--widths"], ["--colour", "red"], ["--seeds", "4..2"]]
+)
 def test_a_word_that_cannot_be_read_has_status_2(arguments):
     with pytest.raises(SystemExit) as caught:
         command("smoke", *arguments)

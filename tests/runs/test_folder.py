@@ -1,4 +1,4 @@
-"""The folder of an experiment: whole files, its own settings, one process at a time."""
+"""The folder of results: whole files, its own settings, one process at a time."""
 
 import dataclasses
 import os
@@ -7,9 +7,8 @@ import sys
 
 import pytest
 
-from experiments.output import open_output, refuse_other_settings
 from jaxvae.files.whole import remove_leftovers, write_whole
-from jaxvae.runs.folder import sole_process
+from jaxvae.runs.folder import BusyError, refuse_other_settings, sole_process, write_settings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,7 +20,12 @@ class Config:
 
 
 def check(out, config, extendable=()):
-    refuse_other_settings(out, config, extendable=extendable)
+    settings = dataclasses.asdict(config)
+    refuse_other_settings(out / "config.json", settings, extendable=extendable)
+
+
+def write(out, config):
+    write_settings(out / "config.json", dataclasses.asdict(config))
 
 
 def test_a_folder_that_does_not_exist_holds_no_other_settings(tmp_path):
@@ -30,18 +34,18 @@ def test_a_folder_that_does_not_exist_holds_no_other_settings(tmp_path):
 
 
 def test_the_same_settings_are_accepted_again(tmp_path):
-    open_output(tmp_path / "out", Config())
+    write(tmp_path / "out", Config())
     check(tmp_path / "out", Config())
 
 
 def test_other_settings_are_refused_by_name_and_value(tmp_path):
-    open_output(tmp_path, Config())
+    write(tmp_path, Config())
     with pytest.raises(ValueError, match=r"rate 0\.1 \(now 0\.2\), size 3 \(now 4\); choose"):
         check(tmp_path, Config(size=4, rate=0.2))
 
 
 def test_settings_that_only_add_work_may_change(tmp_path):
-    open_output(tmp_path, Config())
+    write(tmp_path, Config())
     check(tmp_path, Config(sizes=(1, 2, 3)), extendable=("sizes",))
 
 
@@ -57,7 +61,7 @@ def test_settings_that_cannot_be_read_are_refused(tmp_path, content):
 def test_a_folder_below_a_file_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="expected a folder that can be written for --out"):
-        open_output(tmp_path / "file" / "out", Config())
+        write(tmp_path / "file" / "out", Config())
 
 
 # --- files that are whole or absent ---------------------------------------------------
@@ -142,7 +146,7 @@ def holder(tmp_path):
 
 
 def test_a_second_process_is_refused(tmp_path, holder):
-    with pytest.raises(OSError, match="no other process at work"), sole_process(tmp_path):
+    with pytest.raises(BusyError, match="no other process at work"), sole_process(tmp_path):
         pass
 
 

@@ -1,18 +1,17 @@
-"""What is said of the time that an experiment takes."""
+"""What is said of the time that a sweep takes."""
 
 import optax
 import pytest
 
-from experiments.estimate import (
+from jaxvae.models import dense_vae
+from jaxvae.objectives import beta_vae
+from jaxvae.sweeps.estimate import (
     Seconds,
     Step,
-    epochs_left,
     geometry_seconds,
     in_words,
     training_step,
 )
-from jaxvae.models import dense_vae
-from jaxvae.objectives import beta_vae
 from jaxvae.training import vae_trainer
 
 
@@ -46,10 +45,3 @@ def test_steps_are_compiled_once_and_initial_states_for_every_size():
 def test_geometry_takes_longer_for_more_points_and_wider_layers():
     little = geometry_seconds(100, [5, 50])
     assert 0 < little < min(geometry_seconds(1000, [5, 50]), geometry_seconds(100, [5, 5000]))
-
-
-@pytest.mark.parametrize(
-    ("missing", "left"), [([0, 1, 4, 9], 9), ([9, 4], 8), ([9], 5), ([9, 0], 9)]
-)
-def test_training_goes_on_after_the_last_record_before_the_first_that_is_missing(missing, left):
-    assert epochs_left([0, 1, 4, 9], missing) == left
