@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxvae.metrics import imbalance_matrix
 from jaxvae.runs.config import RunConfig
-from jaxvae.sweeps.records import read_some, run_file
+from jaxvae.runs.member import read_some, run_file
 
 # The layers that models are compared in.
 SPACES = ("mean", "sample")

@@ -25,20 +25,25 @@ from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.report.progress import UnitProgress
 from jaxvae.runs import checkpoint
 from jaxvae.runs.config import RunConfig
-from jaxvae.sweeps.records import Arrays, Place, done_runs, write_arrays, write_run
-from jaxvae.sweeps.sweep import UNITS, Sweep, Trained
-from jaxvae.sweeps.units import (
+from jaxvae.runs.member import (
+    SNAPSHOTS,
+    UNITS,
     ImageShape,
-    Unit,
+    Place,
     latents_of,
-    member_of,
     model_of,
     program_of,
+    stacked_variables,
+)
+from jaxvae.sweeps.records import Arrays, done_runs, write_arrays, write_run
+from jaxvae.sweeps.sweep import Sweep, Trained
+from jaxvae.sweeps.units import (
+    Unit,
+    member_of,
     run_keys,
     trainer_of,
     unit_name,
 )
-from jaxvae.sweeps.variables import SNAPSHOTS, stacked_variables
 from jaxvae.training import (
     Ensemble,
     Trainer,

@@ -5,52 +5,33 @@ alone; the settings of the run as JSON; and where its variables are. Readers tak
 want, so that a merge of thousands of runs never holds what it does not merge.
 """
 
-import json
 import logging
 import os
 import uuid
 import zipfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from jaxvae.files.numpy_files import parsed, read_archive, refuse_irregular
+from jaxvae.files.numpy_files import read_archive, refuse_irregular
 from jaxvae.files.whole import explained
-from jaxvae.runs.config import RunConfig, run_settings
+from jaxvae.runs.config import RunConfig
+from jaxvae.runs.member import (
+    RECORD_SUFFIX,
+    RUNS,
+    Place,
+    read_some,
+    run_file,
+    settings_arrays,
+)
 from jaxvae.typing import ArrayLike
 
 Arrays = Mapping[str, np.ndarray]
 
-RUNS = "runs"
 _logger = logging.getLogger("jaxvae")
-_SUFFIX = ".npz"
-# Where the settings of a run are in its record, and each part of its place.
-_SETTINGS, _PLACE = "run_settings", "unit_{}"
-
-
-class Place(NamedTuple):
-    """Where the variables of a run are.
-
-    Attributes:
-        unit: name of a folder under OUT/units.
-        member: of the run among those of the unit.
-        members: how many there are.
-        latents: of the arrays that hold its bottleneck there.
-    """
-
-    unit: str
-    member: int
-    members: int
-    latents: int
-
-
-def run_file(out: Path, name: str) -> Path:
-    """Where the record of a run is."""
-    return out / RUNS / f"{name}{_SUFFIX}"
 
 
 def done_runs(out: Path) -> set[str]:
@@ -59,7 +40,7 @@ def done_runs(out: Path) -> set[str]:
     Every file is read once in a process, and again where it has changed.
     """
     folder, found = out / RUNS, set()
-    for file in folder.rglob(f"*{_SUFFIX}"):
+    for file in folder.rglob(f"*{RECORD_SUFFIX}"):
         with suppress(FileNotFoundError):
             stat = file.stat()
             if _is_whole(file, stat.st_mtime_ns, stat.st_size):
@@ -91,9 +72,8 @@ def write_run(
     Raises:
         OSError: if the disk cannot be written; nothing of it is left.
     """
-    settings = json.dumps(run_settings(config, image_shape=image_shape))
-    told = {_PLACE.format(part): value for part, value in place._asdict().items()}
-    write_arrays(run_file(out, name), {**arrays, _SETTINGS: settings, **told}, scratch=scratch)
+    told = settings_arrays(config, image_shape, place)
+    write_arrays(run_file(out, name), {**arrays, **told}, scratch=scratch)
 
 
 def write_arrays(file: Path, arrays: Mapping[str, object], *, scratch: Path) -> None:
@@ -119,30 +99,6 @@ def write_arrays(file: Path, arrays: Mapping[str, object], *, scratch: Path) -> 
             part.replace(file)
         finally:
             part.unlink(missing_ok=True)
-
-
-def read_settings_of(file: Path) -> tuple[dict[str, object], Place]:
-    """The settings of a run as `run_settings` made them, and where its variables are.
-
-    Raises:
-        ValueError: for a file that is no record of a run, or damaged.
-    """
-    parts = [_PLACE.format(part) for part in Place._fields]
-    found = read_some(file, (_SETTINGS, *parts))
-    with parsed(file):
-        unit, *numbers = (found[part] for part in parts)
-        return json.loads(str(found[_SETTINGS])), Place(str(unit), *map(int, numbers))
-
-
-def read_some(file: Path, names: Collection[str]) -> dict[str, np.ndarray]:
-    """Those arrays of a record that have these names and are there.
-
-    Raises:
-        ValueError: for a file that is damaged; names it.
-    """
-    # The archive compares what it reads with its checksums.
-    with parsed(file), file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
-        return {name: archive[name] for name in names if name in archive}
 
 
 def read_run(out: Path, name: str) -> dict[str, np.ndarray]:

@@ -9,11 +9,12 @@ from typing import NamedTuple
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.runs.config import RunConfig
-from jaxvae.sweeps.records import Arrays, done_runs, read_some
-from jaxvae.sweeps.units import ImageShape, Unit, unit_name, units_of
+from jaxvae.runs.member import ImageShape, read_some
+from jaxvae.sweeps.records import Arrays, done_runs
+from jaxvae.sweeps.units import Unit, unit_name, units_of
 from jaxvae.typing import Key
 
-UNITS, CLAIMS = "units", "claims"
+CLAIMS = "claims"
 FAILED = "failed"
 MADE_OF = "made_of"
 

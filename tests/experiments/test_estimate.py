@@ -2,7 +2,6 @@
 
 import optax
 import pytest
-
 from experiments.estimate import (
     Seconds,
     Step,
@@ -11,6 +10,7 @@ from experiments.estimate import (
     in_words,
     training_step,
 )
+
 from jaxvae.models import dense_vae
 from jaxvae.objectives import beta_vae
 from jaxvae.training import vae_trainer

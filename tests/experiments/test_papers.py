@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from experiments.bottleneck.training import adam_of
 
 from experiments.bottleneck import PRESETS
-from experiments.bottleneck.training import adam_of
 from experiments.learning_dynamics import PRESETS as DYNAMICS
 from experiments.learning_dynamics import models
 from experiments.learning_dynamics.grid import Place

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from experiments.records import record_file, write_arrays
 
 from experiments import bottleneck, learning_dynamics
 from experiments.bottleneck.config import Run
@@ -9,7 +10,6 @@ from experiments.bottleneck.ends import AT_END
 from experiments.bottleneck.records import NAMES, end_file, missing_epochs, run_folder
 from experiments.learning_dynamics.grid import Place
 from experiments.learning_dynamics.records import between_file, is_compared, similarity_file
-from experiments.records import record_file, write_arrays
 from jaxvae.analysis.dynamics import SIMILARITIES
 
 
