@@ -20,6 +20,8 @@ ROWS = (
     "runs",
     "analysis",
     "report",
+    "sweeps",
+    "grids",
     "commands",
     "cli",
     "__main__",

@@ -62,8 +62,8 @@ def _against(
             for label, color, where in _lines(others):
                 here = (each.isel(where) for each in (mean, stderr))
                 _draw(axes, x, *here, color=color, label=label)
-            axes.set_title(quantity.name.replace("\n", ", " if "nats" in quantity.name else " "))
-            if quantity.name.startswith("Δ"):
+            axes.set_title(quantity.title)
+            if quantity.title.startswith("Δ"):
                 axes.set_yscale("log")
         _legend(drawing, panels[0])
 
@@ -71,23 +71,28 @@ def _against(
 def _layers(records: xr.Dataset, path: Path, *, grid: Grid) -> None:
     names = [name for name in records["layer"].values.tolist() if "log_variance" not in name]
     known = known_runs(records).isel(epoch=-1).sel(layer=names)
-    imbalance = known["imbalance"]
-    panels = {
-        "Intrinsic dimension (TwoNN)": known["intrinsic_dimension"],
-        "Δ(layer → input): what it lacks of the input": imbalance.sel(other_layer="input"),
-        "Δ(layer → output)": imbalance.sel(other_layer="output"),
-    }
+    panels = [
+        Quantity(
+            "",
+            "Intrinsic dimension (TwoNN)",
+            known["intrinsic_dimension"],
+            known["intrinsic_dimension_stderr"],
+            1,
+        )
+    ]
+    for other in ("input", "output"):
+        values = known["imbalance"].sel(other_layer=other).where(known["layer"] != other)
+        panels.append(Quantity("", f"Δ(layer → {other}): what it lacks", values, None, 1))
     with figure(path, size=(15, 4.4), title=title(grid, records)) as drawing:
         row = drawing.subplots(1, len(panels))
-        for axes, (heading, values) in zip(row, panels.items(), strict=True):
-            quantity = Quantity(heading, values, None, 1)
+        for axes, quantity in zip(row, panels, strict=True):
             for label, color, where in _lines(grid.varying):
                 mean, stderr = (each.isel(where) for each in (quantity.mean, quantity.stderr))
                 # Layers that a network lacks are passed over.
                 there = np.flatnonzero(mean.notnull().values)
                 _draw(axes, there, mean[there], stderr[there], color=color, label=label)
             mark_layers(axes, names)
-            axes.set_title(heading)
+            axes.set_title(quantity.title)
         row[0].set_ylim(bottom=0)
         for axes in row[1:]:
             axes.set_yscale("log")

@@ -127,5 +127,5 @@ def _parted(settings: Sequence[str] | Mapping[str, Any]) -> Iterator[tuple[str, 
 
 def _name(grid: Grid, values: Sequence[Any], seed: int) -> str:
     pairs = zip(map(grid.label, grid.settings), map(word, values), strict=True)
-    parts = [f"{label}-{value}" for label, value in (*pairs, ("seed", str(seed)))]
+    parts = [f"{label.replace('_', '-')}-{value}" for label, value in (*pairs, ("seed", str(seed)))]
     return "_".join(parts).replace("/", "--")

@@ -9,13 +9,15 @@ class Quantity(NamedTuple):
     """A number of every run at every epoch.
 
     Attributes:
-        name: for the head of a column and of a panel.
+        name: for the head of a column, in lines.
+        title: for that of a panel.
         values: over the settings, `seed` and `epoch`; NaN for runs that failed or are missing.
         stderrs: of every run alone, over images; None where it has none.
         digits: decimals that are shown.
     """
 
     name: str
+    title: str
     values: xr.DataArray
     stderrs: xr.DataArray | None
     digits: int
@@ -39,17 +41,29 @@ class Quantity(NamedTuple):
 def rates(records: xr.Dataset) -> list[Quantity]:
     """Reconstruction, rates and active units; of a hierarchy the latter of every layer."""
     known = known_runs(records)
-    found = [_plain("recon.\nnats", known, "reconstruction")]
+    found = [_with_error("recon.\nnats", "reconstruction, nats", known, "reconstruction")]
     layers = records["latent_layer"].values.tolist()
     if len(layers) == 1:
-        active = known["active_units"].isel(latent_layer=0)
-        return [*found, _plain("KL\nnats", known, "kl"), Quantity("active\nunits", active, None, 1)]
+        found.append(_with_error("KL\nnats", "KL, nats", known, "kl"))
+    else:
+        found += [
+            _with_error(
+                f"rate {each}\nnats", f"rate {each}, nats", known.sel(latent_layer=each), "rate"
+            )
+            for each in layers
+        ]
     for layer in layers:
-        here = known.sel(latent_layer=layer)
-        found.append(_plain(f"rate {layer}\nnats", here, "rate"))
-    for layer in layers:
+        which = "units" if len(layers) == 1 else layer
         active = known["active_units"].sel(latent_layer=layer)
-        found.append(Quantity(f"active\n{layer}", active, None, 1))
+        found.append(
+            Quantity(
+                f"active\n{which}",
+                f"active units of {layer}" if len(layers) > 1 else "active units",
+                active,
+                None,
+                1,
+            )
+        )
     return found
 
 
@@ -58,18 +72,14 @@ def geometry(records: xr.Dataset) -> list[Quantity]:
     if "imbalance" not in records:
         return []
     known = known_runs(records)
-    wanted = [
-        name
-        for name in records["layer"].values.tolist()
-        if name.rpartition("/")[2] in ("mean", "sample") or name == "output"
-    ]
     found = []
-    for name in wanted:
-        here = known.sel(layer=name)
-        values, stderrs = here["intrinsic_dimension"], here["intrinsic_dimension_stderr"]
-        found.append(Quantity(f"ID\n{name}", values, stderrs, 1))
+    for name in records["layer"].values.tolist():
+        if name.endswith(("mean", "sample", "output")):
+            here = known.sel(layer=name)
+            values, stderrs = here["intrinsic_dimension"], here["intrinsic_dimension_stderr"]
+            found.append(Quantity(f"ID\n{name}", f"ID of {name}", values, stderrs, 1))
     lost = known["imbalance"].sel(layer="output", other_layer="input")
-    return [*found, Quantity("Δ\nout→in", lost, None, 4)]
+    return [*found, Quantity("Δ\nout→in", "Δ(output → input)", lost, None, 4)]
 
 
 def known_runs(records: xr.Dataset) -> xr.Dataset:
@@ -78,5 +88,5 @@ def known_runs(records: xr.Dataset) -> xr.Dataset:
     return records.drop_vars(["missing", "failed"]).where(~lacking)
 
 
-def _plain(title: str, known: xr.Dataset, name: str) -> Quantity:
-    return Quantity(title, known[name], known[f"{name}_stderr"], 1)
+def _with_error(name: str, title: str, known: xr.Dataset, variable: str) -> Quantity:
+    return Quantity(name, title, known[variable], known[f"{variable}_stderr"], 1)

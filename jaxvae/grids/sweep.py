@@ -12,7 +12,7 @@ from jaxvae.grids.figures import draw_grid
 from jaxvae.grids.grid import Grid, runs_of
 from jaxvae.grids.measuring import measure
 from jaxvae.grids.records import gather
-from jaxvae.grids.tables import errors, summary, sweep_tables
+from jaxvae.grids.tables import errors, summary, sweep_tables, title
 from jaxvae.models import HVAE, VAE
 from jaxvae.report.results import write_report
 from jaxvae.runs.config import RunConfig, build_trainer
@@ -93,7 +93,7 @@ def _report(grid: Grid, sweep: Sweep, console: Console) -> None:
         records,
         figures=partial(draw_grid, grid, shown),
         summary=summary(grid, shown),
-        lines=[*sweep_tables(grid, shown), errors(grid)],
+        lines=[title(grid, shown), *sweep_tables(grid, shown), errors(grid)],
         console=console,
     )
 

@@ -23,11 +23,11 @@ _GEOMETRY = (
     "imbalance from the output to the input, near 0 where neighbors of the output are neighbors of "
     "the input, near 1 where it says nothing of them."
 )
-_ERRORS = (
-    "Means over {seeds}, ± their standard error{alone}. Runs that failed or are missing are left "
-    "out."
+_LEFT_OUT = "Runs that failed or are missing are left out."
+_ALONE = (
+    "± is the standard error over images, where there is one; how much trainings differ takes "
+    "several seeds."
 )
-_ALONE = "; of one seed, that of its own over images, which leaves out how trainings differ"
 
 
 def sweep_tables(grid: Grid, records: xr.Dataset) -> list[Table]:
@@ -40,8 +40,6 @@ def sweep_tables(grid: Grid, records: xr.Dataset) -> list[Table]:
     found: list[Table] = []
     for quantities in filter(None, (rates(records), geometry(records))):
         table = Table(
-            title=None if found else title(grid, records),
-            title_justify="left",
             box=SIMPLE_HEAD,
             padding=(0, 1, 0, 0),
             pad_edge=False,
@@ -71,8 +69,9 @@ def summary(grid: Grid, records: xr.Dataset) -> str:
 
 def errors(grid: Grid) -> str:
     """What is behind the ± of tables and figures."""
-    alone = _ALONE if len(grid.seeds) == 1 else ""
-    return _ERRORS.format(seeds=_counted(len(grid.seeds), "seed"), alone=alone)
+    seeds = len(grid.seeds)
+    several = f"Means over {seeds} seeds, ± their standard error."
+    return f"{several if seeds > 1 else _ALONE} {_LEFT_OUT}"
 
 
 def title(grid: Grid, records: xr.Dataset) -> str:
