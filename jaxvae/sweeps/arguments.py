@@ -26,6 +26,11 @@ class Launch(NamedTuple):
     ray: str | None = None
     members: int | None = None
 
+    @property
+    def on_host(self) -> bool:
+        """Whether this process leaves the accelerators to those that it starts."""
+        return self.workers is not None or self.ray is not None
+
 
 def add_launch(parser: argparse.ArgumentParser) -> None:
     """The options that make a `Launch`."""

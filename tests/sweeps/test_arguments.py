@@ -1,0 +1,78 @@
+"""How a sweep is launched, from the words of the command line."""
+
+import argparse
+
+import pytest
+
+from jaxvae.sweeps.arguments import HERE, Launch, add_launch, seeds, take_launch
+
+
+def parse(*words):
+    parser = argparse.ArgumentParser(argument_default=argparse.SUPPRESS)
+    add_launch(parser)
+    return take_launch(parser.parse_args(words))
+
+
+@pytest.mark.parametrize(
+    ("words", "launch"),
+    [
+        ([], Launch()),
+        (["--plan"], Launch(plan=True)),
+        (["--report", "--members", "3"], Launch(report=True, members=3)),
+        (["--shard", "0/2"], Launch(shard=(0, 2))),
+        (["--shard", "9/10"], Launch(shard=(9, 10))),
+        (["--workers", "4"], Launch(workers=4)),
+        (["--ray"], Launch(ray=HERE)),
+        (["--ray", "10.0.0.1:6379"], Launch(ray="10.0.0.1:6379")),
+    ],
+)
+def test_words_are_read(words, launch):
+    assert parse(*words) == launch
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--shard", "2/2"],
+        ["--shard", "-1/2"],
+        ["--shard", "1"],
+        ["--shard", "a/b"],
+        ["--workers", "0"],
+        ["--members", "0"],
+        ["--members", "1.5"],
+        ["--plan", "--report"],
+        ["--workers", "2", "--shard", "0/2"],
+    ],
+    ids=" ".join,
+)
+def test_words_that_make_no_sense_are_wrong_use(words):
+    with pytest.raises(SystemExit) as caught:
+        parse(*words)
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("0", (0,)),
+        ("0..4", (0, 1, 2, 3, 4)),
+        ("0,3,7", (0, 3, 7)),
+        ("7,3,3", (3, 7)),
+        ("0..2,10,1..3", (0, 1, 2, 3, 10)),
+        ("5..5", (5,)),
+    ],
+)
+def test_seeds_are_a_list_or_a_range(text, found):
+    assert seeds(text) == found
+
+
+@pytest.mark.parametrize("text", ["", "a", "-1", "1..", "..2", "1,", "1.5", "0...3", "4..2"])
+def test_other_words_are_no_seeds(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="expected"):
+        seeds(text)
+
+
+def test_the_process_that_starts_others_leaves_the_accelerators_to_them():
+    assert Launch(workers=2).on_host
+    assert Launch(ray=HERE).on_host
+    assert not Launch(shard=(0, 2)).on_host

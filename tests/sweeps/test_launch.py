@@ -1,0 +1,181 @@
+"""The verbs of a sweep, and what they refuse without a trace."""
+
+import json
+import shutil
+
+import pytest
+
+from jaxvae.runs.member import run_file
+from jaxvae.sweeps.claims import claim
+from jaxvae.sweeps.sweep import CLAIMS
+from tests.sweeps.test_work import contents
+from tests.sweeps.tiny import Config, main, name_of, runs, sweep_of
+
+ONE_EACH = ("--members", "1")
+
+
+def state(out):
+    """All there is, with when it was written."""
+    return {path: path.stat().st_mtime_ns for path in [out, *out.rglob("*")] if path.exists()}
+
+
+def command(out, *words):
+    return main(["--out", str(out), *words])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("launch") / "out"
+    assert command(out, *ONE_EACH) == 0
+    return out
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "copy")
+
+
+# --- plan -----------------------------------------------------------------------------
+
+
+def test_a_plan_lists_the_units_and_writes_nothing(tmp_path, capsys):
+    assert command(tmp_path / "out", "--plan", *ONE_EACH) == 0
+    shown = capsys.readouterr().out
+    for unit in sweep_of(Config(), tmp_path).units:
+        if unit.needs:
+            assert unit.name in shown
+    assert shown.count("to do") == 5  # four units, and the sentence
+    assert shown.count("needs others") == 1
+    assert "5 of 5 units to do, about 1 minute" in " ".join(shown.split())
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_plan_shows_what_is_done_and_who_is_at_work(copy, capsys):
+    run_file(copy, name_of(2, 0)).unlink()
+    sweep = sweep_of(Config(), copy)
+    (lost,) = sweep.missing()
+    before = state(copy / "runs")
+    words = (copy, "--plan", *ONE_EACH)
+    assert command(*words) == 0
+    shown = capsys.readouterr().out
+    assert shown.count(" done ") == 4
+    assert "1 of 5 units to do" in shown
+    name = next(line.split()[0] for line in shown.splitlines() if "latents 2; seed 0" in line)
+    with claim(copy / CLAIMS, name) as tell:
+        assert tell is not None
+        assert command(*words) == 0
+    assert "0% done by process" in " ".join(capsys.readouterr().out.split())
+    assert state(copy / "runs") == before
+    assert lost == name_of(2, 0)
+
+
+# --- shards and reports ---------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_shards_share_the_units_and_a_report_merges_them(tmp_path, finished, capsys):
+    out = tmp_path / "out"
+    assert command(out, "--shard", "1/3", *ONE_EACH) == 0
+    said = capsys.readouterr().out
+    assert "this share is done; 4 units are left to other shares" in said
+    assert not (out / "report.txt").exists()
+    for shard in ("0/3", "2/3"):
+        assert command(out, "--shard", shard, *ONE_EACH) == 0
+    assert "are left" not in capsys.readouterr().out.partition("seed 1: ")[2]
+    assert contents(out) == contents(finished)
+    assert command(out, "--report", *ONE_EACH) == 0
+    assert (out / "report.txt").read_text() == (finished / "report.txt").read_text()
+
+
+@pytest.mark.slow
+def test_a_report_says_what_is_missing_and_writes_nothing_but_itself(copy, capsys, monkeypatch):
+    run_file(copy, name_of(2, 0)).unlink()
+    run_file(copy, name_of(3, 1)).write_bytes(b"damaged")
+    shutil.rmtree(copy / CLAIMS)
+    (copy / "report.txt").unlink()
+    before = state(copy)
+
+    def no_data(config):
+        raise AssertionError("the data was loaded")
+
+    monkeypatch.setattr("tests.sweeps.tiny.load", no_data)
+    assert command(copy, "--report", *ONE_EACH) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "2 of 4 runs are not done, and missing below: bottleneck-2/seed-0, bottleneck-3" in said
+    after = state(copy)
+    del after[copy / "report.txt"], after[copy], before[copy]
+    assert after == before
+    lines = (copy / "report.txt").read_text().splitlines()
+    assert lines == [name_of(2, 1), name_of(3, 0)]
+
+
+@pytest.mark.slow
+def test_a_finished_sweep_is_only_drawn(copy, capsys):
+    before = state(copy / "runs")
+    assert command(copy, *ONE_EACH) == 0
+    said = capsys.readouterr().out
+    assert "to do" not in said
+    assert "4 runs drawn" in said
+    assert state(copy / "runs") == before
+
+
+@pytest.mark.slow
+def test_seeds_are_added_by_another_command(copy, capsys):
+    before = state(copy / "runs")
+    assert command(copy, "--seeds", "0..2", *ONE_EACH) == 0
+    said = capsys.readouterr().out
+    assert "2 of 6 runs to do, in 3 units; " in said
+    assert "6 runs drawn" in said
+    after = state(copy / "runs")
+    assert {path for path in before if path.is_file() and before[path] != after[path]} == set()
+    assert json.loads((copy / "config.json").read_text())["seeds"] == [0, 1, 2]
+
+
+# --- refusals -------------------------------------------------------------------------
+
+SETTINGS = {
+    "bottlenecks": [2, 3], "seeds": [0, 1], "epochs": 3, "learning_rate": 1e-2, "batch_size": 16,
+    "replicate": False, "members": None, "layout": 2,
+}  # fmt: skip
+
+
+REFUSED = {
+    "epochs": (SETTINGS, ["--epochs", "4"], "epochs 3 (now 4); choose another --out"),
+    "members": (SETTINGS, ["--members", "2"], "members None (now 2); choose another --out"),
+    "layout": (SETTINGS | {"layout": 1}, [], "those of another one in"),
+    "old": ({"epochs": 3, "seeds": 2}, [], "those of another one in"),
+    "torn": ("{", [], "remove config.json alone, and it goes on"),
+}
+
+
+@pytest.mark.parametrize("verb", [(), ("--plan",), ("--report",), ("--shard", "0/2")], ids=str)
+@pytest.mark.parametrize("case", REFUSED)
+def test_settings_that_are_refused_change_nothing(tmp_path, capsys, verb, case):
+    settings, words, message = REFUSED[case]
+    text = settings if isinstance(settings, str) else json.dumps(settings)
+    (tmp_path / "config.json").write_text(text)
+    before = state(tmp_path)
+    assert command(tmp_path, *verb, *words) == 2
+    assert message in capsys.readouterr().err
+    assert state(tmp_path) == before
+    assert (tmp_path / "config.json").read_text() == text
+
+
+@pytest.mark.parametrize("verb", [(), ("--plan",), ("--workers", "2")], ids=str)
+def test_what_would_fail_later_is_refused_before_anything_is_written(tmp_path, capsys, verb):
+    assert command(tmp_path / "out", *verb, "--batch-size", "65") == 2
+    assert "65" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_report_on_nothing_is_refused(tmp_path, capsys):
+    assert command(tmp_path / "out", "--report") == 2
+    assert "expected runs in" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_the_settings_of_these_tests_are_those_of_the_sweep(finished):
+    assert json.loads((finished / "config.json").read_text()) == SETTINGS | {"members": 1}
+    assert len(runs(Config())) == 4

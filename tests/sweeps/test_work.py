@@ -1,0 +1,366 @@
+"""The units of a sweep, done here: the numbers of single runs, kills on the way, extensions."""
+
+import dataclasses
+import io
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from rich.console import Console
+
+from jaxvae.files.whole import write_whole
+from jaxvae.report.progress import sweep_progress
+from jaxvae.runs import checkpoint
+from jaxvae.runs.config import build_model, build_trainer
+from jaxvae.runs.member import UNITS, model_of, program_of, read_settings_of, run_file
+from jaxvae.sweeps import members
+from jaxvae.sweeps.claims import claim
+from jaxvae.sweeps.records import read_run
+from jaxvae.sweeps.sweep import CLAIMS, RESUME
+from jaxvae.sweeps.units import run_keys
+from jaxvae.sweeps.work import work
+from jaxvae.training import train
+from tests.sweeps.tiny import Config, flat, load, measure, name_of, runs, sweep_of
+
+pytestmark = pytest.mark.slow
+
+CONFIG, SHAPE = Config(), (8, 8, 1)
+REPLICATED = dataclasses.replace(CONFIG, replicate=True)
+
+
+def do(sweep, names=None, *, wait=True):
+    """Do a sweep here; the units that are left, and what was said."""
+    said = io.StringIO()
+    names = [unit.name for unit in sweep.units] if names is None else names
+    with sweep_progress(Console(file=said, width=200), units=len(sweep.units)) as progress:
+        return work(sweep, names, progress, wait=wait), said.getvalue()
+
+
+def contents(out):
+    """All records, by their place, with their bytes' meaning: arrays, bit by bit."""
+    found = {}
+    for file in sorted(out.rglob("*.npz")):
+        with np.load(file) as archive:
+            found[str(file.relative_to(out))] = {
+                name: (archive[name].dtype.str, archive[name].shape, archive[name].tobytes())
+                for name in archive
+            }
+    return found
+
+
+def tree(out):
+    """Folders and files, apart from those of Orbax, which have names of their own."""
+    return sorted(
+        str(path.relative_to(out)) for path in out.rglob("*") if "/tree/" not in str(path)
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("sweep") / "out"
+    left, said = do(sweep_of(CONFIG, out))
+    assert left == []
+    return out, said
+
+
+@pytest.fixture(scope="module")
+def out(finished):
+    return finished[0]
+
+
+@pytest.fixture
+def copy(out, tmp_path):
+    return shutil.copytree(out, tmp_path / "copy")
+
+
+def alone(config):
+    """What `jaxvae train` learns of a run."""
+    images = load(config).train.images
+    model = build_model(config, images.shape[1:])
+    trainer = build_trainer(config, model, dataset_size=len(images))
+    state = trainer.init(run_keys(config)[0])
+    batch_size, epochs = config.batch_size, config.epochs
+    state = train(trainer, state, jnp.asarray(images), epochs=epochs, batch_size=batch_size)
+    return flat(state.variables)
+
+
+@pytest.mark.parametrize("seed", CONFIG.seeds)
+def test_a_member_is_the_run_that_train_makes_with_its_keys(out, seed):
+    config, record = runs(CONFIG)[name_of(3, seed)], read_run(out, name_of(3, seed))
+    np.testing.assert_array_equal(record["learned"][-1], alone(config))
+    np.testing.assert_array_equal(record["key"], jax.random.key_data(run_keys(config)[1]))
+
+
+def test_a_member_of_a_smaller_bottleneck_is_the_run_that_train_makes_but_for_rounding(out):
+    config = runs(CONFIG)[name_of(2, 1)]
+    learned = read_run(out, name_of(2, 1))["learned"][-1]
+    np.testing.assert_allclose(_unpadded(learned, config, 3), alone(config), atol=1e-6)
+
+
+def _unpadded(numbers, config, latents):
+    """What a model of its own size has of the numbers of a padded one."""
+    padded, own = (
+        jax.eval_shape(model_of(program_of(config, size), SHAPE).init, jax.random.key(0))
+        for size in (latents, config.latents)
+    )
+    found, at = [], 0
+    for large, small in zip(jax.tree.leaves(padded), jax.tree.leaves(own), strict=True):
+        leaf = numbers[at : at + large.size].reshape(large.shape)
+        found.append(np.ravel(leaf[tuple(slice(size) for size in small.shape)]))
+        at += large.size
+    return np.concatenate(found)
+
+
+def test_a_finished_sweep_leaves_records_the_last_variables_and_nothing_to_go_on_from(out):
+    (unit,) = [unit for unit in sweep_of(CONFIG, out).units if unit.runs]
+    folder = f"units/{unit.name}/snapshots"
+    step = f"{folder}/step-0000000003"
+    expected = {"claims", "runs", "total.npz", "units", f"units/{unit.name}", folder, step}
+    expected |= {f"{step}/manifest.json", f"{step}/tree"}
+    for size in (2, 3):
+        expected |= {f"runs/bottleneck-{size}"}
+        expected |= {f"runs/bottleneck-{size}/seed-{seed}.npz" for seed in (0, 1)}
+    assert set(tree(out)) == expected
+
+
+def test_the_variables_of_every_epoch_are_there_while_a_unit_is_at_work(out):
+    record = read_run(out, name_of(3, 1))
+    assert record["epoch"].tolist() == [0, 1, 3]
+    np.testing.assert_array_equal(record["at_first"], record["learned"][0])
+    assert np.any(record["learned"][0] != record["learned"][1])
+    assert np.any(record["learned"][1] != record["learned"][2])
+
+
+def test_what_is_made_of_all_runs_is_made_of_their_records(out):
+    learned = [read_run(out, name)["learned"] for name in runs(CONFIG)]
+    with np.load(out / "total.npz") as total:
+        np.testing.assert_array_equal(total["total"], np.sum(learned, axis=0))
+
+
+def test_every_unit_is_said_with_its_runs(finished):
+    assert "dense_vae on sprites: latents 2, 3; seed 0, 1: " in finished[1]
+    assert finished[1].count("failed False") == 4
+    assert "sum of all: " in finished[1]
+
+
+def test_a_finished_sweep_is_not_touched_again(copy):
+    before = {path: path.stat().st_mtime_ns for path in copy.rglob("*") if path.is_file()}
+    assert do(sweep_of(CONFIG, copy))[0] == []
+    assert {path: path.stat().st_mtime_ns for path in copy.rglob("*") if path.is_file()} == before
+
+
+def test_a_finished_sweep_needs_no_data(out):
+    def no_data(config):
+        raise AssertionError("the data was loaded")
+
+    sweep = dataclasses.replace(sweep_of(CONFIG, out), load=no_data)
+    assert sweep.unfinished() == []
+    assert sweep.missing() == []
+
+
+# --- stopped on the way ---------------------------------------------------------------
+
+
+class StopError(Exception):
+    """As a kill: nothing heeds it."""
+
+
+def stopping(function, at, error):
+    """The function, which at its n-th call raises instead."""
+    calls = []
+
+    def stopped(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) == at:
+            raise error
+        return function(*arguments, **options)
+
+    return stopped
+
+
+@pytest.fixture(scope="module")
+def replicated(tmp_path_factory):
+    """A finished sweep of which the last epoch is trained twice."""
+    out = tmp_path_factory.mktemp("replicated") / "out"
+    do(replicating(out))
+    return out
+
+
+def replicating(out, measured=None):
+    def measure_all(trained):
+        every, last = (measured or measure)(trained)
+        return every, last | {"replicate": flat(trained.replicate())} if trained.is_last else last
+
+    return dataclasses.replace(sweep_of(REPLICATED, out), measure=measure_all)
+
+
+def test_a_replicate_begins_where_its_model_was_before_the_last_epoch(replicated, out):
+    for name in runs(CONFIG):
+        record = read_run(replicated, name)
+        np.testing.assert_array_equal(record["learned"], read_run(out, name)["learned"])
+        distance = np.abs(record["replicate"] - record["learned"][-1]).max()
+        assert 0 < distance < np.abs(record["learned"][-1] - record["learned"][0]).max()
+
+
+# Of four runs at three epochs.
+@pytest.mark.parametrize("error", [StopError(), KeyboardInterrupt(), OSError("disk full")], ids=str)
+@pytest.mark.parametrize("at", [1, 6, 12])
+def test_a_measurement_that_is_broken_off_is_made_as_if_it_were_not(
+    tmp_path, replicated, at, error
+):
+    with pytest.raises(type(error)):
+        do(replicating(tmp_path, stopping(measure, at, error)))
+    assert list((tmp_path / CLAIMS).iterdir()) == []
+    assert do(replicating(tmp_path))[0] == []
+    assert contents(tmp_path) == contents(replicated)
+    assert tree(tmp_path) == tree(replicated)
+
+
+STEPS = {
+    "save": (checkpoint, "save", (1, 2, 3, 5, 7, 9)),
+    "write": (members, "write_arrays", (1, 2, 3)),
+    "record": (members, "write_run", (1, 3, 4)),
+    "remove": (checkpoint, "remove", (1, 2)),
+    "rmtree": (members.shutil, "rmtree", (1, 2, 3)),
+}
+
+
+@pytest.mark.parametrize(
+    ("step", "at"), [(step, at) for step, (_, _, every) in STEPS.items() for at in every]
+)
+def test_a_unit_that_is_killed_at_any_step_ends_with_the_same_files(
+    tmp_path, replicated, monkeypatch, step, at
+):
+    place, name, _ = STEPS[step]
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, stopping(getattr(place, name), at, StopError()))
+        with pytest.raises(StopError):
+            do(replicating(tmp_path))
+    assert do(replicating(tmp_path))[0] == []
+    assert contents(tmp_path) == contents(replicated)
+    assert tree(tmp_path) == tree(replicated)
+
+
+def test_a_unit_whose_records_are_written_is_only_tidied(copy, monkeypatch):
+    (unit,) = [unit for unit in sweep_of(CONFIG, copy).units if unit.runs]
+    (copy / UNITS / unit.name / RESUME / "step-0000000012").mkdir(parents=True)
+    assert unit in sweep_of(CONFIG, copy).unfinished()
+    before = {path: path.stat().st_mtime_ns for path in copy.rglob("*.npz")}
+    assert do(sweep_of(CONFIG, copy))[0] == []
+    assert {path: path.stat().st_mtime_ns for path in copy.rglob("*.npz")} == before
+    assert not list((copy / UNITS).glob(f"*/{RESUME}"))
+
+
+def test_a_record_that_is_not_found_again_is_an_error_and_no_endless_loop(tmp_path):
+    sweep = sweep_of(CONFIG, tmp_path)
+    made = dataclasses.replace(sweep, afterwards=[sweep.afterwards[0]._replace(title="another")])
+    unit = made.units[-1]
+    broken = dataclasses.replace(sweep, afterwards=[sweep.afterwards[0]])
+    (tmp_path / "runs").write_text("a file in place of a folder")
+    with pytest.raises(OSError, match="expected to write"):
+        do(broken)
+    assert made.is_done(unit) is False
+
+
+# --- others ---------------------------------------------------------------------------
+
+
+def test_a_unit_that_another_process_holds_is_not_done_here_and_waited_for(out, tmp_path):
+    sweep = sweep_of(CONFIG, tmp_path)
+    first = sweep.units[0]
+    with claim(tmp_path / CLAIMS, first.name) as tell:
+        assert tell is not None
+        left, said = do(sweep, [sweep.units[1].name], wait=False)
+    assert left == [sweep.units[1]]
+    assert said == ""
+    assert not (tmp_path / UNITS).exists()
+
+
+def test_a_share_does_its_own_and_what_needs_others_when_it_finds_them_done(tmp_path, out):
+    sweep = dataclasses.replace(sweep_of(CONFIG, tmp_path), members=2)
+    first, second, total = sweep.units
+    assert do(sweep, [first.name, total.name], wait=False)[0] == [total]
+    assert set(sweep.missing()) == set(second.runs)
+    assert do(sweep, [second.name, total.name], wait=False)[0] == []
+    # Whatever the units are, the numbers are the same, but for rounding where models are padded.
+    for seed in CONFIG.seeds:
+        mine, theirs = (read_run(each, name_of(3, seed)) for each in (tmp_path, out))
+        np.testing.assert_array_equal(mine["learned"], theirs["learned"])
+        config = runs(CONFIG)[name_of(2, seed)]
+        mine, theirs = (read_run(each, name_of(2, seed))["learned"][-1] for each in (tmp_path, out))
+        np.testing.assert_allclose(mine, _unpadded(theirs, config, 3), atol=1e-6)
+
+
+# --- extended, damaged, failed --------------------------------------------------------
+
+
+def times(out):
+    return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in out.rglob("*.npz")}
+
+
+@pytest.mark.parametrize("more", [{"seeds": (0, 1, 2)}, {"bottlenecks": (1, 2, 3)}], ids=str)
+def test_a_finished_sweep_that_is_extended_trains_the_new_runs_alone(copy, more):
+    before = times(copy)
+    config = dataclasses.replace(CONFIG, **more)
+    assert do(sweep_of(config, copy))[0] == []
+    after = times(copy)
+    new = {f"runs/{name}.npz" for name in set(runs(config)) - set(runs(CONFIG))}
+    assert set(after) - set(before) == new
+    assert {name for name in before if before[name] != after[name]} == {"total.npz"}
+    assert len(new) == 2
+
+
+def test_a_damaged_record_is_made_again_as_it_was(copy, out, caplog):
+    file = run_file(copy, name_of(2, 1))
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    before = times(copy)
+    assert do(sweep_of(CONFIG, copy))[0] == []
+    assert f"{file} is damaged" in caplog.text
+    one, other = read_run(copy, name_of(2, 1)), read_run(out, name_of(2, 1))
+    for name in ("learned", "at_first", "key", "failed", "epoch"):
+        np.testing.assert_array_equal(one[name], other[name])
+    changed = {name for name, when in times(copy).items() if before[name] != when}
+    assert changed == {"runs/bottleneck-2/seed-1.npz"}
+    # Its variables are in a folder of its own.
+    place = read_settings_of(file)[1]
+    assert checkpoint.steps(copy / UNITS / place.unit / "snapshots") == [3]
+
+
+def test_what_was_made_of_all_runs_is_made_again_where_it_is_damaged(copy, out):
+    (copy / "total.npz").write_bytes(b"torn")
+    assert do(sweep_of(CONFIG, copy))[0] == []
+    assert contents(copy)["total.npz"] == contents(out)["total.npz"]
+
+
+def test_a_member_that_fails_is_recorded_as_failed_and_the_others_go_on(tmp_path, out):
+    sweep = sweep_of(CONFIG, tmp_path)
+    lost = name_of(3, 1)
+    every = {
+        name: dataclasses.replace(run, learning_rate=1e30) if name == lost else run
+        for name, run in sweep.runs.items()
+    }
+    assert do(dataclasses.replace(sweep, runs=every))[0] == []
+    assert read_run(tmp_path, lost)["failed"].tolist() == [False, True, True]
+    for name in set(every) - {lost}:
+        found = read_run(tmp_path, name)["learned"]
+        np.testing.assert_array_equal(found, read_run(out, name)["learned"])
+
+
+def test_the_settings_of_a_record_are_those_of_the_run(out):
+    settings = read_settings_of(run_file(out, name_of(3, 1)))[0]
+    assert json.loads(json.dumps(settings))["seed"] == 1
+    assert settings["latents"] == 3
+
+
+def test_a_leftover_of_a_kill_is_removed(tmp_path, out):
+    sweep = sweep_of(CONFIG, tmp_path)
+    folder = tmp_path / UNITS / sweep.units[0].name
+    write_whole(folder / "x", lambda part: part.write_text(""))
+    (folder / f".{'0' * 32}.part").mkdir()
+    assert do(sweep)[0] == []
+    assert tree(tmp_path) == tree(out)
