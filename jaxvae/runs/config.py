@@ -8,7 +8,7 @@ import inspect
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -118,7 +118,7 @@ class RunConfig:
         return hash(json.dumps(dataclasses.asdict(self), sort_keys=True, default=str))
 
     def __post_init__(self) -> None:
-        for name, hint in get_type_hints(type(self)).items():
+        for name, hint in _hints(type(self)).items():
             _refuse_other_kinds(name, getattr(self, name), hint)
         for name in ("learning_rate", "epsilon", "l2", "clip", "skip"):
             value = getattr(self, name)
@@ -296,6 +296,10 @@ def parsed_config(
             "you know whose it is, allow it with --trust"
         )
     return config, (height, width, channels)
+
+
+# A sweep has thousands of configurations.
+_hints = cache(get_type_hints)
 
 
 def _refuse_beyond_float32(name: str, value: float) -> None:

@@ -1,6 +1,8 @@
 """`jaxvae capture`: the layers of a saved run on disk."""
 
+import dataclasses
 import importlib
+import shutil
 
 import jax
 import numpy as np
@@ -9,7 +11,9 @@ import pytest
 from jaxvae.analysis import capture
 from jaxvae.cli import main
 from jaxvae.data import load, open_taps
+from jaxvae.runs.config import write_config
 from jaxvae.runs.saved import open_run
+from tests.commands.conftest import CONFIG
 
 pytest.importorskip("zarr", minversion="3")
 
@@ -91,3 +95,17 @@ def test_an_interrupted_capture_leaves_nothing(saved_run, tmp_path, capsys, monk
     assert main(["capture", str(saved_run), "--out", str(tmp_path / "new/taps")]) == 130
     assert capsys.readouterr().err == "Interrupted. Nothing was written.\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_on_black_and_white_images_is_shown_such_images(saved_run, tmp_path):
+    run = shutil.copytree(saved_run, tmp_path / "run")
+    write_config(
+        run / "run.json", dataclasses.replace(CONFIG, binarize=True), image_shape=(16, 16, 1)
+    )
+    words = ["--examples", "120", "--layers", "input", "--out", str(tmp_path / "taps")]
+    assert main(["capture", str(run), *words]) == 0
+    images = load("sprites", image_size=16, test_size=120).test.images
+    # Sprites have gray pixels at this size.
+    assert len(np.unique(images)) > 2
+    shown = np.asarray(open_taps(tmp_path / "taps")["input"])
+    np.testing.assert_array_equal(shown, images > 127)
