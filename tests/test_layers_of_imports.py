@@ -21,6 +21,7 @@ ROWS = (
     "analysis",
     "report",
     "sweeps",
+    "grids",
     "commands",
     "cli",
     "__main__",

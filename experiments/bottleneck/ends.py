@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxvae.metrics import imbalance_matrix
-from jaxvae.sweeps.records import read_some, run_file
+from jaxvae.runs.member import read_some, run_file
 
 # The layers that models are compared in.
 SPACES = ("mean", "sample")

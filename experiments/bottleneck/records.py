@@ -10,7 +10,8 @@ from experiments.bottleneck.config import Config, compared_seeds, run_name, runs
 from experiments.bottleneck.ends import SPACES, widened
 from experiments.bottleneck.measuring import dimension_scale
 from jaxvae.analysis import gaussian_dimension
-from jaxvae.sweeps.records import over_runs, read_some
+from jaxvae.runs.member import read_some
+from jaxvae.sweeps.records import over_runs
 from jaxvae.sweeps.sweep import Afterwards, Sweep
 
 BETWEEN = "between.npz"

@@ -15,9 +15,9 @@ from experiments.bottleneck.measuring import measure
 from experiments.bottleneck.records import BETWEEN, gather
 from experiments.bottleneck.summary import conclusion, summary, sweep_table
 from experiments.command import refuse_unless
-from experiments.output import write_report
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE
+from jaxvae.report.results import write_report
 from jaxvae.runs.config import RunConfig, build_model
 from jaxvae.sweeps.estimate import geometry_seconds, layer_features
 from jaxvae.sweeps.launch import Experiment

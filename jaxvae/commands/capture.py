@@ -29,7 +29,7 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
         )
     gibibytes = sum(tap.size * tap.dtype.itemsize for tap in taps.values()) / 2**30
     console.print(
-        f"{len(taps)} layers of {len(images):,} images at step {run.step:,}, {gibibytes:.2f} GiB, "
+        f"{len(taps)} layers of {len(images):,} images at {run.when}, {gibibytes:.2f} GiB, "
         f"in {given.out}: {', '.join(taps)}\nmeasure them: jaxvae measure {given.out}",
         soft_wrap=True,
     )

@@ -22,7 +22,7 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
     """Draw the figures of a saved run."""
     run = open_run(given.folder, given.snapshot, trust=given.trust)
     images = chosen_images(run, given)
-    out = given.out or given.folder / "figures"
+    out = given.out or run.folder / "figures"
     noise_key, sample_key = jax.random.split(jax.random.key(given.seed))
     prior = jax.random.normal(sample_key, (_SAMPLES, run.vae.latents))
     shown = images[:_SHOWN]
@@ -35,8 +35,7 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
             )["output"],
             samples=run.vae.decode(run.variables, prior),
             latents=_latents(run, images, given.example, noise_key),
-            title=f"{run.config.data}, {run.config.network}, {run.config.objective}, "
-            f"step {run.step:,}",
+            title=f"{run.config.data}, {run.config.network}, {run.config.objective}, {run.when}",
         )
     for figure in figures:
         console.print(str(out / figure.name), soft_wrap=True)

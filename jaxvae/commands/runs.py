@@ -1,16 +1,17 @@
 """The images that a saved run is shown."""
 
 import argparse
+import dataclasses
 
 from jaxtyping import UInt8
 
-from jaxvae.data import load
+from jaxvae.runs.images import dataset_of
 from jaxvae.runs.saved import SavedRun
 from jaxvae.typing import ArrayLike
 
 
 def chosen_images(run: SavedRun, given: argparse.Namespace) -> UInt8[ArrayLike, "n h w c"]:
-    """The images that were asked for, in the size of the run.
+    """The images that were asked for, in the size of the run, and black and white as its own.
 
     Raises:
         ValueError: for a data set that there is not, fewer images than asked for, and
@@ -18,12 +19,14 @@ def chosen_images(run: SavedRun, given: argparse.Namespace) -> UInt8[ArrayLike, 
     """
     config, height = run.config, run.vae.image_shape[0]
     own = given.data in (None, config.data)
-    dataset = load(
-        given.data or config.data,
+    shown = dataclasses.replace(
+        config,
+        data=given.data or config.data,
         image_size=config.image_size if own else height,
         # The other split is neither needed nor changed by it.
         train_size=1 if given.split == "test" else config.train_size if own else None,
     )
+    dataset = dataset_of(shown)
     images = (dataset.test if given.split == "test" else dataset.train).images
     if images.shape[1:] != run.vae.image_shape:
         expected, got = (" x ".join(map(str, s)) for s in (run.vae.image_shape, images.shape[1:]))

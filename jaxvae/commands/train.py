@@ -4,7 +4,6 @@ import argparse
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -13,47 +12,24 @@ from rich.console import Console
 from jaxvae.analysis.collapse import rate_warnings
 from jaxvae.commands.outcome import Outcome, outcome_of, write_outcome
 from jaxvae.commands.settings import flags_named, given_config
-from jaxvae.data import Dataset, load
-from jaxvae.models.hvae import HVAE, HierarchyOutputs
-from jaxvae.models.vae import VAE, Outputs
+from jaxvae.models.hvae import HVAE
 from jaxvae.report.progress import run_progress
-from jaxvae.runs.choices import LARGEST, named_objective, objective_coefficients
-from jaxvae.runs.config import (
-    RunConfig,
-    build_model,
-    build_trainer,
-    numbers,
-    run_settings,
-    write_config,
-)
+from jaxvae.runs.choices import named_objective, objective_coefficients
+from jaxvae.runs.config import RunConfig, numbers, run_settings, write_config
 from jaxvae.runs.folder import refuse_other_settings, sole_process
-from jaxvae.runs.run import (
-    SETTINGS,
-    latest_state,
-    latest_step,
-    snapshot_epochs,
-    train_run,
-)
-from jaxvae.training.epochs import NonFiniteLossError, Progress, steps_per_epoch
-from jaxvae.training.memory import refuse_too_large
+from jaxvae.runs.ready import ReadyRun, ready_run
+from jaxvae.runs.run import SETTINGS, latest_state, latest_step, snapshot_epochs, train_run
+from jaxvae.training.epochs import NonFiniteLossError, Progress
 from jaxvae.training.stability import evaluation_variables, stabilized_counts
-from jaxvae.training.trainer import Trainer, TrainState
-
-
-class _Run(NamedTuple):
-    """What is trained, ready to start."""
-
-    config: RunConfig
-    dataset: Dataset
-    vae: VAE | HVAE
-    trainer: Trainer
-    steps: int
+from jaxvae.training.trainer import TrainState
 
 
 def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
     """Train until the last epoch, and evaluate."""
     with flags_named():
-        run = _prepare(given_config(given), given.snapshots)
+        config = given_config(given)
+        snapshot_epochs(config.epochs, given.snapshots)
+        run = ready_run(config)
         image_shape = run.vae.image_shape
         settings = run_settings(run.config, image_shape=image_shape)
         refuse_other_settings(given.out / SETTINGS, settings, extendable=("epochs",))
@@ -89,46 +65,15 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
         _conclude(found, given.out, console)
 
 
-def _prepare(config: RunConfig, snapshots: int) -> _Run:
-    """Everything that can be refused, before anything is written."""
-    snapshot_epochs(config.epochs, snapshots)
-    dataset = load(config.data, image_size=config.image_size, train_size=config.train_size)
-    images = dataset.train.images
-    _refuse_few(len(dataset.test.images), config.data)
-    vae = build_model(config, images.shape[1:])
-    trainer = build_trainer(config, vae, dataset_size=len(images))
-    steps = config.epochs * steps_per_epoch(images, config.batch_size)
-    if steps > LARGEST:
-        raise ValueError(f"expected at most {LARGEST} steps in all, got {steps}; fewer --epochs")
-    state = jax.eval_shape(trainer.init, jax.random.key(0))
-    refuse_too_large(state, batch=_outputs(vae, state, config.batch_size))
-    batch = jax.ShapeDtypeStruct((config.batch_size, *vae.image_shape), images.dtype)
-    jax.eval_shape(trainer.step, state, batch)
-    return _Run(config, dataset, vae, trainer, steps)
-
-
-def _refuse_few(held_out: int, data: str) -> None:
-    if held_out < 2:
-        raise ValueError(
-            f"expected at least 2 held-out images of {data} to evaluate on, got {held_out}; where "
-            "there is no split for testing, a tenth is held out: take a set of 20 images or more"
-        )
-
-
-def _outputs(vae: VAE | HVAE, state: TrainState, batch_size: int) -> Outputs | HierarchyOutputs:
-    """Shapes of what the layers make of a batch."""
-    images = jax.ShapeDtypeStruct((batch_size, *vae.image_shape), np.float32)
-    noise = jax.ShapeDtypeStruct((batch_size, vae.latents), np.float32)
-    return jax.eval_shape(vae.apply, state.variables, images, noise)
-
-
 def _keys(config: RunConfig) -> tuple[jax.Array, jax.Array]:
     """Of training and of evaluation."""
     train_key, test_key = jax.random.split(jax.random.key(config.seed))
     return train_key, test_key
 
 
-def _train(run: _Run, given: argparse.Namespace, console: Console, errors: Console) -> TrainState:
+def _train(
+    run: ReadyRun, given: argparse.Namespace, console: Console, errors: Console
+) -> TrainState:
     per_epoch = run.steps // run.config.epochs
     wanted = [each * per_epoch for each in snapshot_epochs(run.config.epochs, given.snapshots)]
     state = latest_state(run.trainer, given.out, _keys(run.config)[0], wanted=wanted)
@@ -148,7 +93,7 @@ def _train(run: _Run, given: argparse.Namespace, console: Console, errors: Conso
 
 
 def _watched(
-    run: _Run, report: Callable[[Progress], None], errors: Console
+    run: ReadyRun, report: Callable[[Progress], None], errors: Console
 ) -> Callable[[Progress], None]:
     """Also warns, once each, of layers of a hierarchy that collapse after warm-up."""
     if not isinstance(run.vae, HVAE):
@@ -171,7 +116,7 @@ def _watched(
     return watch
 
 
-def _prices(run: _Run, state: TrainState) -> list[float] | None:
+def _prices(run: ReadyRun, state: TrainState) -> list[float] | None:
     """What a nat costs in every layer of a hierarchy, where the objective has prices."""
     takes = objective_coefficients(named_objective(run.config.objective))
     if not isinstance(run.vae, HVAE) or "beta" not in takes:
@@ -181,7 +126,7 @@ def _prices(run: _Run, state: TrainState) -> list[float] | None:
     return np.broadcast_to(prices, len(run.vae.shapes)).tolist()
 
 
-def _announce(run: _Run, console: Console) -> None:
+def _announce(run: ReadyRun, console: Console) -> None:
     config, shapes = run.config, jax.eval_shape(run.vae.init, jax.random.key(0)).params
     parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes))
     count, shape = len(run.dataset.train.images), " x ".join(map(str, run.vae.image_shape))
@@ -192,7 +137,7 @@ def _announce(run: _Run, console: Console) -> None:
     )
 
 
-def _announce_start(run: _Run, done: int, console: Console) -> None:
+def _announce_start(run: ReadyRun, done: int, console: Console) -> None:
     if done == run.steps:
         console.print(f"all {run.config.epochs} epochs are done; more --epochs go on from here")
     elif done:
@@ -207,7 +152,7 @@ def _announce_gradients(state: TrainState, console: Console) -> None:
         console.print(f"of {int(state.step):,} gradients, {clipped:,} clipped, {skipped:,} skipped")
 
 
-def _refuse_non_finite(run: _Run, step: int, found: Outcome) -> None:
+def _refuse_non_finite(run: ReadyRun, step: int, found: Outcome) -> None:
     if not found.is_finite:
         known = {name: one["value"] for name, one in found.numbers.items() if isinstance(one, dict)}
         raise NonFiniteLossError(step, run.config.epochs, known)

@@ -74,10 +74,13 @@ def mark_bottlenecks(axes: Axes, bottlenecks: Sequence[int]) -> None:
 
 
 def mark_layers(axes: Axes, layers: Sequence[str]) -> None:
-    """The layers as ticks, the bottleneck shaded."""
+    """The layers as ticks, the bottleneck shaded, or the latents of every layer of a hierarchy."""
     axes.set_xticks(range(len(layers)), layers, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_xlim(-0.3, len(layers) - 0.7)
-    axes.axvspan(layers.index("mean") - 0.5, layers.index("sample") + 0.5, color="0.95", zorder=0)
+    for start, name in enumerate(layers):
+        if name.endswith("mean"):
+            end = layers.index(f"{name.removesuffix('mean')}sample")
+            axes.axvspan(start - 0.5, end + 0.5, color="0.95", zorder=0)
 
 
 def draw_spread(

@@ -8,7 +8,7 @@ import inspect
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -118,7 +118,7 @@ class RunConfig:
         return hash(json.dumps(dataclasses.asdict(self), sort_keys=True, default=str))
 
     def __post_init__(self) -> None:
-        for name, hint in get_type_hints(type(self)).items():
+        for name, hint in _hints(type(self)).items():
             _refuse_other_kinds(name, getattr(self, name), hint)
         for name in ("learning_rate", "epsilon", "l2", "clip", "skip"):
             value = getattr(self, name)
@@ -263,10 +263,30 @@ def read_config(path: Path, *, trust: bool = False) -> tuple[RunConfig, tuple[in
     """
     try:
         settings = read_settings(path)
-        height, width, channels = image_shape = tuple(settings.pop("image_shape"))
+    except ValueError as error:
+        raise ValueError(f"expected the settings of a run in {path}, got {error}") from error
+    return parsed_config(settings, path, trust=trust)
+
+
+def parsed_config(
+    settings: Mapping[str, Any], path: Path, *, trust: bool = False
+) -> tuple[RunConfig, tuple[int, int, int]]:
+    """The configuration that `run_settings` made settings of, and the shape of the images.
+
+    Args:
+        settings: as they were read.
+        path: of the file that they were in.
+        trust: as for `read_config`.
+
+    Raises:
+        ValueError: as `read_config`.
+    """
+    told = dict(settings)
+    try:
+        height, width, channels = image_shape = tuple(told.pop("image_shape"))
         if not all(type(side) is int and 1 <= side <= LARGEST for side in image_shape):
             raise ValueError(f"image_shape {image_shape}")
-        config = RunConfig(**settings)
+        config = RunConfig(**told)
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"expected the settings of a run in {path}, got {error}") from error
     foreign = filter(is_foreign, (config.network, config.likelihood, config.objective))
@@ -276,6 +296,10 @@ def read_config(path: Path, *, trust: bool = False) -> tuple[RunConfig, tuple[in
             "you know whose it is, allow it with --trust"
         )
     return config, (height, width, channels)
+
+
+# A sweep has thousands of configurations.
+_hints = cache(get_type_hints)
 
 
 def _refuse_beyond_float32(name: str, value: float) -> None:

@@ -46,7 +46,8 @@ def refuse_other_settings(
             "alone, and it goes on"
         ) from error
     changed = [
-        f"{name} {stored.get(name)!r} (now {now.get(name)!r})"
+        f"{name} {_differing(stored.get(name), now.get(name))!r} "
+        f"(now {_differing(now.get(name), stored.get(name))!r})"
         for name in sorted({*stored, *now} - set(extendable))
         if stored.get(name) != now.get(name)
     ]
@@ -108,6 +109,13 @@ def sole_process(out: Path) -> Iterator[None]:
             raise BusyError(f"expected no other process at work in {out}; wait for it") from error
         remove_leftovers(out)
         yield
+
+
+def _differing(value: Any, other: Any) -> Any:
+    """Of settings within a setting, those that the other has not or has otherwise."""
+    if not (isinstance(value, dict) and isinstance(other, dict)):
+        return value
+    return {name: each for name, each in value.items() if name not in other or other[name] != each}
 
 
 def _as_json(settings: Mapping[str, Any]) -> dict[str, Any]:

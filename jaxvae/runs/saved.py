@@ -1,6 +1,7 @@
 """A saved run, opened: what it was told, its model, and what that learned."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,12 @@ from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.runs import checkpoint
 from jaxvae.runs.config import RunConfig, build_model, read_config
+from jaxvae.runs.member import RECORD_SUFFIX, RUNS, open_member, run_file
+from jaxvae.runs.member import SETTINGS as SWEEP_SETTINGS
 from jaxvae.runs.run import SETTINGS, SNAPSHOTS
+
+# Of the runs of a sweep, so many are named where none was.
+_NAMED = 3
 
 
 class SavedRun(NamedTuple):
@@ -20,8 +26,10 @@ class SavedRun(NamedTuple):
         config: what was trained, on what, and how.
         vae: the model, a `VAE` or an `HVAE`.
         variables: what it had learned at `step`.
-        step: of the snapshot.
+        step: of the snapshot; of a run of a sweep, the epoch.
         steps: all snapshots there are, ascending.
+        when: the snapshot in words, such as "step 1,560" or "epoch 10".
+        folder: for what is made of the run; of a run of a sweep it may be absent.
     """
 
     config: RunConfig
@@ -29,14 +37,17 @@ class SavedRun(NamedTuple):
     variables: Variables
     step: int
     steps: tuple[int, ...]
+    when: str
+    folder: Path
 
 
 def open_run(folder: Path, step: int | None = None, *, trust: bool = False) -> SavedRun:
     """The model of a saved run, as it was at one of its snapshots.
 
     Args:
-        folder: with `run.json` and `snapshots/`, as `jaxvae train` leaves it.
-        step: of the snapshot; None for the latest.
+        folder: with `run.json` and `snapshots/`, as `jaxvae train` leaves it; or OUT/NAME for
+            the run NAME of a sweep in OUT, which is also OUT/runs/NAME and OUT/runs/NAME.npz.
+        step: of the snapshot; None for the latest. A sweep keeps that of the last epoch alone.
         trust: whether code outside of jaxvae that the folder names, such as a network of
             your own, may run.
 
@@ -47,15 +58,53 @@ def open_run(folder: Path, step: int | None = None, *, trust: bool = False) -> S
     """
     folder = Path(os.path.expanduser(folder))
     if not (folder / SETTINGS).is_file():
-        raise ValueError(f"expected a run in {folder}, with {SETTINGS}, found none")
+        for out, name in _as_member(folder):
+            if run_file(out, name).is_file():
+                return _open_member(out, name, step, trust=trust)
+        raise ValueError(f"expected a run in {folder}, with {SETTINGS}, found none{_hint(folder)}")
     config, image_shape = read_config(folder / SETTINGS, trust=trust)
     steps = tuple(checkpoint.steps(folder / SNAPSHOTS))
-    if not steps or (step is not None and step not in steps):
-        there = ", ".join(map(str, steps)) or "none"
-        asked = "" if step is None else f", asked for {step}"
-        raise ValueError(f"expected a snapshot in {folder / SNAPSHOTS}, found {there}{asked}")
-    step = steps[-1] if step is None else step
+    step = _chosen(folder / SNAPSHOTS, steps, step)
     vae = build_model(config, image_shape)
     like = jax.eval_shape(vae.init, jax.random.key(0))
     variables = checkpoint.load(folder / SNAPSHOTS, step, like)
-    return SavedRun(config, vae, variables, step, steps)
+    return SavedRun(config, vae, variables, step, steps, f"step {step:,}", folder)
+
+
+def _open_member(out: Path, name: str, step: int | None, *, trust: bool) -> SavedRun:
+    config, model, variables, place = open_member(out, name, trust=trust)
+    steps = (config.epochs,)
+    step = _chosen(place.snapshots(out), steps, step)
+    return SavedRun(config, model, variables, step, steps, f"epoch {step:,}", out / name)
+
+
+def _chosen(snapshots: Path, steps: tuple[int, ...], step: int | None) -> int:
+    """The snapshot that was asked for, or the latest."""
+    if not steps or (step is not None and step not in steps):
+        there = ", ".join(map(str, steps)) or "none"
+        asked = "" if step is None else f", asked for {step}"
+        raise ValueError(f"expected a snapshot in {snapshots}, found {there}{asked}")
+    return steps[-1] if step is None else step
+
+
+def _as_member(folder: Path) -> Iterator[tuple[Path, str]]:
+    """The sweeps and names of which a path may be that of a run."""
+    folder = folder.absolute()
+    for out in folder.parents:
+        name = str(folder.relative_to(out)).removesuffix(RECORD_SUFFIX)
+        yield out, name.removeprefix(f"{RUNS}{os.sep}")
+
+
+def _hint(folder: Path) -> str:
+    """Names of the runs of a sweep, where the folder is one or is in one."""
+    for out in (folder, *folder.parents):
+        if not (out / SWEEP_SETTINGS).is_file():
+            continue
+        if files := sorted((out / RUNS).rglob(f"*{RECORD_SUFFIX}")):
+            names = [
+                str(file.relative_to(out / RUNS)).removesuffix(RECORD_SUFFIX)
+                for file in files[:_NAMED]
+            ]
+            more = f" and {len(files) - _NAMED:,} more" if len(files) > _NAMED else ""
+            return f"; the sweep in {out} has the runs {', '.join(names)}{more}: give {out}/NAME"
+    return ""

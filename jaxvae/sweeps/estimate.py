@@ -16,8 +16,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxvae.models import HVAE, VAE
+from jaxvae.runs.member import latents_of, model_of, program_of
 from jaxvae.sweeps.sweep import Sweep
-from jaxvae.sweeps.units import Unit, latents_of, model_of, program_of, trainer_of
+from jaxvae.sweeps.units import Unit, trainer_of
 from jaxvae.training import Trainer, steps_per_epoch
 
 # Seconds to compile a line of a training step as XLA is given it, and to draw initial states.

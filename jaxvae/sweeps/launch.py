@@ -12,6 +12,7 @@ from rich.table import Table
 
 from jaxvae.report.progress import sweep_progress
 from jaxvae.runs.folder import UnfinishedError, read_settings, refuse_other_settings, write_settings
+from jaxvae.runs.member import SETTINGS
 from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.claims import holders
 from jaxvae.sweeps.estimate import in_words, seconds_of
@@ -19,7 +20,6 @@ from jaxvae.sweeps.sweep import CLAIMS, Sweep
 from jaxvae.sweeps.units import Unit
 from jaxvae.sweeps.work import work
 
-SETTINGS = "config.json"
 # To be raised when the files of a sweep are no longer read as they were.
 _LAYOUT = {"layout": 2}
 

@@ -25,15 +25,21 @@ from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.report.progress import UnitProgress
 from jaxvae.runs import checkpoint
 from jaxvae.runs.config import RunConfig
-from jaxvae.sweeps.records import Arrays, Place, done_runs, write_arrays, write_run
-from jaxvae.sweeps.sweep import PART, RESUME, UNITS, Sweep, Trained
-from jaxvae.sweeps.units import (
+from jaxvae.runs.member import (
+    SNAPSHOTS,
+    UNITS,
     ImageShape,
-    Unit,
+    Place,
     latents_of,
-    member_of,
     model_of,
     program_of,
+    stacked_variables,
+)
+from jaxvae.sweeps.records import Arrays, done_runs, write_arrays, write_run
+from jaxvae.sweeps.sweep import PART, RESUME, Sweep, Trained
+from jaxvae.sweeps.units import (
+    Unit,
+    member_of,
     run_keys,
     trainer_of,
     unit_name,
@@ -50,7 +56,6 @@ from jaxvae.training import (
 from jaxvae.training.ensemble import ensemble_shapes
 from jaxvae.training.memory import refuse_too_large
 
-SNAPSHOTS = "snapshots"
 _REPLICATES = "replicates"
 # What is recorded of every epoch, and of the last alone.
 _KINDS = ("every", "last")
@@ -250,7 +255,7 @@ def _record_runs(job: _Job) -> None:
             {"epoch": np.array(job.sweep.epochs), **arrays, **_of(epochs[-1], index, _KINDS[1])},
             config=config,
             image_shape=job.image_shape,
-            place=Place(job.folder.name, index, job.latents),
+            place=Place(job.folder.name, index, len(job.names), job.latents),
             scratch=job.folder,
         )
 
@@ -296,12 +301,7 @@ def _epoch_file(job: _Job, epoch: int) -> Path:
 
 
 def _loaded(job: _Job, folder: str, epoch: int) -> Variables:
-    """Variables of all runs at an epoch, on the host."""
-    like = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((len(job.names), *leaf.shape), leaf.dtype),
-        jax.eval_shape(job.model.init, jax.random.key(0)),
-    )
-    return jax.device_get(checkpoint.load(job.folder / folder, epoch, like))
+    return stacked_variables(job.folder / folder, epoch, job.model, len(job.names))
 
 
 def _variables_of(ensemble: Ensemble) -> Variables:

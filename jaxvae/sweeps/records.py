@@ -5,47 +5,24 @@ alone; the settings of the run as JSON; and where its variables are. Readers tak
 want, so that a merge of thousands of runs never holds what it does not merge.
 """
 
-import json
 import logging
 import os
 import zipfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from jaxvae.files.numpy_files import parsed, read_archive, refuse_irregular
+from jaxvae.files.numpy_files import read_archive, refuse_irregular
 from jaxvae.files.whole import explained, hidden_folder
-from jaxvae.runs.config import RunConfig, run_settings
+from jaxvae.runs.config import RunConfig
+from jaxvae.runs.member import Place, read_some, run_file, settings_arrays
 from jaxvae.typing import ArrayLike
 
 Arrays = Mapping[str, np.ndarray]
 
-RUNS = "runs"
 _logger = logging.getLogger("jaxvae")
-_SUFFIX = ".npz"
-_SETTINGS, _UNIT, _INDEX, _LATENTS = "run_settings", "unit", "index", "unit_latents"
-
-
-class Place(NamedTuple):
-    """Where the variables of a run are.
-
-    Attributes:
-        unit: name of a folder under OUT/units.
-        member: of the run among those of the unit.
-        latents: of the arrays that hold its bottleneck there.
-    """
-
-    unit: str
-    member: int
-    latents: int
-
-
-def run_file(out: Path, name: str) -> Path:
-    """Where the record of a run is."""
-    return out / RUNS / f"{name}{_SUFFIX}"
 
 
 def done_runs(out: Path, names: Iterable[str]) -> set[str]:
@@ -89,8 +66,7 @@ def write_run(
     Raises:
         OSError: if the disk cannot be written; nothing of it is left.
     """
-    settings = json.dumps(run_settings(config, image_shape=image_shape))
-    told = {_SETTINGS: settings, _UNIT: place.unit, _INDEX: place.member, _LATENTS: place.latents}
+    told = settings_arrays(config, image_shape, place)
     write_arrays(run_file(out, name), {**arrays, **told}, scratch=scratch)
 
 
@@ -115,30 +91,6 @@ def write_arrays(file: Path, arrays: Mapping[str, object], *, scratch: Path) -> 
                 opened.flush()
                 os.fsync(opened.fileno())
             part.replace(file)
-
-
-def read_settings_of(file: Path) -> tuple[dict[str, object], Place]:
-    """The settings of a run as `run_settings` made them, and where its variables are.
-
-    Raises:
-        ValueError: for a file that is no record of a run, or damaged.
-    """
-    found = read_some(file, (_SETTINGS, _UNIT, _INDEX, _LATENTS))
-    with parsed(file):
-        settings = json.loads(str(found[_SETTINGS]))
-        place = Place(str(found[_UNIT]), int(found[_INDEX]), int(found[_LATENTS]))
-        return settings, place
-
-
-def read_some(file: Path, names: Collection[str]) -> dict[str, np.ndarray]:
-    """Those arrays of a record that have these names and are there.
-
-    Raises:
-        ValueError: for a file that is damaged; names it.
-    """
-    # The archive compares what it reads with its checksums.
-    with parsed(file), file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
-        return {name: archive[name] for name in names if name in archive}
 
 
 def read_run(out: Path, name: str) -> dict[str, np.ndarray]:

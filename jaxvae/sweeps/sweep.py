@@ -9,11 +9,12 @@ from typing import NamedTuple
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.runs.config import RunConfig
-from jaxvae.sweeps.records import Arrays, done_runs, is_whole, read_some
-from jaxvae.sweeps.units import ImageShape, Unit, unit_name, units_of
+from jaxvae.runs.member import UNITS, ImageShape, read_some
+from jaxvae.sweeps.records import Arrays, done_runs, is_whole
+from jaxvae.sweeps.units import Unit, unit_name, units_of
 from jaxvae.typing import Key
 
-UNITS, CLAIMS = "units", "claims"
+CLAIMS = "claims"
 # In the folder of a unit: the state to go on from, while it is at work.
 RESUME = "resume"
 # Between the name of a unit and what tells a folder for some of its runs from others.

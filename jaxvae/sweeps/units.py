@@ -14,11 +14,9 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxvae.models import HVAE, VAE
-from jaxvae.runs.config import Coefficient, RunConfig, build_model, build_trainer
+from jaxvae.runs.config import Coefficient, RunConfig, build_trainer
+from jaxvae.runs.member import ImageShape, latents_of, model_of, program_of
 from jaxvae.training import Member, Trainer, group_members
-
-ImageShape = tuple[int, int, int]
 
 # A unit is at most so many models, and at most so many bytes of training state: what fits
 # the smallest devices that people train on, beside a batch and the images.
@@ -107,25 +105,6 @@ def trainer_of(program: RunConfig, image_shape: ImageShape, dataset_size: int) -
     return build_trainer(program, model_of(program, image_shape), dataset_size=dataset_size)
 
 
-@cache
-def model_of(program: RunConfig, image_shape: ImageShape) -> VAE | HVAE:
-    """The model of a program: one object, as `trainer_of`."""
-    return build_model(program, image_shape)
-
-
-def program_of(config: RunConfig, latents: int) -> RunConfig:
-    """A run without what models of one program differ in, with room for so many latents.
-
-    The sizes of a hierarchy are options: it stays as it is.
-    """
-    ones = {
-        name: (1.0,) * len(value) if isinstance(value, Sequence) else 1.0
-        for name, value in config.coefficients.items()
-    }
-    size = None if config.latents is None else latents
-    return dataclasses.replace(config, coefficients=ones, latents=size, learning_rate=1.0, seed=0)
-
-
 def _numbers(config: RunConfig) -> dict[str, Any]:
     """The coefficients of a run as arrays take them: NaN where a layer has none."""
 
@@ -168,13 +147,6 @@ def _units(
                 latents,
                 bytes_of(latents) * len(names),
             )
-
-
-def latents_of(config: RunConfig, image_shape: ImageShape) -> int:
-    """The size of the bottleneck of the model that a run builds; of a hierarchy, of all layers."""
-    if config.latents is not None:
-        return config.latents
-    return build_model(config, image_shape).latents
 
 
 def _title(configs: Sequence[RunConfig]) -> str:

@@ -9,7 +9,10 @@ import pytest
 from jaxvae.analysis import capture
 from jaxvae.cli import main
 from jaxvae.data import load, open_taps
+from jaxvae.runs import checkpoint
+from jaxvae.runs.config import RunConfig, build_model, write_config
 from jaxvae.runs.saved import open_run
+from tests.data.test_load import needs
 
 pytest.importorskip("zarr", minversion="3")
 
@@ -91,3 +94,18 @@ def test_an_interrupted_capture_leaves_nothing(saved_run, tmp_path, capsys, monk
     assert main(["capture", str(saved_run), "--out", str(tmp_path / "new/taps")]) == 130
     assert capsys.readouterr().err == "Interrupted. Nothing was written.\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@needs("mnist")
+def test_a_run_on_black_and_white_images_is_shown_such_images(tmp_path):
+    config = RunConfig(
+        data="mnist", binarize=True, network="dense_vae", options={"widths": [4]}, latents=2
+    )
+    run = tmp_path / "run"
+    write_config(run / "run.json", config, image_shape=(28, 28, 1))
+    init = jax.jit(build_model(config, (28, 28, 1)).init)
+    checkpoint.save(run / "snapshots", 1, init(jax.random.key(0)))
+    words = ["--examples", "120", "--layers", "input", "--out", str(tmp_path / "taps")]
+    assert main(["capture", str(run), *words]) == 0
+    shown = np.asarray(open_taps(tmp_path / "taps")["input"])
+    np.testing.assert_array_equal(shown, load("mnist").test.images[:120] > 127)

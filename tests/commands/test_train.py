@@ -16,11 +16,11 @@ import pytest
 
 from jaxvae.cli import main
 from jaxvae.commands.arguments.settings import choices
-from jaxvae.commands.train import _refuse_few
 from jaxvae.data import dataset_names, load
 from jaxvae.runs import checkpoint
 from jaxvae.runs.choices import likelihoods, named_objectives, networks, objective_coefficients
 from jaxvae.runs.config import RunConfig, build_model, build_trainer, read_config
+from jaxvae.runs.ready import refuse_few
 from jaxvae.runs.run import latest_state
 from jaxvae.runs.saved import open_run
 from jaxvae.training import evaluation_variables, train
@@ -537,5 +537,5 @@ def test_the_settings_are_plain_json(finished):
 
 def test_a_single_held_out_image_is_refused_before_training():
     with pytest.raises(ValueError, match=r"at least 2 held-out images of mine .*got 1"):
-        _refuse_few(1, "mine")
-    _refuse_few(2, "mine")
+        refuse_few(1, "mine")
+    refuse_few(2, "mine")

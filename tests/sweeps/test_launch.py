@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
+from jaxvae.runs.member import run_file
 from jaxvae.sweeps.claims import claim
-from jaxvae.sweeps.records import run_file
 from jaxvae.sweeps.sweep import CLAIMS
 from tests.sweeps.smallest import Config, main, name_of, runs, sweep_of
 from tests.sweeps.test_work import contents

@@ -6,16 +6,14 @@ import numpy as np
 import pytest
 
 from jaxvae.runs.config import RunConfig
+from jaxvae.runs.member import Place, read_settings_of, run_file
 from jaxvae.sweeps import records
 from jaxvae.sweeps.records import (
-    Place,
     as_bytes,
     done_runs,
     is_whole,
     over_runs,
     read_run,
-    read_settings_of,
-    run_file,
     write_arrays,
     write_run,
 )

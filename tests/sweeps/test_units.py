@@ -10,7 +10,8 @@ import jax
 import pytest
 
 from jaxvae.runs.config import RunConfig, build_model
-from jaxvae.sweeps.units import MOST_MEMBERS, latents_of, program_of, run_keys, unit_name, units_of
+from jaxvae.runs.member import latents_of, program_of
+from jaxvae.sweeps.units import MOST_MEMBERS, run_keys, unit_name, units_of
 
 SHAPE = (8, 8, 1)
 BASE = RunConfig(network="dense_vae", options={"widths": (4,)}, coefficients={"beta": 1.0})

@@ -16,11 +16,12 @@ from jaxvae.files.whole import write_whole
 from jaxvae.report.progress import sweep_progress
 from jaxvae.runs import checkpoint
 from jaxvae.runs.config import build_model, build_trainer
+from jaxvae.runs.member import UNITS, model_of, program_of, read_settings_of, run_file
 from jaxvae.sweeps import members
 from jaxvae.sweeps.claims import claim
-from jaxvae.sweeps.records import read_run, read_settings_of, run_file
-from jaxvae.sweeps.sweep import CLAIMS, RESUME, UNITS
-from jaxvae.sweeps.units import model_of, program_of, run_keys
+from jaxvae.sweeps.records import read_run
+from jaxvae.sweeps.sweep import CLAIMS, RESUME
+from jaxvae.sweeps.units import run_keys
 from jaxvae.sweeps.work import work
 from jaxvae.training import train
 from tests.sweeps.smallest import Config, flat, load, measure, name_of, runs, sweep_of

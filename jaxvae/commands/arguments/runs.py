@@ -8,7 +8,10 @@ from jaxvae.commands.arguments.places import place
 def add_run(parser: argparse.ArgumentParser) -> None:
     """The options that choose a run, one of its snapshots, and images."""
     parser.add_argument(
-        "folder", metavar="RUN", type=place, help="folder with run.json and snapshots/"
+        "folder",
+        metavar="RUN",
+        type=place,
+        help="folder with run.json and snapshots/; or OUT/NAME, the run NAME of a sweep in OUT",
     )
     parser.add_argument(
         "--snapshot", metavar="STEP", type=int, help="one of RUN/snapshots (default: the latest)"

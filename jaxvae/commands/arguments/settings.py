@@ -2,29 +2,49 @@
 
 import argparse
 import ast
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
 
 from jaxvae.commands.arguments.declared import Function, defaults, functions
 
 _DEFAULTS = defaults("runs/config", "RunConfig")
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """The options that make a `RunConfig`."""
+class Notation(NamedTuple):
+    """How the settings of one run, or of many, are written.
+
+    Attributes:
+        read: from the type of a setting to what reads it.
+        between: the numbers of one value, such as the widths of a network.
+    """
+
+    read: Callable[[Any], Any]
+    between: str
+
+
+ONE = Notation(lambda kind: kind, ",")
+
+
+def add_settings(parser: argparse.ArgumentParser, notation: Notation = ONE) -> None:
+    """The options that make a `RunConfig`, but for epochs and seed."""
+    comma = notation.between
 
     def add(flag: str, kind: Any, metavar: str, text: str) -> None:
         default = _DEFAULTS[flag.replace("-", "_")]
         shown = "" if default is None else f" (default: {default})"
+        read = notation.read(kind)
         parser.add_argument(
-            f"--{flag}", type=kind, metavar=metavar, default=default, help=text + shown
+            f"--{flag}", type=read, metavar=metavar, default=default, help=text + shown
         )
 
     add("data", str, "NAME", "data set")
     add("image-size", int, "PIXELS", "resize images to this many pixels square")
     add("train-size", int, "N", "training images (default: all)")
+    parser.add_argument("--binarize", action="store_true", help="make pixels black or white")
     add("network", str, "NAME", "see below")
-    _add_pairs(parser, "option", "VALUE", "what else the network takes, such as widths=256,128")
+    _add_pairs(
+        parser, "option", "VALUE", f"what else the network takes, such as widths=256{comma}128"
+    )
     add(
         "latents",
         int,
@@ -38,6 +58,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--objective",
+        type=notation.read(str),
         metavar="NAME",
         help="see below (default: beta_vae; hierarchical_vae for hierarchies)",
     )
@@ -45,21 +66,41 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         parser,
         "coefficient",
         "NUMBER",
-        "of the objective, such as beta=4; beta=0.5,1 for every layer of a hierarchy, from the top",
+        f"of the objective, such as beta=4; beta=0.5{comma}1 for the layers of a hierarchy, from "
+        "the top",
     )
     _add_pairs(parser, "ramp", "STEPS", "steps over which a coefficient grows from 0 to its value")
     add("learning-rate", float, "RATE", "of Adam")
+    add("epsilon", float, "E", "of Adam, which divides by sqrt(second moment) + E")
     add("l2", float, "WEIGHT", "penalty, added to the gradient before Adam")
     add("clip", float, "NORM", "scale gradients of a larger norm down to it (default: none)")
     add("skip", float, "NORM", "skip gradients of a larger norm, or not finite (default: none)")
     add("average", float, "DECAY", "keep moving averages of the parameters (default: none)")
     add("warmup", int, "STEPS", "steps over which the learning rate grows from 0 (default: none)")
     add("batch-size", int, "N", "images a step")
-    add("epochs", int, "N", "passes over the training images")
-    add("seed", int, "S", "of parameters, noise and batches")
+    parser.add_argument(
+        "--epochs",
+        metavar="N",
+        type=int,
+        default=_DEFAULTS["epochs"],
+        help=f"passes over the training images (default: {_DEFAULTS['epochs']})",
+    )
 
 
-def choices() -> str:
+def add_help(parser: argparse.ArgumentParser, examples: str, notation: Notation = ONE) -> None:
+    """Help that ends with all there is to choose from, which only help looks for, and examples."""
+
+    class Help(argparse.Action):
+        def __call__(self, parser: argparse.ArgumentParser, *given: Any) -> None:
+            parser.epilog = f"{choices(notation.between)}\n\n{examples}"
+            parser.print_help()
+            parser.exit()
+
+    text = "show this help message and exit"
+    parser.add_argument("-h", "--help", action=Help, dest=argparse.SUPPRESS, nargs=0, help=text)
+
+
+def choices(comma: str = ",") -> str:
     """What there is to choose from, with what each takes."""
     # Where data sets are looked for is known to a package that needs NumPy.
     from jaxvae.data import dataset_names  # noqa: PLC0415
@@ -78,11 +119,15 @@ def choices() -> str:
     }
     likelihoods = {name: each for name, each in models.items() if each.returns == "Likelihood"}
     parts = [
-        _listed("networks", networks, "--option", {"image_shape", "latents", "likelihood"}),
+        _listed("networks", networks, "--option", {"image_shape", "latents", "likelihood"}, comma),
         _listed(
-            "objectives", losses, "--coefficient", {"outputs", "dataset_size", "discriminator"}
+            "objectives",
+            losses,
+            "--coefficient",
+            {"outputs", "dataset_size", "discriminator"},
+            comma,
         ),
-        _listed("likelihoods", likelihoods, "--likelihood-option", set()),
+        _listed("likelihoods", likelihoods, "--likelihood-option", set(), comma),
         f"data sets here:\n  {', '.join(dataset_names())}",
         "A network, objective or likelihood of your own is PACKAGE.MODULE:FUNCTION, any other data"
         "\nset the name of an image set that TensorFlow Datasets has prepared.",
@@ -90,7 +135,9 @@ def choices() -> str:
     return "\n\n".join(parts)
 
 
-def _listed(title: str, listed: Mapping[str, Function], flag: str, given: Collection[str]) -> str:
+def _listed(
+    title: str, listed: Mapping[str, Function], flag: str, given: Collection[str], comma: str
+) -> str:
     """Name, first line of the docstring, and the parameters that users set, with defaults."""
     width = max(map(len, listed)) + 2
     lines = [f"{title}:"]
@@ -98,11 +145,12 @@ def _listed(title: str, listed: Mapping[str, Function], flag: str, given: Collec
         lines.append(f"  {name:{width}}{function.title}")
         takes = {each: value for each, value in function.takes.items() if each not in given}
         if takes:
-            lines.append(f"  {'':{width}}{flag} {' '.join(map(_shown, takes, takes.values()))}")
+            shown = (_shown(each, value, comma) for each, value in takes.items())
+            lines.append(f"  {'':{width}}{flag} {' '.join(shown)}")
     return "\n".join(lines)
 
 
-def _shown(name: str, default: ast.expr | None) -> str:
+def _shown(name: str, default: ast.expr | None, comma: str) -> str:
     if default is None:
         return f"{name}=NUMBER"
     value = ast.literal_eval(default)
@@ -112,7 +160,7 @@ def _shown(name: str, default: ast.expr | None) -> str:
         return f"{name}={str(value).lower()}"
     if isinstance(value, float):
         return f"{name}={value:g}"
-    return f"{name}={','.join(map(str, value)) if isinstance(value, tuple) else value}"
+    return f"{name}={comma.join(map(str, value)) if isinstance(value, tuple) else value}"
 
 
 def _add_pairs(parser: argparse.ArgumentParser, flag: str, value: str, text: str) -> None:

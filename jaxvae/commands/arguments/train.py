@@ -1,10 +1,9 @@
 """What `jaxvae train` is told."""
 
 import argparse
-from typing import Any
 
 from jaxvae.commands.arguments.places import place
-from jaxvae.commands.arguments.settings import add_settings, choices
+from jaxvae.commands.arguments.settings import add_help, add_settings
 
 _EXAMPLES = """\
 examples:
@@ -37,12 +36,19 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
     )
-    parser.add_argument("-h", "--help", action=_Help, help="show this help message and exit")
+    add_help(parser, _EXAMPLES)
     parser.set_defaults(after_interruption="The same command resumes where it stopped.")
     parser.add_argument(
         "--out", metavar="DIR", type=place, required=True, help="folder of the run; made if absent"
     )
     add_settings(parser)
+    parser.add_argument(
+        "--seed",
+        metavar="S",
+        type=int,
+        default=0,
+        help="of parameters, noise and batches (default: 0)",
+    )
     parser.add_argument(
         "--snapshots",
         metavar="N",
@@ -50,17 +56,3 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         default=1,
         help="snapshots to keep, evenly spaced in epochs (default: 1, of the end)",
     )
-
-
-class _Help(argparse.Action):
-    """Help that ends with all there is to choose from, which only help looks for."""
-
-    def __init__(self, option_strings: list[str], dest: str, help: str) -> None:
-        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help=help)
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: Any = None
-    ) -> None:
-        parser.epilog = f"{choices()}\n\n{_EXAMPLES}"
-        parser.print_help()
-        parser.exit()

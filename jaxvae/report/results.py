@@ -1,4 +1,4 @@
-"""What every experiment leaves in its folder: records, figures, a summary."""
+"""What every sweep leaves in its folder: records, figures, a summary."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ def write_report(
     """Write records.nc, figures/*.png and summary.md, each whole, and print what was found.
 
     Args:
-        out: folder of the experiment.
+        out: folder of the sweep.
         records: all that was recorded.
         figures: draws into a folder.
         summary: in Markdown.

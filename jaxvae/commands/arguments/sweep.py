@@ -1,0 +1,87 @@
+"""What `jaxvae sweep` is told."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from jaxvae.commands.arguments.places import place
+from jaxvae.commands.arguments.settings import Notation, add_help, add_settings
+from jaxvae.sweeps.arguments import add_launch, seeds
+
+_EXAMPLES = """\
+examples:
+  jaxvae sweep --data mnist --network dense_vae --latents 2,4,8,16 --coefficient beta=1,4 \\
+      --seeds 0..4 --out runs/sweep
+  jaxvae sweep --data mnist --network two_layer_hvae --option channels=16 top=20 \\
+      --coefficient beta=0.5/1,1/1,2/1 --binarize --out runs/hierarchies
+  jaxvae sweep --network dense_vae --option widths=512/256,128/64 --learning-rate 1e-3,3e-4 \\
+      --objective beta_vae,beta_tc_vae --latents 8 --points 0 --plan --out runs/wide
+  jaxvae capture runs/sweep/latents-2_beta-4_seed-0 --out taps
+
+Every run is one that `jaxvae train` could train. Any setting may have several values, with commas
+between them, and all combinations are trained; the numbers of one value, such as the beta of every
+layer of a hierarchy or the widths of a network, have / between them. So beta=0.5/1,1/1 is beta of
+0.5 and 1, and then of 1 and 1, from the top layer.
+
+A run is named by what varies, by its latents and coefficients where they are given, and by its
+seed. More values of these, and more seeds, may be added later: what is done is not trained again.
+
+DIR/records.nc (xarray) has a dimension for every such setting, then seed and epoch; DIR/summary.md
+and DIR/figures/*.png show means over seeds with their standard errors. `jaxvae capture DIR/NAME`
+and `jaxvae report DIR/NAME` read the run NAME, of which DIR/runs/NAME.npz is the record.
+"""
+
+
+def _several(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
+    """Reads values with commas between them."""
+
+    def values(text: str) -> tuple[Any, ...]:
+        return tuple(map(kind, text.split(",")))
+
+    # Where one cannot be read, argparse says which kind was expected.
+    values.__name__ = kind.__name__
+    return values
+
+
+NOTATION = Notation(_several, "/")
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "sweep",
+        help="train all combinations of some settings, on any number of machines",
+        description="Train and measure all combinations of some settings of `jaxvae train`, on any "
+        "number of\nmachines that share a folder.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
+    )
+    add_help(parser, _EXAMPLES, NOTATION)
+    parser.set_defaults(after_interruption="The same command resumes where it stopped.")
+    parser.add_argument(
+        "--out", metavar="DIR", type=place, required=True, help="folder of results; made if absent"
+    )
+    add_launch(parser)
+    add_settings(parser, NOTATION)
+    parser.add_argument(
+        "--seeds",
+        metavar="LIST",
+        type=seeds,
+        default=(0,),
+        help="of parameters, noise and batches, such as 0,3,7 or 0..4 (default: 0)",
+    )
+    parser.add_argument(
+        "--snapshots",
+        metavar="N",
+        type=int,
+        default=1,
+        help="epochs at which models are measured, evenly spaced (default: 1, the last)",
+    )
+    parser.add_argument(
+        "--points",
+        metavar="N",
+        type=int,
+        default=1000,
+        help="held-out images on which the dimension of layers and the imbalance between them are "
+        "measured; 0 for none of it, which is faster (default: 1000)",
+    )

@@ -1,0 +1,93 @@
+"""`jaxvae sweep`: all combinations of some settings of `jaxvae train`, as one sweep."""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+
+from jaxvae.commands.arguments.sweep import NOTATION
+from jaxvae.commands.settings import flags_named, given_config
+from jaxvae.grids.grid import Grid, ordered, setting_of, shared_settings
+from jaxvae.sweeps.arguments import take_launch
+from jaxvae.sweeps.launch import Job, run
+
+_PAIRS = {
+    "option": "options",
+    "likelihood_option": "likelihood_options",
+    "coefficient": "coefficients",
+    "ramp": "ramps",
+}
+# In names and records also where they have one value, so that others may be added later.
+_ALWAYS = ("latents", "coefficients.")
+
+
+def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
+    """Do the sweep as it was asked for."""
+    launch = take_launch(given)
+    with flags_named():
+        job = Job(
+            "jaxvae.grids.sweep:EXPERIMENT", given_grid(given), given.out.absolute(), launch.members
+        )
+        run(job, launch, console)
+
+
+def given_grid(given: argparse.Namespace) -> Grid:
+    """The grid that was given.
+
+    Every value is read as `jaxvae train` reads it.
+
+    Raises:
+        ValueError: for settings that cannot be read, or make no sense.
+    """
+    words = _values(given)
+    first = {setting: each[0] for setting, each in words.items()}
+    values = {
+        setting: ordered(
+            [setting_of(_config(given, {**first, setting: one}), setting) for one in each]
+        )
+        for setting, each in words.items()
+    }
+    named = {
+        setting: each
+        for setting, each in values.items()
+        if len(each) > 1 or setting.startswith(_ALWAYS)
+    }
+    return Grid(
+        run=shared_settings(_config(given, first), [*named]),
+        settings=tuple(named),
+        values=named,
+        seeds=given.seeds,
+        snapshots=given.snapshots,
+        points=given.points,
+    )
+
+
+def _values(given: argparse.Namespace) -> dict[str, tuple[Any, ...]]:
+    """The values of every setting, those of pairs as `jaxvae train` is told them."""
+    found = {name: each for name, each in vars(given).items() if isinstance(each, tuple)}
+    del found["seeds"]
+    for flag, field in _PAIRS.items():
+        for pair in getattr(given, flag):
+            name, _, text = pair.partition("=")
+            if not (name and text):
+                raise ValueError(f"expected --{flag.replace('_', '-')} NAME=VALUE, got {pair}")
+            if f"{field}.{name}" in found:
+                raise ValueError(f"expected one --{flag.replace('_', '-')} {name}, got also {pair}")
+            found[f"{field}.{name}"] = tuple(
+                value.replace(NOTATION.between, ",") for value in text.split(",")
+            )
+    return found
+
+
+def _config(given: argparse.Namespace, values: Mapping[str, Any]) -> Any:
+    """The run of one value of every setting."""
+    told = {**vars(given), "seed": given.seeds[0]}
+    told |= {name: value for name, value in values.items() if "." not in name}
+    for flag, field in _PAIRS.items():
+        told[flag] = [
+            f"{name.removeprefix(f'{field}.')}={value}"
+            for name, value in values.items()
+            if name.startswith(f"{field}.")
+        ]
+    return given_config(argparse.Namespace(**told))

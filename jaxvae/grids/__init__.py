@@ -1,0 +1,1 @@
+"""Every combination of some settings, trained as one sweep: what is measured of it, and shown."""

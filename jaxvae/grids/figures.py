@@ -1,0 +1,139 @@
+"""The figures of a grid, from its records."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from jaxvae.grids.grid import Grid, are_numbers, word
+from jaxvae.grids.quantities import Quantity, geometry, known_runs, rates
+from jaxvae.grids.tables import combinations, title
+from jaxvae.report.style import draw_each, figure, mark_layers
+
+_COLUMNS = 4
+# With more lines than this colors cannot be told apart, and the legend is left out.
+_NAMED = 16
+# Values that span more than this are on a logarithmic axis.
+_SPAN = 8
+
+
+def draw_grid(grid: Grid, records: xr.Dataset, folder: Path) -> list[Path]:
+    """What was measured against every setting that varies and over training; profiles of layers.
+
+    Args:
+        grid: of the runs.
+        records: of them, without the dimensions of settings that have one value.
+        folder: where the PNG files go; made where absent.
+
+    Returns:
+        The files.
+    """
+    axes = {f"against_{name}": (name, each) for name, each in grid.varying.items()}
+    if grid.snapshots > 1:
+        axes["over_training"] = ("epoch", tuple(records["epoch"].values.tolist()))
+    drawings = {
+        name: partial(_against, grid=grid, axis=axis, values=values)
+        for name, (axis, values) in axes.items()
+    }
+    if "imbalance" in records:
+        drawings["layers"] = partial(_layers, grid=grid)
+    return draw_each(drawings, records, folder)
+
+
+def _against(
+    records: xr.Dataset, path: Path, *, grid: Grid, axis: str, values: Sequence[Any]
+) -> None:
+    quantities = [*rates(records), *geometry(records)]
+    others = {name: each for name, each in grid.varying.items() if name != axis}
+    rows = -(-len(quantities) // _COLUMNS)
+    with figure(path, size=(12, 2.6 * rows + 0.6), title=title(grid, records)) as drawing:
+        panels = drawing.subplots(rows, _COLUMNS, squeeze=False).flat
+        for axes in panels[len(quantities) :]:
+            axes.set_axis_off()
+        for axes, quantity in zip(panels, quantities, strict=False):
+            x = _mark_values(axes, axis, values)
+            mean, stderr = (_at_end(each, axis) for each in (quantity.mean, quantity.stderr))
+            for label, color, where in _lines(others):
+                here = (each.isel(where) for each in (mean, stderr))
+                _draw(axes, x, *here, color=color, label=label)
+            axes.set_title(quantity.title)
+            if quantity.title.startswith("Δ"):
+                axes.set_yscale("log")
+        _legend(drawing, panels[0])
+
+
+def _layers(records: xr.Dataset, path: Path, *, grid: Grid) -> None:
+    names = [name for name in records["layer"].values.tolist() if "log_variance" not in name]
+    known = known_runs(records).isel(epoch=-1).sel(layer=names)
+    panels = [
+        Quantity(
+            "",
+            "Intrinsic dimension (TwoNN)",
+            known["intrinsic_dimension"],
+            known["intrinsic_dimension_stderr"],
+            1,
+        )
+    ]
+    for other in ("input", "output"):
+        values = known["imbalance"].sel(other_layer=other).where(known["layer"] != other)
+        panels.append(Quantity("", f"Δ(layer → {other}): what it lacks", values, None, 1))
+    with figure(path, size=(15, 4.4), title=title(grid, records)) as drawing:
+        row = drawing.subplots(1, len(panels))
+        for axes, quantity in zip(row, panels, strict=True):
+            for label, color, where in _lines(grid.varying):
+                mean, stderr = (each.isel(where) for each in (quantity.mean, quantity.stderr))
+                # Layers that a network lacks are passed over.
+                there = np.flatnonzero(mean.notnull().values)
+                _draw(axes, there, mean[there], stderr[there], color=color, label=label)
+            mark_layers(axes, names)
+            axes.set_title(quantity.title)
+        row[0].set_ylim(bottom=0)
+        for axes in row[1:]:
+            axes.set_yscale("log")
+        _legend(drawing, row[0])
+
+
+def _lines(
+    varying: Mapping[str, Sequence[Any]],
+) -> Iterator[tuple[str, tuple[float, ...], dict[str, int]]]:
+    """The label, color and place of every combination."""
+    every = [*combinations(varying)]
+    colors = mpl.colormaps["viridis"](np.linspace(0.05, 0.88, len(every)))
+    for color, (words, where) in zip(colors, every, strict=True):
+        yield ", ".join(f"{name} = {each}" for name, each in words.items()), tuple(color), where
+
+
+def _draw(
+    axes: Axes, x: np.ndarray, mean: xr.DataArray, stderr: xr.DataArray, *, color: Any, label: str
+) -> None:
+    axes.errorbar(
+        x, mean.values, stderr.fillna(0).values, marker="o", color=color, capsize=2, label=label
+    )
+
+
+def _at_end(values: xr.DataArray, axis: str) -> xr.DataArray:
+    return values if axis == "epoch" else values.isel(epoch=-1)
+
+
+def _mark_values(axes: Axes, axis: str, values: Sequence[Any]) -> np.ndarray:
+    """The values on the axis, and where they are there: numbers to scale, others side by side."""
+    numbers = are_numbers(values)
+    places = np.array(values, float) if numbers else np.arange(len(values))
+    if numbers and places[0] > 0 and places[-1] / places[0] >= _SPAN:
+        axes.set_xscale("log")
+    axes.set_xticks(places, [word(value) for value in values])
+    axes.minorticks_off()
+    axes.set_xlabel(axis.replace("_", " "))
+    return places
+
+
+def _legend(drawing: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    if 1 < len(handles) <= _NAMED:
+        drawing.legend(handles, labels, loc="outside right center")

@@ -1,0 +1,60 @@
+"""What is measured of a model of a grid."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from jaxvae.analysis import capture, evaluate, profile
+from jaxvae.analysis.profile import Profile
+from jaxvae.models import HVAE
+from jaxvae.models.hvae import layer_names
+from jaxvae.sweeps.sweep import Trained
+
+# The layers of a VAE that have its latents.
+_LATENT = ("mean", "log_variance", "sample")
+
+
+def measure(points: int, trained: Trained) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is recorded of a model at every epoch, and at the last one alone.
+
+    Rates, over all held-out images, are nats per image with their standard errors over images. The
+    noise is that of `jaxvae train`.
+
+    Args:
+        points: held-out images that the geometry of layers is measured on; 0 for none of it.
+        trained: the model. One that has failed has no geometry.
+    """
+    model, images = trained.model, trained.dataset.test.images
+    found = evaluate(model, trained.variables, images, key=trained.key)
+    failed = trained.stopped or not found.is_finite
+    kl, kl_stderr = (np.atleast_1d(each)[-1] for each in found.information_bounds)
+    every = {
+        "reconstruction": found.distortion.value,
+        "reconstruction_stderr": found.distortion.stderr,
+        "kl": kl,
+        "kl_stderr": kl_stderr,
+        "rate": found.rates.value,
+        "rate_stderr": found.rates.stderr,
+        "active_units": found.active_units.astype(float),
+        "failed": failed,
+    }
+    last = {"latent_layer": np.array(layer_names(len(model.shapes)))}
+    if points == 0:
+        return every, last
+    taps = capture(model, trained.variables, images[:points], key=trained.key)
+    if not isinstance(model, HVAE):
+        taps |= {name: taps[name][:, : trained.latents] for name in _LATENT}
+    return every | _geometry(taps, failed=failed), last | {"layer": np.array([*taps])}
+
+
+def _geometry(taps: Mapping[str, np.ndarray], *, failed: bool) -> dict[str, np.ndarray]:
+    names = ("intrinsic_dimension", "intrinsic_dimension_stderr", "distinct_points", "imbalance")
+    count = len(taps)
+    unknown = np.full(count, np.nan)
+    found = Profile(
+        (*taps,), unknown, unknown, np.zeros(count, int), np.full((count, count), np.nan)
+    )
+    if not failed:
+        found = profile(taps)
+    return dict(zip(names, found[1:], strict=True))

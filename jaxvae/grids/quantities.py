@@ -1,0 +1,92 @@
+"""What is shown of a grid: its quantities, as means over seeds with their standard errors."""
+
+from typing import NamedTuple
+
+import xarray as xr
+
+
+class Quantity(NamedTuple):
+    """A number of every run at every epoch.
+
+    Attributes:
+        name: for the head of a column, in lines.
+        title: for that of a panel.
+        values: over the settings, `seed` and `epoch`; NaN for runs that failed or are missing.
+        stderrs: of every run alone, over images; None where it has none.
+        digits: decimals that are shown.
+    """
+
+    name: str
+    title: str
+    values: xr.DataArray
+    stderrs: xr.DataArray | None
+    digits: int
+
+    @property
+    def mean(self) -> xr.DataArray:
+        """Over the seeds of which something is known."""
+        return self.values.mean("seed")
+
+    @property
+    def stderr(self) -> xr.DataArray:
+        """Of the mean, by the spread of the seeds; of one seed alone, its own; NaN without any."""
+        count = self.values.notnull().sum("seed")
+        squares = ((self.values - self.mean) ** 2).sum("seed")
+        spread = (squares / (count * (count - 1)).where(count > 1)) ** 0.5
+        if self.stderrs is None:
+            return spread
+        return spread.fillna(self.stderrs.mean("seed").where(count == 1))
+
+
+def rates(records: xr.Dataset) -> list[Quantity]:
+    """Reconstruction, rates and active units; of a hierarchy the latter of every layer."""
+    known = known_runs(records)
+    found = [_with_error("recon.\nnats", "reconstruction, nats", known, "reconstruction")]
+    layers = records["latent_layer"].values.tolist()
+    if len(layers) == 1:
+        found.append(_with_error("KL\nnats", "KL, nats", known, "kl"))
+    else:
+        found += [
+            _with_error(
+                f"rate {each}\nnats", f"rate {each}, nats", known.sel(latent_layer=each), "rate"
+            )
+            for each in layers
+        ]
+    for layer in layers:
+        which = "units" if len(layers) == 1 else layer
+        active = known["active_units"].sel(latent_layer=layer)
+        found.append(
+            Quantity(
+                f"active\n{which}",
+                f"active units of {layer}" if len(layers) > 1 else "active units",
+                active,
+                None,
+                1,
+            )
+        )
+    return found
+
+
+def geometry(records: xr.Dataset) -> list[Quantity]:
+    """Dimension of means, samples and output, and imbalance from output to input, if measured."""
+    if "imbalance" not in records:
+        return []
+    known = known_runs(records)
+    found = []
+    for name in records["layer"].values.tolist():
+        if name.endswith(("mean", "sample", "output")):
+            here = known.sel(layer=name)
+            values, stderrs = here["intrinsic_dimension"], here["intrinsic_dimension_stderr"]
+            found.append(Quantity(f"ID\n{name}", f"ID of {name}", values, stderrs, 1))
+    lost = known["imbalance"].sel(layer="output", other_layer="input")
+    return [*found, Quantity("Δ\nout→in", "Δ(output → input)", lost, None, 4)]
+
+
+def known_runs(records: xr.Dataset) -> xr.Dataset:
+    """What is known of the runs that are done and have not failed."""
+    lacking = records["missing"] | records["failed"].any("epoch")
+    return records.drop_vars(["missing", "failed"]).where(~lacking)
+
+
+def _with_error(name: str, title: str, known: xr.Dataset, variable: str) -> Quantity:
+    return Quantity(name, title, known[variable], known[f"{variable}_stderr"], 1)

@@ -1,0 +1,126 @@
+"""All that is known of the runs of a grid, as one labelled data set."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from jaxvae.grids.grid import Grid, are_numbers, runs_of, word
+from jaxvae.runs.config import RunConfig
+from jaxvae.runs.member import program_of
+from jaxvae.runs.run import snapshot_epochs
+from jaxvae.sweeps.records import over_runs
+
+# What is recorded of every run and epoch, with the dimensions of its own.
+_DIMENSIONS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("reconstruction", "reconstruction_stderr", "kl", "kl_stderr", "failed"), ()),
+    **dict.fromkeys(("rate", "rate_stderr", "active_units"), ("latent_layer",)),
+    **dict.fromkeys(("intrinsic_dimension", "intrinsic_dimension_stderr"), ("layer",)),
+    "distinct_points": ("layer",),
+    "imbalance": ("layer", "other_layer"),
+}
+_LABELS = ("latent_layer", "layer")
+
+
+class _Part(NamedTuple):
+    """Runs of one program, which have the same layers.
+
+    Attributes:
+        places: of them among all runs.
+        found: what is recorded of them, `[runs, ...]` by name.
+        labels: names of their layers, by dimension.
+    """
+
+    places: list[int]
+    found: Mapping[str, np.ndarray]
+    labels: Mapping[str, list[str]]
+
+
+def gather(grid: Grid, out: Path) -> xr.Dataset:
+    """The records of all runs as one labelled data set.
+
+    Dimensions are the settings that a run has in its name, `seed` and `epoch`, then layers. A
+    layer that some networks lack is NaN for them; `missing` tells which runs are not done.
+    """
+    parts = _parts(grid, out)
+    labels = {
+        name: merged(part.labels[name] for part in parts if name in part.labels) for name in _LABELS
+    }
+    run = (*map(grid.label, grid.settings), "seed")
+    epochs = snapshot_epochs(grid.epochs, grid.snapshots)
+    sizes = (*map(len, grid.values.values()), len(grid.seeds))
+    missing = np.ones(sizes, bool)
+    for part in parts:
+        missing.flat[part.places] = ~part.found["epoch"].any(axis=1)
+    variables = {
+        name: ((*run, "epoch", *inner), _whole(parts, name, (*sizes, len(epochs)), labels))
+        for name, inner in _DIMENSIONS.items()
+        if any(name in part.found for part in parts)
+    }
+    values = {grid.label(name): coordinate(each) for name, each in grid.values.items()}
+    layers = {name: each for name, each in labels.items() if each}
+    return xr.Dataset(
+        {**variables, "missing": (run, missing)},
+        coords={**values, "seed": [*grid.seeds], "epoch": [*epochs], **layers}
+        | ({"other_layer": labels["layer"]} if labels["layer"] else {}),
+        attrs={
+            "run": json.dumps(grid.run, default=list),
+            "points": grid.points,
+            "units": "reconstruction, kl and rate: nats per image, over all held-out images",
+            "estimators": "intrinsic_dimension: TwoNN, 10% discarded; imbalance: k = 1",
+        },
+    )
+
+
+def coordinate(values: Sequence[Any]) -> list[Any]:
+    """Values of a setting as they are on an axis: numbers, or the words for them."""
+    return [*values] if are_numbers(values) else [*map(word, values)]
+
+
+def merged(lists: Iterable[Sequence[str]]) -> list[str]:
+    """Names of several lists, each in the order of its own: new ones after what they follow."""
+    found: list[str] = []
+    for names in lists:
+        place = 0
+        for name in names:
+            if name not in found:
+                found.insert(place, name)
+            place = found.index(name) + 1
+    return found
+
+
+def _parts(grid: Grid, out: Path) -> list[_Part]:
+    """Those of which a run is done."""
+    runs = runs_of(grid)
+    names = [*runs]
+    places: dict[RunConfig, list[int]] = {}
+    for place, config in enumerate(runs.values()):
+        places.setdefault(program_of(config, 1), []).append(place)
+    found = []
+    for some in places.values():
+        arrays = over_runs(out, [names[place] for place in some], [*_DIMENSIONS, *_LABELS, "epoch"])
+        if arrays:
+            first = int(np.flatnonzero(arrays["epoch"].any(axis=1))[0])
+            labels = {name: arrays[name][first].tolist() for name in _LABELS if name in arrays}
+            found.append(_Part(some, arrays, labels))
+    return found
+
+
+def _whole(
+    parts: Sequence[_Part], name: str, outer: tuple[int, ...], labels: Mapping[str, list[str]]
+) -> np.ndarray:
+    """What is recorded of all runs, in the dimensions of the grid and those of its own."""
+    dimensions = [each.removeprefix("other_") for each in _DIMENSIONS[name]]
+    inner = [len(labels[each]) for each in dimensions]
+    some = [part for part in parts if name in part.found]
+    kind = some[0].found[name].dtype
+    runs, epochs = math.prod(outer[:-1]), outer[-1]
+    whole = np.full((runs, epochs, *inner), np.nan if kind.kind == "f" else kind.type(), kind)
+    for part in some:
+        own = [[*map(labels[each].index, part.labels[each])] for each in dimensions]
+        whole[np.ix_(part.places, range(epochs), *own)] = part.found[name]
+    return whole.reshape(*outer, *inner)

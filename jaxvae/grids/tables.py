@@ -1,0 +1,112 @@
+"""A grid in words and numbers: its tables in the terminal, and its summary."""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import xarray as xr
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from jaxvae.grids.grid import Grid, word
+from jaxvae.grids.quantities import Quantity, geometry, rates
+from jaxvae.report.tables import markdown_table
+
+_RATES = (
+    "Over all held-out images: reconstruction, the negative log-likelihood, and KL divergence, or "
+    "the rate of every layer, in nats per image; active units: latents whose mean varies with the "
+    "image."
+)
+_GEOMETRY = (
+    "ID: intrinsic dimension (TwoNN) over {points:,} held-out images; Δ out→in: information "
+    "imbalance from the output to the input, near 0 where neighbors of the output are neighbors of "
+    "the input, near 1 where it says nothing of them."
+)
+_LEFT_OUT = "Runs that failed or are missing are left out."
+_ALONE = (
+    "± is the standard error over images, where there is one; how much trainings differ takes "
+    "several seeds."
+)
+
+
+def sweep_tables(grid: Grid, records: xr.Dataset) -> list[Table]:
+    """Rates, and the geometry where it was measured, at the last epoch.
+
+    Args:
+        grid: of the runs.
+        records: of them, without the dimensions of settings that have one value.
+    """
+    found: list[Table] = []
+    for quantities in filter(None, (rates(records), geometry(records))):
+        table = Table(
+            box=SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+            pad_edge=False,
+        )
+        rows = _rows(grid, quantities)
+        for column in rows[0]:
+            table.add_column(column, justify="right", overflow="fold")
+        for row in rows:
+            table.add_row(*row.values())
+        found.append(table)
+    return found
+
+
+def summary(grid: Grid, records: xr.Dataset) -> str:
+    """All numbers at the last epoch, and what they are, as Markdown."""
+    parts = [f"# {title(grid, records)}"]
+    captions = (_RATES, _GEOMETRY.format(points=grid.points))
+    for quantities, caption in zip((rates(records), geometry(records)), captions, strict=True):
+        if quantities:
+            rows = [
+                {name.replace("\n", " "): text for name, text in row.items()}
+                for row in _rows(grid, quantities)
+            ]
+            parts += [markdown_table(rows), caption]
+    return "\n\n".join([*parts, errors(grid)]) + "\n"
+
+
+def errors(grid: Grid) -> str:
+    """What is behind the ± of tables and figures."""
+    seeds = len(grid.seeds)
+    several = f"Means over {seeds} seeds, ± their standard error."
+    return f"{several if seeds > 1 else _ALONE} {_LEFT_OUT}"
+
+
+def title(grid: Grid, records: xr.Dataset) -> str:
+    """What all runs are, for how long, how often."""
+    same = [grid.run[name] for name in ("data", "network", "objective") if name in grid.run]
+    epoch = f"epoch {int(records['epoch'][-1])}"
+    return ", ".join([*same, epoch, _counted(len(grid.seeds), "seed")])
+
+
+def combinations(
+    varying: Mapping[str, Sequence[Any]],
+) -> Iterator[tuple[dict[str, str], dict[str, int]]]:
+    """Every combination of values of some settings: in words, and where it is in records."""
+    for places in itertools.product(*(range(len(each)) for each in varying.values())):
+        where = dict(zip(varying, places, strict=True))
+        yield {name: word(varying[name][place]) for name, place in where.items()}, where
+
+
+def _rows(grid: Grid, quantities: Sequence[Quantity]) -> list[dict[str, str]]:
+    last = [(each, each.mean.isel(epoch=-1), each.stderr.isel(epoch=-1)) for each in quantities]
+    return [
+        words
+        | {
+            each.name: _shown(float(mean.isel(where)), float(stderr.isel(where)), each.digits)
+            for each, mean, stderr in last
+        }
+        for words, where in combinations(grid.varying)
+    ]
+
+
+def _shown(mean: float, stderr: float, digits: int) -> str:
+    if math.isnan(mean):
+        return "·"
+    return f"{mean:.{digits}f}" + (f"±{stderr:.{digits}f}" if stderr > 0 else "")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"

@@ -1,0 +1,184 @@
+"""A run of a sweep: its record in a file of its own, its variables among those of its unit.
+
+OUT/config.json                      the settings of the sweep
+OUT/runs/NAME.npz                    what was measured of the run, its settings, and its place
+OUT/units/UNIT/snapshots/step-EPOCH  the variables of all runs of a unit, stacked
+"""
+
+import dataclasses
+import json
+from collections.abc import Collection, Sequence
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxvae.files.numpy_files import parsed
+from jaxvae.models import HVAE, VAE, Variables
+from jaxvae.runs import checkpoint
+from jaxvae.runs.config import RunConfig, build_model, parsed_config, run_settings
+from jaxvae.training.ensemble import cut
+
+ImageShape = tuple[int, int, int]
+
+SETTINGS = "config.json"
+RUNS, UNITS, SNAPSHOTS = "runs", "units", "snapshots"
+RECORD_SUFFIX = ".npz"
+# Where the settings of a run are in its record, and each part of its place.
+_SETTINGS, _PLACE = "run_settings", "unit_{}"
+
+
+class Place(NamedTuple):
+    """Where the variables of a run are.
+
+    Attributes:
+        unit: name of a folder under OUT/units.
+        member: of the run among those of the unit.
+        members: how many there are.
+        latents: of the arrays that hold its bottleneck there.
+    """
+
+    unit: str
+    member: int
+    members: int
+    latents: int
+
+    def snapshots(self, out: Path) -> Path:
+        """The folder of what the unit has learned."""
+        return out / UNITS / self.unit / SNAPSHOTS
+
+
+class Member(NamedTuple):
+    """A run that is done.
+
+    Attributes:
+        config: its settings.
+        model: of the run; runs of one program and size have one model.
+        variables: what it had learned at the end, without what the unit pads them with, on
+            the host.
+        place: where they are.
+    """
+
+    config: RunConfig
+    model: VAE | HVAE
+    variables: Variables
+    place: Place
+
+
+def run_file(out: Path, name: str) -> Path:
+    """Where the record of a run is."""
+    return out / RUNS / f"{name}{RECORD_SUFFIX}"
+
+
+def settings_arrays(config: RunConfig, image_shape: ImageShape, place: Place) -> dict[str, Any]:
+    """What is in a record besides what was measured."""
+    settings = json.dumps(run_settings(config, image_shape=image_shape))
+    parts = {_PLACE.format(part): value for part, value in place._asdict().items()}
+    return {_SETTINGS: settings, **parts}
+
+
+def read_some(file: Path, names: Collection[str]) -> dict[str, np.ndarray]:
+    """Those arrays of a record that have these names and are there.
+
+    Raises:
+        ValueError: for a file that is damaged; names it.
+    """
+    # The archive compares what it reads with its checksums.
+    with parsed(file), file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
+        return {name: archive[name] for name in names if name in archive}
+
+
+def read_settings_of(file: Path) -> tuple[dict[str, Any], Place]:
+    """The settings of a run as `run_settings` made them, and where its variables are.
+
+    Raises:
+        ValueError: for a file that is no record of a run, or damaged.
+    """
+    parts = [_PLACE.format(part) for part in Place._fields]
+    found = read_some(file, (_SETTINGS, *parts))
+    with parsed(file):
+        unit, *numbers = (found[part] for part in parts)
+        return json.loads(str(found[_SETTINGS])), Place(str(unit), *map(int, numbers))
+
+
+def open_member(out: Path, name: str, *, trust: bool = False) -> Member:
+    """A run that is done, with its model and what that had learned at the end.
+
+    Args:
+        out: folder of the sweep.
+        name: of the run.
+        trust: whether code outside of jaxvae that its record names may run.
+
+    Raises:
+        ValueError: for a record or a snapshot that is damaged or of something else, and for one
+            that names other code and is not trusted.
+        OSError: for files that cannot be read.
+    """
+    file = run_file(out, name)
+    settings, place = read_settings_of(file)
+    config, image_shape = parsed_config(settings, file, trust=trust)
+    model = model_of(program_of(config, latents_of(config, image_shape)), image_shape)
+    largest = model_of(program_of(config, place.latents), image_shape)
+    every = stacked_variables(place.snapshots(out), config.epochs, largest, place.members)
+    own = jax.tree.map(lambda leaf: leaf[place.member], every)
+    return Member(config, model, cut(own, _shapes(model)), place)
+
+
+def final_variables(
+    out: Path, name: str, *, trust: bool = False
+) -> tuple[RunConfig, VAE | HVAE, Variables]:
+    """Settings, model and variables of `open_member`."""
+    config, model, variables, _ = open_member(out, name, trust=trust)
+    return config, model, variables
+
+
+# The runs of a unit are asked for one after another.
+@lru_cache(maxsize=2)
+def stacked_variables(folder: Path, epoch: int, model: VAE | HVAE, members: int) -> Variables:
+    """What all runs of a unit had learned at an epoch, `[members, ...]`, on the host.
+
+    Args:
+        folder: of snapshots.
+        epoch: of the snapshot.
+        model: the largest of the unit.
+        members: how many there are.
+
+    Raises:
+        ValueError: as `checkpoint.load`.
+    """
+    like = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((members, *leaf.shape), leaf.dtype), _shapes(model)
+    )
+    return jax.device_get(checkpoint.load(folder, epoch, like))
+
+
+@cache
+def model_of(program: RunConfig, image_shape: ImageShape) -> VAE | HVAE:
+    """The model of a program: one object, so that what is compiled for it is found again."""
+    return build_model(program, image_shape)
+
+
+def program_of(config: RunConfig, latents: int) -> RunConfig:
+    """A run without what models of one program differ in, with room for so many latents.
+
+    The sizes of a hierarchy are options: it stays as it is.
+    """
+    ones = {
+        name: (1.0,) * len(value) if isinstance(value, Sequence) else 1.0
+        for name, value in config.coefficients.items()
+    }
+    size = None if config.latents is None else latents
+    return dataclasses.replace(config, coefficients=ones, latents=size, learning_rate=1.0, seed=0)
+
+
+def latents_of(config: RunConfig, image_shape: ImageShape) -> int:
+    """The size of the bottleneck of the model that a run builds; of a hierarchy, of all layers."""
+    if config.latents is not None:
+        return config.latents
+    return build_model(config, image_shape).latents
+
+
+def _shapes(model: VAE | HVAE) -> Variables:
+    return jax.eval_shape(model.init, jax.random.key(0))

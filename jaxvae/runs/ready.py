@@ -1,0 +1,76 @@
+"""A run, ready to start: all that would fail later is refused, and nothing is written."""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from jaxvae.data import Dataset
+from jaxvae.models.hvae import HVAE, HierarchyOutputs
+from jaxvae.models.vae import VAE, Outputs
+from jaxvae.runs.choices import LARGEST
+from jaxvae.runs.config import RunConfig, build_model, build_trainer
+from jaxvae.runs.images import dataset_of
+from jaxvae.training.epochs import steps_per_epoch
+from jaxvae.training.memory import refuse_too_large
+from jaxvae.training.trainer import Trainer, TrainState
+
+
+class ReadyRun(NamedTuple):
+    """What is trained.
+
+    Attributes:
+        config: as it was told.
+        dataset: its images, and those to evaluate on.
+        vae: the model.
+        trainer: what a step is.
+        steps: of all epochs.
+    """
+
+    config: RunConfig
+    dataset: Dataset
+    vae: VAE | HVAE
+    trainer: Trainer
+    steps: int
+
+
+def ready_run(config: RunConfig) -> ReadyRun:
+    """A run whose first step could be taken.
+
+    Raises:
+        ValueError: for settings that cannot be trained on the data there is, in the memory
+            there is, or evaluated.
+    """
+    dataset = dataset_of(config)
+    images = dataset.train.images
+    refuse_few(len(dataset.test.images), config.data)
+    vae = build_model(config, images.shape[1:])
+    trainer = build_trainer(config, vae, dataset_size=len(images))
+    steps = config.epochs * steps_per_epoch(images, config.batch_size)
+    if steps > LARGEST:
+        raise ValueError(f"expected at most {LARGEST} steps in all, got {steps}; fewer --epochs")
+    state = jax.eval_shape(trainer.init, jax.random.key(0))
+    refuse_too_large(state, batch=_outputs(vae, state, config.batch_size))
+    batch = jax.ShapeDtypeStruct((config.batch_size, *vae.image_shape), images.dtype)
+    jax.eval_shape(trainer.step, state, batch)
+    return ReadyRun(config, dataset, vae, trainer, steps)
+
+
+def refuse_few(held_out: int, data: str) -> None:
+    """Refuse a data set on whose held-out images nothing can be said.
+
+    Raises:
+        ValueError: says how many there are.
+    """
+    if held_out < 2:
+        raise ValueError(
+            f"expected at least 2 held-out images of {data} to evaluate on, got {held_out}; where "
+            "there is no split for testing, a tenth is held out: take a set of 20 images or more"
+        )
+
+
+def _outputs(vae: VAE | HVAE, state: TrainState, batch_size: int) -> Outputs | HierarchyOutputs:
+    """Shapes of what the layers make of a batch."""
+    images = jax.ShapeDtypeStruct((batch_size, *vae.image_shape), np.float32)
+    noise = jax.ShapeDtypeStruct((batch_size, vae.latents), np.float32)
+    return jax.eval_shape(vae.apply, state.variables, images, noise)

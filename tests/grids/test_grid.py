@@ -1,0 +1,106 @@
+"""Grids in memory: their layers, and their means over seeds."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from jaxvae.grids.grid import ordered, word
+from jaxvae.grids.quantities import geometry, rates
+from jaxvae.grids.records import merged
+
+LAYERS = ["input", "mean", "sample", "output"]
+
+
+def records(seeds=3, latent_layers=("z_1",)):
+    """Of two values of beta, at one epoch, of random numbers."""
+    random = np.random.default_rng(0)
+    sizes = {"beta": 2, "seed": seeds, "epoch": 1}
+    inner = {
+        **{key: {} for key in ("reconstruction", "reconstruction_stderr", "kl", "kl_stderr")},
+        **{key: {"latent_layer": latent_layers} for key in ("rate", "rate_stderr", "active_units")},
+        **{key: {"layer": LAYERS} for key in ("intrinsic_dimension", "intrinsic_dimension_stderr")},
+        "imbalance": {"layer": LAYERS, "other_layer": LAYERS},
+    }
+    variables = {
+        name: ((*sizes, *more), random.random((*sizes.values(), *map(len, more.values()))))
+        for name, more in inner.items()
+    }
+    variables["failed"] = (tuple(sizes), np.zeros((*sizes.values(),), bool))
+    variables["missing"] = (("beta", "seed"), np.zeros((2, seeds), bool))
+    labels = {"latent_layer": list(latent_layers), "layer": LAYERS, "other_layer": LAYERS}
+    return xr.Dataset(variables, coords={"beta": [1.0, 4.0], "seed": range(seeds), **labels})
+
+
+def test_the_error_of_a_mean_over_seeds_is_that_of_independent_draws():
+    found = records()
+    for quantity, name in zip(rates(found)[:2], ("reconstruction", "kl"), strict=True):
+        values = found[name].values
+        np.testing.assert_allclose(quantity.mean, values.mean(axis=1))
+        np.testing.assert_allclose(quantity.stderr, values.std(axis=1, ddof=1) / 3**0.5)
+
+
+def test_failed_and_missing_runs_are_left_out_of_means():
+    found = records()
+    found["failed"][0, 1, 0] = True
+    found["missing"][1, 2] = True
+    *_, lost = geometry(found)
+    values = found["imbalance"].sel(layer="output", other_layer="input").values[..., 0]
+    kept = np.stack([values[0, [0, 2]], values[1, :2]])
+    np.testing.assert_allclose(lost.mean[:, 0], kept.mean(axis=1))
+    np.testing.assert_allclose(lost.stderr[:, 0], kept.std(axis=1, ddof=1) / 2**0.5)
+
+
+def test_one_seed_has_the_error_of_its_own_over_images_where_it_has_one():
+    found = records(seeds=1)
+    reconstruction, _, active = rates(found)
+    np.testing.assert_array_equal(reconstruction.stderr, found["reconstruction_stderr"][:, 0])
+    assert np.isnan(active.stderr).all()
+
+
+def test_nothing_known_has_neither_mean_nor_error():
+    found = records()
+    found["missing"][0] = True
+    reconstruction, *_ = rates(found)
+    assert np.isnan(reconstruction.mean[0])
+    assert np.isnan(reconstruction.stderr[0])
+    assert np.isfinite(reconstruction.mean[1])
+    assert np.isfinite(reconstruction.stderr[1])
+
+
+def test_a_hierarchy_has_the_rate_and_the_active_units_of_every_layer():
+    titles = [each.title for each in rates(records(latent_layers=("z_2", "z_1")))]
+    of_layers = ["rate z_2, nats", "rate z_1, nats", "active units of z_2", "active units of z_1"]
+    assert titles == ["reconstruction, nats", *of_layers]
+
+
+@pytest.mark.parametrize(
+    ("lists", "expected"),
+    [
+        ([["a", "c"], ["a", "b", "c"]], ["a", "b", "c"]),
+        ([["a", "b", "c"], ["a", "c"], ["c", "d"]], ["a", "b", "c", "d"]),
+        ([["b"], ["a", "b"]], ["a", "b"]),
+        ([], []),
+    ],
+)
+def test_layers_of_several_networks_keep_the_order_of_each(lists, expected):
+    assert merged(lists) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([4.0, 1.0, 4.0], (1.0, 4.0)),
+        (["mnist", "cifar10", "mnist"], ("mnist", "cifar10")),
+        ([(1.0, 2.0), (0.5, 2.0)], ((1.0, 2.0), (0.5, 2.0))),
+    ],
+)
+def test_numbers_ascend_and_other_values_stay_as_given(values, expected):
+    assert ordered(values) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(4.0, "4"), (1e-4, "0.0001"), ((0.5, None), "0.5,none"), (True, "true"), ([8, 4], "8,4")],
+)
+def test_a_value_is_a_word_that_train_reads(value, expected):
+    assert word(value) == expected
