@@ -263,10 +263,30 @@ def read_config(path: Path, *, trust: bool = False) -> tuple[RunConfig, tuple[in
     """
     try:
         settings = read_settings(path)
-        height, width, channels = image_shape = tuple(settings.pop("image_shape"))
+    except ValueError as error:
+        raise ValueError(f"expected the settings of a run in {path}, got {error}") from error
+    return parsed_config(settings, path, trust=trust)
+
+
+def parsed_config(
+    settings: Mapping[str, Any], path: Path, *, trust: bool = False
+) -> tuple[RunConfig, tuple[int, int, int]]:
+    """The configuration that `run_settings` made settings of, and the shape of the images.
+
+    Args:
+        settings: as they were read.
+        path: of the file that they were in.
+        trust: as for `read_config`.
+
+    Raises:
+        ValueError: as `read_config`.
+    """
+    told = dict(settings)
+    try:
+        height, width, channels = image_shape = tuple(told.pop("image_shape"))
         if not all(type(side) is int and 1 <= side <= LARGEST for side in image_shape):
             raise ValueError(f"image_shape {image_shape}")
-        config = RunConfig(**settings)
+        config = RunConfig(**told)
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"expected the settings of a run in {path}, got {error}") from error
     foreign = filter(is_foreign, (config.network, config.likelihood, config.objective))

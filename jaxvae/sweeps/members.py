@@ -38,6 +38,7 @@ from jaxvae.sweeps.units import (
     trainer_of,
     unit_name,
 )
+from jaxvae.sweeps.variables import SNAPSHOTS, stacked_variables
 from jaxvae.training import (
     Ensemble,
     Trainer,
@@ -50,7 +51,6 @@ from jaxvae.training import (
 from jaxvae.training.ensemble import ensemble_shapes
 from jaxvae.training.memory import refuse_too_large
 
-SNAPSHOTS = "snapshots"
 _REPLICATES, _RESUME = "replicates", "resume"
 # What is recorded of every epoch, and of the last alone.
 _KINDS = ("every", "last")
@@ -242,7 +242,7 @@ def _record_runs(job: _Job) -> None:
             {"epoch": np.array(job.sweep.epochs), **arrays, **_of(epochs[-1], index, _KINDS[1])},
             config=config,
             image_shape=job.image_shape,
-            place=Place(job.folder.name, index, job.latents),
+            place=Place(job.folder.name, index, len(job.names), job.latents),
             scratch=job.folder,
         )
 
@@ -284,12 +284,7 @@ def _epoch_file(job: _Job, epoch: int) -> Path:
 
 
 def _loaded(job: _Job, folder: str, epoch: int) -> Variables:
-    """Variables of all runs at an epoch, on the host."""
-    like = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((len(job.names), *leaf.shape), leaf.dtype),
-        jax.eval_shape(job.model.init, jax.random.key(0)),
-    )
-    return jax.device_get(checkpoint.load(job.folder / folder, epoch, like))
+    return stacked_variables(job.folder / folder, epoch, job.model, len(job.names))
 
 
 def _variables_of(ensemble: Ensemble) -> Variables:

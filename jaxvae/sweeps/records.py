@@ -28,7 +28,8 @@ Arrays = Mapping[str, np.ndarray]
 RUNS = "runs"
 _logger = logging.getLogger("jaxvae")
 _SUFFIX = ".npz"
-_SETTINGS, _UNIT, _INDEX, _LATENTS = "run_settings", "unit", "index", "unit_latents"
+# Where the settings of a run are in its record, and each part of its place.
+_SETTINGS, _PLACE = "run_settings", "unit_{}"
 
 
 class Place(NamedTuple):
@@ -37,11 +38,13 @@ class Place(NamedTuple):
     Attributes:
         unit: name of a folder under OUT/units.
         member: of the run among those of the unit.
+        members: how many there are.
         latents: of the arrays that hold its bottleneck there.
     """
 
     unit: str
     member: int
+    members: int
     latents: int
 
 
@@ -89,8 +92,8 @@ def write_run(
         OSError: if the disk cannot be written; nothing of it is left.
     """
     settings = json.dumps(run_settings(config, image_shape=image_shape))
-    told = {_SETTINGS: settings, _UNIT: place.unit, _INDEX: place.member, _LATENTS: place.latents}
-    write_arrays(run_file(out, name), {**arrays, **told}, scratch=scratch)
+    told = {_PLACE.format(part): value for part, value in place._asdict().items()}
+    write_arrays(run_file(out, name), {**arrays, _SETTINGS: settings, **told}, scratch=scratch)
 
 
 def write_arrays(file: Path, arrays: Mapping[str, object], *, scratch: Path) -> None:
@@ -124,11 +127,11 @@ def read_settings_of(file: Path) -> tuple[dict[str, object], Place]:
     Raises:
         ValueError: for a file that is no record of a run, or damaged.
     """
-    found = read_some(file, (_SETTINGS, _UNIT, _INDEX, _LATENTS))
+    parts = [_PLACE.format(part) for part in Place._fields]
+    found = read_some(file, (_SETTINGS, *parts))
     with parsed(file):
-        settings = json.loads(str(found[_SETTINGS]))
-        place = Place(str(found[_UNIT]), int(found[_INDEX]), int(found[_LATENTS]))
-        return settings, place
+        unit, *numbers = (found[part] for part in parts)
+        return json.loads(str(found[_SETTINGS])), Place(str(unit), *map(int, numbers))
 
 
 def read_some(file: Path, names: Collection[str]) -> dict[str, np.ndarray]:
