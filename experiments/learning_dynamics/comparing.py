@@ -27,16 +27,14 @@ def measure(config: Config, trained: Trained) -> tuple[dict[str, Any], dict[str,
     vae = vae_of(trained.model, trained.config.network)
     images = trained.dataset.test.images[: config.points]
     evaluation = evaluate(vae, trained.variables, images, key=jax.random.key(NOISE))
-    failed = trained.stopped or not np.isfinite([evaluation.reconstruction, evaluation.kl]).all()
+    failed = trained.stopped or not evaluation.is_finite
+    kinds = evaluation.latent_types[0]._asdict()
     every = {
-        "reconstruction": evaluation.reconstruction,
-        "kl": evaluation.kl,
-        "kl_per_latent": evaluation.kl_per_latent,
-        "active_units": evaluation.active_units,
-        **{
-            f"{kind}_latents": np.sum(mask)
-            for kind, mask in evaluation.latent_types._asdict().items()
-        },
+        "reconstruction": evaluation.distortion.value,
+        "kl": evaluation.rates.value[0],
+        "kl_per_latent": evaluation.number_rates[0],
+        "active_units": evaluation.active_units[0],
+        **{f"{kind}_latents": np.sum(mask) for kind, mask in kinds.items()},
         "failed": failed,
     }
     return every, _within(config, vae, trained, images) if trained.is_last and not failed else {}

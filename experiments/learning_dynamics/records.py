@@ -1,5 +1,6 @@
 """All that is known of the models of a data set and network, labelled."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import xarray as xr
 
 from experiments.learning_dynamics.grid import Config, Model, Place, models, points_of, run_name
 from jaxvae.analysis.dynamics import SIMILARITIES
-from jaxvae.sweeps.records import done_runs, over_runs, read_some
+from jaxvae.sweeps.records import Arrays, over_runs, read_some
 
 _BY_EPOCH = (
     *("reconstruction", "kl", "kl_per_latent", "active_units"),
@@ -30,23 +31,18 @@ def between_file(out: Path, place: Place) -> Path:
 
 def gather(config: Config, place: Place, out: Path) -> xr.Dataset | None:
     """The models of a place that are done; None where none of them was trained to its end."""
-    done = done_runs(out)
-    group = [model for model in models(config) if run_name(place, model) in done]
+    group = models(config)
     names = [run_name(place, model) for model in group]
-    found = over_runs(out, names, [*_BY_EPOCH, *_AT_END, "failed", "layer"])
+    found = over_runs(out, names, [*_BY_EPOCH, *_AT_END, "epoch", "failed", "layer"])
     if "layer" not in found:
         return None
+    done = np.flatnonzero(found["epoch"].any(axis=1))
+    found = {name: values[done] for name, values in found.items()}
+    group, names = ([every[index] for index in done] for every in (group, names))
     failed = found["failed"].any(axis=1)
     layers = found["layer"][~failed][0].tolist()
-    sizes = {"epoch": len(config.measured), "layer": len(layers)}
-    variables: dict[str, Any] = {"failed": ("run", failed)}
-    for name in _BY_EPOCH:
-        inner = ("latent",) if name == "kl_per_latent" else ()
-        variables[name] = (("run", "epoch", *inner), found[name])
-    for name, dims in _AT_END.items():
-        shape = [sizes[dim.removeprefix("other_")] for dim in dims]
-        unknown = np.full((len(group), *shape), np.nan)
-        variables[name] = (("run", *dims), found.get(name, unknown))
+    sizes = {"run": len(group), "epoch": len(config.measured), "layer": len(layers)}
+    variables = _variables(found, sizes)
     for name, matrix in _between(between_file(out, place), names, len(layers)).items():
         variables[f"{name}_between"] = (("layer", "run", "other_run"), matrix)
     labels = {
@@ -55,7 +51,7 @@ def gather(config: Config, place: Place, out: Path) -> xr.Dataset | None:
         for prefix in ("", "other_")
     }
     return xr.Dataset(
-        variables,
+        {"failed": ("run", failed), **variables},
         coords={
             **labels,
             "epoch": list(config.measured),
@@ -70,6 +66,19 @@ def gather(config: Config, place: Place, out: Path) -> xr.Dataset | None:
             **{f"points_{name}": points for name, points in points_of(config, 0).items()},
         },
     )
+
+
+def _variables(found: Arrays, sizes: Mapping[str, int]) -> dict[str, Any]:
+    """What was recorded of the runs, with its dimensions; NaN where none has it."""
+    variables: dict[str, Any] = {}
+    for name in _BY_EPOCH:
+        inner = ("latent",) if name == "kl_per_latent" else ()
+        variables[name] = (("run", "epoch", *inner), found[name])
+    for name, inner in _AT_END.items():
+        dims = ("run", *inner)
+        unknown = np.full([sizes[dim.removeprefix("other_")] for dim in dims], np.nan)
+        variables[name] = (dims, found.get(name, unknown))
+    return variables
 
 
 def _between(file: Path, names: list[str], layers: int) -> dict[str, np.ndarray]:
