@@ -1,14 +1,23 @@
-"""What convolutions written as matrix products share: the product, and what they refuse."""
+"""What convolutions share: as matrix products on CPU, native elsewhere, and what they refuse.
+
+On CPU a product is many times faster than XLA's convolution (`strided_convolution` says why). On
+a TPU it moves several times the bytes of the native one, and on a GPU it calls no kernel of cuDNN.
+Which of the two a program holds is decided when it is compiled, by the platform it is for.
+"""
 
 from collections.abc import Callable
+from functools import partial
 
+import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Float
 
 from jaxvae.typing import Array
 
 Arguments = tuple[Array, Array]
 Convolve = Callable[[Array, Array], Array]
+Gradients = Callable[[Array, Array, Array], Arguments]
 
 
 def product(rows: Float[Array, "*n i"], weights: Float[Array, "i o"]) -> Float[Array, "*n o"]:
@@ -22,13 +31,71 @@ def flat(images: Float[Array, "b h w c"]) -> Float[Array, "b*h*w c"]:
     return images.reshape(-1, images.shape[-1])
 
 
-def keep_arguments(convolve: Convolve) -> Callable[[Array, Array], tuple[Array, Arguments]]:
-    """The forward rule of a gradient that needs only the images and the kernel.
+def convolution(
+    products: Convolve, native: Convolve, gradients: Gradients | None = None
+) -> Convolve:
+    """A convolution whose program is that of the platform that it is compiled for.
 
-    What a product is made from is as large as the images or larger: as cheap to form again
-    as to keep.
+    Differentiable in reverse mode, to any order; forward mode raises a TypeError.
+
+    Args:
+        products: of images and kernel, as matrix products, for CPU.
+        native: the same in XLA's own operation, for all others.
+        gradients: `gradients(images, kernel, cotangent)` by images and kernel, as products;
+            None for those of automatic differentiation.
     """
-    return lambda images, kernel: (convolve(images, kernel), (images, kernel))
+
+    @jax.custom_vjp
+    def convolve(images: Array, kernel: Array) -> Array:
+        return lax.platform_dependent(images, kernel, cpu=products, default=native)
+
+    def forward(images: Array, kernel: Array) -> tuple[Array, Arguments]:
+        # What a product is made from is as large as the images or larger: as cheap to form
+        # again as to keep.
+        return convolve(images, kernel), (images, kernel)
+
+    def backward(kept: Arguments, cotangent: Array) -> Arguments:
+        own = gradients or partial(_gradients, products)
+        return lax.platform_dependent(
+            *kept, cotangent, cpu=own, default=partial(_gradients, native)
+        )
+
+    convolve.defvjp(forward, backward)
+    return convolve
+
+
+def _gradients(convolve: Convolve, images: Array, kernel: Array, cotangent: Array) -> Arguments:
+    image_gradient, kernel_gradient = jax.vjp(convolve, images, kernel)[1](cotangent)
+    return image_gradient, kernel_gradient
+
+
+def native_convolution(
+    images: Float[Array, "b h w c"],
+    kernel: Float[Array, "k k c o"],
+    *,
+    margin: int,
+    stride: int = 1,
+    spread: int = 1,
+) -> Float[Array, "b h2 w2 o"]:
+    """XLA's convolution, of the dtype of the images, summed in at least float32.
+
+    Args:
+        images: batch of images.
+        kernel: weights.
+        margin: zeros around the images.
+        stride: pixels from one result to the next.
+        spread: pixels of the images become so many, of which all but the first are zero.
+    """
+    found = lax.conv_general_dilated(
+        images,
+        kernel.astype(images.dtype),
+        (stride, stride),
+        [(margin, margin)] * 2,
+        lhs_dilation=(spread, spread),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        preferred_element_type=jnp.promote_types(images.dtype, jnp.float32),
+    )
+    return found.astype(images.dtype)
 
 
 def check_convolution(

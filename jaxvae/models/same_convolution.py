@@ -9,12 +9,17 @@ moving memory is most of the time. Gathering and adding are each other's adjoint
 so the gradients are the same three steps with rows and columns exchanged.
 """
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Float
 
-from jaxvae.models.products import check_convolution, flat, keep_arguments, product
+from jaxvae.models.products import (
+    check_convolution,
+    convolution,
+    flat,
+    native_convolution,
+    product,
+)
 from jaxvae.typing import Array
 
 _ROWS, _COLUMNS = 1, 2
@@ -42,10 +47,9 @@ def convolve_same(
             that is not floating-point.
     """
     check_convolution(images, kernel, parity="odd")
-    return _same(images, kernel)
+    return _convolve(images, kernel)
 
 
-@jax.custom_vjp
 def _same(
     images: Float[Array, "b h w c"], kernel: Float[Array, "k k c o"]
 ) -> Float[Array, "b h w o"]:
@@ -54,8 +58,7 @@ def _same(
     return _add(contributions, size, _ROWS).astype(images.dtype)
 
 
-def _gradients(kept: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
-    images, kernel = kept
+def _gradients(images: Array, kernel: Array, cotangent: Array) -> tuple[Array, Array]:
     size = len(kernel)
     inputs, outputs = _gather(images, size, _COLUMNS), _gather(cotangent, size, _ROWS)
     contributions = product(outputs, _as_matrix(kernel).T)
@@ -65,7 +68,11 @@ def _gradients(kept: tuple[Array, Array], cotangent: Array) -> tuple[Array, Arra
     return image_gradient, _as_kernel(matrix, size).astype(kernel.dtype)
 
 
-_same.defvjp(keep_arguments(_same), _gradients)
+def _native(images: Array, kernel: Array) -> Array:
+    return native_convolution(images, kernel, margin=len(kernel) // 2)
+
+
+_convolve = convolution(_same, _native, _gradients)
 
 
 def _gather(images: Float[Array, "b h w c"], size: int, axis: int) -> Float[Array, "b h w size*c"]:

@@ -9,11 +9,16 @@ that stick out over the edges, which small images cannot afford. The transposed 
 is the adjoint, which also gives the gradients of both.
 """
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from jaxvae.models.products import check_convolution, flat, keep_arguments, product
+from jaxvae.models.products import (
+    check_convolution,
+    convolution,
+    flat,
+    native_convolution,
+    product,
+)
 from jaxvae.typing import Array
 
 
@@ -41,7 +46,7 @@ def convolve_down(
     check_convolution(images, kernel, parity="even")
     if images.shape[1] % 2 or images.shape[2] % 2:
         raise ValueError(f"expected an even height and width, got images {images.shape}")
-    return _down(images, kernel)
+    return _convolve_down(images, kernel)
 
 
 def convolve_up(
@@ -68,10 +73,9 @@ def convolve_up(
             that is not floating-point.
     """
     check_convolution(images, kernel, parity="even")
-    return _up(images, kernel)
+    return _convolve_up(images, kernel)
 
 
-@jax.custom_vjp
 def _down(
     images: Float[Array, "b h w c"], kernel: Float[Array, "k k c o"]
 ) -> Float[Array, "b h/2 w/2 o"]:
@@ -84,7 +88,6 @@ def _down(
     return result.astype(images.dtype)
 
 
-@jax.custom_vjp
 def _up(
     images: Float[Array, "b h w c"], kernel: Float[Array, "k k c o"]
 ) -> Float[Array, "b 2h 2w o"]:
@@ -99,21 +102,27 @@ def _up(
     return _depth_to_space(blocks.astype(images.dtype), size // 2 - 1)
 
 
-def _down_gradients(kept: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
-    images, kernel = kept
-    return _up(cotangent, _transpose(kernel)), _kernel_gradient(images, cotangent, kernel)
+def _down_gradients(images: Array, kernel: Array, cotangent: Array) -> tuple[Array, Array]:
+    return _convolve_up(cotangent, _transpose(kernel)), _kernel_gradient(images, cotangent, kernel)
 
 
-def _up_gradients(kept: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
-    images, kernel = kept
+def _up_gradients(images: Array, kernel: Array, cotangent: Array) -> tuple[Array, Array]:
     transposed = _transpose(kernel)
     # <up(images), y> = <images, down(y)>: the same product, read from the other side.
     gradient = _kernel_gradient(cotangent, images, transposed)
-    return _down(cotangent, transposed), _transpose(gradient)
+    return _convolve_down(cotangent, transposed), _transpose(gradient)
 
 
-_down.defvjp(keep_arguments(_down), _down_gradients)
-_up.defvjp(keep_arguments(_up), _up_gradients)
+def _native_down(images: Array, kernel: Array) -> Array:
+    return native_convolution(images, kernel, margin=len(kernel) // 2 - 1, stride=2)
+
+
+def _native_up(images: Array, kernel: Array) -> Array:
+    return native_convolution(images, kernel, margin=len(kernel) // 2, spread=2)
+
+
+_convolve_down = convolution(_down, _native_down, _down_gradients)
+_convolve_up = convolution(_up, _native_up, _up_gradients)
 
 
 def _kernel_gradient(

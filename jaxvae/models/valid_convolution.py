@@ -4,10 +4,18 @@ For small images, such as 7 x 7 to 4 x 4: there `k * k` patches are few. The rea
 products are those of `strided_convolution`.
 """
 
+from functools import partial
+
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from jaxvae.models.products import check_convolution, flat, product
+from jaxvae.models.products import (
+    check_convolution,
+    convolution,
+    flat,
+    native_convolution,
+    product,
+)
 from jaxvae.typing import Array
 
 
@@ -33,6 +41,12 @@ def convolve_valid(
     height, width = (side - size + 1 for side in images.shape[1:3])
     if min(height, width) < 1:
         raise ValueError(f"expected images of at least {size} x {size}, got {images.shape}")
+    return _convolve_valid(images, kernel)
+
+
+def _valid(images: Array, kernel: Array) -> Array:
+    size = len(kernel)
+    height, width = (side - size + 1 for side in images.shape[1:3])
     patches = jnp.concatenate(
         [
             images[:, row : row + height, column : column + width]
@@ -64,6 +78,10 @@ def convolve_full(
             floating-point.
     """
     check_convolution(images, kernel)
+    return _convolve_full(images, kernel)
+
+
+def _full(images: Array, kernel: Array) -> Array:
     batch, height, width, inputs = images.shape
     size, outputs = len(kernel), kernel.shape[-1]
     matrix = kernel.transpose(2, 0, 1, 3).reshape(inputs, -1)
@@ -78,3 +96,11 @@ def convolve_full(
         for column in range(size)
     ]
     return sum(placed[1:], start=placed[0]).astype(images.dtype)
+
+
+def _native_full(images: Array, kernel: Array) -> Array:
+    return native_convolution(images, kernel, margin=len(kernel) - 1)
+
+
+_convolve_valid = convolution(_valid, partial(native_convolution, margin=0))
+_convolve_full = convolution(_full, _native_full)

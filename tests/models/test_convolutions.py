@@ -1,4 +1,4 @@
-"""The matrix-product convolutions against flax's, against their adjoints and in transforms."""
+"""The convolutions against flax's, against their adjoints and in transforms."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,10 +12,13 @@ import pytest
 from jax.test_util import check_grads
 
 from jaxvae.models.layers import DownConvolution, SameConvolution, UpConvolution
+from jaxvae.models.same_convolution import _native as _native_same
 from jaxvae.models.same_convolution import convolve_same
 from jaxvae.models.strided_convolution import (
     _is_cheaper_by_parts,
     _is_cheaper_by_patches,
+    _native_down,
+    _native_up,
     convolve_down,
     convolve_up,
 )
@@ -311,3 +314,31 @@ def test_a_layer_takes_numpy_images_of_float64(of):
     apply = jax.jit(layer.apply)
     result = apply(parameters, np.asarray(images, np.float64))
     np.testing.assert_array_equal(result, apply(parameters, images))
+
+
+@pytest.mark.parametrize("platform", ["cpu", "tpu", "cuda"])
+@each
+def test_a_program_holds_products_on_cpu_and_convolutions_elsewhere(of, platform):
+    images, kernel = draw((2, 4, 6, 2, 5), of.kernels[1])
+    gradients = jax.jit(jax.grad(lambda *given: jnp.sum(jnp.sin(of.function(*given))), (0, 1)))
+    text = gradients.trace(images, kernel).lower(lowering_platforms=(platform,)).as_text()
+    products, native = "stablehlo.dot_general" in text, "stablehlo.convolution" in text
+    assert (products, native) == (platform == "cpu", platform != "cpu")
+
+
+NATIVE = {convolve_down: _native_down, convolve_up: _native_up, convolve_same: _native_same}
+
+
+@parametrize("size", SIZES)
+@each
+def test_the_native_convolution_has_the_numbers_and_gradients_of_the_product(of, size):
+    images, kernel = draw(size, of.kernels[1])
+
+    @jax.jit
+    def both(images, kernel):
+        values, pull = jax.vjp(of.function, images, kernel)
+        own, own_pull = jax.vjp(NATIVE[of.function], images, kernel)
+        return (values, *pull(jnp.cos(values))), (own, *own_pull(jnp.cos(values)))
+
+    for product, native in zip(*both(images, kernel), strict=True):
+        np.testing.assert_allclose(native, product, rtol=1e-4, atol=1e-4)
