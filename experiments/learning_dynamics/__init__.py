@@ -26,9 +26,11 @@ images that layers are compared on are held out, so that fewer are trained on; o
 are 1,756 instead of 10,000; and the log-variance is compared, not the variance.
 
 The folder of results holds config.json, records.nc (xarray, one group for every data set and
-network), figures/DATA/NETWORK/*.png, figures/*.png and summary.md. Every model is a saved run,
-which `jaxvae report` and `jaxvae capture` read. An interrupted experiment goes on where it
-stopped when the same command is given again.
+network), figures/*.png, summary.md, and runs/DATA/NETWORK/MODEL.npz, what is known of every model;
+what they have learned is in units/. An interrupted experiment goes on where it stopped when the
+same command is given again, and any number of processes may share its folder: see `--help`. More
+data sets, networks, objectives, values and seeds train only what is new. Models whose loss becomes
+NaN or infinite stop there, are counted, and are left out of all else.
 
 Expected: an encoder reaches its final representation before its decoder does. Whether that is
 so of what was left to learn is decided by a test over seeds, and by none with one seed.

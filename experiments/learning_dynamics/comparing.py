@@ -1,74 +1,72 @@
-"""Similarities between the layers of a model, and between models."""
+"""What is measured of a model: rates, and similarities between its layers and to other models."""
 
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
-from rich.console import Console
 
-from experiments.learning_dynamics.grid import NOISE, Config, Place, points_of
-from experiments.learning_dynamics.networks import vae_of
-from experiments.learning_dynamics.records import (
-    REPLICATE,
-    between_file,
-    has_similarities,
-    kept_models,
-    similarity_file,
-)
-from experiments.records import read_arrays, write_arrays
-from jaxvae.analysis import capture
+from experiments.learning_dynamics.grid import NOISE, Config, points_of
+from jaxvae.analysis import capture, evaluate
 from jaxvae.analysis.dynamics import similarities, similarities_between
-from jaxvae.data import Dataset
-from jaxvae.models import VAE
-from jaxvae.report import sweep_progress
-from jaxvae.report.progress import SweepProgress
-from jaxvae.runs import checkpoint
-from jaxvae.runs.run import SNAPSHOTS
+from jaxvae.models import HVAE, VAE, Variables
+from jaxvae.runs.choices import is_foreign
+from jaxvae.runs.images import dataset_of
+from jaxvae.sweeps.records import read_some, run_file
+from jaxvae.sweeps.sweep import Trained
 
 
-def compare_models(
-    config: Config, place: Place, folder: Path, dataset: Dataset, console: Console
-) -> None:
-    """Similarities within every model, and between all models at the end."""
-    images = dataset.test.images[: config.points]
-    vae = vae_of(config, place, images.shape[1:])
-    group = kept_models(config, folder)
-    if not group:
-        raise ValueError(
-            f"expected a model that was trained to the end, got no model of {place.data}, "
-            f"{place.network}: all losses became NaN or infinite; try a smaller --learning-rate"
-        )
-    with sweep_progress(console, runs=len(group) + 1, unit="comparisons") as progress:
-        for model in group:
-            if not has_similarities(config, folder, model):
-                progress.start(f"comparing {model.name}", 1)
-                found = _within(config, vae, folder / model.name, images, model.seed)
-                write_arrays(similarity_file(folder / model.name), found)
-            progress.finish(f"{model.name}: layers and epochs compared")
-        progress.start("comparing models", 1)
-        found = _between(config, vae, [folder / model.name for model in group], images, progress)
-        names = np.array([model.name for model in group])
-        write_arrays(between_file(folder), {"model": names, **found})
-        progress.finish(f"{place.data}, {place.network}: {len(group)} models compared")
+def measure(config: Config, trained: Trained) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is recorded of a model at every epoch, and at the last one alone.
+
+    Rates are of held-out images; a model that has failed has no similarities.
+    """
+    vae = vae_of(trained.model, trained.config.network)
+    images = trained.dataset.test.images[: config.points]
+    evaluation = evaluate(vae, trained.variables, images, key=jax.random.key(NOISE))
+    failed = trained.stopped or not evaluation.is_finite
+    kinds = evaluation.latent_types[0]._asdict()
+    every = {
+        "reconstruction": evaluation.distortion.value,
+        "kl": evaluation.rates.value[0],
+        "kl_per_latent": evaluation.number_rates[0],
+        "active_units": evaluation.active_units[0],
+        **{f"{kind}_latents": np.sum(mask) for kind, mask in kinds.items()},
+        "failed": failed,
+    }
+    return every, _within(config, vae, trained, images) if trained.is_last and not failed else {}
+
+
+def vae_of(model: VAE | HVAE, network: str) -> VAE:
+    """A model that has one bottleneck.
+
+    Raises:
+        ValueError: for a hierarchy.
+    """
+    if isinstance(model, HVAE):
+        raise ValueError(f"expected networks of one bottleneck, got {network}, a hierarchy")
+    return model
 
 
 def _within(
-    config: Config, vae: VAE, folder: Path, images: np.ndarray, seed: int
+    config: Config, vae: VAE, trained: Trained, images: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Similarities of a model: between its layers and epochs, to its replicate, and their nulls.
 
     By name `[epoch, layer, epoch, layer]`, and `[layer]` for every layer at the end with that
     of the replicate, and with itself in another order of the examples: nothing in common.
     """
-    taps = [_taps(vae, folder / SNAPSHOTS, epoch, images) for epoch in config.measured]
+    taps = [_taps(vae, trained.at(epoch), images) for epoch in config.measured]
     spaces = [space for epoch in taps for space in epoch.values()]
-    points = points_of(config, seed)
+    points = points_of(config, trained.config.seed)
     shape = (len(taps), len(taps[0]))
     found = {
         name: matrix.reshape(*shape, *shape)
         for name, matrix in similarities(spaces, points=points).items()
     }
-    replicate = _taps(vae, folder / REPLICATE, config.epochs, images)
+    replicate = _taps(vae, trained.replicate(), images)
     order = np.random.default_rng(0).permutation(config.points)
     for name, n in points.items():
         shuffled = np.argsort(order[:n])
@@ -80,29 +78,38 @@ def _within(
     return {"layer": np.array(list(taps[0])), **found}
 
 
-def _between(
-    config: Config,
-    vae: VAE,
-    folders: list[Path],
-    images: np.ndarray,
-    progress: SweepProgress,
+def between_models(
+    config: Config, out: Path, names: Sequence[str], note: Callable[[str], None]
 ) -> dict[str, np.ndarray]:
-    """Similarities `[layer, model, model]` between the last snapshots."""
-    layers = read_arrays(similarity_file(folders[0]))["layer"].tolist()
+    """Similarities `[layer, model, model]` at the end of the runs of a place that did not fail.
+
+    Args:
+        config: of the experiment.
+        out: its folder.
+        names: of the runs, all of one data set and network.
+        note: shown what is compared.
+    """
+    layers = {name: read_some(run_file(out, name), ["layer"]).get("layer") for name in names}
+    kept = [name for name, found in layers.items() if found is not None]
+    if not kept:
+        return {"model": np.array(kept, str)}
+    # Whoever gave the command has named their code.
+    load = cache(partial(open_member, out, trust=any(map(is_foreign, config.networks))))
+    first = load(kept[0])
+    images = dataset_of(first.config).test.images[: config.points]
     matrices = []
-    for layer in layers:
-        progress.note(f"{layer} of {len(folders)} models")
+    for layer in layers[kept[0]]:
+        note(f"{layer} of {len(kept)} models")
 
-        def load_layer(index: int, layer: str = layer) -> np.ndarray:
-            return _taps(vae, folders[index] / SNAPSHOTS, config.epochs, images, [layer])[layer]
+        def load_layer(index: int, layer: str = str(layer)) -> np.ndarray:
+            return _taps(first.model, load(kept[index]).variables, images, [layer])[layer]
 
-        matrices.append(similarities_between(load_layer, len(folders), points=points_of(config, 0)))
-    return {name: np.stack([matrix[name] for matrix in matrices]) for name in matrices[0]}
+        matrices.append(similarities_between(load_layer, len(kept), points=points_of(config, 0)))
+    found = {name: np.stack([matrix[name] for matrix in matrices]) for name in matrices[0]}
+    return {"model": np.array(kept), **found}
 
 
 def _taps(
-    vae: VAE, folder: Path, epoch: int, images: np.ndarray, layers: list[str] | None = None
+    vae: VAE | HVAE, variables: Variables, images: np.ndarray, layers: Sequence[str] | None = None
 ) -> dict[str, np.ndarray]:
-    like = jax.eval_shape(vae.init, jax.random.key(0))
-    variables = checkpoint.load(folder, epoch, like)
     return capture(vae, variables, images, key=jax.random.key(NOISE), layers=layers)

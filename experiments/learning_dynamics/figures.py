@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from experiments.learning_dynamics.grid import Place
 from experiments.learning_dynamics.selection import KINDS, between, by_objective, learning, to_final
 from jaxvae.report.style import draw_spread, figure
 
@@ -29,9 +30,7 @@ def draw_dynamics(records: Sequence[xr.Dataset], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for place in records:
-        name = (
-            f"{place.attrs['data'].replace('/', '--')}_{place.attrs['network'].rpartition(':')[2]}"
-        )
+        name = Place(place.attrs["data"], place.attrs["network"]).name.replace("/", "_")
         for kind, draw in (("layers", _layers), ("learning", _learning), ("latents", _latents)):
             paths.append(folder / f"{name}_{kind}.png")
             draw(place, paths[-1])

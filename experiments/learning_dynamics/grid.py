@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from pathlib import Path
 from typing import NamedTuple
 
 from experiments.command import option, refuse_unless
@@ -44,7 +43,9 @@ class Config:
         ("beta_vae", "annealed_vae", "beta_tc_vae", "dip_vae_ii"), f"of {', '.join(OBJECTIVES)}"
     )
     values: int = option(5, "how many of the five strengths of every objective in the paper")
-    seeds: int = option(5, "independent runs of every strength")
+    seeds: tuple[int, ...] = option(
+        (0, 1, 2, 3, 4), "independent runs of every strength, such as 0..4"
+    )
     latents: int = option(10, "size of the bottleneck")
     epochs: int = option(26, "passes over the training images")
     snapshots: tuple[int, ...] = option(
@@ -56,7 +57,7 @@ class Config:
     points: int = option(5000, "held-out images for CKA")
     imbalance_points: int = option(2000, "of them, for the information imbalance")
     procrustes_points: int = option(1000, "of them, for Procrustes")
-    costly_seeds: int = option(5, "seeds whose layers Procrustes and imbalance compare")
+    costly_seeds: int = option(5, "Procrustes and imbalance compare layers of seeds below this")
 
     def __post_init__(self) -> None:
         unknown = set(self.objectives) - set(OBJECTIVES)
@@ -68,7 +69,6 @@ class Config:
         refuse_unless(self, "initialization", f"among {list(INITIALIZATIONS)}", unless=fine)
         for name, least, most in (
             ("values", 1, 5),
-            ("seeds", 1, math.inf),
             ("epochs", 1, math.inf),
             ("costly_seeds", 0, math.inf),
             ("points", 4, math.inf),
@@ -77,8 +77,13 @@ class Config:
         ):
             fine = least <= getattr(self, name) <= most
             refuse_unless(self, name, f"of {least} to {most}", unless=fine)
-        fine = min(self.snapshots, default=0) >= 0
-        refuse_unless(self, "snapshots", "of at least 0", unless=fine)
+        for name in ("snapshots", "seeds"):
+            fine = min(getattr(self, name), default=0) >= 0
+            refuse_unless(self, name, "of at least 0", unless=fine)
+        for name in ("data", "networks", "objectives", "seeds"):
+            refuse_unless(self, name, "of at least one", unless=bool(getattr(self, name)))
+            # One order and nothing twice: they name runs.
+            object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
         fine = self.ramp is None or self.ramp >= 1
         refuse_unless(self, "ramp", "of at least 1", unless=fine)
 
@@ -110,7 +115,7 @@ _SHOWN = Config(
     train_size=8000,
     networks=("compact_vae", "dense_vae"),
     values=1,
-    seeds=3,
+    seeds=(0, 1, 2),
     epochs=10,
     snapshots=(1, 2, 4, 7),
     learning_rate=5e-4,
@@ -128,7 +133,7 @@ PRESETS = {
         train_size=1000,
         networks=("dense_vae",),
         objectives=("beta_vae", "factor_vae"),
-        seeds=2,
+        seeds=(0, 1),
         epochs=2,
         snapshots=(1,),
         points=200,
@@ -140,7 +145,7 @@ PRESETS = {
         data=("sprites",),
         train_size=4000,
         objectives=("beta_vae", "annealed_vae", "beta_tc_vae"),
-        seeds=2,
+        seeds=(0, 1),
         points=500,
         imbalance_points=200,
         procrustes_points=100,
@@ -178,11 +183,6 @@ class Model(NamedTuple):
     value: float
     seed: int
 
-    @property
-    def name(self) -> str:
-        """As a folder."""
-        return f"{self.objective}_{self.value:g}_seed-{self.seed}"
-
 
 class Place(NamedTuple):
     """A data set and a network: models whose layers can be compared."""
@@ -190,9 +190,15 @@ class Place(NamedTuple):
     data: str
     network: str
 
-    def folder(self, out: Path) -> Path:
-        """Where its models are."""
-        return out / "runs" / self.data.replace("/", "--") / self.network.rpartition(":")[2]
+    @property
+    def name(self) -> str:
+        """As a path of two folders."""
+        return "/".join(each.replace("/", "--").replace(":", "--") for each in self)
+
+
+def places(config: Config) -> list[Place]:
+    """All of them."""
+    return [Place(data, network) for data in config.data for network in config.networks]
 
 
 def models(config: Config) -> list[Model]:
@@ -201,8 +207,13 @@ def models(config: Config) -> list[Model]:
         Model(objective, value, seed)
         for objective in config.objectives
         for value in _spread(OBJECTIVES[objective].values, config.values)
-        for seed in range(config.seeds)
+        for seed in config.seeds
     ]
+
+
+def run_name(place: Place, model: Model) -> str:
+    """The name of a model of a place as a run."""
+    return f"{place.name}/{model.objective}_{model.value:g}_seed-{model.seed}"
 
 
 def _spread(values: tuple[float, ...], count: int) -> list[float]:

@@ -79,10 +79,17 @@ def dynamics_table(records: Sequence[xr.Dataset]) -> Table:
     return table
 
 
-def dynamics_summary(records: Sequence[xr.Dataset]) -> str:
-    """Tables and findings as Markdown."""
+def dynamics_summary(records: Sequence[xr.Dataset], *, missing: Sequence[str] = ()) -> str:
+    """Tables and findings as Markdown.
+
+    Args:
+        records: one for every data set and network.
+        missing: names of runs that are not done, and not in the records.
+    """
     table = markdown_table(dynamics_rows(records), left=_NAMED)
-    return "\n".join(["# Learning dynamics", "", table, "", _CAPTION, "", *findings(records), ""])
+    not_done = [f"Not done yet, and missing here: {', '.join(missing)}.", ""] if missing else []
+    text = ["# Learning dynamics", "", *not_done, table, "", _CAPTION, "", *findings(records), ""]
+    return "\n".join(text)
 
 
 def findings(records: Sequence[xr.Dataset]) -> list[str]:

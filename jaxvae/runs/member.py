@@ -126,14 +126,6 @@ def open_member(out: Path, name: str, *, trust: bool = False) -> Member:
     return Member(config, model, cut(own, _shapes(model)), place)
 
 
-def final_variables(
-    out: Path, name: str, *, trust: bool = False
-) -> tuple[RunConfig, VAE | HVAE, Variables]:
-    """Settings, model and variables of `open_member`."""
-    config, model, variables, _ = open_member(out, name, trust=trust)
-    return config, model, variables
-
-
 # The runs of a unit are asked for one after another.
 @lru_cache(maxsize=2)
 def stacked_variables(folder: Path, epoch: int, model: VAE | HVAE, members: int) -> Variables:

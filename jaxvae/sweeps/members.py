@@ -44,6 +44,7 @@ from jaxvae.sweeps.units import (
     trainer_of,
     unit_name,
 )
+from jaxvae.sweeps.variables import SNAPSHOTS, stacked_variables
 from jaxvae.training import (
     Ensemble,
     Trainer,

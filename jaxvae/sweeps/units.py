@@ -150,7 +150,7 @@ def _units(
 
 
 def _title(configs: Sequence[RunConfig]) -> str:
-    """The network and data of some runs, and what differs between them."""
+    """What some runs share, and what differs between them."""
     first = configs[0]
     varying: dict[str, list[Any]] = {
         "latents": [config.latents for config in configs if config.latents is not None],
@@ -164,7 +164,7 @@ def _title(configs: Sequence[RunConfig]) -> str:
         for name, values in varying.items()
         if len(set(values)) > 1 or (name in ("latents", "seed") and values)
     ]
-    return f"{first.network} on {first.data}: {'; '.join(said)}"
+    return f"{first.network} on {first.data}, {first.objective}: {'; '.join(said)}"
 
 
 def _listed(values: Sequence[Any], most: int = 4) -> str:

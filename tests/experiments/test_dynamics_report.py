@@ -5,11 +5,18 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from experiments.learning_dynamics import Config
 from experiments.learning_dynamics.figures import draw_dynamics
+from experiments.learning_dynamics.grid import places
+from experiments.learning_dynamics.records import between_file, gather
+from experiments.learning_dynamics.runs import runs
 from experiments.learning_dynamics.selection import between, learning, to_final
 from experiments.learning_dynamics.summary import dynamics_rows, dynamics_summary
+from jaxvae.runs.member import Place
+from jaxvae.sweeps.records import write_arrays, write_run
 
 EPOCHS = [0, 1, 2, 4]
+KINDS = ("active", "mixed", "passive")
 LAYERS = ["input", "encoder/1", "mean", "log_variance", "sample", "decoder/1", "output"]
 MODELS = [("beta_vae", 4.0, 0), ("beta_vae", 4.0, 1), ("dip_vae_i", 2.0, 0), ("dip_vae_i", 2.0, 1)]
 # Similarity to the end: the encoder is there at 1, the decoder at 2, or the other way round.
@@ -102,6 +109,51 @@ def test_models_that_failed_are_left_out_and_counted():
     assert [(row["objective"], row["failed"]) for row in rows] == [("beta_vae", "1/2")]
     assert rows[0]["learned first"] == "1 : 0"
     assert "1 models (3 more failed)" in dynamics_summary([records])
+
+
+def recorded(out, config, name, *, failed):
+    """The record of a run as a sweep writes it: zeros, and no similarities of one that failed."""
+    epochs, layers = len(config.measured), len(LAYERS)
+    rates = ("reconstruction", "kl", "active_units", *(f"{kind}_latents" for kind in KINDS))
+    arrays = dict.fromkeys(rates, np.zeros(epochs)) | {"kl_per_latent": np.zeros((epochs, 3))}
+    arrays |= {"epoch": np.array(config.measured), "failed": np.full(epochs, failed)}
+    if not failed:
+        pairs = np.zeros((epochs, layers, epochs, layers))
+        arrays |= {"layer": np.array(LAYERS), "cka": pairs, "debiased_cka": pairs}
+    place = Place("unit", 0, 1, 3)
+    settings = {"config": runs(config)[name], "image_shape": (8, 8, 1), "place": place}
+    write_run(out, name, arrays, **settings, scratch=out)
+
+
+def test_records_are_of_the_runs_that_are_done(tmp_path):
+    config = Config(
+        networks=("dense_vae",), objectives=("beta_vae",), values=1, seeds=(0, 1, 2, 3), ramp=1
+    )
+    (place,), names = places(config), list(runs(config))
+    assert gather(config, place, tmp_path) is None
+    recorded(tmp_path, config, names[2], failed=True)
+    assert gather(config, place, tmp_path) is None
+    for name in (names[1], names[3]):
+        recorded(tmp_path, config, name, failed=False)
+    # Compared before the second was known, in another order.
+    compared = np.broadcast_to([[1, 0.5], [0.25, 1]], (len(LAYERS), 2, 2))
+    file = between_file(tmp_path, place)
+    write_arrays(file, {"model": [names[3], names[0]], "cka": compared}, scratch=tmp_path)
+    records = gather(config, place, tmp_path)
+    assert records["seed"].values.tolist() == [1, 2, 3]
+    assert records["failed"].values.tolist() == [False, True, False]
+    assert records["layer"].values.tolist() == LAYERS
+    assert np.isnan(records["cka"].isel(run=1)).all()
+    assert not np.isnan(records["cka"].isel(run=[0, 2])).any()
+    assert np.isnan(records["procrustes"]).all()
+    between = records["cka_between"].isel(layer=0)
+    assert np.isfinite(between).values.tolist() == [[False] * 3, [False] * 3, [False, False, True]]
+
+
+def test_runs_that_are_missing_are_named():
+    text = dynamics_summary([made()], missing=["sprites/dense_vae/beta_vae_4_seed-7"])
+    assert "missing here: sprites/dense_vae/beta_vae_4_seed-7." in text
+    assert "missing" not in dynamics_summary([made()])
 
 
 def test_only_models_of_other_seeds_are_compared():

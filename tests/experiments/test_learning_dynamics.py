@@ -4,6 +4,7 @@ import dataclasses
 import io
 import shutil
 import signal
+import subprocess
 
 import jax
 import numpy as np
@@ -12,13 +13,17 @@ import xarray as xr
 from rich.console import Console
 
 from experiments.learning_dynamics import Config, models
-from experiments.learning_dynamics.grid import INITIALIZATIONS
-from experiments.learning_dynamics.study import run
+from experiments.learning_dynamics.grid import INITIALIZATIONS, NOISE
+from experiments.learning_dynamics.runs import runs
+from jaxvae.analysis import capture
+from jaxvae.analysis.dynamics import similarities
 from jaxvae.data import load
 from jaxvae.models import initialization
-from jaxvae.runs import checkpoint
-from jaxvae.runs.config import build_trainer
-from jaxvae.runs.saved import open_run
+from jaxvae.runs.config import build_model, build_trainer
+from jaxvae.sweeps.arguments import Launch
+from jaxvae.sweeps.launch import Job, run
+from jaxvae.sweeps.units import run_keys
+from jaxvae.runs.member import open_member
 from jaxvae.training import replicated, train
 from tests.experiments.processes import command, stop
 
@@ -31,7 +36,7 @@ TINY = Config(
     networks=("dense_vae",),
     objectives=("annealed_vae", "factor_vae"),
     values=1,
-    seeds=2,
+    seeds=(0, 1),
     latents=3,
     epochs=4,
     snapshots=(2,),
@@ -48,10 +53,30 @@ LAYERS = [
 ]  # fmt: skip
 
 
-def study(config, out):
+PLACE = "sprites/dense_vae"
+
+
+def study(config, out, **launch):
     shown = io.StringIO()
-    run(config, out, Console(file=shown, width=100, highlight=False, markup=False))
+    job = Job("experiments.learning_dynamics.sweep:EXPERIMENT", config, out)
+    run(job, Launch(**launch), Console(file=shown, width=100, highlight=False, markup=False))
     return shown.getvalue()
+
+
+def records_of(out):
+    with xr.open_dataset(out / "records.nc", group=PLACE) as opened:
+        return opened.load()
+
+
+def assert_same_arrays(out, expected):
+    """Bit by bit, all that was found of runs and of all together."""
+    files = sorted(path.relative_to(expected) for path in expected.rglob("*.npz"))
+    assert files == sorted(path.relative_to(out) for path in out.rglob("*.npz"))
+    for file in files:
+        with np.load(out / file) as one, np.load(expected / file) as other:
+            assert set(one) == set(other)
+            for name in other:
+                np.testing.assert_array_equal(one[name], other[name], err_msg=f"{file} {name}")
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +87,13 @@ def finished(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def records(finished):
-    with xr.open_dataset(finished[0] / "records.nc", group="sprites/dense_vae") as opened:
-        return opened.load()
+    return records_of(finished[0])
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """The finished study, to be worked on."""
+    return shutil.copytree(finished[0], tmp_path / "copy")
 
 
 def test_records_are_labelled(records):
@@ -116,49 +146,59 @@ def test_a_replicate_is_near_the_end_and_not_the_end(records):
         assert np.all(near.sel(layer=layer) < 1 - 1e-6)
 
 
-def test_a_replicate_is_the_model_alone_with_another_last_epoch(finished):
-    # Trained alone to epoch 3, and from there on as its replicate.
-    out = finished[0]
-    folder = out / "runs" / "sprites" / "dense_vae" / "annealed_vae_25_seed-1"
-    saved = open_run(folder)
+@pytest.fixture(scope="module")
+def alone():
+    """A model of the study trained alone to its end, its replicate, and their VAE."""
+    config = runs(TINY)[f"{PLACE}/annealed_vae_25_seed-1"]
     data = load("sprites", image_size=16, train_size=256)
-    trainer = build_trainer(saved.config, saved.vae, dataset_size=256)
-    state = trainer.init(jax.random.key(1))
-    for epochs in (3, 4):
-        state = train(trainer, state, data.train.images, epochs=epochs, batch_size=64)
-        state = replicated(state)
-    kept = checkpoint.load(folder / "replicate", 4, state.variables)
+    vae = build_model(config, (16, 16, 1))
+    trainer = build_trainer(config, vae, dataset_size=256)
+    before = train(
+        trainer, trainer.init(run_keys(config)[0]), data.train.images, epochs=3, batch_size=64
+    )
+    ends = [
+        train(trainer, state, data.train.images, epochs=4, batch_size=64).variables
+        for state in (before, replicated(before))
+    ]
+    return vae, *ends, data.test.images[: TINY.points]
+
+
+def test_a_model_is_one_trained_alone(finished, alone):
+    config, vae, variables, _ = open_member(finished[0], f"{PLACE}/annealed_vae_25_seed-1")
+    assert (config.objective, config.coefficients["capacity"], vae.latents) == (
+        "annealed_vae", 25, TINY.latents,
+    )  # fmt: skip
     jax.tree.map(
         lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5),
-        kept,
-        state.variables,
+        variables,
+        alone[1],
     )
 
 
-def test_a_lost_replicate_is_trained_again_to_the_same(finished, tmp_path):
-    out = shutil.copytree(finished[0], tmp_path / "copy")
-    folder = out / "runs" / "sprites" / "dense_vae"
-    before = {path: path.read_bytes() for path in folder.rglob("similarity.npz")}
-    shutil.rmtree(folder / "annealed_vae_25_seed-0" / "replicate")
-    (folder / "annealed_vae_25_seed-0" / "similarity.npz").unlink()
-    study(TINY, out)
-    for path, content in before.items():
-        with np.load(path) as one, np.load(io.BytesIO(content)) as other:
-            for name in other:
-                np.testing.assert_array_equal(one[name], other[name], err_msg=name)
+def test_a_replicate_is_the_model_alone_with_another_last_epoch(records, alone):
+    # Trained alone to epoch 3, and from there on as its replicate.
+    vae, *both, images = alone
+    end, replicate = (capture(vae, each, images, key=jax.random.key(NOISE)) for each in both)
+    found = records["debiased_cka_replicate"].isel(run=1)
+    for layer in LAYERS[1:]:
+        spaces = [end[layer], replicate[layer]]
+        expected = similarities(spaces, points={"debiased_cka": TINY.points})["debiased_cka"][0, 1]
+        got = float(found.sel(layer=layer))
+        # As shares of how far they are from one another.
+        np.testing.assert_allclose(1 - got, 1 - expected, rtol=0.02, err_msg=layer)
+
+
+def test_what_is_lost_is_made_again_to_the_same(finished, copy):
+    for file in (copy / "runs" / PLACE).glob("annealed_vae_*.npz"):
+        file.unlink()
+    (copy / "between" / f"{PLACE}.npz").unlink()
+    study(TINY, copy)
+    assert_same_arrays(copy, finished[0])
 
 
 def test_every_latent_is_of_one_kind(records):
     kinds = sum(records[f"{kind}_latents"] for kind in ("active", "mixed", "passive"))
     np.testing.assert_array_equal(kinds, TINY.latents)
-
-
-def test_a_model_is_a_saved_run(finished, records):
-    out, _ = finished
-    saved = open_run(out / "runs" / "sprites" / "dense_vae" / "factor_vae_30_seed-1")
-    assert saved.config.objective == "factor_vae"
-    assert saved.config.coefficients == {"gamma": 30}
-    assert saved.vae.latents == TINY.latents
 
 
 def test_the_terminal_shows_the_table_and_where_the_rest_is(finished):
@@ -169,20 +209,37 @@ def test_the_terminal_shows_the_table_and_where_the_rest_is(finished):
     assert (out / "summary.md").read_text().startswith("# Learning dynamics")
 
 
-def test_a_finished_study_is_only_drawn_again(finished, tmp_path):
-    out = shutil.copytree(finished[0], tmp_path / "copy")
-    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.npz")}
-    study(TINY, out)
-    assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*.npz")}
+def test_a_finished_study_is_only_drawn_again(copy):
+    before = {path: path.stat().st_mtime_ns for path in copy.rglob("*.npz")}
+    study(TINY, copy)
+    assert before == {path: path.stat().st_mtime_ns for path in copy.rglob("*.npz")}
 
 
-def test_another_objective_trains_only_what_is_new(finished, tmp_path):
-    out = shutil.copytree(finished[0], tmp_path / "copy")
-    before = {path: path.stat().st_mtime_ns for path in out.rglob("epoch-*.npz")}
-    study(dataclasses.replace(TINY, objectives=(*TINY.objectives, "beta_vae")), out)
-    after = {path: path.stat().st_mtime_ns for path in out.rglob("epoch-*.npz")}
+def test_more_objectives_and_seeds_train_only_what_is_new(copy):
+    before = {path: path.stat().st_mtime_ns for path in (copy / "runs").rglob("*.npz")}
+    objectives, seeds = (*TINY.objectives, "beta_vae"), (0, 1, 5)
+    study(dataclasses.replace(TINY, objectives=objectives, seeds=seeds), copy)
+    after = {path: path.stat().st_mtime_ns for path in (copy / "runs").rglob("*.npz")}
     assert before.items() <= after.items()
-    assert len(after) == len(before) * 3 // 2
+    assert len(after) == 9
+    assert not np.isnan(records_of(copy)["debiased_cka_between"]).any()
+
+
+def test_a_report_on_the_way_is_of_what_is_done_and_says_what_is_missing(copy):
+    for file in (copy / "runs" / PLACE).glob("annealed_vae_*.npz"):
+        file.unlink()
+    config = dataclasses.replace(TINY, networks=("dense_vae", "compact_vae"))
+    shown = study(config, copy, report=True)
+    missing = [f"{PLACE}/annealed_vae_25_seed-{seed}" for seed in (0, 1)]
+    assert f"6 of 8 runs are not done, and missing below: {', '.join(missing)}" in shown
+    assert "no model was trained to its end of sprites, compact_vae" in shown
+    found = records_of(copy)
+    assert found["objective"].values.tolist() == ["factor_vae"] * 2
+    assert not np.isnan(found["debiased_cka_between"]).any()
+    said = (copy / "summary.md").read_text()
+    assert f"Not done yet, and missing here: {', '.join(missing)}, " in said
+    assert "2 models (none failed)" in said
+    assert not list((copy / "runs" / PLACE).glob("annealed_vae_*.npz"))
 
 
 def test_other_settings_in_the_same_folder_are_refused(finished):
@@ -199,20 +256,26 @@ def test_a_study_whose_models_all_fail_says_so(tmp_path):
 def test_killed_and_started_again_it_ends_bitwise_the_same(finished, tmp_path):
     out = tmp_path / "killed"
     # Killed while the second objective is trained.
-    first = out / "runs" / "sprites" / "dense_vae" / "annealed_vae_25_seed-1" / "epoch-0004.npz"
+    first = out / "runs" / PLACE / "annealed_vae_25_seed-1.npz"
     assert stop(command("learning_dynamics", TINY, out), signal.SIGKILL, after=first)[0] < 0
     study(TINY, out)
-    expected = finished[0]
-    for path in sorted((expected / "runs").rglob("*.npz")):
-        with np.load(path) as one, np.load(out / path.relative_to(expected)) as other:
-            for name in one:
-                np.testing.assert_array_equal(one[name], other[name], err_msg=f"{path} {name}")
+    assert_same_arrays(out, finished[0])
+
+
+def test_two_processes_end_bitwise_the_same(finished, tmp_path):
+    out = tmp_path / "shared"
+    words = command("learning_dynamics", TINY, out)
+    shares = [[*words, "--shard", f"{index}/2"] for index in (0, 1)]
+    for share in shares:
+        assert subprocess.run(share, check=False, capture_output=True).returncode == 0
+    study(TINY, out, report=True)
+    assert_same_arrays(out, finished[0])
 
 
 def test_the_grid_takes_strengths_from_all_over_the_range():
     values = {count: [] for count in (1, 2, 5)}
     for count, found in values.items():
-        config = dataclasses.replace(TINY, objectives=("beta_vae",), values=count, seeds=1)
+        config = dataclasses.replace(TINY, objectives=("beta_vae",), values=count, seeds=(0,))
         found += [model.value for model in models(config)]
     assert values == {1: [4], 2: [2, 6], 5: [1, 2, 4, 6, 8]}
 
@@ -228,6 +291,7 @@ def test_models_are_compared_untrained_at_snapshots_and_at_the_end():
         ({"objectives": ("vae",)}, "--objectives among beta_vae"),
         ({"values": 6}, "--values of 1 to 5, got 6"),
         ({"snapshots": (1, -1)}, "--snapshots of at least 0"),
+        ({"seeds": ()}, "--seeds of at least one"),
         ({"ramp": 0}, "--ramp of at least 1"),
         ({"initialization": "torch"}, "--initialization among .*'keras'"),
         ({"imbalance_points": 41}, "--imbalance-points of 4 to 40"),

@@ -5,15 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from experiments.bottleneck.training import adam_of
 
 from experiments.bottleneck import PRESETS
+from experiments.bottleneck.config import runs
 from experiments.learning_dynamics import PRESETS as DYNAMICS
 from experiments.learning_dynamics import models
-from experiments.learning_dynamics.grid import Place
-from experiments.learning_dynamics.networks import run_config, vae_of
+from experiments.learning_dynamics.grid import places
+from experiments.learning_dynamics.runs import run_config
 from jaxvae.data.sprites import GRID_SIZE
-from jaxvae.runs.config import build_trainer
+from jaxvae.runs.config import _optimizer, build_model, build_trainer
 from tests.tiers import parametrize
 
 # Bonheme and Grzes (2022): images there are, those that `jaxvae.data.load` holds out, and shape.
@@ -29,7 +29,8 @@ IMAGES = {
 def test_steps_on_the_mean_are_those_of_the_paper_on_the_sum_of_a_batch(name):
     # Camboulin, Doimo and Glielmo (2024): Adam(1e-3, weight_decay=1e-4) of PyTorch, batches of 256.
     theirs = optax.chain(optax.add_decayed_weights(1e-4), optax.adam(1e-3, eps=1e-8))
-    ours, batch = adam_of(PRESETS[name]), PRESETS[name].batch_size
+    config = next(iter(runs(PRESETS[name]).values()))
+    ours, batch = _optimizer(config), config.batch_size
     assert batch == 256
     random = np.random.default_rng(0)
     weights = [jnp.asarray(random.standard_normal(50), jnp.float32)] * 2
@@ -65,10 +66,10 @@ def test_learning_dynamics_take_the_steps_of_the_paper_and_compare_at_its_shares
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_learning_dynamics_train_the_models_of_the_paper(name):
-    config, (_, steps) = DYNAMICS[name], steps_of(name)
-    strengths = {}
+    config, strengths = DYNAMICS[name], {}
+    (place,) = places(config)
     for model in models(config):
-        settings = run_config(config, Place(config.data[0], config.networks[0]), model, steps)
+        settings = run_config(config, place, model)
         assert settings.initialization == "keras"
         ramps = {"capacity": 100_000} if model.objective == "annealed_vae" else {}
         assert settings.ramps == ramps
@@ -95,13 +96,12 @@ def test_learning_dynamics_are_compared_on_as_many_images_as_the_paper_or_all_he
 @parametrize("name", IMAGES)
 def test_learning_dynamics_can_be_trained(name):
     config, (images, held_out, shape) = DYNAMICS[name], IMAGES[name]
-    place = Place(config.data[0], config.networks[0])
+    (place,) = places(config)
     firsts = {model.objective: model for model in models(config)}
     for model in firsts.values():
-        settings = run_config(config, place, model, steps_of(name)[1])
-        trainer = build_trainer(
-            settings, vae_of(config, place, shape), dataset_size=images - held_out
-        )
+        settings = run_config(config, place, model)
+        vae = build_model(settings, shape)
+        trainer = build_trainer(settings, vae, dataset_size=images - held_out)
         state = jax.eval_shape(trainer.init, jax.random.key(0))
         batch = jax.ShapeDtypeStruct((config.batch_size, *shape), jnp.uint8)
         assert jax.eval_shape(trainer.step, state, batch)[1].shape == ()
