@@ -154,7 +154,8 @@ def read_run(out: Path, name: str) -> dict[str, np.ndarray]:
 def over_runs(out: Path, runs: Sequence[str], names: Iterable[str]) -> dict[str, np.ndarray]:
     """What is recorded of many runs, `[runs, ...]` by name.
 
-    A run that is absent, or has no array of a name, has NaN there, or zeros of whole numbers.
+    A run that is absent, or has no array of a name, has NaN there, zeros of whole numbers, or
+    empty texts.
     One file is open at a time. Names that no run has are left out.
 
     Raises:
@@ -167,6 +168,9 @@ def over_runs(out: Path, runs: Sequence[str], names: Iterable[str]) -> dict[str,
             if name not in found:
                 empty = np.nan if values.dtype.kind == "f" else values.dtype.type()
                 found[name] = np.full((len(runs), *values.shape), empty, values.dtype)
+            # Texts of other runs may be longer.
+            wide = np.promote_types(found[name].dtype, values.dtype)
+            found[name] = found[name].astype(wide, copy=False)
             found[name][index] = values
     return found
 
