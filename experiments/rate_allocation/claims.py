@@ -104,7 +104,7 @@ def _on_uses(every: list[Use], *, seeds: int) -> str:
         return (
             f"Highest in this one training: {where}. How much another training at the same prices "
             "would change is unknown with one seed: no cell is shown to be better than another, "
-            "and no two uses to want different cells. The same command with --seeds 3 adds what "
+            "and no two uses to want different cells. The same command with --seeds 0..2 adds what "
             "is lacking."
         )
     where = "; ".join(_best(use) for use in every)

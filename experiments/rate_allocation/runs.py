@@ -41,7 +41,7 @@ def runs(config: Config) -> dict[str, RunConfig]:
 
 def load(config: Config) -> Dataset:
     """The data of all models."""
-    return dataset_of(_shared(config), test_size=config.test_size)
+    return dataset_of(_on_data(config), test_size=config.test_size)
 
 
 def baseline_of(config: Config) -> Config:
@@ -52,26 +52,38 @@ def baseline_of(config: Config) -> Config:
     )
 
 
+def shared_run(config: Config, image_shape: ImageShape, *, steps: int) -> RunConfig:
+    """What the runs of all cells have in common: all but their prices and seeds.
+
+    Args:
+        config: of the grid.
+        image_shape: of the data.
+        steps: of training.
+    """
+    warmup = round(config.warmup * steps)
+    return dataclasses.replace(
+        _on_data(config),
+        network=_NETWORKS[config.network],
+        options=_options(config, image_shape),
+        ramps={"beta": warmup} if warmup else {},
+    )
+
+
 def _runs_of_cells(config: Config) -> dict[str, RunConfig]:
     images = load(config).train.images
-    options = _options(config, images.shape[1:])
-    shared = dataclasses.replace(
-        _shared(config), network=_NETWORKS[config.network], options=options
-    )
-    warmup = round(config.warmup * config.epochs * steps_per_epoch(images, config.batch_size))
-    if warmup:
-        shared = dataclasses.replace(shared, ramps={"beta": warmup})
+    steps = config.epochs * steps_per_epoch(images, config.batch_size)
+    shared = shared_run(config, images.shape[1:], steps=steps)
     model = build_model(shared, images.shape[1:])
     layers = len(model.shapes) if isinstance(model, HVAE) else 1
     found = {}
     for cell in cells(config):
-        prices = cell.prices(layers)
-        beta = prices if layers > 1 else prices[0]
-        found[cell.name] = dataclasses.replace(shared, coefficients={"beta": beta}, seed=cell.seed)
+        beta = cell.prices(layers)
+        coefficients = {"beta": beta if layers > 1 else beta[0]}
+        found[cell.name] = dataclasses.replace(shared, coefficients=coefficients, seed=cell.seed)
     return found
 
 
-def _shared(config: Config) -> RunConfig:
+def _on_data(config: Config) -> RunConfig:
     """What runs of all networks have in common."""
     gaussian = config.likelihood == "gaussian"
     return RunConfig(
@@ -89,13 +101,12 @@ def _shared(config: Config) -> RunConfig:
 
 
 def _options(config: Config, image_shape: ImageShape) -> dict[str, Any]:
+    own: dict[str, Any] = {"top": config.top, "ladder": config.network == "ladder"}
     if config.network == "deep":
-        return {"channels": config.channels, "blocks": list(config.blocks)}
+        own = {"blocks": list(config.blocks)}
     if config.network == "one_layer":
-        width = _width_of_the_same_size(config, image_shape)
-        return {"channels": config.channels, "width": width}
-    ladder = config.network == "ladder"
-    return {"channels": config.channels, "top": config.top, "ladder": ladder}
+        own = {"width": _width_of_the_same_size(config, image_shape)}
+    return {"channels": config.channels, **own}
 
 
 @cache
@@ -104,7 +115,7 @@ def _width_of_the_same_size(config: Config, image_shape: ImageShape) -> int:
     two_layers = dataclasses.replace(config, network="two_layer")
 
     def size(network: str, **options: Any) -> int:
-        run = dataclasses.replace(_shared(config), network=network, options=options)
+        run = dataclasses.replace(_on_data(config), network=network, options=options)
         return _size(build_model(run, image_shape))
 
     # Their number is a quadratic function of the width.

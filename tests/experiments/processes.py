@@ -23,6 +23,8 @@ def command(name, config, out):
         value, flag = getattr(config, field.name), field.name.replace("_", "-")
         if isinstance(value, bool):
             words.append(f"--{flag}" if value else f"--no-{flag}")
+        elif field.name == "seeds":
+            words += ["--seeds", ",".join(map(str, value))]
         elif value not in (None, ()):
             many = value if isinstance(value, tuple) else (value,)
             words += [f"--{flag}", *map(str, many)]
