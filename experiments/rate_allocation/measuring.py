@@ -37,6 +37,8 @@ from jaxvae.typing import Key
 
 # Layers with more numbers than this are not classified: kernels of them take minutes.
 _WIDEST = 1024
+# Seconds of all classifiers for every number that they learn from.
+_LEARNING = 3e-5
 _EXAMPLES = 10
 KINDS = ("sample", "mean")
 CLASSIFIERS = ("logistic regression", "linear svm", "radial svm", "nearest neighbors")
@@ -141,7 +143,10 @@ def measure_uses(
 def uses_seconds(config: Config, model: VAE | HVAE) -> float:
     """How long `measure_uses` takes, roughly."""
     layers = [math.prod(shape) for shape in model.shapes] if isinstance(model, HVAE) else []
-    return geometry_seconds(config.points, [math.prod(model.image_shape), *layers, *layers])
+    geometry = geometry_seconds(config.points, [math.prod(model.image_shape), *layers, *layers])
+    # Samples, means, and means as the paper splits them.
+    learned = 3 * config.labeled * sum(size for size in layers if size <= _WIDEST)
+    return geometry + _LEARNING * learned
 
 
 def _of_images(costs: ExampleCosts) -> dict[str, np.ndarray]:

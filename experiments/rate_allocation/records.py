@@ -11,7 +11,7 @@ from experiments.rate_allocation.protocol import PROTOCOL
 from experiments.rate_allocation.uses import corners, is_done
 from jaxvae.analysis import excess_costs, suspect_cells
 from jaxvae.models.hvae import layer_names
-from jaxvae.sweeps.records import over_runs, read_some, run_file
+from jaxvae.sweeps.records import Arrays, over_runs, read_some, run_file
 
 _GRID = ("beta_top", "beta_bottom", "seed")
 _PIXELS = ("height", "width", "channel")
@@ -45,8 +45,19 @@ _AT_LAST: dict[str, tuple[str, ...]] = {
     ),
     **PROTOCOL,
 }
-# The same for all cells, and images, which are merged of those alone that are drawn.
-_SHARED = ("epoch", "size", "label_shares", "judge_accuracy", "judge_accuracy_stderr")
+# All that is merged, over the grid, with errors where there are any.
+_QUANTITIES = {
+    each: dimensions
+    for name, dimensions in {
+        "missing": (),
+        **{name: ("epoch", *inner) for name, inner in _BY_EPOCH.items()},
+        **_AT_LAST,
+    }.items()
+    for each in (name, f"{name}_stderr")
+}
+# The same for all cells; and images, which are merged of those alone that are drawn.
+_OF_JUDGE = ("judge_accuracy", "judge_accuracy_stderr")
+_SHARED = ("epoch", "size", "label_shares", *_OF_JUDGE)
 _EXAMPLES = ("example_reconstruction", "example_sample")
 
 
@@ -63,29 +74,27 @@ def gather(config: Config, out: Path, *, begin: str = "") -> xr.Dataset | None:
     Returns:
         The data set; None where no cell is done that has not failed.
     """
-    every, shape = (
-        cells(config),
-        tuple(map(len, (config.beta_top, config.beta_bottom, config.seeds))),
-    )
-    quantities = [
-        (each, dims) for name, dims in _dimensions().items() for each in (name, f"{name}_stderr")
-    ]
-    names = [f"{begin}{cell.name}" for cell in every]
-    found = over_runs(out, names, [*(name for name, _ in quantities), *_SHARED])
+    names = [f"{begin}{cell.name}" for cell in cells(config)]
+    found = over_runs(out, names, [*_QUANTITIES, *_SHARED])
     if not found:
         return None
-    missing = ~found["epoch"].any(axis=1)
-    usable = np.flatnonzero(~missing & ~found["failed"][:, -1])
+    found["missing"] = np.asarray(~found["epoch"].any(axis=1))
+    usable = np.flatnonzero(~found["missing"] & ~found["failed"][:, -1])
     if not usable.size:
         return None
     shared = {name: found[name][usable[0]] for name in _SHARED}
+    return _with_examples(_with_order(_labelled(config, found, shared)), out, begin)
+
+
+def _labelled(config: Config, found: Arrays, shared: Arrays) -> xr.Dataset:
+    """What is known of all runs `[runs, ...]`, and of any, as quantities over the grid."""
+    shape = len(config.beta_top), len(config.beta_bottom), len(config.seeds)
     sizes = shared["size"][-1]
-    grids = {name: (dims, found[name]) for name, dims in quantities if name in found}
-    grids["missing"] = ((), missing)
-    records = xr.Dataset(
+    return xr.Dataset(
         {
-            name: ((*_GRID, *dims), values.reshape(*shape, *values.shape[1:]))
-            for name, (dims, values) in grids.items()
+            name: ((*_GRID, *inner), found[name].reshape(*shape, *found[name].shape[1:]))
+            for name, inner in _QUANTITIES.items()
+            if name in found
         },
         coords={
             "beta_top": list(config.beta_top),
@@ -96,14 +105,8 @@ def gather(config: Config, out: Path, *, begin: str = "") -> xr.Dataset | None:
             "kind": list(KINDS),
             "classifier": list(CLASSIFIERS),
         },
-        attrs=_attributes(config)
-        | {name: float(shared[name]) for name in _SHARED if name.startswith("judge")},
+        attrs=_attributes(config) | {name: float(shared[name]) for name in _OF_JUDGE},
     ).assign(size=("layer", sizes), label_shares=("label", shared["label_shares"]))
-    return _with_examples(_with_order(records), out, begin)
-
-
-def _dimensions() -> dict[str, tuple[str, ...]]:
-    return {name: ("epoch", *inner) for name, inner in _BY_EPOCH.items()} | _AT_LAST
 
 
 def _with_order(records: xr.Dataset) -> xr.Dataset:
@@ -144,22 +147,13 @@ def _with_examples(records: xr.Dataset, out: Path, begin: str) -> xr.Dataset:
     ]
     firsts = {cell[:2]: cell for cell in reversed(every)}
     chosen = [firsts[prices] for prices in corners(records) if prices in firsts] or every[:1]
-    pictures = [
-        read_some(run_file(out, f"{begin}{cell.name}"), (*_EXAMPLES, "example_input"))
-        for cell in chosen
-    ]
-    return (
-        records.assign_coords(
-            corner=[f"beta {cell.beta_top:g}, {cell.beta_bottom:g}" for cell in chosen]
-        )
-        .assign(
-            {
-                name: (("corner", "example", *_PIXELS), np.stack([one[name] for one in pictures]))
-                for name in _EXAMPLES
-            }
-        )
-        .assign(example_input=(("example", *_PIXELS), pictures[0]["example_input"]))
-    )
+    files = [run_file(out, f"{begin}{cell.name}") for cell in chosen]
+    found = [read_some(file, (*_EXAMPLES, "example_input")) for file in files]
+    pictures = {name: np.stack([each[name] for each in found]) for name in _EXAMPLES}
+    variables = {name: (("corner", "example", *_PIXELS), each) for name, each in pictures.items()}
+    variables["example_input"] = (("example", *_PIXELS), found[0]["example_input"])
+    labels = [f"beta {cell.beta_top:g}, {cell.beta_bottom:g}" for cell in chosen]
+    return records.assign(variables).assign_coords(corner=labels)
 
 
 def _attributes(config: Config) -> dict[str, str | int | float]:

@@ -25,7 +25,7 @@ from experiments.rate_allocation.uses import GRID
 from jaxvae.analysis import largest_eigenvalue
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE
-from jaxvae.runs.config import RunConfig
+from jaxvae.runs.config import RunConfig, numbers
 from jaxvae.sweeps.launch import Experiment
 from jaxvae.sweeps.records import Arrays
 from jaxvae.sweeps.sweep import Sweep, Trained
@@ -88,7 +88,7 @@ def _against(config: Config, trained: Trained) -> dict[str, Any]:
     if config.likelihood != "gaussian":
         return {}
     return {
-        "betas": np.atleast_1d(trained.config.coefficients["beta"]),
+        "betas": numbers(trained.config.coefficients["beta"]),
         "variance": config.standard_deviation**2,
         "eigenvalues": _spectrum(config),
     }
