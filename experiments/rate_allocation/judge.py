@@ -44,12 +44,13 @@ def judge_of(config: Config, out: Path) -> Judge:
     Where another process trains it, this one waits.
     """
     dataset = load(config)
-    classifier, params = untrained_judge(dataset), None
-    while params is None:
+    classifier = untrained_judge(dataset)
+    while True:
         with claim(out / CLAIMS, JUDGE) as tell:
             if tell is not None:
                 params = _params(config, out / JUDGE, classifier, dataset)
-        time.sleep(0 if params else _WAIT_SECONDS)
+                break
+        time.sleep(_WAIT_SECONDS)
     test = dataset.test
     accuracy = classifier_accuracy(classifier, params, test.images, labels_of(test))
     return Judge(classifier, params, accuracy)
