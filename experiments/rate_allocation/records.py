@@ -151,9 +151,9 @@ def _with_examples(records: xr.Dataset, out: Path, begin: str) -> xr.Dataset:
     found = [read_some(file, (*_EXAMPLES, "example_input")) for file in files]
     pictures = {name: np.stack([each[name] for each in found]) for name in _EXAMPLES}
     variables = {name: (("corner", "example", *_PIXELS), each) for name, each in pictures.items()}
-    variables["example_input"] = (("example", *_PIXELS), found[0]["example_input"])
+    inputs = ("example", *_PIXELS), found[0]["example_input"]
     labels = [f"beta {cell.beta_top:g}, {cell.beta_bottom:g}" for cell in chosen]
-    return records.assign(variables).assign_coords(corner=labels)
+    return records.assign(variables).assign(example_input=inputs).assign_coords(corner=labels)
 
 
 def _attributes(config: Config) -> dict[str, str | int | float]:
