@@ -31,7 +31,7 @@ def rate_conclusions(records: xr.Dataset) -> list[str]:
 
 def _on_missing(records: xr.Dataset) -> str:
     missing, count = int(records["missing"].sum()), records["missing"].size
-    return f"Of {count} runs {missing} are not done: all below is of the others." * (missing > 0)
+    return f"Not done: {missing} of {count} runs; what follows is of the others." * (missing > 0)
 
 
 def _on_bounds(records: xr.Dataset) -> str:

@@ -201,7 +201,7 @@ def test_runs_that_are_not_done_are_counted_and_trusted_for_nothing():
     records = grid()
     records["missing"].loc[at(0.1, 10.0, seed=1)] = True
     lines = rate_conclusions(records)
-    assert lines[0] == "Of 18 runs 1 are not done: all below is of the others."
+    assert lines[0] == "Not done: 1 of 18 runs; what follows is of the others."
     assert lines[-1].startswith("Of 17 runs 0 failed")
     assert not any(bool(use.candidates.sel(at(0.1, 10.0))) for use in uses(records))
     assert "\n| 0.1 | 10 | " in rate_summary(records).partition("## All cells")[2]
