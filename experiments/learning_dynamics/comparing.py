@@ -14,7 +14,7 @@ from jaxvae.analysis.dynamics import similarities, similarities_between
 from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.runs.choices import is_foreign
 from jaxvae.runs.images import dataset_of
-from jaxvae.sweeps.records import read_some, run_file
+from jaxvae.runs.member import open_member, read_some, run_file
 from jaxvae.sweeps.sweep import Trained
 
 

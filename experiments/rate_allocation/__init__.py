@@ -12,7 +12,7 @@ with a price of its own; a rate bounds the accuracy of any classifier of samples
 reconstruction, classification and generation each want another split.
 
     python -m experiments.rate_allocation                 # demo: 3 x 3 prices, sprites, minutes
-    python -m experiments.rate_allocation --seeds 3       # what it takes to compare cells
+    python -m experiments.rate_allocation --seeds 0..2    # what it takes to compare cells
     python -m experiments.rate_allocation smoke           # 2 x 2, some of MNIST, a minute
     python -m experiments.rate_allocation mnist           # 7 x 7, binarized MNIST, cut down
     python -m experiments.rate_allocation deep            # 12 layers: where do the bits go?
@@ -24,9 +24,9 @@ reconstruction, classification and generation each want another split.
     python -m experiments.rate_allocation paper-cifar10-mixture   # 256 values of every pixel
 
 The grids of the paper, but for its ladders, are trained with --baseline: one-layer VAEs with as
-many parameters as the two-layer network, at all prices, as a grid of their own in DIR/baseline.
+many parameters as the two-layer network, at all prices, as more runs in the same folder.
 
-Cells of the grid are trained together, some in one program. One whose loss becomes NaN or
+Cells of the grid are trained together, many in one program. One whose loss becomes NaN or
 infinite stops there and is left out; one whose rates no optimum could have, because they are
 out of order among those of other cells and cost it over a nat, is marked. For every use the
 cells are named that cannot be told from the best, over trainings and test images; with one
@@ -34,7 +34,8 @@ seed, which leaves the noise of training unknown, none is said to be better. Lay
 collapse are said on the way, with what to try, and recorded.
 
 The folder of results holds config.json, records.nc (xarray), figures/*.png and summary.md.
-An interrupted grid goes on where it stopped when the same command is given again.
+An interrupted grid goes on where it stopped when the same command is given again; more prices
+and seeds in the same folder are added to what is there. Any number of processes may share it.
 
 Expected: no sample is classified better than its bound; distortion falls with the total rate;
 with several seeds, uses whose best cells lie apart.

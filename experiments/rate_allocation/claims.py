@@ -18,6 +18,7 @@ def rate_conclusions(records: xr.Dataset) -> list[str]:
     """What the grid says of the claims, with the evidence."""
     every = uses(records)
     lines = [
+        _on_missing(records),
         _on_bounds(records),
         _on_classifiers(records),
         _on_uses(every, seeds=records.sizes["seed"]),
@@ -26,6 +27,11 @@ def rate_conclusions(records: xr.Dataset) -> list[str]:
         _on_training(records),
     ]
     return [line for line in lines if line]
+
+
+def _on_missing(records: xr.Dataset) -> str:
+    missing, count = int(records["missing"].sum()), records["missing"].size
+    return f"Not done: {missing} of {count} runs; what follows is of the others." * (missing > 0)
 
 
 def _on_bounds(records: xr.Dataset) -> str:
@@ -98,7 +104,7 @@ def _on_uses(every: list[Use], *, seeds: int) -> str:
         return (
             f"Highest in this one training: {where}. How much another training at the same prices "
             "would change is unknown with one seed: no cell is shown to be better than another, "
-            "and no two uses to want different cells. The same command with --seeds 3 adds what "
+            "and no two uses to want different cells. The same command with --seeds 0..2 adds what "
             "is lacking."
         )
     where = "; ".join(_best(use) for use in every)
@@ -178,7 +184,7 @@ def _on_collapse(records: xr.Dataset) -> str:
 
 def _on_training(records: xr.Dataset) -> str:
     failed = int(records["failed"].isel(epoch=-1).sum())
-    suspect, count = int(records["suspect"].sum()), records["suspect"].size
+    suspect, count = int(records["suspect"].sum()), int((~records["missing"]).sum())
     excess = records["excess_cost"]
     beaten = int((excess > MATERIAL).sum())
     finished = (

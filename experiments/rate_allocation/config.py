@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from itertools import product, starmap
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,14 +30,13 @@ class Config:
     standard_deviation: float = option(0.71, "of the gaussian likelihood")
     beta_top: tuple[float, ...] = option((0.3, 1.0, 3.0), "prices of a nat at the top")
     beta_bottom: tuple[float, ...] = option((0.3, 1.0, 3.0), "prices of a nat at the bottom")
-    seeds: int = option(1, "independent runs of every cell")
+    seeds: tuple[int, ...] = option((0,), "independent runs of every cell, such as 0..4")
     baseline: bool = option(False, "also train one-layer VAEs of the same size, at all prices")
     epochs: int = option(15, "passes over the training images")
     snapshots: tuple[int, ...] = option((1, 2, 5), "epochs measured, besides the last")
     warmup: float = option(0.0, "share of training over which prices grow from 0")
     batch_size: int = option(128, "images a step")
     learning_rate: float = option(1e-3, "of Adam")
-    together: int = option(8, "cells trained in one program")
     points: int = option(
         2000, "test images that are classified, exchanged and whose geometry is measured"
     )
@@ -60,16 +60,18 @@ class Config:
         refuse_unless(self, "baseline", "with the two-layer network alone", unless=fine)
         refuse_unless(self, "warmup", "from 0 to 1", unless=0 <= self.warmup <= 1)
         for names, least in (
-            (("seeds", "epochs", "batch_size", "together", "judge_epochs"), 1),
+            (("epochs", "batch_size", "judge_epochs"), 1),
             (("points", "labeled", "samples"), 20),
         ):
             for name in names:
                 fine = getattr(self, name) >= least
                 refuse_unless(self, name, f"of at least {least}", unless=fine)
-        fine = min(self.snapshots, default=0) >= 0
-        refuse_unless(self, "snapshots", "of at least 0", unless=fine)
+        for name in ("snapshots", "seeds"):
+            fine = min(getattr(self, name), default=0) >= 0
+            refuse_unless(self, name, "of at least 0", unless=fine)
+        refuse_unless(self, "seeds", "of at least one", unless=bool(self.seeds))
         # One order, so that records and figures read from small to large.
-        for name in ("beta_top", "beta_bottom", "snapshots"):
+        for name in ("beta_top", "beta_bottom", "snapshots", "seeds"):
             object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
 
     @property
@@ -91,7 +93,6 @@ _PAPER = Config(
     snapshots=(1, 2, 5, 10, 20, 50, 100),
     batch_size=256,
     learning_rate=3e-4,
-    together=63,
     points=5000,
     labeled=5000,
     samples=10_000,
@@ -144,14 +145,12 @@ PRESETS = {
         points=1000,
         labeled=1000,
         samples=1000,
-        together=7,
     ),
     "deep": Config(
         train_size=4000,
         network="deep",
         beta_top=(0.3, 3.0),
         epochs=10,
-        together=3,
         points=1000,
         labeled=1000,
         samples=1000,
@@ -174,7 +173,7 @@ class Cell(NamedTuple):
 
     @property
     def name(self) -> str:
-        """As a folder."""
+        """Of its run."""
         return f"top-{self.beta_top}_bottom-{self.beta_bottom}_seed-{self.seed}"
 
     def prices(self, layers: int) -> tuple[float, ...]:
@@ -183,10 +182,5 @@ class Cell(NamedTuple):
 
 
 def cells(config: Config) -> list[Cell]:
-    """All models of the grid."""
-    return [
-        Cell(top, bottom, seed)
-        for seed in range(config.seeds)
-        for top in config.beta_top
-        for bottom in config.beta_bottom
-    ]
+    """All models of the grid, in the order of the axes of its records."""
+    return list(starmap(Cell, product(config.beta_top, config.beta_bottom, config.seeds)))

@@ -7,11 +7,13 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from experiments.rate_allocation.protocol_report import draw_baseline
 from experiments.rate_allocation.summary import rate_title
 from experiments.rate_allocation.uses import (
     GRID,
     Cell,
     classified,
+    corners,
     half_names,
     halves,
     most_rate,
@@ -48,6 +50,7 @@ def draw_rate_figures(records: xr.Dataset, folder: Path) -> list[Path]:
         "layers": _layers,
         "geometry": _geometry,
         "examples": _examples,
+        **({"baseline": draw_baseline} if "baseline_rate" in records else {}),
     }
     return draw_each(drawings, records, folder)
 
@@ -170,11 +173,10 @@ def _rate_distortion(records: xr.Dataset, path: Path) -> None:
 
 def _training(records: xr.Dataset, path: Path) -> None:
     """Rates of both halves over training in the corners of the grid."""
-    corners = _corners(records)
     first, second = half_names(records)
     with figure(path, size=(9, 6), title=f"{rate_title(records)}: over training") as drawing:
         grid = drawing.subplots(2, 2, sharex=True, sharey=True)
-        for axes, (top, bottom) in zip(grid.flat, corners, strict=False):
+        for axes, (top, bottom) in zip(grid.flat, corners(records), strict=False):
             here = records.sel(beta_top=top, beta_bottom=bottom)
             for name, part, color in zip((first, second), halves(here), _COLORS, strict=False):
                 values = part.transpose("epoch", "seed").values
@@ -197,7 +199,7 @@ def _layers(records: xr.Dataset, path: Path) -> None:
     width = max(6.5, 0.45 * len(layers) + 4)
     with figure(path, size=(width, 4.4), title=rate_title(records)) as drawing:
         left, right = drawing.subplots(2, 1, sharex=True)
-        for (top, bottom), color in zip(_corners(records), _COLORS, strict=False):
+        for (top, bottom), color in zip(corners(records), _COLORS, strict=False):
             rates = last["rates"].sel(beta_top=top, beta_bottom=bottom).values
             label = f"beta {top:g} to {bottom:g}"
             left.plot(range(len(layers)), rates, "o-", color=color, label=label)
@@ -243,28 +245,13 @@ def _geometry(records: xr.Dataset, path: Path) -> None:
 
 
 def _examples(records: xr.Dataset, path: Path) -> None:
-    corners = _corners(records)
-    first = records.isel(seed=0)
-    with figure(path, size=(12, 0.55 * (len(corners) + 1) + 0.9), title=rate_title(records)) as d:
+    names = records["corner"].values
+    with figure(path, size=(12, 0.55 * (len(names) + 1) + 0.9), title=rate_title(records)) as d:
         left, right = d.subplots(1, 2)
-        rows = {"test images": records["example_input"].values}
-        made = {}
-        for top, bottom in corners:
-            here = first.sel(beta_top=top, beta_bottom=bottom)
-            rows[f"beta {top:g}, {bottom:g}"] = here["example_reconstruction"].values
-            made[f"beta {top:g}, {bottom:g}"] = here["example_sample"].values
-        draw_rows(left, rows)
+        rebuilt = dict(zip(names, records["example_reconstruction"].values, strict=True))
+        draw_rows(left, {"test images": records["example_input"].values, **rebuilt})
         left.set_title("Reconstructions")
-        draw_rows(right, made)
+        draw_rows(right, dict(zip(names, records["example_sample"].values, strict=True)))
         right.set_title("Ancestral samples")
         for axes in (left, right):
             axes.set_anchor("N")
-
-
-def _corners(records: xr.Dataset) -> list[tuple[float, float]]:
-    """The four extreme pairs of prices; fewer where a grid is a line."""
-    tops, bottoms = records["beta_top"].values, records["beta_bottom"].values
-    pairs = [
-        (float(top), float(bottom)) for top in (tops[0], tops[-1]) for bottom in bottoms[[0, -1]]
-    ]
-    return list(dict.fromkeys(pairs))

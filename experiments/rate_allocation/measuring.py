@@ -3,15 +3,15 @@
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from experiments.rate_allocation.config import Config
+from experiments.rate_allocation.judge import Judge, labels_of
 from experiments.rate_allocation.protocol import measure_protocol
-from experiments.records import as_bytes
 from jaxvae.analysis import (
     CollapseWarning,
     Estimate,
@@ -28,13 +28,17 @@ from jaxvae.analysis import (
     profile,
     shuffle_effect,
 )
-from jaxvae.data import Dataset, Split
-from jaxvae.models import HVAE, Classifier, Variables
+from jaxvae.data import Dataset
+from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.models.hvae import layer_names
+from jaxvae.sweeps.estimate import geometry_seconds
+from jaxvae.sweeps.records import as_bytes
 from jaxvae.typing import Key
 
 # Layers with more numbers than this are not classified: kernels of them take minutes.
 _WIDEST = 1024
+# Seconds of all classifiers for every number that they learn from.
+_LEARNING = 3e-5
 _EXAMPLES = 10
 KINDS = ("sample", "mean")
 CLASSIFIERS = ("logistic regression", "linear svm", "radial svm", "nearest neighbors")
@@ -48,13 +52,6 @@ COSTS = (
     "mean_psnr",
     "bits_per_dimension",
 )
-
-
-class Judge(NamedTuple):
-    """The classifier of generated images, and what it learned."""
-
-    classifier: Classifier
-    params: Any
 
 
 def measure_costs(
@@ -115,7 +112,7 @@ def measure_uses(
     evaluation = evaluate_hierarchy(hvae, variables, test, key=keys[3])
     scores = {name: getattr(quality, name) for name in SCORES}
     return {
-        **_with_errors(scores),
+        **_with_errors(scores | {"judge_accuracy": judge.accuracy}),
         "generated_information": quality.information.astype(np.float32),
         **_of_images(evaluation.examples),
         **_top_knowledge(hvae, variables, test, labels, taps, classes=judge.classifier.classes),
@@ -141,6 +138,15 @@ def measure_uses(
         "example_reconstruction": as_bytes(taps["output"][:_EXAMPLES]),
         "example_sample": as_bytes(samples[:_EXAMPLES]),
     }
+
+
+def uses_seconds(config: Config, model: VAE | HVAE) -> float:
+    """How long `measure_uses` takes, roughly."""
+    layers = [math.prod(shape) for shape in model.shapes] if isinstance(model, HVAE) else []
+    geometry = geometry_seconds(config.points, [math.prod(model.image_shape), *layers, *layers])
+    # Samples, means, and means as the paper splits them.
+    learned = 3 * config.labeled * sum(size for size in layers if size <= _WIDEST)
+    return geometry + _LEARNING * learned
 
 
 def _of_images(costs: ExampleCosts) -> dict[str, np.ndarray]:
@@ -250,17 +256,6 @@ def _geometry(hvae: HVAE, taps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         "imbalance_to_input": lacking,
         "imbalance_from_input": beyond,
     }
-
-
-def labels_of(split: Split) -> np.ndarray:
-    """The labels of a split.
-
-    Raises:
-        ValueError: where it has none.
-    """
-    if split.labels is None:
-        raise ValueError("expected --data with labels, got a data set without any")
-    return split.labels
 
 
 def _with_errors(estimates: dict[str, Estimate]) -> dict[str, np.ndarray]:

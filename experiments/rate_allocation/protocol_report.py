@@ -6,7 +6,14 @@ import numpy as np
 import xarray as xr
 
 from experiments.rate_allocation.summary import rate_title
-from experiments.rate_allocation.uses import accuracy_of_images, classified, halves, trust, trusted
+from experiments.rate_allocation.uses import (
+    accuracy_of_images,
+    cells_of,
+    classified,
+    halves,
+    trust,
+    trusted,
+)
 from jaxvae.report.style import draw_spread, figure
 from jaxvae.report.tables import markdown_table
 
@@ -44,7 +51,6 @@ def _protocol_rows(records: xr.Dataset) -> list[dict[str, str]]:
     best = records["split_accuracy"].max("classifier")
     names = ("reconstruction_accuracy", "split_score", "split_score_deviation")
     found = trusted(records.assign(split_accuracy=best), "split_accuracy", *names)
-    cells = found.stack(cell=_GRID[:2])
     return [
         {
             "beta top": f"{top:.3g}",
@@ -57,8 +63,8 @@ def _protocol_rows(records: xr.Dataset) -> list[dict[str, str]]:
             "IS of parts": f"{float(here['split_score']):.2f}"
             f"±{float(here['split_score_deviation']):.2f}",
         }
-        for place, (top, bottom) in enumerate(cells["cell"].values)
-        for here in [cells.isel(cell=place)]
+        for top, bottom in cells_of(records)
+        for here in [found.sel(beta_top=top, beta_bottom=bottom)]
     ]
 
 
@@ -77,7 +83,7 @@ def _baseline_rows(records: xr.Dataset) -> list[dict[str, str]]:
             column: f"{float(means[name].sel(price=price)):.{digits}f}"
             for column, (name, digits) in columns.items()
         }
-        for price in records["price"].values
+        for price in records["price"].values[means["baseline_rate"].notnull()]
     ]
 
 

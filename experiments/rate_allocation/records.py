@@ -1,6 +1,5 @@
-"""What is known of every cell, and all of it as one labelled data set."""
+"""All that is known of the runs of a grid, as one labelled data set."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +8,10 @@ import xarray as xr
 from experiments.rate_allocation.config import Cell, Config, cells
 from experiments.rate_allocation.measuring import CLASSIFIERS, KINDS, SCORES
 from experiments.rate_allocation.protocol import PROTOCOL
-from experiments.records import is_written, read_arrays, record_file, unrecorded
+from experiments.rate_allocation.uses import corners, is_done
 from jaxvae.analysis import excess_costs, suspect_cells
 from jaxvae.models.hvae import layer_names
-
-Arrays = dict[str, np.ndarray]
-
-JUDGE = "judge.npz"
+from jaxvae.sweeps.records import Arrays, over_runs, read_some, run_file
 
 _GRID = ("beta_top", "beta_bottom", "seed")
 _PIXELS = ("height", "width", "channel")
@@ -48,95 +44,92 @@ _AT_LAST: dict[str, tuple[str, ...]] = {
         ("intrinsic_dimension", "imbalance_to_input", "imbalance_from_input"), ("layer", "kind")
     ),
     **PROTOCOL,
-    "example_reconstruction": ("example", *_PIXELS),
-    "example_sample": ("example", *_PIXELS),
 }
+# All that is merged, over the grid, with errors where there are any.
+_QUANTITIES = {
+    each: dimensions
+    for name, dimensions in {
+        "missing": (),
+        **{name: ("epoch", *inner) for name, inner in _BY_EPOCH.items()},
+        **_AT_LAST,
+    }.items()
+    for each in (name, f"{name}_stderr")
+}
+# The same for all cells; and images, which are merged of those alone that are drawn.
+_OF_JUDGE = ("judge_accuracy", "judge_accuracy_stderr")
+_SHARED = ("epoch", "size", "label_shares", *_OF_JUDGE)
+_EXAMPLES = ("example_reconstruction", "example_sample")
 
 
-def gather(config: Config, out: Path) -> xr.Dataset:
-    """The records of all cells as one labelled data set; NaN for what has failed."""
-    costs = {cell: _over_epochs(config, cell_folder(out, cell)) for cell in cells(config)}
-    uses = {
-        cell: read_arrays(uses_file(cell_folder(out, cell)))
-        for cell, found in costs.items()
-        if not found["failed"][-1]
-    }
-    if not uses:
-        raise ValueError(
-            "expected a cell that did not fail, got none: losses became NaN or infinite; try a "
-            "smaller --learning-rate and another --out"
-        )
-    first, one = next(iter(uses.items()))
-    sizes = costs[first]["size"][-1]
-    records = xr.Dataset(
+def gather(config: Config, out: Path, *, begin: str = "") -> xr.Dataset | None:
+    """The records of all cells as one labelled data set.
+
+    What has failed or is not done has NaN; `missing` tells which cells are not done.
+
+    Args:
+        config: of the grid.
+        out: its folder.
+        begin: of the names of its runs.
+
+    Returns:
+        The data set; None where no cell is done that has not failed.
+    """
+    names = [f"{begin}{cell.name}" for cell in cells(config)]
+    found = over_runs(out, names, [*_QUANTITIES, *_SHARED])
+    if not found:
+        return None
+    found["missing"] = np.asarray(~found["epoch"].any(axis=1))
+    usable = np.flatnonzero(~found["missing"] & ~found["failed"][:, -1])
+    if not usable.size:
+        return None
+    shared = {name: found[name][usable[0]] for name in _SHARED}
+    return _with_examples(_with_order(_labelled(config, found, shared)), out, begin)
+
+
+def _labelled(config: Config, found: Arrays, shared: Arrays) -> xr.Dataset:
+    """What is known of all runs `[runs, ...]`, and of any, as quantities over the grid."""
+    shape = len(config.beta_top), len(config.beta_bottom), len(config.seeds)
+    sizes = shared["size"][-1]
+    return xr.Dataset(
         {
-            **_variables(config, costs, _BY_EPOCH, "epoch"),
-            **_variables(config, uses, _AT_LAST),
+            name: ((*_GRID, *inner), found[name].reshape(*shape, *found[name].shape[1:]))
+            for name, inner in _QUANTITIES.items()
+            if name in found
         },
         coords={
             "beta_top": list(config.beta_top),
             "beta_bottom": list(config.beta_bottom),
-            "seed": range(config.seeds),
+            "seed": list(config.seeds),
             "epoch": list(config.measured_epochs),
             "layer": layer_names(len(sizes)),
             "kind": list(KINDS),
             "classifier": list(CLASSIFIERS),
         },
-        attrs=_attributes(config, out),
+        attrs=_attributes(config) | {name: float(shared[name]) for name in _OF_JUDGE},
+    ).assign(size=("layer", sizes), label_shares=("label", shared["label_shares"]))
+
+
+def _with_order(records: xr.Dataset) -> xr.Dataset:
+    """Adds what cells say of others of their seed: who is suspect, and what others would save."""
+    prices = np.array(
+        [
+            Cell(top, bottom, 0).prices(records.sizes["layer"])
+            for top in records["beta_top"].values
+            for bottom in records["beta_bottom"].values
+        ]
     )
-    # Cells are compared with those of their seed.
-    seeds = [
-        (_prices(config, seed, len(sizes)), records.isel(seed=seed)) for seed in range(config.seeds)
-    ]
-    suspects = [
-        suspect_cells(prices, *_listed(here, "image_rates", "image_distortion"))
-        for prices, here in seeds
+    seeds = [records.isel(seed=place) for place in range(records.sizes["seed"])]
+    suspect = [
+        suspect_cells(prices, *_listed(here, "image_rates", "image_distortion")) for here in seeds
     ]
     excess = [
-        excess_costs(prices, *_listed(here.isel(epoch=-1), "rates", "distortion"))
-        for prices, here in seeds
+        excess_costs(prices, *_listed(here.isel(epoch=-1), "rates", "distortion")) for here in seeds
     ]
+    shape = [records.sizes[name] for name in _GRID]
     return records.assign(
-        size=("layer", sizes),
-        label_shares=("label", one["label_shares"]),
-        example_input=(("example", *_PIXELS), one["example_input"]),
-        suspect=(_GRID, _on_grid(config, np.concatenate(suspects))),
-        excess_cost=(_GRID, _on_grid(config, np.concatenate(excess))),
+        suspect=(_GRID, np.stack(suspect, axis=1).reshape(shape)),
+        excess_cost=(_GRID, np.stack(excess, axis=1).reshape(shape)),
     )
-
-
-def _over_epochs(config: Config, folder: Path) -> Arrays:
-    """The costs of a cell, `[epoch, ...]`."""
-    found = [read_arrays(record_file(folder, epoch)) for epoch in config.measured_epochs]
-    return {name: np.array([epoch[name] for epoch in found]) for name in found[0]}
-
-
-def _variables(
-    config: Config,
-    found: Mapping[Cell, Arrays],
-    dimensions: Mapping[str, tuple[str, ...]],
-    *outer: str,
-) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
-    """Every quantity as an array over the grid, with its error where it has one."""
-    recorded = next(iter(found.values()))
-    return {
-        each: ((*_GRID, *outer, *inner), _over_grid(config, found, each))
-        for name, inner in dimensions.items()
-        for each in (name, f"{name}_stderr")
-        if each in recorded
-    }
-
-
-def _over_grid(config: Config, found: Mapping[Cell, Arrays], name: str) -> np.ndarray:
-    like = next(iter(found.values()))[name]
-    missing = np.full(like.shape, np.nan) if like.dtype.kind == "f" else np.zeros_like(like)
-    values = [found[cell][name] if cell in found else missing for cell in cells(config)]
-    return _on_grid(config, np.stack(values))
-
-
-def _prices(config: Config, seed: int, layers: int) -> np.ndarray:
-    """Of all cells of a seed and all layers."""
-    return np.array([cell.prices(layers) for cell in cells(config) if cell.seed == seed])
 
 
 def _listed(records: xr.Dataset, *names: str) -> list[np.ndarray]:
@@ -145,14 +138,25 @@ def _listed(records: xr.Dataset, *names: str) -> list[np.ndarray]:
     return [values.reshape(-1, *values.shape[2:]) for values in wide]
 
 
-def _on_grid(config: Config, values: np.ndarray) -> np.ndarray:
-    """Values of all cells, listed by seed, then by the price at the top, over the grid."""
-    shape = config.seeds, len(config.beta_top), len(config.beta_bottom)
-    return np.moveaxis(values.reshape(*shape, *values.shape[1:]), 0, 2)
+def _with_examples(records: xr.Dataset, out: Path, begin: str) -> xr.Dataset:
+    """Adds pictures of the corners of the grid, or of the first cell where no corner is done."""
+    done = is_done(records).stack(cell=_GRID)
+    every = [
+        Cell(float(top), float(bottom), int(seed))
+        for top, bottom, seed in done["cell"].values[done.values]
+    ]
+    firsts = {cell[:2]: cell for cell in reversed(every)}
+    chosen = [firsts[prices] for prices in corners(records) if prices in firsts] or every[:1]
+    files = [run_file(out, f"{begin}{cell.name}") for cell in chosen]
+    found = [read_some(file, (*_EXAMPLES, "example_input")) for file in files]
+    pictures = {name: np.stack([each[name] for each in found]) for name in _EXAMPLES}
+    variables = {name: (("corner", "example", *_PIXELS), each) for name, each in pictures.items()}
+    inputs = ("example", *_PIXELS), found[0]["example_input"]
+    labels = [f"beta {cell.beta_top:g}, {cell.beta_bottom:g}" for cell in chosen]
+    return records.assign(variables).assign(example_input=inputs).assign_coords(corner=labels)
 
 
-def _attributes(config: Config, out: Path) -> dict[str, str | int | float]:
-    judge = read_arrays(out / JUDGE)
+def _attributes(config: Config) -> dict[str, str | int | float]:
     return {
         "data": config.data,
         "binarized": int(config.binarize),
@@ -161,50 +165,8 @@ def _attributes(config: Config, out: Path) -> dict[str, str | int | float]:
         "train_size": config.train_size or 0,
         "points": config.points,
         "labeled": config.labeled,
-        "judge_accuracy": float(judge["accuracy"]),
-        "judge_accuracy_stderr": float(judge["accuracy_stderr"]),
         "units": "distortion, rates, information, costs: nats per image; psnr: dB. Those of every "
         "epoch are over the whole test split, those of the last alone, and of shuffled layers, "
         "over the first points of it",
         "top_information_limit": float(np.log(config.points)),
     }
-
-
-def refuse_earlier_records(config: Config, out: Path) -> None:
-    """Refuse a folder whose cells were measured before single images were recorded.
-
-    Raises:
-        ValueError: for such a folder; nothing in it is changed.
-    """
-    files = [uses_file(cell_folder(out, cell)) for cell in cells(config)]
-    old = [file for file in files if is_written(file) and "image_right" not in read_arrays(file)]
-    if old:
-        raise ValueError(
-            f"expected records of single images, by which cells are compared, got those of an "
-            f"earlier version of jaxvae in {len(old)} of {len(files)} cells: give another --out, "
-            f"or remove {out / 'cells' / '*' / old[0].name}, and the same command measures anew"
-        )
-
-
-def unfinished_cells(config: Config, out: Path) -> list[Cell]:
-    """Those that lack a record."""
-    return [cell for cell in cells(config) if missing_epochs(config, out, cell)]
-
-
-def missing_epochs(config: Config, out: Path, cell: Cell) -> list[int]:
-    """The epochs without a record."""
-    folder, last = cell_folder(out, cell), config.epochs
-    lacking = unrecorded(folder, config.measured_epochs, [*_BY_EPOCH, "size"])
-    if last in lacking or is_written(uses_file(folder), [*_AT_LAST, "label_shares"]):
-        return lacking
-    return lacking if read_arrays(record_file(folder, last))["failed"] else [*lacking, last]
-
-
-def cell_folder(out: Path, cell: Cell) -> Path:
-    """Where its records and snapshots are."""
-    return out / "cells" / cell.name
-
-
-def uses_file(folder: Path) -> Path:
-    """What a cell is good for, at the last epoch."""
-    return folder / "uses.npz"

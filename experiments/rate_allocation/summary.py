@@ -9,6 +9,7 @@ from experiments.rate_allocation.claims import rate_conclusions
 from experiments.rate_allocation.uses import (
     Cell,
     Use,
+    cells_of,
     classified,
     half_names,
     halves,
@@ -52,10 +53,9 @@ def rate_summary(records: xr.Dataset) -> str:
     """Highest cells, conclusions and all cells as Markdown."""
     found, suspect = uses(records), records["suspect"].any("seed")
     every = [
-        _row(records, found, (float(top), float(bottom)))
+        _row(records, found, (top, bottom))
         | {"suspect": "yes" if suspect.sel(beta_top=top, beta_bottom=bottom) else ""}
-        for top in records["beta_top"].values
-        for bottom in records["beta_bottom"].values
+        for top, bottom in cells_of(records)
     ]
     highest = [
         row | {"as good": _as_good(use)}

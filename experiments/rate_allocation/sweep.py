@@ -1,70 +1,52 @@
-"""The whole grid: train and measure what is missing, draw."""
+"""The whole grid: what is trained and measured, and what is drawn of it."""
 
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 from rich.console import Console
 
 from experiments.command import refuse_unless
-from experiments.output import open_output, refuse_other_settings
-from experiments.rate_allocation.baseline import baseline_folder, baseline_of, with_baseline
+from experiments.output import write_report
+from experiments.rate_allocation.baseline import with_baseline
+from experiments.rate_allocation.claims import rate_conclusions
+from experiments.rate_allocation.collapse import See, collapse_watch
 from experiments.rate_allocation.config import Config
 from experiments.rate_allocation.figures import draw_rate_figures
-from experiments.rate_allocation.measuring import labels_of
-from experiments.rate_allocation.network import build_network
-from experiments.rate_allocation.protocol_report import draw_baseline, protocol_tables
-from experiments.rate_allocation.records import (
-    gather,
-    refuse_earlier_records,
-    unfinished_cells,
-)
-from experiments.rate_allocation.summary import rate_conclusions, rate_summary, rate_table
-from experiments.rate_allocation.training import judge_of, train_cells
-from jaxvae.data import Dataset, Split, load
-from jaxvae.files.whole import write_whole
-from jaxvae.runs.folder import sole_process
+from experiments.rate_allocation.judge import judge_of, labels_of, untrained_judge
+from experiments.rate_allocation.measuring import measure_costs, measure_uses, uses_seconds
+from experiments.rate_allocation.protocol_report import protocol_tables
+from experiments.rate_allocation.records import gather
+from experiments.rate_allocation.runs import load, runs
+from experiments.rate_allocation.summary import rate_summary, rate_table
+from experiments.rate_allocation.uses import GRID
+from jaxvae.analysis import largest_eigenvalue
+from jaxvae.data import Dataset
+from jaxvae.models import HVAE, VAE
+from jaxvae.runs.config import RunConfig, numbers
+from jaxvae.sweeps.launch import Experiment
+from jaxvae.sweeps.records import Arrays
+from jaxvae.sweeps.sweep import Sweep, Trained
 from jaxvae.training import steps_per_epoch
 
 
-def run(config: Config, out: Path, console: Console) -> None:
-    """Train and measure what is not yet done, then draw it."""
-    refuse_other_settings(out, config, extendable=("beta_top", "beta_bottom", "seeds", "baseline"))
-    refuse_earlier_records(config, out)
-    dataset = _load(config) if unfinished_cells(config, out) else None
-    open_output(out, config)
-    with sole_process(out):
-        if dataset is not None:
-            train_cells(config, out, dataset, console)
-        if config.baseline:
-            console.print("one-layer VAEs of the same size:")
-            run(baseline_of(config), baseline_folder(out), console)
-        _report(config, out, console)
-
-
-def _report(config: Config, out: Path, console: Console) -> None:
-    records = gather(config, out)
-    if config.baseline:
-        records = with_baseline(records, baseline_folder(out))
-    write_whole(out / "records.nc", records.to_netcdf)
-    figures = draw_rate_figures(records, out / "figures")
-    if config.baseline:
-        draw_baseline(records, out / "figures" / "baseline.png")
-    text = "\n\n".join([rate_summary(records).rstrip(), *protocol_tables(records)]) + "\n"
-    write_whole(out / "summary.md", lambda part: part.write_text(text, encoding="utf-8"))
-    console.print(rate_table(records), *rate_conclusions(records), sep="\n")
-    ends = f"\nfigures: {figures[0].parent}/*.png   records: {out / 'records.nc'}"
-    console.print(ends, soft_wrap=True)
-
-
-def _load(config: Config) -> Dataset:
-    """The data set, with everything refused that would fail after training."""
-    dataset = load(
-        config.data,
-        image_size=config.image_size,
-        train_size=config.train_size,
-        test_size=config.test_size,
+def _sweep(config: Config, out: Path) -> Sweep:
+    return Sweep(
+        out=out,
+        runs=runs(config),
+        epochs=config.measured_epochs,
+        load=lambda _: load(config),
+        measure=partial(_measure, config, out, collapse_watch(config)),
+        describe=_describe,
+        seconds=partial(_seconds, config),
     )
+
+
+def _check(config: Config) -> None:
+    """Refuse what cannot be trained or measured on the data there is."""
+    dataset = load(config)
     for split in (dataset.train, dataset.test):
         labels_of(split)
     for name, split in (("points", dataset.test), ("labeled", dataset.train)):
@@ -72,12 +54,89 @@ def _load(config: Config) -> Dataset:
         expectation = f"up to the {available} images of its split of {config.data}"
         refuse_unless(config, name, expectation, unless=getattr(config, name) <= available)
     steps_per_epoch(dataset.train.images, config.batch_size)
-    judge_of(dataset)
-    jax.eval_shape(build_network(config, dataset.train.images.shape[1:]).init, jax.random.key(0))
-    if not config.binarize:
-        return dataset
-    return dataset._replace(train=_binarized(dataset.train), test=_binarized(dataset.test))
+    untrained_judge(dataset)
 
 
-def _binarized(split: Split) -> Split:
-    return split._replace(images=np.where(split.images > 127, 255, 0).astype(np.uint8))
+def _measure(
+    config: Config, out: Path, see: See, trained: Trained
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a model costs, at every epoch; what it is good for, at the last."""
+    hvae = trained.model
+    if not isinstance(hvae, HVAE):
+        raise ValueError(f"expected a hierarchy of latents, got {trained.config.network}")
+    cost_key, use_key = jax.random.split(trained.key)
+    images = trained.dataset.test.images
+    costs, signs = measure_costs(
+        config,
+        hvae,
+        trained.variables,
+        images,
+        against=_against(config, trained),
+        key=cost_key,
+    )
+    costs["failed"] |= trained.stopped
+    seen = see(trained.name, trained.epoch, () if costs["failed"] else signs, trained.warn)
+    costs["warnings"] = np.array(seen)
+    if not trained.is_last or costs["failed"]:
+        return costs, {}
+    judge = judge_of(config, out)
+    return costs, measure_uses(config, hvae, trained.variables, trained.dataset, judge, key=use_key)
+
+
+def _against(config: Config, trained: Trained) -> dict[str, Any]:
+    """Prices beside the data, where the likelihood has a variance to compare them by."""
+    if config.likelihood != "gaussian":
+        return {}
+    return {
+        "betas": numbers(trained.config.coefficients["beta"]),
+        "variance": config.standard_deviation**2,
+        "eigenvalues": _spectrum(config),
+    }
+
+
+@cache
+def _spectrum(config: Config) -> np.ndarray:
+    return np.array([largest_eigenvalue(load(config).test.images[: config.points])])
+
+
+def _describe(name: str, record: Arrays) -> str:
+    if record["failed"][-1]:
+        return f"{name}: failed, the loss became NaN or infinite"
+    rates = " + ".join(f"{rate:.1f}" for rate in record["rates"][-1])
+    return f"{name}: distortion {float(record['distortion'][-1]):.1f}, rates {rates} nats"
+
+
+def _seconds(config: Config, _: RunConfig, model: VAE | HVAE, __: Dataset) -> float:
+    return uses_seconds(config, model) / len(config.measured_epochs)
+
+
+def _report(config: Config, sweep: Sweep, console: Console) -> None:
+    records = gather(config, sweep.out)
+    if records is None:
+        raise ValueError(
+            "expected a cell that did not fail, got none: wait for more, or, where losses became "
+            "NaN or infinite, try a smaller --learning-rate and another --out"
+        )
+    if config.baseline:
+        records = with_baseline(records, config, sweep.out)
+    # One seed less is not a seed of which nothing is known.
+    begun = ~records["missing"].all(GRID).values
+    records = records.isel(seed=np.flatnonzero(begun))
+    judged = (
+        "Generated images are judged by a classifier with accuracy "
+        f"{records.attrs['judge_accuracy']:.4f}."
+    )
+    text = "\n\n".join([rate_summary(records).rstrip(), *protocol_tables(records)]) + "\n"
+    write_report(
+        sweep.out,
+        records,
+        figures=partial(draw_rate_figures, records),
+        summary=text,
+        lines=[rate_table(records), judged, *rate_conclusions(records)],
+        console=console,
+    )
+
+
+EXPERIMENT = Experiment(
+    _sweep, _check, _report, extendable=("beta_top", "beta_bottom", "seeds", "baseline")
+)

@@ -105,19 +105,38 @@ def accuracy_of_images(records: xr.Dataset, layer: str) -> xr.DataArray:
     """Of every run and test image, 1 where the classifier that the other half chose is right."""
     right = records["image_right"].sel(layer=layer).transpose(..., "classifier", "image")
     judged = right.isel(classifier=0, drop=True).copy(data=choose_classifier(right.values))
-    failed = records["failed"].isel(epoch=-1).astype(bool)
-    return judged.astype(float).where(~failed)
+    return judged.astype(float).where(is_done(records))
 
 
 def trusted(records: xr.Dataset, *names: str) -> xr.Dataset:
-    """Some quantities at the last epoch, means over seeds without failed and suspect runs."""
+    """Some quantities at the last epoch, means over seeds without runs that no one trusts."""
     last = records[[*names]].isel(epoch=-1, missing_dims="ignore")
     return last.where(trust(records)).mean("seed")
 
 
 def trust(records: xr.Dataset) -> xr.DataArray:
-    """Runs that neither failed nor are suspect."""
-    return ~(records["suspect"] | records["failed"].isel(epoch=-1).astype(bool))
+    """Runs that are done, have not failed and are not suspect."""
+    return is_done(records) & ~records["suspect"]
+
+
+def is_done(records: xr.Dataset) -> xr.DataArray:
+    """Runs that are done and have not failed."""
+    return ~(records["missing"] | records["failed"].isel(epoch=-1))
+
+
+def cells_of(records: xr.Dataset) -> list[Cell]:
+    """The cells of which a run is done, or has failed."""
+    missing = records["missing"].all("seed").stack(cell=GRID)
+    return [(float(top), float(bottom)) for top, bottom in missing["cell"].values[~missing]]
+
+
+def corners(records: xr.Dataset) -> list[Cell]:
+    """The four extreme pairs of prices; fewer where a grid is a line."""
+    tops, bottoms = records["beta_top"].values, records["beta_bottom"].values
+    pairs = [
+        (float(top), float(bottom)) for top in (tops[0], tops[-1]) for bottom in bottoms[[0, -1]]
+    ]
+    return list(dict.fromkeys(pairs))
 
 
 def classified(records: xr.Dataset, count: int) -> list[str]:

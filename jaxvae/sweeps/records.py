@@ -106,8 +106,8 @@ def over_runs(out: Path, runs: Sequence[str], names: Iterable[str]) -> dict[str,
     """What is recorded of many runs, `[runs, ...]` by name.
 
     A run that is absent, has no array of a name, or arrays of which one is damaged, has NaN there,
-    or zeros of whole numbers. Nothing but these arrays is read, one file at a time. Names that no
-    run has are left out.
+    zeros of whole numbers, or empty texts. Nothing but these arrays is read, one file at a time.
+    Names that no run has are left out.
 
     Raises:
         ValueError: for an array of another shape or type than that of the other runs; names
@@ -120,6 +120,10 @@ def over_runs(out: Path, runs: Sequence[str], names: Iterable[str]) -> dict[str,
             if name not in found:
                 empty = np.nan if values.dtype.kind == "f" else values.dtype.type()
                 found[name] = np.full((len(runs), *values.shape), empty, values.dtype)
+            if values.dtype.kind == "U":
+                # Texts of other runs may be longer.
+                wide = np.promote_types(found[name].dtype, values.dtype)
+                values, found[name] = values.astype(wide), found[name].astype(wide, copy=False)
             expected = found[name][index]
             if (values.shape, values.dtype) != (expected.shape, found[name].dtype):
                 raise ValueError(

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import shutil
 import signal
+import threading
 
 import jax
 import matplotlib.image
@@ -12,13 +13,18 @@ import pytest
 import xarray as xr
 from rich.console import Console
 
-from experiments.rate_allocation import PRESETS, Config, sweep
-from experiments.rate_allocation.baseline import baseline_of
+from experiments.rate_allocation import PRESETS, Config
 from experiments.rate_allocation.collapse import collapse_watch
 from experiments.rate_allocation.config import Cell, cells
-from experiments.rate_allocation.network import build_network
-from experiments.rate_allocation.sweep import run
+from experiments.rate_allocation.judge import JUDGE, judge_of
+from experiments.rate_allocation.runs import BASELINE, baseline_of, runs, shared_run
 from jaxvae.analysis import CollapseWarning
+from jaxvae.runs.config import build_model, build_trainer
+from jaxvae.sweeps.arguments import Launch
+from jaxvae.sweeps.claims import claim
+from jaxvae.sweeps.launch import Job, run
+from jaxvae.sweeps.records import read_run, run_file
+from jaxvae.sweeps.sweep import CLAIMS, UNITS
 from tests.experiments.processes import command, stop
 
 GRID = Config(
@@ -34,32 +40,38 @@ GRID = Config(
     snapshots=(1,),
     warmup=0.25,
     batch_size=32,
-    together=2,
     points=60,
     labeled=60,
     samples=40,
     judge_epochs=1,
 )
 LINE = dataclasses.replace(GRID, beta_bottom=(0.5,))
+# Two units of two cells.
+PLAIN = Launch(members=2)
 
 
-def grid(config, out):
+def job(config, out):
+    return Job("experiments.rate_allocation.sweep:EXPERIMENT", config, out, PLAIN.members)
+
+
+def grid(config, out, launch=PLAIN):
     """Run and return what the terminal shows."""
     shown = io.StringIO()
-    run(config, out, Console(file=shown, width=80, highlight=False, markup=False))
+    run(job(config, out), launch, Console(file=shown, width=80, highlight=False, markup=False))
     return shown.getvalue()
 
 
-def assert_same_records(out, expected):
-    compared = 0
-    for path in sorted((expected / "cells").rglob("*.npz")):
-        with np.load(path) as one, np.load(out / path.relative_to(expected)) as other:
-            assert set(one) == set(other)
-            for name in one:
-                # Bitwise; assert_array_equal takes NaN for equal to NaN.
-                np.testing.assert_array_equal(one[name], other[name], err_msg=f"{path} {name}")
-                compared += 1
-    assert compared
+def assert_same_records(out, expected, *, but=()):
+    """Bitwise; assert_array_equal takes NaN for equal to NaN."""
+    for cell in cells(GRID):
+        one, other = read_run(expected, cell.name), read_run(out, cell.name)
+        assert set(one) == set(other)
+        for name in set(one) - set(but):
+            np.testing.assert_array_equal(one[name], other[name], err_msg=f"{cell.name} {name}")
+
+
+def times(out):
+    return {path: path.stat().st_mtime_ns for path in (out / "runs").rglob("*.npz")}
 
 
 @pytest.fixture(scope="module")
@@ -107,10 +119,8 @@ def test_every_recorded_value_of_a_grid_without_failures_is_finite(records):
 @pytest.mark.slow
 def test_a_cell_is_where_its_prices_say(finished, records):
     for cell in cells(GRID):
-        with np.load(finished[0] / "cells" / cell.name / "epoch-0004.npz") as one:
-            place = {"beta_top": cell.beta_top, "beta_bottom": cell.beta_bottom, "epoch": 4}
-            here = records["rates"].sel(**place, seed=cell.seed)
-            np.testing.assert_array_equal(here, one["rates"])
+        here = records["rates"].sel(**cell._asdict())
+        np.testing.assert_array_equal(here, read_run(finished[0], cell.name)["rates"])
 
 
 @pytest.mark.slow
@@ -197,8 +207,8 @@ def test_a_figure_is_drawn_and_not_blank(finished, name):
 @pytest.mark.slow
 def test_the_terminal_shows_the_best_cells_and_what_was_claimed(finished):
     out, shown = finished
-    assert "4 of 4 cells to do, 2 groups" in shown
-    assert "generated images are judged by a classifier with accuracy" in shown
+    assert "4 of 4 runs to do, in 2 units" in shown
+    assert "Generated images are judged by a classifier with accuracy" in shown
     for use in ("reconstruction", "compression", "generation"):
         assert f"\n {use} " in shown
     assert "Bound of accuracy" in shown
@@ -238,8 +248,7 @@ def test_a_deep_hierarchy_of_gray_images_goes_through_all_parts(tmp_path):
     too_dear = "beta s2 is not below the largest eigenvalue"
     assert [f"z_3: {too_dear}" in str(each) for each in signs] == [False, True]
     (line,) = [line for line in shown.splitlines() if too_dear in line]
-    assert line.startswith("epoch 1: z_3")
-    assert "at beta 1000 and 0.5: " in line
+    assert line.startswith("top-1000.0_bottom-0.5_seed-0, epoch 1: z_3")
     assert (tmp_path / "figures" / "layers.png").stat().st_size > 10_000
 
 
@@ -257,102 +266,146 @@ def test_a_ladder_with_mixtures_of_logistics_goes_through_all_parts(tmp_path):
 
 @pytest.mark.slow
 def test_one_layer_vaes_of_the_same_size_stand_beside_a_grid(copy, finished):
-    shown = grid(dataclasses.replace(GRID, baseline=True), copy)
-    assert "one-layer VAEs of the same size:" in shown
-    assert "4 of 4 cells to do, 2 groups" in shown
+    config = dataclasses.replace(GRID, baseline=True)
+    assert "4 of 8 runs to do, in 2 units" in grid(config, copy)
     assert_same_records(copy, finished[0])
-    with xr.open_dataset(copy / "baseline" / "records.nc") as opened:
-        line = opened.load().isel(epoch=-1)
     with xr.open_dataset(copy / "records.nc") as opened:
         records = opened.load()
     assert records["price"].values.tolist() == [0.3, 0.5, 2.0, 3.0]
-    rates = line["rates"].sel(layer="z_1", beta_bottom=1.0).transpose("beta_top", "seed")
-    trusted = ~line["suspect"].sel(beta_bottom=1.0).transpose("beta_top", "seed")
-    found = records["baseline_rate"].transpose("price", "seed")
-    np.testing.assert_array_equal(found.values, rates.where(trusted).values)
+    # Those whose rates are out of order are suspect, and have NaN.
+    assert records["baseline_rate"].notnull().sum() > 2
+    for cell in cells(baseline_of(config)):
+        found = float(records["baseline_rate"].sel(price=cell.beta_top, seed=0))
+        assert np.isnan(found) or found == read_run(copy, BASELINE + cell.name)["rates"][-1, 0]
     assert "## One-layer VAEs of the same size" in (copy / "summary.md").read_text()
     assert (copy / "figures" / "baseline.png").stat().st_size > 10_000
-    assert sorted(path.stem for path in (copy / "baseline/figures").iterdir()) == sorted(FIGURES)
+    # As far as they are done.
+    run_file(copy, BASELINE + cells(baseline_of(config))[0].name).unlink()
+    shown = grid(config, copy, Launch(report=True))
+    assert "1 of 8 runs are not done, and missing below: baseline/top-0.3_bottom-1.0" in shown
+    assert "\n| 0.3 |" not in (copy / "summary.md").read_text().partition("## One-layer")[2]
+    shutil.rmtree(copy / "runs" / "baseline")
+    assert "4 of 8 runs are not done" in grid(config, copy, Launch(report=True))
+    assert "## One-layer" not in (copy / "summary.md").read_text()
 
 
 # --- run again, killed, failed --------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_a_finished_grid_is_only_redrawn_without_its_data(copy, monkeypatch):
-    monkeypatch.delattr(sweep, "load")
-    before = {path: path.stat().st_mtime_ns for path in (copy / "cells").rglob("*.npz")}
+def test_a_finished_grid_is_only_redrawn_and_needs_no_judge(copy):
+    before = times(copy)
     shutil.rmtree(copy / "figures")
+    shutil.rmtree(copy / JUDGE)
     assert "to do" not in grid(GRID, copy)
-    assert {path: path.stat().st_mtime_ns for path in (copy / "cells").rglob("*.npz")} == before
+    assert times(copy) == before
     assert sorted(path.stem for path in (copy / "figures").iterdir()) == sorted(FIGURES)
+    assert not (copy / JUDGE).exists()
 
 
 @pytest.mark.slow
 def test_more_prices_leave_finished_cells_as_they_are(copy, finished):
     shown = grid(dataclasses.replace(GRID, beta_bottom=(0.5, 1.0, 2.0)), copy)
-    assert "2 of 6 cells to do, 1 group;" in shown
+    assert "2 of 6 runs to do" in shown
     assert_same_records(copy, finished[0])
 
 
 @pytest.mark.slow
 def test_more_seeds_let_cells_be_compared_and_leave_finished_ones_as_they_are(copy, finished):
-    shown = grid(dataclasses.replace(GRID, beta_top=(0.3, 3.0), seeds=2), copy)
-    assert "4 of 8 cells to do" in shown
+    judge = {path: path.stat().st_mtime_ns for path in (copy / JUDGE).rglob("*")}
+    shown = grid(dataclasses.replace(GRID, seeds=(0, 1)), copy)
+    assert "4 of 8 runs to do" in shown
     words = " ".join(shown.split())
     assert "Cells that cannot be told from the best, over 2 seeds" in words
     assert "±" in (copy / "summary.md").read_text()
     assert_same_records(copy, finished[0])
+    assert {path: path.stat().st_mtime_ns for path in (copy / JUDGE).rglob("*")} == judge
+    # A seed of which nothing is done does not take the others' place.
+    more = dataclasses.replace(GRID, seeds=(0, 1, 5))
+    shown = grid(more, copy, Launch(report=True))
+    assert "4 of 12 runs are not done, and missing below: top-0.3_bottom-0.5_seed-5" in shown
+    assert "over 2 seeds" in " ".join(shown.split())
 
 
 @pytest.mark.slow
-def test_records_of_an_earlier_version_are_refused_as_they_are(copy):
-    file = copy / "cells" / cells(GRID)[1].name / "uses.npz"
-    with np.load(file) as arrays:
-        kept = {name: one for name, one in arrays.items() if not name.startswith("image_")}
-    np.savez(file, **kept)
-    before = file.read_bytes()
-    with pytest.raises(ValueError, match="an earlier version of jaxvae in 1 of 4 cells"):
-        grid(GRID, copy)
-    assert file.read_bytes() == before
+def test_cells_that_are_not_done_are_named_and_left_out(copy):
+    first = cells(GRID)[0]
+    run_file(copy, first.name).unlink()
+    shown = " ".join(grid(GRID, copy, Launch(report=True)).split())
+    assert f"1 of 4 runs are not done, and missing below: {first.name}" in shown
+    assert "Not done: 1 of 4 runs" in shown
+    assert "Of 3 runs 0 failed" in shown
+    with xr.open_dataset(copy / "records.nc") as records:
+        assert records["missing"].sum() == 1
+        assert np.isnan(records["rates"].sel(beta_top=0.3, beta_bottom=0.5)).all()
+        assert np.isfinite(records["accuracy"].sel(beta_top=3.0)).all()
+        assert len(records["corner"]) == 3
+    (table,) = (copy / "summary.md").read_text().split("## As Xiao")[0].split("## All cells")[1:]
+    assert table.count("\n| 0.3 | ") == 1
+    shutil.rmtree(copy / "runs")
+    with pytest.raises(ValueError, match="to report on, found none"):
+        grid(GRID, copy, Launch(report=True))
 
 
 @pytest.mark.slow
 def test_records_that_were_torn_are_made_again_as_they_were(copy, finished):
-    # Of two cells that are trained together.
-    for cell, name in ((cells(GRID)[2], "epoch-0004.npz"), (cells(GRID)[3], "uses.npz")):
-        path = copy / "cells" / cell.name / name
+    # Of two units.
+    for cell in cells(GRID)[1:3]:
+        path = run_file(copy, cell.name)
         path.write_bytes(path.read_bytes()[:700])
-    grid(GRID, copy)
-    assert_same_records(copy, finished[0])
+    assert "2 of 4 runs to do, in 2 units" in grid(GRID, copy)
+    assert_same_records(copy, finished[0], but=("unit", "index"))
 
 
 @pytest.mark.slow
 def test_a_grid_that_was_killed_ends_with_the_records_of_one_that_was_not(tmp_path, finished):
-    out, first = tmp_path / "killed", cells(GRID)[0]
-    record = out / "cells" / first.name / "epoch-0001.npz"
-    status, _ = stop(command("rate_allocation", GRID, out), signal.SIGKILL, after=record)
+    out = tmp_path / "killed"
+    unit = job(GRID, out).open()[1].units[0]
+    words = [*command("rate_allocation", GRID, out), "--members", "2"]
+    status, _ = stop(words, signal.SIGKILL, after=out / UNITS / unit.name / "epoch-0001.npz")
     assert status == -signal.SIGKILL
-    assert not (out / "cells" / cells(GRID)[-1].name / "epoch-0004.npz").exists()
+    assert not (out / "runs").exists()
     grid(GRID, out)
     assert_same_records(out, finished[0])
 
 
 @pytest.mark.slow
-def test_a_cell_that_failed_is_left_out(copy):
-    place = copy / "cells" / cells(GRID)[0].name
-    with np.load(place / "epoch-0004.npz") as record:
-        lost = {
-            name: np.full_like(one, np.nan) if one.dtype.kind == "f" else one
-            for name, one in record.items()
-        }
-    failed = {"failed": np.array(True), "warnings": np.array("")}
-    np.savez(place / "epoch-0004.npz", **lost | failed)
-    (place / "uses.npz").unlink()
+def test_two_processes_train_one_judge_and_end_with_the_records_of_one(tmp_path, finished):
+    grid(GRID, tmp_path, Launch(members=2, workers=2))
+    assert_same_records(tmp_path, finished[0])
+
+
+@pytest.mark.slow
+def test_a_judge_that_another_process_trains_is_waited_for_and_read(tmp_path, finished):
+    found, snapshot = [], finished[0] / JUDGE
+    with claim(tmp_path / CLAIMS, JUDGE):
+        waiting = threading.Thread(target=lambda: found.append(judge_of(GRID, tmp_path)))
+        waiting.start()
+        shutil.copytree(snapshot, tmp_path / JUDGE)
+    waiting.join()
+    ((_, params, accuracy),) = found
+    jax.tree.map(np.testing.assert_array_equal, params, judge_of(GRID, finished[0]).params)
+    record = read_run(finished[0], cells(GRID)[0].name)
+    assert accuracy == (record["judge_accuracy"], record["judge_accuracy_stderr"])
+    assert sorted(path.name for path in (tmp_path / JUDGE).iterdir()) == sorted(
+        path.name for path in snapshot.iterdir()
+    )
+
+
+@pytest.mark.slow
+def test_a_cell_that_failed_is_left_out(copy, records):
+    file, at_end = run_file(copy, cells(GRID)[0].name), set(records.data_vars)
+    at_end -= {name for name, values in records.items() if "epoch" in values.dims} | {"size"}
+    lost = {
+        name: np.full_like(one, np.nan) if name in records and one.dtype.kind == "f" else one
+        for name, one in read_run(copy, cells(GRID)[0].name).items()
+        if name not in at_end
+    }
+    np.savez(file, **lost | {"failed": np.array([False, True]), "warnings": np.array(["", ""])})
     assert "Of 4 runs 1 failed" in grid(GRID, copy)
-    with xr.open_dataset(copy / "records.nc") as records:
-        assert np.isnan(records["accuracy"].sel(beta_top=0.3, beta_bottom=0.5)).all()
-        assert np.isfinite(records["accuracy"].sel(beta_top=3.0)).all()
+    with xr.open_dataset(copy / "records.nc") as found:
+        assert np.isnan(found["accuracy"].sel(beta_top=0.3, beta_bottom=0.5)).all()
+        assert np.isfinite(found["accuracy"].sel(beta_top=3.0)).all()
 
 
 @pytest.mark.slow
@@ -367,9 +420,9 @@ def test_a_grid_of_which_every_cell_fails_says_so(tmp_path):
 
 
 def watched(config=GRID):
-    """A watch of the first group, and the lines that it says."""
-    said = []
-    return collapse_watch(config, cells(config)[: config.together], said.append), said
+    """A watch of a grid, and the lines that it says."""
+    said, watch = [], collapse_watch(config)
+    return lambda run, epoch, signs: watch(run, epoch, signs, said.append), said
 
 
 LOW = CollapseWarning("z_1", "it knows little", 0.25, "pay less")
@@ -377,66 +430,77 @@ LOW = CollapseWarning("z_1", "it knows little", 0.25, "pay less")
 
 def test_signs_are_recorded_with_what_to_try():
     see, _ = watched()
-    assert see(0, 4, [LOW, LOW._replace(layer="z_2")]) == (
-        "z_1: it knows little (0.25): pay less\nz_2: it knows little (0.25): pay less"
-    )
+    for _ in range(2):
+        assert see("one", 4, [LOW, LOW._replace(layer="z_2")]) == (
+            "z_1: it knows little (0.25): pay less\nz_2: it knows little (0.25): pay less"
+        )
 
 
-def test_a_sign_is_said_once_for_all_cells_that_show_it():
+def test_a_sign_is_said_once_for_every_run_and_what_to_try_once_for_all():
     see, said = watched()
     for epoch in (2, 3):
-        see(0, epoch, [LOW])
-        see(1, epoch, [LOW._replace(measured=0.5)])
+        see("one", epoch, [LOW])
+        see("two", epoch, [LOW._replace(measured=0.5)] * (epoch > 2))
     assert said == [
-        "epoch 2: z_1: it knows little, at beta 0.3 and 0.5; 0.3 and 2: pay less",
+        "one, epoch 2: z_1: it knows little: pay less",
+        "two, epoch 3: z_1: it knows little",
     ]
 
 
 def test_layers_that_show_the_same_are_said_together():
     see, said = watched()
-    see(0, 4, [LOW._replace(layer="z_2"), LOW, LOW._replace(condition="it knows all")])
-    see(1, 4, [LOW])
+    see("one", 4, [LOW._replace(layer="z_2"), LOW, LOW._replace(condition="it knows all")])
     assert said == [
-        "epoch 4: z_2, z_1: it knows little, at beta 0.3 and 0.5: pay less",
-        "epoch 4: z_1: it knows all, at beta 0.3 and 0.5: pay less",
-        "epoch 4: z_1: it knows little, at beta 0.3 and 2: pay less",
+        "one, epoch 4: z_2, z_1: it knows little: pay less",
+        "one, epoch 4: z_1: it knows all: pay less",
     ]
-
-
-def test_a_sign_that_comes_later_in_another_cell_is_said_of_that_one():
-    see, said = watched()
-    for epoch, second in ((2, []), (3, [LOW])):
-        see(0, epoch, [LOW])
-        see(1, epoch, second)
-    assert said[1:] == ["epoch 3: z_1: it knows little, at beta 0.3 and 2: pay less"]
-
-
-def test_of_several_seeds_each_is_named():
-    see, said = watched(dataclasses.replace(GRID, beta_top=(1.0,), beta_bottom=(1.0,), seeds=2))
-    for index in range(2):
-        see(index, 4, [LOW])
-    assert "at beta 1 and 1, seed 0; 1 and 1, seed 1: pay less" in said[0]
-
-
-def test_of_many_cells_some_are_named():
-    see, said = watched(dataclasses.replace(GRID, beta_top=(1.0, 2.0, 3.0), together=6))
-    for index in range(6):
-        see(index, 4, [LOW])
-    assert "at beta 1 and 0.5; 1 and 2; 2 and 0.5; 2 and 2; 2 more: pay less" in said[0]
 
 
 @pytest.mark.parametrize(
     ("epochs", "warmup", "quiet"), [(8, 0.5, [1, 2, 3, 4]), (8, 0.0, [1]), (1, 1.0, [])]
 )
 def test_signs_wait_until_prices_have_grown_or_training_ends(epochs, warmup, quiet):
-    config = dataclasses.replace(GRID, epochs=epochs, warmup=warmup, together=1)
-    see, said = watched(config)
-    recorded = {epoch: see(0, epoch, [LOW]) for epoch in range(1, epochs + 1)}
+    see, said = watched(dataclasses.replace(GRID, epochs=epochs, warmup=warmup))
+    recorded = {epoch: see("one", epoch, [LOW]) for epoch in range(1, epochs + 1)}
     assert [epoch for epoch, text in recorded.items() if not text] == quiet
     assert len(said) == 1
 
 
 # --- settings -------------------------------------------------------------------------
+
+
+def test_every_model_of_a_grid_is_a_run_that_can_be_trained_with_its_prices_and_its_seed():
+    config = dataclasses.replace(GRID, baseline=True, seeds=(3, 5))
+    every = runs(config)
+    assert len(every) == 2 * (4 + 4)
+    grown = every["top-3.0_bottom-0.5_seed-5"]
+    # Eight steps an epoch, of which prices grow over one.
+    assert (grown.coefficients, grown.ramps, grown.seed) == ({"beta": (3.0, 0.5)}, {"beta": 8}, 5)
+    line = every["baseline/top-0.5_bottom-1.0_seed-3"]
+    assert (line.network, line.coefficients) == ("one_layer_hvae", {"beta": 0.5})
+    for each in (grown, line):
+        model = build_model(each, (28, 28, 1))
+        trainer = build_trainer(each, model, dataset_size=256)
+        state = jax.eval_shape(trainer.init, jax.random.key(0))
+        batch = jax.ShapeDtypeStruct((32, 28, 28, 1), np.uint8)
+        assert jax.eval_shape(trainer.step, state, batch)[1].shape == ()
+
+
+@pytest.mark.parametrize(
+    ("changed", "network", "options"),
+    [
+        ({}, "two_layer_hvae", {"channels": 4, "top": 3, "ladder": False}),
+        ({"network": "ladder"}, "two_layer_hvae", {"channels": 4, "top": 3, "ladder": True}),
+        ({"network": "deep"}, "deep_hvae", {"channels": 4, "blocks": [3]}),
+    ],
+)
+def test_a_network_is_told_by_its_name_and_options(changed, network, options):
+    found = shared_run(dataclasses.replace(GRID, **changed), (28, 28, 1), steps=10)
+    assert (found.network, found.options, found.likelihood_options) == (network, options, {})
+    gray = dataclasses.replace(GRID, **changed, likelihood="gaussian", binarize=False, warmup=0.0)
+    found = shared_run(gray, (28, 28, 1), steps=10)
+    assert found.likelihood_options == {"standard_deviation": 0.71}
+    assert (found.binarize, found.ramps) == (False, {})
 
 
 def test_prices_go_evenly_in_ratio_from_the_top_to_the_bottom():
@@ -451,23 +515,27 @@ def test_the_grid_of_the_paper_has_a_tenth_of_a_decade_between_prices():
     assert 1.0 in paper.beta_top
 
 
+def network(config, image_shape):
+    return build_model(shared_run(config, image_shape, steps=100), image_shape)
+
+
+def size(config, image_shape):
+    shapes = jax.eval_shape(network(config, image_shape).init, jax.random.key(0)).params
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes))
+
+
 @pytest.mark.parametrize(
     ("preset", "image_shape", "parameters"),
     [("paper-mnist", (28, 28, 1), 122_713), ("paper-cifar10", (32, 32, 3), 475_811)],
 )
 def test_the_networks_of_the_paper_have_its_parameters(preset, image_shape, parameters):
-    hvae = build_network(PRESETS[preset], image_shape)
-    shapes = jax.eval_shape(hvae.init, jax.random.key(0)).params
-    assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == parameters
+    assert size(PRESETS[preset], image_shape) == parameters
 
 
 def test_the_network_beside_the_paper_has_as_many_parameters():
-    sizes = []
-    for config in (PRESETS["paper-mnist"], baseline_of(PRESETS["paper-mnist"])):
-        hvae = build_network(config, (28, 28, 1))
-        shapes = jax.eval_shape(hvae.init, jax.random.key(0)).params
-        sizes.append(sum(leaf.size for leaf in jax.tree.leaves(shapes)))
-    assert sizes[1] == pytest.approx(sizes[0], rel=0.02)
+    paper = PRESETS["paper-mnist"]
+    one, two = (size(config, (28, 28, 1)) for config in (baseline_of(paper), paper))
+    assert one == pytest.approx(two, rel=0.02)
 
 
 def test_one_layer_vaes_are_trained_at_all_prices_of_the_grid():
@@ -484,7 +552,7 @@ def test_the_ladders_of_the_paper_warm_up_over_a_fifth():
 
 
 def test_the_deep_preset_has_at_least_ten_layers():
-    assert len(build_network(PRESETS["deep"], (28, 28, 1)).shapes) >= 10
+    assert len(network(PRESETS["deep"], (28, 28, 1)).shapes) >= 10
 
 
 @pytest.mark.parametrize(
@@ -500,7 +568,7 @@ def test_the_deep_preset_has_at_least_ten_layers():
         ({"baseline": True, "network": "deep"}, "--baseline with the two-layer network alone"),
         ({"warmup": 2.0}, "--warmup from 0 to 1, got 2"),
         ({"points": 5}, "--points of at least 20, got 5"),
-        ({"together": 0}, "--together of at least 1, got 0"),
+        ({"seeds": ()}, "--seeds of at least one, got"),
         ({"learning_rate": float("nan")}, "--learning-rate finite and positive"),
     ],
 )

@@ -45,6 +45,7 @@ def grid(tops=3, bottoms=3, seeds=2, layers=2, channels=1):
     variables = {
         "failed": (by_epoch, np.zeros((*shape, 2), bool)),
         "warnings": (by_epoch, np.full((*shape, 2), "", object)),
+        "missing": (GRID, np.zeros(shape, bool)),
         "suspect": (GRID, np.zeros(shape, bool)),
         "excess_cost": (GRID, np.zeros(shape)),
         "rates": ((*by_epoch, "layer"), 10 * values(2, layers)),
@@ -77,8 +78,8 @@ def grid(tops=3, bottoms=3, seeds=2, layers=2, channels=1):
     for name in ("intrinsic_dimension", "imbalance_to_input", "imbalance_from_input"):
         variables[name] = ((*GRID, "layer", "kind"), values(layers, 2) / 2)
     for name in ("example_reconstruction", "example_sample"):
-        pixels = random.integers(0, 256, (*shape, 4, 8, 8, channels), np.uint8)
-        variables[name] = ((*GRID, "example", "height", "width", "channel"), pixels)
+        pixels = random.integers(0, 256, (2, 4, 8, 8, channels), np.uint8)
+        variables[name] = (("corner", "example", "height", "width", "channel"), pixels)
     coords = {
         "beta_top": np.geomspace(0.1, 10, tops).round(6),
         "beta_bottom": np.geomspace(0.1, 10, bottoms).round(6),
@@ -87,6 +88,7 @@ def grid(tops=3, bottoms=3, seeds=2, layers=2, channels=1):
         "layer": names,
         "kind": ["sample", "mean"],
         "classifier": CLASSIFIERS,
+        "corner": ["beta 0.1, 0.1", "beta 10, 10"],
     }
     attributes = {"data": "mnist", "binarized": 1, "network": "two_layer", "points": POINTS}
     return xr.Dataset(variables, coords, attributes)
@@ -193,6 +195,18 @@ def test_a_use_without_any_trusted_score_is_left_out():
     assert uses(records) == []
     assert rate_table(records).row_count == 0
     assert "Cells that cannot be told" not in rate_summary(records)
+
+
+def test_runs_that_are_not_done_are_counted_and_trusted_for_nothing():
+    records = grid()
+    records["missing"].loc[at(0.1, 10.0, seed=1)] = True
+    lines = rate_conclusions(records)
+    assert lines[0] == "Not done: 1 of 18 runs; what follows is of the others."
+    assert lines[-1].startswith("Of 17 runs 0 failed")
+    assert not any(bool(use.candidates.sel(at(0.1, 10.0))) for use in uses(records))
+    assert "\n| 0.1 | 10 | " in rate_summary(records).partition("## All cells")[2]
+    records["missing"].loc[at(0.1, 10.0)] = True
+    assert "\n| 0.1 | 10 | " not in rate_summary(records)
 
 
 def test_uses_want_different_cells_only_where_no_best_one_is_in_common():

@@ -1,0 +1,132 @@
+"""All models of a grid, as runs that `jaxvae train` could train, and their data."""
+
+import dataclasses
+import math
+from functools import cache
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.rate_allocation.config import Config, cells
+from jaxvae.data import Dataset
+from jaxvae.models import HVAE, VAE
+from jaxvae.runs.config import RunConfig, build_model
+from jaxvae.runs.images import dataset_of
+from jaxvae.sweeps.units import ImageShape
+from jaxvae.training import steps_per_epoch
+
+# What the names of the runs of one-layer VAEs begin with.
+BASELINE = "baseline/"
+_NETWORKS = {
+    "two_layer": "two_layer_hvae",
+    "ladder": "two_layer_hvae",
+    "deep": "deep_hvae",
+    "one_layer": "one_layer_hvae",
+}
+
+
+def runs(config: Config) -> dict[str, RunConfig]:
+    """The cells of the grid, and the one-layer VAEs beside it, by the names of their runs.
+
+    Raises:
+        ValueError: for images that the network cannot take.
+    """
+    every = _runs_of_cells(config)
+    if config.baseline:
+        line = _runs_of_cells(baseline_of(config))
+        every |= {f"{BASELINE}{name}": run for name, run in line.items()}
+    return every
+
+
+def load(config: Config) -> Dataset:
+    """The data of all models."""
+    return dataset_of(_on_data(config), test_size=config.test_size)
+
+
+def baseline_of(config: Config) -> Config:
+    """The grid of one-layer VAEs: a line of all prices."""
+    prices = tuple(sorted({*config.beta_top, *config.beta_bottom}))
+    return dataclasses.replace(
+        config, network="one_layer", beta_top=prices, beta_bottom=(1.0,), baseline=False
+    )
+
+
+def shared_run(config: Config, image_shape: ImageShape, *, steps: int) -> RunConfig:
+    """What the runs of all cells have in common: all but their prices and seeds.
+
+    Args:
+        config: of the grid.
+        image_shape: of the data.
+        steps: of training.
+    """
+    warmup = round(config.warmup * steps)
+    return dataclasses.replace(
+        _on_data(config),
+        network=_NETWORKS[config.network],
+        options=_options(config, image_shape),
+        ramps={"beta": warmup} if warmup else {},
+    )
+
+
+def _runs_of_cells(config: Config) -> dict[str, RunConfig]:
+    images = load(config).train.images
+    steps = config.epochs * steps_per_epoch(images, config.batch_size)
+    shared = shared_run(config, images.shape[1:], steps=steps)
+    model = build_model(shared, images.shape[1:])
+    layers = len(model.shapes) if isinstance(model, HVAE) else 1
+    found = {}
+    for cell in cells(config):
+        beta = cell.prices(layers)
+        coefficients = {"beta": beta if layers > 1 else beta[0]}
+        found[cell.name] = dataclasses.replace(shared, coefficients=coefficients, seed=cell.seed)
+    return found
+
+
+def _on_data(config: Config) -> RunConfig:
+    """What runs of all networks have in common."""
+    gaussian = config.likelihood == "gaussian"
+    return RunConfig(
+        data=config.data,
+        image_size=config.image_size,
+        train_size=config.train_size,
+        binarize=config.binarize,
+        likelihood=config.likelihood,
+        likelihood_options={"standard_deviation": config.standard_deviation} if gaussian else {},
+        objective="hierarchical_vae",
+        learning_rate=config.learning_rate,
+        batch_size=config.batch_size,
+        epochs=config.epochs,
+    )
+
+
+def _options(config: Config, image_shape: ImageShape) -> dict[str, Any]:
+    own: dict[str, Any] = {"top": config.top, "ladder": config.network == "ladder"}
+    if config.network == "deep":
+        own = {"blocks": list(config.blocks)}
+    if config.network == "one_layer":
+        own = {"width": _width_of_the_same_size(config, image_shape)}
+    return {"channels": config.channels, **own}
+
+
+@cache
+def _width_of_the_same_size(config: Config, image_shape: ImageShape) -> int:
+    """With which the one-layer network has the parameters of the two-layer one, or nearly."""
+    two_layers = dataclasses.replace(config, network="two_layer")
+
+    def size(network: str, **options: Any) -> int:
+        run = dataclasses.replace(_on_data(config), network=network, options=options)
+        return _size(build_model(run, image_shape))
+
+    # Their number is a quadratic function of the width.
+    widths = np.arange(1, 4)
+    sizes = [size("one_layer_hvae", channels=config.channels, width=int(w)) for w in widths]
+    square, linear, rest = np.polyfit(widths, sizes, 2)
+    missing = size("two_layer_hvae", **_options(two_layers, image_shape)) - rest
+    return max(1, round((np.sqrt(linear**2 + 4 * square * missing) - linear) / (2 * square)))
+
+
+def _size(model: VAE | HVAE) -> int:
+    """Numbers that are learned."""
+    params = jax.eval_shape(model.init, jax.random.key(0)).params
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
