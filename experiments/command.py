@@ -69,7 +69,9 @@ def run_experiment(
         return 130
     job = Job(experiment, config, out.absolute(), launch.members)
     status = status_of(
-        lambda console, errors: run(job, launch, console), after_interruption=after_interruption
+        lambda console, errors: run(job, launch, console),
+        after_interruption=after_interruption,
+        leaves_devices=launch.is_shared_out,
     )
     return end_process(status) if arguments is None else status
 

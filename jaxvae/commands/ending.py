@@ -20,12 +20,19 @@ _SIGNALLED = 128
 BUSY = 75
 
 
-def status_of(work: Callable[[Console, Console], None], *, after_interruption: str) -> int:
+def status_of(
+    work: Callable[[Console, Console], None],
+    *,
+    after_interruption: str,
+    leaves_devices: bool = False,
+) -> int:
     """Do the work of a command, with compiled programs kept, and say how it failed.
 
     Args:
         work: `work(console, errors)` prints to the standard output and error.
         after_interruption: what the user may count on, for one that was broken off.
+        leaves_devices: whether this process takes no accelerator, since others that it starts
+            need them: JAX holds all it finds, with most of their memory.
 
     Returns:
         The exit status: 0; 1 where the device failed, as without memory, and for a loss
@@ -41,6 +48,8 @@ def status_of(work: Callable[[Console, Console], None], *, after_interruption: s
             stream.reconfigure(errors="backslashreplace")
     try:
         with terminable(), _warnings_printed(errors):
+            if leaves_devices:
+                jax.config.update("jax_platforms", "cpu")
             _find_devices()
             keep_compiled_programs()
             work(console, errors)

@@ -88,7 +88,7 @@ def run(job: Job, launch: Launch, console: Console) -> None:
         return
     write_settings(job.out / SETTINGS, settings)
     if unfinished:
-        _announce(sweep, unfinished, console)
+        _announce(sweep, unfinished, launch, console)
         left = _do(job, sweep, launch, console)
         if launch.shard:
             _say_left(sweep, left, console)
@@ -148,14 +148,13 @@ def _refuse_earlier(out: Path) -> None:
         )
 
 
-def _announce(sweep: Sweep, unfinished: list[Unit], console: Console) -> None:
+def _announce(sweep: Sweep, unfinished: list[Unit], launch: Launch, console: Console) -> None:
     runs, units = len(sweep.missing()), len(unfinished)
-    time = in_words(seconds_of(sweep, unit) for unit in unfinished)
-    console.print(
-        f"{runs} of {len(sweep.runs)} runs to do, in {units} unit{'s' * (units != 1)}; {time}; "
-        f"results in {sweep.out}",
-        soft_wrap=True,
-    )
+    said = [f"{runs} of {len(sweep.runs)} runs to do, in {units} unit{'s' * (units != 1)}"]
+    # The devices of other processes are not measured here.
+    if not launch.is_shared_out:
+        said.append(in_words(seconds_of(sweep, unit) for unit in unfinished))
+    console.print("; ".join([*said, f"results in {sweep.out}"]), soft_wrap=True)
 
 
 def _say_left(sweep: Sweep, left: list[Unit], console: Console) -> None:

@@ -26,7 +26,9 @@ def work(
         sweep: to work on.
         names: of the units that this process may do.
         progress: shown to the user.
-        wait: whether to wait for other processes, and do what they leave behind.
+        wait: whether to wait for other processes also with what needs other units, and do
+            what they leave behind. What needs none is always waited for: a process that was
+            killed may hold it a while, on disks without locks.
 
     Returns:
         The units among them that are not done.
@@ -35,7 +37,8 @@ def work(
         left = [unit for unit in sweep.unfinished() if unit.name in names]
         ready = [unit for unit in left if not sweep.lacks(unit)]
         did = [unit for unit in ready if do_unit(sweep, unit, progress)]
-        if not left or not (did or wait):
+        waited_for = wait or any(not unit.needs for unit in left)
+        if not left or not (did or waited_for):
             return left
         if not did:
             progress.note(f"for {len(left)} units that other processes are at")
