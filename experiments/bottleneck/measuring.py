@@ -36,7 +36,7 @@ def measure(config: Config, trained: Trained) -> tuple[dict[str, Any], dict[str,
     examples = min(_EXAMPLES, config.points)
     noise_key, sample_key = jax.random.split(trained.key)
     evaluation = evaluate(vae, trained.variables, images, key=noise_key)
-    failed = trained.stopped or not np.isfinite([evaluation.reconstruction, evaluation.kl]).all()
+    failed = trained.stopped or not evaluation.is_finite
     taps = capture(vae, trained.variables, images[: config.points], key=noise_key)
     taps |= {name: taps[name][:, : trained.latents] for name in ("mean", "log_variance", "sample")}
     geometry = _unknown(tuple(taps)) if failed else profile(taps)
@@ -46,9 +46,9 @@ def measure(config: Config, trained: Trained) -> tuple[dict[str, Any], dict[str,
         "intrinsic_dimension_stderr": geometry.stderr,
         "distinct_points": geometry.points,
         "imbalance": geometry.imbalance,
-        "reconstruction": evaluation.reconstruction,
-        "kl": evaluation.kl,
-        "active_units": evaluation.active_units,
+        "reconstruction": evaluation.distortion.value,
+        "kl": evaluation.rates.value[0],
+        "active_units": evaluation.active_units[0],
         "failed": failed,
     }
     if not trained.is_last:

@@ -23,6 +23,7 @@ from jaxvae.analysis.downstream import classify as classify
 from jaxvae.analysis.downstream import layer_accuracies as layer_accuracies
 from jaxvae.analysis.estimate import Estimate as Estimate
 from jaxvae.analysis.evaluation import Evaluation as Evaluation
+from jaxvae.analysis.evaluation import ExampleCosts as ExampleCosts
 from jaxvae.analysis.evaluation import evaluate as evaluate
 from jaxvae.analysis.evidence import Evidence as Evidence
 from jaxvae.analysis.exchange import ShuffleEffect as ShuffleEffect
@@ -32,9 +33,6 @@ from jaxvae.analysis.generation import ancestral_samples as ancestral_samples
 from jaxvae.analysis.generation import class_probabilities as class_probabilities
 from jaxvae.analysis.generation import classifier_accuracy as classifier_accuracy
 from jaxvae.analysis.generation import generation_quality as generation_quality
-from jaxvae.analysis.hierarchy import ExampleCosts as ExampleCosts
-from jaxvae.analysis.hierarchy import HierarchyEvaluation as HierarchyEvaluation
-from jaxvae.analysis.hierarchy import evaluate_hierarchy as evaluate_hierarchy
 from jaxvae.analysis.learning import LearningEpochs as LearningEpochs
 from jaxvae.analysis.learning import Order as Order
 from jaxvae.analysis.learning import learned_share as learned_share

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from jaxvae.analysis.evaluation import Evaluation
 from jaxvae.analysis.exchange import ShuffleEffect
-from jaxvae.analysis.hierarchy import HierarchyEvaluation
 from jaxvae.geometry.arrays import as_float64
 from jaxvae.models.hvae import layer_names
 from jaxvae.training.images import as_images
@@ -38,7 +38,7 @@ class CollapseWarning(NamedTuple):
 
 
 def collapse_warnings(
-    evaluation: HierarchyEvaluation,
+    evaluation: Evaluation,
     *,
     sizes: Sequence[int],
     shuffle: ShuffleEffect | None = None,
@@ -64,7 +64,7 @@ def collapse_warnings(
     Ask after warm-up: while beta grows, low rates are no sign.
 
     Args:
-        evaluation: of `evaluate_hierarchy`.
+        evaluation: of `evaluate`.
         sizes: `[l]`, numbers in every layer, from the top.
         shuffle: of `shuffle_effect`; None leaves this sign out.
         betas: `[l]`, the price of the rate of every layer, from the top.

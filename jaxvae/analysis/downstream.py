@@ -157,7 +157,7 @@ def layer_accuracies(
         test_taps: the same on test images.
         test_labels: `[m]`. Their shares are the probabilities of the labels.
         information: `[l]`, nats, from the top layer: what each can know at most, of the
-            test images: `HierarchyEvaluation.information_bounds`.
+            test images: `Evaluation.information_bounds`.
         top_information: `[]`, nats, in place of the first of them: what the top layer knows
             of the images, or better of the labels, by `aggregate_information`.
         layers: those to classify, such as `("z_2",)`; None for all. Kernels of wide ones

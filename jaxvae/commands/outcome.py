@@ -10,9 +10,8 @@ import numpy as np
 
 from jaxvae.analysis.collapse import collapse_warnings, largest_eigenvalue
 from jaxvae.analysis.estimate import Estimate
-from jaxvae.analysis.evaluation import evaluate
+from jaxvae.analysis.evaluation import Evaluation, evaluate
 from jaxvae.analysis.exchange import shuffle_effect
-from jaxvae.analysis.hierarchy import HierarchyEvaluation, evaluate_hierarchy
 from jaxvae.files.whole import write_whole
 from jaxvae.models.hvae import HVAE, layer_names
 from jaxvae.models.vae import VAE, Variables
@@ -69,43 +68,10 @@ def outcome_of(
         prices: what a nat costs in every layer of a hierarchy in the end, where known.
         key: of the posterior noise.
     """
-    if isinstance(model, HVAE):
-        return _of_hierarchy(config, model, variables, images, prices=prices, key=key)
     found = evaluate(model, variables, images, key=key)
-    reconstruction, kl = float(found.reconstruction), float(found.kl)
-    line = (
-        f"held out, {len(images):,} images: reconstruction {reconstruction:.2f}, KL {kl:.2f} "
-        f"nats, {int(found.active_units)} of {model.latents} units active"
-    )
-    numbers = {
-        "images": len(images),
-        "reconstruction": {"value": reconstruction},
-        "kl": {"value": kl},
-        "active_units": int(found.active_units),
-    }
-    return Outcome([line], [], numbers)
-
-
-def write_outcome(folder: Path, outcome: Outcome, *, step: int) -> None:
-    """Keep an outcome in the folder of a run, as JSON, whole."""
-    content = {"step": step, **outcome.numbers, "warnings": list(outcome.warnings)}
-    text = json.dumps(content, indent=2) + "\n"
-    write_whole(folder / HELD_OUT, lambda part: part.write_text(text, encoding="utf-8"))
-
-
-def _of_hierarchy(
-    config: RunConfig,
-    hvae: HVAE,
-    variables: Variables,
-    images: ArrayLike,
-    *,
-    prices: Sequence[float] | None,
-    key: Key,
-) -> Outcome:
-    found = evaluate_hierarchy(hvae, variables, images, key=key)
     estimates = {
         "reconstruction": found.distortion,
-        **{f"rate of {name}": rate for name, rate in _by_layer(hvae, found.rates).items()},
+        **{f"rate of {name}": rate for name, rate in _by_layer(model, found.rates).items()},
         "psnr": found.psnr,
         "bits_per_dimension": found.bits_per_dimension,
     }
@@ -117,24 +83,31 @@ def _of_hierarchy(
         },
         "active_units": found.active_units.tolist(),
     }
-    *_, total = _by_layer(hvae, found.information_bounds).values()
+    *_, total = _by_layer(model, found.information_bounds).values()
     lines = [
         f"held out, {len(images):,} images: distortion {_shown(found.distortion)}, rate "
         f"{_shown(total)} nats, PSNR {_shown(found.psnr)} dB, "
         f"{_shown(found.bits_per_dimension, 4)} bits per dimension",
-        *_layer_lines(hvae, found, prices),
+        *_layer_lines(model, found, prices),
     ]
-    if not found.is_finite:
+    if not found.is_finite or isinstance(model, VAE):
         return Outcome(lines, [], numbers)
     some = images[:_EXAMPLES]
     signs = collapse_warnings(
         found,
-        sizes=[math.prod(shape) for shape in hvae.shapes],
-        shuffle=shuffle_effect(hvae, variables, some, key=key),
+        sizes=[math.prod(shape) for shape in model.shapes],
+        shuffle=shuffle_effect(model, variables, some, key=key),
         **_against_data(config, some, prices),
     )
-    warnings = [*map(str, signs), *_missed_targets(config, hvae, found, prices)]
+    warnings = [*map(str, signs), *_missed_targets(config, model, found, prices)]
     return Outcome(lines, warnings, numbers)
+
+
+def write_outcome(folder: Path, outcome: Outcome, *, step: int) -> None:
+    """Keep an outcome in the folder of a run, as JSON, whole."""
+    content = {"step": step, **outcome.numbers, "warnings": list(outcome.warnings)}
+    text = json.dumps(content, indent=2) + "\n"
+    write_whole(folder / HELD_OUT, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def _against_data(
@@ -148,21 +121,21 @@ def _against_data(
     return {"betas": prices, "variance": deviation**2, "eigenvalues": largest}
 
 
-def _by_layer(hvae: HVAE, every: Estimate) -> dict[str, Estimate]:
+def _by_layer(model: VAE | HVAE, every: Estimate) -> dict[str, Estimate]:
     """From the top to the bottom."""
     pairs = zip(np.atleast_1d(every.value), np.atleast_1d(every.stderr), strict=True)
-    return {
-        name: Estimate(*pair)
-        for name, pair in zip(layer_names(len(hvae.shapes)), pairs, strict=True)
-    }
+    return {name: Estimate(*pair) for name, pair in zip(_names(model), pairs, strict=True)}
 
 
-def _layer_lines(
-    hvae: HVAE, found: HierarchyEvaluation, prices: Sequence[float] | None
-) -> list[str]:
+def _names(model: VAE | HVAE) -> list[str]:
+    """Of the layers of latents."""
+    return ["latents"] if isinstance(model, VAE) else layer_names(len(model.shapes))
+
+
+def _layer_lines(model: VAE | HVAE, found: Evaluation, prices: Sequence[float] | None) -> list[str]:
     lines = []
-    for place, (name, rate) in enumerate(_by_layer(hvae, found.rates).items()):
-        size = math.prod(hvae.shapes[place])
+    for place, (name, rate) in enumerate(_by_layer(model, found.rates).items()):
+        size = math.prod(model.shapes[place])
         price = "" if prices is None else f", at {prices[place]:.3g} a nat"
         lines.append(
             f"  {name}: rate {_shown(rate)} nats, {rate.value / size:.3f} a number, "
@@ -172,7 +145,7 @@ def _layer_lines(
 
 
 def _missed_targets(
-    config: RunConfig, hvae: HVAE, found: HierarchyEvaluation, prices: Sequence[float] | None
+    config: RunConfig, hvae: HVAE, found: Evaluation, prices: Sequence[float] | None
 ) -> list[str]:
     """Where the run was asked for rates or a distortion, and did not get them."""
     asked: dict[str, tuple[Any, Estimate]] = {}

@@ -72,6 +72,11 @@ class VAE(NamedTuple):
     apply: Callable[..., Outputs]
     decode: Callable[[Variables, Float[Array, "b k"]], Float[Array, "b h w c"]]
 
+    @property
+    def shapes(self) -> tuple[tuple[int], ...]:
+        """Of its layers of latents: a VAE is a hierarchy of one."""
+        return ((self.latents,),)
+
 
 def build_vae(
     encoder: nn.Module,

@@ -398,7 +398,7 @@ def _refuse_other_models(
 
 def _refuse_other_counts(config: RunConfig, model: VAE | HVAE) -> None:
     """Refuse several numbers for one bottleneck, and other than one for every layer."""
-    layers = len(model.shapes) if isinstance(model, HVAE) else 1
+    layers = len(model.shapes)
     for name, value in (*config.coefficients.items(), *config.ramps.items()):
         if isinstance(value, Sequence) and (len(value) != layers or layers == 1):
             wanted = f"one number, or {layers} for its layers" if layers > 1 else "one number"

@@ -6,11 +6,11 @@ import pytest
 
 from jaxvae.analysis import (
     Estimate,
+    Evaluation,
     ExampleCosts,
-    HierarchyEvaluation,
     ShuffleEffect,
     collapse_warnings,
-    evaluate_hierarchy,
+    evaluate,
     largest_eigenvalue,
     shuffle_effect,
 )
@@ -24,7 +24,7 @@ NOTHING = Estimate(np.float64(0), np.float64(0))
 
 def evaluated(rates=(5.0, 20.0), active=(3, 40)):
     rates = Estimate(np.array(rates), np.full(len(rates), 0.1))
-    return HierarchyEvaluation(
+    return Evaluation(
         distortion=NOTHING,
         rates=rates,
         information_bounds=rates,
@@ -33,6 +33,8 @@ def evaluated(rates=(5.0, 20.0), active=(3, 40)):
         mean_psnr=NOTHING,
         bits_per_dimension=NOTHING,
         active_units=np.array(active),
+        number_rates=(),
+        latent_types=(),
         examples=ExampleCosts(np.zeros(2), np.zeros((2, len(active))), np.zeros(2)),
     )
 
@@ -128,7 +130,7 @@ def test_a_top_layer_that_is_its_prior_has_no_rate_and_no_active_unit():
         likelihood=linear.gaussian(standard_deviation=linear.DEVIATION),
     )
     arguments = hvae, linear.NOTHING, linear.IMAGES
-    evaluation = evaluate_hierarchy(*arguments, key=jax.random.key(0))
+    evaluation = evaluate(*arguments, key=jax.random.key(0))
     shuffle = shuffle_effect(*arguments, key=jax.random.key(1))
     found = collapse_warnings(evaluation, sizes=[1, 2], shuffle=shuffle)
     top = [one.condition for one in found if one.layer == "z_2"]

@@ -13,7 +13,7 @@ from jaxvae.analysis import (
     capture,
     choose_classifier,
     classify,
-    evaluate_hierarchy,
+    evaluate,
     layer_accuracies,
 )
 from jaxvae.analysis.downstream import _classifiers, _fit
@@ -75,9 +75,7 @@ def test_the_layers_of_a_hierarchy_stay_below_their_bounds():
     (train_taps, train_labels), (test_taps, test_labels) = (
         ({name: tap[rows] for name, tap in taps.items()}, labels[rows]) for rows in test
     )
-    evaluation = evaluate_hierarchy(
-        hvae, linear.NOTHING, linear.IMAGES[test[1]], key=jax.random.key(0)
-    )
+    evaluation = evaluate(hvae, linear.NOTHING, linear.IMAGES[test[1]], key=jax.random.key(0))
     aggregate = aggregate_information(
         *(test_taps[f"z_2/{name}"] for name in ("sample", "mean", "log_variance")),
         labels=test_labels,

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from jaxvae.analysis import capture, evaluate
+from jaxvae.metrics import latent_types
 from jaxvae.models import Variables, dense_vae
 
 VAE = dense_vae(image_shape=(4, 4, 1), latents=3, widths=(5,))
@@ -36,30 +37,48 @@ def test_the_reconstruction_is_the_cross_entropy_of_the_output(evaluation, taps)
     entropies = -(images * np.log(output) + (1 - images) * np.log1p(-output))
     expected = entropies.sum(axis=(1, 2, 3)).mean()
     # The logarithm of probabilities that were rounded to float32.
-    assert float(evaluation.reconstruction) == pytest.approx(expected, rel=1e-5)
+    assert float(evaluation.distortion.value) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_rate_of_a_latent_is_its_mean_divergence_from_the_prior(evaluation, taps):
     mean, log_variance = taps["mean"], taps["log_variance"]
     expected = ((mean**2 + np.exp(log_variance) - log_variance - 1) / 2).mean(axis=0)
-    np.testing.assert_allclose(evaluation.kl_per_latent, expected, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(evaluation.number_rates[0], expected, rtol=1e-5, atol=1e-7)
 
 
 def test_the_rate_is_the_sum_over_latents(evaluation):
-    np.testing.assert_allclose(evaluation.kl, evaluation.kl_per_latent.sum(), rtol=1e-6)
+    np.testing.assert_allclose(
+        evaluation.rates.value, [evaluation.number_rates[0].sum()], rtol=1e-6
+    )
 
 
 def test_a_latent_that_ignores_the_image_is_not_active(evaluation, taps):
-    assert int(evaluation.active_units) == np.sum(taps["mean"].var(axis=0) > 0.01) == 2
+    assert int(evaluation.active_units[0]) == np.sum(taps["mean"].var(axis=0) > 0.01) == 2
 
 
 @pytest.mark.parametrize("batch_size", [7, 23])
 def test_rates_do_not_depend_on_the_batch_size(variables, evaluation, batch_size):
     other = evaluate(VAE, variables, IMAGES, key=KEY, batch_size=batch_size)
-    for one, expected in zip(other, evaluation, strict=True):
+    for one, expected in zip(jax.tree.leaves(other), jax.tree.leaves(evaluation), strict=True):
         np.testing.assert_allclose(one, expected, rtol=1e-5, atol=1e-7)
 
 
 def test_float_images_are_refused(variables):
     with pytest.raises(ValueError, match="expected uint8 images"):
         evaluate(VAE, variables, IMAGES / 255, key=KEY)
+
+
+def test_latents_are_sorted_by_their_variances(evaluation, taps):
+    expected = latent_types(np.exp(taps["log_variance"]))
+    for one, other in zip(evaluation.latent_types[0], expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_vae_is_a_hierarchy_of_one_layer(evaluation, taps):
+    """The errors over examples, the decided latents and the PSNR are those of hierarchies."""
+    mean, log_variance = taps["mean"], taps["log_variance"]
+    rates = ((mean**2 + np.exp(log_variance) - log_variance - 1) / 2).sum(axis=1)
+    error = rates.std(ddof=1) / len(IMAGES) ** 0.5
+    np.testing.assert_allclose(evaluation.rates.stderr, [error], rtol=1e-5)
+    squared = ((taps["output"] - IMAGES / 255) ** 2).mean()
+    np.testing.assert_allclose(evaluation.psnr.value, -10 * np.log10(squared), rtol=1e-5)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.analysis import capture, evaluate_hierarchy
+from jaxvae.analysis import capture, evaluate
 from jaxvae.analysis.estimate import mean_estimate, share_estimate
 from jaxvae.models import Gaussian, build_hvae
 from tests.analysis import linear
@@ -18,7 +18,7 @@ X = linear.pixels()
 
 @pytest.fixture(scope="module")
 def evaluation():
-    return evaluate_hierarchy(HVAE, linear.NOTHING, linear.IMAGES, key=KEY)
+    return evaluate(HVAE, linear.NOTHING, linear.IMAGES, key=KEY)
 
 
 def assert_within(estimate, expected, errors=4):
@@ -89,7 +89,7 @@ def test_bits_are_the_cost_of_a_number_in_an_image(evaluation):
 def test_the_standard_errors_are_the_spread_over_data_sets():
     chunks = linear.IMAGES.reshape(40, 50, 1, 2, 1)
     found = [
-        evaluate_hierarchy(HVAE, linear.NOTHING, chunk, key=key)
+        evaluate(HVAE, linear.NOTHING, chunk, key=key)
         for chunk, key in zip(chunks, jax.random.split(KEY, 40), strict=True)
     ]
     for name in ("distortion", "rates", "information_bounds", "bits_per_dimension", "psnr"):
@@ -102,7 +102,7 @@ def test_the_standard_errors_are_the_spread_over_data_sets():
 
 @pytest.mark.parametrize("batch_size", [700, 2000])
 def test_nothing_depends_on_the_batch_size(evaluation, batch_size):
-    other = evaluate_hierarchy(HVAE, linear.NOTHING, linear.IMAGES, key=KEY, batch_size=batch_size)
+    other = evaluate(HVAE, linear.NOTHING, linear.IMAGES, key=KEY, batch_size=batch_size)
     for one, expected in zip(jax.tree.leaves(other), jax.tree.leaves(evaluation), strict=True):
         np.testing.assert_allclose(one, expected, rtol=1e-5)
 
@@ -119,14 +119,14 @@ def test_units_are_active_where_the_image_moves_them_from_their_prior():
             return Gaussian(mean, own.log_variance)
 
     hvae = build_hvae(Follows(), image_shape=(1, 2, 1), shapes=HVAE.shapes)
-    found = evaluate_hierarchy(hvae, linear.NOTHING, linear.IMAGES, key=KEY)
+    found = evaluate(hvae, linear.NOTHING, linear.IMAGES, key=KEY)
     means = capture(hvae, linear.NOTHING, linear.IMAGES, key=KEY)["z_1/mean"]
     assert means.var(axis=0).min() > 0.05
     np.testing.assert_array_equal(found.active_units, [1, 1])
 
 
 def test_a_single_image_has_no_error_and_no_active_units():
-    found = evaluate_hierarchy(HVAE, linear.NOTHING, linear.IMAGES[:1], key=KEY)
+    found = evaluate(HVAE, linear.NOTHING, linear.IMAGES[:1], key=KEY)
     assert np.isfinite(found.distortion.value)
     assert np.isnan(found.distortion.stderr)
     assert np.isnan(found.rates.stderr).all()
@@ -146,7 +146,7 @@ def test_a_perfect_image_has_an_infinite_psnr():
         likelihood=linear_output,
     )
     black = np.zeros((4, 1, 2, 1), np.uint8)
-    found = evaluate_hierarchy(hvae, jax.jit(hvae.init)(KEY), black, key=KEY)
+    found = evaluate(hvae, jax.jit(hvae.init)(KEY), black, key=KEY)
     assert found.psnr.value == np.inf
     assert np.isnan(found.psnr.stderr)
     np.testing.assert_array_equal(found.active_units[0], 0)
@@ -154,7 +154,7 @@ def test_a_perfect_image_has_an_infinite_psnr():
 
 def test_images_that_the_model_does_not_take_are_refused():
     with pytest.raises(ValueError, match=r"expected uint8 images \[n, 1, 2, 1\], got"):
-        evaluate_hierarchy(HVAE, linear.NOTHING, X, key=KEY)
+        evaluate(HVAE, linear.NOTHING, X, key=KEY)
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 10), (10, 10), (3, 10)])

@@ -61,7 +61,7 @@ def test_latents_are_ordered_by_their_rate_the_largest_first(traversals, posteri
 
 
 def test_the_rates_are_those_of_the_evaluation(traversals, variables):
-    rates = evaluate(VAE, variables, IMAGES, key=jax.random.key(1)).kl_per_latent
+    rates = evaluate(VAE, variables, IMAGES, key=jax.random.key(1)).number_rates[0]
     np.testing.assert_allclose(traversals.kl, rates[traversals.latents], rtol=1e-6)
 
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvae.analysis import evaluate_hierarchy
+from jaxvae.analysis import evaluate
 from jaxvae.cli import main
 from jaxvae.data import load
 from jaxvae.runs.saved import open_run
@@ -35,7 +35,7 @@ def test_the_result_is_that_of_the_library(finished):
     saved, found = open_run(finished), held_out(finished)
     images = load("sprites", image_size=28, train_size=200).test.images
     key = jax.random.split(jax.random.key(0))[1]
-    expected = evaluate_hierarchy(saved.vae, saved.variables, images, key=key)
+    expected = evaluate(saved.vae, saved.variables, images, key=key)
     assert found["step"] == saved.step == 6
     assert found["images"] == len(images)
     for name, estimate in (

@@ -95,7 +95,7 @@ def test_what_is_trained_and_how_well_is_said_at_the_end(tmp_path, capsys):
     assert run(tmp_path / "run", epochs=1) == 0
     printed = capsys.readouterr()
     assert printed.out.startswith("dense_vae, 3 latents, 8,630 parameters; beta_vae, bernoulli; ")
-    assert "held out, 10,000 images: reconstruction " in printed.out
+    assert "held out, 10,000 images: distortion " in printed.out
     assert " of 3 units active" in printed.out
     assert f"run: {tmp_path / 'run'}\n" in printed.out
     assert printed.err == ""
