@@ -53,7 +53,7 @@ def run_experiment(
             where it is interrupted.
 
     Returns:
-        The exit status, as `jaxvae.commands.ending` gives it; 2 for wrong use.
+        The exit status, as `jaxvae.report.ending` gives it; 2 for wrong use.
     """
     try:
         config, out, launch = _parse(name, description, presets, arguments)
@@ -62,7 +62,7 @@ def run_experiment(
         return 2
     after_interruption = "The same command resumes where it stopped."
     try:
-        from jaxvae.commands.ending import end_process, status_of  # noqa: PLC0415
+        from jaxvae.report.ending import end_process, status_of  # noqa: PLC0415
         from jaxvae.sweeps.launch import Job, run  # noqa: PLC0415
     except KeyboardInterrupt:
         print(f"Interrupted. {after_interruption}", file=sys.stderr)
@@ -71,7 +71,7 @@ def run_experiment(
     status = status_of(
         lambda console, errors: run(job, launch, console),
         after_interruption=after_interruption,
-        leaves_devices=launch.is_shared_out,
+        on_host=launch.on_host,
     )
     return end_process(status) if arguments is None else status
 

@@ -19,12 +19,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             interrupted.
 
     Returns:
-        The exit status, as `jaxvae.commands.ending` gives it; 2 for wrong use.
+        The exit status, as `jaxvae.report.ending` gives it; 2 for wrong use.
     """
     given = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
     try:
         # JAX takes seconds to import: help, and what cannot be read, do without.
-        from jaxvae.commands.ending import end_process, status_of  # noqa: PLC0415
+        from jaxvae.report.ending import end_process, status_of  # noqa: PLC0415
 
         command = importlib.import_module(f"jaxvae.commands.{given.command}")
     except KeyboardInterrupt:

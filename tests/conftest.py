@@ -10,7 +10,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from jaxvae.commands.compiled import keep_compiled_programs
+from jaxvae.runs.compiled import keep_compiled_programs
 
 # Most of the time of the tests is compilation, so compiled programs are kept from run to run, and
 # shared by the processes of a run and those that they start. JAX knows a program by its operations
@@ -22,7 +22,7 @@ _UNUSED_SECONDS = 14 * 24 * 3600.0
 # on a few small images and takes seconds to optimize. The same operations are compiled without.
 # Geometry and metrics, where a rounding decides, and the commands that are not named here are
 # compiled as for users.
-_UNOPTIMIZED = {"models", "objectives", "training", "runs"}
+_UNOPTIMIZED = {"models", "objectives", "training", "runs", "sweeps"}
 _UNOPTIMIZED |= {"commands/test_hierarchies.py", "tests/test_readme.py"}
 _UNOPTIMIZED |= {
     f"experiments/test_{name}.py" for name in ("bottleneck", "learning_dynamics", "rate_allocation")

@@ -20,6 +20,7 @@ ROWS = (
     "runs",
     "analysis",
     "report",
+    "sweeps",
     "commands",
     "cli",
     "__main__",

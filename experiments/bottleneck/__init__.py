@@ -3,7 +3,8 @@
 For every bottleneck size K and seed: train a VAE, and at chosen epochs measure on
 held-out images the intrinsic dimension (ID) of every layer and the information
 imbalance Delta between all pairs of layers; at the end also the ID over scales, from near
-to far neighbors, and Delta between the latents of all models.
+to far neighbors, and Delta between the latents of all models, or of the first seeds where there
+are more than 64 of them.
 
 Claims (Camboulin, Doimo and Glielmo 2024): once K exceeds the ID of the data, the
 ID over layers becomes a double hunchback, with a second peak in the decoder; the
@@ -22,8 +23,8 @@ One whose loss becomes NaN or infinite stops there; the others go on, and it is 
 figures and summary.
 
 The folder of results holds config.json, records.nc (xarray), figures/*.png and summary.md.
-An interrupted sweep goes on where it stopped when the same command is given again; one of
-an older version is completed with what that did not measure.
+An interrupted sweep goes on where it stopped when the same command is given again, and any
+number of processes may work on one folder; that of an older version is refused.
 
 Expected: the ID of the mean follows K and all but stops growing where K is large enough;
 Delta(output -> input) falls until there and is flat beyond, while the ID in the decoder

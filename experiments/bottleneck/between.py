@@ -29,9 +29,9 @@ def between_sizes(records: xr.Dataset, space: str) -> xr.DataArray:
     """
     found = records["imbalance_between"].sel(space=space)
     same = (found["bottleneck"] == found["other_bottleneck"]) & (
-        found["seed"] == found["other_seed"]
+        found["compared_seed"] == found["other_seed"]
     )
-    return found.where(~same).mean(["seed", "other_seed"])
+    return found.where(~same).mean(["compared_seed", "other_seed"])
 
 
 def between_table(records: xr.Dataset) -> str:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from jaxvae.runs.config import RunConfig
 
 NETWORKS = ("dense", "convolutional")
+# Pairs of models grow as their square.
+_MOST_COMPARED = 64
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -135,6 +137,11 @@ def runs(config: Config) -> "dict[str, RunConfig]":
         for latents in config.bottlenecks
         for seed in config.seeds
     }
+
+
+def compared_seeds(config: Config) -> tuple[int, ...]:
+    """The seeds of the models that are compared with each other, all with all."""
+    return config.seeds[: max(1, _MOST_COMPARED // len(config.bottlenecks))]
 
 
 def load(config: Config) -> "Dataset":

@@ -1,34 +1,35 @@
-"""How much models know of each other at their end: Delta between the latents of all of them."""
+"""How much models know of each other at their end: Delta between their latents."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from jaxvae.metrics import imbalance_matrix
-from jaxvae.runs.config import RunConfig
 from jaxvae.sweeps.records import read_some, run_file
 
 # The layers that models are compared in.
 SPACES = ("mean", "sample")
 
 
-def between_models(out: Path, runs: Mapping[str, RunConfig]) -> dict[str, np.ndarray]:
+def between_models(out: Path, runs: Sequence[str]) -> dict[str, np.ndarray]:
     """`[spaces, runs, runs]`, Delta from a model to another; NaN for one that has failed.
 
     Both are of the same images.
     """
-    widest = max(config.latents or 0 for config in runs.values())
-    return {"imbalance_between": np.stack([_between(out, runs, space, widest) for space in SPACES])}
+    return {"imbalance_between": np.stack([_between(out, runs, space) for space in SPACES])}
 
 
-def _between(out: Path, runs: Mapping[str, RunConfig], space: str, widest: int) -> np.ndarray:
+def _between(out: Path, runs: Sequence[str], space: str) -> np.ndarray:
     latents = [read_some(run_file(out, name), [space]).get(space) for name in runs]
     present = [index for index, cloud in enumerate(latents) if cloud is not None]
     found = np.full((len(runs), len(runs)), np.nan)
-    clouds = [widened(cloud, widest) for cloud in latents if cloud is not None]
+    clouds = [cloud for cloud in latents if cloud is not None]
     if clouds:
-        found[np.ix_(present, present)] = imbalance_matrix(clouds)
+        widest = max(cloud.shape[1] for cloud in clouds)
+        found[np.ix_(present, present)] = imbalance_matrix(
+            [widened(cloud, widest) for cloud in clouds]
+        )
     return found
 
 

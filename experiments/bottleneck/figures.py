@@ -21,7 +21,7 @@ from jaxvae.report.style import (
 
 
 def draw_figures(records: xr.Dataset, folder: Path) -> list[Path]:
-    """All figures of a sweep.
+    """All figures of a sweep, as far as it is done.
 
     Args:
         records: dimensions `bottleneck, seed, epoch, layer`, as
@@ -32,15 +32,16 @@ def draw_figures(records: xr.Dataset, folder: Path) -> list[Path]:
         The files.
     """
     drawings = {
-        "dimension_profile": _dimension_profile,
-        "dimension_scale": _dimension_scale,
-        "imbalance_profile": _imbalance_profile,
-        "against_bottleneck": _against_bottleneck,
-        "between_bottlenecks": _between_bottlenecks,
-        "phases": _phases,
-        "examples": _examples,
+        "dimension_profile": (_dimension_profile, "intrinsic_dimension"),
+        "dimension_scale": (_dimension_scale, "scale_dimension"),
+        "imbalance_profile": (_imbalance_profile, "imbalance"),
+        "against_bottleneck": (_against_bottleneck, "imbalance"),
+        "between_bottlenecks": (_between_bottlenecks, "imbalance_between"),
+        "phases": (_phases, "imbalance"),
+        "examples": (_examples, "example_input"),
     }
-    return draw_each(drawings, records, folder)
+    there = {name: draw for name, (draw, needed) in drawings.items() if needed in records}
+    return draw_each(there, records, folder)
 
 
 def _dimension_profile(records: xr.Dataset, path: Path) -> None:
@@ -160,11 +161,11 @@ def _phases(records: xr.Dataset, path: Path) -> None:
 
 
 def _examples(records: xr.Dataset, path: Path) -> None:
-    sizes = records["bottleneck"].values
-    made = {f"K = {size}": records.sel(bottleneck=size) for size in sizes}
+    every = {f"K = {size}": records.sel(bottleneck=size) for size in records["bottleneck"].values}
+    made = {name: run for name, run in every.items() if run["example_reconstruction"].any()}
     reconstructions = {name: run["example_reconstruction"].values for name, run in made.items()}
     samples = {name: run["example_sample"].values for name, run in made.items()}
-    height = 0.55 * (len(sizes) + 1) + 0.8
+    height = 0.55 * (len(made) + 1) + 0.8
     with figure(path, size=(12, height), title=title(records)) as drawing:
         left, right = drawing.subplots(1, 2)
         inputs = {"test images": records["example_input"].values}

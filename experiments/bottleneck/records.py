@@ -6,16 +6,18 @@ import jax
 import numpy as np
 import xarray as xr
 
-from experiments.bottleneck.config import Config, run_name, runs
+from experiments.bottleneck.config import Config, compared_seeds, run_name, runs
 from experiments.bottleneck.ends import SPACES, widened
 from experiments.bottleneck.measuring import dimension_scale
 from jaxvae.analysis import gaussian_dimension
 from jaxvae.sweeps.records import over_runs, read_some
+from jaxvae.sweeps.sweep import Afterwards, Sweep
 
 BETWEEN = "between.npz"
 
 _RUN = ("bottleneck", "seed")
-_OTHER_RUN = ("other_bottleneck", "other_seed")
+_COMPARED = ("bottleneck", "compared_seed", "other_bottleneck", "other_seed")
+_BETWEEN = "imbalance_between"
 _PIXELS = ("example", "height", "width", "channel")
 # What is recorded of every run and epoch, and of the end, with the dimensions of its own.
 _BY_EPOCH = {
@@ -31,8 +33,9 @@ _AT_END = dict.fromkeys(
 _EXAMPLES = ("example_reconstruction", "example_sample", "example_input")
 
 
-def gather(config: Config, out: Path) -> xr.Dataset:
+def gather(config: Config, sweep: Sweep) -> xr.Dataset:
     """The records of all runs as one labelled data set; `missing` tells which are not done."""
+    out = sweep.out
     names, sizes = list(runs(config)), (len(config.bottlenecks), len(config.seeds))
     found = over_runs(out, names, [*_BY_EPOCH, *_AT_END, "layer", "far_neighbor", "epoch"])
     there = found["epoch"].any(axis=1)
@@ -65,7 +68,9 @@ def gather(config: Config, out: Path) -> xr.Dataset:
             "estimators": "intrinsic_dimension: TwoNN, 10% discarded; imbalance: k = 1",
         },
     )
-    return _with_between(_with_derived(_with_examples(records, config, out), config.points), out)
+    records = _with_derived(_with_examples(records, config, out), config.points)
+    (between,) = sweep.afterwards
+    return _with_between(records, config, between) if between.is_done else records
 
 
 def _with_examples(records: xr.Dataset, config: Config, out: Path) -> xr.Dataset:
@@ -104,18 +109,16 @@ def _with_derived(records: xr.Dataset, points: int) -> xr.Dataset:
     return records
 
 
-def _with_between(records: xr.Dataset, out: Path) -> xr.Dataset:
-    """Adds Delta between all models, where it was found for these runs.
-
-    `imbalance_between` has dimensions `space, bottleneck, seed, other_bottleneck, other_seed`.
-    """
-    names = ("imbalance_between",)
-    found = read_some(out / BETWEEN, names) if (out / BETWEEN).is_file() else {}
-    sizes = tuple(records.sizes[name] for name in _RUN)
-    if not found or found[names[0]].size != len(SPACES) * np.prod(sizes) ** 2:
-        return records
-    coords = {other: records[own].values for own, other in zip(_RUN, _OTHER_RUN, strict=True)}
-    values = found[names[0]].reshape(len(SPACES), *sizes, *sizes)
-    return records.assign_coords({"space": list(SPACES), **coords}).assign(
-        imbalance_between=(("space", *_RUN, *_OTHER_RUN), values)
+def _with_between(records: xr.Dataset, config: Config, between: Afterwards) -> xr.Dataset:
+    """Adds Delta between models of the first seeds."""
+    seeds, sizes = list(compared_seeds(config)), list(config.bottlenecks)
+    values = read_some(between.file, (_BETWEEN,))[_BETWEEN]
+    coords = {
+        "space": list(SPACES),
+        "other_bottleneck": sizes,
+        **dict.fromkeys(_COMPARED[1::2], seeds),
+    }
+    lengths = (len(SPACES), *(len(each) for each in (sizes, seeds) * 2))
+    return records.assign_coords(coords).assign(
+        {_BETWEEN: (("space", *_COMPARED), values.reshape(lengths))}
     )

@@ -42,7 +42,9 @@ def sweep_table(records: xr.Dataset) -> Table:
 def summary(records: xr.Dataset) -> str:
     """The table, the conclusions, and how models of different K compare, as Markdown."""
     table = markdown_table(summary_rows(records))
-    said = [_CAPTION, conclusion(records), *claims(records), between_table(records)]
+    said = [_CAPTION, conclusion(records), *claims(records)]
+    if "imbalance_between" in records:
+        said.append(between_table(records))
     return "\n\n".join([f"# {title(records)}", table, *said]) + "\n"
 
 

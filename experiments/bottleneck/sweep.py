@@ -8,7 +8,7 @@ import xarray as xr
 from rich.console import Console
 
 from experiments.bottleneck.claims import claims
-from experiments.bottleneck.config import Config, load, runs
+from experiments.bottleneck.config import Config, compared_seeds, load, run_name, runs
 from experiments.bottleneck.ends import between_models
 from experiments.bottleneck.figures import draw_figures
 from experiments.bottleneck.measuring import measure
@@ -25,14 +25,21 @@ from jaxvae.sweeps.records import Arrays
 from jaxvae.sweeps.sweep import Afterwards, Sweep
 from jaxvae.training import steps_per_epoch
 
+# Dimensions that have the labels of seeds, and of bottlenecks.
+_ALIKE = {
+    "seed": ("seed", "compared_seed", "other_seed"),
+    "bottleneck": ("bottleneck", "other_bottleneck"),
+}
+
 
 def _sweep(config: Config, out: Path) -> Sweep:
     every = runs(config)
+    compared = [run_name(size, s) for size in config.bottlenecks for s in compared_seeds(config)]
     between = Afterwards(
-        "\N{GREEK CAPITAL LETTER DELTA} between all models",
+        f"\N{GREEK CAPITAL LETTER DELTA} between {len(compared)} models",
         out / BETWEEN,
-        tuple(every),
-        lambda note: between_models(out, every),
+        tuple(compared),
+        lambda note: between_models(out, compared),
     )
     return Sweep(
         out=out,
@@ -70,7 +77,7 @@ def _seconds(config: Config, _: RunConfig, model: VAE | HVAE, dataset: Dataset) 
 
 
 def _report(config: Config, sweep: Sweep, console: Console) -> None:
-    records = gather(config, sweep.out)
+    records = gather(config, sweep)
     trained = _trained(records, console)
     write_report(
         sweep.out,
@@ -103,10 +110,12 @@ def _trained(records: xr.Dataset, console: Console) -> xr.Dataset:
     left_out = "their seeds" if seeds.any() else "their bottlenecks"
     if lost:
         console.print(f"failed: {'; '.join(lost)}; {left_out} are left out below", soft_wrap=True)
-    kept = {"seed": seeds} if seeds.any() else {"bottleneck": sizes}
-    chosen = {name: np.flatnonzero(mask.values) for name, mask in kept.items()}
-    others = {f"other_{name}": index for name, index in chosen.items()}
-    return records.isel(chosen).isel(others, missing_dims="ignore")
+    name, kept = ("seed", seeds) if seeds.any() else ("bottleneck", sizes)
+    labels = records[name].values[kept.values]
+    alike = [each for each in _ALIKE[name] if each in records.dims]
+    return records.isel(
+        {each: np.flatnonzero(np.isin(records[each].values, labels)) for each in alike}
+    )
 
 
 EXPERIMENT = Experiment(_sweep, _check, _report, extendable=("bottlenecks", "seeds"))

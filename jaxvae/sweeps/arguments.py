@@ -28,8 +28,8 @@ class Launch(NamedTuple):
     members: int | None = None
 
     @property
-    def is_shared_out(self) -> bool:
-        """Whether other processes do it, which this one starts."""
+    def on_host(self) -> bool:
+        """Whether this process leaves the accelerators to those that it starts."""
         return self.workers is not None or self.ray is not None
 
 

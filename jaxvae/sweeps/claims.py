@@ -1,9 +1,11 @@
 """Who does which unit: a file that one process holds, and that tells how far it is.
 
 Where the file system has locks, the file is locked, and free the moment its process ends. Where
-it has none, as some network file systems, the file belongs to whoever created it, for as long
-as its time is renewed; two minutes without, and another process takes it over. Nothing rests on
-the claim but time: a unit that is done twice writes the same bytes twice.
+it has none, as some network file systems, the file belongs to whoever created it. Some have
+locks that other machines do not see: a file that a process of another machine renews is held,
+locked or not. Holders renew their files; two minutes without, and another process takes over.
+A process that finds its unit taken over, as after it was stopped for long, leaves it alone.
+Nothing rests on the claim but time: a unit that is done twice writes the same bytes twice.
 """
 
 import errno
@@ -18,8 +20,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 STALE_SECONDS = 120.0
 _RENEWED_SECONDS = STALE_SECONDS / 8
@@ -29,9 +32,15 @@ _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 _SUFFIX = ".claim"
 # Of this process alone, also where machines share names and numbers.
 _PROCESS = uuid.uuid4().hex
+# What a file says is written over what it said, and never shorter: there is no moment without.
+_LETTERS, _STATUS_LETTERS = 600, 80
 
 Tell = Callable[[float, str], None]
 Lock = Callable[[int, int], None]
+
+
+class LostError(OSError):
+    """Another process has taken over what this one held."""
 
 
 class Holder(NamedTuple):
@@ -60,30 +69,51 @@ def claim(folder: Path, name: str, *, lock: Lock = fcntl.flock) -> Iterator[Tell
         lock: as `fcntl.flock`.
 
     Yields:
-        `tell(share, status)`, which says to other processes how far the work is; None if
-        another process holds the unit.
+        `tell(share, status)`, which says to other processes how far the work is, and raises
+        `LostError` if one of them has taken it over; None if another process holds the unit.
 
     Raises:
         OSError: if the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    way = _locked if _has_locks(folder, lock) else _created
-    with way(folder / f"{name}{_SUFFIX}") as tell:
+    file = folder / f"{name}{_SUFFIX}"
+    descriptor = _locked(file, lock) if _has_locks(folder, lock) else _created(file)
+    if descriptor is None:
+        yield None
+        return
+    ended = threading.Event()
+    renewing = threading.Thread(target=_renew, args=(descriptor, ended), daemon=True)
+    try:
+        tell = _teller(file, descriptor)
+        renewing.start()
         yield tell
+    finally:
+        ended.set()
+        if renewing.is_alive():
+            renewing.join()
+        # While it is locked: who locks it later finds that it has lost its name.
+        if _is_ours(file):
+            file.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def holders(folder: Path) -> dict[str, Holder]:
-    """Who is at work on which unit, by the name of the unit, as far as their files tell."""
+    """Who is at work on which unit, by the name of the unit, as far as their files tell.
+
+    One that has ended without a word, as by a kill, is among them for two minutes.
+    """
     found = {}
     for file in folder.glob(f"*{_SUFFIX}"):
         with suppress(OSError, ValueError, TypeError):
-            host, process, share, status, _ = json.loads(file.read_text(encoding="utf-8"))
-            found[file.name.removesuffix(_SUFFIX)] = Holder(
-                str(host), int(process), float(share), str(status)
-            )
+            if time.time() - file.stat().st_mtime < STALE_SECONDS:
+                host, process, share, status, _ = _said(file)
+                found[file.name.removesuffix(_SUFFIX)] = Holder(
+                    str(host), int(process), float(share), str(status)
+                )
     return found
 
 
+@cache
 def _has_locks(folder: Path, lock: Lock) -> bool:
     with tempfile.TemporaryFile(dir=folder) as file:
         try:
@@ -95,65 +125,52 @@ def _has_locks(folder: Path, lock: Lock) -> bool:
     return True
 
 
-@contextmanager
-def _locked(file: Path) -> Iterator[Tell | None]:
-    descriptor = _lock(file)
-    if descriptor is None:
-        yield None
-        return
-    try:
-        yield _teller(file)
-    finally:
-        # While it is locked: who locks it later finds that it has lost its name.
-        file.unlink(missing_ok=True)
-        os.close(descriptor)
-
-
-def _lock(file: Path) -> int | None:
+def _locked(file: Path, lock: Lock) -> int | None:
     """A descriptor of the file, locked while the file had its name; None if it is taken."""
     while True:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            named = os.fstat(descriptor).st_ino == file.stat().st_ino
+        except FileNotFoundError:
+            named = False
         except BlockingIOError:
             os.close(descriptor)
             return None
-        with suppress(FileNotFoundError):
-            if os.fstat(descriptor).st_ino == file.stat().st_ino:
-                return descriptor
+        if named and not _is_held_elsewhere(file):
+            return descriptor
         os.close(descriptor)
+        if named:
+            return None
 
 
-@contextmanager
-def _created(file: Path) -> Iterator[Tell | None]:
-    if not _create(file):
-        yield None
-        return
-    tell, ended = _teller(file), threading.Event()
-    renewing = threading.Thread(target=_renew, args=(file, ended), daemon=True)
-    renewing.start()
-    try:
-        yield tell
-    finally:
-        ended.set()
-        renewing.join()
-        if _is_ours(file):
-            file.unlink(missing_ok=True)
+def _is_held_elsewhere(file: Path) -> bool:
+    """Whether a process of another machine is at work, which a lock of this one does not tell."""
+    with suppress(OSError, ValueError, TypeError, IndexError):
+        return _said(file)[0] != socket.gethostname() and _age(file) <= STALE_SECONDS
+    return False
 
 
-def _create(file: Path) -> bool:
-    """Whether this process has made the file, in place of one that nobody renews any more."""
+def _created(file: Path) -> int | None:
+    """A descriptor of the file, if this process has made it; None if it is taken."""
     if file.exists() and _age(file) > STALE_SECONDS:
-        # One of several that take it over at once finds it gone.
-        with suppress(FileNotFoundError):
-            stale = file.with_name(f".{uuid.uuid4().hex}.stale")
-            file.rename(stale)
-            stale.unlink()
+        _take_away(file)
     try:
-        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        return os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
     except FileExistsError:
-        return False
-    return True
+        return None
+
+
+def _take_away(file: Path) -> None:
+    """Remove a file that nobody renews, unless another process has just taken it over."""
+    aside = file.with_name(f".{uuid.uuid4().hex}.stale")
+    # One of several that take it over at once finds it gone.
+    with suppress(FileNotFoundError):
+        file.rename(aside)
+        if _age(aside) > STALE_SECONDS:
+            aside.unlink()
+        else:
+            aside.rename(file)
 
 
 def _age(file: Path) -> float:
@@ -163,35 +180,40 @@ def _age(file: Path) -> float:
     return 0.0
 
 
-def _renew(file: Path, ended: threading.Event) -> None:
+def _renew(descriptor: int, ended: threading.Event) -> None:
     while not ended.wait(_RENEWED_SECONDS):
-        with suppress(FileNotFoundError):
-            if _is_ours(file):
-                os.utime(file)
+        with suppress(OSError):
+            os.utime(descriptor)
+
+
+def _said(file: Path) -> list[Any]:
+    """What `_teller` wrote: host, process, share, status, and whose it is."""
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def _is_ours(file: Path) -> bool:
-    """Whether a created file was not taken over, as from a process that was stopped for long."""
-    with suppress(OSError, ValueError):
-        return json.loads(file.read_text(encoding="utf-8"))[-1] == _PROCESS
+    with suppress(OSError, ValueError, TypeError, IndexError):
+        return _said(file)[-1] == _PROCESS
     return False
 
 
-def _teller(file: Path) -> Tell:
+def _teller(file: Path, descriptor: int) -> Tell:
     """Writes who is at work, at once and when told, but not more often than can be seen."""
     said = -math.inf
 
-    def tell(share: float, status: str) -> None:
+    def write(share: float, status: str) -> None:
         nonlocal said
+        said = time.monotonic()
+        words = [socket.gethostname(), os.getpid(), share, status[:_STATUS_LETTERS], _PROCESS]
+        os.pwrite(descriptor, json.dumps(words).ljust(_LETTERS).encode(), 0)
+
+    def tell(share: float, status: str) -> None:
         if time.monotonic() - said < _TOLD_SECONDS:
             return
-        said = time.monotonic()
-        # Whoever reads it in the midst of this finds no JSON, and reads it again later.
+        if not _is_ours(file):
+            raise LostError(f"expected {file} to be held by this process, which lost it")
         with suppress(OSError):
-            file.write_text(
-                json.dumps([socket.gethostname(), os.getpid(), share, status, _PROCESS]),
-                encoding="utf-8",
-            )
+            write(share, status)
 
-    tell(0.0, "beginning")
+    write(0.0, "beginning")
     return tell

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,10 +78,10 @@ def run(job: Job, launch: Launch, console: Console) -> None:
     settings = dataclasses.asdict(job.config) | {"members": job.members} | _LAYOUT
     _refuse_earlier(job.out)
     refuse_other_settings(job.out / SETTINGS, settings, extendable=experiment.extendable)
-    unfinished = sweep.unfinished()
     if launch.report:
         _report(experiment, job, sweep, console)
         return
+    unfinished = sweep.unfinished()
     if unfinished:
         experiment.check(job.config)
     if launch.plan:
@@ -91,7 +92,7 @@ def run(job: Job, launch: Launch, console: Console) -> None:
         _announce(sweep, unfinished, launch, console)
         left = _do(job, sweep, launch, console)
         if launch.shard:
-            _say_left(sweep, left, console)
+            _say_left(sweep, console)
             return
         if left:
             raise UnfinishedError(f"{len(left)} units are left; the same command does them")
@@ -139,9 +140,12 @@ def _report(experiment: Experiment, job: Job, sweep: Sweep, console: Console) ->
 
 def _refuse_earlier(out: Path) -> None:
     """Refuse a folder whose files are not laid out as they are now."""
-    if not (out / SETTINGS).is_file():
-        return
-    if read_settings(out / SETTINGS).get("layout") != _LAYOUT["layout"]:
+    settings: dict[str, Any] = dict(_LAYOUT)
+    # Of those that cannot be read, `refuse_other_settings` says what to do.
+    with suppress(ValueError):
+        if (out / SETTINGS).is_file():
+            settings = read_settings(out / SETTINGS)
+    if settings.get("layout") != _LAYOUT["layout"]:
         raise ValueError(
             f"expected results that this version of jaxvae made, got those of another one in "
             f"{out}, which has its files in other places; choose another --out"
@@ -150,19 +154,21 @@ def _refuse_earlier(out: Path) -> None:
 
 def _announce(sweep: Sweep, unfinished: list[Unit], launch: Launch, console: Console) -> None:
     runs, units = len(sweep.missing()), len(unfinished)
-    said = [f"{runs} of {len(sweep.runs)} runs to do, in {units} unit{'s' * (units != 1)}"]
-    # The devices of other processes are not measured here.
-    if not launch.is_shared_out:
-        said.append(in_words(seconds_of(sweep, unit) for unit in unfinished))
-    console.print("; ".join([*said, f"results in {sweep.out}"]), soft_wrap=True)
+    # Of devices that are left to other processes nothing is known here.
+    time = "" if launch.on_host else f"{in_words(seconds_of(sweep, each) for each in unfinished)}; "
+    console.print(
+        f"{runs} of {len(sweep.runs)} runs to do, in {units} unit{'s' * (units != 1)}; {time}"
+        f"results in {sweep.out}",
+        soft_wrap=True,
+    )
 
 
-def _say_left(sweep: Sweep, left: list[Unit], console: Console) -> None:
-    others = len(sweep.unfinished()) - len(left)
-    if left or others:
+def _say_left(sweep: Sweep, console: Console) -> None:
+    left = len(sweep.unfinished())
+    if left:
         console.print(
-            f"this share is done; {len(left) + others} units are left to other shares. When they "
-            "are done, --report draws",
+            f"this share is done; {left} units are left to other shares. When they are done, "
+            "--report draws",
             soft_wrap=True,
         )
 
@@ -177,7 +183,7 @@ def _print_plan(sweep: Sweep, unfinished: list[Unit], console: Console) -> None:
         state = "done"
         if unit in unfinished:
             state = "needs others" if sweep.lacks(unit) else "to do"
-        if unit.name in at_work:
+        if unit in unfinished and unit.name in at_work:
             holder = at_work[unit.name]
             state = f"{holder.share:.0%} done by process {holder.process} of {holder.host}"
         size = f"{unit.bytes / 2**30:.2f}" if unit.runs else ""

@@ -26,7 +26,7 @@ from jaxvae.report.progress import UnitProgress
 from jaxvae.runs import checkpoint
 from jaxvae.runs.config import RunConfig
 from jaxvae.sweeps.records import Arrays, Place, done_runs, write_arrays, write_run
-from jaxvae.sweeps.sweep import UNITS, Sweep, Trained
+from jaxvae.sweeps.sweep import PART, RESUME, UNITS, Sweep, Trained
 from jaxvae.sweeps.units import (
     ImageShape,
     Unit,
@@ -51,7 +51,7 @@ from jaxvae.training.ensemble import ensemble_shapes
 from jaxvae.training.memory import refuse_too_large
 
 SNAPSHOTS = "snapshots"
-_REPLICATES, _RESUME = "replicates", "resume"
+_REPLICATES = "replicates"
 # What is recorded of every epoch, and of the last alone.
 _KINDS = ("every", "last")
 
@@ -104,9 +104,20 @@ def train_unit(sweep: Sweep, unit: Unit, progress: UnitProgress) -> tuple[str, .
         progress: told of steps and measurements.
 
     Returns:
-        The names of the runs.
+        The names of the runs that were trained.
     """
-    names, folder = _to_train(sweep, unit)
+    lacking = _lacking(sweep, unit)
+    if lacking:
+        _train_runs(sweep, unit, lacking, progress)
+    for folder in (sweep.out / UNITS).glob(f"{unit.name}*/{RESUME}"):
+        _tidy(folder.parent, sweep.epochs[-1])
+    return lacking
+
+
+def _train_runs(sweep: Sweep, unit: Unit, names: tuple[str, ...], progress: UnitProgress) -> None:
+    """Train, measure and record some runs of a unit, or all of them."""
+    part = "" if names == unit.runs else f"{PART}{unit_name(names)}"
+    folder = sweep.out / UNITS / f"{unit.name}{part}"
     remove_leftovers(folder)
     configs = tuple(sweep.runs[name] for name in names)
     dataset = sweep.load(configs[0])
@@ -114,39 +125,36 @@ def train_unit(sweep: Sweep, unit: Unit, progress: UnitProgress) -> tuple[str, .
     job = _Job(sweep, names, configs, folder, unit.latents, shape, dataset, progress)
     _train(job)
     _record_runs(job)
-    _tidy(job)
-    return names
 
 
-def _to_train(sweep: Sweep, unit: Unit) -> tuple[tuple[str, ...], Path]:
-    """The runs that are lacking, and the folder in which they are trained.
+def _lacking(sweep: Sweep, unit: Unit) -> tuple[str, ...]:
+    """The runs that are to be trained together.
 
-    All of a unit that is under way, whose state holds all; else those without a record, which
-    are a unit of their own where others of it were done before.
+    Those without a record; but all of a unit that is under way, whose state holds all, for as
+    long as one of them is lacking.
     """
-    units = sweep.out / UNITS
-    done = done_runs(sweep.out)
+    done = done_runs(sweep.out, unit.runs)
     lacking = tuple(name for name in unit.runs if name not in done)
-    if lacking == unit.runs or (units / unit.name / _RESUME).exists():
-        return unit.runs, units / unit.name
-    return lacking, units / unit_name(unit.name, lacking)
+    if lacking and (sweep.out / UNITS / unit.name / RESUME).exists():
+        return unit.runs
+    return lacking
 
 
 def _train(job: _Job) -> None:
     """Train to the last epoch, stopping at each that is measured."""
-    last = job.sweep.epochs[-1]
-    lacking = [epoch for epoch in job.sweep.epochs if not _is_measured(job, epoch)]
-    replicating = job.sweep.replicate and not _holds(job.folder / _REPLICATES, last)
+    last, kept = job.sweep.epochs[-1], _whole_steps(job.folder / SNAPSHOTS)
+    lacking = [each for each in job.sweep.epochs if not (each in kept and _is_measured(job, each))]
+    replicating = job.sweep.replicate and last not in _whole_steps(job.folder / _REPLICATES)
     job.progress.start(last * job.steps_per_epoch, len(job.sweep.epochs) * len(job.names))
     if replicating:
         # First, since the state before the last epoch is kept only until the next one.
-        before = _go_on(job, sorted({*lacking, last - 1} - {last}), job.folder / _RESUME)
-        branch, start = job.folder / f"{_RESUME}-{_REPLICATES}", replicated_ensemble(before)
+        before = _go_on(job, sorted({*lacking, last - 1} - {last}), job.folder / RESUME)
+        branch, start = job.folder / f"{RESUME}-{_REPLICATES}", replicated_ensemble(before)
         another = _go_on(job, [last], branch, start=start, measuring=False)
         checkpoint.save(job.folder / _REPLICATES, last, _variables_of(another))
         lacking = [epoch for epoch in lacking if epoch == last]
     if lacking:
-        _go_on(job, lacking, job.folder / _RESUME)
+        _go_on(job, lacking, job.folder / RESUME)
 
 
 def _go_on(
@@ -252,20 +260,23 @@ def _of(found: Arrays, index: int, kind: str) -> dict[str, np.ndarray]:
     return {key.removeprefix(start): value for key, value in found.items() if key.startswith(start)}
 
 
-def _tidy(job: _Job) -> None:
-    """Remove what was needed to go on; of what was learned the end stays."""
-    for epoch in checkpoint.steps(job.folder / SNAPSHOTS):
-        if epoch != job.sweep.epochs[-1]:
-            checkpoint.remove(job.folder / SNAPSHOTS, epoch)
-    for folder in (_REPLICATES, f"{_RESUME}-{_REPLICATES}", _RESUME):
-        shutil.rmtree(job.folder / folder, ignore_errors=True)
-    for file in job.folder.glob("epoch-*.npz"):
-        file.unlink()
+def _tidy(folder: Path, last: int) -> None:
+    """Remove what was needed to go on; of what was learned the end stays.
+
+    The state goes last: until then the unit is under way, and whoever finds it goes on here.
+    """
+    for epoch in checkpoint.steps(folder / SNAPSHOTS):
+        if epoch != last:
+            checkpoint.remove(folder / SNAPSHOTS, epoch)
+    for path in folder.iterdir():
+        if path.name not in (SNAPSHOTS, RESUME):
+            path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
+    shutil.rmtree(folder / RESUME)
 
 
 def _is_measured(job: _Job, epoch: int) -> bool:
     file = _epoch_file(job, epoch)
-    if not (file.exists() and _holds(job.folder / SNAPSHOTS, epoch)):
+    if not file.exists():
         return False
     try:
         read_archive(file)
@@ -275,8 +286,9 @@ def _is_measured(job: _Job, epoch: int) -> bool:
     return True
 
 
-def _holds(folder: Path, epoch: int) -> bool:
-    return epoch in checkpoint.steps(folder) and epoch not in checkpoint.damaged_steps(folder)
+def _whole_steps(folder: Path) -> set[int]:
+    """The epochs of which a folder holds variables; all of them are read."""
+    return set(checkpoint.steps(folder)) - set(checkpoint.damaged_steps(folder))
 
 
 def _epoch_file(job: _Job, epoch: int) -> Path:

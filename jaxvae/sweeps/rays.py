@@ -22,6 +22,7 @@ from ray.exceptions import RayTaskError
 from rich.console import Console
 
 from jaxvae.report.progress import sweep_progress
+from jaxvae.runs.compiled import keep_compiled_programs
 from jaxvae.sweeps.arguments import HERE
 from jaxvae.sweeps.launch import Job
 from jaxvae.sweeps.sweep import Sweep
@@ -121,8 +122,6 @@ def _failure(ended: ray.ObjectRef) -> Exception | None:
 
 def _do(job: Job, unit: Unit) -> str:
     """What a task does: a unit, unless it is done or another process is at it."""
-    from jaxvae.commands.compiled import keep_compiled_programs  # noqa: PLC0415
-
     keep_compiled_programs()
     _, sweep = job.open()
     log = job.out / LOGS / f"{socket.gethostname()}-{os.getpid()}.log"

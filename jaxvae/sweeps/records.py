@@ -8,10 +8,8 @@ want, so that a merge of thousands of runs never holds what it does not merge.
 import json
 import logging
 import os
-import uuid
 import zipfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxvae.files.numpy_files import parsed, read_archive, refuse_irregular
-from jaxvae.files.whole import explained
+from jaxvae.files.whole import explained, hidden_folder
 from jaxvae.runs.config import RunConfig, run_settings
 from jaxvae.typing import ArrayLike
 
@@ -50,18 +48,21 @@ def run_file(out: Path, name: str) -> Path:
     return out / RUNS / f"{name}{_SUFFIX}"
 
 
-def done_runs(out: Path) -> set[str]:
-    """The names of the runs whose records are there and whole; damaged ones are said.
+def done_runs(out: Path, names: Iterable[str]) -> set[str]:
+    """Those of some runs whose records are there and whole; damaged ones are said.
 
     Every file is read once in a process, and again where it has changed.
     """
-    folder, found = out / RUNS, set()
-    for file in folder.rglob(f"*{_SUFFIX}"):
-        with suppress(FileNotFoundError):
-            stat = file.stat()
-            if _is_whole(file, stat.st_mtime_ns, stat.st_size):
-                found.add(str(file.relative_to(folder).with_suffix("")))
-    return found
+    return {name for name in names if is_whole(run_file(out, name))}
+
+
+def is_whole(file: Path) -> bool:
+    """Whether an archive of arrays is there, and what was written; a damaged one is said."""
+    try:
+        stat = file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return _is_whole(str(file), stat.st_mtime_ns, stat.st_size)
 
 
 def write_run(
@@ -99,23 +100,21 @@ def write_arrays(file: Path, arrays: Mapping[str, object], *, scratch: Path) -> 
     Args:
         file: where they go; folders above it are made.
         arrays: by name.
-        scratch: a folder on the same disk in which the file is put together, where it may be
-            left by a kill.
+        scratch: a folder on the same disk in which the file is put together. What a kill leaves
+            there is removed by the next who writes there.
 
     Raises:
         OSError: if the disk cannot be written.
     """
-    part = scratch / f"{uuid.uuid4().hex}.part"
     with explained(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with hidden_folder(scratch) as beside:
+            part = beside / file.name
             with part.open("xb") as opened:
                 np.savez(opened, **arrays)  # type: ignore[arg-type]
                 opened.flush()
                 os.fsync(opened.fileno())
             part.replace(file)
-        finally:
-            part.unlink(missing_ok=True)
 
 
 def read_settings_of(file: Path) -> tuple[dict[str, object], Place]:
@@ -154,19 +153,26 @@ def read_run(out: Path, name: str) -> dict[str, np.ndarray]:
 def over_runs(out: Path, runs: Sequence[str], names: Iterable[str]) -> dict[str, np.ndarray]:
     """What is recorded of many runs, `[runs, ...]` by name.
 
-    A run that is absent, or has no array of a name, has NaN there, or zeros of whole numbers.
-    One file is open at a time. Names that no run has are left out.
+    A run that is absent or damaged, or has no array of a name, has NaN there, or zeros of whole
+    numbers. One file is open at a time. Names that no run has are left out.
 
     Raises:
-        ValueError: for a file that is damaged; names it.
+        ValueError: for an array of another shape or type than that of the other runs; names
+            the file.
     """
     wanted, found = tuple(names), {}
     for index, run in enumerate(runs):
         file = run_file(out, run)
-        for name, values in read_some(file, wanted).items() if file.exists() else ():
+        for name, values in read_some(file, wanted).items() if is_whole(file) else ():
             if name not in found:
                 empty = np.nan if values.dtype.kind == "f" else values.dtype.type()
                 found[name] = np.full((len(runs), *values.shape), empty, values.dtype)
+            expected = found[name][index]
+            if (values.shape, values.dtype) != (expected.shape, found[name].dtype):
+                raise ValueError(
+                    f"expected {name} of shape {expected.shape} and type {found[name].dtype} in "
+                    f"{file}, as in other runs, got {values.shape} and {values.dtype}"
+                )
             found[name][index] = values
     return found
 
@@ -177,13 +183,13 @@ def as_bytes(images: ArrayLike) -> np.ndarray:
 
 
 @cache
-def _is_whole(file: Path, changed: int, size: int) -> bool:
+def _is_whole(file: str, changed: int, size: int) -> bool:
     try:
-        refuse_irregular(file)
-        with file.open("rb") as opened, zipfile.ZipFile(opened) as archive:
+        refuse_irregular(Path(file))
+        with open(file, "rb") as opened, zipfile.ZipFile(opened) as archive:
             if archive.testzip() is None:
                 return True
     except (OSError, ValueError, zipfile.BadZipFile, EOFError):
         pass
-    _logger.warning("%s is damaged: its run is made again", file)
+    _logger.warning("%s is damaged: what is in it is made again", file)
     return False

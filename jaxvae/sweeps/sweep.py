@@ -9,11 +9,15 @@ from typing import NamedTuple
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.runs.config import RunConfig
-from jaxvae.sweeps.records import Arrays, done_runs, read_some
+from jaxvae.sweeps.records import Arrays, done_runs, is_whole, read_some
 from jaxvae.sweeps.units import ImageShape, Unit, unit_name, units_of
 from jaxvae.typing import Key
 
 UNITS, CLAIMS = "units", "claims"
+# In the folder of a unit: the state to go on from, while it is at work.
+RESUME = "resume"
+# Between the name of a unit and what tells a folder for some of its runs from others.
+PART = "-"
 FAILED = "failed"
 MADE_OF = "made_of"
 
@@ -76,10 +80,10 @@ class Afterwards(NamedTuple):
 
     @property
     def is_done(self) -> bool:
-        """Whether the file is that of these runs."""
-        if not self.file.is_file():
-            return False
-        return read_some(self.file, (MADE_OF,)).get(MADE_OF) == self.unit.name
+        """Whether the file is whole, and that of these runs."""
+        return is_whole(self.file) and read_some(self.file, (MADE_OF,)).get(MADE_OF) == (
+            self.unit.name
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,20 +127,33 @@ class Sweep:
         trained = units_of(self.runs, cache(self.image_shape), members=self.members)
         return [*trained, *(each.unit for each in self.afterwards)]
 
+    def is_done(self, unit: Unit) -> bool:
+        """Whether nothing of a unit is lacking, nor anything left that it needed on the way."""
+        return unit.name not in self._under_way() and self._is_made(unit)
+
     def unfinished(self) -> list[Unit]:
-        """The units of which something is lacking."""
-        done, made = done_runs(self.out), {each.unit for each in self.afterwards if each.is_done}
-        return [
-            unit
-            for unit in self.units
-            if (unit not in made if unit.needs else not done.issuperset(unit.runs))
-        ]
+        """The units that are not done."""
+        under_way = self._under_way()
+        if not (under_way or self.missing()) and all(each.is_done for each in self.afterwards):
+            # Without a look at the data, on which the units depend.
+            return []
+        return [unit for unit in self.units if unit.name in under_way or not self._is_made(unit)]
 
     def lacks(self, unit: Unit) -> bool:
         """Whether something that a unit needs is not done."""
-        return not done_runs(self.out).issuperset(unit.needs)
+        return len(done_runs(self.out, unit.needs)) < len(unit.needs)
 
     def missing(self) -> list[str]:
         """The names of the runs that are not done, without a look at the data."""
-        done = done_runs(self.out)
+        done = done_runs(self.out, self.runs)
         return [name for name in self.runs if name not in done]
+
+    def _is_made(self, unit: Unit) -> bool:
+        if unit.needs:
+            return any(each.is_done for each in self.afterwards if each.unit == unit)
+        return len(done_runs(self.out, unit.runs)) == len(unit.runs)
+
+    def _under_way(self) -> set[str]:
+        """The names of units that were begun and not brought to their end."""
+        places = (self.out / UNITS).glob(f"*/{RESUME}")
+        return {place.parent.name.partition(PART)[0] for place in places}

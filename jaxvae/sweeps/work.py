@@ -1,10 +1,11 @@
 """Units of a sweep, done one after another by this process, beside others that do the same."""
 
+import logging
 import time
 from collections.abc import Collection
 
 from jaxvae.report.progress import SweepProgress, UnitProgress
-from jaxvae.sweeps.claims import claim
+from jaxvae.sweeps.claims import LostError, claim
 from jaxvae.sweeps.estimate import seconds_of
 from jaxvae.sweeps.members import train_unit
 from jaxvae.sweeps.records import read_run, write_arrays
@@ -14,11 +15,13 @@ from jaxvae.sweeps.units import Unit
 # Between two looks at whether others are done with what they hold.
 _WAIT_SECONDS = 2.0
 
+_logger = logging.getLogger("jaxvae")
+
 
 def work(
     sweep: Sweep, names: Collection[str], progress: SweepProgress, *, wait: bool
 ) -> list[Unit]:
-    """Do units until none of them is left that nobody else is at.
+    """Do units until all of them are done, by this process or by others.
 
     A unit that needs others is done once they are, by the process that finds them done.
 
@@ -26,33 +29,42 @@ def work(
         sweep: to work on.
         names: of the units that this process may do.
         progress: shown to the user.
-        wait: whether to wait for other processes also with what needs other units, and do
-            what they leave behind. What needs none is always waited for: a process that was
-            killed may hold it a while, on disks without locks.
+        wait: whether also to wait for what units need that are not among them.
 
     Returns:
-        The units among them that are not done.
+        The units among them that are not done: some that need others, without `wait`.
     """
     while True:
         left = [unit for unit in sweep.unfinished() if unit.name in names]
-        ready = [unit for unit in left if not sweep.lacks(unit)]
-        did = [unit for unit in ready if do_unit(sweep, unit, progress)]
-        waited_for = wait or any(not unit.needs for unit in left)
-        if not left or not (did or waited_for):
+        if not (left if wait else [unit for unit in left if not sweep.lacks(unit)]):
             return left
+        did = [unit for unit in left if not sweep.lacks(unit) and do_unit(sweep, unit, progress)]
         if not did:
             progress.note(f"for {len(left)} units that other processes are at")
             time.sleep(_WAIT_SECONDS)
 
 
 def do_unit(sweep: Sweep, unit: Unit, progress: SweepProgress) -> bool:
-    """Do a unit, unless it is done or another process is at it; whether this process did it."""
+    """Do a unit, unless it is done or another process is at it; whether this process did it.
+
+    Raises:
+        OSError: as what is written cannot be, or where it is not found again.
+    """
+    if sweep.is_done(unit):
+        return False
     with claim(sweep.out / CLAIMS, unit.name) as tell:
-        if tell is None or unit not in sweep.unfinished():
+        # Again: whoever held it may have done it.
+        if tell is None or sweep.is_done(unit):
             return False
         begun = time.perf_counter()
-        told = progress.begin(unit.title, tell, seconds_of(sweep, unit).measuring_share)
-        lines = _make(sweep, unit, told) if unit.needs else _train(sweep, unit, told)
+        try:
+            told = progress.begin(unit.title, tell, seconds_of(sweep, unit).measuring_share)
+            lines = _make(sweep, unit, told) if unit.needs else _train(sweep, unit, told)
+        except LostError as error:
+            _logger.warning("%s: the unit is left to the process that has it", error)
+            return False
+        if not sweep.is_done(unit):
+            raise OSError(f"expected to find the records of {unit.title} as written, found others")
     seconds = time.perf_counter() - begun
     done = len(sweep.units) - len(sweep.unfinished())
     progress.finish(done, "\n  ".join([f"{unit.title}: {seconds:.0f} s", *lines]))

@@ -2,13 +2,16 @@
 
 import multiprocessing
 import os
+import signal
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from rich.console import Console
 
+from jaxvae.report.ending import end_process, status_of
 from jaxvae.report.progress import sweep_progress
 from jaxvae.sweeps.launch import Job
 from jaxvae.sweeps.sweep import Sweep
@@ -30,13 +33,15 @@ def run_workers(job: Job, sweep: Sweep, count: int, console: Console) -> list[Un
     Returns:
         The units that are left, when no process is.
     """
-    devices, cores = _devices(), sorted(os.sched_getaffinity(0))
+    devices = _devices()
+    # Not every system tells.
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     context = multiprocessing.get_context("spawn")
     workers: list[SpawnProcess] = []
     for number in range(count):
         own = cores[number * len(cores) // count : (number + 1) * len(cores) // count] or cores
         worker = context.Process(target=_work, args=(job, number, own), daemon=True)
-        with _told(_environment(devices, number, count)):
+        with _told(_environment(devices, number, count)), _unheard():
             worker.start()
         workers.append(worker)
     try:
@@ -44,20 +49,26 @@ def run_workers(job: Job, sweep: Sweep, count: int, console: Console) -> list[Un
     except BaseException:
         for worker in workers:
             worker.terminate()
+        end = time.monotonic() + _END_SECONDS
         for worker in workers:
-            worker.join(_END_SECONDS)
+            worker.join(max(0.0, end - time.monotonic()))
+            # What does not hear loses no more than it has done since it last kept its state.
+            worker.kill()
         raise
     for number, worker in enumerate(workers):
         if worker.exitcode:
             log = job.out / LOGS / f"{number}.log"
-            console.print(f"process {number} ended with status {worker.exitcode}: {log}")
+            console.print(
+                f"process {number} ended with status {worker.exitcode}: {_last_line(log)} ({log})",
+                soft_wrap=True,
+            )
     return sweep.unfinished()
 
 
 def _work(job: Job, number: int, cores: Sequence[int]) -> None:
     """What a process does: all units that no other is at, until none is left."""
-    os.sched_setaffinity(0, cores)
-    from jaxvae.commands.ending import end_process, status_of  # noqa: PLC0415
+    if cores:
+        os.sched_setaffinity(0, cores)
 
     def do(console: Console, errors: Console) -> None:
         _, sweep = job.open()
@@ -75,6 +86,23 @@ def _work(job: Job, number: int, cores: Sequence[int]) -> None:
         raise SystemExit(end_process(status))
 
 
+def _last_line(log: Path) -> str:
+    """What a process said at its end, as far as it came to say anything."""
+    with suppress(OSError, IndexError):
+        return log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1]
+    return "it said nothing"
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Within the block, processes are started that do not hear Ctrl-C: this one tells them."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _devices() -> Mapping[str, Sequence[str]]:
     """Accelerators of this machine, by the variable that chooses among them.
 
@@ -82,7 +110,9 @@ def _devices() -> Mapping[str, Sequence[str]]:
     """
     gpus = sorted(Path("/proc/driver/nvidia/gpus").glob("*"))
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = chosen.split(",") if chosen else [str(index) for index in range(len(gpus))]
+    names = [str(index) for index in range(len(gpus))]
+    if chosen is not None:
+        names = [name for name in chosen.split(",") if name]
     chips = [str(index) for index in range(len(list(Path("/dev").glob("accel*"))))]
     return {"CUDA_VISIBLE_DEVICES": names if gpus else [], "TPU_VISIBLE_CHIPS": chips}
 

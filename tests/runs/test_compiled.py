@@ -11,7 +11,7 @@ import pytest
 PROGRAM = """
 import sys
 import jax, jax.numpy as jnp
-from jaxvae.commands.compiled import keep_compiled_programs
+from jaxvae.runs.compiled import keep_compiled_programs
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 place = keep_compiled_programs()
 assert keep_compiled_programs() == place

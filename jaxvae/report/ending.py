@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import jax
 from rich.console import Console
 
-from jaxvae.commands.compiled import keep_compiled_programs
+from jaxvae.runs.compiled import keep_compiled_programs
 from jaxvae.runs.folder import BusyError, UnfinishedError
 from jaxvae.training.signals import name_and_status, terminable
 
@@ -21,18 +21,15 @@ BUSY = 75
 
 
 def status_of(
-    work: Callable[[Console, Console], None],
-    *,
-    after_interruption: str,
-    leaves_devices: bool = False,
+    work: Callable[[Console, Console], None], *, after_interruption: str, on_host: bool = False
 ) -> int:
     """Do the work of a command, with compiled programs kept, and say how it failed.
 
     Args:
         work: `work(console, errors)` prints to the standard output and error.
         after_interruption: what the user may count on, for one that was broken off.
-        leaves_devices: whether this process takes no accelerator, since others that it starts
-            need them: JAX holds all it finds, with most of their memory.
+        on_host: whether the processor is enough, and accelerators, of which a process that
+            finds them takes the memory, are left to other processes.
 
     Returns:
         The exit status: 0; 1 where the device failed, as without memory, and for a loss
@@ -48,7 +45,7 @@ def status_of(
             stream.reconfigure(errors="backslashreplace")
     try:
         with terminable(), _warnings_printed(errors):
-            if leaves_devices:
+            if on_host:
                 jax.config.update("jax_platforms", "cpu")
             _find_devices()
             keep_compiled_programs()

@@ -1,0 +1,190 @@
+"""One process a unit: by locks, by creation where there are none, and after a death."""
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from jaxvae.sweeps import claims
+from jaxvae.sweeps.claims import STALE_SECONDS, LostError, claim, holders
+
+HOLD = """
+import errno, fcntl, sys
+from pathlib import Path
+from jaxvae.sweeps.claims import claim
+def without(descriptor, operation):
+    raise OSError(errno.ENOSYS, "no locks")
+with claim(Path(sys.argv[1]), "unit", lock=without if sys.argv[2] == "created" else fcntl.flock):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def without_locks(descriptor, operation):
+    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+
+WAYS = {"locked": fcntl.flock, "created": without_locks}
+ways = pytest.mark.parametrize("way", WAYS)
+
+
+def start(folder, way):
+    """Another process that holds the unit."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "-c", HOLD, folder, way], stdin=pipe, stdout=pipe)
+    assert process.stdout.readline() == b"held\n"
+    return process
+
+
+def kill(process):
+    with process:
+        process.kill()
+
+
+def set_age(file, seconds):
+    """By the clock of the disk."""
+    then = time.time() - seconds
+    os.utime(file, (then, then))
+
+
+def files(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@ways
+def test_a_unit_is_held_once_and_free_again_after_it_and_nothing_is_left(tmp_path, way):
+    lock = WAYS[way]
+    for _ in range(2):
+        with claim(tmp_path, "unit", lock=lock) as tell, claim(tmp_path, "other", lock=lock) as two:
+            assert tell is not None
+            assert two is not None
+            with claim(tmp_path, "unit", lock=lock) as again:
+                assert again is None
+            assert files(tmp_path) == ["other.claim", "unit.claim"]
+    assert files(tmp_path) == []
+
+
+@ways
+def test_a_unit_is_free_again_after_an_error(tmp_path, way):
+    with pytest.raises(ValueError, match="broken"), claim(tmp_path, "unit", lock=WAYS[way]):
+        raise ValueError("broken")
+    assert files(tmp_path) == []
+
+
+@ways
+def test_a_process_tells_others_how_far_it_is(tmp_path, way):
+    process = start(tmp_path, way)
+    holder = holders(tmp_path)["unit"]
+    assert (holder.host, holder.process) == (socket.gethostname(), process.pid)
+    assert (holder.share, holder.status) == (0.0, "beginning")
+    with claim(tmp_path, "unit", lock=WAYS[way]) as tell:
+        assert tell is None
+    kill(process)
+
+
+@ways
+def test_what_is_told_is_read_by_others_whole_at_any_time(tmp_path, monkeypatch, way):
+    monkeypatch.setattr(claims, "_TOLD_SECONDS", 0.0)
+    with claim(tmp_path, "unit", lock=WAYS[way]) as tell:
+        for share, status in ((0.25, "a long status \N{GREEK CAPITAL LETTER DELTA}" * 99), (1, "")):
+            tell(share, status)
+            found = holders(tmp_path)["unit"]
+            assert found.share == share
+            assert status.startswith(found.status)
+
+
+def test_a_lock_is_free_the_moment_its_process_is_killed(tmp_path):
+    kill(start(tmp_path, "locked"))
+    with claim(tmp_path, "unit") as tell:
+        assert tell is not None
+    assert files(tmp_path) == []
+
+
+def test_a_file_that_was_created_is_taken_over_when_nobody_has_renewed_it_for_two_minutes(tmp_path):
+    kill(start(tmp_path, "created"))
+    file = tmp_path / "unit.claim"
+    for age, is_free in ((0, False), (STALE_SECONDS - 5, False), (STALE_SECONDS + 5, True)):
+        set_age(file, age)
+        with claim(tmp_path, "unit", lock=without_locks) as tell:
+            assert (tell is not None) == is_free
+    assert files(tmp_path) == []
+
+
+@ways
+def test_a_holder_renews_its_file(tmp_path, monkeypatch, way):
+    monkeypatch.setattr(claims, "_RENEWED_SECONDS", 0.01)
+    with claim(tmp_path, "unit", lock=WAYS[way]):
+        file = tmp_path / "unit.claim"
+        set_age(file, 2 * STALE_SECONDS)
+        end = time.monotonic() + 60
+        while time.time() - file.stat().st_mtime > STALE_SECONDS:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        with claim(tmp_path, "unit", lock=without_locks) as tell:
+            assert tell is None
+
+
+def test_a_lock_that_other_machines_do_not_see_is_not_trusted_while_they_renew(tmp_path):
+    file = tmp_path / "unit.claim"
+    for host, age, is_free in (
+        ("elsewhere", 0, False),
+        ("elsewhere", STALE_SECONDS + 5, True),
+        (socket.gethostname(), 0, True),
+    ):
+        file.write_text(json.dumps([host, 1, 0.5, "training", "another"]))
+        set_age(file, age)
+        with claim(tmp_path, "unit") as tell:
+            assert (tell is not None) == is_free
+
+
+@ways
+def test_a_process_whose_unit_was_taken_over_is_told_and_leaves_the_file_alone(
+    tmp_path, monkeypatch, way
+):
+    monkeypatch.setattr(claims, "_TOLD_SECONDS", 0.0)
+    file, other = tmp_path / "unit.claim", json.dumps(["elsewhere", 1, 0.5, "training", "another"])
+    with claim(tmp_path, "unit", lock=WAYS[way]) as tell:
+        file.unlink()
+        file.write_text(other)
+        with pytest.raises(LostError, match=r"unit\.claim to be held by this process"):
+            tell(0.5, "training")
+    assert file.read_text() == other
+
+
+def test_a_file_that_another_has_just_taken_over_is_given_back(tmp_path):
+    # As it is for the second of two that found it stale.
+    file = tmp_path / "unit.claim"
+    file.write_text("of the first")
+    claims._take_away(file)
+    assert file.read_text() == "of the first"
+    assert files(tmp_path) == ["unit.claim"]
+
+
+def test_who_was_killed_is_no_holder_after_two_minutes_and_torn_files_are_none(tmp_path):
+    (tmp_path / "torn.claim").write_text('["host", 3')
+    (tmp_path / "other.claim").write_text("[]")
+    kill(start(tmp_path, "locked"))
+    assert set(holders(tmp_path)) == {"unit"}
+    set_age(tmp_path / "unit.claim", STALE_SECONDS + 5)
+    assert holders(tmp_path) == {}
+    assert holders(tmp_path / "absent") == {}
+
+
+def test_an_error_of_the_lock_that_is_no_lack_of_locks_is_raised(tmp_path):
+    def broken(descriptor, operation):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)), claim(tmp_path, "u", lock=broken):
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError), claim(tmp_path / "file" / "claims", "unit"):  # noqa: PT011
+        pass
