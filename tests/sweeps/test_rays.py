@@ -1,0 +1,113 @@
+"""Units of a sweep as tasks of Ray, on nodes of this machine."""
+
+import argparse
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from jaxvae.sweeps.arguments import HERE, add_launch
+from jaxvae.sweeps.claims import holders
+from jaxvae.sweeps.sweep import CLAIMS
+from tests.experiments.processes import HEED
+from tests.sweeps.tiny import CLONE, assert_same_records, ended, environment, words
+
+_NODE = {"object_store_memory": 80 * 10**6, "include_dashboard": False}
+
+
+@pytest.fixture
+def nodes():
+    """A cluster of two nodes with a core each, and the nodes."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
+    from ray.cluster_utils import Cluster  # noqa: PLC0415
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **_NODE})
+    try:
+        yield cluster, [cluster.add_node(num_cpus=1, **_NODE) for _ in range(2)]
+    finally:
+        cluster.shutdown()
+
+
+def parent_of(process):
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def node_at_work(out, nodes):
+    """The process that holds a unit, and its node, once there is one."""
+    raylets = {node.all_processes["raylet"][0].process.pid: node for node in nodes}
+    end = time.monotonic() + 300
+    while time.monotonic() < end:
+        for holder in holders(out / CLAIMS).values():
+            if holder.share > 0 and parent_of(holder.process) in raylets:
+                return holder.process, raylets[parent_of(holder.process)]
+        time.sleep(0.02)
+    raise AssertionError("no unit was begun")
+
+
+@pytest.mark.slow
+def test_a_sweep_that_lost_a_node_on_the_way_ends_with_the_records_of_one_process(
+    tmp_path, alone, nodes
+):
+    cluster, workers = nodes
+    command = words(tmp_path, "--ray", cluster.address)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command, cwd=CLONE, env=environment(), **pipes) as driver:
+        process, node = node_at_work(tmp_path, workers)
+        cluster.remove_node(node, allow_graceful=False)
+        assert not Path(f"/proc/{process}").exists() or driver.poll() is None
+        shown, _ = driver.communicate(timeout=600)
+    assert driver.returncode == 0, shown
+    assert_same_records(tmp_path, alone)
+    # Nothing that a task said came between the lines of the sweep.
+    assert "pid=" not in shown
+    assert len(list((tmp_path / "workers").glob("*.log"))) > 1
+
+
+@pytest.mark.slow
+def test_a_sweep_on_ray_that_was_interrupted_goes_on_and_ends_as_one_process(
+    tmp_path, alone, ray_port
+):
+    command = words(tmp_path, "--ray")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen([*HEED, *command], cwd=CLONE, env=environment(), **pipes) as driver:
+        while not any(holder.share > 0 for holder in holders(tmp_path / CLAIMS).values()):
+            assert driver.poll() is None
+            time.sleep(0.02)
+        driver.send_signal(signal.SIGINT)
+        shown, _ = driver.communicate(timeout=300)
+    assert driver.returncode == 130, shown
+    assert "Interrupted. The same command resumes where it stopped." in shown
+    assert holders(tmp_path / CLAIMS) == {}
+    status, shown = ended(command)
+    assert status == 0, shown
+    assert_same_records(tmp_path, alone)
+
+
+@pytest.mark.slow
+def test_settings_that_fail_in_a_task_end_the_sweep_with_their_message(tmp_path, ray_port):
+    status, shown = ended(words(tmp_path, "--bottlenecks", "1000000000", "--ray"))
+    assert status == 2, shown
+    assert "choose a smaller network or batch" in shown
+    assert "Traceback" not in shown
+
+
+def test_without_ray_the_option_says_how_to_install_it(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    parser = argparse.ArgumentParser()
+    add_launch(parser)
+    for given in (["--ray"], ["--ray", "auto"]):
+        with pytest.raises(SystemExit) as ended_with:
+            parser.parse_args(given)
+        assert ended_with.value.code == 2
+        assert "pip install -e '.[ray]'" in capsys.readouterr().err
+
+
+def test_with_ray_the_option_takes_an_address_or_none(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", argparse)
+    parser = argparse.ArgumentParser()
+    add_launch(parser)
+    assert parser.parse_args(["--ray"]).ray == HERE
+    assert parser.parse_args(["--ray", "auto"]).ray == "auto"
