@@ -5,8 +5,13 @@
 #
 # Other machines, with the same clone and /shared, join it and leave it at any time:
 #
-#   ray start --block --address=HEAD:6379
+#   RAY_AUTH_MODE=token ray start --block --address=HEAD:6379
+#
+# Who has the token in ~/.ray/auth_token can run anything on the cluster: copy the file to
+# machines that do not share this home.
 set -euo pipefail
+export RAY_AUTH_MODE=token
+ray get-auth-token --generate >/dev/null 2>&1
 address=$(hostname -I | cut -d' ' -f1):${PORT:-6379}
 ray start --head --block --node-ip-address="${address%:*}" --port="${address##*:}" \
   --include-dashboard=false --disable-usage-stats &

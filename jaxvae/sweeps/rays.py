@@ -148,21 +148,20 @@ def _share(resources: Mapping[str, float]) -> dict[str, Any]:
 @contextmanager
 def _connected(address: str) -> Iterator[None]:
     """Within the block, a cluster takes tasks, which find what this process finds."""
-    here: dict[str, Any] = {
-        "num_cpus": len(os.sched_getaffinity(0)),
-        "object_store_memory": _OBJECT_BYTES,
-        "include_dashboard": False,
-    }
-    terminated = signal.getsignal(signal.SIGTERM)
+    cluster: dict[str, Any] = {"address": address}
     if address == HERE:
+        # Ray would count cores that this process may not use, and report to its makers.
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+        cluster = {"address": "local", "num_cpus": cores, "include_dashboard": False}
+        cluster["object_store_memory"] = _OBJECT_BYTES
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    terminated = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
-            address="local" if address == HERE else address,
+            **cluster,
             runtime_env={"env_vars": _environment()},
             log_to_driver=False,
-            logging_level=logging.WARNING,
-            **(here if address == HERE else {}),
+            logging_level=logging.ERROR,
         )
         # Ray ends the process at once where it is told to end.
         signal.signal(signal.SIGTERM, terminated)

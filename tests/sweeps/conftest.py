@@ -15,9 +15,15 @@ def alone(tmp_path_factory):
 
 
 @pytest.fixture
-def ray_port():
-    """A port for a Ray cluster of this machine, where Ray is installed."""
+def ray_token(monkeypatch):
+    """Ray, where it is installed, with a token of its own in place of that of the home."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 32)
     pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
+
+
+@pytest.fixture
+def free_port():
     with socket.socket() as free:
         free.bind(("", 0))
         return free.getsockname()[1]

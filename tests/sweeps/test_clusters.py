@@ -52,8 +52,10 @@ def test_tasks_of_a_slurm_array_do_the_sweep_of_one_process(tmp_path, alone):
 
 
 @pytest.mark.slow
-def test_a_ray_cluster_of_the_recipe_does_the_sweep_of_one_process(tmp_path, alone, ray_port):
-    status, shown = ended([str(RECIPES / "ray.sh"), *words(tmp_path)], PORT=str(ray_port))
+def test_a_ray_cluster_of_the_recipe_does_the_sweep_of_one_process(
+    tmp_path, alone, ray_token, free_port
+):
+    status, shown = ended([str(RECIPES / "ray.sh"), *words(tmp_path)], PORT=str(free_port))
     assert status == 0, shown
     assert_same_records(tmp_path, alone)
 
