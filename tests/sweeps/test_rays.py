@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from jaxvae.sweeps.arguments import HERE, add_launch
-from jaxvae.sweeps.claims import holders
+from jaxvae.sweeps.claims import claim, holders
+from jaxvae.sweeps.records import run_file
 from jaxvae.sweeps.sweep import CLAIMS
 from tests.experiments.processes import HEED
-from tests.sweeps.tiny import CLONE, assert_same_records, ended, environment, words
+from tests.sweeps.tiny import CLONE, assert_same_records, ended, environment, sweep_of, words
 
 _NODE = {"object_store_memory": 80 * 10**6, "include_dashboard": False}
 
@@ -82,6 +83,26 @@ def test_a_sweep_on_ray_that_was_interrupted_goes_on_and_ends_as_one_process(
     assert holders(tmp_path / CLAIMS) == {}
     status, shown = ended(command)
     assert status == 0, shown
+    assert_same_records(tmp_path, alone)
+
+
+@pytest.mark.slow
+def test_a_unit_that_a_process_outside_of_the_cluster_holds_is_waited_for(
+    tmp_path, alone, ray_token
+):
+    first, *others = sweep_of(tmp_path).units
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(
+        words(tmp_path, "--ray"), cwd=CLONE, env=environment(), **pipes
+    ) as driver:
+        with claim(tmp_path / CLAIMS, first.name) as held:
+            assert held
+            while not run_file(tmp_path, others[0].runs[0]).exists():
+                assert driver.poll() is None
+                time.sleep(0.1)
+            assert not run_file(tmp_path, first.runs[0]).exists()
+        shown, _ = driver.communicate(timeout=600)
+    assert driver.returncode == 0, shown
     assert_same_records(tmp_path, alone)
 
 

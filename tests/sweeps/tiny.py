@@ -7,6 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.bottleneck import PRESETS
+from experiments.command import _parse
+from jaxvae.sweeps.launch import Job
+
 CLONE = Path(__file__).parents[2]
 # Two units of a run each, and one that needs both.
 SETTINGS = (
@@ -21,6 +25,13 @@ RUNS = ("bottleneck-2_seed-0", "bottleneck-3_seed-0")
 def words(out, *more):
     """The command that does the sweep."""
     return [sys.executable, *SETTINGS, "--out", str(out), *more]
+
+
+def sweep_of(out):
+    """The sweep itself."""
+    config, out, launch = _parse("bottleneck", "", PRESETS, words(out)[3:])
+    job = Job("experiments.bottleneck.sweep:EXPERIMENT", config, out, launch.members)
+    return job.open()[1]
 
 
 def environment(**more):
