@@ -1,18 +1,20 @@
 """Units of a sweep as tasks of Ray, on nodes of this machine."""
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 
 from jaxvae.sweeps.arguments import HERE, add_launch
 from jaxvae.sweeps.claims import claim, holders
 from jaxvae.sweeps.records import run_file
-from jaxvae.sweeps.sweep import CLAIMS
+from jaxvae.sweeps.sweep import CLAIMS, UNITS
 from tests.experiments.processes import HEED
 from tests.sweeps.tiny import CLONE, assert_same_records, ended, environment, sweep_of, words
 
@@ -36,13 +38,14 @@ def parent_of(process):
 
 
 def node_at_work(out, nodes):
-    """The node of a process that has begun a unit, once there is one."""
+    """A unit that was measured once, its process, and the node of that."""
     raylets = {node.all_processes["raylet"][0].process.pid: node for node in nodes}
     end = time.monotonic() + 300
     while time.monotonic() < end:
-        for holder in holders(out / CLAIMS).values():
-            if holder.share > 0 and parent_of(holder.process) in raylets:
-                return raylets[parent_of(holder.process)]
+        for unit, holder in holders(out / CLAIMS).items():
+            measured = out / UNITS / unit / "epoch-0000.npz"
+            if measured.exists() and parent_of(holder.process) in raylets:
+                return unit, holder.process, raylets[parent_of(holder.process)]
         time.sleep(0.02)
     raise AssertionError("no unit was begun")
 
@@ -55,15 +58,20 @@ def test_a_sweep_that_lost_a_node_on_the_way_ends_with_the_records_of_one_proces
     command = words(tmp_path, "--ray", cluster.address)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(command, cwd=CLONE, env=environment(), **pipes) as driver:
-        node = node_at_work(tmp_path, workers)
+        name, process, node = node_at_work(tmp_path, workers)
+        # As a machine that loses its power: the process ends with the node, not after it.
+        os.kill(process, signal.SIGKILL)
         cluster.remove_node(node, allow_graceful=False)
-        assert driver.poll() is None
+        (unit,) = (unit for unit in sweep_of(tmp_path).units if unit.name == name)
+        assert not run_file(tmp_path, unit.runs[0]).exists(), "the node was killed too late"
         shown, _ = driver.communicate(timeout=600)
     assert driver.returncode == 0, shown
     assert_same_records(tmp_path, alone)
     # Nothing that a task said came between the lines of the sweep.
     assert "pid=" not in shown
-    assert len(list((tmp_path / "workers").glob("*.log"))) > 1
+    logs = list((tmp_path / "workers").glob("*.log"))
+    assert sum(f"{unit.title}: " in log.read_text() for log in logs) == 1
+    assert unit.title not in (tmp_path / "workers" / f"{gethostname()}-{process}.log").read_text()
 
 
 @pytest.mark.slow

@@ -37,7 +37,9 @@ def sweep_of(out):
 def environment(**more):
     """The variables of a process that finds the clone and its Python."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    return {**os.environ, "PYTHONPATH": str(CLONE), "PATH": path, **more}
+    # Bitwise equal are programs that are compiled alike; what runs for moments, not optimized.
+    own = {"PYTHONPATH": str(CLONE), "PATH": path, "JAX_DISABLE_MOST_OPTIMIZATIONS": "True"}
+    return {**os.environ, **own, **more}
 
 
 def ended(command, **more):
