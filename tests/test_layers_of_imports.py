@@ -45,6 +45,7 @@ ONLY_IN = {
     "flax": "models",
     "sklearn": "analysis/downstream.py",
     "orbax": "runs/checkpoint.py",
+    "ray": "sweeps/rays.py",
     "tensorflow_datasets": "data/tfds.py",
 }
 

@@ -1,6 +1,7 @@
 """How the units of a sweep are launched, as it is told on the command line."""
 
 import argparse
+import importlib.util
 from typing import NamedTuple
 
 # The address of a Ray cluster that is started for the sweep alone.
@@ -58,6 +59,7 @@ def add_launch(parser: argparse.ArgumentParser) -> None:
     only.add_argument(
         "--ray",
         metavar="ADDRESS",
+        type=_cluster,
         nargs="?",
         const=HERE,
         help="do the units as tasks of a Ray cluster: of this address, or one started here",
@@ -104,6 +106,15 @@ def _shard(text: str) -> tuple[int, int]:
     if index.isdecimal() and count.isdecimal() and int(index) < int(count):
         return int(index), int(count)
     raise argparse.ArgumentTypeError(f"expected I/N with I from 0 to N - 1, got {text!r}")
+
+
+def _cluster(text: str) -> str:
+    # Looked for and not imported, which takes seconds.
+    if importlib.util.find_spec("ray") is None:
+        raise argparse.ArgumentTypeError(
+            "expected Ray, which is not installed: pip install -e '.[ray]' in a clone of jaxvae"
+        )
+    return text
 
 
 def _count(text: str) -> int:

@@ -7,21 +7,19 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.context import SpawnProcess
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from rich.console import Console
 
 from jaxvae.report.ending import end_process, status_of
-from jaxvae.report.progress import sweep_progress, watched_progress
-from jaxvae.sweeps.claims import holders
+from jaxvae.report.progress import sweep_progress
 from jaxvae.sweeps.launch import Job
-from jaxvae.sweeps.sweep import CLAIMS, Sweep
+from jaxvae.sweeps.sweep import Sweep
 from jaxvae.sweeps.units import Unit
+from jaxvae.sweeps.watch import watch
 from jaxvae.sweeps.work import work
 
 LOGS = "workers"
-_LOOK_SECONDS = 1.0
 # What is left to a process that is told to end: the state of its unit is written.
 _END_SECONDS = 60.0
 
@@ -47,7 +45,7 @@ def run_workers(job: Job, sweep: Sweep, count: int, console: Console) -> list[Un
             worker.start()
         workers.append(worker)
     try:
-        _watch(sweep, workers, console)
+        watch(sweep, console, lambda: any(worker.is_alive() for worker in workers))
     except BaseException:
         for worker in workers:
             worker.terminate()
@@ -65,24 +63,6 @@ def run_workers(job: Job, sweep: Sweep, count: int, console: Console) -> list[Un
                 soft_wrap=True,
             )
     return sweep.unfinished()
-
-
-def _watch(sweep: Sweep, workers: Sequence[BaseProcess], console: Console) -> None:
-    """Show how far the sweep is until no process is left."""
-    titles = {unit.name: unit.title for unit in sweep.units}
-    with watched_progress(console, units=len(titles)) as show:
-        while any(worker.is_alive() for worker in workers):
-            at_work = holders(sweep.out / CLAIMS)
-            done = len(titles) - len(sweep.unfinished())
-            show(
-                done,
-                {
-                    titles[name]: (holder.share, holder.status)
-                    for name, holder in at_work.items()
-                    if name in titles
-                },
-            )
-            time.sleep(_LOOK_SECONDS)
 
 
 def _work(job: Job, number: int, cores: Sequence[int]) -> None:

@@ -1,0 +1,29 @@
+import socket
+
+import pytest
+
+from tests.sweeps.tiny import ended, words
+
+
+@pytest.fixture(scope="session")
+def alone(tmp_path_factory):
+    """The folder of the tiny sweep, done by one process."""
+    out = tmp_path_factory.mktemp("alone")
+    status, shown = ended(words(out))
+    assert status == 0, shown
+    return out
+
+
+@pytest.fixture
+def ray_token(monkeypatch):
+    """Ray, where it is installed, with a token of its own in place of that of the home."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 32)
+    pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
+
+
+@pytest.fixture
+def free_port():
+    with socket.socket() as free:
+        free.bind(("", 0))
+        return free.getsockname()[1]
