@@ -58,7 +58,7 @@ def test_lanes_count_the_entries_that_are_set():
 @pytest.mark.parametrize("lane", [0, 3, 6])
 def test_the_columns_of_a_lane_are_those_that_it_counts(lane):
     mask = np.zeros((1, 7 * LANE), bool)
-    mask[0, np.asarray(lane_columns(np.array([lane]), 7))[0]] = True
+    mask[0, np.asarray(lane_columns(np.array([lane], np.int32), 7))[0]] = True
     counted = np.asarray(lane_counts(mask))
     np.testing.assert_array_equal(counted[0], LANE * (np.arange(7) == lane))
 
