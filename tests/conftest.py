@@ -62,18 +62,21 @@ _LONG = {
         "load",
     )
 }
-# Until all is collected, nothing is garbage; and what the imports made, half a million objects,
-# never will be.
-gc.disable()
 
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.name not in _LONG)
 
 
-def pytest_collection_finish():
-    gc.freeze()
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """What the imports make, half a million objects, is no garbage, and is not searched for it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _processor() -> str:
