@@ -66,9 +66,11 @@ def test_a_space_overlaps_wholly_with_itself_and_symmetrically_with_others():
 
 @parametrize("k", [7, 1, 11, 24])
 def test_the_whole_is_exactly_one(k):
-    cloud = gaussian(49, 3)
-    assert jax.jit(lambda x: neighborhood_overlap(x, x, k=k))(cloud) == 1
-    assert label_overlap(cloud, np.zeros(49, int), k=k) == 1
+    @jax.jit
+    def overlaps(cloud, labels):
+        return neighborhood_overlap(cloud, cloud, k=k), label_overlap(cloud, labels, k=k)
+
+    assert overlaps(gaussian(49, 3), np.zeros(49, np.int32)) == (1, 1)
 
 
 def test_all_others_as_neighbors_are_common():
@@ -150,10 +152,12 @@ def test_a_common_permutation_of_the_points_changes_nothing(seed):
     )
 
 
-@parametrize(
+# Quick tests ask it of the neighbors, and one compiles both overlaps.
+@pytest.mark.slow
+@pytest.mark.parametrize(
     ("metric", "other"),
-    [(label_overlap, LABELS), (neighborhood_overlap, OTHER)],
-    ids=["label", "neighborhood"],
+    [(neighborhood_overlap, OTHER), (label_overlap, LABELS)],
+    ids=["neighborhood", "label"],
 )
 def test_the_jitted_vmap_equals_the_loop(metric, other):
     names = ["plain", "clusters 2 apart", "grid", "constant", "many duplicates", "near duplicates"]
