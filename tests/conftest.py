@@ -1,4 +1,5 @@
 import contextlib
+import gc
 import hashlib
 import io
 import os
@@ -23,7 +24,8 @@ _UNUSED_SECONDS = 14 * 24 * 3600.0
 # Geometry and metrics, where a rounding decides, and the commands that are not named here are
 # compiled as for users.
 _UNOPTIMIZED = {"models", "objectives", "training", "runs", "sweeps"}
-_UNOPTIMIZED |= {"commands/test_hierarchies.py", "tests/test_readme.py"}
+_UNOPTIMIZED |= {f"commands/test_{name}.py" for name in ("capture", "hierarchies", "train")}
+_UNOPTIMIZED |= {"tests/test_readme.py"}
 _UNOPTIMIZED |= {
     f"experiments/test_{name}.py" for name in ("bottleneck", "learning_dynamics", "rate_allocation")
 }
@@ -41,6 +43,39 @@ _UNOPTIMIZED |= {
 }
 # But these train for thousands of steps, which optimized programs take in half the time.
 _OPTIMIZED = {"objectives/test_known_optima.py"}
+
+
+# Files of minutes are begun first, so that no process waits for another at the end.
+_LONG = {
+    f"test_{name}.py"
+    for name in (
+        "rate_allocation",
+        "learning_dynamics",
+        "bottleneck",
+        "hierarchies",
+        "readme",
+        "top_down",
+        "hierarchical_vae",
+        "rate_targets",
+        "train",
+        "load",
+    )
+}
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in _LONG)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """What the imports make, half a million objects, is no garbage, and is not searched for it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _processor() -> str:

@@ -1,12 +1,13 @@
-"""The quantities by their definitions, in float64 NumPy, one point at a time."""
+"""The quantities by their definitions, in float64, from the differences of all pairs of points."""
 
 import numpy as np
+from scipy.spatial.distance import cdist
+from scipy.stats import rankdata
 
 
 def squared_distances(x, y=None):
     x = flat(x)
-    y = x if y is None else flat(y)
-    return np.stack([((row - y) ** 2).sum(axis=1) for row in x])
+    return cdist(x, x if y is None else flat(y), "sqeuclidean")
 
 
 def whole(points):
@@ -32,16 +33,13 @@ def rank_bounds(x, indices, tolerance=0.0):
     With tolerance 0 both are the mid-rank: ties count half.
     """
     distances = distances_to_others(x)
-    low, high = np.zeros(indices.shape), np.zeros(indices.shape)
-    for point, targets in enumerate(indices):
-        for place, target in enumerate(targets):
-            others = np.delete(distances[point], [point, target])
-            limit = distances[point, target]
-            closer = (others < limit * (1 - tolerance)).sum()
-            open_ = (others <= limit * (1 + tolerance)).sum() - closer
-            low[point, place] = 1 + closer + (open_ / 2 if tolerance == 0 else 0)
-            high[point, place] = 1 + closer + (open_ / 2 if tolerance == 0 else open_)
-    return low, high
+    limits = np.take_along_axis(distances, indices, axis=1)[:, :, None]
+    closer = (distances[:, None] < limits * (1 - tolerance)).sum(axis=2)
+    # The target itself is as far as the limit.
+    open_ = (distances[:, None] <= limits * (1 + tolerance)).sum(axis=2) - closer - 1
+    if tolerance == 0:
+        return (1 + closer + open_ / 2,) * 2
+    return 1 + closer, 1 + closer + open_
 
 
 def shares(x, k):
@@ -55,13 +53,7 @@ def shares(x, k):
 
 def mid_ranks(x):
     """The rank of every point around each: 1 + closer ones + half of the others as far."""
-    ranks = []
-    for distances in distances_to_others(x):
-        ordered = np.sort(distances)
-        closer = np.searchsorted(ordered, distances, side="left")
-        as_far = np.searchsorted(ordered, distances, side="right") - closer - 1
-        ranks.append(1 + closer + as_far / 2)
-    return np.stack(ranks)
+    return rankdata(distances_to_others(x), axis=1)
 
 
 def information_imbalance(a, b, k=1):

@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -50,9 +51,15 @@ ONLY_IN = {
 }
 
 
+@cache
+def parsed(path):
+    return ast.parse(path.read_text())
+
+
+@cache
 def imports_of(path):
     """Every module that a file imports, also inside functions, as a dotted name."""
-    yield from imports_in(ast.walk(ast.parse(path.read_text())), path)
+    return list(imports_in(ast.walk(parsed(path)), path))
 
 
 def imports_in(nodes, path):
@@ -87,7 +94,7 @@ def test_the_core_imports_nothing_third_party_but_its_requirements(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_what_the_core_runs_without_is_imported_inside_of_functions(path):
-    outside = imports_in(ast.parse(path.read_text()).body, path)
+    outside = imports_in(parsed(path).body, path)
     assert not OPTIONAL & {name.split(".")[0] for name in outside}
 
 

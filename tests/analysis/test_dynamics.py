@@ -1,6 +1,5 @@
 """Similarities of many spaces."""
 
-import jax
 import numpy as np
 import pytest
 
@@ -17,13 +16,10 @@ from tests.tiers import parametrize
 
 @pytest.fixture(scope="module")
 def spaces():
-    keys = jax.random.split(jax.random.key(0), 5)
-    base = jax.random.normal(keys[0], (60, 4))
-    widths = (3, 8, 8, 12)
-    return [
-        base,
-        *(base @ jax.random.normal(k, (4, d)) for k, d in zip(keys[1:], widths, strict=True)),
-    ]
+    random = np.random.default_rng(0)
+    base = random.normal(size=(60, 4)).astype(np.float32)
+    maps = [random.normal(size=(4, width)).astype(np.float32) for width in (3, 8, 8, 12)]
+    return [base, *(base @ one for one in maps)]
 
 
 @pytest.mark.slow

@@ -152,7 +152,7 @@ def test_what_does_not_fit_a_hierarchy_is_refused(tmp_path, capsys, arguments, m
 
 
 def test_an_objective_of_hierarchies_is_refused_for_one_bottleneck(tmp_path, capsys):
-    arguments = ["--network", "dense_vae", "--objective", "hierarchical_vae"]
+    arguments = ["--network", "dense_vae", "--objective", "hierarchical_vae", "--image-size", "16"]
     assert main(["train", *arguments, "--train-size", "100", "--out", str(tmp_path / "o")]) == 2
     message = capsys.readouterr().err
     assert "expected for dense_vae, a network of one bottleneck, an objective among" in message

@@ -270,8 +270,8 @@ def test_splits_without_train_are_refused(tmp_path):
 
 
 def test_a_set_that_only_starts_with_black_images_is_not_taken_for_binary(tmp_path):
-    examples = [{"image": np.full((4, 4, 1), i // 1500, np.uint8)} for i in range(4500)]
-    splits = {"train": examples[:4400], "test": examples[4400:]}
+    examples = [{"image": np.full((4, 4, 1), i // 500, np.uint8)} for i in range(1500)]
+    splits = {"train": examples[:1400], "test": examples[1400:]}
     write_set(tmp_path, "dark", image_features((4, 4, 1)), splits)
     data = load("dark", data_dir=tmp_path)
     assert np.unique(data.train.images).tolist() == [0, 1, 2]

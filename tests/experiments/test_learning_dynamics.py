@@ -20,10 +20,10 @@ from jaxvae.analysis.dynamics import similarities
 from jaxvae.data import load
 from jaxvae.models import initialization
 from jaxvae.runs.config import build_model, build_trainer
+from jaxvae.runs.member import open_member
 from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.launch import Job, run
 from jaxvae.sweeps.units import run_keys
-from jaxvae.runs.member import open_member
 from jaxvae.training import replicated, train
 from tests.experiments.processes import command, stop
 

@@ -12,6 +12,7 @@ from jaxvae.geometry.kernels import (
 )
 from tests.clouds import NASTY, N, gaussian, outlier
 from tests.memory import largest_array
+from tests.tiers import parametrize
 
 
 def exact_products(spaces, unbiased):
@@ -62,7 +63,7 @@ def test_constant_columns_are_exactly_zero():
 
 
 @pytest.mark.parametrize("unbiased", [False, True])
-@pytest.mark.parametrize("n", [4, 37, 513])
+@parametrize("n", [4, 513, 37], quick=2)
 @pytest.mark.parametrize("widths", [(3, 1), (3, 600)], ids=["features", "samples"])
 def test_products_are_those_of_the_gram_matrices(n, widths, unbiased):
     spaces = values_of(*(gaussian(n, d, seed=d) for d in widths))

@@ -85,7 +85,7 @@ SOURCES = {
 }
 
 
-@parametrize("k", [1, 5, 200], quick=2)
+@parametrize("k", [1, 5, 200])
 @pytest.mark.parametrize("name", SOURCES)
 def test_neighbors_that_tie_are_averaged(name, k):
     found = information_imbalance(SOURCES[name], OTHER, k=k)
@@ -162,6 +162,8 @@ def test_the_matrix_takes_spaces_of_any_width_and_shape():
     np.testing.assert_array_equal(matrix[:, 0], matrix[:, 2])
 
 
+# Of the parts, ranks and neighbors, quick tests ask the same.
+@pytest.mark.slow
 def test_the_jitted_vmap_equals_the_loop():
     names = ["plain", "clusters 2 apart", "grid", "constant", "many duplicates", "near duplicates"]
     clouds = [*(NASTY[name] for name in names), SOURCES["half dead"], SOURCES["dead"]]

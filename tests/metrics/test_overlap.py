@@ -9,6 +9,7 @@ from jaxvae.metrics.overlap import label_overlap, neighborhood_overlap
 from tests import oracles, reference
 from tests.clouds import NASTY, TIED, N, gaussian
 from tests.memory import largest_array
+from tests.tiers import parametrize
 
 OTHER = NASTY["plain"] + gaussian(seed=9)
 LABELS = np.random.default_rng(3).choice([4, 7, -2], N, p=[0.6, 0.3, 0.1])
@@ -63,11 +64,13 @@ def test_a_space_overlaps_wholly_with_itself_and_symmetrically_with_others():
     assert neighborhood_overlap(cloud, OTHER) == neighborhood_overlap(OTHER, cloud)
 
 
-@pytest.mark.parametrize("k", [1, 7, 11, 24])
+@parametrize("k", [7, 1, 11, 24])
 def test_the_whole_is_exactly_one(k):
-    cloud = gaussian(49, 3)
-    assert jax.jit(lambda x: neighborhood_overlap(x, x, k=k))(cloud) == 1
-    assert label_overlap(cloud, np.zeros(49, int), k=k) == 1
+    @jax.jit
+    def overlaps(cloud, labels):
+        return neighborhood_overlap(cloud, cloud, k=k), label_overlap(cloud, labels, k=k)
+
+    assert overlaps(gaussian(49, 3), np.zeros(49, np.int32)) == (1, 1)
 
 
 def test_all_others_as_neighbors_are_common():
@@ -149,6 +152,8 @@ def test_a_common_permutation_of_the_points_changes_nothing(seed):
     )
 
 
+# Quick tests ask it of the neighbors, and one compiles both overlaps.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("metric", "other"),
     [(neighborhood_overlap, OTHER), (label_overlap, LABELS)],

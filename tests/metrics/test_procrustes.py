@@ -50,12 +50,12 @@ def test_similarity_holds_for_every_shape(n, d, e):
     np.testing.assert_allclose(procrustes_similarity(x, y), exact(x, y), rtol=2e-6)
 
 
-@parametrize("decay", [0.5, 1.0, 2.0])
+@parametrize("decay", [0.5, 1.0, 2.3])
 def test_the_many_small_singular_values_count(decay):
     # Products fall to 1e-10 of the largest; squared, all but the first would be lost.
-    spectrum = np.arange(1, 301.0) ** -decay
-    x = (rotation(300, 0) * spectrum) @ rotation(300, 1)
-    y = (rotation(300, 2) * spectrum) @ rotation(300, 3)
+    spectrum = np.arange(1, 151.0) ** -decay
+    x = (rotation(150, 0) * spectrum) @ rotation(150, 1)
+    y = (rotation(150, 2) * spectrum) @ rotation(150, 3)
     np.testing.assert_allclose(procrustes_similarity(x, y), exact(x, y), rtol=3e-6)
 
 
@@ -94,7 +94,7 @@ def test_a_constant_space_gives_nan(other):
 
 
 def test_the_matrix_is_that_of_the_pairs():
-    spaces = [gaussian(40, d, seed=d) for d in (2, 60, 5, 90)]
+    spaces = [gaussian(40, d, seed=d) for d in (2, 60, 90)]
     found = procrustes_matrix(spaces)
     np.testing.assert_allclose(found, [[exact(x, y) for y in spaces] for x in spaces], rtol=2e-6)
     np.testing.assert_array_equal(np.diagonal(found), 1)
@@ -107,9 +107,9 @@ def test_a_constant_space_is_a_row_and_a_column_of_nan():
     np.testing.assert_array_equal(np.isnan(found), undefined | undefined[:, None])
 
 
-@pytest.mark.parametrize("d", [4, 50])
+@parametrize("d", [50, 4])
 def test_similarity_is_vmapped_and_jitted_as_looped(d):
-    xs = jnp.stack([gaussian(30, d, seed) for seed in range(3)])
+    xs = np.stack([gaussian(30, d, seed) for seed in range(3)])
     ys = xs[::-1, :, :3]
     looped = [procrustes_similarity(x, y) for x, y in zip(xs, ys, strict=True)]
     found = jax.jit(jax.vmap(procrustes_similarity))(xs, ys)

@@ -71,7 +71,11 @@ def draw(size, kernel_size):
     random = np.random.default_rng(0)
     images = random.normal(size=(batch, height, width, inputs))
     kernel = random.normal(size=(kernel_size, kernel_size, inputs, outputs))
-    return jnp.asarray(images, jnp.float32), jnp.asarray(kernel, jnp.float32)
+    return images.astype(np.float32), kernel.astype(np.float32)
+
+
+def zeros(*shape):
+    return np.zeros(shape, np.float32)
 
 
 def peer_of(of):
@@ -97,7 +101,7 @@ def assert_close(actual, expected):
     # The same few hundred float32 products summed in another order: the difference is a
     # few dozen roundings (eps 6e-8) of the largest value, not of each one, as terms cancel.
     for one, other in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
-        largest = float(jnp.max(jnp.abs(other)))
+        largest = np.max(np.abs(other))
         np.testing.assert_allclose(one, other, rtol=0, atol=4e-6 * largest)
 
 
@@ -141,12 +145,12 @@ def test_odd_sizes_are_those_of_flax(of, shape):
 def test_values_are_the_definition(of, stride, margin):
     images, kernel = draw((2, 4, 6, 2, 3), of.kernels[1])
     around = ((0, 0), (margin, margin), (margin, margin), (0, 0))
-    padded = np.pad(np.asarray(images, np.float64), around)
+    padded = np.pad(images.astype(np.float64), around)
     expected = np.zeros((2, 4 // stride, 6 // stride, 3))
     for row, column in np.ndindex(*expected.shape[1:3]):
         top, left, size = stride * row, stride * column, len(kernel)
         window = padded[:, top : top + size, left : left + size]
-        expected[:, row, column] = np.einsum("bstc,stco->bo", window, np.asarray(kernel))
+        expected[:, row, column] = np.einsum("bstc,stco->bo", window, kernel)
     # Two or three dozen float32 products around 1.
     np.testing.assert_allclose(jax.jit(of.function)(images, kernel), expected, atol=1e-5)
 
@@ -159,7 +163,7 @@ SMALL_SIZES = [(1, 4, 2, 2, 3), (1, 4, 2, 1, 4), (1, 4, 2, 4, 1), (1, 8, 8, 1, 1
 def test_gradients_of_both_orders_are_finite_differences(of, size):
     # Steps of 1e-4: central differences of the second order are off by their square, 1e-8.
     with jax.enable_x64(True):
-        images, kernel = (array.astype(jnp.float64) for array in draw(size, of.kernels[1]))
+        images, kernel = (array.astype(np.float64) for array in draw(size, of.kernels[1]))
         check_grads(
             jax.jit(of.function), (images, kernel), order=2, modes="rev", atol=1e-6, rtol=1e-6
         )
@@ -169,7 +173,7 @@ def test_gradients_of_both_orders_are_finite_differences(of, size):
 def test_up_with_the_transposed_kernel_is_the_adjoint_of_down(kernel_size):
     images, kernel = draw((3, 8, 6, 4, 5), kernel_size)
     others = np.random.default_rng(1).normal(size=(3, 4, 3, 5)).astype("f4")
-    transposed = np.swapaxes(np.asarray(kernel)[::-1, ::-1], 2, 3)
+    transposed = np.swapaxes(kernel[::-1, ::-1], 2, 3)
     down, up = jax.jit(convolve_down)(images, kernel), jax.jit(convolve_up)(others, transposed)
     left, right = np.vdot(down, others), np.vdot(images, up)
     # The inner products cancel: the scale of their rounding is that of the two norms.
@@ -178,47 +182,50 @@ def test_up_with_the_transposed_kernel_is_the_adjoint_of_down(kernel_size):
 
 
 def test_a_constant_image_keeps_its_value_under_kernels_that_sum_to_one():
-    images = jnp.ones((2, 6, 6, 1))
-    averaged = convolve_down(images, jnp.full((2, 2, 1, 1), 0.25))
-    repeated = convolve_up(images, jnp.ones((2, 2, 1, 1)))
-    np.testing.assert_array_equal(averaged, jnp.ones((2, 3, 3, 1)))
-    np.testing.assert_array_equal(repeated, jnp.ones((2, 12, 12, 1)))
+    images, ones = np.ones((2, 6, 6, 1), np.float32), np.ones((2, 2, 1, 1), np.float32)
+    averaged = jax.jit(convolve_down)(images, ones / 4)
+    repeated = jax.jit(convolve_up)(images, ones)
+    np.testing.assert_array_equal(averaged, np.ones((2, 3, 3, 1)))
+    np.testing.assert_array_equal(repeated, np.ones((2, 12, 12, 1)))
 
 
 def test_the_kernel_with_only_a_center_keeps_the_image():
     images, _ = draw((2, 5, 4, 3, 3), 3)
-    kernel = jnp.zeros((3, 3, 3, 3)).at[1, 1].set(jnp.eye(3))
-    np.testing.assert_array_equal(convolve_same(images, kernel), images)
+    kernel = np.zeros((3, 3, 3, 3), np.float32)
+    kernel[1, 1] = np.eye(3)
+    np.testing.assert_array_equal(jax.jit(convolve_same)(images, kernel), images)
 
 
 def test_a_pixel_reaches_only_the_pixels_under_the_kernel():
     images, kernel = draw((1, 9, 8, 2, 3), 3)
-    moved = convolve_same(images.at[0, 4, 2].add(1.0), kernel) - convolve_same(images, kernel)
+    convolve, other = jax.jit(convolve_same), images.copy()
+    other[0, 4, 2] += 1
+    moved = np.asarray(convolve(other, kernel)) != np.asarray(convolve(images, kernel))
     reached = np.zeros((9, 8), bool)
     reached[3:6, 1:4] = True
-    np.testing.assert_array_equal(np.any(np.asarray(moved[0]) != 0, axis=-1), reached)
+    np.testing.assert_array_equal(np.any(moved[0], axis=-1), reached)
 
 
 @each
 def test_vmap_over_members_is_the_loop_over_members(of):
     images, _ = draw((3, 8, 6, 2, 5), of.kernels[1])
-    kernels = jnp.stack([draw((1, 1, 1, 2, 5), of.kernels[1])[1] * scale for scale in (1, 2, 3)])
+    kernels = np.stack([draw((1, 1, 1, 2, 5), of.kernels[1])[1] * scale for scale in (1, 2, 3)])
     member = partial(values_and_gradients, of.function, images)
-    expected = jax.tree.map(lambda *members: jnp.stack(members), *map(member, kernels))
+    expected = jax.tree.map(lambda *members: np.stack(members), *map(member, kernels))
     assert_close(jax.vmap(member)(kernels), expected)
 
 
 @each
 def test_gradients_inside_scan_are_those_outside(of):
     images, kernel = draw((3, 8, 6, 2, 5), of.kernels[1])
-    batches = jnp.stack([images, 2 * images])
+    batches = np.stack([images, 2 * images])
 
     def step(_, batch):
         return None, values_and_gradients(of.function, batch, kernel)
 
     outside = [step(None, batch)[1] for batch in batches]
     assert_close(
-        jax.lax.scan(step, None, batches)[1], jax.tree.map(lambda *s: jnp.stack(s), *outside)
+        jax.lax.scan(step, None, batches)[1], jax.tree.map(lambda *s: np.stack(s), *outside)
     )
 
 
@@ -234,10 +241,10 @@ def test_bfloat16_images_are_rounded_once_after_a_float32_sum(of):
     images, kernel = draw((3, 8, 6, 8, 5), of.kernels[1])
     images, kernel = images.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
     result = jax.jit(of.function)(images, kernel)
-    exact = jax.jit(of.function)(images.astype(jnp.float32), kernel.astype(jnp.float32))
+    exact = jax.jit(of.function)(images.astype(np.float32), kernel.astype(np.float32))
     assert result.dtype == jnp.bfloat16
     # Half a unit in the last of bfloat16's 8 bits, plus the rounding of the float32 sum.
-    np.testing.assert_allclose(result.astype(jnp.float32), exact, rtol=2**-8, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(result, np.float32), exact, rtol=2**-8, atol=1e-5)
 
 
 @each
@@ -247,7 +254,7 @@ def test_gradients_of_bfloat16_images_keep_the_dtype_of_their_argument(of):
     assert [gradient.dtype for gradient in gradients] == [jnp.bfloat16, jnp.float32]
 
 
-@pytest.mark.parametrize("place", [0, 1])
+@parametrize("place", [1, 0])
 @each
 def test_a_layer_starts_from_the_parameters_of_its_flax_peer(of, place):
     images, _ = draw((3, 8, 6, 2, 5), of.kernels[place])
@@ -256,28 +263,28 @@ def test_a_layer_starts_from_the_parameters_of_its_flax_peer(of, place):
     jax.tree.map(np.testing.assert_array_equal, parameters, expected)
 
 
-@pytest.mark.parametrize("place", [0, 1])
+@parametrize("place", [1, 0])
 @each
 def test_a_layer_adds_the_bias_to_every_pixel(of, place):
     images, kernel = draw((3, 8, 6, 2, 5), of.kernels[place])
-    bias, layer = jnp.arange(5.0), of.layer(5, of.kernels[place])
+    bias, layer = np.arange(5, dtype=np.float32), of.layer(5, of.kernels[place])
     with jax.numpy_rank_promotion("raise"):
         result = jax.jit(layer.apply)({"params": {"kernel": kernel, "bias": bias}}, images)
     without = jax.jit(of.function)(images, kernel)
-    assert_close(result - without, jnp.broadcast_to(bias, result.shape))
+    assert_close(np.asarray(result) - without, np.broadcast_to(bias, result.shape))
 
 
 @each
 def test_a_layer_takes_its_kernel_initializer(of):
     layer = of.layer(5, kernel_init=nn.initializers.ones)
-    kernel = jax.jit(layer.init)(jax.random.key(0), jnp.zeros((1, 4, 4, 2)))["params"]["kernel"]
-    np.testing.assert_array_equal(kernel, jnp.ones((*[of.kernels[1]] * 2, 2, 5)))
+    kernel = jax.jit(layer.init)(jax.random.key(0), zeros(1, 4, 4, 2))["params"]["kernel"]
+    np.testing.assert_array_equal(kernel, np.ones((*[of.kernels[1]] * 2, 2, 5)))
 
 
 @pytest.mark.parametrize("shape", [(1, 5, 4, 2), (1, 4, 5, 2)])
 def test_down_refuses_odd_sizes(shape):
     with pytest.raises(ValueError, match="expected an even height and width, got"):
-        convolve_down(jnp.zeros(shape), jnp.zeros((4, 4, 2, 3)))
+        convolve_down(zeros(*shape), zeros(4, 4, 2, 3))
 
 
 @pytest.mark.parametrize("wrong", [(1, 1, 2, 3), (0, -2, 2, 3), (0, 0, 2)])
@@ -286,33 +293,33 @@ def test_kernels_of_the_other_parity_or_not_square_are_refused(of, wrong):
     size = of.kernels[1]
     shape = (size + wrong[0], size + wrong[1], *wrong[2:])
     with pytest.raises(ValueError, match=rf"expected a kernel .* with k {of.parity}, got"):
-        of.function(jnp.zeros((1, 4, 4, 2)), jnp.zeros(shape))
+        of.function(zeros(1, 4, 4, 2), zeros(*shape))
 
 
 @each
 def test_channels_that_differ_are_refused(of):
     with pytest.raises(ValueError, match="expected 3 channels, got"):
-        of.function(jnp.zeros((1, 4, 4, 2)), jnp.zeros((*[of.kernels[1]] * 2, 3, 5)))
+        of.function(zeros(1, 4, 4, 2), zeros(*[of.kernels[1]] * 2, 3, 5))
 
 
 @each
 def test_a_single_image_without_batch_is_refused(of):
     with pytest.raises(ValueError, match=r"expected images \[b, h, w, c\], got"):
-        of.function(jnp.zeros((4, 4, 2)), jnp.zeros((*[of.kernels[1]] * 2, 2, 3)))
+        of.function(zeros(4, 4, 2), zeros(*[of.kernels[1]] * 2, 2, 3))
 
 
 @each
 def test_integer_images_are_refused(of):
     with pytest.raises(ValueError, match="expected floating-point images, got uint8"):
-        of.function(jnp.zeros((1, 4, 4, 2), jnp.uint8), jnp.zeros((*[of.kernels[1]] * 2, 2, 3)))
+        of.function(np.zeros((1, 4, 4, 2), np.uint8), zeros(*[of.kernels[1]] * 2, 2, 3))
 
 
 @each
 def test_a_layer_takes_numpy_images_of_float64(of):
     images, kernel = draw((2, 4, 6, 2, 5), of.kernels[1])
-    layer, parameters = of.layer(5), {"params": {"kernel": kernel, "bias": jnp.zeros(5)}}
+    layer, parameters = of.layer(5), {"params": {"kernel": kernel, "bias": zeros(5)}}
     apply = jax.jit(layer.apply)
-    result = apply(parameters, np.asarray(images, np.float64))
+    result = apply(parameters, images.astype(np.float64))
     np.testing.assert_array_equal(result, apply(parameters, images))
 
 

@@ -41,8 +41,8 @@ def _compiled(vae):
 
 def draw(vae, key=0):
     random = np.random.default_rng(key)
-    images = jnp.asarray(random.uniform(size=(BATCH, *vae.image_shape)), jnp.float32)
-    return images, jnp.asarray(random.normal(size=(BATCH, vae.latents)), jnp.float32)
+    images = random.uniform(size=(BATCH, *vae.image_shape)).astype(np.float32)
+    return images, random.normal(size=(BATCH, vae.latents)).astype(np.float32)
 
 
 def variables_of(vae, key=0):
@@ -146,7 +146,7 @@ def test_the_taps_are_the_outputs_themselves(vae):
 
 def test_an_absent_latent_has_neither_sample_nor_rate_nor_gradient(vae):
     variables, (images, noise) = variables_of(vae), draw(vae)
-    present = jnp.arange(vae.latents) != 1
+    present = np.arange(vae.latents) != 1
 
     @jax.jit
     @partial(jax.grad, has_aux=True)
@@ -158,14 +158,14 @@ def test_an_absent_latent_has_neither_sample_nor_rate_nor_gradient(vae):
 
     found, (outputs, rates) = gradients(variables.params)
     for values in (outputs.mean, outputs.log_variance, outputs.sample, rates):
-        assert jnp.all((values != 0) == present)
+        assert np.all((np.asarray(values) != 0) == present)
     for name in ("mean", "log_variance"):
-        assert jnp.all((jnp.abs(found[name]["kernel"]).max(axis=0) > 0) == present)
+        assert np.all((np.abs(found[name]["kernel"]).max(axis=0) > 0) == present)
 
 
 def test_the_decoder_sees_zero_in_the_place_of_an_absent_latent(vae):
     variables, (images, noise) = variables_of(vae), draw(vae)
-    present = jnp.arange(vae.latents) != 1
+    present = np.arange(vae.latents) != 1
     masked = jax.jit(vae.apply)(variables, images, noise, present=present)
     whole = apply(vae, variables, images, noise)
     expected = jax.jit(vae.decode)(variables, whole.sample.at[:, 1].set(0.0))
@@ -218,7 +218,7 @@ def test_the_sample_is_the_mean_plus_noise_times_the_standard_deviation(vae):
 
 def test_without_noise_the_sample_is_the_mean(vae):
     images, noise = draw(vae)
-    outputs = apply(vae, variables_of(vae), images, jnp.zeros_like(noise))
+    outputs = apply(vae, variables_of(vae), images, np.zeros_like(noise))
     np.testing.assert_array_equal(outputs.sample, outputs.mean)
 
 
@@ -255,7 +255,7 @@ def test_every_image_is_evaluated_by_itself(vae):
     variables, (images, noise) = variables_of(vae), draw(vae)
     outputs = apply(vae, variables, images, noise)
     alone = apply(vae, variables, images[2:3], noise[2:3])
-    assert_close(alone.taps, jax.tree.map(lambda tap: tap[2:3], outputs.taps))
+    assert_close(alone.taps, jax.tree.map(lambda tap: np.asarray(tap)[2:3], outputs.taps))
 
 
 def test_the_same_key_gives_the_same_variables(vae):
@@ -268,7 +268,8 @@ def test_the_same_key_gives_the_same_variables(vae):
 
 def first_convolution(variables, images):
     layer = variables.params["encoder"]["DownConvolution_0"]
-    return np.asarray(convolve_down(images, layer["kernel"]) + layer["bias"], np.float64)
+    convolved = np.asarray(jax.jit(convolve_down)(images, layer["kernel"]), np.float64)
+    return convolved + layer["bias"]
 
 
 def test_evaluation_leaves_the_running_statistics_unchanged(vae):
@@ -361,7 +362,7 @@ def test_gradients_reach_every_parameter():
 def tap_shapes(vae):
     """The shape of every tap of one image, without computing it."""
     variables = jax.eval_shape(vae.init, jax.random.key(0))
-    inputs = jnp.zeros((1, *vae.image_shape)), jnp.zeros((1, vae.latents))
+    inputs = np.zeros((1, *vae.image_shape), np.float32), np.zeros((1, vae.latents), np.float32)
     taps = jax.eval_shape(vae.apply, variables, *inputs).taps
     return {name: tap.shape[1:] for name, tap in taps.items()}
 
@@ -492,9 +493,9 @@ def test_linen_modules_of_the_user_make_a_vae():
 
 def test_a_decoder_of_the_user_decodes():
     vae = build_vae(Recurrent(7), Linear((4, 6, 1)), image_shape=(4, 6, 1), latents=2)
-    images = jax.jit(vae.decode)(jax.jit(vae.init)(jax.random.key(0)), jnp.zeros((3, 2)))
+    images = jax.jit(vae.decode)(jax.jit(vae.init)(jax.random.key(0)), np.zeros((3, 2), np.float32))
     # Without latents only the bias is left, which starts at zero.
-    np.testing.assert_array_equal(images, jnp.full((3, 4, 6, 1), 0.5))
+    np.testing.assert_array_equal(images, np.full((3, 4, 6, 1), 0.5))
 
 
 # --- refusals -------------------------------------------------------------------------

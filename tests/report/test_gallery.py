@@ -46,9 +46,14 @@ def place(picture, pixels):
     scale = max(1, round(96 / max(picture.shape[:2])))
     wanted = np.broadcast_to(picture, (*picture.shape[:2], 3))
     wanted = wanted.repeat(scale, axis=0).repeat(scale, axis=1)
-    windows = np.lib.stride_tricks.sliding_window_view(pixels, (1, wanted.shape[1]), axis=(0, 1))
-    for top, left in np.argwhere((windows[:, :, :, 0] == wanted[0].T).all(axis=(2, 3))):
-        if np.array_equal(pixels[top : top + len(wanted), left : left + wanted.shape[1]], wanted):
+    height, width = wanted.shape[:2]
+    corners = np.indices(np.subtract(pixels.shape[:2], (height - 1, width - 1))).reshape(2, -1)
+    # A few pixels of the image leave few places where it may be.
+    for row, column in np.random.default_rng(0).integers(0, (height, width), (20, 2)):
+        seen = pixels[corners[0] + row, corners[1] + column]
+        corners = corners[:, (seen == wanted[row, column]).all(axis=1)]
+    for top, left in corners.T:
+        if np.array_equal(pixels[top : top + height, left : left + width], wanted):
             return int(top), int(left)
     raise AssertionError("the image is not there, pixel for pixel")
 

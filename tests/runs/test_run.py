@@ -35,6 +35,17 @@ def assert_same(one, other):
         assert bool((a == b).all())
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a run of four epochs with two snapshots, its state, and the snapshots."""
+    folder = tmp_path_factory.mktemp("finished")
+    state = go(folder, 4, snapshots=2)
+    snapshots = {
+        step: checkpoint.load(folder / "snapshots", step, state.variables) for step in (8, 16)
+    }
+    return folder, state, snapshots
+
+
 @pytest.mark.parametrize(
     ("epochs", "count", "expected"),
     [(10, 1, (10,)), (10, 3, (3, 7, 10)), (4, 4, (1, 2, 3, 4)), (7, 2, (4, 7)), (1, 1, (1,))],
@@ -49,49 +60,50 @@ def test_no_snapshots_and_more_than_epochs_are_refused(count):
         snapshot_epochs(4, count)
 
 
-def test_a_run_in_its_folder_is_that_without_one(tmp_path):
-    alone = jax.jit(TRAINER.init)(KEY)
-    alone = train(TRAINER, alone, IMAGES, epochs=4, batch_size=5)
-    assert_same(go(tmp_path, 4, snapshots=2), alone)
-    assert checkpoint.steps(tmp_path / "snapshots") == [8, 16]
-    assert checkpoint.steps(tmp_path / "resume") == [8, 16]
-    assert latest_step(tmp_path) == 16
-    assert_same(latest_state(TRAINER, tmp_path, KEY), alone)
+def test_a_run_in_its_folder_is_that_without_one(finished):
+    folder, state, _ = finished
+    alone = train(TRAINER, TRAINER.init(KEY), IMAGES, epochs=4, batch_size=5)
+    assert_same(state, alone)
+    assert checkpoint.steps(folder / "snapshots") == [8, 16]
+    assert checkpoint.steps(folder / "resume") == [8, 16]
+    assert latest_step(folder) == 16
+    assert_same(latest_state(TRAINER, folder, KEY), alone)
 
 
-def test_a_run_that_broke_off_goes_on_from_its_last_state(tmp_path):
+def test_a_run_that_broke_off_goes_on_from_its_last_state(tmp_path, finished):
     def break_off(progress):
         if progress.step > 10:
             raise StopError
 
     with pytest.raises(StopError):
-        go(tmp_path / "one", 4, snapshots=2, report=break_off)
-    assert latest_step(tmp_path / "one") == 8
-    assert_same(go(tmp_path / "one", 4, snapshots=2), go(tmp_path / "other", 4, snapshots=2))
+        go(tmp_path, 4, snapshots=2, report=break_off)
+    assert latest_step(tmp_path) == 8
+    assert_same(go(tmp_path, 4, snapshots=2), finished[1])
 
 
-def test_an_interrupted_run_goes_on_from_where_it_was(tmp_path):
+def test_an_interrupted_run_goes_on_from_where_it_was(tmp_path, finished):
     def interrupt(progress):
         if progress.step > 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        go(tmp_path / "one", 4, report=interrupt)
-    assert 0 < latest_step(tmp_path / "one") < 16
-    assert checkpoint.steps(tmp_path / "one" / "snapshots") == []
-    assert_same(go(tmp_path / "one", 4), go(tmp_path / "other", 4))
+        go(tmp_path, 4, report=interrupt)
+    assert 0 < latest_step(tmp_path) < 16
+    assert checkpoint.steps(tmp_path / "snapshots") == []
+    # It is the same with another number of snapshots.
+    assert_same(go(tmp_path, 4), finished[1])
 
 
-def test_a_finished_run_is_not_written_again(tmp_path):
-    go(tmp_path, 2)
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    go(tmp_path, 2)
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+def test_a_finished_run_is_not_written_again(finished):
+    folder, _, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    go(folder, 4, snapshots=2)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
 def test_a_state_saved_at_the_very_end_still_leaves_its_snapshot(tmp_path):
     # The five minutes were over at the last step, and the run was killed there.
-    state = train(TRAINER, jax.jit(TRAINER.init)(KEY), IMAGES, epochs=2, batch_size=5)
+    state = train(TRAINER, TRAINER.init(KEY), IMAGES, epochs=2, batch_size=5)
     checkpoint.save(tmp_path / "resume", 8, state)
     go(tmp_path, 2)
     assert checkpoint.steps(tmp_path / "snapshots") == [8]
@@ -120,12 +132,14 @@ def unseal(place):
     ],
     ids=" ".join,
 )
-def test_what_is_damaged_is_made_again_with_the_same_numbers(tmp_path, damaged, harm, caplog):
-    whole = go(tmp_path, 4, snapshots=2)
-    expected = [checkpoint.load(tmp_path / "snapshots", step, whole.variables) for step in (8, 16)]
+def test_what_is_damaged_is_made_again_with_the_same_numbers(
+    tmp_path, finished, damaged, harm, caplog
+):
+    folder, whole, snapshots = finished
+    folder = shutil.copytree(folder, tmp_path / "run")
     for place in damaged:
-        harm(tmp_path / place)
-    state = latest_state(TRAINER, tmp_path, KEY, wanted=(8, 16))
+        harm(folder / place)
+    state = latest_state(TRAINER, folder, KEY, wanted=(8, 16))
     again = min((int(place[-2:]) for place in damaged if place.startswith("snap")), default=16)
     for place in damaged:
         part, step = place.split("/step-")
@@ -136,11 +150,11 @@ def test_what_is_damaged_is_made_again_with_the_same_numbers(tmp_path, damaged, 
         elif part == "snapshots":
             assert f"the snapshot of step {int(step)} is absent" in caplog.text
     kept = {"epochs": 4, "batch_size": 5, "snapshots": 2}
-    assert_same(train_run(TRAINER, state, IMAGES, folder=tmp_path, **kept), whole)
-    for step, variables in zip((8, 16), expected, strict=True):
-        assert_same(checkpoint.load(tmp_path / "snapshots", step, variables), variables)
-    assert checkpoint.damaged_steps(tmp_path / "snapshots") == {}
-    assert_same(latest_state(TRAINER, tmp_path, KEY, wanted=(8, 16)), whole)
+    assert_same(train_run(TRAINER, state, IMAGES, folder=folder, **kept), whole)
+    for step, variables in snapshots.items():
+        assert_same(checkpoint.load(folder / "snapshots", step, variables), variables)
+    assert checkpoint.damaged_steps(folder / "snapshots") == {}
+    assert_same(latest_state(TRAINER, folder, KEY, wanted=(8, 16)), whole)
 
 
 def test_a_run_that_is_told_more_epochs_goes_on_without_snapshots_it_was_never_to_have(tmp_path):

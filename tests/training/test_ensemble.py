@@ -201,10 +201,10 @@ def test_members_of_a_hierarchy_differ_in_the_prices_of_their_layers():
         assert_alike(take_member(ensemble, index, trainer), alone)
 
 
-def test_a_member_starts_bitwise_as_the_model_alone():
-    _, state = small_member_of_two("factor_vae")
-    alone = trainer_of(SMALL, name="factor_vae", method=DESCENT).init
-    alone = jax.jit(alone)(jax.random.key(8))
+@parametrize("name", ["beta_vae", "factor_vae"])
+def test_a_member_starts_bitwise_as_the_model_alone(name):
+    _, state = small_member_of_two(name)
+    alone = trainer_of(SMALL, name=name, method=DESCENT).init(jax.random.key(8))
     for one, other in zip(jax.tree.leaves(state), jax.tree.leaves(alone), strict=True):
         assert jnp.array_equal(one, other)
 
