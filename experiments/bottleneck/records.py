@@ -1,6 +1,7 @@
 """All that is known of the runs, as one labelled data set."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
