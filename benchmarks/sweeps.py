@@ -8,8 +8,8 @@ ones: one file a run, one checkpoint a unit, units as they are without `--member
 a process of its own whose peak memory the kernel counts: `done_runs`, as a process finds when it
 joins a sweep what there is to do, for the first time and once more; and the merge, `gather` and
 `records.nc`. Expected: at most 12,000 files; a merge in less than a minute and 1 GiB, what Python
-and JAX themselves take included. Three minutes on two cores and 4 GB on the disk, most of them
-for writing.
+and JAX themselves take included. Several minutes on two cores, most of
+them for writing, and 4 GB on the disk.
 """
 
 import argparse

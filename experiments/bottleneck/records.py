@@ -1,6 +1,7 @@
 """All that is known of the runs, as one labelled data set."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -114,7 +115,7 @@ def _with_between(records: xr.Dataset, config: Config, between: Afterwards) -> x
     """Adds Delta between models of the first seeds."""
     seeds, sizes = list(compared_seeds(config)), list(config.bottlenecks)
     values = read_some(between.file, (_BETWEEN,))[_BETWEEN]
-    coords = {
+    coords: dict[str, Any] = {
         "space": list(SPACES),
         "other_bottleneck": sizes,
         **dict.fromkeys(_COMPARED[1::2], seeds),

@@ -130,7 +130,7 @@ def _beyond(
     the most freedom decide nearly all differences.
     """
     low, high = int(freedom.min()), int(freedom.max())
-    beyond = differences > limit(low) * errors
+    beyond = np.asarray(differences > limit(low) * errors)
     undecided = ~beyond & (differences > limit(high) * errors)
     upper = freedom > (low + high) // 2
     for part in (undecided & upper, undecided & ~upper):

@@ -44,7 +44,6 @@ from jaxvae.sweeps.units import (
     trainer_of,
     unit_name,
 )
-from jaxvae.sweeps.variables import SNAPSHOTS, stacked_variables
 from jaxvae.training import (
     Ensemble,
     Trainer,
@@ -275,8 +274,10 @@ def _tidy(folder: Path, last: int) -> None:
         if epoch != last:
             checkpoint.remove(folder / SNAPSHOTS, epoch)
     for path in folder.iterdir():
-        if path.name not in (SNAPSHOTS, RESUME):
-            path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
+        if path.is_file():
+            path.unlink()
+        elif path.name not in (SNAPSHOTS, RESUME):
+            shutil.rmtree(path, ignore_errors=True)
     shutil.rmtree(folder / RESUME)
 
 

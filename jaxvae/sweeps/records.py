@@ -8,7 +8,7 @@ want, so that a merge of thousands of runs never holds what it does not merge.
 import logging
 import os
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -116,7 +116,8 @@ def over_runs(out: Path, runs: Sequence[str], names: Iterable[str]) -> dict[str,
     wanted, found = tuple(names), {}
     for index, run in enumerate(runs):
         file = run_file(out, run)
-        for name, values in _read_if_whole(file, wanted).items():
+        for name, recorded in _read_if_whole(file, wanted).items():
+            values = recorded
             if name not in found:
                 empty = np.nan if values.dtype.kind == "f" else values.dtype.type()
                 found[name] = np.full((len(runs), *values.shape), empty, values.dtype)
