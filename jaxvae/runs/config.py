@@ -118,7 +118,7 @@ class RunConfig:
         return hash(json.dumps(dataclasses.asdict(self), sort_keys=True, default=str))
 
     def __post_init__(self) -> None:
-        for name, hint in _hints(type(self)).items():
+        for name, hint in _hints().items():
             _refuse_other_kinds(name, getattr(self, name), hint)
         for name in ("learning_rate", "epsilon", "l2", "clip", "skip"):
             value = getattr(self, name)
@@ -298,8 +298,10 @@ def parsed_config(
     return config, (height, width, channels)
 
 
-# A sweep has thousands of configurations.
-_hints = cache(get_type_hints)
+@cache
+def _hints() -> dict[str, Any]:
+    """What kinds the settings are of; a sweep has thousands of configurations."""
+    return get_type_hints(RunConfig)
 
 
 def _refuse_beyond_float32(name: str, value: float) -> None:
