@@ -8,6 +8,8 @@ from typing import Any
 
 from jaxvae.runs.config import RunConfig
 
+# Dimensions of records besides settings.
+_RESERVED = ("seed", "epoch", "layer", "other_layer", "latent_layer")
 # Letters of a name, which is that of a file.
 _LONGEST = 200
 
@@ -34,7 +36,7 @@ class Grid:
     points: int
 
     def __post_init__(self) -> None:
-        words = [self.label(setting) for setting in self.settings]
+        words = [*map(self.label, self.settings), *_RESERVED]
         twice = sorted({word for word in words if words.count(word) > 1})
         if twice:
             raise ValueError(f"expected settings of different names, got several {twice[0]}")
