@@ -2,14 +2,17 @@ import socket
 
 import pytest
 
-from tests.sweeps.tiny import ended, words
+from tests.sweeps.processes import end, start
+
+# Four units of a run each, and one that needs them.
+SWEEP = ("--members", "1", "--epochs", "400")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """The folder of the tiny sweep, done by one process."""
-    out = tmp_path_factory.mktemp("alone")
-    status, shown = ended(words(out))
+    """The folder of the sweep, done by one process."""
+    out = tmp_path_factory.mktemp("alone") / "out"
+    status, shown = end(start(out, *SWEEP))
     assert status == 0, shown
     return out
 

@@ -1,13 +1,20 @@
 """The recipes of `examples/clusters` do what their page says."""
 
+import os
+import sys
+from pathlib import Path
+
 import kubernetes_validate
 import pytest
 import yaml
 
 from experiments.bottleneck import PRESETS
 from experiments.command import _parse
-from tests.sweeps.tiny import CLONE, assert_same_records, ended, words
+from tests.sweeps.conftest import SWEEP
+from tests.sweeps.processes import COMMAND, end, start
+from tests.sweeps.test_work import contents
 
+CLONE = Path(__file__).parents[2]
 RECIPES = CLONE / "examples" / "clusters"
 
 
@@ -38,26 +45,31 @@ def test_the_pods_of_the_manifest_do_every_share_once(job):
 
 
 @pytest.mark.slow
-def test_tasks_of_a_slurm_array_do_the_sweep_of_one_process(tmp_path, alone):
-    task = ["bash", str(RECIPES / "slurm.sh"), *words(tmp_path)]
+def test_tasks_of_a_slurm_array_have_the_records_of_one_process(tmp_path, alone, monkeypatch):
+    monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "2")
     for index in ("0", "1"):
-        variables = {"SLURM_ARRAY_TASK_ID": index, "SLURM_ARRAY_TASK_COUNT": "2"}
-        status, shown = ended(task, **variables)
+        monkeypatch.setenv("SLURM_ARRAY_TASK_ID", index)
+        task = start(tmp_path, *SWEEP, command=[str(RECIPES / "slurm.sh"), *COMMAND])
+        status, shown = end(task)
         assert status == 0, shown
-    assert not (tmp_path / "records.nc").exists()
-    status, shown = ended(words(tmp_path, "--report"))
+    assert not (tmp_path / "report.txt").exists()
+    status, shown = end(start(tmp_path, "--report", *SWEEP))
     assert status == 0, shown
-    assert (tmp_path / "records.nc").exists()
-    assert_same_records(tmp_path, alone)
+    assert "4 runs drawn" in shown
+    assert contents(tmp_path) == contents(alone)
 
 
 @pytest.mark.slow
-def test_a_ray_cluster_of_the_recipe_does_the_sweep_of_one_process(
-    tmp_path, alone, ray_token, free_port
+def test_the_ray_cluster_of_the_recipe_has_the_records_of_one_process(
+    tmp_path, alone, ray_token, free_port, monkeypatch
 ):
-    status, shown = ended([str(RECIPES / "ray.sh"), *words(tmp_path)], PORT=str(free_port))
+    monkeypatch.setenv("PORT", str(free_port))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    recipe = start(tmp_path, *SWEEP, command=[str(RECIPES / "ray.sh"), *COMMAND])
+    status, shown = end(recipe)
     assert status == 0, shown
-    assert_same_records(tmp_path, alone)
+    assert "4 runs drawn" in shown
+    assert contents(tmp_path) == contents(alone)
 
 
 def test_the_page_names_every_recipe():

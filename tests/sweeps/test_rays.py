@@ -1,122 +1,115 @@
 """Units of a sweep as tasks of Ray, on nodes of this machine."""
 
 import argparse
+import dataclasses
 import os
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from socket import gethostname
 
 import pytest
 
+from jaxvae.runs.member import UNITS, run_file
 from jaxvae.sweeps.arguments import HERE, add_launch
 from jaxvae.sweeps.claims import claim, holders
-from jaxvae.sweeps.records import run_file
-from jaxvae.sweeps.sweep import CLAIMS, UNITS
-from tests.experiments.processes import HEED
-from tests.sweeps.tiny import CLONE, assert_same_records, ended, environment, sweep_of, words
+from jaxvae.sweeps.sweep import CLAIMS
+from jaxvae.sweeps.workers import LOGS
+from tests.sweeps.conftest import SWEEP
+from tests.sweeps.processes import end, start, wait_for
+from tests.sweeps.smallest import Config, sweep_of
+from tests.sweeps.test_work import contents
 
 _NODE = {"object_store_memory": 80 * 10**6, "include_dashboard": False}
 
 
 @pytest.fixture
-def nodes(ray_token):
-    """A cluster of two nodes with a core each, and the nodes."""
+def cluster(ray_token):
+    """A cluster of two nodes with a core each, and a head that does no work."""
     from ray.cluster_utils import Cluster  # noqa: PLC0415
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **_NODE})
     try:
-        yield cluster, [cluster.add_node(num_cpus=1, **_NODE) for _ in range(2)]
+        for _ in range(2):
+            cluster.add_node(num_cpus=1, **_NODE)
+        yield cluster
     finally:
         cluster.shutdown()
+
+
+def units(out):
+    sweep = dataclasses.replace(sweep_of(Config(epochs=400), out), members=1)
+    return {unit.name: unit for unit in sweep.units}
 
 
 def parent_of(process):
     return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def node_at_work(out, nodes):
-    """A unit that was measured once, its process, and the node of that."""
-    raylets = {node.all_processes["raylet"][0].process.pid: node for node in nodes}
-    end = time.monotonic() + 300
-    while time.monotonic() < end:
-        for unit, holder in holders(out / CLAIMS).items():
-            measured = out / UNITS / unit / "epoch-0000.npz"
-            if measured.exists() and parent_of(holder.process) in raylets:
-                return unit, holder.process, raylets[parent_of(holder.process)]
-        time.sleep(0.02)
-    raise AssertionError("no unit was begun")
+def in_the_midst(out, cluster):
+    """A unit that was measured once and is not done, its process, and the node of that."""
+    nodes = {node.all_processes["raylet"][0].process.pid: node for node in cluster.worker_nodes}
+    for unit, holder in holders(out / CLAIMS).items():
+        if (out / UNITS / unit / "epoch-0000.npz").exists():
+            return unit, holder.process, nodes[parent_of(holder.process)]
+    return None
 
 
 @pytest.mark.slow
-def test_a_sweep_that_lost_a_node_on_the_way_ends_with_the_records_of_one_process(
-    tmp_path, alone, nodes
+def test_a_sweep_that_lost_a_node_on_the_way_has_the_records_of_one_process(
+    tmp_path, alone, cluster
 ):
-    cluster, workers = nodes
-    command = words(tmp_path, "--ray", cluster.address)
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with subprocess.Popen(command, cwd=CLONE, env=environment(), **pipes) as driver:
-        name, process, node = node_at_work(tmp_path, workers)
-        # As a machine that loses its power: the process ends with the node, not after it.
-        os.kill(process, signal.SIGKILL)
-        cluster.remove_node(node, allow_graceful=False)
-        (unit,) = (unit for unit in sweep_of(tmp_path).units if unit.name == name)
-        assert not run_file(tmp_path, unit.runs[0]).exists(), "the node was killed too late"
-        shown, _ = driver.communicate(timeout=600)
-    assert driver.returncode == 0, shown
-    assert_same_records(tmp_path, alone)
-    # Nothing that a task said came between the lines of the sweep.
+    driver = start(tmp_path, "--ray", cluster.address, *SWEEP)
+    name, process, node = wait_for(lambda: in_the_midst(tmp_path, cluster))
+    # As a machine that loses its power: the process ends with the node, not after it.
+    os.kill(process, signal.SIGKILL)
+    cluster.remove_node(node, allow_graceful=False)
+    unit = units(tmp_path)[name]
+    assert not run_file(tmp_path, unit.runs[0]).exists(), "the node was killed too late"
+    status, shown = end(driver)
+    assert status == 0, shown
+    assert contents(tmp_path) == contents(alone)
+    # What tasks say is in their logs, and not between the lines of the sweep.
     assert "pid=" not in shown
-    logs = list((tmp_path / "workers").glob("*.log"))
-    assert sum(f"{unit.title}: " in log.read_text() for log in logs) == 1
-    assert unit.title not in (tmp_path / "workers" / f"{gethostname()}-{process}.log").read_text()
+    logs = {log.name: log.read_text() for log in (tmp_path / LOGS).iterdir()}
+    assert unit.title not in logs[f"{gethostname()}-{process}.log"]
+    assert sum(f"{unit.title}: " in log for log in logs.values()) == 1
 
 
 @pytest.mark.slow
-def test_a_sweep_on_ray_that_was_interrupted_goes_on_and_ends_as_one_process(
+def test_a_sweep_on_ray_that_was_interrupted_goes_on_and_has_the_records_of_one_process(
     tmp_path, alone, ray_token
 ):
-    command = words(tmp_path, "--ray")
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with subprocess.Popen([*HEED, *command], cwd=CLONE, env=environment(), **pipes) as driver:
-        while not any(holder.share > 0 for holder in holders(tmp_path / CLAIMS).values()):
-            assert driver.poll() is None
-            time.sleep(0.02)
-        driver.send_signal(signal.SIGINT)
-        shown, _ = driver.communicate(timeout=300)
-    assert driver.returncode == 130, shown
+    driver = start(tmp_path, "--ray", *SWEEP)
+    wait_for(lambda: holders(tmp_path / CLAIMS))
+    driver.send_signal(signal.SIGINT)
+    status, shown = end(driver)
+    assert status == 130, shown
     assert "Interrupted. The same command resumes where it stopped." in shown
     assert holders(tmp_path / CLAIMS) == {}
-    status, shown = ended(command)
+    status, shown = end(start(tmp_path, "--ray", *SWEEP))
     assert status == 0, shown
-    assert_same_records(tmp_path, alone)
+    assert contents(tmp_path) == contents(alone)
 
 
 @pytest.mark.slow
 def test_a_unit_that_a_process_outside_of_the_cluster_holds_is_waited_for(
     tmp_path, alone, ray_token
 ):
-    first, *others = sweep_of(tmp_path).units
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with subprocess.Popen(
-        words(tmp_path, "--ray"), cwd=CLONE, env=environment(), **pipes
-    ) as driver:
-        with claim(tmp_path / CLAIMS, first.name) as held:
-            assert held
-            while not run_file(tmp_path, others[0].runs[0]).exists():
-                assert driver.poll() is None
-                time.sleep(0.1)
-            assert not run_file(tmp_path, first.runs[0]).exists()
-        shown, _ = driver.communicate(timeout=600)
-    assert driver.returncode == 0, shown
-    assert_same_records(tmp_path, alone)
+    first, *others = (unit for unit in units(tmp_path).values() if unit.runs)
+    driver = start(tmp_path, "--ray", *SWEEP)
+    with claim(tmp_path / CLAIMS, first.name) as held:
+        assert held
+        wait_for(lambda: all(run_file(tmp_path, unit.runs[0]).exists() for unit in others))
+        assert not run_file(tmp_path, first.runs[0]).exists()
+    status, shown = end(driver)
+    assert status == 0, shown
+    assert contents(tmp_path) == contents(alone)
 
 
 @pytest.mark.slow
 def test_settings_that_fail_in_a_task_end_the_sweep_with_their_message(tmp_path, ray_token):
-    status, shown = ended(words(tmp_path, "--bottlenecks", "1000000000", "--ray"))
+    status, shown = end(start(tmp_path, "--ray", "--bottlenecks", "1000000000"))
     assert status == 2, shown
     assert "choose a smaller network or batch" in shown
     assert "Traceback" not in shown
@@ -127,9 +120,9 @@ def test_without_ray_the_option_says_how_to_install_it(monkeypatch, capsys):
     parser = argparse.ArgumentParser()
     add_launch(parser)
     for given in (["--ray"], ["--ray", "auto"]):
-        with pytest.raises(SystemExit) as ended_with:
+        with pytest.raises(SystemExit) as ended:
             parser.parse_args(given)
-        assert ended_with.value.code == 2
+        assert ended.value.code == 2
         assert "pip install -e '.[ray]'" in capsys.readouterr().err
 
 
