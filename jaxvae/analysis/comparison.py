@@ -90,7 +90,7 @@ def compare_cells(values: Float[np.ndarray, "m s n"], *, error: float = 0.05) ->
     freedom = np.minimum(np.floor(freedom + 1e-9), values.shape[2] - 1).astype(int)
     limit = partial(_widest_range, cells, error=error)
     better = _beyond(mean[:, None] - mean, errors, freedom, limit)
-    return Comparison(mean, stderr, ~better.any(axis=0))
+    return Comparison(mean, stderr, ~np.any(better, axis=0))
 
 
 def _refuse_unless_comparable(values: Float[np.ndarray, "m s n"], error: float) -> None:
