@@ -90,7 +90,7 @@ def compare_cells(values: Float[np.ndarray, "m s n"], *, error: float = 0.05) ->
     freedom = np.minimum(np.floor(freedom + 1e-9), values.shape[2] - 1).astype(int)
     limit = partial(_widest_range, cells, error=error)
     better = _beyond(mean[:, None] - mean, errors, freedom, limit)
-    return Comparison(mean, stderr, np.asarray(~better.any(axis=0)))
+    return Comparison(mean, stderr, ~np.any(better, axis=0))
 
 
 def _refuse_unless_comparable(values: Float[np.ndarray, "m s n"], error: float) -> None:
@@ -130,7 +130,7 @@ def _beyond(
     the most freedom decide nearly all differences.
     """
     low, high = int(freedom.min()), int(freedom.max())
-    beyond = np.asarray(differences > limit(low) * errors)
+    beyond = differences > limit(low) * errors
     undecided = ~beyond & (differences > limit(high) * errors)
     upper = freedom > (low + high) // 2
     for part in (undecided & upper, undecided & ~upper):
