@@ -47,7 +47,7 @@ def measure(config: Config, trained: Trained) -> tuple[dict[str, Any], dict[str,
         "distinct_points": geometry.points,
         "imbalance": geometry.imbalance,
         "reconstruction": evaluation.distortion.value,
-        "kl": evaluation.rates.value[0],
+        "kl": np.sum(evaluation.rates.value),
         "active_units": evaluation.active_units[0],
         "failed": failed,
     }

@@ -30,7 +30,7 @@ def measure(config: Config, trained: Trained) -> tuple[dict[str, Any], dict[str,
     kinds = evaluation.latent_types[0]._asdict()
     every = {
         "reconstruction": evaluation.distortion.value,
-        "kl": evaluation.rates.value[0],
+        "kl": np.sum(evaluation.rates.value),
         "kl_per_latent": evaluation.number_rates[0],
         "active_units": evaluation.active_units[0],
         **{f"{kind}_latents": np.sum(mask) for kind, mask in kinds.items()},
@@ -89,8 +89,9 @@ def between_models(
         names: of the runs, all of one data set and network.
         note: shown what is compared.
     """
-    layers = {name: read_some(run_file(out, name), ["layer"]).get("layer") for name in names}
-    kept = [name for name, found in layers.items() if found is not None]
+    read = {name: read_some(run_file(out, name), ["layer"]) for name in names}
+    layers = {name: found["layer"] for name, found in read.items() if found}
+    kept = list(layers)
     if not kept:
         return {"model": np.array(kept, str)}
     # Whoever gave the command has named their code.

@@ -38,7 +38,7 @@ def gather(config: Config, place: Place, out: Path) -> xr.Dataset | None:
         return None
     done = np.flatnonzero(found["epoch"].any(axis=1))
     found = {name: values[done] for name, values in found.items()}
-    group, names = ([every[index] for index in done] for every in (group, names))
+    group, names = [group[index] for index in done], [names[index] for index in done]
     failed = found["failed"].any(axis=1)
     layers = found["layer"][~failed][0].tolist()
     sizes = {"run": len(group), "epoch": len(config.measured), "layer": len(layers)}
@@ -72,8 +72,8 @@ def _variables(found: Arrays, sizes: Mapping[str, int]) -> dict[str, Any]:
     """What was recorded of the runs, with its dimensions; NaN where none has it."""
     variables: dict[str, Any] = {}
     for name in _BY_EPOCH:
-        inner = ("latent",) if name == "kl_per_latent" else ()
-        variables[name] = (("run", "epoch", *inner), found[name])
+        latent = ("latent",) * (name == "kl_per_latent")
+        variables[name] = (("run", "epoch", *latent), found[name])
     for name, inner in _AT_END.items():
         dims = ("run", *inner)
         unknown = np.full([sizes[dim.removeprefix("other_")] for dim in dims], np.nan)

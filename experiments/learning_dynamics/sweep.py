@@ -14,9 +14,9 @@ from experiments.learning_dynamics.grid import Config, Place, models, places, ru
 from experiments.learning_dynamics.records import between_file, gather
 from experiments.learning_dynamics.runs import run_config, runs
 from experiments.learning_dynamics.summary import dynamics_summary, dynamics_table
-from experiments.output import write_report
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE
+from jaxvae.report.results import write_report
 from jaxvae.runs.config import RunConfig, build_model
 from jaxvae.runs.images import dataset_of
 from jaxvae.sweeps.estimate import geometry_seconds, layer_features

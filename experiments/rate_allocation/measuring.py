@@ -22,7 +22,7 @@ from jaxvae.analysis import (
     capture,
     class_probabilities,
     collapse_warnings,
-    evaluate_hierarchy,
+    evaluate,
     generation_quality,
     layer_accuracies,
     profile,
@@ -74,7 +74,7 @@ def measure_costs(
         key: of the noise.
     """
     evaluation_key, exchange_key = jax.random.split(key)
-    found = evaluate_hierarchy(hvae, variables, images, key=evaluation_key)
+    found = evaluate(hvae, variables, images, key=evaluation_key)
     some, sizes = images[: config.points], [math.prod(shape) for shape in hvae.shapes]
     exchanged = shuffle_effect(hvae, variables, some, key=exchange_key)
     estimates = {name: getattr(found, name) for name in COSTS}
@@ -109,7 +109,7 @@ def measure_uses(
     samples = ancestral_samples(hvae, variables, key=keys[1], n=config.samples)
     quality = generation_quality(judge.classifier, judge.params, samples, key=keys[2])
     # The theorem is about the images that are classified.
-    evaluation = evaluate_hierarchy(hvae, variables, test, key=keys[3])
+    evaluation = evaluate(hvae, variables, test, key=keys[3])
     scores = {name: getattr(quality, name) for name in SCORES}
     return {
         **_with_errors(scores | {"judge_accuracy": judge.accuracy}),

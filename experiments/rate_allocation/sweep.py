@@ -9,7 +9,6 @@ import numpy as np
 from rich.console import Console
 
 from experiments.command import refuse_unless
-from experiments.output import write_report
 from experiments.rate_allocation.baseline import with_baseline
 from experiments.rate_allocation.claims import rate_conclusions
 from experiments.rate_allocation.collapse import See, collapse_watch
@@ -25,6 +24,7 @@ from experiments.rate_allocation.uses import GRID
 from jaxvae.analysis import largest_eigenvalue
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE
+from jaxvae.report.results import write_report
 from jaxvae.runs.config import RunConfig, numbers
 from jaxvae.sweeps.launch import Experiment
 from jaxvae.sweeps.records import Arrays

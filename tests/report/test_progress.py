@@ -20,26 +20,53 @@ def step(number):
     return Progress(number, 1.0, 1.0, {})
 
 
+def said_in(console):
+    lines = console.file.getvalue().splitlines()
+    return [line.partition(" done after ")[0] for line in lines if " done after " in line]
+
+
 def test_steps_and_measurements_count_by_their_shares_of_the_time(shown):
-    with progress.sweep_progress(shown, runs=2) as sweep:
-        sweep.start("first", 10, 2, 0.2)
-        sweep.report(step(5))
-        sweep.measured()
-        sweep.report(step(10))
-        sweep.measured()
-        sweep.finish("the first")
-        sweep.start("second", 10)
-        sweep.report(step(5))
-        sweep.finish("the second")
+    told = []
+    with progress.sweep_progress(shown, units=2) as sweep:
+        unit = sweep.begin("first", lambda share, status: told.append(share), 0.2)
+        unit.start(10, 2)
+        unit.report(step(5))
+        unit.measured()
+        unit.report(step(10))
+        unit.measured()
+        sweep.finish(1, "the first")
+        unit = sweep.begin("second", lambda share, status: None)
+        unit.start(10, 0)
+        unit.report(step(5))
+        sweep.finish(2, "the second")
+    assert told == pytest.approx([0, 0, 0.4, 0.5, 0.9, 1.0])
+    assert said_in(shown) == [
+        *["0%", "0%", "0%", "20%", "25%", "45%", "50%"],
+        *["50%", "50%", "50%", "75%", "100%"],
+    ]
     lines = shown.file.getvalue().splitlines()
-    said = [line.partition(" done after ")[0] for line in lines if " done after " in line]
-    assert said == ["20%", "25%", "45%", "50%", "50%", "75%", "100%"]
     assert [line for line in lines if line.startswith("the")] == ["the first", "the second"]
+
+
+def test_what_others_have_done_counts_from_the_start(shown):
+    with progress.sweep_progress(shown, units=4, done=1) as sweep:
+        sweep.begin("mine", lambda share, status: None)
+        sweep.finish(4, "three of others were done meanwhile")
+    assert said_in(shown) == ["25%", "25%", "100%"]
+
+
+def test_of_a_sweep_that_others_work_on_what_is_done_and_begun_is_counted(shown):
+    with progress.watched_progress(shown, units=4) as show:
+        show(0, {"a": (0.5, "compiling")})
+        show(1, {"b": (0.25, "loss 3.0"), "c": (0.75, "measuring")})
+        show(4, {})
+    assert said_in(shown) == ["12%", "50%", "100%"]
 
 
 def test_lines_are_a_minute_apart(shown, monkeypatch):
     monkeypatch.undo()
-    with progress.sweep_progress(shown, runs=1) as sweep:
-        sweep.start("only", 2)
-        sweep.report(step(1))
+    with progress.sweep_progress(shown, units=1) as sweep:
+        unit = sweep.begin("only", lambda share, status: None)
+        unit.start(2, 0)
+        unit.report(step(1))
     assert "done after" not in shown.file.getvalue()

@@ -22,8 +22,6 @@ def parse(*words):
         (["--shard", "0/2"], Launch(shard=(0, 2))),
         (["--shard", "9/10"], Launch(shard=(9, 10))),
         (["--workers", "4"], Launch(workers=4)),
-        (["--ray"], Launch(ray=HERE)),
-        (["--ray", "10.0.0.1:6379"], Launch(ray="10.0.0.1:6379")),
     ],
 )
 def test_words_are_read(words, launch):

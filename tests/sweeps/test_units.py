@@ -176,12 +176,14 @@ def test_hierarchies_are_grouped_by_their_options():
 
 def test_a_title_says_what_differs():
     (unit,) = units(grid(seeds=(0, 1), sizes=(2, 3)))
-    assert unit.title == "dense_vae on sprites: latents 2, 3; seed 0, 1"
+    assert unit.title == "dense_vae on sprites, beta_vae: latents 2, 3; seed 0, 1"
     (unit,) = units(grid(seeds=range(9), sizes=(2,)))
-    assert unit.title == "dense_vae on sprites: latents 2; seed 0, 1, 2, ..., 8"
+    assert unit.title == "dense_vae on sprites, beta_vae: latents 2; seed 0, 1, 2, ..., 8"
     runs = {**grid((2,), (0,)), "other": dataclasses.replace(BASE, latents=2, learning_rate=0.5)}
     (unit,) = units(runs)
-    assert unit.title == "dense_vae on sprites: latents 2; learning rate 0.0001, 0.5; seed 0"
+    assert (
+        unit.title == "dense_vae on sprites, beta_vae: latents 2; learning rate 0.0001, 0.5; seed 0"
+    )
 
 
 def test_the_keys_of_a_run_are_those_of_jaxvae_train():
