@@ -1,7 +1,7 @@
 #!/bin/bash
 # One share of a sweep a task of a SLURM array. From a clone, with its environment active:
 #
-#   sbatch examples/clusters/slurm.sh python -m experiments.bottleneck mnist --out results/mnist
+#   sbatch examples/clusters/slurm.sh python -m experiments.bottleneck mnist --members 2 --out results/mnist
 #
 # and, when the array has ended, the same command with --report, anywhere.
 #SBATCH --job-name=jaxvae

@@ -74,9 +74,10 @@ def run(job: Job, launch: Launch, console: Console) -> None:
         ValueError: for settings that make no sense, or others than those of the folder.
         OSError: where the folder cannot be written.
     """
+    _refuse_earlier(job.out)
+    job = _with_members(job)
     experiment, sweep = job.open()
     settings = dataclasses.asdict(job.config) | {"members": job.members} | _LAYOUT
-    _refuse_earlier(job.out)
     refuse_other_settings(job.out / SETTINGS, settings, extendable=experiment.extendable)
     if launch.report:
         _report(experiment, job, sweep, console)
@@ -138,6 +139,16 @@ def _report(experiment: Experiment, job: Job, sweep: Sweep, console: Console) ->
     experiment.report(job.config, sweep, console)
 
 
+def _with_members(job: Job) -> Job:
+    """A job of a folder that was begun, with the units that it was begun with."""
+    if job.members is not None or not (job.out / SETTINGS).is_file():
+        return job
+    # Of settings that cannot be read, `refuse_other_settings` says what to do.
+    with suppress(ValueError):
+        return job._replace(members=read_settings(job.out / SETTINGS).get("members"))
+    return job
+
+
 def _refuse_earlier(out: Path) -> None:
     """Refuse a folder whose files are not laid out as they are now."""
     settings: dict[str, Any] = dict(_LAYOUT)
@@ -161,6 +172,15 @@ def _announce(sweep: Sweep, unfinished: list[Unit], launch: Launch, console: Con
         f"results in {sweep.out}",
         soft_wrap=True,
     )
+    processes = launch.workers or (launch.shard or (0, 1))[1]
+    shared = sum(not unit.needs for unit in sweep.units)
+    if shared < processes:
+        console.print(
+            f"{shared} unit{'s' * (shared != 1)} for {processes} processes: some have nothing to "
+            "do. In a new folder, a smaller --members makes more units",
+            style="yellow",
+            soft_wrap=True,
+        )
 
 
 def _say_left(sweep: Sweep, console: Console) -> None:
@@ -176,7 +196,8 @@ def _say_left(sweep: Sweep, console: Console) -> None:
 def _print_plan(sweep: Sweep, unfinished: list[Unit], console: Console) -> None:
     table, at_work = Table(box=None), holders(sweep.out / CLAIMS)
     for name in ("unit", "runs", "GiB", "minutes", "state"):
-        table.add_column(name, justify="right" if name in ("runs", "GiB", "minutes") else "left")
+        count = name in ("runs", "GiB", "minutes")
+        table.add_column(name, justify="right" if count else "left", no_wrap=True)
     table.add_column("what")
     for unit in sweep.units:
         minutes = sum(seconds_of(sweep, unit)) / 60
@@ -185,7 +206,7 @@ def _print_plan(sweep: Sweep, unfinished: list[Unit], console: Console) -> None:
             state = "needs others" if sweep.lacks(unit) else "to do"
         if unit in unfinished and unit.name in at_work:
             holder = at_work[unit.name]
-            state = f"{holder.share:.0%} done by process {holder.process} of {holder.host}"
+            state = f"{holder.share:.0%} by {holder.process}@{holder.host}"
         size = f"{unit.bytes / 2**30:.2f}" if unit.runs else ""
         cost = f"{minutes:.1f}" if unit.runs else ""
         table.add_row(unit.name, str(len(unit.runs) or ""), size, cost, state, unit.title)

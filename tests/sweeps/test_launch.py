@@ -1,6 +1,8 @@
 """The verbs of a sweep, and what they refuse without a trace."""
 
+import dataclasses
 import json
+import os
 import shutil
 
 import pytest
@@ -61,11 +63,12 @@ def test_a_plan_shows_what_is_done_and_who_is_at_work(copy, capsys):
     shown = capsys.readouterr().out
     assert shown.count(" done ") == 4
     assert "1 of 5 units to do" in shown
-    name = next(line.split()[0] for line in shown.splitlines() if "latents 2; seed 0" in line)
-    with claim(copy / CLAIMS, name) as tell:
+    units = dataclasses.replace(sweep, members=1).units
+    (unit,) = (unit for unit in units if unit.runs == (lost,))
+    with claim(copy / CLAIMS, unit.name) as tell:
         assert tell is not None
         assert command(*words) == 0
-    assert "0% done by process" in " ".join(capsys.readouterr().out.split())
+    assert f"0% by {os.getpid()}@" in capsys.readouterr().out
     assert state(copy / "runs") == before
     assert lost == name_of(2, 0)
 
@@ -80,9 +83,10 @@ def test_shards_share_the_units_and_a_report_merges_them(tmp_path, finished, cap
     said = capsys.readouterr().out
     assert "this share is done; 4 units are left to other shares" in said
     assert not (out / "report.txt").exists()
-    for shard in ("0/3", "2/3"):
-        assert command(out, "--shard", shard, *ONE_EACH) == 0
-    assert "are left" not in capsys.readouterr().out.partition("seed 1: ")[2]
+    assert command(out, "--shard", "0/3", *ONE_EACH) == 0
+    assert "2 units are left to other shares" in capsys.readouterr().out
+    assert command(out, "--shard", "2/3", *ONE_EACH) == 0
+    assert "are left" not in capsys.readouterr().out
     assert contents(out) == contents(finished)
     assert command(out, "--report", *ONE_EACH) == 0
     assert (out / "report.txt").read_text() == (finished / "report.txt").read_text()
@@ -130,6 +134,18 @@ def test_seeds_are_added_by_another_command(copy, capsys):
     after = state(copy / "runs")
     assert {path for path in before if path.is_file() and before[path] != after[path]} == set()
     assert json.loads((copy / "config.json").read_text())["seeds"] == [0, 1, 2]
+
+
+def test_a_folder_keeps_the_units_that_it_was_begun_with(tmp_path, capsys):
+    (tmp_path / "config.json").write_text(json.dumps(SETTINGS | {"members": 1}))
+    assert command(tmp_path, "--plan") == 0
+    assert "5 of 5 units to do" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.slow
+def test_more_processes_than_units_are_said(tmp_path, capsys):
+    assert command(tmp_path / "out", "--shard", "1/2", "--members", "4") == 0
+    assert "1 unit for 2 processes: some have nothing to do" in capsys.readouterr().out
 
 
 # --- refusals -------------------------------------------------------------------------
