@@ -23,13 +23,15 @@ class Estimate(NamedTuple):
 def mean_estimate(values: Float[np.ndarray, "n *shape"]) -> Estimate:
     """The mean over examples, and `s / sqrt(n)`, with s^2 dividing by n - 1.
 
-    One example alone has an error of NaN. The examples are taken as independent.
+    One example alone has an error of NaN, and so have examples that are not finite. The examples
+    are taken as independent.
     """
     wide = np.asarray(values, np.float64)
     n = len(wide)
     if n == 1:
         return Estimate(wide[0], np.full(wide.shape[1:], np.nan))
-    return Estimate(wide.mean(axis=0), wide.std(axis=0, ddof=1) / n**0.5)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return Estimate(wide.mean(axis=0), wide.std(axis=0, ddof=1) / n**0.5)
 
 
 def share_estimate(hits: int, n: int) -> Estimate:

@@ -38,7 +38,7 @@ _AGAIN_SECONDS = 20.0
 # What is left to tasks that are cancelled: the state of their units is written.
 _END_SECONDS = 60.0
 # Variables of this process that decide what a task finds and computes.
-_TOLD = ("JAX_", "JAXVAE_", "TFDS_", "XLA_")
+_TOLD = ("JAX_", "JAXVAE_", "PJRT_", "TFDS_", "XLA_")
 # For objects in a cluster of our own; words need no room.
 _OBJECT_BYTES = 80 * 10**6
 
@@ -141,8 +141,8 @@ def _share(resources: Mapping[str, float]) -> dict[str, Any]:
         return {"num_gpus": 1, **alone}
     if resources.get("TPU"):
         return {"resources": {"TPU": 1}, **alone}
-    # XLA would take all cores for every task.
-    return {"num_cpus": 1, "runtime_env": {"env_vars": {"PJRT_NPROC": "1"}}}
+    # With as many threads as a process alone has: in other sums records would differ.
+    return {"num_cpus": 1}
 
 
 @contextmanager

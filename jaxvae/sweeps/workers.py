@@ -34,13 +34,11 @@ def run_workers(job: Job, sweep: Sweep, count: int, console: Console) -> list[Un
         The units that are left, when no process is.
     """
     devices = _devices()
-    # Not every system tells.
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     context = multiprocessing.get_context("spawn")
     workers: list[SpawnProcess] = []
     for number in range(count):
-        own = cores[number * len(cores) // count : (number + 1) * len(cores) // count] or cores
-        worker = context.Process(target=_work, args=(job, number, own), daemon=True)
+        # On CPU with as many threads as a process alone has: in other sums records would differ.
+        worker = context.Process(target=_work, args=(job, number), daemon=True)
         with _told(_environment(devices, number, count)), _unheard():
             worker.start()
         workers.append(worker)
@@ -65,10 +63,8 @@ def run_workers(job: Job, sweep: Sweep, count: int, console: Console) -> list[Un
     return sweep.unfinished()
 
 
-def _work(job: Job, number: int, cores: Sequence[int]) -> None:
+def _work(job: Job, number: int) -> None:
     """What a process does: all units that no other is at, until none is left."""
-    if cores:
-        os.sched_setaffinity(0, cores)
 
     def do(console: Console, errors: Console) -> None:
         _, sweep = job.open()

@@ -354,7 +354,7 @@ def test_records_that_were_torn_are_made_again_as_they_were(copy, finished):
         path = run_file(copy, cell.name)
         path.write_bytes(path.read_bytes()[:700])
     assert "2 of 4 runs to do, in 2 units" in grid(GRID, copy)
-    assert_same_records(copy, finished[0], but=("unit", "index"))
+    assert_same_records(copy, finished[0], but=("unit_unit", "unit_member", "unit_members"))
 
 
 @pytest.mark.slow

@@ -19,6 +19,14 @@ WITHOUT_LOCKS = [
     "from tests.sweeps.smallest import main\n"
     "sys.exit(main(sys.argv[1:]))",
 ]
+# The same where the system writes no file of more than 4 KiB, and says so.
+FULL = [
+    sys.executable,
+    "-c",
+    "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); "
+    "os.execv(sys.argv[1], sys.argv[1:])",
+    *COMMAND,
+]
 
 
 def start(out, *words, command=COMMAND, **options):

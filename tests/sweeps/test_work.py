@@ -142,7 +142,7 @@ def test_what_is_made_of_all_runs_is_made_of_their_records(out):
 
 
 def test_every_unit_is_said_with_its_runs(finished):
-    assert "dense_vae on sprites: latents 2, 3; seed 0, 1: " in finished[1]
+    assert "dense_vae on sprites, beta_vae: latents 2, 3; seed 0, 1: " in finished[1]
     assert finished[1].count("failed False") == 4
     assert "sum of all: " in finished[1]
 

@@ -2,7 +2,6 @@
 
 import os
 import random
-import resource
 import signal
 import time
 
@@ -11,7 +10,7 @@ import pytest
 from jaxvae.sweeps.claims import STALE_SECONDS, holders
 from jaxvae.sweeps.sweep import CLAIMS
 from jaxvae.sweeps.workers import LOGS, _devices, _environment
-from tests.sweeps.processes import WITHOUT_LOCKS, end, start, wait_for
+from tests.sweeps.processes import FULL, WITHOUT_LOCKS, end, start, wait_for
 from tests.sweeps.test_work import contents, tree
 
 # Six units and what needs them.
@@ -79,11 +78,8 @@ def test_processes_that_are_killed_at_random_have_the_records_of_one_process(tmp
 
 @pytest.mark.slow
 def test_a_process_whose_disk_is_full_says_so_and_the_others_go_on(tmp_path, expected):
-    def full():
-        # What is longer is not written: the system says so, as of a disk that is full.
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-
-    first = start(tmp_path, *SWEEP, preexec_fn=full)
+    # What is longer is not written: the system says so, as of a disk that is full.
+    first = start(tmp_path, *SWEEP, command=FULL)
     status, shown = end(first)
     assert status == 2
     assert "error: " in shown
@@ -120,8 +116,8 @@ def test_shards_on_a_folder_without_locks_have_the_records_of_one_process(tmp_pa
     for shard in shards:
         status, shown = end(shard)
         assert status == 0, shown
-    assert_same(tmp_path, expected)
     assert end(start(tmp_path, "--report", *SWEEP, command=WITHOUT_LOCKS))[0] == 0
+    assert_same(tmp_path, expected)
 
 
 @pytest.mark.slow
