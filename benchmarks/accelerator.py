@@ -34,7 +34,8 @@ from benchmarks.peers.clouds import KINDS
 from benchmarks.peers.jaxvae import BLOCKS, bare_product
 from jaxvae import metrics
 from jaxvae.commands.arguments.places import place
-from jaxvae.runs.config import RunConfig, build_model, build_trainer
+from jaxvae.runs.building import build_model, build_trainer
+from jaxvae.runs.config import RunConfig
 from jaxvae.training import train
 
 RESULTS = Path(__file__).parent / "results"

@@ -33,7 +33,8 @@ from rich.table import Table
 
 from benchmarks import measure
 from jaxvae.commands.arguments.places import place
-from jaxvae.runs.config import RunConfig, build_model, build_trainer
+from jaxvae.runs.building import build_model, build_trainer
+from jaxvae.runs.config import RunConfig
 from jaxvae.training import (
     Ensemble,
     Member,

@@ -37,7 +37,8 @@ from benchmarks.peers.environments import PEERS, PeerError, Worker, install
 from jaxvae.commands.arguments.places import place
 from jaxvae.data import load
 from jaxvae.data.cache import cache_directory
-from jaxvae.runs.config import RunConfig, build_model, build_trainer
+from jaxvae.runs.building import build_model, build_trainer
+from jaxvae.runs.config import RunConfig
 from jaxvae.training import Trainer, TrainState, train
 from jaxvae.typing import Array
 

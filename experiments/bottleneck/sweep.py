@@ -18,7 +18,8 @@ from experiments.command import refuse_unless
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE
 from jaxvae.report.results import write_report
-from jaxvae.runs.config import RunConfig, build_model
+from jaxvae.runs.building import build_model
+from jaxvae.runs.config import RunConfig
 from jaxvae.sweeps.estimate import geometry_seconds, layer_features
 from jaxvae.sweeps.launch import Experiment
 from jaxvae.sweeps.records import Arrays

@@ -17,7 +17,8 @@ from experiments.learning_dynamics.summary import dynamics_summary, dynamics_tab
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE
 from jaxvae.report.results import write_report
-from jaxvae.runs.config import RunConfig, build_model
+from jaxvae.runs.building import build_model
+from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
 from jaxvae.sweeps.estimate import geometry_seconds, layer_features
 from jaxvae.sweeps.launch import Experiment

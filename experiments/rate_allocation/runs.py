@@ -11,7 +11,8 @@ import numpy as np
 from experiments.rate_allocation.config import Config, cells
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE
-from jaxvae.runs.config import RunConfig, build_model
+from jaxvae.runs.building import build_model
+from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
 from jaxvae.sweeps.units import ImageShape
 from jaxvae.training import steps_per_epoch

@@ -15,7 +15,8 @@ from jaxvae.grids.records import gather
 from jaxvae.grids.tables import errors, summary, sweep_tables, title
 from jaxvae.models import HVAE, VAE
 from jaxvae.report.results import write_report
-from jaxvae.runs.config import RunConfig, build_trainer
+from jaxvae.runs.building import build_trainer
+from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
 from jaxvae.runs.member import program_of
 from jaxvae.runs.ready import ReadyRun, ready_run

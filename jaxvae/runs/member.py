@@ -18,7 +18,8 @@ import numpy as np
 from jaxvae.files.numpy_files import parsed
 from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.runs import checkpoint
-from jaxvae.runs.config import RunConfig, build_model, parsed_config, run_settings
+from jaxvae.runs.building import build_model
+from jaxvae.runs.config import RunConfig, parsed_config, run_settings
 from jaxvae.training.ensemble import cut
 
 ImageShape = tuple[int, int, int]

@@ -8,8 +8,9 @@ import numpy as np
 from jaxvae.data import Dataset
 from jaxvae.models.hvae import HVAE, HierarchyOutputs
 from jaxvae.models.vae import VAE, Outputs
+from jaxvae.runs.building import build_model, build_trainer
 from jaxvae.runs.choices import LARGEST
-from jaxvae.runs.config import RunConfig, build_model, build_trainer
+from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
 from jaxvae.training.epochs import steps_per_epoch
 from jaxvae.training.memory import refuse_too_large

@@ -10,7 +10,8 @@ import jax
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.runs import checkpoint
-from jaxvae.runs.config import RunConfig, build_model, read_config
+from jaxvae.runs.building import build_model
+from jaxvae.runs.config import RunConfig, read_config
 from jaxvae.runs.member import RECORD_SUFFIX, RUNS, open_member, run_file
 from jaxvae.runs.member import SETTINGS as SWEEP_SETTINGS
 from jaxvae.runs.run import SETTINGS, SNAPSHOTS

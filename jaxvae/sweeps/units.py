@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxvae.runs.config import Coefficient, RunConfig, build_trainer
+from jaxvae.runs.building import build_trainer
+from jaxvae.runs.config import Coefficient, RunConfig
 from jaxvae.runs.member import ImageShape, latents_of, model_of, program_of
 from jaxvae.training import Member, Trainer, group_members
 

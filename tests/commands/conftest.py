@@ -4,7 +4,8 @@ import jax
 import pytest
 
 from jaxvae.runs import checkpoint
-from jaxvae.runs.config import RunConfig, build_model, write_config
+from jaxvae.runs.building import build_model
+from jaxvae.runs.config import RunConfig, write_config
 
 CONFIG = RunConfig(
     image_size=16, train_size=200, network="dense_vae", options={"widths": [16]}, latents=3

@@ -10,7 +10,8 @@ from jaxvae.analysis import capture
 from jaxvae.cli import main
 from jaxvae.data import load, open_taps
 from jaxvae.runs import checkpoint
-from jaxvae.runs.config import RunConfig, build_model, write_config
+from jaxvae.runs.building import build_model
+from jaxvae.runs.config import RunConfig, write_config
 from jaxvae.runs.saved import open_run
 from tests.data.test_load import needs
 

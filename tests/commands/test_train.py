@@ -18,8 +18,9 @@ from jaxvae.cli import main
 from jaxvae.commands.arguments.settings import choices
 from jaxvae.data import dataset_names, load
 from jaxvae.runs import checkpoint
+from jaxvae.runs.building import build_model, build_trainer
 from jaxvae.runs.choices import likelihoods, named_objectives, networks, objective_coefficients
-from jaxvae.runs.config import RunConfig, build_model, build_trainer, read_config
+from jaxvae.runs.config import RunConfig, read_config
 from jaxvae.runs.ready import refuse_few
 from jaxvae.runs.run import latest_state
 from jaxvae.runs.saved import open_run

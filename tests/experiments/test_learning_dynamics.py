@@ -19,7 +19,7 @@ from jaxvae.analysis import capture
 from jaxvae.analysis.dynamics import similarities
 from jaxvae.data import load
 from jaxvae.models import initialization
-from jaxvae.runs.config import build_model, build_trainer
+from jaxvae.runs.building import build_model, build_trainer
 from jaxvae.runs.member import open_member
 from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.launch import Job, run

@@ -13,7 +13,7 @@ from experiments.learning_dynamics import models
 from experiments.learning_dynamics.grid import places
 from experiments.learning_dynamics.runs import run_config
 from jaxvae.data.sprites import GRID_SIZE
-from jaxvae.runs.config import _optimizer, build_model, build_trainer
+from jaxvae.runs.building import build_model, build_optimizer, build_trainer
 from tests.tiers import parametrize
 
 # Bonheme and Grzes (2022): images there are, those that `jaxvae.data.load` holds out, and shape.
@@ -30,7 +30,7 @@ def test_steps_on_the_mean_are_those_of_the_paper_on_the_sum_of_a_batch(name):
     # Camboulin, Doimo and Glielmo (2024): Adam(1e-3, weight_decay=1e-4) of PyTorch, batches of 256.
     theirs = optax.chain(optax.add_decayed_weights(1e-4), optax.adam(1e-3, eps=1e-8))
     config = next(iter(runs(PRESETS[name]).values()))
-    ours, batch = _optimizer(config), config.batch_size
+    ours, batch = build_optimizer(config), config.batch_size
     assert batch == 256
     random = np.random.default_rng(0)
     weights = [jnp.asarray(random.standard_normal(50), jnp.float32)] * 2

@@ -19,7 +19,7 @@ from experiments.rate_allocation.config import Cell, cells
 from experiments.rate_allocation.judge import JUDGE, judge_of
 from experiments.rate_allocation.runs import BASELINE, baseline_of, runs, shared_run
 from jaxvae.analysis import CollapseWarning
-from jaxvae.runs.config import build_model, build_trainer
+from jaxvae.runs.building import build_model, build_trainer
 from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.claims import claim
 from jaxvae.sweeps.launch import Job, run

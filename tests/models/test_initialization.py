@@ -13,7 +13,8 @@ from jaxvae.models import (
     residual_vae,
     two_layer_hvae,
 )
-from jaxvae.runs.config import RunConfig, build_model, build_trainer
+from jaxvae.runs.building import build_model, build_trainer
+from jaxvae.runs.config import RunConfig
 from tests.tiers import parametrize
 
 SHAPE = (16, 16, 1)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from jaxvae.runs import checkpoint
-from jaxvae.runs.config import RunConfig, build_model, write_config
+from jaxvae.runs.building import build_model
+from jaxvae.runs.config import RunConfig, write_config
 from jaxvae.runs.saved import open_run
 
 CONFIG = RunConfig(

@@ -9,7 +9,8 @@ from pathlib import Path
 import jax
 import pytest
 
-from jaxvae.runs.config import RunConfig, build_model
+from jaxvae.runs.building import build_model
+from jaxvae.runs.config import RunConfig
 from jaxvae.runs.member import latents_of, program_of
 from jaxvae.sweeps.units import MOST_MEMBERS, run_keys, unit_name, units_of
 

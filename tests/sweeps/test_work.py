@@ -15,7 +15,7 @@ from rich.console import Console
 from jaxvae.files.whole import write_whole
 from jaxvae.report.progress import sweep_progress
 from jaxvae.runs import checkpoint
-from jaxvae.runs.config import build_model, build_trainer
+from jaxvae.runs.building import build_model, build_trainer
 from jaxvae.runs.member import UNITS, model_of, program_of, read_settings_of, run_file
 from jaxvae.sweeps import members
 from jaxvae.sweeps.claims import claim

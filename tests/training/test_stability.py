@@ -12,7 +12,8 @@ import pytest
 from jaxvae.models import dense_vae
 from jaxvae.objectives import beta_vae
 from jaxvae.runs import checkpoint
-from jaxvae.runs.config import RunConfig, build_model, build_trainer
+from jaxvae.runs.building import build_model, build_trainer
+from jaxvae.runs.config import RunConfig
 from jaxvae.runs.run import latest_state, train_run
 from jaxvae.training import (
     Member,
