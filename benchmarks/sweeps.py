@@ -107,7 +107,7 @@ def write_sweep(config: Config, sweep: Sweep) -> None:
                 record(config, run.latents or 0, random),
                 config=run,
                 image_shape=IMAGE_SHAPE,
-                place=Place(folder.name, index, unit.latents),
+                place=Place(folder.name, index, len(unit.runs), unit.latents),
                 scratch=folder,
             )
     (between,) = sweep.afterwards
