@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxvae.files.numpy_files import parsed
+from jaxvae.files.numpy_files import parsed, read_members
 from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.runs import checkpoint
 from jaxvae.runs.building import build_model
@@ -86,9 +86,7 @@ def read_some(file: Path, names: Collection[str]) -> dict[str, np.ndarray]:
     Raises:
         ValueError: for a file that is damaged; names it.
     """
-    # The archive compares what it reads with its checksums.
-    with parsed(file), file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
-        return {name: archive[name] for name in names if name in archive}
+    return read_members(file, names)
 
 
 def read_settings_of(file: Path) -> tuple[dict[str, Any], Place]:
