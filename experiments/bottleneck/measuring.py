@@ -10,8 +10,7 @@ import numpy as np
 
 from experiments.bottleneck.config import Config, load
 from experiments.bottleneck.ends import SPACES
-from jaxvae.analysis import capture, evaluate, profile
-from jaxvae.analysis.profile import Profile
+from jaxvae.analysis import capture, evaluate, profile, unknown_profile
 from jaxvae.metrics import gride
 from jaxvae.metrics.gride import DimensionScale
 from jaxvae.models import VAE, Variables
@@ -39,7 +38,7 @@ def measure(config: Config, trained: Trained) -> tuple[dict[str, Any], dict[str,
     failed = trained.stopped or not evaluation.is_finite
     taps = capture(vae, trained.variables, images[: config.points], key=noise_key)
     taps |= {name: taps[name][:, : trained.latents] for name in ("mean", "log_variance", "sample")}
-    geometry = _unknown(tuple(taps)) if failed else profile(taps)
+    geometry = unknown_profile([*taps]) if failed else profile(taps)
     samples = _samples(vae, trained.variables, sample_key, count=examples)
     every = {
         "intrinsic_dimension": geometry.dimension,
@@ -91,10 +90,3 @@ def dimension_scale(layer: ArrayLike) -> DimensionScale:
 def _samples(vae: VAE, variables: Variables, key: Key, *, count: int) -> jax.Array:
     """Images of latents drawn from the prior."""
     return vae.decode(variables, jax.random.normal(key, (count, vae.latents)))
-
-
-def _unknown(layers: tuple[str, ...]) -> Profile:
-    """Of a model that has failed."""
-    count = len(layers)
-    unknown = np.full(count, np.nan)
-    return Profile(layers, unknown, unknown, np.zeros(count, int), np.full((count, count), np.nan))

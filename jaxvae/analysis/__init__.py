@@ -44,6 +44,7 @@ from jaxvae.analysis.measure import measure as measure
 from jaxvae.analysis.profile import Profile as Profile
 from jaxvae.analysis.profile import gaussian_dimension as gaussian_dimension
 from jaxvae.analysis.profile import profile as profile
+from jaxvae.analysis.profile import unknown_profile as unknown_profile
 from jaxvae.analysis.rate_plane import MATERIAL as MATERIAL
 from jaxvae.analysis.rate_plane import excess_costs as excess_costs
 from jaxvae.analysis.rate_plane import rate_distortion_hull as rate_distortion_hull

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from jaxvae.data.taps import Space, open_taps, write_taps
 from jaxvae.geometry.arrays import as_count
@@ -133,9 +133,19 @@ def noisy_batches(
         ValueError: at once, for images that the model does not take.
     """
     images, batch_size = checked_batches(vae, images, batch_size=batch_size)
-    noise = jax.random.normal(key, (len(images), vae.latents), jnp.float32)
+    noise = posterior_noise(key, n=len(images), latents=vae.latents)
     batches = (slice(at, at + batch_size) for at in range(0, len(images), batch_size))
     return ((jnp.asarray(images[batch]), noise[batch]) for batch in batches)
+
+
+@partial(jax.jit, static_argnames=("n", "latents"))
+def posterior_noise(key: Key, *, n: int, latents: int) -> Float[Array, "n k"]:
+    """Standard normal noise; with more examples or more latents, that of fewer is among it.
+
+    So a model that is padded to more latents is evaluated as it would be alone.
+    """
+    keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(latents))
+    return jax.vmap(lambda own: jax.random.normal(own, (n,), jnp.float32), out_axes=1)(keys)
 
 
 def checked_batches(

@@ -1,6 +1,6 @@
 """The geometry of every layer of a model: dimension and information imbalance."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -51,6 +51,14 @@ def profile(taps: Mapping[str, ArrayLike]) -> Profile:
     )
     imbalance = np.asarray(imbalance_matrix(list(taps.values())))
     return Profile(tuple(taps), value, stderr, points, imbalance)
+
+
+def unknown_profile(layers: Sequence[str]) -> Profile:
+    """What is known of the layers of a model that has failed: NaN, of the types of `profile`."""
+    count = len(layers)
+    none = np.full(count, np.nan, np.float32)
+    matrix = np.full((count, count), np.nan, np.float32)
+    return Profile(tuple(layers), none, none, np.zeros(count, np.int32), matrix)
 
 
 def gaussian_dimension(

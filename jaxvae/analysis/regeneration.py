@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxvae.analysis.capture import posterior_noise
 from jaxvae.geometry.arrays import as_count
 from jaxvae.models.hvae import HVAE, split_noise
 from jaxvae.models.vae import Variables
@@ -56,7 +57,7 @@ def regenerate(
     rows = as_count(rows, f"expected at least 2 rows, got {rows}", least=2)
     layers = len(hvae.shapes)
     kept = np.unique(np.linspace(0, layers, min(rows, layers + 1)).round().astype(int))
-    noise = jax.random.normal(key, (len(images), hvae.latents), jnp.float32)
+    noise = posterior_noise(key, n=len(images), latents=hvae.latents)
     pixels = unit_interval(jnp.asarray(images))
     inferred = _inferred(hvae, variables, pixels, noise)
     made = []

@@ -9,7 +9,7 @@ from typing import Any
 from jaxvae.runs.config import RunConfig
 
 # Dimensions of records besides settings.
-_RESERVED = ("seed", "epoch", "layer", "other_layer", "latent_layer")
+_RESERVED = ("seed", "epoch", "layer", "other_layer", "latent_layer", "missing")
 # Letters of a name, which is that of a file.
 _LONGEST = 200
 

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxvae.analysis import capture, evaluate, profile
-from jaxvae.analysis.profile import Profile
+from jaxvae.analysis import capture, evaluate, profile, unknown_profile
 from jaxvae.models import HVAE
 from jaxvae.models.hvae import layer_names
 from jaxvae.sweeps.sweep import Trained
@@ -50,11 +49,5 @@ def measure(points: int, trained: Trained) -> tuple[dict[str, Any], dict[str, An
 
 def _geometry(taps: Mapping[str, np.ndarray], *, failed: bool) -> dict[str, np.ndarray]:
     names = ("intrinsic_dimension", "intrinsic_dimension_stderr", "distinct_points", "imbalance")
-    count = len(taps)
-    unknown = np.full(count, np.nan)
-    found = Profile(
-        (*taps,), unknown, unknown, np.zeros(count, int), np.full((count, count), np.nan)
-    )
-    if not failed:
-        found = profile(taps)
+    found = unknown_profile([*taps]) if failed else profile(taps)
     return dict(zip(names, found[1:], strict=True))

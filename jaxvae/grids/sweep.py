@@ -86,6 +86,11 @@ def _seconds(grid: Grid, _: RunConfig, model: VAE | HVAE, __: Dataset) -> float:
 
 def _report(grid: Grid, sweep: Sweep, console: Console) -> None:
     records = gather(grid, sweep.out)
+    if bool((records["failed"].any("epoch") | records["missing"]).all()):
+        raise ValueError(
+            "expected a run that is done and did not fail, got none: where losses became NaN or "
+            "infinite, try a smaller --learning-rate and another --out"
+        )
     labels = map(grid.label, grid.settings)
     shown = records.isel({label: 0 for label in labels if label not in grid.varying})
     _say_failed(sweep, records, console)

@@ -33,5 +33,6 @@ def write_report(
     drawn = figures(out / "figures")
     write_whole(out / "summary.md", lambda part: part.write_text(summary, encoding="utf-8"))
     console.print(*lines, sep="\n")
-    ends = f"\nfigures: {drawn[0].parent}/*.png   records: {out / 'records.nc'}"
+    shown = f"figures: {out / 'figures'}/*.png   " if drawn else ""
+    ends = f"\n{shown}records: {out / 'records.nc'}"
     console.print(ends, soft_wrap=True)

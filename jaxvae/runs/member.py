@@ -120,7 +120,13 @@ def open_member(out: Path, name: str, *, trust: bool = False) -> Member:
     config, image_shape = parsed_config(settings, file, trust=trust)
     model = model_of(program_of(config, latents_of(config, image_shape)), image_shape)
     largest = model_of(program_of(config, place.latents), image_shape)
-    every = stacked_variables(place.snapshots(out), config.epochs, largest, place.members)
+    try:
+        every = stacked_variables(place.snapshots(out), config.epochs, largest, place.members)
+    except (ValueError, OSError) as error:
+        raise ValueError(
+            f"{error}. What was measured of the run is whole; for its model, remove {file}, and "
+            "the command of the sweep trains it again"
+        ) from error
     own = jax.tree.map(lambda leaf: leaf[place.member], every)
     return Member(config, model, cut(own, _shapes(model)), place)
 

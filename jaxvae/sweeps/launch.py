@@ -2,7 +2,8 @@
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,10 +13,11 @@ from rich.table import Table
 
 from jaxvae.report.progress import sweep_progress
 from jaxvae.runs.folder import UnfinishedError, read_settings, refuse_other_settings, write_settings
-from jaxvae.runs.member import SETTINGS
+from jaxvae.runs.member import SETTINGS, read_settings_of, run_file
 from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.claims import holders
 from jaxvae.sweeps.estimate import in_words, seconds_of
+from jaxvae.sweeps.records import done_runs
 from jaxvae.sweeps.sweep import CLAIMS, Sweep
 from jaxvae.sweeps.units import Unit
 from jaxvae.sweeps.work import work
@@ -79,6 +81,7 @@ def run(job: Job, launch: Launch, console: Console) -> None:
     experiment, sweep = job.open()
     settings = dataclasses.asdict(job.config) | {"members": job.members} | _LAYOUT
     refuse_other_settings(job.out / SETTINGS, settings, extendable=experiment.extendable)
+    _refuse_other_runs(sweep)
     if launch.report:
         _report(experiment, job, sweep, console)
         return
@@ -88,7 +91,8 @@ def run(job: Job, launch: Launch, console: Console) -> None:
     if launch.plan:
         _print_plan(sweep, unfinished, console)
         return
-    write_settings(job.out / SETTINGS, settings)
+    if not _has_written(job.out, settings):
+        write_settings(job.out / SETTINGS, settings)
     if unfinished:
         _announce(sweep, unfinished, launch, console)
         left = _do(job, sweep, launch, console)
@@ -136,7 +140,31 @@ def _report(experiment: Experiment, job: Job, sweep: Sweep, console: Console) ->
             f"{len(missing)} of {len(sweep.runs)} runs are not done, and missing below: {named}",
             soft_wrap=True,
         )
+    lacking = [each.title for each in sweep.afterwards if not each.is_done]
+    if lacking:
+        console.print(f"not done, and missing below: {'; '.join(lacking)}", soft_wrap=True)
     experiment.report(job.config, sweep, console)
+
+
+def _has_written(out: Path, settings: Mapping[str, Any]) -> bool:
+    """Whether the folder says these settings already: of many that begin at once, one writes."""
+    file = out / SETTINGS
+    return file.is_file() and read_settings(file) == json.loads(json.dumps(settings))
+
+
+def _refuse_other_runs(sweep: Sweep) -> None:
+    """Refuse a folder with records of runs of these names that had other settings."""
+    for name in done_runs(sweep.out, sweep.runs):
+        file = run_file(sweep.out, name)
+        recorded = {**read_settings_of(file)[0]}
+        recorded.pop("image_shape", None)
+        wanted = json.loads(json.dumps(dataclasses.asdict(sweep.runs[name])))
+        other = sorted(key for key in {*recorded, *wanted} if recorded.get(key) != wanted.get(key))
+        if other:
+            raise ValueError(
+                f"expected in {file} a run with {other[0]} {wanted.get(other[0])}, got one with "
+                f"{recorded.get(other[0])}; choose another --out"
+            )
 
 
 def _with_members(job: Job) -> Job:

@@ -155,7 +155,7 @@ def _is_whole(file: str, changed: int, size: int) -> bool:
         with open(file, "rb") as opened, zipfile.ZipFile(opened) as archive:
             if archive.testzip() is None:
                 return True
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError):
+    except Exception:
         pass
     _logger.warning("%s is damaged: what is in it is made again", file)
     return False

@@ -81,7 +81,7 @@ def units_of(
 
 def unit_name(*parts: Any) -> str:
     """The name of what depends on these parts, which JSON can write, alone."""
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_NAME_DIGITS]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:_NAME_DIGITS]
 
 
 def member_of(config: RunConfig, latents: int) -> Member:

@@ -285,7 +285,11 @@ def _set_apart(trainer: Trainer, member: Member) -> TrainState:
             f"expected coefficients among {sorted(state.coefficients)}, got {sorted(unknown)}"
         )
     refuse_negative(member.coefficients, trainer.nonnegative)
-    given = {name: jnp.asarray(value, jnp.float32) for name, value in member.coefficients.items()}
+    given = {
+        # One number may stand for all layers.
+        name: jnp.broadcast_to(jnp.asarray(value, jnp.float32), jnp.shape(state.coefficients[name]))
+        for name, value in member.coefficients.items()
+    }
     state = state._replace(coefficients=state.coefficients | given)
     if member.learning_rate is None:
         return state

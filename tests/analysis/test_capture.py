@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.analysis.capture import capture, capture_to
+from jaxvae.analysis.capture import capture, capture_to, posterior_noise
 from jaxvae.data.taps import open_taps
 from jaxvae.geometry import nearest_neighbors
 from jaxvae.models import build_hvae, convolutional_vae
@@ -28,11 +28,20 @@ def captured(variables):
 
 
 def test_taps_are_those_of_a_direct_application(variables, captured):
-    noise = jax.random.normal(KEY, (len(IMAGES), VAE.latents))
+    noise = posterior_noise(KEY, n=len(IMAGES), latents=VAE.latents)
     direct = jax.jit(VAE.apply)(variables, IMAGES / np.float32(255), noise).taps
     for name, tap in direct.items():
         # Division by 255 inside or outside of the compiled function: one rounding.
         np.testing.assert_allclose(captured[name], tap, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_the_noise_of_fewer_examples_and_latents_is_among_that_of_more():
+    """So a model is measured alike alone and padded, on some images and among all."""
+    noise = posterior_noise(KEY, n=40, latents=7)
+    np.testing.assert_array_equal(posterior_noise(KEY, n=40, latents=3), noise[:, :3])
+    np.testing.assert_array_equal(posterior_noise(KEY, n=12, latents=7), noise[:12])
+    correlations = np.corrcoef(np.asarray(posterior_noise(KEY, n=4000, latents=5)).T)
+    np.testing.assert_allclose(correlations, np.eye(5), atol=4 / 4000**0.5)
 
 
 def test_taps_are_in_depth_order(captured):
@@ -198,7 +207,7 @@ def test_the_layers_of_a_hierarchy_are_captured_as_those_of_a_vae():
     hvae = build_hvae(Chain((2, 3), (4, 4, 1)), image_shape=(4, 4, 1), shapes=[(2,), (3,)])
     variables = hvae.init(jax.random.key(0))
     taps = capture(hvae, variables, IMAGES, key=KEY, batch_size=10)
-    noise = jax.random.normal(KEY, (len(IMAGES), hvae.latents))
+    noise = posterior_noise(KEY, n=len(IMAGES), latents=hvae.latents)
     direct = hvae.apply(variables, IMAGES / np.float32(255), noise).taps
     assert list(taps) == list(direct)
     for name, tap in direct.items():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from jaxvae.analysis import capture, regenerate
+from jaxvae.analysis.capture import posterior_noise
 from tests.models.hierarchies import chain
 
 HVAE = chain(3)
@@ -24,7 +25,7 @@ def key():
 def test_the_first_row_are_ancestral_samples_and_the_last_reconstructions(variables, key):
     found = regenerate(HVAE, variables, IMAGES, key=key)
     assert found.kept == (0, 1, 2, 3)
-    noise = jax.random.normal(key, (4, HVAE.latents))
+    noise = posterior_noise(key, n=4, latents=HVAE.latents)
     decoded = jax.jit(HVAE.decode)(variables, noise)
     np.testing.assert_allclose(found.images[0], decoded, rtol=1e-5)
     output = capture(HVAE, variables, IMAGES, key=key, layers=["output"])["output"]

@@ -224,3 +224,45 @@ def test_a_sweep_of_hierarchies_has_the_rates_of_every_layer(tmp_path, capsys):
         assert records["beta"].values.tolist() == ["0.5,1", "1,1"]
         assert records["rate"].sel(latent_layer=["z_2", "z_1"]).shape == (2, 1, 1, 2)
         np.testing.assert_allclose(records["rate"].sum("latent_layer"), records["kl"], rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_run_that_shares_its_unit_is_measured_as_it_is_alone(tmp_path):
+    words = [*SMALL, "--coefficient", "beta=1", "--seeds", "0", "--points", "100"]
+    for name, sizes in (("both", "2,3"), ("alone", "2")):
+        out = str(tmp_path / name)
+        assert main(["sweep", *words, "--latents", sizes, "--out", out]) == 0
+    both, alone = (
+        xr.open_dataset(tmp_path / name / "records.nc").load().sel(latents=2)
+        for name in ("both", "alone")
+    )
+    for name in ("reconstruction", "kl", "intrinsic_dimension"):
+        np.testing.assert_allclose(both[name], alone[name].squeeze(), rtol=1e-3, err_msg=name)
+
+
+@pytest.mark.slow
+def test_a_run_that_diverges_is_left_out_and_the_others_are_shown(tmp_path, capsys):
+    words = [*SMALL, "--latents", "2", "--seeds", "0,1", "--points", "100"]
+    out = str(tmp_path / "out")
+    assert main(["sweep", *words, "--learning-rate", "1e-3,1e30", "--out", out]) == 0
+    said = capsys.readouterr().out
+    assert "failed, and left out below: latents-2_learning_rate-1e+30_seed-0" in said
+    with xr.open_dataset(tmp_path / "out" / "records.nc") as records:
+        failed = records["failed"].any("epoch").transpose("learning_rate", "seed", ...)
+        np.testing.assert_array_equal(failed.values.reshape(2, 2), [[False] * 2, [True] * 2])
+        kept = records["intrinsic_dimension"].sel(learning_rate=1e-3)
+        assert np.isfinite(kept).all()
+
+
+@pytest.mark.slow
+def test_where_every_run_diverges_that_is_said(tmp_path, capsys):
+    words = [*SMALL, "--latents", "2", "--seeds", "0", "--points", "0", "--learning-rate", "1e30"]
+    assert main(["sweep", *words, "--out", str(tmp_path / "out")]) == 2
+    assert "expected a run that is done and did not fail, got none" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_sweep_of_one_combination_without_geometry_has_no_figures(tmp_path, capsys):
+    words = [*SMALL, "--latents", "2", "--seeds", "0,1", "--points", "0"]
+    assert main(["sweep", *words, "--out", str(tmp_path / "out")]) == 0
+    assert "records: " in capsys.readouterr().out

@@ -178,6 +178,16 @@ def test_settings_that_are_refused_change_nothing(tmp_path, capsys, verb, case):
     assert (tmp_path / "config.json").read_text() == text
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", [(), ("--report",), ("--workers", "2")], ids=str)
+def test_records_of_runs_with_other_settings_are_refused(copy, capsys, verb):
+    (copy / "config.json").unlink()
+    before = state(copy)
+    assert command(copy, *verb, "--learning-rate", "0.5", *ONE_EACH) == 2
+    assert "a run with learning_rate 0.5, got one with 0.01" in capsys.readouterr().err
+    assert state(copy) == before
+
+
 @pytest.mark.parametrize("verb", [(), ("--plan",), ("--workers", "2")], ids=str)
 def test_what_would_fail_later_is_refused_before_anything_is_written(tmp_path, capsys, verb):
     assert command(tmp_path / "out", *verb, "--batch-size", "65") == 2
