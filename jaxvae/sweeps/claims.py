@@ -1,8 +1,8 @@
 """Who does which unit: a file that one process holds, and that tells how far it is.
 
-Where the file system has locks, the file is locked, and free the moment its process ends. Where
-it has none, as some network file systems, the file belongs to whoever created it. Some have
-locks that other machines do not see: a file that a process of another machine renews is held,
+Where the file system has locks, the file is locked, and free on its machine the moment its process
+ends. Where it has none, as some network file systems, the file belongs to whoever created it. Some
+have locks that other machines do not see: a file that a process of another machine renews is held,
 locked or not. Holders renew their files; two minutes without, and another process takes over.
 A process that finds its unit taken over, as after it was stopped for long, leaves it alone.
 Nothing rests on the claim but time: a unit that is done twice writes the same bytes twice.
