@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from jaxvae.data.taps import Space, open_taps, write_taps
 from jaxvae.geometry.arrays import as_count
 from jaxvae.models.hvae import HVAE
-from jaxvae.models.vae import VAE, Outputs, Variables
+from jaxvae.models.vae import VAE, Variables
 from jaxvae.training.images import as_images, unit_interval
 from jaxvae.typing import Array, ArrayLike, Key
 
@@ -102,17 +102,6 @@ def capture_to(
             append(_fetch(outputs, spaces))
             report(min(start + batch_size, len(images)))
     return open_taps(path)
-
-
-def evaluated(
-    vae: VAE, variables: Variables, images: ArrayLike, *, key: Key, batch_size: int = 1000
-) -> Iterator[Outputs]:
-    """The model's `Outputs` on one batch after another, in evaluation mode.
-
-    Raises:
-        ValueError: at once, for images that the model does not take.
-    """
-    return _batches(vae, variables, images, key, batch_size)
 
 
 def _batches(

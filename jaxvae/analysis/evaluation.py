@@ -2,7 +2,7 @@
 
 import math
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ from jaxvae.analysis.estimate import Estimate, mean_estimate
 from jaxvae.metrics.latents import LatentTypes, active_units, latent_types
 from jaxvae.models.hvae import HVAE, Gaussian, HierarchyOutputs, StochasticLayer
 from jaxvae.models.vae import VAE, Outputs, Variables
-from jaxvae.objectives.divergences import gaussian_kl_between
+from jaxvae.objectives.hierarchical_vae import number_rates
 from jaxvae.training.images import unit_interval
 from jaxvae.typing import ArrayLike, Key
 
@@ -165,7 +165,7 @@ def _assess(model: VAE | HVAE, variables: Variables, images: Array, noise: Array
     def assess(noise: Array) -> _Assessment:
         outputs = model.apply(variables, pixels, noise)
         layers = layers_of(outputs)
-        rates = tuple(map(_number_rates, layers))
+        rates = tuple(_flat(number_rates(layer)) for layer in layers)
         return _Assessment(
             outputs.nll,
             jnp.stack([jnp.sum(each, axis=1) for each in rates], axis=1),
@@ -200,13 +200,6 @@ def _shift(layer: StochasticLayer) -> Float[Array, "b k"]:
 
 def _variance(layer: StochasticLayer) -> Float[Array, "b k"]:
     return _flat(jnp.exp(layer.posterior.log_variance - layer.prior.log_variance))
-
-
-def _number_rates(layer: StochasticLayer) -> Float[Array, "b k"]:
-    # In float32, whatever the network computes in: a rate is a small difference.
-    numbers: Any = (*layer.posterior, *layer.prior)
-    wide = (each.astype(jnp.promote_types(each.dtype, jnp.float32)) for each in numbers)
-    return _flat(gaussian_kl_between(*wide))
 
 
 def _flat(values: Array) -> Float[Array, "b k"]:

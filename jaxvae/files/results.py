@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from jaxvae.files.whole import explained, hidden_folder, plainly_named
+from jaxvae.files.whole import explained, hidden_folder, plainly_named, unmade_on_failure
 
 
 @contextmanager
@@ -17,20 +17,13 @@ def whole_results(out: Path) -> Iterator[Path]:
     Raises:
         OSError: at once, if `out` cannot be written.
     """
-    made = [folder for folder in (out, *out.parents) if not folder.exists()]
-    try:
-        with _hidden(out) as part, explained(out):
-            with plainly_named(part) as plain:
-                yield plain
-            for path in sorted(path for path in part.rglob("*") if path.is_file()):
-                place = out / path.relative_to(part)
-                place.parent.mkdir(exist_ok=True)
-                os.replace(path, place)
-    except BaseException:
-        with suppress(OSError):
-            for folder in made:
-                folder.rmdir()
-        raise
+    with unmade_on_failure((out, *out.parents)), _hidden(out) as part, explained(out):
+        with plainly_named(part) as plain:
+            yield plain
+        for path in sorted(path for path in part.rglob("*") if path.is_file()):
+            place = out / path.relative_to(part)
+            place.parent.mkdir(exist_ok=True)
+            os.replace(path, place)
 
 
 @contextmanager

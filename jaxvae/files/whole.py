@@ -31,8 +31,7 @@ def whole_folder(place: Path) -> Iterator[Path]:
     Raises:
         OSError: if the disk cannot be written.
     """
-    made = [folder for folder in place.parents if not folder.exists()]
-    try:
+    with unmade_on_failure(place.parents):
         place.parent.mkdir(parents=True, exist_ok=True)
         with hidden_folder(place.parent) as beside:
             part = beside / "part"
@@ -40,9 +39,21 @@ def whole_folder(place: Path) -> Iterator[Path]:
             yield part
             _sync(part)
             _exchange(part, place, beside / "replaced")
+
+
+@contextmanager
+def unmade_on_failure(folders: Iterable[Path]) -> Iterator[None]:
+    """Where the block fails, those of some folders that it has made are removed, if empty.
+
+    Args:
+        folders: from the innermost to the outermost.
+    """
+    absent = [folder for folder in folders if not folder.exists()]
+    try:
+        yield
     except BaseException:
         with suppress(OSError):
-            for folder in made:
+            for folder in absent:
                 folder.rmdir()
         raise
 

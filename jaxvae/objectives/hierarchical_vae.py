@@ -69,11 +69,16 @@ def layer_rates(outputs: HierarchyOutputs) -> Float[Array, "b l"]:
     return jnp.stack([_rate(layer) for layer in outputs.layers], axis=1)
 
 
-def _rate(layer: StochasticLayer) -> Float[Array, " b"]:
+def number_rates(layer: StochasticLayer) -> Float[Array, "b *shape"]:
+    """What every number of a layer costs, for every example, in nats: `layer_rates` is the sum."""
     # In float32, whatever the network computes in: a rate is a small difference.
     numbers = (
         each.astype(jnp.promote_types(each.dtype, jnp.float32))
         for each in (*layer.posterior, *layer.prior)
     )
-    divergence = gaussian_kl_between(*numbers)
-    return jnp.sum(divergence, axis=tuple(range(1, divergence.ndim)))
+    return gaussian_kl_between(*numbers)
+
+
+def _rate(layer: StochasticLayer) -> Float[Array, " b"]:
+    rates = number_rates(layer)
+    return jnp.sum(rates, axis=tuple(range(1, rates.ndim)))

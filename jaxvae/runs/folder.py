@@ -78,12 +78,16 @@ def read_settings(file: Path) -> dict[str, Any]:
 
 
 def write_settings(file: Path, settings: Mapping[str, Any]) -> None:
-    """Write settings as JSON, whole; makes the folder.
+    """Write settings as JSON, whole, unless they stand there already; makes the folder.
+
+    Of many processes that begin in one folder, those after the first write nothing.
 
     Raises:
         OSError: if it cannot be written.
     """
     text = json.dumps(_as_json(settings), indent=2) + "\n"
+    if file.is_file() and file.read_bytes() == text.encode():
+        return
     try:
         write_whole(file, lambda part: part.write_text(text, encoding="utf-8"))
     except OSError as error:

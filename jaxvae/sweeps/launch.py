@@ -3,7 +3,7 @@
 import dataclasses
 import importlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -91,8 +91,7 @@ def run(job: Job, launch: Launch, console: Console) -> None:
     if launch.plan:
         _print_plan(sweep, unfinished, console)
         return
-    if not _has_written(job.out, settings):
-        write_settings(job.out / SETTINGS, settings)
+    write_settings(job.out / SETTINGS, settings)
     if unfinished:
         _announce(sweep, unfinished, launch, console)
         left = _do(job, sweep, launch, console)
@@ -144,12 +143,6 @@ def _report(experiment: Experiment, job: Job, sweep: Sweep, console: Console) ->
     if lacking:
         console.print(f"not done, and missing below: {'; '.join(lacking)}", soft_wrap=True)
     experiment.report(job.config, sweep, console)
-
-
-def _has_written(out: Path, settings: Mapping[str, Any]) -> bool:
-    """Whether the folder says these settings already: of many that begin at once, one writes."""
-    file = out / SETTINGS
-    return file.is_file() and read_settings(file) == json.loads(json.dumps(settings))
 
 
 def _refuse_other_runs(sweep: Sweep) -> None:

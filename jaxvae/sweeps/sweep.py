@@ -19,7 +19,6 @@ CLAIMS = "claims"
 RESUME = "resume"
 # Between the name of a unit and what tells a folder for some of its runs from others.
 PART = "-"
-FAILED = "failed"
 MADE_OF = "made_of"
 
 
