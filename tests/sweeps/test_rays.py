@@ -16,25 +16,16 @@ from jaxvae.sweeps.claims import claim, holders
 from jaxvae.sweeps.sweep import CLAIMS
 from jaxvae.sweeps.workers import LOGS
 from tests.sweeps.conftest import SWEEP
+from tests.sweeps.nodes import running_nodes
 from tests.sweeps.processes import end, start, wait_for
 from tests.sweeps.smallest import Config, sweep_of
 from tests.sweeps.test_work import contents
 
-_NODE = {"object_store_memory": 80 * 10**6, "include_dashboard": False}
-
 
 @pytest.fixture
 def cluster(ray_token):
-    """A cluster of two nodes with a core each, and a head that does no work."""
-    from ray.cluster_utils import Cluster  # noqa: PLC0415
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **_NODE})
-    try:
-        for _ in range(2):
-            cluster.add_node(num_cpus=1, **_NODE)
-        yield cluster
-    finally:
-        cluster.shutdown()
+    with running_nodes(2) as nodes:
+        yield nodes
 
 
 def units(out):
@@ -48,10 +39,10 @@ def parent_of(process):
 
 def in_the_midst(out, cluster):
     """A unit that was measured once and is not done, its process, and the node of that."""
-    nodes = {node.all_processes["raylet"][0].process.pid: node for node in cluster.worker_nodes}
     for unit, holder in holders(out / CLAIMS).items():
-        if (out / UNITS / unit / "epoch-0000.npz").exists():
-            return unit, holder.process, nodes[parent_of(holder.process)]
+        node = parent_of(holder.process)
+        if (out / UNITS / unit / "epoch-0000.npz").exists() and node in cluster.working:
+            return unit, holder.process, node
     return None
 
 
@@ -63,7 +54,7 @@ def test_a_sweep_that_lost_a_node_on_the_way_has_the_records_of_one_process(
     name, process, node = wait_for(lambda: in_the_midst(tmp_path, cluster))
     # As a machine that loses its power: the process ends with the node, not after it.
     os.kill(process, signal.SIGKILL)
-    cluster.remove_node(node, allow_graceful=False)
+    cluster.kill(node)
     unit = units(tmp_path)[name]
     assert not run_file(tmp_path, unit.runs[0]).exists(), "the node was killed too late"
     status, shown = end(driver)
