@@ -30,7 +30,7 @@ from jaxvae.analysis import (
 )
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE, Variables
-from jaxvae.models.hvae import layer_names
+from jaxvae.models.hvae import Gaussian, layer_names
 from jaxvae.sweeps.estimate import geometry_seconds
 from jaxvae.sweeps.records import as_bytes
 from jaxvae.typing import Key
@@ -115,7 +115,7 @@ def measure_uses(
         **_with_errors(scores | {"judge_accuracy": judge.accuracy}),
         "generated_information": quality.information.astype(np.float32),
         **_of_images(evaluation.examples),
-        **_top_knowledge(hvae, variables, test, labels, taps, classes=judge.classifier.classes),
+        **_top_knowledge(hvae, variables, labels, taps, classes=judge.classifier.classes),
         **_accuracies(
             config,
             hvae,
@@ -209,7 +209,6 @@ def _accuracies(
 def _top_knowledge(
     hvae: HVAE,
     variables: Variables,
-    images: np.ndarray,
     labels: np.ndarray,
     taps: dict[str, np.ndarray],
     *,
@@ -220,8 +219,7 @@ def _top_knowledge(
     The information in n images is at most log n. Near that it says nothing of the mismatch,
     which is NaN then.
     """
-    noise = jnp.zeros((1, hvae.latents))
-    prior = hvae.apply(variables, jnp.asarray(images[:1]) / 255, noise).layers[0].prior
+    prior = _top_prior(hvae, variables)
     top = layer_names(len(hvae.shapes))[0]
     found = aggregate_information(
         *(taps[f"{top}/{part}"] for part in ("sample", "mean", "log_variance")),
@@ -230,14 +228,21 @@ def _top_knowledge(
         prior_log_variance=prior.log_variance[0],
     )
     estimates = {f"top_{name}": estimate for name, estimate in found._asdict().items()}
-    if found.information.value > math.log(len(images)) - 1:
+    if found.information.value > math.log(len(labels)) - 1:
         estimates["top_mismatch"] = Estimate(np.float64(np.nan), np.float64(np.nan))
-    shares = jnp.bincount(jnp.asarray(labels), length=classes) / len(labels)
+    shares = np.bincount(labels, minlength=classes) / len(labels)
     bound = bound_estimate(estimates["top_label_information"], shares)
     return {
         **_with_errors(estimates | {"top_accuracy_bound": bound}),
-        "label_shares": np.asarray(shares),
+        "label_shares": shares,
     }
+
+
+@partial(jax.jit, static_argnames="hvae")
+def _top_prior(hvae: HVAE, variables: Variables) -> Gaussian:
+    """Of one image; that of the top layer depends on nothing."""
+    image, noise = jnp.zeros((1, *hvae.image_shape)), jnp.zeros((1, hvae.latents))
+    return hvae.apply(variables, image, noise).layers[0].prior
 
 
 def _geometry(hvae: HVAE, taps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

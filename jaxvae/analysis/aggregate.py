@@ -89,11 +89,8 @@ def aggregate_information(
     z, mean, log_variance = _checked(samples, means, log_variances)
     classes = np.zeros(len(z), np.int32) if labels is None else as_classes(labels, len(z))
     information, shared = _ratios(z, mean, log_variance, classes, batch_size=batch_size)
-    prior = gaussian_log_density(
-        z, _row(prior_mean, z.shape[1]), _row(prior_log_variance, z.shape[1])
-    )
-    own = gaussian_log_density(z, mean, log_variance)
-    sampled_rate = np.asarray(jnp.sum(own - prior, axis=1), np.float64)
+    prior = _row(prior_mean, z.shape[1]), _row(prior_log_variance, z.shape[1])
+    sampled_rate = np.asarray(_sampled_rates(z, (mean, log_variance), prior), np.float64)
     nats = np.asarray(information, np.float64)
     return AggregateInformation(
         mean_estimate(nats),
@@ -126,7 +123,18 @@ def _ratios(
     return lax.map(one, jnp.arange(n), batch_size=min(batch_size, n))
 
 
-def _checked(samples: ArrayLike, means: ArrayLike, log_variances: ArrayLike) -> list[Array]:
+@jax.jit
+def _sampled_rates(
+    samples: Float[Array, "n k"], posterior: tuple[Array, Array], prior: tuple[Array, Array]
+) -> Float[Array, " n"]:
+    """For every sample, `log q(z_i | x_i) / p(z_i)`."""
+    ratios = gaussian_log_density(samples, *posterior) - gaussian_log_density(samples, *prior)
+    return jnp.sum(ratios, axis=1)
+
+
+def _checked(
+    samples: ArrayLike, means: ArrayLike, log_variances: ArrayLike
+) -> list[Float[np.ndarray, "n k"]]:
     given = [as_array(array) for array in (samples, means, log_variances)]
     shapes = [array.shape for array in given]
     if len(set(shapes)) > 1 or len(shapes[0]) < 2 or 0 in shapes[0]:
@@ -134,14 +142,15 @@ def _checked(samples: ArrayLike, means: ArrayLike, log_variances: ArrayLike) -> 
             "expected samples, means and log_variances [n, ...] of one shape, got "
             + ", ".join(map(str, shapes))
         )
-    arrays = [jnp.asarray(array, jnp.float32).reshape(len(array), -1) for array in given]
-    if not all(bool(jnp.isfinite(array).all()) for array in arrays):
+    with np.errstate(over="ignore"):
+        arrays = [np.asarray(array, np.float32).reshape(len(array), -1) for array in given]
+    if not all(np.isfinite(array).all() for array in arrays):
         raise ValueError("expected finite samples and posteriors, got NaN or infinity")
     return arrays
 
 
 def _row(value: float | ArrayLike, size: int) -> Float[Array, "1 k"]:
-    flat = jnp.ravel(jnp.asarray(as_array(value), jnp.float32))
+    flat = np.ravel(np.asarray(as_array(value), np.float32))
     if flat.size not in (1, size):
         raise ValueError(f"expected a prior of 1 or {size} numbers, got {flat.size}")
-    return jnp.broadcast_to(flat, (size,))[None]
+    return jnp.asarray(np.broadcast_to(flat, (1, size)))

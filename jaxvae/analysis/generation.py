@@ -101,7 +101,10 @@ def class_probabilities(
         raise ValueError(f"expected images [n, {shape}], got {images.shape}")
     batches = (images[at : at + batch_size] for at in range(0, len(images), batch_size))
     return np.concatenate(
-        [np.asarray(_probabilities(classifier, params, _pixels(batch))) for batch in batches]
+        [
+            np.asarray(_probabilities(classifier, params, _checked_pixels(batch)))
+            for batch in batches
+        ]
     )
 
 
@@ -168,18 +171,21 @@ def _decode(vae: VAE | HVAE, variables: Variables, noise: Array) -> Float[Array,
 
 
 @partial(jax.jit, static_argnames="classifier")
-def _probabilities(classifier: Classifier, params: Any, pixels: Array) -> Float[Array, "b m"]:
+def _probabilities(classifier: Classifier, params: Any, images: Array) -> Float[Array, "b m"]:
+    pixels = unit_interval(images) if images.dtype == jnp.uint8 else images.astype(jnp.float32)
     return jax.nn.softmax(classifier.apply(params, pixels), axis=-1)
 
 
-def _pixels(images: ArrayLike) -> Float[Array, "b h w c"]:
+def _checked_pixels(images: ArrayLike) -> ArrayLike:
+    """Bytes, or floats in [0, 1]."""
     if images.dtype == np.uint8:
-        return unit_interval(jnp.asarray(images))
-    pixels = jnp.asarray(images, jnp.float32)
+        return images
+    # On the host, where samples are: on the device every shape would need programs of its own.
+    pixels = np.asarray(images)
     # NaN fails every comparison.
-    if not jnp.issubdtype(images.dtype, jnp.floating) or not jnp.all((pixels >= 0) & (pixels <= 1)):
+    if not jnp.issubdtype(pixels.dtype, jnp.floating) or not ((pixels >= 0) & (pixels <= 1)).all():
         raise ValueError(
-            f"expected uint8 images or floats in [0, 1], got {images.dtype} from {pixels.min()} "
+            f"expected uint8 images or floats in [0, 1], got {pixels.dtype} from {pixels.min()} "
             f"to {pixels.max()}"
         )
     return pixels

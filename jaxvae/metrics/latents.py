@@ -81,14 +81,17 @@ def latent_types(variances: ArrayLike) -> LatentTypes:
 
     Reference: Bonheme and Grzes (2022); Rolinek, Zietlow and Martius (2019).
     """
-    variances = jnp.asarray(as_array(variances), jnp.float32)
+    variances = as_array(variances)
     if variances.ndim != 2 or len(variances) < 2:
         raise ValueError(f"expected variances [n >= 2, k], got shape {variances.shape}")
-    if not isinstance(variances, jax.core.Tracer) and (variances < 0).any():
-        raise ValueError(
-            f"expected variances >= 0, got {variances.min()}; pass jnp.exp of log variances"
-        )
-    return _sort_latents(variances)
+    if not isinstance(variances, jax.core.Tracer):
+        # On the host: on the device every shape would need programs of its own.
+        known = np.asarray(variances)
+        if (known < 0).any():
+            raise ValueError(
+                f"expected variances >= 0, got {known.min()}; pass jnp.exp of log variances"
+            )
+    return _sort_latents(jnp.asarray(variances, jnp.float32))
 
 
 @jax.jit

@@ -314,5 +314,6 @@ def _one_of(load: Callable[..., Variables], index: int, *epoch: int) -> Variable
     return _one(load(*epoch), index)
 
 
+@jax.jit
 def _one(variables: Variables, index: int) -> Variables:
     return jax.tree.map(lambda leaf: leaf[index], variables)

@@ -54,8 +54,7 @@ def train_classifier(
     steps_per_epoch(images, batch_size)
     params_key, order_key = jax.random.split(key)
     optimizer = optax.adam(learning_rate)
-    params = jax.jit(classifier.init)(params_key)
-    state = params, optimizer.init(params)
+    state = jax.jit(partial(_start, classifier, optimizer))(params_key)
     data = training_images(images, classifier.image_shape), jnp.asarray(labels, jnp.int32)
     run = jax.jit(partial(_epoch, classifier, optimizer, batch_size=batch_size))
     for epoch in range(epochs):
@@ -87,6 +86,14 @@ def checked_examples(
             f"{numbers.max()}"
         )
     return images, numbers
+
+
+def _start(
+    classifier: Classifier, optimizer: optax.GradientTransformation, key: Key
+) -> tuple[Any, Any]:
+    """Parameters and moments before the first step."""
+    params = classifier.init(key)
+    return params, optimizer.init(params)
 
 
 def _epoch(

@@ -129,7 +129,7 @@ def _put_together(trainer_of: TrainerOf, members: Sequence[Member], room: int | 
     largest = room or _largest(members)
     shapes = jax.eval_shape(trainer_of(largest).init, members[0].key)
     padded = [_pad(_set_apart(trainer_of(member.latents), member), shapes) for member in members]
-    states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *padded)
+    states = _stack(padded)
     if any(member.latents < largest for member in members):
         sizes = jnp.array([member.latents for member in members])
         states = states._replace(present=jnp.arange(largest) < sizes[:, None])
@@ -215,7 +215,7 @@ def _unrolled(run: Run) -> Run:
             run(jax.tree.map(lambda leaf, i=i: leaf[i], states), orders[i], alive[i])
             for i in range(len(orders))
         ]
-        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
+        return _stack(members)
 
     return over
 
@@ -304,6 +304,11 @@ def _set_apart(trainer: Trainer, member: Member) -> TrainState:
             "own, got one that does not"
         ) from error
     return state._replace(optimizer_state=optimizer_state)
+
+
+@jax.jit
+def _stack(trees: list[TrainState]) -> TrainState:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
 @jax.jit

@@ -31,7 +31,7 @@ GRID = Config(
     data="sprites",
     image_size=28,
     train_size=256,
-    test_size=100,
+    test_size=60,
     channels=4,
     top=3,
     beta_top=(0.3, 3.0),
@@ -580,7 +580,7 @@ def test_settings_that_make_no_sense_are_refused(changed, message):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"points": 101}, "--points up to the 100 images"),
+        ({"points": 61}, "--points up to the 60 images"),
         ({"labeled": 257}, "--labeled up to the 256 images"),
         ({"image_size": 20}, "28 x 28 or 32 x 32"),
         ({"image_size": 30, "network": "deep"}, "multiples of 4"),
