@@ -13,7 +13,7 @@ from jaxvae.typing import Array
 
 
 class _Convolution(nn.Module):
-    """A kernel and a bias; subclasses say which convolution."""
+    """A kernel and, where it is used, a bias; subclasses say which convolution."""
 
     # A static `(images, kernel) -> images`.
     convolve: ClassVar[Any]
@@ -21,16 +21,20 @@ class _Convolution(nn.Module):
     features: int
     kernel_size: int = 4
     kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+    use_bias: bool = True
 
     @nn.compact
     def __call__(self, images: Float[Array, "b h w c"]) -> Float[Array, "b ho wo o"]:
-        """The images convolved with the kernel, plus the bias."""
+        """The images convolved with the kernel, plus the bias where it is used."""
         shape = (self.kernel_size, self.kernel_size, images.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        pixels = jnp.asarray(images)
+        convolved = self.convolve(pixels, kernel)
+        if not self.use_bias:
+            return convolved
         bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
         # Explicit axes, because rank promotion may be set to raise.
-        pixels = jnp.asarray(images)
-        return self.convolve(pixels, kernel) + bias.astype(pixels.dtype)[None, None, None, :]
+        return convolved + bias.astype(pixels.dtype)[None, None, None, :]
 
 
 class DownConvolution(_Convolution):
@@ -42,6 +46,7 @@ class DownConvolution(_Convolution):
         features: number of output channels.
         kernel_size: height and width of the kernel, even.
         kernel_init: initializer of the kernel; the bias starts at zero.
+        use_bias: whether there is a bias; before batch normalization it would have no effect.
     """
 
     convolve = staticmethod(convolve_down)
@@ -56,6 +61,7 @@ class UpConvolution(_Convolution):
         features: number of output channels.
         kernel_size: height and width of the kernel, even.
         kernel_init: initializer of the kernel; the bias starts at zero.
+        use_bias: whether there is a bias; before batch normalization it would have no effect.
     """
 
     convolve = staticmethod(convolve_up)
@@ -70,6 +76,7 @@ class SameConvolution(_Convolution):
         features: number of output channels.
         kernel_size: height and width of the kernel, odd.
         kernel_init: initializer of the kernel; the bias starts at zero.
+        use_bias: whether there is a bias; before batch normalization it would have no effect.
     """
 
     convolve = staticmethod(convolve_same)
@@ -87,6 +94,7 @@ class ValidConvolution(_Convolution):
         features: number of output channels.
         kernel_size: height and width of the kernel.
         kernel_init: initializer of the kernel; the bias starts at zero.
+        use_bias: whether there is a bias; before batch normalization it would have no effect.
     """
 
     convolve = staticmethod(convolve_valid)
@@ -103,6 +111,7 @@ class FullConvolution(_Convolution):
         features: number of output channels.
         kernel_size: height and width of the kernel.
         kernel_init: initializer of the kernel; the bias starts at zero.
+        use_bias: whether there is a bias; before batch normalization it would have no effect.
     """
 
     convolve = staticmethod(convolve_full)

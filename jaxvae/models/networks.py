@@ -60,7 +60,7 @@ class ConvolutionalEncoder(nn.Module):
         """Flattened features and one tap per layer."""
         hidden, taps = images, {}
         for depth, channels in enumerate(self.channels, start=1):
-            hidden = _normalized(DownConvolution(channels)(hidden), train)
+            hidden = _normalized(DownConvolution(channels, use_bias=False)(hidden), train)
             taps[str(depth)] = hidden
         return hidden.reshape(len(images), -1), taps
 
@@ -81,11 +81,11 @@ class ConvolutionalDecoder(nn.Module):
         height, width, image_channels = self.image_shape
         reduction = 2 ** len(self.channels)
         small = (height // reduction, width // reduction, self.channels[-1])
-        hidden = _normalized(nn.Dense(math.prod(small))(latents), train)
+        hidden = _normalized(nn.Dense(math.prod(small), use_bias=False)(latents), train)
         taps = {"1": hidden}
         hidden = hidden.reshape(len(latents), *small)
         for depth, channels in enumerate(self.channels[-2::-1], start=2):
-            hidden = _normalized(UpConvolution(channels)(hidden), train)
+            hidden = _normalized(UpConvolution(channels, use_bias=False)(hidden), train)
             taps[str(depth)] = hidden
         return UpConvolution(image_channels)(hidden), taps
 
@@ -127,5 +127,10 @@ class CompactDecoder(nn.Module):
 
 
 def _normalized(hidden: Array, train: bool) -> Array:
+    """Batch normalization and the activation, of a layer without a bias.
+
+    The normalization subtracts the mean of the batch, and with it any bias, whose gradient is
+    zero but for rounding: Adam would scale the rounding up and let the bias drift.
+    """
     hidden = nn.BatchNorm(use_running_average=not train, momentum=0.9, epsilon=1e-5)(hidden)
     return nn.leaky_relu(hidden, negative_slope=0.2)
