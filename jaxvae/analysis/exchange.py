@@ -1,12 +1,13 @@
 """What a layer's sample is worth to its image: the cost of having another image's."""
 
+from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jaxvae.analysis.capture import noisy_batches
 from jaxvae.analysis.estimate import Estimate
@@ -18,6 +19,8 @@ from jaxvae.typing import ArrayLike, Key
 
 # At most so many arcs of a circle of images, each of at least so many.
 _ARCS, _ARC = 30, 10
+# In place of a layer, where none is exchanged.
+_NO_LAYER = -1
 
 
 class ShuffleEffect(NamedTuple):
@@ -68,29 +71,25 @@ def shuffle_effect(
         raise ValueError(f"expected at least 2 images to exchange between, got {len(images)}")
     pair_key, noise_key = jax.random.split(key)
     layers, options = len(hvae.shapes), {"key": noise_key, "batch_size": batch_size}
-    # Costs and samples of one pass: every other program is one more to compile.
-    untouched: list[Array | None] = [None] * layers
-    passes = (
-        jax.device_get(_pass(hvae, variables, rows, noise, untouched))
-        for rows, noise in noisy_batches(hvae, images, **options)
-    )
-    own, samples = jax.tree.map(lambda *parts: np.concatenate(parts), *passes)
     circle = np.asarray(jax.random.permutation(pair_key, len(images)))
     partners = np.empty_like(circle)
     partners[circle] = np.roll(circle, -1)
 
-    def costs(layer: int) -> Float[np.ndarray, "n 1+l"]:
-        parts, start = [], 0
-        for rows, noise in noisy_batches(hvae, images, **options):
-            given = list(untouched)
-            given[layer] = jnp.asarray(samples[layer][partners[start : start + len(rows)]])
-            parts.append(np.asarray(_costs(hvae, variables, rows, noise, given)))
-            start += len(rows)
-        return np.concatenate(parts).astype(np.float64)
+    def passes(samples: list[np.ndarray], layer: int) -> Iterator[tuple[Array, list[Array]]]:
+        """Batch by batch with the pair's sample of one layer."""
+        start = 0
+        for batch in noisy_batches(hvae, images, **options):
+            pairs = partners[start : start + len(batch[0])]
+            yield _pass(hvae, variables, batch, [each[pairs] for each in samples], layer)
+            start += len(pairs)
 
+    nothing = [np.broadcast_to(np.float32(0), (len(images), *shape)) for shape in hvae.shapes]
+    untouched = map(jax.device_get, passes(nothing, _NO_LAYER))
+    own, samples = jax.tree.map(lambda *parts: np.concatenate(parts), *untouched)
     distortions, totals = [], []
     for layer in range(layers):
-        growth = (costs(layer) - own)[circle]
+        exchanged = np.concatenate([np.asarray(costs) for costs, _ in passes(samples, layer)])
+        growth = (exchanged.astype(np.float64) - own)[circle]
         distortions.append(_around(growth[:, 0]))
         totals.append(_around(growth[:, 0] + growth[:, layer + 2 :].sum(axis=1)))
     return ShuffleEffect(_stacked(distortions), _stacked(totals))
@@ -98,20 +97,21 @@ def shuffle_effect(
 
 @partial(jax.jit, static_argnames="hvae")
 def _pass(
-    hvae: HVAE, variables: Variables, images: Array, noise: Array, samples: list[Array | None]
+    hvae: HVAE,
+    variables: Variables,
+    batch: tuple[Array, Array],
+    others: list[np.ndarray],
+    layer: int | Int[Array, ""],
 ) -> tuple[Float[Array, "b 1+l"], list[Array]]:
-    """The distortion and the rate of every layer, and what was sampled."""
-    outputs = hvae.apply(variables, unit_interval(images), noise, samples=samples)
+    """The distortion and the rate of every layer, and what was sampled.
+
+    The layer is a value, so that all of them, and none, are one program.
+    """
+    taken = jnp.arange(len(hvae.shapes)) == layer
+    images, noise = batch
+    outputs = hvae.apply(variables, unit_interval(images), noise, samples=others, taken=taken)
     costs = jnp.concatenate([outputs.nll[:, None], layer_rates(outputs)], axis=1)
     return costs, [layer.sample for layer in outputs.layers]
-
-
-@partial(jax.jit, static_argnames="hvae")
-def _costs(
-    hvae: HVAE, variables: Variables, images: Array, noise: Array, samples: list[Array | None]
-) -> Float[Array, "b 1+l"]:
-    """The costs of a pass alone, without what was sampled."""
-    return _pass(hvae, variables, images, noise, samples)[0]
 
 
 def _around(growth: Float[np.ndarray, " n"]) -> Estimate:

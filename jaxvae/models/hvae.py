@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.vae import BERNOULLI, Variables, collections
@@ -80,12 +80,13 @@ class HVAE(NamedTuple):
         shapes: of one example of every stochastic layer, from the top to the bottom.
         latents: numbers in all of them together, k.
         init: `init(key) -> Variables`.
-        apply: `apply(variables, images, noise, *, train=False, samples=None) ->
+        apply: `apply(variables, images, noise, *, train=False, samples=None, taken=None) ->
             HierarchyOutputs`, with images `[b, h, w, c]` in [0, 1] and standard normal noise
             `[b, k]`, of which the top layer takes the first. `samples`, one for every layer
             from the top, `[b, *shape]` or None, are taken in place of the posterior's: what
             is below a given one is inferred from it and the images. With all of them given,
-            `nll` and `output` are those of generation from them.
+            `nll` and `output` are those of generation from them. With `taken`, `[l]`
+            booleans, they are taken in these layers alone: one program serves every choice.
         decode: `decode(variables, noise) -> expected images [b, h, w, c]` of ancestral
             samples: standard normal noise `[b, k]` moved to the prior of every layer.
     """
@@ -143,6 +144,7 @@ def build_hvae(
         *,
         train: bool = False,
         samples: Sequence[Array | None] | None = None,
+        taken: Bool[Array, " l"] | None = None,
     ) -> HierarchyOutputs:
         given = _checked_samples(samples, len(images), layers)
         outputs, updated = hierarchy.apply(
@@ -151,6 +153,7 @@ def build_hvae(
             noise,
             train=train,
             samples=given,
+            taken=taken,
             mutable=["batch_stats"],
         )
         return outputs._replace(statistics=updated.get("batch_stats", {}))
@@ -174,6 +177,7 @@ class _Hierarchy(nn.Module):
         *,
         train: bool,
         samples: Sequence[Array | None] | None = None,
+        taken: Bool[Array, " l"] | None = None,
     ) -> HierarchyOutputs:
         network: Any = self.network
         given = samples or [None] * len(self.shapes)
@@ -183,7 +187,10 @@ class _Hierarchy(nn.Module):
         for index, (part, fixed) in enumerate(zip(parts, given, strict=True)):
             prior = network.prior(index, state, train=train)
             posterior = network.posterior(index, features, state, prior, train=train)
-            sample = posterior.sample(part) if fixed is None else fixed
+            own = posterior.sample(part)
+            sample = own if fixed is None else fixed
+            if taken is not None:
+                sample = jnp.where(taken[index], sample, own)
             layers.append(StochasticLayer(posterior, prior, sample))
             state = network.absorb(index, state, sample, train=train)
         parameters, decoder_taps = network.output(state, train=train)

@@ -168,6 +168,11 @@ def test_what_is_below_a_given_sample_is_inferred_from_it():
     jax.tree.map(close, given.layers[2], expected.layers[2])
     close(given.nll, expected.nll)
     assert not np.allclose(given.nll, inferred.nll)
+    samples = [np.zeros_like(inferred.layers[0].sample), wanted, inferred.layers[2].sample]
+    taken = CHAIN.apply(
+        variables, images, noise, samples=samples, taken=np.array([False, True, False])
+    )
+    jax.tree.map(np.testing.assert_array_equal, taken, given)
 
 
 @pytest.mark.parametrize(
