@@ -33,6 +33,7 @@ from benchmarks.metrics import PAPER, PEAKS
 from benchmarks.peers.clouds import KINDS
 from benchmarks.peers.jaxvae import BLOCKS, bare_product
 from jaxvae import metrics
+from jaxvae.bench.timing import machine
 from jaxvae.commands.arguments.places import place
 from jaxvae.runs.building import build_model, build_trainer
 from jaxvae.runs.config import RunConfig
@@ -191,7 +192,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(PIECES), default=list(PIECES))
     parser.add_argument("--out", type=place, default=RESULTS, help="folder to write to")
     options = parser.parse_args()
-    console, described, records = Console(width=120), measure.machine(), []
+    console, described, records = Console(width=120), machine(), []
     ends = time.monotonic() + 60 * options.minutes
     for piece in options.only:
         rows = PIECES[piece]()

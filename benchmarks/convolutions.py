@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import measure
+from jaxvae.bench.timing import machine
 from jaxvae.commands.arguments.places import place
 from jaxvae.models.layers import DownConvolution, UpConvolution
 from jaxvae.typing import Array
@@ -191,7 +192,7 @@ def main() -> None:
     parser.add_argument("--out", type=place, default=RESULTS, help="JSON file to write")
     parser.add_argument("--batch", type=int, default=64, help="images per step")
     options = parser.parse_args()
-    console, described = Console(), measure.machine()
+    console, described = Console(), machine()
     records = [row for network in NETWORKS for row in measured(network, options.batch, console)]
     measure.save(options.out, described, records)
     console.print(table(records))

@@ -32,6 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import measure
+from jaxvae.bench.timing import machine
 from jaxvae.commands.arguments.places import place
 from jaxvae.runs.building import build_model, build_trainer
 from jaxvae.runs.config import RunConfig
@@ -247,7 +248,7 @@ def main() -> None:
     parser.add_argument("--sweep", action="store_true", help="the bottleneck paper's, extrapolated")
     parser.add_argument("--out", type=place, help="JSON file to write")
     options = parser.parse_args()
-    console, described = Console(), measure.machine()
+    console, described = Console(), machine()
     console.width = max(console.width, 120)
     out = options.out or RESULTS.with_stem("sweep" if options.sweep else RESULTS.stem)
     # After every row: what is done is not lost with the rest.

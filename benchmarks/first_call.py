@@ -26,6 +26,7 @@ from rich.table import Table
 
 from benchmarks import measure
 from benchmarks.peers.environments import PEERS, PeerError, install
+from jaxvae.bench.timing import machine
 from jaxvae.commands.arguments.places import place
 from jaxvae.data.cache import cache_directory
 
@@ -202,7 +203,7 @@ def main() -> None:
     todo += [(work, lambda w=work: of_process(w, pythons, options.rounds)) for work in PROCESSES]
     todo.append((ANOTHER_N, lambda: of_call(ANOTHER_N, options.rounds, first)))
     todo.append((COMMAND, lambda: of_command(options.rounds)))
-    described, records = measure.machine(), []
+    described, records = machine(), []
     for work, timed in todo:
         if work.name.startswith(wanted):
             console.print(f"{work.name} ...")

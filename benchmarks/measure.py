@@ -1,31 +1,12 @@
-"""What every benchmark shares: the machine, a fair timing loop, and a saved record."""
+"""What every benchmark shares: a fair timing loop, and a saved record."""
 
 import json
-import os
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import flax
 import jax
-
-
-def machine() -> dict[str, Any]:
-    """The processor, the accelerator, the software and how busy the machine is now."""
-    device = jax.devices()[0]
-    return {
-        "cpu": _cpu_model(),
-        "cpu_count": os.cpu_count(),
-        "load_average": os.getloadavg()[0],
-        "backend": jax.default_backend(),
-        "device": device.device_kind,
-        "device_count": jax.device_count(),
-        "python": platform.python_version(),
-        "jax": jax.__version__,
-        "flax": flax.__version__,
-    }
 
 
 def interleaved_times(
@@ -61,12 +42,3 @@ def save(path: Path, described: dict[str, Any], records: list[dict[str, Any]]) -
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"machine": described, "records": records}, indent=2) + "\n")
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()

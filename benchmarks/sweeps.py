@@ -32,6 +32,7 @@ from benchmarks import measure
 from experiments.bottleneck.config import Config, compared_seeds, run_name
 from experiments.bottleneck.records import gather
 from experiments.bottleneck.sweep import EXPERIMENT
+from jaxvae.bench.timing import machine
 from jaxvae.commands.arguments.places import place
 from jaxvae.files.whole import write_whole
 from jaxvae.runs import checkpoint
@@ -174,7 +175,7 @@ def main() -> None:
     if given.work:
         report(given.work, given.runs, given.folder)
         return
-    console, described, config = Console(), measure.machine(), config_of(given.runs)
+    console, described, config = Console(), machine(), config_of(given.runs)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "sweep")
         sweep = EXPERIMENT.sweep(config, out)

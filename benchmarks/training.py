@@ -34,6 +34,7 @@ from rich.table import Table
 
 from benchmarks import measure
 from benchmarks.peers.environments import PEERS, PeerError, Worker, install
+from jaxvae.bench.timing import machine
 from jaxvae.commands.arguments.places import place
 from jaxvae.data import load
 from jaxvae.data.cache import cache_directory
@@ -253,7 +254,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="epochs timed of every candidate")
     parser.add_argument("--out", type=place, help="JSON file to write")
     options = parser.parse_args()
-    console, described = Console(), measure.machine()
+    console, described = Console(), machine()
     console.width = max(console.width, 110)
     out = options.out or RESULTS.with_stem("training-quick" if options.quick else RESULTS.stem)
     peer = next(each for each in PEERS if each.name == PEER)

@@ -23,6 +23,7 @@ ROWS = (
     "report",
     "sweeps",
     "grids",
+    "bench",
     "commands",
     "cli",
     "__main__",

@@ -18,6 +18,7 @@ from rich.progress import track
 
 from benchmarks import measure
 from benchmarks.error_rates import bottlenecks, cells, claims, order
+from jaxvae.bench.timing import machine
 from jaxvae.commands.arguments.places import place
 
 RESULTS = Path(__file__).parents[1] / "results" / "error_rates.json"
@@ -54,7 +55,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1000, help="of every entry")
     parser.add_argument("--out", type=place, default=RESULTS, help="JSON file")
     given = parser.parse_args()
-    described = measure.machine()
+    described = machine()
     tagged = [
         {"part": part, "draws": given.draws, **one}
         for part, module in track(PARTS.items(), console=Console(stderr=True))

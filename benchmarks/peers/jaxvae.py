@@ -1,28 +1,16 @@
 """jaxvae itself, and the bare product that bounds it from below."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
-from jax import lax
 
-from benchmarks import measure
 from benchmarks.peers.worker import Work, serve, versions
 from jaxvae import metrics
+from jaxvae.bench.metrics import largest_products
+from jaxvae.bench.timing import machine
 from jaxvae.typing import Array
 
 # The best number of rows at a time differs with the width: both are tried.
 BLOCKS = (100, 1000)
-
-
-@partial(jax.jit, static_argnames="block")
-def largest_products(x: Array, *, block: int) -> Array:
-    """The largest inner product of every row with any row: n^2 d, and one pass over n^2."""
-
-    def of_block(rows: Array) -> Array:
-        return jnp.matmul(rows, x.T, precision=lax.Precision.HIGHEST).max(axis=1)
-
-    return lax.map(of_block, x.reshape(-1, block, x.shape[1])).reshape(-1)
 
 
 def bare_product(*spaces: Array, block: int) -> list[Array]:
@@ -49,7 +37,7 @@ PRODUCTS: dict[str, Work] = {
 
 
 if __name__ == "__main__":
-    described = measure.machine() | versions("jaxvae", "jaxlib", "numpy")
+    described = machine() | versions("jaxvae", "jaxlib", "numpy")
     serve(
         {name: blocking(work) for name, work in (WORKS | PRODUCTS).items()}, described, jnp.asarray
     )

@@ -10,13 +10,15 @@ import os
 import platform
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import jax
+from jax.experimental.compilation_cache import compilation_cache
 
 from jaxvae.data.cache import cache_directory
 
@@ -58,6 +60,23 @@ def keep_compiled_programs() -> str | None:
     if _LEAST_COMPILE_VARIABLE not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_COMPILE_SECONDS)
     return _say(str(place), "JAXVAE_CACHE_DIR")
+
+
+@contextmanager
+def compiled_anew() -> Iterator[None]:
+    """Within it every program is compiled, also one that is kept, and none is kept."""
+    before = jax.config.values["jax_enable_compilation_cache"]
+    _enable(False)
+    try:
+        yield
+    finally:
+        _enable(before)
+
+
+def _enable(enabled: bool, /) -> None:
+    jax.config.update("jax_enable_compilation_cache", enabled)
+    # JAX looks at the setting once.
+    compilation_cache.reset_cache()
 
 
 def _say(place: str, variable: str) -> str:

@@ -53,7 +53,7 @@ def add_launch(parser: argparse.ArgumentParser) -> None:
     only.add_argument(
         "--workers",
         metavar="N",
-        type=_count,
+        type=count,
         help="start N processes here, one a device where there are several",
     )
     only.add_argument(
@@ -70,7 +70,7 @@ def add_launch(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--members",
         metavar="M",
-        type=_count,
+        type=count,
         help="runs trained in one program, at most (default: as many as 4 GiB hold, up to 64)",
     )
 
@@ -117,7 +117,12 @@ def _cluster(text: str) -> str:
     return text
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """A whole number of at least 1.
+
+    Raises:
+        argparse.ArgumentTypeError: for other words.
+    """
     if text.isdecimal() and int(text) > 0:
         return int(text)
     raise argparse.ArgumentTypeError(f"expected a count of at least 1, got {text!r}")

@@ -1,0 +1,100 @@
+"""What `jaxvae bench` is told."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from jaxvae.commands.arguments.places import place
+from jaxvae.sweeps.arguments import count
+
+PARTS = ("metrics", "training")
+
+_EXAMPLES = """\
+examples:
+  jaxvae bench --out bench.json
+  jaxvae bench metrics --metrics id,imbalance --points 5000,50000 --features 16,1024
+  jaxvae bench training --network convolutional_vae --image-size 64 --members 1,8,32
+
+Metrics are timed on Gaussian clouds of every number of points and of features. "of product" is how
+near a metric comes to the speed of the matrix products that it rests on: 100% is as fast as these
+alone. Training is timed on random gray images; "members" is the number of models in one program,
+which differ in their seeds, and "models/hour" is for models of --epochs epochs of --train-size
+images. Programs are compiled anew, also where compiled ones were kept on the disk.
+"""
+
+
+def _several(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
+    return lambda text: tuple(kind(word.strip()) for word in text.split(","))
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "bench",
+        help="how fast metrics and training are on this device",
+        description="Time the metrics and the training of networks on the device that JAX finds.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(after_interruption="What was measured before is in the file of --out.")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help="metrics or training (default: both)"
+    )
+    parser.add_argument(
+        "--metrics",
+        metavar="NAME,...",
+        type=_several(str),
+        default=("id", "imbalance", "cka"),
+        help="as for `jaxvae measure` (default: id,imbalance,cka)",
+    )
+    parser.add_argument(
+        "--points",
+        metavar="N,...",
+        type=_several(count),
+        default=(2000, 10_000),
+        help="points of the clouds (default: 2000,10000)",
+    )
+    parser.add_argument(
+        "--features",
+        metavar="D,...",
+        type=_several(count),
+        default=(50, 784),
+        help="features of the points (default: 50,784)",
+    )
+    parser.add_argument(
+        "--network",
+        metavar="NAME,...",
+        type=_several(str),
+        default=("dense_vae", "compact_vae", "convolutional_vae"),
+        help="as for `jaxvae train` (default: dense_vae,compact_vae,convolutional_vae)",
+    )
+    parser.add_argument(
+        "--image-size",
+        metavar="PIXELS",
+        type=count,
+        default=32,
+        help="height and width of the images (default: 32)",
+    )
+    parser.add_argument(
+        "--batch-size", metavar="B", type=count, default=128, help="images a step (default: 128)"
+    )
+    parser.add_argument(
+        "--members",
+        metavar="M,...",
+        type=_several(count),
+        default=(1, 8),
+        help="models trained in one program (default: 1,8)",
+    )
+    parser.add_argument(
+        "--epochs", metavar="E", type=count, default=20, help="of a model (default: 20)"
+    )
+    parser.add_argument(
+        "--train-size",
+        metavar="N",
+        type=count,
+        default=60_000,
+        help="images of an epoch of a model (default: 60000, as MNIST has)",
+    )
+    parser.add_argument(
+        "--out", metavar="FILE", type=place, help="save as JSON (default: print only)"
+    )

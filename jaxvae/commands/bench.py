@@ -1,0 +1,134 @@
+"""`jaxvae bench`: how fast metrics and training are on this device."""
+
+import argparse
+import json
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from jaxvae.bench.metrics import MetricSpeed, metric_speed, refuse_cloud
+from jaxvae.bench.timing import machine
+from jaxvae.bench.training import TrainingSpeed, trained_model, training_speed
+from jaxvae.commands.arguments.bench import PARTS
+from jaxvae.files.whole import write_whole
+from jaxvae.runs.compiled import compiled_anew
+
+
+def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
+    """Measure, print, and save what there is after every measurement."""
+    unknown = set(given.parts) - set(PARTS)
+    if unknown:
+        raise ValueError(f"expected parts among {', '.join(PARTS)}, got {', '.join(unknown)}")
+    described = machine()
+    console.print(_title(described), style="bold")
+    found: dict[str, Any] = {"machine": described}
+    for part in given.parts or PARTS:
+        found[part] = []
+        for doing, measure in (_metrics if part == "metrics" else _trainings)(given):
+            with errors.status(doing), compiled_anew():
+                found[part].append(measure())
+            if given.out:
+                write_whole(given.out, partial(_write, found))
+        console.print()
+        rows = found[part]
+        console.print(_metric_table(rows) if part == "metrics" else _training_table(rows, given))
+    console.print(f"\nsaved: {given.out}" if given.out else "\nNot saved: --out FILE keeps it.")
+
+
+Cases = list[tuple[str, Callable[[], Any]]]
+
+
+def _metrics(given: argparse.Namespace) -> Cases:
+    cases = list(product(given.metrics, given.points, given.features))
+    for name, points, features in cases:
+        refuse_cloud(name, points=points, features=features)
+    return [
+        (
+            f"{name}: {points:,} points of {features:,} features",
+            partial(metric_speed, name, points=points, features=features),
+        )
+        for name, points, features in cases
+    ]
+
+
+def _trainings(given: argparse.Namespace) -> Cases:
+    sizes = {"image_size": given.image_size, "batch_size": given.batch_size}
+    for network in given.network:
+        trained_model(network, **sizes)
+    return [
+        (
+            f"{network}: {members} at once",
+            partial(training_speed, network, members=members, **sizes),
+        )
+        for network, members in product(given.network, given.members)
+    ]
+
+
+def _write(found: dict[str, Any], path: Path) -> None:
+    rows = {part: [each._asdict() for each in found[part]] for part in PARTS if part in found}
+    text = json.dumps({"machine": found["machine"], **rows}, indent=2)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _title(described: dict[str, Any]) -> str:
+    device = described["cpu"] if described["backend"] == "cpu" else described["device"]
+    count = described["cpu_count"] if described["backend"] == "cpu" else described["device_count"]
+    return (
+        f"{device} x {count}, JAX {described['jax']}, load {described['load_average']:.1f} "
+        "before the start"
+    )
+
+
+def _metric_table(rows: Sequence[MetricSpeed]) -> Table:
+    columns = ("metric", "points", "features", "first call", "later", "pairs/s", "of product")
+    return _table(
+        columns,
+        (
+            (
+                row.metric,
+                f"{row.points:,}",
+                f"{row.features:,}",
+                _seconds(row.first_seconds),
+                _seconds(row.seconds),
+                "" if row.pairs_per_second is None else f"{row.pairs_per_second:.2g}",
+                f"{row.share_of_product:.0%}",
+            )
+            for row in rows
+        ),
+    )
+
+
+def _training_table(rows: Sequence[TrainingSpeed], given: argparse.Namespace) -> Table:
+    columns = ("network", "members", "compiling", "step and model", "images/s", "models/hour")
+    return _table(
+        columns,
+        (
+            (
+                row.network,
+                str(row.members),
+                _seconds(row.compile_seconds),
+                f"{row.milliseconds:.3g} ms",
+                f"{row.images_per_second:,.0f}",
+                f"{row.models_per_hour(epochs=given.epochs, images=given.train_size):.3g}",
+            )
+            for row in rows
+        ),
+    )
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="right" if place else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{1e3 * seconds:.3g} ms"
