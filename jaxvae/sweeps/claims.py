@@ -24,6 +24,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxvae.files.whole import age
+
 STALE_SECONDS = 120.0
 _RENEWED_SECONDS = STALE_SECONDS / 8
 # Between two times that a process says how far it is.
@@ -174,9 +176,9 @@ def _take_away(file: Path) -> None:
 
 
 def _age(file: Path) -> float:
-    """Seconds since it was renewed, by the clock of the disk that it is on."""
-    with tempfile.NamedTemporaryFile(dir=file.parent) as now, suppress(FileNotFoundError):
-        return os.stat(now.name).st_mtime - file.stat().st_mtime
+    """Seconds since it was renewed; none if it is no longer there."""
+    with suppress(FileNotFoundError):
+        return age(file)
     return 0.0
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from jaxvae.files.whole import write_whole
+from jaxvae.files.whole import hidden_folder
 from jaxvae.report.progress import sweep_progress
 from jaxvae.runs import checkpoint
 from jaxvae.runs.building import build_model, build_trainer
@@ -364,7 +364,9 @@ def test_the_settings_of_a_record_are_those_of_the_run(out):
 def test_a_leftover_of_a_kill_is_removed(tmp_path, out):
     sweep = sweep_of(CONFIG, tmp_path)
     folder = tmp_path / UNITS / sweep.units[0].name
-    write_whole(folder / "x", lambda part: part.write_text(""))
-    (folder / f".{'0' * 32}.part").mkdir()
+    folder.mkdir(parents=True)
+    with hidden_folder(folder) as beside:
+        pass
+    beside.mkdir()
     assert do(sweep)[0] == []
     assert tree(tmp_path) == tree(out)
