@@ -148,9 +148,13 @@ def _locked(file: Path, lock: Lock) -> int | None:
 
 def _is_held_elsewhere(file: Path) -> bool:
     """Whether a process of another machine is at work, which a lock of this one does not tell."""
-    with suppress(OSError, ValueError, TypeError, IndexError):
+    try:
         return _said(file)[0] != socket.gethostname() and _age(file) <= STALE_SECONDS
-    return False
+    except OSError:
+        # It cannot be read now: it may be.
+        return True
+    except (ValueError, TypeError, IndexError):
+        return False
 
 
 def _created(file: Path) -> int | None:

@@ -283,10 +283,10 @@ def _tidy(folder: Path, last: int) -> None:
 
 def _is_measured(job: _Job, epoch: int) -> bool:
     file = _epoch_file(job, epoch)
-    if not file.exists():
-        return False
     try:
         read_archive(file)
+    except FileNotFoundError:
+        return False
     except ValueError as error:
         job.progress.warn(f"{error}: it is measured again")
         return False

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -24,6 +25,7 @@ from jaxvae.sweeps.sweep import CLAIMS, RESUME
 from jaxvae.sweeps.units import run_keys
 from jaxvae.sweeps.work import work
 from jaxvae.training import train
+from tests.files.unreadable import MESSAGE, make_readable, make_unreadable
 from tests.sweeps.smallest import Config, flat, load, measure, name_of, runs, sweep_of
 
 pytestmark = pytest.mark.slow
@@ -333,6 +335,36 @@ def test_a_damaged_record_is_made_again_as_it_was(copy, out, caplog):
     # Its variables are in a folder of its own.
     place = read_settings_of(file)[1]
     assert checkpoint.steps(copy / UNITS / place.unit / "snapshots") == [3]
+
+
+def state(out):
+    """When every file was written, with those that cannot be read."""
+    files = [path for path in out.rglob("*") if not path.is_dir()]
+    return {path: path.lstat().st_mtime_ns for path in files}
+
+
+@pytest.mark.parametrize("name", ["runs/bottleneck-2/seed-1.npz", "total.npz"])
+def test_what_cannot_be_read_is_neither_made_again_nor_replaced(copy, name):
+    make_unreadable(copy / name)
+    before = state(copy)
+    with pytest.raises(OSError, match=MESSAGE.format(re.escape(name))):
+        do(sweep_of(CONFIG, copy))
+    assert state(copy) == before
+
+
+def test_a_unit_whose_state_cannot_be_read_does_not_begin_anew(tmp_path, out):
+    measure_some = stopping(measure, 6, StopError())
+    with pytest.raises(StopError):
+        do(dataclasses.replace(sweep_of(CONFIG, tmp_path), measure=measure_some))
+    (manifest, *_) = tmp_path.glob(f"units/*/{RESUME}/*/manifest.json")
+    make_unreadable(manifest)
+    before = state(tmp_path)
+    with pytest.raises(OSError, match=MESSAGE.format(r"manifest\.json")):
+        do(sweep_of(CONFIG, tmp_path))
+    assert state(tmp_path) == before
+    make_readable(manifest)
+    assert do(sweep_of(CONFIG, tmp_path))[0] == []
+    assert contents(tmp_path) == contents(out)
 
 
 def test_what_was_made_of_all_runs_is_made_again_where_it_is_damaged(copy, out):
