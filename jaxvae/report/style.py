@@ -11,6 +11,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from jaxvae.files.whole import write_whole
+
 _SETTINGS: Any = {
     "figure.dpi": 100,
     "savefig.dpi": 160,
@@ -32,7 +34,7 @@ _SETTINGS: Any = {
 
 @contextmanager
 def figure(path: Path, *, size: tuple[float, float], title: str) -> Iterator[Figure]:
-    """A figure in the house style, saved as PNG when the block ends.
+    """A figure in the house style, saved whole as PNG when the block ends.
 
     Args:
         path: the file.
@@ -44,14 +46,13 @@ def figure(path: Path, *, size: tuple[float, float], title: str) -> Iterator[Fig
         drawing = Figure(figsize=size, layout="constrained")
         drawing.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
         yield drawing
-        drawing.savefig(path)
+        write_whole(path, drawing.savefig)
 
 
 def draw_each(
     drawings: Mapping[str, Callable[[xr.Dataset, Path], None]], records: xr.Dataset, folder: Path
 ) -> list[Path]:
     """Every drawing of the records as a PNG file with its name, in a folder that may be absent."""
-    folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.png" for name in drawings]
     for path, draw in zip(paths, drawings.values(), strict=True):
         draw(records, path)
