@@ -70,7 +70,7 @@ def summary(grid: Grid, records: xr.Dataset) -> str:
 def errors(grid: Grid) -> str:
     """What is behind the ± of tables and figures."""
     seeds = len(grid.seeds)
-    several = f"Means over {seeds} seeds, ± their standard error."
+    several = f"Means over {seeds} seeds, ± their standard error, which one seed alone does not have."
     return f"{several if seeds > 1 else _ALONE} {_LEFT_OUT}"
 
 
