@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatterSciNotation
 
 from jaxvae.files.whole import write_whole
 
@@ -30,6 +31,10 @@ _SETTINGS: Any = {
     "lines.linewidth": 1.5,
     "lines.markersize": 4,
 }
+
+
+# Labels of logarithmic axes are decimals from the first of these to the second.
+_PLAIN = (1e-4, 1e4)
 
 
 @contextmanager
@@ -82,6 +87,21 @@ def mark_layers(axes: Axes, layers: Sequence[str]) -> None:
         if name.endswith("mean"):
             end = layers.index(f"{name.removesuffix('mean')}sample")
             axes.axvspan(start - 0.5, end + 0.5, color="0.95", zorder=0)
+
+
+class _Plain(LogFormatterSciNotation):
+    """Ticks of a logarithmic axis, labeled as decimals where these are short."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        label = super().__call__(x, pos)
+        return f"{x:.6g}" if label and _PLAIN[0] <= x < _PLAIN[1] else label
+
+
+def mark_logarithm(axes: Axes) -> None:
+    """A logarithmic vertical axis, readable also where values span little."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(_Plain())
+    axes.yaxis.set_minor_formatter(_Plain())
 
 
 def draw_spread(

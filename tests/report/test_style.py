@@ -1,4 +1,4 @@
-"""Figures appear whole, or the earlier ones stay."""
+"""Figures appear whole, or the earlier ones stay; their axes can be read."""
 
 import os
 import resource
@@ -7,7 +7,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from jaxvae.report.style import figure
+from jaxvae.report.style import figure, mark_logarithm
 
 
 def draw(path):
@@ -34,3 +34,21 @@ def test_a_disk_that_fills_up_while_a_figure_is_written_leaves_the_earlier_one(t
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["noise.png"]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ((0.97, 0.984), {"0.97", "0.98"}),
+        ((0.06, 0.15), {"0.06", "0.1"}),
+        ((0.001, 1), {"0.001", "0.01", "0.1", "1"}),
+        ((1e-7, 1e-5), {r"$\mathdefault{10^{-6}}$"}),
+    ],
+)
+def test_a_logarithmic_axis_has_decimals_where_they_are_short(tmp_path, values, expected):
+    with figure(tmp_path / "line.png", size=(4, 3), title="") as drawing:
+        axes = drawing.subplots()
+        axes.plot(values)
+        mark_logarithm(axes)
+    ticks = axes.get_yticklabels(which="both")
+    assert expected <= {tick.get_text() for tick in ticks}
