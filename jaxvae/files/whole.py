@@ -9,7 +9,7 @@ import socket
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 # What is not whole yet, or no longer wanted. Its first digits are of the machine that writes it.
@@ -19,8 +19,7 @@ _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 _LEFT_SECONDS = 24 * 3600.0
 
 
-@contextmanager
-def whole_folder(place: Path) -> Iterator[Path]:
+def whole_folder(place: Path) -> AbstractContextManager[Path]:
     """An empty folder to write, which takes its place when the block ends well.
 
     What is in its place stays there until then, and is removed. Otherwise nothing is left
@@ -30,20 +29,21 @@ def whole_folder(place: Path) -> Iterator[Path]:
     Args:
         place: absolute.
 
-    Yields:
-        Where to write.
+    Returns:
+        A context that yields where to write.
 
     Raises:
         OSError: if the disk cannot be written.
     """
-    with unmade_on_failure(place.parents):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with hidden_folder(place.parent) as beside:
-            part = beside / "part"
-            part.mkdir()
-            yield part
-            _sync(part)
-            _exchange(part, place, beside / "replaced")
+    return _folder(place, _exchange)
+
+
+def first_folder(place: Path) -> AbstractContextManager[Path]:
+    """As `whole_folder`, but what is in its place when the block ends stays, and is used.
+
+    For what is the same whoever makes it.
+    """
+    return _folder(place, _put_first)
 
 
 @contextmanager
@@ -83,19 +83,23 @@ def hidden_folder(parent: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+def write_whole(
+    path: Path, write: Callable[[Path], object], *, scratch: Path | None = None
+) -> None:
     """Write a file beside its place and rename it, so that it is whole or absent.
 
     Args:
         path: where the file goes; folders above it are made.
         write: is given a path with the same name to write to.
+        scratch: a folder on the same disk in which the file is written, and what a kill leaves of
+            it; None for the one that it goes to.
 
     Raises:
         OSError: if the disk cannot be written; names the file.
     """
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with hidden_folder(path.parent) as beside:
+        with hidden_folder(scratch or path.parent) as beside:
             with plainly_named(beside) as plain:
                 write(plain / path.name)
             _sync(beside)
@@ -207,6 +211,26 @@ def _is_free(descriptor: int, folder: Path) -> bool:
         # Not every file system has locks.
         return False
     return folder.name.startswith(f".{_HOST}")
+
+
+@contextmanager
+def _folder(place: Path, put: Callable[[Path, Path, Path], None]) -> Iterator[Path]:
+    with unmade_on_failure(place.parents):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with hidden_folder(place.parent) as beside:
+            part = beside / "part"
+            part.mkdir()
+            yield part
+            _sync(part)
+            put(part, place, beside / "replaced")
+
+
+def _put_first(part: Path, place: Path, _: Path) -> None:
+    try:
+        part.rename(place)
+    except OSError:
+        if not place.exists():
+            raise
 
 
 def _exchange(part: Path, place: Path, replaced: Path) -> None:

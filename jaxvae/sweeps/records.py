@@ -6,7 +6,6 @@ want, so that a merge of thousands of runs never holds what it does not merge.
 """
 
 import logging
-import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 
 from jaxvae.files.numpy_files import read_archive, verify_archive
 from jaxvae.files.reading import left_alone
-from jaxvae.files.whole import explained, hidden_folder
+from jaxvae.files.whole import write_whole
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.member import Place, read_some, run_file, settings_arrays
 from jaxvae.typing import ArrayLike
@@ -90,15 +89,7 @@ def write_arrays(file: Path, arrays: Mapping[str, object], *, scratch: Path) -> 
     Raises:
         OSError: if the disk cannot be written.
     """
-    with explained(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with hidden_folder(scratch) as beside:
-            part = beside / file.name
-            with part.open("xb") as opened:
-                np.savez(opened, **arrays)  # type: ignore[arg-type]
-                opened.flush()
-                os.fsync(opened.fileno())
-            part.replace(file)
+    write_whole(file, lambda part: np.savez(part, **arrays), scratch=scratch)  # type: ignore[arg-type]
 
 
 def read_run(out: Path, name: str) -> dict[str, np.ndarray]:
