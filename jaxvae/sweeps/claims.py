@@ -75,6 +75,7 @@ def claim(folder: Path, name: str, *, lock: Lock = fcntl.flock) -> Iterator[Tell
         `LostError` if one of them has taken it over; None if another process holds the unit.
 
     Raises:
+        LostError: for any error in a block whose unit another process has taken over.
         OSError: if the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,6 +90,11 @@ def claim(folder: Path, name: str, *, lock: Lock = fcntl.flock) -> Iterator[Tell
         tell = _teller(file, descriptor)
         renewing.start()
         yield tell
+    except Exception as error:
+        # Whoever has it now removes what this process still wanted to read.
+        if not _is_ours(file):
+            raise _lost(file) from error
+        raise
     finally:
         ended.set()
         if renewing.is_alive():
@@ -203,6 +209,10 @@ def _is_ours(file: Path) -> bool:
     return False
 
 
+def _lost(file: Path) -> LostError:
+    return LostError(f"expected {file} to be held by this process, which lost it")
+
+
 def _teller(file: Path, descriptor: int) -> Tell:
     """Writes who is at work, at once and when told, but not more often than can be seen."""
     said = -math.inf
@@ -217,7 +227,7 @@ def _teller(file: Path, descriptor: int) -> Tell:
         if time.monotonic() - said < _TOLD_SECONDS:
             return
         if not _is_ours(file):
-            raise LostError(f"expected {file} to be held by this process, which lost it")
+            raise _lost(file)
         with suppress(OSError):
             write(share, status)
 

@@ -273,7 +273,7 @@ def _tidy(folder: Path, last: int) -> None:
     for epoch in checkpoint.steps(folder / SNAPSHOTS):
         if epoch != last:
             checkpoint.remove(folder / SNAPSHOTS, epoch)
-    for path in folder.iterdir():
+    for path in (*folder.iterdir(), *(folder / SNAPSHOTS).glob(".*.part")):
         if path.is_file():
             path.unlink()
         elif path.name not in (SNAPSHOTS, RESUME):

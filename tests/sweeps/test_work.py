@@ -45,7 +45,7 @@ def do(sweep, names=None, *, wait=True):
 def contents(out):
     """All records, by their place, with their bytes' meaning: arrays, bit by bit."""
     found = {}
-    for file in sorted(out.rglob("*.npz")):
+    for file in sorted(path for path in out.rglob("*.npz") if ".part" not in str(path)):
         with np.load(file) as archive:
             found[str(file.relative_to(out))] = {
                 name: (archive[name].dtype.str, archive[name].shape, archive[name].tobytes())
@@ -286,6 +286,25 @@ def test_a_unit_that_another_process_holds_is_not_done_here_and_waited_for(out, 
     assert left == [sweep.units[1]]
     assert said == ""
     assert not (tmp_path / UNITS).exists()
+
+
+@pytest.mark.parametrize("at", [1, 6, 12])
+def test_a_process_that_was_overtaken_leaves_the_unit_to_the_other(tmp_path, out, caplog, at):
+    calls = []
+
+    def overtaken(trained):
+        calls.append(trained.name)
+        if len(calls) == at:
+            # As after it was stopped for minutes: another process has done it all meanwhile.
+            (file,) = (tmp_path / CLAIMS).iterdir()
+            file.unlink()
+            assert do(sweep_of(CONFIG, tmp_path))[0] == []
+        return measure(trained)
+
+    assert do(dataclasses.replace(sweep_of(CONFIG, tmp_path), measure=overtaken))[0] == []
+    assert "the unit is left to the process that has it" in caplog.text
+    assert contents(tmp_path) == contents(out)
+    assert tree(tmp_path) == tree(out)
 
 
 def test_a_share_does_its_own_and_what_needs_others_when_it_finds_them_done(tmp_path, out):
