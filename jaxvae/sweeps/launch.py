@@ -36,16 +36,16 @@ class Experiment(NamedTuple):
 
     Attributes:
         sweep: from its configuration and its folder.
-        check: refuses what would fail after training; loads the data.
         report: `report(config, sweep, console)` merges and draws what is done.
+        check: refuses what would fail after training; loads the data.
         extendable: settings that only say which runs there are, and may change between
             commands with one folder.
     """
 
     sweep: Callable[[Any, Path], Sweep]
-    check: Callable[[Any], None]
     report: Callable[[Any, Sweep, Console], None]
-    extendable: tuple[str, ...]
+    check: Callable[[Any], None] = lambda config: None
+    extendable: tuple[str, ...] = ()
 
 
 class Job(NamedTuple):
