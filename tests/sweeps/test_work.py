@@ -31,7 +31,7 @@ from tests.sweeps.smallest import Config, flat, load, measure, name_of, runs, sw
 pytestmark = pytest.mark.slow
 
 CONFIG, SHAPE = Config(), (8, 8, 1)
-REPLICATED = dataclasses.replace(CONFIG, replicate=True)
+REPLICATED = dataclasses.replace(CONFIG, seeds=(1,), replicate=True)
 
 
 def do(sweep, names=None, *, wait=True):
@@ -201,16 +201,17 @@ def replicating(out, measured=None):
 
 
 def test_a_replicate_begins_where_its_model_was_before_the_last_epoch(replicated, out):
-    for name in runs(CONFIG):
+    for name in runs(REPLICATED):
         record = read_run(replicated, name)
         np.testing.assert_array_equal(record["learned"], read_run(out, name)["learned"])
         distance = np.abs(record["replicate"] - record["learned"][-1]).max()
         assert 0 < distance < np.abs(record["learned"][-1] - record["learned"][0]).max()
 
 
-# Of four runs at three epochs.
-@pytest.mark.parametrize("error", [StopError(), KeyboardInterrupt(), OSError("disk full")], ids=str)
-@pytest.mark.parametrize("at", [1, 6, 12])
+# Of two runs at three epochs.
+@pytest.mark.parametrize(
+    ("at", "error"), [(1, StopError()), (3, KeyboardInterrupt()), (6, OSError("disk full"))]
+)
 def test_a_measurement_that_is_broken_off_is_made_as_if_it_were_not(
     tmp_path, replicated, at, error
 ):
@@ -225,7 +226,7 @@ def test_a_measurement_that_is_broken_off_is_made_as_if_it_were_not(
 STEPS = {
     "save": (checkpoint, "save", (1, 2, 3, 5, 7, 9)),
     "write": (members, "write_arrays", (1, 2, 3)),
-    "record": (members, "write_run", (1, 3, 4)),
+    "record": (members, "write_run", (1, 2)),
     "remove": (checkpoint, "remove", (1, 2)),
     "tidy": (members, "_tidy", (1,)),
     "rmtree": (members, "shutil", (1, 2, 3)),
