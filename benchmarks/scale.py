@@ -103,7 +103,6 @@ def largest(work: Work, data: Path, console: Console) -> dict[str, Any]:
 
 def draw(records: Sequence[dict[str, Any]], path: Path) -> None:
     """Time against n, with lines of slope two through the largest sizes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     with figure(path, size=(5.5, 4), title="Time of a metric against the number of points") as page:
         axes = page.add_subplot(xlabel="points n", ylabel="seconds", xscale="log", yscale="log")
         for record in records:

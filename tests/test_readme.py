@@ -1,21 +1,43 @@
 """What the pages tell users to type."""
 
 import re
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+RUN = r"rate-0.01_seed-0: near \d.*, far \d.* rate-0.01_seed-0: dimension \d.* near, \d.* far"
 PRINTED = {"README.md": "encoder/1", "docs/metrics.md": "2000 of 2000"}
+
+
+def examples(page):
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PRINTED)
 def test_the_examples_of_a_page_run_as_they_stand(page, capsys):
     names = {"__name__": "page"}
-    for example in re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
+    for example in examples(page):
         exec(compile(example, page, "exec"), names)
     assert PRINTED[page] in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_an_experiment_of_ones_own_is_the_file_that_its_page_shows(tmp_path, capsys, monkeypatch):
+    (tmp_path / "rates.py").write_text(*examples("docs/experiments.md"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for more, said in (["--plan"], "1 of 1 units to do"), ([], RUN):
+        words = ["--rates", "0.01", "--seeds", "0", "--epochs", "1"]
+        monkeypatch.setattr(sys, "argv", ["rates.py", *words, *more])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path("rates.py", run_name="__main__")
+        assert ended.value.code == 0
+        assert re.search(said, " ".join(capsys.readouterr().out.split()))
+    assert (tmp_path / "results/rates/demo/runs/rate-0.01_seed-0.npz").is_file()
 
 
 def test_the_readme_names_the_two_commands():

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING
 
-from experiments.command import option, refuse_unless
+from jaxvae.commands.experiment import option, refuse_unless
 
 if TYPE_CHECKING:
     from jaxvae.data import Dataset

@@ -17,6 +17,7 @@ from jaxvae.report.style import (
     figure,
     mark_bottlenecks,
     mark_layers,
+    mark_logarithm,
 )
 
 
@@ -80,7 +81,7 @@ def _imbalance_profile(records: xr.Dataset, path: Path) -> None:
         for axes, name in zip(panels, ("input", "output"), strict=False):
             _draw_layers(axes, last[f"imbalance_to_{name}"], layers)
             axes.set_ylabel(f"Δ(layer → {name})")
-            axes.set_yscale("log")
+            mark_logarithm(axes)
             axes.set_title(f"What a layer lacks of the {name}")
         _draw_asymmetry(panels[2], last["imbalance"], layers)
         panels[2].legend(loc="center left", bbox_to_anchor=(1, 0.5))
@@ -107,7 +108,7 @@ def _against_bottleneck(records: xr.Dataset, path: Path) -> None:
         left, right = drawing.subplots(1, 2)
         lost = last["imbalance_to_input"].sel(layer="output").transpose("bottleneck", "seed")
         draw_spread(left, np.array(sizes), lost.values, color="tab:blue")
-        left.set_yscale("log")
+        mark_logarithm(left)
         left.set_ylabel("Δ(output → input)")
         left.set_title("What the reconstruction lacks of the data")
         decoder = dimension.sel(layer=decoder_layers(records)).max("layer", skipna=True)
@@ -154,7 +155,7 @@ def _phases(records: xr.Dataset, path: Path) -> None:
             axes.set_xticks(epochs, [str(epoch) for epoch in epochs])
             axes.minorticks_off()
             if "Δ" in name:
-                axes.set_yscale("log")
+                mark_logarithm(axes)
         for axes in grid[1]:
             axes.set_xlabel("epoch")
         grid[0, 2].legend(loc="upper left", bbox_to_anchor=(1, 1))

@@ -14,7 +14,7 @@ from experiments.bottleneck.figures import draw_figures
 from experiments.bottleneck.measuring import measure
 from experiments.bottleneck.records import BETWEEN, gather
 from experiments.bottleneck.summary import conclusion, summary, sweep_table
-from experiments.command import refuse_unless
+from jaxvae.commands.experiment import refuse_unless
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE
 from jaxvae.report.results import write_report
@@ -119,4 +119,4 @@ def _trained(records: xr.Dataset, console: Console) -> xr.Dataset:
     )
 
 
-EXPERIMENT = Experiment(_sweep, _check, _report, extendable=("bottlenecks", "seeds"))
+EXPERIMENT = Experiment(_sweep, _report, _check, extendable=("bottlenecks", "seeds"))

@@ -27,7 +27,6 @@ def draw_dynamics(records: Sequence[xr.Dataset], folder: Path) -> list[Path]:
     Returns:
         The files.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for place in records:
         name = Place(place.attrs["data"], place.attrs["network"]).name.replace("/", "_")

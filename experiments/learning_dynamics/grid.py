@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import NamedTuple
 
-from experiments.command import option, refuse_unless
+from jaxvae.commands.experiment import option, refuse_unless
 
 
 class Objective(NamedTuple):

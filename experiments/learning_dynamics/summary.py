@@ -199,5 +199,5 @@ def _spread(values: np.ndarray) -> str:
     known = values[~np.isnan(values)]
     if not len(known):
         return "-"
-    half = (known.max() - known.min()) / 2
-    return f"{known.mean():.1f}±{half:.1f}"
+    half = f"±{(known.max() - known.min()) / 2:.1f}" if len(known) > 1 else ""
+    return f"{known.mean():.1f}{half}"

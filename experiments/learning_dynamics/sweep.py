@@ -7,13 +7,13 @@ from pathlib import Path
 import xarray as xr
 from rich.console import Console
 
-from experiments.command import refuse_unless
 from experiments.learning_dynamics.comparing import between_models, measure, vae_of
 from experiments.learning_dynamics.figures import draw_dynamics
 from experiments.learning_dynamics.grid import Config, Place, models, places, run_name
 from experiments.learning_dynamics.records import between_file, gather
 from experiments.learning_dynamics.runs import run_config, runs
 from experiments.learning_dynamics.summary import dynamics_summary, dynamics_table
+from jaxvae.commands.experiment import refuse_unless
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE
 from jaxvae.report.results import write_report
@@ -32,7 +32,6 @@ def _sweep(config: Config, out: Path) -> Sweep:
         out=out,
         runs=runs(config),
         epochs=config.measured,
-        load=dataset_of,
         measure=partial(measure, config),
         describe=_describe,
         seconds=partial(_seconds, config),
@@ -104,5 +103,5 @@ def _write(sweep: Sweep, records: Sequence[xr.Dataset], console: Console) -> Non
 
 
 EXPERIMENT = Experiment(
-    _sweep, _check, _report, extendable=("data", "networks", "objectives", "values", "seeds")
+    _sweep, _report, _check, extendable=("data", "networks", "objectives", "values", "seeds")
 )

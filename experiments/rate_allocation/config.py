@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.command import option, refuse_unless
+from jaxvae.commands.experiment import option, refuse_unless
 
 NETWORKS = ("two_layer", "ladder", "deep", "one_layer")
 LIKELIHOODS = ("bernoulli", "gaussian", "logistic_mixture")

@@ -8,7 +8,6 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from experiments.command import refuse_unless
 from experiments.rate_allocation.baseline import with_baseline
 from experiments.rate_allocation.claims import rate_conclusions
 from experiments.rate_allocation.collapse import See, collapse_watch
@@ -22,6 +21,7 @@ from experiments.rate_allocation.runs import load, runs
 from experiments.rate_allocation.summary import rate_summary, rate_table
 from experiments.rate_allocation.uses import GRID
 from jaxvae.analysis import largest_eigenvalue
+from jaxvae.commands.experiment import refuse_unless
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE
 from jaxvae.report.results import write_report
@@ -138,5 +138,5 @@ def _report(config: Config, sweep: Sweep, console: Console) -> None:
 
 
 EXPERIMENT = Experiment(
-    _sweep, _check, _report, extendable=("beta_top", "beta_bottom", "seeds", "baseline")
+    _sweep, _report, _check, extendable=("beta_top", "beta_bottom", "seeds", "baseline")
 )

@@ -16,7 +16,7 @@ from jaxvae.models.hvae import HVAE
 from jaxvae.report.progress import run_progress
 from jaxvae.runs.choices import named_objective, objective_coefficients
 from jaxvae.runs.config import RunConfig, numbers, run_settings, write_config
-from jaxvae.runs.folder import refuse_other_settings, sole_process
+from jaxvae.runs.folder import refuse_other_settings, sole_process, stored_settings
 from jaxvae.runs.ready import ReadyRun, ready_run
 from jaxvae.runs.run import SETTINGS, latest_state, latest_step, snapshot_epochs, train_run
 from jaxvae.training.epochs import NonFiniteLossError, Progress
@@ -32,7 +32,8 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
         run = ready_run(config)
         image_shape = run.vae.image_shape
         settings = run_settings(run.config, image_shape=image_shape)
-        refuse_other_settings(given.out / SETTINGS, settings, extendable=("epochs",))
+        stored = stored_settings(given.out / SETTINGS)
+        refuse_other_settings(given.out / SETTINGS, stored, settings, extendable=("epochs",))
     done = latest_step(given.out)
     if done > run.steps:
         per_epoch = run.steps // run.config.epochs

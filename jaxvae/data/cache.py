@@ -1,29 +1,24 @@
 """Arrays kept on disk between runs: written whole or not at all, verified when read.
 
-An entry is a directory of `.npy` files, sealed by a list of their checksums. It is written
-beside its place under a temporary name, synced, and renamed, so that a crash, a full disk
-or a second process never leaves half an entry under the true name. An entry that fails its
-checks is removed and built again.
+An entry is a directory of `.npy` files, sealed by a list of their checksums. An entry that fails
+its checks is removed and built again.
 """
 
-import errno
 import logging
-import math
 import os
-import shutil
-import time
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxvae.files.appending import Append, start_array
+from jaxvae.files.reading import left_alone
 from jaxvae.files.sealed import seal, unsealed
+from jaxvae.files.whole import first_folder, remove_whole
 
 _ATTEMPTS = 3
-_LEFTOVER_SECONDS = 3600.0
 
 _logger = logging.getLogger("jaxvae")
 
@@ -67,10 +62,9 @@ def fetch(key: str, build: Callable[[Path], dict[str, Any]]) -> Entry:
         The arrays, memory-mapped, and the metadata.
 
     Raises:
-        OSError: if the cache cannot be written.
+        OSError: if the cache cannot be written, or what is there cannot be read.
     """
-    directory = cache_directory() / "datasets" / key
-    _remove_leftovers(directory.parent)
+    directory = cache_directory().absolute() / "datasets" / key
     entry = _read(directory)
     for _ in range(_ATTEMPTS):
         if entry is not None:
@@ -82,30 +76,18 @@ def fetch(key: str, build: Callable[[Path], dict[str, Any]]) -> Entry:
     return entry
 
 
-def create_array(
-    path: Path, shape: tuple[int, ...], dtype: np.dtype
-) -> Callable[[np.ndarray], None]:
-    """Start a `.npy` file of known shape, and return the function that appends rows to it.
-
-    Rows are written and not memory-mapped: a disk that fills up under a mapping kills
-    the process, a write raises.
+def create_array(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> Append:
+    """As `start_array`, with what to do about a cache that cannot be written.
 
     Raises:
         OSError: if the file cannot be written, here or when appending.
     """
-    header = {
-        "descr": np.lib.format.dtype_to_descr(dtype),
-        "fortran_order": False,
-        "shape": shape,
-    }
-    with _explained(), path.open("wb") as file:
-        if math.prod(shape) * dtype.itemsize > shutil.disk_usage(path.parent).free:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        np.lib.format.write_array_header_1_0(file, header)
+    with _explained():
+        start = start_array(path, shape, dtype)
 
     def append(rows: np.ndarray) -> None:
-        with _explained(), path.open("ab") as file:
-            file.write(np.ascontiguousarray(rows, dtype=dtype).data)
+        with _explained():
+            start(rows)
 
     return append
 
@@ -116,78 +98,32 @@ def _read(directory: Path) -> Entry | None:
         return None
     try:
         return _verified(directory)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         _logger.warning("%s is damaged (%s): it is built again", directory, error)
-    with _explained():
-        _discard(directory)
+    # Another process may have removed it.
+    with _explained(), suppress(FileNotFoundError):
+        remove_whole(directory)
     return None
 
 
 def _verified(directory: Path) -> Entry:
     metadata = unsealed(directory)
-    arrays = {path.stem: np.load(path, mmap_mode="r") for path in directory.glob("*.npy")}
+    with left_alone(directory):
+        arrays = {path.stem: np.load(path, mmap_mode="r") for path in directory.glob("*.npy")}
     return Entry(arrays, metadata)
 
 
 def _create(directory: Path, build: Callable[[Path], dict[str, Any]]) -> None:
-    """Build an entry under a temporary name and rename it, unless another was faster."""
-    temporary = _temporary(directory)
-    with _explained():
-        temporary.mkdir(parents=True)
-    try:
-        metadata = build(temporary)
+    """Build an entry, unless another process is faster."""
+    with ExitStack() as stack:
         with _explained():
-            _seal(temporary, metadata)
-            _publish(temporary, directory)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _seal(directory: Path, metadata: dict[str, Any]) -> None:
-    """List the checksums and force everything to the disk."""
-    for path in directory.glob("*.npy"):
-        np.load(path, mmap_mode="r")  # refuses a file that lacks rows
-    seal(directory, metadata)
-    for path in (*directory.iterdir(), directory):
-        _sync(path)
-
-
-def _publish(temporary: Path, directory: Path) -> None:
-    try:
-        temporary.rename(directory)
-    except OSError:
-        if not directory.exists():
-            raise
-    _sync(directory.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _temporary(directory: Path) -> Path:
-    return directory.parent / f".{directory.name}-{uuid.uuid4().hex}.tmp"
-
-
-def _discard(directory: Path) -> None:
-    """Remove an entry at once for every reader: rename it, then delete it."""
-    temporary = _temporary(directory)
-    with suppress(FileNotFoundError):
-        directory.rename(temporary)
-    shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _remove_leftovers(root: Path) -> None:
-    """Delete temporary directories that nobody has written to for an hour."""
-    with suppress(OSError):
-        for path in root.glob(".*.tmp"):
-            written = max(part.stat().st_mtime for part in (path, *path.iterdir()))
-            if time.time() - written > _LEFTOVER_SECONDS:
-                shutil.rmtree(path, ignore_errors=True)
+            part = stack.enter_context(first_folder(directory))
+        metadata = build(part)
+        with _explained():
+            for path in part.glob("*.npy"):
+                np.load(path, mmap_mode="r")  # refuses a file that lacks rows
+            seal(part, metadata)
+            stack.close()
 
 
 @contextmanager

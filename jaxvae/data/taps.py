@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxvae.data.zarr_groups import GROUP, LAYERS, Append, Space, start_group
+from jaxvae.data.zarr_groups import GROUP, LAYERS, Space, start_group
 from jaxvae.data.zarr_stores import is_zarr, listed_layers, open_layers
+from jaxvae.files.appending import Append, start_array
 from jaxvae.files.numpy_files import announced_file, parsed
 from jaxvae.files.whole import explained, whole_folder
 
@@ -133,24 +134,9 @@ def _map(file: Path) -> np.ndarray:
 def _start_folder(
     part: Path, layers: Mapping[str, Space], attributes: Mapping[str, Any]
 ) -> dict[str, Append]:
-    appends = {name: _start_file(_file(part, name), space) for name, space in layers.items()}
+    appends = {name: start_array(_file(part, name), *space) for name, space in layers.items()}
     (part / _INDEX).write_text(json.dumps(dict(attributes), indent=1), encoding="utf-8")
     return appends
-
-
-def _start_file(file: Path, space: Space) -> Append:
-    # Written and not mapped: a disk that fills up under a mapping kills the process.
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("xb") as opened:
-        descriptor = np.lib.format.dtype_to_descr(space.dtype)
-        header = {"descr": descriptor, "fortran_order": False, "shape": space.shape}
-        np.lib.format.write_array_header_1_0(opened, header)
-
-    def append(rows: np.ndarray) -> None:
-        with file.open("ab") as opened:
-            opened.write(np.ascontiguousarray(rows, dtype=space.dtype).data)
-
-    return append
 
 
 def _storable(space: Space) -> Space:

@@ -1,7 +1,7 @@
 """Layers written to a zarr group: every chunk with a checksum, and all of them written."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-Append = Callable[[np.ndarray], None]
+from jaxvae.files.appending import Append
 
 GROUP = "zarr.json"
 # The attribute of a group that lists the layers of a capture.

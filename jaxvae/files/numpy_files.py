@@ -14,6 +14,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from jaxvae.files.reading import content
+
 _NPY = b"\x93NUMPY"
 _SUFFIX = ".npy"
 # Headers of numbers take a hundred bytes.
@@ -116,47 +118,66 @@ def announced_members(
     return found
 
 
+def verify_archive(path: Path) -> None:
+    """Compare every byte of an archive with its checksum.
+
+    Raises:
+        ValueError: for a file that is none, or not what was written.
+        OSError: where it cannot be read.
+    """
+    with _archive(path):
+        pass
+
+
 def read_archive(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an archive, after every byte was compared with its checksum.
 
     Raises:
         ValueError: for a file that is none, or not what was written.
+        OSError: where it cannot be read.
     """
-    with parsed(path):
-        refuse_irregular(path)
-        # Opened here: NumPy leaves what it cannot read open.
-        with path.open("rb") as file, np.load(file) as archive:
-            damaged = archive.zip.testzip()
-            if damaged:
-                raise ValueError(f"{damaged} does not match its checksum")
-            return dict(archive)
+    with _archive(path) as file, np.load(file) as archive:
+        return dict(archive)
 
 
 def read_members(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
     """Those arrays of an archive that have these names and are there, read-only.
 
-    What is read is compared with its checksum. Of thousands of archives of the same arrays, NumPy
+    They are compared with their checksums. Of thousands of archives of the same arrays, NumPy
     spends most of the time on their headers: here every header is parsed once.
 
     Raises:
         ValueError: for a file that is none, or not what was written.
+        OSError: where it cannot be read.
     """
+    file = io.BytesIO(content(path))
+    with parsed(path), zipfile.ZipFile(file) as archive:
+        there = set(archive.namelist())
+        files = {name: f"{name}.npy" for name in names}
+        return {name: _array(archive.read(f)) for name, f in files.items() if f in there}
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[io.BytesIO]:
+    """A whole archive, read before it is parsed: `zipfile` takes errors of the disk for damage."""
+    file = io.BytesIO(content(path))
     with parsed(path):
-        refuse_irregular(path)
-        with zipfile.ZipFile(path) as archive:
-            there = set(archive.namelist())
-            files = {name: f"{name}.npy" for name in names}
-            return {name: _array(archive.read(f)) for name, f in files.items() if f in there}
+        with zipfile.ZipFile(file) as archive:
+            damaged = archive.testzip()
+        if damaged:
+            raise ValueError(f"{damaged} does not match its checksum")
+        file.seek(0)
+        yield file
 
 
-def _array(content: bytes) -> np.ndarray:
+def _array(file: bytes) -> np.ndarray:
     """The array of a `.npy` file."""
-    size = _LENGTH_BYTES.get(tuple(content[len(_NPY) : len(_NPY) + 2]), 0)
+    size = _LENGTH_BYTES.get(tuple(file[len(_NPY) : len(_NPY) + 2]), 0)
     at = len(_NPY) + 2
-    end = at + size + int.from_bytes(content[at : at + size], "little")
-    shape, dtype, offset, order = _layout(content[:end])
-    _refuse_torn(shape, dtype, offset, len(content))
-    return np.frombuffer(content, dtype, offset=offset).reshape(shape, order=order)
+    end = at + size + int.from_bytes(file[at : at + size], "little")
+    shape, dtype, offset, order = _layout(file[:end])
+    _refuse_torn(shape, dtype, offset, len(file))
+    return np.frombuffer(file, dtype, offset=offset).reshape(shape, order=order)
 
 
 @cache

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxvae.files.reading import is_regular, left_alone
+
 MANIFEST = "manifest.json"
 
 _CHUNK_BYTES = 1 << 22
@@ -37,7 +39,7 @@ def seal(folder: Path, metadata: Mapping[str, Any] | None = None) -> None:
 
 def is_sealed(folder: Path) -> bool:
     """Whether there is a list of checksums; nothing is compared with it."""
-    return (folder / MANIFEST).is_file()
+    return is_regular(folder / MANIFEST)
 
 
 def unsealed(folder: Path) -> dict[str, Any]:
@@ -47,15 +49,20 @@ def unsealed(folder: Path) -> dict[str, Any]:
 
     Raises:
         DamageError: names the first file that is absent, or not as it was written.
+        OSError: for one that cannot be read, which may be whole.
     """
     manifest = folder / MANIFEST
+    if not is_regular(manifest):
+        raise DamageError(f"{manifest} is absent or no regular file")
+    with left_alone(manifest):
+        written = manifest.read_bytes()
     try:
-        said = json.loads(manifest.read_text(encoding="utf-8"))
+        said = json.loads(written)
         content = said["content"]
         whole = said["crc32"] == zlib.crc32(_canonical(content))
         metadata, files = content["metadata"], content["files"]
         known = bool(files) and all(map(_is_entry, files, files.values()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DamageError(f"{manifest} cannot be read ({_words(error)})") from error
     if not whole:
         raise DamageError(f"{manifest} does not match its checksum")
@@ -64,9 +71,11 @@ def unsealed(folder: Path) -> dict[str, Any]:
     for name, facts in files.items():
         path = folder / name
         # What is no regular file may have no end.
-        if not path.is_file():
+        if not is_regular(path):
             raise DamageError(f"{path} is absent or no regular file")
-        if path.stat().st_size != facts["bytes"] or _facts(path) != facts:
+        with left_alone(path):
+            whole = path.stat().st_size == facts["bytes"] and _facts(path) == facts
+        if not whole:
             raise DamageError(f"{path} does not match its checksum")
     return metadata
 

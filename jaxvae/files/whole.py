@@ -1,21 +1,25 @@
 """Files and folders that appear whole or not at all."""
 
 import fcntl
+import hashlib
 import os
 import re
 import shutil
+import socket
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-# What is not whole yet, or no longer wanted.
+# What is not whole yet, or no longer wanted. Its first digits are of the machine that writes it.
 _PART = re.compile(r"\.[0-9a-f]{32}\.part")
+_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+# Where a lock does not tell whether its writer lives, it has ended if nothing changed for so long.
+_LEFT_SECONDS = 24 * 3600.0
 
 
-@contextmanager
-def whole_folder(place: Path) -> Iterator[Path]:
+def whole_folder(place: Path) -> AbstractContextManager[Path]:
     """An empty folder to write, which takes its place when the block ends well.
 
     What is in its place stays there until then, and is removed. Otherwise nothing is left
@@ -25,20 +29,21 @@ def whole_folder(place: Path) -> Iterator[Path]:
     Args:
         place: absolute.
 
-    Yields:
-        Where to write.
+    Returns:
+        A context that yields where to write.
 
     Raises:
         OSError: if the disk cannot be written.
     """
-    with unmade_on_failure(place.parents):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with hidden_folder(place.parent) as beside:
-            part = beside / "part"
-            part.mkdir()
-            yield part
-            _sync(part)
-            _exchange(part, place, beside / "replaced")
+    return _folder(place, _exchange)
+
+
+def first_folder(place: Path) -> AbstractContextManager[Path]:
+    """As `whole_folder`, but what is in its place when the block ends stays, and is used.
+
+    For what is the same whoever makes it.
+    """
+    return _folder(place, _put_first)
 
 
 @contextmanager
@@ -68,7 +73,7 @@ def hidden_folder(parent: Path) -> Iterator[Path]:
     _remove_left(parent.glob(".*.part"))
     descriptor = None
     while descriptor is None:
-        folder = parent / f".{uuid.uuid4().hex}.part"
+        folder = parent / f".{_HOST}{uuid.uuid4().hex[len(_HOST) :]}.part"
         folder.mkdir()
         descriptor = _held(folder)
     try:
@@ -78,19 +83,23 @@ def hidden_folder(parent: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+def write_whole(
+    path: Path, write: Callable[[Path], object], *, scratch: Path | None = None
+) -> None:
     """Write a file beside its place and rename it, so that it is whole or absent.
 
     Args:
         path: where the file goes; folders above it are made.
         write: is given a path with the same name to write to.
+        scratch: a folder on the same disk in which the file is written, and what a kill leaves of
+            it; None for the one that it goes to.
 
     Raises:
         OSError: if the disk cannot be written; names the file.
     """
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with hidden_folder(path.parent) as beside:
+        with hidden_folder(scratch or path.parent) as beside:
             with plainly_named(beside) as plain:
                 write(plain / path.name)
             _sync(beside)
@@ -116,8 +125,23 @@ def remove_whole(place: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes were writing below a folder."""
+    """Remove what killed processes were writing below a folder.
+
+    That of another machine, or on a disk without locks, once nothing of it changed for a day:
+    there are disks whose locks other machines do not see.
+    """
     _remove_left(folder.rglob(".*.part"))
+
+
+def age(path: Path) -> float:
+    """Seconds since a file, or anything in a folder, was changed, by the clock of its disk.
+
+    Raises:
+        OSError: where the folder above it cannot be written, or the path is not there.
+    """
+    with tempfile.NamedTemporaryFile(dir=path.parent) as now:
+        changed = max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
+        return os.stat(now.name).st_mtime - changed
 
 
 @contextmanager
@@ -160,17 +184,53 @@ def _held(folder: Path) -> int | None:
 
 
 def _remove_unheld(folder: Path) -> None:
-    """Remove a folder unless somebody holds it.
+    """Remove a folder unless somebody holds it, or may.
 
     Raises:
-        OSError: if it is held, or no folder, or the file system has no locks.
+        OSError: if it is held, or no folder.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
+        if _is_free(descriptor, folder) or age(folder) > _LEFT_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(descriptor)
+
+
+def _is_free(descriptor: int, folder: Path) -> bool:
+    """Whether the lock of a folder tells that its writer has ended.
+
+    Raises:
+        BlockingIOError: where it tells that the writer lives.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        # Not every file system has locks.
+        return False
+    return folder.name.startswith(f".{_HOST}")
+
+
+@contextmanager
+def _folder(place: Path, put: Callable[[Path, Path, Path], None]) -> Iterator[Path]:
+    with unmade_on_failure(place.parents):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with hidden_folder(place.parent) as beside:
+            part = beside / "part"
+            part.mkdir()
+            yield part
+            _sync(part)
+            put(part, place, beside / "replaced")
+
+
+def _put_first(part: Path, place: Path, _: Path) -> None:
+    try:
+        part.rename(place)
+    except OSError:
+        if not place.exists():
+            raise
 
 
 def _exchange(part: Path, place: Path, replaced: Path) -> None:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from jaxvae.grids.grid import Grid, are_numbers, word
 from jaxvae.grids.quantities import Quantity, geometry, known_runs, rates
 from jaxvae.grids.tables import combinations, title
-from jaxvae.report.style import draw_each, figure, mark_layers
+from jaxvae.report.style import draw_each, figure, mark_layers, mark_logarithm
 
 _COLUMNS = 4
 # With more lines than this colors cannot be told apart, and the legend is left out.
@@ -64,7 +64,7 @@ def _against(
                 _draw(axes, x, *here, color=color, label=label)
             axes.set_title(quantity.title)
             if quantity.title.startswith("Δ"):
-                axes.set_yscale("log")
+                mark_logarithm(axes)
         _legend(drawing, panels[0])
 
 
@@ -95,7 +95,7 @@ def _layers(records: xr.Dataset, path: Path, *, grid: Grid) -> None:
             axes.set_title(quantity.title)
         row[0].set_ylim(bottom=0)
         for axes in row[1:]:
-            axes.set_yscale("log")
+            mark_logarithm(axes)
         _legend(drawing, row[0])
 
 

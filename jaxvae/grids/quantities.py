@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import xarray as xr
 
 
@@ -29,13 +30,17 @@ class Quantity(NamedTuple):
 
     @property
     def stderr(self) -> xr.DataArray:
-        """Of the mean, by the spread of the seeds; of one seed alone, its own; NaN without any."""
+        """Of the mean, by the spread of the seeds; of a grid of one seed, its own over images.
+
+        NaN where it is unknown: of one seed among several that are not done or have failed, its
+        own is another one, and a column has errors of one kind.
+        """
+        if self.values.sizes["seed"] == 1:
+            own = xr.full_like(self.values, np.nan) if self.stderrs is None else self.stderrs
+            return own.isel(seed=0)
         count = self.values.notnull().sum("seed")
         squares = ((self.values - self.mean) ** 2).sum("seed")
-        spread = (squares / (count * (count - 1)).where(count > 1)) ** 0.5
-        if self.stderrs is None:
-            return spread
-        return spread.fillna(self.stderrs.mean("seed").where(count == 1))
+        return (squares / (count * (count - 1)).where(count > 1)) ** 0.5
 
 
 def rates(records: xr.Dataset) -> list[Quantity]:

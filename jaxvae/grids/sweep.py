@@ -17,7 +17,6 @@ from jaxvae.models import HVAE, VAE
 from jaxvae.report.results import write_report
 from jaxvae.runs.building import build_trainer
 from jaxvae.runs.config import RunConfig
-from jaxvae.runs.images import dataset_of
 from jaxvae.runs.member import program_of
 from jaxvae.runs.ready import ReadyRun, ready_run
 from jaxvae.runs.run import snapshot_epochs
@@ -34,7 +33,6 @@ def _sweep(grid: Grid, out: Path) -> Sweep:
         out=out,
         runs=runs_of(grid),
         epochs=snapshot_epochs(grid.epochs, grid.snapshots),
-        load=dataset_of,
         measure=partial(measure, grid.points),
         describe=_describe,
         seconds=partial(_seconds, grid),
@@ -112,4 +110,4 @@ def _say_failed(sweep: Sweep, records: xr.Dataset, console: Console) -> None:
         console.print(f"failed, and left out below: {', '.join(names)}", soft_wrap=True)
 
 
-EXPERIMENT = Experiment(_sweep, _check, _report, extendable=("values", "seeds"))
+EXPERIMENT = Experiment(_sweep, _report, _check, extendable=("values", "seeds"))

@@ -70,7 +70,7 @@ def summary(grid: Grid, records: xr.Dataset) -> str:
 def errors(grid: Grid) -> str:
     """What is behind the ± of tables and figures."""
     seeds = len(grid.seeds)
-    several = f"Means over {seeds} seeds, ± their standard error."
+    several = f"Means over {seeds} seeds, ± their standard error; one seed alone has none."
     return f"{several if seeds > 1 else _ALONE} {_LEFT_OUT}"
 
 
@@ -105,7 +105,7 @@ def _rows(grid: Grid, quantities: Sequence[Quantity]) -> list[dict[str, str]]:
 def _shown(mean: float, stderr: float, digits: int) -> str:
     if math.isnan(mean):
         return "·"
-    return f"{mean:.{digits}f}" + (f"±{stderr:.{digits}f}" if stderr > 0 else "")
+    return f"{mean:.{digits}f}" + ("" if math.isnan(stderr) else f"±{stderr:.{digits}f}")
 
 
 def _counted(count: int, noun: str) -> str:

@@ -90,7 +90,6 @@ def draw_gallery(
         "samples": _samples(samples),
         **_latents(latents, images),
     }
-    folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.png" for name in sheets]
     for path, sheet in zip(paths, sheets.values(), strict=True):
         _draw(path, sheet._replace(title=f"{title}: {sheet.title}" if title else sheet.title))

@@ -25,7 +25,6 @@ def draw_measurements(records: xr.Dataset, folder: Path) -> list[Path]:
     Returns:
         The files.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name in metrics_of(records):
         dimensions = records[variable(name)].dims

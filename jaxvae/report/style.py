@@ -10,6 +10,9 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatterSciNotation
+
+from jaxvae.files.whole import write_whole
 
 _SETTINGS: Any = {
     "figure.dpi": 100,
@@ -30,9 +33,13 @@ _SETTINGS: Any = {
 }
 
 
+# Labels of logarithmic axes are decimals from the first of these to the second.
+_PLAIN = (1e-4, 1e4)
+
+
 @contextmanager
 def figure(path: Path, *, size: tuple[float, float], title: str) -> Iterator[Figure]:
-    """A figure in the house style, saved as PNG when the block ends.
+    """A figure in the house style, saved whole as PNG when the block ends.
 
     Args:
         path: the file.
@@ -44,14 +51,13 @@ def figure(path: Path, *, size: tuple[float, float], title: str) -> Iterator[Fig
         drawing = Figure(figsize=size, layout="constrained")
         drawing.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
         yield drawing
-        drawing.savefig(path)
+        write_whole(path, drawing.savefig)
 
 
 def draw_each(
     drawings: Mapping[str, Callable[[xr.Dataset, Path], None]], records: xr.Dataset, folder: Path
 ) -> list[Path]:
     """Every drawing of the records as a PNG file with its name, in a folder that may be absent."""
-    folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{name}.png" for name in drawings]
     for path, draw in zip(paths, drawings.values(), strict=True):
         draw(records, path)
@@ -81,6 +87,21 @@ def mark_layers(axes: Axes, layers: Sequence[str]) -> None:
         if name.endswith("mean"):
             end = layers.index(f"{name.removesuffix('mean')}sample")
             axes.axvspan(start - 0.5, end + 0.5, color="0.95", zorder=0)
+
+
+class _Plain(LogFormatterSciNotation):
+    """Ticks of a logarithmic axis, labeled as decimals where these are short."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        label = super().__call__(x, pos)
+        return f"{x:.6g}" if label and _PLAIN[0] <= x < _PLAIN[1] else label
+
+
+def mark_logarithm(axes: Axes) -> None:
+    """A logarithmic vertical axis, readable also where values span little."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(_Plain())
+    axes.yaxis.set_minor_formatter(_Plain())
 
 
 def draw_spread(

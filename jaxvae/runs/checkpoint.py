@@ -9,6 +9,7 @@ import gc
 import logging
 import math
 import os
+import re
 import shutil
 import traceback
 import warnings
@@ -22,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
+from jaxvae.files.reading import names_in
 from jaxvae.files.sealed import MANIFEST, DamageError, is_sealed, seal, unsealed
 from jaxvae.files.whole import explained, plainly_named, remove_whole, whole_folder
 from jaxvae.training.signals import postponed
@@ -30,6 +32,7 @@ Tree = TypeVar("Tree")
 
 _PREFIX = "step-"
 _DIGITS = 10
+_NAME = re.compile(rf"{_PREFIX}[0-9]{{{_DIGITS}}}")
 _TREE = "tree"
 # Of the states to go on from: where the latest is damaged, the one before is there.
 _LATEST = 2
@@ -151,7 +154,7 @@ def damaged_steps(directory: Path) -> dict[int, DamageError]:
 
 def _written(directory: Path) -> list[int]:
     """The snapshots of which there is a folder, ascending."""
-    names = [path.name for path in directory.glob(f"{_PREFIX}{_DIGITS * '[0-9]'}")]
+    names = filter(_NAME.fullmatch, names_in(directory))
     return sorted(int(name.removeprefix(_PREFIX)) for name in names)
 
 

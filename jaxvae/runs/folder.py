@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from jaxvae.files.reading import content
 from jaxvae.files.whole import remove_leftovers, write_whole
 
 _LOCK = ".lock"
@@ -23,39 +24,54 @@ class UnfinishedError(RuntimeError):
 
 
 def refuse_other_settings(
-    file: Path, settings: Mapping[str, Any], *, extendable: Collection[str] = ()
+    file: Path,
+    stored: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    *,
+    extendable: Collection[str] = (),
 ) -> None:
     """Check that a folder holds no results of other settings.
 
     Args:
-        file: what `write_settings` wrote; may be absent.
+        file: where they are.
+        stored: what `stored_settings` found there.
         settings: by name.
         extendable: names of those that may change between runs into one folder,
             because they only say how much work there is.
 
     Raises:
-        ValueError: if it was made with other settings, or they cannot be read.
+        ValueError: if it was made with other settings.
     """
-    if not os.path.lexists(file):
-        return
-    try:
-        now, stored = _as_json(settings), read_settings(file)
-    except ValueError as error:
-        raise ValueError(
-            f"{error}; where this command is the one that made {file.parent}, remove {file.name} "
-            "alone, and it goes on"
-        ) from error
+    now = as_json(settings)
     changed = [
         f"{name} {_differing(stored.get(name), now.get(name))!r} "
         f"(now {_differing(now.get(name), stored.get(name))!r})"
         for name in sorted({*stored, *now} - set(extendable))
-        if stored.get(name) != now.get(name)
+        if stored and stored.get(name) != now.get(name)
     ]
     if changed:
         raise ValueError(
             f"expected the settings that made the results in {file.parent}: {', '.join(changed)}; "
             "choose another --out"
         )
+
+
+def stored_settings(file: Path) -> dict[str, Any]:
+    """The settings that made a folder, by name; none where there is no file.
+
+    Raises:
+        ValueError: for a file that holds none; says what to do.
+        OSError: for a file that cannot be read.
+    """
+    if not os.path.lexists(file):
+        return {}
+    try:
+        return read_settings(file)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; where this command is the one that made {file.parent}, remove {file.name} "
+            "alone, and it goes on"
+        ) from error
 
 
 def read_settings(file: Path) -> dict[str, Any]:
@@ -65,11 +81,8 @@ def read_settings(file: Path) -> dict[str, Any]:
         ValueError: for a file that holds none; names it.
         OSError: for a file that cannot be read.
     """
-    # What is no regular file may have no end.
-    if not file.is_file():
-        raise ValueError(f"expected settings in {file}, got no regular file")
     try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
+        stored = json.loads(content(file))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"expected settings in {file}, got {error}") from error
     if not isinstance(stored, dict) or not stored:
@@ -78,16 +91,12 @@ def read_settings(file: Path) -> dict[str, Any]:
 
 
 def write_settings(file: Path, settings: Mapping[str, Any]) -> None:
-    """Write settings as JSON, whole, unless they stand there already; makes the folder.
-
-    Of many processes that begin in one folder, those after the first write nothing.
+    """Write settings as JSON, whole; makes the folder.
 
     Raises:
         OSError: if it cannot be written.
     """
-    text = json.dumps(_as_json(settings), indent=2) + "\n"
-    if file.is_file() and file.read_bytes() == text.encode():
-        return
+    text = json.dumps(as_json(settings), indent=2) + "\n"
     try:
         write_whole(file, lambda part: part.write_text(text, encoding="utf-8"))
     except OSError as error:
@@ -95,6 +104,11 @@ def write_settings(file: Path, settings: Mapping[str, Any]) -> None:
             f"expected a folder that can be written for --out, got {file.parent} ({error}); "
             "choose another --out"
         ) from error
+
+
+def as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as they will be read again: lists for tuples, Python's numbers for NumPy's."""
+    return json.loads(json.dumps(dict(settings), default=operator.index))
 
 
 @contextmanager
@@ -120,8 +134,3 @@ def _differing(value: Any, other: Any) -> Any:
     if not (isinstance(value, dict) and isinstance(other, dict)):
         return value
     return {name: each for name, each in value.items() if name not in other or other[name] != each}
-
-
-def _as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """As they will be read again: lists for tuples, Python's numbers for NumPy's."""
-    return json.loads(json.dumps(dict(settings), default=operator.index))

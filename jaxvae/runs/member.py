@@ -85,6 +85,7 @@ def read_some(file: Path, names: Collection[str]) -> dict[str, np.ndarray]:
 
     Raises:
         ValueError: for a file that is damaged; names it.
+        OSError: for one that cannot be read.
     """
     return read_members(file, names)
 
@@ -122,7 +123,7 @@ def open_member(out: Path, name: str, *, trust: bool = False) -> Member:
     largest = model_of(program_of(config, place.latents), image_shape)
     try:
         every = stacked_variables(place.snapshots(out), config.epochs, largest, place.members)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         raise ValueError(
             f"{error}. What was measured of the run is whole; for its model, remove {file}, and "
             "the command of the sweep trains it again"

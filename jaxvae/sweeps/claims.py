@@ -24,6 +24,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxvae.files.whole import age
+
 STALE_SECONDS = 120.0
 _RENEWED_SECONDS = STALE_SECONDS / 8
 # Between two times that a process says how far it is.
@@ -73,6 +75,7 @@ def claim(folder: Path, name: str, *, lock: Lock = fcntl.flock) -> Iterator[Tell
         `LostError` if one of them has taken it over; None if another process holds the unit.
 
     Raises:
+        LostError: for any error in a block whose unit another process has taken over.
         OSError: if the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -87,6 +90,11 @@ def claim(folder: Path, name: str, *, lock: Lock = fcntl.flock) -> Iterator[Tell
         tell = _teller(file, descriptor)
         renewing.start()
         yield tell
+    except Exception as error:
+        # Whoever has it now removes what this process still wanted to read.
+        if not _is_ours(file):
+            raise _lost(file) from error
+        raise
     finally:
         ended.set()
         if renewing.is_alive():
@@ -146,9 +154,13 @@ def _locked(file: Path, lock: Lock) -> int | None:
 
 def _is_held_elsewhere(file: Path) -> bool:
     """Whether a process of another machine is at work, which a lock of this one does not tell."""
-    with suppress(OSError, ValueError, TypeError, IndexError):
+    try:
         return _said(file)[0] != socket.gethostname() and _age(file) <= STALE_SECONDS
-    return False
+    except OSError:
+        # It cannot be read now: it may be.
+        return True
+    except (ValueError, TypeError, IndexError):
+        return False
 
 
 def _created(file: Path) -> int | None:
@@ -174,9 +186,9 @@ def _take_away(file: Path) -> None:
 
 
 def _age(file: Path) -> float:
-    """Seconds since it was renewed, by the clock of the disk that it is on."""
-    with tempfile.NamedTemporaryFile(dir=file.parent) as now, suppress(FileNotFoundError):
-        return os.stat(now.name).st_mtime - file.stat().st_mtime
+    """Seconds since it was renewed; none if it is no longer there."""
+    with suppress(FileNotFoundError):
+        return age(file)
     return 0.0
 
 
@@ -197,6 +209,10 @@ def _is_ours(file: Path) -> bool:
     return False
 
 
+def _lost(file: Path) -> LostError:
+    return LostError(f"expected {file} to be held by this process, which lost it")
+
+
 def _teller(file: Path, descriptor: int) -> Tell:
     """Writes who is at work, at once and when told, but not more often than can be seen."""
     said = -math.inf
@@ -211,7 +227,7 @@ def _teller(file: Path, descriptor: int) -> Tell:
         if time.monotonic() - said < _TOLD_SECONDS:
             return
         if not _is_ours(file):
-            raise LostError(f"expected {file} to be held by this process, which lost it")
+            raise _lost(file)
         with suppress(OSError):
             write(share, status)
 

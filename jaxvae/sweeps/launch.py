@@ -2,9 +2,7 @@
 
 import dataclasses
 import importlib
-import json
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,12 +10,19 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxvae.report.progress import sweep_progress
-from jaxvae.runs.folder import UnfinishedError, read_settings, refuse_other_settings, write_settings
-from jaxvae.runs.member import SETTINGS, read_settings_of, run_file
+from jaxvae.runs.folder import (
+    UnfinishedError,
+    as_json,
+    refuse_other_settings,
+    stored_settings,
+    write_settings,
+)
+from jaxvae.runs.member import SETTINGS, Place, read_settings_of, run_file
 from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.claims import holders
 from jaxvae.sweeps.estimate import in_words, seconds_of
 from jaxvae.sweeps.records import done_runs
+from jaxvae.sweeps.remains import remarks
 from jaxvae.sweeps.sweep import CLAIMS, Sweep
 from jaxvae.sweeps.units import Unit
 from jaxvae.sweeps.work import work
@@ -31,16 +36,16 @@ class Experiment(NamedTuple):
 
     Attributes:
         sweep: from its configuration and its folder.
-        check: refuses what would fail after training; loads the data.
         report: `report(config, sweep, console)` merges and draws what is done.
+        check: refuses what would fail after training; loads the data.
         extendable: settings that only say which runs there are, and may change between
             commands with one folder.
     """
 
     sweep: Callable[[Any, Path], Sweep]
-    check: Callable[[Any], None]
     report: Callable[[Any, Sweep, Console], None]
-    extendable: tuple[str, ...]
+    check: Callable[[Any], None] = lambda config: None
+    extendable: tuple[str, ...] = ()
 
 
 class Job(NamedTuple):
@@ -76,12 +81,18 @@ def run(job: Job, launch: Launch, console: Console) -> None:
         ValueError: for settings that make no sense, or others than those of the folder.
         OSError: where the folder cannot be written.
     """
-    _refuse_earlier(job.out)
-    job = _with_members(job)
+    file = job.out / SETTINGS
+    stored = stored_settings(file)
+    _refuse_earlier(job.out, stored)
+    if job.members is None:
+        # A folder keeps the units that it was begun with.
+        job = job._replace(members=stored.get("members"))
     experiment, sweep = job.open()
-    settings = dataclasses.asdict(job.config) | {"members": job.members} | _LAYOUT
-    refuse_other_settings(job.out / SETTINGS, settings, extendable=experiment.extendable)
-    _refuse_other_runs(sweep)
+    settings = as_json(dataclasses.asdict(job.config) | {"members": job.members} | _LAYOUT)
+    refuse_other_settings(file, stored, settings, extendable=experiment.extendable)
+    places = _places_of_runs(sweep)
+    for remark in remarks(sweep, places, at_work=launch.report and bool(sweep.missing())):
+        console.print(remark, style="yellow", soft_wrap=True)
     if launch.report:
         _report(experiment, job, sweep, console)
         return
@@ -91,7 +102,8 @@ def run(job: Job, launch: Launch, console: Console) -> None:
     if launch.plan:
         _print_plan(sweep, unfinished, console)
         return
-    write_settings(job.out / SETTINGS, settings)
+    if stored != settings:
+        write_settings(file, settings)
     if unfinished:
         _announce(sweep, unfinished, launch, console)
         left = _do(job, sweep, launch, console)
@@ -145,39 +157,26 @@ def _report(experiment: Experiment, job: Job, sweep: Sweep, console: Console) ->
     experiment.report(job.config, sweep, console)
 
 
-def _refuse_other_runs(sweep: Sweep) -> None:
-    """Refuse a folder with records of runs of these names that had other settings."""
-    for name in done_runs(sweep.out, sweep.runs):
+def _places_of_runs(sweep: Sweep) -> dict[str, Place]:
+    """Where the models of the runs are that are done; records of other settings are refused."""
+    places = {}
+    for name in sorted(done_runs(sweep.out, sweep.runs)):
         file = run_file(sweep.out, name)
-        recorded = {**read_settings_of(file)[0]}
+        recorded, places[name] = read_settings_of(file)
         recorded.pop("image_shape", None)
-        wanted = json.loads(json.dumps(dataclasses.asdict(sweep.runs[name])))
+        wanted = as_json(dataclasses.asdict(sweep.runs[name]))
         other = sorted(key for key in {*recorded, *wanted} if recorded.get(key) != wanted.get(key))
         if other:
             raise ValueError(
                 f"expected in {file} a run with {other[0]} {wanted.get(other[0])}, got one with "
                 f"{recorded.get(other[0])}; choose another --out"
             )
+    return places
 
 
-def _with_members(job: Job) -> Job:
-    """A job of a folder that was begun, with the units that it was begun with."""
-    if job.members is not None or not (job.out / SETTINGS).is_file():
-        return job
-    # Of settings that cannot be read, `refuse_other_settings` says what to do.
-    with suppress(ValueError):
-        return job._replace(members=read_settings(job.out / SETTINGS).get("members"))
-    return job
-
-
-def _refuse_earlier(out: Path) -> None:
+def _refuse_earlier(out: Path, stored: Mapping[str, Any]) -> None:
     """Refuse a folder whose files are not laid out as they are now."""
-    settings: dict[str, Any] = dict(_LAYOUT)
-    # Of those that cannot be read, `refuse_other_settings` says what to do.
-    with suppress(ValueError):
-        if (out / SETTINGS).is_file():
-            settings = read_settings(out / SETTINGS)
-    if settings.get("layout") != _LAYOUT["layout"]:
+    if stored and stored.get("layout") != _LAYOUT["layout"]:
         raise ValueError(
             f"expected results that this version of jaxvae made, got those of another one in "
             f"{out}, which has its files in other places; choose another --out"

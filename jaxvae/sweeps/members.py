@@ -273,7 +273,7 @@ def _tidy(folder: Path, last: int) -> None:
     for epoch in checkpoint.steps(folder / SNAPSHOTS):
         if epoch != last:
             checkpoint.remove(folder / SNAPSHOTS, epoch)
-    for path in folder.iterdir():
+    for path in (*folder.iterdir(), *(folder / SNAPSHOTS).glob(".*.part")):
         if path.is_file():
             path.unlink()
         elif path.name not in (SNAPSHOTS, RESUME):
@@ -283,10 +283,10 @@ def _tidy(folder: Path, last: int) -> None:
 
 def _is_measured(job: _Job, epoch: int) -> bool:
     file = _epoch_file(job, epoch)
-    if not file.exists():
-        return False
     try:
         read_archive(file)
+    except FileNotFoundError:
+        return False
     except ValueError as error:
         job.progress.warn(f"{error}: it is measured again")
         return False

@@ -6,16 +6,15 @@ want, so that a merge of thousands of runs never holds what it does not merge.
 """
 
 import logging
-import os
-import zipfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
-from jaxvae.files.numpy_files import read_archive, refuse_irregular
-from jaxvae.files.whole import explained, hidden_folder
+from jaxvae.files.numpy_files import read_archive, verify_archive
+from jaxvae.files.reading import left_alone
+from jaxvae.files.whole import write_whole
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.member import Place, read_some, run_file, settings_arrays
 from jaxvae.typing import ArrayLike
@@ -29,17 +28,25 @@ def done_runs(out: Path, names: Iterable[str]) -> set[str]:
     """Those of some runs whose records are there and whole; damaged ones are said.
 
     Every file is read once in a process, and again where it has changed.
+
+    Raises:
+        OSError: for a file that cannot be read: it may be whole.
     """
     return {name for name in names if is_whole(run_file(out, name))}
 
 
 def is_whole(file: Path) -> bool:
-    """Whether an archive of arrays is there, and what was written; a damaged one is said."""
+    """Whether an archive of arrays is there, and what was written; a damaged one is said.
+
+    Raises:
+        OSError: where it cannot be read, which says nothing of what is in it.
+    """
     try:
-        stat = file.stat()
+        with left_alone(file):
+            stat = file.stat()
+        return _is_whole(file, stat.st_mtime_ns, stat.st_size)
     except (FileNotFoundError, NotADirectoryError):
         return False
-    return _is_whole(str(file), stat.st_mtime_ns, stat.st_size)
 
 
 def write_run(
@@ -82,15 +89,7 @@ def write_arrays(file: Path, arrays: Mapping[str, object], *, scratch: Path) -> 
     Raises:
         OSError: if the disk cannot be written.
     """
-    with explained(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with hidden_folder(scratch) as beside:
-            part = beside / file.name
-            with part.open("xb") as opened:
-                np.savez(opened, **arrays)  # type: ignore[arg-type]
-                opened.flush()
-                os.fsync(opened.fileno())
-            part.replace(file)
+    write_whole(file, lambda part: np.savez(part, **arrays), scratch=scratch)  # type: ignore[arg-type]
 
 
 def read_run(out: Path, name: str) -> dict[str, np.ndarray]:
@@ -98,6 +97,7 @@ def read_run(out: Path, name: str) -> dict[str, np.ndarray]:
 
     Raises:
         ValueError: for a file that is damaged; names it.
+        OSError: for one that cannot be read.
     """
     return read_archive(run_file(out, name))
 
@@ -112,6 +112,7 @@ def over_runs(out: Path, runs: Sequence[str], names: Iterable[str]) -> dict[str,
     Raises:
         ValueError: for an array of another shape or type than that of the other runs; names
             the file.
+        OSError: for a file that cannot be read.
     """
     wanted, found = tuple(names), {}
     for index, run in enumerate(runs):
@@ -137,9 +138,9 @@ def over_runs(out: Path, runs: Sequence[str], names: Iterable[str]) -> dict[str,
 
 def _read_if_whole(file: Path, names: Collection[str]) -> dict[str, np.ndarray]:
     try:
-        return read_some(file, names) if file.is_file() else {}
-    except ValueError:
-        # `is_whole` says so.
+        return read_some(file, names)
+    except (ValueError, FileNotFoundError, NotADirectoryError):
+        # Of a damaged one `is_whole` says so.
         return {}
 
 
@@ -149,13 +150,10 @@ def as_bytes(images: ArrayLike) -> np.ndarray:
 
 
 @cache
-def _is_whole(file: str, changed: int, size: int) -> bool:
+def _is_whole(file: Path, changed: int, size: int) -> bool:
     try:
-        refuse_irregular(Path(file))
-        with open(file, "rb") as opened, zipfile.ZipFile(opened) as archive:
-            if archive.testzip() is None:
-                return True
-    except Exception:
-        pass
-    _logger.warning("%s is damaged: what is in it is made again", file)
-    return False
+        verify_archive(file)
+    except ValueError:
+        _logger.warning("%s is damaged: what is in it is made again", file)
+        return False
+    return True

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.runs.config import RunConfig
+from jaxvae.runs.images import dataset_of
 from jaxvae.runs.member import UNITS, ImageShape, read_some
 from jaxvae.sweeps.records import Arrays, done_runs, is_whole
 from jaxvae.sweeps.units import Unit, unit_name, units_of
@@ -86,6 +87,17 @@ class Afterwards(NamedTuple):
         )
 
 
+def last_numbers(name: str, record: Arrays) -> str:
+    """A run in a line: every number that was recorded at all epochs, as it was at the last."""
+    epochs = record["epoch"].shape
+    said = [
+        f"{key} {values[-1]:.4g}"
+        for key, values in record.items()
+        if key != "epoch" and values.shape == epochs and values.dtype.kind in "biuf"
+    ]
+    return f"{name}: {', '.join(said)}"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sweep:
     """Runs, when and how they are measured, and what is made of all of them.
@@ -94,9 +106,8 @@ class Sweep:
         out: the folder.
         runs: by name, which is a path below OUT/runs.
         epochs: at which they are measured, ascending; 0 is before training.
+        measure: what is recorded of a model at every epoch, and what at the last epoch alone.
         load: the data of a run; called often.
-        measure: what is recorded of a model at every epoch, `failed` among it, and what at the
-            last epoch alone, of a model that has not failed.
         describe: a line about a finished run, from its name and its record.
         seconds: how long it takes to measure a model of a run at one epoch, roughly.
         replicate: whether the last epoch of every run is trained twice, the second time with
@@ -108,10 +119,10 @@ class Sweep:
     out: Path
     runs: Mapping[str, RunConfig]
     epochs: tuple[int, ...]
-    load: Callable[[RunConfig], Dataset]
     measure: Callable[[Trained], tuple[Arrays, Arrays]]
-    describe: Callable[[str, Arrays], str]
-    seconds: Callable[[RunConfig, VAE | HVAE, Dataset], float]
+    load: Callable[[RunConfig], Dataset] = dataset_of
+    describe: Callable[[str, Arrays], str] = last_numbers
+    seconds: Callable[[RunConfig, VAE | HVAE, Dataset], float] = lambda *_: 0.0
     replicate: bool = False
     afterwards: Sequence[Afterwards] = ()
     members: int | None = None

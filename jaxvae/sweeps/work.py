@@ -52,19 +52,21 @@ def do_unit(sweep: Sweep, unit: Unit, progress: SweepProgress) -> bool:
     """
     if sweep.is_done(unit):
         return False
-    with claim(sweep.out / CLAIMS, unit.name) as tell:
-        # Again: whoever held it may have done it.
-        if tell is None or sweep.is_done(unit):
-            return False
-        begun = time.perf_counter()
-        try:
+    try:
+        with claim(sweep.out / CLAIMS, unit.name) as tell:
+            # Again: whoever held it may have done it.
+            if tell is None or sweep.is_done(unit):
+                return False
+            begun = time.perf_counter()
             told = progress.begin(unit.title, tell, seconds_of(sweep, unit).measuring_share)
             lines = _make(sweep, unit, told) if unit.needs else _train(sweep, unit, told)
-        except LostError as error:
-            _logger.warning("%s: the unit is left to the process that has it", error)
-            return False
-        if not sweep.is_done(unit):
-            raise OSError(f"expected to find the records of {unit.title} as written, found others")
+            if not sweep.is_done(unit):
+                raise OSError(
+                    f"expected to find the records of {unit.title} as written, found others"
+                )
+    except LostError as error:
+        _logger.warning("%s: the unit is left to the process that has it", error)
+        return False
     seconds = time.perf_counter() - begun
     done = len(sweep.units) - len(sweep.unfinished())
     progress.finish(done, "\n  ".join([f"{unit.title}: {seconds:.0f} s", *lines]))

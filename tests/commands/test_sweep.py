@@ -188,11 +188,11 @@ def test_more_seeds_and_values_train_only_what_is_new(out, capsys):
         return {path: path.stat().st_mtime_ns for path in (out / "runs").glob("*.npz")}
 
     before = times()
-    words = ["--latents", "2,3,4", *SWEEP[2:], "--seeds", "0..2", "--out", str(out)]
-    assert main(["sweep", *SMALL, *words]) == 0
-    assert "10 of 18 runs to do" in capsys.readouterr().out
+    words = ["--latents", "3", "--coefficient", "beta=1,4,8", "--seeds", "0..2", *SWEEP[4:]]
+    assert main(["sweep", *SMALL, *words, "--out", str(out)]) == 0
+    assert "5 of 9 runs to do" in capsys.readouterr().out
     after = times()
-    assert len(after) == 18
+    assert len(after) == 13
     assert {path: after[path] for path in before} == before
 
 

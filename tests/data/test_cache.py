@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from jaxvae.data.cache import cache_directory, create_array, fetch
+from jaxvae.files.whole import hidden_folder
+from tests.files.unreadable import MESSAGE, make_unreadable
 
 PIXELS = np.arange(60, dtype=np.uint8).reshape(5, 3, 4)
 
@@ -143,7 +145,7 @@ def test_a_damaged_entry_is_reported_in_one_log_line(cache, caplog):
 def test_a_build_that_fails_leaves_nothing_behind(cache):
     with pytest.raises(RuntimeError):
         fetch("key", refuse_to_build)
-    assert list((cache / "datasets").iterdir()) == []
+    assert list(cache.rglob("*")) == []
 
 
 def test_a_file_with_missing_rows_is_not_kept(cache):
@@ -153,7 +155,7 @@ def test_a_file_with_missing_rows_is_not_kept(cache):
 
     with pytest.raises(ValueError):
         fetch("key", build_half)
-    assert list((cache / "datasets").iterdir()) == []
+    assert list(cache.rglob("*")) == []
 
 
 def test_a_cache_that_cannot_be_written_is_a_clear_error(tmp_path, monkeypatch):
@@ -176,7 +178,7 @@ def test_a_disk_that_fills_up_is_a_clear_error_and_leaves_nothing_behind(cache):
             fetch("key", build_much)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert list((cache / "datasets").iterdir()) == []
+    assert list(cache.rglob("*")) == []
 
 
 def test_two_processes_that_build_at_once_both_get_the_arrays(cache):
@@ -199,13 +201,22 @@ def test_an_entry_that_another_process_finished_first_is_kept():
     assert fetch("key", build_while_another_does).metadata == {"names": ["a", "b"]}
 
 
-def test_old_leftovers_are_removed_and_fresh_ones_are_kept(cache):
-    for name, age in (("dead", 7200), ("live", 0)):
-        directory = cache / "datasets" / f".key-{name}.tmp"
-        directory.mkdir(parents=True)
-        os.utime(directory, (time.time() - age,) * 2)
+def test_what_a_killed_process_left_is_removed_by_the_next_that_builds(cache):
+    (cache / "datasets").mkdir(parents=True)
+    with hidden_folder(cache / "datasets") as left:
+        pass
+    left.mkdir()
     fetch("key", build_pixels)
-    assert {path.name for path in (cache / "datasets").iterdir()} == {"key", ".key-live.tmp"}
+    assert [path.name for path in (cache / "datasets").iterdir()] == ["key"]
+
+
+def test_an_entry_that_cannot_be_read_is_refused_and_not_built_again(cache):
+    fetch("key", build_pixels)
+    manifest = cache / "datasets" / "key" / "manifest.json"
+    make_unreadable(manifest)
+    with pytest.raises(OSError, match=MESSAGE.format(r"manifest\.json")):
+        fetch("key", refuse_to_build)
+    assert manifest.is_symlink()
 
 
 def test_the_cache_directory_follows_the_environment(tmp_path, monkeypatch):

@@ -182,6 +182,11 @@ def test_the_summary_says_it_in_words():
     assert "| sprites | compact_vae | beta_vae | 1.0±0.0 | 2.0±0.0 | 2 : 0 | 0.6±0.0 |" in text
 
 
+def test_one_run_alone_has_no_spread():
+    text = dynamics_summary([made().isel(run=[0], other_run=[0])])
+    assert "| sprites | compact_vae | beta_vae | 1.0 | 2.0 | 1 : 0 |" in text
+
+
 def test_verdicts_over_several_data_sets_and_networks_are_corrected():
     text = dynamics_summary([made(), made(encoder=LATE, decoder=EARLY)])
     assert text.count("paired over 2 seeds, corrected for 2 data sets and networks)") == 2

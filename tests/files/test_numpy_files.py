@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from jaxvae.files.numpy_files import read_members
+from jaxvae.files.numpy_files import read_archive, read_members, verify_archive
+from tests.files.unreadable import MESSAGE, make_unreadable
 
 ARRAYS = {
     "matrix": np.arange(6.0).reshape(2, 3),
@@ -65,3 +66,14 @@ def test_objects_are_not_unpickled(tmp_path):
     np.savez(tmp_path / "x.npz", a=np.array([{}], object))
     with pytest.raises(ValueError, match="pickled"):
         read_members(tmp_path / "x.npz", ["a"])
+
+
+@pytest.mark.parametrize(
+    "read", [read_archive, verify_archive, lambda file: read_members(file, ["matrix"])]
+)
+def test_a_file_that_cannot_be_read_is_not_called_damaged(archive, read):
+    make_unreadable(archive)
+    with pytest.raises(OSError, match=MESSAGE.format(r"arrays\.npz")):
+        read(archive)
+    with pytest.raises(FileNotFoundError, match=r"expected to read .*absent\.npz"):
+        read(archive.with_name("absent.npz"))

@@ -6,6 +6,7 @@ import zlib
 import pytest
 
 from jaxvae.files.sealed import MANIFEST, DamageError, seal, unsealed
+from tests.files.unreadable import MESSAGE, make_unreadable
 
 
 def test_metadata_come_back_from_a_sealed_folder(tmp_path):
@@ -42,3 +43,13 @@ def test_a_list_of_another_shape_is_damage(tmp_path, files):
     (folder / MANIFEST).write_text(json.dumps({"content": content, "crc32": checksum}))
     with pytest.raises(DamageError, match=r"manifest\.json (is no list|cannot be read)"):
         unsealed(folder)
+
+
+@pytest.mark.parametrize("name", [MANIFEST, "a"])
+def test_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path, name):
+    # Of the size that the other file has.
+    (tmp_path / "a").touch()
+    seal(tmp_path)
+    make_unreadable(tmp_path / name)
+    with pytest.raises(OSError, match=MESSAGE.format(name)):
+        unsealed(tmp_path)

@@ -1,10 +1,15 @@
 """Files that many write into one folder at a time appear whole, and what is left is removed."""
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
+import time
 
-from jaxvae.files.whole import hidden_folder, write_whole
+import pytest
+
+from jaxvae.files.whole import hidden_folder, remove_leftovers, write_whole
 
 WRITER = """
 import sys
@@ -30,11 +35,72 @@ def test_processes_that_write_into_one_folder_leave_each_other_alone(tmp_path):
     assert sorted(os.listdir(tmp_path)) == sorted(f"{w}-{n}" for w in range(3) for n in range(60))
 
 
-def test_what_a_killed_process_left_is_removed_and_what_is_held_is_not(tmp_path):
-    left = tmp_path / f".{'0' * 32}.part"
-    left.mkdir()
-    (left / "half").touch()
+KILLED = """
+import os, sys
+from pathlib import Path
+from jaxvae.files.whole import hidden_folder
+with hidden_folder(Path(sys.argv[1])) as folder:
+    (folder / "half").touch()
+    os._exit(1)
+"""
+
+
+@pytest.fixture
+def left(tmp_path):
+    """What a killed process of this machine was writing."""
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
+    (folder,) = tmp_path.iterdir()
+    assert [path.name for path in folder.iterdir()] == ["half"]
+    return folder
+
+
+@pytest.fixture
+def elsewhere(left):
+    """The same of another machine, whose locks are not seen here."""
+    name = f".{'0' * 8}{left.name[9:]}"
+    return left.rename(left.with_name(name))
+
+
+def set_age(path, seconds):
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def test_what_a_killed_process_left_is_removed_and_what_is_held_is_not(tmp_path, left):
     with hidden_folder(tmp_path) as held:
         write_whole(tmp_path / "file", lambda path: path.write_text("x"))
         assert sorted(tmp_path.iterdir()) == sorted([held, tmp_path / "file"])
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_what_is_held_is_kept_however_old_it_is(tmp_path):
+    with hidden_folder(tmp_path) as held:
+        set_age(held, 10**6)
+        remove_leftovers(tmp_path)
+        assert held.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("folder", "file", "stays"),
+    [(0, 0, True), (0, 90_000, True), (90_000, 0, True), (90_000, 90_000, 0)],
+)
+def test_what_another_machine_writes_is_kept_until_nothing_of_it_has_changed_for_a_day(
+    tmp_path, elsewhere, folder, file, stays
+):
+    set_age(elsewhere / "half", file)
+    set_age(elsewhere, folder)
+    write_whole(tmp_path / "file", lambda path: path.write_text("x"))
+    assert elsewhere.exists() == stays
+
+
+def test_on_a_disk_without_locks_what_is_left_is_removed_after_a_day(tmp_path, left, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    remove_leftovers(tmp_path)
+    assert left.exists()
+    for path in (left / "half", left):
+        set_age(path, 90_000)
+    remove_leftovers(tmp_path)
+    assert not left.exists()

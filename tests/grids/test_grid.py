@@ -57,6 +57,14 @@ def test_one_seed_has_the_error_of_its_own_over_images_where_it_has_one():
     assert np.isnan(active.stderr).all()
 
 
+def test_the_only_one_of_several_seeds_that_is_done_has_no_error_of_another_kind():
+    found = records()
+    found["missing"][0, 1:] = True
+    for quantity in (*rates(found), *geometry(found)):
+        assert np.isfinite(quantity.mean).all()
+        np.testing.assert_array_equal(np.isnan(quantity.stderr[:, 0]), [True, False])
+
+
 def test_nothing_known_has_neither_mean_nor_error():
     found = records()
     found["missing"][0] = True

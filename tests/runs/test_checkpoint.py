@@ -12,11 +12,12 @@ import optax
 import pytest
 from orbax.checkpoint import v1 as ocp
 
-from jaxvae.files.sealed import DamageError
+from jaxvae.files.sealed import MANIFEST, DamageError
 from jaxvae.models import convolutional_vae
 from jaxvae.objectives import beta_vae
 from jaxvae.runs import checkpoint
 from jaxvae.training import vae_trainer
+from tests.files.unreadable import MESSAGE, make_unreadable
 
 VAE = convolutional_vae(image_shape=(4, 4, 1), latents=2, widths=(3,))
 TRAINER = vae_trainer(VAE, beta_vae, optax.adam(1e-3))
@@ -217,6 +218,14 @@ def test_a_file_that_is_lost_or_has_no_end_is_found(folder, state, replace):
         replace(path)
     with pytest.raises(DamageError, match=f"{path.name} is absent or no regular file"):
         checkpoint.load(folder, 3, state)
+
+
+def test_a_state_that_cannot_be_read_is_refused_and_no_earlier_one_is_taken(state, folder):
+    checkpoint.save_latest(folder, 4, state)
+    make_unreadable(folder / "step-0000000004" / MANIFEST)
+    for read in (checkpoint.load_latest, lambda folder, _: checkpoint.damaged_steps(folder)):
+        with pytest.raises(OSError, match=MESSAGE.format(MANIFEST)):
+            read(folder, jax.eval_shape(TRAINER.init, jax.random.key(0)))
 
 
 def test_where_the_latest_is_damaged_the_one_before_is_taken_and_that_is_said(

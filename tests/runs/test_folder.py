@@ -8,7 +8,14 @@ import sys
 import pytest
 
 from jaxvae.files.whole import remove_leftovers, write_whole
-from jaxvae.runs.folder import BusyError, refuse_other_settings, sole_process, write_settings
+from jaxvae.runs.folder import (
+    BusyError,
+    refuse_other_settings,
+    sole_process,
+    stored_settings,
+    write_settings,
+)
+from tests.files.unreadable import MESSAGE, make_unreadable
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,8 +27,8 @@ class Config:
 
 
 def check(out, config, extendable=()):
-    settings = dataclasses.asdict(config)
-    refuse_other_settings(out / "config.json", settings, extendable=extendable)
+    file, settings = out / "config.json", dataclasses.asdict(config)
+    refuse_other_settings(file, stored_settings(file), settings, extendable=extendable)
 
 
 def write(out, config):
@@ -55,6 +62,13 @@ def test_settings_that_only_add_work_may_change(tmp_path):
 def test_settings_that_cannot_be_read_are_refused(tmp_path, content):
     (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"expected settings in .*config\.json"):
+        check(tmp_path, Config())
+
+
+def test_settings_behind_an_error_of_the_disk_are_not_taken_for_absent(tmp_path):
+    write(tmp_path, Config())
+    make_unreadable(tmp_path / "config.json")
+    with pytest.raises(OSError, match=MESSAGE.format(r"config\.json")):
         check(tmp_path, Config())
 
 

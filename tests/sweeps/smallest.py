@@ -6,7 +6,7 @@ import sys
 import jax
 import numpy as np
 
-from experiments.command import option, run_experiment
+from jaxvae.commands.experiment import option, run_experiment
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
 from jaxvae.sweeps.launch import Experiment
@@ -82,7 +82,6 @@ def sweep_of(config, out):
         load=load,
         measure=measure,
         describe=lambda name, record: f"{name}: failed {bool(record['failed'][-1])}",
-        seconds=lambda config, model, dataset: 0.0,
         replicate=config.replicate,
         afterwards=[total],
     )
@@ -99,11 +98,13 @@ def report(config, sweep, console):
     console.print(f"{len(done)} runs drawn")
 
 
-EXPERIMENT = Experiment(sweep_of, check, report, extendable=("bottlenecks", "seeds"))
+EXPERIMENT = Experiment(sweep_of, report, check, extendable=("bottlenecks", "seeds"))
 
 
 def main(arguments=None):
-    return run_experiment("smallest", "", PRESETS, "tests.sweeps.smallest:EXPERIMENT", arguments)
+    return run_experiment(
+        "tests.sweeps.smallest", "", PRESETS, "tests.sweeps.smallest:EXPERIMENT", arguments
+    )
 
 
 if __name__ == "__main__":

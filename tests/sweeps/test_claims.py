@@ -157,6 +157,20 @@ def test_a_process_whose_unit_was_taken_over_is_told_and_leaves_the_file_alone(
     assert file.read_text() == other
 
 
+@ways
+def test_an_error_of_a_process_whose_unit_was_taken_over_is_that_it_was(tmp_path, way):
+    def fail(*, lost):
+        with claim(tmp_path, "unit", lock=WAYS[way]):
+            if lost:
+                (tmp_path / "unit.claim").unlink()
+            raise FileNotFoundError("removed by whoever has it")
+
+    with pytest.raises(LostError, match=r"unit\.claim to be held by this process"):
+        fail(lost=True)
+    with pytest.raises(FileNotFoundError):
+        fail(lost=False)
+
+
 def test_a_file_that_another_has_just_taken_over_is_given_back(tmp_path):
     # As it is for the second of two that found it stale.
     file = tmp_path / "unit.claim"

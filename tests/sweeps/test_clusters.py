@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from experiments.bottleneck import PRESETS
-from experiments.command import _parse
+from jaxvae.commands.experiment import _parse
 from tests.sweeps.conftest import SWEEP
 from tests.sweeps.processes import COMMAND, end, start
 from tests.sweeps.test_work import contents

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from jaxvae.runs.member import run_file
+from jaxvae.runs.member import read_settings_of, run_file
 from jaxvae.sweeps.claims import claim
 from jaxvae.sweeps.sweep import CLAIMS
 from tests.sweeps.smallest import Config, main, name_of, runs, sweep_of
@@ -146,6 +146,39 @@ def test_a_folder_keeps_the_units_that_it_was_begun_with(tmp_path, capsys):
 def test_more_processes_than_units_are_said(tmp_path, capsys):
     assert command(tmp_path / "out", "--shard", "1/2", "--members", "4") == 0
     assert "1 unit for 2 processes: some have nothing to do" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_models_that_are_lost_are_named_and_made_again_when_their_records_are_removed(copy, capsys):
+    lost = run_file(copy, name_of(2, 0))
+    shutil.rmtree(copy / "units" / read_settings_of(lost)[1].unit)
+    before = contents(copy)
+    words = "models are lost, of 1 of 4 runs: bottleneck-2/seed-0. What was measured of them is"
+    for verb in ((), ("--report",), ("--plan",)):
+        assert command(copy, *verb, *ONE_EACH) == 0
+        assert words in capsys.readouterr().out
+    lost.unlink()
+    assert command(copy, *ONE_EACH) == 0
+    assert "models are lost" not in capsys.readouterr().out
+    assert contents(copy) == before
+
+
+@pytest.mark.slow
+def test_what_an_extension_leaves_of_a_unit_is_named_and_not_removed(copy, capsys):
+    left = copy / "units" / "0123456789ab" / "resume"
+    left.mkdir(parents=True)
+    assert command(copy, *ONE_EACH) == 0
+    assert (
+        f"not needed in {copy / 'units'}, left by a sweep of other runs: 0123456789ab. Remove"
+        in (capsys.readouterr().out)
+    )
+    # While runs are missing, others may be at their units; which these are, the data tells.
+    run_file(copy, name_of(2, 0)).unlink()
+    assert command(copy, "--report", *ONE_EACH) == 0
+    assert "not needed" not in capsys.readouterr().out
+    assert command(copy, "--plan", *ONE_EACH) == 0
+    assert ": 0123456789ab. Remove" in capsys.readouterr().out
+    assert left.is_dir()
 
 
 # --- refusals -------------------------------------------------------------------------

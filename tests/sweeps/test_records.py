@@ -17,6 +17,7 @@ from jaxvae.sweeps.records import (
     write_arrays,
     write_run,
 )
+from tests.files.unreadable import MESSAGE, make_readable, make_unreadable
 
 NAMES = ("sprites/a", "sprites/b", "c")
 CONFIG = RunConfig(latents=3, seed=5)
@@ -95,6 +96,17 @@ def test_a_record_that_was_damaged_and_is_made_again_is_done(tmp_path):
     assert not is_whole(run_file(tmp_path, "c"))
     write(tmp_path, "c", kl=np.zeros(101))
     assert is_whole(run_file(tmp_path, "c"))
+
+
+def test_a_record_that_cannot_be_read_is_refused_and_not_taken_for_damaged(tmp_path, caplog):
+    write(tmp_path, "c", kl=np.zeros(100))
+    make_unreadable(run_file(tmp_path, "c"))
+    for read in (lambda: done_runs(tmp_path, NAMES), lambda: over_runs(tmp_path, NAMES, ["kl"])):
+        with pytest.raises(OSError, match=MESSAGE.format(r"c\.npz")):
+            read()
+    assert caplog.text == ""
+    make_readable(run_file(tmp_path, "c"))
+    assert done_runs(tmp_path, NAMES) == {"c"}
 
 
 def test_what_is_no_regular_file_is_not_done(tmp_path):

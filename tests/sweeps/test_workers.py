@@ -10,7 +10,9 @@ import pytest
 from jaxvae.sweeps.claims import STALE_SECONDS, holders
 from jaxvae.sweeps.sweep import CLAIMS
 from jaxvae.sweeps.workers import LOGS, _devices, _environment
-from tests.sweeps.processes import FULL, WITHOUT_LOCKS, end, start, wait_for
+from tests.sweeps.forks import WITHOUT_LOCKS, forks
+from tests.sweeps.processes import FULL, end, start, wait_for
+from tests.sweeps.processes import WITHOUT_LOCKS as LOCKLESS
 from tests.sweeps.test_work import contents, tree
 
 # Six units and what needs them.
@@ -59,21 +61,25 @@ def test_workers_of_which_one_is_killed_have_the_records_of_one_process(tmp_path
 
 
 @pytest.mark.slow
-def test_processes_that_are_killed_at_random_have_the_records_of_one_process(tmp_path, expected):
-    chance = random.Random(0)
-    processes = [start(tmp_path, *SWEEP) for _ in range(4)]
-    for _ in range(4):
-        wait_for(lambda: at_work(tmp_path) or (tmp_path / "report.txt").exists())
-        time.sleep(chance.random())
-        victim = processes.pop(chance.randrange(len(processes)))
-        victim.kill()
-        end(victim)
-        processes.append(start(tmp_path, *SWEEP))
-    for process in processes:
-        status, shown = end(process)
-        assert status == 0, shown
-        assert "6 runs drawn" in shown
-    assert_same(tmp_path, expected)
+@pytest.mark.parametrize("disk", ["with locks", WITHOUT_LOCKS])
+def test_eight_processes_that_are_killed_at_random_have_the_records_of_one(
+    tmp_path, expected, disk
+):
+    chance, out = random.Random(0), tmp_path / "out"
+    with forks(tmp_path / "log", disk=disk) as processes:
+        for _ in range(8):
+            processes.start(out, *SWEEP)
+        for _ in range(6):
+            wait_for(lambda: at_work(out) or (out / "report.txt").exists())
+            time.sleep(chance.random())
+            victims = at_work(out) & {*processes.running} or processes.running
+            processes.kill(chance.choice(sorted(victims)))
+            processes.start(out, *SWEEP)
+        statuses = [processes.end(number) for number in [*processes.running]]
+        assert statuses == [0] * 8, processes.shown()
+        assert processes.shown().count("6 runs drawn") >= 8
+    assert contents(out) == contents(expected)
+    assert [path for path in tree(out) if ".part" not in path] == tree(expected)
 
 
 @pytest.mark.slow
@@ -111,18 +117,18 @@ def test_an_interrupted_driver_ends_its_workers_and_the_sweep_goes_on_later(tmp_
 @pytest.mark.slow
 def test_shards_on_a_folder_without_locks_have_the_records_of_one_process(tmp_path, expected):
     shards = [
-        start(tmp_path, "--shard", shard, *SWEEP, command=WITHOUT_LOCKS) for shard in ("0/2", "1/2")
+        start(tmp_path, "--shard", shard, *SWEEP, command=LOCKLESS) for shard in ("0/2", "1/2")
     ]
     for shard in shards:
         status, shown = end(shard)
         assert status == 0, shown
-    assert end(start(tmp_path, "--report", *SWEEP, command=WITHOUT_LOCKS))[0] == 0
+    assert end(start(tmp_path, "--report", *SWEEP, command=LOCKLESS))[0] == 0
     assert_same(tmp_path, expected)
 
 
 @pytest.mark.slow
 def test_a_shard_that_was_killed_without_locks_goes_on_once_its_claim_is_stale(tmp_path, expected):
-    first = start(tmp_path, "--shard", "0/2", *SWEEP, command=WITHOUT_LOCKS)
+    first = start(tmp_path, "--shard", "0/2", *SWEEP, command=LOCKLESS)
     wait_for(lambda: at_work(tmp_path))
     first.kill()
     end(first)
@@ -130,7 +136,7 @@ def test_a_shard_that_was_killed_without_locks_goes_on_once_its_claim_is_stale(t
         then = time.time() - STALE_SECONDS - 5
         os.utime(file, (then, then))
     for shard in ("0/2", "1/2"):
-        status, shown = end(start(tmp_path, "--shard", shard, *SWEEP, command=WITHOUT_LOCKS))
+        status, shown = end(start(tmp_path, "--shard", shard, *SWEEP, command=LOCKLESS))
         assert status == 0, shown
     assert contents(tmp_path) == contents(expected)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from experiments.bottleneck.config import PRESETS
-from experiments.command import _parse
 from jaxvae.cli import _parser
+from jaxvae.commands.experiment import _parse
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def run_experiment(
     """Parse the command line and do an experiment, as `jaxvae.sweeps.launch` does it.
 
     Args:
-        name: of the module under `experiments`.
+        name: of the module that `python -m` runs.
         description: shown by `--help`.
         presets: configurations by name; `demo` is the default.
         experiment: `module:name` of a `jaxvae.sweeps.launch.Experiment`, which is imported
@@ -79,17 +79,20 @@ def run_experiment(
 def _parse(
     name: str, description: str, presets: Mapping[str, Config], arguments: Sequence[str] | None
 ) -> tuple[Config, Path, Launch]:
-    parser = _parser(name, description, presets)
+    results = f"results/{name.rpartition('.')[2]}"
+    parser = _parser(name, description, presets, results)
     namespace = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
     launch, given = take_launch(namespace), vars(namespace)
     preset, out = given.pop("preset"), given.pop("out")
     config = dataclasses.replace(presets[preset], **given)  # type: ignore[type-var]
-    return config, out or Path(f"results/{name}/{preset}"), launch
+    return config, out or Path(results, preset), launch
 
 
-def _parser(name: str, description: str, presets: Mapping[str, Config]) -> argparse.ArgumentParser:
+def _parser(
+    name: str, description: str, presets: Mapping[str, Config], results: str
+) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=f"python -m experiments.{name}",
+        prog=f"python -m {name}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
@@ -106,7 +109,7 @@ def _parser(name: str, description: str, presets: Mapping[str, Config]) -> argpa
         metavar="DIR",
         type=place,
         default=None,
-        help=f"where results go; run again, it resumes (default: results/{name}/PRESET)",
+        help=f"where results go; run again, it resumes (default: {results}/PRESET)",
     )
     add_launch(parser)
     demo = presets["demo"]

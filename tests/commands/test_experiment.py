@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from experiments.bottleneck import PRESETS, Config
-from experiments.command import _parse, run_experiment
+from jaxvae.commands.experiment import _parse, run_experiment
 from jaxvae.runs.folder import BusyError, UnfinishedError
 from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.launch import Experiment
@@ -40,7 +40,7 @@ def raising(error):
     def fail(config, out):
         raise error
 
-    return Experiment(fail, lambda config: None, lambda config, sweep, console: None, ())
+    return Experiment(fail, lambda config, sweep, console: None)
 
 
 INTERRUPTED = raising(KeyboardInterrupt())

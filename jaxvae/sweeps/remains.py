@@ -1,0 +1,66 @@
+"""What is in the folder of a sweep, and is not needed; and what was there, and is lost."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from jaxvae.files.reading import names_in
+from jaxvae.runs import checkpoint
+from jaxvae.runs.member import RUNS, UNITS, Place
+from jaxvae.sweeps.sweep import PART, Sweep
+
+_NAMED = 3
+
+
+def lost_models(sweep: Sweep, places: Mapping[str, Place]) -> list[str]:
+    """The names of runs that are done, and whose model is not where it was written.
+
+    Looked for and not read: of one that is damaged, `jaxvae capture` and `report` say so.
+
+    Args:
+        sweep: of the runs.
+        places: of the runs that are done, by name.
+    """
+    folders = {place.snapshots(sweep.out) for place in places.values()}
+    kept = {each for each in folders if sweep.epochs[-1] in checkpoint.steps(each)}
+    return [name for name, place in places.items() if place.snapshots(sweep.out) not in kept]
+
+
+def unneeded_units(sweep: Sweep, places: Mapping[str, Place]) -> list[str]:
+    """The folders under OUT/units with the model of no run, which no unit goes on from.
+
+    As an extension leaves one that was under way: with more runs it is another unit.
+
+    Args:
+        sweep: of the runs; where some are missing, its data is looked at.
+        places: of the runs that are done, by name.
+    """
+    needed = {place.unit for place in places.values()}
+    others = sorted(set(names_in(sweep.out / UNITS)) - needed)
+    own = {unit.name for unit in sweep.units} if others and sweep.missing() else set()
+    return [name for name in others if name.partition(PART)[0] not in own]
+
+
+def remarks(sweep: Sweep, places: Mapping[str, Place], *, at_work: bool) -> Iterator[str]:
+    """Both in words.
+
+    Args:
+        sweep: of the runs.
+        places: of the runs that are done, by name.
+        at_work: whether other processes may be at units that are not known here.
+    """
+    lost = lost_models(sweep, places)
+    if lost:
+        yield (
+            f"models are lost, of {len(lost)} of {len(sweep.runs)} runs: {_listed(lost)}. What was "
+            "measured of them is whole; for the model of a run, remove "
+            f"{sweep.out / RUNS}/NAME.npz, and the same command trains it again"
+        )
+    unneeded = [] if at_work else unneeded_units(sweep, places)
+    if unneeded:
+        yield (
+            f"not needed in {sweep.out / UNITS}, left by a sweep of other runs: "
+            f"{_listed(unneeded)}. Remove them, unless you go back to that sweep"
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + ", ..." * (len(names) > _NAMED)

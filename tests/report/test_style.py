@@ -1,0 +1,54 @@
+"""Figures appear whole, or the earlier ones stay; their axes can be read."""
+
+import os
+import resource
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from jaxvae.report.style import figure, mark_logarithm
+
+
+def draw(path):
+    with figure(path, size=(4, 3), title="noise") as drawing:
+        drawing.subplots().imshow(np.random.default_rng(0).random((50, 50)))
+
+
+def test_a_figure_is_saved_in_a_folder_that_was_absent(tmp_path):
+    draw(tmp_path / "new" / "noise.png")
+    assert matplotlib.image.imread(tmp_path / "new" / "noise.png").shape[:2] == (480, 640)
+    assert os.listdir(tmp_path / "new") == ["noise.png"]
+
+
+def test_a_disk_that_fills_up_while_a_figure_is_written_leaves_the_earlier_one(tmp_path):
+    path = tmp_path / "noise.png"
+    draw(path)
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"expected to write .*noise\.png, got: File too large"):
+            draw(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["noise.png"]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ((0.97, 0.984), {"0.97", "0.98"}),
+        ((0.06, 0.15), {"0.06", "0.1"}),
+        ((0.001, 1), {"0.001", "0.01", "0.1", "1"}),
+        ((1e-7, 1e-5), {r"$\mathdefault{10^{-6}}$"}),
+    ],
+)
+def test_a_logarithmic_axis_has_decimals_where_they_are_short(tmp_path, values, expected):
+    with figure(tmp_path / "line.png", size=(4, 3), title="") as drawing:
+        axes = drawing.subplots()
+        axes.plot(values)
+        mark_logarithm(axes)
+    ticks = axes.get_yticklabels(which="both")
+    assert expected <= {tick.get_text() for tick in ticks}
