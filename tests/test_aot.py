@@ -28,7 +28,7 @@ MEMORY = 16 * 2**30
 pytestmark = pytest.mark.slow
 needs_libtpu = pytest.mark.skipif(
     find_spec("libtpu") is None,
-    reason="no libtpu, which compiles for TPU: pip install -e '.[aot]' with Python 3.12 or newer",
+    reason="no libtpu, which compiles for TPU: pip install -e '.[aot]', on Linux on x86",
 )
 
 
@@ -109,4 +109,4 @@ def test_another_topology_does_not_get_into_the_same_file(compiled):
 def test_without_libtpu_the_command_says_how_to_get_it():
     done = command("two_nn")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "pip install -e '.[aot]' with Python 3.12" in done.stderr
+    assert "pip install -e '.[aot]', on Linux on x86" in done.stderr

@@ -2,9 +2,9 @@
 
     python -m benchmarks.aot [--topology v5e:2x2] [--resume] [--out FILE] [NAME ...]
 
-libtpu compiles for TPU on any x86 machine with Linux (`pip install -e '.[aot]'`, Python 3.12 or
-newer); JAX's plugin for a GPU that XLA's sources describe (`pip install 'jax[cuda12]'`,
-`--topology NAME.txtpb`), of which it does not count operations and bytes.
+libtpu compiles for TPU on any x86 machine with Linux (`pip install -e '.[aot]'`); JAX's plugin for
+a GPU that XLA's sources describe (`pip install 'jax[cuda12]'`, `--topology NAME.txtpb`), of which
+it does not count operations and bytes.
 
 Every metric at two sizes, as the programs that run one after another for a user, some also as the
 one program inside of a user's `jit`; a step and an epoch of every network, an ensemble of eight
@@ -14,7 +14,7 @@ of the code, operations and bytes, products by their precision, native convoluti
 collectives: what the compiler says, without a device, and no time of any run.
 
 Each program is saved as soon as it is compiled; `--resume` leaves out those that FILE has
-already. An hour on two cores.
+already. Half an hour of one core. docs/accelerators.md is written anew.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from rich.table import Table
 from benchmarks import measure
 from benchmarks.aot.account import account
 from benchmarks.aot.metric_programs import metric_programs
+from benchmarks.aot.page import write_page
 from benchmarks.aot.parts import Program
 from benchmarks.aot.table import COLUMNS, Record, line, said
 from benchmarks.aot.targets import TPU, Target, target_of
@@ -96,6 +97,10 @@ def held(path: Path, wanted: Record) -> dict[str, Record]:
     return {record["program"]: record for record in saved["records"] if "error" not in record}
 
 
+def in_order(records: dict[str, Record]) -> list[Record]:
+    return [records[name] for name in PROGRAMS if name in records]
+
+
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -119,13 +124,14 @@ def main() -> None:
     left = [name for name in programs if not (given.resume and name in records)]
     for number, name in enumerate(left, 1):
         records[name] = compiled(name, programs[name], target, known)
-        ordered = [records[each] for each in PROGRAMS if each in records]
-        measure.save(path, machine, ordered)
+        measure.save(path, machine, in_order(records))
         console.print(f"{number}/{len(left)} {said(records[name])}", highlight=False)
     table = Table(*COLUMNS, title=f"{machine['target']}: a compiler's account, not a timing")
     for name in programs:
         table.add_row(*line(records[name]))
     console.print(table)
+    if path == RESULTS / f"aot-{TPU.replace(':', '-')}.json":
+        write_page(machine, in_order(records))
     if any("error" in records[name] for name in programs):
         sys.exit(1)
 

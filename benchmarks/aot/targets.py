@@ -10,7 +10,7 @@ from jax.sharding import SingleDeviceSharding
 TPU = "v5e:2x2"
 # By platform the packages that compile for it, of which one is needed, and how to get it.
 _COMPILERS = {
-    "tpu": (("libtpu",), "pip install -e '.[aot]' with Python 3.12 or newer, on Linux on x86"),
+    "tpu": (("libtpu",), "pip install -e '.[aot]', on Linux on x86"),
     "gpu": (
         ("jax-cuda13-plugin", "jax-cuda12-plugin"),
         "pip install 'jax[cuda12]', 5 GB, in an environment of its own",

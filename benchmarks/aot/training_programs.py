@@ -101,7 +101,8 @@ NETWORKS = {
     "two_layer_hvae": Network("two_layer_hvae", (32, 32, 3), 128),
     "deep_hvae": Network("deep_hvae", (32, 32, 3), 64),
 }
-FORTY_LAYERS = Network("deep_hvae", (32, 32, 3), 32, 50_000, DEEP)
+# Sixteen images a device, as there.
+FORTY_LAYERS = Network("deep_hvae", (32, 32, 3), 16, 50_000, DEEP)
 
 
 def training_programs() -> dict[str, Program]:
