@@ -12,6 +12,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ROWS = (
     "typing",
     "files",
+    "platforms",
     "geometry",
     "metrics",
     "data",
@@ -32,6 +33,7 @@ DEPTH = {name: depth for depth, name in enumerate(ROWS)}
 CORE = {
     "typing",
     "files",
+    "platforms",
     "geometry",
     "metrics",
     "models",

@@ -23,6 +23,7 @@ from jaxvae.geometry.points import Points, as_points
 from jaxvae.geometry.rows import blocks, joined, traced_rows
 from jaxvae.geometry.selection import LANE, filled_length
 from jaxvae.geometry.sums import most_additions, sum_of_squares
+from jaxvae.platforms import choices_for
 from jaxvae.typing import ArrayLike, EitherArray
 
 # Squared distance to an absent point: above any other, and finite with its bounds.
@@ -78,7 +79,7 @@ def squared_distances(x: ArrayLike, y: ArrayLike) -> Float[Array, "n m"]:
     first, second = as_points(x, y, filled=filled_length)
     n, m = len(x), len(y)
     if isinstance(first.values, jax.core.Tracer):
-        distances = traced_rows(_by_differences, (first, second), n, length=1)
+        distances = traced_rows(_by_differences, (first, second), n, columns=m, block=1)
         return jnp.ldexp(distances, 2 * first.exponent)[:, :m]
     with np.errstate(over="ignore"):  # which is refused below
         distances = np.ldexp(_known_distances(first, second, n, m), 2 * int(first.exponent))
@@ -91,7 +92,7 @@ def _known_distances(first: Points, second: Points, n: int, m: int) -> Float[np.
     placed = jax.device_put((first, second))
     found = [
         _settled(known, rows, *_distance_block(placed, rows))[:, :m]
-        for rows in blocks(n, columns=len(second.norms))
+        for rows in blocks(n, columns=len(second.norms), choices=choices_for(placed))
     ]
     return joined(found, n)
 

@@ -10,6 +10,7 @@ import numpy as np
 from jax.extend.core import get_opaque_trace_state
 from jaxtyping import Array, Float
 
+from jaxvae.platforms import platform_of
 from jaxvae.typing import ArrayLike, EitherArray
 
 # So few numbers are prepared on the host in less time than a program for it takes to compile.
@@ -31,7 +32,7 @@ def is_on_host(array: Any) -> bool:
     """Whether the values of an array are known and in the memory of the host."""
     if isinstance(array, jax.core.Tracer):
         return False
-    return not isinstance(array, jax.Array) or all(d.platform == "cpu" for d in array.devices())
+    return not isinstance(array, jax.Array) or platform_of(array) == "cpu"
 
 
 def is_few(array: ArrayLike) -> bool:

@@ -24,7 +24,7 @@ from jaxvae.geometry.places import (
 )
 from jaxvae.geometry.precise import comparisons
 from jaxvae.geometry.ranks import ranks_around
-from jaxvae.geometry.rows import Progress, Space, as_space, blocks, joined, on_host
+from jaxvae.geometry.rows import Progress, Space, as_space, joined, on_host
 from jaxvae.typing import EitherArray
 
 # Points around one that are ranked in one pass over its distances.
@@ -61,7 +61,7 @@ def mutual_ranks(
             return with_shared_traced(places, ranks, lambda at, old, _: _redo_traced(at, old, k))
     else:
         spaces = [as_space(points, mesh) for points in whole]
-        rows = blocks(n, columns=len(whole[0].norms), mesh=mesh, progress=progress)
+        rows = spaces[0].blocks(n, progress=progress)
         found, ranks = joined([_mutual_block(spaces, some, k) for some in rows], n)
         places = [
             Places(cloud, squared, columns, k)

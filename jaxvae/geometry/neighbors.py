@@ -19,9 +19,6 @@ from jaxvae.geometry.points import Points, known_values
 from jaxvae.geometry.rows import (
     Progress,
     as_space,
-    block_length,
-    blocks,
-    checked_block,
     joined,
     on_host,
     traced_rows,
@@ -132,16 +129,13 @@ def search(
     k = checked_k(k, cloud.n)
     if isinstance(cloud, Tiles):
         return Found(*search_tiles(cloud, k=k, progress=progress))
-    length = block_length(cloud.points.norms.shape[0]) if block is None else checked_block(block)
     if cloud.is_traced:
-        found = traced_rows(partial(find_traced, k=k), cloud.points, cloud.n, length=length)
+        function, columns = partial(find_traced, k=k), cloud.points.norms.shape[0]
+        found = traced_rows(function, cloud.points, cloud.n, columns=columns, block=block)
         return Found(found[0], found[1], cloud.points.exponent)
     space = as_space(cloud.points, mesh)
-    rows = blocks(
-        cloud.n, columns=len(cloud.points.norms), block=block, mesh=mesh, progress=progress
-    )
     proposals = []
-    for some in rows:
+    for some in space.blocks(cloud.n, block=block, progress=progress):
         proposals.append(propose(space, some, k))
         # One block is searched while the next is sent; more would only fill the memory.
         jax.block_until_ready(proposals[-2:-1])
@@ -173,9 +167,9 @@ def search_distinct(
     present = points.present & ~_repeated(known_values(points), found)
     (again,) = np.nonzero(present[:n] & ~present[found.indices].all(axis=1))
     if len(again):
-        space, length = as_space(points._replace(present=present), None), block_length(len(present))
+        space = as_space(points._replace(present=present), None)
         found.squared[again], found.indices[again] = find_in(
-            space, again.astype(np.int32), k=k, length=length, in_order=False
+            space, again.astype(np.int32), k=k, length=space.length, in_order=False
         )
     return found, present[:n]
 

@@ -18,6 +18,7 @@ from jaxvae.geometry.precise import Expansion, comparisons, precise_row
 from jaxvae.geometry.rows import Progress, as_space, block_length, traced_rows, with_redone
 from jaxvae.geometry.ties import compared_with, may_tie, shares_of
 from jaxvae.geometry.tiles import Tiles, compare_tiles
+from jaxvae.platforms import CPU
 from jaxvae.typing import EitherArray
 
 # Rows whose shares among all points are held at a time.
@@ -120,7 +121,7 @@ def with_shared_traced(
     found = [(of_cloud.squared, of_cloud.columns) for of_cloud in places]
     operands = clouds, found, values, extra
     block = partial(_shared_block, k=places[0].k, redo=redo)
-    return traced_rows(block, operands, len(values), length=block_length(len(clouds[0].norms)))
+    return traced_rows(block, operands, len(values), columns=len(clouds[0].norms))
 
 
 def _shared_block(
@@ -150,5 +151,5 @@ def nearest_count(k: int, n: int) -> int:
 
 def blocks_of(rows: Int[np.ndarray, " r"], n: int) -> Iterator[Int[np.ndarray, " b"]]:
     """Some of n rows, as many at a time as their shares among all points leave room for."""
-    size = min(block_length(n), _MOST_ROWS)
+    size = min(block_length(n, CPU), _MOST_ROWS)  # which the host holds
     return (rows[start : start + size] for start in range(0, len(rows), size))

@@ -13,8 +13,6 @@ from jaxvae.geometry.points import Points
 from jaxvae.geometry.rows import (
     Progress,
     as_space,
-    block_length,
-    blocks,
     joined,
     traced_rows,
 )
@@ -75,10 +73,10 @@ def ranks_around(
         return rank_tiles(cloud, rows, np.asarray(indices), progress=progress)
     points = cloud.points
     if cloud.is_traced or isinstance(indices, jax.core.Tracer):
-        length = block_length(len(points.norms))
-        return traced_rows(_traced_block, (points, indices), n, length=length)
+        columns = len(points.norms)
+        return traced_rows(_traced_block, (points, indices), n, columns=columns, block=block)
     space, targets = as_space(points, mesh), np.asarray(indices, np.int32)
-    places = blocks(n, columns=len(points.norms), block=block, mesh=mesh, progress=progress)
+    places = space.blocks(n, block=block, progress=progress)
     return joined([count(space, rows[some], targets[some]) for some in places], n)
 
 

@@ -15,17 +15,11 @@ from jaxtyping import Array, Bool, Int
 from jaxvae.geometry.arrays import as_count
 from jaxvae.geometry.host import known_now
 from jaxvae.geometry.points import Points
+from jaxvae.platforms import ACCELERATOR, CPU, Choices, Options, choices_for
 
-# Entries of a block of rows by all columns; an accelerator needs larger ones to be full.
-_BLOCK_ENTRIES = {"cpu": 2**22}
-_ACCELERATOR_ENTRIES = 2**28
-_MOST_ROWS = {"cpu": 1024}
 # A product of fewer rows spends its time on loading the other operand.
 _FEWEST_ROWS = 192
 _FEWEST_BLOCKS = 8
-
-# Blocks are long; side by side they would only contend for the same cores.
-_COMPILER_OPTIONS = {"cpu": {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}}
 
 Progress = Callable[[int, int], None]
 # `(points, *arrays by row) -> arrays by row`.
@@ -48,14 +42,35 @@ class Space(NamedTuple):
     @known_now
     def run(self, program: Program, *by_row: Any, **static: Any) -> Any:
         """The results of a program, each device working on its share of the rows."""
-        compiled = _compiled(program, self.mesh, tuple(sorted(static.items())))
-        return compiled(self.shared, *by_row)
+        return self._compiled(program, static)(self.shared, *by_row)
 
     @known_now
     def run_without_coordinates(self, program: Program, *by_row: Any, **static: Any) -> Any:
         """The same for a program of norms and presence alone, which all widths then share."""
-        compiled = _compiled(program, self.mesh, tuple(sorted(static.items())))
-        return compiled(without_coordinates(self.shared), *by_row)
+        return self._compiled(program, static)(without_coordinates(self.shared), *by_row)
+
+    def _compiled(self, program: Program, static: dict[str, Any]) -> Callable[..., Any]:
+        options = self.choices.block_options
+        return _compiled(program, self.mesh, options, tuple(sorted(static.items())))
+
+    @property
+    def choices(self) -> Choices:
+        """What suits the devices."""
+        return choices_for(self.shared.norms)
+
+    @property
+    def length(self) -> int:
+        """Rows of a block on one device."""
+        return block_length(len(self.points.norms), self.choices)
+
+    def blocks(
+        self, n: int, *, block: int | None = None, progress: Progress | None = None
+    ) -> Iterator[Int[np.ndarray, " b"]]:
+        """`blocks` of n rows, each of which is compared with all points."""
+        columns = len(self.points.norms)
+        return blocks(
+            n, columns=columns, choices=self.choices, block=block, mesh=self.mesh, progress=progress
+        )
 
     def alone(self) -> "Space":
         """The same cloud on the default device only, for the few rows that are left."""
@@ -89,18 +104,20 @@ def blocks(
     n: int,
     *,
     columns: int,
+    choices: Choices,
     block: int | None = None,
     mesh: Mesh | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Int[np.ndarray, " b"]]:
     """The rows 0 to n - 1 in blocks of one length, the last filled up with its last row.
 
-    The length follows from the columns alone, not from n or the devices: what is compiled
-    for one n serves others, and numbers are the same on any number of devices.
+    The length follows from the columns and the platform, not from n or the number of devices:
+    what is compiled for one n serves others, and numbers are the same on any number of devices.
 
     Args:
         n: number of rows.
-        columns: what a row is compared with; sets the default block.
+        columns: what a row is compared with.
+        choices: of the platform; with the columns they set the default block.
         block: rows at a time on a device, or None for a fixed amount of memory.
         mesh: devices, each of which takes a block at a time.
         progress: called as `progress(done, n)` before every block and at the end.
@@ -108,7 +125,7 @@ def blocks(
     Raises:
         ValueError: for a block that is not a positive integer.
     """
-    length = block_length(columns) if block is None else checked_block(block)
+    length = block_length(columns, choices) if block is None else checked_block(block)
     length = min(length, columns) * (1 if mesh is None else mesh.size)
     for start in range(0, n, length):
         if progress is not None:
@@ -118,11 +135,10 @@ def blocks(
         progress(n, n)
 
 
-def block_length(columns: int) -> int:
+def block_length(columns: int, choices: Choices) -> int:
     """Rows of a block on one device."""
-    backend = jax.default_backend()
-    rows = _BLOCK_ENTRIES.get(backend, _ACCELERATOR_ENTRIES) // columns
-    rows = max(1, min(_MOST_ROWS.get(backend, 2**16), max(rows, min(_FEWEST_ROWS, 8 * rows))))
+    rows = choices.block_entries // columns
+    rows = max(1, min(choices.block_rows, max(rows, min(_FEWEST_ROWS, 8 * rows))))
     # Enough blocks for some devices to share.
     return min(rows, max(_FEWEST_ROWS, -(-columns // _FEWEST_BLOCKS)))
 
@@ -132,11 +148,34 @@ def joined(results: list[Any], n: int) -> Any:
     return jax.tree.map(lambda *parts: np.concatenate(parts)[:n], *results)
 
 
-def traced_rows(function: Callable[..., Any], operands: Any, n: int, *, length: int) -> Any:
+def traced_rows(
+    function: Callable[..., Any], operands: Any, n: int, *, columns: int, block: int | None = None
+) -> Any:
     """`function(operands, rows [b])` over blocks of the rows 0 to n - 1, as part of a trace.
 
-    Under `vmap` one cloud follows the other, so that what few of them need is done for no
-    other.
+    Where blocks are as long on every platform, one loop is traced. Else there is one for CPU
+    and one for accelerators, of which the compiler sees that of its platform.
+
+    Args:
+        function: of a block.
+        operands: arrays that it needs.
+        n: number of rows.
+        columns: what a row is compared with.
+        block: rows at a time, or None for a fixed amount of memory.
+    """
+    if block is not None:
+        return _traced_loop(function, n, checked_block(block))(operands)
+    lengths = [block_length(columns, choices) for choices in (CPU, ACCELERATOR)]
+    on_cpu, elsewhere = (_traced_loop(function, n, length) for length in lengths)
+    if lengths[0] == lengths[1]:
+        return on_cpu(operands)
+    return lax.platform_dependent(operands, cpu=on_cpu, default=elsewhere)
+
+
+def _traced_loop(function: Callable[..., Any], n: int, length: int) -> Callable[[Any], Any]:
+    """The blocks one after the other, and under `vmap` one cloud after the other.
+
+    So what few of them need is done for no other.
     """
     count = -(-n // length)
     rows = np.minimum(np.arange(count * length, dtype=np.int32), n - 1).reshape(count, length)
@@ -154,7 +193,7 @@ def traced_rows(function: Callable[..., Any], operands: Any, n: int, *, length: 
         results = lax.map(whole, jax.tree.map(stack, batched[0], operands))
         return results, jax.tree.map(lambda _: True, results)
 
-    return whole(operands)
+    return whole
 
 
 def with_redone(
@@ -176,12 +215,15 @@ def with_redone(
 
 @lru_cache(maxsize=256)
 def _compiled(
-    program: Program, mesh: Mesh | None, static: tuple[tuple[str, Any], ...]
+    program: Program,
+    mesh: Mesh | None,
+    options: Options,
+    static: tuple[tuple[str, Any], ...],
 ) -> Callable[..., Any]:
-    options = _COMPILER_OPTIONS.get(jax.default_backend())
+    compiled = partial(jax.jit, compiler_options=dict(options))
     work = partial(program, **dict(static))
     if mesh is None:
-        return jax.jit(work, compiler_options=options)
+        return compiled(work)
 
     def on_devices(points: Points, *by_row: Any) -> Any:
         split = PartitionSpec("rows")
@@ -193,7 +235,7 @@ def _compiled(
             check_vma=False,
         )(points, *by_row)
 
-    return jax.jit(on_devices, compiler_options=options)
+    return compiled(on_devices)
 
 
 @lru_cache(maxsize=16)

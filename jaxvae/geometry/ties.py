@@ -12,7 +12,7 @@ from jaxvae.geometry.comparing import closer
 from jaxvae.geometry.distances import distance_bounds, pair_distances, rounding
 from jaxvae.geometry.host import numpy_of
 from jaxvae.geometry.points import first_alike, known_values
-from jaxvae.geometry.rows import Space, block_length, on_host
+from jaxvae.geometry.rows import Space, on_host
 from jaxvae.typing import EitherArray
 
 
@@ -45,7 +45,7 @@ def compared_with(
     """
     points = known_values(space.points)
     m = len(points.present)
-    block = np.resize(rows, max(len(rows), min(block_length(m), m)))
+    block = np.resize(rows, max(len(rows), min(space.length, m)))
     lower = on_host(space.alone().run(distance_bounds, block).lower, space)[: len(rows)]
     reach = pair_distances(points, rows, points, kth) * (1 + 2 * rounding(points))
     row, column = np.nonzero(lower <= reach[:, None])

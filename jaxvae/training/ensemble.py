@@ -17,6 +17,7 @@ import optax
 from jax import lax
 from jaxtyping import Array, Int, UInt8
 
+from jaxvae.platforms import choices_for
 from jaxvae.training.epochs import (
     Plan,
     Progress,
@@ -189,7 +190,7 @@ def train_ensemble(
     """
     images = training_images(images, trainer.image_shape)
     per_epoch = steps_per_epoch(images, batch_size)
-    chosen = way or ("map" if jax.default_backend() == "cpu" else "vmap")
+    chosen = way or choices_for(ensemble).way
     if chosen not in WAYS:
         raise ValueError(f"expected a way among {', '.join(WAYS)}, got {way}")
     run = partial(_run_members, trainer, images, batch_size=batch_size, way=chosen)

@@ -17,6 +17,7 @@ from jaxvae.models.hvae import HVAE, HierarchyOutputs
 from jaxvae.models.vae import VAE, Outputs, Variables
 from jaxvae.objectives.factor_vae import discriminator_loss
 from jaxvae.objectives.multipliers import ascend
+from jaxvae.platforms import Options, choices_for
 from jaxvae.training.images import unit_interval
 from jaxvae.typing import Key
 
@@ -201,20 +202,18 @@ def vae_trainer(
 def _as_one_program(init: Callable[[Key], TrainState]) -> Callable[[Key], TrainState]:
     """The same function, compiled where it is called outside of any `jit`.
 
-    A start is computed once and takes a moment, so on CPU it is compiled with less
-    optimization: of a deep network that takes a quarter of the time.
+    A start is computed once and takes a moment: on CPU it is compiled with less optimization.
     """
 
     @cache
-    def compiled(level: int | None) -> Callable[[Key], TrainState]:
-        options = None if level is None else {"xla_backend_optimization_level": level}
-        return jax.jit(init, compiler_options=options)
+    def compiled(options: Options) -> Callable[[Key], TrainState]:
+        return jax.jit(init, compiler_options=dict(options))
 
     def call(key: Key) -> TrainState:
         if isinstance(lax.full((), 0), jax.core.Tracer):
             return init(key)
         optimized = not jax.config.values["jax_disable_most_optimizations"]
-        return compiled(1 if optimized and jax.default_backend() == "cpu" else None)(key)
+        return compiled(choices_for(key).start_options if optimized else ())(key)
 
     return call
 

@@ -4,26 +4,42 @@ import numpy as np
 import pytest
 
 from jaxvae.geometry.rows import block_length, blocks, joined, traced_rows
+from jaxvae.platforms import ACCELERATOR, CPU
 
 
 @pytest.mark.parametrize("block", [None, 1, 7, 100, 1000])
 @pytest.mark.parametrize("columns", [100, 128])
 def test_blocks_of_one_length_cover_every_row(block, columns):
-    parts = list(blocks(100, columns=columns, block=block))
+    parts = list(blocks(100, columns=columns, choices=CPU, block=block))
     assert len({len(part) for part in parts}) == 1
     np.testing.assert_array_equal(joined(parts, 100), np.arange(100))
 
 
-def test_the_length_of_a_block_follows_from_the_columns_alone():
-    lengths = {len(next(blocks(n, columns=2048))) for n in (1100, 1500, 2048)}
-    assert lengths == {block_length(2048)}
+@pytest.mark.parametrize("choices", [CPU, ACCELERATOR])
+def test_the_length_of_a_block_follows_from_the_columns_and_the_platform(choices):
+    lengths = {len(next(blocks(n, columns=9000, choices=choices))) for n in (7000, 9000)}
+    assert lengths == {block_length(9000, choices)}
+
+
+@pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
+def test_a_traced_loop_has_the_blocks_of_the_platform_that_it_is_compiled_for(platform):
+    def picked(values):
+        return traced_rows(lambda v, rows: v[rows], values, 9000, columns=9000)
+
+    batch = jax.jit(jax.vmap(picked)).trace(np.zeros((2, 9000), np.float32))
+    text = batch.lower(lowering_platforms=(platform,)).as_text()
+    lengths = [block_length(9000, choices) for choices in (CPU, ACCELERATOR)]
+    assert [f"x{length}xi32>" in text for length in lengths] == [
+        platform == "cpu",
+        platform != "cpu",
+    ]
 
 
 def test_a_traced_loop_and_a_batch_of_them_give_the_same():
     values = jnp.arange(300.0).reshape(3, 100)
 
     def triple(values):
-        return traced_rows(lambda v, rows: 3 * v[rows], values, 100, length=7)
+        return traced_rows(lambda v, rows: 3 * v[rows], values, 100, columns=100, block=7)
 
     np.testing.assert_array_equal(jax.jit(triple)(values[0]), 3 * values[0])
     np.testing.assert_array_equal(jax.vmap(triple)(values), 3 * values)
@@ -32,7 +48,7 @@ def test_a_traced_loop_and_a_batch_of_them_give_the_same():
 
 def test_progress_counts_the_rows_to_the_end():
     seen = []
-    list(blocks(100, columns=2**25, block=4, progress=lambda *at: seen.append(at)))
+    list(blocks(100, columns=2**25, choices=CPU, block=4, progress=lambda *at: seen.append(at)))
     assert seen[-1] == (100, 100)
     assert seen == sorted(seen)
     assert len(seen) >= 10
@@ -41,4 +57,4 @@ def test_progress_counts_the_rows_to_the_end():
 @pytest.mark.parametrize("block", [0, -3, 2.0, "all"])
 def test_a_block_without_rows_is_refused(block):
     with pytest.raises(ValueError, match="expected block >= 1"):
-        list(blocks(10, columns=10, block=block))
+        list(blocks(10, columns=10, choices=CPU, block=block))

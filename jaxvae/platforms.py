@@ -1,0 +1,82 @@
+"""What depends on the platform that a program is compiled for: all of it, in one table.
+
+The platform is that of the devices which hold the arrays, not that of the process: a process on a
+GPU may work on arrays of its host. What is traced has no devices; there `lax.platform_dependent`
+chooses when the trace is compiled, between the rows of this table (`traced_rows`) and between
+convolutions as products and native ones (`jaxvae.models.products`).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+import jax
+
+Options = tuple[tuple[str, Any], ...]
+
+
+class Choices(NamedTuple):
+    """What suits the devices of a platform.
+
+    Attributes:
+        block_entries: of a block of rows by all columns, in an n x n computation.
+        block_rows: the most rows of such a block.
+        block_options: of the compiler, for programs that work on blocks.
+        start_options: of the compiler, for a program that runs once.
+        way: how the members of an ensemble share a device, of `train_ensemble`.
+    """
+
+    block_entries: int
+    block_rows: int
+    block_options: Options
+    start_options: Options
+    way: str
+
+
+CPU = Choices(
+    block_entries=2**22,
+    block_rows=2**10,
+    # Blocks are long; side by side they would only contend for the same cores.
+    block_options=(("xla_cpu_scheduler_type", "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"),),
+    # Of a deep network that takes a quarter of the time to compile.
+    start_options=(("xla_backend_optimization_level", 1),),
+    # One model fills the cores.
+    way="map",
+)
+# Larger blocks, or it is not full; it holds many small models at once.
+ACCELERATOR = Choices(
+    block_entries=2**28, block_rows=2**16, block_options=(), start_options=(), way="vmap"
+)
+
+_target: ContextVar[str | None] = ContextVar("target", default=None)
+
+
+def choices_for(*arrays: Any) -> Choices:
+    """What suits the devices that hold these arrays, or trees of them."""
+    return CPU if platform_of(*arrays) == "cpu" else ACCELERATOR
+
+
+def platform_of(*arrays: Any) -> str:
+    """`cpu`, `gpu` or `tpu`: where these arrays are, or trees of them.
+
+    Arrays of NumPy, and those of a trace, count as being where JAX would put them.
+    """
+    target = _target.get()
+    if target is not None:
+        return target
+    for leaf in jax.tree.leaves(arrays):
+        if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer):
+            return next(iter(leaf.devices())).platform
+    device = jax.config.values["jax_default_device"]
+    return getattr(device, "platform", device) or jax.default_backend()
+
+
+@contextmanager
+def compiled_for(platform: str) -> Iterator[None]:
+    """Choices as if all arrays of JAX were on this platform, for compilation ahead of time."""
+    token = _target.set(platform)
+    try:
+        yield
+    finally:
+        _target.reset(token)

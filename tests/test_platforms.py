@@ -1,0 +1,23 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxvae.platforms import ACCELERATOR, CPU, choices_for, compiled_for, platform_of
+
+
+@pytest.mark.parametrize("array", [np.zeros, jnp.zeros, jax.random.key])
+def test_choices_are_those_of_the_devices_that_hold_the_arrays(array):
+    assert platform_of({"array": array(2)}) == jax.devices()[0].platform
+
+
+def test_an_array_of_the_host_is_worked_on_there_whatever_else_the_process_has():
+    with jax.default_device(jax.devices("cpu")[0]):
+        assert choices_for(np.zeros(2)) == CPU
+    assert choices_for(jax.device_put(np.zeros(2), jax.devices("cpu")[0])) == CPU
+
+
+def test_compilation_ahead_of_time_has_the_choices_of_its_target():
+    with compiled_for("tpu"):
+        assert choices_for(jnp.zeros(2)) == ACCELERATOR
+    assert choices_for(jax.device_put(np.zeros(2), jax.devices("cpu")[0])) == CPU
