@@ -57,7 +57,7 @@ def _operations(text: str) -> Record:
         "collectives": {name: counts[name] for name in _COLLECTIVES if counts[name]},
         "convolutions": len(found) - len(products),
         "products": dict(precisions),
-        "float64": text.count(" f64["),
+        "float64": len(re.findall(r"\bf64\[", text)),
     }
 
 
