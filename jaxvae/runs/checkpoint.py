@@ -19,11 +19,11 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from jaxvae.files.sealed import MANIFEST, DamageError, is_sealed, seal, unsealed
 from jaxvae.files.whole import explained, plainly_named, remove_whole, whole_folder
+from jaxvae.training.mesh import gathered
 from jaxvae.training.signals import postponed
 
 Tree = TypeVar("Tree")
@@ -99,7 +99,7 @@ def load(directory: Path, step: int, like: Tree) -> Tree:
                     "or another version"
                 )
         loaded = ocp.load(plain / _TREE, jax.tree.map(_on_device, like))
-    return jax.tree.map(_uncommitted, loaded, like)
+    return jax.tree.map(_where_wanted, loaded, like)
 
 
 def load_latest(directory: Path, like: Tree, *, last: float = math.inf) -> Tree | None:
@@ -223,20 +223,11 @@ def _written_shape(leaf: Any) -> tuple[int, ...]:
 def _on_device(leaf: Any) -> jax.ShapeDtypeStruct:
     """What to read, on a device of this machine rather than on one of the writer's."""
     sharding = getattr(leaf, "sharding", None)
-    sharding = sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    sharding = sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
-def _uncommitted(leaf: Any, like: Any) -> Any:
-    """A loaded array as new ones are, which `jit` may place where it likes.
-
-    An array that is committed to its device is another case to `jit`: after a resumption it
-    would compile everything again.
-    """
+def _where_wanted(leaf: Any, like: Any) -> Any:
+    """A loaded array where it is to be: without any wish, where new ones are."""
     sharded = getattr(like, "sharding", None) is not None
-    if like.committed if isinstance(like, jax.Array) else sharded:
-        return leaf
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        data = jnp.asarray(np.asarray(jax.random.key_data(leaf)))
-        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
-    return jnp.asarray(np.asarray(leaf))
+    return leaf if (like.committed if isinstance(like, jax.Array) else sharded) else gathered(leaf)

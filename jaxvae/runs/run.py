@@ -15,16 +15,17 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from jaxtyping import Array, UInt8
+from jax.sharding import Mesh
+from jaxtyping import UInt8
 
 from jaxvae.geometry.arrays import as_count
 from jaxvae.runs import checkpoint
-from jaxvae.training.epochs import NonFiniteLossError, Progress, steps_per_epoch, train
-from jaxvae.training.images import training_images
+from jaxvae.training.epochs import NonFiniteLossError, Progress, train, whole_batches
+from jaxvae.training.placed import PlacedImages, place_images
 from jaxvae.training.signals import postponed
 from jaxvae.training.stability import evaluation_variables
 from jaxvae.training.trainer import Trainer, TrainState
-from jaxvae.typing import Key
+from jaxvae.typing import ArrayLike, Key
 
 SETTINGS = "run.json"
 SNAPSHOTS = "snapshots"
@@ -36,13 +37,14 @@ _logger = logging.getLogger("jaxvae")
 def train_run(
     trainer: Trainer,
     state: TrainState,
-    images: UInt8[Array, "n h w c"],
+    images: UInt8[ArrayLike, "n h w c"] | PlacedImages,
     *,
     folder: Path,
     epochs: int,
     batch_size: int,
     snapshots: int = 1,
     report: Callable[[Progress], None] = lambda progress: None,
+    mesh: Mesh | None = None,
 ) -> TrainState:
     """Train until `epochs` epochs are complete, keeping what was done in a folder.
 
@@ -53,12 +55,13 @@ def train_run(
     Args:
         trainer: what a step is.
         state: where to go on.
-        images: uint8 `[n, h, w, c]`.
+        images: as for `train`.
         folder: of the run.
         epochs: total number of epochs to reach.
         batch_size: images a step.
         snapshots: so many, evenly spaced in epochs; the last one is of the end.
         report: called about twice a second with the `Progress`.
+        mesh: devices that share every batch, as for `train`. A run may go on with others.
 
     Returns:
         The state after the last step.
@@ -70,8 +73,8 @@ def train_run(
             and more snapshots than epochs.
     """
     folder = Path(os.path.expanduser(folder))
-    images = training_images(images, trainer.image_shape)
-    per_epoch = steps_per_epoch(images, batch_size)
+    placed = place_images(images, trainer.image_shape, mesh=mesh)
+    per_epoch = whole_batches(placed.n, batch_size)
 
     def keep(state: TrainState) -> None:
         checkpoint.save_latest(folder / _RESUME, int(state.step), state)
@@ -85,11 +88,12 @@ def train_run(
         state = train(
             trainer,
             state,
-            images,
+            placed,
             epochs=epoch,
             batch_size=batch_size,
             report=report,
             save=keep,
+            mesh=mesh,
         )
         # `train` no longer keeps the state of an interrupted run: until it is kept here, wait.
         with postponed():

@@ -21,6 +21,7 @@ from jaxvae.sweeps.records import done_runs
 from jaxvae.sweeps.sweep import CLAIMS, Sweep
 from jaxvae.sweeps.units import Unit
 from jaxvae.sweeps.work import work
+from jaxvae.training.mesh import chosen_devices
 
 # To be raised when the files of a sweep are no longer read as they were.
 _LAYOUT = {"layout": 2}
@@ -79,6 +80,7 @@ def run(job: Job, launch: Launch, console: Console) -> None:
     _refuse_earlier(job.out)
     job = _with_members(job)
     experiment, sweep = job.open()
+    sweep = dataclasses.replace(sweep, mesh=chosen_devices(launch.devices))
     settings = dataclasses.asdict(job.config) | {"members": job.members} | _LAYOUT
     refuse_other_settings(job.out / SETTINGS, settings, extendable=experiment.extendable)
     _refuse_other_runs(sweep)
