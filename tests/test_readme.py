@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PRINTED = {"README.md": "encoder/1", "docs/metrics.md": "2000 of 2000"}
+PRINTED = {
+    "README.md": "encoder/1",
+    "docs/metrics.md": "2000 of 2000",
+    "docs/devices.md": "20 steps of 2000 images",
+}
 
 
 @pytest.mark.slow

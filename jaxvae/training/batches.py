@@ -18,7 +18,7 @@ from jaxvae.training.mesh import everywhere, split
 from jaxvae.training.placed import PlacedImages, lay_out
 
 # Of batches that are laid out at a time: long against a call, short against the memory.
-_PIECE_BYTES = 64 * 2**20
+_PIECE_BYTES = 32 * 2**20
 
 Item = TypeVar("Item")
 # `epoch -> [n]`, or `[m, n]`: the order in which it visits the images.
@@ -106,7 +106,8 @@ def _laid(
 ) -> Iterator[tuple[range, Batches]]:
     """Steps, as many as are laid out at a time, with their batches on the devices."""
     known, order = None, np.empty(0)
-    most = _steps_at_once(plan, (members or 1) * plan.batch_size * placed.bytes_each)
+    step_bytes = (members or 1) * plan.batch_size * placed.bytes_each
+    most = steps_at_once(plan.per_epoch, step_bytes)
     for epoch, steps in _spans(plan, most):
         if epoch != known:
             known, order = epoch, _on_host(orders(epoch), placed.mesh)
@@ -118,10 +119,10 @@ def _laid(
         yield steps, Batches(None, laid, steps.start)
 
 
-def _steps_at_once(plan: Plan, step_bytes: int) -> int:
+def steps_at_once(per_epoch: int, step_bytes: int) -> int:
     """How many steps are laid out at a time: about as many every time of an epoch."""
-    times = -(-plan.per_epoch * step_bytes // _PIECE_BYTES)
-    return -(-plan.per_epoch // min(times, plan.per_epoch))
+    times = -(-per_epoch * step_bytes // _PIECE_BYTES)
+    return -(-per_epoch // min(times, per_epoch))
 
 
 def _on_host(order: Array, mesh: Mesh | None) -> Int[np.ndarray, "..."]:

@@ -17,6 +17,7 @@ from jaxvae.training import (
     train,
     train_ensemble,
 )
+from jaxvae.training.epochs import refuse_uneven
 from jaxvae.training.mesh import chosen_devices
 
 COUNT, BATCH, EPOCHS = 23, 5, 3
@@ -133,6 +134,12 @@ def test_images_that_were_placed_for_other_devices_are_refused():
 def test_images_that_were_placed_are_taken_as_they_are():
     placed = place_images(NUMBERS, mesh=ONE)
     assert place_images(placed, mesh=Mesh(np.array([ONE.devices]), ("a", "b"))) is placed
+
+
+def test_a_batch_that_devices_cannot_share_evenly_is_refused():
+    refuse_uneven(64, 4)
+    with pytest.raises(ValueError, match="4 devices share evenly, such as 64, got 63"):
+        refuse_uneven(63, 4)
 
 
 def test_more_devices_than_there_are_are_refused():
