@@ -22,12 +22,13 @@ from jaxvae.runs.ready import ReadyRun, ready_run
 from jaxvae.runs.run import SETTINGS, latest_state, latest_step, snapshot_epochs, train_run
 from jaxvae.training.epochs import NonFiniteLossError, Progress
 from jaxvae.training.mesh import chosen_devices, gathered
+from jaxvae.training.processes import is_first
 from jaxvae.training.stability import evaluation_variables, stabilized_counts
 from jaxvae.training.trainer import TrainState
 
 
 def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
-    """Train until the last epoch, and evaluate."""
+    """Train until the last epoch, and evaluate; of several processes the first does."""
     with flags_named():
         config, mesh = given_config(given), chosen_devices(given.devices)
         snapshot_epochs(config.epochs, given.snapshots)
@@ -42,6 +43,9 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
             f"expected --epochs of at least {-(-done // per_epoch)}, which {given.out} has begun, "
             f"got {run.config.epochs}"
         )
+    if not is_first():
+        _train(run, mesh, given, console, errors)
+        return
     settings_file = given.out / SETTINGS
     if not settings_file.exists():
         write_config(settings_file, run.config, image_shape=image_shape)
@@ -82,7 +86,8 @@ def _train(
 ) -> TrainState:
     per_epoch = run.steps // run.config.epochs
     wanted = [each * per_epoch for each in snapshot_epochs(run.config.epochs, given.snapshots)]
-    state = latest_state(run.trainer, given.out, _keys(run.config)[0], wanted=wanted)
+    key = _keys(run.config)[0]
+    state = latest_state(run.trainer, given.out, key, wanted=wanted, mesh=mesh)
     _announce_start(run, int(state.step), console)
     with run_progress(errors, first=int(state.step), last=run.steps) as bar:
         report = _watched(run, bar, errors)

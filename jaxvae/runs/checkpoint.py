@@ -13,7 +13,7 @@ import shutil
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +24,13 @@ from orbax.checkpoint import v1 as ocp
 from jaxvae.files.sealed import MANIFEST, DamageError, is_sealed, seal, unsealed
 from jaxvae.files.whole import explained, plainly_named, remove_whole, whole_folder
 from jaxvae.training.mesh import gathered
+from jaxvae.training.processes import (
+    LostProcessError,
+    from_first,
+    is_first,
+    name_from_first,
+    wait_for_all,
+)
 from jaxvae.training.signals import postponed
 
 Tree = TypeVar("Tree")
@@ -46,17 +53,20 @@ def save(directory: Path, step: int, tree: Tree) -> None:
     Args:
         directory: made where absent.
         step: a count that orders the snapshots.
-        tree: arrays, typed PRNG keys and NamedTuples of them.
+        tree: arrays, typed PRNG keys and NamedTuples of them. Those on devices of several
+            processes are written by all of them, which see one disk.
 
     Raises:
         OSError: if it cannot be written; nothing of it is left.
     """
-    place = _place(directory, step).absolute()
+    place, together = _place(directory, step).absolute(), _is_of_several(tree)
+    folder = _folder_of_all if together else whole_folder
     # Broken off, Orbax leaves coroutines behind that complain on the terminal.
-    with postponed(), explained(place), whole_folder(place) as part:
-        with plainly_named(part) as plain:
+    with postponed(), explained(place), folder(place) as part:
+        with _orbax_name(part, together) as plain:
             _write(plain, tree)
-        seal(part)
+        if is_first() or not together:
+            seal(part)
 
 
 def save_latest(directory: Path, step: int, tree: Tree) -> None:
@@ -66,6 +76,8 @@ def save_latest(directory: Path, step: int, tree: Tree) -> None:
         OSError: as `save`.
     """
     save(directory, step, tree)
+    if _is_of_several(tree) and not is_first():
+        return
     kept = [each for each in steps(directory) if each <= step][-_LATEST:]
     for place in directory.glob(f"{_PREFIX}*"):
         if place not in [_place(directory, each) for each in kept]:
@@ -78,7 +90,8 @@ def load(directory: Path, step: int, like: Tree) -> Tree:
     Args:
         directory: where `save` put it.
         step: one of `steps(directory)`.
-        like: a tree of arrays or of `jax.ShapeDtypeStruct`.
+        like: a tree of arrays or of `jax.ShapeDtypeStruct`, which may say with a sharding on
+            which devices, of this process or of several, they are to be.
 
     Raises:
         DamageError: names the file that is not what was written.
@@ -86,9 +99,13 @@ def load(directory: Path, step: int, like: Tree) -> Tree:
     """
     if step not in steps(directory):
         raise ValueError(f"expected a snapshot among {steps(directory)} in {directory}, got {step}")
-    place = _place(directory, step)
-    unsealed(place)
-    with plainly_named(place) as plain, _quiet():
+    unsealed(_place(directory, step))
+    return _read(_place(directory, step), like)
+
+
+def _read(place: Path, like: Tree) -> Tree:
+    """What lies in a folder whose files are known to be whole."""
+    with _orbax_name(place.absolute(), _is_of_several(like)) as plain, _quiet():
         written, wanted = _shapes(ocp.metadata(plain / _TREE).metadata), _shapes(like)
         # Orbax would find out as well, in the midst of reading.
         for name in sorted({*written, *wanted}):
@@ -116,13 +133,22 @@ def load_latest(directory: Path, like: Tree, *, last: float = math.inf) -> Tree 
     for place in sorted(directory.glob(f"{_PREFIX}*")):
         if not is_sealed(place):
             _logger.warning("%s has no %s: it is not read", place, MANIFEST)
+    step = _latest_whole(directory, last)
+    if _is_of_several(like):
+        step = from_first(step)
+    return None if step < 0 else _read(_place(directory, step), like)
+
+
+def _latest_whole(directory: Path, last: float) -> int:
+    """The latest step up to the last whose files are whole; -1 for none."""
     for step in reversed(steps(directory)):
         if step <= last:
             try:
-                return load(directory, step, like)
+                unsealed(_place(directory, step))
+                return step
             except DamageError as error:
                 _logger.warning("%s: going on from what was kept before it", error)
-    return None
+    return -1
 
 
 def remove(directory: Path, step: int) -> None:
@@ -159,6 +185,29 @@ def _place(directory: Path, step: int) -> Path:
     return directory / f"{_PREFIX}{step:0{_DIGITS}d}"
 
 
+def _is_of_several(tree: Any) -> bool:
+    """Whether arrays are on devices of several processes, which write and read them together."""
+    shardings = [getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(tree)]
+    return any(each is not None and not each.is_fully_addressable for each in shardings)
+
+
+@contextmanager
+def _folder_of_all(place: Path) -> Iterator[Path]:
+    """`whole_folder` of the first process, in which the others write as well."""
+    if is_first():
+        with whole_folder(place) as part:
+            name_from_first(part.parent.name)
+            yield part
+    else:
+        yield place.parent / name_from_first("") / "part"
+    wait_for_all("a snapshot is whole")
+
+
+def _orbax_name(folder: Path, together: bool) -> AbstractContextManager[Path]:
+    """The name of a folder for Orbax: the same in every process that writes or reads there."""
+    return nullcontext(folder) if together else plainly_named(folder)
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Within the block, Orbax does not log: its errors are raised as well, and said by us."""
@@ -187,7 +236,8 @@ def _write(folder: Path, tree: Any) -> None:
         known = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)
         number = next((each for each in known if os.strerror(each) in str(error)), None)
         if number is None:
-            raise OSError(str(error).partition("\n")[0]) from error
+            said = str(error).partition("\n")[0]
+            raise (LostProcessError if _is_of_several(tree) else OSError)(said) from error
         raise OSError(number, os.strerror(number)) from error
     if found is None:
         raise OSError("Orbax does not find what it wrote")

@@ -11,6 +11,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from pathlib import Path
 
 import jax
@@ -21,7 +22,9 @@ from jaxtyping import UInt8
 from jaxvae.geometry.arrays import as_count
 from jaxvae.runs import checkpoint
 from jaxvae.training.epochs import NonFiniteLossError, Progress, train, whole_batches
+from jaxvae.training.mesh import everywhere, in_line, shapes_on
 from jaxvae.training.placed import PlacedImages, place_images
+from jaxvae.training.processes import are_several
 from jaxvae.training.signals import postponed
 from jaxvae.training.stability import evaluation_variables
 from jaxvae.training.trainer import Trainer, TrainState
@@ -80,32 +83,39 @@ def train_run(
         checkpoint.save_latest(folder / _RESUME, int(state.step), state)
 
     damaged = checkpoint.damaged_steps(folder / SNAPSHOTS)
-    for epoch in snapshot_epochs(epochs, snapshots):
-        last = epoch * per_epoch
-        taken = last in checkpoint.steps(folder / SNAPSHOTS) and last not in damaged
-        if int(state.step) > last or (int(state.step) == last and taken):
-            continue
-        state = train(
-            trainer,
-            state,
-            placed,
-            epochs=epoch,
-            batch_size=batch_size,
-            report=report,
-            save=keep,
-            mesh=mesh,
-        )
-        # `train` no longer keeps the state of an interrupted run: until it is kept here, wait.
-        with postponed():
-            _refuse_non_finite(state, epoch)
-            checkpoint.save(folder / SNAPSHOTS, last, evaluation_variables(state))
-            # After the snapshot: a run that goes on from here never lacks it.
-            keep(state)
+    # Of several processes none may end while the others wait for it: `train` sees to that.
+    with postponed() if are_several(mesh) else nullcontext():
+        for epoch in snapshot_epochs(epochs, snapshots):
+            last = epoch * per_epoch
+            taken = last in checkpoint.steps(folder / SNAPSHOTS) and last not in damaged
+            if int(state.step) > last or (int(state.step) == last and taken):
+                continue
+            state = train(
+                trainer,
+                state,
+                placed,
+                epochs=epoch,
+                batch_size=batch_size,
+                report=report,
+                save=keep,
+                mesh=mesh,
+            )
+            # `train` no longer keeps the state of an interrupted run: until it is kept, wait.
+            with postponed():
+                _refuse_non_finite(state, epoch)
+                checkpoint.save(folder / SNAPSHOTS, last, evaluation_variables(state))
+                # After the snapshot: a run that goes on from here never lacks it.
+                keep(state)
     return state
 
 
 def latest_state(
-    trainer: Trainer, folder: Path, key: Key, *, wanted: Collection[int] = ()
+    trainer: Trainer,
+    folder: Path,
+    key: Key,
+    *,
+    wanted: Collection[int] = (),
+    mesh: Mesh | None = None,
 ) -> TrainState:
     """Where a run goes on: the latest state in its folder, or the first of this key.
 
@@ -118,6 +128,7 @@ def latest_state(
         folder: of the run.
         key: of the run.
         wanted: steps of the snapshots that the run is to have.
+        mesh: devices that go on; those of several processes read what they need.
 
     Raises:
         ValueError: if the state is one of another trainer.
@@ -127,6 +138,8 @@ def latest_state(
     for step in again:
         _logger.warning("%s: it is made again", said[step])
     like = jax.eval_shape(trainer.init, key)
+    if mesh is not None:
+        like = shapes_on(like, everywhere(in_line(mesh)))
     saved = checkpoint.load_latest(folder / _RESUME, like, last=min(again, default=math.inf))
     return trainer.init(key) if saved is None else saved
 

@@ -8,13 +8,12 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
-import jax
 import numpy as np
 from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array, Int, UInt8
 
-from jaxvae.training.mesh import everywhere, split
+from jaxvae.training.mesh import everywhere, put, split
 from jaxvae.training.placed import PlacedImages, lay_out
 
 # Of batches that are laid out at a time: long against a call, short against the memory.
@@ -126,7 +125,7 @@ def steps_at_once(per_epoch: int, step_bytes: int) -> int:
 
 
 def _on_host(order: Array, mesh: Mesh | None) -> Int[np.ndarray, "..."]:
-    return np.asarray(order if mesh is None else jax.device_put(order, everywhere(mesh)))
+    return np.asarray(order if mesh is None else put(order, everywhere(mesh)))
 
 
 def _ahead(items: Iterator[Item]) -> Iterator[Item]:

@@ -20,8 +20,9 @@ from jaxtyping import Array, Int, UInt8
 
 from jaxvae.training.batches import Batches, Plan, pieces
 from jaxvae.training.epochs import Progress, epoch_order, named, run_steps, whole_batches
-from jaxvae.training.mesh import AXIS, cut_off, dealt, everywhere
+from jaxvae.training.mesh import AXIS, cut_off, dealt, everywhere, put
 from jaxvae.training.placed import PlacedImages, place_images
+from jaxvae.training.processes import are_several
 from jaxvae.training.trainer import Trainer, TrainState, refuse_negative
 from jaxvae.training.windows import Window, saving, windows
 from jaxvae.typing import ArrayLike, Key
@@ -201,8 +202,9 @@ def train_ensemble(
     plan = Plan(int(jnp.max(ensemble.states.step)), epochs * per_epoch, per_epoch, batch_size)
     batches = pieces(placed, orders, plan, members=len(ensemble.failed))
     own = partial(_first, members=members, mesh=placed.mesh)
-    with saving(lambda ensemble: save(own(ensemble))) as saver:
-        for window, count, seconds in windows(run, batches, ensemble, saver):
+    together = are_several(placed.mesh)
+    with saving(lambda ensemble: save(own(ensemble)), together=together) as saver:
+        for window, count, seconds in windows(run, batches, ensemble, saver, together=together):
             ensemble = window.state
             report(_progress(window, members, count, count * batch_size / seconds))
     return own(ensemble)
@@ -279,16 +281,16 @@ def _orders(keys: Key, epoch: Int[Array, ""], n: int) -> Int[Array, "m n"]:
 
 def _spread(ensemble: Ensemble, mesh: Mesh) -> Ensemble:
     """Members on the devices, as many on each: copies of the last, which do nothing, fill up."""
-    failed = np.zeros(-(-len(ensemble.failed) // mesh.size) * mesh.size, np.int32)
+    failed: Any = np.zeros(-(-len(ensemble.failed) // mesh.size) * mesh.size, np.int32)
     failed[: len(ensemble.failed)] = ensemble.failed
-    return Ensemble(dealt(ensemble.states, mesh), jax.device_put(failed, everywhere(mesh)))
+    return Ensemble(dealt(ensemble.states, mesh), put(failed, everywhere(mesh)))
 
 
 def _first(ensemble: Ensemble, members: int, mesh: Mesh | None) -> Ensemble:
     """The members, without what fills up the devices."""
     if mesh is None or len(ensemble.failed) == members:
         return ensemble
-    return cut_off(jax.device_put(ensemble, everywhere(mesh)), members)
+    return cut_off(put(ensemble, everywhere(mesh)), members)
 
 
 def _progress(window: Window, members: int, count: int, images_per_second: float) -> Progress:

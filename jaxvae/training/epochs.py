@@ -13,8 +13,9 @@ from jaxtyping import Array, Bool, Int, UInt8
 
 from jaxvae.geometry.arrays import as_count
 from jaxvae.training.batches import Batches, Plan, batch_at, pieces
-from jaxvae.training.mesh import everywhere
+from jaxvae.training.mesh import everywhere, put
 from jaxvae.training.placed import PlacedImages, place_images
+from jaxvae.training.processes import are_several
 from jaxvae.training.trainer import Trainer, TrainState
 from jaxvae.training.windows import Window, saving, windows
 from jaxvae.typing import ArrayLike, Key
@@ -127,12 +128,13 @@ def train(
     per_epoch = whole_batches(placed.n, batch_size)
     if placed.mesh is not None:
         refuse_uneven(batch_size, placed.mesh.size)
-        state = jax.device_put(state, everywhere(placed.mesh))
+        state = put(state, everywhere(placed.mesh))
     run = partial(_run, trainer, batch_size=batch_size, mesh=placed.mesh)
     orders = partial(_order, state.key, n=placed.n)
     plan = Plan(int(state.step), epochs * per_epoch, per_epoch, batch_size)
-    with saving(save) as saver:
-        for window, count, seconds in windows(run, pieces(placed, orders, plan), state, saver):
+    together, batches = are_several(placed.mesh), pieces(placed, orders, plan)
+    with saving(save, together=together) as saver:
+        for window, count, seconds in windows(run, batches, state, saver, together=together):
             state = window.state
             _refuse_non_finite(window, per_epoch)
             means = named(window.total, count)

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from jaxvae.data.memory import GIBIBYTE, available_memory
+from jaxvae.data.memory import GIBIBYTE, available_memory, whole_memory
 
 
 def refuse_too_large(state: Any, *, batch: Any = ()) -> None:
@@ -22,7 +22,9 @@ def refuse_too_large(state: Any, *, batch: Any = ()) -> None:
         ValueError: says how much is needed, and how much there is.
     """
     needed = 2 * _bytes(state) + _bytes(batch)
-    available = device_memory(None)
+    # Of the device that trains; on CPU that is the memory of the host.
+    stats = jax.local_devices()[0].memory_stats() or {}
+    available = float(stats.get("bytes_limit", available_memory()))
     if needed > available:
         raise ValueError(
             f"expected at most {available / GIBIBYTE:,.1f} GiB, the memory available, for the "
@@ -34,12 +36,14 @@ def refuse_too_large(state: Any, *, batch: Any = ()) -> None:
 def device_memory(mesh: Mesh | None) -> float:
     """Bytes of a device that trains; on CPU, its part of the memory of the host.
 
+    However busy it is: what is decided by it is decided in the same way when a run goes on.
+
     Args:
         mesh: devices that share a training, or None for the default device.
     """
     here = jax.local_devices()[:1] if mesh is None else mesh.local_devices
     stats = here[0].memory_stats() or {}
-    return float(stats.get("bytes_limit", available_memory() / len(here)))
+    return float(stats.get("bytes_limit", whole_memory() / len(here)))
 
 
 def _bytes(tree: Any) -> int:

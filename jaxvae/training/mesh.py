@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 Tree = TypeVar("Tree")
@@ -29,14 +30,19 @@ def split(mesh: Mesh, axis: int = 0) -> NamedSharding:
 
 
 def chosen_devices(count: int | None) -> Mesh | None:
-    """The first so many devices that there are; None for the one that JAX takes by itself.
+    """So many devices; of several processes, by default, all; None for the one that JAX takes.
 
     Raises:
-        ValueError: for more devices than there are; says how many.
+        ValueError: for more devices than there are, and less than all of several processes.
     """
-    if count is None:
+    if count is None and jax.process_count() == 1:
         return None
     there = jax.devices()
+    count = len(there) if count is None else count
+    if jax.process_count() > 1 and count != len(there):
+        raise ValueError(
+            f"expected all {len(there)} devices of {jax.process_count()} processes, got {count}"
+        )
     if count > len(there):
         raise ValueError(
             f"expected at most {len(there)} devices, which JAX finds here "
@@ -45,12 +51,41 @@ def chosen_devices(count: int | None) -> Mesh | None:
     return Mesh(np.array(there[:count]), AXIS)
 
 
+def put(tree: Tree, sharding: NamedSharding) -> Tree:
+    """Arrays on the devices of a mesh, also those that each of several processes has by itself."""
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+
+    def sent(leaf: Any) -> Any:
+        if not getattr(leaf, "is_fully_addressable", True):
+            return leaf if leaf.sharding == sharding else _moved(leaf, sharding)
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            data = sent(jax.random.key_data(leaf))
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+        known = np.asarray(leaf)
+        return jax.make_array_from_callback(known.shape, sharding, lambda index: known[index])
+
+    return jax.tree.map(sent, tree)
+
+
+@partial(jax.jit, static_argnums=1)
+def _moved(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
+    return lax.with_sharding_constraint(leaf, sharding)
+
+
+def shapes_on(shapes: Tree, sharding: NamedSharding) -> Tree:
+    """Shapes of arrays that are to be on these devices."""
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes
+    )
+
+
 def dealt(tree: Tree, mesh: Mesh) -> Tree:
     """Arrays `[m, ...]` split over the devices, as many rows on each: the last is repeated."""
     missing = -len(jax.tree.leaves(tree)[0]) % mesh.size
     if missing:
-        tree = _filled(jax.device_put(tree, everywhere(mesh)), missing)
-    return jax.device_put(tree, split(mesh))
+        tree = _filled(put(tree, everywhere(mesh)), missing)
+    return put(tree, split(mesh))
 
 
 @partial(jax.jit, static_argnums=1)

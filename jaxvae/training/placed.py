@@ -14,7 +14,8 @@ from jaxtyping import Array, Int, UInt8
 
 from jaxvae.training.images import Shape, checked_images
 from jaxvae.training.memory import device_memory
-from jaxvae.training.mesh import AXIS, everywhere, in_line, split
+from jaxvae.training.mesh import AXIS, everywhere, in_line, put, split
+from jaxvae.training.processes import are_several, from_first
 from jaxvae.typing import ArrayLike
 
 # Of the memory of a device, images take at most so much: the rest is for the model.
@@ -111,17 +112,18 @@ def lay_out(
 def _roomy(size: int, mesh: Mesh | None) -> str:
     """The first storage with room for so many bytes."""
     room = _SHARE * device_memory(mesh)
+    if are_several(mesh):
+        # In kibibytes, for a number of 32 bits.
+        room = 1024 * from_first(int(min(room / 1024, 2**31 - 1)))
     if size <= room:
         return "everywhere"
     return "split" if mesh is not None and size <= room * mesh.size else "host"
 
 
-def _everywhere(images: ArrayLike, mesh: Mesh | None) -> Array:
+def _everywhere(images: Any, mesh: Mesh | None) -> Array:
     if mesh is None:
         return jnp.asarray(images)
-    if isinstance(images, jax.Array):
-        return jax.device_put(images, everywhere(mesh))
-    return jax.make_array_from_callback(images.shape, everywhere(mesh), lambda index: images[index])
+    return put(images, everywhere(mesh))
 
 
 def _split(images: ArrayLike, mesh: Mesh) -> Array:

@@ -1,15 +1,16 @@
 """Runs of steps, each long enough to report on, and what is saved on the way."""
 
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import jax
 from jaxtyping import Array, Float
 
 from jaxvae.training.batches import Batches
-from jaxvae.training.signals import heard, heed
+from jaxvae.training.processes import from_first, in_any
+from jaxvae.training.signals import Terminated, heard, heed, postponed
 
 # Seconds of steps between two reports: long against the call, short for an eye.
 _REPORT_SECONDS = 0.5
@@ -36,6 +37,8 @@ def windows(
     pieces: Generator[tuple[range, Batches], None, None],
     state: Any,
     saver: Callable[[Any], None],
+    *,
+    together: bool,
 ) -> Iterator[tuple[Window, int, float]]:
     """Runs of steps, none over the end of a piece, each long enough to report on.
 
@@ -44,12 +47,16 @@ def windows(
         pieces: steps, one piece after the other, and their batches.
         state: where to start.
         saver: of `saving`; is told every state.
+        together: whether several processes do this. Then the first says how many steps a run
+            has, and all end after the same one where any of them is told to end.
 
     Yields:
         A window, its steps, and the seconds that it took.
     """
     patience, begun = 1, time.perf_counter()
-    with closing(pieces):
+    # Within a step, which others wait for, a process that is told to end must not leave.
+    waiting: AbstractContextManager[Sequence[int]] = postponed() if together else nullcontext(())
+    with closing(pieces), waiting as told:
         for steps, batches in pieces:
             step = steps.start
             while step < steps.stop:
@@ -61,19 +68,28 @@ def windows(
                 yield window, count, seconds
                 saver(state)
                 heed()
+                if together and in_any(bool(told)):
+                    raise Terminated()
                 patience = max(1, min(2 * patience, int(count * _REPORT_SECONDS / seconds)))
+                patience = from_first(patience) if together else patience
                 begun = time.perf_counter()
 
 
 @contextmanager
-def saving(save: Callable[[Any], None]) -> Iterator[Callable[[Any], None]]:
-    """Saves every five minutes, and the latest state when a KeyboardInterrupt comes."""
+def saving(save: Callable[[Any], None], *, together: bool) -> Iterator[Callable[[Any], None]]:
+    """Saves every five minutes, and the latest state when a KeyboardInterrupt comes.
+
+    Args:
+        save: is given the state.
+        together: whether several processes do this, of which the first knows the time.
+    """
     latest, saved = None, time.perf_counter()
 
     def saver(state: Any) -> None:
         nonlocal latest, saved
         latest = state
-        if time.perf_counter() - saved > _SAVE_SECONDS:
+        due = time.perf_counter() - saved > _SAVE_SECONDS
+        if from_first(due) if together else due:
             save(state)
             saved = time.perf_counter()
 

@@ -64,3 +64,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="devices of this machine that share every batch; a run may go on with others "
         "(default: one)",
     )
+    parser.add_argument(
+        "--distributed",
+        action="store_true",
+        help="all devices of several processes share every batch, each process being given this "
+        "command: started by SLURM, Open MPI or on a TPU pod, or told in JAX_COORDINATOR_ADDRESS, "
+        "JAX_NUM_PROCESSES and JAX_PROCESS_ID",
+    )
