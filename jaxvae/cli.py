@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     status = status_of(
         lambda console, errors: command.main(given, console, errors),
         after_interruption=given.after_interruption,
+        distributed=getattr(given, "distributed", False),
     )
     return end_process(status) if arguments is None else status
 

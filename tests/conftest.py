@@ -24,7 +24,9 @@ _UNUSED_SECONDS = 14 * 24 * 3600.0
 # Geometry and metrics, where a rounding decides, and the commands that are not named here are
 # compiled as for users.
 _UNOPTIMIZED = {"models", "objectives", "training", "runs", "sweeps"}
-_UNOPTIMIZED |= {f"commands/test_{name}.py" for name in ("capture", "hierarchies", "train")}
+_UNOPTIMIZED |= {
+    f"commands/test_{name}.py" for name in ("capture", "distributed", "hierarchies", "train")
+}
 _UNOPTIMIZED |= {"tests/test_readme.py"}
 _UNOPTIMIZED |= {
     f"experiments/test_{name}.py" for name in ("bottleneck", "learning_dynamics", "rate_allocation")

@@ -9,7 +9,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 RUN = r"rate-0.01_seed-0: near \d.*, far \d.* rate-0.01_seed-0: dimension \d.* near, \d.* far"
-PRINTED = {"README.md": "encoder/1", "docs/metrics.md": "2000 of 2000"}
+PRINTED = {
+    "README.md": "encoder/1",
+    "docs/metrics.md": "2000 of 2000",
+    "docs/devices.md": "20 steps of 2000 images",
+}
 
 
 def examples(page):

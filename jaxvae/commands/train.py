@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from rich.console import Console
 
 from jaxvae.analysis.collapse import rate_warnings
@@ -20,16 +21,18 @@ from jaxvae.runs.folder import refuse_other_settings, sole_process, stored_setti
 from jaxvae.runs.ready import ReadyRun, ready_run
 from jaxvae.runs.run import SETTINGS, latest_state, latest_step, snapshot_epochs, train_run
 from jaxvae.training.epochs import NonFiniteLossError, Progress
+from jaxvae.training.mesh import chosen_devices, gathered
+from jaxvae.training.processes import is_first
 from jaxvae.training.stability import evaluation_variables, stabilized_counts
 from jaxvae.training.trainer import TrainState
 
 
 def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
-    """Train until the last epoch, and evaluate."""
+    """Train until the last epoch, and evaluate; of several processes the first does."""
     with flags_named():
-        config = given_config(given)
+        config, mesh = given_config(given), chosen_devices(given.devices)
         snapshot_epochs(config.epochs, given.snapshots)
-        run = ready_run(config)
+        run = ready_run(config, devices=1 if mesh is None else mesh.size)
         image_shape = run.vae.image_shape
         settings = run_settings(run.config, image_shape=image_shape)
         stored = stored_settings(given.out / SETTINGS)
@@ -41,6 +44,9 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
             f"expected --epochs of at least {-(-done // per_epoch)}, which {given.out} has begun, "
             f"got {run.config.epochs}"
         )
+    if not is_first():
+        _train(run, mesh, given, console, errors)
+        return
     settings_file = given.out / SETTINGS
     if not settings_file.exists():
         write_config(settings_file, run.config, image_shape=image_shape)
@@ -48,12 +54,12 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
         # Again: another number of epochs, and two that began at once.
         write_config(settings_file, run.config, image_shape=image_shape)
         _announce(run, console)
-        state = _train(run, given, console, errors)
+        state = _train(run, mesh, given, console, errors)
         with errors.status("evaluating on held-out images"):
             found = outcome_of(
                 run.config,
                 run.vae,
-                evaluation_variables(state),
+                gathered(evaluation_variables(state)),
                 run.dataset.test.images,
                 prices=_prices(run, state),
                 key=_keys(run.config)[1],
@@ -73,23 +79,29 @@ def _keys(config: RunConfig) -> tuple[jax.Array, jax.Array]:
 
 
 def _train(
-    run: ReadyRun, given: argparse.Namespace, console: Console, errors: Console
+    run: ReadyRun,
+    mesh: Mesh | None,
+    given: argparse.Namespace,
+    console: Console,
+    errors: Console,
 ) -> TrainState:
     per_epoch = run.steps // run.config.epochs
     wanted = [each * per_epoch for each in snapshot_epochs(run.config.epochs, given.snapshots)]
-    state = latest_state(run.trainer, given.out, _keys(run.config)[0], wanted=wanted)
+    key = _keys(run.config)[0]
+    state = latest_state(run.trainer, given.out, key, wanted=wanted, mesh=mesh)
     _announce_start(run, int(state.step), console)
     with run_progress(errors, first=int(state.step), last=run.steps) as bar:
         report = _watched(run, bar, errors)
         return train_run(
             run.trainer,
             state,
-            jax.numpy.asarray(run.dataset.train.images),
+            run.dataset.train.images,
             folder=given.out,
             epochs=run.config.epochs,
             batch_size=run.config.batch_size,
             snapshots=given.snapshots,
             report=report,
+            mesh=mesh,
         )
 
 

@@ -16,7 +16,12 @@ _CONTROL_GROUPS = (
 
 def available_memory() -> float:
     """Bytes that this process can still have, as the system says; infinite where it does not."""
-    return min(_limits(), default=float("inf"))
+    return min(_limits("MemAvailable"), default=float("inf"))
+
+
+def whole_memory() -> float:
+    """Bytes that this process could have without others: the same however busy the machine is."""
+    return min(_limits("MemTotal"), default=float("inf"))
 
 
 def refuse_beyond_memory(bytes_needed: float, what: str) -> None:
@@ -33,9 +38,9 @@ def refuse_beyond_memory(bytes_needed: float, what: str) -> None:
         )
 
 
-def _limits() -> Iterator[float]:
+def _limits(of_system: str) -> Iterator[float]:
     with suppress(OSError):
-        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+        found = re.search(rf"{of_system}:\s+(\d+) kB", Path("/proc/meminfo").read_text())
         if found:
             yield 1024 * float(found[1])
     for name in _CONTROL_GROUPS:

@@ -12,16 +12,22 @@ from rich.console import Console
 
 from jaxvae.runs.compiled import keep_compiled_programs
 from jaxvae.runs.folder import BusyError, UnfinishedError
+from jaxvae.training.processes import LostProcessError, is_first, join_processes
 from jaxvae.training.signals import name_and_status, terminable
 
 # Statuses beyond are those of signals.
 _SIGNALLED = 128
 # Another process holds what is needed: the same command later does it. EX_TEMPFAIL of sysexits.
 BUSY = 75
+_SILENT = Console(quiet=True)
 
 
 def status_of(
-    work: Callable[[Console, Console], None], *, after_interruption: str, on_host: bool = False
+    work: Callable[[Console, Console], None],
+    *,
+    after_interruption: str,
+    on_host: bool = False,
+    distributed: bool = False,
 ) -> int:
     """Do the work of a command, with compiled programs kept, and say how it failed.
 
@@ -30,6 +36,8 @@ def status_of(
         after_interruption: what the user may count on, for one that was broken off.
         on_host: whether the processor is enough, and accelerators, of which a process that
             finds them takes the memory, are left to other processes.
+        distributed: whether this is one of several processes that work together, of which the
+            first prints; each says how it failed.
 
     Returns:
         The exit status: 0; 1 where the device failed, as without memory, and for a loss
@@ -44,12 +52,16 @@ def status_of(
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        with terminable(), _warnings_printed(errors):
+        with terminable():
             if on_host:
                 jax.config.update("jax_platforms", "cpu")
+            if distributed:
+                join_processes()
             _find_devices()
             keep_compiled_programs()
-            work(console, errors)
+            shown = (console, errors) if is_first() else (_SILENT, _SILENT)
+            with _warnings_printed(shown[1]):
+                work(*shown)
     except KeyboardInterrupt as interruption:
         name, status = name_and_status(interruption)
         errors.print(f"{name}. {after_interruption}", style="yellow")
@@ -65,8 +77,11 @@ def status_of(
             f"error: {_words(error, after_interruption)}", style="bold red", soft_wrap=True
         )
         return 2
-    except (ArithmeticError, MemoryError, jax.errors.JaxRuntimeError) as error:
+    except (ArithmeticError, MemoryError, jax.errors.JaxRuntimeError, LostProcessError) as error:
         said = str(error).partition("\n")[0] or "out of memory"
+        if jax.distributed.is_initialized() and isinstance(error, RuntimeError):
+            said = f"another of the processes has ended, or a device failed ({said}). "
+            said += f"{after_interruption} Give it to all processes"
         errors.print(f"stopped: {said}", style="bold red", soft_wrap=True)
         return 1
     return 0
@@ -100,9 +115,10 @@ def end_process(status: int) -> int:
     """End the process of a command that was interrupted at once; otherwise give its status back.
 
     Where compiling was broken off, XLA may crash while Python takes it down, and the status of
-    that would be the one that the shell sees.
+    that would be the one that the shell sees. One of several processes would wait for the others,
+    which wait for it.
     """
-    if status > _SIGNALLED:
+    if status > _SIGNALLED or (status and jax.distributed.is_initialized()):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

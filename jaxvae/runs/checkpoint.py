@@ -14,18 +14,25 @@ import shutil
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from jaxvae.files.reading import names_in
 from jaxvae.files.sealed import MANIFEST, DamageError, is_sealed, seal, unsealed
 from jaxvae.files.whole import explained, plainly_named, remove_whole, whole_folder
+from jaxvae.training.mesh import gathered
+from jaxvae.training.processes import (
+    LostProcessError,
+    from_first,
+    is_first,
+    name_from_first,
+    wait_for_all,
+)
 from jaxvae.training.signals import postponed
 
 Tree = TypeVar("Tree")
@@ -49,17 +56,20 @@ def save(directory: Path, step: int, tree: Tree) -> None:
     Args:
         directory: made where absent.
         step: a count that orders the snapshots.
-        tree: arrays, typed PRNG keys and NamedTuples of them.
+        tree: arrays, typed PRNG keys and NamedTuples of them. Those on devices of several
+            processes are written by all of them, which see one disk.
 
     Raises:
         OSError: if it cannot be written; nothing of it is left.
     """
-    place = _place(directory, step).absolute()
+    place, together = _place(directory, step).absolute(), _is_of_several(tree)
+    folder = _folder_of_all if together else whole_folder
     # Broken off, Orbax leaves coroutines behind that complain on the terminal.
-    with postponed(), explained(place), whole_folder(place) as part:
-        with plainly_named(part) as plain:
+    with postponed(), explained(place), folder(place) as part:
+        with _orbax_name(part, together) as plain:
             _write(plain, tree)
-        seal(part)
+        if is_first() or not together:
+            seal(part)
 
 
 def save_latest(directory: Path, step: int, tree: Tree) -> None:
@@ -69,6 +79,8 @@ def save_latest(directory: Path, step: int, tree: Tree) -> None:
         OSError: as `save`.
     """
     save(directory, step, tree)
+    if _is_of_several(tree) and not is_first():
+        return
     kept = [each for each in steps(directory) if each <= step][-_LATEST:]
     for place in directory.glob(f"{_PREFIX}*"):
         if place not in [_place(directory, each) for each in kept]:
@@ -81,7 +93,8 @@ def load(directory: Path, step: int, like: Tree) -> Tree:
     Args:
         directory: where `save` put it.
         step: one of `steps(directory)`.
-        like: a tree of arrays or of `jax.ShapeDtypeStruct`.
+        like: a tree of arrays or of `jax.ShapeDtypeStruct`, which may say with a sharding on
+            which devices, of this process or of several, they are to be.
 
     Raises:
         DamageError: names the file that is not what was written.
@@ -89,9 +102,13 @@ def load(directory: Path, step: int, like: Tree) -> Tree:
     """
     if step not in steps(directory):
         raise ValueError(f"expected a snapshot among {steps(directory)} in {directory}, got {step}")
-    place = _place(directory, step)
-    unsealed(place)
-    with plainly_named(place) as plain, _quiet():
+    unsealed(_place(directory, step))
+    return _read(_place(directory, step), like)
+
+
+def _read(place: Path, like: Tree) -> Tree:
+    """What lies in a folder whose files are known to be whole."""
+    with _orbax_name(place.absolute(), _is_of_several(like)) as plain, _quiet():
         written, wanted = _shapes(ocp.metadata(plain / _TREE).metadata), _shapes(like)
         # Orbax would find out as well, in the midst of reading.
         for name in sorted({*written, *wanted}):
@@ -102,7 +119,7 @@ def load(directory: Path, step: int, like: Tree) -> Tree:
                     "or another version"
                 )
         loaded = ocp.load(plain / _TREE, jax.tree.map(_on_device, like))
-    return jax.tree.map(_uncommitted, loaded, like)
+    return jax.tree.map(_where_wanted, loaded, like)
 
 
 def load_latest(directory: Path, like: Tree, *, last: float = math.inf) -> Tree | None:
@@ -119,13 +136,22 @@ def load_latest(directory: Path, like: Tree, *, last: float = math.inf) -> Tree 
     for place in sorted(directory.glob(f"{_PREFIX}*")):
         if not is_sealed(place):
             _logger.warning("%s has no %s: it is not read", place, MANIFEST)
+    step = _latest_whole(directory, last)
+    if _is_of_several(like):
+        step = from_first(step)
+    return None if step < 0 else _read(_place(directory, step), like)
+
+
+def _latest_whole(directory: Path, last: float) -> int:
+    """The latest step up to the last whose files are whole; -1 for none."""
     for step in reversed(steps(directory)):
         if step <= last:
             try:
-                return load(directory, step, like)
+                unsealed(_place(directory, step))
+                return step
             except DamageError as error:
                 _logger.warning("%s: going on from what was kept before it", error)
-    return None
+    return -1
 
 
 def remove(directory: Path, step: int) -> None:
@@ -162,6 +188,29 @@ def _place(directory: Path, step: int) -> Path:
     return directory / f"{_PREFIX}{step:0{_DIGITS}d}"
 
 
+def _is_of_several(tree: Any) -> bool:
+    """Whether arrays are on devices of several processes, which write and read them together."""
+    shardings = [getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(tree)]
+    return any(each is not None and not each.is_fully_addressable for each in shardings)
+
+
+@contextmanager
+def _folder_of_all(place: Path) -> Iterator[Path]:
+    """`whole_folder` of the first process, in which the others write as well."""
+    if is_first():
+        with whole_folder(place) as part:
+            name_from_first(part.parent.name)
+            yield part
+    else:
+        yield place.parent / name_from_first("") / "part"
+    wait_for_all("a snapshot is whole")
+
+
+def _orbax_name(folder: Path, together: bool) -> AbstractContextManager[Path]:
+    """The name of a folder for Orbax: the same in every process that writes or reads there."""
+    return nullcontext(folder) if together else plainly_named(folder)
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Within the block, Orbax does not log: its errors are raised as well, and said by us."""
@@ -190,7 +239,8 @@ def _write(folder: Path, tree: Any) -> None:
         known = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)
         number = next((each for each in known if os.strerror(each) in str(error)), None)
         if number is None:
-            raise OSError(str(error).partition("\n")[0]) from error
+            said = str(error).partition("\n")[0]
+            raise (LostProcessError if _is_of_several(tree) else OSError)(said) from error
         raise OSError(number, os.strerror(number)) from error
     if found is None:
         raise OSError("Orbax does not find what it wrote")
@@ -226,20 +276,11 @@ def _written_shape(leaf: Any) -> tuple[int, ...]:
 def _on_device(leaf: Any) -> jax.ShapeDtypeStruct:
     """What to read, on a device of this machine rather than on one of the writer's."""
     sharding = getattr(leaf, "sharding", None)
-    sharding = sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    sharding = sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
-def _uncommitted(leaf: Any, like: Any) -> Any:
-    """A loaded array as new ones are, which `jit` may place where it likes.
-
-    An array that is committed to its device is another case to `jit`: after a resumption it
-    would compile everything again.
-    """
+def _where_wanted(leaf: Any, like: Any) -> Any:
+    """A loaded array where it is to be: without any wish, where new ones are."""
     sharded = getattr(like, "sharding", None) is not None
-    if like.committed if isinstance(like, jax.Array) else sharded:
-        return leaf
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        data = jnp.asarray(np.asarray(jax.random.key_data(leaf)))
-        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
-    return jnp.asarray(np.asarray(leaf))
+    return leaf if (like.committed if isinstance(like, jax.Array) else sharded) else gathered(leaf)

@@ -12,7 +12,7 @@ from jaxvae.runs.building import build_model, build_trainer
 from jaxvae.runs.choices import LARGEST
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
-from jaxvae.training.epochs import steps_per_epoch
+from jaxvae.training.epochs import refuse_uneven, steps_per_epoch
 from jaxvae.training.memory import refuse_too_large
 from jaxvae.training.trainer import Trainer, TrainState
 
@@ -35,13 +35,18 @@ class ReadyRun(NamedTuple):
     steps: int
 
 
-def ready_run(config: RunConfig) -> ReadyRun:
+def ready_run(config: RunConfig, *, devices: int = 1) -> ReadyRun:
     """A run whose first step could be taken.
+
+    Args:
+        config: of the run.
+        devices: that share every batch.
 
     Raises:
         ValueError: for settings that cannot be trained on the data there is, in the memory
             there is, or evaluated.
     """
+    refuse_uneven(config.batch_size, devices)
     dataset = dataset_of(config)
     images = dataset.train.images
     refuse_few(len(dataset.test.images), config.data)
@@ -51,7 +56,7 @@ def ready_run(config: RunConfig) -> ReadyRun:
     if steps > LARGEST:
         raise ValueError(f"expected at most {LARGEST} steps in all, got {steps}; fewer --epochs")
     state = jax.eval_shape(trainer.init, jax.random.key(0))
-    refuse_too_large(state, batch=_outputs(vae, state, config.batch_size))
+    refuse_too_large(state, batch=_outputs(vae, state, config.batch_size // devices))
     batch = jax.ShapeDtypeStruct((config.batch_size, *vae.image_shape), images.dtype)
     jax.eval_shape(trainer.step, state, batch)
     return ReadyRun(config, dataset, vae, trainer, steps)

@@ -11,20 +11,24 @@ import logging
 import math
 import os
 from collections.abc import Callable, Collection
+from contextlib import nullcontext
 from pathlib import Path
 
 import jax
 import numpy as np
-from jaxtyping import Array, UInt8
+from jax.sharding import Mesh
+from jaxtyping import UInt8
 
 from jaxvae.geometry.arrays import as_count
 from jaxvae.runs import checkpoint
-from jaxvae.training.epochs import NonFiniteLossError, Progress, steps_per_epoch, train
-from jaxvae.training.images import training_images
+from jaxvae.training.epochs import NonFiniteLossError, Progress, train, whole_batches
+from jaxvae.training.mesh import everywhere, in_line, shapes_on
+from jaxvae.training.placed import PlacedImages, place_images
+from jaxvae.training.processes import are_several
 from jaxvae.training.signals import postponed
 from jaxvae.training.stability import evaluation_variables
 from jaxvae.training.trainer import Trainer, TrainState
-from jaxvae.typing import Key
+from jaxvae.typing import ArrayLike, Key
 
 SETTINGS = "run.json"
 SNAPSHOTS = "snapshots"
@@ -36,13 +40,14 @@ _logger = logging.getLogger("jaxvae")
 def train_run(
     trainer: Trainer,
     state: TrainState,
-    images: UInt8[Array, "n h w c"],
+    images: UInt8[ArrayLike, "n h w c"] | PlacedImages,
     *,
     folder: Path,
     epochs: int,
     batch_size: int,
     snapshots: int = 1,
     report: Callable[[Progress], None] = lambda progress: None,
+    mesh: Mesh | None = None,
 ) -> TrainState:
     """Train until `epochs` epochs are complete, keeping what was done in a folder.
 
@@ -53,12 +58,13 @@ def train_run(
     Args:
         trainer: what a step is.
         state: where to go on.
-        images: uint8 `[n, h, w, c]`.
+        images: as for `train`.
         folder: of the run.
         epochs: total number of epochs to reach.
         batch_size: images a step.
         snapshots: so many, evenly spaced in epochs; the last one is of the end.
         report: called about twice a second with the `Progress`.
+        mesh: devices that share every batch, as for `train`. A run may go on with others.
 
     Returns:
         The state after the last step.
@@ -70,38 +76,46 @@ def train_run(
             and more snapshots than epochs.
     """
     folder = Path(os.path.expanduser(folder))
-    images = training_images(images, trainer.image_shape)
-    per_epoch = steps_per_epoch(images, batch_size)
+    placed = place_images(images, trainer.image_shape, mesh=mesh)
+    per_epoch = whole_batches(placed.n, batch_size)
 
     def keep(state: TrainState) -> None:
         checkpoint.save_latest(folder / _RESUME, int(state.step), state)
 
     damaged = checkpoint.damaged_steps(folder / SNAPSHOTS)
-    for epoch in snapshot_epochs(epochs, snapshots):
-        last = epoch * per_epoch
-        taken = last in checkpoint.steps(folder / SNAPSHOTS) and last not in damaged
-        if int(state.step) > last or (int(state.step) == last and taken):
-            continue
-        state = train(
-            trainer,
-            state,
-            images,
-            epochs=epoch,
-            batch_size=batch_size,
-            report=report,
-            save=keep,
-        )
-        # `train` no longer keeps the state of an interrupted run: until it is kept here, wait.
-        with postponed():
-            _refuse_non_finite(state, epoch)
-            checkpoint.save(folder / SNAPSHOTS, last, evaluation_variables(state))
-            # After the snapshot: a run that goes on from here never lacks it.
-            keep(state)
+    # Of several processes none may end while the others wait for it: `train` sees to that.
+    with postponed() if are_several(mesh) else nullcontext():
+        for epoch in snapshot_epochs(epochs, snapshots):
+            last = epoch * per_epoch
+            taken = last in checkpoint.steps(folder / SNAPSHOTS) and last not in damaged
+            if int(state.step) > last or (int(state.step) == last and taken):
+                continue
+            state = train(
+                trainer,
+                state,
+                placed,
+                epochs=epoch,
+                batch_size=batch_size,
+                report=report,
+                save=keep,
+                mesh=mesh,
+            )
+            # `train` no longer keeps the state of an interrupted run: until it is kept, wait.
+            with postponed():
+                _refuse_non_finite(state, epoch)
+                checkpoint.save(folder / SNAPSHOTS, last, evaluation_variables(state))
+                # After the snapshot: a run that goes on from here never lacks it.
+                keep(state)
     return state
 
 
 def latest_state(
-    trainer: Trainer, folder: Path, key: Key, *, wanted: Collection[int] = ()
+    trainer: Trainer,
+    folder: Path,
+    key: Key,
+    *,
+    wanted: Collection[int] = (),
+    mesh: Mesh | None = None,
 ) -> TrainState:
     """Where a run goes on: the latest state in its folder, or the first of this key.
 
@@ -114,6 +128,7 @@ def latest_state(
         folder: of the run.
         key: of the run.
         wanted: steps of the snapshots that the run is to have.
+        mesh: devices that go on; those of several processes read what they need.
 
     Raises:
         ValueError: if the state is one of another trainer.
@@ -123,6 +138,8 @@ def latest_state(
     for step in again:
         _logger.warning("%s: it is made again", said[step])
     like = jax.eval_shape(trainer.init, key)
+    if mesh is not None:
+        like = shapes_on(like, everywhere(in_line(mesh)))
     saved = checkpoint.load_latest(folder / _RESUME, like, last=min(again, default=math.inf))
     return trainer.init(key) if saved is None else saved
 

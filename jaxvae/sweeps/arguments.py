@@ -18,6 +18,7 @@ class Launch(NamedTuple):
         workers: so many processes here.
         ray: address of a Ray cluster, or `HERE` for one of its own.
         members: runs that are trained in one program, at most; None for as many as fit.
+        devices: of this machine that share the runs of a unit; None for one.
     """
 
     plan: bool = False
@@ -26,6 +27,7 @@ class Launch(NamedTuple):
     workers: int | None = None
     ray: str | None = None
     members: int | None = None
+    devices: int | None = None
 
     @property
     def on_host(self) -> bool:
@@ -73,12 +75,29 @@ def add_launch(parser: argparse.ArgumentParser) -> None:
         type=count,
         help="runs trained in one program, at most (default: as many as 4 GiB hold, up to 64)",
     )
+    group.add_argument(
+        "--devices",
+        metavar="N",
+        type=count,
+        help="devices of this machine that share the runs of a unit, each run trained by one of "
+        "them (default: one); not with --workers or --ray, whose processes take one each",
+    )
 
 
 def take_launch(given: argparse.Namespace) -> Launch:
-    """What was given, taken out of the other arguments."""
+    """What was given, taken out of the other arguments.
+
+    Raises:
+        ValueError: for devices of processes that take one each.
+    """
     values = vars(given)
-    return Launch(**{name: values.pop(name) for name in Launch._fields if name in values})
+    launch = Launch(**{name: values.pop(name) for name in Launch._fields if name in values})
+    if launch.devices is not None and launch.on_host:
+        raise ValueError(
+            "expected --devices without --workers and --ray, whose processes take a device each, "
+            f"got --devices {launch.devices}"
+        )
+    return launch
 
 
 def seeds(text: str) -> tuple[int, ...]:

@@ -26,6 +26,7 @@ from jaxvae.sweeps.remains import remarks
 from jaxvae.sweeps.sweep import CLAIMS, Sweep
 from jaxvae.sweeps.units import Unit
 from jaxvae.sweeps.work import work
+from jaxvae.training.mesh import chosen_devices
 
 # To be raised when the files of a sweep are no longer read as they were.
 _LAYOUT = {"layout": 2}
@@ -88,6 +89,7 @@ def run(job: Job, launch: Launch, console: Console) -> None:
         # A folder keeps the units that it was begun with.
         job = job._replace(members=stored.get("members"))
     experiment, sweep = job.open()
+    sweep = dataclasses.replace(sweep, mesh=chosen_devices(launch.devices))
     settings = as_json(dataclasses.asdict(job.config) | {"members": job.members} | _LAYOUT)
     refuse_other_settings(file, stored, settings, extendable=experiment.extendable)
     places = _places_of_runs(sweep)

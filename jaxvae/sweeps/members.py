@@ -17,6 +17,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxvae.data import Dataset
 from jaxvae.files.numpy_files import read_archive
@@ -49,12 +50,14 @@ from jaxvae.training import (
     Trainer,
     evaluation_variables,
     init_ensemble,
+    place_images,
     replicated_ensemble,
     steps_per_epoch,
     train_ensemble,
 )
 from jaxvae.training.ensemble import ensemble_shapes
 from jaxvae.training.memory import refuse_too_large
+from jaxvae.training.mesh import gathered
 
 _REPLICATES = "replicates"
 # What is recorded of every epoch, and of the last alone.
@@ -93,6 +96,11 @@ class _Job(NamedTuple):
     def model(self) -> VAE | HVAE:
         """The largest."""
         return model_of(program_of(self.configs[0], self.latents), self.image_shape)
+
+    @property
+    def mesh(self) -> Mesh | None:
+        """The devices that share the runs."""
+        return self.sweep.mesh
 
     @property
     def steps_per_epoch(self) -> int:
@@ -182,14 +190,15 @@ def _go_on(
     trainer = job.trainer(job.latents)
     members = list(map(member_of, job.configs, _sizes(job)))
     shapes = ensemble_shapes(job.trainer, members, room=job.latents)
-    refuse_too_large(shapes)
+    each = -(-len(members) // (1 if job.mesh is None else job.mesh.size))
+    refuse_too_large(ensemble_shapes(job.trainer, members[:each], room=job.latents))
     last_step = epochs[0] * job.steps_per_epoch
     ensemble = checkpoint.load_latest(resume, shapes, last=last_step)
     if ensemble is None:
         ensemble = start
     if ensemble is None:
         ensemble = init_ensemble(job.trainer, members, room=job.latents)
-    images = jnp.asarray(job.dataset.train.images)
+    images = place_images(job.dataset.train.images, mesh=job.mesh)
     for epoch in epochs:
         ensemble = train_ensemble(
             trainer,
@@ -199,6 +208,7 @@ def _go_on(
             batch_size=job.configs[0].batch_size,
             report=job.progress.report,
             save=partial(_save, resume),
+            mesh=job.mesh,
         )
         if measuring and epoch in job.sweep.epochs:
             _measure(job, ensemble, epoch)
@@ -226,7 +236,7 @@ def _measure(job: _Job, ensemble: Ensemble, epoch: int) -> None:
             name=name,
             config=job.configs[index],
             model=job.model,
-            variables=_one(_variables_of(ensemble), index),
+            variables=_measurable(ensemble, index, job.mesh),
             latents=_sizes(job)[index],
             epoch=epoch,
             is_last=epoch == job.sweep.epochs[-1],
@@ -304,6 +314,12 @@ def _epoch_file(job: _Job, epoch: int) -> Path:
 
 def _loaded(job: _Job, folder: str, epoch: int) -> Variables:
     return stacked_variables(job.folder / folder, epoch, job.model, len(job.names))
+
+
+def _measurable(ensemble: Ensemble, index: int, mesh: Mesh | None) -> Variables:
+    """The variables of one run, on the default device."""
+    own = _one(_variables_of(ensemble), index)
+    return own if mesh is None else gathered(own)
 
 
 def _variables_of(ensemble: Ensemble) -> Variables:

@@ -6,6 +6,8 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from jax.sharding import Mesh
+
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.runs.config import RunConfig
@@ -114,6 +116,7 @@ class Sweep:
             other batches.
         afterwards: what is made of many runs.
         members: runs in a unit, at most; None for as many as fit.
+        mesh: devices that share the runs of a unit; None for the default device.
     """
 
     out: Path
@@ -126,6 +129,7 @@ class Sweep:
     replicate: bool = False
     afterwards: Sequence[Afterwards] = ()
     members: int | None = None
+    mesh: Mesh | None = None
 
     def image_shape(self, config: RunConfig) -> ImageShape:
         """Of the images of a run."""

@@ -1,4 +1,4 @@
-"""(init, step) pairs, epochs over device-resident images, and snapshots."""
+"""(init, step) pairs, epochs over images on devices, ensembles, stability."""
 
 from jaxvae.training.classification import train_classifier as train_classifier
 from jaxvae.training.ensemble import Ensemble as Ensemble
@@ -12,6 +12,8 @@ from jaxvae.training.epochs import Progress as Progress
 from jaxvae.training.epochs import steps_per_epoch as steps_per_epoch
 from jaxvae.training.epochs import train as train
 from jaxvae.training.images import unit_interval as unit_interval
+from jaxvae.training.placed import PlacedImages as PlacedImages
+from jaxvae.training.placed import place_images as place_images
 from jaxvae.training.replicate import replicated as replicated
 from jaxvae.training.replicate import replicated_ensemble as replicated_ensemble
 from jaxvae.training.stability import averaged as averaged

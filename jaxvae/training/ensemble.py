@@ -15,23 +15,18 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Int, UInt8
 
 from jaxvae.platforms import choices_for
-from jaxvae.training.epochs import (
-    Plan,
-    Progress,
-    Window,
-    epoch_order,
-    named,
-    run_steps,
-    saving,
-    steps_per_epoch,
-    windows,
-)
-from jaxvae.training.images import training_images
+from jaxvae.training.batches import Batches, Plan, pieces
+from jaxvae.training.epochs import Progress, epoch_order, named, run_steps, whole_batches
+from jaxvae.training.mesh import AXIS, cut_off, dealt, everywhere, put
+from jaxvae.training.placed import PlacedImages, place_images
+from jaxvae.training.processes import are_several
 from jaxvae.training.trainer import Trainer, TrainState, refuse_negative
-from jaxvae.typing import Key
+from jaxvae.training.windows import Window, saving, windows
+from jaxvae.typing import ArrayLike, Key
 
 TrainerOf = Callable[[int], Trainer]
 
@@ -159,13 +154,14 @@ def cut(tree: T, shapes: T) -> T:
 def train_ensemble(
     trainer: Trainer,
     ensemble: Ensemble,
-    images: UInt8[Array, "n h w c"],
+    images: UInt8[ArrayLike, "n h w c"] | PlacedImages,
     *,
     epochs: int,
     batch_size: int,
     report: Callable[[Progress], None] = lambda progress: None,
     save: Callable[[Ensemble], None] = lambda ensemble: None,
     way: str | None = None,
+    mesh: Mesh | None = None,
 ) -> Ensemble:
     """Train all members until `epochs` epochs are complete, counted from the start.
 
@@ -175,7 +171,7 @@ def train_ensemble(
     Args:
         trainer: of a model with the latents that the arrays have room for.
         ensemble: where to go on.
-        images: uint8 `[n, h, w, c]`, kept on the device as bytes.
+        images: as for `train`.
         epochs: total number of epochs to reach.
         batch_size: images a step and member.
         report: called about twice a second, with means over the members that go on.
@@ -183,24 +179,36 @@ def train_ensemble(
         way: how members share the device, of `WAYS`: `vmap` batches their arrays, `map`
             runs them one after another, `unrolled` puts them side by side in the program.
             By default `map` on CPU, where one model fills the cores, and `vmap` elsewhere.
+        mesh: devices that share the members, each training its own by itself; all its axes
+            are used. Any number of members will do, and fills all devices where it is a
+            multiple of theirs. The numbers are those of one device, bitwise with `map`.
+
+    Returns:
+        The members after their last step; with a mesh, on its devices.
 
     Raises:
         ValueError: for images that the trainer does not take, a batch larger than the data,
             and another way.
     """
-    images = training_images(images, trainer.image_shape)
-    per_epoch = steps_per_epoch(images, batch_size)
+    placed = place_images(images, trainer.image_shape, mesh=mesh)
+    per_epoch = whole_batches(placed.n, batch_size)
     chosen = way or choices_for(ensemble).way
     if chosen not in WAYS:
         raise ValueError(f"expected a way among {', '.join(WAYS)}, got {way}")
-    run = partial(_run_members, trainer, images, batch_size=batch_size, way=chosen)
-    orders = partial(_orders, n=len(images))
-    plan = Plan(int(jnp.max(ensemble.states.step)), epochs * per_epoch, per_epoch)
-    with saving(save) as saver:
-        for window, count, seconds in windows(run, orders, ensemble, plan, saver):
+    members = len(ensemble.failed)
+    if placed.mesh is not None:
+        ensemble = _spread(ensemble, mesh=placed.mesh)
+    run = partial(_run_members, trainer, batch_size=batch_size, way=chosen, mesh=placed.mesh)
+    orders = partial(_orders, ensemble.states.key, n=placed.n)
+    plan = Plan(int(jnp.max(ensemble.states.step)), epochs * per_epoch, per_epoch, batch_size)
+    batches = pieces(placed, orders, plan, members=len(ensemble.failed))
+    own = partial(_first, members=members, mesh=placed.mesh)
+    together = are_several(placed.mesh)
+    with saving(lambda ensemble: save(own(ensemble)), together=together) as saver:
+        for window, count, seconds in windows(run, batches, ensemble, saver, together=together):
             ensemble = window.state
-            report(_progress(window, count, count * batch_size / seconds))
-    return ensemble
+            report(_progress(window, members, count, count * batch_size / seconds))
+    return own(ensemble)
 
 
 Run = Callable[[TrainState, Array, Array], Window]
@@ -229,38 +237,67 @@ WAYS: dict[str, Callable[[Run], Run]] = {
 }
 
 
-@partial(jax.jit, static_argnames=("trainer", "batch_size", "way"))
+@partial(jax.jit, static_argnames=("trainer", "batch_size", "way", "mesh"))
 def _run_members(
     trainer: Trainer,
-    images: UInt8[Array, "n h w c"],
     ensemble: Ensemble,
-    orders: Int[Array, "m n"],
+    batches: Batches,
     count: Int[Array, ""],
     *,
     batch_size: int,
     way: str,
+    mesh: Mesh | None,
 ) -> Window:
     """`run_steps` of every member; the last loss tells who failed."""
 
-    def run(state: TrainState, order: Array, alive: Array) -> Window:
-        return run_steps(
-            trainer, images, state, order, count=count, batch_size=batch_size, alive=alive
-        )
+    def run_all(states: TrainState, alive: Array, batches: Batches, count: Array) -> Window:
+        def run(state: TrainState, own: Array, alive: Array) -> Window:
+            its = batches._replace(own=own)
+            return run_steps(trainer, state, its, count=count, batch_size=batch_size, alive=alive)
 
-    window = WAYS[way](run)(ensemble.states, orders, ensemble.failed < 0)
-    failed = jnp.where(jnp.isfinite(window.last[0]), ensemble.failed, window.state.step - 1)
-    return window._replace(state=Ensemble(window.state, failed))
+        return WAYS[way](run)(states, batches.own, alive)
+
+    if mesh is not None:
+        every: Any = PartitionSpec()
+        each: Any = PartitionSpec(AXIS)
+        run_all = jax.shard_map(
+            run_all,
+            mesh=mesh,
+            in_specs=(each, each, Batches(every, each, every), every),
+            out_specs=each,
+            # A member that has failed leaves its loop before the others.
+            check_vma=False,
+        )
+    state, total, last = run_all(ensemble.states, ensemble.failed < 0, batches, count)
+    failed = jnp.where(jnp.isfinite(last[0]), ensemble.failed, state.step - 1)
+    if mesh is not None:
+        failed, total, last = lax.with_sharding_constraint((failed, total, last), everywhere(mesh))
+    return Window(Ensemble(state, failed), total, last)
 
 
 @partial(jax.jit, static_argnames="n")
-def _orders(ensemble: Ensemble, epoch: Int[Array, ""], n: int) -> Int[Array, "m n"]:
-    return jax.vmap(lambda key: epoch_order(key, epoch, n))(ensemble.states.key)
+def _orders(keys: Key, epoch: Int[Array, ""], n: int) -> Int[Array, "m n"]:
+    return jax.vmap(lambda key: epoch_order(key, epoch, n))(keys)
 
 
-def _progress(window: Window, count: int, images_per_second: float) -> Progress:
+def _spread(ensemble: Ensemble, mesh: Mesh) -> Ensemble:
+    """Members on the devices, as many on each: copies of the last, which do nothing, fill up."""
+    failed: Any = np.zeros(-(-len(ensemble.failed) // mesh.size) * mesh.size, np.int32)
+    failed[: len(ensemble.failed)] = ensemble.failed
+    return Ensemble(dealt(ensemble.states, mesh), put(failed, everywhere(mesh)))
+
+
+def _first(ensemble: Ensemble, members: int, mesh: Mesh | None) -> Ensemble:
+    """The members, without what fills up the devices."""
+    if mesh is None or len(ensemble.failed) == members:
+        return ensemble
+    return cut_off(put(ensemble, everywhere(mesh)), members)
+
+
+def _progress(window: Window, members: int, count: int, images_per_second: float) -> Progress:
     """Means over the members that go on; NaN when none does."""
-    alive = np.asarray(window.state.failed < 0)
-    total = jax.tree.map(lambda leaf: np.asarray(leaf)[alive].sum(axis=0), window.total)
+    alive = np.asarray(window.state.failed < 0)[:members]
+    total = jax.tree.map(lambda leaf: np.asarray(leaf)[:members][alive].sum(axis=0), window.total)
     means = named(total, (alive.sum() or np.nan) * count)
     return Progress(
         int(jnp.max(window.state.states.step)),

@@ -1,27 +1,24 @@
-"""Epochs over images that stay on the device, compiled, with a pause to report."""
+"""Epochs over images that stay on the devices, compiled, with a pause to report."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, UInt8
+from jax.sharding import Mesh
+from jaxtyping import Array, Bool, Int, UInt8
 
 from jaxvae.geometry.arrays import as_count
-from jaxvae.training.images import training_images
-from jaxvae.training.signals import heard, heed
+from jaxvae.training.batches import Batches, Plan, batch_at, pieces
+from jaxvae.training.mesh import everywhere, put
+from jaxvae.training.placed import PlacedImages, place_images
+from jaxvae.training.processes import are_several
 from jaxvae.training.trainer import Trainer, TrainState
+from jaxvae.training.windows import Window, saving, windows
 from jaxvae.typing import ArrayLike, Key
-
-# Seconds of steps between two reports: long against the call, short for an eye.
-_REPORT_SECONDS = 0.5
-# Seconds of work that a kill may cost: long against the time to save a state.
-_SAVE_SECONDS = 300.0
 
 
 class Progress(NamedTuple):
@@ -60,40 +57,44 @@ class NonFiniteLossError(ArithmeticError):
         self.terms = terms
 
 
-class Window(NamedTuple):
-    """Some steps of a run: where it stands after them, and what they gave.
-
-    Attributes:
-        state: after the last step.
-        total: loss and terms, summed over the steps.
-        last: loss and terms of the last step.
-    """
-
-    state: Any
-    total: tuple[Float[Array, "*members"], NamedTuple]
-    last: tuple[Float[Array, "*members"], NamedTuple]
-
-
 def steps_per_epoch(images: UInt8[ArrayLike, "n h w c"], batch_size: int) -> int:
     """Whole batches in one pass; the remainder is left out, another one each epoch.
 
     Raises:
         ValueError: if there are fewer images than a batch takes.
     """
-    n = len(images)
+    return whole_batches(len(images), batch_size)
+
+
+def whole_batches(n: int, batch_size: int) -> int:
+    """The same of so many images."""
     refusal = f"expected 1 <= batch_size <= {n} images, got {batch_size}"
     return n // as_count(batch_size, refusal, least=1, most=n)
+
+
+def refuse_uneven(batch_size: int, devices: int) -> None:
+    """Refuse batches of which devices would take parts of different size.
+
+    Raises:
+        ValueError: says which batch would do.
+    """
+    if batch_size % devices:
+        raise ValueError(
+            f"expected a batch_size that {devices} devices share evenly, such as "
+            f"{-(-batch_size // devices) * devices}, got {batch_size}"
+        )
 
 
 def train(
     trainer: Trainer,
     state: TrainState,
-    images: UInt8[Array, "n h w c"],
+    images: UInt8[ArrayLike, "n h w c"] | PlacedImages,
     *,
     epochs: int,
     batch_size: int,
     report: Callable[[Progress], None] = lambda progress: None,
     save: Callable[[TrainState], None] = lambda state: None,
+    mesh: Mesh | None = None,
 ) -> TrainState:
     """Train until `epochs` epochs are complete, counted from the start of the run.
 
@@ -104,28 +105,36 @@ def train(
     Args:
         trainer: what a step is.
         state: where to go on.
-        images: uint8 `[n, h, w, c]`, kept on the device as bytes.
+        images: uint8 `[n, h, w, c]`, kept as bytes on the device, or where `place_images`
+            finds room for them.
         epochs: total number of epochs to reach.
         batch_size: images a step.
         report: called about twice a second with the `Progress`.
         save: called with the state that a run can go on from: every five minutes, and
             when a KeyboardInterrupt ends this one.
+        mesh: devices that share every batch; all its axes are used. Losses, gradients and
+            batch normalization are still those of the whole batch. Numbers are those of one
+            device to rounding: sums over a batch are added up in another order.
 
     Returns:
-        The state after the last step.
+        The state after the last step; with a mesh, on all its devices.
 
     Raises:
         NonFiniteLossError: at the first loss that is NaN or infinite.
         ValueError: for images that the trainer does not take, such as floats or channels
-            first, and a batch larger than the data.
+            first, a batch larger than the data, and one that the devices cannot share evenly.
     """
-    images = training_images(images, trainer.image_shape)
-    per_epoch = steps_per_epoch(images, batch_size)
-    run = partial(_run, trainer, images, batch_size=batch_size)
-    orders = partial(_order, n=len(images))
-    plan = Plan(int(state.step), epochs * per_epoch, per_epoch)
-    with saving(save) as saver:
-        for window, count, seconds in windows(run, orders, state, plan, saver):
+    placed = place_images(images, trainer.image_shape, mesh=mesh)
+    per_epoch = whole_batches(placed.n, batch_size)
+    if placed.mesh is not None:
+        refuse_uneven(batch_size, placed.mesh.size)
+        state = put(state, everywhere(placed.mesh))
+    run = partial(_run, trainer, batch_size=batch_size, mesh=placed.mesh)
+    orders = partial(_order, state.key, n=placed.n)
+    plan = Plan(int(state.step), epochs * per_epoch, per_epoch, batch_size)
+    together, batches = are_several(placed.mesh), pieces(placed, orders, plan)
+    with saving(save, together=together) as saver:
+        for window, count, seconds in windows(run, batches, state, saver, together=together):
             state = window.state
             _refuse_non_finite(window, per_epoch)
             means = named(window.total, count)
@@ -134,105 +143,42 @@ def train(
     return state
 
 
-class Plan(NamedTuple):
-    """Steps taken so far, to be taken in the end, and in an epoch."""
-
-    first: int
-    last: int
-    per_epoch: int
-
-
-def windows(
-    run: Callable[[Any, Array, int], Window],
-    orders: Callable[[Any, int], Array],
-    state: Any,
-    plan: Plan,
-    saver: Callable[[Any], None],
-) -> Iterator[tuple[Window, int, float]]:
-    """Runs of steps, none over the end of an epoch, each long enough to report on.
-
-    Args:
-        run: `(state, order, count) -> Window`.
-        orders: `(state, epoch) -> order`.
-        state: where to start.
-        plan: from which step to which.
-        saver: of `saving`; is told every state.
-
-    Yields:
-        A window, its steps, and the seconds that it took.
-    """
-    step, patience = plan.first, 1
-    order = orders(state, step // plan.per_epoch)
-    while step < plan.last:
-        if step % plan.per_epoch == 0:
-            order = orders(state, step // plan.per_epoch)
-        count = min(patience, plan.per_epoch - step % plan.per_epoch)
-        start = time.perf_counter()
-        window = jax.block_until_ready(run(state, order, count))
-        seconds = time.perf_counter() - start
-        state, step = window.state, step + count
-        yield window, count, seconds
-        saver(state)
-        heed()
-        patience = max(1, min(2 * patience, int(count * _REPORT_SECONDS / seconds)))
-
-
-@contextmanager
-def saving(save: Callable[[Any], None]) -> Iterator[Callable[[Any], None]]:
-    """Saves every five minutes, and the latest state when a KeyboardInterrupt comes."""
-    latest, saved = None, time.perf_counter()
-
-    def saver(state: Any) -> None:
-        nonlocal latest, saved
-        latest = state
-        if time.perf_counter() - saved > _SAVE_SECONDS:
-            save(state)
-            saved = time.perf_counter()
-
-    try:
-        yield saver
-    except KeyboardInterrupt:
-        heard()
-        if latest is not None:
-            save(latest)
-        raise
-
-
 def run_steps(
     trainer: Trainer,
-    images: UInt8[Array, "n h w c"],
     state: TrainState,
-    order: Int[Array, " n"],
+    batches: Batches,
     *,
     count: Int[Array, ""],
     batch_size: int,
     alive: Bool[Array, ""] | bool = True,
+    mesh: Mesh | None = None,
 ) -> Window:
-    """Up to `count` steps within one epoch, stopping after a loss that is not finite.
+    """Up to `count` steps, stopping after a loss that is not finite.
 
     Args:
         trainer: what a step is.
-        images: to draw batches from.
         state: where to start.
-        order: of the images in this epoch.
+        batches: of these steps.
         count: steps to take.
         batch_size: images a step.
         alive: whether to take any.
+        mesh: devices that share every batch, or None.
     """
-    per_epoch = len(images) // batch_size
     last_step = state.step + count
 
+    def step(state: TrainState) -> tuple[TrainState, Array, NamedTuple]:
+        after = trainer.step(state, batch_at(batches, state.step, batch_size, mesh))
+        return after if mesh is None else lax.with_sharding_constraint(after, everywhere(mesh))
+
     def body(window: Window) -> Window:
-        first = window.state.step % per_epoch * batch_size
-        batch = images[lax.dynamic_slice(order, (first,), (batch_size,))]
-        state, loss, terms = trainer.step(window.state, batch)
+        state, loss, terms = step(window.state)
         total = jax.tree.map(jnp.add, window.total, (loss, terms))
         return Window(state, total, (loss, terms))
 
     def unfinished(window: Window) -> Bool[Array, ""]:
         return (window.state.step < last_step) & jnp.isfinite(window.last[0]) & alive
 
-    shapes = jax.eval_shape(trainer.step, state, images[:batch_size])[1:]
+    shapes = jax.eval_shape(step, state)[1:]
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     return lax.while_loop(unfinished, body, Window(state, zeros, zeros))
 
@@ -254,22 +200,22 @@ def named(values: tuple[Array, NamedTuple], divisor: float) -> dict[str, float]:
     return numbers
 
 
-@partial(jax.jit, static_argnames=("trainer", "batch_size"))
+@partial(jax.jit, static_argnames=("trainer", "batch_size", "mesh"))
 def _run(
     trainer: Trainer,
-    images: Array,
     state: TrainState,
-    order: Array,
+    batches: Batches,
     count: Array,
     *,
     batch_size: int,
+    mesh: Mesh | None,
 ) -> Window:
-    return run_steps(trainer, images, state, order, count=count, batch_size=batch_size)
+    return run_steps(trainer, state, batches, count=count, batch_size=batch_size, mesh=mesh)
 
 
 @partial(jax.jit, static_argnames="n")
-def _order(state: TrainState, epoch: Array, n: int) -> Array:
-    return epoch_order(state.key, epoch, n)
+def _order(key: Key, epoch: Array, n: int) -> Array:
+    return epoch_order(key, epoch, n)
 
 
 def _refuse_non_finite(window: Window, per_epoch: int) -> None:

@@ -37,8 +37,8 @@ def as_images(images: ArrayLike, image_shape: Shape | None) -> UInt8[ArrayLike, 
     return images
 
 
-def training_images(images: ArrayLike, image_shape: Shape | None) -> UInt8[Array, "n h w c"]:
-    """The same, on the device.
+def checked_images(images: ArrayLike, image_shape: Shape | None) -> UInt8[ArrayLike, "n h w c"]:
+    """The same, for training: it looks at their numbers as well.
 
     Raises:
         ValueError: as `as_images`, and for images that hold nothing above 1 but are not all 0,
@@ -50,7 +50,16 @@ def training_images(images: ArrayLike, image_shape: Shape | None) -> UInt8[Array
         raise ValueError(
             "expected uint8 images of numbers from 0 to 255, got only 0 and 1; multiply by 255"
         )
-    return jnp.asarray(images)
+    return images
+
+
+def training_images(images: ArrayLike, image_shape: Shape | None) -> UInt8[Array, "n h w c"]:
+    """The same, on the device.
+
+    Raises:
+        ValueError: as `checked_images`.
+    """
+    return jnp.asarray(checked_images(images, image_shape))
 
 
 def unit_interval(images: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:

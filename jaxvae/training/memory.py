@@ -1,11 +1,12 @@
-"""The memory that training needs at the very least, before any of it is allocated."""
+"""The memory that there is for training, and that it needs at the very least."""
 
 import math
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
-from jaxvae.data.memory import GIBIBYTE, available_memory
+from jaxvae.data.memory import GIBIBYTE, available_memory, whole_memory
 
 
 def refuse_too_large(state: Any, *, batch: Any = ()) -> None:
@@ -14,15 +15,15 @@ def refuse_too_large(state: Any, *, batch: Any = ()) -> None:
     While a step runs there are its state before and after, and what the layers make of a batch.
 
     Args:
-        state: shapes of a `TrainState`, or of an `Ensemble`.
-        batch: shapes of the outputs of the model, where they are known.
+        state: shapes of what a device holds of a `TrainState`, or of an `Ensemble`.
+        batch: shapes of what it holds of the outputs of the model, where they are known.
 
     Raises:
         ValueError: says how much is needed, and how much there is.
     """
     needed = 2 * _bytes(state) + _bytes(batch)
     # Of the device that trains; on CPU that is the memory of the host.
-    stats = jax.devices()[0].memory_stats() or {}
+    stats = jax.local_devices()[0].memory_stats() or {}
     available = float(stats.get("bytes_limit", available_memory()))
     if needed > available:
         raise ValueError(
@@ -30,6 +31,19 @@ def refuse_too_large(state: Any, *, batch: Any = ()) -> None:
             f"parameters, the optimizer and a batch, got {needed / GIBIBYTE:,.1f} GiB; "
             "choose a smaller network or batch"
         )
+
+
+def device_memory(mesh: Mesh | None) -> float:
+    """Bytes of a device that trains; on CPU, its part of the memory of the host.
+
+    However busy it is: what is decided by it is decided in the same way when a run goes on.
+
+    Args:
+        mesh: devices that share a training, or None for the default device.
+    """
+    here = jax.local_devices()[:1] if mesh is None else mesh.local_devices
+    stats = here[0].memory_stats() or {}
+    return float(stats.get("bytes_limit", whole_memory() / len(here)))
 
 
 def _bytes(tree: Any) -> int:

@@ -3,7 +3,7 @@
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -73,26 +73,30 @@ def heard() -> None:
 
 
 @contextmanager
-def postponed() -> Iterator[None]:
+def postponed() -> Iterator[Sequence[int]]:
     """Within the block, SIGINT and SIGTERM wait for its end; a second one does not.
 
     A block within another waits for the end of the outer one.
 
-    For what is short, and says too much when it is broken off. In any other thread than
-    the main one nothing changes.
+    For what is short, and says too much when it is broken off; or looks at what it is told by
+    itself. In any other thread than the main one nothing changes.
+
+    Yields:
+        The signals that wait.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield ()
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    if any(isinstance(handler, _Wait) for handler in before.values()):
-        yield
-        return
+    for handler in before.values():
+        if isinstance(handler, _Wait):
+            yield handler.told
+            return
     wait = _Wait(before, [])
     for number in before:
         signal.signal(number, wait)
     try:
-        yield
+        yield wait.told
     finally:
         _put_back(before)
         if len(wait.told) == 1:

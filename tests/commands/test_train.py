@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -221,6 +222,24 @@ def test_more_epochs_go_on_from_a_finished_run(tmp_path):
     assert run(tmp_path / "other", epochs=3) == 0
     assert checkpoint.steps(tmp_path / "one" / "snapshots") == [3, 9]
     assert_same_variables(tmp_path / "one", tmp_path / "other")
+
+
+@pytest.mark.slow
+def test_a_run_that_was_begun_on_four_devices_goes_on_with_one(tmp_path, finished):
+    given = ["train", *SMALL, "--epochs", "1", "--devices", "4", "--out", str(tmp_path / "run")]
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "4"}
+    subprocess.run([sys.executable, "-m", "jaxvae", *given], env=environment, check=True)
+    assert run(tmp_path / "run") == 0
+    one, other = open_run(tmp_path / "run").variables, open_run(finished).variables
+    # Adam divides a gradient by its own size: a rounding of a small one moves a parameter by a
+    # part of the learning rate of 1e-4.
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), one, other)
+
+
+def test_more_devices_than_there_are_are_refused(tmp_path, capsys):
+    assert run(tmp_path / "run", "--devices", "999") == 2
+    assert "expected at most " in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_fewer_epochs_than_are_done_are_refused(finished, capsys):

@@ -22,6 +22,7 @@ def parse(*words):
         (["--shard", "0/2"], Launch(shard=(0, 2))),
         (["--shard", "9/10"], Launch(shard=(9, 10))),
         (["--workers", "4"], Launch(workers=4)),
+        (["--shard", "0/2", "--devices", "8"], Launch(shard=(0, 2), devices=8)),
     ],
 )
 def test_words_are_read(words, launch):
@@ -38,6 +39,7 @@ def test_words_are_read(words, launch):
         ["--workers", "0"],
         ["--members", "0"],
         ["--members", "1.5"],
+        ["--devices", "0"],
         ["--plan", "--report"],
         ["--workers", "2", "--shard", "0/2"],
     ],
@@ -47,6 +49,11 @@ def test_words_that_make_no_sense_are_wrong_use(words):
     with pytest.raises(SystemExit) as caught:
         parse(*words)
     assert caught.value.code == 2
+
+
+def test_devices_of_processes_that_take_one_each_are_refused():
+    with pytest.raises(ValueError, match="--devices without --workers and --ray"):
+        parse("--workers", "2", "--devices", "4")
 
 
 @pytest.mark.parametrize(

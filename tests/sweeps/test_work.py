@@ -26,6 +26,7 @@ from jaxvae.sweeps.units import run_keys
 from jaxvae.sweeps.work import work
 from jaxvae.training import train
 from tests.files.unreadable import MESSAGE, make_readable, make_unreadable
+from tests.sweeps.processes import end, start
 from tests.sweeps.smallest import Config, flat, load, measure, name_of, runs, sweep_of
 
 pytestmark = pytest.mark.slow
@@ -77,6 +78,14 @@ def out(finished):
 @pytest.fixture
 def copy(out, tmp_path):
     return shutil.copytree(out, tmp_path / "copy")
+
+
+def test_members_over_devices_have_the_records_of_one_device(out, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "3")
+    status, shown = end(start(tmp_path / "out", "--devices", "3"))
+    assert status == 0, shown
+    # Four runs on three devices.
+    assert contents(tmp_path / "out") == contents(out)
 
 
 def alone(config):

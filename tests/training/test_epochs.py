@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-import jaxvae.training.epochs as epochs_module
+import jaxvae.training.windows as windows_module
 from jaxvae.models import dense_vae
 from jaxvae.objectives import beta_vae
 from jaxvae.training import (
@@ -217,7 +217,7 @@ def test_an_interrupted_run_saves_a_state_that_leads_to_the_same_end():
 
 
 def test_a_long_run_is_saved_on_the_way(monkeypatch):
-    monkeypatch.setattr(epochs_module, "_SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(windows_module, "_SAVE_SECONDS", 0.0)
     saved = []
     state = LOGGING.init(jax.random.key(0))
     train(LOGGING, state, NUMBERS, epochs=EPOCHS, batch_size=BATCH, save=saved.append)

@@ -4,6 +4,7 @@ import argparse
 
 from jaxvae.commands.arguments.places import place
 from jaxvae.commands.arguments.settings import add_help, add_settings
+from jaxvae.sweeps.arguments import count
 
 _EXAMPLES = """\
 examples:
@@ -55,4 +56,18 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         type=int,
         default=1,
         help="snapshots to keep, evenly spaced in epochs (default: 1, of the end)",
+    )
+    parser.add_argument(
+        "--devices",
+        metavar="N",
+        type=count,
+        help="devices of this machine that share every batch; a run may go on with others "
+        "(default: one)",
+    )
+    parser.add_argument(
+        "--distributed",
+        action="store_true",
+        help="all devices of several processes share every batch, each process being given this "
+        "command: started by SLURM, Open MPI or on a TPU pod, or told in JAX_COORDINATOR_ADDRESS, "
+        "JAX_NUM_PROCESSES and JAX_PROCESS_ID",
     )

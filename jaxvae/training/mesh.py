@@ -1,0 +1,118 @@
+"""Devices that share a training: what all of them hold, and what is split between them."""
+
+from functools import partial
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+Tree = TypeVar("Tree")
+
+AXIS = "devices"
+
+
+def in_line(mesh: Mesh) -> Mesh:
+    """The devices of a mesh along one axis, whose sharding the compiler follows."""
+    return Mesh(mesh.devices.ravel(), AXIS)
+
+
+def everywhere(mesh: Mesh) -> NamedSharding:
+    """On every device the whole."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def split(mesh: Mesh, axis: int = 0) -> NamedSharding:
+    """On every device its part along one axis."""
+    return NamedSharding(mesh, PartitionSpec(*[None] * axis, AXIS))
+
+
+def chosen_devices(count: int | None) -> Mesh | None:
+    """So many devices; of several processes, by default, all; None for the one that JAX takes.
+
+    Raises:
+        ValueError: for more devices than there are, and less than all of several processes.
+    """
+    if count is None and jax.process_count() == 1:
+        return None
+    there = jax.devices()
+    count = len(there) if count is None else count
+    if jax.process_count() > 1 and count != len(there):
+        raise ValueError(
+            f"expected all {len(there)} devices of {jax.process_count()} processes, got {count}"
+        )
+    if count > len(there):
+        raise ValueError(
+            f"expected at most {len(there)} devices, which JAX finds here "
+            f"({there[0].device_kind}), got {count}"
+        )
+    return Mesh(np.array(there[:count]), AXIS)
+
+
+def put(tree: Tree, sharding: NamedSharding) -> Tree:
+    """Arrays on the devices of a mesh, also those that each of several processes has by itself."""
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+
+    def sent(leaf: Any) -> Any:
+        if not getattr(leaf, "is_fully_addressable", True):
+            return leaf if leaf.sharding == sharding else _moved(leaf, sharding)
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            data = sent(jax.random.key_data(leaf))
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+        known = np.asarray(leaf)
+        return jax.make_array_from_callback(known.shape, sharding, lambda index: known[index])
+
+    return jax.tree.map(sent, tree)
+
+
+@partial(jax.jit, static_argnums=1)
+def _moved(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
+    return lax.with_sharding_constraint(leaf, sharding)
+
+
+def shapes_on(shapes: Tree, sharding: NamedSharding) -> Tree:
+    """Shapes of arrays that are to be on these devices."""
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes
+    )
+
+
+def dealt(tree: Tree, mesh: Mesh) -> Tree:
+    """Arrays `[m, ...]` split over the devices, as many rows on each: the last is repeated."""
+    missing = -len(jax.tree.leaves(tree)[0]) % mesh.size
+    if missing:
+        tree = _filled(put(tree, everywhere(mesh)), missing)
+    return put(tree, split(mesh))
+
+
+@partial(jax.jit, static_argnums=1)
+def cut_off(tree: Tree, length: int) -> Tree:
+    """The first rows of arrays `[m, ...]`."""
+    return jax.tree.map(lambda leaf: leaf[:length], tree)
+
+
+@partial(jax.jit, static_argnums=1)
+def _filled(tree: Tree, missing: int) -> Tree:
+    def filled(leaf: jax.Array) -> jax.Array:
+        return jnp.concatenate([leaf, jnp.repeat(leaf[-1:], missing, axis=0)])
+
+    return jax.tree.map(filled, tree)
+
+
+def gathered(tree: Tree) -> Tree:
+    """The same arrays as new ones are, which `jit` may place where it likes.
+
+    An array that is committed to its devices is another case to `jit`, which would compile
+    everything again.
+    """
+
+    def new(leaf: Any) -> Any:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            data = jnp.asarray(np.asarray(jax.random.key_data(leaf)))
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+        return jnp.asarray(np.asarray(leaf))
+
+    return jax.tree.map(new, tree)

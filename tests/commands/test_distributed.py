@@ -1,0 +1,148 @@
+"""`jaxvae train --distributed`: two processes, one of which is killed or told to end."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from jaxvae.cli import main
+from jaxvae.runs import checkpoint
+from jaxvae.runs.saved import open_run
+
+pytestmark = pytest.mark.slow
+
+EPOCHS, STEPS = 300, 900
+RUN = ["train", "--image-size", "16", "--train-size", "200", "--network", "dense_vae"]
+RUN += ["--option", "widths=16", "--latents", "3", "--epochs", str(EPOCHS), "--snapshots", "3"]
+PROGRAM = [sys.executable, "-m", "jaxvae", *RUN]
+
+
+def environment(devices, **told):
+    # It reads the programs that are kept and keeps none: a kill may leave half of one.
+    own = {
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1e9",
+        "JAX_PLATFORMS": "cpu",
+        "JAX_NUM_CPU_DEVICES": str(devices),
+    }
+    return {**os.environ, **own, **told}
+
+
+def start_pair(out):
+    """Two processes of one run, each with a device of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    told = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+    return [
+        subprocess.Popen(
+            [*PROGRAM, "--distributed", "--out", str(out)],
+            env=environment(1, **told, JAX_PROCESS_ID=str(index)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for index in range(2)
+    ]
+
+
+def ends_of(pair, seconds):
+    """Status and output of both, which have to end by then."""
+    until = time.monotonic() + seconds
+    try:
+        shown = [each.communicate(timeout=max(0.1, until - time.monotonic()))[0] for each in pair]
+    finally:
+        for each in pair:
+            each.kill()
+    return [each.returncode for each in pair], shown
+
+
+def signalled(out, number, *, to, after, seconds):
+    """Start a pair, and send a signal to one of them once a state is kept."""
+    pair = start_pair(out)
+    until = time.monotonic() + 240
+    while after not in checkpoint.steps(out / "resume"):
+        alive = all(each.poll() is None for each in pair) and time.monotonic() < until
+        assert alive, ends_of(pair, 60)
+        time.sleep(0.01)
+    pair[to].send_signal(number)
+    return ends_of(pair, seconds)
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    return tmp_path_factory.mktemp("distributed") / "run"
+
+
+@pytest.fixture(scope="module")
+def killed(out):
+    return signalled(out, signal.SIGKILL, to=1, after=300, seconds=60)
+
+
+@pytest.fixture(scope="module")
+def terminated(killed, out):
+    return signalled(out, signal.SIGTERM, to=1, after=600, seconds=60)
+
+
+def test_where_one_is_killed_the_other_ends_within_a_minute_and_says_why(killed):
+    (status, of_killed), (shown, _) = killed
+    assert (status, of_killed) == (1, -signal.SIGKILL), shown
+    assert "stopped: another of the processes has ended" in shown
+    assert "The same command resumes where it stopped. Give it to all processes" in shown
+
+
+def test_where_one_is_told_to_end_all_save_and_end(terminated, out):
+    statuses, (shown, other) = terminated
+    assert statuses == [143, 143]
+    assert "goes on after step 300 of 900" in shown
+    assert "Terminated. The same command resumes" in shown
+    assert "goes on" not in other
+    assert 600 <= max(checkpoint.steps(out / "resume")) < STEPS
+    assert not list(out.rglob("*.part"))
+
+
+def test_what_is_left_is_done_by_one_two_or_four_devices(terminated, out, tmp_path):
+    one, four = tmp_path / "one", tmp_path / "four"
+    for copy in (one, four):
+        shutil.copytree(out, copy)
+    statuses, shown = ends_of(start_pair(out), 240)
+    assert statuses == [0, 0], shown
+    assert f"run: {out}" in shown[0]
+    assert "run:" not in shown[1]
+    command = [*PROGRAM, "--devices", "4", "--out", str(four)]
+    subprocess.run(command, env=environment(4), check=True)
+    assert main([*RUN, "--out", str(one)]) == 0
+    assert main([*RUN, "--out", str(tmp_path / "alone")]) == 0
+    alone, numbers = open_run(tmp_path / "alone"), held_out(tmp_path / "alone")
+    for folder in (one, out, four):
+        assert checkpoint.steps(folder / "snapshots") == [300, 600, 900]
+        found = held_out(folder)
+        assert found.keys() == numbers.keys()
+        np.testing.assert_allclose(list(found.values()), list(numbers.values()), rtol=1e-6)
+        jax.tree.map(
+            lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-5),
+            open_run(folder).variables,
+            alone.variables,
+        )
+
+
+def held_out(out):
+    found = json.loads((out / "held_out.json").read_text())
+    return {name: one["value"] for name, one in found.items() if isinstance(one, dict)}
+
+
+def test_without_a_word_on_who_the_others_are_it_is_refused(tmp_path):
+    command = [*PROGRAM, "--distributed", "--out", str(tmp_path / "run")]
+    ended = subprocess.run(command, env=environment(1), capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "expected for --distributed a TPU pod, SLURM, Open MPI, or the variables" in ended.stderr
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,121 @@
+"""Train on four simulated devices, and write what became of it: python train_on_devices.py DIR."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxvae.models import convolutional_vae, dense_vae
+from jaxvae.objectives import beta_tc_vae, beta_vae
+from jaxvae.runs import checkpoint
+from jaxvae.training import (
+    Member,
+    batches,
+    init_ensemble,
+    place_images,
+    train,
+    train_ensemble,
+    vae_trainer,
+)
+from jaxvae.training.ensemble import ensemble_shapes
+
+COUNT, BATCH, EPOCHS = 43, 8, 2
+SHAPE = (8, 8, 1)
+IMAGES = np.random.default_rng(0).integers(0, 256, (COUNT, *SHAPE), dtype=np.uint8)
+DENSE = dense_vae(image_shape=SHAPE, latents=3, widths=(6,))
+# With batch normalization, whose moments are those of the whole batch.
+CONVOLUTIONAL = convolutional_vae(image_shape=SHAPE, latents=3, widths=(4, 6))
+ADAM = optax.inject_hyperparams(optax.adam)(learning_rate=1e-2)
+DENSE_TRAINER = vae_trainer(DENSE, beta_vae, ADAM, coefficients={"beta": 1.0})
+TRAINERS = {
+    "dense": DENSE_TRAINER,
+    # Its estimate compares all images of a batch with each other.
+    "pairs": vae_trainer(DENSE, partial(beta_tc_vae, dataset_size=COUNT), optax.sgd(1e-2)),
+    "convolutional": vae_trainer(CONVOLUTIONAL, beta_vae, optax.sgd(1e-2)),
+}
+
+
+def mesh_of(*shape):
+    devices = np.array(jax.devices()[: int(np.prod(shape))]).reshape(shape)
+    return jax.sharding.Mesh(devices, [f"axis {number}" for number in range(len(shape))])
+
+
+def numbers(tree):
+    leaves = [
+        jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+        for leaf in jax.tree.leaves(tree)
+    ]
+    return np.concatenate([np.ravel(leaf).astype(np.float64) for leaf in leaves])
+
+
+def of_batches(name, mesh=None, storage=None, epochs=EPOCHS, start=None):
+    trainer = TRAINERS[name]
+    state = trainer.init(jax.random.key(0)) if start is None else start
+    images = place_images(IMAGES, mesh=mesh, storage=storage)
+    return train(trainer, state, images, epochs=epochs, batch_size=BATCH, mesh=mesh)
+
+
+def members_of(count):
+    # One fails: its device leaves the loop, and the others go on.
+    return [
+        Member(jax.random.key(seed), 3, learning_rate=1e30 if seed == 1 else None)
+        for seed in range(count)
+    ]
+
+
+def of_members(count, mesh=None, storage=None, epochs=EPOCHS, start=None):
+    if start is None:
+        start = init_ensemble(lambda latents: DENSE_TRAINER, members_of(count))
+    images = place_images(IMAGES, mesh=mesh, storage=storage)
+    return train_ensemble(DENSE_TRAINER, start, images, epochs=epochs, batch_size=BATCH, mesh=mesh)
+
+
+def shapes_of_members(count):
+    return ensemble_shapes(lambda latents: DENSE_TRAINER, members_of(count))
+
+
+def main(out):
+    # Three batches of one model, and one of every member, are laid out at a time.
+    batches._PIECE_BYTES = 3 * BATCH * IMAGES[0].size
+    four, square, two = mesh_of(4), mesh_of(2, 2), mesh_of(2)
+    results = {}
+    for name in TRAINERS:
+        results[f"{name} one"] = of_batches(name)
+        results[f"{name} everywhere"] = of_batches(name, square)
+    for storage in ("split", "host"):
+        results[f"dense {storage}"] = of_batches("dense", four, storage)
+    for count in (4, 3):
+        results[f"{count} members one"] = of_members(count)
+        results[f"{count} members everywhere"] = of_members(count, square)
+    for storage in ("split", "host"):
+        results[f"3 members {storage}"] = of_members(3, two, storage)
+    half = of_batches("dense", four, epochs=1)
+    checkpoint.save(out / "state", 1, half)
+    like = jax.eval_shape(DENSE_TRAINER.init, jax.random.key(0))
+    loaded = checkpoint.load(out / "state", 1, like)
+    results["dense resumed"] = of_batches("dense", two, start=loaded)
+    half = of_members(3, four, epochs=1)
+    checkpoint.save(out / "members", 1, half)
+    loaded = checkpoint.load(out / "members", 1, shapes_of_members(3))
+    results["3 members resumed"] = of_members(3, two, start=loaded)
+    results["half"] = half
+    np.savez(out / "results.npz", **{name: numbers(tree) for name, tree in results.items()})
+    shardings = {
+        "state": of_batches("dense", square).variables,
+        "members": of_members(4, square).states.variables,
+    }
+    for name, tree in shardings.items():
+        for leaf in jax.tree.leaves(tree):
+            print(name, len(leaf.devices()), "replicated" if leaf.is_fully_replicated else "split")
+    try:
+        train(DENSE_TRAINER, half, IMAGES, epochs=1, batch_size=6, mesh=four)
+    except ValueError as error:
+        print("refused", error)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
