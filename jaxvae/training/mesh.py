@@ -56,9 +56,12 @@ def put(tree: Tree, sharding: NamedSharding) -> Tree:
     if sharding.is_fully_addressable:
         return jax.device_put(tree, sharding)
 
+    of_all = [leaf.sharding for leaf in jax.tree.leaves(tree) if not _is_own(leaf)]
+    if of_all:
+        # In one program: of several at once, processes could begin others than each other.
+        return tree if all(each == sharding for each in of_all) else _moved(tree, sharding)
+
     def sent(leaf: Any) -> Any:
-        if not getattr(leaf, "is_fully_addressable", True):
-            return leaf if leaf.sharding == sharding else _moved(leaf, sharding)
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             data = sent(jax.random.key_data(leaf))
             return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
@@ -68,9 +71,14 @@ def put(tree: Tree, sharding: NamedSharding) -> Tree:
     return jax.tree.map(sent, tree)
 
 
+def _is_own(leaf: Any) -> bool:
+    """Whether this process has all of an array."""
+    return not isinstance(leaf, jax.Array) or leaf.is_fully_addressable
+
+
 @partial(jax.jit, static_argnums=1)
-def _moved(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
-    return lax.with_sharding_constraint(leaf, sharding)
+def _moved(tree: Tree, sharding: NamedSharding) -> Tree:
+    return lax.with_sharding_constraint(tree, sharding)
 
 
 def shapes_on(shapes: Tree, sharding: NamedSharding) -> Tree:
