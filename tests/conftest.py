@@ -61,6 +61,7 @@ _LONG = {
         "rate_targets",
         "train",
         "load",
+        "distributed",
     )
 }
 

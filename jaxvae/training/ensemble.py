@@ -111,17 +111,6 @@ def init_ensemble(
         ValueError: for no member, a coefficient that the trainer has not or that is negative,
             and a learning rate that the optimizer does not hold in its state.
     """
-    return _put_together(trainer_of, members, room)
-
-
-def ensemble_shapes(
-    trainer_of: TrainerOf, members: Sequence[Member], *, room: int | None = None
-) -> Ensemble:
-    """Shapes and types of `init_ensemble`, such as `checkpoint.load` takes them."""
-    return jax.eval_shape(lambda: _put_together(trainer_of, members, room))
-
-
-def _put_together(trainer_of: TrainerOf, members: Sequence[Member], room: int | None) -> Ensemble:
     largest = room or _largest(members)
     shapes = jax.eval_shape(trainer_of(largest).init, members[0].key)
     padded = [_pad(_set_apart(trainer_of(member.latents), member), shapes) for member in members]
@@ -131,6 +120,22 @@ def _put_together(trainer_of: TrainerOf, members: Sequence[Member], room: int | 
         states = states._replace(present=jnp.arange(largest) < sizes[:, None])
     # Of the dtype that training gives it, or the second call would be compiled anew.
     return Ensemble(states, jnp.full(len(members), -1, jnp.int32))
+
+
+def ensemble_shapes(
+    trainer_of: TrainerOf, members: Sequence[Member], *, room: int | None = None
+) -> Ensemble:
+    """Shapes and types of `init_ensemble`, such as `checkpoint.load` takes them."""
+    largest, count = room or _largest(members), len(members)
+    # All members have the arrays of the largest, whose initialization alone is traced.
+    states = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype),
+        jax.eval_shape(trainer_of(largest).init, members[0].key),
+    )
+    if any(member.latents < largest for member in members):
+        states = states._replace(present=jax.ShapeDtypeStruct((count, largest), jnp.bool))
+    failed: Any = jax.ShapeDtypeStruct((count,), jnp.int32)
+    return Ensemble(states, failed)
 
 
 def take_member(ensemble: Ensemble, index: int, trainer: Trainer) -> TrainState:

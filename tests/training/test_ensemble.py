@@ -32,6 +32,7 @@ from jaxvae.training import (
     train_ensemble,
     vae_trainer,
 )
+from jaxvae.training.ensemble import ensemble_shapes
 from tests.models.hierarchies import Chain
 from tests.tiers import parametrize
 
@@ -230,6 +231,18 @@ def test_what_a_member_lacks_is_zero_and_stays_zero(adversarial):
 def test_members_of_one_size_need_no_mask():
     ensemble = init_ensemble(trainer_of, [Member(jax.random.key(seed), 3) for seed in range(2)])
     assert ensemble.states.present is None
+
+
+@pytest.mark.parametrize("sizes", [(SMALL, LARGE), (3, 3)], ids=str)
+def test_shapes_and_types_are_known_without_any_member_being_made(sizes):
+    members = [
+        Member(jax.random.key(size), size, {"beta": 2.0}, learning_rate=1e-3) for size in sizes
+    ]
+    told = ensemble_shapes(trainer_of, members)
+    made = init_ensemble(trainer_of, members)
+    assert jax.tree.structure(told) == jax.tree.structure(made)
+    for one, other in zip(jax.tree.leaves(told), jax.tree.leaves(made), strict=True):
+        assert (one.shape, one.dtype) == (other.shape, other.dtype)
 
 
 def test_groups_are_padded_to_at_most_twice_their_latents():
