@@ -20,7 +20,7 @@ from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.runs import checkpoint
 from jaxvae.runs.building import build_model
 from jaxvae.runs.config import RunConfig, parsed_config, run_settings
-from jaxvae.training.ensemble import cut
+from jaxvae.training.members import cut
 
 ImageShape = tuple[int, int, int]
 

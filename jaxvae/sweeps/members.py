@@ -55,7 +55,7 @@ from jaxvae.training import (
     steps_per_epoch,
     train_ensemble,
 )
-from jaxvae.training.ensemble import ensemble_shapes
+from jaxvae.training.members import ensemble_shapes
 from jaxvae.training.memory import refuse_too_large
 from jaxvae.training.mesh import gathered
 

@@ -1,17 +1,17 @@
 """(init, step) pairs, epochs over images on devices, ensembles, stability."""
 
 from jaxvae.training.classification import train_classifier as train_classifier
-from jaxvae.training.ensemble import Ensemble as Ensemble
-from jaxvae.training.ensemble import Member as Member
-from jaxvae.training.ensemble import group_members as group_members
-from jaxvae.training.ensemble import init_ensemble as init_ensemble
-from jaxvae.training.ensemble import take_member as take_member
 from jaxvae.training.ensemble import train_ensemble as train_ensemble
 from jaxvae.training.epochs import NonFiniteLossError as NonFiniteLossError
 from jaxvae.training.epochs import Progress as Progress
 from jaxvae.training.epochs import steps_per_epoch as steps_per_epoch
 from jaxvae.training.epochs import train as train
 from jaxvae.training.images import unit_interval as unit_interval
+from jaxvae.training.members import Ensemble as Ensemble
+from jaxvae.training.members import Member as Member
+from jaxvae.training.members import group_members as group_members
+from jaxvae.training.members import init_ensemble as init_ensemble
+from jaxvae.training.members import take_member as take_member
 from jaxvae.training.placed import PlacedImages as PlacedImages
 from jaxvae.training.placed import place_images as place_images
 from jaxvae.training.replicate import replicated as replicated

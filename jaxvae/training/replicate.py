@@ -7,7 +7,7 @@ between a state and the end.
 import jax
 import jax.numpy as jnp
 
-from jaxvae.training.ensemble import Ensemble
+from jaxvae.training.members import Ensemble
 from jaxvae.training.trainer import TrainState
 
 # Steps fold in whole numbers from 0, epochs the largest one.

@@ -32,7 +32,7 @@ from jaxvae.training import (
     train_ensemble,
     vae_trainer,
 )
-from jaxvae.training.ensemble import ensemble_shapes
+from jaxvae.training.members import ensemble_shapes
 from tests.models.hierarchies import Chain
 from tests.tiers import parametrize
 

@@ -21,7 +21,7 @@ from jaxvae.training import (
     train_ensemble,
     vae_trainer,
 )
-from jaxvae.training.ensemble import ensemble_shapes
+from jaxvae.training.members import ensemble_shapes
 
 COUNT, BATCH, EPOCHS = 43, 8, 2
 SHAPE = (8, 8, 1)

@@ -1,0 +1,210 @@
+"""Many models as one state: seeds, coefficients, learning rates and bottleneck sizes.
+
+A member of a smaller bottleneck lives in the arrays of the largest: what it lacks is zero
+and stays zero. Its state is that of the model alone, padded; cut back by `take_member`, it
+is an ordinary state again.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int
+
+from jaxvae.training.trainer import Trainer, TrainState, refuse_negative
+from jaxvae.typing import Key
+
+TrainerOf = Callable[[int], Trainer]
+
+
+class Member(NamedTuple):
+    """One model of an ensemble.
+
+    Attributes:
+        key: of its parameters, noise and batches.
+        latents: size of its bottleneck.
+        coefficients: of its objective, where they differ from the trainer's.
+        learning_rate: where it differs from the trainer's, whose optimizer must then hold
+            it in its state: `optax.inject_hyperparams(optax.adam)(learning_rate=1e-3)`.
+    """
+
+    key: Key
+    latents: int
+    coefficients: Mapping[str, float | Sequence[float]] = MappingProxyType({})
+    learning_rate: float | None = None
+
+
+class Ensemble(NamedTuple):
+    """Where m members stand.
+
+    Attributes:
+        states: a `TrainState` whose arrays are `[m, ...]`.
+        failed: `[m]`, the step at which the loss of a member was NaN or infinite, where
+            it has stopped; -1 for the others.
+    """
+
+    states: TrainState
+    failed: Int[Array, " m"]
+
+
+class Sized(Protocol):
+    """Anything with a number of latents, such as a `Member`."""
+
+    @property
+    def latents(self) -> int:
+        """Size of its bottleneck."""
+        ...
+
+
+M = TypeVar("M", bound=Sized)
+T = TypeVar("T")
+
+
+def group_members(
+    members: Sequence[M], *, size_of: Callable[[int], float] = float
+) -> list[tuple[M, ...]]:
+    """Members that share a program: none is padded to more than twice its own size.
+
+    Args:
+        members: in the order in which they are to be in their groups.
+        size_of: `latents -> size` of a model, such as its parameters, of which the bottleneck
+            may be few; by default the latents, which bounds the padding of any model.
+
+    Returns:
+        Groups from the smallest to the largest bottleneck, members in the order given.
+    """
+    sizes = sorted({member.latents for member in members}, reverse=True)
+    groups: list[tuple[M, ...]] = []
+    while sizes:
+        taken = {size for size in sizes if 2 * size_of(size) >= size_of(sizes[0])}
+        groups.insert(0, tuple(member for member in members if member.latents in taken))
+        sizes = [size for size in sizes if size not in taken]
+    return groups
+
+
+def init_ensemble(
+    trainer_of: TrainerOf, members: Sequence[Member], *, room: int | None = None
+) -> Ensemble:
+    """The members before their first step.
+
+    Args:
+        trainer_of: `latents -> Trainer` of a model with so many. The arrays that grow with
+            the latents must do so at the end of an axis, as in dense layers.
+        members: at least one.
+        room: latents that the arrays have room for; None for those of the largest member.
+
+    Raises:
+        ValueError: for no member, a coefficient that the trainer has not or that is negative,
+            and a learning rate that the optimizer does not hold in its state.
+    """
+    largest = room or _largest(members)
+    shapes = jax.eval_shape(trainer_of(largest).init, members[0].key)
+    padded = [_pad(_set_apart(trainer_of(member.latents), member), shapes) for member in members]
+    states = stack(padded)
+    if any(member.latents < largest for member in members):
+        sizes = jnp.array([member.latents for member in members])
+        states = states._replace(present=jnp.arange(largest) < sizes[:, None])
+    # Of the dtype that training gives it, or the second call would be compiled anew.
+    return Ensemble(states, jnp.full(len(members), -1, jnp.int32))
+
+
+def ensemble_shapes(
+    trainer_of: TrainerOf, members: Sequence[Member], *, room: int | None = None
+) -> Ensemble:
+    """Shapes and types of `init_ensemble`, such as `checkpoint.load` takes them."""
+    largest, count = room or _largest(members), len(members)
+    # All members have the arrays of the largest, whose initialization alone is traced.
+    states = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype),
+        jax.eval_shape(trainer_of(largest).init, members[0].key),
+    )
+    if any(member.latents < largest for member in members):
+        states = states._replace(present=jax.ShapeDtypeStruct((count, largest), jnp.bool))
+    failed: Any = jax.ShapeDtypeStruct((count,), jnp.int32)
+    return Ensemble(states, failed)
+
+
+def take_member(ensemble: Ensemble, index: int, trainer: Trainer) -> TrainState:
+    """The state of one member as if it had been trained alone.
+
+    Args:
+        ensemble: where all stand.
+        index: which member.
+        trainer: of a model with its own latents; with that of the largest member, the state
+            stays as it is padded.
+    """
+    state = _member(ensemble.states, index)._replace(present=None)
+    return cut(state, jax.eval_shape(trainer.init, state.key))
+
+
+def cut(tree: T, shapes: T) -> T:
+    """Arrays without what a member lacks: the beginnings that have these shapes."""
+    return jax.tree.map(_cut, tree, shapes)
+
+
+def _largest(members: Sequence[Member]) -> int:
+    if not members:
+        raise ValueError("expected at least one member, got none")
+    return max(member.latents for member in members)
+
+
+def _set_apart(trainer: Trainer, member: Member) -> TrainState:
+    """A first state with the coefficients and the learning rate of a member."""
+    state = trainer.init(member.key)
+    unknown = set(member.coefficients) - set(state.coefficients)
+    if unknown:
+        raise ValueError(
+            f"expected coefficients among {sorted(state.coefficients)}, got {sorted(unknown)}"
+        )
+    refuse_negative(member.coefficients, trainer.nonnegative)
+    given = {
+        # One number may stand for all layers.
+        name: jnp.broadcast_to(jnp.asarray(value, jnp.float32), jnp.shape(state.coefficients[name]))
+        for name, value in member.coefficients.items()
+    }
+    state = state._replace(coefficients=state.coefficients | given)
+    if member.learning_rate is None:
+        return state
+    try:
+        optimizer_state = optax.tree.set(
+            state.optimizer_state, learning_rate=jnp.float32(member.learning_rate)
+        )
+    except KeyError as error:
+        raise ValueError(
+            "expected an optimizer that holds its learning rate, such as "
+            "optax.inject_hyperparams(optax.adam)(learning_rate=1e-3), for members with their "
+            "own, got one that does not"
+        ) from error
+    return state._replace(optimizer_state=optimizer_state)
+
+
+@jax.jit
+def stack(trees: list[T]) -> T:
+    """Arrays `[m, ...]` of m trees of arrays, in one program."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+@jax.jit
+def _member(states: TrainState, index: int) -> TrainState:
+    return jax.tree.map(lambda leaf: leaf[index], states)
+
+
+def _pad(state: Any, shapes: Any) -> Any:
+    """Zeros after the end of every array that is smaller than its shape."""
+
+    def padded(leaf: Array, shape: jax.ShapeDtypeStruct) -> Array:
+        if leaf.shape == shape.shape:
+            return leaf
+        missing = [(0, more - own) for own, more in zip(leaf.shape, shape.shape, strict=True)]
+        return jnp.pad(leaf, missing)
+
+    return jax.tree.map(padded, state, shapes)
+
+
+def _cut(leaf: Array, shape: jax.ShapeDtypeStruct) -> Array:
+    if leaf.shape == shape.shape:
+        return leaf
+    return leaf[tuple(slice(size) for size in shape.shape)]
