@@ -28,6 +28,7 @@ from rich.table import Table
 
 from benchmarks import measure
 from benchmarks.ensembles import LATENTS, NETWORKS, Network, trainer_of
+from jaxvae.bench.timing import machine
 from jaxvae.commands.arguments.places import place
 from jaxvae.training import PlacedImages, place_images, train
 from jaxvae.training.batches import steps_at_once
@@ -121,7 +122,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=REPEATS)
     parser.add_argument("--out", type=place, default=RESULTS, help=f"(default: {RESULTS.name})")
     options = parser.parse_args()
-    described, mesh = measure.machine(), chosen_devices(options.devices)
+    described, mesh = machine(), chosen_devices(options.devices)
     save, console = partial(measure.save, options.out, described), Console()
     records = []
     for network in (each for each in NETWORKS if each.name in options.networks):

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +134,15 @@ def test_an_interruption_while_it_is_imported_is_one_line():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("platform", ["tpu", "nonsense"])
+@pytest.mark.parametrize(
+    "platform",
+    [
+        pytest.param(
+            "tpu", marks=pytest.mark.skipif(find_spec("libtpu") is not None, reason="has libtpu")
+        ),
+        "nonsense",
+    ],
+)
 def test_a_platform_that_is_not_there_is_one_line(platform):
     status, shown, said = process(PLAIN, "measure", "a.npy", JAX_PLATFORMS=platform)
     assert (status, shown) == (2, b"")

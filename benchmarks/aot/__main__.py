@@ -34,6 +34,7 @@ from benchmarks.aot.parts import Program
 from benchmarks.aot.table import COLUMNS, Record, line, said
 from benchmarks.aot.targets import TPU, Target, target_of
 from benchmarks.aot.training_programs import training_programs
+from jaxvae.bench.timing import machine
 from jaxvae.commands.arguments.places import place
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -71,7 +72,7 @@ def compiled(name: str, program: Program, target: Target, known: dict[Any, Recor
 
 def described(target: Target) -> Record:
     """The machine, the versions, and what is compiled for."""
-    return measure.machine() | {
+    return machine() | {
         "topology": target.name,
         "target": target.devices[0].device_kind,
         "target_count": len(target.devices),
@@ -116,22 +117,23 @@ def main() -> None:
     given, console = options(), Console(width=150)
     try:
         programs, target = chosen(given.names), target_of(given.topology)
-        path, machine = given.out or RESULTS / f"aot-{target.name}.json", described(target)
-        records = held(path, machine)
+        path, told = given.out or RESULTS / f"aot-{target.name}.json", described(target)
+        records = held(path, told)
     except ValueError as error:
         sys.exit(f"error: {error}")
     known: dict[Any, Record] = {}
     left = [name for name in programs if not (given.resume and name in records)]
     for number, name in enumerate(left, 1):
         records[name] = compiled(name, programs[name], target, known)
-        measure.save(path, machine, in_order(records))
+        measure.save(path, told, in_order(records))
         console.print(f"{number}/{len(left)} {said(records[name])}", highlight=False)
-    table = Table(*COLUMNS, title=f"{machine['target']}: a compiler's account, not a timing")
+    table = Table(*COLUMNS, title=f"{told['target']}: a compiler's account, not a timing")
     for name in programs:
         table.add_row(*line(records[name]))
     console.print(table)
-    if path == RESULTS / f"aot-{TPU.replace(':', '-')}.json":
-        write_page(machine, in_order(records))
+    complete = set(PROGRAMS) <= {name for name in records if "error" not in records[name]}
+    if complete and path == RESULTS / f"aot-{TPU.replace(':', '-')}.json":
+        write_page(told, in_order(records))
     if any("error" in records[name] for name in programs):
         sys.exit(1)
 

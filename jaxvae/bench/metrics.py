@@ -68,10 +68,12 @@ def metric_speed(name: str, *, points: int, features: int) -> MetricSpeed:
     labels = [np.arange(points) % _CLASSES] if metric.of == "labels" else []
     arrays: list[ArrayLike] = [*labels, *spaces]
     timing = timed(lambda: metric.compute(arrays, metric.k, lambda _: None).value)
-    product = min(timed(partial(_products, spaces, block)).later for block in _BLOCKS)
-    if not metric.neighbors:
+    pairs = None
+    if metric.neighbors:
+        product = min(timed(partial(_products, spaces, block)).later for block in _BLOCKS)
+        pairs = len(spaces) * points**2 / timing.later
+    else:
         product = timed(partial(_feature_products, spaces)).later
-    pairs = len(spaces) * points**2 / timing.later if metric.neighbors else None
     return MetricSpeed(
         name, points, features, timing.first, timing.later, pairs, product / timing.later
     )

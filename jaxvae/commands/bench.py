@@ -27,9 +27,11 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
     described = machine()
     console.print(_title(described), style="bold")
     found: dict[str, Any] = {"machine": described}
-    for part in given.parts or PARTS:
+    wanted = dict.fromkeys(given.parts or PARTS)
+    cases = {part: (_metrics if part == "metrics" else _trainings)(given) for part in wanted}
+    for part, measures in cases.items():
         found[part] = []
-        for doing, measure in (_metrics if part == "metrics" else _trainings)(given):
+        for doing, measure in measures:
             with errors.status(doing), compiled_anew():
                 found[part].append(measure())
             if given.out:

@@ -92,7 +92,7 @@ def _parser(
     name: str, description: str, presets: Mapping[str, Config], results: str
 ) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=f"python -m {name}",
+        prog=f"python -m {name}" if "." in name else f"python {name}.py",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,

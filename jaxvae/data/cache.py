@@ -98,6 +98,9 @@ def _read(directory: Path) -> Entry | None:
         return None
     try:
         return _verified(directory)
+    except FileNotFoundError:
+        # Another process has just removed it.
+        return None
     except ValueError as error:
         _logger.warning("%s is damaged (%s): it is built again", directory, error)
     # Another process may have removed it.

@@ -147,6 +147,8 @@ def build_hvae(
         taken: Bool[Array, " l"] | None = None,
     ) -> HierarchyOutputs:
         given = _checked_samples(samples, len(images), layers)
+        if taken is not None:
+            _refuse_other_choices(taken, len(layers))
         outputs, updated = hierarchy.apply(
             collections(variables),
             images,
@@ -256,6 +258,13 @@ def _checked_samples(
     ):
         raise ValueError(f"expected samples {wanted} or None for a layer, got {got}")
     return given
+
+
+def _refuse_other_choices(taken: Any, layers: int) -> None:
+    """JAX would take another layer's in place of one that is not there."""
+    shape, dtype = jnp.shape(taken), jnp.result_type(taken)
+    if shape != (layers,) or dtype.kind != "b":
+        raise ValueError(f"expected taken as {layers} booleans, got {dtype} of shape {shape}")
 
 
 def _layer_taps(layers: Sequence[StochasticLayer]) -> dict[str, Array]:

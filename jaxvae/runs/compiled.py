@@ -64,9 +64,10 @@ def keep_compiled_programs() -> str | None:
 
 @contextmanager
 def compiled_anew() -> Iterator[None]:
-    """Within it every program is compiled, also one that is kept, and none is kept."""
+    """Within it every program is compiled, also one that is kept or that this process has."""
     before = jax.config.values["jax_enable_compilation_cache"]
     _enable(False)
+    jax.clear_caches()
     try:
         yield
     finally:

@@ -84,15 +84,21 @@ def claim(folder: Path, name: str, *, lock: Lock = fcntl.flock) -> Iterator[Tell
     if descriptor is None:
         yield None
         return
+    try:
+        tell = _teller(file, descriptor)
+    except OSError:
+        # A full disk. What says nothing is of no use to others.
+        file.unlink(missing_ok=True)
+        os.close(descriptor)
+        raise
     ended = threading.Event()
     renewing = threading.Thread(target=_renew, args=(descriptor, ended), daemon=True)
     try:
-        tell = _teller(file, descriptor)
         renewing.start()
         yield tell
     except Exception as error:
         # Whoever has it now removes what this process still wanted to read.
-        if not _is_ours(file):
+        if _is_lost(file):
             raise _lost(file) from error
         raise
     finally:
@@ -209,6 +215,16 @@ def _is_ours(file: Path) -> bool:
     return False
 
 
+def _is_lost(file: Path) -> bool:
+    """Whether it is gone, or names another process; what cannot be read now says neither."""
+    try:
+        return _said(file)[-1] != _PROCESS
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError, TypeError, IndexError):
+        return False
+
+
 def _lost(file: Path) -> LostError:
     return LostError(f"expected {file} to be held by this process, which lost it")
 
@@ -226,7 +242,7 @@ def _teller(file: Path, descriptor: int) -> Tell:
     def tell(share: float, status: str) -> None:
         if time.monotonic() - said < _TOLD_SECONDS:
             return
-        if not _is_ours(file):
+        if _is_lost(file):
             raise _lost(file)
         with suppress(OSError):
             write(share, status)

@@ -29,7 +29,7 @@ from jaxvae.sweeps.work import work
 from jaxvae.training.mesh import chosen_devices
 
 # To be raised when the files of a sweep are no longer read as they were.
-_LAYOUT = {"layout": 2}
+_LAYOUT = {"layout": 3}
 
 
 class Experiment(NamedTuple):

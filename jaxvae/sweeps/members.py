@@ -20,7 +20,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxvae.data import Dataset
-from jaxvae.files.numpy_files import read_archive
+from jaxvae.files.numpy_files import read_archive, verify_archive
 from jaxvae.files.whole import remove_leftovers
 from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.report.progress import UnitProgress
@@ -294,7 +294,7 @@ def _tidy(folder: Path, last: int) -> None:
 def _is_measured(job: _Job, epoch: int) -> bool:
     file = _epoch_file(job, epoch)
     try:
-        read_archive(file)
+        verify_archive(file)
     except FileNotFoundError:
         return False
     except ValueError as error:
@@ -327,7 +327,8 @@ def _variables_of(ensemble: Ensemble) -> Variables:
 
 
 def _one_of(load: Callable[..., Variables], index: int, *epoch: int) -> Variables:
-    return _one(load(*epoch), index)
+    # On the host, where these are: all of them would go to the device for one.
+    return jax.tree.map(lambda leaf: leaf[index], load(*epoch))
 
 
 @jax.jit

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from jaxvae.files.reading import names_in
 from jaxvae.runs import checkpoint
 from jaxvae.runs.member import RUNS, UNITS, Place
-from jaxvae.sweeps.sweep import PART, Sweep
+from jaxvae.sweeps.claims import holders
+from jaxvae.sweeps.sweep import CLAIMS, PART, Sweep
 
 _NAMED = 3
 
@@ -35,7 +36,10 @@ def unneeded_units(sweep: Sweep, places: Mapping[str, Place]) -> list[str]:
     """
     needed = {place.unit for place in places.values()}
     others = sorted(set(names_in(sweep.out / UNITS)) - needed)
-    own = {unit.name for unit in sweep.units} if others and sweep.missing() else set()
+    # A command of other runs may be at work.
+    own = set(holders(sweep.out / CLAIMS))
+    if others and sweep.missing():
+        own |= {unit.name for unit in sweep.units}
     return [name for name in others if name.partition(PART)[0] not in own]
 
 

@@ -108,7 +108,8 @@ class Sweep:
         out: the folder.
         runs: by name, which is a path below OUT/runs.
         epochs: at which they are measured, ascending; 0 is before training.
-        measure: what is recorded of a model at every epoch, and what at the last epoch alone.
+        measure: what is recorded of a model at every epoch, and what at the last epoch alone; of
+            one whose loss was not finite (`Trained.stopped`) NaN in arrays of the same shape.
         load: the data of a run; called often.
         describe: a line about a finished run, from its name and its record.
         seconds: how long it takes to measure a model of a run at one epoch, roughly.

@@ -65,7 +65,8 @@ def do_unit(sweep: Sweep, unit: Unit, progress: SweepProgress) -> bool:
                     f"expected to find the records of {unit.title} as written, found others"
                 )
     except LostError as error:
-        _logger.warning("%s: the unit is left to the process that has it", error)
+        cause = f" ({error.__cause__})" if error.__cause__ else ""
+        _logger.warning("%s%s: the unit is left to the process that has it", error, cause)
         return False
     seconds = time.perf_counter() - begun
     done = len(sweep.units) - len(sweep.unfinished())

@@ -185,6 +185,14 @@ def test_samples_of_other_shapes_are_refused(shapes):
         CHAIN.apply(variables, *draw(CHAIN), samples=samples)
 
 
+@pytest.mark.parametrize("taken", [[True], [True] * 4, True, [1.0, 0.0, 0.0]], ids=str)
+def test_other_choices_of_layers_are_refused(taken):
+    images, noise = draw(CHAIN)
+    samples = [np.zeros((len(images), size), np.float32) for size in SIZES]
+    with pytest.raises(ValueError, match="expected taken as 3 booleans, got"):
+        CHAIN.apply(chain_variables(), images, noise, samples=samples, taken=np.array(taken))
+
+
 def test_images_are_generated_from_the_priors():
     # A posterior equal to its prior makes inference a generation.
     variables = chain_variables()

@@ -388,7 +388,7 @@ def count_parameters(vae):
 
 
 @pytest.mark.parametrize(("channels", "latents"), [(1, 2), (3, 128)])
-def test_the_network_of_the_paper_has_its_number_of_parameters(channels, latents):
+def test_the_network_of_the_paper_has_its_parameters_but_those_without_an_effect(channels, latents):
     # The paper's layers before a normalization have biases, which it takes away again.
     def convolution(inputs, outputs):
         return 4 * 4 * inputs * outputs

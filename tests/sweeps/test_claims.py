@@ -157,6 +157,23 @@ def test_a_process_whose_unit_was_taken_over_is_told_and_leaves_the_file_alone(
     assert file.read_text() == other
 
 
+def test_a_claim_that_a_full_disk_does_not_hold_is_an_error_of_the_disk_and_leaves_nothing(
+    tmp_path,
+):
+    # The system writes no byte to a file, and says so.
+    code = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n" + HOLD
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path), "locked"],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert "OSError: [Errno 27] File too large" in done.stderr
+    assert "held" not in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
 @ways
 def test_an_error_of_a_process_whose_unit_was_taken_over_is_that_it_was(tmp_path, way):
     def fail(*, lost):

@@ -172,6 +172,10 @@ def test_what_an_extension_leaves_of_a_unit_is_named_and_not_removed(copy, capsy
         f"not needed in {copy / 'units'}, left by a sweep of other runs: 0123456789ab. Remove"
         in (capsys.readouterr().out)
     )
+    # Another command may be at work in it.
+    with claim(copy / CLAIMS, "0123456789ab"):
+        assert command(copy, *ONE_EACH) == 0
+    assert "not needed" not in capsys.readouterr().out
     # While runs are missing, others may be at their units; which these are, the data tells.
     run_file(copy, name_of(2, 0)).unlink()
     assert command(copy, "--report", *ONE_EACH) == 0
@@ -185,14 +189,14 @@ def test_what_an_extension_leaves_of_a_unit_is_named_and_not_removed(copy, capsy
 
 SETTINGS = {
     "bottlenecks": [2, 3], "seeds": [0, 1], "epochs": 3, "learning_rate": 1e-2, "batch_size": 16,
-    "replicate": False, "members": None, "layout": 2,
+    "replicate": False, "members": None, "layout": 3,
 }  # fmt: skip
 
 
 REFUSED = {
     "epochs": (SETTINGS, ["--epochs", "4"], "epochs 3 (now 4); choose another --out"),
     "members": (SETTINGS, ["--members", "2"], "members None (now 2); choose another --out"),
-    "layout": (SETTINGS | {"layout": 1}, [], "those of another one in"),
+    "layout": (SETTINGS | {"layout": 2}, [], "those of another one in"),
     "old": ({"epochs": 3, "seeds": 2}, [], "those of another one in"),
     "torn": ("{", [], "remove config.json alone, and it goes on"),
 }

@@ -36,7 +36,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(after_interruption="What was measured before is in the file of --out.")
+    parser.set_defaults(after_interruption="With --out, what was measured before is saved.")
     parser.add_argument(
         "parts", nargs="*", metavar="PART", help="metrics or training (default: both)"
     )
