@@ -1,12 +1,15 @@
-"""What convolutions share: as matrix products on CPU, native elsewhere, and what they refuse.
+"""What convolutions share: as matrix products or native, by platform, and what they refuse.
 
-On CPU a product is many times faster than XLA's convolution (`strided_convolution` says why). On
-a TPU it moves several times the bytes of the native one, and on a GPU it calls no kernel of cuDNN.
-Which of the two a program holds is decided when it is compiled, by the platform it is for.
+On CPU a product is many times faster than XLA's convolution (`strided_convolution` says why). On an
+NVIDIA H100 it is faster too: a step of `compact_vae` took 3.8 times as long with the one of cuDNN,
+and one of the convolutional network of the bottleneck paper 1.7 times. For a TPU, by its compiler's
+account, the native one moves a quarter of the bytes. Which of the two a program holds is decided
+when it is compiled, by the platform it is for.
 """
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +42,7 @@ def convolution(
     Differentiable in reverse mode, to any order; forward mode raises a TypeError.
 
     Args:
-        products: of images and kernel, as matrix products, for CPU.
+        products: of images and kernel, as matrix products, for CPU and CUDA.
         native: the same in XLA's own operation, for all others.
         gradients: `gradients(images, kernel, cotangent)` by images and kernel, as products;
             None for those of automatic differentiation.
@@ -47,7 +50,7 @@ def convolution(
 
     @jax.custom_vjp
     def convolve(images: Array, kernel: Array) -> Array:
-        return lax.platform_dependent(images, kernel, cpu=products, default=native)
+        return _by_platform(products, native, images, kernel)
 
     def forward(images: Array, kernel: Array) -> tuple[Array, Arguments]:
         # What a product is made from is as large as the images or larger: as cheap to form
@@ -56,12 +59,14 @@ def convolution(
 
     def backward(kept: Arguments, cotangent: Array) -> Arguments:
         own = gradients or partial(_gradients, products)
-        return lax.platform_dependent(
-            *kept, cotangent, cpu=own, default=partial(_gradients, native)
-        )
+        return _by_platform(own, partial(_gradients, native), *kept, cotangent)
 
     convolve.defvjp(forward, backward)
     return convolve
+
+
+def _by_platform(products: Callable[..., Any], native: Callable[..., Any], *given: Array) -> Any:
+    return lax.platform_dependent(*given, cpu=products, cuda=products, default=native)
 
 
 def _gradients(convolve: Convolve, images: Array, kernel: Array, cotangent: Array) -> Arguments:
