@@ -2,22 +2,32 @@
 
     python -m benchmarks.accelerator [--minutes 25] [--only PIECE ...] [--out DIR]
 
+- `exactness`: the reference cases of the tests, with the tolerances of the tests.
 - `metrics`: TwoNN, the imbalance, Gride, CKA and Procrustes at sizes that fill the device;
   the first call, which compiles, apart; the bare product that bounds them from below, and
   the share of the device's float32 peak that the products in them reach.
 - `steps`: a training step of every network, in milliseconds and images a second.
 - `ensembles`: eight members of one network, one by one and in every way that
   `train_ensemble` has.
+- `sweep`: models an hour of the bottleneck paper's sweep, group by group, extrapolated from
+  some hundred steps.
+- `paper`: `python -m experiments.bottleneck paper-mnist` with one seed, as far as the minutes
+  reach; it goes on from DIR/paper-mnist. Needs MNIST and what records and figures need.
 
-Every result is saved as soon as it is there, in DIR/accelerator.json. No piece is begun, and
-no row within one, once the minutes are over. Needs the core's packages and rich.
+Every result is saved as soon as it is there, in DIR/accelerator.json; the same command on the same
+device and versions leaves out what is there. No row is begun once the minutes are over. All but
+`paper` need the core's packages and rich.
 """
 
 import argparse
+import json
+import signal
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,8 +37,16 @@ import numpy as np
 from rich.console import Console
 
 from benchmarks import measure
-from benchmarks.ensembles import LOOP, Network, first_seconds
+from benchmarks.ensembles import (
+    EPOCHS,
+    LOOP,
+    Network,
+    first_seconds,
+    measured_group,
+    sweep_groups,
+)
 from benchmarks.ensembles import measured as measured_ensemble
+from benchmarks.exactness import Case, cases, deviation
 from benchmarks.metrics import PAPER, PEAKS
 from benchmarks.peers.clouds import KINDS
 from benchmarks.peers.jaxvae import BLOCKS, bare_product
@@ -37,11 +55,15 @@ from jaxvae.bench.timing import machine
 from jaxvae.commands.arguments.places import place
 from jaxvae.runs.building import build_model, build_trainer
 from jaxvae.runs.config import RunConfig
-from jaxvae.training import train
+from jaxvae.training import Member, train
 
 RESULTS = Path(__file__).parent / "results"
 REPEATS = 5
+# Of a group of the paper's sweep.
+_SWEEP_STEPS = 300
 Record = dict[str, Any]
+# What is measured, and how: made one by one, so that what is there is not measured again.
+Rows = Iterator[tuple[str, Callable[[], Record]]]
 
 
 class Metric(NamedTuple):
@@ -94,28 +116,50 @@ def timed(call: Callable[[], Any], repeats: int = REPEATS) -> Record:
     return {"first_seconds": first, "seconds": times, "median": statistics.median(times)}
 
 
-def metric_rows() -> Iterator[Record]:
+def exactness_rows() -> Rows:
+    """Every reference case."""
+    for case in cases():
+
+        def row(case: Case = case) -> Record:
+            start = time.perf_counter()
+            worst = deviation(case)
+            return {
+                "median": time.perf_counter() - start,
+                "share_of_tolerance": worst,
+                "exact": worst <= 1,
+                "note": f"{'within' if worst <= 1 else 'BEYOND'} the tolerance: {worst:.3g} of it",
+            }
+
+        yield f"reference case {case.name}", row
+
+
+def metric_rows() -> Rows:
     """Every metric beside its product."""
     peak = PEAKS.get(jax.devices()[0].device_kind)
-    held: dict[tuple[Any, ...], list[Any]] = {}
+
+    @lru_cache(maxsize=1)
+    def clouds(kind: str, *sizes: Any) -> list[Any]:
+        return [jnp.asarray(space) for space in KINDS[kind](*sizes)]
+
     for metric in METRICS:
-        if metric.cloud not in held:
-            kind, *sizes = metric.cloud
-            held = {metric.cloud: [jnp.asarray(space) for space in KINDS[kind](*sizes)]}
-        spaces = held[metric.cloud][: 1 if metric.function is metrics.two_nn else None]
-        row = {"work": metric.work} | timed(lambda f=metric.function, s=spaces: f(*s))
-        if metric.cloud[0] in ("gaussian", "layers"):
-            products = {
-                block: timed(lambda b=block, s=spaces: bare_product(*s, block=b))["median"]
-                for block in BLOCKS
-                if len(spaces[0]) % block == 0
-            }
-            row["product"] = min(products.values())
-            row["products"] = row["median"] / row["product"]
-        operations = sum(2 * len(space) ** 2 * space.shape[1] for space in spaces)
-        row["share_of_peak"] = peak and operations / row["median"] / peak
-        value = jax.tree.leaves(metric.function(*spaces))[0]
-        yield row | {"value": np.asarray(value, np.float64).tolist()}
+
+        def row(metric: Metric = metric) -> Record:
+            spaces = clouds(*metric.cloud)[: 1 if metric.function is metrics.two_nn else None]
+            found = timed(lambda: metric.function(*spaces))
+            if metric.cloud[0] in ("gaussian", "layers"):
+                products = {
+                    block: timed(lambda b=block: bare_product(*spaces, block=b))["median"]
+                    for block in BLOCKS
+                    if len(spaces[0]) % block == 0
+                }
+                found["product"] = min(products.values())
+                found["products"] = found["median"] / found["product"]
+            operations = sum(2 * len(space) ** 2 * space.shape[1] for space in spaces)
+            found["share_of_peak"] = peak and operations / found["median"] / peak
+            value = jax.tree.leaves(metric.function(*spaces))[0]
+            return found | {"value": np.asarray(value, np.float64).tolist()}
+
+        yield metric.work, row
 
 
 class Step(NamedTuple):
@@ -137,25 +181,27 @@ STEPS = (
 )
 
 
-def step_rows() -> Iterator[Record]:
+def step_rows() -> Rows:
     """An epoch of every network, as users run it."""
     for case in STEPS:
-        config = RunConfig(network=case.network, batch_size=case.batch)
-        model = build_model(config, (case.size, case.size, 1))
-        trainer = build_trainer(config, model, dataset_size=case.steps * case.batch)
-        images = Network(case.network, case.size, case.batch).images(case.steps)
-        state = trainer.init(jax.random.key(0))
 
-        epoch = partial(train, trainer, state, images, epochs=1, batch_size=case.batch)
-        row = timed(epoch, 3)
-        yield {
-            **case._asdict(),
-            **row,
-            "work": f"step of {case.network}, {case.size} x {case.size}, batch {case.batch}",
-            "note": f"{1e3 * row['median'] / case.steps:.3f} ms a step",
-            "milliseconds_per_step": 1e3 * row["median"] / case.steps,
-            "images_per_second": case.steps * case.batch / row["median"],
-        }
+        def row(case: Step = case) -> Record:
+            config = RunConfig(network=case.network, batch_size=case.batch)
+            model = build_model(config, (case.size, case.size, 1))
+            trainer = build_trainer(config, model, dataset_size=case.steps * case.batch)
+            images = Network(case.network, case.size, case.batch).images(case.steps)
+            state = trainer.init(jax.random.key(0))
+            epoch = partial(train, trainer, state, images, epochs=1, batch_size=case.batch)
+            found = timed(epoch, 3)
+            return {
+                **case._asdict(),
+                **found,
+                "note": f"{1e3 * found['median'] / case.steps:.3f} ms a step",
+                "milliseconds_per_step": 1e3 * found["median"] / case.steps,
+                "images_per_second": case.steps * case.batch / found["median"],
+            }
+
+        yield f"step of {case.network}, {case.size} x {case.size}, batch {case.batch}", row
 
 
 ENSEMBLES = (
@@ -165,52 +211,141 @@ ENSEMBLES = (
 )
 
 
-def ensemble_rows() -> Iterator[Record]:
+def ensemble_rows() -> Rows:
     """Eight members of every network."""
     for network, steps, ways in ENSEMBLES:
         for way in ways:
-            row = measured_ensemble(network, 8, steps, (way,), 2)
-            ours, loop = (row["milliseconds_per_step_and_model"][each] for each in (way, LOOP))
-            yield row | {
-                "work": f"8 x {network.name}, {way}",
-                "median": ours * 1e-3 * 8 * steps,
-                "first_seconds": row["compilation_seconds"][way],
-                "note": f"{ours:.3f} ms a step and model, {loop:.3f} one by one",
+
+            def row(network: Network = network, steps: int = steps, way: str = way) -> Record:
+                found = measured_ensemble(network, 8, steps, (way,), 2)
+                per_step = found["milliseconds_per_step_and_model"]
+                return found | {
+                    "median": per_step[way] * 1e-3 * 8 * steps,
+                    "first_seconds": found["compilation_seconds"][way],
+                    "note": f"{per_step[way]:.3f} ms a step and model, {per_step[LOOP]:.3f} one by "
+                    "one",
+                }
+
+            yield f"8 x {network.name}, {way}", row
+
+
+def sweep_rows() -> Rows:
+    """The groups of the bottleneck paper's sweep."""
+    for group in sweep_groups():
+        sizes = ", ".join(str(size) for size in sorted({member.latents for member in group}))
+
+        def row(group: Sequence[Member] = group) -> Record:
+            found = measured_group(group, "vmap", _SWEEP_STEPS)
+            hours = found["extrapolated_seconds"] / 3600
+            return found | {
+                "median": found["seconds"],
+                "first_seconds": found["compilation_seconds"] + found["seconds"],
+                "models_per_hour": len(group) / hours,
+                "note": f"{len(group) / hours:.3g} models an hour",
             }
 
+        yield f"{len(group)} models of {sizes} latents, {EPOCHS} epochs", row
 
-PIECES: dict[str, Callable[[], Iterator[Record]]] = {
-    "metrics": metric_rows,
-    "steps": step_rows,
-    "ensembles": ensemble_rows,
-}
+
+def paper_rows(out: Path, ends: float) -> Rows:
+    """The sweep of MNIST, until the minutes are over."""
+
+    def row() -> Record:
+        words = ["-m", "experiments.bottleneck", "paper-mnist", "--seeds", "0", "--out"]
+        start = time.monotonic()
+        with subprocess.Popen([sys.executable, *words, str(out / "paper-mnist")]) as process:
+            try:
+                status = process.wait(max(1.0, ends - start))
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGINT)
+                status = process.wait()
+        # 130: it was interrupted, saved, and goes on when it is called again.
+        if status not in (0, 130):
+            raise RuntimeError(f"it ended with status {status}")
+        done = len(list((out / "paper-mnist" / "runs").rglob("*.npz")))
+        return {
+            "median": time.monotonic() - start,
+            "runs": done,
+            "note": f"{done} runs are done",
+            "again": status != 0,
+        }
+
+    yield "paper-mnist, one seed", row
+
+
+PIECES = ("exactness", "metrics", "steps", "ensembles", "sweep", "paper")
+
+
+def rows_of(piece: str, out: Path, ends: float) -> Rows:
+    """The rows of a piece."""
+    plain = {
+        "exactness": exactness_rows,
+        "metrics": metric_rows,
+        "steps": step_rows,
+        "ensembles": ensemble_rows,
+        "sweep": sweep_rows,
+    }
+    return paper_rows(out, ends) if piece == "paper" else plain[piece]()
+
+
+def held(path: Path, described: Record) -> list[Record]:
+    """What a file has of the same device and versions.
+
+    Raises:
+        ValueError: for a file of another one.
+    """
+    if not path.exists():
+        return []
+    saved = json.loads(path.read_text(encoding="utf-8"))
+    for key in ("device", "device_count", "jax", "jaxvae"):
+        if saved["machine"].get(key) != described[key]:
+            raise ValueError(
+                f"expected a file of {key} {described[key]}, got {saved['machine'].get(key)}: "
+                f"remove {path}, or choose another folder by --out"
+            )
+    return [record for record in saved["records"] if not record.get("again")]
+
+
+def told(row: Record) -> str:
+    """A row in a line."""
+    words = [f"{row['median']:.4g} s"]
+    words += [f"first {row['first_seconds']:.1f} s"] if "first_seconds" in row else []
+    words += [f"{row['products']:.2f} products"] if "products" in row else []
+    words += [f"{row['share_of_peak']:.0%} of peak"] if row.get("share_of_peak") else []
+    words += [row["note"]] if "note" in row else []
+    return f"{row['work']}: {', '.join(words)}"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=25.0, help="begin nothing after these")
-    parser.add_argument("--only", nargs="+", choices=list(PIECES), default=list(PIECES))
+    parser.add_argument("--only", nargs="+", choices=PIECES, default=PIECES)
     parser.add_argument("--out", type=place, default=RESULTS, help="folder to write to")
     options = parser.parse_args()
-    console, described, records = Console(width=120), machine(), []
-    ends = time.monotonic() + 60 * options.minutes
+    console, described = Console(width=120), machine()
+    file, ends = options.out / "accelerator.json", time.monotonic() + 60 * options.minutes
+    try:
+        records = held(file, described)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    there = {record["work"] for record in records}
     for piece in options.only:
-        rows = PIECES[piece]()
-        while time.monotonic() < ends:
+        for work, row in rows_of(piece, options.out, ends):
+            if work in there:
+                continue
+            if time.monotonic() > ends:
+                console.print(f"{work}: left, the minutes are over")
+                continue
             try:
-                row = next(rows, None)
+                records.append({"piece": piece, "work": work} | row())
             except Exception as error:  # one that fails must not take the others along
-                console.print(f"{piece}: {type(error).__name__}: {str(error)[:300]}")
-                break
-            if row is None:
-                break
-            records.append({"piece": piece} | row)
-            measure.save(options.out / "accelerator.json", described, records)
-            told = [f"{row['median']:.4g} s", f"first {row['first_seconds']:.1f} s"]
-            told += [f"{row['products']:.2f} products"] if "products" in row else []
-            told += [f"{row['share_of_peak']:.0%} of peak"] if row.get("share_of_peak") else []
-            told += [row["note"]] if "note" in row else []
-            console.print(f"{row['work']}: {', '.join(told)}")
+                console.print(f"{work}: {type(error).__name__}: {str(error)[:300]}")
+                continue
+            measure.save(file, described, records)
+            console.print(told(records[-1]), highlight=False)
+    console.print(f"{described['device']}: {len(records)} results in {file}", highlight=False)
 
 
 if __name__ == "__main__":

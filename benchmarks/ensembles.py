@@ -22,6 +22,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -186,34 +187,39 @@ def comparison(records: Sequence[dict[str, Any]], ways: Sequence[str]) -> Table:
     return result
 
 
+def sweep_groups() -> list[tuple[Member, ...]]:
+    """The models of the paper's sweep that share a program."""
+    return group_members([member for size in BOTTLENECKS for member in seeds(SEEDS, size)])
+
+
+def measured_group(group: Sequence[Member], way: str, steps: int) -> dict[str, Any]:
+    """So many steps of a group in one way, extrapolated to all epochs."""
+    start = init_ensemble(partial(trainer_of, SWEPT), group)
+    call = epoch_of(SWEPT, start, SWEPT.images(steps), way)
+    first = first_seconds(call)
+    seconds = measure.interleaved_times({way: call}, 1)[way][0]
+    every = EPOCHS * (SWEEP_IMAGES // SWEPT.batch)
+    return SWEPT._asdict() | {
+        "bottlenecks": sorted({member.latents for member in group}),
+        "members": len(group),
+        "way": way,
+        "steps": steps,
+        "compilation_seconds": first - seconds,
+        "seconds": seconds,
+        "milliseconds_per_step_and_model": 1e3 * seconds / (steps * len(group)),
+        "extrapolated_seconds": seconds / steps * every + first - seconds,
+    }
+
+
 def sweep(options: argparse.Namespace, console: Console, save: Callable[..., None]) -> Table:
     """The paper's sweep, group by group, extrapolated."""
-    members = [member for size in BOTTLENECKS for member in seeds(SEEDS, size)]
-    steps, per_epoch = options.steps or 300, SWEEP_IMAGES // SWEPT.batch
-    images, records = SWEPT.images(steps), []
-    for group in group_members(members):
+    records: list[dict[str, Any]] = []
+    for group, way in product(sweep_groups(), options.ways):
         sizes = sorted({member.latents for member in group})
-        for way in options.ways:
-            console.print(f"{len(group)} models of {sizes} latents, {way} ...", end=" ")
-            start = init_ensemble(partial(trainer_of, SWEPT), group)
-            call = epoch_of(SWEPT, start, images, way)
-            first = first_seconds(call)
-            seconds = measure.interleaved_times({way: call}, 1)[way][0]
-            records.append(
-                SWEPT._asdict()
-                | {
-                    "bottlenecks": sizes,
-                    "members": len(group),
-                    "way": way,
-                    "steps": steps,
-                    "compilation_seconds": first - seconds,
-                    "seconds": seconds,
-                    "milliseconds_per_step_and_model": 1e3 * seconds / (steps * len(group)),
-                    "extrapolated_seconds": seconds / steps * per_epoch * EPOCHS + first - seconds,
-                }
-            )
-            console.print(f"{records[-1]['milliseconds_per_step_and_model']:.3g} ms")
-            save(records)
+        console.print(f"{len(group)} models of {sizes} latents, {way} ...", end=" ")
+        records.append(measured_group(group, way, options.steps or 300))
+        console.print(f"{records[-1]['milliseconds_per_step_and_model']:.3g} ms")
+        save(records)
     return extrapolation(records, options.ways)
 
 
