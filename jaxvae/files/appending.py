@@ -19,7 +19,7 @@ def start_array(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> Append:
     the process, a write raises.
 
     Args:
-        path: absent; folders above it are made.
+        path: what is there is begun anew; folders above it are made.
         shape: `[n, ...]` of all that will be written.
         dtype: of its numbers.
 
@@ -33,7 +33,7 @@ def start_array(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> Append:
         "shape": shape,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("xb") as file:
+    with path.open("wb") as file:
         if math.prod(shape) * dtype.itemsize > shutil.disk_usage(path.parent).free:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         np.lib.format.write_array_header_1_0(file, header)
