@@ -201,8 +201,11 @@ def _folder_of_all(place: Path) -> Iterator[Path]:
         with whole_folder(place) as part:
             name_from_first(part.parent.name)
             yield part
+            # The others look there for what they wrote: not before that it gets its name.
+            wait_for_all("a snapshot is written")
     else:
         yield place.parent / name_from_first("") / "part"
+        wait_for_all("a snapshot is written")
     wait_for_all("a snapshot is whole")
 
 
