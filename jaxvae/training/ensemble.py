@@ -60,8 +60,13 @@ def train_ensemble(
 
     Raises:
         ValueError: for images that the trainer does not take, a batch larger than the data,
-            and another way.
+            another way, and devices of several processes.
     """
+    if are_several(mesh):
+        raise ValueError(
+            "expected devices of this process for an ensemble, got some of others: members need no "
+            "word of each other, so give every process members of its own, as sweeps do"
+        )
     placed = place_images(images, trainer.image_shape, mesh=mesh)
     per_epoch = whole_batches(placed.n, batch_size)
     chosen = way or choices_for(ensemble).way
@@ -75,9 +80,8 @@ def train_ensemble(
     plan = Plan(int(jnp.max(ensemble.states.step)), epochs * per_epoch, per_epoch, batch_size)
     batches = pieces(placed, orders, plan, members=len(ensemble.failed))
     own = partial(_first, members=members, mesh=placed.mesh)
-    together = are_several(placed.mesh)
-    with saving(lambda ensemble: save(own(ensemble)), together=together) as saver:
-        for window, count, seconds in windows(run, batches, ensemble, saver, together=together):
+    with saving(lambda ensemble: save(own(ensemble)), together=False) as saver:
+        for window, count, seconds in windows(run, batches, ensemble, saver, together=False):
             ensemble = window.state
             report(_progress(window, members, count, count * batch_size / seconds))
     return own(ensemble)

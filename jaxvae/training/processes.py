@@ -35,6 +35,8 @@ def join_processes() -> None:
         count, index = (None if text is None else int(text) for text in numbers)
         # Told to end, a process tells the others between two steps; JAX's own way hears less.
         jax.config.update("jax_enable_preemption_service", False)
+        # On CPU, programs that run at once would mix up what they tell each other.
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
         jax.distributed.initialize(
             address,
             count,

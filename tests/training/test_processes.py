@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.training import train_in_processes
-from tests.training.train_on_devices import numbers, of_batches, of_members
+from tests.training.train_on_devices import numbers, of_batches
 
 pytestmark = pytest.mark.slow
 
@@ -40,15 +40,6 @@ def results(tmp_path_factory):
         return {name: archive[name] for name in archive}
 
 
-@pytest.fixture(scope="module")
-def of_one():
-    return {"batches": numbers(of_batches("dense")), "members": numbers(of_members(3))}
-
-
 @pytest.mark.parametrize("storage", ["everywhere", "split", "host"])
-@pytest.mark.parametrize("what", ["batches", "members"])
-def test_two_processes_have_the_numbers_of_one_device(results, of_one, what, storage):
-    found, expected = results[f"{what} {storage}"], of_one[what]
-    finite = np.isfinite(expected)
-    np.testing.assert_array_equal(np.isfinite(found), finite)
-    np.testing.assert_allclose(found[finite], expected[finite], rtol=1e-5, atol=1e-6)
+def test_two_processes_have_the_numbers_of_one_device(results, storage):
+    np.testing.assert_allclose(results[storage], numbers(of_batches("dense")), rtol=1e-5, atol=1e-6)
