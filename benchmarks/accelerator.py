@@ -41,7 +41,6 @@ from benchmarks.ensembles import (
     EPOCHS,
     LOOP,
     Network,
-    first_seconds,
     measured_group,
     sweep_groups,
 )
@@ -51,7 +50,7 @@ from benchmarks.metrics import PAPER, PEAKS
 from benchmarks.peers.clouds import KINDS
 from benchmarks.peers.jaxvae import BLOCKS, bare_product
 from jaxvae import metrics
-from jaxvae.bench.timing import machine
+from jaxvae.bench.timing import machine, seconds_of
 from jaxvae.commands.arguments.places import place
 from jaxvae.runs.building import build_model, build_trainer
 from jaxvae.runs.config import RunConfig
@@ -111,7 +110,7 @@ METRICS = (
 
 def timed(call: Callable[[], Any], repeats: int = REPEATS) -> Record:
     """Seconds of the first call, and of later ones."""
-    first = first_seconds(call)
+    first = seconds_of(call)
     times = measure.interleaved_times({"": call}, repeats)[""]
     return {"first_seconds": first, "seconds": times, "median": statistics.median(times)}
 

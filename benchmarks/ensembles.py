@@ -19,7 +19,6 @@ timed, and all of them extrapolated. Meant for a GPU; minutes there, a long hour
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from itertools import product
@@ -33,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import measure
-from jaxvae.bench.timing import machine
+from jaxvae.bench.timing import machine, seconds_of
 from jaxvae.commands.arguments.places import place
 from jaxvae.runs.building import build_model, build_trainer
 from jaxvae.runs.config import RunConfig
@@ -109,13 +108,6 @@ def epoch_of(network: Network, ensemble: Ensemble, images: Array, way: str) -> T
     )
 
 
-def first_seconds(call: Train) -> float:
-    """Of a first call, which compiles."""
-    start = time.perf_counter()
-    jax.block_until_ready(call())
-    return time.perf_counter() - start
-
-
 def step_seconds(network: Network) -> float:
     """Roughly, of one model."""
     trainer, batch = trainer_of(network, LATENTS), network.images(1)
@@ -138,7 +130,7 @@ def measured(
         ]
     }
     candidates |= {way: epoch_of(network, start, images, way) for way in ways}
-    first = {way: first_seconds(candidates[way]) for way in ways}
+    first = {way: seconds_of(candidates[way]) for way in ways}
     times = measure.interleaved_times(candidates, repeats)
     per_step = {
         name: 1e3 * statistics.median(seconds) / (steps * count) for name, seconds in times.items()
@@ -196,7 +188,7 @@ def measured_group(group: Sequence[Member], way: str, steps: int) -> dict[str, A
     """So many steps of a group in one way, extrapolated to all epochs."""
     start = init_ensemble(partial(trainer_of, SWEPT), group)
     call = epoch_of(SWEPT, start, SWEPT.images(steps), way)
-    first = first_seconds(call)
+    first = seconds_of(call)
     seconds = measure.interleaved_times({way: call}, 1)[way][0]
     every = EPOCHS * (SWEEP_IMAGES // SWEPT.batch)
     return SWEPT._asdict() | {

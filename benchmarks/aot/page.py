@@ -25,7 +25,7 @@ is not counted, nor are single operations outside of `jit`.
   its numbers, such as an epoch, counts once, and a gather as much as it may touch.
 - **products**: of matrices, by the precision that they ask for. All of the metrics are `highest`,
   float32 by six passes of bfloat16; `default`, of networks, is one pass on a TPU.
-- **convolutions**: native ones. None is written as products, as on CPU.
+- **convolutions**: native ones. None is written as products, as on CPU and NVIDIA GPUs.
 - **collectives**: of a step whose batch is split over four chips.
 
 There is no float64 in any of them.

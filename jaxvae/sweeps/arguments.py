@@ -2,7 +2,8 @@
 
 import argparse
 import importlib.util
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 # The address of a Ray cluster that is started for the sweep alone.
 HERE = "here"
@@ -118,6 +119,17 @@ def seeds(text: str) -> tuple[int, ...]:
             raise argparse.ArgumentTypeError(f"expected a range that ascends, got {part!r}")
         found.extend(span)
     return tuple(sorted(set(found)))
+
+
+def several(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
+    """Reads values with commas between them."""
+
+    def values(text: str) -> tuple[Any, ...]:
+        return tuple(map(kind, text.split(",")))
+
+    # Where one cannot be read, argparse says which kind was expected.
+    values.__name__ = kind.__name__
+    return values
 
 
 def _shard(text: str) -> tuple[int, int]:

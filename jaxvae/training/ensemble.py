@@ -80,8 +80,8 @@ def train_ensemble(
     plan = Plan(int(jnp.max(ensemble.states.step)), epochs * per_epoch, per_epoch, batch_size)
     batches = pieces(placed, orders, plan, members=len(ensemble.failed))
     own = partial(_first, members=members, mesh=placed.mesh)
-    with saving(lambda ensemble: save(own(ensemble)), together=False) as saver:
-        for window, count, seconds in windows(run, batches, ensemble, saver, together=False):
+    with saving(lambda ensemble: save(own(ensemble))) as saver:
+        for window, count, seconds in windows(run, batches, ensemble, saver):
             ensemble = window.state
             report(_progress(window, members, count, count * batch_size / seconds))
     return own(ensemble)

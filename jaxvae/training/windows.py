@@ -38,7 +38,7 @@ def windows(
     state: Any,
     saver: Callable[[Any], None],
     *,
-    together: bool,
+    together: bool = False,
 ) -> Iterator[tuple[Window, int, float]]:
     """Runs of steps, none over the end of a piece, each long enough to report on.
 
@@ -76,7 +76,9 @@ def windows(
 
 
 @contextmanager
-def saving(save: Callable[[Any], None], *, together: bool) -> Iterator[Callable[[Any], None]]:
+def saving(
+    save: Callable[[Any], None], *, together: bool = False
+) -> Iterator[Callable[[Any], None]]:
     """Saves every five minutes, and the latest state when a KeyboardInterrupt comes.
 
     Args:

@@ -1,11 +1,9 @@
 """What `jaxvae bench` is told."""
 
 import argparse
-from collections.abc import Callable
-from typing import Any
 
 from jaxvae.commands.arguments.places import place
-from jaxvae.sweeps.arguments import count
+from jaxvae.sweeps.arguments import count, several
 
 PARTS = ("metrics", "training")
 
@@ -21,10 +19,6 @@ alone. Training is timed on random gray images; "members" is the number of model
 which differ in their seeds, and "models/hour" is for models of --epochs epochs of --train-size
 images. Programs are compiled anew, also where compiled ones were kept on the disk.
 """
-
-
-def _several(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
-    return lambda text: tuple(kind(word.strip()) for word in text.split(","))
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -43,28 +37,28 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument(
         "--metrics",
         metavar="NAME,...",
-        type=_several(str),
+        type=several(str),
         default=("id", "imbalance", "cka"),
         help="as for `jaxvae measure` (default: id,imbalance,cka)",
     )
     parser.add_argument(
         "--points",
         metavar="N,...",
-        type=_several(count),
+        type=several(count),
         default=(2000, 10_000),
         help="points of the clouds (default: 2000,10000)",
     )
     parser.add_argument(
         "--features",
         metavar="D,...",
-        type=_several(count),
+        type=several(count),
         default=(50, 784),
         help="features of the points (default: 50,784)",
     )
     parser.add_argument(
         "--network",
         metavar="NAME,...",
-        type=_several(str),
+        type=several(str),
         default=("dense_vae", "compact_vae", "convolutional_vae"),
         help="as for `jaxvae train` (default: dense_vae,compact_vae,convolutional_vae)",
     )
@@ -81,7 +75,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument(
         "--members",
         metavar="M,...",
-        type=_several(count),
+        type=several(count),
         default=(1, 8),
         help="models trained in one program (default: 1,8)",
     )

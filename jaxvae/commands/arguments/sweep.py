@@ -1,12 +1,10 @@
 """What `jaxvae sweep` is told."""
 
 import argparse
-from collections.abc import Callable
-from typing import Any
 
 from jaxvae.commands.arguments.places import place
 from jaxvae.commands.arguments.settings import Notation, add_help, add_settings
-from jaxvae.sweeps.arguments import add_launch, seeds
+from jaxvae.sweeps.arguments import add_launch, seeds, several
 
 _EXAMPLES = """\
 examples:
@@ -32,18 +30,7 @@ and `jaxvae report DIR/NAME` read the run NAME, of which DIR/runs/NAME.npz is th
 """
 
 
-def _several(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
-    """Reads values with commas between them."""
-
-    def values(text: str) -> tuple[Any, ...]:
-        return tuple(map(kind, text.split(",")))
-
-    # Where one cannot be read, argparse says which kind was expected.
-    values.__name__ = kind.__name__
-    return values
-
-
-NOTATION = Notation(_several, "/")
+NOTATION = Notation(several, "/")
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
