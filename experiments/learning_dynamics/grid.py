@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import NamedTuple
 
-from jaxvae.commands.experiment import option, refuse_unless
+from jaxvae.commands.experiment import ImageSettings, option, refuse_unless
 
 
 class Objective(NamedTuple):
@@ -31,11 +31,10 @@ NOISE = 0  # the seed of the posterior noise, the same for every model
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(ImageSettings):
     """What is trained, on what, and how it is compared."""
 
-    data: tuple[str, ...] = option(("sprites",), "data sets: sprites, or TFDS names")
-    image_size: int | None = option(None, "resize images to this many pixels square")
+    data: tuple[str, ...] = option(("sprites",), "data sets: sprites, TFDS names, or paths")
     train_size: int | None = option(None, "training images (default: all)")
     networks: tuple[str, ...] = option(("compact_vae",), "see jaxvae train --help")
     initialization: str = option("flax", f"of layers: {', '.join(INITIALIZATIONS)}")

@@ -7,18 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxvae.commands.experiment import option, refuse_unless
+from jaxvae.commands.experiment import ImageSettings, option, refuse_unless
 
 NETWORKS = ("two_layer", "ladder", "deep", "one_layer")
 LIKELIHOODS = ("bernoulli", "gaussian", "logistic_mixture")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(ImageSettings):
     """What is trained, at which prices, on what, and when it is measured."""
 
-    data: str = option("mnist", "data set with labels: sprites, or a TFDS name")
-    image_size: int | None = option(None, "resize images to this many pixels square")
+    data: str = option("mnist", "data set with labels: sprites, a TFDS name, or a path")
     train_size: int | None = option(None, "training images (default: all)")
     test_size: int | None = option(None, "held-out images (default: all)")
     binarize: bool = option(True, "make pixels black or white, at half of the range")

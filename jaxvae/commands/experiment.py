@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from jaxvae.commands.arguments.places import place
+from jaxvae.commands.arguments.places import data_set, place, value_range
 from jaxvae.sweeps.arguments import Launch, add_launch, seeds, take_launch
 
 Config = TypeVar("Config")
@@ -16,6 +16,28 @@ Config = TypeVar("Config")
 def option(default: Any, help_text: str) -> Any:
     """A field of a configuration with its help text."""
     return dataclasses.field(default=default, metadata={"help": help_text})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageSettings:
+    """How the images of a data set are found and read, for the configuration of an experiment."""
+
+    image_size: int | None = option(None, "resize images to this many pixels square")
+    image_key: str | None = option(None, "feature or array that holds the images")
+    split: str | None = option(None, "splits to use, as TRAIN/TEST")
+    value_range: tuple[float, float] | None = option(None, "pixels that are black and white")
+
+    @property
+    def image_settings(self) -> dict[str, Any]:
+        """The same as settings of a `RunConfig`."""
+        return {name: getattr(self, name) for name in ImageSettings.__dataclass_fields__}
+
+
+# Settings that are read otherwise than their type says: how, and what the help calls them.
+_READ: Mapping[str, tuple[Any, str]] = {
+    "data": (data_set, "DATA"),
+    "value_range": (value_range, "LOW:HIGH"),
+}
 
 
 def refuse_unless(config: Any, name: str, expectation: str, *, unless: bool) -> None:
@@ -135,13 +157,14 @@ def _add_option(
         settings.add_argument(flag, type=seeds, metavar="LIST", help=f"{text} (demo: {example})")
         return
     base = next(part for part in (*get_args(kind), kind) if part is not type(None))
+    read, metavar = _READ.get(field.name, (base, base.__name__.upper()))
     example = " ".join(map(str, shown)) if many else shown
     settings.add_argument(
         flag,
-        type=base,
+        type=read,
         nargs="+" if many else None,
         action=_StoreTuple if many else "store",
-        metavar=base.__name__.upper(),
+        metavar=metavar,
         help=f"{field.metadata['help']} (demo: {example})",
     )
 

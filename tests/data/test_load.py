@@ -231,7 +231,7 @@ def test_other_names_of_a_validation_split_are_known(tmp_path, name):
 
 def test_a_set_too_small_to_hold_anything_out_is_refused(tmp_path):
     write_set(tmp_path, "tiny", image_features((4, 4, 1)), {"train": gray_examples(9)})
-    with pytest.raises(ValueError, match=r"at least 10 images in 'tiny', .*; got 9 in 'tra"):
+    with pytest.raises(ValueError, match=r"at least 10 images in 'tiny', .*; got 9"):
         load("tiny", data_dir=tmp_path)
 
 
@@ -393,8 +393,8 @@ def test_a_set_prepared_as_tfrecord_is_refused_with_the_reason(tmp_path):
         load("records", data_dir=tmp_path)
 
 
-@pytest.mark.parametrize("name", ["../mnist", "/mnist", "mnist/..", "", "mnist/a/b", "m nist"])
-def test_a_name_that_is_a_path_is_refused(tmp_path, name):
+@pytest.mark.parametrize("name", ["mnist/..", "", "mnist/a/b", "m nist"])
+def test_what_is_no_name_and_no_path_is_refused(tmp_path, name):
     with pytest.raises(ValueError, match="expected a name such as 'mnist'"):
         load(name, data_dir=tmp_path)
 
