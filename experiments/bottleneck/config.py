@@ -22,9 +22,9 @@ class Config(ImageSettings):
     data: str = option(
         "mnist", "data set: sprites, a TFDS name such as mnist, or the path of images"
     )
-    train_size: int | None = option(None, "training images (default: all)")
-    test_size: int | None = option(None, "held-out images (default: all)")
-    points: int = option(2000, "test images that every layer is measured on")
+    train_size: int | None = option(None, "training images (default: all)", most="train")
+    test_size: int | None = option(None, "held-out images (default: all)", most="test")
+    points: int = option(2000, "test images that every layer is measured on", most="test")
     network: str = option("dense", f"one of {', '.join(NETWORKS)}")
     widths: tuple[int, ...] = option((512, 256), "layer widths, or channels, of the encoder")
     bottlenecks: tuple[int, ...] = option((2, 4, 8, 16, 32, 64), "bottleneck sizes K")

@@ -2,6 +2,8 @@
 
 import argparse
 import dataclasses
+import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,9 +15,16 @@ from jaxvae.sweeps.arguments import Launch, add_launch, seeds, take_launch
 Config = TypeVar("Config")
 
 
-def option(default: Any, help_text: str) -> Any:
-    """A field of a configuration with its help text."""
-    return dataclasses.field(default=default, metadata={"help": help_text})
+def option(default: Any, help_text: str, *, most: str = "") -> Any:
+    """A field of a configuration with its help text.
+
+    Args:
+        default: of the setting.
+        help_text: of its flag.
+        most: `train` or `test` for a number of images of that split, of which the value of a
+            preset is cut down to those that a data set of one's own has.
+    """
+    return dataclasses.field(default=default, metadata={"help": help_text, "most": most})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,6 +47,9 @@ _READ: Mapping[str, tuple[Any, str]] = {
     "data": (data_set, "DATA"),
     "value_range": (value_range, "LOW:HIGH"),
 }
+
+
+_PARTS = ("train", "test")
 
 
 def refuse_unless(config: Any, name: str, expectation: str, *, unless: bool) -> None:
@@ -79,7 +91,7 @@ def run_experiment(
     """
     try:
         config, out, launch = _parse(name, description, presets, arguments)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     after_interruption = "The same command resumes where it stopped."
@@ -107,7 +119,33 @@ def _parse(
     launch, given = take_launch(namespace), vars(namespace)
     preset, out = given.pop("preset"), given.pop("out")
     config = dataclasses.replace(presets[preset], **given)  # type: ignore[type-var]
-    return config, out or Path(results, preset), launch
+    return _fitted(config, given), out or Path(results, preset), launch
+
+
+def _fitted(config: Config, given: Mapping[str, Any]) -> Config:
+    """A preset with no more images than those of the paths that were given for its own data."""
+    data = given.get("data", ())
+    places = [name for name in ((data,) if isinstance(data, str) else data) if os.path.isabs(name)]
+    if not (places and isinstance(config, ImageSettings)):
+        return config
+    from jaxvae.data import load  # noqa: PLC0415  it needs NumPy, help does not
+
+    try:
+        sets = [load(place, **config.image_settings) for place in places]
+    except ValueError as error:
+        names = "|".join(config.image_settings)
+        flags = re.sub(rf"\b({names})\b", lambda match: _flag(match[0]), str(error))
+        raise ValueError(flags) from error
+    counts = {part: min(len(getattr(each, part).images) for each in sets) for part in _PARTS}
+    fitted = {}
+    for field in dataclasses.fields(config):
+        most, value = counts.get(field.metadata.get("most", "")), getattr(config, field.name)
+        if most is not None and value is not None and value > most and field.name not in given:
+            fitted[field.name] = most
+    if fitted:
+        said = ", ".join(f"{_flag(name)} {value:,}" for name, value in fitted.items())
+        print(f"the preset has more images than there are: {said} instead", file=sys.stderr)
+    return dataclasses.replace(config, **fitted)
 
 
 def _parser(

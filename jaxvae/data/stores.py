@@ -82,7 +82,8 @@ def open_store(place: Path, *, image_key: str | None, split: str | None) -> Stor
         if len(held) > 1 or "" not in held:
             listed = ", ".join(each.key for each in images)
             raise ValueError(
-                f"expected images for training in {place}, got {listed}; say which with split=TRAIN/TEST"
+                f"expected images for training in {place}, got {listed}; say which "
+                "with split=TRAIN/TEST"
             )
         wanted = {"all": ""}
     else:

@@ -5,6 +5,7 @@ takes a second, and a set that is in the cache does without.
 """
 
 import difflib
+import importlib.util
 import logging
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxvae.data.cache import create_array
-from jaxvae.data.prepared import Prepared
+from jaxvae.data.prepared import (
+    FILE_FORMAT,
+    OWN_NAMES,
+    Prepared,
+    find_prepared,
+    preparation,
+)
 from jaxvae.data.reading import reading
 from jaxvae.data.resize import resize_images
 
@@ -110,6 +117,37 @@ def close_names(name: str) -> tuple[bool, list[str]]:
             names = []
     bare = name.partition("/")[0].partition(":")[0]
     return bare in names, difflib.get_close_matches(bare, names)
+
+
+def prepare(name: str, directory: Path) -> None:
+    """Download a set and prepare it as it is read here.
+
+    `tfds build` would do it too, but of TFDS 4.9.10 it imports Apache Beam.
+
+    Raises:
+        ValueError: for a name that is none, a set that is prepared already, and without
+            TensorFlow; says what to do.
+    """
+    if name.partition(":")[0] in OWN_NAMES:
+        raise ValueError(f"expected a set of TensorFlow Datasets:\n{preparation(name, directory)}")
+    if name == "sprites" or Path(name).is_absolute():
+        raise ValueError(f"expected the name of a set of TensorFlow Datasets, got {name}")
+    if find_prepared(name, directory) is not None:
+        raise ValueError(
+            f"expected a set that is not prepared in {directory}, got {name}, which is"
+        )
+    known, close = close_names(name)
+    if not known:
+        hint = f" Close to it: {', '.join(close)}." if close else ""
+        raise ValueError(f"expected a name that TensorFlow Datasets knows, got {name!r}.{hint}")
+    if importlib.util.find_spec("tensorflow") is None:
+        raise ValueError(
+            f"expected TensorFlow, which preparing a set needs, and nothing else does; install it, "
+            f"then prepare:\n{preparation(name, directory)}"
+        )
+    with quiet_library() as tfds:
+        builder = tfds.builder(name, data_dir=str(directory), file_format=FILE_FORMAT)
+        builder.download_and_prepare()
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-
 from typing import Any
 
 import numpy as np
@@ -26,8 +25,15 @@ def dataset_of(config: RunConfig, *, test_size: int | None = None) -> Dataset:
     Raises:
         ValueError: as `jaxvae.data.load`.
     """
-    asked = (config.image_size, config.image_key, config.split, _ends(config.value_range))
-    return _loaded(config.data, *asked, config.train_size, test_size, config.binarize)
+    asked = {
+        "image_size": config.image_size,
+        "image_key": config.image_key,
+        "split": config.split,
+        "value_range": _ends(config.value_range),
+        "train_size": config.train_size,
+        "test_size": test_size,
+    }
+    return _loaded(config.data, config.binarize, **asked)
 
 
 def known_images(
@@ -74,25 +80,8 @@ def _ends(value_range: Any) -> tuple[float, float] | None:
 
 
 @cache
-def _loaded(
-    data: str,
-    image_size: int | None,
-    image_key: str | None,
-    split: str | None,
-    value_range: tuple[float, float] | None,
-    train_size: int | None,
-    test_size: int | None,
-    binarize: bool,
-) -> Dataset:
-    dataset = load(
-        data,
-        image_size=image_size,
-        image_key=image_key,
-        split=split,
-        value_range=value_range,
-        train_size=train_size,
-        test_size=test_size,
-    )
+def _loaded(data: str, binarize: bool, **asked: Any) -> Dataset:
+    dataset = load(data, **asked)
     if not binarize:
         return dataset
     return dataset._replace(train=_binarized(dataset.train), test=_binarized(dataset.test))

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxvae.report.progress import sweep_progress
+from jaxvae.runs.config import IMAGES
 from jaxvae.runs.folder import (
     UnfinishedError,
     as_json,
@@ -17,7 +18,6 @@ from jaxvae.runs.folder import (
     stored_settings,
     write_settings,
 )
-from jaxvae.runs.config import IMAGES
 from jaxvae.runs.images import known_images
 from jaxvae.runs.member import SETTINGS, Place, read_settings_of, run_file
 from jaxvae.sweeps.arguments import Launch

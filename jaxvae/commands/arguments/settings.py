@@ -138,8 +138,8 @@ def choices(comma: str = ",") -> str:
         _listed("likelihoods", likelihoods, "--likelihood-option", set(), comma),
         f"data sets here:\n  {', '.join(dataset_names())}",
         "A network, objective or likelihood of your own is PACKAGE.MODULE:FUNCTION, any other data"
-        "\nset the name of an image set that TensorFlow Datasets has prepared, or the path of images: a"
-        "\nfolder, a .npy, a .npz or a zarr. `jaxvae data DATA` describes one.",
+        "\nset the name of an image set that TensorFlow Datasets has prepared, or the path of"
+        "\nimages: a folder, a .npy, a .npz or a zarr. `jaxvae data DATA` describes one.",
     ]
     return "\n\n".join(parts)
 
