@@ -137,7 +137,7 @@ def _fitted(config: Config, given: Mapping[str, Any]) -> Config:
         flags = re.sub(rf"\b({names})\b", lambda match: _flag(match[0]), str(error))
         raise ValueError(flags) from error
     counts = {part: min(len(getattr(each, part).images) for each in sets) for part in _PARTS}
-    fitted = {}
+    fitted: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         most, value = counts.get(field.metadata.get("most", "")), getattr(config, field.name)
         if most is not None and value is not None and value > most and field.name not in given:

@@ -135,9 +135,10 @@ def _stack(source: Any) -> tuple[Header, Any] | None:
         plain = len(tiff.pages) == 1 and bytes_alone
         if plain or page.bitspersample == 1:
             return None
-        if page.photometric.name not in ("MINISBLACK", "RGB"):
+        stored = tifffile.PHOTOMETRIC(page.photometric)
+        if stored not in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB):
             raise PictureError(
-                f"expected a TIFF in which 0 is black, or RGB, got {page.photometric.name} of "
+                f"expected a TIFF in which 0 is black, or RGB, got {stored.name} of "
                 f"{page.dtype}; save it as such"
             )
         shape, axes = series.shape, series.axes

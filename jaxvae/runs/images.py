@@ -54,7 +54,7 @@ def known_images(
     """
     known = dict(stored.get(IMAGES) or {})
     for data in datasets:
-        now = {"fingerprint": data.fingerprint}
+        now: dict[str, Any] = {"fingerprint": data.fingerprint}
         now |= {"train": len(data.train.images), "test": len(data.test.images)}
         then = known.setdefault(data.name, now) if data.fingerprint else now
         if then["fingerprint"] != data.fingerprint:

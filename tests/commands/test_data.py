@@ -69,6 +69,7 @@ def test_what_cannot_be_done_is_refused(arguments, said, capsys):
     assert re.search(said, words(capsys.readouterr().err))
 
 
+@pytest.mark.slow
 def test_a_run_refuses_to_go_on_with_other_images(tmp_path, capsys):
     run = ["train", "--data", "images.npy", *SMALL, "--out", "run"]
     assert main([*run, "--epochs", "1"]) == 0
