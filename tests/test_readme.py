@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 RUN = r"rate-0.01_seed-0: near \d.*, far \d.* rate-0.01_seed-0: dimension \d.* near, \d.* far"
 PRINTED = {
     "README.md": "encoder/1",
+    "docs/data.md": "1,797 images, 16 x 16, gray, float64 in [0, 1] -> bytes; resized from 8 x 8",
     "docs/metrics.md": "2000 of 2000",
     "docs/devices.md": "20 steps of 2000 images",
 }
@@ -22,7 +23,8 @@ def examples(page):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PRINTED)
-def test_the_examples_of_a_page_run_as_they_stand(page, capsys):
+def test_the_examples_of_a_page_run_as_they_stand(page, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     names = {"__name__": "page"}
     for example in examples(page):
         exec(compile(example, page, "exec"), names)

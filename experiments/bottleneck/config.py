@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING
 
-from jaxvae.commands.experiment import option, refuse_unless
+from jaxvae.commands.experiment import ImageSettings, option, refuse_unless
 
 if TYPE_CHECKING:
     from jaxvae.data import Dataset
@@ -16,14 +16,15 @@ _MOST_COMPARED = 64
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(ImageSettings):
     """What is trained, on what, and when it is measured."""
 
-    data: str = option("mnist", "data set: sprites, or a TFDS name such as mnist")
-    image_size: int | None = option(None, "resize images to this many pixels square")
-    train_size: int | None = option(None, "training images (default: all)")
-    test_size: int | None = option(None, "held-out images (default: all)")
-    points: int = option(2000, "test images that every layer is measured on")
+    data: str = option(
+        "mnist", "data set: sprites, a TFDS name such as mnist, or the path of images"
+    )
+    train_size: int | None = option(None, "training images (default: all)", most="train")
+    test_size: int | None = option(None, "held-out images (default: all)", most="test")
+    points: int = option(2000, "test images that every layer is measured on", most="test")
     network: str = option("dense", f"one of {', '.join(NETWORKS)}")
     widths: tuple[int, ...] = option((512, 256), "layer widths, or channels, of the encoder")
     bottlenecks: tuple[int, ...] = option((2, 4, 8, 16, 32, 64), "bottleneck sizes K")
@@ -120,7 +121,7 @@ def runs(config: Config) -> "dict[str, RunConfig]":
     return {
         run_name(latents, seed): RunConfig(
             data=config.data,
-            image_size=config.image_size,
+            **config.image_settings,
             train_size=config.train_size,
             network=f"{config.network}_vae",
             options={"widths": list(config.widths)},

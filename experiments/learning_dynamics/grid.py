@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import NamedTuple
 
-from jaxvae.commands.experiment import option, refuse_unless
+from jaxvae.commands.experiment import ImageSettings, option, refuse_unless
 
 
 class Objective(NamedTuple):
@@ -31,12 +31,11 @@ NOISE = 0  # the seed of the posterior noise, the same for every model
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(ImageSettings):
     """What is trained, on what, and how it is compared."""
 
-    data: tuple[str, ...] = option(("sprites",), "data sets: sprites, or TFDS names")
-    image_size: int | None = option(None, "resize images to this many pixels square")
-    train_size: int | None = option(None, "training images (default: all)")
+    data: tuple[str, ...] = option(("sprites",), "data sets: sprites, TFDS names, or paths")
+    train_size: int | None = option(None, "training images (default: all)", most="train")
     networks: tuple[str, ...] = option(("compact_vae",), "see jaxvae train --help")
     initialization: str = option("flax", f"of layers: {', '.join(INITIALIZATIONS)}")
     objectives: tuple[str, ...] = option(
@@ -54,9 +53,9 @@ class Config:
     batch_size: int = option(64, "images a step")
     learning_rate: float = option(1e-4, "of Adam")
     ramp: int | None = option(None, "steps over which capacity grows (default: a third of all)")
-    points: int = option(5000, "held-out images for CKA")
-    imbalance_points: int = option(2000, "of them, for the information imbalance")
-    procrustes_points: int = option(1000, "of them, for Procrustes")
+    points: int = option(5000, "held-out images for CKA", most="test")
+    imbalance_points: int = option(2000, "of them, for the information imbalance", most="test")
+    procrustes_points: int = option(1000, "of them, for Procrustes", most="test")
     costly_seeds: int = option(5, "Procrustes and imbalance compare layers of seeds below this")
 
     def __post_init__(self) -> None:

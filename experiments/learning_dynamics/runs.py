@@ -30,7 +30,7 @@ def run_config(config: Config, place: Place, model: Model) -> RunConfig:
     objective = OBJECTIVES[model.objective]
     return RunConfig(
         data=place.data,
-        image_size=config.image_size,
+        **config.image_settings,
         train_size=config.train_size,
         network=place.network,
         latents=config.latents,
@@ -51,6 +51,6 @@ def _ramp(config: Config, place: Place) -> int:
         return config.ramp
     images = config.train_size
     if images is None:
-        settings = RunConfig(data=place.data, image_size=config.image_size)
+        settings = RunConfig(data=place.data, **config.image_settings)
         images = len(dataset_of(settings).train.images)
     return max(1, round(_RAMP * config.epochs * (images // config.batch_size)))

@@ -89,7 +89,7 @@ def _on_data(config: Config) -> RunConfig:
     gaussian = config.likelihood == "gaussian"
     return RunConfig(
         data=config.data,
-        image_size=config.image_size,
+        **config.image_settings,
         train_size=config.train_size,
         binarize=config.binarize,
         likelihood=config.likelihood,

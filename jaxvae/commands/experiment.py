@@ -2,20 +2,54 @@
 
 import argparse
 import dataclasses
+import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from jaxvae.commands.arguments.places import place
+from jaxvae.commands.arguments.places import data_set, place, value_range
 from jaxvae.sweeps.arguments import Launch, add_launch, seeds, take_launch
 
 Config = TypeVar("Config")
 
 
-def option(default: Any, help_text: str) -> Any:
-    """A field of a configuration with its help text."""
-    return dataclasses.field(default=default, metadata={"help": help_text})
+def option(default: Any, help_text: str, *, most: str = "") -> Any:
+    """A field of a configuration with its help text.
+
+    Args:
+        default: of the setting.
+        help_text: of its flag.
+        most: `train` or `test` for a number of images of that split, of which the value of a
+            preset is cut down to those that a data set of one's own has.
+    """
+    return dataclasses.field(default=default, metadata={"help": help_text, "most": most})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageSettings:
+    """How the images of a data set are found and read, for the configuration of an experiment."""
+
+    image_size: int | None = option(None, "resize images to this many pixels square")
+    image_key: str | None = option(None, "feature or array that holds the images")
+    split: str | None = option(None, "splits to use, as TRAIN/TEST")
+    value_range: tuple[float, float] | None = option(None, "pixels that are black and white")
+
+    @property
+    def image_settings(self) -> dict[str, Any]:
+        """The same as settings of a `RunConfig`."""
+        return {name: getattr(self, name) for name in ImageSettings.__dataclass_fields__}
+
+
+# Settings that are read otherwise than their type says: how, and what the help calls them.
+_READ: Mapping[str, tuple[Any, str]] = {
+    "data": (data_set, "DATA"),
+    "value_range": (value_range, "LOW:HIGH"),
+}
+
+
+_PARTS = ("train", "test")
 
 
 def refuse_unless(config: Any, name: str, expectation: str, *, unless: bool) -> None:
@@ -57,7 +91,7 @@ def run_experiment(
     """
     try:
         config, out, launch = _parse(name, description, presets, arguments)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     after_interruption = "The same command resumes where it stopped."
@@ -85,7 +119,33 @@ def _parse(
     launch, given = take_launch(namespace), vars(namespace)
     preset, out = given.pop("preset"), given.pop("out")
     config = dataclasses.replace(presets[preset], **given)  # type: ignore[type-var]
-    return config, out or Path(results, preset), launch
+    return _fitted(config, given), out or Path(results, preset), launch
+
+
+def _fitted(config: Config, given: Mapping[str, Any]) -> Config:
+    """A preset with no more images than those of the paths that were given for its own data."""
+    data = given.get("data", ())
+    places = [name for name in ((data,) if isinstance(data, str) else data) if os.path.isabs(name)]
+    if not (places and isinstance(config, ImageSettings)):
+        return config
+    from jaxvae.data import load  # noqa: PLC0415  it needs NumPy, help does not
+
+    try:
+        sets = [load(place, **config.image_settings) for place in places]
+    except ValueError as error:
+        names = "|".join(config.image_settings)
+        flags = re.sub(rf"\b({names})\b", lambda match: _flag(match[0]), str(error))
+        raise ValueError(flags) from error
+    counts = {part: min(len(getattr(each, part).images) for each in sets) for part in _PARTS}
+    fitted: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        most, value = counts.get(field.metadata.get("most", "")), getattr(config, field.name)
+        if most is not None and value is not None and value > most and field.name not in given:
+            fitted[field.name] = most
+    if fitted:
+        said = ", ".join(f"{_flag(name)} {value:,}" for name, value in fitted.items())
+        print(f"the preset has more images than there are: {said} instead", file=sys.stderr)
+    return dataclasses.replace(config, **fitted)
 
 
 def _parser(
@@ -135,13 +195,14 @@ def _add_option(
         settings.add_argument(flag, type=seeds, metavar="LIST", help=f"{text} (demo: {example})")
         return
     base = next(part for part in (*get_args(kind), kind) if part is not type(None))
+    read, metavar = _READ.get(field.name, (base, base.__name__.upper()))
     example = " ".join(map(str, shown)) if many else shown
     settings.add_argument(
         flag,
-        type=base,
+        type=read,
         nargs="+" if many else None,
         action=_StoreTuple if many else "store",
-        metavar=base.__name__.upper(),
+        metavar=metavar,
         help=f"{field.metadata['help']} (demo: {example})",
     )
 

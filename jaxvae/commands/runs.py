@@ -23,6 +23,9 @@ def chosen_images(run: SavedRun, given: argparse.Namespace) -> UInt8[ArrayLike, 
         config,
         data=given.data or config.data,
         image_size=config.image_size if own else height,
+        image_key=config.image_key if own else None,
+        split=config.split if own else None,
+        value_range=config.value_range if own else None,
         # The other split is neither needed nor changed by it.
         train_size=1 if given.split == "test" else config.train_size if own else None,
     )

@@ -16,8 +16,9 @@ from jaxvae.commands.settings import flags_named, given_config
 from jaxvae.models.hvae import HVAE
 from jaxvae.report.progress import run_progress
 from jaxvae.runs.choices import named_objective, objective_coefficients
-from jaxvae.runs.config import RunConfig, numbers, run_settings, write_config
+from jaxvae.runs.config import IMAGES, RunConfig, numbers, run_settings, write_config
 from jaxvae.runs.folder import refuse_other_settings, sole_process, stored_settings
+from jaxvae.runs.images import known_images
 from jaxvae.runs.ready import ReadyRun, ready_run
 from jaxvae.runs.run import SETTINGS, latest_state, latest_step, snapshot_epochs, train_run
 from jaxvae.training.epochs import NonFiniteLossError, Progress
@@ -36,7 +37,9 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
         image_shape = run.vae.image_shape
         settings = run_settings(run.config, image_shape=image_shape)
         stored = stored_settings(given.out / SETTINGS)
-        refuse_other_settings(given.out / SETTINGS, stored, settings, extendable=("epochs",))
+        extendable = ("epochs", IMAGES)
+        refuse_other_settings(given.out / SETTINGS, stored, settings, extendable=extendable)
+        images = known_images(given.out / SETTINGS, stored, [run.dataset])
     done = latest_step(given.out)
     if done > run.steps:
         per_epoch = run.steps // run.config.epochs
@@ -49,10 +52,10 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
         return
     settings_file = given.out / SETTINGS
     if not settings_file.exists():
-        write_config(settings_file, run.config, image_shape=image_shape)
+        write_config(settings_file, run.config, image_shape=image_shape, images=images)
     with sole_process(given.out):
         # Again: another number of epochs, and two that began at once.
-        write_config(settings_file, run.config, image_shape=image_shape)
+        write_config(settings_file, run.config, image_shape=image_shape, images=images)
         _announce(run, console)
         state = _train(run, mesh, given, console, errors)
         with errors.status("evaluating on held-out images"):

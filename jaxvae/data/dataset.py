@@ -27,9 +27,13 @@ class Dataset(NamedTuple):
         test: the held-out split.
         name: the name that `load` was given.
         label_names: the name of every class, empty where there are none.
+        fingerprint: of the images: other ones have another; empty for those that are rendered.
+        said: what was understood of images of one's own, in a sentence; else empty.
     """
 
     train: Split
     test: Split
     name: str
     label_names: tuple[str, ...]
+    fingerprint: str = ""
+    said: str = ""

@@ -9,6 +9,9 @@ import numpy as np
 
 from jaxvae.data.cache import Entry, fetch
 from jaxvae.data.dataset import Dataset, Split
+from jaxvae.data.holdout import chosen_splits, held_out_tenth
+from jaxvae.data.own import Wishes, fetch_own
+from jaxvae.data.places import close_files, own_place, refuse_nothing
 from jaxvae.data.prepared import (
     OWN_NAMES,
     Prepared,
@@ -20,9 +23,7 @@ from jaxvae.data.prepared import (
 from jaxvae.data.tfds import Part, close_names, write_arrays
 
 _LAYOUT = 2  # to be raised when the same set would be cached as other arrays
-_LARGEST_HOLD_OUT = 10_000
 _FACTOR = "label_"
-_HELD_OUT = ("test", "validation", "val", "valid", "dev", "eval")
 
 
 def load(
@@ -31,9 +32,15 @@ def load(
     image_size: int | None = None,
     train_size: int | None = None,
     test_size: int | None = None,
+    image_key: str | None = None,
+    split: str | None = None,
+    value_range: tuple[float, float] | None = None,
     data_dir: str | os.PathLike[str] | None = None,
 ) -> Dataset:
-    """The data set of this name, as uint8 arrays.
+    """The data set of this name, or the images of a path, as uint8 arrays.
+
+    A path is that of a folder of images, a `.npy`, a `.npz` or a zarr; what is read of it, and
+    by which rules, is in `docs/data.md`, and what was understood is printed in a sentence.
 
     `sprites` is rendered on the spot. Every other name is that of an image set that
     TensorFlow Datasets has prepared on disk, in its newest version there; it is decoded
@@ -54,12 +61,20 @@ def load(
     tenth of it, at most 10,000, is the test split and the rest is the train split.
 
     Args:
-        name: `sprites`, `cars3d`, or a TFDS name: `mnist`, `name/config`, either with `:version`.
+        name: `sprites`, `cars3d`, or a TFDS name: `mnist`, `name/config`, either with `:version`;
+            or a path, as it begins with `/`, `.` or `~`, ends with `/`, `.npy`, `.npz` or `.zarr`,
+            or is there while no set of that name is prepared.
         image_size: pixels along each side to resize to, bilinear and antialiased; None
-            for the images as they are.
+            for the images as they are. Images that are not square are stretched.
         train_size: keep the first so many train examples; None for all of them (for
             `sprites`, its default).
         test_size: the same for the test split.
+        image_key: the feature of a TFDS set, or the array of a `.npz` or zarr, that holds the
+            images; None for the usual names.
+        split: the split to train on, `TRAIN`, of which a tenth is held out; or `TRAIN/TEST`, with
+            the one to hold out. None for the usual names.
+        value_range: the pixels `(low, high)` of a path that become black and white, beyond which
+            they are cut off; None to go by the type and the range of all of them.
         data_dir: where TFDS has prepared its sets; None for `TFDS_DATA_DIR`, else
             `~/tensorflow_datasets`.
 
@@ -67,36 +82,58 @@ def load(
         The train and the test split.
 
     Raises:
-        ValueError: if there is no such set, if it is not prepared (the message says how to
-            do it), if it has no uint8 images or images of varying size and no
-            `image_size`, if it is too small to hold anything out, or if a size is not
-            positive or larger than the split.
-        OSError: if the cache cannot be written.
+        ValueError: if there is no such set or nothing at the path, if it is not prepared (the
+            message says how to do it), if it has no uint8 images or images of varying size and no
+            `image_size`, if it is too small to hold anything out, if a size is not
+            positive or larger than the split, or if images of a path cannot be understood
+            without a guess.
+        OSError: if the cache cannot be written, or images cannot be read.
     """
     given = {"image_size": image_size, "train_size": train_size, "test_size": test_size}
     sizes = {argument: size for argument, size in given.items() if size is not None}
     for argument, size in sizes.items():
         if size < 1:
             raise ValueError(f"expected a positive {argument}, got {size}")
+    name, directory = os.fspath(name), data_directory(data_dir)
+    place = own_place(name, directory)
+    if place is not None:
+        refuse_nothing(place)
+        entry = fetch_own(place, Wishes(image_size, image_key, split, value_range))
+        return _dataset(name, entry, sizes, fingerprint=entry.metadata["fingerprint"])
+    if value_range is not None:
+        raise ValueError(f"expected no value_range for {name!r}, whose pixels are bytes")
     if name == "sprites":
         # Rendering imports JAX, which reading arrays does without.
         from jaxvae.data.sprites import load_sprites  # noqa: PLC0415
 
+        if (image_key, split) != (None, None):
+            raise ValueError("expected no image_key and no split for sprites")
         return load_sprites(**sizes)
-    directory = data_directory(data_dir)
     prepared = find_prepared(name, directory)
     if prepared is None:
         raise _refusal(name, directory)
-    parts = _parts(prepared)
+    parts = _parts(prepared, split)
     for part in ("train", "test"):
-        _check_size(prepared, part, len(parts[part].indices), sizes.get(f"{part}_size"))
-    build = partial(write_arrays, prepared=prepared, parts=parts, image_size=image_size)
-    entry = fetch(_key(prepared, image_size), build)
+        _check_size(name, part, len(parts[part].indices), sizes.get(f"{part}_size"))
+    build = partial(
+        write_arrays, prepared=prepared, parts=parts, image_size=image_size, image_key=image_key
+    )
+    entry = fetch(_key(prepared, image_size, image_key, split), build)
+    return _dataset(name, entry, sizes, fingerprint=f"{prepared.version}-{prepared.fingerprint}")
+
+
+def _dataset(name: str, entry: Entry, sizes: dict[str, int], *, fingerprint: str) -> Dataset:
+    splits = {}
+    for part in ("train", "test"):
+        size = sizes.get(f"{part}_size")
+        _check_size(name, part, len(entry.arrays[f"{part}_images"]), size)
+        splits[part] = _split(entry, part, size)
     return Dataset(
-        train=_split(entry, "train", train_size),
-        test=_split(entry, "test", test_size),
+        **splits,
         name=name,
         label_names=tuple(entry.metadata["label_names"]),
+        fingerprint=fingerprint,
+        said=entry.metadata.get("said", ""),
     )
 
 
@@ -112,7 +149,8 @@ def dataset_names(data_dir: str | os.PathLike[str] | None = None) -> tuple[str, 
 def _refusal(name: str, directory: Path) -> ValueError:
     """Why there is no such set, and what to do."""
     known, close = close_names(name)
-    close = difflib.get_close_matches(name, OWN_NAMES) + close
+    close = difflib.get_close_matches(name, ("sprites", *OWN_NAMES)) + close
+    close += close_files(name, Path())
     if known or name.partition(":")[0] in OWN_NAMES:
         return ValueError(
             f"expected {name!r} prepared under {directory}, got nothing there; "
@@ -122,44 +160,40 @@ def _refusal(name: str, directory: Path) -> ValueError:
     hint = f" Close to it: {', '.join(close)}." if close else ""
     return ValueError(
         f"expected one of {choices} (sprites, and what is prepared under {directory}) or the "
-        f"name of any other image set of TensorFlow Datasets once prepared, got {name!r}.{hint}"
+        f"name of any other image set of TensorFlow Datasets once prepared, or the path of images, "
+        f"got {name!r}.{hint}"
     )
 
 
-def _parts(prepared: Prepared) -> dict[str, Part]:
+def _parts(prepared: Prepared, asked: str | None) -> dict[str, Part]:
     """Which examples are for training and which for testing."""
-    splits = prepared.splits
-    fit = next(iter(splits)) if len(splits) == 1 else "train"
-    if fit not in splits:
-        raise ValueError(f"expected a split 'train' in {prepared.name!r}, got {list(splits)}")
-    held_out = [split for split in _HELD_OUT if split in splits and split != fit]
+    splits, what = prepared.splits, repr(prepared.name)
+    chosen = chosen_splits(list(splits), asked, what)
+    if chosen is None and len(splits) != 1:
+        raise ValueError(
+            f"expected a split 'train' in {what}, got {list(splits)}; say which with "
+            "split=TRAIN/TEST"
+        )
+    fit, held_out = chosen or (next(iter(splits)), None)
     if held_out:
-        return {
-            "train": Part(fit, np.arange(splits[fit])),
-            "test": Part(held_out[0], np.arange(splits[held_out[0]])),
-        }
-    # RandomState, unlike Generator, promises the same numbers in every version of NumPy.
-    order = np.random.RandomState(0).permutation(splits[fit])
-    count = min(len(order) // 10, _LARGEST_HOLD_OUT)
-    if count == 0:
-        raise ValueError(
-            f"expected at least 10 images in {prepared.name!r}, a tenth of which is held out, or "
-            f"a split for testing ({', '.join(_HELD_OUT)}); got {len(order)} in {fit!r} alone"
-        )
-    return {"train": Part(fit, order[count:]), "test": Part(fit, order[:count])}
+        parts = {"train": fit, "test": held_out}
+        return {part: Part(split, np.arange(splits[split])) for part, split in parts.items()}
+    train, test = held_out_tenth(splits[fit], what)
+    return {"train": Part(fit, train), "test": Part(fit, test)}
 
 
-def _check_size(prepared: Prepared, part: str, count: int, size: int | None) -> None:
+def _check_size(name: str, part: str, count: int, size: int | None) -> None:
     if size is not None and size > count:
-        raise ValueError(
-            f"expected {part}_size at most {count:,} for {prepared.name!r}, got {size:,}"
-        )
+        raise ValueError(f"expected {part}_size at most {count:,} for {name!r}, got {size:,}")
 
 
-def _key(prepared: Prepared, image_size: int | None) -> str:
+def _key(
+    prepared: Prepared, image_size: int | None, image_key: str | None, split: str | None
+) -> str:
     size = "native" if image_size is None else f"{image_size}x{image_size}"
+    asked = "".join(f"-{each.replace('/', '--')}" for each in (image_key, split) if each)
     name = prepared.name.replace("/", "--")
-    return f"{name}-{prepared.version}-{size}-{prepared.fingerprint}-{_LAYOUT}"
+    return f"{name}-{prepared.version}-{size}{asked}-{prepared.fingerprint}-{_LAYOUT}"
 
 
 def _split(entry: Entry, part: str, size: int | None) -> Split:

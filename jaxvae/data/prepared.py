@@ -16,7 +16,9 @@ _NAME = re.compile(
     r"(?P<name>\w+)(/(?P<config>\w[\w.+-]*))?(:(?P<version>\d+\.\d+\.\d+))?", re.ASCII
 )
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
-_FORMAT = "array_record"
+FILE_FORMAT = "array_record"
+"""The one that is read without TensorFlow."""
+
 _INFO = "dataset_info.json"
 _FEATURES = "features.json"
 
@@ -93,17 +95,13 @@ def prepared_names(directory: Path) -> tuple[str, ...]:
 
 
 def preparation(name: str, directory: Path) -> str:
-    """The commands that prepare a set, and what they need.
-
-    The `tfds build` command would do it too, but of TFDS 4.9.10 it imports Apache Beam.
-    """
+    """The commands that prepare a set, and what they need."""
     if name.partition(":")[0] == "cars3d":
         return _cars3d_preparation(directory)
-    call = f"tfds.builder({json.dumps(name)}, data_dir={json.dumps(str(directory))}"
-    code = f'import tensorflow_datasets as tfds; {call}, file_format="{_FORMAT}")'
+    place = f"TFDS_DATA_DIR={shlex.quote(str(directory))} "
     return (
-        "  pip install tensorflow importlib_resources\n"
-        f"  python -c {shlex.quote(code + '.download_and_prepare()')}\n"
+        f"  pip install tensorflow importlib_resources\n"
+        f"  {place}jaxvae data {shlex.quote(name)} --prepare\n"
         "(this downloads the set; TensorFlow is needed for this step only)"
     )
 
@@ -151,9 +149,9 @@ def _subdirectories(directory: Path) -> list[Path]:
 def _describe(name: str, directory: Path) -> Prepared:
     info = _read_info(directory)
     formats = {info.get("fileFormat", "tfrecord"), *info.get("alternativeFileFormats", ())}
-    if _FORMAT not in formats:
+    if FILE_FORMAT not in formats:
         raise ValueError(
-            f"expected {name!r} prepared as {_FORMAT}, got {', '.join(sorted(formats))} in "
+            f"expected {name!r} prepared as {FILE_FORMAT}, got {', '.join(sorted(formats))} in "
             f"{directory}; prepare it again under another data_dir:\n"
             + preparation(name, Path("OTHER_DATA_DIR"))
         )

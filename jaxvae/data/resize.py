@@ -25,10 +25,15 @@ def resize_images(images: np.ndarray, *, size: int) -> np.ndarray:
     _, height, width, _ = images.shape
     if height == width == size:
         return images
-    values = images.astype(np.float32)
-    values = np.einsum("ih,bhwc->biwc", triangle_weights(height, size), values, optimize=True)
-    values = np.einsum("jw,biwc->bijc", triangle_weights(width, size), values, optimize=True)
+    values = resize_values(images.astype(np.float32), size=size)
     return np.rint(values).clip(0, 255).astype(np.uint8)
+
+
+def resize_values(values: np.ndarray, *, size: int) -> np.ndarray:
+    """As `resize_images`, of float32 values of any range, which are not rounded."""
+    _, height, width, _ = values.shape
+    values = np.einsum("ih,bhwc->biwc", triangle_weights(height, size), values, optimize=True)
+    return np.einsum("jw,biwc->bijc", triangle_weights(width, size), values, optimize=True)
 
 
 @lru_cache(maxsize=1024)

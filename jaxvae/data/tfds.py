@@ -5,6 +5,7 @@ takes a second, and a set that is in the cache does without.
 """
 
 import difflib
+import importlib.util
 import logging
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +17,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxvae.data.cache import create_array
-from jaxvae.data.prepared import Prepared
+from jaxvae.data.prepared import (
+    FILE_FORMAT,
+    OWN_NAMES,
+    Prepared,
+    find_prepared,
+    preparation,
+)
+from jaxvae.data.reading import reading
 from jaxvae.data.resize import resize_images
 
 _BATCH = 1000
@@ -53,7 +61,12 @@ class _Source(NamedTuple):
 
 
 def write_arrays(
-    directory: Path, prepared: Prepared, parts: dict[str, Part], *, image_size: int | None
+    directory: Path,
+    prepared: Prepared,
+    parts: dict[str, Part],
+    *,
+    image_size: int | None,
+    image_key: str | None = None,
 ) -> dict[str, Any]:
     """Decode a set into `NAME_images.npy` and `NAME_values.npy` for every part NAME.
 
@@ -65,18 +78,19 @@ def write_arrays(
         prepared: the set.
         parts: what to write, by name.
         image_size: pixels along each side to resize to, or None for the sizes as they are.
+        image_key: the feature that holds the images; None for `image` or the only one.
 
     Returns:
         `columns`, the feature in each column of the values, and `label_names`.
 
     Raises:
         ValueError: if the set has no feature `image` of type uint8 and not just one of
-            another name, or images of varying size and no `image_size`.
+            another name, none of the name asked for, or images of varying size and no `image_size`.
         OSError: if the files cannot be written.
     """
     total = sum(len(part.indices) for part in parts.values())
-    with quiet_library() as tfds, _progress(prepared.name, total) as advance:
-        source = _open(tfds, prepared, image_size)
+    with quiet_library() as tfds, reading(prepared.name, total) as advance:
+        source = _open(tfds, prepared, image_size, image_key)
         first = next(iter(parts.values()))
         examples = source.read(first.split, first.indices[:_BATCH].tolist())
         binary = _peak(examples) <= 1
@@ -105,6 +119,37 @@ def close_names(name: str) -> tuple[bool, list[str]]:
     return bare in names, difflib.get_close_matches(bare, names)
 
 
+def prepare(name: str, directory: Path) -> None:
+    """Download a set and prepare it as it is read here.
+
+    `tfds build` would do it too, but of TFDS 4.9.10 it imports Apache Beam.
+
+    Raises:
+        ValueError: for a name that is none, a set that is prepared already, and without
+            TensorFlow; says what to do.
+    """
+    if name.partition(":")[0] in OWN_NAMES:
+        raise ValueError(f"expected a set of TensorFlow Datasets:\n{preparation(name, directory)}")
+    if name == "sprites" or Path(name).is_absolute():
+        raise ValueError(f"expected the name of a set of TensorFlow Datasets, got {name}")
+    if find_prepared(name, directory) is not None:
+        raise ValueError(
+            f"expected a set that is not prepared in {directory}, got {name}, which is"
+        )
+    known, close = close_names(name)
+    if not known:
+        hint = f" Close to it: {', '.join(close)}." if close else ""
+        raise ValueError(f"expected a name that TensorFlow Datasets knows, got {name!r}.{hint}")
+    if importlib.util.find_spec("tensorflow") is None:
+        raise ValueError(
+            f"expected TensorFlow, which preparing a set needs, and nothing else does; install it, "
+            f"then prepare:\n{preparation(name, directory)}"
+        )
+    with quiet_library() as tfds:
+        builder = tfds.builder(name, data_dir=str(directory), file_format=FILE_FORMAT)
+        builder.download_and_prepare()
+
+
 @contextmanager
 def quiet_library() -> Iterator[Any]:
     """The `tensorflow_datasets` module, with its hints to install more packages kept quiet."""
@@ -120,23 +165,10 @@ def quiet_library() -> Iterator[Any]:
         logger.setLevel(level)
 
 
-@contextmanager
-def _progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on the terminal while a set is read for the first time."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import Progress  # noqa: PLC0415
-
-    console = Console(stderr=True)
-    hidden = not console.is_terminal
-    with Progress(console=console, transient=True, disable=hidden) as progress:
-        task = progress.add_task(f"reading {name} (once)", total=total)
-        yield lambda examples: progress.advance(task, examples)
-
-
-def _open(tfds: Any, prepared: Prepared, image_size: int | None) -> _Source:
+def _open(tfds: Any, prepared: Prepared, image_size: int | None, image_key: str | None) -> _Source:
     builder = tfds.builder_from_directory(prepared.directory)
     features = builder.info.features
-    image = _image_key(features, prepared.name)
+    image = _image_key(features, prepared.name, image_key)
     shape = features[image].shape
     if None in shape and image_size is None:
         raise ValueError(
@@ -170,16 +202,20 @@ def _open(tfds: Any, prepared: Prepared, image_size: int | None) -> _Source:
     return _Source(read, shape, columns, names or texts)
 
 
-def _image_key(features: Any, name: str) -> str:
-    """The feature `image`, or the only one that could be it."""
+def _image_key(features: Any, name: str, asked: str | None) -> str:
+    """The feature that was asked for, `image`, or the only one that could be it."""
     keys = tuple(features) if hasattr(features, "keys") else ()
     images = [key for key in keys if _is_image(features[key])]
-    if "image" in images or len(images) == 1:
-        return "image" if "image" in images else images[0]
-    got = features["image"] if "image" in keys else ", ".join(sorted(images or keys)) or features
+    wanted = asked or "image"
+    if wanted in images:
+        return wanted
+    if len(images) == 1 and asked is None:
+        return images[0]
+    got = features[wanted] if wanted in keys else ", ".join(sorted(images or keys)) or features
+    choose = "; choose one with image_key" if len(images) > 1 else ""
     raise ValueError(
-        f"expected a feature 'image' of uint8 [height, width, channels] in {name!r}, or only one "
-        f"such of another name, got {got}"
+        f"expected a feature {wanted!r} of uint8 [height, width, channels] in {name!r}, or only "
+        f"one such of another name, got {got}{choose}"
     )
 
 

@@ -96,6 +96,21 @@ def draw_gallery(
     return paths
 
 
+def draw_images(path: Path, images: ArrayLike, *, title: str) -> None:
+    """Some images in rows, as a PNG file.
+
+    Args:
+        path: the file.
+        images: `[n, h, w, c]` as for `draw_gallery`; all are shown.
+        title: above them.
+
+    Raises:
+        ValueError: for arrays that are no images, NaN and infinity.
+    """
+    rows = math.ceil(len(images) / _COLUMNS)
+    _draw(path, _Sheet(title, _in_rows(_as_bytes(images), rows)))
+
+
 def _reconstructions(images: ArrayLike, reconstructions: ArrayLike) -> _Sheet:
     """Rows of images, each above the row of their reconstructions."""
     shown = min(len(images), _COLUMNS * _PAIRS)

@@ -15,6 +15,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 from jaxvae.runs.choices import HUGE, LARGEST, TINY, is_foreign
 from jaxvae.runs.folder import read_settings, write_settings
 
+IMAGES = "images"
+"""In the settings of a folder, which images its results were made of."""
+
 # A number, or one a layer of a hierarchy from the top to the bottom, None for those without.
 Coefficient = float | Sequence[float | None]
 
@@ -24,8 +27,11 @@ class RunConfig:
     """What is trained, on what, and how.
 
     Attributes:
-        data: a name that `jaxvae.data.load` knows.
+        data: a name that `jaxvae.data.load` knows, or the path of images.
         image_size: pixels along each side to resize to; None for the images as they are.
+        image_key: the feature or array that holds the images; None for the usual names.
+        split: `TRAIN` or `TRAIN/TEST`; None for the usual names.
+        value_range: pixels that become black and white; None to go by type and range.
         train_size: training images; None for all.
         binarize: whether pixels are made black or white, at half of the range.
         network: such as `compact_vae`.
@@ -56,6 +62,9 @@ class RunConfig:
 
     data: str = "sprites"
     image_size: int | None = None
+    image_key: str | None = None
+    split: str | None = None
+    value_range: Sequence[float] | None = None
     train_size: int | None = None
     binarize: bool = False
     network: str = "compact_vae"
@@ -113,18 +122,26 @@ def run_settings(config: RunConfig, *, image_shape: tuple[int, int, int]) -> dic
     return {**dataclasses.asdict(config), "image_shape": list(image_shape)}
 
 
-def write_config(path: Path, config: RunConfig, *, image_shape: tuple[int, int, int]) -> None:
+def write_config(
+    path: Path,
+    config: RunConfig,
+    *,
+    image_shape: tuple[int, int, int],
+    images: Mapping[str, Any] | None = None,
+) -> None:
     """Write a configuration as JSON, whole; makes the folder.
 
     Args:
         path: `run.json` in the folder of the run.
         config: of the run.
         image_shape: `(h, w, c)` of the images it is trained on.
+        images: which they are, as `jaxvae.runs.images` says it; None for unknown.
 
     Raises:
         OSError: if it cannot be written.
     """
-    write_settings(path, run_settings(config, image_shape=image_shape))
+    settings = run_settings(config, image_shape=image_shape)
+    write_settings(path, {**settings, IMAGES: images} if images else settings)
 
 
 def read_config(path: Path, *, trust: bool = False) -> tuple[RunConfig, tuple[int, int, int]]:
@@ -152,6 +169,8 @@ def parsed_config(
 ) -> tuple[RunConfig, tuple[int, int, int]]:
     """The configuration that `run_settings` made settings of, and the shape of the images.
 
+    Which images they were is in `images`, for `jaxvae.runs.images`.
+
     Args:
         settings: as they were read.
         path: of the file that they were in.
@@ -160,7 +179,7 @@ def parsed_config(
     Raises:
         ValueError: as `read_config`.
     """
-    told = dict(settings)
+    told = {name: value for name, value in settings.items() if name != IMAGES}
     try:
         height, width, channels = image_shape = tuple(told.pop("image_shape"))
         if not all(type(side) is int and 1 <= side <= LARGEST for side in image_shape):

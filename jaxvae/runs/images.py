@@ -1,12 +1,15 @@
 """The images of a run, as its settings ask for them."""
 
+from collections.abc import Iterable, Mapping
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from jaxvae.data import Dataset, load
 from jaxvae.data.dataset import Split
-from jaxvae.runs.config import RunConfig
+from jaxvae.runs.config import IMAGES, RunConfig
 
 # The middle of the range of a byte: what is above becomes white.
 _MIDDLE = 127
@@ -22,18 +25,63 @@ def dataset_of(config: RunConfig, *, test_size: int | None = None) -> Dataset:
     Raises:
         ValueError: as `jaxvae.data.load`.
     """
-    return _loaded(config.data, config.image_size, config.train_size, test_size, config.binarize)
+    asked = {
+        "image_size": config.image_size,
+        "image_key": config.image_key,
+        "split": config.split,
+        "value_range": _ends(config.value_range),
+        "train_size": config.train_size,
+        "test_size": test_size,
+    }
+    return _loaded(config.data, config.binarize, **asked)
+
+
+def known_images(
+    file: Path, stored: Mapping[str, Any], datasets: Iterable[Dataset]
+) -> dict[str, dict[str, Any]]:
+    """Which images the results of a folder are made of, for its settings.
+
+    Args:
+        file: of the settings.
+        stored: what is in it.
+        datasets: that are used now.
+
+    Returns:
+        By name, also of sets that are not used now, fingerprint and numbers of images.
+
+    Raises:
+        ValueError: where images have changed since; names them.
+    """
+    known = dict(stored.get(IMAGES) or {})
+    for data in datasets:
+        now: dict[str, Any] = {"fingerprint": data.fingerprint}
+        now |= {"train": len(data.train.images), "test": len(data.test.images)}
+        then = known.setdefault(data.name, now) if data.fingerprint else now
+        if then["fingerprint"] != data.fingerprint:
+            counts = [f"{each['train']:,} + {each['test']:,}" for each in (then, now)]
+            raise ValueError(
+                f"expected the images of {data.name} that the results in {file.parent} were made "
+                f"of, got others: it has changed since ({counts[0]} images for training and held "
+                f"out then, {counts[1]} now). Put it back as it was, or choose another --out"
+            )
+    return known
+
+
+def _ends(value_range: Any) -> tuple[float, float] | None:
+    """Two numbers of a setting.
+
+    Raises:
+        ValueError: for more or less.
+    """
+    if value_range is None:
+        return None
+    low, high = value_range
+    return float(low), float(high)
 
 
 @cache
-def _loaded(
-    data: str,
-    image_size: int | None,
-    train_size: int | None,
-    test_size: int | None,
-    binarize: bool,
-) -> Dataset:
-    dataset = load(data, image_size=image_size, train_size=train_size, test_size=test_size)
+def _loaded(data: str, binarize: bool, **asked: Any) -> Dataset:
+    dataset = load(data, **asked)
     if not binarize:
         return dataset
     return dataset._replace(train=_binarized(dataset.train), test=_binarized(dataset.test))

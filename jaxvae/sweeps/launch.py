@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxvae.report.progress import sweep_progress
+from jaxvae.runs.config import IMAGES
 from jaxvae.runs.folder import (
     UnfinishedError,
     as_json,
@@ -17,6 +18,7 @@ from jaxvae.runs.folder import (
     stored_settings,
     write_settings,
 )
+from jaxvae.runs.images import known_images
 from jaxvae.runs.member import SETTINGS, Place, read_settings_of, run_file
 from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.claims import holders
@@ -91,7 +93,8 @@ def run(job: Job, launch: Launch, console: Console) -> None:
     experiment, sweep = job.open()
     sweep = dataclasses.replace(sweep, mesh=chosen_devices(launch.devices))
     settings = as_json(dataclasses.asdict(job.config) | {"members": job.members} | _LAYOUT)
-    refuse_other_settings(file, stored, settings, extendable=experiment.extendable)
+    extendable = (*experiment.extendable, IMAGES)
+    refuse_other_settings(file, stored, settings, extendable=extendable)
     places = _places_of_runs(sweep)
     for remark in remarks(sweep, places, at_work=launch.report and bool(sweep.missing())):
         console.print(remark, style="yellow", soft_wrap=True)
@@ -101,6 +104,9 @@ def run(job: Job, launch: Launch, console: Console) -> None:
     unfinished = sweep.unfinished()
     if unfinished:
         experiment.check(job.config)
+        settings |= _images(file, stored, sweep)
+    elif stored.get(IMAGES):
+        settings[IMAGES] = stored[IMAGES]
     if launch.plan:
         _print_plan(sweep, unfinished, console)
         return
@@ -115,6 +121,13 @@ def run(job: Job, launch: Launch, console: Console) -> None:
         if left:
             raise UnfinishedError(f"{len(left)} units are left; the same command does them")
     _report(experiment, job, sweep, console)
+
+
+def _images(file: Path, stored: Mapping[str, Any], sweep: Sweep) -> dict[str, Any]:
+    """Which images the runs are trained on, where they have changed refused."""
+    datasets = {id(data): data for data in map(sweep.load, sweep.runs.values())}
+    known = known_images(file, stored, datasets.values())
+    return {IMAGES: known} if known else {}
 
 
 def _do(job: Job, sweep: Sweep, launch: Launch, console: Console) -> list[Unit]:

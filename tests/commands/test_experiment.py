@@ -231,7 +231,7 @@ def test_a_data_set_that_is_not_prepared_is_refused_with_the_command_that_prepar
     assert command("mnist", "--out", str(tmp_path / "out")) == 2
     message = capsys.readouterr().err
     assert "tensorflow" in message
-    assert 'tfds.builder("mnist"' in message
+    assert "jaxvae data mnist --prepare" in message
     assert not (tmp_path / "out").exists()
 
 

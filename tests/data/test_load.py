@@ -231,7 +231,7 @@ def test_other_names_of_a_validation_split_are_known(tmp_path, name):
 
 def test_a_set_too_small_to_hold_anything_out_is_refused(tmp_path):
     write_set(tmp_path, "tiny", image_features((4, 4, 1)), {"train": gray_examples(9)})
-    with pytest.raises(ValueError, match=r"at least 10 images in 'tiny', .*; got 9 in 'tra"):
+    with pytest.raises(ValueError, match=r"at least 10 images in 'tiny', .*; got 9"):
         load("tiny", data_dir=tmp_path)
 
 
@@ -244,12 +244,14 @@ def test_the_only_images_of_another_name_are_the_images(tmp_path):
     assert load("photos", data_dir=tmp_path).train.images[7, 0, 0, 0] == 7
 
 
-def test_several_images_of_other_names_are_named(tmp_path):
+def test_several_images_of_other_names_are_named_and_one_can_be_chosen(tmp_path):
     kinds = {name: tfds.features.Image(shape=(4, 4, 1)) for name in ("left", "right")}
     examples = [{name: png(one["image"]) for name in kinds} for one in gray_examples(20)]
     write_set(tmp_path, "pairs", tfds.features.FeaturesDict(kinds), {"train": examples})
     with pytest.raises(ValueError, match=r"expected a feature 'image' of .* got left, right"):
         load("pairs", data_dir=tmp_path)
+    chosen = load("pairs", image_key="right", data_dir=tmp_path)
+    assert (len(chosen.train.images), len(chosen.test.images)) == (18, 2)
 
 
 def test_labels_that_are_texts_are_numbered(tmp_path):
@@ -263,10 +265,12 @@ def test_labels_that_are_texts_are_numbered(tmp_path):
 
 
 def test_splits_without_train_are_refused(tmp_path):
-    splits = {"left": gray_examples(3), "right": gray_examples(3)}
+    splits = {"left": gray_examples(3), "right": gray_examples(4)}
     write_set(tmp_path, "sides", image_features((4, 4, 1)), splits)
     with pytest.raises(ValueError, match="expected a split 'train' in 'sides'"):
         load("sides", data_dir=tmp_path)
+    chosen = load("sides", split="right/left", data_dir=tmp_path)
+    assert (len(chosen.train.images), len(chosen.test.images)) == (4, 3)
 
 
 def test_a_set_that_only_starts_with_black_images_is_not_taken_for_binary(tmp_path):
@@ -377,11 +381,10 @@ def test_a_known_set_that_is_not_prepared_comes_with_the_commands(tmp_path):
     assert "pip install tensorflow" in str(refusal.value)
 
 
-def test_the_command_that_prepares_a_set_is_python_that_compiles(tmp_path):
-    line = preparation("mnist", tmp_path / 'it\'s a "folder"').splitlines()[1]
-    words = shlex.split(line)
-    assert words[:2] == ["python", "-c"]
-    compile(words[2], "command", "exec")
+def test_the_command_that_prepares_a_set_is_one_of_jaxvae(tmp_path):
+    place = tmp_path / 'it\'s a "folder"'
+    words = shlex.split(preparation("mnist", place).splitlines()[1])
+    assert words == [f"TFDS_DATA_DIR={place}", "jaxvae", "data", "mnist", "--prepare"]
 
 
 def test_a_set_prepared_as_tfrecord_is_refused_with_the_reason(tmp_path):
@@ -393,8 +396,8 @@ def test_a_set_prepared_as_tfrecord_is_refused_with_the_reason(tmp_path):
         load("records", data_dir=tmp_path)
 
 
-@pytest.mark.parametrize("name", ["../mnist", "/mnist", "mnist/..", "", "mnist/a/b", "m nist"])
-def test_a_name_that_is_a_path_is_refused(tmp_path, name):
+@pytest.mark.parametrize("name", ["mnist/..", "", "mnist/a/b", "m nist"])
+def test_what_is_no_name_and_no_path_is_refused(tmp_path, name):
     with pytest.raises(ValueError, match="expected a name such as 'mnist'"):
         load(name, data_dir=tmp_path)
 

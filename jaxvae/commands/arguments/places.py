@@ -15,3 +15,29 @@ def place(text: str) -> Path:
         raise argparse.ArgumentTypeError("expected a path, got none")
     # The name of no user stays as it is, where `Path.expanduser` would end the program.
     return Path(os.path.expanduser(text))
+
+
+def data_set(text: str) -> str:
+    """The name of a data set; where it is a path, in full, whatever the current folder is then."""
+    path = os.path.expanduser(text)
+    if not (path.startswith((os.sep, ".")) or path.endswith(os.sep) or os.path.exists(path)):
+        return text
+    # It needs NumPy, which help does without.
+    from jaxvae.data.places import own_place  # noqa: PLC0415
+    from jaxvae.data.prepared import data_directory  # noqa: PLC0415
+
+    place = own_place(text, data_directory(None))
+    return text if place is None else os.path.abspath(place)
+
+
+def value_range(text: str) -> tuple[float, float]:
+    """LOW:HIGH as two numbers.
+
+    Raises:
+        argparse.ArgumentTypeError: for anything else.
+    """
+    try:
+        low, high = map(float, text.split(":"))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected LOW:HIGH, such as 0:16, got {text}") from error
+    return low, high

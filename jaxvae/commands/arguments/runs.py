@@ -2,7 +2,7 @@
 
 import argparse
 
-from jaxvae.commands.arguments.places import place
+from jaxvae.commands.arguments.places import data_set, place
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +17,10 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "--snapshot", metavar="STEP", type=int, help="one of RUN/snapshots (default: the latest)"
     )
     parser.add_argument(
-        "--data", metavar="NAME", help="data set (default: what the run was trained on)"
+        "--data",
+        metavar="DATA",
+        type=data_set,
+        help="data set or path of images (default: what the run was trained on)",
     )
     parser.add_argument(
         "--split", choices=("test", "train"), default="test", help="(default: test)"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from jaxvae.commands.arguments.declared import Function, defaults, functions
+from jaxvae.commands.arguments.places import data_set, value_range
 
 _DEFAULTS = defaults("runs/config", "RunConfig")
 
@@ -37,8 +38,15 @@ def add_settings(parser: argparse.ArgumentParser, notation: Notation = ONE) -> N
             f"--{flag}", type=read, metavar=metavar, default=default, help=text + shown
         )
 
-    add("data", str, "NAME", "data set")
+    add(
+        "data", data_set, "DATA", "data set: a name, or the path of a folder of images or of arrays"
+    )
     add("image-size", int, "PIXELS", "resize images to this many pixels square")
+    add("image-key", str, "NAME", "feature or array that holds the images (default: image, x, ...)")
+    add("split", str, "TRAIN/TEST", "splits to use (default: train and test, else a tenth)")
+    add(
+        "value-range", value_range, "LOW:HIGH", "pixels that are black and white (default: by type)"
+    )
     add("train-size", int, "N", "training images (default: all)")
     parser.add_argument("--binarize", action="store_true", help="make pixels black or white")
     add("network", str, "NAME", "see below")
@@ -130,7 +138,8 @@ def choices(comma: str = ",") -> str:
         _listed("likelihoods", likelihoods, "--likelihood-option", set(), comma),
         f"data sets here:\n  {', '.join(dataset_names())}",
         "A network, objective or likelihood of your own is PACKAGE.MODULE:FUNCTION, any other data"
-        "\nset the name of an image set that TensorFlow Datasets has prepared.",
+        "\nset the name of an image set that TensorFlow Datasets has prepared, or the path of"
+        "\nimages: a folder, a .npy, a .npz or a zarr. `jaxvae data DATA` describes one.",
     ]
     return "\n\n".join(parts)
 

@@ -1,0 +1,63 @@
+"""What `jaxvae data` is told."""
+
+import argparse
+
+from jaxvae.commands.arguments.places import data_set, place, value_range
+from jaxvae.sweeps.arguments import count
+
+_EXAMPLES = """\
+examples:
+  jaxvae data                                what is here
+  jaxvae data ~/photos --image-size 64       describe a folder of images, and draw some of them
+  jaxvae data faces.npz --image-key pixels --value-range 0:1
+  jaxvae data mnist --prepare                download a set of TensorFlow Datasets, once
+
+DATA is `sprites`, the name of an image set of TensorFlow Datasets that is prepared here, or a path:
+a folder of PNG, JPEG, TIFF, WebP, BMP or GIF files, whose subfolders are labels, or `train` and
+`test`; a .npy; a .npz with images, labels, or x_train, y_train, x_test, y_test; or a zarr. What is
+understood of a path is said in a sentence, and what would be a guess is asked.
+
+A negative LOW is written with an equals sign: --value-range=-1:1.
+"""
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "data",
+        help="list the data sets that are here, describe one, or prepare one",
+        description="List the data sets that are here; or describe one: its images, labels and "
+        "intrinsic dimension.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(after_interruption="Nothing was written.")
+    parser.add_argument(
+        "data", nargs="?", metavar="DATA", type=data_set, help="a name or a path (default: list)"
+    )
+    parser.add_argument(
+        "--prepare",
+        action="store_true",
+        help="download and prepare a set of TensorFlow Datasets (needs tensorflow)",
+    )
+    parser.add_argument(
+        "--image-size", metavar="PIXELS", type=count, help="resize images to this many square"
+    )
+    parser.add_argument("--image-key", metavar="NAME", help="feature or array of the images")
+    parser.add_argument("--split", metavar="TRAIN/TEST", help="splits to use")
+    parser.add_argument(
+        "--value-range", metavar="LOW:HIGH", type=value_range, help="pixels black and white"
+    )
+    parser.add_argument(
+        "--points",
+        metavar="N",
+        type=count,
+        default=2000,
+        help="training images whose dimension is measured (default: 2000)",
+    )
+    parser.add_argument(
+        "--seed", metavar="S", type=int, default=0, help="of the choice of images (default: 0)"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=place, help="for the picture (default: results/data/NAME)"
+    )

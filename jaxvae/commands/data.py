@@ -1,0 +1,158 @@
+"""`jaxvae data`: the data sets that are here, one of them described, or prepared."""
+
+import argparse
+from pathlib import Path
+
+import jax
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from jaxvae.analysis.measure import measure
+from jaxvae.commands.settings import flags_named
+from jaxvae.data import Dataset, Split, load
+from jaxvae.data.cache import cache_directory
+from jaxvae.data.prepared import data_directory, find_prepared, prepared_names
+from jaxvae.files.results import whole_results
+from jaxvae.report.gallery import draw_images
+from jaxvae.report.measurement import as_records
+from jaxvae.report.measurement_tables import table
+from jaxvae.report.progress import count_progress
+
+_METRICS = ("id", "gride")
+# A subset for an error has a hundred points, and there are at least two.
+_FEWEST = 200
+_SHOWN = 96
+_CLASSES = 20
+# Of the null, a Gaussian of the same covariance, as many as tell its spread.
+_DRAWS = 2
+
+
+def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
+    """List, describe or prepare."""
+    if given.data is None:
+        if given.prepare:
+            raise ValueError("expected a data set to prepare, such as mnist, got none")
+        _list(console)
+    elif given.prepare:
+        _prepare(given.data, console)
+    else:
+        _describe(given, console, errors)
+
+
+def _list(console: Console) -> None:
+    directory = data_directory(None)
+    rows = Table(box=None)
+    for name in ("data set", "images"):
+        rows.add_column(name, no_wrap=True)
+    rows.add_row("sprites", "rendered, as many as asked for")
+    for name in prepared_names(directory):
+        try:
+            found = find_prepared(name, directory)
+            splits = found.splits if found else {}
+            said = ", ".join(f"{split} {count:,}" for split, count in splits.items())
+        except ValueError as error:
+            said = f"cannot be read: {str(error).partition(';')[0]}"
+        rows.add_row(name, said)
+    console.print(rows)
+    entries = sorted((cache_directory() / "datasets").glob("[!.]*"))
+    size = sum(file.stat().st_size for entry in entries for file in entry.glob("*"))
+    console.print(
+        f"\nprepared by TensorFlow Datasets: {directory} (TFDS_DATA_DIR)\n"
+        f"cache: {len(entries):,} decoded sets, {size / 2**30:.2f} GiB, in "
+        f"{cache_directory() / 'datasets'} (JAXVAE_CACHE_DIR); what is removed there is made "
+        "again when it is needed\n"
+        "others: jaxvae data NAME --prepare; your own images: jaxvae data PATH",
+        soft_wrap=True,
+    )
+
+
+def _prepare(name: str, console: Console) -> None:
+    from jaxvae.data.tfds import prepare  # noqa: PLC0415  its library takes a second
+
+    prepare(name, data_directory(None))
+    console.print(f"{name} is prepared; look at it: jaxvae data {name}", soft_wrap=True)
+
+
+def _describe(given: argparse.Namespace, console: Console, errors: Console) -> None:
+    with flags_named():
+        dataset = load(
+            given.data,
+            image_size=given.image_size,
+            image_key=given.image_key,
+            split=given.split,
+            value_range=given.value_range,
+        )
+    name = Path(given.data).stem if Path(given.data).is_absolute() else given.data
+    out = given.out or Path("results", "data", name.replace("/", "-").replace(":", "-"))
+    for line in _lines(dataset):
+        console.print(line, soft_wrap=True)
+    images, count = dataset.train.images, min(_SHOWN, len(dataset.train.images))
+    rows = np.sort(np.random.default_rng(given.seed).permutation(len(images))[:count])
+    with whole_results(out) as part:
+        draw_images(part / "samples.png", images[rows], title=f"{name}: images for training")
+    console.print(f"picture: {out / 'samples.png'}", soft_wrap=True)
+    _dimension(dataset, given, console, errors)
+
+
+def _lines(dataset: Dataset) -> list[str]:
+    """Counts, shape, range and labels."""
+    train, test = dataset.train.images, dataset.test.images
+    height, width, channels = train.shape[1:]
+    low, high = int(min(train.min(), test.min())), int(max(train.max(), test.max()))
+    color = {1: "gray", 3: "color"}.get(channels, f"{channels} channels")
+    return [
+        f"{len(train):,} images for training and {len(test):,} held out, {height} x {width}, "
+        f"{color}, from {low} to {high}, mean {train.mean():.1f}",
+        *_label_lines(dataset),
+        *([f"factors: {', '.join(dataset.train.factors)}"] if dataset.train.factors else []),
+        *_same(dataset.train),
+    ]
+
+
+def _label_lines(dataset: Dataset) -> list[str]:
+    labels = dataset.train.labels
+    if labels is None:
+        return ["no labels"]
+    classes, counts = np.unique(labels, return_counts=True)
+    names = dataset.label_names
+    listed = ", ".join(
+        f"{names[label] if names else label} {count:,}"
+        for label, count in zip(classes[:_CLASSES], counts, strict=False)
+    )
+    return [f"labels for training: {listed}{', ...' * (len(classes) > _CLASSES)}"]
+
+
+def _same(split: Split) -> list[str]:
+    flat = split.images.reshape(len(split.images), -1)
+    constant = int((flat.min(axis=1) == flat.max(axis=1)).sum())
+    return [f"{constant:,} images for training are of one value"] if constant else []
+
+
+def _dimension(
+    dataset: Dataset, given: argparse.Namespace, console: Console, errors: Console
+) -> None:
+    images = dataset.train.images
+    if len(images) < _FEWEST:
+        console.print(
+            f"the intrinsic dimension and its error need at least {_FEWEST} images for training"
+        )
+        return
+    with count_progress(errors, "measuring the dimension", total=100) as report:
+        measured = measure(
+            {"pixels": images},
+            key=jax.random.key(given.seed),
+            metrics=_METRICS,
+            points=min(given.points, len(images)),
+            draws=_DRAWS,
+            report=lambda now: report(round(100 * now.done)),
+        )
+    records = as_records(measured, files=[given.data], attributes={"seed": given.seed})
+    for name in _METRICS:
+        console.print()
+        console.print(table(records, name, width=console.width))
+    console.print(
+        f"\nThe intrinsic dimension is that of {measured.points:,} of {measured.available:,} "
+        "images for training, and grows with their number.",
+        soft_wrap=True,
+    )

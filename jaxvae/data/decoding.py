@@ -1,0 +1,210 @@
+"""A folder of image files -> one array for every split, decoded by several threads."""
+
+import hashlib
+import os
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from jaxvae.data.cache import create_array
+from jaxvae.data.folders import Sorted
+from jaxvae.data.pictures import Header, PictureError, header_of, picture
+from jaxvae.data.reading import reading
+from jaxvae.data.resize import resize_values
+
+_THREADS = min(32, (os.cpu_count() or 1) + 1)
+# Files at a time: those of a batch are in memory together, resized.
+_BATCH = 256
+_NAMED = 3
+
+_Read = TypeVar("_Read")
+
+
+class Decoded(NamedTuple):
+    """The images of a folder.
+
+    Attributes:
+        arrays: `[n, h, w, c]` by split, memory-mapped, as deep as the files.
+        files: the file of every image, by split.
+        fingerprint: of names, contents and sizes: the same images have the same one.
+        sizes: in words.
+        remarks: what was done to some of them.
+    """
+
+    arrays: dict[str, np.ndarray]
+    files: dict[str, list[str]]
+    fingerprint: str
+    sizes: str
+    remarks: list[str]
+
+
+def decode(place: Path, chosen: Sorted, directory: Path, *, image_size: int | None) -> Decoded:
+    """Decode the files of a folder into `.npy` files.
+
+    Args:
+        place: the folder.
+        chosen: its images.
+        directory: where the arrays go.
+        image_size: pixels along each side to resize to, or None for the sizes as they are.
+
+    Raises:
+        ValueError: for files that give no image, all of them counted and the first named,
+            images of several sizes without `image_size`, and of several depths.
+        OSError: for files that cannot be read, and where nothing can be written.
+    """
+    names = [name for inside in chosen.splits.values() for name in inside]
+    with _threads() as pool, warnings.catch_warnings():
+        # Of the libraries, on metadata that nothing here needs.
+        warnings.simplefilter("ignore")
+        heads = _headers(pool, place, names)
+        height, width = _size(heads, place, image_size)
+        dtype = _depth(heads, place)
+        channels = max(head.channels for head in heads.values())
+        content, arrays, files = hashlib.sha256(), {}, {}
+        with reading(str(place), len(names)) as advance:
+            for split, inside in chosen.splits.items():
+                files[split] = [name for name in inside for _ in range(heads[name].pages)]
+                path = directory / f"decoded_{split}.npy"
+                append = create_array(path, (len(files[split]), height, width, channels), dtype)
+                one = partial(_one, place, channels=channels, size=image_size, dtype=dtype)
+                for name, read in _each(pool, one, inside, "decode", place):
+                    append(read.pixels)
+                    content.update(f"{split}/{name}\0{read.fingerprint}\0".encode(errors="replace"))
+                    advance(1)
+                arrays[split] = np.load(path, mmap_mode="r")
+    sizes = _sizes_in_words(heads.values(), image_size)
+    return Decoded(arrays, files, content.hexdigest(), sizes, _remarks(heads.values(), channels))
+
+
+class _One(NamedTuple):
+    """What is read of a file: `[pages, h, w, c]`, and a hash of its bytes."""
+
+    pixels: np.ndarray
+    fingerprint: str
+
+
+def _one(place: Path, name: str, *, channels: int, size: int | None, dtype: np.dtype) -> _One:
+    path = place / name
+    content = path.read_bytes()
+    pixels = picture(content, path)
+    if size is not None and pixels.shape[1:3] != (size, size):
+        values = resize_values(pixels.astype(np.float32), size=size)
+        pixels = values if dtype.kind == "f" else np.rint(values)
+    pixels = pixels.astype(dtype, copy=False)
+    full = np.broadcast_to(pixels, (*pixels.shape[:-1], channels))
+    return _One(full, hashlib.sha256(content).hexdigest())
+
+
+def _headers(pool: ThreadPoolExecutor, place: Path, names: Sequence[str]) -> dict[str, Header]:
+    with reading(str(place), len(names), what="looking through") as advance:
+        found = {}
+        for name, head in _each(pool, lambda name: header_of(place / name), names, "read", place):
+            found[name] = head
+            advance(1)
+    return found
+
+
+def _each(
+    pool: ThreadPoolExecutor,
+    read: Callable[[str], _Read],
+    names: Iterable[str],
+    verb: str,
+    place: Path,
+) -> Iterator[tuple[str, _Read]]:
+    """What is read of every file, in order; of those that fail all are counted.
+
+    Raises:
+        ValueError: at the end, for files that give no image.
+    """
+
+    def attempt(name: str) -> tuple[str, _Read | None, str]:
+        try:
+            return name, read(name), ""
+        except PictureError as error:
+            return name, None, str(error)
+
+    failed, waiting = [], iter(names)
+    while batch := list(islice(waiting, _BATCH)):
+        for name, one, why in pool.map(attempt, batch):
+            if one is None:
+                failed.append(f"{name}: {why}")
+            elif not failed:
+                yield name, one
+    if failed:
+        listed = "; ".join(failed[:_NAMED]) + "; ..." * (len(failed) > _NAMED)
+        raise ValueError(
+            f"expected images in {place}, could not {verb} {len(failed):,} of them: {listed}. "
+            "Repair these files, or move them elsewhere"
+        )
+
+
+@contextmanager
+def _threads() -> Iterator[ThreadPoolExecutor]:
+    """Threads, none of which goes on with what is waiting after an error or Ctrl-C."""
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _size(heads: dict[str, Header], place: Path, image_size: int | None) -> tuple[int, int]:
+    if image_size is not None:
+        return image_size, image_size
+    sizes = {(head.height, head.width) for head in heads.values()}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"expected image_size for {place}, whose {len(heads):,} images have {len(sizes):,} "
+            f"sizes, {_range(heads.values())}: give the pixels along each side to resize to"
+        )
+    return next(iter(sizes))
+
+
+def _depth(heads: dict[str, Header], place: Path) -> np.dtype:
+    first: dict[np.dtype, str] = {}
+    for name, head in heads.items():
+        first.setdefault(head.dtype, name)
+    if len(first) > 1:
+        listed = ", ".join(f"{dtype} as {name}" for dtype, name in first.items())
+        raise ValueError(
+            f"expected pixels of one type in {place}, got {listed}; what is black and white is "
+            "said for a set as a whole: convert some, or keep them in two folders"
+        )
+    return next(iter(first))
+
+
+def _sizes_in_words(heads: Iterable[Header], image_size: int | None) -> str:
+    heads = list(heads)
+    shapes = {(head.height, head.width) for head in heads}
+    if image_size is None or shapes == {(image_size, image_size)}:
+        return ""
+    square = all(height == width for height, width in shapes)
+    return f"resized from {_range(heads)}{'' if square else ', stretched to squares'}"
+
+
+def _range(heads: Iterable[Header]) -> str:
+    shapes = sorted({(head.height * head.width, head.height, head.width) for head in heads})
+    (_, *small), (_, *large) = shapes[0], shapes[-1]
+    words = [" x ".join(map(str, size)) for size in (small, large)]
+    return words[0] if len(shapes) == 1 else f"{words[0]} to {words[1]} pixels"
+
+
+def _remarks(heads: Iterable[Header], channels: int) -> list[str]:
+    heads = list(heads)
+    counts = Counter(remark for head in heads for remark in head.remarks)
+    said = [f"{count:,} {remark}" for remark, count in counts.items()]
+    gray = sum(head.channels < channels for head in heads)
+    several = [head.pages for head in heads if head.pages > 1]
+    if gray:
+        said.append(f"{gray:,} gray made color")
+    if several:
+        said.append(f"{len(several):,} files of several pages, {sum(several):,} images")
+    return said

@@ -1,0 +1,68 @@
+"""Where height, width and channels are in an array of images."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+_CHANNELS = (1, 3)
+# What nobody would take for a height or a width.
+_FEW = (1, 2, 3, 4)
+
+
+class Layout(NamedTuple):
+    """How an array becomes `[n, h, w, c]`.
+
+    Attributes:
+        axes: its axes in that order, the last one new where there are three.
+        words: what was understood, empty where nothing had to be.
+    """
+
+    axes: tuple[int, ...]
+    words: str
+
+    def arranged(self, array: np.ndarray) -> np.ndarray:
+        """Some of the images, as `[n, h, w, c]`."""
+        full = array[..., None] if array.ndim == 3 else array
+        return np.transpose(full, self.axes)
+
+
+def layout_of(shape: tuple[int, ...], what: str) -> Layout:
+    """The layout of images `[n, h, w]`, `[n, h, w, c]` or `[n, c, h, w]`, c being 1 or 3.
+
+    Raises:
+        ValueError: for other shapes, and where two readings are possible; says what to do.
+    """
+    ways = "images [n, h, w], [n, h, w, c] or [n, c, h, w] with c = 1 or 3"
+    if len(shape) == 3 and shape[-1] not in _FEW:
+        return Layout((0, 1, 2, 3), "")
+    if len(shape) != 4:
+        raise ValueError(f"expected {ways} in {what}, got {_words(shape)}{_advice(shape)}")
+    last, first = shape[3] in _CHANNELS, shape[1] in _CHANNELS
+    if last and shape[1] not in _FEW:
+        return Layout((0, 1, 2, 3), "")
+    if first and shape[3] not in _FEW:
+        return Layout((0, 2, 3, 1), "channels first")
+    if last and first:
+        raise ValueError(
+            f"expected {ways} in {what}, got {_words(shape)}, which may be either of the last two; "
+            "save images that are larger than their channels are many"
+        )
+    raise ValueError(
+        f"expected {ways} in {what}, got {_words(shape)}; keep 1 or 3 channels, such as "
+        "images[..., :3]"
+    )
+
+
+def _advice(shape: tuple[int, ...]) -> str:
+    if len(shape) == 2:
+        side = math.isqrt(shape[1])
+        sides = f"{side}, {side}" if side * side == shape[1] else "height, width"
+        return f"; save images.reshape(-1, {sides}), if rows are images"
+    if len(shape) == 3:
+        return "; this may be one image: save images[None] for a set of one"
+    return ""
+
+
+def _words(shape: tuple[int, ...]) -> str:
+    return f"an array [{', '.join(map(str, shape))}]"

@@ -1,0 +1,193 @@
+"""One image file -> pixels: PNG, JPEG, TIFF, WebP, BMP and GIF, turned as their camera says.
+
+Colors of a palette, CMYK and the like become red, green and blue; what is transparent lies on
+white. Depth is kept: 16 bits stay 16 bits. Of animations the first picture is read; pages of a
+TIFF are images of their own.
+"""
+
+import io
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif")
+"""Of the files that are taken for images, in small or capital letters."""
+
+_TIFF = (".tif", ".tiff")
+_ORIENTATION = 0x0112
+_GRAY = ("1", "L", "LA", "La")
+_DEEP = {"I;16": np.uint16, "I;16L": np.uint16, "I;16B": np.uint16, "I": np.int32, "F": np.float32}
+_COLORS = ("RGB", "RGBA", "RGBX", "RGBa", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV")
+_WHITE = 255
+
+
+class Header(NamedTuple):
+    """What an image file will give.
+
+    Attributes:
+        height: in pixels, as it is turned.
+        width: in pixels.
+        channels: 1 or 3.
+        dtype: of the pixels.
+        pages: images in the file.
+        remarks: what was done to it.
+    """
+
+    height: int
+    width: int
+    channels: int
+    dtype: np.dtype
+    pages: int
+    remarks: tuple[str, ...]
+
+
+class PictureError(ValueError):
+    """A file that gives no image; the message says why."""
+
+
+def header_of(file: Path) -> Header:
+    """What a file will give, without decoding it.
+
+    Raises:
+        PictureError: for what is no image, or of a kind that is not read.
+    """
+    return _opened(file, file)[0]
+
+
+def picture(content: bytes, file: Path) -> np.ndarray:
+    """The images of a file, `[pages, h, w, c]`, as its header announced them.
+
+    Raises:
+        PictureError: for a file that is cut off or damaged.
+    """
+    header, read = _opened(io.BytesIO(content), file)
+    try:
+        pixels = read()
+    except Exception as error:  # libraries raise anything over bytes that are damaged
+        raise PictureError(_reason(error)) from error
+    return pixels.reshape(header.pages, header.height, header.width, header.channels)
+
+
+def _opened(source: Any, file: Path) -> tuple[Header, Any]:
+    """The header, and what reads the pixels."""
+    try:
+        if file.suffix.lower() in _TIFF and (found := _stack(source)):
+            return found
+        return _single(_from_start(source))
+    except PictureError:
+        raise
+    except Exception as error:
+        raise PictureError(_reason(error)) from error
+
+
+def _single(source: Any) -> tuple[Header, Any]:
+    """An image as Pillow reads it."""
+    from PIL import Image, ImageOps  # noqa: PLC0415
+
+    image = Image.open(source)
+    # Of a PNG, asking for what is not in its head would decode it.
+    known = image.format != "PNG" or "exif" in image.info
+    turned = image.getexif().get(_ORIENTATION, 1) if known else 1
+    width, height = image.size[::-1] if turned in (5, 6, 7, 8) else image.size
+    transparent = image.has_transparency_data
+    gray = image.mode in _GRAY or image.mode in _DEEP or _has_gray_palette(image)
+    if not gray and image.mode not in _COLORS:
+        raise PictureError(f"expected gray or color, got an image of mode {image.mode}")
+    moves = image.format in ("GIF", "WEBP", "PNG") and getattr(image, "is_animated", False)
+    done = {
+        "turned as the camera says": turned != 1,
+        "transparent, laid on white": transparent,
+        f"{image.mode} made red, green and blue": image.mode in ("CMYK", "YCbCr", "LAB", "HSV"),
+        "animated, of which the first picture is read": moves,
+    }
+    remarks = tuple(remark for remark, is_so in done.items() if is_so)
+    dtype = np.dtype(_DEEP.get(image.mode, np.uint8))
+    header = Header(height, width, 1 if gray else 3, dtype, 1, remarks)
+
+    def read() -> np.ndarray:
+        upright: Any = image if turned == 1 else ImageOps.exif_transpose(image)
+        if image.mode in _DEEP:
+            return np.asarray(upright).astype(dtype)
+        if transparent:
+            upright = upright.convert("RGBA")
+            paper = Image.new("RGBA", upright.size, (_WHITE,) * 4)
+            upright = Image.alpha_composite(paper, upright)
+        return np.asarray(upright.convert("RGB").convert("L") if gray else upright.convert("RGB"))
+
+    return header, read
+
+
+def _has_gray_palette(image: Any) -> bool:
+    if image.mode != "P" or image.palette is None:
+        return False
+    colors = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+    return bool((colors == colors[:, :1]).all())
+
+
+def _stack(source: Any) -> tuple[Header, Any] | None:
+    """A TIFF of several pages or more than 8 bits; None for others, which Pillow reads."""
+    import tifffile  # noqa: PLC0415
+
+    with tifffile.TiffFile(source) as tiff:
+        series, page = tiff.series[0], tiff.series[0].keyframe
+        bytes_alone = page.dtype == np.uint8 and page.samplesperpixel in (1, 3, 4)
+        plain = len(tiff.pages) == 1 and bytes_alone
+        if plain or page.bitspersample == 1:
+            return None
+        stored = tifffile.PHOTOMETRIC(page.photometric)
+        if stored not in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB):
+            raise PictureError(
+                f"expected a TIFF in which 0 is black, or RGB, got {stored.name} of "
+                f"{page.dtype}; save it as such"
+            )
+        shape, axes = series.shape, series.axes
+        order = _axes_of(axes)
+        header = _of_stack(shape, axes, np.dtype(series.dtype).newbyteorder("="))
+
+    def read() -> np.ndarray:
+        with tifffile.TiffFile(_from_start(source)) as again:
+            pixels = again.series[0].asarray().transpose(order)
+        return pixels.reshape(header.pages, header.height, header.width, -1)[..., : header.channels]
+
+    return header, read
+
+
+def _from_start(source: Any) -> Any:
+    """A file again, of which the beginning may have been read."""
+    if isinstance(source, io.BytesIO):
+        source.seek(0)
+    return source
+
+
+def _axes_of(axes: str) -> list[int]:
+    """Pages first, then height, width, and channels or samples."""
+    channels = next((axis for axis in "SC" if axis in axes), "")
+    pages = [place for place, axis in enumerate(axes) if axis not in f"YX{channels}"]
+    return [*pages, axes.index("Y"), axes.index("X"), *([axes.index(channels)] if channels else [])]
+
+
+def _of_stack(shape: tuple[int, ...], axes: str, dtype: np.dtype) -> Header:
+    size = dict(zip(axes, shape, strict=True))
+    if "Y" not in size or "X" not in size:
+        raise PictureError(f"expected height and width in a TIFF, got axes {axes}")
+    channels = size.get("S", size.get("C", 1))
+    if channels not in (1, 3, 4) or (channels == 4 and "S" not in size):
+        raise PictureError(
+            f"expected 1 or 3 channels, got {channels}; save those that you want as images [n, h, "
+            "w, c] in a .npy"
+        )
+    pages = int(np.prod(shape)) // (size["Y"] * size["X"] * channels)
+    if dtype.kind not in "uif":
+        raise PictureError(f"expected pixels of whole or real numbers, got {dtype}")
+    remarks = ("whose fourth channel is left out",) if channels == 4 else ()
+    return Header(size["Y"], size["X"], min(channels, 3), dtype, pages, remarks)
+
+
+def _reason(error: Exception) -> str:
+    said = " ".join(str(error).split())[:200]
+    if "imagecodecs" in said:
+        return "its compression is read with the package imagecodecs: pip install imagecodecs"
+    if "cannot identify image file" in said:
+        return "its content is that of no image"
+    return f"{said or type(error).__name__}"

@@ -1,0 +1,55 @@
+"""What the name of a data set refers to: a path, or a set that is known by its name."""
+
+import difflib
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from jaxvae.data.prepared import find_prepared
+
+_SUFFIXES = (".npy", ".npz", ".zarr")
+
+
+def own_place(name: str, directory: Path) -> Path | None:
+    """The path that a name is, or None for the name of a set.
+
+    A name is a path where it begins with `/`, `.` or `~`, ends with `/`, `.npy`, `.npz` or
+    `.zarr`, or where something is there and no set of that name is prepared.
+
+    Args:
+        name: as it was given.
+        directory: where TFDS has prepared its sets.
+    """
+    text = os.path.expanduser(name)
+    if text.startswith(("/", ".")) or text.lower().endswith(("/", *_SUFFIXES)):
+        return Path(text)
+    if name == "sprites" or not (name and os.path.exists(text)):
+        return None
+    with suppress(ValueError):
+        if find_prepared(name, directory) is not None:
+            return None
+    return Path(text)
+
+
+def refuse_nothing(place: Path) -> None:
+    """Refuse a path where nothing is.
+
+    Raises:
+        ValueError: with what is near it.
+    """
+    if place.exists():
+        return
+    above = next(folder for folder in place.absolute().parents if folder.is_dir())
+    missing = place.absolute().relative_to(above).parts[0]
+    there = close_files(missing, above)
+    hint = f" Close to it: {', '.join(there)}." if there else ""
+    raise ValueError(
+        f"expected images in {place}, found nothing there: {above} has no {missing!r}.{hint}"
+    )
+
+
+def close_files(name: str, folder: Path) -> list[str]:
+    """What is in a folder under a name close to one."""
+    with suppress(OSError):
+        return difflib.get_close_matches(name, sorted(os.listdir(folder)))
+    return []

@@ -1,0 +1,21 @@
+"""A bar on the terminal while a set is read for the first time."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def reading(name: str, total: int, *, what: str = "reading") -> Iterator[Callable[[int], None]]:
+    """A bar, on terminals only.
+
+    Yields:
+        A callback that is told how many more are read.
+    """
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import Progress  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    hidden = not console.is_terminal
+    with Progress(console=console, transient=True, disable=hidden) as progress:
+        task = progress.add_task(f"{what} {name} (once)", total=total)
+        yield lambda examples: progress.advance(task, examples)

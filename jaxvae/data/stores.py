@@ -1,0 +1,172 @@
+"""`.npy`, `.npz` and zarr -> arrays of images and labels by split, found by their names.
+
+The name of an array is taken apart at `_`, `/`, `-` and `.`: one part may say the split (`train`,
+`test`, `val`, ...), another what it holds (`images`, `image`, `x`, `data`; `labels`, `label`, `y`,
+`targets`). So `x_train` and `train/images` are known, and `train` alone is of images.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxvae.data.holdout import HELD_OUT, TRAIN, chosen_splits
+from jaxvae.data.memory import refuse_beyond_memory
+from jaxvae.data.zarr_stores import is_zarr, open_zarr
+from jaxvae.files.numpy_files import (
+    Announced,
+    announced_file,
+    announced_members,
+    is_npy,
+    parsed,
+)
+
+_IMAGES = ("images", "image", "imgs", "x", "data", "faces", "arr")
+_LABELS = ("labels", "label", "y", "targets", "target", "classes", "class")
+_SPLITS = (*TRAIN, *HELD_OUT)
+# Rows of a zarr array that are read at a time.
+_ROWS = 1024
+
+
+class Stored(NamedTuple):
+    """The arrays of a store that are used.
+
+    Attributes:
+        images: by split: `train` and `test`, or `all`; not in memory where that can be.
+        labels: of the same splits, empty where there are none.
+        remarks: what was left out.
+    """
+
+    images: dict[str, Announced]
+    labels: dict[str, Announced]
+    remarks: list[str]
+
+
+class _Named(NamedTuple):
+    """An array and what its name says: its split, or none, and its other parts."""
+
+    key: str
+    split: str
+    parts: frozenset[str]
+    array: Announced
+
+
+def is_store(place: Path) -> bool:
+    """Whether a path is that of arrays, and not of a folder of images."""
+    return place.suffix.lower() in (".npy", ".npz", ".zarr") or (place.is_dir() and is_zarr(place))
+
+
+def open_store(place: Path, *, image_key: str | None, split: str | None) -> Stored:
+    """The images and labels of a store, none of which are read.
+
+    Args:
+        place: a `.npy`, `.npz` or zarr.
+        image_key: the name of the array of images, or its part besides the split; None
+            to go by the names.
+        split: `TRAIN` or `TRAIN/TEST`, as the names of the arrays have them.
+
+    Raises:
+        ValueError: for damage, Python objects, and where the names do not tell which arrays
+            are the images.
+    """
+    with parsed(place):
+        arrays = _arrays(place)
+    extra = frozenset(split.split("/")) if split else frozenset[str]()
+    named = [_named(key, array, extra) for key, array in arrays.items()]
+    images = _images(named, image_key, place)
+    held = {each.split: each for each in images}
+    chosen = chosen_splits(sorted(filter(None, held)), split, str(place))
+    if chosen is None:
+        if len(held) > 1 or "" not in held:
+            listed = ", ".join(each.key for each in images)
+            raise ValueError(
+                f"expected images for training in {place}, got {listed}; say which "
+                "with split=TRAIN/TEST"
+            )
+        wanted = {"all": ""}
+    else:
+        fit, test = chosen
+        wanted = {"all": fit} if test is None else {"train": fit, "test": test}
+    used = {ours: held[theirs] for ours, theirs in wanted.items()}
+    labels = _labels(named, wanted)
+    keys = {each.key for each in (*used.values(), *labels.values())}
+    others = sorted(set(arrays) - keys)
+    return Stored(
+        {ours: each.array for ours, each in used.items()},
+        {ours: each.array for ours, each in labels.items()},
+        [f"left out: {', '.join(others)}"] if others else [],
+    )
+
+
+def _arrays(place: Path) -> dict[str, Announced]:
+    if place.is_dir():
+        return {name: _of_zarr(array) for name, array in open_zarr(place).items()}
+    if is_npy(place):
+        return {"images": announced_file(place)}
+    return announced_members(place, lambda keys: keys)
+
+
+def _of_zarr(array: Any) -> Announced:
+    def read() -> np.ndarray:
+        full = np.empty(array.shape, array.dtype)
+        for start in range(0, len(full), _ROWS):
+            full[start : start + _ROWS] = array[start : start + _ROWS]
+        return full
+
+    return Announced(array.shape, array.dtype, array.size * array.dtype.itemsize, read)
+
+
+def _named(key: str, array: Announced, extra: frozenset[str]) -> _Named:
+    parts = re.split(r"[_/.\-\s]+", key)
+    split = next((part for part in parts if part in extra or part.lower() in _SPLITS), "")
+    # NumPy names what was given no name arr_0.
+    others = frozenset(part.lower() for part in parts if part != split and not part.isdigit())
+    return _Named(key, split, others, array)
+
+
+def _images(named: list[_Named], image_key: str | None, place: Path) -> list[_Named]:
+    """The arrays that hold the images, one a split."""
+    if image_key is not None:
+        exact = [each for each in named if each.key == image_key]
+        wanted = frozenset(re.split(r"[_/.\-\s]+", image_key.lower()))
+        found = exact or [each for each in named if each.parts == wanted]
+        found = [each._replace(split="") for each in exact] or found
+    else:
+        pictures = [each for each in named if len(each.array.shape) >= 3]
+        found = [each for each in pictures if not each.parts or each.parts & {*_IMAGES}]
+        found = found or pictures or [each for each in named if each.parts & {*_IMAGES}]
+    splits = [each.split for each in found]
+    if not found or len(set(splits)) < len(splits):
+        listed = ", ".join(f"{each.key} {list(each.array.shape)}" for each in found or named)
+        raise ValueError(
+            f"expected one array of images for every split in {place}, got {listed or 'none'}; "
+            "say which with image_key=NAME"
+        )
+    return found
+
+
+def _labels(named: list[_Named], wanted: Mapping[str, str]) -> dict[str, _Named]:
+    """One array of labels for every split, or none at all."""
+    found = {}
+    for ours, theirs in wanted.items():
+        of_split = [each for each in named if each.split == theirs and each.parts & {*_LABELS}]
+        if len(of_split) != 1:
+            return {}
+        found[ours] = of_split[0]
+    return found
+
+
+def read_stored(arrays: Mapping[str, Announced], place: Path) -> dict[str, np.ndarray]:
+    """The arrays themselves; what is on the disk as it is in memory stays there.
+
+    Raises:
+        ValueError: for damage, and for more than the memory.
+    """
+    held = sum(each.held for each in arrays.values())
+    refuse_beyond_memory(
+        held, f"what it takes to read {place}; a .npy or a folder of images needs none"
+    )
+    with parsed(place):
+        return {split: each.read() for split, each in arrays.items()}

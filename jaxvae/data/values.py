@@ -1,0 +1,143 @@
+"""Pixels of any type -> bytes, by a stated rule: what cannot be told is asked for.
+
+Whole numbers: the fewest of 1, 8, 10, 12, 14 and 16 bits that hold the largest value of the whole
+set. Real numbers: [0, 1] where all are; [-1, 1] where all are and both ends are reached; [0, 255]
+where all are and more than half of it is reached. Everything else is refused, unless the values
+that become black and white are given.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+WHITE = 255
+_BITS = (1, 8, 10, 12, 14, 16)
+# What rounding may add to a range, and from where on an end of [-1, 1] counts as reached.
+_SLACK, _REACHED = 1e-5, 0.95
+# Below, images are so dark that it is said.
+_DARK = 64
+
+
+class Extremes(NamedTuple):
+    """The smallest and the largest pixel of a set."""
+
+    low: float
+    high: float
+
+
+class Scale(NamedTuple):
+    """Which values become black and white.
+
+    Attributes:
+        low: what becomes 0.
+        high: what becomes 255.
+        words: what was understood.
+    """
+
+    low: float
+    high: float
+    words: str
+
+
+def extremes_of(blocks: Iterable[np.ndarray], what: str) -> Extremes:
+    """The smallest and the largest pixel.
+
+    Raises:
+        ValueError: for NaN and infinity, with the image, and for no pixels.
+    """
+    low, high, first = np.inf, -np.inf, 0
+    for block in blocks:
+        if block.size and block.dtype.kind == "f":
+            finite = np.isfinite(block.reshape(len(block), -1)).all(axis=1)
+            if not finite.all():
+                row = first + int(np.argmin(finite))
+                raise ValueError(
+                    f"expected finite pixels in {what}, got NaN or infinity in image {row}; "
+                    "replace them, or leave these images out"
+                )
+        if block.size:
+            low, high = min(low, float(block.min())), max(high, float(block.max()))
+        first += len(block)
+    if low > high:
+        raise ValueError(f"expected images in {what}, found none")
+    return Extremes(low, high)
+
+
+def scale_of(
+    dtype: np.dtype, found: Extremes, value_range: tuple[float, float] | None, what: str
+) -> Scale:
+    """What pixels mean.
+
+    Args:
+        dtype: of the pixels.
+        found: in the whole set.
+        value_range: the values that become black and white; None to go by the rule.
+        what: the set, in words.
+
+    Raises:
+        ValueError: where the rule does not say it; says how to.
+    """
+    kind = "bool" if dtype.kind == "b" else dtype.name
+    if value_range is not None:
+        low, high = map(float, value_range)
+        if not (np.isfinite([low, high]).all() and low < high):
+            raise ValueError(f"expected value_range LOW:HIGH with LOW < HIGH, got {low:g}:{high:g}")
+        cut = "" if low <= found.low and found.high <= high else ", what is beyond is cut off"
+        return Scale(low, high, f"{kind} from {low:g} to {high:g} as asked{cut} -> bytes")
+    if dtype.kind == "b":
+        return Scale(0, 1, "bool -> bytes 0 and 255")
+    if dtype.kind in "ui":
+        return _of_integers(kind, found, what)
+    return _of_floats(kind, found, what)
+
+
+def to_bytes(values: np.ndarray, scale: Scale) -> np.ndarray:
+    """Values as uint8, rounded to the nearest, beyond black and white cut off."""
+    if values.dtype == np.uint8 and (scale.low, scale.high) == (0, WHITE):
+        return values
+    unit = (values.astype(np.float64) - scale.low) / (scale.high - scale.low)
+    return np.rint(unit.clip(0, 1) * WHITE).astype(np.uint8)
+
+
+def remark_on(scale: Scale, found: Extremes) -> list[str]:
+    """What is odd about the bytes that come of it."""
+    if found.low == found.high:
+        return [f"every pixel of every image is {found.low:g}"]
+    brightest = (found.high - scale.low) / (scale.high - scale.low) * WHITE
+    if brightest < _DARK:
+        return [
+            f"dark: the largest value is {found.high:g}, {brightest:.0f} of 255; value_range="
+            f"{found.low:g}:{found.high:g} would use all of them"
+        ]
+    return []
+
+
+def _of_integers(kind: str, found: Extremes, what: str) -> Scale:
+    bits = next((bits for bits in _BITS if found.high < 2**bits), None)
+    if found.low < 0 or bits is None:
+        raise _ask(kind, found, what, "0 to 65535")
+    if bits == 8:
+        return Scale(0, WHITE, "bytes" if kind == "uint8" else f"{kind} in [0, 255] -> bytes")
+    if bits == 1:
+        return Scale(0, 1, f"{kind} of 0 and 1 -> bytes 0 and 255")
+    most = 2**bits - 1
+    return Scale(0, most, f"{kind} of {bits} bits, [0, {most}] -> bytes")
+
+
+def _of_floats(kind: str, found: Extremes, what: str) -> Scale:
+    low, high = found
+    for least, most in ((0, 1), (-1, 1), (0, WHITE)):
+        within = least - _SLACK <= low and high <= most + _SLACK * most
+        signed = low <= -_REACHED and high >= _REACHED
+        if within and (most == 1 or high > WHITE / 2) and (least == 0 or signed):
+            return Scale(least, most, f"{kind} in [{least}, {most}] -> bytes")
+    raise _ask(kind, found, what, "[0, 1], [-1, 1] with both ends reached, or [0, 255] past 127")
+
+
+def _ask(kind: str, found: Extremes, what: str, expected: str) -> ValueError:
+    return ValueError(
+        f"expected {kind} pixels of {what} in {expected}, got {found.low:.6g} to {found.high:.6g}, "
+        "of which nobody can tell what is black and what is white: say it, "
+        f"such as value_range={found.low:.6g}:{found.high:.6g}"
+    )

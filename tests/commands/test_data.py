@@ -1,0 +1,108 @@
+"""`jaxvae data`, and images of one's own in other commands."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.bottleneck.config import PRESETS
+from jaxvae.cli import main
+from jaxvae.commands.experiment import _parse
+from jaxvae.runs.images import _loaded
+
+IMAGES = np.random.default_rng(0).random((260, 5, 5))
+SMALL = ["--network", "dense_vae", "--option", "widths=8", "--latents", "2", "--batch-size", "20"]
+
+
+@pytest.fixture(autouse=True)
+def _place(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXVAE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    np.save("images.npy", IMAGES)
+    _loaded.cache_clear()
+
+
+def words(text):
+    return " ".join(text.split())
+
+
+def test_a_set_is_described_measured_and_drawn(tmp_path, capsys):
+    np.savez("a.npz", images=IMAGES, labels=np.array(["no", "yes"])[np.arange(260) % 2])
+    assert main(["data", "a.npz", "--points", "220"]) == 0
+    said = words(capsys.readouterr().out)
+    assert "234 images for training and 26 held out, 5 x 5, gray, from 0 to 255" in said
+    assert re.search(r"labels for training: no 1\d\d, yes 1\d\d", said)
+    # Random pixels fill all 25 dimensions; TwoNN underestimates them.
+    (dimension,) = re.findall(r"pixels 25 220 (\d+\.\d)±", said)
+    assert 9 < float(dimension) < 25
+    picture = np.asarray(Image.open(tmp_path / "results/data/a/samples.png"))
+    assert picture.std() > 10
+
+
+def test_without_a_set_all_that_are_here_are_listed(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
+    main(["data", "images.npy", "--points", "3"])
+    assert main(["data"]) == 0
+    said = words(capsys.readouterr().out)
+    assert "sprites rendered" in said
+    assert f"cache: 1 decoded sets, 0.00 GiB, in {tmp_path / 'cache' / 'datasets'}" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["images.npy", "--prepare"], "expected the name of a set of TensorFlow Datasets"),
+        (["--prepare"], "expected a data set to prepare, such as mnist, got none"),
+        (["./image.npy"], "found nothing there: .* Close to it: images.npy"),
+        (["images.npy", "--value-range=1:0"], "expected --value-range LOW:HIGH with LOW < HIGH"),
+        (["images.npy", "--value-range", "low"], "expected LOW:HIGH, such as 0:16, got low"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(arguments, said, capsys):
+    try:
+        status = main(["data", *arguments])
+    except SystemExit as ended:
+        status = ended.code
+    assert status == 2
+    assert re.search(said, words(capsys.readouterr().err))
+
+
+@pytest.mark.slow
+def test_a_run_refuses_to_go_on_with_other_images(tmp_path, capsys):
+    run = ["train", "--data", "images.npy", *SMALL, "--out", "run"]
+    assert main([*run, "--epochs", "1"]) == 0
+    assert "images.npy: 260 images, 5 x 5, gray, float64 in [0, 1] -> bytes" in (
+        capsys.readouterr().err
+    )
+    settings = json.loads((tmp_path / "run/run.json").read_text())
+    assert settings["data"] == str(tmp_path / "images.npy")
+    np.save("images.npy", IMAGES[:250])
+    _loaded.cache_clear()
+    assert main([*run, "--epochs", "2"]) == 2
+    assert (
+        "it has changed since (234 + 26 images for training and held out then, 225 + 25 now)"
+        in (capsys.readouterr().err)
+    )
+    np.save("images.npy", IMAGES)
+    _loaded.cache_clear()
+    assert main([*run, "--epochs", "2"]) == 0
+
+
+@pytest.mark.slow
+def test_a_sweep_refuses_to_go_on_with_other_images(capsys):
+    sweep = ["sweep", "--data", "images.npy", *SMALL, "--epochs", "1", "--points", "0"]
+    assert main([*sweep, "--out", "all"]) == 0
+    np.save("images.npy", IMAGES[::-1])
+    _loaded.cache_clear()
+    assert main([*sweep, "--out", "all", "--seeds", "0,1"]) == 2
+    assert "it has changed since" in capsys.readouterr().err
+
+
+def test_presets_of_experiments_are_cut_down_to_the_images_there_are(capsys):
+    config = _parse("bottleneck", "", PRESETS, ["demo", "--data", "images.npy"])[0]
+    assert (config.train_size, config.test_size, config.points) == (234, 26, 26)
+    assert "--train-size 234, --test-size 26, --points 26 instead" in capsys.readouterr().err
+    config = _parse("bottleneck", "", PRESETS, ["--data", "images.npy", "--points", "99"])[0]
+    assert config.points == 99

@@ -1,0 +1,455 @@
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from jaxvae.data import load
+from jaxvae.data.cache import cache_directory
+from jaxvae.data.resize import resize_images
+
+RANDOM = np.random.default_rng(0)
+GRAY = RANDOM.integers(0, 256, (30, 6, 8), dtype=np.uint8)
+COLOR = RANDOM.integers(0, 256, (30, 6, 8, 3), dtype=np.uint8)
+ORDER = np.random.RandomState(0).permutation(30)
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXVAE_CACHE_DIR", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Where `write` puts images."""
+    place = tmp_path / "photos"
+    place.mkdir()
+    return place
+
+
+def write(images, folder: Path, name="{:03d}.png", **options) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for place, image in enumerate(images):
+        Image.fromarray(image).save(folder / name.format(place), **options)
+    return folder
+
+
+def saved(tmp_path, array, name="images.npy") -> Path:
+    np.save(tmp_path / name, array)
+    return tmp_path / name
+
+
+def all_images(data) -> np.ndarray:
+    """Held-out images first, as in the shuffle that they are taken from."""
+    return np.concatenate([data.test.images, data.train.images])
+
+
+# --- folders --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "PNG", "tif", "webp"])
+def test_pixels_of_a_lossless_file_are_those_that_were_written(folder, suffix):
+    write(COLOR, folder, f"{{:03d}}.{suffix}", **({"lossless": True} if suffix == "webp" else {}))
+    np.testing.assert_array_equal(all_images(load(folder)), COLOR[ORDER])
+
+
+def test_subfolders_are_labels_also_of_unicode_and_capital_suffixes(folder):
+    write(GRAY[:10], folder / "äpfel", "{:03d}.PNG")
+    write(GRAY[10:], folder / "birnen" / "2020" / "mai")
+    data = load(folder)
+    labels = np.concatenate([data.test.labels, data.train.labels])
+    assert data.label_names == ("birnen", "äpfel")
+    np.testing.assert_array_equal(all_images(data)[labels == 1].sum(), GRAY[:10].sum())
+    assert np.bincount(labels).tolist() == [20, 10]
+
+
+def test_folders_train_and_test_are_splits_with_labels_below(folder):
+    for label, images in (("a", GRAY[:5]), ("b", GRAY[5:9])):
+        write(images, folder / "outer" / "Train" / label)
+        write(images[:1], folder / "outer" / "val" / label)
+    data = load(folder)
+    assert (len(data.train.images), len(data.test.images)) == (9, 2)
+    assert sorted(data.test.labels.tolist()) == [0, 1]
+    assert sorted(data.train.images.sum((1, 2, 3))) == sorted(GRAY[:9].sum((1, 2)))
+
+
+def test_other_splits_are_those_that_were_asked_for(folder):
+    for name, images in (("one", GRAY[:7]), ("two", GRAY[7:12]), ("three", GRAY[12:])):
+        write(images, folder / name)
+    data = load(folder, split="three/two")
+    assert (len(data.train.images), len(data.test.images)) == (18, 5)
+    assert "7 files left out, in neither three nor two" in data.said
+    with pytest.raises(ValueError, match="among one, three, two; got split four"):
+        load(folder, split="four")
+
+
+def test_a_class_called_train_is_no_split_without_one_for_testing(folder):
+    for name in ("car", "train"):
+        write(GRAY[:10], folder / name)
+    assert load(folder).label_names == ("car", "train")
+
+
+def test_what_is_no_image_is_counted_and_left_out(folder):
+    write(GRAY, folder)
+    for name in (".DS_Store", "Thumbs.db", "notes.txt", ".hidden.png"):
+        (folder / name).write_text("no image")
+    said = load(folder).said
+    assert said.startswith("30 images, 6 x 8, gray, bytes; 3 held out, a tenth; no labels")
+    assert "2 files left out, no images (Thumbs.db, notes.txt)" in said
+
+
+def test_files_that_are_cut_off_are_named_and_counted(folder):
+    write(COLOR, folder)
+    for place in (3, 20):
+        file = folder / f"{place:03d}.png"
+        file.write_bytes(file.read_bytes()[:-120])
+    with pytest.raises(ValueError, match=r"could not decode 2 of them: 0(03|20).png: .*Repair"):
+        load(folder)
+    (folder / "003.png").write_text("no image")
+    with pytest.raises(ValueError, match=r"could not read 1 of them: 003.png: its content is that"):
+        load(folder)
+    assert not list((cache_directory() / "datasets").glob("[!.]*"))
+
+
+def test_a_folder_without_images_is_refused(folder):
+    (folder / "notes.txt").write_text("no image")
+    with pytest.raises(ValueError, match=r"expected images .* none among 1 files \(notes.txt\)"):
+        load(folder)
+
+
+@pytest.mark.parametrize("count", [1, 3, 9])
+def test_too_few_images_to_hold_any_out_are_refused(folder, count):
+    write(GRAY[:count], folder)
+    with pytest.raises(ValueError, match=f"at least 10 images in .*; got {count}"):
+        load(folder)
+
+
+def test_links_are_followed_and_those_in_circles_once(folder, tmp_path):
+    elsewhere = write(GRAY, tmp_path / "elsewhere")
+    (folder / "linked").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(folder)
+    assert len(load(folder).train.images) == 27
+    (folder / "lost.png").symlink_to(tmp_path / "nothing")
+    with pytest.raises(ValueError, match=r"lost.png: expected a file, got a link that leads nowhe"):
+        load(folder)
+
+
+def test_images_of_several_sizes_need_an_image_size_and_are_stretched(folder):
+    images = [RANDOM.integers(0, 256, (9, 6 + i % 3), dtype=np.uint8) for i in range(30)]
+    write(images, folder)
+    with pytest.raises(ValueError, match=r"expected image_size .* 3 sizes, 9 x 6 to 9 x 8 pixels"):
+        load(folder)
+    data = load(folder, image_size=5)
+    first = images[ORDER[0]]
+    expected = resize_images(first[None, ..., None], size=5)
+    np.testing.assert_array_equal(data.test.images[:1], expected)
+    assert "resized from 9 x 6 to 9 x 8 pixels, stretched to squares" in data.said
+
+
+def test_gray_among_color_becomes_color(folder):
+    write(COLOR[:20], folder)
+    write(GRAY[20:], folder, "gray_{:03d}.png")
+    data = load(folder)
+    assert data.train.images.shape == (27, 6, 8, 3)
+    assert "10 gray made color" in data.said
+
+
+def test_transparency_lies_on_white_and_palettes_are_looked_up(folder):
+    clear = np.zeros((6, 8, 4), np.uint8)
+    clear[:, :4, 3] = 255
+    write([clear] * 10, folder)
+    images = load(folder).train.images
+    assert (images[..., :4, :] == 0).all()
+    assert (images[..., 4:, :] == 255).all()
+    palette = folder.parent / "palette"
+    palette.mkdir()
+    for place in range(10):
+        Image.fromarray(COLOR[place]).quantize(4).save(palette / f"{place}.png")
+    expected = np.asarray(Image.fromarray(COLOR[2]).quantize(4).convert("RGB"))
+    assert any((one == expected).all() for one in all_images(load(palette)))
+
+
+def test_cmyk_becomes_red_green_and_blue(folder):
+    cyan = Image.new("CMYK", (8, 6), (255, 0, 0, 0))
+    for place in range(10):
+        cyan.save(folder / f"{place}.tif")
+    data = load(folder)
+    assert (data.train.images == [0, 255, 255]).all()
+    assert "10 CMYK made red, green and blue" in data.said
+
+
+def test_photographs_are_turned_as_their_camera_says(folder):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for place in range(10):
+        Image.fromarray(GRAY[place]).save(folder / f"{place}.jpg", exif=exif, quality=100)
+    data = load(folder)
+    assert data.train.images.shape[1:] == (8, 6, 1)
+    upright = np.rot90(GRAY[:10], -1, axes=(1, 2))[np.random.RandomState(0).permutation(10)]
+    assert np.abs(all_images(data)[..., 0] - upright.astype(float)).max() <= 4
+
+
+def test_of_an_animation_the_first_picture_is_read(folder):
+    for place in range(10):
+        first, *others = map(Image.fromarray, COLOR[place : place + 3])
+        first.save(
+            folder / f"{place}.webp", save_all=True, append_images=others, lossless=True, duration=9
+        )
+    data = load(folder)
+    np.testing.assert_array_equal(
+        all_images(data), COLOR[:10][np.random.RandomState(0).permutation(10)]
+    )
+    assert "10 animated" in data.said
+
+
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_tiffs_of_twelve_bits_are_scaled_by_them(folder, channels):
+    images = RANDOM.integers(0, 4096, (30, 6, 8, *channels), dtype=np.uint16)
+    for place, image in enumerate(images):
+        tifffile.imwrite(folder / f"{place:03d}.tif", image)
+    data = load(folder)
+    expected = np.rint(images[ORDER] / 4095 * 255).reshape(30, 6, 8, -1)
+    np.testing.assert_array_equal(all_images(data), expected)
+    assert "uint16 of 12 bits, [0, 4095] -> bytes" in data.said
+
+
+def test_pages_of_a_tiff_are_images(folder):
+    images = RANDOM.integers(0, 65536, (3, 10, 6, 8), dtype=np.uint16)
+    for place, stack in enumerate(images):
+        tifffile.imwrite(folder / f"{place}.tif", stack, photometric="minisblack")
+    data = load(folder)
+    expected = np.rint(images.reshape(30, 6, 8, 1)[ORDER] / 65535 * 255)
+    np.testing.assert_array_equal(all_images(data), expected)
+    assert "3 files of several pages, 30 images" in data.said
+
+
+def test_a_tiff_of_five_channels_is_refused_with_what_to_do(folder):
+    tifffile.imwrite(folder / "a.tif", GRAY[:5], imagej=True, metadata={"axes": "CYX"})
+    with pytest.raises(ValueError, match=r"a.tif: expected 1 or 3 channels, got 5; save those"):
+        load(folder)
+
+
+def test_files_of_several_depths_are_refused(folder):
+    write(GRAY, folder)
+    tifffile.imwrite(folder / "deep.tif", GRAY[0].astype(np.uint16))
+    with pytest.raises(ValueError, match=r"one type .* uint8 as 000.png, uint16 as deep.tif"):
+        load(folder)
+
+
+# --- arrays ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("array", "expected", "words"),
+    [
+        (GRAY, GRAY, "bytes"),
+        (GRAY > 99, 255 * (GRAY > 99), "bool -> bytes 0 and 255"),
+        ((GRAY > 99).astype(np.uint8), 255 * (GRAY > 99), "uint8 of 0 and 1"),
+        (GRAY.astype(np.int64), GRAY, "int64 in [0, 255]"),
+        (GRAY / 255, GRAY, "float64 in [0, 1]"),
+        ((GRAY / 127.5 - 1).astype(np.float32), GRAY, "float32 in [-1, 1]"),
+        (GRAY.astype(np.float32), GRAY, "float32 in [0, 255]"),
+        (GRAY.astype(np.uint16) * 257, GRAY, "uint16 of 16 bits"),
+    ],
+)
+def test_every_type_becomes_bytes_by_its_rule(tmp_path, array, expected, words):
+    data = load(saved(tmp_path, array))
+    np.testing.assert_array_equal(all_images(data)[..., 0], np.asarray(expected)[ORDER])
+    assert words in data.said
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        GRAY / 128 - 1,
+        (GRAY - GRAY.mean()) / GRAY.std(),
+        GRAY // 16 / 1.0,
+        GRAY.astype(np.int64) - 1,
+        GRAY.astype(np.float64) * 1000,
+    ],
+)
+def test_a_range_that_may_be_several_is_asked_for(tmp_path, array):
+    array = array * 0.9 if array.min() == -1 else array
+    with pytest.raises(ValueError, match=r"black and what is white: say it, such as value_range="):
+        load(saved(tmp_path, array))
+    low, high = float(array.min()), float(array.max())
+    data = load(tmp_path / "images.npy", value_range=(low, high))
+    assert (all_images(data).min(), all_images(data).max()) == (0, 255)
+
+
+def test_nan_is_refused_with_its_image(tmp_path):
+    array = GRAY / 255
+    array[17, 2, 3] = np.nan
+    with pytest.raises(ValueError, match="got NaN or infinity in image 17"):
+        load(saved(tmp_path, array))
+
+
+def test_constant_and_dark_images_are_said(tmp_path):
+    assert "every pixel of every image is 7" in load(saved(tmp_path, GRAY * 0 + 7)).said
+    assert "dark: the largest value is 15" in load(saved(tmp_path, GRAY // 16, "b.npy")).said
+
+
+@pytest.mark.parametrize(
+    ("array", "axes"), [(COLOR, (0, 1, 2, 3)), (np.moveaxis(COLOR, 3, 1), (0, 2, 3, 1))]
+)
+def test_channels_may_be_last_or_first(tmp_path, array, axes):
+    np.testing.assert_array_equal(
+        all_images(load(saved(tmp_path, array))), np.transpose(array, axes)[ORDER]
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((30, 784), r"reshape\(-1, 28, 28\)"),
+        ((30, 20, 3), "one image"),
+        ((30, 3, 5, 3), "may be either"),
+        ((30, 8, 8, 5), r"\[..., :3\]"),
+        ((30,), "got an array"),
+    ],
+)
+def test_other_shapes_are_refused_with_what_to_do(tmp_path, shape, said):
+    with pytest.raises(ValueError, match=said):
+        load(saved(tmp_path, np.zeros(shape, np.uint8)))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("x_train", "y_train", "x_test", "y_test"),
+        ("train_images", "train_labels", "test_images", "test_labels"),
+        ("X_train", "y_train", "X_val", "y_val"),
+    ],
+)
+def test_an_archive_of_splits_is_known_by_its_names(tmp_path, names):
+    words = np.array(["no", "yes"])[np.arange(30) % 2]
+    arrays = (COLOR[:20], words[:20], COLOR[20:], words[20:])
+    np.savez(tmp_path / "set.npz", **dict(zip(names, arrays, strict=True)))
+    data = load(tmp_path / "set.npz")
+    assert (len(data.train.images), len(data.test.images)) == (20, 10)
+    assert data.label_names == ("no", "yes")
+    for split, start in ((data.train, 0), (data.test, 20)):
+        images = COLOR[start:].reshape(30 - start, -1)
+        for image, label in zip(split.images, split.labels, strict=True):
+            (row,) = np.flatnonzero((images == image.ravel()).all(axis=1))
+            assert (row + start) % 2 == label
+
+
+def test_labels_of_one_column_and_of_ones_are_classes(tmp_path):
+    labels = np.arange(30) % 3
+    for name, given in (("a", labels[:, None]), ("b", np.eye(3)[labels])):
+        np.savez(tmp_path / f"{name}.npz", images=GRAY, labels=given)
+        data = load(tmp_path / f"{name}.npz")
+        np.testing.assert_array_equal(data.test.labels, labels[ORDER[:3]])
+
+
+def test_a_label_less_or_more_is_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", images=GRAY, labels=np.arange(29))
+    with pytest.raises(ValueError, match="a label for each of 30 images of all, got 29"):
+        load(tmp_path / "a.npz")
+
+
+def test_of_several_arrays_the_one_asked_for_is_read(tmp_path):
+    np.savez(tmp_path / "a.npz", left=GRAY, right=GRAY // 2)
+    with pytest.raises(ValueError, match=r"left \[30, 6, 8\], right .* with image_key="):
+        load(tmp_path / "a.npz")
+    data = load(tmp_path / "a.npz", image_key="right")
+    np.testing.assert_array_equal(all_images(data)[..., 0], GRAY[ORDER] // 2)
+
+
+def test_a_zarr_is_read(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w")
+    for split, images in (("train", GRAY[:20]), ("test", GRAY[20:])):
+        group.create_array(f"{split}/images", data=images, chunks=(7, 6, 8))
+    data = load(tmp_path / "a.zarr")
+    assert data.test.images.sum() == GRAY[20:].sum()
+
+
+# --- the cache ------------------------------------------------------------------------
+
+
+def test_changed_added_and_removed_files_are_seen(folder):
+    write(GRAY, folder)
+    first = load(folder)
+    Image.fromarray(GRAY[0].T.reshape(6, 8)).save(folder / "005.png")
+    changed = load(folder)
+    write(GRAY[:1], folder, "more.png")
+    added = load(folder)
+    (folder / "more.png").unlink()
+    (folder / "007.png").unlink()
+    removed = load(folder)
+    counts = [len(all_images(data)) for data in (first, changed, added, removed)]
+    assert counts == [30, 30, 31, 29]
+    assert len({data.fingerprint for data in (first, changed, added, removed)}) == 4
+
+
+def test_a_copy_elsewhere_has_the_same_fingerprint(folder, tmp_path):
+    first = load(write(GRAY, folder))
+    assert load(write(GRAY, tmp_path / "copy")).fingerprint == first.fingerprint
+
+
+def test_an_entry_that_is_cut_off_is_made_again(tmp_path, caplog):
+    file = saved(tmp_path, GRAY)
+    before = all_images(load(file)).copy()
+    (entry,) = (cache_directory() / "datasets").glob("own-*")
+    images = entry / "train_images.npy"
+    images.write_bytes(images.read_bytes()[:-9])
+    np.testing.assert_array_equal(all_images(load(file)), before)
+    assert "it is built again" in caplog.text
+
+
+def test_two_at_once_read_the_same(folder):
+    write(GRAY, folder)
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(load(folder))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 3
+    assert len({data.train.images.tobytes() for data in found}) == 1
+
+
+def test_reading_a_folder_needs_neither_jax_nor_tfds(folder):
+    write(GRAY, folder)
+    code = (
+        f"import sys; from jaxvae.data import load; load({str(folder)!r});"
+        "print({'jax', 'tensorflow_datasets'} & set(sys.modules))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "set()"
+    assert run.stderr == (
+        f"{folder}: 30 images, 6 x 8, gray, bytes; 3 held out, a tenth; no labels\n"
+    )
+
+
+# --- names and paths ------------------------------------------------------------------
+
+
+def test_a_wrong_path_says_what_is_close(tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for wrong in ("./photo", str(tmp_path / "photoss"), "fotos/"):
+        with pytest.raises(ValueError, match=r"found nothing there: .* Close to it: photos"):
+            load(wrong)
+    with pytest.raises(ValueError, match=r"or the path of images, got 'photso'.* photos"):
+        load("photso", data_dir=tmp_path)
+
+
+def test_a_home_folder_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    saved(tmp_path, GRAY)
+    assert len(load("~/images.npy").train.images) == 27
+
+
+def test_a_file_that_is_no_set_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("1,2")
+    with pytest.raises(ValueError, match="got a file: give a folder"):
+        load(tmp_path / "a.csv")
