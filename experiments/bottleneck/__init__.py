@@ -22,7 +22,8 @@ How long all of it will take is said first. Models of similar size are trained i
 One whose loss becomes NaN or infinite stops there; the others go on, and it is left out of
 figures and summary.
 
-The folder of results holds config.json, records.nc (xarray), figures/*.png and summary.md.
+The folder of results holds config.json, records.nc (xarray), figures/*.png,
+summary.md and report.html, a page to open in a browser.
 An interrupted sweep goes on where it stopped when the same command is given again, and any
 number of processes may work on one folder; that of an older version is refused.
 

@@ -14,7 +14,7 @@ from jaxvae.report.tables import markdown_table
 _LARGE = 0.5
 # A larger K that lowers the imbalance by no more than this share is not worth it.
 _TOLERANCE = 0.25
-_CAPTION = (
+CAPTION = (
     "ID: intrinsic dimension (TwoNN) over held-out images, of the input, the posterior mean, its "
     "sample, and the decoder layer where it is largest; (null): of a Gaussian of the same n and K; "
     "Δ: information imbalance; reconstruction and KL in nats per test image; ± half the range over "
@@ -42,7 +42,7 @@ def sweep_table(records: xr.Dataset) -> Table:
 def summary(records: xr.Dataset) -> str:
     """The table, the conclusions, and how models of different K compare, as Markdown."""
     table = markdown_table(summary_rows(records))
-    said = [_CAPTION, conclusion(records), *claims(records)]
+    said = [CAPTION, conclusion(records), *claims(records)]
     if "imbalance_between" in records:
         said.append(between_table(records))
     return "\n\n".join([f"# {title(records)}", table, *said]) + "\n"

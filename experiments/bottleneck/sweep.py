@@ -12,6 +12,7 @@ from experiments.bottleneck.config import Config, compared_seeds, load, run_name
 from experiments.bottleneck.ends import between_models
 from experiments.bottleneck.figures import draw_figures
 from experiments.bottleneck.measuring import measure
+from experiments.bottleneck.page import bottleneck_page
 from experiments.bottleneck.records import BETWEEN, gather
 from experiments.bottleneck.summary import conclusion, summary, sweep_table
 from jaxvae.commands.experiment import refuse_unless
@@ -85,6 +86,7 @@ def _report(config: Config, sweep: Sweep, console: Console) -> None:
         records,
         figures=partial(draw_figures, trained),
         summary=summary(trained),
+        page=bottleneck_page(trained),
         lines=[sweep_table(trained), conclusion(trained), *claims(trained)],
         console=console,
     )

@@ -64,7 +64,9 @@ def draw_each(
     return paths
 
 
-def bottleneck_colors(bottlenecks: Sequence[int]) -> dict[int, tuple[float, ...]]:
+def bottleneck_colors(
+    bottlenecks: Sequence[int],
+) -> dict[int, tuple[float, float, float, float]]:
     """A color for every size, dark for small, ordered by its logarithm."""
     position = np.linspace(0.05, 0.88, len(bottlenecks))
     palette = mpl.colormaps["viridis"]

@@ -1,0 +1,62 @@
+"use strict";
+const charts = JSON.parse(document.getElementById("charts").textContent);
+const root = document.documentElement, mode = document.getElementById("mode");
+const system = matchMedia("(prefers-color-scheme: dark)");
+const isDark = () => root.dataset.mode ? root.dataset.mode === "dark" : system.matches;
+
+// Colors that are chosen for white paper, nearer to white where the paper is dark.
+function lighter(color) {
+  if (!isDark() || !/^#[0-9a-f]{6}$/i.test(color || "")) return color;
+  const parts = [1, 3, 5].map(at => parseInt(color.slice(at, at + 2), 16));
+  return "#" + parts.map(one => Math.round(one + .4 * (255 - one)).toString(16).padStart(2, "0")).join("");
+}
+
+function shown(chart, chosen) {
+  return chart.traces.filter(trace => Object.entries(trace.when).every(([name, value]) => chosen[name] === value))
+    .map(({drawn}) => ({...drawn,
+      ...(drawn.line ? {line: {...drawn.line, color: lighter(drawn.line.color)}} : {}),
+      ...(drawn.marker ? {marker: {...drawn.marker, color: lighter(drawn.marker.color)}} : {})}));
+}
+
+function draw(section) {
+  const chart = charts[section.dataset.chart], chosen = {};
+  for (const control of section.querySelectorAll("[data-choice]")) {
+    const values = control.dataset.values && JSON.parse(control.dataset.values);
+    chosen[control.dataset.choice] = values ? values[control.value] : control.value;
+    if (values) {
+      control.nextElementSibling.textContent = values[control.value];
+      control.setAttribute("aria-valuetext", values[control.value]);
+    }
+  }
+  const style = getComputedStyle(root), ink = style.getPropertyValue("--ink"), line = style.getPropertyValue("--line");
+  const axis = {gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true};
+  const layout = {...chart.layout,
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", autosize: true, hovermode: "closest",
+    font: {family: "system-ui, sans-serif", size: 13, color: ink}, margin: {l: 10, r: 10, t: 10, b: 10},
+    legend: {orientation: "h", yanchor: "bottom", y: 1.02, x: 0},
+    xaxis: {...axis, ...chart.layout.xaxis}, yaxis: {...axis, ...chart.layout.yaxis}};
+  Plotly.react(section.querySelector(".plot"), shown(chart, chosen), layout, {responsive: true, displaylogo: false, displayModeBar: false});
+}
+
+const sections = [...document.querySelectorAll(".chart")];
+function drawAll() { mode.textContent = isDark() ? "Light" : "Dark"; mode.setAttribute("aria-pressed", isDark()); sections.forEach(draw); }
+for (const section of sections)
+  section.querySelectorAll("[data-choice]").forEach(control => control.addEventListener("input", () => draw(section)));
+mode.addEventListener("click", () => { root.dataset.mode = isDark() ? "light" : "dark"; drawAll(); });
+system.addEventListener("change", drawAll);
+
+const number = text => { const found = parseFloat(text.replace(/,/g, "")); return Number.isNaN(found) ? null : found; };
+for (const head of document.querySelectorAll("th"))
+  head.firstElementChild.addEventListener("click", () => {
+    const up = head.getAttribute("aria-sort") !== "ascending", body = head.closest("table").tBodies[0];
+    for (const other of head.parentElement.children) other.setAttribute("aria-sort", "none");
+    head.setAttribute("aria-sort", up ? "ascending" : "descending");
+    const rows = [...body.rows].map(row => [row.cells[head.cellIndex].textContent, row]);
+    rows.sort(([a], [b]) => {
+      const [x, y] = [number(a), number(b)];
+      const order = x === null || y === null ? (x === null) - (y === null) || a.localeCompare(b) : x - y;
+      return up ? order : -order;
+    });
+    body.append(...rows.map(([, row]) => row));
+  });
+drawAll();

@@ -1,0 +1,175 @@
+"""A folder of results as one page that opens offline: its content is data, its look a template."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from jaxvae.files.whole import write_whole
+
+PAGE = "report.html"
+# What a hover shows of a number.
+_DIGITS = 6
+
+
+class Trace(NamedTuple):
+    """Something drawn in a chart: a line, points or a heat map.
+
+    Attributes:
+        drawn: as plotly has it; arrays of NumPy are fine, and NaN is a gap.
+        when: the choice, of every control that matters, at which it is shown.
+    """
+
+    drawn: Mapping[str, Any]
+    when: Mapping[str, str] = {}
+
+
+class Chart(NamedTuple):
+    """An interactive figure.
+
+    Attributes:
+        title: of the figure.
+        reads: how it is read, in a sentence; also what a reader of the screen hears.
+        traces: all that can be shown.
+        x: title of the horizontal axis.
+        y: title of the vertical axis.
+        choices: what can be chosen, by name: `epoch` is a slider, others are lists. The last
+            choice is shown first.
+        layout: what else plotly is told.
+    """
+
+    title: str
+    reads: str
+    traces: Sequence[Trace]
+    x: str = ""
+    y: str = ""
+    choices: Mapping[str, Sequence[str]] = {}
+    layout: Mapping[str, Any] = {}
+
+
+class Table(NamedTuple):
+    """Rows of text by column, which the reader can sort.
+
+    Attributes:
+        title: of the table.
+        rows: of it, all with the same columns.
+        reads: what the numbers, their errors and their nulls are.
+    """
+
+    title: str
+    rows: Sequence[Mapping[str, str]]
+    reads: str = ""
+
+
+class Page(NamedTuple):
+    """What a page shows.
+
+    Attributes:
+        title: what was trained or measured.
+        answer: sentences that say what was found, the first one first; those of `summary.md`.
+        settings: what was run, by name.
+        charts: interactive figures.
+        tables: below them.
+    """
+
+    title: str
+    answer: Sequence[str]
+    settings: Mapping[str, Any]
+    charts: Sequence[Chart] = ()
+    tables: Sequence[Table] = ()
+
+
+def write_page(folder: Path, page: Page) -> Path:
+    """Write `report.html`, whole; what is in the folder `figures` is shown at its end by name.
+
+    Raises:
+        OSError: if the disk cannot be written.
+    """
+    text = page_text(page, [path.name for path in sorted(folder.glob("figures/*.png"))])
+    write_whole(folder / PAGE, lambda part: part.write_text(text, encoding="utf-8"))
+    return folder / PAGE
+
+
+def page_text(page: Page, figures: Sequence[str] = ()) -> str:
+    """The page as HTML. The same page gives the same text.
+
+    Args:
+        page: what it shows. Names and labels may hold any letter.
+        figures: names of files in the folder `figures` beside it, which are linked.
+    """
+    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    template = environment.from_string(_read("page.html"))
+    return template.render(
+        page=page,
+        figures=figures,
+        charts=_as_script([_as_dict(chart) for chart in page.charts]),
+        plotly=_plotly() if page.charts else "",
+        script=_read("page.js"),
+        style=_read("page.css"),
+    )
+
+
+def settings_of(records: xr.Dataset | xr.DataTree) -> dict[str, str]:
+    """What records say of how they were made, in words."""
+    return {str(name).replace("_", " "): str(value) for name, value in records.attrs.items()}
+
+
+def hover(
+    mean: np.ndarray, stderr: np.ndarray | None = None, null: np.ndarray | None = None
+) -> list[str]:
+    """The text that every number of a trace has on hover: itself, its error and its null."""
+    parts = [mean, *(np.full_like(mean, np.nan) if one is None else one for one in (stderr, null))]
+    return [
+        f"{value:.4g}"
+        + (f" ± {error:.2g}" if np.isfinite(error) else " (error unknown)")
+        + (f"<br>null: {nothing:.4g}" if np.isfinite(nothing) else "")
+        for value, error, nothing in zip(*(np.ravel(part) for part in parts), strict=True)
+    ]
+
+
+def _as_dict(chart: Chart) -> dict[str, Any]:
+    traces = [{"drawn": trace.drawn, "when": trace.when} for trace in chart.traces]
+    axes = {"xaxis": {"title": {"text": chart.x}}, "yaxis": {"title": {"text": chart.y}}}
+    given = chart.layout
+    layout = {**given, **{name: axes[name] | dict(given.get(name, {})) for name in axes}}
+    return {"traces": traces, "layout": layout}
+
+
+def _as_script(value: Any) -> str:
+    """JSON that neither ends a script nor begins a comment."""
+    text = json.dumps(_plain(value), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    for letter in "<>&":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return text
+
+
+def _plain(value: Any) -> Any:
+    """Arrays as lists, numbers with sensible digits, None for what is not finite."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
+    return value
+
+
+def _read(name: str) -> str:
+    return (files("jaxvae.report") / name).read_text(encoding="utf-8")
+
+
+@cache
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs  # noqa: PLC0415
+
+    return get_plotlyjs()
