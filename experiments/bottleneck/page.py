@@ -8,8 +8,9 @@ from matplotlib.colors import to_hex
 
 from experiments.bottleneck.claims import claims
 from experiments.bottleneck.summary import CAPTION, conclusion, summary_rows, title
-from jaxvae.report.page import Chart, Page, Table, Trace, hover, settings_of
+from jaxvae.report.page import Chart, Page, Table, Trace, settings_of
 from jaxvae.report.style import bottleneck_colors
+from jaxvae.report.traces import heat_map, line
 
 _LOG = {"yaxis": {"type": "log"}}
 _REST = "Hover for the mean over seeds, its standard error and, where there is one, its null."
@@ -58,25 +59,15 @@ def _profiles(
             nothing[layers.index("sample")] = float(null.sel(bottleneck=size))
         for epoch in records["epoch"].values:
             here = values.sel(bottleneck=size, epoch=epoch, layer=layers)
-            line = _line(here, layers, f"K = {size}", to_hex(color), nothing)
-            yield Trace(line, {"epoch": str(epoch)})
-
-
-def _line(
-    values: xr.DataArray, x: list, name: str, color: str, null: np.ndarray | None = None
-) -> dict:
-    mean, stderr = values.mean("seed").values, _stderr(values)
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": name,
-        "x": x,
-        "y": mean,
-        "text": hover(mean, stderr, null),
-        "error_y": {"array": stderr, "thickness": 1, "width": 2},
-        "hovertemplate": "%{x}, %{fullData.name}: %{text}<extra></extra>",
-        "line": {"color": color, "width": 2},
-    }
+            drawn = line(
+                layers,
+                here.mean("seed").values,
+                _stderr(here),
+                name=f"K = {size}",
+                color=to_hex(color),
+                null=nothing,
+            )
+            yield Trace(drawn, {"epoch": str(epoch)})
 
 
 def _stderr(values: xr.DataArray) -> np.ndarray:
@@ -94,18 +85,7 @@ def _map(records: xr.Dataset) -> Chart:
             here = records["imbalance"].sel(bottleneck=size, epoch=epoch)
             here = here.transpose("layer", "other_layer", "seed")
             mean = here.mean("seed").values
-            text = np.reshape(hover(mean, _stderr(here)), mean.shape)
-            drawn = {
-                "type": "heatmap",
-                "x": layers,
-                "y": layers,
-                "z": mean,
-                "text": text,
-                "hovertemplate": "%{y} → %{x}: %{text}<extra></extra>",
-                "zmin": 0,
-                "zmax": 1,
-                "colorscale": "Viridis",
-            }
+            drawn = heat_map(layers, layers, mean, _stderr(here))
             traces.append(Trace(drawn, {"epoch": str(epoch), "K": str(size)}))
     return Chart(
         "Information imbalance between all layers",
@@ -119,21 +99,24 @@ def _map(records: xr.Dataset) -> Chart:
 
 
 def _learning(records: xr.Dataset) -> Chart:
+    hidden = ("input", "log_variance")
+    layers = [name for name in records["layer"].values.tolist() if name not in hidden]
+    colors, epochs = bottleneck_colors(records["bottleneck"].values.tolist()), records["epoch"]
     traces = []
-    for layer in records["layer"].values.tolist():
-        lost = records["imbalance_to_input"].sel(layer=layer)
-        if layer in ("input", "log_variance"):
-            continue
-        for size, color in bottleneck_colors(records["bottleneck"].values.tolist()).items():
-            here = lost.sel(bottleneck=size)
-            epochs = records["epoch"].values.tolist()
-            line = _line(here, epochs, f"K = {size}", to_hex(color))
-            traces.append(Trace(line, {"layer": layer}))
-    layers = records["layer"].values.tolist()
-    shown = [name for name in layers if name not in ("input", "log_variance")]
+    for layer in layers:
+        for size, color in colors.items():
+            here = records["imbalance_to_input"].sel(layer=layer, bottleneck=size)
+            drawn = line(
+                epochs.values.tolist(),
+                here.mean("seed").values,
+                _stderr(here),
+                name=f"K = {size}",
+                color=to_hex(color),
+            )
+            traces.append(Trace(drawn, {"layer": layer}))
     reads = f"Δ(layer → input) over training, a line per K; choose the layer. {_REST}"
-    return Chart("Learning of a layer", reads, traces, "epoch", "Δ(layer → input)",
-                 {"layer": shown}, _LOG)  # fmt: skip
+    choices, lost = {"layer": layers}, "Δ(layer → input)"
+    return Chart("Learning of a layer", reads, traces, "epoch", lost, choices, _LOG)
 
 
 def _words(records: xr.Dataset, name: str) -> list[str]:

@@ -19,7 +19,9 @@ from jaxvae.data.arrays import read_array, read_arrays
 from jaxvae.files.results import whole_results
 from jaxvae.report.measurement import as_records, metrics_of, title
 from jaxvae.report.measurement_figures import draw_measurements
+from jaxvae.report.measurement_page import measurement_page
 from jaxvae.report.measurement_tables import summary, table
+from jaxvae.report.page import PAGE, write_page
 
 
 def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
@@ -67,6 +69,7 @@ def _save(records: xr.Dataset, folder: Path) -> None:
     records.to_netcdf(folder / "records.nc")
     (folder / "summary.md").write_text(summary(records), encoding="utf-8")
     draw_measurements(records, folder / "figures")
+    write_page(folder, measurement_page(records))
 
 
 def _print(records: xr.Dataset, out: Path | None, console: Console) -> None:
@@ -76,7 +79,9 @@ def _print(records: xr.Dataset, out: Path | None, console: Console) -> None:
         console.print(table(records, name, width=console.width))
     saved = "Not saved: --out DIR keeps records, summary and figures."
     if out is not None:
-        saved = f"figures: {out / 'figures'}/*.png   records: {out / 'records.nc'}"
+        saved = (
+            f"figures: {out / 'figures'}/*.png   page: {out / PAGE}   records: {out / 'records.nc'}"
+        )
     console.print(f"\n{saved}", soft_wrap=True)
 
 

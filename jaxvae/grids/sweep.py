@@ -11,6 +11,7 @@ from jaxvae.data.memory import available_memory
 from jaxvae.grids.figures import draw_grid
 from jaxvae.grids.grid import Grid, runs_of
 from jaxvae.grids.measuring import measure
+from jaxvae.grids.page import grid_page
 from jaxvae.grids.records import gather
 from jaxvae.grids.tables import errors, summary, sweep_tables, title
 from jaxvae.models import HVAE, VAE
@@ -97,6 +98,7 @@ def _report(grid: Grid, sweep: Sweep, console: Console) -> None:
         records,
         figures=partial(draw_grid, grid, shown),
         summary=summary(grid, shown),
+        page=grid_page(grid, shown),
         lines=[title(grid, shown), *sweep_tables(grid, shown), errors(grid)],
         console=console,
     )

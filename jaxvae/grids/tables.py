@@ -56,15 +56,24 @@ def sweep_tables(grid: Grid, records: xr.Dataset) -> list[Table]:
 def summary(grid: Grid, records: xr.Dataset) -> str:
     """All numbers at the last epoch, and what they are, as Markdown."""
     parts = [f"# {title(grid, records)}"]
+    for _, rows, caption in captioned_rows(grid, records):
+        parts += [markdown_table(rows), caption]
+    return "\n\n".join([*parts, errors(grid)]) + "\n"
+
+
+def captioned_rows(
+    grid: Grid, records: xr.Dataset
+) -> Iterator[tuple[str, list[dict[str, str]], str]]:
+    """The tables at the last epoch: what each is of, its rows, and what its numbers are."""
     captions = (_RATES, _GEOMETRY.format(points=grid.points))
-    for quantities, caption in zip((rates(records), geometry(records)), captions, strict=True):
+    found = zip(("Rates", "Geometry"), (rates(records), geometry(records)), captions, strict=True)
+    for name, quantities, caption in found:
         if quantities:
             rows = [
-                {name.replace("\n", " "): text for name, text in row.items()}
+                {column.replace("\n", " "): text for column, text in row.items()}
                 for row in _rows(grid, quantities)
             ]
-            parts += [markdown_table(rows), caption]
-    return "\n\n".join([*parts, errors(grid)]) + "\n"
+            yield name, rows, caption
 
 
 def errors(grid: Grid) -> str:

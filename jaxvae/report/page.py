@@ -118,8 +118,16 @@ def page_text(page: Page, figures: Sequence[str] = ()) -> str:
 
 
 def settings_of(records: xr.Dataset | xr.DataTree) -> dict[str, str]:
-    """What records say of how they were made, in words."""
-    return {str(name).replace("_", " "): str(value) for name, value in records.attrs.items()}
+    """What records say of how they were made, in words; settings that are not set are left out."""
+    told: dict[str, Any] = {}
+    for name, value in records.attrs.items():
+        is_json = isinstance(value, str) and value.startswith("{")
+        told |= json.loads(value) if is_json else {str(name): value}
+    return {
+        name.replace("_", " "): _in_words(value)
+        for name, value in told.items()
+        if value not in (None, "", {}, [])
+    }
 
 
 def hover(
@@ -133,6 +141,14 @@ def hover(
         + (f"<br>null: {nothing:.4g}" if np.isfinite(nothing) else "")
         for value, error, nothing in zip(*(np.ravel(part) for part in parts), strict=True)
     ]
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} = {_in_words(each)}" for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_in_words, value))
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def _as_dict(chart: Chart) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def refuse_other_settings(
         f"{name} {_differing(stored.get(name), now.get(name))!r} "
         f"(now {_differing(now.get(name), stored.get(name))!r})"
         for name in sorted({*stored, *now} - set(extendable))
-        if stored and stored.get(name) != now.get(name)
+        if stored and _differ(stored.get(name), now.get(name))
     ]
     if changed:
         raise ValueError(
@@ -129,8 +129,15 @@ def sole_process(out: Path) -> Iterator[None]:
         yield
 
 
+def _differ(value: Any, other: Any) -> bool:
+    """Whether two settings differ; of those within a setting, one that is absent is None."""
+    if isinstance(value, dict) and isinstance(other, dict):
+        return any(value.get(name) != other.get(name) for name in {*value, *other})
+    return value != other
+
+
 def _differing(value: Any, other: Any) -> Any:
-    """Of settings within a setting, those that the other has not or has otherwise."""
+    """Of settings within a setting, those that the other has otherwise."""
     if not (isinstance(value, dict) and isinstance(other, dict)):
         return value
-    return {name: each for name, each in value.items() if name not in other or other[name] != each}
+    return {name: each for name, each in value.items() if other.get(name) != each}

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from jaxvae.grids.grid import ordered, word
+from jaxvae.grids.grid import Grid, ordered, word
+from jaxvae.grids.page import grid_page
 from jaxvae.grids.quantities import geometry, rates
 from jaxvae.grids.records import merged
 
@@ -112,3 +113,43 @@ def test_numbers_ascend_and_other_values_stay_as_given(values, expected):
 )
 def test_a_value_is_a_word_that_train_reads(value, expected):
     assert word(value) == expected
+
+
+def grid(values=(1.0, 4.0)):
+    return Grid(
+        run={"data": "sprites", "network": "dense_vae", "objective": "beta_vae", "epochs": 1},
+        settings=("coefficients.beta",),
+        values={"coefficients.beta": values},
+        seeds=(0, 1, 2),
+        snapshots=1,
+        points=100,
+    )
+
+
+def test_the_page_draws_means_over_seeds_with_their_errors_against_the_setting():
+    found = records()
+    against = grid_page(grid(), found.assign_coords(epoch=[1])).charts[0]
+    (trace,) = (each for each in against.traces if each.when["quantity"] == "KL, nats")
+    expected = found["kl"].isel(epoch=0)
+    assert trace.drawn["x"] == [1.0, 4.0]
+    np.testing.assert_allclose(trace.drawn["y"], expected.mean("seed"))
+    spread = expected.std("seed", ddof=1) / np.sqrt(3)
+    np.testing.assert_allclose(trace.drawn["error_y"]["array"], spread)
+
+
+def test_the_map_of_the_page_shows_the_run_and_the_epoch_that_are_chosen():
+    found = records().assign_coords(epoch=[1])
+    chart = grid_page(grid(), found).charts[-1]
+    (trace,) = (each for each in chart.traces if each.when == {"run": "beta = 4", "epoch": "1"})
+    expected = found["imbalance"].sel(beta=4).mean("seed").isel(epoch=0)
+    np.testing.assert_allclose(trace.drawn["z"], expected)
+
+
+def test_a_large_grid_has_some_of_its_lines_evenly_chosen_and_says_so():
+    values = tuple(float(value) for value in range(100))
+    found = records().isel(beta=[0] * 100).assign_coords(beta=[*values], epoch=[1])
+    chart = grid_page(grid(values), found).charts[-2]
+    names = {trace.drawn["name"] for trace in chart.traces}
+    assert len(names) == 16
+    assert {"beta = 0", "beta = 99"} <= names
+    assert "16 of 100 combinations" in chart.reads

@@ -11,6 +11,7 @@ from rich.console import Console
 from jaxvae.analysis.measure import Measurement, Measurements
 from jaxvae.report.measurement import as_records, metrics_of, title
 from jaxvae.report.measurement_figures import draw_measurements
+from jaxvae.report.measurement_page import measurement_page
 from jaxvae.report.measurement_tables import cells, summary, table
 
 FORMS = {"id": "spaces", "gride": "scales", "imbalance": "pairs", "cka": "pairs"}
@@ -137,3 +138,24 @@ def test_figures_are_drawn_and_not_blank(tmp_path, spaces):
     for path in draw_measurements(make_records(spaces), tmp_path / "figures"):
         pixels = matplotlib.image.imread(path)[..., :3]
         assert 0.005 < np.mean(np.any(pixels < 0.9, axis=-1)) < 0.95, path.name
+
+
+def test_the_page_says_the_value_of_every_space_and_which_pairs_are_farthest():
+    records = make_records(metrics=("id", "imbalance"))
+    records["imbalance"].loc["encoder/2", "encoder/0"] = 0.75
+    page = measurement_page(records)
+    assert page.answer[0].endswith(
+        "encoder/0 0.25 ± 0.01, encoder/1 0.25 ± 0.01, encoder/2 0.25 ± 0.01."
+    )
+    assert page.answer[1].endswith("at most 0.75 ± 0.01 from encoder/2 to encoder/0.")
+
+
+def test_every_number_of_the_page_has_its_error_and_its_null_on_hover():
+    for chart in measurement_page(make_records()).charts:
+        texts = np.ravel([trace.drawn["text"] for trace in chart.traces])
+        assert set(texts) == {"0.25 ± 0.012<br>null: 0.875"}
+
+
+def test_a_page_of_undefined_pairs_says_so():
+    records = make_records(metrics=("imbalance",), value=np.nan)
+    assert measurement_page(records).answer[0].endswith("undefined between all spaces.")

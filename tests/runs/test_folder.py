@@ -56,6 +56,14 @@ def test_settings_that_only_add_work_may_change(tmp_path):
     check(tmp_path, Config(sizes=(1, 2, 3)), extendable=("sizes",))
 
 
+def test_a_setting_within_a_setting_that_an_older_folder_lacks_counts_as_none(tmp_path):
+    file = tmp_path / "config.json"
+    write_settings(file, {"run": {"size": 3}})
+    refuse_other_settings(file, stored_settings(file), {"run": {"size": 3, "limit": None}})
+    with pytest.raises(ValueError, match=r"run \{\} \(now \{'limit': 4\}\)"):
+        refuse_other_settings(file, stored_settings(file), {"run": {"size": 3, "limit": 4}})
+
+
 @pytest.mark.parametrize(
     "content", [b'{"size": ', b"[1]", b"3", b"\xff", b"[" * 100_000], ids=range(5)
 )

@@ -1,0 +1,158 @@
+"""The page of a grid, from its records."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib.colors import to_hex
+
+from jaxvae.grids.grid import Grid, are_numbers, word
+from jaxvae.grids.quantities import Quantity, geometry, known_runs, rates
+from jaxvae.grids.tables import captioned_rows, combinations, errors, title
+from jaxvae.report.page import Chart, Page, Table, Trace, settings_of
+from jaxvae.report.traces import heat_map, line
+
+# More lines than this cannot be told apart: charts show so many, evenly chosen.
+_LINES = 16
+_HOVER = "Hover over a point for its value and its standard error."
+
+
+def grid_page(grid: Grid, records: xr.Dataset) -> Page:
+    """Every quantity against every setting that varies and over training, and the layers.
+
+    Args:
+        grid: of the runs.
+        records: of them, without the dimensions of settings that have one value.
+    """
+    quantities = [*rates(records), *geometry(records)]
+    charts = [_against(grid, quantities, axis) for axis in grid.varying]
+    if grid.snapshots > 1:
+        charts.append(_over_training(grid, quantities, records))
+    if "imbalance" in records:
+        charts += [_layers(grid, records), _map(grid, records)]
+    tables = [Table(name, rows, reads) for name, rows, reads in captioned_rows(grid, records)]
+    return Page(title(grid, records), [errors(grid)], settings_of(records), charts, tables)
+
+
+def _against(grid: Grid, quantities: Sequence[Quantity], axis: str) -> Chart:
+    values = grid.varying[axis]
+    others = {name: each for name, each in grid.varying.items() if name != axis}
+    traces = [
+        trace
+        for quantity in quantities
+        for trace in _lines(quantity, others, _on_axis(values), {"epoch": -1})
+    ]
+    kind = "linear" if are_numbers(values) else "category"
+    return Chart(
+        f"Against {axis.replace('_', ' ')}",
+        f"At the last epoch{_of_how_many(others)}. {_HOVER}",
+        traces,
+        axis.replace("_", " "),
+        choices=_titles(quantities),
+        layout={"xaxis": {"type": kind}},
+    )
+
+
+def _over_training(grid: Grid, quantities: Sequence[Quantity], records: xr.Dataset) -> Chart:
+    epochs = records["epoch"].values.tolist()
+    return Chart(
+        "Over training",
+        f"A line for every combination of settings{_of_how_many(grid.varying)}. {_HOVER}",
+        [trace for each in quantities for trace in _lines(each, grid.varying, epochs, {})],
+        "epoch",
+        choices=_titles(quantities),
+    )
+
+
+def _layers(grid: Grid, records: xr.Dataset) -> Chart:
+    names = [name for name in records["layer"].values.tolist() if "log_variance" not in name]
+    known = known_runs(records).sel(layer=names)
+    dimension = known["intrinsic_dimension"], known["intrinsic_dimension_stderr"]
+    lost = known["imbalance"].sel(other_layer="input").where(known["layer"] != "input")
+    quantities = [
+        Quantity("", "intrinsic dimension", *dimension, 1),
+        Quantity("", "Δ(layer → input)", lost, None, 4),
+    ]
+    epochs = _words(records, "epoch")
+    traces = [
+        trace._replace(when={**trace.when, "epoch": epoch})
+        for quantity in quantities
+        for place, epoch in enumerate(epochs)
+        for trace in _lines(quantity, grid.varying, names, {"epoch": place})
+    ]
+    return Chart(
+        "From layer to layer",
+        "The intrinsic dimension of every layer by TwoNN, or Δ(layer → input), which is near 0 "
+        "where a layer holds all of the input and near 1 where it holds nothing of it"
+        f"{_of_how_many(grid.varying)}. {_HOVER}",
+        traces,
+        "layer",
+        choices=_titles(quantities) | {"epoch": epochs},
+    )
+
+
+def _map(grid: Grid, records: xr.Dataset) -> Chart:
+    imbalance = known_runs(records)["imbalance"].transpose("layer", "other_layer", ...)
+    quantity, layers = Quantity("", "", imbalance, None, 4), records["layer"].values.tolist()
+    epochs, traces = _words(records, "epoch"), []
+    for label, _, where in _combinations(grid.varying):
+        for place, epoch in enumerate(epochs):
+            here = {**where, "epoch": place}
+            mean, stderr = (each.isel(here).values for each in (quantity.mean, quantity.stderr))
+            traces.append(
+                Trace(heat_map(layers, layers, mean, stderr), {"run": label, "epoch": epoch})
+            )
+    return Chart(
+        "Information imbalance between all layers",
+        "Δ(row → column): near 0 the row holds all of the column, near 1 nothing of it"
+        f"{_of_how_many(grid.varying)}. {_HOVER}",
+        traces,
+        "to",
+        "from",
+        {"run": [label for label, *_ in _combinations(grid.varying)], "epoch": epochs},
+        {"yaxis": {"autorange": "reversed"}},
+    )
+
+
+def _lines(
+    quantity: Quantity, varying: Mapping[str, Sequence[Any]], x: list[Any], at: dict[str, int]
+) -> Iterator[Trace]:
+    """A line for every combination of some settings, shown where the quantity is chosen."""
+    for label, color, where in _combinations(varying):
+        mean, stderr = (
+            each.isel({**where, **at}).values for each in (quantity.mean, quantity.stderr)
+        )
+        yield Trace(line(x, mean, stderr, name=label, color=color), {"quantity": quantity.title})
+
+
+def _combinations(
+    varying: Mapping[str, Sequence[Any]],
+) -> Iterator[tuple[str, str, dict[str, int]]]:
+    """The label, color and place of at most `_LINES` combinations, evenly chosen."""
+    every = [*combinations(varying)]
+    places = np.unique(np.linspace(0, len(every) - 1, min(len(every), _LINES)).round().astype(int))
+    colors = mpl.colormaps["viridis"](np.linspace(0.05, 0.88, len(places)))
+    for place, color in zip(places, colors, strict=True):
+        words, where = every[place]
+        label = ", ".join(f"{name} = {each}" for name, each in words.items())
+        yield label or "all runs", to_hex(color), where
+
+
+def _of_how_many(varying: Mapping[str, Sequence[Any]]) -> str:
+    count = len([*combinations(varying)])
+    return f", {_LINES} of {count:,} combinations of settings" if count > _LINES else ""
+
+
+def _on_axis(values: Sequence[Any]) -> list[Any]:
+    return [*values] if are_numbers(values) else [word(value) for value in values]
+
+
+def _titles(quantities: Sequence[Quantity]) -> dict[str, list[str]]:
+    """The last choice is the one that is shown first."""
+    return {"quantity": [quantity.title for quantity in reversed(quantities)]}
+
+
+def _words(records: xr.Dataset, name: str) -> list[str]:
+    return [str(value) for value in records[name].values]

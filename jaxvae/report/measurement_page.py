@@ -1,0 +1,96 @@
+"""The page of a measurement of arrays, from its records."""
+
+import numpy as np
+import xarray as xr
+
+from jaxvae.analysis.registry import METRICS
+from jaxvae.report.measurement import metrics_of, title, variable
+from jaxvae.report.measurement_tables import caption, cells
+from jaxvae.report.page import Chart, Page, Table, Trace, settings_of
+from jaxvae.report.traces import heat_map, line
+
+# The accent of the page.
+_COLOR = "#1f6fb2"
+# So many spaces are named in a sentence.
+_NAMED = 6
+_HOVER = "Hover over it for its value, standard error and null."
+
+
+def measurement_page(records: xr.Dataset) -> Page:
+    """A chart and a table of every metric.
+
+    Args:
+        records: from `as_records`.
+    """
+    names = metrics_of(records)
+    return Page(
+        title(records),
+        [_found(records, name) for name in names],
+        settings_of(records),
+        [_chart(records, name) for name in names],
+        [_table(records, name) for name in names],
+    )
+
+
+def _found(records: xr.Dataset, name: str) -> str:
+    """The values of a metric in a sentence: of every space, or of the pairs that are farthest."""
+    stem, spaces = variable(name), records["space"].values.tolist()
+    value, stderr = records[stem], records[f"{stem}_stderr"]
+    if "space_to" not in value.dims:
+        # Over scales: that of the nearest neighbors, where the estimate rests on most points.
+        here = [each.isel(rank=0, missing_dims="ignore").values for each in (value, stderr)]
+        told = [f"{x} {_number(*two)}" for x, *two in zip(spaces, *here, strict=True)]
+        more = f" and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
+        at = f" (r = {records['rank'].values[0]})" if "rank" in value.dims else ""
+        return f"{METRICS[name].title}{at}: {', '.join(told[:_NAMED])}{more}."
+    others = np.where(np.eye(len(spaces), dtype=bool), np.nan, value.values)
+    if not np.isfinite(others).any():
+        return f"{METRICS[name].title}: undefined between all spaces."
+    pairs = [np.unravel_index(find(others), others.shape) for find in (np.nanargmin, np.nanargmax)]
+    least, most = (
+        f"{_number(value.values[at], stderr.values[at])} from {spaces[at[0]]} to {spaces[at[1]]}"
+        for at in pairs
+    )
+    return f"{METRICS[name].title}: at least {least}, at most {most}."
+
+
+def _number(value: float, stderr: float) -> str:
+    return f"{value:.3g}" + (f" ± {stderr:.1g}" if np.isfinite(stderr) else "")
+
+
+def _table(records: xr.Dataset, name: str) -> Table:
+    header, rows = cells(records, name)
+    columns = ["space", *(column.replace("\n", " ") for column in header)]
+    shown = []
+    for row_name, row in rows.items():
+        texts = ("{}{} {}".format(*cell).strip() for cell in row)
+        shown.append(dict(zip(columns, (row_name, *texts), strict=True)))
+    return Table(METRICS[name].title, shown, caption(records, name))
+
+
+def _chart(records: xr.Dataset, name: str) -> Chart:
+    stem, spaces = variable(name), records["space"].values.tolist()
+    value, stderr, null = (records[stem + end].values for end in ("", "_stderr", "_null"))
+    metric = METRICS[name]
+    chart = Chart(metric.title, f"{metric.reads[0].upper()}{metric.reads[1:]}. {_HOVER}", [])
+    if "space_to" in records[stem].dims:
+        return chart._replace(
+            traces=[Trace(heat_map(spaces, spaces, value, stderr, null))],
+            x="to",
+            y="from",
+            layout={"yaxis": {"autorange": "reversed"}},
+        )
+    if "rank" not in records[stem].dims:
+        drawn = line(spaces, value, stderr, name=name, color=_COLOR, null=null)
+        return chart._replace(traces=[Trace(drawn)], x="space", y=name)
+    ranks, traces = records["rank"].values.tolist(), []
+    for space, *numbers, nothing in zip(spaces, value, stderr, null, strict=True):
+        drawn = line(ranks, *numbers, name=space, color=_COLOR, null=nothing)
+        traces.append(Trace(drawn, {"space": space}))
+    return chart._replace(
+        traces=traces,
+        x="rank of the neighbor",
+        y="intrinsic dimension",
+        choices={"space": spaces[::-1]},
+        layout={"xaxis": {"type": "log", "dtick": 1}},
+    )
