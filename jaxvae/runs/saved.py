@@ -10,9 +10,8 @@ import jax
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.runs import checkpoint
-from jaxvae.runs.building import build_model
 from jaxvae.runs.config import RunConfig, read_config
-from jaxvae.runs.member import RECORD_SUFFIX, RUNS, open_member, run_file
+from jaxvae.runs.member import RECORD_SUFFIX, RUNS, model_of, open_member, run_file
 from jaxvae.runs.member import SETTINGS as SWEEP_SETTINGS
 from jaxvae.runs.run import SETTINGS, SNAPSHOTS
 
@@ -42,13 +41,16 @@ class SavedRun(NamedTuple):
     folder: Path
 
 
-def open_run(folder: Path, step: int | None = None, *, trust: bool = False) -> SavedRun:
+def open_run(
+    folder: Path, step: int | None = None, *, epoch: int | None = None, trust: bool = False
+) -> SavedRun:
     """The model of a saved run, as it was at one of its snapshots.
 
     Args:
         folder: with `run.json` and `snapshots/`, as `jaxvae train` leaves it; or OUT/NAME for
             the run NAME of a sweep in OUT, which is also OUT/runs/NAME and OUT/runs/NAME.npz.
         step: of the snapshot; None for the latest. A sweep keeps that of the last epoch alone.
+        epoch: of the snapshot, in place of its step.
         trust: whether code outside of jaxvae that the folder names, such as a network of
             your own, may run.
 
@@ -57,16 +59,21 @@ def open_run(folder: Path, step: int | None = None, *, trust: bool = False) -> S
             files, or that names other code and is not trusted.
         OSError: for files that cannot be read.
     """
+    if step is not None and epoch is not None:
+        raise ValueError(f"expected a step or an epoch, got step {step} and epoch {epoch}")
     folder = Path(os.path.expanduser(folder))
     if not (folder / SETTINGS).is_file():
         for out, name in _as_member(folder):
             if run_file(out, name).is_file():
-                return _open_member(out, name, step, trust=trust)
+                asked = step if epoch is None else epoch
+                return _open_member(out, name, asked, trust=trust)
         raise ValueError(f"expected a run in {folder}, with {SETTINGS}, found none{_hint(folder)}")
     config, image_shape = read_config(folder / SETTINGS, trust=trust)
     steps = tuple(checkpoint.steps(folder / SNAPSHOTS))
+    if epoch is not None:
+        step = _step_of(folder / SNAPSHOTS, steps, epoch, config.epochs)
     step = _chosen(folder / SNAPSHOTS, steps, step)
-    vae = build_model(config, image_shape)
+    vae = model_of(config, image_shape)
     like = jax.eval_shape(vae.init, jax.random.key(0))
     variables = checkpoint.load(folder / SNAPSHOTS, step, like)
     return SavedRun(config, vae, variables, step, steps, f"step {step:,}", folder)
@@ -84,8 +91,25 @@ def _chosen(snapshots: Path, steps: tuple[int, ...], step: int | None) -> int:
     if not steps or (step is not None and step not in steps):
         there = ", ".join(map(str, steps)) or "none"
         asked = "" if step is None else f", asked for {step}"
-        raise ValueError(f"expected a snapshot in {snapshots}, found {there}{asked}")
+        hint = "" if steps else "; training has not saved one yet: let its command go on"
+        raise ValueError(f"expected a snapshot in {snapshots}, found {there}{asked}{hint}")
     return steps[-1] if step is None else step
+
+
+def _step_of(snapshots: Path, steps: tuple[int, ...], epoch: int, epochs: int) -> int:
+    """The step of the snapshot of an epoch; the last snapshot is of the last epoch.
+
+    Raises:
+        ValueError: where there is none, and while the last epoch is not done.
+    """
+    per_epoch, rest = divmod(max(steps, default=0), epochs)
+    if rest or epoch * per_epoch not in steps:
+        there = ", ".join(f"{each / per_epoch:g}" for each in steps) if not rest and steps else ""
+        raise ValueError(
+            f"expected an epoch with a snapshot in {snapshots}, "
+            f"{there or f'which has the steps {steps}'}, got {epoch}"
+        )
+    return epoch * per_epoch
 
 
 def _as_member(folder: Path) -> Iterator[tuple[Path, str]]:

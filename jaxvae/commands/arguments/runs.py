@@ -5,8 +5,8 @@ import argparse
 from jaxvae.commands.arguments.places import data_set, place
 
 
-def add_run(parser: argparse.ArgumentParser) -> None:
-    """The options that choose a run, one of its snapshots, and images."""
+def add_snapshot(parser: argparse.ArgumentParser) -> None:
+    """The options that choose a run and one of its snapshots."""
     parser.add_argument(
         "folder",
         metavar="RUN",
@@ -16,6 +16,16 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--snapshot", metavar="STEP", type=int, help="one of RUN/snapshots (default: the latest)"
     )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="run the code outside of jaxvae that RUN names, such as a network of your own",
+    )
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """The options that choose a run, one of its snapshots, and images."""
+    add_snapshot(parser)
     parser.add_argument(
         "--data",
         metavar="DATA",
@@ -30,9 +40,4 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seed", metavar="S", type=int, default=0, help="of the noise (default: 0)"
-    )
-    parser.add_argument(
-        "--trust",
-        action="store_true",
-        help="run the code outside of jaxvae that RUN names, such as a network of your own",
     )

@@ -1,0 +1,33 @@
+"""What `jaxvae export` is told."""
+
+import argparse
+
+from jaxvae.commands.arguments.places import place
+from jaxvae.commands.arguments.runs import add_snapshot
+
+_EXAMPLES = """\
+examples:
+  jaxvae export runs/first --to safetensors
+  jaxvae export runs/sweep/latents-2_beta-4_seed-0 --to npz --out small.npz
+
+Names are the paths of flax joined with dots, such as encoder.Dense_0.kernel. Dense kernels are
+[in, out] and convolutions [height, width, in, out]: docs/using_a_model.md loads them in PyTorch.
+The settings of the run are in the header of safetensors as `config`, in npz as `__config__`.
+"""
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "export",
+        help="write a trained model as one file, for PyTorch and others",
+        description="Write what a model has learned as one file of named arrays.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(after_interruption="Nothing was written.")
+    add_snapshot(parser)
+    parser.add_argument("--to", choices=("safetensors", "npz"), required=True, help="kind of file")
+    parser.add_argument(
+        "--out", metavar="FILE", type=place, help="the file (default: RUN.safetensors or RUN.npz)"
+    )
