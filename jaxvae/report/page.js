@@ -54,8 +54,9 @@ for (const head of document.querySelectorAll("th"))
     const rows = [...body.rows].map(row => [row.cells[head.cellIndex].textContent, row]);
     rows.sort(([a], [b]) => {
       const [x, y] = [number(a), number(b)];
-      const order = x === null || y === null ? (x === null) - (y === null) || a.localeCompare(b) : x - y;
-      return up ? order : -order;
+      if (x === null && y === null) return up ? a.localeCompare(b) : b.localeCompare(a);
+      if (x === null || y === null) return (x === null) - (y === null);
+      return up ? x - y : y - x;
     });
     body.append(...rows.map(([, row]) => row));
   });
