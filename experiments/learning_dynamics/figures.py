@@ -76,7 +76,7 @@ def _learning(place: xr.Dataset, path: Path) -> None:
     groups = list(by_objective(place))
     columns = math.ceil(math.sqrt(len(groups)))
     rows = -(-len(groups) // columns)
-    colors = _layer_colors(place["layer"].values.tolist())
+    colors = layer_colors(place["layer"].values.tolist())
     title = f"{_name(place)}: similarity of each layer to its own final state"
     size = (3.6 * columns + 1.8, 3.2 * rows + 0.5)
     with figure(path, size=size, title=title) as drawing:
@@ -99,7 +99,7 @@ def _learning(place: xr.Dataset, path: Path) -> None:
         grid[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=7)
 
 
-def _layer_colors(layers: list[str]) -> dict[str, tuple[tuple[float, ...], str]]:
+def layer_colors(layers: list[str]) -> dict[str, tuple[tuple[float, ...], str]]:
     """Blue for the encoder, green for the latents, orange for the decoder."""
     palettes = {"encoder/": "Blues", "decoder/": "Oranges"}
     found: dict[str, tuple[tuple[float, ...], str]] = {}

@@ -21,7 +21,7 @@ from jaxvae.analysis.learning import Order
 from jaxvae.report.tables import markdown_table
 
 _NAMED = ("data", "network", "objective")
-_CAPTION = (
+CAPTION = (
     f"Similar: the epoch from which on a layer's debiased CKA with its own final state stays "
     f"above {THRESHOLD}. Learned: the mean epoch at which the way from the untrained layer to that "
     "state was made, as far as it can be told from noise: up to what a replicate of the last "
@@ -87,9 +87,14 @@ def dynamics_summary(records: Sequence[xr.Dataset], *, missing: Sequence[str] = 
         missing: names of runs that are not done, and not in the records.
     """
     table = markdown_table(dynamics_rows(records), left=_NAMED)
-    not_done = [f"Not done yet, and missing here: {', '.join(missing)}.", ""] if missing else []
-    text = ["# Learning dynamics", "", *not_done, table, "", _CAPTION, "", *findings(records), ""]
+    lacking = [part for line in not_done(missing) for part in (line, "")]
+    text = ["# Learning dynamics", "", *lacking, table, "", CAPTION, "", *findings(records), ""]
     return "\n".join(text)
+
+
+def not_done(missing: Sequence[str]) -> list[str]:
+    """A sentence on the runs that are not in the records, where there are any."""
+    return [f"Not done yet, and missing here: {', '.join(missing)}."] if missing else []
 
 
 def findings(records: Sequence[xr.Dataset]) -> list[str]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from experiments.learning_dynamics.comparing import between_models, measure, vae_of
 from experiments.learning_dynamics.figures import draw_dynamics
 from experiments.learning_dynamics.grid import Config, Place, models, places, run_name
+from experiments.learning_dynamics.page import dynamics_page
 from experiments.learning_dynamics.records import between_file, gather
 from experiments.learning_dynamics.runs import run_config, runs
 from experiments.learning_dynamics.summary import dynamics_summary, dynamics_table
@@ -99,6 +100,7 @@ def _write(sweep: Sweep, records: Sequence[xr.Dataset], console: Console) -> Non
         summary=dynamics_summary(records, missing=sweep.missing()),
         lines=[dynamics_table(records)],
         console=console,
+        page=dynamics_page(records, missing=sweep.missing()),
     )
 
 

@@ -51,20 +51,29 @@ def rate_table(records: xr.Dataset) -> Table:
 
 def rate_summary(records: xr.Dataset) -> str:
     """Highest cells, conclusions and all cells as Markdown."""
-    found, suspect = uses(records), records["suspect"].any("seed")
-    every = [
-        _row(records, found, (top, bottom))
-        | {"suspect": "yes" if suspect.sel(beta_top=top, beta_bottom=bottom) else ""}
-        for top, bottom in cells_of(records)
-    ]
+    found = uses(records)
     highest = [
         row | {"as good": _as_good(use)}
         for row, use in zip(_highest_rows(records, found), found, strict=True)
     ]
-    caption = _CAPTION + _ONE_SEED * (records.sizes["seed"] == 1)
-    parts = [f"# {rate_title(records)}", markdown_table(highest), caption]
+    parts = [f"# {rate_title(records)}", markdown_table(highest), rate_caption(records)]
     parts += [f"- {line}" for line in rate_conclusions(records)]
-    return "\n\n".join([*parts, "## All cells", markdown_table(every)]) + "\n"
+    return "\n\n".join([*parts, "## All cells", markdown_table(rate_rows(records))]) + "\n"
+
+
+def rate_rows(records: xr.Dataset) -> list[dict[str, str]]:
+    """A row of text for every cell, by column."""
+    found, suspect = uses(records), records["suspect"].any("seed")
+    return [
+        _row(records, found, (top, bottom))
+        | {"suspect": "yes" if suspect.sel(beta_top=top, beta_bottom=bottom) else ""}
+        for top, bottom in cells_of(records)
+    ]
+
+
+def rate_caption(records: xr.Dataset) -> str:
+    """What the numbers of the rows are."""
+    return _CAPTION + _ONE_SEED * (records.sizes["seed"] == 1)
 
 
 def rate_title(records: xr.Dataset) -> str:

@@ -15,6 +15,7 @@ from experiments.rate_allocation.config import Config
 from experiments.rate_allocation.figures import draw_rate_figures
 from experiments.rate_allocation.judge import judge_of, labels_of, untrained_judge
 from experiments.rate_allocation.measuring import measure_costs, measure_uses, uses_seconds
+from experiments.rate_allocation.page import rate_page
 from experiments.rate_allocation.protocol_report import protocol_tables
 from experiments.rate_allocation.records import gather
 from experiments.rate_allocation.runs import load, runs
@@ -134,6 +135,7 @@ def _report(config: Config, sweep: Sweep, console: Console) -> None:
         summary=text,
         lines=[rate_table(records), judged, *rate_conclusions(records)],
         console=console,
+        page=rate_page(records),
     )
 
 

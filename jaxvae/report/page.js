@@ -45,6 +45,12 @@ for (const section of sections)
 mode.addEventListener("click", () => { root.dataset.mode = isDark() ? "light" : "dark"; drawAll(); });
 system.addEventListener("change", drawAll);
 
+for (const list of document.querySelectorAll("[data-pictures]")) {
+  const section = list.closest(".chart");
+  const show = () => section.querySelectorAll("[data-picture]").forEach(one => { one.hidden = one.dataset.picture !== list.value; });
+  list.addEventListener("input", show);
+}
+
 const number = text => { const found = parseFloat(text.replace(/,/g, "")); return Number.isNaN(found) ? null : found; };
 for (const head of document.querySelectorAll("th"))
   head.firstElementChild.addEventListener("click", () => {
@@ -61,3 +67,9 @@ for (const head of document.querySelectorAll("th"))
     body.append(...rows.map(([, row]) => row));
   });
 drawAll();
+// After the first drawing: a plot hears clicks only once it is drawn.
+for (const list of document.querySelectorAll("[data-pictures]"))
+  list.closest(".chart").querySelector(".plot").on("plotly_click", ({points: [point]}) => {
+    list.value = point.customdata;
+    list.dispatchEvent(new Event("input"));
+  });

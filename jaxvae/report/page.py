@@ -2,6 +2,7 @@
 
 import json
 import math
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -42,6 +43,10 @@ class Chart(NamedTuple):
         choices: what can be chosen, by name: `epoch` is a slider, others are lists. The last
             choice is shown first.
         layout: what else plotly is told.
+        pictures: PNG files by name, of which one is shown: that which is chosen in a list, or
+            whose name is the `customdata` of a point that is clicked. An empty one says that
+            none was kept.
+        pictures_read: how they are read.
     """
 
     title: str
@@ -51,6 +56,8 @@ class Chart(NamedTuple):
     y: str = ""
     choices: Mapping[str, Sequence[str]] = {}
     layout: Mapping[str, Any] = {}
+    pictures: Mapping[str, bytes] = {}
+    pictures_read: str = ""
 
 
 class Table(NamedTuple):
@@ -106,6 +113,7 @@ def page_text(page: Page, figures: Sequence[str] = ()) -> str:
     from jinja2 import Environment, StrictUndefined  # noqa: PLC0415
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters["base64"] = lambda file: b64encode(file).decode("ascii")
     template = environment.from_string(_read("page.html"))
     return template.render(
         page=page,

@@ -1,0 +1,123 @@
+"""The page of learning dynamics, from its records."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.colors import to_hex
+
+from experiments.learning_dynamics.figures import layer_colors
+from experiments.learning_dynamics.selection import by_objective, to_final
+from experiments.learning_dynamics.summary import CAPTION, dynamics_rows, findings, not_done
+from jaxvae.report.page import Chart, Page, Table, Trace, settings_of
+from jaxvae.report.traces import heat_map, line
+
+_TITLE = "Learning dynamics"
+_REST = "Hover for the mean over the models of an objective and the standard error over them"
+
+
+def dynamics_page(records: Sequence[xr.Dataset], *, missing: Sequence[str] = ()) -> Page:
+    """What was found, and the similarity of layers to their end over training.
+
+    Args:
+        records: one for every data set and network.
+        missing: names of runs that are not done, and not in the records.
+    """
+    plain = [
+        sentence.strip().removeprefix("- ").replace("**", "") for sentence in findings(records)
+    ]
+    return Page(
+        _TITLE,
+        [*plain, *not_done(missing)],
+        _settings(records),
+        [_lines(records), _maps(records)],
+        [Table("All objectives", dynamics_rows(records), CAPTION)],
+    )
+
+
+def _settings(records: Sequence[xr.Dataset]) -> dict[str, str]:
+    """Of all places; where they differ, one after another."""
+    told = [settings_of(place) for place in records]
+    names = dict.fromkeys(name for each in told for name in each)
+    return {
+        name: ", ".join(dict.fromkeys(each[name] for each in told if name in each))
+        for name in names
+    }
+
+
+def _lines(records: Sequence[xr.Dataset]) -> Chart:
+    traces = []
+    for when, models in _groups(records):
+        similarity = to_final(models)
+        for layer, (color, style) in layer_colors(models["layer"].values.tolist()).items():
+            here = similarity.sel(layer=layer)
+            null = np.full(here.sizes["epoch"], _null(models, layer))
+            drawn = line(
+                models["epoch"].values.tolist(),
+                here.mean("run").values,
+                _stderr(here),
+                name=layer,
+                color=to_hex(color),
+                null=null,
+            )
+            drawn["line"] |= {"dash": "dash" if style == "--" else "solid"}
+            traces.append(Trace(drawn, when))
+    return Chart(
+        "Similarity of every layer to its own end",
+        "Debiased CKA of a layer at an epoch with itself at the last: 1 is the same up to "
+        f"rotation and scale. {_REST}, and the null where one was measured.",
+        traces,
+        "epoch",
+        "debiased CKA with the end",
+        _choices(records),
+    )
+
+
+def _maps(records: Sequence[xr.Dataset]) -> Chart:
+    traces = []
+    for when, models in _groups(records):
+        layers = models["layer"].values.tolist()
+        last = models["debiased_cka"].isel(other_epoch=-1)
+        for epoch in models["epoch"].values:
+            here = last.sel(epoch=epoch).transpose("layer", "other_layer", "run")
+            drawn = heat_map(layers, layers, here.mean("run").values, _stderr(here))
+            traces.append(Trace(drawn, when | {"epoch": str(epoch)}))
+    epochs = dict.fromkeys(epoch for place in records for epoch in place["epoch"].values.tolist())
+    return Chart(
+        "Layers at an epoch against layers at the end",
+        f"Debiased CKA of the row, at the epoch, with the column, at the end. {_REST}.",
+        traces,
+        "layer at the end",
+        "layer at the epoch",
+        _choices(records) | {"epoch": [str(epoch) for epoch in sorted(epochs)]},
+        {"yaxis": {"autorange": "reversed"}},
+    )
+
+
+def _groups(records: Sequence[xr.Dataset]) -> Iterator[tuple[dict[str, str], xr.Dataset]]:
+    """The models of an objective in a place, with what is chosen to see them."""
+    for place in records:
+        for objective, models in by_objective(place):
+            where = {name: str(place.attrs[name]) for name in ("data", "network")}
+            yield where | {"objective": objective}, models
+
+
+def _choices(records: Sequence[xr.Dataset]) -> dict[str, list[str]]:
+    groups = [when for when, _ in _groups(records)]
+    names = ("data", "network", "objective")
+    return {name: list(dict.fromkeys(when[name] for when in groups)) for name in names}
+
+
+def _null(models: xr.Dataset, layer: str) -> float:
+    """NaN where none was measured."""
+    if "debiased_cka_null" not in models:
+        return float("nan")
+    return float(models["debiased_cka_null"].sel(layer=layer).mean("run"))
+
+
+def _stderr(values: xr.DataArray) -> np.ndarray:
+    """Of the mean, by the spread of the models; NaN for one."""
+    runs = values.sizes["run"]
+    if runs == 1:
+        return np.full(values.isel(run=0).shape, np.nan)
+    return (values.std("run", ddof=1) / np.sqrt(runs)).values

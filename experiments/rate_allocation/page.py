@@ -1,0 +1,123 @@
+"""The page of a grid of prices, from its records."""
+
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from experiments.rate_allocation.claims import rate_conclusions
+from experiments.rate_allocation.summary import rate_caption, rate_rows, rate_title
+from experiments.rate_allocation.uses import (
+    Cell,
+    Use,
+    cells_of,
+    half_names,
+    halves,
+    trusted,
+    uses,
+)
+from jaxvae.report.page import Chart, Page, Table, Trace, hover, settings_of
+
+_UNITS = {
+    "reconstruction": "PSNR, dB",
+    "compression": "minus bits per number of an image",
+    "generation": "inception score",
+}
+_READS = (
+    "Each marker is a cell of the grid, at the rates of its two halves, colored by what it scores "
+    "in the use that is chosen. Hover for the mean over seeds, its standard error and what chance "
+    "scores, where that is known. Click a marker, or choose in the list below, to see what the "
+    "first seed of a cell that is done reconstructs and samples. Cells without a trusted run have no marker."
+)
+_PICTURES = "From above: test images, their reconstructions, samples of the prior."
+
+
+def rate_page(records: xr.Dataset) -> Page:
+    """What the grid found, and its cells in the plane of rates."""
+    return Page(
+        rate_title(records),
+        rate_conclusions(records),
+        settings_of(records),
+        [_plane(records)],
+        [Table("All cells", rate_rows(records), rate_caption(records))],
+    )
+
+
+def _plane(records: xr.Dataset) -> Chart:
+    found, (first, second) = uses(records), half_names(records)
+    names = {use.name: _score_name(use) for use in reversed(found)}
+    return Chart(
+        "Rate plane",
+        _READS,
+        [Trace(_markers(records, use), {"colored by": names[use.name]}) for use in found],
+        f"rate of {second}, nats",
+        f"rate of {first}, nats",
+        {"colored by": list(names.values())} if names else {},
+        pictures=_pictures(records),
+        pictures_read=_PICTURES,
+    )
+
+
+def _score_name(use: Use) -> str:
+    name = use.name.replace("classification", "accuracy of samples")
+    return f"{name}: {_UNITS[use.name]}" if use.name in _UNITS else name
+
+
+def _markers(records: xr.Dataset, use: Use) -> dict[str, Any]:
+    cells = cells_of(records)
+    upper, lower = (_of(cells, half) for half in halves(trusted(records, "rates")))
+    score, stderr = _of(cells, use.score), _of(cells, use.stderr)
+    shown = hover(score, stderr, np.full(len(cells), _chance(records, use)))
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": use.name,
+        "x": lower,
+        "y": upper,
+        "customdata": [_cell_name(cell) for cell in cells],
+        "text": shown,
+        "hovertemplate": "%{customdata}<br>rates %{y:.1f} and %{x:.1f} nats"
+        "<br>%{fullData.name}: %{text}<extra></extra>",
+        "marker": {"color": score, "colorscale": "Viridis", "showscale": True, "size": 14},
+    }
+
+
+def _of(cells: list[Cell], values: xr.DataArray) -> np.ndarray:
+    return np.array([float(values.sel(beta_top=top, beta_bottom=low)) for top, low in cells])
+
+
+def _chance(records: xr.Dataset, use: Use) -> float:
+    """The most frequent label is as often right; all samples alike score 1."""
+    if use.name == "generation":
+        return 1.0
+    is_accuracy = use.name.startswith("classification")
+    return float(records["label_shares"].max()) if is_accuracy else float("nan")
+
+
+def _cell_name(cell: Cell) -> str:
+    return f"beta {cell[0]:g}, {cell[1]:g}"
+
+
+def _pictures(records: xr.Dataset) -> Mapping[str, bytes]:
+    """A PNG of every cell of which the records hold images, and nothing of the others."""
+    kept = {str(name): place for place, name in enumerate(records["corner"].values)}
+    found = {}
+    for name in map(_cell_name, cells_of(records)):
+        found[name] = _png(records, kept[name]) if name in kept else b""
+    return found
+
+
+def _png(records: xr.Dataset, corner: int) -> bytes:
+    from PIL import Image  # noqa: PLC0415
+
+    rows = [
+        records["example_input"].values,
+        *(records[f"example_{kind}"].values[corner] for kind in ("reconstruction", "sample")),
+    ]
+    framed = [np.pad(row, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255) for row in rows]
+    pixels = np.concatenate([np.concatenate(list(row), axis=1) for row in framed])
+    file = BytesIO()
+    Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(file, "PNG")
+    return file.getvalue()

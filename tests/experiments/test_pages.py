@@ -1,0 +1,61 @@
+"""The pages of experiments, from records made by hand."""
+
+import re
+from base64 import b64decode
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.learning_dynamics.page import dynamics_page
+from experiments.learning_dynamics.summary import dynamics_summary
+from experiments.rate_allocation.page import rate_page
+from experiments.rate_allocation.summary import rate_summary
+from jaxvae.report.page import page_text
+from tests.experiments.test_dynamics_report import EARLY, LATE, made
+from tests.experiments.test_rate_report import grid
+
+
+@pytest.fixture(scope="module")
+def rates():
+    return grid()
+
+
+def test_the_answers_are_the_sentences_of_the_summaries(rates):
+    for page, summary in (
+        (rate_page(rates), rate_summary(rates)),
+        (dynamics_page([made()], missing=["a"]), dynamics_summary([made()], missing=["a"])),
+    ):
+        assert page.answer
+        assert all(sentence in summary.replace("**", "") for sentence in page.answer)
+
+
+def test_a_line_is_the_similarity_of_its_layer_to_the_end():
+    lines, maps = dynamics_page([made()]).charts
+    drawn = {trace.drawn["name"]: trace.drawn["y"] for trace in lines.traces}
+    np.testing.assert_allclose(drawn["encoder/1"], EARLY)
+    np.testing.assert_allclose(drawn["decoder/1"], LATE)
+    # Two objectives at four epochs.
+    assert len(maps.traces) == 8
+    assert lines.choices["objective"] == ["beta_vae", "dip_vae_i"]
+
+
+def test_a_marker_stands_at_the_rates_of_its_cell(rates):
+    (chart,) = rate_page(rates).charts
+    drawn = chart.traces[0].drawn
+    place = drawn["customdata"].index("beta 0.1, 10")
+    here = rates["rates"].isel(epoch=-1).sel(beta_top=0.1, beta_bottom=10).mean("seed")
+    np.testing.assert_allclose([drawn["y"][place], drawn["x"][place]], here)
+    assert len(chart.choices["colored by"]) == len(chart.traces) == 5
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_page_holds_the_pictures_that_were_kept_and_says_where_none_were(channels):
+    records = grid(channels=channels)
+    text = page_text(rate_page(records))
+    first, second = re.findall(r"data:image/png;base64,([^\"]+)", text)
+    pixels = np.asarray(Image.open(BytesIO(b64decode(second)))).reshape(30, 40, channels)
+    np.testing.assert_array_equal(pixels[11:19, 1:9], records["example_reconstruction"][1, 0])
+    assert first != second
+    assert text.count("no pictures of it were kept") == 7
