@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 
 from jaxvae import __version__
-from jaxvae.commands.arguments import bench, capture, data, measure, report, sweep, train
+from jaxvae.commands.arguments import advise, bench, capture, data, measure, report, sweep, train
 
-_COMMANDS = (data, train, sweep, capture, measure, report, bench)
+_COMMANDS = (advise, data, train, sweep, capture, measure, report, bench)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
