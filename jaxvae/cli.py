@@ -6,9 +6,19 @@ import sys
 from collections.abc import Sequence
 
 from jaxvae import __version__
-from jaxvae.commands.arguments import bench, capture, data, export, measure, report, sweep, train
+from jaxvae.commands.arguments import (
+    advise,
+    bench,
+    capture,
+    data,
+    export,
+    measure,
+    report,
+    sweep,
+    train,
+)
 
-_COMMANDS = (data, train, sweep, capture, measure, report, export, bench)
+_COMMANDS = (advise, data, train, sweep, capture, measure, report, export, bench)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

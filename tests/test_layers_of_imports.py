@@ -24,6 +24,7 @@ ROWS = (
     "report",
     "sweeps",
     "grids",
+    "advising",
     "bench",
     "commands",
     "cli",

@@ -5,11 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from jaxvae.analysis import capture, evaluate, profile, unknown_profile
+from jaxvae.analysis import Evaluation, capture, evaluate, profile, unknown_profile
+from jaxvae.metrics.latents import LatentTypes
 from jaxvae.models import HVAE
 from jaxvae.models.hvae import layer_names
 from jaxvae.sweeps.sweep import Trained
 
+# Training images on which the cost is measured too, to be held against that of held-out ones.
+_TRAINING_IMAGES = 2000
 # The layers of a VAE that have its latents.
 _LATENT = ("mean", "log_variance", "sample")
 
@@ -36,7 +39,9 @@ def measure(points: int, trained: Trained) -> tuple[dict[str, Any], dict[str, An
         "rate": found.rates.value,
         "rate_stderr": found.rates.stderr,
         "active_units": found.active_units.astype(float),
+        "training_cost": _training_cost(trained),
         "failed": failed,
+        **_types(found, trained),
     }
     last = {"latent_layer": np.array(layer_names(len(model.shapes)))}
     if points == 0:
@@ -45,6 +50,26 @@ def measure(points: int, trained: Trained) -> tuple[dict[str, Any], dict[str, An
     if not isinstance(model, HVAE):
         taps |= {name: taps[name][:, : trained.latents] for name in _LATENT}
     return every | _geometry(taps, failed=failed), last | {"layer": np.array([*taps])}
+
+
+def _training_cost(trained: Trained) -> float:
+    """Negative ELBO of the first training images, nats per image."""
+    images = trained.dataset.train.images[:_TRAINING_IMAGES]
+    found = evaluate(trained.model, trained.variables, images, key=trained.key)
+    return float(found.distortion.value + np.sum(found.rates.value))
+
+
+def _types(found: Evaluation, trained: Trained) -> dict[str, np.ndarray]:
+    """How many latents of every layer are active, mixed and passive; not those of padding."""
+    cut = None if isinstance(trained.model, HVAE) else trained.latents
+    return {
+        f"{name}_latents": np.array(
+            [np.asarray(mask).reshape(-1)[:cut].sum() for mask in masks], float
+        )
+        for name, masks in zip(
+            LatentTypes._fields, zip(*found.latent_types, strict=True), strict=True
+        )
+    }
 
 
 def _geometry(taps: Mapping[str, np.ndarray], *, failed: bool) -> dict[str, np.ndarray]:

@@ -18,7 +18,9 @@ from jaxvae.sweeps.records import over_runs
 # What is recorded of every run and epoch, with the dimensions of its own.
 _DIMENSIONS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("reconstruction", "reconstruction_stderr", "kl", "kl_stderr", "failed"), ()),
+    "training_cost": (),
     **dict.fromkeys(("rate", "rate_stderr", "active_units"), ("latent_layer",)),
+    **dict.fromkeys(("active_latents", "mixed_latents", "passive_latents"), ("latent_layer",)),
     **dict.fromkeys(("intrinsic_dimension", "intrinsic_dimension_stderr"), ("layer",)),
     "distinct_points": ("layer",),
     "imbalance": ("layer", "other_layer"),
@@ -70,7 +72,8 @@ def gather(grid: Grid, out: Path) -> xr.Dataset:
         attrs={
             "run": json.dumps(grid.run, default=list),
             "points": grid.points,
-            "units": "reconstruction, kl and rate: nats per image, over all held-out images",
+            "units": "reconstruction, kl and rate: nats per image, over all held-out images; "
+            "training_cost: reconstruction and kl of 2,000 training images",
             "estimators": "intrinsic_dimension: TwoNN, 10% discarded; imbalance: k = 1",
         },
     )

@@ -1,0 +1,148 @@
+"""What each of several criteria says of the bottleneck, beside the one that decides."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxvae.advising.reading import Reading
+from jaxvae.analysis.advice import sufficient_bottleneck
+from jaxvae.analysis.sizing import Bounds, bounds_of
+from jaxvae.analysis.spread import spread_of
+
+TOLERANCE = 0.25
+"""A larger bottleneck that lowers Delta by no more than this share is not worth it."""
+
+# Of the ID of the data: the gap between sample and mean at which FONDUE stops.
+_GAP = 0.2
+_NULL_DEVIATIONS = 2.0
+
+
+class Criterion(NamedTuple):
+    """What a criterion says.
+
+    Attributes:
+        name: of it.
+        answer: a size in words.
+        size: the same as a number, None where there is none.
+        evidence: the numbers behind it.
+        trust: what it can tell, and what it cannot.
+    """
+
+    name: str
+    answer: str
+    size: int | None
+    evidence: str
+    trust: str
+
+
+def decided_bounds(reading: Reading) -> Bounds:
+    """What the equivalence test on Delta(output -> input) leaves."""
+    advice = sufficient_bottleneck(reading.sizes, reading.imbalance, tolerance=TOLERANCE)
+    return bounds_of(reading.sizes, advice, tolerance=TOLERANCE)
+
+
+def criteria_of(
+    reading: Reading, nulls: Mapping[int, tuple[float, float]]
+) -> tuple[Criterion, ...]:
+    """All criteria, that which decides first.
+
+    Args:
+        reading: of a sweep.
+        nulls: TwoNN of Gaussians of the same n, mean and deviation by size.
+    """
+    return (
+        _equivalence(reading),
+        _cost(reading),
+        _fondue(reading),
+        _used(reading),
+        _filled(reading, nulls),
+    )
+
+
+def _equivalence(reading: Reading) -> Criterion:
+    bounds = decided_bounds(reading)
+    means = np.exp(np.log(reading.imbalance).mean(axis=1))
+    return Criterion(
+        "equivalence test on Δ(output→input)",
+        str(bounds),
+        bounds.sufficient,
+        f"Δ {_listed(reading, means, 4)}",
+        "decides: it has error rates, and measures what reconstructions keep",
+    )
+
+
+def _cost(reading: Reading) -> Criterion:
+    """The smallest size that cannot be told from the one of least cost, two standard errors."""
+    means = reading.cost.mean(axis=1)
+    best, size = int(means.argmin()), None
+    if min(reading.cost.shape) > 1:
+        variance = spread_of(reading.cost).variance / reading.cost.shape[1]
+        near = means - means[best] <= 2 * np.sqrt(variance + variance[best])
+        size = int(reading.sizes[near].min())
+    return Criterion(
+        "negative ELBO",
+        "unknown of one training" if size is None else str(size),
+        size,
+        f"nats {_listed(reading, means, 1)}",
+        "beside it: the smallest size within two standard errors of the least cost; rewards "
+        "pixels, also those that move no neighbor",
+    )
+
+
+def _fondue(reading: Reading) -> Criterion:
+    dimensions = {name: each.mean(axis=1) for name, each in reading.dimensions.items()}
+    gap = dimensions["sample"] - dimensions["mean"]
+    most = _GAP * float(dimensions["input"].mean())
+    fine = reading.sizes[gap <= most]
+    size = int(fine.max()) if len(fine) else None
+    open_end = " or more" if size == reading.sizes[-1] else ""
+    return Criterion(
+        "FONDUE",
+        f"less than {reading.sizes[0]}" if size is None else f"{size}{open_end}",
+        size,
+        f"ID of sample minus mean {_listed(reading, gap, 1)}; at most {most:.1f}",
+        "the largest size tried whose latents all carry something; says nothing of what is lost",
+    )
+
+
+def _used(reading: Reading) -> Criterion:
+    active, counts = reading.active_units.mean(axis=1), reading.types
+    size = round(float(active[-1]))
+    types = ", ".join(
+        f"{float(each.mean(axis=1)[-1]):.1f} {name}"
+        for name, each in counts.items()
+        if np.isfinite(each[-1]).all()
+    )
+    return Criterion(
+        "latents in use at the largest size",
+        str(size),
+        size,
+        f"active units {_listed(reading, active, 1)}"
+        + (f"; of {reading.sizes[-1]} latents {types}" if types else ""),
+        "how many the objective pays for: it moves with beta, the likelihood and training",
+    )
+
+
+def _filled(reading: Reading, nulls: Mapping[int, tuple[float, float]]) -> Criterion:
+    """The largest size that the means fill: their ID is no smaller than a Gaussian's."""
+    found = reading.dimensions["mean"].mean(axis=1)
+    gaussians = np.array([nulls[int(size)][0] for size in reading.sizes])
+    deviations = np.array([nulls[int(size)][1] for size in reading.sizes])
+    filled = reading.sizes[found >= gaussians - _NULL_DEVIATIONS * deviations]
+    size = int(filled.max()) if len(filled) else None
+    open_end = " or more" if size == reading.sizes[-1] else ""
+    return Criterion(
+        "ID of the mean against its Gaussian null",
+        f"less than {reading.sizes[0]}" if size is None else f"{size}{open_end}",
+        size,
+        f"ID {_listed(reading, found, 1)}; null {_listed(reading, gaussians, 1)}",
+        "the largest size tried that the data fill in all directions; they may bend in more",
+    )
+
+
+def _listed(reading: Reading, values: Float[np.ndarray, " k"], digits: int) -> str:
+    return ", ".join(
+        f"{value:.{digits}f} at {size}" for size, value in zip(reading.sizes, values, strict=True)
+    )

@@ -1,0 +1,85 @@
+"""What the dimension of images is, and whether that can be told from as many as there are."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxvae.metrics import gride, two_nn
+from jaxvae.typing import ArrayLike
+
+# Neighbors share distances: the standard error of TwoNN is by so much too small.
+_OVERLAP = 1.2
+_FARTHEST = 32
+# Between scales, largest to smallest; of the standard error; points; a dimension at which TwoNN
+# falls behind at thousands of points.
+_MOST_BETWEEN_SCALES, _MOST_ERROR, _LEAST_POINTS, _HIGH = 1.5, 0.1, 200, 10.0
+
+
+class DataDimension(NamedTuple):
+    """The intrinsic dimension of images.
+
+    Attributes:
+        value: TwoNN; NaN where it is undefined.
+        stderr: its standard error, neighborhoods that overlap allowed for.
+        points: distinct images that it rests on.
+        scales: Gride, from near to far neighbors.
+        neighbors: the farther of the two neighbors compared, of every scale.
+        doubts: why the value is not to be relied on; none where it is.
+    """
+
+    value: float
+    stderr: float
+    points: int
+    scales: Float[np.ndarray, " s"]
+    neighbors: tuple[int, ...]
+    doubts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """In sentences."""
+        scales = ", ".join(
+            f"{value:.1f} at neighbor {rank}"
+            for rank, value in zip(self.neighbors, self.scales, strict=True)
+        )
+        said = (
+            f"The intrinsic dimension of the data is {self.value:.1f} ± {self.stderr:.1f} (TwoNN, "
+            f"{self.points:,} held-out images); over scales (Gride): {scales}."
+        )
+        if self.doubts:
+            said += f" It cannot be relied on: {'; '.join(self.doubts)}."
+        return said
+
+
+def data_dimension(images: ArrayLike) -> DataDimension:
+    """The dimension of some images, with the reasons to doubt it.
+
+    It is doubted where fewer than 200 images are distinct, where its standard error is above
+    10%, where its scales differ by more than half, and above 10, where TwoNN underestimates at
+    the usual n.
+
+    Args:
+        images: `[n, ...]`, three at least.
+    """
+    found, scale = two_nn(images), gride(images, max_rank=min(_FARTHEST, len(images) - 1))
+    value, error = float(found.value), _OVERLAP * float(found.stderr)
+    scales, points = np.asarray(scale.values, float), int(found.points)
+    ranks = tuple(int(rank) for rank in np.asarray(scale.ranks)[:, 1])
+    return DataDimension(value, error, points, scales, ranks, _doubts(value, error, scales, points))
+
+
+def _doubts(
+    value: float, error: float, scales: Float[np.ndarray, " s"], points: int
+) -> tuple[str, ...]:
+    if not np.isfinite(value):
+        return ("it is undefined for these images",)
+    known = scales[np.isfinite(scales)]
+    ratio = known.max() / known.min() if len(known) else np.inf
+    doubts = {
+        f"there are only {points:,} distinct images": points < _LEAST_POINTS,
+        f"its error is {error / value:.0%}": error > _MOST_ERROR * value,
+        f"its scales differ by a factor of {ratio:.1f}": ratio > _MOST_BETWEEN_SCALES,
+        f"above {_HIGH:.0f}, {points:,} images make it too small: take it as a lower bound": (
+            value > _HIGH
+        ),
+    }
+    return tuple(text for text, holds in doubts.items() if holds)

@@ -1,0 +1,129 @@
+"""What the records of a sweep over bottleneck sizes say, whatever experiment made them."""
+
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float, Int
+
+# Dimensions that sizes have in records, first of `jaxvae sweep`.
+_SIZES = ("latents", "bottleneck")
+_GEOMETRY = ("input", "mean", "sample", "output")
+_TYPES = ("active_latents", "mixed_latents", "passive_latents")
+
+
+class Reading(NamedTuple):
+    """What was measured of k sizes and s seeds, all of them trained and none failed.
+
+    Attributes:
+        sizes: ascending.
+        seeds: of every size.
+        imbalance: Delta(output -> input).
+        cost: negative ELBO of held-out images, nats per image.
+        training_cost: of training images; NaN where it was not measured.
+        earlier_cost: held-out cost at the epoch measured before; NaN without one.
+        dimensions: TwoNN of the layers input, mean, sample and output, by name.
+        active_units: latents whose mean varies with the image.
+        types: counts of active, mixed and passive latents, by name; NaN where unknown.
+        points: held-out images that the geometry rests on.
+        epoch: the last measured one.
+        failed: sizes and seeds of models whose loss was not finite.
+    """
+
+    sizes: Int[np.ndarray, " k"]
+    seeds: tuple[int, ...]
+    imbalance: Float[np.ndarray, "k s"]
+    cost: Float[np.ndarray, "k s"]
+    training_cost: Float[np.ndarray, "k s"]
+    earlier_cost: Float[np.ndarray, "k s"]
+    dimensions: dict[str, Float[np.ndarray, "k s"]]
+    active_units: Float[np.ndarray, "k s"]
+    types: dict[str, Float[np.ndarray, "k s"]]
+    points: int
+    epoch: int
+    failed: tuple[tuple[int, int], ...]
+
+
+def size_dimension(records: xr.Dataset) -> str | None:
+    """The dimension of records along which the bottleneck grows, if they have one."""
+    return next((name for name in _SIZES if name in records.dims), None)
+
+
+def read_records(records: xr.Dataset) -> Reading:
+    """The reading of records whose dimensions are sizes, seeds, epochs and layers.
+
+    Of runs that are missing or have failed the whole seed is left out, or the whole size:
+    whichever leaves more models.
+
+    Raises:
+        ValueError: for records of anything else, and where no model is left.
+    """
+    dimension = size_dimension(records)
+    if dimension is None or "imbalance" not in records:
+        raise ValueError(
+            "expected records of a sweep over --latents with --points above 0, got dimensions "
+            f"{', '.join(map(str, records.dims))} and variables {', '.join(records.data_vars)}"
+        )
+    lacking = [name for name in _GEOMETRY if name not in records["layer"].values]
+    if lacking:
+        raise ValueError(
+            f"expected models of one bottleneck, got records without the layer {lacking[0]}"
+        )
+    records = records.sortby(dimension)
+    if "latent_layer" in records.dims:
+        records = records.squeeze("latent_layer", drop=True)
+    failed = records["failed"].any("epoch").transpose(dimension, "seed").values
+    missing = records["missing"].transpose(dimension, "seed").values
+    kept, seeds = _rectangle(~(failed | missing))
+    some = records.isel({dimension: kept, "seed": seeds})
+    sizes, names = records[dimension].values, records["seed"].values
+    return Reading(
+        sizes[kept].astype(int),
+        tuple(int(seed) for seed in names[seeds]),
+        _last(some["imbalance"].sel(layer="output", other_layer="input"), dimension),
+        _last(some["reconstruction"] + some["kl"], dimension),
+        _last_of(some, "training_cost", dimension),
+        _earlier(some["reconstruction"] + some["kl"], dimension),
+        {name: _last(some["intrinsic_dimension"].sel(layer=name), dimension) for name in _GEOMETRY},
+        _last(some["active_units"], dimension),
+        {name.removesuffix("_latents"): _last_of(some, name, dimension) for name in _TYPES},
+        int(records.attrs["points"]),
+        int(records["epoch"].values[-1]),
+        tuple((int(sizes[i]), int(names[j])) for i, j in zip(*np.nonzero(failed), strict=True)),
+    )
+
+
+def _rectangle(done: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The largest set of sizes times seeds of which all are done, the most common seeds first."""
+    order = np.argsort(-done.sum(axis=0), kind="stable")
+    best: tuple[np.ndarray, np.ndarray] = (np.array([], int), np.array([], int))
+    for count in range(1, len(order) + 1):
+        seeds = np.sort(order[:count])
+        kept = np.flatnonzero(done[:, seeds].all(axis=1))
+        if len(kept) * len(seeds) >= len(best[0]) * len(best[1]):
+            best = kept, seeds
+    if len(best[0]) == 0:
+        raise ValueError(
+            "expected a model that is done and did not fail, got none; where losses became NaN "
+            "or infinite, try a smaller --learning-rate and another --out"
+        )
+    return best
+
+
+def _last(values: xr.DataArray, dimension: str) -> np.ndarray:
+    return values.isel(epoch=-1).transpose(dimension, "seed").values.astype(float)
+
+
+def _last_of(records: xr.Dataset, name: str, dimension: str) -> np.ndarray:
+    """NaN where it was not recorded."""
+    if name in records:
+        return _last(records[name], dimension)
+    return np.full((records.sizes[dimension], records.sizes["seed"]), np.nan)
+
+
+def _earlier(values: xr.DataArray, dimension: str) -> np.ndarray:
+    """At the measured epoch before the last, if that is not untrained."""
+    epochs = values["epoch"].values
+    if len(epochs) < 2 or epochs[-2] == 0:
+        return np.full_like(_last(values, dimension), np.nan)
+    return _last(values.isel(epoch=slice(None, -1)), dimension)

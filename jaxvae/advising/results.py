@@ -1,0 +1,194 @@
+"""What an answer leaves: printed, in `summary.md`, in a figure, and on a page."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import xarray as xr
+from rich.console import Console
+
+from jaxvae.advising.criteria import TOLERANCE, Criterion, criteria_of, decided_bounds
+from jaxvae.advising.reading import Reading, read_records
+from jaxvae.advising.words import answer, diagnoses, disagreement
+from jaxvae.analysis import gaussian_dimension
+from jaxvae.report.page import Chart, Page, Table, Trace
+from jaxvae.report.results import write_report
+from jaxvae.report.style import bottleneck_colors, figure, mark_bottlenecks, mark_logarithm
+from jaxvae.report.tables import markdown_table
+
+_CLOUDS = 4
+_CAPTION = (
+    "Δ: information imbalance, 0 where neighbors of the output are neighbors of the input; cost: "
+    "negative ELBO of held-out images, nats; ID: intrinsic dimension (TwoNN) of the posterior mean "
+    "and its sample; null: of a Gaussian of as many dimensions; active units: latents whose mean "
+    "varies with the image; active, mixed, passive: by their posterior variance. Means over "
+    "seeds, ± their standard deviation."
+)
+
+
+class Conclusion(NamedTuple):
+    """What records say.
+
+    Attributes:
+        reading: of them.
+        sentences: the answer first.
+        criteria: side by side.
+        sizes: a row of numbers for every size.
+    """
+
+    reading: Reading
+    sentences: tuple[str, ...]
+    criteria: tuple[Criterion, ...]
+    sizes: list[dict[str, str]]
+
+    @property
+    def side_by_side(self) -> list[dict[str, str]]:
+        """The criteria as rows of a table."""
+        return [
+            {"criterion": c.name, "size": c.answer, "evidence": c.evidence, "trust": c.trust}
+            for c in self.criteria
+        ]
+
+
+def conclude(
+    records: xr.Dataset,
+    *,
+    ending: str = "",
+    of_data: str = "",
+    dimension: tuple[float, float] | None = None,
+) -> Conclusion:
+    """What the records of a sweep over sizes say of the bottleneck.
+
+    Args:
+        records: of `jaxvae sweep`, `jaxvae advise` or `experiments.bottleneck`.
+        ending: why training stopped, where nothing is decided.
+        of_data: sentences about the data.
+        dimension: of the data, with its standard error, where it is known.
+
+    Raises:
+        ValueError: for other records.
+    """
+    reading = read_records(records)
+    key, room = jax.random.key(0), int(reading.sizes.max())
+    nulls = {
+        int(size): gaussian_dimension(
+            key, n=reading.points, features=int(size), clouds=_CLOUDS, room=room
+        )
+        for size in reading.sizes
+    }
+    criteria = criteria_of(reading, nulls)
+    said = (
+        answer(reading, ending=ending),
+        disagreement(criteria),
+        *diagnoses(reading, dimension),
+        of_data,
+    )
+    return Conclusion(reading, tuple(filter(None, said)), criteria, _rows(reading, nulls))
+
+
+def write_conclusion(
+    out: Path, records: xr.Dataset, found: Conclusion, *, title: str, console: Console
+) -> None:
+    """Print the answer first, and write records.nc, summary.md, the figure and report.html."""
+    side, sizes = markdown_table(found.side_by_side), markdown_table(found.sizes)
+    sentences = "\n\n".join(found.sentences)
+    write_report(
+        out,
+        records,
+        figures=partial(_draw, found, title),
+        summary=f"# {title}\n\n{sentences}\n\n{side}\n\n{sizes}\n\n{_CAPTION}\n",
+        lines=printed(found),
+        console=console,
+        page=_page(found, title),
+    )
+
+
+def printed(found: Conclusion) -> Sequence[str]:
+    """For the terminal: sentences, and what every criterion says."""
+    return [
+        *found.sentences,
+        "",
+        *(f"{each.name}: {each.answer}\n    {each.evidence}" for each in found.criteria),
+    ]
+
+
+def _rows(reading: Reading, nulls: dict[int, tuple[float, float]]) -> list[dict[str, str]]:
+    columns = {
+        "Δ out→in": (reading.imbalance, 4),
+        "cost": (reading.cost, 1),
+        "training cost": (reading.training_cost, 1),
+        "ID mean": (reading.dimensions["mean"], 1),
+        "ID sample": (reading.dimensions["sample"], 1),
+        "active units": (reading.active_units, 1),
+        **{name: (values, 1) for name, values in reading.types.items()},
+    }
+    return [
+        {"K": str(size)}
+        | {name: _shown(values[place], digits) for name, (values, digits) in columns.items()}
+        | {"null": f"{nulls[int(size)][0]:.1f}"}
+        for place, size in enumerate(reading.sizes)
+    ]
+
+
+def _shown(values: np.ndarray, digits: int) -> str:
+    if not np.isfinite(values).all():
+        return "·"
+    spread = f"±{values.std(ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{values.mean():.{digits}f}{spread}"
+
+
+def _draw(found: Conclusion, title: str, folder: Path) -> list[Path]:
+    """Delta against K: a point for every model, the means, and what may be enough."""
+    reading, path = found.reading, folder / "imbalance.png"
+    bounds, sizes = decided_bounds(reading), reading.sizes.tolist()
+    means = np.exp(np.log(reading.imbalance).mean(axis=1))
+    colors = bottleneck_colors(sizes)
+    with figure(path, size=(7, 4.2), title=title) as drawing:
+        axes = drawing.subplots()
+        axes.plot(sizes, means, color="0.4", zorder=1, label="mean over seeds")
+        for size, values in zip(sizes, reading.imbalance, strict=True):
+            axes.plot([size] * len(values), values, "o", color=colors[size], alpha=0.8)
+        enough = means.min() / (1 - TOLERANCE)
+        axes.axhline(enough, color="0.6", linestyle="--", label=f"{TOLERANCE:.0%} above the least")
+        last = sizes[-1] if bounds.sufficient is None else bounds.sufficient
+        axes.axvspan(bounds.insufficient + 0.7, last, color="tab:green", alpha=0.12)
+        mark_bottlenecks(axes, sizes)
+        mark_logarithm(axes)
+        axes.set_ylabel("Δ(output → input)")
+        axes.set_title(f"may be the smallest sufficient one: {bounds}")
+        axes.legend()
+    return [path]
+
+
+def _page(found: Conclusion, title: str) -> Page:
+    reading = found.reading
+    sizes, means = reading.sizes, np.exp(np.log(reading.imbalance).mean(axis=1))
+    points = {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "a model",
+        "x": np.repeat(sizes, reading.imbalance.shape[1]),
+        "y": reading.imbalance.reshape(-1),
+    }
+    line = {"type": "scatter", "mode": "lines", "name": "mean over seeds", "x": sizes, "y": means}
+    chart = Chart(
+        "What reconstructions have lost",
+        "Δ(output → input) against the bottleneck: where it stops falling, a size is enough.",
+        [Trace(line), Trace(points)],
+        x="bottleneck size K",
+        y="Δ(output → input)",
+        layout={"xaxis": {"type": "log"}, "yaxis": {"type": "log"}},
+    )
+    tables = [
+        Table("Criteria side by side", found.side_by_side),
+        Table("Every size", found.sizes, _CAPTION),
+    ]
+    settings = {
+        "seeds": str(len(reading.seeds)),
+        "epochs": str(reading.epoch),
+        "held-out images of the geometry": f"{reading.points:,}",
+    }
+    return Page(title, found.sentences, settings, [chart], tables)

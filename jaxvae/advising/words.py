@@ -1,0 +1,161 @@
+"""The answer in sentences: the size, what is left, what to trust, and what ails the models."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from jaxvae.advising.criteria import TOLERANCE, Criterion, decided_bounds
+from jaxvae.advising.reading import Reading
+
+# Half of the training lowered the cost by so much: more would. Held-out images cost so much more.
+_UNDERTRAINED, _OVERFITTED = 0.03, 0.05
+# A reconstruction that has lost this much of the neighborhoods is hardly one.
+_LARGE = 0.5
+
+
+def answer(reading: Reading, *, ending: str = "") -> str:
+    """The first sentence: the size to use, or what is left.
+
+    Args:
+        reading: of all models.
+        ending: why training stopped where nothing is decided, as a sentence.
+    """
+    bounds, seeds = decided_bounds(reading), reading.imbalance.shape[1]
+    confidence = f"95% confidence, {seeds} seed{'s' * (seeds != 1)}"
+    most = int(reading.sizes[-1])
+    below = f"{bounds.insufficient} is too small"
+    if bounds.sufficient is None:
+        left = f"Not decided, sizes {bounds} remain"
+        why = f": {below} ({confidence})" if bounds.insufficient else f" ({confidence})"
+        return f"{left}{why}. {ending or _wanted(reading)}"
+    use = (
+        f"Use a bottleneck of {bounds.sufficient}: no larger one, up to {most}, lowers "
+        f"Δ(output→input) by more than {TOLERANCE:.0%} ({confidence})."
+    )
+    if bounds.is_decided:
+        return f"{use} {below[0].upper()}{below[1:]}." if bounds.insufficient else use
+    not_decided = f"Whether a smaller one is enough is not decided, sizes {bounds} remain"
+    return f"{use} {not_decided}{f'; {below}' if bounds.insufficient else ''}. {ending}".strip()
+
+
+def disagreement(criteria: Sequence[Criterion]) -> str:
+    """Which criterion to trust where they differ, and why; nothing where they agree."""
+    decides, *others = criteria
+    if decides.size is None:
+        return ""
+    apart = [each for each in others if each.size is not None and each.size != decides.size]
+    if not apart:
+        return "All criteria agree."
+    named = "; ".join(f"{each.name} says {each.answer}" for each in apart)
+    return (
+        f"The criteria differ: {named}. Trust the {decides.name}: it alone asks whether "
+        "reconstructions lose neighbors of the images, and has known error rates. The others say "
+        "what the latents of these models do, which moves with beta, the likelihood and training."
+    )
+
+
+def diagnoses(reading: Reading, dimension: tuple[float, float] | None = None) -> list[str]:
+    """What is wrong with the models or the data, each with what to try; nothing where all is well.
+
+    Args:
+        reading: of all models.
+        dimension: of the data, with its standard error.
+    """
+    return [
+        text
+        for text in (
+            _too_small(reading),
+            _undertrained(reading),
+            _collapsed(reading),
+            _overfitted(reading),
+            _kept_less(reading, dimension),
+            _failed(reading),
+        )
+        if text
+    ]
+
+
+def _wanted(reading: Reading) -> str:
+    seeds = reading.imbalance.shape[1]
+    return (
+        "One training of a size does not show how much trainings differ: train several seeds."
+        if seeds == 1
+        else "More seeds or larger sizes would decide it."
+    )
+
+
+def _too_small(reading: Reading) -> str:
+    bounds, largest = decided_bounds(reading), int(reading.sizes[-1])
+    if bounds.sufficient is not None or len(reading.sizes) < 2:
+        return ""
+    means = np.log(reading.imbalance).mean(axis=1)
+    gain = -np.expm1(means[-1] - means[-2])
+    if gain <= TOLERANCE:
+        return ""
+    return (
+        f"Too small a bottleneck: {largest} still lowers Δ by {gain:.0%} against "
+        f"{reading.sizes[-2]}. Try larger ones."
+    )
+
+
+def _undertrained(reading: Reading) -> str:
+    fall = float(1 - (reading.cost[-1] / reading.earlier_cost[-1]).mean())
+    left = float(reading.imbalance.mean(axis=1).min())
+    if left > _LARGE:
+        return (
+            f"Undertrained, or a bottleneck far too small: reconstructions have lost most "
+            f"neighbors of the images (Δ {left:.2f}). Train longer, or at another learning rate."
+        )
+    if not fall > _UNDERTRAINED:
+        return ""
+    return (
+        f"Undertrained: the last part of training still lowered the cost of held-out images by "
+        f"{fall:.0%}. More --epochs may ask for a larger bottleneck."
+    )
+
+
+def _collapsed(reading: Reading) -> str:
+    active, size = float(reading.active_units[-1].mean()), int(reading.sizes[-1])
+    if active < 0.5:
+        return (
+            f"Collapsed latents: none of {size} is active, the decoder ignores them. Lower beta, "
+            "let it grow from 0 (--ramp), or train longer."
+        )
+    if active > 0.75 * size:
+        return ""
+    return (
+        f"Collapsed latents: of {size} latents {active:.0f} are active at the largest size; the "
+        "others cost nothing and say nothing, which is what a bottleneck that is too large does."
+    )
+
+
+def _overfitted(reading: Reading) -> str:
+    excess = reading.cost / reading.training_cost - 1
+    worst = float(np.nanmax(excess.mean(axis=1))) if np.isfinite(excess).any() else 0.0
+    if worst <= _OVERFITTED:
+        return ""
+    return (
+        f"Overfitted: held-out images cost up to {worst:.0%} more than training images. Use more "
+        "images (--train-size) or fewer --epochs."
+    )
+
+
+def _kept_less(reading: Reading, dimension: tuple[float, float] | None) -> str:
+    if dimension is None or not np.isfinite(dimension[0]):
+        return ""
+    used, low = float(reading.active_units[-1].mean()), dimension[0] - 2 * dimension[1]
+    if used >= low:
+        return ""
+    return (
+        f"The models keep less than the data have: {used:.0f} latents are in use, the data have "
+        f"dimension {low:.0f} or more. What the likelihood does not pay for is not kept: where it "
+        "matters, lower beta, or use --likelihood gaussian with a small standard_deviation. The "
+        "answer holds for the settings given."
+    )
+
+
+def _failed(reading: Reading) -> str:
+    if not reading.failed:
+        return ""
+    named = ", ".join(f"K = {size} seed {seed}" for size, seed in reading.failed)
+    return f"Left out: the loss became NaN or infinite in {named}. Try a smaller --learning-rate."

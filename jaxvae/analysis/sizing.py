@@ -1,0 +1,147 @@
+"""Which bottlenecks to train next, so that the smallest sufficient one is found with few models."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from jaxvae.analysis.advice import Advice, sufficient_bottleneck
+
+MOST_SEEDS = 8
+"""Trainings of every size, at most."""
+
+LARGEST = 512
+"""The largest bottleneck that is tried."""
+
+_FIRST_SEEDS = 2
+# Where the dimension of the data is not known.
+_USUAL = 8
+
+
+class Bounds(NamedTuple):
+    """Between which sizes the smallest sufficient bottleneck lies.
+
+    Attributes:
+        insufficient: the largest size shown not to be sufficient; 0 where none is. All smaller
+            ones are taken to be insufficient too.
+        sufficient: the smallest size shown to be sufficient, None where none is.
+    """
+
+    insufficient: int
+    sufficient: int | None
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether only one size is left."""
+        return self.sufficient == self.insufficient + 1
+
+    def __str__(self) -> str:
+        """The sizes that are left: `12`, `9 to 16`, `9 or more`."""
+        if self.sufficient is None:
+            return f"{self.insufficient + 1} or more"
+        if self.is_decided:
+            return str(self.sufficient)
+        return f"{self.insufficient + 1} to {self.sufficient}"
+
+
+class Training(NamedTuple):
+    """What is to be trained: every size with every seed from 0 on.
+
+    Attributes:
+        sizes: ascending.
+        seeds: how many.
+        reason: in words.
+    """
+
+    sizes: tuple[int, ...]
+    seeds: int
+    reason: str
+
+
+def first_training(dimension: float) -> Training:
+    """Three powers of two around the intrinsic dimension of the data, which may be NaN."""
+    known = math.isfinite(dimension) and dimension > 0
+    middle = 2 ** max(1, math.ceil(math.log2(dimension))) if known else _USUAL
+    middle = min(middle, LARGEST // 2)
+    why = f"around the dimension of the data, {dimension:.1f}" if known else "a usual range"
+    return Training((middle // 2, middle, 2 * middle), _FIRST_SEEDS, why)
+
+
+def bounds_of(sizes: Int[np.ndarray, " k"], advice: Advice, *, tolerance: float) -> Bounds:
+    """What `sufficient_bottleneck` has shown of some sizes, as bounds of the smallest one."""
+    sizes = np.asarray(sizes)
+    enough = sizes[advice.upper < tolerance]
+    sufficient = int(enough.min()) if len(enough) else None
+    short = sizes[advice.lower > tolerance]
+    if sufficient is not None:
+        short = short[short < sufficient]
+    return Bounds(int(short.max(initial=0)), sufficient)
+
+
+def next_training(
+    sizes: Int[np.ndarray, " k"],
+    imbalance: Float[np.ndarray, "k s"],
+    *,
+    tolerance: float = 0.25,
+    most_seeds: int = MOST_SEEDS,
+    largest: int = LARGEST,
+) -> Training | None:
+    """What to train next, from what is known; a function of nothing else.
+
+    - As long as no number of seeds would show a size to be sufficient, because Delta still falls
+      to the largest: double the largest.
+    - Where seeds would: add half as many as there are, at least one, at most as many as needed.
+    - Where a size is shown to be sufficient: halve the smallest if that is the one; or try the
+      middle between it and the largest insufficient one; or, where a size between is undecided,
+      add seeds.
+
+    Args:
+        sizes: that are trained, ascending, two at least.
+        imbalance: Delta(output -> input) of every size and seed, positive.
+        tolerance: as for `sufficient_bottleneck`.
+        most_seeds: of every size.
+        largest: size that is tried.
+
+    Returns:
+        All sizes and seeds that are wanted, or None where one size is left, or nothing that may
+        be tried would change that.
+
+    Raises:
+        ValueError: as `sufficient_bottleneck`.
+    """
+    advice = sufficient_bottleneck(sizes, imbalance, tolerance=tolerance)
+    bounds = bounds_of(sizes, advice, tolerance=tolerance)
+    tried, seeds = tuple(int(size) for size in sizes), imbalance.shape[1]
+    if bounds.sufficient is None:
+        # Of one seed nobody knows how many would do.
+        if advice.seeds is None and seeds > 1:
+            return _doubled(tried, seeds, largest)
+        return _more_seeds(tried, seeds, advice.seeds, most_seeds)
+    if bounds.is_decided:
+        return None
+    if bounds.sufficient == tried[0]:
+        smaller = bounds.sufficient // 2
+        return Training((smaller, *tried), seeds, f"{bounds.sufficient} is enough: half of it")
+    between = [size for size in tried if bounds.insufficient < size < bounds.sufficient]
+    if between:
+        return _more_seeds(tried, seeds, advice.seeds, most_seeds)
+    middle = (bounds.insufficient + bounds.sufficient) // 2
+    reason = f"{bounds.sufficient} is enough, {bounds.insufficient or 'none'} is not: between them"
+    return Training(tuple(sorted((*tried, middle))), seeds, reason)
+
+
+def _doubled(tried: tuple[int, ...], seeds: int, largest: int) -> Training | None:
+    larger = 2 * tried[-1]
+    if larger > largest:
+        return None
+    return Training((*tried, larger), seeds, f"Delta still falls at {tried[-1]}: twice as many")
+
+
+def _more_seeds(
+    tried: tuple[int, ...], seeds: int, wanted: int | None, most: int
+) -> Training | None:
+    more = max(seeds + 1, min(wanted or most, math.ceil(1.5 * seeds)))
+    if seeds >= most:
+        return None
+    return Training(tried, min(more, most), "undecided between trainings: more seeds")

@@ -1,0 +1,96 @@
+"""`jaxvae advise`: how large a bottleneck some images need, and why."""
+
+import argparse
+import math
+from pathlib import Path
+
+import xarray as xr
+from rich.console import Console
+
+from jaxvae.advising.data import data_dimension
+from jaxvae.advising.results import conclude, printed, write_conclusion
+from jaxvae.advising.study import Found, Study, do_study
+from jaxvae.commands.settings import flags_named, given_config
+from jaxvae.grids.grid import shared_settings
+from jaxvae.runs.config import RunConfig
+from jaxvae.runs.images import dataset_of
+
+# Of the training images, unless another number is given: more take longer to the same answer.
+_TRAIN_SIZE = 20_000
+_POINTS = 2000
+
+
+def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
+    """Answer from records, or train until the question is decided."""
+    if (given.results is None) == (given.data is None):
+        raise ValueError(
+            "expected --data DATA, to train what decides, or the folder of a sweep, got "
+            f"{'neither' if given.data is None else 'both'}"
+        )
+    if given.results is not None:
+        _read(given.results, console)
+        return
+    with flags_named():
+        _study(given, console)
+
+
+def _read(results: Path, console: Console) -> None:
+    file = results / "records.nc"
+    if not file.is_file():
+        raise ValueError(
+            f"expected the records of a sweep in {results}, got no records.nc; --report of the "
+            "command that made it writes one"
+        )
+    with xr.open_dataset(file) as records:
+        found = conclude(records.load())
+    console.print(*printed(found), sep="\n", soft_wrap=True)
+
+
+def _study(given: argparse.Namespace, console: Console) -> None:
+    study = _asked(given)
+    config = RunConfig(**study.run, epochs=1)
+    dataset = dataset_of(config)
+    dimension = data_dimension(dataset.test.images[: study.points])
+    console.print(str(dimension), soft_wrap=True)
+    out = (given.out or Path("results", "advise", Path(given.data).stem)).absolute()
+    found = do_study(study, out, dimension.value, minutes=given.minutes, console=console)
+    ending = _ending(found, given.minutes)
+    if found.records is None:
+        console.print(f"Not decided. {ending}", soft_wrap=True)
+        return
+    concluded = conclude(
+        found.records,
+        ending=ending,
+        of_data=str(dimension),
+        dimension=(dimension.value, dimension.stderr),
+    )
+    title = f"{dataset.name}, {config.network}, {concluded.reading.epoch} epochs"
+    write_conclusion(out, found.records, concluded, title=title, console=console)
+
+
+def _ending(found: Found, minutes: float) -> str:
+    if found.wanted is None:
+        return "More seeds or sizes than are worth it would be needed to decide."
+    return f"Not decided within {minutes:g} minutes; the same command goes on."
+
+
+def _asked(given: argparse.Namespace) -> Study:
+    """The study that was given; everything that can be refused is."""
+    if given.latents is not None:
+        raise ValueError(
+            f"expected no --latents, which is what is looked for, got {given.latents}; "
+            "`jaxvae sweep --latents` trains given sizes, and `jaxvae advise` reads them"
+        )
+    if not (given.minutes > 0 and math.isfinite(given.minutes)):
+        raise ValueError(f"expected --minutes above 0, got {given.minutes:g}")
+    told = {**vars(given), "epochs": given.epochs or 1, "seed": 0}
+    config = given_config(argparse.Namespace(**told))
+    if config.train_size is None:
+        available = len(dataset_of(config).train.images)
+        told["train_size"] = min(_TRAIN_SIZE, available)
+        config = given_config(argparse.Namespace(**told))
+    held_out = len(dataset_of(config).test.images)
+    run = shared_settings(config, ["latents"])
+    del run["epochs"]
+    points = given.points if given.points is not None else min(_POINTS, held_out)
+    return Study(run=run, points=points, epochs=given.epochs)

@@ -1,0 +1,45 @@
+"""The dimension of the data, and when it cannot be told."""
+
+import numpy as np
+
+from jaxvae.advising.data import data_dimension
+from jaxvae.advising.length import MOST_EPOCHS, Trial, first_epochs, longer_epochs
+
+
+def cloud(n, features):
+    return np.random.default_rng(0).standard_normal((n, features)).astype(np.float32)
+
+
+def test_a_gaussian_of_few_dimensions_has_its_dimension_without_doubts():
+    found = data_dimension(cloud(1000, 3))
+    assert abs(found.value - 3) < 3 * found.stderr
+    assert found.doubts == ()
+
+
+def test_few_images_leave_the_dimension_in_doubt():
+    assert any("only 100 distinct" in doubt for doubt in data_dimension(cloud(100, 3)).doubts)
+
+
+def test_noise_around_a_line_has_another_dimension_at_every_scale():
+    line = np.linspace(0, 100, 1000, dtype=np.float32)[:, None]
+    points = line * np.ones(8, np.float32) + 0.3 * cloud(1000, 8)
+    assert any("scales differ" in doubt for doubt in data_dimension(points).doubts)
+
+
+def test_a_high_dimension_is_a_lower_bound():
+    assert any("lower bound" in doubt for doubt in data_dimension(cloud(1000, 20)).doubts)
+
+
+def test_training_is_doubled_as_long_as_its_second_half_helps():
+    assert longer_epochs(Trial(8, (100.0, 94.0), (0.1, 0.1))) == 16
+    assert longer_epochs(Trial(8, (100.0, 96.0), (0.1, 0.07))) == 16
+    assert longer_epochs(Trial(8, (100.0, 96.0), (0.1, 0.08))) is None
+    assert longer_epochs(Trial(MOST_EPOCHS, (100.0, 50.0), (0.1, 0.1))) is None
+
+
+def test_training_gets_worse_only_where_it_is_long_enough():
+    assert longer_epochs(Trial(8, (100.0, 110.0), (0.1, 0.2))) is None
+
+
+def test_the_first_training_is_some_hundred_steps_and_has_a_half():
+    assert [first_epochs(steps) for steps in (1, 10, 156, 5000)] == [256, 60, 4, 2]

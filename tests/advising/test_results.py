@@ -1,0 +1,111 @@
+"""What is concluded from records of which the truth is known."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from jaxvae.advising.criteria import criteria_of, decided_bounds
+from jaxvae.advising.reading import read_records
+from jaxvae.advising.words import answer, diagnoses, disagreement
+from tests.advising.records import falling, records_of
+
+SIZES = (2, 4, 8, 16)
+# As if TwoNN gave every Gaussian its dimension.
+NULLS = {size: (float(size), 0.1) for size in SIZES}
+
+
+def said(records, **given):
+    return " ".join([answer(read_records(records)), *diagnoses(read_records(records), **given)])
+
+
+def test_where_delta_is_level_from_a_size_on_that_size_is_the_answer():
+    found = answer(read_records(records_of(falling(8))))
+    assert found.startswith("Use a bottleneck of 8: no larger one, up to 16")
+    assert "sizes 5 to 8 remain; 4 is too small" in found
+
+
+def test_few_trainings_that_differ_decide_nothing_and_say_what_remains():
+    found = answer(read_records(records_of(falling(8, seeds=2, noise=0.4))), ending="Go on.")
+    assert found.startswith("Not decided, sizes")
+    assert found.endswith("Go on.")
+
+
+def test_one_seed_decides_nothing():
+    found = answer(read_records(records_of(falling(8, seeds=1))))
+    assert found.startswith("Not decided, sizes 1 or more remain (95% confidence, 1 seed).")
+
+
+def test_a_delta_that_still_falls_at_the_largest_size_is_a_bottleneck_that_is_too_small():
+    found = said(records_of(falling(99, noise=1e-6)))
+    assert found.startswith("Not decided, sizes 9 or more remain: 8 is too small")
+    assert "Too small a bottleneck: 16 still lowers Δ by 50%" in found
+
+
+def test_the_criteria_stand_side_by_side_each_with_what_it_says():
+    gap = {"mean": [2.0, 4.0, 5.0, 5.0], "sample": [2.0, 4.0, 5.5, 12.0]}
+    records = records_of(
+        falling(8), cost=[120.0, 110, 100, 100], active=[2.0, 4, 8, 9], dimensions=gap
+    )
+    found = criteria_of(read_records(records), NULLS)
+    assert [each.size for each in found] == [8, 8, 8, 9, 4]
+
+
+def test_where_criteria_differ_the_one_with_error_rates_is_to_be_trusted():
+    records = records_of(falling(8), active=[2.0, 4, 8, 12])
+    found = disagreement(criteria_of(read_records(records), NULLS))
+    assert "latents in use at the largest size says 12" in found
+    assert "Trust the equivalence test" in found
+
+
+def test_fondue_is_the_largest_size_whose_gap_is_a_fifth_of_the_dimension_of_the_data():
+    gap = {"mean": [2.0, 4.0, 7.0, 9.0], "sample": [2.0, 5.0, 8.01, 15.0]}
+    found = criteria_of(read_records(records_of(falling(8), dimensions=gap)), NULLS)[2]
+    assert (found.name, found.answer, found.size) == ("FONDUE", "4", 4)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"earlier": 1.1}, "Undertrained: the last part of training still lowered"),
+        ({"training_cost": [90.0] * 4}, "Overfitted: held-out images cost up to 11% more"),
+        ({"active": [0.0] * 4}, "Collapsed latents: none of 16 is active"),
+        ({"active": [2.0, 4, 6, 6]}, "of 16 latents 6 are active"),
+    ],
+)
+def test_what_ails_models_is_named(given, expected):
+    assert expected in said(records_of(falling(8), **given))
+    assert expected not in said(records_of(falling(8)))
+
+
+def test_models_that_use_fewer_latents_than_the_data_have_dimensions_are_told():
+    records = records_of(falling(8), active=[2.0, 4, 8, 9])
+    assert "keep less than the data have" in said(records, dimension=(14.0, 1.0))
+    assert "keep less than the data have" not in said(records, dimension=(10.0, 1.0))
+
+
+def test_a_seed_of_which_a_model_failed_is_left_out_and_named():
+    records = records_of(falling(8))
+    records["failed"][1, 4] = True
+    reading = read_records(records)
+    assert reading.seeds == (0, 1, 2, 3)
+    assert "K = 4 seed 4" in " ".join(diagnoses(reading))
+
+
+def test_a_size_with_one_model_so_far_is_left_out_rather_than_all_other_seeds():
+    records = records_of(falling(8, seeds=6))
+    records["missing"][2, 1:] = True
+    reading = read_records(records)
+    assert (reading.sizes.tolist(), len(reading.seeds)) == ([2, 4, 16], 6)
+
+
+def test_an_experiment_that_names_sizes_otherwise_is_read_the_same():
+    records = records_of(falling(8))
+    named = records.squeeze("latent_layer", drop=True).rename(latents="bottleneck")
+    left, right = read_records(records), read_records(named.isel(bottleneck=[3, 1, 0, 2]))
+    assert decided_bounds(left) == decided_bounds(right)
+    np.testing.assert_array_equal(left.imbalance, right.imbalance)
+
+
+def test_records_of_something_else_are_refused():
+    with pytest.raises(ValueError, match="expected records of a sweep over --latents"):
+        read_records(xr.Dataset({"imbalance": ("seed", [1.0])}))

@@ -1,0 +1,99 @@
+"""What is trained next is a function of what is known, and ends at the right size."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from jaxvae.analysis.advice import sufficient_bottleneck
+from jaxvae.analysis.sizing import (
+    LARGEST,
+    Bounds,
+    Training,
+    bounds_of,
+    first_training,
+    next_training,
+)
+
+
+def study(log_imbalance, *, dimension=8.0, noise=0.03, seed=0, most_seeds=8):
+    """Bounds at the end, and all steps, of simulated trainings."""
+    random, known, steps = np.random.default_rng(seed), {}, []
+    offsets = random.normal(0, 0.1, most_seeds)
+
+    def trained(size, each):
+        key = size, each
+        if key not in known:
+            known[key] = np.exp(log_imbalance(size) + offsets[each] + noise * random.normal())
+        return known[key]
+
+    step = first_training(dimension)
+    while step is not None:
+        steps.append(step)
+        sizes = np.array(step.sizes)
+        found = np.array([[trained(size, each) for each in range(step.seeds)] for size in sizes])
+        step = next_training(sizes, found, most_seeds=most_seeds)
+    advice = sufficient_bottleneck(sizes, found)
+    return bounds_of(sizes, advice, tolerance=0.25), steps
+
+
+@pytest.mark.parametrize("rank", [1, 3, 6, 12, 40])
+def test_a_rank_below_which_much_is_lost_is_found_exactly(rank):
+    bounds, _ = study(lambda size: -2.0 * (size >= rank) - np.log2(min(size, rank)))
+    assert bounds == Bounds(rank - 1, rank)
+
+
+def test_sizes_are_doubled_until_the_largest_adds_nothing():
+    _, steps = study(lambda size: -np.log(min(size, 100)), dimension=4.0, noise=0.0)
+    assert [step.sizes[-1] for step in steps][:6] == [8, 16, 32, 64, 128, 256]
+
+
+def test_a_size_is_bisected_only_between_what_is_too_small_and_what_is_enough():
+    _, steps = study(lambda size: -3.0 * (size >= 11), noise=0.01)
+    added = [set(b.sizes) - set(a.sizes) for a, b in itertools.pairwise(steps)]
+    assert [sizes for sizes in added if sizes] == [{32}, {12}, {10}, {11}]
+
+
+def test_a_decline_without_end_names_no_size():
+    bounds, steps = study(lambda size: -0.7 * np.log2(size), noise=0.05)
+    assert bounds.sufficient is None
+    assert steps[-1].sizes[-1] == LARGEST
+
+
+def test_trainings_that_differ_much_leave_sizes_and_end_with_the_most_seeds():
+    bounds, steps = study(lambda size: -np.log2(min(size, 8)), noise=0.5)
+    assert not bounds.is_decided
+    assert bounds.insufficient < 8 <= (bounds.sufficient or 8)
+    assert steps[-1].seeds == 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", [0.1, 0.3])
+def test_looking_after_every_step_names_too_small_a_size_in_at_most_five_of_a_hundred(noise):
+    found = [
+        study(lambda size: -np.log2(min(size, 16)), noise=noise, seed=seed)[0]
+        for seed in range(100)
+    ]
+    assert sum(each.sufficient is not None and each.sufficient < 12 for each in found) <= 5
+
+
+def test_the_same_knowledge_gives_the_same_step():
+    sizes, found = np.array([4, 8, 16]), np.array([[0.4, 0.41], [0.1, 0.12], [0.1, 0.11]])
+    assert next_training(sizes, found) == next_training(sizes, found)
+
+
+def test_sizes_begin_at_powers_of_two_around_the_dimension_or_a_usual_one():
+    assert first_training(12.3).sizes == (8, 16, 32)
+    assert first_training(float("nan")).sizes == first_training(8.0).sizes == (4, 8, 16)
+    assert first_training(1.0).sizes == (1, 2, 4)
+
+
+def test_what_is_left_is_said_in_numbers():
+    shown = [str(each) for each in (Bounds(11, 12), Bounds(8, 16), Bounds(8, None))]
+    assert shown == ["12", "9 to 16", "9 or more"]
+
+
+def test_one_seed_asks_for_another():
+    step = next_training(np.array([2, 4]), np.array([[0.2], [0.1]]))
+    assert step is not None
+    assert step == Training((2, 4), 2, step.reason)

@@ -1,0 +1,102 @@
+"""`jaxvae advise`: the right size of images whose rank is known, in words and in files."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from jaxvae.cli import main
+
+SMALL = ("--option", "widths=64,32", "--points", "300")
+
+
+def linear_images(rank, *, n=3000, side=8):
+    """Bytes around gray: a Gaussian of so many dimensions, drawn into orthogonal patterns."""
+    random = np.random.default_rng(rank)
+    patterns = np.linalg.qr(random.standard_normal((side**2, rank)))[0].T
+    values = 0.5 + random.standard_normal((n, rank)) @ patterns * 0.14 * side / np.sqrt(rank)
+    return np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8).reshape(n, side, side)
+
+
+def advise(capsys, *arguments):
+    status = main(["advise", *map(str, arguments)])
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
+
+
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory):
+    """The folder of an answer on images of rank 2, for some epochs."""
+    folder = tmp_path_factory.mktemp("advise")
+    np.save(folder / "images.npy", linear_images(2))
+    asked = ("--data", folder / "images.npy", *SMALL, "--epochs", 12, "--out", folder / "out")
+    return folder / "out", ["advise", *map(str, asked)]
+
+
+@pytest.mark.slow
+def test_images_of_rank_two_need_a_bottleneck_of_two(answered, capsys):
+    out, command = answered
+    assert main([*command, "--minutes", "10"]) == 0
+    assert "Use a bottleneck of 2:" in " ".join(capsys.readouterr().out.split())
+    summary = (out / "summary.md").read_text(encoding="utf-8")
+    assert "Use a bottleneck of 2:" in summary
+    assert "| FONDUE |" in summary
+    with xr.open_dataset(out / "records.nc") as records:
+        assert {1, 2, 4} <= set(records["latents"].values.tolist())
+    assert {"report.html", "figures", "advise.json", "epochs-12"} <= {p.name for p in out.iterdir()}
+
+
+@pytest.mark.slow
+def test_the_same_command_answers_again_and_trains_nothing(answered, capsys):
+    out, command = answered
+    before = {path: path.stat().st_mtime_ns for path in out.glob("epochs-*/runs/*.npz")}
+    assert before
+    assert main([*command, "--minutes", "10"]) == 0
+    assert before == {path: path.stat().st_mtime_ns for path in out.glob("epochs-*/runs/*.npz")}
+    assert "Use a bottleneck of 2:" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.slow
+def test_its_folder_is_read_like_that_of_a_sweep(answered, capsys):
+    out, _ = answered
+    status, printed, _ = advise(capsys, out)
+    assert status == 0
+    assert " ".join(printed.split()).startswith("Use a bottleneck of 2:")
+
+
+@pytest.mark.slow
+def test_other_settings_in_the_same_folder_are_refused(answered, capsys):
+    _, command = answered
+    assert main([*command, "--coefficient", "beta=4"]) == 2
+    assert "choose another --out" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_without_time_nothing_is_decided_and_the_same_command_goes_on(tmp_path, capsys):
+    np.save(tmp_path / "images.npy", linear_images(2))
+    asked = ("--data", tmp_path / "images.npy", *SMALL, "--epochs", 2, "--out", tmp_path / "out")
+    status, printed, _ = advise(capsys, *asked, "--minutes", 1e-9)
+    assert status == 0
+    assert "the same command goes on" in printed
+    assert json.loads((tmp_path / "out" / "advise.json").read_text())["epochs"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((), "expected --data DATA, to train what decides, or the folder of a sweep, got neither"),
+        (("--data", "sprites", "--latents", "4"), "expected no --latents"),
+        (("--data", "sprites", "--minutes", "0"), "expected --minutes above 0, got 0"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(capsys, arguments, expected):
+    status, _, said = advise(capsys, *arguments)
+    assert status == 2
+    assert expected in said
+
+
+def test_a_folder_without_records_is_refused(tmp_path, capsys):
+    status, _, said = advise(capsys, tmp_path)
+    assert status == 2
+    assert "got no records.nc" in said
