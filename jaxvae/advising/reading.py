@@ -62,7 +62,8 @@ def read_records(records: xr.Dataset) -> Reading:
     if dimension is None or "imbalance" not in records:
         raise ValueError(
             "expected records of a sweep over --latents with --points above 0, got dimensions "
-            f"{', '.join(map(str, records.dims))} and variables {', '.join(records.data_vars)}"
+            f"{', '.join(map(str, records.dims))} and variables "
+            f"{', '.join(map(str, records.data_vars))}"
         )
     lacking = [name for name in _GEOMETRY if name not in records["layer"].values]
     if lacking:
