@@ -99,10 +99,10 @@ def _learning(place: xr.Dataset, path: Path) -> None:
         grid[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=7)
 
 
-def layer_colors(layers: list[str]) -> dict[str, tuple[tuple[float, ...], str]]:
+def layer_colors(layers: list[str]) -> dict[str, tuple[tuple[float, float, float, float], str]]:
     """Blue for the encoder, green for the latents, orange for the decoder."""
     palettes = {"encoder/": "Blues", "decoder/": "Oranges"}
-    found: dict[str, tuple[tuple[float, ...], str]] = {}
+    found: dict[str, tuple[tuple[float, float, float, float], str]] = {}
     for start, palette in palettes.items():
         own = [layer for layer in layers if layer.startswith(start)]
         for place, layer in zip(np.linspace(0.45, 1, len(own)), own, strict=True):

@@ -57,7 +57,7 @@ def _lines(records: Sequence[xr.Dataset]) -> Chart:
                 here.mean("run").values,
                 _stderr(here),
                 name=layer,
-                color=to_hex(color),  # type: ignore[arg-type]  of four parts
+                color=to_hex(color),
                 null=null,
             )
             drawn["line"] |= {"dash": "dash" if style == "--" else "solid"}
