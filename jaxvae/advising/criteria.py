@@ -38,7 +38,9 @@ class Criterion(NamedTuple):
 
 
 def decided_bounds(reading: Reading) -> Bounds:
-    """What the equivalence test on Delta(output -> input) leaves."""
+    """What the equivalence test on Delta(output -> input) leaves; all, where nothing is learned."""
+    if not reading.has_learned:
+        return Bounds(0, None)
     advice = sufficient_bottleneck(reading.sizes, reading.imbalance, tolerance=TOLERANCE)
     return bounds_of(reading.sizes, advice, tolerance=TOLERANCE)
 

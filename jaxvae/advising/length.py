@@ -19,11 +19,13 @@ class Trial(NamedTuple):
         epochs: of the whole training.
         cost: negative ELBO of held-out images at half and end.
         imbalance: Delta(output -> input) at half and end.
+        has_learned: whether it keeps neighbors of the images at all.
     """
 
     epochs: int
     cost: tuple[float, float]
     imbalance: tuple[float, float]
+    has_learned: bool = True
 
 
 def first_epochs(steps_per_epoch: int) -> int:
@@ -34,9 +36,11 @@ def first_epochs(steps_per_epoch: int) -> int:
 def longer_epochs(trial: Trial) -> int | None:
     """Twice the epochs where the second half of a training still helped, else None.
 
-    It helped where it lowered the cost by more than 5% or Delta by more than 25%.
+    It helped where it lowered the cost by more than 5% or Delta by more than 25%. A model that has
+    learned nothing so far may be on a plateau: it is trained on.
     """
     (half, end), (half_lost, lost) = trial.cost, trial.imbalance
-    helped = half - end > _COST * abs(half) or half_lost - lost > _IMBALANCE * half_lost
+    helped = not trial.has_learned
+    helped |= (half - end > _COST * abs(half)) | (half_lost - lost > _IMBALANCE * half_lost)
     more = 2 * trial.epochs
     return more if helped and more <= MOST_EPOCHS else None

@@ -11,6 +11,9 @@ _SIZES = ("latents", "bottleneck")
 _GEOMETRY = ("input", "mean", "sample", "output")
 _TYPES = ("active_latents", "mixed_latents", "passive_latents")
 
+HARDLY_ANYTHING = 0.5
+"""A reconstruction of so large a Delta to the input has lost most of its neighbors."""
+
 
 class Reading(NamedTuple):
     """What was measured of k sizes and s seeds, all of them trained and none failed.
@@ -42,6 +45,12 @@ class Reading(NamedTuple):
     points: int
     epoch: int
     failed: tuple[tuple[int, int], ...]
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether some size keeps neighbors at all: otherwise that none is better shows nothing."""
+        keeps = float(self.imbalance.mean(axis=1).min()) < HARDLY_ANYTHING
+        return keeps and float(self.active_units.mean(axis=1).max()) >= 1
 
 
 def size_dimension(records: xr.Dataset) -> str | None:

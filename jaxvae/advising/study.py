@@ -119,7 +119,9 @@ def do_study(
 
 def _next(reading: Reading | None, done: Training) -> Training | None:
     # Of models that have failed nobody knows how others would do.
-    if reading is None or len(reading.sizes) < 2 or len(reading.seeds) < min(2, done.seeds):
+    if reading is None or not reading.has_learned:
+        return None
+    if len(reading.sizes) < 2 or len(reading.seeds) < min(2, done.seeds):
         return None
     found = next_training(reading.sizes, reading.imbalance)
     if found is None:
@@ -151,7 +153,8 @@ def _trial(records: xr.Dataset) -> Trial:
     lost = records["imbalance"].sel(layer="output", other_layer="input").values.reshape(-1)
     cost = (records["reconstruction"] + records["kl"]).values.reshape(-1)
     ends = [(float(each[0]), float(each[-1])) for each in (cost, lost)]
-    return Trial(int(records["epoch"].values[-1]), *ends)
+    learned = read_records(records).has_learned
+    return Trial(int(records["epoch"].values[-1]), *ends, has_learned=learned)
 
 
 def _records(study: Study, out: Path, epochs: int, training: Training) -> xr.Dataset | None:

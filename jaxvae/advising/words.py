@@ -5,12 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxvae.advising.criteria import TOLERANCE, Criterion, decided_bounds
-from jaxvae.advising.reading import Reading
+from jaxvae.advising.reading import HARDLY_ANYTHING, Reading
 
 # Half of the training lowered the cost by so much: more would. Held-out images cost so much more.
 _UNDERTRAINED, _OVERFITTED = 0.03, 0.05
-# A reconstruction that has lost this much of the neighborhoods is hardly one.
-_LARGE = 0.5
 
 
 def answer(reading: Reading, *, ending: str = "") -> str:
@@ -23,6 +21,11 @@ def answer(reading: Reading, *, ending: str = "") -> str:
     bounds, seeds = decided_bounds(reading), reading.imbalance.shape[1]
     confidence = f"95% confidence, {seeds} seed{'s' * (seeds != 1)}"
     most = int(reading.sizes[-1])
+    if not reading.has_learned:
+        return (
+            "Not decided: the models have learned next to nothing, so that no size can show that "
+            f"it is better than another. {ending}"
+        ).strip()
     below = f"{bounds.insufficient} is too small"
     if bounds.sufficient is None:
         left = f"Not decided, sizes {bounds} remain"
@@ -101,7 +104,7 @@ def _too_small(reading: Reading) -> str:
 def _undertrained(reading: Reading) -> str:
     fall = float(1 - (reading.cost[-1] / reading.earlier_cost[-1]).mean())
     left = float(reading.imbalance.mean(axis=1).min())
-    if left > _LARGE:
+    if left >= HARDLY_ANYTHING:
         return (
             f"Undertrained, or a bottleneck far too small: reconstructions have lost most "
             f"neighbors of the images (Δ {left:.2f}). Train longer, or at another learning rate."

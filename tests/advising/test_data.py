@@ -37,7 +37,11 @@ def test_training_is_doubled_as_long_as_its_second_half_helps():
     assert longer_epochs(Trial(MOST_EPOCHS, (100.0, 50.0), (0.1, 0.1))) is None
 
 
-def test_training_gets_worse_only_where_it_is_long_enough():
+def test_a_model_on_a_plateau_that_has_learned_nothing_is_trained_on():
+    assert longer_epochs(Trial(8, (100.0, 100.0), (0.9, 0.9), has_learned=False)) == 16
+
+
+def test_training_that_made_a_model_worse_is_long_enough():
     assert longer_epochs(Trial(8, (100.0, 110.0), (0.1, 0.2))) is None
 
 

@@ -63,6 +63,12 @@ def test_fondue_is_the_largest_size_whose_gap_is_a_fifth_of_the_dimension_of_the
     assert (found.name, found.answer, found.size) == ("FONDUE", "4", 4)
 
 
+def test_models_that_have_learned_nothing_show_no_size_to_be_enough():
+    level = 0.95 * np.exp(0.001 * np.random.default_rng(0).standard_normal((4, 5)))
+    for records in (records_of(level), records_of(falling(8), active=[0.0] * 4)):
+        assert answer(read_records(records)).startswith("Not decided: the models have learned")
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
