@@ -29,8 +29,8 @@ _READS = (
     "Each marker is a cell of the grid, at the rates of its two halves, colored by what it scores "
     "in the use that is chosen. Hover for the mean over seeds, its standard error and what chance "
     "scores, where that is known. Click a marker, or choose in the list below, to see what the "
-    "first seed of a cell that is done reconstructs and samples. Cells without a run that is "
-    "trusted have no marker."
+    "first seed of a cell that is done reconstructs and samples. Cells without a trusted "
+    "run have no marker."
 )
 _PICTURES = "From above: test images, their reconstructions, samples of the prior."
 

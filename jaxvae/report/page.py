@@ -130,7 +130,9 @@ def settings_of(records: xr.Dataset | xr.DataTree) -> dict[str, str]:
     told: dict[str, Any] = {}
     for name, value in records.attrs.items():
         is_json = isinstance(value, str) and value.startswith("{")
-        told |= json.loads(value) if is_json else {str(name): value}
+        # NumPy's numbers, as files have them, are compared with a list number by number.
+        plain = value.item() if isinstance(value, np.generic) else value
+        told |= json.loads(value) if is_json else {str(name): plain}
     return {
         name.replace("_", " "): _in_words(value)
         for name, value in told.items()
