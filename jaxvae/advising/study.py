@@ -152,9 +152,12 @@ def _trial(records: xr.Dataset) -> Trial:
     """Of one model, at half of its training and at the end."""
     lost = records["imbalance"].sel(layer="output", other_layer="input").values.reshape(-1)
     cost = (records["reconstruction"] + records["kl"]).values.reshape(-1)
-    ends = [(float(each[0]), float(each[-1])) for each in (cost, lost)]
-    learned = read_records(records).has_learned
-    return Trial(int(records["epoch"].values[-1]), *ends, has_learned=learned)
+    return Trial(
+        epochs=int(records["epoch"].values[-1]),
+        cost=(float(cost[0]), float(cost[-1])),
+        imbalance=(float(lost[0]), float(lost[-1])),
+        has_learned=read_records(records).has_learned,
+    )
 
 
 def _records(study: Study, out: Path, epochs: int, training: Training) -> xr.Dataset | None:
