@@ -35,7 +35,8 @@ def test_a_measurement_is_printed_and_saved_whole(folder, capsys):
     assert "Linear CKA" in printed.out
     assert "records: out/new/records.nc" in printed.out
     assert names(folder / "out") == [
-        "new", "new/figures", "new/figures/cka.png", "new/records.nc", "new/summary.md",
+        "new", "new/figures", "new/figures/cka.png", "new/records.nc", "new/report.html",
+        "new/summary.md",
     ]  # fmt: skip
     records = xr.load_dataset(folder / "out/new/records.nc")
     assert records["file"].values.tolist() == [

@@ -2,6 +2,7 @@
 
 import argparse
 
+from jaxvae.commands.arguments.declared import defaults
 from jaxvae.commands.arguments.places import place
 from jaxvae.commands.arguments.settings import add_help, add_settings
 
@@ -21,6 +22,15 @@ size is enough if no larger one lowers the information imbalance from output to 
 DIR/summary.md, DIR/report.html, DIR/records.nc and DIR/figures hold the answer and its evidence;
 DIR/epochs-E is a sweep: `jaxvae capture DIR/epochs-E/latents-16_seed-0` reads one of its models.
 """
+
+# Where these differ from those of a run.
+_DEFAULTS = {
+    "data": None,
+    "network": "dense_vae",
+    "learning_rate": 1e-3,
+    "batch_size": 128,
+    "epochs": None,
+}
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -56,12 +66,5 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         type=int,
         help="held-out images on which Delta and dimensions are measured (default: up to 2000)",
     )
-    add_settings(parser)
-    parser.set_defaults(
-        after_interruption="The same command resumes where it stopped.",
-        data=None,
-        network="dense_vae",
-        learning_rate=1e-3,
-        batch_size=128,
-        epochs=None,
-    )
+    add_settings(parser, defaults={**defaults("runs/config", "RunConfig"), **_DEFAULTS})
+    parser.set_defaults(after_interruption="The same command resumes where it stopped.")

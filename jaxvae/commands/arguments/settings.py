@@ -5,10 +5,11 @@ import ast
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
-from jaxvae.commands.arguments.declared import Function, defaults, functions
+from jaxvae.commands.arguments.declared import Function, functions
+from jaxvae.commands.arguments.declared import defaults as declared_defaults
 from jaxvae.commands.arguments.places import data_set, value_range
 
-_DEFAULTS = defaults("runs/config", "RunConfig")
+_DEFAULTS = declared_defaults("runs/config", "RunConfig")
 
 
 class Notation(NamedTuple):
@@ -26,12 +27,23 @@ class Notation(NamedTuple):
 ONE = Notation(lambda kind: kind, ",")
 
 
-def add_settings(parser: argparse.ArgumentParser, notation: Notation = ONE) -> None:
-    """The options that make a `RunConfig`, but for epochs and seed."""
+def add_settings(
+    parser: argparse.ArgumentParser,
+    notation: Notation = ONE,
+    *,
+    defaults: Mapping[str, Any] = _DEFAULTS,
+) -> None:
+    """The options that make a `RunConfig`, but for the seed.
+
+    Args:
+        parser: that gets them.
+        notation: how they are written.
+        defaults: of all of them, by name.
+    """
     comma = notation.between
 
     def add(flag: str, kind: Any, metavar: str, text: str) -> None:
-        default = _DEFAULTS[flag.replace("-", "_")]
+        default = defaults[flag.replace("-", "_")]
         shown = "" if default is None else f" (default: {default})"
         read = notation.read(kind)
         parser.add_argument(
@@ -90,8 +102,8 @@ def add_settings(parser: argparse.ArgumentParser, notation: Notation = ONE) -> N
         "--epochs",
         metavar="N",
         type=int,
-        default=_DEFAULTS["epochs"],
-        help=f"passes over the training images (default: {_DEFAULTS['epochs']})",
+        default=defaults["epochs"],
+        help=f"passes over the training images (default: {defaults['epochs'] or 'as needed'})",
     )
 
 
