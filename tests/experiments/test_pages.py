@@ -54,7 +54,7 @@ def test_a_marker_stands_at_the_rates_of_its_cell(rates):
 def test_the_page_holds_the_pictures_that_were_kept_and_says_where_none_were(channels):
     records = grid(channels=channels)
     text = page_text(rate_page(records))
-    first, second = re.findall(r"src=\"data:image/png;base64,([^\"]+)", text)
+    first, second = re.findall(r"<img src=\"data:image/png;base64,([^\"]+)", text)
     pixels = np.asarray(Image.open(BytesIO(b64decode(second)))).reshape(30, 40, channels)
     np.testing.assert_array_equal(pixels[11:19, 1:9], records["example_reconstruction"][1, 0])
     assert first != second
