@@ -11,7 +11,7 @@ from jaxvae.cli import main
 SMALL = ("--option", "widths=64,32", "--points", "300")
 
 
-def linear_images(rank, *, n=3000, side=8):
+def linear_images(rank, *, n=3000, side=16):
     """Bytes around gray: a Gaussian of so many dimensions, drawn into orthogonal patterns."""
     random = np.random.default_rng(rank)
     patterns = np.linalg.qr(random.standard_normal((side**2, rank)))[0].T
@@ -30,7 +30,7 @@ def answered(tmp_path_factory):
     """The folder of an answer on images of rank 2, for some epochs."""
     folder = tmp_path_factory.mktemp("advise")
     np.save(folder / "images.npy", linear_images(2))
-    asked = ("--data", folder / "images.npy", *SMALL, "--epochs", 12, "--out", folder / "out")
+    asked = ("--data", folder / "images.npy", *SMALL, "--epochs", 40, "--out", folder / "out")
     return folder / "out", ["advise", *map(str, asked)]
 
 
@@ -44,7 +44,7 @@ def test_images_of_rank_two_need_a_bottleneck_of_two(answered, capsys):
     assert "| FONDUE |" in summary
     with xr.open_dataset(out / "records.nc") as records:
         assert {1, 2, 4} <= set(records["latents"].values.tolist())
-    assert {"report.html", "figures", "advise.json", "epochs-12"} <= {p.name for p in out.iterdir()}
+    assert {"report.html", "figures", "advise.json", "epochs-40"} <= {p.name for p in out.iterdir()}
 
 
 @pytest.mark.slow
