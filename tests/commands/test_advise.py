@@ -11,7 +11,7 @@ from jaxvae.cli import main
 SMALL = ("--option", "widths=64,32", "--points", "300")
 
 
-def linear_images(rank, *, n=3000, side=8):
+def linear_images(rank, *, n=2000, side=8):
     """Bytes around gray: a Gaussian of so many dimensions, drawn into orthogonal patterns."""
     random = np.random.default_rng(rank)
     patterns = np.linalg.qr(random.standard_normal((side**2, rank)))[0].T
