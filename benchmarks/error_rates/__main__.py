@@ -17,7 +17,7 @@ from rich.markdown import Markdown
 from rich.progress import track
 
 from benchmarks import measure
-from benchmarks.error_rates import bottlenecks, cells, claims, order
+from benchmarks.error_rates import bottlenecks, cells, claims, order, studies
 from jaxvae.bench.timing import machine
 from jaxvae.commands.arguments.places import place
 
@@ -25,6 +25,7 @@ RESULTS = Path(__file__).parents[1] / "results" / "error_rates.json"
 PAGE = Path(__file__).parents[2] / "docs" / "statistics.md"
 PARTS: dict[str, ModuleType] = {
     "bottlenecks": bottlenecks,
+    "studies": studies,
     "claims": claims,
     "order": order,
     "cells": cells,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 # What one more doubling of the epochs has to lower, to be worth it: the cost of held-out images,
 # and their Delta, which differs more between trainings.
-_COST, _IMBALANCE = 0.05, 0.25
+_COST, _IMBALANCE = 0.05, 1 / 3
 # Steps of the shortest training that is tried.
 _FIRST_STEPS = 600
 MOST_EPOCHS = 256
@@ -36,8 +36,8 @@ def first_epochs(steps_per_epoch: int) -> int:
 def longer_epochs(trial: Trial) -> int | None:
     """Twice the epochs where the second half of a training still helped, else None.
 
-    It helped where it lowered the cost by more than 5% or Delta by more than 25%. A model that has
-    learned nothing so far may be on a plateau: it is trained on.
+    It helped where it lowered the cost by more than 5% or Delta by more than a third. A model that
+    has learned nothing so far may be on a plateau: it is trained on.
     """
     (half, end), (half_lost, lost) = trial.cost, trial.imbalance
     helped = not trial.has_learned

@@ -28,9 +28,9 @@ def answer(reading: Reading, *, ending: str = "") -> str:
         ).strip()
     below = f"{bounds.insufficient} is too small"
     if bounds.sufficient is None:
-        left = f"Not decided, sizes {bounds} remain"
+        left = f"Sizes {bounds} remain" if ending else f"Not decided, sizes {bounds} remain"
         why = f": {below} ({confidence})" if bounds.insufficient else f" ({confidence})"
-        return f"{left}{why}. {ending or _wanted(reading)}"
+        return f"{ending} {left}{why}." if ending else f"{left}{why}. {_wanted(reading)}"
     use = (
         f"Use a bottleneck of {bounds.sufficient}: no larger one, up to {most}, lowers "
         f"Δ(output→input) by more than {TOLERANCE:.0%} ({confidence})."
@@ -147,7 +147,8 @@ def _kept_less(reading: Reading, dimension: tuple[float, float] | None) -> str:
     if dimension is None or not np.isfinite(dimension[0]):
         return ""
     used, low = float(reading.active_units[-1].mean()), dimension[0] - 2 * dimension[1]
-    if used >= low:
+    # A bottleneck below it cannot keep more.
+    if used >= low or reading.sizes[-1] < low:
         return ""
     return (
         f"The models keep less than the data have: {used:.0f} latents are in use, the data have "

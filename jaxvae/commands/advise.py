@@ -10,6 +10,7 @@ from rich.console import Console
 from jaxvae.advising.data import data_dimension
 from jaxvae.advising.results import conclude, printed, write_conclusion
 from jaxvae.advising.study import Found, Study, do_study
+from jaxvae.analysis.sizing import LARGEST, MOST_SEEDS
 from jaxvae.commands.settings import flags_named, given_config
 from jaxvae.grids.grid import shared_settings
 from jaxvae.runs.config import RunConfig
@@ -70,7 +71,7 @@ def _study(given: argparse.Namespace, console: Console) -> None:
 
 def _ending(found: Found, minutes: float) -> str:
     if found.wanted is None:
-        return "More seeds or sizes than are worth it would be needed to decide."
+        return f"No more than {MOST_SEEDS} seeds and sizes up to {LARGEST} are tried."
     return f"Not decided within {minutes:g} minutes; the same command goes on."
 
 

@@ -32,8 +32,8 @@ def test_a_high_dimension_is_a_lower_bound():
 
 def test_training_is_doubled_as_long_as_its_second_half_helps():
     assert longer_epochs(Trial(8, (100.0, 94.0), (0.1, 0.1))) == 16
-    assert longer_epochs(Trial(8, (100.0, 96.0), (0.1, 0.07))) == 16
-    assert longer_epochs(Trial(8, (100.0, 96.0), (0.1, 0.08))) is None
+    assert longer_epochs(Trial(8, (100.0, 96.0), (0.1, 0.06))) == 16
+    assert longer_epochs(Trial(8, (100.0, 96.0), (0.1, 0.07))) is None
     assert longer_epochs(Trial(MOST_EPOCHS, (100.0, 50.0), (0.1, 0.1))) is None
 
 

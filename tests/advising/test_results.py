@@ -25,9 +25,9 @@ def test_where_delta_is_level_from_a_size_on_that_size_is_the_answer():
 
 
 def test_few_trainings_that_differ_decide_nothing_and_say_what_remains():
-    found = answer(read_records(records_of(falling(8, seeds=2, noise=0.4))), ending="Go on.")
-    assert found.startswith("Not decided, sizes")
-    assert found.endswith("Go on.")
+    reading = read_records(records_of(falling(8, seeds=2, noise=0.4)))
+    assert answer(reading).startswith("Not decided, sizes 1 or more remain")
+    assert answer(reading, ending="Time is over.").startswith("Time is over. Sizes 1 or more")
 
 
 def test_one_seed_decides_nothing():

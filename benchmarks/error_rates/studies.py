@@ -1,0 +1,116 @@
+"""How often `jaxvae advise` calls too small a bottleneck sufficient, looking after every step.
+
+Studies are drawn as `benchmarks.error_rates.bottlenecks` draws sweeps, but of any size, and go the
+way of `next_training` until it stops. Expected: too small a size in at most 5% of every row.
+"""
+
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from jaxvae.analysis.advice import sufficient_bottleneck
+from jaxvae.analysis.sizing import LARGEST, Bounds, bounds_of, first_training, next_training
+from jaxvae.report.tables import markdown_table
+
+TEXT = """## Studies that choose what to train next
+
+`jaxvae advise --data` begins with three sizes and two seeds, looks at the limits above after every
+step, and trains what they ask for: larger sizes, the middle between two, or more seeds, up to 8
+(`jaxvae.analysis.sizing.next_training`). Every look is one at 95%; the rates here are of what the
+whole study says in the end. Sizes begin around 8. The truth is log Δ of any size from 1 to
+{largest}: the same for all; half at every doubling until a size; the same with another factor of
+exp(-2) where the rank is reached, as of images of so many dimensions; or falling to the end. Noise
+is as above. An entry gives the percentage of studies that name the smallest sufficient size alone /
+that leave it among a few, with a size that is enough / that call a smaller one enough, which is an
+error; then the models trained, in the mean.
+
+{table}
+
+Too small a size is called enough in at most {worst:.1f}% of studies of any row.
+"""
+_SIZES = np.arange(1, LARGEST + 1)
+_STEPS = np.log2(_SIZES)
+_TOLERANCE = 0.25
+
+
+def _until(rank: int, step: float) -> np.ndarray:
+    return -np.log(2) * np.minimum(_STEPS, np.log2(rank)) - step * (rank <= _SIZES)
+
+
+SHAPES: dict[str, np.ndarray] = {
+    "the same for all": 0.0 * _STEPS,
+    **{f"halving until {rank}": _until(rank, 0.0) for rank in (6, 12, 24)},
+    **{f"rank {rank}": _until(rank, 2.0) for rank in (3, 6, 12)},
+    "22% less at every doubling": np.log(0.78) * _STEPS,
+    "halving to the end": -np.log(2) * _STEPS,
+}
+NOISE = (0.03, 0.1, 0.2, 0.4)
+_OFFSET = 0.1
+
+
+def smallest_sufficient(logs: np.ndarray) -> int:
+    """The truth: no size up to the largest is better by more than the tolerance."""
+    best = np.minimum.accumulate(logs[::-1])[::-1]
+    return int(_SIZES[np.argmax(logs - best <= -np.log1p(-_TOLERANCE) + 1e-9)])
+
+
+def study(trained: Callable[[int, int], float]) -> tuple[Bounds, int]:
+    """What a study ends with, and how many models it took.
+
+    Args:
+        trained: Delta of a size and a seed.
+    """
+    step = first_training(8.0)
+    while step is not None:
+        sizes = np.array(step.sizes)
+        found = np.array([[trained(size, seed) for seed in range(step.seeds)] for size in sizes])
+        step = next_training(sizes, found)
+    advice = sufficient_bottleneck(sizes, found, tolerance=_TOLERANCE)
+    return bounds_of(sizes, advice, tolerance=_TOLERANCE), found.size
+
+
+def rates(shape: str, *, noise: float, studies: int) -> dict[str, Any]:
+    """Shares of studies by what they say."""
+    random = np.random.default_rng((list(SHAPES).index(shape), round(100 * noise)))
+    truth, counts, models = smallest_sufficient(SHAPES[shape]), np.zeros(3), 0
+    for _ in range(studies):
+        drawn = SHAPES[shape][:, None] + _OFFSET * random.standard_normal(8)
+        drawn = np.exp(drawn + noise * random.standard_normal(drawn.shape))
+        bounds, count = study(lambda size, seed, drawn=drawn: drawn[size - 1, seed])
+        models += count
+        if bounds.sufficient is not None:
+            alone, wrong = bounds.sufficient == truth, bounds.sufficient < truth
+            among = bounds.insufficient < truth <= bounds.sufficient
+            counts += (alone and bounds.is_decided, among and not bounds.is_decided, wrong)
+    right, left, small = (counts / studies).tolist()
+    return {
+        "truth": shape,
+        "noise": noise,
+        "right": right,
+        "left": left,
+        "small": small,
+        "models": models / studies,
+    }
+
+
+def records(studies: int) -> list[dict[str, Any]]:
+    """Of all truths and noises."""
+    return [rates(shape, noise=noise, studies=studies) for shape, noise in product(SHAPES, NOISE)]
+
+
+def section(records: list[dict[str, Any]]) -> str:
+    """Of docs/statistics.md."""
+    rows = [
+        {"truth": shape}
+        | {
+            f"noise {one['noise']:g}": f"{100 * one['right']:.0f} / {100 * one['left']:.0f} / "
+            f"{100 * one['small']:.1f}; {one['models']:.0f}"
+            for one in records
+            if one["truth"] == shape
+        }
+        for shape in SHAPES
+    ]
+    worst = 100 * max(one["small"] for one in records)
+    return TEXT.format(table=markdown_table(rows, left=["truth"]), worst=worst, largest=LARGEST)
