@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,10 @@ _SIGNALLED = 128
 # Another process holds what is needed: the same command later does it. EX_TEMPFAIL of sysexits.
 BUSY = 75
 _SILENT = Console(quiet=True)
+# How an error of XLA begins: its status. Some of them reach Python as a ValueError.
+_OF_XLA = re.compile(
+    r"(ABORTED|DEADLINE_EXCEEDED|INTERNAL|RESOURCE_EXHAUSTED|UNAVAILABLE|UNKNOWN): "
+)
 
 
 def status_of(
@@ -72,19 +77,29 @@ def status_of(
     except UnfinishedError as error:
         errors.print(f"unfinished: {error}", style="bold red", soft_wrap=True)
         return 1
-    except (ValueError, OSError, ModuleNotFoundError) as error:
-        errors.print(
-            f"error: {_words(error, after_interruption)}", style="bold red", soft_wrap=True
-        )
-        return 2
+    except (OSError, ModuleNotFoundError) as error:
+        return _wrong(errors, _words(error, after_interruption))
+    except ValueError as error:
+        if not _OF_XLA.match(str(error)):
+            return _wrong(errors, str(error))
+        return _stopped(errors, error, after_interruption)
     except (ArithmeticError, MemoryError, jax.errors.JaxRuntimeError, LostProcessError) as error:
-        said = str(error).partition("\n")[0] or "out of memory"
-        if jax.distributed.is_initialized() and isinstance(error, RuntimeError):
-            said = f"another of the processes has ended, or a device failed ({said}). "
-            said += f"{after_interruption} Give it to all processes"
-        errors.print(f"stopped: {said}", style="bold red", soft_wrap=True)
-        return 1
+        return _stopped(errors, error, after_interruption)
     return 0
+
+
+def _wrong(errors: Console, said: str) -> int:
+    errors.print(f"error: {said}", style="bold red", soft_wrap=True)
+    return 2
+
+
+def _stopped(errors: Console, error: Exception, after_interruption: str) -> int:
+    said = str(error).partition("\n")[0] or "out of memory"
+    if jax.distributed.is_initialized() and isinstance(error, (RuntimeError, ValueError)):
+        said = f"another of the processes has ended, or a device failed ({said}). "
+        said += f"{after_interruption} Give it to all processes"
+    errors.print(f"stopped: {said}", style="bold red", soft_wrap=True)
+    return 1
 
 
 class _Printed(logging.Handler):
