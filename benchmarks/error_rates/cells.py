@@ -36,18 +36,18 @@ the spread between trainings, and the studentized range controls all pairs of ce
 Here are 7 x 7 cells. The unit is the error that the test images leave in the score of a cell; the
 standard deviation between two trainings of the same cell is 1, 2 or 3 of it. "Training unequal":
 that deviation grows from half to twice this over the cells. "Few noisy cells": it is six times as
-large in 7 of them. The method takes one variance for all unless a cell's own is larger, and then
-that one, with the few degrees of freedom of its seeds. Without a difference an entry is the
+large in 7 of them. The method takes one variance for all unless a cell's own is larger; where the
+cells do not vary alike, by Cochran's test, every variance has only the few degrees of freedom of
+the seeds of one cell. Without a difference an entry is the
 percentage of grids in which some cell is wrongly told from another. Where one cell is better than
 all others, by 10 or 20 units, it is the percentage in which that cell alone is left / in which it
 is wrongly left out.
 
 {table}
 
-With one seed nothing is told apart, whatever the numbers. So the error is 5% if trainings of all
-cells vary alike. Where some vary more, a few trainings do not show which cells these are: with 2
-seeds cells are wrongly told apart in up to {unequal[2]:.1f}% of grids, with 3 in up to
-{unequal[3]:.1f}%, with 5 in up to {unequal[5]:.1f}%.
+With one seed nothing is told apart, whatever the numbers. Where trainings of all cells vary alike,
+cells are wrongly told apart in at most {alike:.1f}% of grids; where some vary more, in at most
+{unequal:.1f}%.
 
 Of {classifiers} classifiers that are exactly as accurate as their information allows, which is
 known with an error of .05 nats, some bound is called broken in {broken:.1f}% of grids
@@ -141,16 +141,18 @@ def section(found: list[dict[str, Any]]) -> str:
     by_truth = {record["truth"]: 100 * record["wrong"] for record in found}
     return TEXT.format(
         table=markdown_table(rows(found), left=["truth"]),
-        unequal={
-            seeds: 100 * max(one["wrong"] for one in found if _unequal(one, seeds))
-            for seeds in SEEDS
-        },
+        alike=_most_wrong(found, alike=True),
+        unequal=_most_wrong(found, alike=False),
         classifiers=CLASSIFIERS,
         broken=by_truth[BOUNDS],
         suspect=by_truth[SUSPECTS],
     )
 
 
-def _unequal(record: dict[str, Any], seeds: int) -> bool:
-    name = record["truth"]
-    return name in TRUTHS and record["seeds"] == seeds and bool(np.ptp(TRUTHS[name][1]))
+def _most_wrong(found: list[dict[str, Any]], *, alike: bool) -> float:
+    """Percentage of grids, of the truths in which all cells vary alike or not."""
+    return 100 * max(
+        one["wrong"]
+        for one in found
+        if one["truth"] in TRUTHS and (np.ptp(TRUTHS[one["truth"]][1]) == 0) == alike
+    )

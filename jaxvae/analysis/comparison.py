@@ -7,7 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jaxvae.analysis.spread import freedom_of_sums, spread_of
+from jaxvae.analysis.spread import chance_of_alike, freedom_of_sums, spread_of
+
+# Of p, below which trainings of some cells are taken to vary more than those of others.
+_UNLIKE = 0.2
 
 
 class Comparison(NamedTuple):
@@ -44,13 +47,13 @@ def compare_cells(values: Float[np.ndarray, "m s n"], *, error: float = 0.05) ->
     - the variance of the training over s, of both cells: what the means over examples leave
       when those of cells and seeds are taken off. It is pooled over cells, because few seeds
       tell little of one cell; where the own variance of a cell is the larger, that one counts, with
-      s - 1 degrees of freedom;
+      s - 1 degrees of freedom. Where cells do not vary alike (Cochran 1941, p < .2), a cell that
+      varies much may not show it in few seeds: all variances have s - 1 degrees then;
     - the variance over examples of the difference of both cells, averaged over seeds, over n.
 
     For normal trainings of one variance, and unequal errors of differences, the limit is
-    conservative (Hayter 1984); it takes some hundreds of examples. Trainings of very different
-    variance are told apart wrongly more often, most with two seeds, which do not show what cells
-    vary more. Simulated: `docs/statistics.md`.
+    conservative (Hayter 1984); it takes some hundreds of examples. Simulated, also for trainings
+    of very different variance: `docs/statistics.md`.
 
     Args:
         values: of every cell, seed and example. Examples are the same in all cells; of the same
@@ -65,8 +68,8 @@ def compare_cells(values: Float[np.ndarray, "m s n"], *, error: float = 0.05) ->
         ValueError: for values that are not `[m, s, n]` with n of at least 2 or not finite, and
             an error that is not between 0 and 1.
 
-    Reference: Tukey (1953); Kramer (1956); Games and Howell (1976); Hayter (1984); Hsu (1984) for
-        the set of the best.
+    Reference: Cochran (1941); Tukey (1953); Kramer (1956); Games and Howell (1976); Hayter (1984);
+        Hsu (1984) for the set of the best.
     """
     _refuse_unless_comparable(values, error)
     cells, seeds, _ = values.shape
@@ -80,6 +83,8 @@ def compare_cells(values: Float[np.ndarray, "m s n"], *, error: float = 0.05) ->
     if cells == 1:
         return Comparison(mean, stderr, np.ones(1, bool))
     trainings = spread_of(runs)
+    if chance_of_alike(runs) < _UNLIKE:
+        trainings = trainings._replace(own=np.ones(cells, bool))
     training = trainings.variance / seeds
     # Rounding may leave less than nothing of equal examples.
     paired = np.maximum(own[:, None] + own - 2 * examples, 0)

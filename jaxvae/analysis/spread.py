@@ -33,8 +33,7 @@ def spread_of(runs: Float[np.ndarray, "m s"]) -> Spread:
     it cannot be told: that of both together is taken.
     """
     models, seeds = runs.shape
-    rest = runs - runs.mean(axis=1, keepdims=True) - runs.mean(axis=0) + runs.mean()
-    squares = np.sum(rest**2, axis=1)
+    squares = _squares(runs)
     together = squares.sum() / (models - 1) / (seeds - 1)
     own = np.zeros(models)
     if models > 2:
@@ -42,6 +41,28 @@ def spread_of(runs: Float[np.ndarray, "m s"]) -> Spread:
     # Not by rounding.
     larger = own > together * (1 + 1e-9)
     return Spread(np.where(larger, own, together), larger, seeds)
+
+
+def chance_of_alike(runs: Float[np.ndarray, "m s"]) -> float:
+    """How often the largest variance is so much of all where trainings of all models vary alike.
+
+    The p value of Cochran (1941), which is an upper limit; 1 for two models, whose variances
+    cannot be told, and where nothing varies.
+    """
+    from scipy.special import betainc  # noqa: PLC0415
+
+    models, seeds = runs.shape
+    squares, half = _squares(runs), (seeds - 1) / 2
+    if models == 2 or not squares.any():
+        return 1.0
+    rest = 1 - squares.max() / squares.sum()
+    return min(1.0, models * float(betainc((models - 1) * half, half, rest)))
+
+
+def _squares(runs: Float[np.ndarray, "m s"]) -> Float[np.ndarray, " m"]:
+    """Of what is left of every model where its own mean and that of every seed are taken off."""
+    rest = runs - runs.mean(axis=1, keepdims=True) - runs.mean(axis=0) + runs.mean()
+    return np.sum(rest**2, axis=1)
 
 
 def freedom_of_sums(

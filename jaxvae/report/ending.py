@@ -77,18 +77,16 @@ def status_of(
     except UnfinishedError as error:
         errors.print(f"unfinished: {error}", style="bold red", soft_wrap=True)
         return 1
-    except (OSError, ModuleNotFoundError) as error:
-        return _wrong(errors, _words(error, after_interruption))
-    except ValueError as error:
-        if not _OF_XLA.match(str(error)):
-            return _wrong(errors, str(error))
-        return _stopped(errors, error, after_interruption)
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        end = _stopped if _OF_XLA.match(str(error)) else _wrong
+        return end(errors, error, after_interruption)
     except (ArithmeticError, MemoryError, jax.errors.JaxRuntimeError, LostProcessError) as error:
         return _stopped(errors, error, after_interruption)
     return 0
 
 
-def _wrong(errors: Console, said: str) -> int:
+def _wrong(errors: Console, error: Exception, after_interruption: str) -> int:
+    said = _words(error, after_interruption)
     errors.print(f"error: {said}", style="bold red", soft_wrap=True)
     return 2
 

@@ -31,6 +31,15 @@ def test_equal_cells_are_all_candidates_but_in_five_percent_of_grids(seeds, trai
     assert wrong < 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
 
 
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_equal_cells_are_all_candidates_where_a_few_vary_six_times_as_much(seeds):
+    deviations = np.where(np.arange(49) < 7, 12.0, 2.0)[:, None, None]
+    drawn = grids(np.zeros(49), seeds=seeds, training=deviations, test=1.0)
+    wrong = share((not compare_cells(values).candidates.all() for values in drawn), 200)
+    # Three standard errors of 200 grids above 5%.
+    assert wrong < 0.05 + 3 * (0.05 * 0.95 / 200) ** 0.5
+
+
 def test_the_best_cell_is_found_where_it_stands_out_and_never_lost():
     means = np.array([0.0, 0.0, 8.0, 0.0, 7.9])
     drawn = grids(means, seeds=4, training=1.0, test=0.5)
