@@ -13,7 +13,7 @@ here: fully connected and other networks.
 
     python -m experiments.learning_dynamics                  # demo: sprites, no download
     python -m experiments.learning_dynamics smoke            # some of MNIST, a minute or two
-    python -m experiments.learning_dynamics shown            # what the README shows
+    python -m experiments.learning_dynamics shown            # docs/results/learning_dynamics.md
     python -m experiments.learning_dynamics architectures    # four kinds of networks
     python -m experiments.learning_dynamics paper-dsprites   # the paper's size: a GPU
     python -m experiments.learning_dynamics paper-smallnorb

@@ -1,0 +1,34 @@
+"""Where does a hierarchy keep its information? Three splits of the rate between two layers.
+
+    python examples/tutorials/rates.py
+
+A two-layer VAE is trained with other weights beta of its two rates. For every pair it prints the
+rate of the upper layer z_2 and of the lower layer z_1, and the distortion D.
+"""
+
+import jax
+import optax
+
+from jaxvae.analysis import evaluate
+from jaxvae.data import load
+from jaxvae.models import two_layer_hvae
+from jaxvae.objectives import hierarchical_vae
+from jaxvae.training import train, vae_trainer
+
+SPLITS = ((0.3, 3.0), (1.0, 1.0), (3.0, 0.3))
+EPOCHS = 8
+
+data = load("sprites", image_size=16, train_size=5000, test_size=1000)
+hvae = two_layer_hvae(image_shape=(16, 16, 1), channels=8, top=8)
+adam = optax.inject_hyperparams(optax.adam)(learning_rate=1e-3)
+
+for beta in SPLITS:
+    trainer = vae_trainer(hvae, hierarchical_vae, adam, coefficients={"beta": beta})
+    state = trainer.init(jax.random.key(0))
+    state = train(trainer, state, data.train.images, epochs=EPOCHS, batch_size=100)
+    costs = evaluate(hvae, state.variables, data.test.images, key=jax.random.key(1))
+    upper, lower = costs.rates.value
+    print(
+        f"beta of z_2 {beta[0]}, of z_1 {beta[1]}: R_2 {float(upper):.1f}, R_1 {float(lower):.1f}, "
+        f"D {float(costs.distortion.value):.1f}"
+    )
