@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,11 +40,16 @@ class Sorted(NamedTuple):
     remarks: list[str]
 
 
-def files_below(place: Path) -> list[File]:
-    """All visible files below a folder, sorted by name, or the file itself; links are followed.
+def files_below(place: Path, *, hidden: bool = False) -> list[File]:
+    """All files below a folder, sorted by name, or the file itself; links are followed.
+
+    Args:
+        place: a folder or a file.
+        hidden: whether those that a folder of images hides count too.
 
     Raises:
-        OSError: for folders that cannot be read, and links that lead nowhere.
+        ValueError: for links that lead nowhere, devices and pipes.
+        OSError: for folders that cannot be read.
     """
     if not place.is_dir():
         return [_file(place, place.name)]
@@ -54,7 +60,7 @@ def files_below(place: Path) -> list[File]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 name = f"{inner}{entry.name}"
-                if entry.name.startswith(".") or entry.name == "__MACOSX":
+                if not hidden and (entry.name.startswith(".") or entry.name == "__MACOSX"):
                     continue
                 if not entry.is_dir():
                     found.append(_file(Path(entry.path), name))
@@ -69,8 +75,9 @@ def sort_images(files: list[File], split: str | None, what: str) -> Sorted:
     """Which files are images, of which split, and in which subfolder.
 
     Folders named `train` and `test` (`validation`, `val`, ...), or as `split` says, are splits.
-    Where there are several subfolders below, their names are labels. A folder that holds
-    one folder and no image is passed over.
+    Where there are several subfolders below, their names are labels. A folder that holds one
+    folder and no image is passed over, in the folder itself and in every split, unless another
+    split has it as one of several labels.
 
     Args:
         files: all of them.
@@ -78,7 +85,8 @@ def sort_images(files: list[File], split: str | None, what: str) -> Sorted:
         what: the folder, in words.
 
     Raises:
-        ValueError: without images, and for splits that are not there.
+        ValueError: without images, for splits that are not there, and for a folder `train` that
+            may be a split or a label.
     """
     names = [each.name for each in files if each.name.lower().endswith(SUFFIXES)]
     others = [each.name for each in files if not each.name.lower().endswith(SUFFIXES)]
@@ -88,33 +96,70 @@ def sort_images(files: list[File], split: str | None, what: str) -> Sorted:
             f"{len(files):,} files{_listed(others)}"
         )
     remarks = [_left(others, "no images")] if others else []
-    root = _root(names) if split is None else ""
-    tops = sorted({_top(name, root) for name in names} - {""})
+    asked = split.split("/") if split else []
+    root = _roots({"all": names}, {"all": ""}, kept=asked)["all"]
+    by_top: dict[str, list[str]] = {}
+    for name in names:
+        by_top.setdefault(_top(name, root), []).append(name)
+    tops = [top for top in by_top if top]
     chosen = chosen_splits(tops, split, what)
-    if chosen is None or (chosen[1] is None and split is None and len(tops) > 1):
-        splits = {"all": (names, root)}
-    else:
-        wanted = {"train": chosen[0], "test": chosen[1]}
-        splits = {
-            ours: ([name for name in names if _top(name, root) == top], f"{root}{top}/")
-            for ours, top in wanted.items()
-            if top is not None
-        }
-        if chosen[1] is None:
-            splits = {"all": splits["train"]}
+    if chosen and chosen[1] is None and not asked and len(tops) > 1:
+        _refuse_doubt(chosen[0], by_top, root, what)
+        chosen = None
+    splits, roots = {"all": names}, {"all": root}
+    if chosen:
+        fit, test = chosen
+        wanted = {"all": fit} if test is None else {"train": fit, "test": test}
+        splits = {ours: by_top[top] for ours, top in wanted.items()}
+        roots = _roots(splits, {ours: f"{root}{top}/" for ours, top in wanted.items()})
         outside = [name for name in names if _top(name, root) not in chosen]
-        remarks += [_left(outside, f"in neither {chosen[0]} nor {chosen[1]}")] if outside else []
-    labels = {name: _top(name, inner) for inside, inner in splits.values() for name in inside}
-    if "" in labels.values() or len(set(labels.values())) == 1:
+        where = f"not in {fit}" if test is None else f"in neither {fit} nor {test}"
+        remarks += [_left(outside, where)] if outside else []
+    labels = {name: _top(name, roots[ours]) for ours, inside in splits.items() for name in inside}
+    beside = [name for name, label in labels.items() if not label]
+    if 0 < len(beside) < len(labels):
+        remarks.append(f"no labels: {_counted(beside)} beside the subfolders{_listed(beside)}")
+    if beside or len(set(labels.values())) == 1:
         labels = {}
-    return Sorted({split: inside for split, (inside, _) in splits.items()}, labels, remarks)
+    return Sorted(splits, labels, remarks)
 
 
-def _root(names: list[str]) -> str:
-    """The folder that all images are in, passing over folders that hold one folder alone."""
-    common = os.path.commonpath([os.path.dirname(name) for name in names]) if names else ""
-    parts = common.split("/") if common else []
-    return "".join(f"{part}/" for part in parts)
+def _roots(
+    splits: Mapping[str, list[str]], roots: Mapping[str, str], kept: Sequence[str] = ()
+) -> dict[str, str]:
+    """By split the folder whose subfolders are labels, passing over those that are alone.
+
+    Args:
+        splits: names of files.
+        roots: the folder of every split.
+        kept: names of folders that are not passed over.
+    """
+    found = dict(roots)
+    while True:
+        below = {
+            split: {_top(name, found[split]) for name in names} for split, names in splits.items()
+        }
+        labels = {*kept, *(top for tops in below.values() if len(tops) > 1 for top in tops)}
+        alone = {
+            split: top
+            for split, (top, *more) in below.items()
+            if top and not more and top not in labels
+        }
+        if not alone:
+            return found
+        found |= {split: f"{found[split]}{top}/" for split, top in alone.items()}
+
+
+def _refuse_doubt(fit: str, by_top: Mapping[str, list[str]], root: str, what: str) -> None:
+    """Refuse a folder for training that has labels, beside others, none of which is for testing."""
+    labels = {_top(name, f"{root}{fit}/") for name in by_top[fit]} - {""}
+    if len(labels) > 1:
+        others = [top or "images" for top in by_top if top != fit]
+        raise ValueError(
+            f"expected to know whether {fit} is a split or a label in {what}, got subfolders in it "
+            f"and {', '.join(others[:_NAMED])} beside it: say split={fit}, of which a tenth is "
+            f"then held out, or split={fit}/TEST, or rename {fit} if it is a label"
+        )
 
 
 def _top(name: str, root: str) -> str:
@@ -124,7 +169,11 @@ def _top(name: str, root: str) -> str:
 
 
 def _left(names: list[str], why: str) -> str:
-    return f"{len(names):,} file{'s' * (len(names) > 1)} left out, {why}{_listed(names)}"
+    return f"{_counted(names)} left out, {why}{_listed(names)}"
+
+
+def _counted(names: list[str]) -> str:
+    return f"{len(names):,} file{'s' * (len(names) > 1)}"
 
 
 def _listed(names: list[str]) -> str:

@@ -67,7 +67,7 @@ def fetch_own(place: Path, wishes: Wishes) -> Entry:
         ValueError: for what cannot be understood without a guess; says what to do.
         OSError: for what cannot be read, and where the cache cannot be written.
     """
-    files = files_below(place)
+    files = _files(place)
     chosen: Sorted | Stored
     if is_store(place):
         chosen = open_store(place, image_key=wishes.image_key, split=wishes.split)
@@ -90,6 +90,11 @@ def fetch_own(place: Path, wishes: Wishes) -> Entry:
     entry = fetch(_key(place, wishes, files), build)
     _say(f"{place}: {entry.metadata['said']}")
     return entry
+
+
+def _files(place: Path) -> list[File]:
+    """All files that the images depend on: the metadata of a store may have hidden names."""
+    return files_below(place, hidden=is_store(place))
 
 
 @cache
@@ -138,7 +143,7 @@ def _build(
                 append(block if size is None else resize_images(block, size=size))
                 advance(len(rows))
             _write_labels(directory / f"{part}_values.npy", found.labels, split, order)
-    if files_below(place) != files:
+    if _files(place) != files:
         raise ValueError(f"expected {what} to stay as it is while it is read, but files changed")
     for path in directory.glob("decoded_*.npy"):
         path.unlink()

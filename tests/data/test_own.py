@@ -87,6 +87,58 @@ def test_other_splits_are_those_that_were_asked_for(folder):
         load(folder, split="four")
 
 
+def test_a_lone_folder_within_a_split_is_passed_over(folder):
+    write(GRAY[:20], folder / "train" / "train_images")
+    write(GRAY[20:], folder / "test" / "test_images")
+    data = load(folder)
+    assert (len(data.train.images), len(data.test.images)) == (20, 10)
+    assert data.train.labels is None
+    for split, images in (("train", GRAY[:20]), ("test", GRAY[20:])):
+        for place, label in enumerate("ab"):
+            write(images[place::2], folder.parent / "deep" / split / "images" / label)
+    labeled = load(folder.parent / "deep")
+    assert labeled.label_names == ("a", "b")
+    assert np.bincount(labeled.train.labels).tolist() == [10, 10]
+
+
+def test_a_lone_folder_is_a_label_where_the_other_split_has_it_beside_others(folder):
+    write(GRAY[:20], folder / "train" / "images" / "a")
+    for place, label in enumerate("ab"):
+        write(GRAY[20 + 5 * place :][:5], folder / "test" / label)
+    data = load(folder)
+    assert data.label_names == ("a", "b")
+    assert np.bincount(data.train.labels).tolist() == [20]
+    assert np.bincount(data.test.labels).tolist() == [5, 5]
+
+
+def test_splits_that_are_asked_for_may_lie_in_a_lone_folder(folder):
+    for name in ("one", "two"):
+        write(GRAY, folder / "outer" / name)
+    assert "its own split; no labels" in load(folder, split="one/two").said
+    write(GRAY, folder.parent / "b" / "only" / "c")
+    assert "3 held out, a tenth" in load(folder.parent / "b", split="only").said
+
+
+def test_images_beside_subfolders_have_no_labels_and_that_is_said(folder):
+    for label in "ab":
+        write(GRAY, folder / label)
+    write(GRAY[:1], folder, "cover.png")
+    said = load(folder).said
+    assert "no labels: 1 file beside the subfolders (cover.png)" in said
+
+
+def test_train_with_labels_beside_a_folder_that_is_not_for_testing_is_asked_about(folder):
+    for name in ("train/a", "train/b", "extra"):
+        write(GRAY, folder / name)
+    with pytest.raises(
+        ValueError, match=r"train is a split or a label .* extra beside it: say split=train"
+    ):
+        load(folder)
+    data = load(folder, split="train")
+    assert (len(all_images(data)), data.label_names) == (60, ("a", "b"))
+    assert "30 files left out, not in train (" in data.said
+
+
 def test_a_class_called_train_is_no_split_without_one_for_testing(folder):
     for name in ("car", "train"):
         write(GRAY[:10], folder / name)
@@ -368,6 +420,16 @@ def test_a_zarr_is_read(tmp_path):
         group.create_array(f"{split}/images", data=images, chunks=(7, 6, 8))
     data = load(tmp_path / "a.zarr")
     assert data.test.images.sum() == GRAY[20:].sum()
+
+
+def test_changed_metadata_of_a_zarr_of_format_2_are_seen(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    place = tmp_path / "a.zarr"
+    zarr.create_array(place, data=GRAY.astype("<u2"), zarr_format=2, compressors=None)
+    before = all_images(load(place)).copy()
+    said = (place / ".zarray").read_text()
+    (place / ".zarray").write_text(said.replace("<u2", ">u2"))
+    assert not np.array_equal(all_images(load(place)), before)
 
 
 # --- the cache ------------------------------------------------------------------------
