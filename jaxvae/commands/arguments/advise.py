@@ -27,7 +27,8 @@ DIR/epochs-E is a sweep: `jaxvae capture DIR/epochs-E/latents-16_seed-0` reads o
 _DEFAULTS = {
     "data": None,
     "network": "dense_vae",
-    "learning_rate": 1e-3,
+    "likelihood": "gaussian",
+    "learning_rate": 2e-3,
     "batch_size": 128,
     "epochs": None,
 }
