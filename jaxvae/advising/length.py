@@ -6,7 +6,7 @@ from typing import NamedTuple
 from jaxvae.advising.criteria import TOLERANCE
 
 # Steps of the shortest training that is tried.
-_FIRST_STEPS = 1200
+_FIRST_STEPS = 3000
 MOST_EPOCHS = 256
 """The longest training that is tried."""
 
@@ -26,7 +26,7 @@ class Trial(NamedTuple):
 
 
 def first_epochs(steps_per_epoch: int) -> int:
-    """The least even number of epochs that are some hundred steps."""
+    """The least even number of epochs that are 3,000 steps."""
     return min(MOST_EPOCHS, 2 * max(1, math.ceil(_FIRST_STEPS / steps_per_epoch / 2)))
 
 

@@ -46,8 +46,8 @@ def test_training_that_made_a_model_worse_is_long_enough():
     assert longer_epochs(Trial(8, (0.1, 0.2))) is None
 
 
-def test_the_first_training_is_some_thousand_steps_and_has_a_half():
-    assert [first_epochs(steps) for steps in (1, 10, 156, 5000)] == [256, 120, 8, 2]
+def test_the_first_training_is_three_thousand_steps_and_has_a_half():
+    assert [first_epochs(steps) for steps in (1, 10, 156, 5000)] == [256, 256, 20, 2]
 
 
 def test_the_noise_of_pixels_grows_with_their_contrast_and_falls_with_the_dimension():
