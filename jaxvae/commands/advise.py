@@ -11,6 +11,7 @@ from rich.console import Console
 
 from jaxvae.advising.data import data_dimension
 from jaxvae.advising.noise import SIGNAL_TO_NOISE, pixel_noise
+from jaxvae.advising.plane import is_plane, plane_sentences
 from jaxvae.advising.results import conclude, printed, write_conclusion
 from jaxvae.advising.study import Found, Study, do_study
 from jaxvae.analysis.sizing import LARGEST, MOST_SEEDS, first_training
@@ -47,9 +48,10 @@ def _read(results: Path, console: Console) -> None:
             f"expected the records of a sweep in {results}, got no records.nc; --report of the "
             "command that made it writes one"
         )
-    with xr.open_dataset(file) as records:
-        found = conclude(records.load())
-    console.print(*printed(found), sep="\n", soft_wrap=True)
+    with xr.open_dataset(file) as opened:
+        records = opened.load()
+    lines = plane_sentences(records) if is_plane(records) else printed(conclude(records))
+    console.print(*lines, sep="\n", soft_wrap=True)
 
 
 def _study(given: argparse.Namespace, console: Console) -> None:
