@@ -61,7 +61,7 @@ def _sentence(found: BestRegion, rates: Float[np.ndarray, "m 2"]) -> str:
     best = rates[found.best]
     return (
         f"the best split lies where the upper half has {_range(left[:, 0])} nats and the lower "
-        f"half {_range(left[:, 1])} (95% confidence, all uses together; {len(left)} of {len(rates)} "
+        f"half {_range(left[:, 1])} (95% confidence for all uses; {len(left)} of {len(rates)} "
         f"cells), the upper half with {share.min():.0%} to {share.max():.0%} of the rate. The "
         f"surface is highest at {best[0]:.1f} and {best[1]:.1f} nats."
     )
