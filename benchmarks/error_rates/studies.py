@@ -16,19 +16,24 @@ from jaxvae.report.tables import markdown_table
 
 TEXT = """## Studies that choose what to train next
 
-`jaxvae advise --data` begins with three sizes and two seeds, looks at the limits above after every
-step, and trains what they ask for: larger sizes, the middle between two, or more seeds, up to 8
-(`jaxvae.analysis.sizing.next_training`). Every look is one at 95%; the rates here are of what the
-whole study says in the end. Sizes begin around 8. The truth is log Δ of any size from 1 to
-{largest}: the same for all; half at every doubling until a size; the same with another factor of
-exp(-2) where the rank is reached, as of images of so many dimensions; or falling to the end. Noise
-is as above. An entry gives the percentage of studies that name the smallest sufficient size alone /
-that leave it among a few, with a size that is enough / that call a smaller one enough, which is an
-error; then the models trained, in the mean.
+`jaxvae advise --data` begins with three sizes and three seeds, looks at the limits above after
+every step, and trains what they ask for: larger sizes, the middle between two, or more seeds, up to
+8 (`jaxvae.analysis.sizing.next_training`). Every look is one at 95%; the rates here are of what the
+whole study says in the end. Sizes begin with 7, 9 and 18, as for images of dimension 8 ± 0.4. The
+truth is log Δ of any size from 1 to {largest}: the same for all; half at every doubling until a
+size; the same with another factor of exp(-2) where the rank is reached, as of images of so many
+dimensions; or falling to the end. Noise is as above. An entry gives the percentage of studies that
+name the smallest sufficient size alone / that leave it among a few, with a size that is enough /
+that call a smaller one enough, which is an error; then the models trained, in the mean.
 
 {table}
 
-Too small a size is called enough in at most {worst:.1f}% of studies of any row.
+Too small a size is called enough in at most {worst:.1f}% of studies of any row above.
+
+A slow decline goes unseen. Where Δ falls by just 5% at every doubling, no size that is tried gains
+25% on another. With noise of {quiet:g} a size is then called enough in {unseen:.0f}% of studies,
+though at {largest} latents Δ is lower by up to a third. What is said holds up to twice the largest
+size that was tried, and the answer names that size.
 """
 _SIZES = np.arange(1, LARGEST + 1)
 _STEPS = np.log2(_SIZES)
@@ -46,6 +51,8 @@ SHAPES: dict[str, np.ndarray] = {
     "22% less at every doubling": np.log(0.78) * _STEPS,
     "halving to the end": -np.log(2) * _STEPS,
 }
+UNSEEN = {"5% less at every doubling": np.log(0.95) * _STEPS}
+_EVERY = SHAPES | UNSEEN
 NOISE = (0.03, 0.1, 0.2, 0.4)
 _OFFSET = 0.1
 
@@ -62,7 +69,7 @@ def study(trained: Callable[[int, int], float]) -> tuple[Bounds, int]:
     Args:
         trained: Delta of a size and a seed.
     """
-    step = first_training(8.0)
+    step = first_training(8.0, 0.4)
     while step is not None:
         sizes = np.array(step.sizes)
         found = np.array([[trained(size, seed) for seed in range(step.seeds)] for size in sizes])
@@ -73,10 +80,10 @@ def study(trained: Callable[[int, int], float]) -> tuple[Bounds, int]:
 
 def rates(shape: str, *, noise: float, studies: int) -> dict[str, Any]:
     """Shares of studies by what they say."""
-    random = np.random.default_rng((list(SHAPES).index(shape), round(100 * noise)))
-    truth, counts, models = smallest_sufficient(SHAPES[shape]), np.zeros(3), 0
+    random = np.random.default_rng((list(_EVERY).index(shape), round(100 * noise)))
+    truth, counts, models = smallest_sufficient(_EVERY[shape]), np.zeros(3), 0
     for _ in range(studies):
-        drawn = SHAPES[shape][:, None] + _OFFSET * random.standard_normal(8)
+        drawn = _EVERY[shape][:, None] + _OFFSET * random.standard_normal(8)
         drawn = np.exp(drawn + noise * random.standard_normal(drawn.shape))
         bounds, count = study(lambda size, seed, drawn=drawn: drawn[size - 1, seed])
         models += count
@@ -97,7 +104,7 @@ def rates(shape: str, *, noise: float, studies: int) -> dict[str, Any]:
 
 def records(studies: int) -> list[dict[str, Any]]:
     """Of all truths and noises."""
-    return [rates(shape, noise=noise, studies=studies) for shape, noise in product(SHAPES, NOISE)]
+    return [rates(shape, noise=noise, studies=studies) for shape, noise in product(_EVERY, NOISE)]
 
 
 def section(records: list[dict[str, Any]]) -> str:
@@ -112,5 +119,12 @@ def section(records: list[dict[str, Any]]) -> str:
         }
         for shape in SHAPES
     ]
-    worst = 100 * max(one["small"] for one in records)
-    return TEXT.format(table=markdown_table(rows, left=["truth"]), worst=worst, largest=LARGEST)
+    worst = 100 * max(one["small"] for one in records if one["truth"] in SHAPES)
+    quiet = next(one for one in records if one["truth"] in UNSEEN)
+    return TEXT.format(
+        table=markdown_table(rows, left=["truth"]),
+        worst=worst,
+        unseen=100 * quiet["small"],
+        quiet=quiet["noise"],
+        largest=LARGEST,
+    )

@@ -1,13 +1,12 @@
-"""For how many epochs to train: until the curves of a large model say that they are done."""
+"""For how many epochs to train: until the curve of a large model says that it is done."""
 
 import math
 from typing import NamedTuple
 
-# What one more doubling of the epochs has to lower, to be worth it: the cost of held-out images,
-# and their Delta, which differs more between trainings.
-_COST, _IMBALANCE = 0.05, 1 / 3
+from jaxvae.advising.criteria import TOLERANCE
+
 # Steps of the shortest training that is tried.
-_FIRST_STEPS = 600
+_FIRST_STEPS = 3000
 MOST_EPOCHS = 256
 """The longest training that is tried."""
 
@@ -17,30 +16,27 @@ class Trial(NamedTuple):
 
     Attributes:
         epochs: of the whole training.
-        cost: negative ELBO of held-out images at half and end.
-        imbalance: Delta(output -> input) at half and end.
+        imbalance: Delta(output -> input) of held-out images at half and end.
         has_learned: whether it keeps neighbors of the images at all.
     """
 
     epochs: int
-    cost: tuple[float, float]
     imbalance: tuple[float, float]
     has_learned: bool = True
 
 
 def first_epochs(steps_per_epoch: int) -> int:
-    """The least even number of epochs that are some hundred steps."""
+    """The least even number of epochs that are 3,000 steps."""
     return min(MOST_EPOCHS, 2 * max(1, math.ceil(_FIRST_STEPS / steps_per_epoch / 2)))
 
 
 def longer_epochs(trial: Trial) -> int | None:
     """Twice the epochs where the second half of a training still helped, else None.
 
-    It helped where it lowered the cost by more than 5% or Delta by more than a third. A model that
-    has learned nothing so far may be on a plateau: it is trained on.
+    It helped where it lowered Delta by more than the share that is worth a larger bottleneck. A
+    model that has learned nothing so far may be on a plateau: it is trained on.
     """
-    (half, end), (half_lost, lost) = trial.cost, trial.imbalance
-    helped = not trial.has_learned
-    helped |= (half - end > _COST * abs(half)) | (half_lost - lost > _IMBALANCE * half_lost)
+    half, end = trial.imbalance
+    helped = not trial.has_learned or end < (1 - TOLERANCE) * half
     more = 2 * trial.epochs
     return more if helped and more <= MOST_EPOCHS else None

@@ -24,7 +24,8 @@ class Reading(NamedTuple):
         imbalance: Delta(output -> input).
         cost: negative ELBO of held-out images, nats per image.
         training_cost: of training images; NaN where it was not measured.
-        earlier_cost: held-out cost at the epoch measured before; NaN without one.
+        rate: KL of held-out images, nats per image.
+        earlier_imbalance: Delta at the epoch measured before; NaN without one.
         dimensions: TwoNN of the layers input, mean, sample and output, by name.
         active_units: latents whose mean varies with the image.
         types: counts of active, mixed and passive latents, by name; NaN where unknown.
@@ -38,7 +39,8 @@ class Reading(NamedTuple):
     imbalance: Float[np.ndarray, "k s"]
     cost: Float[np.ndarray, "k s"]
     training_cost: Float[np.ndarray, "k s"]
-    earlier_cost: Float[np.ndarray, "k s"]
+    rate: Float[np.ndarray, "k s"]
+    earlier_imbalance: Float[np.ndarray, "k s"]
     dimensions: dict[str, Float[np.ndarray, "k s"]]
     active_units: Float[np.ndarray, "k s"]
     types: dict[str, Float[np.ndarray, "k s"]]
@@ -87,13 +89,15 @@ def read_records(records: xr.Dataset) -> Reading:
     kept, seeds = _rectangle(~(failed | missing))
     some = records.isel({dimension: kept, "seed": seeds})
     sizes, names = records[dimension].values, records["seed"].values
+    lost = some["imbalance"].sel(layer="output", other_layer="input")
     return Reading(
         sizes[kept].astype(int),
         tuple(int(seed) for seed in names[seeds]),
-        _last(some["imbalance"].sel(layer="output", other_layer="input"), dimension),
+        _last(lost, dimension),
         _last(some["reconstruction"] + some["kl"], dimension),
         _last_of(some, "training_cost", dimension),
-        _earlier(some["reconstruction"] + some["kl"], dimension),
+        _last(some["kl"], dimension),
+        _earlier(lost, dimension),
         {name: _last(some["intrinsic_dimension"].sel(layer=name), dimension) for name in _GEOMETRY},
         _last(some["active_units"], dimension),
         {name.removesuffix("_latents"): _last_of(some, name, dimension) for name in _TYPES},

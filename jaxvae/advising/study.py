@@ -17,7 +17,7 @@ from rich.console import Console
 
 from jaxvae.advising.length import Trial, first_epochs, longer_epochs
 from jaxvae.advising.reading import Reading, read_records
-from jaxvae.analysis.sizing import Training, first_training, next_training
+from jaxvae.analysis.sizing import Training, next_training
 from jaxvae.grids.grid import Grid
 from jaxvae.grids.records import gather
 from jaxvae.grids.sweep import EXPERIMENT
@@ -79,7 +79,7 @@ class Found(NamedTuple):
 
 
 def do_study(
-    study: Study, out: Path, dimension: float, *, minutes: float, console: Console
+    study: Study, out: Path, first: Training, *, minutes: float, console: Console
 ) -> Found:
     """Train until the question is decided, nothing more would decide it, or the time is over.
 
@@ -88,14 +88,13 @@ def do_study(
     Args:
         study: what is asked.
         out: the folder.
-        dimension: of the data, where sizes begin; may be NaN.
+        first: sizes and seeds to begin with.
         minutes: that training may take.
         console: for what is being done.
 
     Raises:
         ValueError: for settings that cannot be trained, or others than those of the folder.
     """
-    first = first_training(dimension)
     _begin(study, out, first)
     deadline = time.monotonic() + 60 * minutes
     _estimate(study, out, first, minutes, console)
@@ -151,10 +150,8 @@ def _length(
 def _trial(records: xr.Dataset) -> Trial:
     """Of one model, at half of its training and at the end."""
     lost = records["imbalance"].sel(layer="output", other_layer="input").values.reshape(-1)
-    cost = (records["reconstruction"] + records["kl"]).values.reshape(-1)
     return Trial(
         epochs=int(records["epoch"].values[-1]),
-        cost=(float(cost[0]), float(cost[-1])),
         imbalance=(float(lost[0]), float(lost[-1])),
         has_learned=read_records(records).has_learned,
     )

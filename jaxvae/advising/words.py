@@ -7,8 +7,8 @@ import numpy as np
 from jaxvae.advising.criteria import TOLERANCE, Criterion, decided_bounds
 from jaxvae.advising.reading import HARDLY_ANYTHING, Reading
 
-# Half of the training lowered the cost by so much: more would. Held-out images cost so much more.
-_UNDERTRAINED, _OVERFITTED = 0.03, 0.05
+# Of the rate: what held-out images cost more than training images.
+_OVERFITTED = 0.2
 
 
 def answer(reading: Reading, *, ending: str = "") -> str:
@@ -102,44 +102,47 @@ def _too_small(reading: Reading) -> str:
 
 
 def _undertrained(reading: Reading) -> str:
-    fall = float(1 - (reading.cost[-1] / reading.earlier_cost[-1]).mean())
     left = float(reading.imbalance.mean(axis=1).min())
     if left >= HARDLY_ANYTHING:
         return (
             f"Undertrained, or a bottleneck far too small: reconstructions have lost most "
             f"neighbors of the images (Δ {left:.2f}). Train longer, or at another learning rate."
         )
-    if not fall > _UNDERTRAINED:
+    falls = 1 - np.exp(np.log(reading.imbalance / reading.earlier_imbalance).mean(axis=1))
+    late = [str(size) for size, fall in zip(reading.sizes, falls, strict=True) if fall > TOLERANCE]
+    if not late:
         return ""
     return (
-        f"Undertrained: the last part of training still lowered the cost of held-out images by "
-        f"{fall:.0%}. More --epochs may ask for a larger bottleneck."
+        f"Undertrained: the last part of training still lowered Δ by more than {TOLERANCE:.0%} at "
+        f"{', '.join(late)} latents. With more --epochs these sizes may do better against others."
     )
 
 
 def _collapsed(reading: Reading) -> str:
+    """Nothing where a size is shown to be enough: larger ones then have latents to spare."""
     active, size = float(reading.active_units[-1].mean()), int(reading.sizes[-1])
     if active < 0.5:
         return (
             f"Collapsed latents: none of {size} is active, the decoder ignores them. Lower beta, "
             "let it grow from 0 (--ramp), or train longer."
         )
-    if active > 0.75 * size:
+    if active > 0.75 * size or decided_bounds(reading).sufficient is not None:
         return ""
     return (
-        f"Collapsed latents: of {size} latents {active:.0f} are active at the largest size; the "
-        "others cost nothing and say nothing, which is what a bottleneck that is too large does."
+        f"Collapsed latents: of {size} latents {active:.0f} are active at the largest size. Larger "
+        "bottlenecks will not keep more: lower beta, or the standard deviation of the pixels."
     )
 
 
 def _overfitted(reading: Reading) -> str:
-    excess = reading.cost / reading.training_cost - 1
-    worst = float(np.nanmax(excess.mean(axis=1))) if np.isfinite(excess).any() else 0.0
+    excess = (reading.cost - reading.training_cost).mean(axis=1)
+    shares = excess / np.maximum(reading.rate.mean(axis=1), 1.0)
+    worst = float(np.nanmax(shares)) if np.isfinite(shares).any() else 0.0
     if worst <= _OVERFITTED:
         return ""
     return (
-        f"Overfitted: held-out images cost up to {worst:.0%} more than training images. Use more "
-        "images (--train-size) or fewer --epochs."
+        f"Overfitted: held-out images cost more than training images, by up to {worst:.0%} of "
+        "their KL. Use more images (--train-size) or fewer --epochs."
     )
 
 

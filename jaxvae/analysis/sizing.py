@@ -14,9 +14,9 @@ MOST_SEEDS = 8
 LARGEST = 512
 """The largest bottleneck that is tried."""
 
-_FIRST_SEEDS = 2
-# Where the dimension of the data is not known.
-_USUAL = 8
+_FIRST_SEEDS = 3
+# Sizes to begin with where the dimension of the data is not known.
+_USUAL = (4, 8, 16)
 
 
 class Bounds(NamedTuple):
@@ -59,13 +59,22 @@ class Training(NamedTuple):
     reason: str
 
 
-def first_training(dimension: float) -> Training:
-    """Three powers of two around the intrinsic dimension of the data, which may be NaN."""
-    known = math.isfinite(dimension) and dimension > 0
-    middle = 2 ** max(1, math.ceil(math.log2(dimension))) if known else _USUAL
-    middle = min(middle, LARGEST // 2)
-    why = f"around the dimension of the data, {dimension:.1f}" if known else "a usual range"
-    return Training((middle // 2, middle, 2 * middle), _FIRST_SEEDS, why)
+def first_training(dimension: float, stderr: float = 0.0) -> Training:
+    """A size below the intrinsic dimension of the data, one above, and twice that.
+
+    Below and above by two standard errors, so that two sizes next to each other are left to try
+    where the dimension is well known and a bottleneck of that size is enough.
+
+    Args:
+        dimension: of the data, which may be NaN.
+        stderr: its standard error.
+    """
+    if not (math.isfinite(dimension) and math.isfinite(stderr) and dimension > 0):
+        return Training(_USUAL, _FIRST_SEEDS, "a usual range")
+    above = min(max(2, math.ceil(dimension + 2 * stderr)), LARGEST // 2)
+    below = min(max(1, math.floor(dimension - 2 * stderr)), above - 1)
+    why = f"around the dimension of the data, {dimension:.1f} ± {stderr:.1f}"
+    return Training((below, above, 2 * above), _FIRST_SEEDS, why)
 
 
 def bounds_of(sizes: Int[np.ndarray, " k"], advice: Advice, *, tolerance: float) -> Bounds:

@@ -1,16 +1,20 @@
 """`jaxvae advise`: how large a bottleneck some images need, and why."""
 
 import argparse
+import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 from rich.console import Console
 
 from jaxvae.advising.data import data_dimension
+from jaxvae.advising.noise import SIGNAL_TO_NOISE, pixel_noise
+from jaxvae.advising.plane import is_plane, plane_sentences
 from jaxvae.advising.results import conclude, printed, write_conclusion
 from jaxvae.advising.study import Found, Study, do_study
-from jaxvae.analysis.sizing import LARGEST, MOST_SEEDS
+from jaxvae.analysis.sizing import LARGEST, MOST_SEEDS, first_training
 from jaxvae.commands.settings import flags_named, given_config
 from jaxvae.grids.grid import shared_settings
 from jaxvae.runs.config import RunConfig
@@ -19,6 +23,8 @@ from jaxvae.runs.images import dataset_of
 # Of the training images, unless another number is given: more take longer to the same answer.
 _TRAIN_SIZE = 20_000
 _POINTS = 2000
+# Of the dense network, which is quick on a processor.
+_WIDTHS = (256, 128)
 
 
 def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
@@ -42,19 +48,23 @@ def _read(results: Path, console: Console) -> None:
             f"expected the records of a sweep in {results}, got no records.nc; --report of the "
             "command that made it writes one"
         )
-    with xr.open_dataset(file) as records:
-        found = conclude(records.load())
-    console.print(*printed(found), sep="\n", soft_wrap=True)
+    with xr.open_dataset(file) as opened:
+        records = opened.load()
+    lines = plane_sentences(records) if is_plane(records) else printed(conclude(records))
+    console.print(*lines, sep="\n", soft_wrap=True)
 
 
 def _study(given: argparse.Namespace, console: Console) -> None:
-    study = _asked(given)
-    config = RunConfig(**study.run, epochs=1)
+    config, points = _asked(given)
     dataset = dataset_of(config)
-    dimension = data_dimension(dataset.test.images[: study.points])
+    dimension = data_dimension(dataset.test.images[:points])
     console.print(str(dimension), soft_wrap=True)
+    config, why = _with_noise(config, dimension.value)
+    console.print(why, soft_wrap=True)
+    study = Study(run=_shared(config), points=points, epochs=given.epochs)
     out = (given.out or Path("results", "advise", Path(given.data).stem)).absolute()
-    found = do_study(study, out, dimension.value, minutes=given.minutes, console=console)
+    first = first_training(dimension.value, dimension.stderr)
+    found = do_study(study, out, first, minutes=given.minutes, console=console)
     ending = _ending(found, given.minutes)
     if found.records is None:
         console.print(f"Not decided. {ending}", soft_wrap=True)
@@ -62,7 +72,7 @@ def _study(given: argparse.Namespace, console: Console) -> None:
     concluded = conclude(
         found.records,
         ending=ending,
-        of_data=str(dimension),
+        of_data=f"{dimension} {why}",
         dimension=(dimension.value, dimension.stderr),
     )
     title = f"{dataset.name}, {config.network}, {concluded.reading.epoch} epochs"
@@ -75,8 +85,8 @@ def _ending(found: Found, minutes: float) -> str:
     return f"Not decided within {minutes:g} minutes; the same command goes on."
 
 
-def _asked(given: argparse.Namespace) -> Study:
-    """The study that was given; everything that can be refused is."""
+def _asked(given: argparse.Namespace) -> tuple[RunConfig, int]:
+    """The settings of all models, and held-out images to measure; what can be refused is."""
     if given.latents is not None:
         raise ValueError(
             f"expected no --latents, which is what is looked for, got {given.latents}; "
@@ -86,12 +96,29 @@ def _asked(given: argparse.Namespace) -> Study:
         raise ValueError(f"expected --minutes above 0, got {given.minutes:g}")
     told = {**vars(given), "epochs": given.epochs or 1, "seed": 0}
     config = given_config(argparse.Namespace(**told))
+    if config.network == "dense_vae" and not config.options:
+        config = dataclasses.replace(config, options={"widths": _WIDTHS})
     if config.train_size is None:
-        available = len(dataset_of(config).train.images)
-        told["train_size"] = min(_TRAIN_SIZE, available)
-        config = given_config(argparse.Namespace(**told))
+        size = min(_TRAIN_SIZE, len(dataset_of(config).train.images))
+        config = dataclasses.replace(config, train_size=size)
     held_out = len(dataset_of(config).test.images)
+    return config, given.points if given.points is not None else min(_POINTS, held_out)
+
+
+def _with_noise(config: RunConfig, dimension: float) -> tuple[RunConfig, str]:
+    """The settings with noise of the pixels, unless a likelihood was given; and what for."""
+    if (config.likelihood, config.likelihood_options) != ("gaussian", {}):
+        return config, f"The answer is one for the {config.likelihood} likelihood that was given."
+    noise = pixel_noise(dataset_of(config).train.images, dimension)
+    why = (
+        f"Models are trained by the evidence lower bound with Gaussian pixels of standard "
+        f"deviation {noise:g}: a direction of the images with its share of their variance stands "
+        f"out of this noise by {SIGNAL_TO_NOISE:.0f} to 1."
+    )
+    return dataclasses.replace(config, likelihood_options={"standard_deviation": noise}), why
+
+
+def _shared(config: RunConfig) -> dict[str, Any]:
     run = shared_settings(config, ["latents"])
     del run["epochs"]
-    points = given.points if given.points is not None else min(_POINTS, held_out)
-    return Study(run=run, points=points, epochs=given.epochs)
+    return run

@@ -7,11 +7,19 @@ LAYERS = ["input", "mean", "sample", "output"]
 
 
 def records_of(
-    imbalance, *, cost=None, training_cost=None, earlier=1.0, active=None, sizes=None, dimensions=()
+    imbalance,
+    *,
+    cost=None,
+    training_cost=None,
+    earlier=1.0,
+    active=None,
+    sizes=None,
+    dimensions=(),
 ):
     """Of `[k, s]` imbalances at the last of two epochs; other numbers as they are given.
 
-    `earlier` is the factor of the cost at the epoch before; `dimensions` are `[k]` by layer.
+    `earlier` is the factor of the imbalance at the epoch before; the rate is 20 nats;
+    `dimensions` are `[k]` by layer.
     """
     imbalance = np.asarray(imbalance, float)
     count, seeds = imbalance.shape
@@ -23,7 +31,7 @@ def records_of(
     known |= dict(dimensions)
     dimension = np.stack([by_seed(known[name]) for name in LAYERS], axis=-1)
     matrix = np.full((count, seeds, 2, 4, 4), np.nan)
-    matrix[:, :, :, 3, 0] = imbalance[:, :, None]
+    matrix[:, :, :, 3, 0] = np.stack([imbalance * earlier, imbalance], axis=2)
     epochs = lambda values: np.stack([values, values], axis=2)  # noqa: E731
     run = ("latents", "seed", "epoch")
     active = by_seed(sizes if active is None else active)
@@ -31,8 +39,8 @@ def records_of(
         {
             "imbalance": ((*run, "layer", "other_layer"), matrix),
             "intrinsic_dimension": ((*run, "layer"), epochs(dimension)),
-            "reconstruction": (run, np.stack([cost * earlier, cost], axis=2)),
-            "kl": (run, epochs(0 * cost)),
+            "reconstruction": (run, epochs(cost - 20)),
+            "kl": (run, epochs(0 * cost + 20)),
             "training_cost": (run, epochs(training)),
             "active_units": ((*run, "latent_layer"), epochs(active)[..., None]),
             "failed": (run, np.zeros((count, seeds, 2), bool)),

@@ -1,9 +1,11 @@
 """The dimension of the data, and when it cannot be told."""
 
 import numpy as np
+import pytest
 
 from jaxvae.advising.data import data_dimension
 from jaxvae.advising.length import MOST_EPOCHS, Trial, first_epochs, longer_epochs
+from jaxvae.advising.noise import pixel_noise
 
 
 def cloud(n, features):
@@ -30,20 +32,33 @@ def test_a_high_dimension_is_a_lower_bound():
     assert any("lower bound" in doubt for doubt in data_dimension(cloud(1000, 20)).doubts)
 
 
-def test_training_is_doubled_as_long_as_its_second_half_helps():
-    assert longer_epochs(Trial(8, (100.0, 94.0), (0.1, 0.1))) == 16
-    assert longer_epochs(Trial(8, (100.0, 96.0), (0.1, 0.06))) == 16
-    assert longer_epochs(Trial(8, (100.0, 96.0), (0.1, 0.07))) is None
-    assert longer_epochs(Trial(MOST_EPOCHS, (100.0, 50.0), (0.1, 0.1))) is None
+def test_training_is_doubled_as_long_as_its_second_half_lowers_delta_by_a_quarter():
+    assert longer_epochs(Trial(8, (0.1, 0.07))) == 16
+    assert longer_epochs(Trial(8, (0.1, 0.08))) is None
+    assert longer_epochs(Trial(MOST_EPOCHS, (0.1, 0.05))) is None
 
 
 def test_a_model_on_a_plateau_that_has_learned_nothing_is_trained_on():
-    assert longer_epochs(Trial(8, (100.0, 100.0), (0.9, 0.9), has_learned=False)) == 16
+    assert longer_epochs(Trial(8, (0.9, 0.9), has_learned=False)) == 16
 
 
 def test_training_that_made_a_model_worse_is_long_enough():
-    assert longer_epochs(Trial(8, (100.0, 110.0), (0.1, 0.2))) is None
+    assert longer_epochs(Trial(8, (0.1, 0.2))) is None
 
 
-def test_the_first_training_is_some_hundred_steps_and_has_a_half():
-    assert [first_epochs(steps) for steps in (1, 10, 156, 5000)] == [256, 60, 4, 2]
+def test_the_first_training_is_three_thousand_steps_and_has_a_half():
+    assert [first_epochs(steps) for steps in (1, 10, 156, 5000)] == [256, 256, 20, 2]
+
+
+def test_the_noise_of_pixels_grows_with_their_contrast_and_falls_with_the_dimension():
+    images = np.array([[0], [20]], np.uint8).repeat(16, axis=1)
+    # Variance of every pixel (10 / 255)^2, of 16 of them, over 20 and 4 dimensions.
+    expected = 10 / 255 * np.sqrt(16 / 20 / 4)
+    assert pixel_noise(images, 4.0) == pytest.approx(expected, rel=1e-2)
+    assert pixel_noise(2 * images, 4.0) == pytest.approx(2 * expected, rel=1e-2)
+    assert pixel_noise(images, float("nan")) == pixel_noise(images, 8.0)
+
+
+def test_images_that_are_all_the_same_have_no_noise():
+    with pytest.raises(ValueError, match="expected images that differ, got 5 of the same"):
+        pixel_noise(np.ones((5, 4), np.uint8), 2.0)

@@ -82,10 +82,12 @@ def test_the_same_knowledge_gives_the_same_step():
     assert next_training(sizes, found) == next_training(sizes, found)
 
 
-def test_sizes_begin_at_powers_of_two_around_the_dimension_or_a_usual_one():
-    assert first_training(12.3).sizes == (8, 16, 32)
-    assert first_training(float("nan")).sizes == first_training(8.0).sizes == (4, 8, 16)
-    assert first_training(1.0).sizes == (1, 2, 4)
+def test_sizes_begin_two_errors_below_and_above_the_dimension_or_at_usual_ones():
+    assert first_training(12.3, 0.4).sizes == (11, 14, 28)
+    assert first_training(6.0).sizes == (5, 6, 12)
+    assert first_training(0.9, 0.1).sizes == (1, 2, 4)
+    assert first_training(float("nan")).sizes == first_training(5.0, float("nan")).sizes
+    assert first_training(1e4).sizes == (255, 256, 512)
 
 
 def test_what_is_left_is_said_in_numbers():

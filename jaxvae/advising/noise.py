@@ -1,0 +1,42 @@
+"""How finely reconstructions have to agree with images, where nobody says so."""
+
+import math
+
+import numpy as np
+
+from jaxvae.typing import ArrayLike
+
+SIGNAL_TO_NOISE = 20.0
+"""Variance of a direction of the images over that of the noise of the pixels."""
+
+# Where the dimension is not known.
+_USUAL = 8.0
+
+
+def pixel_noise(images: ArrayLike, dimension: float) -> float:
+    """The standard deviation of Gaussian pixels at which a latent stands out of the noise.
+
+    With V the variance of the images, summed over pixels, and d their intrinsic dimension, each of
+    d directions has the variance V / d in the mean. The noise is s^2 = V / (20 d). In a linear
+    model a latent is kept if its direction has more variance than s^2, and its reconstruction
+    then has the error s^2 (reverse water-filling): smaller noise asks for details that no
+    neighbor depends on and trains longer, larger noise lets latents collapse. It grows with
+    the contrast of the images, so that the answer does not depend on it; that of a Bernoulli or a
+    unit Gaussian does.
+
+    Args:
+        images: bytes, `[n, h, w, c]`.
+        dimension: of them; NaN where it is not known.
+
+    Returns:
+        s in units of pixels from 0 to 1, to three digits.
+
+    Raises:
+        ValueError: for images that are all the same.
+    """
+    pixels = np.asarray(images, np.float32).reshape(len(images), -1) / 255
+    total = float(pixels.var(axis=0, dtype=np.float64).sum())
+    if total == 0:
+        raise ValueError(f"expected images that differ, got {len(pixels):,} of the same")
+    directions = dimension if math.isfinite(dimension) and dimension > 0 else _USUAL
+    return float(f"{math.sqrt(total / SIGNAL_TO_NOISE / directions):.3g}")

@@ -1,0 +1,111 @@
+"""Where in the plane of two rates a score is highest: a quadratic surface and its confidence."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from jaxvae.geometry.arrays import as_float64
+
+# 1, x, y, x^2, xy, y^2.
+_COEFFICIENTS = 6
+# More lack of fit than chance leaves in so many of a hundred planes: no quadratic.
+_LACK_OF_FIT = 0.05
+
+
+class BestRegion(NamedTuple):
+    """Which of m cells may have the highest score.
+
+    Attributes:
+        candidates: cells of which the surface is not shown to be lower than at another one.
+        best: the cell at which the fitted surface is highest.
+        fitted: the surface at every cell, in units of the score.
+        is_quadratic: whether cells differ from the surface by no more than trainings do.
+    """
+
+    candidates: Bool[np.ndarray, " m"]
+    best: int
+    fitted: Float[np.ndarray, " m"]
+    is_quadratic: bool
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the surface describes the scores, and leaves some cell out."""
+        return self.is_quadratic and not bool(self.candidates.all())
+
+
+def best_region(
+    rates: Float[np.ndarray, "m s 2"], scores: Float[np.ndarray, "m s"], *, error: float = 0.05
+) -> BestRegion:
+    """The cells at which a quadratic response surface may be highest.
+
+    The model is `score = surface + seed + training`: a quadratic in log(1 + R) of both rates, a
+    random effect that a seed has in all cells, and independent noise of one variance. With every
+    seed in every cell, means over seeds carry the effects of seeds as one constant, which moves no
+    maximum. Of these means the surface is fitted. Their variance is that of cells around the
+    surface, with m - 6 degrees of freedom, or of trainings over s, with (m - 1)(s - 1): the larger
+    of both, since what all trainings of a cell share counts too.
+
+    A cell is left out where another one is higher by more than `sqrt(5 F)` standard errors of the
+    difference, with F the quantile `1 - error` (Scheffe 1953). As this holds for all differences
+    together, the true best cell is left out in at most the share `error` of planes, also where the
+    best is at the edge of what was tried, or on a ridge.
+
+    Args:
+        rates: of every cell and seed in nats, two layers or halves of a hierarchy.
+        scores: of every cell and seed; large is good.
+        error: share of planes in which the best cell may be left out.
+
+    Returns:
+        `BestRegion`. Cells differ from the surface by more than trainings where an F test says so
+        with p < .05.
+
+    Raises:
+        ValueError: for shapes that do not match, values that are not finite, negative rates, one
+            seed, fewer than 9 cells, and rates that no quadratic can be fitted to.
+    """
+    from scipy.special import fdtrc, fdtri  # noqa: PLC0415
+
+    rates, scores = as_float64(rates), as_float64(scores)
+    if rates.shape != (*scores.shape, 2) or scores.ndim != 2 or min(scores.shape) < 2:
+        raise ValueError(
+            f"expected rates [m, s, 2] and scores [m, s] of at least 2 seeds, got {rates.shape} "
+            f"and {scores.shape}"
+        )
+    if not (np.isfinite(scores).all() and np.isfinite(rates).all() and (rates >= 0).all()):
+        raise ValueError("expected finite scores and rates of at least 0, got others")
+    cells, seeds = scores.shape
+    terms = _terms(rates.mean(axis=1))
+    if cells < 9 or np.linalg.matrix_rank(terms) < _COEFFICIENTS:
+        raise ValueError(
+            f"expected at least 9 cells whose rates differ in both layers, got {cells} cells"
+        )
+    means = scores.mean(axis=1)
+    fitted = terms @ np.linalg.lstsq(terms, means, rcond=None)[0]
+    rest = scores - means[:, None] - scores.mean(axis=0) + means.mean()
+    around, among = cells - _COEFFICIENTS, (cells - 1) * (seeds - 1)
+    variance = {
+        around: float(np.sum((means - fitted) ** 2)) / around,
+        among: float(np.sum(rest**2)) / among / seeds,
+    }
+    freedom = max(variance, key=lambda each: variance[each])
+    # In differences of the surface the constant drops out.
+    places = terms @ np.linalg.pinv(terms)
+    own = np.diag(places)
+    squared = np.maximum(own[:, None] + own - 2 * places, 0.0) * variance[freedom]
+    limit = np.sqrt((_COEFFICIENTS - 1) * fdtri(_COEFFICIENTS - 1, freedom, 1 - error) * squared)
+    ratio = variance[around] / max(variance[among], np.finfo(float).tiny)
+    return BestRegion(
+        ~np.any(fitted - fitted[:, None] > limit, axis=1),
+        int(fitted.argmax()),
+        fitted,
+        bool(fdtrc(around, among, ratio) >= _LACK_OF_FIT),
+    )
+
+
+def _terms(rates: Float[np.ndarray, "m 2"]) -> Float[np.ndarray, "m 6"]:
+    """Those of a quadratic in log(1 + R), which is centered and of unit spread."""
+    logs = np.log1p(rates)
+    spread = logs.std(axis=0)
+    x, y = ((logs - logs.mean(axis=0)) / np.where(spread > 0, spread, 1.0)).T
+    return np.stack([np.ones_like(x), x, y, x**2, x * y, y**2], axis=1)

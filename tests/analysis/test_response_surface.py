@@ -1,0 +1,68 @@
+"""The region of the best split: around a known optimum, at an edge, and where nothing is known."""
+
+import numpy as np
+import pytest
+
+from jaxvae.analysis.response_surface import best_region
+
+SIDE = np.log1p([2.0, 8.0, 32.0, 64.0, 100.0])
+LOGS = np.stack(np.meshgrid(SIDE, SIDE, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def plane(optimum, *, noise, seed=0, seeds=3, curvature=1.0, offset=1.0):
+    """Rates and scores of a quadratic with a known optimum, and the true score of every cell."""
+    random = np.random.default_rng(seed)
+    truth = -curvature * np.sum((LOGS - optimum) ** 2, axis=1)
+    scores = truth[:, None] + offset * random.standard_normal(seeds)
+    scores = scores + noise * random.standard_normal(scores.shape)
+    rates = np.repeat(np.expm1(LOGS)[:, None], seeds, axis=1)
+    return rates, scores, truth
+
+
+def test_without_noise_the_best_cell_alone_is_left():
+    rates, scores, truth = plane([3.4, 2.2], noise=1e-6)
+    found = best_region(rates, scores)
+    assert np.flatnonzero(found.candidates).tolist() == [truth.argmax()] == [found.best]
+    np.testing.assert_allclose(found.fitted - found.fitted.mean(), truth - truth.mean(), atol=1e-5)
+
+
+def test_what_a_seed_adds_to_all_cells_changes_nothing():
+    small, large = (plane([3.4, 2.2], noise=0.2, offset=offset) for offset in (0.0, 100.0))
+    left, right = best_region(*small[:2]), best_region(*large[:2])
+    np.testing.assert_array_equal(left.candidates, right.candidates)
+
+
+@pytest.mark.parametrize("optimum", [[3.4, 2.2], [9.0, 9.0], [4.6, 0.0]])
+def test_the_best_cell_is_left_out_in_at_most_five_of_a_hundred_planes(optimum):
+    missed = 0
+    for seed in range(300):
+        rates, scores, truth = plane(optimum, noise=0.5, seed=seed)
+        missed += not best_region(rates, scores).candidates[truth.argmax()]
+    assert missed <= 15
+
+
+def test_scores_that_are_noise_alone_decide_nothing():
+    found = best_region(*plane([3.4, 2.2], noise=1.0, curvature=0.0)[:2])
+    assert not found.is_decided
+
+
+def test_scores_that_no_quadratic_describes_decide_nothing():
+    rates, scores, _ = plane([3.4, 2.2], noise=0.01)
+    waves = np.sin(9 * LOGS[:, 0])[:, None]
+    assert best_region(rates, scores).is_decided
+    assert not best_region(rates, scores + waves).is_quadratic
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda rates, scores: (rates[:, :1], scores[:, :1]), "at least 2 seeds"),
+        (lambda rates, scores: (rates[:8], scores[:8]), "at least 9 cells"),
+        (lambda rates, scores: (rates * [1, 0], scores), "differ in both layers"),
+        (lambda rates, scores: (rates, scores * np.nan), "finite scores"),
+    ],
+)
+def test_what_no_surface_can_be_fitted_to_is_refused(change, expected):
+    rates, scores, _ = plane([3.4, 2.2], noise=0.1)
+    with pytest.raises(ValueError, match=expected):
+        best_region(*change(rates, scores))
