@@ -16,14 +16,13 @@ from jaxvae.objectives import hierarchical_vae
 from jaxvae.training import train, vae_trainer
 
 SPLITS = ((0.3, 3.0), (1.0, 1.0), (3.0, 0.3))
-EPOCHS = 8
+EPOCHS = 5
 
-data = load("sprites", image_size=16, train_size=5000, test_size=1000)
-hvae = two_layer_hvae(image_shape=(16, 16, 1), channels=8, top=8)
-adam = optax.inject_hyperparams(optax.adam)(learning_rate=1e-3)
+data = load("sprites", image_size=28, train_size=4000, test_size=500)
+hvae = two_layer_hvae(image_shape=(28, 28, 1), channels=8, top=8)
 
 for beta in SPLITS:
-    trainer = vae_trainer(hvae, hierarchical_vae, adam, coefficients={"beta": beta})
+    trainer = vae_trainer(hvae, hierarchical_vae, optax.adam(1e-3), coefficients={"beta": beta})
     state = trainer.init(jax.random.key(0))
     state = train(trainer, state, data.train.images, epochs=EPOCHS, batch_size=100)
     costs = evaluate(hvae, state.variables, data.test.images, key=jax.random.key(1))
