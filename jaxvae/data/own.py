@@ -118,13 +118,11 @@ def _refuse_unusable(chosen: Stored, what: str) -> None:
         raise ValueError(f"expected real pixels in {what}, got {listed}")
     if len({(shape[1:], arrays[split].dtype) for split, shape in shapes.items()}) > 1:
         raise ValueError(f"expected images of one shape and type in {what}, got {listed}")
-    if not all(math.prod(shape) for shape in shapes.values()):
-        raise ValueError(
-            f"expected images in every split of {what}, got {listed}; split=NAME takes those of "
-            "one alone and holds a tenth out"
-        )
     if "all" in shapes:
         held_out_tenth(shapes["all"][0], what)
+    if not all(math.prod(shape) for shape in shapes.values()):
+        advice = "" if "all" in shapes else "; split=NAME takes one alone and holds a tenth out"
+        raise ValueError(f"expected images in every split of {what}, got {listed}{advice}")
 
 
 def _key(place: Path, wishes: Wishes, files: list[File]) -> str:

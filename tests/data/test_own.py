@@ -2,6 +2,7 @@ import struct
 import subprocess
 import sys
 import threading
+import warnings
 import zlib
 from pathlib import Path
 
@@ -551,6 +552,37 @@ def test_changed_metadata_of_a_zarr_of_format_2_are_seen(tmp_path):
     said = (place / ".zarray").read_text()
     (place / ".zarray").write_text(said.replace("<u2", ">u2"))
     assert not np.array_equal(all_images(load(place)), before)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_chunks_of_a_zarr_that_are_not_there_and_texts_are_said(tmp_path, zarr_format):
+    zarr = pytest.importorskip("zarr")
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=zarr_format)
+    group.create_array("images", data=GRAY, chunks=(10, 6, 8))
+    assert "left out" not in load(tmp_path / "a.zarr").said
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        group.create_array("labels", data=np.array(["no", "yes"] * 15))
+    (chunk,) = (tmp_path / "a.zarr" / "images").glob("1.0.0" if zarr_format == 2 else "c/1/0/0")
+    chunk.unlink()
+    said = load(tmp_path / "a.zarr").said
+    assert "1 of 3 chunks of images are not there and read as 0" in said
+    assert "left out, no plain arrays: labels" in said
+
+
+def test_what_is_pickled_beside_images_is_left_out_and_never_read(tmp_path):
+    objects = np.array([{"made": "by me"}], dtype=object)
+    np.savez(tmp_path / "a.npz", images=GRAY, metadata=objects)
+    data = load(tmp_path / "a.npz")
+    np.testing.assert_array_equal(all_images(data)[..., 0], GRAY[ORDER])
+    assert "left out, no plain arrays: metadata" in data.said
+    np.savez(tmp_path / "b.npz", images=objects, labels=np.arange(30))
+    with pytest.raises(ValueError, match=r"labels \[30\], images, which is no plain array"):
+        load(tmp_path / "b.npz")
+
+
+def test_a_folder_of_images_may_have_the_name_of_a_file(tmp_path):
+    assert len(load(write(GRAY, tmp_path / "a.npy")).train.images) == 27
 
 
 # --- the cache ------------------------------------------------------------------------
