@@ -19,6 +19,7 @@ from jaxvae.data.folders import Sorted
 from jaxvae.data.pictures import Header, PictureError, header_of, picture
 from jaxvae.data.reading import reading
 from jaxvae.data.resize import resize_values
+from jaxvae.data.values import Extremes
 
 _THREADS = min(32, (os.cpu_count() or 1) + 1)
 # Files at a time: those of a batch are in memory together, resized.
@@ -34,6 +35,7 @@ class Decoded(NamedTuple):
     Attributes:
         arrays: `[n, h, w, c]` by split, memory-mapped, as deep as the files.
         files: the file of every image, by split.
+        extremes: of the pixels, before any were resized.
         fingerprint: of names, contents and sizes: the same images have the same one.
         sizes: in words.
         remarks: what was done to some of them.
@@ -41,6 +43,7 @@ class Decoded(NamedTuple):
 
     arrays: dict[str, np.ndarray]
     files: dict[str, list[str]]
+    extremes: Extremes
     fingerprint: str
     sizes: str
     remarks: list[str]
@@ -69,6 +72,7 @@ def decode(place: Path, chosen: Sorted, directory: Path, *, image_size: int | No
         dtype = _depth(heads, place)
         channels = max(head.channels for head in heads.values())
         content, arrays, files = hashlib.sha256(), {}, {}
+        extremes = []
         with reading(str(place), len(names)) as advance:
             for split, inside in chosen.splits.items():
                 files[split] = [name for name in inside for _ in range(heads[name].pages)]
@@ -77,17 +81,26 @@ def decode(place: Path, chosen: Sorted, directory: Path, *, image_size: int | No
                 one = partial(_one, place, channels=channels, size=image_size, dtype=dtype)
                 for name, read in _each(pool, one, inside, "decode", place):
                     append(read.pixels)
+                    extremes.append(read.extremes)
                     content.update(f"{split}/{name}\0{read.fingerprint}\0".encode(errors="replace"))
                     advance(1)
                 arrays[split] = np.load(path, mmap_mode="r")
     sizes = _sizes_in_words(heads.values(), image_size)
-    return Decoded(arrays, files, content.hexdigest(), sizes, _remarks(heads.values(), channels))
+    return Decoded(
+        arrays,
+        files,
+        Extremes(min(each.low for each in extremes), max(each.high for each in extremes)),
+        content.hexdigest(),
+        sizes,
+        _remarks(heads.values(), channels),
+    )
 
 
 class _One(NamedTuple):
-    """What is read of a file: `[pages, h, w, c]`, and a hash of its bytes."""
+    """What is read of a file: `[pages, h, w, c]`, its extremes, and a hash of its bytes."""
 
     pixels: np.ndarray
+    extremes: Extremes
     fingerprint: str
 
 
@@ -95,12 +108,15 @@ def _one(place: Path, name: str, *, channels: int, size: int | None, dtype: np.d
     path = place / name
     content = path.read_bytes()
     pixels = picture(content, path)
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise PictureError("its pixels hold NaN or infinity")
+    extremes = Extremes(float(pixels.min()), float(pixels.max()))
     if size is not None and pixels.shape[1:3] != (size, size):
         values = resize_values(pixels.astype(np.float32), size=size)
         pixels = values if dtype.kind == "f" else np.rint(values)
     pixels = pixels.astype(dtype, copy=False)
     full = np.broadcast_to(pixels, (*pixels.shape[:-1], channels))
-    return _One(full, hashlib.sha256(content).hexdigest())
+    return _One(full, extremes, hashlib.sha256(content).hexdigest())
 
 
 def _headers(pool: ThreadPoolExecutor, place: Path, names: Sequence[str]) -> dict[str, Header]:

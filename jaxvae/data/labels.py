@@ -41,8 +41,8 @@ def number_labels(given: Mapping[str, np.ndarray], counts: Mapping[str, int]) ->
             )
     flat = {split: _flat(labels) for split, labels in given.items()}
     if not flat or any(labels is None for labels in flat.values()):
-        shapes = [list(labels.shape) for labels in given.values()]
-        remark = f"labels left out, which are no classes, but {shapes[0]}" if shapes else ""
+        kinds = [f"{labels.dtype} {list(labels.shape)}" for labels in given.values()]
+        remark = f"labels left out, which are no classes, but {kinds[0]}" if kinds else ""
         return Labels({}, (), remark)
     found = {split: labels for split, labels in flat.items() if labels is not None}
     if all(labels.dtype.kind in "bui" for labels in found.values()):

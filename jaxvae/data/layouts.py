@@ -26,6 +26,11 @@ class Layout(NamedTuple):
         full = array[..., None] if array.ndim == 3 else array
         return np.transpose(full, self.axes)
 
+    def arranged_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Of images of this shape, as `[n, h, w, c]`."""
+        full = (*shape, 1) if len(shape) == 3 else shape
+        return tuple(full[axis] for axis in self.axes)
+
 
 def layout_of(shape: tuple[int, ...], what: str) -> Layout:
     """The layout of images `[n, h, w]`, `[n, h, w, c]` or `[n, c, h, w]`, c being 1 or 3.
@@ -50,7 +55,7 @@ def layout_of(shape: tuple[int, ...], what: str) -> Layout:
         )
     raise ValueError(
         f"expected {ways} in {what}, got {_words(shape)}; keep 1 or 3 channels, such as "
-        "images[..., :3]"
+        f"images[..., :{3 if shape[3] > 3 else 1}]"
     )
 
 
@@ -61,6 +66,8 @@ def _advice(shape: tuple[int, ...]) -> str:
         return f"; save images.reshape(-1, {sides}), if rows are images"
     if len(shape) == 3:
         return "; this may be one image: save images[None] for a set of one"
+    if len(shape) > 4:
+        return "; save images.reshape(-1, height, width), if all but the last two count images"
     return ""
 
 

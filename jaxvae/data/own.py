@@ -6,6 +6,7 @@ the key of the entry. What they say is in its fingerprint, which another copy sh
 
 import hashlib
 import json
+import math
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -24,10 +25,11 @@ from jaxvae.data.layouts import layout_of
 from jaxvae.data.reading import reading
 from jaxvae.data.resize import resize_images
 from jaxvae.data.stores import Stored, is_store, open_store, read_stored
-from jaxvae.data.values import extremes_of, remark_on, scale_of, to_bytes
+from jaxvae.data.values import Extremes, Scale, extremes_of, remark_on, scale_of, to_bytes
 
-_LAYOUT = 1  # to be raised when the same images would be cached as other bytes
+_LAYOUT = 2  # to be raised when the same images would be cached as other bytes
 _BLOCK_BYTES = 1 << 25
+_NAMED = 3
 
 
 class Wishes(NamedTuple):
@@ -43,17 +45,19 @@ class _Found(NamedTuple):
     """Images as they were found.
 
     Attributes:
-        arrays: by split, `train` and `test` or `all`, of any layout and type.
+        arrays: `[n, h, w, c]` by split, `train` and `test` or `all`, of one type.
         labels: of the same splits.
-        fingerprint: of all that is in them.
-        size: what was done to sizes, in words.
+        extremes: of the pixels, before any were resized.
+        content: a hash of all that is in them.
+        words: what was done to layout and sizes.
         remarks: what else there is to say.
     """
 
     arrays: dict[str, np.ndarray]
     labels: Labels
-    fingerprint: str
-    size: str
+    extremes: Extremes
+    content: Any
+    words: list[str]
     remarks: list[str]
 
 
@@ -83,9 +87,8 @@ def fetch_own(place: Path, wishes: Wishes) -> Entry:
             f"expected images in {place}, got a file: give a folder of images, a .npy, a .npz or "
             "a zarr"
         )
-    if isinstance(chosen, Stored) and "all" in chosen.images:
-        # Refused before anything is read.
-        held_out_tenth(chosen.images["all"].shape[0], str(place))
+    if isinstance(chosen, Stored):
+        _refuse_unusable(chosen, str(place))
     build = partial(_build, place=place, chosen=chosen, wishes=wishes, files=files)
     entry = fetch(_key(place, wishes, files), build)
     _say(f"{place}: {entry.metadata['said']}")
@@ -103,6 +106,25 @@ def _say(words: str) -> None:
     print(words, file=sys.stderr)
 
 
+def _refuse_unusable(chosen: Stored, what: str) -> None:
+    """Refuse arrays that are no images, before anything is read."""
+    arrays = chosen.images
+    shapes = {
+        split: layout_of(each.shape, what).arranged_shape(each.shape)
+        for split, each in arrays.items()
+    }
+    listed = " and ".join(f"{each.dtype} {list(each.shape)}" for each in arrays.values())
+    if any(each.dtype.kind not in "buif" for each in arrays.values()):
+        raise ValueError(f"expected real pixels in {what}, got {listed}")
+    if len({(shape[1:], arrays[split].dtype) for split, shape in shapes.items()}) > 1:
+        raise ValueError(f"expected images of one shape and type in {what}, got {listed}")
+    if "all" in shapes:
+        held_out_tenth(shapes["all"][0], what)
+    if not all(math.prod(shape) for shape in shapes.values()):
+        advice = "" if "all" in shapes else "; split=NAME takes one alone and holds a tenth out"
+        raise ValueError(f"expected images in every split of {what}, got {listed}{advice}")
+
+
 def _key(place: Path, wishes: Wishes, files: list[File]) -> str:
     told = json.dumps([str(place.resolve()), wishes, files, _LAYOUT]).encode()
     stem = re.sub(r"[^A-Za-z0-9]+", "-", place.stem)[:40]
@@ -112,82 +134,106 @@ def _key(place: Path, wishes: Wishes, files: list[File]) -> str:
 def _build(
     directory: Path, *, place: Path, chosen: Sorted | Stored, wishes: Wishes, files: list[File]
 ) -> dict[str, Any]:
-    what = str(place)
+    what, size = str(place), wishes.image_size
     if isinstance(chosen, Stored):
-        found = _of_arrays(place, chosen, wishes)
+        found = _of_arrays(place, chosen, size)
     else:
-        found = _of_files(place, chosen, directory, wishes)
-    layouts = {split: layout_of(array.shape, what) for split, array in found.arrays.items()}
-    shapes = {layouts[split].arranged(array[:1]).shape[1:] for split, array in found.arrays.items()}
-    dtypes = {array.dtype for array in found.arrays.values()}
-    if len(shapes) > 1 or len(dtypes) > 1:
-        listed = " and ".join(f"{a.dtype} {list(a.shape)}" for a in found.arrays.values())
-        raise ValueError(f"expected images of one shape and type in {what}, got {listed}")
-    ((shape,), (dtype,)) = shapes, dtypes
-    if dtype.kind not in "buif":
-        raise ValueError(f"expected real pixels in {what}, got {dtype}")
+        found = _of_files(place, chosen, directory, size)
+    dtype = next(iter(found.arrays.values())).dtype
+    scale = scale_of(dtype, found.extremes, wishes.value_range, what)
     parts, held_out = _parts(found.arrays, what)
-    content = hashlib.sha256(found.fingerprint.encode())
-    extremes = extremes_of(_hashed(found.arrays, content, isinstance(chosen, Stored)), what)
-    scale = scale_of(dtype, extremes, wishes.value_range, what)
-    size = wishes.image_size
-    height, width, channels = (size or shape[0], size or shape[1], shape[2])
-    total = sum(len(order) for _, order in parts.values())
-    with reading(what, total, what="writing") as advance:
-        for part, (split, order) in parts.items():
-            array, layout = found.arrays[split], layouts[split]
-            path, full = directory / f"{part}_images.npy", (len(order), height, width, channels)
-            append = create_array(path, full, np.dtype(np.uint8))
-            for rows in np.array_split(order, _blocks(array)):
-                block = to_bytes(layout.arranged(array[rows]), scale)
-                append(block if size is None else resize_images(block, size=size))
-                advance(len(rows))
-            _write_labels(directory / f"{part}_values.npy", found.labels, split, order)
+    _write(directory, found, parts, scale=scale, size=size, what=what)
     if _files(place) != files:
         raise ValueError(f"expected {what} to stay as it is while it is read, but files changed")
     for path in directory.glob("decoded_*.npy"):
         path.unlink()
     for labels in found.labels.numbers.values():
-        content.update(labels.tobytes())
-    resized = found.size or _resized(shape, size)
-    words = [layout.words for layout in layouts.values() if layout.words][:1]
-    said = [
-        f"{total:,} images, {height} x {width}, {'gray' if channels == 1 else 'color'}, "
-        f"{scale.words}",
-        *words,
-        *([resized] if resized else []),
-        f"{len(parts['test'][1]):,} held out, {held_out}",
-        _labels_in_words(found.labels),
-        *found.remarks,
-        *remark_on(scale, extremes),
-    ]
-    content.update(json.dumps(found.labels.names).encode())
+        found.content.update(labels.tobytes())
+    found.content.update(json.dumps(found.labels.names).encode())
+    counts = {part: len(order) for part, (_, order) in parts.items()}
     return {
         "columns": ["label"] if found.labels.numbers else [],
         "label_names": list(found.labels.names),
-        "fingerprint": content.hexdigest()[:16],
-        "said": "; ".join(said),
+        "fingerprint": found.content.hexdigest()[:16],
+        "said": "; ".join(_words(found, scale, size, counts, held_out)),
     }
 
 
-def _of_files(place: Path, chosen: Sorted, directory: Path, wishes: Wishes) -> _Found:
-    decoded = decode(place, chosen, directory, image_size=wishes.image_size)
+def _of_files(place: Path, chosen: Sorted, directory: Path, size: int | None) -> _Found:
+    decoded = decode(place, chosen, directory, image_size=size)
     texts = {
         split: np.array([chosen.labels[name] for name in names])
         for split, names in decoded.files.items()
         if chosen.labels
     }
     counts = {split: len(names) for split, names in decoded.files.items()}
-    labels, remarks = number_labels(texts, counts), [*decoded.remarks, *chosen.remarks]
-    return _Found(decoded.arrays, labels, decoded.fingerprint, decoded.sizes, remarks)
+    content = hashlib.sha256(decoded.fingerprint.encode())
+    for split, array in decoded.arrays.items():
+        content.update(_described(split, array))
+    return _Found(
+        decoded.arrays,
+        number_labels(texts, counts),
+        decoded.extremes,
+        content,
+        [decoded.sizes] if decoded.sizes else [],
+        [*decoded.remarks, *chosen.remarks],
+    )
 
 
-def _of_arrays(place: Path, chosen: Stored, wishes: Wishes) -> _Found:
+def _of_arrays(place: Path, chosen: Stored, size: int | None) -> _Found:
     arrays = read_stored(chosen.images, place)
     counts = {split: len(array) for split, array in arrays.items()}
     labels = number_labels(read_stored(chosen.labels, place), counts)
+    content = hashlib.sha256()
+    extremes = extremes_of(_hashed(arrays, content), str(place))
+    layouts = {split: layout_of(array.shape, str(place)) for split, array in arrays.items()}
+    arranged = {split: layouts[split].arranged(array) for split, array in arrays.items()}
+    height, width = next(iter(arranged.values())).shape[1:3]
+    words = [layout.words for layout in layouts.values() if layout.words][:1]
+    if size is not None and (height, width) != (size, size):
+        stretched = "" if height == width else ", stretched to squares"
+        words.append(f"resized from {height} x {width}{stretched}")
     remarks = [*chosen.remarks, *([labels.remark] if labels.remark else [])]
-    return _Found(arrays, labels, "", "", remarks)
+    return _Found(arranged, labels, extremes, content, words, remarks)
+
+
+def _write(
+    directory: Path,
+    found: _Found,
+    parts: Mapping[str, tuple[str, np.ndarray]],
+    *,
+    scale: Scale,
+    size: int | None,
+    what: str,
+) -> None:
+    """The images and labels of every part, as bytes of the size asked for."""
+    with reading(what, sum(len(order) for _, order in parts.values()), what="writing") as advance:
+        for part, (split, order) in parts.items():
+            array = found.arrays[split]
+            height, width, channels = array.shape[1:]
+            shape = (len(order), size or height, size or width, channels)
+            append = create_array(directory / f"{part}_images.npy", shape, np.dtype(np.uint8))
+            for rows in np.array_split(order, _blocks(array)):
+                block = to_bytes(array[rows], scale)
+                append(block if size is None else resize_images(block, size=size))
+                advance(len(rows))
+            _write_labels(directory / f"{part}_values.npy", found.labels, split, order)
+
+
+def _words(
+    found: _Found, scale: Scale, size: int | None, counts: Mapping[str, int], held_out: str
+) -> list[str]:
+    """What was understood."""
+    height, width, channels = next(iter(found.arrays.values())).shape[1:]
+    return [
+        f"{sum(counts.values()):,} images, {size or height} x {size or width}, "
+        f"{'gray' if channels == 1 else 'color'}, {scale.words}",
+        *found.words,
+        f"{counts['test']:,} held out, {held_out}",
+        _labels_in_words(found.labels),
+        *found.remarks,
+        *remark_on(scale, found.extremes),
+    ]
 
 
 def _parts(
@@ -204,17 +250,18 @@ def _parts(
     return {split: (split, order) for split, order in orders.items()}, "its own split"
 
 
-def _hashed(
-    arrays: Mapping[str, np.ndarray], content: Any, is_own_content: bool
-) -> Iterator[np.ndarray]:
-    """Blocks of all arrays, which become part of a hash where no files stand for them."""
+def _hashed(arrays: Mapping[str, np.ndarray], content: Any) -> Iterator[np.ndarray]:
+    """Blocks of all arrays, which become part of a hash."""
     for split, array in arrays.items():
-        content.update(f"{split} {array.dtype.str} {array.shape}".encode())
+        content.update(_described(split, array))
         for rows in np.array_split(np.arange(len(array)), _blocks(array)):
-            block = array[rows[0] : rows[-1] + 1] if len(rows) else array[:0]
-            if is_own_content:
-                content.update(np.ascontiguousarray(block).data)
+            block = array[rows[0] : rows[-1] + 1]
+            content.update(np.ascontiguousarray(block).data)
             yield block
+
+
+def _described(split: str, array: np.ndarray) -> bytes:
+    return f"{split} {array.dtype.str} {array.shape}".encode()
 
 
 def _blocks(array: np.ndarray) -> int:
@@ -231,12 +278,7 @@ def _write_labels(path: Path, labels: Labels, split: str, order: np.ndarray) -> 
 def _labels_in_words(labels: Labels) -> str:
     if not labels.numbers:
         return "no labels"
-    every = np.concatenate(list(labels.numbers.values()))
-    return f"labels of {len(np.unique(every)):,} classes"
-
-
-def _resized(shape: tuple[int, ...], size: int | None) -> str:
-    if size is None or shape[:2] == (size, size):
-        return ""
-    stretched = "" if shape[0] == shape[1] else ", stretched to squares"
-    return f"resized from {shape[0]} x {shape[1]}{stretched}"
+    classes = np.unique(np.concatenate(list(labels.numbers.values())))
+    names = [labels.names[each] if labels.names else str(each) for each in classes[:_NAMED]]
+    more = ", ..." if len(classes) > _NAMED else ""
+    return f"labels of {len(classes):,} classes ({', '.join(names)}{more})"

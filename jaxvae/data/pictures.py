@@ -15,7 +15,10 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif")
 """Of the files that are taken for images, in small or capital letters."""
 
 _TIFF = (".tif", ".tiff")
-_ORIENTATION = 0x0112
+_WIDTH, _HEIGHT, _ORIENTATION = 0x0100, 0x0101, 0x0112
+# By orientation the axes of [pages, h, w, c] that are flipped, after h and w were exchanged.
+_FLIPS = {2: (2,), 3: (1, 2), 4: (1,), 5: (), 6: (2,), 7: (1, 2), 8: (1,)}
+_LYING = (5, 6, 7, 8)
 _GRAY = ("1", "L", "LA", "La")
 _DEEP = {"I;16": np.uint16, "I;16L": np.uint16, "I;16B": np.uint16, "I": np.int32, "F": np.float32}
 _COLORS = ("RGB", "RGBA", "RGBX", "RGBa", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV")
@@ -66,7 +69,9 @@ def picture(content: bytes, file: Path) -> np.ndarray:
         pixels = read()
     except Exception as error:  # libraries raise anything over bytes that are damaged
         raise PictureError(_reason(error)) from error
-    return pixels.reshape(header.pages, header.height, header.width, header.channels)
+    if pixels.shape != (header.pages, header.height, header.width, header.channels):
+        raise PictureError(f"its head announces other sizes than the {pixels.shape} that it holds")
+    return pixels
 
 
 def _opened(source: Any, file: Path) -> tuple[Header, Any]:
@@ -85,21 +90,27 @@ def _single(source: Any) -> tuple[Header, Any]:
     """An image as Pillow reads it."""
     from PIL import Image, ImageOps  # noqa: PLC0415
 
-    image = Image.open(source)
+    image: Any = Image.open(source)
     # Of a PNG, asking for what is not in its head would decode it.
     known = image.format != "PNG" or "exif" in image.info
     turned = image.getexif().get(_ORIENTATION, 1) if known else 1
-    width, height = image.size[::-1] if turned in (5, 6, 7, 8) else image.size
-    transparent = image.has_transparency_data
-    gray = image.mode in _GRAY or image.mode in _DEEP or _has_gray_palette(image)
+    # Some versions of Pillow give the size of a TIFF as it will be turned.
+    size = (image.tag_v2[_WIDTH], image.tag_v2[_HEIGHT]) if image.format == "TIFF" else image.size
+    width, height = size[::-1] if turned in _LYING else size
+    deep = image.mode in _DEEP
+    transparent = image.has_transparency_data and not deep
+    gray = image.mode in _GRAY or deep or _has_gray_palette(image)
     if not gray and image.mode not in _COLORS:
         raise PictureError(f"expected gray or color, got an image of mode {image.mode}")
     moves = image.format in ("GIF", "WEBP", "PNG") and getattr(image, "is_animated", False)
     done = {
-        "turned as the camera says": turned != 1,
+        "turned as the camera says": turned in _FLIPS,
         "transparent, laid on white": transparent,
         f"{image.mode} made red, green and blue": image.mode in ("CMYK", "YCbCr", "LAB", "HSV"),
         "animated, of which the first picture is read": moves,
+        "of 16 bits, of which 8 are read": image.format == "PNG"
+        and not deep
+        and _is_of_16_bits(image),
     }
     remarks = tuple(remark for remark, is_so in done.items() if is_so)
     dtype = np.dtype(_DEEP.get(image.mode, np.uint8))
@@ -107,15 +118,21 @@ def _single(source: Any) -> tuple[Header, Any]:
 
     def read() -> np.ndarray:
         upright: Any = image if turned == 1 else ImageOps.exif_transpose(image)
-        if image.mode in _DEEP:
-            return np.asarray(upright).astype(dtype)
+        if deep:
+            return np.asarray(upright).astype(dtype)[None, ..., None]
         if transparent:
             upright = upright.convert("RGBA")
             paper = Image.new("RGBA", upright.size, (_WHITE,) * 4)
             upright = Image.alpha_composite(paper, upright)
-        return np.asarray(upright.convert("RGB").convert("L") if gray else upright.convert("RGB"))
+        pixels = np.asarray(upright.convert("RGB").convert("L") if gray else upright.convert("RGB"))
+        return pixels[None, ..., None] if gray else pixels[None]
 
     return header, read
+
+
+def _is_of_16_bits(image: Any) -> bool:
+    """Whether Pillow drops half of the bits of a PNG."""
+    return any(str(tile[3]).endswith(";16B") for tile in image.tile)
 
 
 def _has_gray_palette(image: Any) -> bool:
@@ -129,26 +146,40 @@ def _stack(source: Any) -> tuple[Header, Any] | None:
     """A TIFF of several pages or more than 8 bits; None for others, which Pillow reads."""
     import tifffile  # noqa: PLC0415
 
-    with tifffile.TiffFile(source) as tiff:
+    # Files of OME may refer to others, which are images of their own here.
+    with tifffile.TiffFile(source, _multifile=False) as tiff:
         series, page = tiff.series[0], tiff.series[0].keyframe
         bytes_alone = page.dtype == np.uint8 and page.samplesperpixel in (1, 3, 4)
         plain = len(tiff.pages) == 1 and bytes_alone
         if plain or page.bitspersample == 1:
             return None
-        stored = tifffile.PHOTOMETRIC(page.photometric)
-        if stored not in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB):
+        colors = tifffile.PHOTOMETRIC(page.photometric)
+        if colors not in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB):
             raise PictureError(
-                f"expected a TIFF in which 0 is black, or RGB, got {stored.name} of "
+                f"expected a TIFF in which 0 is black, or RGB, got {colors.name} of "
                 f"{page.dtype}; save it as such"
             )
         shape, axes = series.shape, series.axes
         order = _axes_of(axes)
-        header = _of_stack(shape, axes, np.dtype(series.dtype).newbyteorder("="))
+        turned = page.tags.valueof(_ORIENTATION, 1)
+        stored = _of_stack(shape, axes, np.dtype(series.dtype).newbyteorder("="))
+        done = {
+            "turned as the camera says": turned in _FLIPS,
+            "with pages of other sizes or types, which are left out": len(tiff.series) > 1,
+        }
+    height, width = stored.height, stored.width
+    header = stored._replace(
+        height=width if turned in _LYING else height,
+        width=height if turned in _LYING else width,
+        remarks=(*stored.remarks, *(remark for remark, is_so in done.items() if is_so)),
+    )
 
     def read() -> np.ndarray:
-        with tifffile.TiffFile(_from_start(source)) as again:
+        with tifffile.TiffFile(_from_start(source), _multifile=False) as again:
             pixels = again.series[0].asarray().transpose(order)
-        return pixels.reshape(header.pages, header.height, header.width, -1)[..., : header.channels]
+        pixels = pixels.reshape(stored.pages, height, width, -1)[..., : stored.channels]
+        upright = pixels.swapaxes(1, 2) if turned in _LYING else pixels
+        return np.flip(upright, _FLIPS.get(turned, ()))
 
     return header, read
 

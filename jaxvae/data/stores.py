@@ -14,13 +14,13 @@ import numpy as np
 
 from jaxvae.data.holdout import HELD_OUT, TRAIN, chosen_splits
 from jaxvae.data.memory import refuse_beyond_memory
-from jaxvae.data.zarr_stores import is_zarr, open_zarr
+from jaxvae.data.zarr_stores import absent_chunks, is_zarr, open_zarr, other_arrays
 from jaxvae.files.numpy_files import (
     Announced,
     announced_file,
-    announced_members,
     is_npy,
     parsed,
+    sorted_members,
 )
 
 _IMAGES = ("images", "image", "imgs", "x", "data", "faces", "arr")
@@ -44,6 +44,20 @@ class Stored(NamedTuple):
     remarks: list[str]
 
 
+class _Contents(NamedTuple):
+    """What a store holds.
+
+    Attributes:
+        arrays: of numbers and texts, by name.
+        unread: the names of all others, which hold Python objects, or texts in a zarr.
+        notes: by the name of an array, what is odd about it.
+    """
+
+    arrays: dict[str, Announced]
+    unread: list[str]
+    notes: dict[str, str]
+
+
 class _Named(NamedTuple):
     """An array and what its name says: its split, or none, and its other parts."""
 
@@ -55,7 +69,9 @@ class _Named(NamedTuple):
 
 def is_store(place: Path) -> bool:
     """Whether a path is that of arrays, and not of a folder of images."""
-    return place.suffix.lower() in (".npy", ".npz", ".zarr") or (place.is_dir() and is_zarr(place))
+    if place.is_dir():
+        return place.suffix.lower() == ".zarr" or is_zarr(place)
+    return place.suffix.lower() in (".npy", ".npz", ".zarr")
 
 
 def open_store(place: Path, *, image_key: str | None, split: str | None) -> Stored:
@@ -72,10 +88,10 @@ def open_store(place: Path, *, image_key: str | None, split: str | None) -> Stor
             are the images.
     """
     with parsed(place):
-        arrays = _arrays(place)
+        arrays, unread, notes = _contents(place)
     extra = frozenset(split.split("/")) if split else frozenset[str]()
     named = [_named(key, array, extra) for key, array in arrays.items()]
-    images = _images(named, image_key, place)
+    images = _images(named, unread, image_key, place)
     held = {each.split: each for each in images}
     chosen = chosen_splits(sorted(filter(None, held)), split, str(place))
     if chosen is None:
@@ -93,19 +109,30 @@ def open_store(place: Path, *, image_key: str | None, split: str | None) -> Stor
     labels = _labels(named, wanted)
     keys = {each.key for each in (*used.values(), *labels.values())}
     others = sorted(set(arrays) - keys)
+    remarks = [notes[key] for key in sorted(keys & set(notes))]
+    remarks += [f"left out: {', '.join(others)}"] if others else []
+    remarks += [f"left out, no plain arrays: {', '.join(unread)}"] if unread else []
     return Stored(
         {ours: each.array for ours, each in used.items()},
         {ours: each.array for ours, each in labels.items()},
-        [f"left out: {', '.join(others)}"] if others else [],
+        remarks,
     )
 
 
-def _arrays(place: Path) -> dict[str, Announced]:
+def _contents(place: Path) -> _Contents:
     if place.is_dir():
-        return {name: _of_zarr(array) for name, array in open_zarr(place).items()}
+        found = open_zarr(place)
+        arrays = {name: _of_zarr(array) for name, array in found.items()}
+        notes = {
+            name: f"{absent:,} of {total:,} chunks of {name} are not there and read as "
+            f"{found[name].fill_value}"
+            for name, (absent, total) in absent_chunks(place).items()
+            if absent > 0
+        }
+        return _Contents(arrays, other_arrays(place), notes)
     if is_npy(place):
-        return {"images": announced_file(place)}
-    return announced_members(place, lambda keys: keys)
+        return _Contents({"images": announced_file(place)}, [], {})
+    return _Contents(*sorted_members(place, lambda keys: keys), {})
 
 
 def _of_zarr(array: Any) -> Announced:
@@ -126,7 +153,9 @@ def _named(key: str, array: Announced, extra: frozenset[str]) -> _Named:
     return _Named(key, split, others, array)
 
 
-def _images(named: list[_Named], image_key: str | None, place: Path) -> list[_Named]:
+def _images(
+    named: list[_Named], unread: list[str], image_key: str | None, place: Path
+) -> list[_Named]:
     """The arrays that hold the images, one a split."""
     if image_key is not None:
         exact = [each for each in named if each.key == image_key]
@@ -139,10 +168,12 @@ def _images(named: list[_Named], image_key: str | None, place: Path) -> list[_Na
         found = found or pictures or [each for each in named if each.parts & {*_IMAGES}]
     splits = [each.split for each in found]
     if not found or len(set(splits)) < len(splits):
-        listed = ", ".join(f"{each.key} {list(each.array.shape)}" for each in found or named)
+        listed = [f"{each.key} {list(each.array.shape)}" for each in found or named]
+        listed += [f"{key}, which is no plain array" for key in unread if not found]
+        key = "" if image_key is None else f" and image_key={image_key}"
         raise ValueError(
-            f"expected one array of images for every split in {place}, got {listed or 'none'}; "
-            "say which with image_key=NAME"
+            f"expected one array of images for every split in {place}, got "
+            f"{', '.join(listed) or 'none'}{key}; say which with image_key=NAME"
         )
     return found
 

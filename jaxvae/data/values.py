@@ -41,14 +41,14 @@ class Scale(NamedTuple):
 
 
 def extremes_of(blocks: Iterable[np.ndarray], what: str) -> Extremes:
-    """The smallest and the largest pixel.
+    """The smallest and the largest pixel of blocks `[n, ...]`, none of which is empty.
 
     Raises:
-        ValueError: for NaN and infinity, with the image, and for no pixels.
+        ValueError: for NaN and infinity, with the image.
     """
     low, high, first = np.inf, -np.inf, 0
     for block in blocks:
-        if block.size and block.dtype.kind == "f":
+        if block.dtype.kind == "f":
             finite = np.isfinite(block.reshape(len(block), -1)).all(axis=1)
             if not finite.all():
                 row = first + int(np.argmin(finite))
@@ -56,11 +56,8 @@ def extremes_of(blocks: Iterable[np.ndarray], what: str) -> Extremes:
                     f"expected finite pixels in {what}, got NaN or infinity in image {row}; "
                     "replace them, or leave these images out"
                 )
-        if block.size:
-            low, high = min(low, float(block.min())), max(high, float(block.max()))
+        low, high = min(low, float(block.min())), max(high, float(block.max()))
         first += len(block)
-    if low > high:
-        raise ValueError(f"expected images in {what}, found none")
     return Extremes(low, high)
 
 
@@ -136,8 +133,9 @@ def _of_floats(kind: str, found: Extremes, what: str) -> Scale:
 
 
 def _ask(kind: str, found: Extremes, what: str, expected: str) -> ValueError:
+    high = found.high if found.high > found.low else found.low + 1
     return ValueError(
         f"expected {kind} pixels of {what} in {expected}, got {found.low:.6g} to {found.high:.6g}, "
         "of which nobody can tell what is black and what is white: say it, "
-        f"such as value_range={found.low:.6g}:{found.high:.6g}"
+        f"such as value_range={found.low:.6g}:{high:.6g}"
     )

@@ -55,8 +55,33 @@ def open_zarr(place: Path) -> dict[str, Any]:
     """
     import_zarr()
     _refuse_links(place)
-    found = {name or folder.stem: _opened(folder) for name, folder in _numeric(place, "")}
+    found = {
+        name or folder.stem: _opened(folder)
+        for name, folder, is_numeric in _below(place, "")
+        if is_numeric
+    }
     return dict(sorted(found.items()))
+
+
+def other_arrays(place: Path) -> list[str]:
+    """The names of the arrays that `open_zarr` passes over, which hold no numbers."""
+    return sorted(
+        name or folder.stem for name, folder, is_numeric in _below(place, "") if not is_numeric
+    )
+
+
+def absent_chunks(place: Path) -> dict[str, tuple[int, int]]:
+    """How many chunks of every array have no file, and of how many; zarr reads its fill value."""
+    found = {}
+    for name, folder, is_numeric in _below(place, ""):
+        if is_numeric:
+            number = 2 if (folder / _ARRAY).is_file() else 3
+            file = folder / (GROUP if number == 3 else _ARRAY)
+            total = math.prod(_refuse_unsafe(file, _described(file), number))
+            files = (each for *_, inside in os.walk(folder) for each in inside)
+            there = sum(not each.startswith(".") and each != GROUP for each in files)
+            found[name or folder.stem] = (total - there, total)
+    return found
 
 
 def open_layers(place: Path, names: list[str]) -> dict[str, Any]:
@@ -92,15 +117,14 @@ def _fail(error: OSError) -> None:
     raise error
 
 
-def _numeric(place: Path, name: str) -> Iterator[tuple[str, Path]]:
-    """Name and folder of every array of numbers here and below."""
+def _below(place: Path, name: str) -> Iterator[tuple[str, Path, bool]]:
+    """Name and folder of every array here and below, and whether it is of numbers."""
     said = _described(place / (_ARRAY if (place / _ARRAY).is_file() else GROUP))
     if (place / _ARRAY).is_file() or said.get("node_type") == "array":
-        if _is_numeric(said):
-            yield name, place
+        yield name, place, _is_numeric(said)
     else:
         for inner in filter(is_zarr, place.iterdir()):
-            yield from _numeric(inner, f"{name}/{inner.name}".lstrip("/"))
+            yield from _below(inner, f"{name}/{inner.name}".lstrip("/"))
 
 
 def _opened(folder: Path) -> Any:

@@ -103,6 +103,17 @@ def announced_members(
         ValueError: for members that are no arrays, or torn.
         ObjectsError: for members that hold Python objects; says how to choose the others.
     """
+    found, objects = sorted_members(path, chosen)
+    if objects:
+        choice = f"; choose the others with {path}:{','.join(found)}" if found else ""
+        raise ObjectsError(f"{_OBJECTS} in {', '.join(objects)}{choice}")
+    return found
+
+
+def sorted_members(
+    path: Path, chosen: Callable[[list[str]], Collection[str]]
+) -> tuple[dict[str, Announced], list[str]]:
+    """As `announced_members`, with the keys of those that hold Python objects apart."""
     refuse_irregular(path)
     found, objects = {}, []
     with zipfile.ZipFile(path) as archive:
@@ -112,10 +123,7 @@ def announced_members(
                 found[key] = _announced_member(path, archive, members[key])
             except ObjectsError:
                 objects.append(key)
-    if objects:
-        choice = f"; choose the others with {path}:{','.join(found)}" if found else ""
-        raise ObjectsError(f"{_OBJECTS} in {', '.join(objects)}{choice}")
-    return found
+    return found, objects
 
 
 def verify_archive(path: Path) -> None:

@@ -1,6 +1,9 @@
+import struct
 import subprocess
 import sys
 import threading
+import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -245,6 +248,36 @@ def test_photographs_are_turned_as_their_camera_says(folder):
     assert np.abs(all_images(data)[..., 0] - upright.astype(float)).max() <= 4
 
 
+def seen(stored, orientation):
+    """Images as EXIF defines it: what is seen on top and at the left is row and column 0."""
+    top, left = {
+        1: ("top", "left"), 2: ("top", "right"), 3: ("bottom", "right"), 4: ("bottom", "left"),
+        5: ("left", "top"), 6: ("right", "top"), 7: ("right", "bottom"), 8: ("left", "bottom"),
+    }[orientation]  # fmt: skip
+    # Row 0 is the side `top` of what is seen, column 0 the side `left`.
+    if top in {"left", "right"}:
+        stored = stored.swapaxes(1, 2)
+        top, left = left, top
+    stored = stored[:, ::-1] if top == "bottom" else stored
+    return stored[:, :, ::-1] if left == "right" else stored
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["png", "tif", "deep"])
+def test_images_of_any_kind_are_turned_as_their_camera_says(folder, orientation, kind):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for place, image in enumerate(COLOR[:10]):
+        if kind == "deep":
+            tag = (0x0112, 3, 1, orientation, True)
+            wide = image.astype(np.uint16) * 257
+            tifffile.imwrite(folder / f"{place}.tif", wide, photometric="rgb", extratags=[tag])
+        else:
+            Image.fromarray(image).save(folder / f"{place}.{kind}", exif=exif)
+    expected = seen(COLOR[:10], orientation)[np.random.RandomState(0).permutation(10)]
+    np.testing.assert_array_equal(all_images(load(folder)), expected)
+
+
 def test_of_an_animation_the_first_picture_is_read(folder):
     for place in range(10):
         first, *others = map(Image.fromarray, COLOR[place : place + 3])
@@ -277,6 +310,81 @@ def test_pages_of_a_tiff_are_images(folder):
     expected = np.rint(images.reshape(30, 6, 8, 1)[ORDER] / 65535 * 255)
     np.testing.assert_array_equal(all_images(data), expected)
     assert "3 files of several pages, 30 images" in data.said
+
+
+def test_pages_of_other_sizes_are_left_out_and_that_is_said(folder):
+    for place, image in enumerate(GRAY):
+        with tifffile.TiffWriter(folder / f"{place:03d}.tif") as file:
+            file.write(image)
+            file.write(image[:3, :3])
+    data = load(folder)
+    np.testing.assert_array_equal(all_images(data)[..., 0], GRAY[ORDER])
+    assert "30 with pages of other sizes or types, which are left out" in data.said
+
+
+def test_files_that_refer_to_each_other_are_images_of_their_own(folder):
+    """As microscopes write a stack: every file describes all of them."""
+    uuids = [f"urn:uuid:{place:08d}-0000-0000-0000-000000000000" for place in range(12)]
+    planes = "".join(
+        f'<TiffData FirstZ="{place}" IFD="0" PlaneCount="1">'
+        f'<UUID FileName="{place:02d}.ome.tif">{uuid}</UUID></TiffData>'
+        for place, uuid in enumerate(uuids)
+    )
+    images = GRAY[:12].astype(np.uint16) * 257
+    for place, uuid in enumerate(uuids):
+        said = (
+            f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="{uuid}">'
+            '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint16" '
+            f'SizeX="8" SizeY="6" SizeC="1" SizeZ="12" SizeT="1">{planes}</Pixels></Image></OME>'
+        )
+        file = folder / f"{place:02d}.ome.tif"
+        tifffile.imwrite(file, images[place], description=said, metadata=None)
+    expected = GRAY[:12][np.random.RandomState(0).permutation(12)]
+    np.testing.assert_array_equal(all_images(load(folder))[..., 0], expected)
+
+
+def test_the_range_is_that_of_the_images_before_they_are_resized(folder):
+    image = np.zeros((6, 8), np.uint16)
+    image[2, 3] = 4095
+    for place in range(10):
+        tifffile.imwrite(folder / f"{place}.tif", image)
+    data = load(folder, image_size=2)
+    # Resized, no pixel has more than 10 bits.
+    assert "uint16 of 12 bits" in data.said
+    assert 0 < data.train.images.max() < 64
+
+
+def test_files_with_nan_are_named(folder):
+    for place in range(10):
+        tifffile.imwrite(folder / f"{place}.tif", np.full((6, 8), [1, np.nan][place == 7]))
+    with pytest.raises(ValueError, match=r"could not decode 1 of them: 7.tif: its pixels hold NaN"):
+        load(folder)
+
+
+def test_images_of_few_pixels_have_no_doubtful_layout(folder):
+    write(COLOR[:, :1], folder)
+    np.testing.assert_array_equal(all_images(load(folder)), COLOR[ORDER, :1])
+
+
+def test_colors_of_16_bits_in_a_png_are_said_to_be_read_at_8(folder):
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        crc = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", crc)
+
+    for place, image in enumerate(COLOR):
+        rows = np.pad(
+            (image.astype(np.uint16) * 257).reshape(6, 24).astype(">u2").view(">u1"),
+            ((0, 0), (1, 0)),
+        )
+        parts = (
+            chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 6, 16, 2, 0, 0, 0)),
+            chunk(b"IDAT", zlib.compress(rows.tobytes())),
+            chunk(b"IEND", b""),
+        )
+        (folder / f"{place:03d}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    data = load(folder)
+    np.testing.assert_array_equal(all_images(data), COLOR[ORDER])
+    assert "30 of 16 bits, of which 8 are read" in data.said
 
 
 def test_a_tiff_of_five_channels_is_refused_with_what_to_do(folder):
@@ -362,6 +470,9 @@ def test_channels_may_be_last_or_first(tmp_path, array, axes):
         ((30, 3, 5, 3), "may be either"),
         ((30, 8, 8, 5), r"\[..., :3\]"),
         ((30,), "got an array"),
+        ((), "got an array"),
+        ((30, 8, 8, 2), r"\[..., :1\]"),
+        ((30, 2, 8, 8, 3), r"images.reshape\(-1, height, width\)"),
     ],
 )
 def test_other_shapes_are_refused_with_what_to_do(tmp_path, shape, said):
@@ -405,6 +516,17 @@ def test_a_label_less_or_more_is_refused(tmp_path):
         load(tmp_path / "a.npz")
 
 
+@pytest.mark.parametrize("empty", ["train", "test"])
+def test_an_empty_split_is_refused(tmp_path, empty):
+    arrays = {"train": GRAY, "test": GRAY, empty: GRAY[:0]}
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(ValueError, match=r"images in every split .* uint8 \[0, 6, 8\]"):
+        load(tmp_path / "a.npz")
+    assert not (cache_directory() / "datasets").exists()
+    other = {"train": "test", "test": "train"}[empty]
+    assert len(load(tmp_path / "a.npz", split=other).train.images) == 27
+
+
 def test_of_several_arrays_the_one_asked_for_is_read(tmp_path):
     np.savez(tmp_path / "a.npz", left=GRAY, right=GRAY // 2)
     with pytest.raises(ValueError, match=r"left \[30, 6, 8\], right .* with image_key="):
@@ -430,6 +552,37 @@ def test_changed_metadata_of_a_zarr_of_format_2_are_seen(tmp_path):
     said = (place / ".zarray").read_text()
     (place / ".zarray").write_text(said.replace("<u2", ">u2"))
     assert not np.array_equal(all_images(load(place)), before)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_chunks_of_a_zarr_that_are_not_there_and_texts_are_said(tmp_path, zarr_format):
+    zarr = pytest.importorskip("zarr")
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=zarr_format)
+    group.create_array("images", data=GRAY, chunks=(10, 6, 8))
+    assert "left out" not in load(tmp_path / "a.zarr").said
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        group.create_array("labels", data=np.array(["no", "yes"] * 15))
+    (chunk,) = (tmp_path / "a.zarr" / "images").glob("1.0.0" if zarr_format == 2 else "c/1/0/0")
+    chunk.unlink()
+    said = load(tmp_path / "a.zarr").said
+    assert "1 of 3 chunks of images are not there and read as 0" in said
+    assert "left out, no plain arrays: labels" in said
+
+
+def test_what_is_pickled_beside_images_is_left_out_and_never_read(tmp_path):
+    objects = np.array([{"made": "by me"}], dtype=object)
+    np.savez(tmp_path / "a.npz", images=GRAY, metadata=objects)
+    data = load(tmp_path / "a.npz")
+    np.testing.assert_array_equal(all_images(data)[..., 0], GRAY[ORDER])
+    assert "left out, no plain arrays: metadata" in data.said
+    np.savez(tmp_path / "b.npz", images=objects, labels=np.arange(30))
+    with pytest.raises(ValueError, match=r"labels \[30\], images, which is no plain array"):
+        load(tmp_path / "b.npz")
+
+
+def test_a_folder_of_images_may_have_the_name_of_a_file(tmp_path):
+    assert len(load(write(GRAY, tmp_path / "a.npy")).train.images) == 27
 
 
 # --- the cache ------------------------------------------------------------------------
