@@ -17,6 +17,12 @@ from jaxvae.runs.folder import read_settings, write_settings
 
 IMAGES = "images"
 """In the settings of a folder, which images its results were made of."""
+PER_EPOCH = "steps_per_epoch"
+"""In the settings of a run, how many steps an epoch has: snapshots go by their step."""
+FROM = "from"
+"""In the settings of a run, which run it began with, and after how many epochs."""
+# What stands in the settings of a run beside them.
+_BESIDE = (IMAGES, PER_EPOCH, FROM)
 
 # A number, or one a layer of a hierarchy from the top to the bottom, None for those without.
 Coefficient = float | Sequence[float | None]
@@ -127,7 +133,9 @@ def write_config(
     config: RunConfig,
     *,
     image_shape: tuple[int, int, int],
+    per_epoch: int,
     images: Mapping[str, Any] | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a configuration as JSON, whole; makes the folder.
 
@@ -135,13 +143,16 @@ def write_config(
         path: `run.json` in the folder of the run.
         config: of the run.
         image_shape: `(h, w, c)` of the images it is trained on.
+        per_epoch: steps of an epoch.
         images: which they are, as `jaxvae.runs.images` says it; None for unknown.
+        origin: the run that it began with, as `jaxvae.runs.continuing` says it; None for none.
 
     Raises:
         OSError: if it cannot be written.
     """
-    settings = run_settings(config, image_shape=image_shape)
-    write_settings(path, {**settings, IMAGES: images} if images else settings)
+    settings = {**run_settings(config, image_shape=image_shape), PER_EPOCH: per_epoch}
+    known = {IMAGES: images, FROM: origin}
+    write_settings(path, settings | {name: each for name, each in known.items() if each})
 
 
 def read_config(path: Path, *, trust: bool = False) -> tuple[RunConfig, tuple[int, int, int]]:
@@ -169,7 +180,7 @@ def parsed_config(
 ) -> tuple[RunConfig, tuple[int, int, int]]:
     """The configuration that `run_settings` made settings of, and the shape of the images.
 
-    Which images they were is in `images`, for `jaxvae.runs.images`.
+    What stands beside them, such as which images they were, is for others.
 
     Args:
         settings: as they were read.
@@ -179,7 +190,7 @@ def parsed_config(
     Raises:
         ValueError: as `read_config`.
     """
-    told = {name: value for name, value in settings.items() if name != IMAGES}
+    told = {name: value for name, value in settings.items() if name not in _BESIDE}
     try:
         height, width, channels = image_shape = tuple(told.pop("image_shape"))
         if not all(type(side) is int and 1 <= side <= LARGEST for side in image_shape):

@@ -25,14 +25,19 @@ class ReadyRun(NamedTuple):
         dataset: its images, and those to evaluate on.
         vae: the model.
         trainer: what a step is.
-        steps: of all epochs.
+        per_epoch: steps of an epoch.
     """
 
     config: RunConfig
     dataset: Dataset
     vae: VAE | HVAE
     trainer: Trainer
-    steps: int
+    per_epoch: int
+
+    @property
+    def steps(self) -> int:
+        """Of all epochs."""
+        return self.config.epochs * self.per_epoch
 
 
 def ready_run(config: RunConfig, *, devices: int = 1) -> ReadyRun:
@@ -52,14 +57,16 @@ def ready_run(config: RunConfig, *, devices: int = 1) -> ReadyRun:
     refuse_few(len(dataset.test.images), config.data)
     vae = build_model(config, images.shape[1:])
     trainer = build_trainer(config, vae, dataset_size=len(images))
-    steps = config.epochs * steps_per_epoch(images, config.batch_size)
-    if steps > LARGEST:
-        raise ValueError(f"expected at most {LARGEST} steps in all, got {steps}; fewer --epochs")
+    run = ReadyRun(config, dataset, vae, trainer, steps_per_epoch(images, config.batch_size))
+    if run.steps > LARGEST:
+        raise ValueError(
+            f"expected at most {LARGEST} steps in all, got {run.steps}; fewer --epochs"
+        )
     state = jax.eval_shape(trainer.init, jax.random.key(0))
     refuse_too_large(state, batch=_outputs(vae, state, config.batch_size // devices))
     batch = jax.ShapeDtypeStruct((config.batch_size, *vae.image_shape), images.dtype)
     jax.eval_shape(trainer.step, state, batch)
-    return ReadyRun(config, dataset, vae, trainer, steps)
+    return run
 
 
 def refuse_few(held_out: int, data: str) -> None:

@@ -103,7 +103,7 @@ def test_a_run_on_black_and_white_images_is_shown_such_images(tmp_path):
         data="mnist", binarize=True, network="dense_vae", options={"widths": [4]}, latents=2
     )
     run = tmp_path / "run"
-    write_config(run / "run.json", config, image_shape=(28, 28, 1))
+    write_config(run / "run.json", config, image_shape=(28, 28, 1), per_epoch=5)
     init = jax.jit(build_model(config, (28, 28, 1)).init)
     checkpoint.save(run / "snapshots", 1, init(jax.random.key(0)))
     words = ["--examples", "120", "--layers", "input", "--out", str(tmp_path / "taps")]
