@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from jax.sharding import Mesh
 from rich.console import Console
 
 from jaxvae.analysis.collapse import rate_warnings
-from jaxvae.commands.outcome import Outcome, outcome_of, write_outcome
+from jaxvae.commands.outcome import Outcome, outcome_of, time_of_training, write_outcome
 from jaxvae.commands.settings import flags_named, given_config
 from jaxvae.models.hvae import HVAE
 from jaxvae.report.progress import run_progress
@@ -90,7 +91,7 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
         # Again: another number of epochs, and two that began at once.
         write()
         _announce(run, console)
-        state = _train(task, given.out, console, errors)
+        state, training = _train(task, given.out, console, errors)
         with errors.status("evaluating on held-out images"):
             found = outcome_of(
                 run.config,
@@ -102,7 +103,7 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
             )
         _announce_gradients(state, console)
         _refuse_non_finite(run, int(state.step), found)
-        write_outcome(given.out, found, step=int(state.step))
+        write_outcome(given.out, found, step=int(state.step), training=training)
         for warning in found.warnings:
             errors.print(warning, style="yellow", soft_wrap=True)
         _conclude(found, given.out, console)
@@ -134,7 +135,10 @@ def _keys(config: RunConfig) -> tuple[jax.Array, jax.Array]:
     return train_key, test_key
 
 
-def _train(task: _Task, out: Path, console: Console, errors: Console) -> TrainState:
+def _train(
+    task: _Task, out: Path, console: Console, errors: Console
+) -> tuple[TrainState, dict[str, float]]:
+    """Train until the last epoch, and say how long that took."""
     run, origin, mesh, snapshots = task
     epochs = snapshot_epochs(run.config.epochs, snapshots, begun=_begun(origin))
     wanted, key = [each * run.per_epoch for each in epochs], _keys(run.config)[0]
@@ -142,9 +146,10 @@ def _train(task: _Task, out: Path, console: Console, errors: Console) -> TrainSt
     if origin is not None:
         first = partial(first_state, run, origin, key)
     state = latest_state(run.trainer, out, first, wanted=wanted, mesh=mesh)
-    _announce_start(task, int(state.step), console)
-    with run_progress(errors, first=int(state.step), last=run.steps) as bar:
-        return train_run(
+    done, begun = int(state.step), time.perf_counter()
+    _announce_start(task, done, console)
+    with run_progress(errors, first=done, last=run.steps) as bar:
+        state = train_run(
             run.trainer,
             state,
             run.dataset.train.images,
@@ -156,6 +161,8 @@ def _train(task: _Task, out: Path, console: Console, errors: Console) -> TrainSt
             report=_watched(run, bar, errors),
             mesh=mesh,
         )
+    seconds = time.perf_counter() - begun
+    return state, time_of_training(out, first=done, last=run.steps, seconds=seconds)
 
 
 def _watched(

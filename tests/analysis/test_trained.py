@@ -127,7 +127,6 @@ def compilations():
 
 
 def test_another_number_of_rows_of_the_same_class_compiles_nothing(vae, images, compilations):
-    jax.clear_caches()
     model, key = jaxvae.load_run(vae), jax.random.key(0)
 
     def use(n):
@@ -137,14 +136,14 @@ def test_another_number_of_rows_of_the_same_class_compiles_nothing(vae, images, 
         return model.sample(n, key=key)
 
     drawn = use(11)
-    # The encoder, the decoder, both, the noise, and the decoder of noise.
-    assert len(compilations) == 5
+    compilations.clear()
     for n in (9, 10):
         np.testing.assert_array_equal(use(n), drawn[:n])
+    assert not compilations
     for n in (20, 30):
-        np.testing.assert_allclose(model.sample(n, key=key, batch_size=16)[:11], drawn, atol=1e-6)
+        np.testing.assert_array_equal(model.sample(n, key=key, batch_size=16)[:11], drawn)
     # The noise of 32.
-    assert len(compilations) == 6
+    assert len(compilations) == 1
 
 
 def test_gray_images_without_channels_and_floats_in_the_unit_interval_are_the_same_images(

@@ -262,6 +262,7 @@ def go_on(source, out, *arguments):
     return main(["train", "--from", str(source), "--out", str(out), *arguments])
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_in_another_folder_as_it_would_in_its_own(finished, tmp_path, capsys):
     before = contents(finished)
     assert go_on(finished, tmp_path / "more", "--epochs", "4", "--snapshots", "2") == 0
