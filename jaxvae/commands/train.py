@@ -29,7 +29,12 @@ from jaxvae.runs.config import (
     write_config,
 )
 from jaxvae.runs.continuing import Origin, first_state, open_origin, refuse_other_model
-from jaxvae.runs.folder import refuse_other_settings, sole_process, stored_settings
+from jaxvae.runs.folder import (
+    refuse_other_settings,
+    refuse_unwritable,
+    sole_process,
+    stored_settings,
+)
 from jaxvae.runs.images import dataset_of, known_images
 from jaxvae.runs.ready import ReadyRun, ready_run
 from jaxvae.runs.run import SETTINGS, latest_state, latest_step, snapshot_epochs, train_run
@@ -59,7 +64,8 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
         if origin is not None:
             refuse_other_model(origin, config)
         snapshot_epochs(config.epochs, given.snapshots, begun=_begun(origin))
-        run = ready_run(config, devices=1 if mesh is None else mesh.size)
+        devices = 1 if mesh is None else mesh.size
+        run = ready_run(config, devices=devices, also=[partial(refuse_unwritable, given.out)])
         task = _Task(run, origin, mesh, given.snapshots)
         image_shape = run.vae.image_shape
         told = None if origin is None else origin.told

@@ -7,11 +7,12 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from jaxvae.files.refusals import all_pass
 from jaxvae.runs.choices import HUGE, LARGEST, TINY, is_foreign
 from jaxvae.runs.folder import read_settings, write_settings
 
@@ -98,29 +99,50 @@ class RunConfig:
         return hash(json.dumps(dataclasses.asdict(self), sort_keys=True, default=str))
 
     def __post_init__(self) -> None:
-        for name, hint in _hints().items():
-            _refuse_other_kinds(name, getattr(self, name), hint)
-        for name in ("learning_rate", "epsilon", "l2", "clip", "skip"):
-            value = getattr(self, name)
-            if value is not None and not (name == "l2" and value == 0):
-                _refuse_beyond_float32(name, value)
-        for name in ("latents", "batch_size", "epochs", "warmup"):
-            count = getattr(self, name)
-            if count is not None and count < 1:
-                raise ValueError(f"expected {name} of at least 1, got {count}")
-            if count is not None and count > LARGEST:
-                raise ValueError(f"expected {name} of at most {LARGEST}, got {count}")
+        all_pass(
+            *(
+                partial(_refuse_other_kinds, name, getattr(self, name), hint)
+                for name, hint in _hints().items()
+            )
+        )
+        all_pass(
+            *(partial(self._refuse_number, name) for name in ("learning_rate", "epsilon", "l2")),
+            *(partial(self._refuse_number, name) for name in ("clip", "skip")),
+            *(partial(self._refuse_count, name) for name in ("latents", "batch_size", "epochs")),
+            partial(self._refuse_count, "warmup"),
+            self._refuse_seed,
+            *(partial(self._refuse_coefficient, name) for name in self.coefficients),
+            *(partial(self._refuse_ramp, name) for name in self.ramps),
+        )
+
+    def _refuse_number(self, name: str) -> None:
+        value = getattr(self, name)
+        if value is not None and not (name == "l2" and value == 0):
+            _refuse_beyond_float32(name, value)
+
+    def _refuse_count(self, name: str) -> None:
+        count = getattr(self, name)
+        if count is not None and count < 1:
+            raise ValueError(f"expected {name} of at least 1, got {count}")
+        if count is not None and count > LARGEST:
+            raise ValueError(f"expected {name} of at most {LARGEST}, got {count}")
+
+    def _refuse_seed(self) -> None:
         if not 0 <= self.seed < 2**32:
             bound = "of at least 0" if self.seed < 0 else f"below {2**32}"
             raise ValueError(f"expected seed {bound}, got {self.seed}")
-        for name, given in self.coefficients.items():
-            if not all(map(_is_coefficient, numbers(given))):
-                raise ValueError(f"expected a finite {name}, got {given}")
-        for name, steps in self.ramps.items():
-            if any(type(count) is not int or count < 1 for count in numbers(steps)):
-                raise ValueError(f"expected a ramp of {name} over at least 1 step, got {steps}")
-            if max(numbers(steps)) > LARGEST:
-                raise ValueError(f"expected a ramp of {name} over at most {LARGEST}, got {steps}")
+
+    def _refuse_coefficient(self, name: str) -> None:
+        given = self.coefficients[name]
+        if not all(map(_is_coefficient, numbers(given))):
+            raise ValueError(f"expected a finite {name}, got {given}")
+
+    def _refuse_ramp(self, name: str) -> None:
+        steps = self.ramps[name]
+        if any(type(count) is not int or count < 1 for count in numbers(steps)):
+            raise ValueError(f"expected a ramp of {name} over at least 1 step, got {steps}")
+        if max(numbers(steps)) > LARGEST:
+            raise ValueError(f"expected a ramp of {name} over at most {LARGEST}, got {steps}")
 
 
 def run_settings(config: RunConfig, *, image_shape: tuple[int, int, int]) -> dict[str, Any]:

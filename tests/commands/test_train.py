@@ -587,8 +587,29 @@ def test_settings_that_were_torn_are_no_dead_end(tmp_path, capsys, text):
 def test_images_that_the_network_does_not_take_leave_nothing(tmp_path, capsys):
     arguments = ["--image-size", "20", "--train-size", "100", "--out", str(tmp_path / "out")]
     assert main(["train", *arguments]) == 2
-    assert "expected height and width divisible by 16" in capsys.readouterr().err
+    refused = capsys.readouterr().err
+    assert "expected height and width divisible by 16" in refused
+    assert "such as by --image-size 32, or take a network without such a limit" in refused
     assert not (tmp_path / "out").exists()
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    given = ["--image-size", "20", "--train-size", "100", "--out", str(tmp_path / "file/out")]
+    assert main(["train", *given, "--coefficient", "bta=4", "--batch-size", "101"]) == 2
+    refused = capsys.readouterr().err
+    assert refused.count("\n") == 1
+    first, *others = refused.split(". Also: ")
+    assert first.startswith("error: expected height and width divisible by 16")
+    assert len(others) == 3
+    assert others[0].startswith("expected coefficients of beta_vae among beta; got bta")
+    assert others[1].startswith("expected 1 <= --batch-size <= 100 images, got 101")
+    assert others[2].startswith("expected a folder that can be written for --out")
+    assert run(tmp_path / "out", "--latents", "0", "--learning-rate", "-1") == 2
+    refused = capsys.readouterr().err
+    assert (
+        "expected --learning-rate finite and positive, got -1.0. Also: expected latents" in refused
+    )
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path, capsys):
