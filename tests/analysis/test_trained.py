@@ -73,11 +73,11 @@ def test_the_encoder_that_the_documentation_builds_in_pytorch_gives_the_same_lat
 ):
     pytest.importorskip("torch")
     config = RunConfig(network="dense_vae", options={"widths": [16, 8]}, latents=3)
-    write_config(tmp_path / "runs/tc/run.json", config, image_shape=SHAPE, per_epoch=4)
+    write_config(tmp_path / "runs/first/run.json", config, image_shape=SHAPE, per_epoch=4)
     variables = build_model(config, SHAPE).init(jax.random.key(0))
-    checkpoint.save(tmp_path / "runs/tc/snapshots", 1, variables)
-    model = jaxvae.load_run(tmp_path / "runs/tc")
-    export_run(model.run, "safetensors", tmp_path / "runs/tc.safetensors")
+    checkpoint.save(tmp_path / "runs/first/snapshots", 1, variables)
+    model = jaxvae.load_run(tmp_path / "runs/first")
+    export_run(model.run, "safetensors", tmp_path / "runs/first.safetensors")
     monkeypatch.chdir(tmp_path)
     page = (Path(__file__).parents[2] / "docs/using_a_model.md").read_text(encoding="utf-8")
     code, found = page[page.index("import torch") :].partition("```")[0], {"images": images}
