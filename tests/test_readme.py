@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxvae.cli import main
+
 ROOT = Path(__file__).parents[1]
 RUN = r"rate-0.01_seed-0: near \d.*, far \d.* rate-0.01_seed-0: dimension \d.* near, \d.* far"
 PRINTED = {
@@ -18,11 +20,16 @@ PRINTED = {
     "docs/data.md": "1,797 images, 16 x 16, gray, float64 in [0, 1] -> bytes; resized from 8 x 8",
     "docs/measuring_arrays.md": "2000 of 2000",
     "docs/devices.md": "20 steps of 2000 images",
+    "docs/using_a_model.md": "step 31 of step 62, latents (100, 10)",
 }
 
 
 def examples(page):
-    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    return [code for kind, code in _blocks(page) if kind == "python"]
+
+
+def _blocks(page):
+    return re.findall(r"```(python|sh)\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
 
 
 def command(page, beginning):
@@ -32,8 +39,13 @@ def command(page, beginning):
 
 
 def run(page, names):
-    for example in examples(page):
-        exec(compile(example, page, "exec"), names)
+    for kind, example in _blocks(page):
+        if kind == "python":
+            exec(compile(example, page, "exec"), names)
+        else:
+            for line in example.splitlines():
+                program, *words = shlex.split(line)
+                assert (program, main(words)) == ("jaxvae", 0)
     return names
 
 

@@ -47,7 +47,7 @@ def capture(
     """
     images, batch_size = checked_batches(vae, images, batch_size=batch_size)
     batches = _batches(vae, variables, images, key, batch_size)
-    spaces = _spaces(vae, variables, len(images), batch_size, layers)
+    spaces = captured_spaces(vae, variables, len(images), batch_size=batch_size, layers=layers)
     taps = {name: np.empty(space.shape, space.dtype) for name, space in spaces.items()}
     for start, outputs in zip(range(0, len(images), batch_size), batches, strict=True):
         for name, rows in _fetch(outputs, taps).items():
@@ -96,7 +96,7 @@ def capture_to(
     """
     images, batch_size = checked_batches(vae, images, batch_size=batch_size)
     batches = _batches(vae, variables, images, key, batch_size)
-    spaces = _spaces(vae, variables, len(images), batch_size, layers)
+    spaces = captured_spaces(vae, variables, len(images), batch_size=batch_size, layers=layers)
     with write_taps(path, spaces) as append:
         for start, outputs in zip(range(0, len(images), batch_size), batches, strict=True):
             append(_fetch(outputs, spaces))
@@ -154,10 +154,26 @@ def _evaluate(vae: VAE | HVAE, variables: Variables, images: Array, noise: Array
     return vae.apply(variables, unit_interval(images), noise)
 
 
-def _spaces(
-    vae: VAE | HVAE, variables: Variables, n: int, batch_size: int, layers: Sequence[str] | None
+def captured_spaces(
+    vae: VAE | HVAE,
+    variables: Variables,
+    n: int,
+    *,
+    batch_size: int = 1000,
+    layers: Sequence[str] | None = None,
 ) -> dict[str, Space]:
-    """What the chosen taps of n examples will be, in depth order."""
+    """What the taps of n examples will be, in depth order, before any is captured.
+
+    Args:
+        vae: the model.
+        variables: what it learned.
+        n: examples.
+        batch_size: examples on the device at a time.
+        layers: names of the taps; None for all.
+
+    Raises:
+        ValueError: for layers that the model does not have.
+    """
     # Of a whole batch, so that it is traced only once.
     b = min(n, batch_size)
     images = jax.ShapeDtypeStruct((b, *vae.image_shape), jnp.uint8)

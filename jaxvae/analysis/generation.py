@@ -1,6 +1,5 @@
 """How good generated images are, by what a classifier makes of them."""
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -10,6 +9,7 @@ import numpy as np
 from jax.scipy.special import xlogy
 from jaxtyping import Array, Float
 
+from jaxvae.analysis.batches import in_batches, padded_count
 from jaxvae.analysis.estimate import Estimate, share_estimate
 from jaxvae.geometry.arrays import as_count, as_row_array
 from jaxvae.metrics.information import inception_score
@@ -142,7 +142,7 @@ def ancestral_samples(
     """Expected images of samples from the prior, every layer from those above it.
 
     The pixels are not drawn: these are the means of the likelihood, clipped to [0, 1].
-    Sample i does not depend on the batch size.
+    Sample i depends neither on the batch size nor on n.
 
     Args:
         vae: the model, a `VAE` or an `HVAE`.
@@ -156,13 +156,9 @@ def ancestral_samples(
     """
     refusal = f"expected n and batch_size of at least 1, got {n} and {batch_size}"
     n, batch_size = (as_count(count, refusal, least=1) for count in (n, batch_size))
-    noise = jax.random.normal(key, (n, vae.latents), jnp.float32)
-
-    def batches() -> Iterator[np.ndarray]:
-        for start in range(0, n, batch_size):
-            yield np.asarray(_decode(vae, variables, noise[start : start + batch_size]))
-
-    return np.concatenate(list(batches()))
+    # Among more numbers of a key are those of fewer.
+    noise = jax.random.normal(key, (padded_count(n), vae.latents), jnp.float32)
+    return in_batches(partial(_decode, vae, variables), np.asarray(noise)[:n], batch_size)
 
 
 @partial(jax.jit, static_argnames="vae")

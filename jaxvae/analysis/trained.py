@@ -1,7 +1,7 @@
 """A trained model, ready to use: images to latents and back, in batches, NumPy out."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxvae.analysis.batches import in_batches
 from jaxvae.analysis.generation import ancestral_samples
-from jaxvae.geometry.arrays import as_array, as_count
+from jaxvae.geometry.arrays import as_array
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.runs.config import RunConfig
@@ -73,7 +74,7 @@ class TrainedModel(NamedTuple):
         """
         pixels = _pixels(images, self.vae.image_shape)
         program = partial(_encode, self.vae, self.variables)
-        return Encoding(*_in_batches(program, pixels, batch_size))
+        return Encoding(*in_batches(program, pixels, batch_size))
 
     def reconstruct(
         self, images: ArrayLike, *, batch_size: int = 1000
@@ -84,7 +85,7 @@ class TrainedModel(NamedTuple):
             ValueError: for images that the model does not take.
         """
         pixels = _pixels(images, self.vae.image_shape)
-        return _in_batches(partial(_reconstruct, self.vae, self.variables), pixels, batch_size)
+        return in_batches(partial(_reconstruct, self.vae, self.variables), pixels, batch_size)
 
     def decode(
         self, latents: ArrayLike | Sequence[ArrayLike], *, batch_size: int = 1000
@@ -95,7 +96,7 @@ class TrainedModel(NamedTuple):
             ValueError: for latents of another shape, and NaN or infinity among them.
         """
         values = _checked_latents(self.vae, latents)
-        return _in_batches(partial(_decode, self.vae, self.variables), values, batch_size)
+        return in_batches(partial(_decode, self.vae, self.variables), values, batch_size)
 
     def sample(self, n: int, *, key: Key, batch_size: int = 1000) -> Float[np.ndarray, "n h w c"]:
         """The expected image of n draws from the prior: same key, same images.
@@ -161,30 +162,6 @@ def _decided(vae: VAE | HVAE, variables: Variables, images: Array) -> Any:
     """What the model makes of images where every sample is its posterior mean."""
     pixels = unit_interval(images) if images.dtype == jnp.uint8 else images
     return vae.apply(variables, pixels, jnp.zeros((len(images), vae.latents)))
-
-
-def _in_batches(program: Callable[[Any], Any], rows: Any, batch_size: int) -> Any:
-    """The results of a program, joined on the host; it is compiled for one size of a batch."""
-    refusal = f"expected a batch_size of at least 1, got {batch_size}"
-    batch_size = as_count(batch_size, refusal, least=1)
-    n = len(jax.tree.leaves(rows)[0])
-    # Few rows are filled up to a power of two, so that another few compile nothing.
-    size = min(batch_size, 1 << (n - 1).bit_length())
-
-    def results() -> Iterator[Any]:
-        for at in range(0, n, size):
-            count = min(size, n - at)
-            batch = jax.tree.map(partial(_filled, at=at, size=size), rows)
-            found = jax.device_get(program(batch))
-            yield jax.tree.map(lambda leaf, count=count: leaf[:count], found)
-
-    return jax.tree.map(lambda *parts: np.concatenate(parts), *results())
-
-
-def _filled(array: ArrayLike, *, at: int, size: int) -> np.ndarray:
-    rows = np.asarray(array[at : at + size])
-    missing = size - len(rows)
-    return np.concatenate([rows, np.zeros((missing, *rows.shape[1:]), rows.dtype)])
 
 
 def _pixels(images: ArrayLike, image_shape: tuple[int, int, int]) -> ArrayLike:

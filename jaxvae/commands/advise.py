@@ -87,7 +87,7 @@ def _ending(found: Found, minutes: float) -> str:
 
 def _asked(given: argparse.Namespace) -> tuple[RunConfig, int]:
     """The settings of all models, and held-out images to measure; what can be refused is."""
-    if given.latents is not None:
+    if "latents" in given:
         raise ValueError(
             f"expected no --latents, which is what is looked for, got {given.latents}; "
             "`jaxvae sweep --latents` trains given sizes, and `jaxvae advise` reads them"

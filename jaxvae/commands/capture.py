@@ -1,12 +1,15 @@
 """`jaxvae capture`: the layers of a saved run over a data set, on disk."""
 
 import argparse
+import math
+from collections.abc import Mapping
 
 import jax
 from rich.console import Console
 
-from jaxvae.analysis.capture import capture_to
+from jaxvae.analysis.capture import capture_to, captured_spaces, checked_batches
 from jaxvae.commands.runs import chosen_images
+from jaxvae.data.taps import Space
 from jaxvae.report.progress import count_progress
 from jaxvae.runs.saved import open_run
 
@@ -14,8 +17,18 @@ from jaxvae.runs.saved import open_run
 def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
     """Write the layers that were asked for."""
     run = open_run(given.folder, given.snapshot, trust=given.trust)
-    images = chosen_images(run, given)
+    images, batch_size = checked_batches(
+        run.vae, chosen_images(run, given), batch_size=given.batch_size
+    )
     layers = given.layers and [name.strip() for name in given.layers.split(",") if name.strip()]
+    spaces = captured_spaces(
+        run.vae, run.variables, len(images), batch_size=batch_size, layers=layers
+    )
+    console.print(
+        f"{_size(spaces)} for {len(spaces)} layers of {len(images):,} images; --layers and "
+        "--examples choose some",
+        soft_wrap=True,
+    )
     with count_progress(errors, "capturing", total=len(images)) as report:
         taps = capture_to(
             given.out,
@@ -23,13 +36,18 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
             run.variables,
             images,
             key=jax.random.key(given.seed),
-            batch_size=given.batch_size,
+            batch_size=batch_size,
             layers=layers,
             report=report,
         )
-    gibibytes = sum(tap.size * tap.dtype.itemsize for tap in taps.values()) / 2**30
     console.print(
-        f"{len(taps)} layers of {len(images):,} images at {run.when}, {gibibytes:.2f} GiB, "
-        f"in {given.out}: {', '.join(taps)}\nmeasure them: jaxvae measure {given.out}",
+        f"{len(taps)} layers of {len(images):,} images at {run.when} in {given.out}: "
+        f"{', '.join(taps)}\nmeasure them: jaxvae measure {given.out}",
         soft_wrap=True,
     )
+
+
+def _size(spaces: Mapping[str, Space]) -> str:
+    """The bytes of arrays, in words."""
+    size = sum(math.prod(space.shape) * space.dtype.itemsize for space in spaces.values())
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"

@@ -1,4 +1,4 @@
-"""`jaxvae report`: what a saved run draws."""
+"""`jaxvae report`: what a saved run draws, or two runs compared."""
 
 import argparse
 
@@ -9,6 +9,7 @@ from jaxvae.analysis.capture import capture
 from jaxvae.analysis.regeneration import Regenerations, regenerate
 from jaxvae.analysis.traversal import Traversals, latent_traversals
 from jaxvae.commands.runs import chosen_images
+from jaxvae.commands.two_runs import compare
 from jaxvae.files.results import whole_results
 from jaxvae.models.hvae import HVAE
 from jaxvae.report.gallery import draw_gallery
@@ -19,7 +20,10 @@ _SHOWN, _SAMPLES, _REGENERATED = 48, 100, 12
 
 
 def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
-    """Draw the figures of a saved run."""
+    """Draw the figures of a saved run, or compare two."""
+    if given.other is not None:
+        compare(given, console, errors)
+        return
     run = open_run(given.folder, given.snapshot, trust=given.trust)
     images = chosen_images(run, given)
     out = given.out or run.folder / "figures"

@@ -17,24 +17,34 @@ from jaxvae.runs.config import RunConfig
 _FIELDS = {field.name for field in dataclasses.fields(RunConfig)}
 
 
-def given_config(given: argparse.Namespace) -> RunConfig:
+def given_config(given: argparse.Namespace, base: RunConfig | None = None) -> RunConfig:
     """The configuration that was given.
+
+    Args:
+        given: the words of the command line.
+        base: of what is not given; None for the defaults.
 
     Raises:
         ValueError: for settings that cannot be read, or make no sense.
     """
-    network, likelihood = named_network(given.network), named_likelihood(given.likelihood)
+    told = RunConfig() if base is None else base
     values = {name: getattr(given, name) for name in _FIELDS & set(vars(given))}
-    if given.objective is None:
-        values["objective"] = default_objective(network)
-    return RunConfig(
+    network = named_network(values.get("network", told.network))
+    likelihood = named_likelihood(values.get("likelihood", told.likelihood))
+    if base is None:
+        values.setdefault("objective", default_objective(network))
+    coefficients = _pairs("--coefficient", given.coefficient, _numbers(float))
+    ramps = _pairs("--ramp", given.ramp, _numbers(int))
+    if values.get("objective", told.objective) == told.objective:
+        coefficients, ramps = {**told.coefficients, **coefficients}, {**told.ramps, **ramps}
+    likelihood_options = _pairs("--likelihood-option", given.likelihood_option, _reader(likelihood))
+    return dataclasses.replace(
+        told,
         **values,
-        options=_pairs("--option", given.option, _reader(network)),
-        likelihood_options=_pairs(
-            "--likelihood-option", given.likelihood_option, _reader(likelihood)
-        ),
-        coefficients=_pairs("--coefficient", given.coefficient, _numbers(float)),
-        ramps=_pairs("--ramp", given.ramp, _numbers(int)),
+        options={**told.options, **_pairs("--option", given.option, _reader(network))},
+        likelihood_options={**told.likelihood_options, **likelihood_options},
+        coefficients=coefficients,
+        ramps=ramps,
     )
 
 

@@ -2,8 +2,11 @@
 
 import argparse
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -11,14 +14,28 @@ from jax.sharding import Mesh
 from rich.console import Console
 
 from jaxvae.analysis.collapse import rate_warnings
-from jaxvae.commands.outcome import Outcome, outcome_of, write_outcome
+from jaxvae.commands.outcome import Outcome, outcome_of, time_of_training, write_outcome
 from jaxvae.commands.settings import flags_named, given_config
 from jaxvae.models.hvae import HVAE
 from jaxvae.report.progress import run_progress
 from jaxvae.runs.choices import named_objective, objective_coefficients
-from jaxvae.runs.config import IMAGES, RunConfig, numbers, run_settings, write_config
-from jaxvae.runs.folder import refuse_other_settings, sole_process, stored_settings
-from jaxvae.runs.images import known_images
+from jaxvae.runs.config import (
+    FROM,
+    IMAGES,
+    PER_EPOCH,
+    RunConfig,
+    numbers,
+    run_settings,
+    write_config,
+)
+from jaxvae.runs.continuing import Origin, first_state, open_origin, refuse_other_model
+from jaxvae.runs.folder import (
+    refuse_other_settings,
+    refuse_unwritable,
+    sole_process,
+    stored_settings,
+)
+from jaxvae.runs.images import dataset_of, known_images
 from jaxvae.runs.ready import ReadyRun, ready_run
 from jaxvae.runs.run import SETTINGS, latest_state, latest_step, snapshot_epochs, train_run
 from jaxvae.training.epochs import NonFiniteLossError, Progress
@@ -28,36 +45,59 @@ from jaxvae.training.stability import evaluation_variables, stabilized_counts
 from jaxvae.training.trainer import TrainState
 
 
+class _Task(NamedTuple):
+    """A run, what it begins with, the devices that train it, and how many snapshots it keeps."""
+
+    run: ReadyRun
+    origin: Origin | None
+    mesh: Mesh | None
+    snapshots: int
+
+
 def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
     """Train until the last epoch, and evaluate; of several processes the first does."""
     with flags_named():
-        config, mesh = given_config(given), chosen_devices(given.devices)
-        snapshot_epochs(config.epochs, given.snapshots)
-        run = ready_run(config, devices=1 if mesh is None else mesh.size)
+        settings_file, mesh = given.out / SETTINGS, chosen_devices(given.devices)
+        stored = stored_settings(settings_file)
+        origin = _origin(given, stored)
+        config = given_config(given, None if origin is None else origin.config)
+        if origin is not None:
+            refuse_other_model(origin, config)
+        snapshot_epochs(config.epochs, given.snapshots, begun=_begun(origin))
+        devices = 1 if mesh is None else mesh.size
+        run = ready_run(config, devices=devices, also=[partial(refuse_unwritable, given.out)])
+        task = _Task(run, origin, mesh, given.snapshots)
         image_shape = run.vae.image_shape
-        settings = run_settings(run.config, image_shape=image_shape)
-        stored = stored_settings(given.out / SETTINGS)
-        extendable = ("epochs", IMAGES)
-        refuse_other_settings(given.out / SETTINGS, stored, settings, extendable=extendable)
-        images = known_images(given.out / SETTINGS, stored, [run.dataset])
+        told = None if origin is None else origin.told
+        settings = {**run_settings(config, image_shape=image_shape), FROM: told}
+        extendable = ("epochs", IMAGES, PER_EPOCH)
+        refuse_other_settings(settings_file, stored, settings, extendable=extendable)
+        images = known_images(settings_file, stored, [run.dataset])
+    write = partial(
+        write_config,
+        settings_file,
+        config,
+        image_shape=image_shape,
+        per_epoch=run.per_epoch,
+        images=images,
+        origin=told,
+    )
     done = latest_step(given.out)
     if done > run.steps:
-        per_epoch = run.steps // run.config.epochs
         raise ValueError(
-            f"expected --epochs of at least {-(-done // per_epoch)}, which {given.out} has begun, "
-            f"got {run.config.epochs}"
+            f"expected --epochs of at least {-(-done // run.per_epoch)}, which {given.out} has "
+            f"begun, got {run.config.epochs}"
         )
     if not is_first():
-        _train(run, mesh, given, console, errors)
+        _train(task, given.out, console, errors)
         return
-    settings_file = given.out / SETTINGS
     if not settings_file.exists():
-        write_config(settings_file, run.config, image_shape=image_shape, images=images)
+        write()
     with sole_process(given.out):
         # Again: another number of epochs, and two that began at once.
-        write_config(settings_file, run.config, image_shape=image_shape, images=images)
+        write()
         _announce(run, console)
-        state = _train(run, mesh, given, console, errors)
+        state, training = _train(task, given.out, console, errors)
         with errors.status("evaluating on held-out images"):
             found = outcome_of(
                 run.config,
@@ -69,10 +109,30 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
             )
         _announce_gradients(state, console)
         _refuse_non_finite(run, int(state.step), found)
-        write_outcome(given.out, found, step=int(state.step))
+        write_outcome(given.out, found, step=int(state.step), training=training)
         for warning in found.warnings:
             errors.print(warning, style="yellow", soft_wrap=True)
         _conclude(found, given.out, console)
+
+
+def _origin(given: argparse.Namespace, stored: Mapping[str, Any]) -> Origin | None:
+    """The run to begin with, if there is one."""
+    if given.origin is None:
+        return None
+    if given.origin.resolve() == given.out.resolve():
+        raise ValueError(
+            f"expected another folder for --out than --from, got {given.out}; in its own folder a "
+            "run goes on with its own command and more --epochs"
+        )
+    origin = open_origin(given.origin, stored.get(FROM), trust=given.trust)
+    file = origin.folder / SETTINGS
+    known_images(file, stored_settings(file), [dataset_of(origin.config)])
+    return origin
+
+
+def _begun(origin: Origin | None) -> int:
+    """Epochs that a run begins with."""
+    return 0 if origin is None else origin.epochs
 
 
 def _keys(config: RunConfig) -> tuple[jax.Array, jax.Array]:
@@ -82,30 +142,33 @@ def _keys(config: RunConfig) -> tuple[jax.Array, jax.Array]:
 
 
 def _train(
-    run: ReadyRun,
-    mesh: Mesh | None,
-    given: argparse.Namespace,
-    console: Console,
-    errors: Console,
-) -> TrainState:
-    per_epoch = run.steps // run.config.epochs
-    wanted = [each * per_epoch for each in snapshot_epochs(run.config.epochs, given.snapshots)]
-    key = _keys(run.config)[0]
-    state = latest_state(run.trainer, given.out, key, wanted=wanted, mesh=mesh)
-    _announce_start(run, int(state.step), console)
-    with run_progress(errors, first=int(state.step), last=run.steps) as bar:
-        report = _watched(run, bar, errors)
-        return train_run(
+    task: _Task, out: Path, console: Console, errors: Console
+) -> tuple[TrainState, dict[str, float]]:
+    """Train until the last epoch, and say how long that took."""
+    run, origin, mesh, snapshots = task
+    epochs = snapshot_epochs(run.config.epochs, snapshots, begun=_begun(origin))
+    wanted, key = [each * run.per_epoch for each in epochs], _keys(run.config)[0]
+    first = partial(run.trainer.init, key)
+    if origin is not None:
+        first = partial(first_state, run, origin, key)
+    state = latest_state(run.trainer, out, first, wanted=wanted, mesh=mesh)
+    done, begun = int(state.step), time.perf_counter()
+    _announce_start(task, done, console)
+    with run_progress(errors, first=done, last=run.steps) as bar:
+        state = train_run(
             run.trainer,
             state,
             run.dataset.train.images,
-            folder=given.out,
+            folder=out,
             epochs=run.config.epochs,
             batch_size=run.config.batch_size,
-            snapshots=given.snapshots,
-            report=report,
+            snapshots=snapshots,
+            begun=_begun(origin),
+            report=_watched(run, bar, errors),
             mesh=mesh,
         )
+    seconds = time.perf_counter() - begun
+    return state, time_of_training(out, first=done, last=run.steps, seconds=seconds)
 
 
 def _watched(
@@ -116,7 +179,7 @@ def _watched(
         return report
     sizes, shown = [math.prod(shape) for shape in run.vae.shapes], set[tuple[str, str]]()
     ramps = [steps for given in run.config.ramps.values() for steps in numbers(given)]
-    warm = max([run.steps // run.config.epochs, *ramps])
+    warm = max([run.per_epoch, *ramps])
 
     def watch(progress: Progress) -> None:
         report(progress)
@@ -153,9 +216,13 @@ def _announce(run: ReadyRun, console: Console) -> None:
     )
 
 
-def _announce_start(run: ReadyRun, done: int, console: Console) -> None:
+def _announce_start(task: _Task, done: int, console: Console) -> None:
+    run, origin, *_ = task
     if done == run.steps:
         console.print(f"all {run.config.epochs} epochs are done; more --epochs go on from here")
+    elif origin is not None and done == origin.epochs * run.per_epoch:
+        line = f"begins with step {done:,} of {run.steps:,}, which {origin.folder} has done"
+        console.print(line, soft_wrap=True)
     elif done:
         console.print(f"goes on after step {done:,} of {run.steps:,}")
 

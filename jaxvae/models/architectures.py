@@ -15,6 +15,7 @@ from jaxvae.models.networks import (
     DenseEncoder,
 )
 from jaxvae.models.residual import ResidualDecoder, ResidualEncoder
+from jaxvae.models.sizes import refuse_indivisible
 from jaxvae.models.transformer import TransformerDecoder, TransformerEncoder
 from jaxvae.models.vae import BERNOULLI, VAE, build_vae
 
@@ -152,11 +153,7 @@ def transformer_vae(
     Raises:
         ValueError: for images that cannot be cut into patches.
     """
-    if image_shape[0] % patch or image_shape[1] % patch:
-        raise ValueError(
-            f"expected height and width divisible by the patch size {patch}, "
-            f"got {image_shape[0]} x {image_shape[1]}; choose another patch or resize the images"
-        )
+    refuse_indivisible(image_shape[:2], patch, "for patches of that size")
     encoder = TransformerEncoder(patch)
     decoder = TransformerDecoder(_put_out(image_shape, likelihood), patch)
     return build_vae(
@@ -171,9 +168,5 @@ def _put_out(image_shape: ImageShape, likelihood: Likelihood) -> ImageShape:
 
 
 def _check_halvings(image_shape: ImageShape, convolutions: int) -> None:
-    reduction = 2**convolutions
-    if image_shape[0] % reduction or image_shape[1] % reduction:
-        raise ValueError(
-            f"expected height and width divisible by {reduction} for {convolutions} convolutions "
-            f"of stride 2, got {image_shape[0]} x {image_shape[1]}; resize the images"
-        )
+    what = f"for {convolutions} convolutions of stride 2"
+    refuse_indivisible(image_shape[:2], 2**convolutions, what)

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from jaxvae.models.layers import DownConvolution, SameConvolution, UpConvolution
 from jaxvae.models.networks import Taps
+from jaxvae.models.sizes import refuse_indivisible
 
 
 class ResidualBlock(nn.Module):
@@ -85,12 +86,6 @@ class ResidualDecoder(nn.Module):
 
 
 def _check_stages(size: Sequence[int], channels: Sequence[int]) -> None:
-    height, width = size
     if not channels:
         raise ValueError("expected the channels of at least one stage, got none")
-    reduction = 2 ** len(channels)
-    if height % reduction or width % reduction:
-        raise ValueError(
-            f"expected height and width divisible by {reduction} for {len(channels)} stages "
-            f"of stride 2, got {height} x {width}; resize the images"
-        )
+    refuse_indivisible(size, 2 ** len(channels), f"for {len(channels)} stages of stride 2")

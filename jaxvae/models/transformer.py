@@ -12,6 +12,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxvae.models.networks import Taps
+from jaxvae.models.sizes import refuse_indivisible
 
 
 class TransformerBlock(nn.Module):
@@ -132,10 +133,6 @@ def _to_images(
 
 
 def _check(size: tuple[int, ...], patch: int, width: int, heads: int) -> None:
-    if size[0] % patch or size[1] % patch:
-        raise ValueError(
-            f"expected height and width divisible by the patch size {patch}, "
-            f"got {size[0]} x {size[1]}; resize the images"
-        )
+    refuse_indivisible(size, patch, "for patches of that size")
     if width % heads:
         raise ValueError(f"expected a width divisible by {heads} heads, got {width}")

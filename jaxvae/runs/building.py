@@ -79,6 +79,15 @@ def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> VAE | H
     return models.initialized(model, config.initialization)
 
 
+def refuse_other_coefficients(config: RunConfig) -> None:
+    """Refuse an objective that there is not, and coefficients and ramps that it does not take.
+
+    Raises:
+        ValueError: as `build_trainer`, for what is wrong whatever the model.
+    """
+    _coefficients(config, named_objective(config.objective))
+
+
 def build_trainer(config: RunConfig, vae: VAE | HVAE, *, dataset_size: int) -> Trainer:
     """The trainer of a run.
 

@@ -5,11 +5,12 @@ Networks, objectives and likelihoods go by the names of their functions in
 which is imported, and refused before it is called where it cannot be one.
 """
 
+import difflib
 import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, get_origin, get_type_hints
 
@@ -138,7 +139,14 @@ def refuse_unknown(kind: str, given: Mapping[str, Any], known: Mapping[str, Any]
     unknown = [name for name in given if name not in known]
     if unknown:
         among = ", ".join(known) or "none (it takes none)"
-        raise ValueError(f"expected {kind} among {among}; got {', '.join(unknown)}")
+        close = "".join(close_to(name, known) for name in unknown)
+        raise ValueError(f"expected {kind} among {among}; got {', '.join(unknown)}{close}")
+
+
+def close_to(name: str, known: Iterable[str]) -> str:
+    """A hint at the names that a mistyped one may mean, or nothing."""
+    close = difflib.get_close_matches(name, [*known])
+    return f"; {name} is close to {' and '.join(close)}" if close else ""
 
 
 def refuse_other_options(
@@ -227,6 +235,7 @@ def _named(
     if not is_foreign(name):
         raise ValueError(
             f"expected as {kind} one of {', '.join(known)}, or package.module:name, got {name!r}"
+            f"{close_to(name, known)}"
         )
     found = _imported(kind, name)
     try:

@@ -7,16 +7,23 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from jaxvae.files.refusals import all_pass
 from jaxvae.runs.choices import HUGE, LARGEST, TINY, is_foreign
 from jaxvae.runs.folder import read_settings, write_settings
 
 IMAGES = "images"
 """In the settings of a folder, which images its results were made of."""
+PER_EPOCH = "steps_per_epoch"
+"""In the settings of a run, how many steps an epoch has: snapshots go by their step."""
+FROM = "from"
+"""In the settings of a run, which run it began with, and after how many epochs."""
+# What stands in the settings of a run beside them.
+_BESIDE = (IMAGES, PER_EPOCH, FROM)
 
 # A number, or one a layer of a hierarchy from the top to the bottom, None for those without.
 Coefficient = float | Sequence[float | None]
@@ -92,29 +99,50 @@ class RunConfig:
         return hash(json.dumps(dataclasses.asdict(self), sort_keys=True, default=str))
 
     def __post_init__(self) -> None:
-        for name, hint in _hints().items():
-            _refuse_other_kinds(name, getattr(self, name), hint)
-        for name in ("learning_rate", "epsilon", "l2", "clip", "skip"):
-            value = getattr(self, name)
-            if value is not None and not (name == "l2" and value == 0):
-                _refuse_beyond_float32(name, value)
-        for name in ("latents", "batch_size", "epochs", "warmup"):
-            count = getattr(self, name)
-            if count is not None and count < 1:
-                raise ValueError(f"expected {name} of at least 1, got {count}")
-            if count is not None and count > LARGEST:
-                raise ValueError(f"expected {name} of at most {LARGEST}, got {count}")
+        all_pass(
+            *(
+                partial(_refuse_other_kinds, name, getattr(self, name), hint)
+                for name, hint in _hints().items()
+            )
+        )
+        all_pass(
+            *(partial(self._refuse_number, name) for name in ("learning_rate", "epsilon", "l2")),
+            *(partial(self._refuse_number, name) for name in ("clip", "skip")),
+            *(partial(self._refuse_count, name) for name in ("latents", "batch_size", "epochs")),
+            partial(self._refuse_count, "warmup"),
+            self._refuse_seed,
+            *(partial(self._refuse_coefficient, name) for name in self.coefficients),
+            *(partial(self._refuse_ramp, name) for name in self.ramps),
+        )
+
+    def _refuse_number(self, name: str) -> None:
+        value = getattr(self, name)
+        if value is not None and not (name == "l2" and value == 0):
+            _refuse_beyond_float32(name, value)
+
+    def _refuse_count(self, name: str) -> None:
+        count = getattr(self, name)
+        if count is not None and count < 1:
+            raise ValueError(f"expected {name} of at least 1, got {count}")
+        if count is not None and count > LARGEST:
+            raise ValueError(f"expected {name} of at most {LARGEST}, got {count}")
+
+    def _refuse_seed(self) -> None:
         if not 0 <= self.seed < 2**32:
             bound = "of at least 0" if self.seed < 0 else f"below {2**32}"
             raise ValueError(f"expected seed {bound}, got {self.seed}")
-        for name, given in self.coefficients.items():
-            if not all(map(_is_coefficient, numbers(given))):
-                raise ValueError(f"expected a finite {name}, got {given}")
-        for name, steps in self.ramps.items():
-            if any(type(count) is not int or count < 1 for count in numbers(steps)):
-                raise ValueError(f"expected a ramp of {name} over at least 1 step, got {steps}")
-            if max(numbers(steps)) > LARGEST:
-                raise ValueError(f"expected a ramp of {name} over at most {LARGEST}, got {steps}")
+
+    def _refuse_coefficient(self, name: str) -> None:
+        given = self.coefficients[name]
+        if not all(map(_is_coefficient, numbers(given))):
+            raise ValueError(f"expected a finite {name}, got {given}")
+
+    def _refuse_ramp(self, name: str) -> None:
+        steps = self.ramps[name]
+        if any(type(count) is not int or count < 1 for count in numbers(steps)):
+            raise ValueError(f"expected a ramp of {name} over at least 1 step, got {steps}")
+        if max(numbers(steps)) > LARGEST:
+            raise ValueError(f"expected a ramp of {name} over at most {LARGEST}, got {steps}")
 
 
 def run_settings(config: RunConfig, *, image_shape: tuple[int, int, int]) -> dict[str, Any]:
@@ -127,7 +155,9 @@ def write_config(
     config: RunConfig,
     *,
     image_shape: tuple[int, int, int],
+    per_epoch: int,
     images: Mapping[str, Any] | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a configuration as JSON, whole; makes the folder.
 
@@ -135,13 +165,16 @@ def write_config(
         path: `run.json` in the folder of the run.
         config: of the run.
         image_shape: `(h, w, c)` of the images it is trained on.
+        per_epoch: steps of an epoch.
         images: which they are, as `jaxvae.runs.images` says it; None for unknown.
+        origin: the run that it began with, as `jaxvae.runs.continuing` says it; None for none.
 
     Raises:
         OSError: if it cannot be written.
     """
-    settings = run_settings(config, image_shape=image_shape)
-    write_settings(path, {**settings, IMAGES: images} if images else settings)
+    settings = {**run_settings(config, image_shape=image_shape), PER_EPOCH: per_epoch}
+    known = {IMAGES: images, FROM: origin}
+    write_settings(path, settings | {name: each for name, each in known.items() if each})
 
 
 def read_config(path: Path, *, trust: bool = False) -> tuple[RunConfig, tuple[int, int, int]]:
@@ -169,7 +202,7 @@ def parsed_config(
 ) -> tuple[RunConfig, tuple[int, int, int]]:
     """The configuration that `run_settings` made settings of, and the shape of the images.
 
-    Which images they were is in `images`, for `jaxvae.runs.images`.
+    What stands beside them, such as which images they were, is for others.
 
     Args:
         settings: as they were read.
@@ -179,7 +212,7 @@ def parsed_config(
     Raises:
         ValueError: as `read_config`.
     """
-    told = {name: value for name, value in settings.items() if name != IMAGES}
+    told = {name: value for name, value in settings.items() if name not in _BESIDE}
     try:
         height, width, channels = image_shape = tuple(told.pop("image_shape"))
         if not all(type(side) is int and 1 <= side <= LARGEST for side in image_shape):

@@ -106,6 +106,20 @@ def write_settings(file: Path, settings: Mapping[str, Any]) -> None:
         ) from error
 
 
+def refuse_unwritable(folder: Path) -> None:
+    """Refuse a folder that cannot be written, or made where it is absent.
+
+    Raises:
+        ValueError: says what to do.
+    """
+    place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not (place.is_dir() and os.access(place, os.W_OK)):
+        raise ValueError(
+            f"expected a folder that can be written for --out, got {folder}, in which {place} is "
+            f"{'not writable' if place.is_dir() else 'no folder'}; choose another --out"
+        )
+
+
 def as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as they will be read again: lists for tuples, Python's numbers for NumPy's."""
     return json.loads(json.dumps(dict(settings), default=operator.index))

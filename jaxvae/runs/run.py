@@ -28,11 +28,11 @@ from jaxvae.training.processes import are_several
 from jaxvae.training.signals import postponed
 from jaxvae.training.stability import evaluation_variables
 from jaxvae.training.trainer import Trainer, TrainState
-from jaxvae.typing import ArrayLike, Key
+from jaxvae.typing import ArrayLike
 
 SETTINGS = "run.json"
 SNAPSHOTS = "snapshots"
-_RESUME = "resume"
+RESUME = "resume"
 
 _logger = logging.getLogger("jaxvae")
 
@@ -46,6 +46,7 @@ def train_run(
     epochs: int,
     batch_size: int,
     snapshots: int = 1,
+    begun: int = 0,
     report: Callable[[Progress], None] = lambda progress: None,
     mesh: Mesh | None = None,
 ) -> TrainState:
@@ -63,6 +64,7 @@ def train_run(
         epochs: total number of epochs to reach.
         batch_size: images a step.
         snapshots: so many, evenly spaced in epochs; the last one is of the end.
+        begun: epochs of another run that this one began with.
         report: called about twice a second with the `Progress`.
         mesh: devices that share every batch, as for `train`. A run may go on with others.
 
@@ -80,12 +82,12 @@ def train_run(
     per_epoch = whole_batches(placed.n, batch_size)
 
     def keep(state: TrainState) -> None:
-        checkpoint.save_latest(folder / _RESUME, int(state.step), state)
+        checkpoint.save_latest(folder / RESUME, int(state.step), state)
 
     damaged = checkpoint.damaged_steps(folder / SNAPSHOTS)
     # Of several processes none may end while the others wait for it: `train` sees to that.
     with postponed() if are_several(mesh) else nullcontext():
-        for epoch in snapshot_epochs(epochs, snapshots):
+        for epoch in snapshot_epochs(epochs, snapshots, begun=begun):
             last = epoch * per_epoch
             taken = last in checkpoint.steps(folder / SNAPSHOTS) and last not in damaged
             if int(state.step) > last or (int(state.step) == last and taken):
@@ -112,12 +114,12 @@ def train_run(
 def latest_state(
     trainer: Trainer,
     folder: Path,
-    key: Key,
+    first: Callable[[], TrainState],
     *,
     wanted: Collection[int] = (),
     mesh: Mesh | None = None,
 ) -> TrainState:
-    """Where a run goes on: the latest state in its folder, or the first of this key.
+    """Where a run goes on: the latest state in its folder, or its first.
 
     What is damaged or lost is said. Where that is a state, the one before it is taken; where it
     is a wanted snapshot, one that leads there, so that it is made again. With snapshots that
@@ -126,7 +128,7 @@ def latest_state(
     Args:
         trainer: of the run.
         folder: of the run.
-        key: of the run.
+        first: gives the state that it begins with.
         wanted: steps of the snapshots that the run is to have.
         mesh: devices that go on; those of several processes read what they need.
 
@@ -137,11 +139,11 @@ def latest_state(
     again = [step for step in said if step in wanted]
     for step in again:
         _logger.warning("%s: it is made again", said[step])
-    like = jax.eval_shape(trainer.init, key)
+    like = jax.eval_shape(trainer.init, jax.random.key(0))
     if mesh is not None:
         like = shapes_on(like, everywhere(in_line(mesh)))
-    saved = checkpoint.load_latest(folder / _RESUME, like, last=min(again, default=math.inf))
-    return trainer.init(key) if saved is None else saved
+    saved = checkpoint.load_latest(folder / RESUME, like, last=min(again, default=math.inf))
+    return first() if saved is None else saved
 
 
 def _lost(folder: Path, wanted: Collection[int]) -> dict[int, str]:
@@ -160,18 +162,19 @@ def _lost(folder: Path, wanted: Collection[int]) -> dict[int, str]:
 
 def latest_step(folder: Path) -> int:
     """The steps that a run in this folder has kept; 0 without any."""
-    return max(checkpoint.steps(folder / _RESUME), default=0)
+    return max(checkpoint.steps(folder / RESUME), default=0)
 
 
-def snapshot_epochs(epochs: int, count: int) -> tuple[int, ...]:
-    """So many epochs, evenly spaced up to the last.
+def snapshot_epochs(epochs: int, count: int, *, begun: int = 0) -> tuple[int, ...]:
+    """So many epochs, evenly spaced from those that a run began with, exclusive, to the last.
 
     Raises:
         ValueError: for none, and for more than there are epochs.
     """
-    refusal = f"expected 1 to {epochs} snapshots of {epochs} epochs, got {count}"
-    count = as_count(count, refusal, least=1, most=epochs)
-    return tuple(round(epochs * number / count) for number in range(1, count + 1))
+    new = epochs - begun
+    refusal = f"expected 1 to {new} snapshots of {new} epochs, got {count}"
+    count = as_count(count, refusal, least=1, most=new)
+    return tuple(begun + round(new * number / count) for number in range(1, count + 1))
 
 
 def _refuse_non_finite(state: TrainState, epoch: int) -> None:

@@ -1,7 +1,6 @@
 """A saved run, opened: what it was told, its model, and what that learned."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +9,8 @@ import jax
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.runs import checkpoint
-from jaxvae.runs.config import RunConfig, read_config
+from jaxvae.runs.config import PER_EPOCH, RunConfig, read_config
+from jaxvae.runs.folder import read_settings
 from jaxvae.runs.member import RECORD_SUFFIX, RUNS, model_of, open_member, run_file
 from jaxvae.runs.member import SETTINGS as SWEEP_SETTINGS
 from jaxvae.runs.run import SETTINGS, SNAPSHOTS
@@ -62,16 +62,14 @@ def open_run(
     if step is not None and epoch is not None:
         raise ValueError(f"expected a step or an epoch, got step {step} and epoch {epoch}")
     folder = Path(os.path.expanduser(folder))
-    if not (folder / SETTINGS).is_file():
-        for out, name in _as_member(folder):
-            if run_file(out, name).is_file():
-                asked = step if epoch is None else epoch
-                return _open_member(out, name, asked, trust=trust)
-        raise ValueError(f"expected a run in {folder}, with {SETTINGS}, found none{_hint(folder)}")
+    place = None if (folder / SETTINGS).is_file() else member_place(folder)
+    if place is not None:
+        return _open_member(*place, step if epoch is None else epoch, trust=trust)
+    refuse_no_run(folder)
     config, image_shape = read_config(folder / SETTINGS, trust=trust)
     steps = tuple(checkpoint.steps(folder / SNAPSHOTS))
     if epoch is not None:
-        step = _step_of(folder / SNAPSHOTS, steps, epoch, config.epochs)
+        step = _step_of(folder, steps, epoch)
     step = _chosen(folder / SNAPSHOTS, steps, step)
     vae = model_of(config, image_shape)
     like = jax.eval_shape(vae.init, jax.random.key(0))
@@ -96,28 +94,45 @@ def _chosen(snapshots: Path, steps: tuple[int, ...], step: int | None) -> int:
     return steps[-1] if step is None else step
 
 
-def _step_of(snapshots: Path, steps: tuple[int, ...], epoch: int, epochs: int) -> int:
-    """The step of the snapshot of an epoch; the last snapshot is of the last epoch.
+def _step_of(folder: Path, steps: tuple[int, ...], epoch: int) -> int:
+    """The step of the snapshot of an epoch.
 
     Raises:
-        ValueError: where there is none, and while the last epoch is not done.
+        ValueError: where there is none, and where the steps of an epoch are not known.
     """
-    per_epoch, rest = divmod(max(steps, default=0), epochs)
-    if rest or epoch * per_epoch not in steps:
-        there = ", ".join(f"{each / per_epoch:g}" for each in steps) if not rest and steps else ""
+    per_epoch = read_settings(folder / SETTINGS).get(PER_EPOCH)
+    if type(per_epoch) is not int or per_epoch < 1:
         raise ValueError(
-            f"expected an epoch with a snapshot in {snapshots}, "
-            f"{there or f'which has the steps {steps}'}, got {epoch}"
+            f"expected {PER_EPOCH} in {folder / SETTINGS}, got {per_epoch}: choose the snapshot by "
+            f"its step, {', '.join(map(str, steps)) or 'of which there is none'}"
+        )
+    if epoch * per_epoch not in steps:
+        there = ", ".join(f"{step / per_epoch:g}" for step in steps) or "none"
+        raise ValueError(
+            f"expected an epoch with a snapshot in {folder / SNAPSHOTS}, {there}, got {epoch}"
         )
     return epoch * per_epoch
 
 
-def _as_member(folder: Path) -> Iterator[tuple[Path, str]]:
-    """The sweeps and names of which a path may be that of a run."""
+def refuse_no_run(folder: Path) -> None:
+    """Refuse a folder that is not that of a run of `jaxvae train`.
+
+    Raises:
+        ValueError: names runs of a sweep, where the folder is one or is in one.
+    """
+    if not (folder / SETTINGS).is_file():
+        raise ValueError(f"expected a run in {folder}, with {SETTINGS}, found none{_hint(folder)}")
+
+
+def member_place(folder: Path) -> tuple[Path, str] | None:
+    """The sweep and the name of a run of it, where a path is that of one."""
     folder = folder.absolute()
     for out in folder.parents:
         name = str(folder.relative_to(out)).removesuffix(RECORD_SUFFIX)
-        yield out, name.removeprefix(f"{RUNS}{os.sep}")
+        name = name.removeprefix(f"{RUNS}{os.sep}")
+        if run_file(out, name).is_file():
+            return out, name
+    return None
 
 
 def _hint(folder: Path) -> str:

@@ -1,5 +1,7 @@
 """A trained model, used: against NumPy written by hand, in batches, and refused."""
 
+import json
+import shutil
 from pathlib import Path
 
 import jax
@@ -36,7 +38,7 @@ def hierarchy(tmp_path_factory):
 
 def saved(folder, kind):
     """A run that was saved at two epochs of four steps, without any training."""
-    write_config(folder / "run.json", KINDS[kind], image_shape=SHAPE)
+    write_config(folder / "run.json", KINDS[kind], image_shape=SHAPE, per_epoch=4)
     init = jax.jit(build_model(KINDS[kind], SHAPE).init)
     for step in (4, 8):
         checkpoint.save(folder / "snapshots", step, init(jax.random.key(step)))
@@ -71,11 +73,11 @@ def test_the_encoder_that_the_documentation_builds_in_pytorch_gives_the_same_lat
 ):
     pytest.importorskip("torch")
     config = RunConfig(network="dense_vae", options={"widths": [16, 8]}, latents=3)
-    write_config(tmp_path / "runs/tc/run.json", config, image_shape=SHAPE)
+    write_config(tmp_path / "runs/first/run.json", config, image_shape=SHAPE, per_epoch=4)
     variables = build_model(config, SHAPE).init(jax.random.key(0))
-    checkpoint.save(tmp_path / "runs/tc/snapshots", 1, variables)
-    model = jaxvae.load_run(tmp_path / "runs/tc")
-    export_run(model.run, "safetensors", tmp_path / "runs/tc.safetensors")
+    checkpoint.save(tmp_path / "runs/first/snapshots", 1, variables)
+    model = jaxvae.load_run(tmp_path / "runs/first")
+    export_run(model.run, "safetensors", tmp_path / "runs/first.safetensors")
     monkeypatch.chdir(tmp_path)
     page = (Path(__file__).parents[2] / "docs/using_a_model.md").read_text(encoding="utf-8")
     code, found = page[page.index("import torch") :].partition("```")[0], {"images": images}
@@ -111,6 +113,39 @@ def test_what_is_decoded_of_the_means_is_the_reconstruction_in_batches_of_any_si
     assert model.sample(5, key=jax.random.key(0)).shape == (5, *SHAPE)
 
 
+@pytest.fixture
+def compilations():
+    counted = []
+
+    def count(event, seconds, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            counted.append(seconds)
+
+    jax.monitoring.register_event_duration_secs_listener(count)
+    yield counted
+    jax.monitoring.unregister_event_duration_listener(count)
+
+
+def test_another_number_of_rows_of_the_same_class_compiles_nothing(vae, images, compilations):
+    model, key = jaxvae.load_run(vae), jax.random.key(0)
+
+    def use(n):
+        means = model.encode(images[:n]).mean
+        model.decode(means)
+        model.reconstruct(images[:n])
+        return model.sample(n, key=key)
+
+    drawn = use(11)
+    compilations.clear()
+    for n in (9, 10):
+        np.testing.assert_array_equal(use(n), drawn[:n])
+    assert not compilations
+    for n in (20, 30):
+        np.testing.assert_array_equal(model.sample(n, key=key, batch_size=16)[:11], drawn)
+    # The noise of 32.
+    assert len(compilations) == 1
+
+
 def test_gray_images_without_channels_and_floats_in_the_unit_interval_are_the_same_images(
     vae, images
 ):
@@ -129,9 +164,32 @@ def test_a_snapshot_goes_by_its_epoch(vae):
         jaxvae.load_run(vae, epoch=3)
 
 
+def test_a_snapshot_of_a_run_that_was_interrupted_goes_by_its_epoch(vae, tmp_path):
+    """Of three epochs the last has no snapshot yet; the step of an epoch is that of its run."""
+    folder = shutil.copytree(vae, tmp_path / "run")
+    settings = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(settings | {"epochs": 3}))
+    assert [jaxvae.load_run(folder, epoch=each).run.step for each in (1, 2)] == [4, 8]
+    with pytest.raises(ValueError, match="1, 2, got 3"):
+        jaxvae.load_run(folder, epoch=3)
+    # With twice as many, step 8 must not be taken for the end.
+    (folder / "run.json").write_text(json.dumps(settings | {"epochs": 4}))
+    assert jaxvae.load_run(folder, epoch=2).run.step == 8
+
+
+def test_an_epoch_of_a_run_that_does_not_say_how_many_steps_it_has_is_refused(vae, tmp_path):
+    folder = shutil.copytree(vae, tmp_path / "run")
+    settings = json.loads((folder / "run.json").read_text())
+    del settings["steps_per_epoch"]
+    (folder / "run.json").write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match="choose the snapshot by its step, 4, 8"):
+        jaxvae.load_run(folder, epoch=1)
+    assert jaxvae.load_run(folder, step=4).run.step == 4
+
+
 def test_latents_of_another_shape_and_a_run_without_a_snapshot_are_refused(vae, tmp_path):
     with pytest.raises(ValueError, match=r"expected latents \[n, 3\], got \(2, 4\)"):
         jaxvae.load_run(vae).decode(np.zeros((2, 4)))
-    write_config(tmp_path / "run.json", KINDS["vae"], image_shape=SHAPE)
+    write_config(tmp_path / "run.json", KINDS["vae"], image_shape=SHAPE, per_epoch=4)
     with pytest.raises(ValueError, match="training has not saved one yet"):
         jaxvae.load_run(tmp_path)

@@ -16,7 +16,7 @@ CONFIG = RunConfig(
 def saved_run(tmp_path_factory):
     """Snapshots at the steps 3 and 6, of other parameters."""
     folder = tmp_path_factory.mktemp("saved") / "run"
-    write_config(folder / "run.json", CONFIG, image_shape=(16, 16, 1))
+    write_config(folder / "run.json", CONFIG, image_shape=(16, 16, 1), per_epoch=3)
     init = jax.jit(build_model(CONFIG, (16, 16, 1)).init)
     for step in (3, 6):
         checkpoint.save(folder / "snapshots", step, init(jax.random.key(step)))

@@ -36,7 +36,11 @@ def test_what_is_written_is_what_the_library_captures(saved_run, tmp_path, name,
     assert main(["capture", str(saved_run), "--out", out, "--examples", "120"]) == 0
     images = load("sprites", image_size=16, test_size=120).test.images
     assert_same_taps(tmp_path / name, expected(saved_run, images))
-    assert "7 layers of 120 images at step 6" in capsys.readouterr().out
+    before, after, _ = capsys.readouterr().out.splitlines()
+    taps = open_taps(tmp_path / name).values()
+    size = sum(np.asarray(tap).nbytes for tap in taps) / 2**20
+    assert before.startswith(f"{size:.1f} MiB for 7 layers of 120 images; ")
+    assert after.startswith("7 layers of 120 images at step 6")
 
 
 def test_split_snapshot_seed_and_layers_are_chosen(saved_run, tmp_path):
@@ -103,7 +107,7 @@ def test_a_run_on_black_and_white_images_is_shown_such_images(tmp_path):
         data="mnist", binarize=True, network="dense_vae", options={"widths": [4]}, latents=2
     )
     run = tmp_path / "run"
-    write_config(run / "run.json", config, image_shape=(28, 28, 1))
+    write_config(run / "run.json", config, image_shape=(28, 28, 1), per_epoch=5)
     init = jax.jit(build_model(config, (28, 28, 1)).init)
     checkpoint.save(run / "snapshots", 1, init(jax.random.key(0)))
     words = ["--examples", "120", "--layers", "input", "--out", str(tmp_path / "taps")]

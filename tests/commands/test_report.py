@@ -1,5 +1,8 @@
 """`jaxvae report`: the figures of a saved run."""
 
+import json
+import shutil
+
 import matplotlib.image
 import pytest
 
@@ -61,3 +64,40 @@ def test_wrong_use_has_status_2_one_line_and_leaves_nothing(
 def test_a_folder_that_holds_no_run_is_refused(tmp_path, capsys, folder):
     assert main(["report", str(tmp_path / folder)]) == 2
     assert "expected a run in" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_runs_are_compared_in_words_tables_and_files(saved_run, tmp_path, capsys):
+    other = shutil.copytree(saved_run, tmp_path / "other")
+    shutil.rmtree(other / "snapshots/step-0000000006")
+    settings = json.loads((other / "run.json").read_text())
+    (other / "run.json").write_text(json.dumps(settings | {"learning_rate": 0.1}))
+    training = {"seconds": 1.5, "steps": 3}
+    (other / "held_out.json").write_text(json.dumps({"step": 3, "training": training}))
+    given = ["--examples", "60", "--out", str(tmp_path / "out")]
+    assert main(["report", str(saved_run), str(other), *given]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "on the same 60 held-out images" in printed
+    assert "Two single trainings do not tell how much another seed would change" in printed
+    assert "learning_rate 0.0001 0.1" in printed
+    assert "1.5 s for 3 steps" in printed
+    files = {path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*.*")}
+    names = {"records.nc", "summary.md", "figures/costs.png", "figures/reconstructions.png"}
+    assert {str(file) for file in files} == names
+    summary = (tmp_path / "out/summary.md").read_text()
+    assert "| learning_rate | 0.0001 | 0.1 |" in summary
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--snapshot", "3"], "expected no --snapshot for two runs, got 3"),
+        (["--example", "3"], "expected no --example for two runs, got 3"),
+        ([], "expected two runs to compare, got"),
+    ],
+)
+def test_what_is_no_comparison_of_two_runs_is_refused(saved_run, tmp_path, capsys, given, message):
+    arguments = [str(saved_run), str(saved_run), "--out", str(tmp_path / "out"), *given]
+    assert main(["report", *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

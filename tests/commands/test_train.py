@@ -112,7 +112,7 @@ def test_a_steadied_run_says_what_became_of_its_gradients_and_keeps_averages(tmp
     assert (saved.config.clip, saved.config.skip) == (1e-3, 1e6)
     assert (saved.config.average, saved.config.warmup) == (0.5, 3)
     trainer = build_trainer(saved.config, saved.vae, dataset_size=200)
-    state = latest_state(trainer, tmp_path, jax.random.key(0))
+    state = latest_state(trainer, tmp_path, partial(trainer.init, jax.random.key(0)))
     expected = evaluation_variables(state)
     jax.tree.map(np.testing.assert_array_equal, saved.variables, expected)
     moved = jax.tree.map(np.array_equal, saved.variables.params, state.variables.params)
@@ -255,6 +255,83 @@ def test_other_settings_are_refused_by_name_and_nothing_is_touched(finished, cap
     assert contents(finished) == before
 
 
+# --- from another run -----------------------------------------------------------------
+
+
+def go_on(source, out, *arguments):
+    return main(["train", "--from", str(source), "--out", str(out), *arguments])
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_in_another_folder_as_it_would_in_its_own(finished, tmp_path, capsys):
+    before = contents(finished)
+    assert go_on(finished, tmp_path / "more", "--epochs", "4", "--snapshots", "2") == 0
+    assert "begins with step 6 of " in capsys.readouterr().out
+    assert run(tmp_path / "whole", epochs=4) == 0
+    assert_same_variables(tmp_path / "more", tmp_path / "whole")
+    assert checkpoint.steps(tmp_path / "more/snapshots") == [9, 12]
+    assert contents(finished) == before
+    settings = json.loads((tmp_path / "more/run.json").read_text())
+    assert settings["from"] == {"run": str(finished), "epochs": 2}
+    assert open_run(tmp_path / "more", epoch=3).step == 9
+    # Again, it is done; without --from it would be another run.
+    assert go_on(finished, tmp_path / "more", "--epochs", "4", "--snapshots", "2") == 0
+    assert run(tmp_path / "more", epochs=4) == 2
+    assert "from {'run': " in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_chain_of_runs_takes_its_settings_from_the_first_and_what_is_given(finished, tmp_path):
+    given = ["--learning-rate", "1e-3", "--coefficient", "beta=2"]
+    assert go_on(finished, tmp_path / "one", "--epochs", "3", *given) == 0
+    shutil.rmtree(tmp_path / "one/snapshots")
+    assert go_on(tmp_path / "one", tmp_path / "two", "--epochs", "4") == 0
+    config = open_run(tmp_path / "two").config
+    assert (config.learning_rate, config.coefficients) == (1e-3, {"beta": 2.0})
+    assert (config.latents, config.options, config.train_size) == (3, {"widths": [16]}, 200)
+
+
+@pytest.mark.slow
+def test_a_run_whose_states_are_lost_begins_again_with_the_other_run(finished, tmp_path):
+    assert go_on(finished, tmp_path / "one", "--epochs", "3") == 0
+    shutil.copytree(tmp_path / "one", tmp_path / "other")
+    shutil.rmtree(tmp_path / "other/resume")
+    shutil.rmtree(tmp_path / "other/snapshots")
+    assert go_on(finished, tmp_path / "other", "--epochs", "3") == 0
+    assert_same_variables(tmp_path / "one", tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "expected --epochs above 2, which"),
+        (["--epochs", "4", "--latents", "4"], "expected latents 3 of"),
+        (["--epochs", "4", "--image-size", "32"], "expected --image-size 16 of"),
+        (["--epochs", "4", "--snapshots", "3"], "expected 1 to 2 snapshots of 2 epochs, got 3"),
+        (["--epochs", "4", "--option", "widths=8"], "expected options {'widths': [16]} of"),
+    ],
+)
+def test_a_run_that_cannot_go_on_so_is_refused_and_leaves_nothing(
+    finished, tmp_path, capsys, arguments, message
+):
+    assert go_on(finished, tmp_path / "out", *arguments) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_of_a_sweep_and_the_folder_itself_are_nothing_to_begin_with(
+    finished, tmp_path, capsys
+):
+    assert go_on(finished, finished, "--epochs", "4") == 2
+    assert "expected another folder for --out than --from" in capsys.readouterr().err
+    (tmp_path / "sweep/runs").mkdir(parents=True)
+    (tmp_path / "sweep/runs/seed-0.npz").touch()
+    assert go_on(tmp_path / "sweep/seed-0", tmp_path / "out", "--epochs", "4") == 2
+    assert "a sweep keeps its models, not what Adam remembers" in capsys.readouterr().err
+
+
 # --- interrupted ----------------------------------------------------------------------
 
 # A shell that runs the tests in the background has its children ignore Ctrl-C.
@@ -379,6 +456,7 @@ def test_a_second_process_in_the_same_folder_is_refused(tmp_path, capsys):
         (["--snapshots", "3"], "expected 1 to 2 snapshots of 2 epochs, got 3"),
         (["--data", "no_such_set"], "got 'no_such_set'"),
         (["--network", "resnet"], "expected as network one of compact_vae, "),
+        (["--network", "dense_vea"], "'dense_vea'; dense_vea is close to dense_vae and "),
         (["--network", "compact_vae"], "expected options of compact_vae among none"),
         (["--objective", "vae"], "expected as objective one of beta_vae, annealed_vae, "),
         (["--objective", "no_module:vae"], "expected vae in no_module as objective, got No module"),
@@ -412,6 +490,7 @@ def test_a_second_process_in_the_same_folder_is_refused(tmp_path, capsys):
         ),
         (["--option", "width=3"], "expected options of dense_vae among widths; got width"),
         (["--option", "widths=8"], "expected one --option widths, got also widths=8"),
+        (["--coefficient", "bta=4"], "among beta; got bta; bta is close to beta"),
         (["--option", "widths"], "expected --option NAME=VALUE, got widths"),
         (["--objective", "annealed_vae"], "expected the coefficient capacity of annealed_vae"),
         (["--coefficient", "gamma=1"], "expected coefficients of beta_vae among beta; got gamma"),
@@ -510,8 +589,29 @@ def test_settings_that_were_torn_are_no_dead_end(tmp_path, capsys, text):
 def test_images_that_the_network_does_not_take_leave_nothing(tmp_path, capsys):
     arguments = ["--image-size", "20", "--train-size", "100", "--out", str(tmp_path / "out")]
     assert main(["train", *arguments]) == 2
-    assert "expected height and width divisible by 16" in capsys.readouterr().err
+    refused = capsys.readouterr().err
+    assert "expected height and width divisible by 16" in refused
+    assert "such as by --image-size 32, or take a network without such a limit" in refused
     assert not (tmp_path / "out").exists()
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    given = ["--image-size", "20", "--train-size", "100", "--out", str(tmp_path / "file/out")]
+    assert main(["train", *given, "--coefficient", "bta=4", "--batch-size", "101"]) == 2
+    refused = capsys.readouterr().err
+    assert refused.count("\n") == 1
+    first, *others = refused.split(". Also: ")
+    assert first.startswith("error: expected height and width divisible by 16")
+    assert len(others) == 3
+    assert others[0].startswith("expected coefficients of beta_vae among beta; got bta")
+    assert others[1].startswith("expected 1 <= --batch-size <= 100 images, got 101")
+    assert others[2].startswith("expected a folder that can be written for --out")
+    assert run(tmp_path / "out", "--latents", "0", "--learning-rate", "-1") == 2
+    refused = capsys.readouterr().err
+    assert (
+        "expected --learning-rate finite and positive, got -1.0. Also: expected latents" in refused
+    )
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path, capsys):

@@ -194,7 +194,7 @@ def test_at_the_origin_the_embedding_of_the_decoder_is_its_positions():
 
 @pytest.mark.parametrize("size", [(10, 8), (8, 10), (2, 4)])
 def test_images_that_patches_do_not_tile_are_refused(size):
-    message = r"divisible by the patch size 4, got \d+ x \d+; resize"
+    message = r"divisible by 4 for patches of that size, got \d+ x \d+; resize"
     with pytest.raises(ValueError, match=message):
         ENCODER.init(jax.random.key(0), jnp.zeros((1, *size, 1)), train=False)
     decoder = TransformerDecoder((*size, 1), **SMALL)

@@ -1,6 +1,7 @@
 """A run in its folder: what is kept, when, and where it goes on."""
 
 import shutil
+from functools import partial
 
 import jax
 import numpy as np
@@ -18,6 +19,7 @@ TRAINER = vae_trainer(
     dense_vae(image_shape=(4, 4, 1), latents=2, widths=(5,)), beta_vae, optax.adam(1e-3)
 )
 KEY = jax.random.key(3)
+FIRST = partial(TRAINER.init, KEY)
 
 
 class StopError(Exception):
@@ -25,7 +27,7 @@ class StopError(Exception):
 
 
 def go(folder, epochs, snapshots=1, report=lambda progress: None):
-    state = latest_state(TRAINER, folder, KEY)
+    state = latest_state(TRAINER, folder, FIRST)
     kept = {"epochs": epochs, "batch_size": 5, "snapshots": snapshots}
     return train_run(TRAINER, state, IMAGES, folder=folder, report=report, **kept)
 
@@ -67,7 +69,7 @@ def test_a_run_in_its_folder_is_that_without_one(finished):
     assert checkpoint.steps(folder / "snapshots") == [8, 16]
     assert checkpoint.steps(folder / "resume") == [8, 16]
     assert latest_step(folder) == 16
-    assert_same(latest_state(TRAINER, folder, KEY), alone)
+    assert_same(latest_state(TRAINER, folder, FIRST), alone)
 
 
 def test_a_run_that_broke_off_goes_on_from_its_last_state(tmp_path, finished):
@@ -139,7 +141,7 @@ def test_what_is_damaged_is_made_again_with_the_same_numbers(
     folder = shutil.copytree(folder, tmp_path / "run")
     for place in damaged:
         harm(folder / place)
-    state = latest_state(TRAINER, folder, KEY, wanted=(8, 16))
+    state = latest_state(TRAINER, folder, FIRST, wanted=(8, 16))
     again = min((int(place[-2:]) for place in damaged if place.startswith("snap")), default=16)
     for place in damaged:
         part, step = place.split("/step-")
@@ -154,13 +156,13 @@ def test_what_is_damaged_is_made_again_with_the_same_numbers(
     for step, variables in snapshots.items():
         assert_same(checkpoint.load(folder / "snapshots", step, variables), variables)
     assert checkpoint.damaged_steps(folder / "snapshots") == {}
-    assert_same(latest_state(TRAINER, folder, KEY, wanted=(8, 16)), whole)
+    assert_same(latest_state(TRAINER, folder, FIRST, wanted=(8, 16)), whole)
 
 
 def test_a_run_that_is_told_more_epochs_goes_on_without_snapshots_it_was_never_to_have(tmp_path):
     go(tmp_path, 3, snapshots=2)
     assert checkpoint.steps(tmp_path / "snapshots") == [8, 12]
-    state = latest_state(TRAINER, tmp_path, KEY, wanted=(4, 8, 12, 16, 20))
+    state = latest_state(TRAINER, tmp_path, FIRST, wanted=(4, 8, 12, 16, 20))
     assert int(state.step) == 0
-    state = latest_state(TRAINER, tmp_path, KEY, wanted=(4, 8, 16))
+    state = latest_state(TRAINER, tmp_path, FIRST, wanted=(4, 8, 16))
     assert int(state.step) == 12

@@ -33,7 +33,7 @@ def variables():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, variables):
     place = tmp_path_factory.mktemp("saved") / "run"
-    write_config(place / "run.json", CONFIG, image_shape=SHAPE)
+    write_config(place / "run.json", CONFIG, image_shape=SHAPE, per_epoch=4)
     for step, tree in variables.items():
         checkpoint.save(place / "snapshots", step, tree)
     return place
@@ -60,7 +60,7 @@ def test_a_snapshot_that_is_not_there_is_refused_with_those_that_are(folder):
 
 
 def test_a_run_without_snapshots_is_refused(tmp_path):
-    write_config(tmp_path / "run.json", CONFIG, image_shape=SHAPE)
+    write_config(tmp_path / "run.json", CONFIG, image_shape=SHAPE, per_epoch=4)
     with pytest.raises(ValueError, match=r"expected a snapshot in .* found none"):
         open_run(tmp_path)
 
@@ -90,7 +90,7 @@ FOREIGN = {
 def test_code_that_a_folder_names_does_not_run(tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "evil.py").write_text("open('run', 'w')\n")
-    write_config(tmp_path / "run.json", CONFIG, image_shape=SHAPE)
+    write_config(tmp_path / "run.json", CONFIG, image_shape=SHAPE, per_epoch=4)
     settings = json.loads((tmp_path / "run.json").read_text()) | FOREIGN[kind]
     (tmp_path / "run.json").write_text(json.dumps(settings))
     with pytest.raises(

@@ -260,7 +260,7 @@ def test_a_run_keeps_averages_as_its_snapshots_and_goes_on_from_the_rest(tmp_pat
     trainer, key = run_of(), jax.random.key(0)
 
     def go(folder, epochs):
-        state = latest_state(trainer, folder, key)
+        state = latest_state(trainer, folder, partial(trainer.init, key))
         return train_run(trainer, state, IMAGES, folder=folder, epochs=epochs, batch_size=8)
 
     go(tmp_path / "one", 1)

@@ -8,11 +8,15 @@ from jaxvae.commands.arguments.runs import add_run
 _EXAMPLES = """\
 examples:
   jaxvae report runs/first
+  jaxvae report runs/first runs/second          compare them on the same held-out images
   jaxvae report runs/first --snapshot 781 --example 3 --out figures/early
 
 Latents are moved one at a time from the posterior mean of one image, from -2 to 2, those of the
 largest KL divergence from the prior first. Of a hierarchy, upper layers are kept from an image and
 the others drawn from the prior.
+
+Of two runs, what every image costs (negative ELBO) is compared image by image, beside the terms of
+it, active latents, training time and the settings that differ.
 """
 
 
@@ -20,13 +24,15 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Add the subcommand."""
     parser = commands.add_parser(
         "report",
-        help="draw what a trained model makes of images: reconstructions, samples, traversals",
-        description="Draw reconstructions, samples of the prior and latent traversals of a model.",
+        help="draw what a trained model makes of images, or compare two models",
+        description="Draw reconstructions, samples of the prior and latent traversals of a model; "
+        "or compare two.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(after_interruption="Nothing was written.")
     add_run(parser)
+    parser.add_argument("other", nargs="?", type=place, metavar="RUN", help="to compare with")
     parser.add_argument(
         "--example",
         metavar="I",
@@ -34,5 +40,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="image to traverse, not of a hierarchy (default: 0)",
     )
     parser.add_argument(
-        "--out", metavar="DIR", type=place, help="where they go (default: RUN/figures)"
+        "--out",
+        metavar="DIR",
+        type=place,
+        help="where they go (default: RUN/figures, of two runs results/report/RUN_RUN)",
     )

@@ -38,7 +38,8 @@ def add_settings(
     Args:
         parser: that gets them.
         notation: how they are written.
-        defaults: of all of them, by name.
+        defaults: of all of them, by name. A setting that is not given is left out, unless its
+            default is another than that of `RunConfig`.
     """
     comma = notation.between
 
@@ -46,9 +47,8 @@ def add_settings(
         default = defaults[flag.replace("-", "_")]
         shown = "" if default is None else f" (default: {default})"
         read = notation.read(kind)
-        parser.add_argument(
-            f"--{flag}", type=read, metavar=metavar, default=default, help=text + shown
-        )
+        own = argparse.SUPPRESS if default == _DEFAULTS[flag.replace("-", "_")] else default
+        parser.add_argument(f"--{flag}", type=read, metavar=metavar, default=own, help=text + shown)
 
     add(
         "data", data_set, "DATA", "data set: a name, or the path of a folder of images or of arrays"
@@ -60,7 +60,12 @@ def add_settings(
         "value-range", value_range, "LOW:HIGH", "pixels that are black and white (default: by type)"
     )
     add("train-size", int, "N", "training images (default: all)")
-    parser.add_argument("--binarize", action="store_true", help="make pixels black or white")
+    parser.add_argument(
+        "--binarize",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="make pixels black or white",
+    )
     add("network", str, "NAME", "see below")
     _add_pairs(
         parser, "option", "VALUE", f"what else the network takes, such as widths=256{comma}128"
@@ -80,6 +85,7 @@ def add_settings(
         "--objective",
         type=notation.read(str),
         metavar="NAME",
+        default=argparse.SUPPRESS,
         help="see below (default: beta_vae; hierarchical_vae for hierarchies)",
     )
     _add_pairs(
@@ -98,13 +104,7 @@ def add_settings(
     add("average", float, "DECAY", "keep moving averages of the parameters (default: none)")
     add("warmup", int, "STEPS", "steps over which the learning rate grows from 0 (default: none)")
     add("batch-size", int, "N", "images a step")
-    parser.add_argument(
-        "--epochs",
-        metavar="N",
-        type=int,
-        default=defaults["epochs"],
-        help=f"passes over the training images (default: {defaults['epochs'] or 'as needed'})",
-    )
+    add("epochs", int, "N", "passes over the training images")
 
 
 def add_help(parser: argparse.ArgumentParser, examples: str, notation: Notation = ONE) -> None:

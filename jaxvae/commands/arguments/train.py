@@ -13,13 +13,15 @@ examples:
   jaxvae train --objective beta_tc_vae --coefficient beta=6 --ramp beta=10000 --out runs/tc
   jaxvae train --objective annealed_vae --coefficient capacity=25 --ramp capacity=100000 \\
       --out runs/annealed
+  jaxvae train --from runs/first --epochs 20 --learning-rate 1e-5 --out runs/longer
   jaxvae train --data mnist --network two_layer_hvae --option channels=16 top=20 \\
       --coefficient beta=0.5,1 --out runs/hierarchy
   jaxvae train --data mnist --network two_layer_hvae --objective rate_targets \\
       --coefficient targets=10,20 --out runs/asked
 
 Run again, a command goes on where it stopped, also after a kill, and ends with the numbers of a
-run that was never interrupted; with more --epochs, a finished run goes on. Coefficients are
+run that was never interrupted; with more --epochs, a finished run goes on. With --from RUN it goes
+on in a folder of its own, also with another learning rate, batch or objective. Coefficients are
 constant without a --ramp: that of the annealed VAE is the paper's.
 
 DIR/run.json holds the settings, DIR/snapshots what was learned, for `jaxvae capture` and
@@ -42,12 +44,25 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument(
         "--out", metavar="DIR", type=place, required=True, help="folder of the run; made if absent"
     )
+    parser.add_argument(
+        "--from",
+        dest="origin",
+        metavar="RUN",
+        type=place,
+        help="begin with what the finished run in this folder has learned, with its settings where "
+        "none are given; --epochs counts those of RUN",
+    )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="run the code outside of jaxvae that RUN names, such as a network of your own",
+    )
     add_settings(parser)
     parser.add_argument(
         "--seed",
         metavar="S",
         type=int,
-        default=0,
+        default=argparse.SUPPRESS,
         help="of parameters, noise and batches (default: 0)",
     )
     parser.add_argument(

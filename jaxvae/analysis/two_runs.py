@@ -1,0 +1,118 @@
+"""Two trained models on held-out images, compared image by image."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from jaxvae.analysis.estimate import Estimate, mean_estimate
+from jaxvae.analysis.evaluation import Evaluation, evaluate
+from jaxvae.models.hvae import HVAE, layer_names
+from jaxvae.runs.folder import as_json
+from jaxvae.runs.saved import SavedRun
+from jaxvae.typing import ArrayLike, Key
+
+Costs = dict[str, Float[np.ndarray, " n"]]
+
+
+class Side(NamedTuple):
+    """One of two runs.
+
+    Attributes:
+        run: as its folder holds it.
+        found: what its model comes to on held-out images.
+    """
+
+    run: SavedRun
+    found: Evaluation
+
+    @property
+    def costs(self) -> Costs:
+        """What every image costs in nats: in all, and each term of that; layers from the top."""
+        distortion, rates, _ = (np.asarray(each, np.float64) for each in self.found.examples)
+        layers: Costs = {}
+        if isinstance(self.run.vae, HVAE):
+            names = layer_names(rates.shape[1])
+            layers = {f"rate of {name}": each for name, each in zip(names, rates.T, strict=True)}
+        rate = rates.sum(axis=1)
+        return {"cost": distortion + rate, "distortion": distortion, "rate": rate, **layers}
+
+
+class TwoRuns(NamedTuple):
+    """Two runs side by side.
+
+    Attributes:
+        sides: the first and the second.
+        differences: what an image costs the second more than the first, by term, with the
+            standard error over images; none where that cannot be said.
+        why_not: the reason for that, or nothing.
+    """
+
+    sides: tuple[Side, Side]
+    differences: Mapping[str, Estimate]
+    why_not: str
+
+
+def compare_runs(
+    runs: tuple[SavedRun, SavedRun], images: tuple[ArrayLike, ArrayLike], *, key: Key
+) -> TwoRuns:
+    """Evaluate two models, and take the differences of what the same images cost them.
+
+    The cost of an image is its negative ELBO at one posterior sample, distortion and all rates,
+    in nats, whatever the two were trained for. The standard error of a mean difference is that over
+    images, which are the same for both: it says nothing of how much another seed would change.
+
+    Args:
+        runs: the first and the second.
+        images: held-out ones of each, uint8 `[n, h, w, c]`. Costs are compared where they are
+            the same, and the likelihoods are.
+        key: of the posterior noise, the same for both.
+
+    Raises:
+        ValueError: for images that a model does not take.
+    """
+    one, other = (
+        Side(run, evaluate(run.vae, run.variables, own, key=key))
+        for run, own in zip(runs, images, strict=True)
+    )
+    why_not = _why_not(runs, images)
+    differences = {}
+    if not why_not:
+        first, second = one.costs, other.costs
+        differences = {
+            term: mean_estimate(second[term] - first[term]) for term in first if term in second
+        }
+    return TwoRuns((one, other), differences, why_not)
+
+
+def different_settings(one: SavedRun, other: SavedRun) -> dict[str, tuple[Any, Any]]:
+    """The settings in which two runs differ, by name, such as `learning_rate` and `options.widths`.
+
+    One that a run does not have is None.
+    """
+    first, second = (_flat(as_json(dataclasses.asdict(run.config))) for run in (one, other))
+    pairs = {name: (first.get(name), second.get(name)) for name in {**first, **second}}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _why_not(runs: tuple[SavedRun, SavedRun], images: tuple[ArrayLike, ArrayLike]) -> str:
+    first, second = map(np.asarray, images)
+    if not np.array_equal(first, second):
+        return "their held-out images are not the same"
+    one, other = runs[0].config, runs[1].config
+    told = [as_json(config.likelihood_options) for config in (one, other)]
+    if one.likelihood != other.likelihood or told[0] != told[1]:
+        return "nats of one likelihood are not those of another"
+    return ""
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            found |= {f"{name}.{inner}": each for inner, each in value.items()}
+        else:
+            found[name] = value
+    return found

@@ -1,0 +1,102 @@
+"""`jaxvae report RUN RUN`: two saved runs, compared."""
+
+import argparse
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from jaxvae.analysis.capture import capture
+from jaxvae.analysis.two_runs import compare_runs
+from jaxvae.commands.outcome import HELD_OUT
+from jaxvae.commands.runs import chosen_images
+from jaxvae.report.results import write_report
+from jaxvae.report.two_runs import (
+    as_records,
+    caveat,
+    conclusion,
+    draw_two_runs,
+    printed,
+    setting_rows,
+    summary,
+    value_rows,
+)
+from jaxvae.runs.config import FROM
+from jaxvae.runs.folder import read_settings
+from jaxvae.runs.run import SETTINGS
+from jaxvae.runs.saved import SavedRun, open_run
+from jaxvae.typing import ArrayLike, Key
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+_PICTURES = 12
+
+
+def compare(given: argparse.Namespace, console: Console, errors: Console) -> None:
+    """Compare the two runs that were given, and write what is found."""
+    for flag, value in (("--snapshot", given.snapshot), ("--example", given.example)):
+        if value is not None:
+            raise ValueError(f"expected no {flag} for two runs, got {value}")
+    folders = (given.folder, given.other)
+    names = _names(folders)
+    runs = _both(partial(open_run, trust=given.trust), folders)
+    images = _both(partial(chosen_images, given=given), runs)
+    key = jax.random.key(given.seed)
+    with errors.status("evaluating on held-out images"):
+        found = compare_runs(runs, images, key=key)
+        pictures = {} if found.why_not else _pictures(runs, names, images[0], key)
+    values = value_rows(found, names, _both(_training, runs))
+    settings = setting_rows(found, names)
+    sentences = [conclusion(found, names), caveat(found)]
+    out = given.out or Path("results", "report", "_".join(folder.name for folder in folders))
+    tables = [printed(each) for each in (values, settings) if each]
+    write_report(
+        out,
+        as_records(found, names),
+        figures=partial(draw_two_runs, found, names, pictures),
+        summary=summary(sentences, values, settings, f"{names[0]} and {names[1]}"),
+        lines=[*tables, *sentences],
+        console=console,
+    )
+
+
+def _both(function: Callable[[T], U], pair: tuple[T, T]) -> tuple[U, U]:
+    first, second = pair
+    return function(first), function(second)
+
+
+def _names(folders: tuple[Path, Path]) -> tuple[str, str]:
+    """As short as they differ."""
+    one, other = (Path(os.path.abspath(folder)) for folder in folders)
+    if one == other:
+        raise ValueError(f"expected two runs to compare, got {folders[0]} twice")
+    return (one.name, other.name) if one.name != other.name else (str(one), str(other))
+
+
+def _pictures(
+    runs: tuple[SavedRun, SavedRun], names: tuple[str, str], images: ArrayLike, key: Key
+) -> dict[str, np.ndarray]:
+    shown = np.asarray(images[:_PICTURES])
+    rows = {"image": shown}
+    for run, name in zip(runs, names, strict=True):
+        made = capture(run.vae, run.variables, shown, key=key, layers=["output"])["output"]
+        rows[name] = np.rint(255 * np.clip(made, 0, 1)).astype(np.uint8)
+    return rows
+
+
+def _training(run: SavedRun) -> str:
+    """How long it took, as far as that is known, and what it began with."""
+    said = [f"{run.config.epochs} epochs"]
+    if (run.folder / SETTINGS).is_file():
+        origin = read_settings(run.folder / SETTINGS).get(FROM)
+        said += [f"{origin['epochs']} of them by {origin['run']}"] if origin else []
+    if (run.folder / HELD_OUT).is_file():
+        timed = read_settings(run.folder / HELD_OUT).get("training")
+        said += [f"{timed['seconds']:.1f} s for {timed['steps']:,} steps"] if timed else []
+    return ", ".join(said)

@@ -1,0 +1,190 @@
+"""Two runs side by side: in sentences, tables, figures and records."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from jaxtyping import UInt8
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from jaxvae.analysis.estimate import Estimate, mean_estimate
+from jaxvae.analysis.two_runs import TwoRuns, different_settings
+from jaxvae.report.style import draw_rows, figure
+from jaxvae.report.tables import markdown_table
+
+Row = dict[str, str]
+
+# A difference of so many standard errors is called one.
+_CLEAR = 2
+_CAVEAT = (
+    "± is the standard error over images. Two single trainings do not tell how much another seed "
+    "would change: `jaxvae sweep` trains each setting with several, and compares their means."
+)
+_TERMS = (
+    "Nats per image: distortion is the negative log-likelihood at one posterior sample, cost the "
+    "negative ELBO, which is distortion and all rates. Active latents are those whose mean varies "
+    "with the image."
+)
+
+
+def conclusion(found: TwoRuns, names: tuple[str, str]) -> str:
+    """Which model codes the images in fewer nats, in a sentence."""
+    first, second = names
+    if found.why_not:
+        return f"The costs of {first} and {second} are not compared: {found.why_not}."
+    value, stderr = map(float, found.differences["cost"])
+    by = f"{abs(value):.2f} ± {stderr:.2f} nats per image"
+    on = f"on the same {len(found.sides[0].costs['cost']):,} held-out images"
+    if not abs(value) > _CLEAR * stderr:
+        return f"{second} costs as much as {first}, up to chance, {on}: they differ by {by}."
+    than = "less" if value < 0 else "more"
+    return f"{second} costs {by} {than} than {first}, {on}."
+
+
+def value_rows(found: TwoRuns, names: tuple[str, str], training: tuple[str, str]) -> list[Row]:
+    """What the models come to: terms of the cost, quality, active latents, and training.
+
+    Args:
+        found: of the runs.
+        names: of them.
+        training: how long each took, in words.
+    """
+    rows = [*_cost_rows(found, names)]
+    for title, values in {
+        "PSNR, dB": [_shown(side.found.psnr) for side in found.sides],
+        "bits per dimension": [_shown(side.found.bits_per_dimension, 4) for side in found.sides],
+        "active latents": [_active(side.found.active_units, side.run.vae) for side in found.sides],
+        "snapshot": [side.run.when for side in found.sides],
+        "training": training,
+    }.items():
+        rows.append(_row(title, names, values))
+    return rows
+
+
+def setting_rows(found: TwoRuns, names: tuple[str, str]) -> list[Row]:
+    """The settings in which the runs differ."""
+    different = different_settings(*(side.run for side in found.sides))
+    return [
+        dict(zip(("setting", *names), (name, *map(_word, pair)), strict=True))
+        for name, pair in different.items()
+    ]
+
+
+def printed(rows: Sequence[Row]) -> Table:
+    """Rows as a table for the terminal."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for place, column in enumerate(rows[0]):
+        table.add_column(column, justify="right" if place else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row.values())
+    return table
+
+
+def summary(
+    sentences: Sequence[str], values: Sequence[Row], settings: Sequence[Row], title: str
+) -> str:
+    """All of it as Markdown."""
+    parts = [f"# {title}", *sentences, markdown_table(values, left=["term"]), _TERMS]
+    if settings:
+        parts += ["## Settings that differ", markdown_table(settings, left=["setting"])]
+    return "\n\n".join(parts) + "\n"
+
+
+def caveat(found: TwoRuns) -> str:
+    """What the errors leave out."""
+    return "± is the standard error over images." if found.why_not else _CAVEAT
+
+
+def as_records(found: TwoRuns, names: tuple[str, str]) -> xr.Dataset:
+    """What every image costs each model, by run and image; NaN where a run has fewer images."""
+    several = [
+        xr.Dataset({term: ("image", each) for term, each in side.costs.items()})
+        .assign_coords(image=np.arange(len(side.costs["cost"])))
+        .expand_dims(run=[name])
+        for side, name in zip(found.sides, names, strict=True)
+    ]
+    return xr.concat(several, dim="run", join="outer", data_vars="all", fill_value=np.nan)
+
+
+def draw_two_runs(
+    found: TwoRuns,
+    names: tuple[str, str],
+    pictures: Mapping[str, UInt8[np.ndarray, "n h w c"]],
+    folder: Path,
+) -> list[Path]:
+    """What every image costs one model against the other, and what they make of some images.
+
+    Args:
+        found: of the runs.
+        names: of them.
+        pictures: images and their reconstructions, by the name of a row; none where the runs have
+            other images.
+        folder: where the figures go.
+    """
+    paths = []
+    if pictures:
+        paths.append(folder / "reconstructions.png")
+        rows, (_, height, width, _) = len(pictures), next(iter(pictures.values())).shape
+        columns = len(next(iter(pictures.values())))
+        size = (10, 0.6 + 9 * rows * height / (columns * width))
+        with figure(paths[-1], size=size, title="Reconstructions of held-out images") as drawing:
+            draw_rows(drawing.subplots(), pictures)
+    if found.differences:
+        paths.append(folder / "costs.png")
+        _draw_costs(paths[-1], found, names)
+    return paths
+
+
+def _draw_costs(path: Path, found: TwoRuns, names: tuple[str, str]) -> None:
+    first, second = (side.costs["cost"] for side in found.sides)
+    with figure(path, size=(9, 4), title="What every held-out image costs, nats") as drawing:
+        one, other = drawing.subplots(1, 2)
+        one.plot(first, second, ".", markersize=2, alpha=0.4, rasterized=True)
+        one.axline((first.mean(), first.mean()), slope=1, color="0.4", linewidth=1)
+        one.set(xlabel=names[0], ylabel=names[1], title="below the line: the second costs less")
+        other.hist(second - first, bins=60)
+        other.axvline(0, color="0.4", linewidth=1)
+        mean = float(found.differences["cost"].value)
+        other.axvline(mean, color="tab:orange", label=f"mean {mean:.2f}")
+        other.set(xlabel="cost of the second less that of the first", ylabel="images")
+        other.legend()
+
+
+def _cost_rows(found: TwoRuns, names: tuple[str, str]) -> Iterator[Row]:
+    costs = [side.costs for side in found.sides]
+    for term in {**costs[0], **costs[1]}:
+        values = [_mean(each[term]) if term in each else "" for each in costs]
+        difference = found.differences.get(term)
+        yield _row(term, names, values, "" if difference is None else f"{_signed(difference)}")
+
+
+def _row(term: str, names: tuple[str, str], values: Sequence[str], difference: str = "") -> Row:
+    columns = ("term", *names, "second less first")
+    return dict(zip(columns, (term, *values, difference), strict=True))
+
+
+def _mean(values: np.ndarray) -> str:
+    return _shown(mean_estimate(values))
+
+
+def _shown(estimate: Estimate, digits: int = 2) -> str:
+    return f"{estimate.value:.{digits}f} ± {estimate.stderr:.{digits}f}"
+
+
+def _signed(estimate: Estimate) -> str:
+    return f"{estimate.value:+.2f} ± {estimate.stderr:.2f}"
+
+
+def _active(units: np.ndarray, model: Any) -> str:
+    sizes = map(math.prod, model.shapes)
+    return ", ".join(f"{each} of {size}" for each, size in zip(units, sizes, strict=True))
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(_word, value))
+    return "" if value is None else str(value)

@@ -1,0 +1,165 @@
+"""A run that begins with what another has learned, in a folder of its own."""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxvae.runs import checkpoint
+from jaxvae.runs.building import build_optimizer, build_trainer
+from jaxvae.runs.choices import named_objective, objective_multipliers
+from jaxvae.runs.config import RunConfig, read_config
+from jaxvae.runs.folder import as_json
+from jaxvae.runs.ready import ReadyRun
+from jaxvae.runs.run import RESUME, SETTINGS
+from jaxvae.runs.saved import member_place, refuse_no_run
+from jaxvae.training.epochs import steps_per_epoch
+from jaxvae.training.trainer import TrainState
+from jaxvae.typing import Key
+
+_FREE = {"learning_rate", "epsilon", "l2", "clip", "skip", "average", "warmup"}
+_FREE |= {"batch_size", "epochs", "objective", "coefficients", "ramps"}
+_DATA = {"data", "image_size", "image_key", "split", "value_range", "train_size", "binarize"}
+
+
+class Origin(NamedTuple):
+    """The run that another begins with, as it was then.
+
+    Attributes:
+        folder: of the run.
+        config: its settings.
+        epochs: that it had done.
+    """
+
+    folder: Path
+    config: RunConfig
+    epochs: int
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the settings of the new run say of it."""
+        return {"run": str(self.folder), "epochs": self.epochs}
+
+
+def open_origin(folder: Path, begun: Mapping[str, Any] | None, *, trust: bool = False) -> Origin:
+    """A run to begin with.
+
+    Args:
+        folder: as `jaxvae train` leaves it.
+        begun: what the settings of the new run say of it, where that has begun.
+        trust: whether code outside of jaxvae that its settings name may run.
+
+    Raises:
+        ValueError: for a folder that holds no run, and for a run of a sweep, which keeps no state
+            of the optimizer.
+    """
+    if not (folder / SETTINGS).is_file() and member_place(folder):
+        raise ValueError(
+            f"expected a run of `jaxvae train` for --from, got {folder}: a sweep keeps its models, "
+            "not what Adam remembers. Train this one with `jaxvae train` and its settings, then "
+            "go on from that"
+        )
+    refuse_no_run(folder)
+    config, _ = read_config(folder / SETTINGS, trust=trust)
+    origin = Origin(Path(os.path.abspath(folder)), config, config.epochs)
+    if begun is not None and begun["run"] == str(origin.folder):
+        # It may have gone on since.
+        return origin._replace(epochs=begun["epochs"])
+    return origin
+
+
+def refuse_other_model(origin: Origin, config: RunConfig) -> None:
+    """Refuse settings with which the model, or what it was trained on, would be another.
+
+    Args:
+        origin: the run to begin with.
+        config: of the new one.
+
+    Raises:
+        ValueError: names them, and says why.
+    """
+    then, now = (as_json(dataclasses.asdict(each)) for each in (origin.config, config))
+    for name in then:
+        if name in _FREE or then[name] == now[name]:
+            continue
+        why = "what it has learned would not fit into another model"
+        if name == "seed":
+            why = "its noise and the order of its images go on"
+        elif name in _DATA:
+            why = "it goes on with the images that it has learned"
+        raise ValueError(
+            f"expected {name} {then[name]!r} of {origin.folder}, got {now[name]!r}: {why}; without "
+            "--from a run of its own begins"
+        )
+    if config.epochs <= origin.epochs:
+        raise ValueError(
+            f"expected --epochs above {origin.epochs}, which {origin.folder} has done and which "
+            f"count, such as {2 * origin.epochs}, got {config.epochs}"
+        )
+
+
+def first_state(run: ReadyRun, origin: Origin, key: Key) -> TrainState:
+    """The state that a run begins with: that of another at its end.
+
+    Parameters, statistics, a discriminator, multipliers of the same objective and the moments of
+    Adam go on. So do averages, counts and warm-up, where the optimizer has the same parts, average
+    and warm-up; else these begin anew. The step is that of the same epoch with the batches of now.
+
+    Args:
+        run: that begins.
+        origin: what it begins with.
+        key: of the run.
+
+    Raises:
+        ValueError: for a run that is not finished, or has gone on since.
+    """
+    images, then = run.dataset.train.images, origin.config
+    trainer = build_trainer(then, run.vae, dataset_size=len(images))
+    old = checkpoint.load_latest(origin.folder / RESUME, jax.eval_shape(trainer.init, key))
+    per_epoch = steps_per_epoch(images, then.batch_size)
+    if old is None or int(old.step) != origin.epochs * per_epoch:
+        done = 0 if old is None else int(old.step) / per_epoch
+        raise ValueError(
+            f"expected a run in {origin.folder} that has done {origin.epochs} epochs, got one "
+            f"after {done:g}: where it has not ended, its own command goes on; where it has gone "
+            "on since, choose another --out"
+        )
+    new = run.trainer.init(key)
+    told = [as_json(config.coefficients) for config in (run.config, then)]
+    learned = {
+        name: old.coefficients[name]
+        for name in objective_multipliers(named_objective(then.objective))
+        if run.config.objective == then.objective and told[0].get(name) == told[1].get(name)
+    }
+    return new._replace(
+        variables=old.variables,
+        optimizer_state=_optimizer_state(run.config, then, old),
+        adversary=new.adversary and (old.adversary or new.adversary),
+        coefficients=new.coefficients | learned,
+        step=jnp.int32(origin.epochs * run.per_epoch),
+    )
+
+
+def _optimizer_state(config: RunConfig, then: RunConfig, old: TrainState) -> Any:
+    """That of the new optimizer, with all of the old one that it has a place for."""
+    new = build_optimizer(config).init(old.variables.params)
+    if _parts(config) == _parts(then):
+        rate = jnp.float32(config.learning_rate)
+        return optax.tree.set(old.optimizer_state, learning_rate=rate)
+
+    def is_adam(part: Any) -> bool:
+        return isinstance(part, optax.ScaleByAdamState)
+
+    (moments,) = filter(is_adam, jax.tree.leaves(old.optimizer_state, is_leaf=is_adam))
+    return jax.tree.map(lambda part: moments if is_adam(part) else part, new, is_leaf=is_adam)
+
+
+def _parts(config: RunConfig) -> tuple[Any, ...]:
+    """What the state of `build_optimizer` is made of; of its numbers, those that count steps."""
+    guarded = config.clip is not None or config.skip is not None
+    return bool(config.l2), config.warmup, config.average, guarded
