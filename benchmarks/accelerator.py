@@ -7,6 +7,8 @@
   the first call, which compiles, apart; the bare product that bounds them from below, and
   the share of the device's float32 peak that the products in them reach.
 - `steps`: a training step of every network, in milliseconds and images a second.
+- `convolutions`: the same of those with convolutions, as matrix products and in XLA's own
+  operation, in turns.
 - `ensembles`: eight members of one network, one by one and in every way that
   `train_ensemble` has.
 - `sweep`: models an hour of the bottleneck paper's sweep, group by group, extrapolated from
@@ -29,7 +31,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +54,7 @@ from benchmarks.peers.jaxvae import BLOCKS, bare_product
 from jaxvae import metrics
 from jaxvae.bench.timing import machine, seconds_of
 from jaxvae.commands.arguments.places import place
+from jaxvae.platforms import Convolutions, convolutions_as
 from jaxvae.runs.building import build_model, build_trainer
 from jaxvae.runs.config import RunConfig
 from jaxvae.training import Member, train
@@ -180,18 +183,22 @@ STEPS = (
 )
 
 
+def epoch_of(case: Step) -> Callable[[], Any]:
+    """An epoch as users run it; a program of its own."""
+    config = RunConfig(network=case.network, batch_size=case.batch)
+    model = build_model(config, (case.size, case.size, 1))
+    trainer = build_trainer(config, model, dataset_size=case.steps * case.batch)
+    images = Network(case.network, case.size, case.batch).images(case.steps)
+    state = trainer.init(jax.random.key(0))
+    return partial(train, trainer, state, images, epochs=1, batch_size=case.batch)
+
+
 def step_rows() -> Rows:
-    """An epoch of every network, as users run it."""
+    """An epoch of every network."""
     for case in STEPS:
 
         def row(case: Step = case) -> Record:
-            config = RunConfig(network=case.network, batch_size=case.batch)
-            model = build_model(config, (case.size, case.size, 1))
-            trainer = build_trainer(config, model, dataset_size=case.steps * case.batch)
-            images = Network(case.network, case.size, case.batch).images(case.steps)
-            state = trainer.init(jax.random.key(0))
-            epoch = partial(train, trainer, state, images, epochs=1, batch_size=case.batch)
-            found = timed(epoch, 3)
+            found = timed(epoch_of(case), 3)
             return {
                 **case._asdict(),
                 **found,
@@ -201,6 +208,41 @@ def step_rows() -> Rows:
             }
 
         yield f"step of {case.network}, {case.size} x {case.size}, batch {case.batch}", row
+
+
+CONVOLUTIONAL = ("convolutional_vae", "compact_vae", "residual_vae")
+
+
+def convolution_rows() -> Rows:
+    """An epoch of every network with convolutions, with those of either kind."""
+    for case in (each for each in STEPS if each.network in CONVOLUTIONAL):
+
+        def row(case: Step = case) -> Record:
+            epochs = {
+                kind: partial(epoch_with, kind, epoch_of(case)) for kind in get_args(Convolutions)
+            }
+            first = sum(seconds_of(epoch) for epoch in epochs.values())
+            times = measure.interleaved_times(epochs, 3)
+            median = {kind: statistics.median(each) for kind, each in times.items()}
+            per_step = {kind: 1e3 * each / case.steps for kind, each in median.items()}
+            return {
+                **case._asdict(),
+                "seconds": times,
+                "median": min(median.values()),
+                "first_seconds": first,
+                "milliseconds_per_step": per_step,
+                "native_over_products": median["native"] / median["products"],
+                "note": ", ".join(
+                    f"{kind} {each:.3f} ms a step" for kind, each in per_step.items()
+                ),
+            }
+
+        yield f"convolutions of {case.network}, {case.size} x {case.size}, batch {case.batch}", row
+
+
+def epoch_with(kind: Convolutions, epoch: Callable[[], Any]) -> Any:
+    with convolutions_as(kind):
+        return epoch()
 
 
 ENSEMBLES = (
@@ -272,7 +314,7 @@ def paper_rows(out: Path, ends: float) -> Rows:
     yield "paper-mnist, one seed", row
 
 
-PIECES = ("exactness", "metrics", "steps", "ensembles", "sweep", "paper")
+PIECES = ("exactness", "metrics", "steps", "convolutions", "ensembles", "sweep", "paper")
 
 
 def rows_of(piece: str, out: Path, ends: float) -> Rows:
@@ -281,6 +323,7 @@ def rows_of(piece: str, out: Path, ends: float) -> Rows:
         "exactness": exactness_rows,
         "metrics": metric_rows,
         "steps": step_rows,
+        "convolutions": convolution_rows,
         "ensembles": ensemble_rows,
         "sweep": sweep_rows,
     }

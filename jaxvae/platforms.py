@@ -3,17 +3,19 @@
 The platform is that of the devices which hold the arrays, not that of the process: a process on a
 GPU may work on arrays of its host. What is traced has no devices; there `lax.platform_dependent`
 chooses when the trace is compiled, between the rows of this table (`traced_rows`) and between
-convolutions as products and native ones (`jaxvae.models.products`).
+convolutions as products and native ones (`as_products_or_native`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
+from jax import lax
 
 Options = tuple[tuple[str, Any], ...]
+Convolutions = Literal["products", "native"]
 
 
 class Choices(NamedTuple):
@@ -50,6 +52,7 @@ ACCELERATOR = Choices(
 )
 
 _target: ContextVar[str | None] = ContextVar("target", default=None)
+_convolutions: ContextVar[Convolutions | None] = ContextVar("convolutions", default=None)
 
 
 def choices_for(*arrays: Any) -> Choices:
@@ -80,3 +83,23 @@ def compiled_for(platform: str) -> Iterator[None]:
         yield
     finally:
         _target.reset(token)
+
+
+def as_products_or_native(
+    products: Callable[..., Any], native: Callable[..., Any], *given: Any
+) -> Any:
+    """What one of two functions of the same values gives: `products` on CPU and CUDA."""
+    asked = _convolutions.get()
+    if asked is not None:
+        return (products if asked == "products" else native)(*given)
+    return lax.platform_dependent(*given, cpu=products, cuda=products, default=native)
+
+
+@contextmanager
+def convolutions_as(kind: Convolutions) -> Iterator[None]:
+    """What is traced has convolutions of this kind for every platform, to compare the two."""
+    token = _convolutions.set(kind)
+    try:
+        yield
+    finally:
+        _convolutions.reset(token)

@@ -3,7 +3,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.platforms import ACCELERATOR, CPU, choices_for, compiled_for, platform_of
+from jaxvae.models.layers import DownConvolution
+from jaxvae.platforms import (
+    ACCELERATOR,
+    CPU,
+    choices_for,
+    compiled_for,
+    convolutions_as,
+    platform_of,
+)
 
 
 @pytest.mark.parametrize("array", [np.zeros, jnp.zeros, jax.random.key])
@@ -21,3 +29,15 @@ def test_compilation_ahead_of_time_has_the_choices_of_its_target():
     with compiled_for("tpu"):
         assert choices_for(jnp.zeros(2)) == ACCELERATOR
     assert choices_for(jax.device_put(np.zeros(2), jax.devices("cpu")[0])) == CPU
+
+
+@pytest.mark.parametrize(("kind", "native"), [("products", False), ("native", True)])
+def test_convolutions_and_their_gradients_are_of_the_kind_that_is_asked_for(kind, native):
+    def squares(kernel):
+        return jnp.sum(layer.apply({"params": {"kernel": kernel}}, jnp.ones((1, 8, 8, 1))) ** 2)
+
+    layer = DownConvolution(2, use_bias=False)
+    with convolutions_as(kind):
+        program = str(jax.make_jaxpr(jax.grad(squares))(jnp.ones((4, 4, 1, 2))))
+    assert ("conv_general_dilated" in program) == native
+    assert ("dot_general" in program) != native

@@ -24,9 +24,10 @@ class Peer(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """How long a call took, and what came of it."""
+    """How long a call took, also in all its threads together, and what came of it."""
 
     seconds: float
+    cpu_seconds: float
     value: Any
 
 

@@ -1,22 +1,30 @@
-"""Training in PyTorch, eager: the VAEs of `benchmarks.training`, layer for layer.
+"""Training in PyTorch: the networks of `benchmarks.training`, layer for layer.
 
-A model is loaded with the parameters of ours, each array where PyTorch wants it, so that
+A network is loaded with the parameters of ours, each array where PyTorch wants it, so that
 losses can be compared. Its images stay on the device as bytes, as ours do, and every batch
-is drawn there; nothing in the loop waits for the device. `nn.Sequential` and `optim.Adam`
-as the manual has them, in the memory format and with the Adam of the variant.
+is drawn there; nothing in the loop waits for the device. Modules and `optim.Adam` as the
+manual has them, in the memory format, with the Adam and the compiler of the variant.
 """
 
 import os
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable
 from functools import partial
-from itertools import pairwise, product
-from typing import NamedTuple
+from itertools import product
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
+from benchmarks.peers.torch_networks.compact import compact_vae
+from benchmarks.peers.torch_networks.deep import deep_hvae
+from benchmarks.peers.torch_networks.dense import dense_vae, wide_dense_vae
+from benchmarks.peers.torch_networks.layers import fill
+from benchmarks.peers.torch_networks.residual import residual_vae
+from benchmarks.peers.torch_networks.transformer import transformer_vae
+from benchmarks.peers.torch_networks.two_layer import two_layer_hvae
 from benchmarks.peers.worker import Work, serve, versions
 
 CPU = not torch.cuda.is_available()
@@ -25,8 +33,16 @@ DEFAULT_THREADS = torch.get_num_threads()
 # On a GPU they do not matter.
 THREADS = sorted({DEFAULT_THREADS, os.cpu_count() or 1}) if CPU else [DEFAULT_THREADS]
 BETA, LEARNING_RATE = 4.0, 1e-4
-
-Vae = nn.ModuleDict
+# Of the image's side and the latents.
+NETWORKS: dict[str, Callable[[int, int], nn.Module]] = {
+    builder.__name__: builder
+    for builder in (
+        *(compact_vae, wide_dense_vae, dense_vae, residual_vae, transformer_vae),
+        *(two_layer_hvae, deep_hvae),
+    )
+}
+# All networks of one class count as one function, of which few versions are compiled by default.
+torch._dynamo.config.recompile_limit = 100
 
 
 class Variant(NamedTuple):
@@ -34,78 +50,33 @@ class Variant(NamedTuple):
 
     channels_last: bool
     fused: bool
+    compiled: bool
     threads: int
 
     @property
     def name(self) -> str:
         """What the table says."""
         words = ["channels last"] * self.channels_last + ["fused Adam"] * self.fused
+        words += ["compiled"] * self.compiled
         # PyTorch takes fewer threads than there are cores on some machines.
         words += [f"{self.threads} threads"] * (len(THREADS) > 1)
         return ", ".join(words) or "plain"
 
 
 class Run(NamedTuple):
-    """A model that is being trained."""
+    """A network that is being trained."""
 
-    vae: Vae
+    network: nn.Module
     adam: torch.optim.Adam
     variant: Variant
     batch_size: int
+    latents: int
 
 
-def vae_of(encoder: nn.Sequential, decoder: nn.Sequential, features: int, latents: int) -> Vae:
-    mean, log_variance = nn.Linear(features, latents), nn.Linear(features, latents)
-    return nn.ModuleDict(
-        {"encoder": encoder, "mean": mean, "log_variance": log_variance, "decoder": decoder}
-    )
-
-
-def compact(size: int, latents: int) -> Vae:
-    small, relu = size // 16, nn.ReLU
-    encoder = nn.Sequential(
-        *(nn.Conv2d(1, 32, 4, 2, 1), relu(), nn.Conv2d(32, 32, 4, 2, 1), relu()),
-        *(nn.Conv2d(32, 64, 2, 2), relu(), nn.Conv2d(64, 64, 2, 2), relu()),
-        *(nn.Flatten(), nn.Linear(64 * small**2, 256), relu()),
-    )
-    decoder = nn.Sequential(
-        *(nn.Linear(latents, 256), relu(), nn.Linear(256, 64 * small**2), relu()),
-        nn.Unflatten(1, (64, small, small)),
-        *(nn.ConvTranspose2d(64, 64, 4, 2, 1), relu(), nn.ConvTranspose2d(64, 32, 4, 2, 1), relu()),
-        *(nn.ConvTranspose2d(32, 32, 4, 2, 1), relu(), nn.ConvTranspose2d(32, 1, 4, 2, 1)),
-    )
-    return vae_of(encoder, decoder, 256, latents)
-
-
-def dense(
-    size: int, latents: int, *, down: tuple[int, ...], up: tuple[int, ...], act: type[nn.Module]
-) -> Vae:
-    def layers(widths: tuple[int, ...], activation: type[nn.Module]) -> Iterator[nn.Module]:
-        for inputs, outputs in pairwise(widths):
-            yield from (nn.Linear(inputs, outputs), activation())
-
-    encoder = nn.Sequential(nn.Flatten(), *layers((size**2, *down), nn.ReLU))
-    decoder = nn.Sequential(
-        *layers((latents, *up), act),
-        *(nn.Linear(up[-1], size**2), nn.Unflatten(1, (1, size, size))),
-    )
-    return vae_of(encoder, decoder, down[-1], latents)
-
-
-NETWORKS: dict[str, Callable[[int, int], Vae]] = {
-    "compact_vae": compact,
-    "wide_dense_vae": partial(dense, down=(1200,) * 2, up=(1200,) * 3, act=nn.Tanh),
-    "dense_vae": partial(dense, down=(512, 256), up=(256, 512), act=nn.ReLU),
-}
-
-
-def loss_of(vae: Vae, images: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    features = vae["encoder"](images)
-    mean, log_variance = vae["mean"](features), vae["log_variance"](features)
-    logits = vae["decoder"](mean + torch.exp(log_variance / 2) * noise)
+def loss_of(network: nn.Module, images: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    logits, rate = network(images, noise)
     nll = functional.binary_cross_entropy_with_logits(logits, images, reduction="sum")
-    kl = -0.5 * torch.sum(1 + log_variance - mean**2 - torch.exp(log_variance))
-    return (nll + BETA * kl) / len(images)
+    return (nll + BETA * rate) / len(images)
 
 
 def step(run: Run, batch: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
@@ -114,78 +85,45 @@ def step(run: Run, batch: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
     if run.variant.channels_last:
         images = images.contiguous(memory_format=torch.channels_last)
     run.adam.zero_grad(set_to_none=True)
-    loss = loss_of(run.vae, images, noise)
+    loss = loss_of(run.network, images, noise)
     loss.backward()
     run.adam.step()
     return loss.detach()
 
 
-def fill(vae: Vae, arrays: Iterator[torch.Tensor]) -> None:
-    """The kernel and bias of every layer, in the order in which they are applied."""
-    layers = [
-        module
-        for module in vae.modules()
-        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)
-    ]
-    linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
-    shape = next(m.unflattened_size for m in vae.modules() if isinstance(m, nn.Unflatten))
-    for layer in layers:
-        kernel, bias = next(arrays), next(arrays)
-        if layer is linear[0]:
-            kernel = channels_first(kernel, shape)
-        if layer is linear[-1]:
-            kernel, bias = channels_first(kernel.T, shape).T, channels_first(bias, shape)
-        layer.weight.data.copy_(weight(layer, kernel))
-        layer.bias.data.copy_(bias)
-
-
-def channels_first(rows: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
-    """Rows for the pixels of an image `[h, w, c]` in the order of `[c, h, w]`."""
-    channels, height, width = shape
-    return rows.unflatten(0, (height, width, channels)).movedim(2, 0).flatten(0, 2)
-
-
-def weight(module: nn.Module, kernel: torch.Tensor) -> torch.Tensor:
-    """A kernel `[in, out]` or `[k, k, in, out]` of ours in PyTorch's order."""
-    match module:
-        case nn.Conv2d():
-            return kernel.permute(3, 2, 0, 1)
-        case nn.ConvTranspose2d():
-            return kernel.flip(0, 1).permute(2, 3, 0, 1)
-    return kernel.T
-
-
 def load(
-    network: str,
+    name: str,
     variant: Variant,
     images: torch.Tensor,
     noise: torch.Tensor,
-    *parameters: torch.Tensor,
+    parameters: dict[str, torch.Tensor],
 ) -> list[float]:
     """Start anew from these parameters: losses of steps on the same batch, with noise `[s, b, k]`.
 
     What follows goes on from there.
     """
     torch.set_num_threads(variant.threads)
-    vae = NETWORKS[network](images.shape[1], noise.shape[2])
-    fill(vae, iter(parameters))
-    vae.to(DEVICE)
+    _, batch_size, latents = noise.shape
+    network = NETWORKS[name](images.shape[1], latents)
+    fill(network, parameters)
+    network.to(DEVICE)
     if variant.channels_last:
-        vae.to(memory_format=torch.channels_last)
-    adam = torch.optim.Adam(vae.parameters(), lr=LEARNING_RATE, fused=variant.fused)
-    run = RUNS[network, variant] = Run(vae, adam, variant, noise.shape[1])
-    return [float(step(run, batch_of(images, slice(noise.shape[1])), of_step)) for of_step in noise]
+        network.to(memory_format=torch.channels_last)
+    adam = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=variant.fused)
+    if variant.compiled:
+        network.compile(dynamic=False)
+    run = RUNS[name, variant] = Run(network, adam, variant, batch_size, latents)
+    return [float(step(run, batch_of(images, slice(batch_size)), of_step)) for of_step in noise]
 
 
-def train(network: str, variant: Variant, images: torch.Tensor) -> float:
+def train(name: str, variant: Variant, images: torch.Tensor) -> float:
     """One epoch of whole batches in a random order; the mean loss."""
     torch.set_num_threads(variant.threads)
-    run = RUNS[network, variant]
-    latents = run.vae["mean"].out_features
+    run = RUNS[name, variant]
     batches = torch.randperm(len(images), device=DEVICE).split(run.batch_size)
     total = torch.zeros((), device=DEVICE)
     for indices in batches:
-        noise = torch.randn(run.batch_size, latents, device=DEVICE)
+        noise = torch.randn(run.batch_size, run.latents, device=DEVICE)
         total += step(run, batch_of(images, indices), noise)
     return float(total) / len(batches)
 
@@ -195,15 +133,22 @@ def batch_of(images: torch.Tensor, indices: torch.Tensor | slice) -> torch.Tenso
 
 
 def variants(network: str) -> list[Variant]:
-    """Every layout that the network has, with either Adam, on every number of threads."""
-    layouts = (False, True) if network == "compact_vae" else (False,)
-    return [Variant(*choice) for choice in product(layouts, (False, True), THREADS)]
+    """Every layout that the network has, either Adam, and compiled where there is a compiler."""
+    layouts = (False,) if network in ("wide_dense_vae", "dense_vae", "transformer_vae") else BOTH
+    ways = [(False, False), (True, False)] + [(True, True)] * bool(shutil.which("g++"))
+    return [
+        Variant(layout, *way, threads) for layout, way, threads in product(layouts, ways, THREADS)
+    ]
 
 
-def on_device(array: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.array(array)).to(DEVICE)
+def on_device(given: Any) -> Any:
+    """An array, or several by name."""
+    if isinstance(given, dict):
+        return {name: on_device(array) for name, array in given.items()}
+    return torch.from_numpy(np.array(given)).to(DEVICE)
 
 
+BOTH = (False, True)
 RUNS: dict[tuple[str, Variant], Run] = {}
 
 

@@ -118,13 +118,14 @@ def pair_loop(worker: Worker, function: str, inputs: Sequence[Path], limit: int 
     widths = [shape(path)[1] for path in inputs]
     pairs = [(i, j) for j in range(len(inputs)) for i in range(j)]
     kinds = Counter(tuple(sorted((widths[i], widths[j]))) for i, j in pairs)
-    matrix, seconds = np.full((len(inputs), len(inputs)), np.nan), 0.0
+    matrix, seconds, cpu_seconds = np.full((len(inputs), len(inputs)), np.nan), 0.0, 0.0
     for i, j in pairs:
         alike = kinds.pop(tuple(sorted((widths[i], widths[j]))), 0)
         if alike:
             answer = worker.call(function, (inputs[i], inputs[j]), limit)
             matrix[i, j], seconds = answer.value, seconds + alike * answer.seconds
-    return Answer(seconds, matrix.tolist())
+            cpu_seconds += alike * answer.cpu_seconds
+    return Answer(seconds, cpu_seconds, matrix.tolist())
 
 
 def record(row: Row, inputs: Sequence[Path], run: Run) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 A worker lives as long as its row of the table, so imports are outside of what is timed
 and calls of several libraries can take turns. A request is a line of JSON,
-`{"work", "inputs", "rows"}`; the answer is `{"seconds", "value"}` or `{"error"}`.
+`{"work", "inputs", "rows"}`; the answer is `{"seconds", "cpu_seconds", "value"}` or
+`{"error"}`.
 Imports nothing but NumPy: every environment can run it.
 """
 
@@ -31,7 +32,8 @@ def serve(works: dict[str, Work], described: dict[str, Any], prepare: Work = np.
         works: functions of arrays by name. They return when the answer is there, as
             numbers in any nesting.
         described: versions and the like, sent first.
-        prepare: NumPy array -> what the functions take; outside of what is timed.
+        prepare: NumPy array, or several by name -> what the functions take; outside of what
+            is timed.
     """
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints
@@ -48,7 +50,7 @@ def serve(works: dict[str, Work], described: dict[str, Any], prepare: Work = np.
             held = {key: array for key, array in held.items() if key in wanted}
             for path, rows in wanted:
                 if (path, rows) not in held:
-                    held[path, rows] = prepare(np.load(path)[:rows])
+                    held[path, rows] = prepare(_read(path, rows))
             answer(**_timed(works[request["work"]], [held[key] for key in wanted]))
         except Exception as error:
             answer(error=f"{type(error).__name__}: {error}")
@@ -63,8 +65,18 @@ def two_nn_fit(nearest: np.ndarray, second: np.ndarray, discard: float = 0.1) ->
     return float(x @ y / (x @ x))
 
 
+def _read(path: str, rows: int | None) -> Any:
+    """The first rows of an array, or all arrays of a file by name."""
+    found = np.load(path)
+    return found[:rows] if isinstance(found, np.ndarray) else dict(found)
+
+
 def _timed(work: Work, arrays: list[Any]) -> dict[str, Any]:
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     value = work(*arrays)
-    seconds = time.perf_counter() - start
-    return {"seconds": seconds, "value": np.asarray(value, np.float64).tolist()}
+    cpu_seconds, seconds = time.process_time() - cpu_start, time.perf_counter() - start
+    return {
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
+        "value": np.asarray(value, np.float64).tolist(),
+    }

@@ -9,13 +9,13 @@ when it is compiled, by the platform it is for.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Float
 
+from jaxvae.platforms import as_products_or_native
 from jaxvae.typing import Array
 
 Arguments = tuple[Array, Array]
@@ -50,7 +50,7 @@ def convolution(
 
     @jax.custom_vjp
     def convolve(images: Array, kernel: Array) -> Array:
-        return _by_platform(products, native, images, kernel)
+        return as_products_or_native(products, native, images, kernel)
 
     def forward(images: Array, kernel: Array) -> tuple[Array, Arguments]:
         # What a product is made from is as large as the images or larger: as cheap to form
@@ -59,14 +59,10 @@ def convolution(
 
     def backward(kept: Arguments, cotangent: Array) -> Arguments:
         own = gradients or partial(_gradients, products)
-        return _by_platform(own, partial(_gradients, native), *kept, cotangent)
+        return as_products_or_native(own, partial(_gradients, native), *kept, cotangent)
 
     convolve.defvjp(forward, backward)
     return convolve
-
-
-def _by_platform(products: Callable[..., Any], native: Callable[..., Any], *given: Array) -> Any:
-    return lax.platform_dependent(*given, cpu=products, cuda=products, default=native)
 
 
 def _gradients(convolve: Convolve, images: Array, kernel: Array, cotangent: Array) -> Arguments:
