@@ -88,8 +88,6 @@ def test_an_experiment_of_ones_own_is_the_file_that_its_page_shows(folder, capsy
 def test_a_network_and_an_objective_of_ones_own_are_trained_by_the_command_of_the_page(
     page, folder
 ):
-    from jaxvae.cli import main  # noqa: PLC0415
-
     (folder / "mine.py").write_text(*examples(page))
     words = command(page, "jaxvae train")[1:]
     assert main([*words, "--train-size", "200", "--batch-size", "50", "--epochs", "1"]) == 0
