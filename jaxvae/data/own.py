@@ -8,9 +8,8 @@ import hashlib
 import json
 import math
 import re
-import sys
 from collections.abc import Iterator, Mapping
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +21,7 @@ from jaxvae.data.folders import File, Sorted, files_below, sort_images
 from jaxvae.data.holdout import held_out_tenth
 from jaxvae.data.labels import Labels, number_labels
 from jaxvae.data.layouts import layout_of
-from jaxvae.data.reading import reading
+from jaxvae.data.reading import reading, say
 from jaxvae.data.resize import resize_images
 from jaxvae.data.stores import Stored, is_store, open_store, read_stored
 from jaxvae.data.values import Extremes, Scale, extremes_of, remark_on, scale_of, to_bytes
@@ -91,19 +90,13 @@ def fetch_own(place: Path, wishes: Wishes) -> Entry:
         _refuse_unusable(chosen, str(place))
     build = partial(_build, place=place, chosen=chosen, wishes=wishes, files=files)
     entry = fetch(_key(place, wishes, files), build)
-    _say(f"{place}: {entry.metadata['said']}")
+    say(f"{place}: {entry.metadata['said']}")
     return entry
 
 
 def _files(place: Path) -> list[File]:
     """All files that the images depend on: the metadata of a store may have hidden names."""
     return files_below(place, hidden=is_store(place))
-
-
-@cache
-def _say(words: str) -> None:
-    """Once a process: what was understood of images is never a secret."""
-    print(words, file=sys.stderr)
 
 
 def _refuse_unusable(chosen: Stored, what: str) -> None:

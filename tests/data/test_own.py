@@ -356,7 +356,7 @@ def test_the_range_is_that_of_the_images_before_they_are_resized(folder):
 
 def test_files_with_nan_are_named(folder):
     for place in range(10):
-        tifffile.imwrite(folder / f"{place}.tif", np.full((6, 8), [1, np.nan][place == 7]))
+        tifffile.imwrite(folder / f"{place}.tif", np.full((6, 8), [1.0, np.nan][place == 7]))
     with pytest.raises(ValueError, match=r"could not decode 1 of them: 7.tif: its pixels hold NaN"):
         load(folder)
 
@@ -656,6 +656,15 @@ def test_a_wrong_path_says_what_is_close(tmp_path, monkeypatch):
             load(wrong)
     with pytest.raises(ValueError, match=r"or the path of images, got 'photso'.* photos"):
         load("photso", data_dir=tmp_path)
+
+
+def test_a_folder_with_the_name_of_a_set_is_said_to_be_passed_over(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write(GRAY, tmp_path / "sprites")
+    with pytest.raises(ValueError, match="no image_key and no split for sprites"):
+        load("sprites", split="train")
+    assert "what lies here under it is ./sprites" in capsys.readouterr().err
+    assert len(load("./sprites").train.images) == 27
 
 
 def test_a_home_folder_is_expanded(tmp_path, monkeypatch):
