@@ -93,7 +93,7 @@ def sort_images(files: list[File], split: str | None, what: str) -> Sorted:
     if not names:
         raise ValueError(
             f"expected images ({', '.join(SUFFIXES)}) in {what}, found none among "
-            f"{len(files):,} files{_listed(others)}"
+            f"{len(files):,} files{_listed(others)}; convert them, or name a .npy or .npz itself"
         )
     remarks = [_left(others, "no images")] if others else []
     asked = split.split("/") if split else []

@@ -24,7 +24,15 @@ from jaxvae.data.layouts import layout_of
 from jaxvae.data.reading import reading, say
 from jaxvae.data.resize import resize_images
 from jaxvae.data.stores import Stored, is_store, open_store, read_stored
-from jaxvae.data.values import Extremes, Scale, extremes_of, remark_on, scale_of, to_bytes
+from jaxvae.data.values import (
+    Extremes,
+    Scale,
+    extremes_of,
+    remarks_on,
+    scale_of,
+    to_bytes,
+    whole_of,
+)
 
 _LAYOUT = 2  # to be raised when the same images would be cached as other bytes
 _BLOCK_BYTES = 1 << 25
@@ -46,7 +54,7 @@ class _Found(NamedTuple):
     Attributes:
         arrays: `[n, h, w, c]` by split, `train` and `test` or `all`, of one type.
         labels: of the same splits.
-        extremes: of the pixels, before any were resized.
+        extremes: of the pixels by split, before any were resized.
         content: a hash of all that is in them.
         words: what was done to layout and sizes.
         remarks: what else there is to say.
@@ -54,7 +62,7 @@ class _Found(NamedTuple):
 
     arrays: dict[str, np.ndarray]
     labels: Labels
-    extremes: Extremes
+    extremes: dict[str, Extremes]
     content: Any
     words: list[str]
     remarks: list[str]
@@ -133,7 +141,7 @@ def _build(
     else:
         found = _of_files(place, chosen, directory, size)
     dtype = next(iter(found.arrays.values())).dtype
-    scale = scale_of(dtype, found.extremes, wishes.value_range, what)
+    scale = scale_of(dtype, whole_of(found.extremes.values()), wishes.value_range, what)
     parts, held_out = _parts(found.arrays, what)
     _write(directory, found, parts, scale=scale, size=size, what=what)
     if _files(place) != files:
@@ -178,7 +186,12 @@ def _of_arrays(place: Path, chosen: Stored, size: int | None) -> _Found:
     counts = {split: len(array) for split, array in arrays.items()}
     labels = number_labels(read_stored(chosen.labels, place), counts)
     content = hashlib.sha256()
-    extremes = extremes_of(_hashed(arrays, content), str(place))
+    extremes = {
+        split: extremes_of(
+            _hashed(split, array, content), str(place) if split == "all" else f"{split} of {place}"
+        )
+        for split, array in arrays.items()
+    }
     layouts = {split: layout_of(array.shape, str(place)) for split, array in arrays.items()}
     arranged = {split: layouts[split].arranged(array) for split, array in arrays.items()}
     height, width = next(iter(arranged.values())).shape[1:3]
@@ -225,7 +238,7 @@ def _words(
         f"{counts['test']:,} held out, {held_out}",
         _labels_in_words(found.labels),
         *found.remarks,
-        *remark_on(scale, found.extremes),
+        *remarks_on(scale, found.extremes),
     ]
 
 
@@ -243,14 +256,13 @@ def _parts(
     return {split: (split, order) for split, order in orders.items()}, "its own split"
 
 
-def _hashed(arrays: Mapping[str, np.ndarray], content: Any) -> Iterator[np.ndarray]:
-    """Blocks of all arrays, which become part of a hash."""
-    for split, array in arrays.items():
-        content.update(_described(split, array))
-        for rows in np.array_split(np.arange(len(array)), _blocks(array)):
-            block = array[rows[0] : rows[-1] + 1]
-            content.update(np.ascontiguousarray(block).data)
-            yield block
+def _hashed(split: str, array: np.ndarray, content: Any) -> Iterator[np.ndarray]:
+    """Blocks of an array, which become part of a hash."""
+    content.update(_described(split, array))
+    for rows in np.array_split(np.arange(len(array)), _blocks(array)):
+        block = array[rows[0] : rows[-1] + 1]
+        content.update(np.ascontiguousarray(block).data)
+        yield block
 
 
 def _described(split: str, array: np.ndarray) -> bytes:

@@ -453,6 +453,13 @@ def test_constant_and_dark_images_are_said(tmp_path):
     assert "dark: the largest value is 15" in load(saved(tmp_path, GRAY // 16, "b.npy")).said
 
 
+def test_a_split_of_another_range_than_the_other_is_said(tmp_path):
+    np.savez(tmp_path / "a.npz", train=GRAY / 255, test=GRAY.astype(float))
+    assert "dark: the largest value of train is 1, 1 of 255" in load(tmp_path / "a.npz").said
+    np.savez(tmp_path / "b.npz", train=GRAY / 255, test=GRAY / 255)
+    assert "dark" not in load(tmp_path / "b.npz").said
+
+
 @pytest.mark.parametrize(
     ("array", "axes"), [(COLOR, (0, 1, 2, 3)), (np.moveaxis(COLOR, 3, 1), (0, 2, 3, 1))]
 )
