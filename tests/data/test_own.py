@@ -127,7 +127,16 @@ def test_images_beside_subfolders_have_no_labels_and_that_is_said(folder):
         write(GRAY, folder / label)
     write(GRAY[:1], folder, "cover.png")
     said = load(folder).said
-    assert "no labels: 1 file beside the subfolders (cover.png)" in said
+    assert "no labels; subfolders are no labels, since some images are in none (cover.png)" in said
+
+
+def test_splits_within_labels_are_said_to_be_none(folder):
+    for label in "ab":
+        for split in ("train", "test"):
+            write(GRAY[:10], folder / label / split)
+    said = load(folder).said
+    assert "4 held out, a tenth; labels of 2 classes (a, b)" in said
+    assert "a/train and a/test are no splits, since a is not alone" in said
 
 
 def test_train_with_labels_beside_a_folder_that_is_not_for_testing_is_asked_about(folder):
