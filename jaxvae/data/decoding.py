@@ -19,7 +19,7 @@ from jaxvae.data.folders import Sorted
 from jaxvae.data.pictures import Header, PictureError, header_of, picture
 from jaxvae.data.reading import reading
 from jaxvae.data.resize import resize_values
-from jaxvae.data.values import Extremes
+from jaxvae.data.values import Extremes, whole_of
 
 _THREADS = min(32, (os.cpu_count() or 1) + 1)
 # Files at a time: those of a batch are in memory together, resized.
@@ -35,7 +35,7 @@ class Decoded(NamedTuple):
     Attributes:
         arrays: `[n, h, w, c]` by split, memory-mapped, as deep as the files.
         files: the file of every image, by split.
-        extremes: of the pixels, before any were resized.
+        extremes: of the pixels by split, before any were resized.
         fingerprint: of names, contents and sizes: the same images have the same one.
         sizes: in words.
         remarks: what was done to some of them.
@@ -43,7 +43,7 @@ class Decoded(NamedTuple):
 
     arrays: dict[str, np.ndarray]
     files: dict[str, list[str]]
-    extremes: Extremes
+    extremes: dict[str, Extremes]
     fingerprint: str
     sizes: str
     remarks: list[str]
@@ -71,25 +71,25 @@ def decode(place: Path, chosen: Sorted, directory: Path, *, image_size: int | No
         height, width = _size(heads, place, image_size)
         dtype = _depth(heads, place)
         channels = max(head.channels for head in heads.values())
-        content, arrays, files = hashlib.sha256(), {}, {}
-        extremes = []
+        content, arrays, files, extremes = hashlib.sha256(), {}, {}, {}
         with reading(str(place), len(names)) as advance:
             for split, inside in chosen.splits.items():
                 files[split] = [name for name in inside for _ in range(heads[name].pages)]
                 path = directory / f"decoded_{split}.npy"
                 append = create_array(path, (len(files[split]), height, width, channels), dtype)
+                found = []
                 one = partial(_one, place, channels=channels, size=image_size, dtype=dtype)
                 for name, read in _each(pool, one, inside, "decode", place):
                     append(read.pixels)
-                    extremes.append(read.extremes)
+                    found.append(read.extremes)
                     content.update(f"{split}/{name}\0{read.fingerprint}\0".encode(errors="replace"))
                     advance(1)
-                arrays[split] = np.load(path, mmap_mode="r")
+                arrays[split], extremes[split] = np.load(path, mmap_mode="r"), whole_of(found)
     sizes = _sizes_in_words(heads.values(), image_size)
     return Decoded(
         arrays,
         files,
-        Extremes(min(each.low for each in extremes), max(each.high for each in extremes)),
+        extremes,
         content.hexdigest(),
         sizes,
         _remarks(heads.values(), channels),

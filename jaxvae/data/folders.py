@@ -93,7 +93,7 @@ def sort_images(files: list[File], split: str | None, what: str) -> Sorted:
     if not names:
         raise ValueError(
             f"expected images ({', '.join(SUFFIXES)}) in {what}, found none among "
-            f"{len(files):,} files{_listed(others)}"
+            f"{len(files):,} files{_listed(others)}; convert them, or name a .npy or .npz itself"
         )
     remarks = [_left(others, "no images")] if others else []
     asked = split.split("/") if split else []
@@ -107,7 +107,9 @@ def sort_images(files: list[File], split: str | None, what: str) -> Sorted:
         _refuse_doubt(chosen[0], by_top, root, what)
         chosen = None
     splits, roots = {"all": names}, {"all": root}
-    if chosen:
+    if chosen is None:
+        remarks += _inner_splits(by_top, root, what)
+    else:
         fit, test = chosen
         wanted = {"all": fit} if test is None else {"train": fit, "test": test}
         splits = {ours: by_top[top] for ours, top in wanted.items()}
@@ -118,7 +120,7 @@ def sort_images(files: list[File], split: str | None, what: str) -> Sorted:
     labels = {name: _top(name, roots[ours]) for ours, inside in splits.items() for name in inside}
     beside = [name for name, label in labels.items() if not label]
     if 0 < len(beside) < len(labels):
-        remarks.append(f"no labels: {_counted(beside)} beside the subfolders{_listed(beside)}")
+        remarks.append(f"subfolders are no labels, since some images are in none{_listed(beside)}")
     if beside or len(set(labels.values())) == 1:
         labels = {}
     return Sorted(splits, labels, remarks)
@@ -150,6 +152,16 @@ def _roots(
         found |= {split: f"{found[split]}{top}/" for split, top in alone.items()}
 
 
+def _inner_splits(by_top: Mapping[str, list[str]], root: str, what: str) -> list[str]:
+    """A remark on folders that have the names of splits and are none, since they lie deeper."""
+    for top in filter(None, by_top):
+        below = {_top(name, f"{root}{top}/") for name in by_top[top]} - {""}
+        fit, test = chosen_splits(sorted(below), None, what) or (None, None)
+        if test is not None:
+            return [f"{top}/{fit} and {top}/{test} are no splits, since {top} is not alone"]
+    return []
+
+
 def _refuse_doubt(fit: str, by_top: Mapping[str, list[str]], root: str, what: str) -> None:
     """Refuse a folder for training that has labels, beside others, none of which is for testing."""
     labels = {_top(name, f"{root}{fit}/") for name in by_top[fit]} - {""}
@@ -169,11 +181,7 @@ def _top(name: str, root: str) -> str:
 
 
 def _left(names: list[str], why: str) -> str:
-    return f"{_counted(names)} left out, {why}{_listed(names)}"
-
-
-def _counted(names: list[str]) -> str:
-    return f"{len(names):,} file{'s' * (len(names) > 1)}"
+    return f"{len(names):,} file{'s' * (len(names) > 1)} left out, {why}{_listed(names)}"
 
 
 def _listed(names: list[str]) -> str:

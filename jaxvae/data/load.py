@@ -20,6 +20,7 @@ from jaxvae.data.prepared import (
     preparation,
     prepared_names,
 )
+from jaxvae.data.reading import say
 from jaxvae.data.tfds import Part, close_names, write_arrays
 
 _LAYOUT = 2  # to be raised when the same set would be cached as other arrays
@@ -100,6 +101,8 @@ def load(
         refuse_nothing(place)
         entry = fetch_own(place, Wishes(image_size, image_key, split, value_range))
         return _dataset(name, entry, sizes, fingerprint=entry.metadata["fingerprint"])
+    if name and os.path.exists(name):
+        say(f"{name}: the data set of this name; what lies here under it is ./{name}")
     if value_range is not None:
         raise ValueError(f"expected no value_range for {name!r}, whose pixels are bytes")
     if name == "sprites":

@@ -8,9 +8,8 @@ import hashlib
 import json
 import math
 import re
-import sys
 from collections.abc import Iterator, Mapping
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,10 +21,18 @@ from jaxvae.data.folders import File, Sorted, files_below, sort_images
 from jaxvae.data.holdout import held_out_tenth
 from jaxvae.data.labels import Labels, number_labels
 from jaxvae.data.layouts import layout_of
-from jaxvae.data.reading import reading
+from jaxvae.data.reading import reading, say
 from jaxvae.data.resize import resize_images
 from jaxvae.data.stores import Stored, is_store, open_store, read_stored
-from jaxvae.data.values import Extremes, Scale, extremes_of, remark_on, scale_of, to_bytes
+from jaxvae.data.values import (
+    Extremes,
+    Scale,
+    extremes_of,
+    remarks_on,
+    scale_of,
+    to_bytes,
+    whole_of,
+)
 
 _LAYOUT = 2  # to be raised when the same images would be cached as other bytes
 _BLOCK_BYTES = 1 << 25
@@ -47,7 +54,7 @@ class _Found(NamedTuple):
     Attributes:
         arrays: `[n, h, w, c]` by split, `train` and `test` or `all`, of one type.
         labels: of the same splits.
-        extremes: of the pixels, before any were resized.
+        extremes: of the pixels by split, before any were resized.
         content: a hash of all that is in them.
         words: what was done to layout and sizes.
         remarks: what else there is to say.
@@ -55,7 +62,7 @@ class _Found(NamedTuple):
 
     arrays: dict[str, np.ndarray]
     labels: Labels
-    extremes: Extremes
+    extremes: dict[str, Extremes]
     content: Any
     words: list[str]
     remarks: list[str]
@@ -91,19 +98,13 @@ def fetch_own(place: Path, wishes: Wishes) -> Entry:
         _refuse_unusable(chosen, str(place))
     build = partial(_build, place=place, chosen=chosen, wishes=wishes, files=files)
     entry = fetch(_key(place, wishes, files), build)
-    _say(f"{place}: {entry.metadata['said']}")
+    say(f"{place}: {entry.metadata['said']}")
     return entry
 
 
 def _files(place: Path) -> list[File]:
     """All files that the images depend on: the metadata of a store may have hidden names."""
     return files_below(place, hidden=is_store(place))
-
-
-@cache
-def _say(words: str) -> None:
-    """Once a process: what was understood of images is never a secret."""
-    print(words, file=sys.stderr)
 
 
 def _refuse_unusable(chosen: Stored, what: str) -> None:
@@ -140,7 +141,7 @@ def _build(
     else:
         found = _of_files(place, chosen, directory, size)
     dtype = next(iter(found.arrays.values())).dtype
-    scale = scale_of(dtype, found.extremes, wishes.value_range, what)
+    scale = scale_of(dtype, whole_of(found.extremes.values()), wishes.value_range, what)
     parts, held_out = _parts(found.arrays, what)
     _write(directory, found, parts, scale=scale, size=size, what=what)
     if _files(place) != files:
@@ -185,7 +186,12 @@ def _of_arrays(place: Path, chosen: Stored, size: int | None) -> _Found:
     counts = {split: len(array) for split, array in arrays.items()}
     labels = number_labels(read_stored(chosen.labels, place), counts)
     content = hashlib.sha256()
-    extremes = extremes_of(_hashed(arrays, content), str(place))
+    extremes = {
+        split: extremes_of(
+            _hashed(split, array, content), str(place) if split == "all" else f"{split} of {place}"
+        )
+        for split, array in arrays.items()
+    }
     layouts = {split: layout_of(array.shape, str(place)) for split, array in arrays.items()}
     arranged = {split: layouts[split].arranged(array) for split, array in arrays.items()}
     height, width = next(iter(arranged.values())).shape[1:3]
@@ -232,7 +238,7 @@ def _words(
         f"{counts['test']:,} held out, {held_out}",
         _labels_in_words(found.labels),
         *found.remarks,
-        *remark_on(scale, found.extremes),
+        *remarks_on(scale, found.extremes),
     ]
 
 
@@ -250,14 +256,13 @@ def _parts(
     return {split: (split, order) for split, order in orders.items()}, "its own split"
 
 
-def _hashed(arrays: Mapping[str, np.ndarray], content: Any) -> Iterator[np.ndarray]:
-    """Blocks of all arrays, which become part of a hash."""
-    for split, array in arrays.items():
-        content.update(_described(split, array))
-        for rows in np.array_split(np.arange(len(array)), _blocks(array)):
-            block = array[rows[0] : rows[-1] + 1]
-            content.update(np.ascontiguousarray(block).data)
-            yield block
+def _hashed(split: str, array: np.ndarray, content: Any) -> Iterator[np.ndarray]:
+    """Blocks of an array, which become part of a hash."""
+    content.update(_described(split, array))
+    for rows in np.array_split(np.arange(len(array)), _blocks(array)):
+        block = array[rows[0] : rows[-1] + 1]
+        content.update(np.ascontiguousarray(block).data)
+        yield block
 
 
 def _described(split: str, array: np.ndarray) -> bytes:

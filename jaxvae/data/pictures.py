@@ -108,9 +108,8 @@ def _single(source: Any) -> tuple[Header, Any]:
         "transparent, laid on white": transparent,
         f"{image.mode} made red, green and blue": image.mode in ("CMYK", "YCbCr", "LAB", "HSV"),
         "animated, of which the first picture is read": moves,
-        "of 16 bits, of which 8 are read": image.format == "PNG"
-        and not deep
-        and _is_of_16_bits(image),
+        "transparent, which is left out": image.has_transparency_data and deep,
+        "of 16 bits, of which 8 are read": not deep and _is_deep_png(image),
     }
     remarks = tuple(remark for remark, is_so in done.items() if is_so)
     dtype = np.dtype(_DEEP.get(image.mode, np.uint8))
@@ -130,9 +129,9 @@ def _single(source: Any) -> tuple[Header, Any]:
     return header, read
 
 
-def _is_of_16_bits(image: Any) -> bool:
-    """Whether Pillow drops half of the bits of a PNG."""
-    return any(str(tile[3]).endswith(";16B") for tile in image.tile)
+def _is_deep_png(image: Any) -> bool:
+    """Whether an image is a PNG of 16 bits, of which Pillow keeps 8 for colors."""
+    return image.format == "PNG" and any(str(tile[3]).endswith(";16B") for tile in image.tile)
 
 
 def _has_gray_palette(image: Any) -> bool:

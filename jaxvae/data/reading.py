@@ -1,7 +1,15 @@
-"""A bar on the terminal while a set is read for the first time."""
+"""What is said while a set is read: a bar for the first time, and what was understood."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+
+
+@cache
+def say(words: str) -> None:
+    """On the standard error, once a process: what was understood of images is never a secret."""
+    print(words, file=sys.stderr)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ where all are and more than half of it is reached. Everything else is refused, u
 that become black and white are given.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -97,17 +97,32 @@ def to_bytes(values: np.ndarray, scale: Scale) -> np.ndarray:
     return np.rint(unit.clip(0, 1) * WHITE).astype(np.uint8)
 
 
-def remark_on(scale: Scale, found: Extremes) -> list[str]:
-    """What is odd about the bytes that come of it."""
+def remarks_on(scale: Scale, splits: Mapping[str, Extremes]) -> list[str]:
+    """What is odd about the bytes that come of it, by split and of all of them."""
+    found = whole_of(splits.values())
     if found.low == found.high:
         return [f"every pixel of every image is {found.low:g}"]
-    brightest = (found.high - scale.low) / (scale.high - scale.low) * WHITE
-    if brightest < _DARK:
+    if (brightest := _brightest(scale, found)) < _DARK:
         return [
             f"dark: the largest value is {found.high:g}, {brightest:.0f} of 255; value_range="
             f"{found.low:g}:{found.high:g} would use all of them"
         ]
-    return []
+    return [
+        f"dark: the largest value of {split} is {each.high:g}, {_brightest(scale, each):.0f} of "
+        "255; its pixels may be of another range than the others"
+        for split, each in splits.items()
+        if _brightest(scale, each) < _DARK
+    ]
+
+
+def whole_of(parts: Iterable[Extremes]) -> Extremes:
+    """The extremes of several sets together."""
+    lows, highs = zip(*parts, strict=True)
+    return Extremes(min(lows), max(highs))
+
+
+def _brightest(scale: Scale, found: Extremes) -> float:
+    return (found.high - scale.low) / (scale.high - scale.low) * WHITE
 
 
 def _of_integers(kind: str, found: Extremes, what: str) -> Scale:

@@ -127,7 +127,16 @@ def test_images_beside_subfolders_have_no_labels_and_that_is_said(folder):
         write(GRAY, folder / label)
     write(GRAY[:1], folder, "cover.png")
     said = load(folder).said
-    assert "no labels: 1 file beside the subfolders (cover.png)" in said
+    assert "no labels; subfolders are no labels, since some images are in none (cover.png)" in said
+
+
+def test_splits_within_labels_are_said_to_be_none(folder):
+    for label in "ab":
+        for split in ("train", "test"):
+            write(GRAY[:10], folder / label / split)
+    said = load(folder).said
+    assert "4 held out, a tenth; labels of 2 classes (a, b)" in said
+    assert "a/train and a/test are no splits, since a is not alone" in said
 
 
 def test_train_with_labels_beside_a_folder_that_is_not_for_testing_is_asked_about(folder):
@@ -356,7 +365,7 @@ def test_the_range_is_that_of_the_images_before_they_are_resized(folder):
 
 def test_files_with_nan_are_named(folder):
     for place in range(10):
-        tifffile.imwrite(folder / f"{place}.tif", np.full((6, 8), [1, np.nan][place == 7]))
+        tifffile.imwrite(folder / f"{place}.tif", np.full((6, 8), [1.0, np.nan][place == 7]))
     with pytest.raises(ValueError, match=r"could not decode 1 of them: 7.tif: its pixels hold NaN"):
         load(folder)
 
@@ -451,6 +460,13 @@ def test_nan_is_refused_with_its_image(tmp_path):
 def test_constant_and_dark_images_are_said(tmp_path):
     assert "every pixel of every image is 7" in load(saved(tmp_path, GRAY * 0 + 7)).said
     assert "dark: the largest value is 15" in load(saved(tmp_path, GRAY // 16, "b.npy")).said
+
+
+def test_a_split_of_another_range_than_the_other_is_said(tmp_path):
+    np.savez(tmp_path / "a.npz", train=GRAY / 255, test=GRAY.astype(float))
+    assert "dark: the largest value of train is 1, 1 of 255" in load(tmp_path / "a.npz").said
+    np.savez(tmp_path / "b.npz", train=GRAY / 255, test=GRAY / 255)
+    assert "dark" not in load(tmp_path / "b.npz").said
 
 
 @pytest.mark.parametrize(
@@ -656,6 +672,15 @@ def test_a_wrong_path_says_what_is_close(tmp_path, monkeypatch):
             load(wrong)
     with pytest.raises(ValueError, match=r"or the path of images, got 'photso'.* photos"):
         load("photso", data_dir=tmp_path)
+
+
+def test_a_folder_with_the_name_of_a_set_is_said_to_be_passed_over(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write(GRAY, tmp_path / "sprites")
+    with pytest.raises(ValueError, match="no image_key and no split for sprites"):
+        load("sprites", split="train")
+    assert "what lies here under it is ./sprites" in capsys.readouterr().err
+    assert len(load("./sprites").train.images) == 27
 
 
 def test_a_home_folder_is_expanded(tmp_path, monkeypatch):
