@@ -3,6 +3,7 @@
 import argparse
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 from rich.console import Console
@@ -25,7 +26,7 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
         run.vae, run.variables, len(images), batch_size=batch_size, layers=layers
     )
     console.print(
-        f"{_size(spaces)} for {len(spaces)} layers of {len(images):,} images; --layers and "
+        f"{_size(spaces)} for {_layers(spaces)} of {len(images):,} images; --layers and "
         "--examples choose some",
         soft_wrap=True,
     )
@@ -41,10 +42,14 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
             report=report,
         )
     console.print(
-        f"{len(taps)} layers of {len(images):,} images at {run.when} in {given.out}: "
+        f"{_layers(taps)} of {len(images):,} images at {run.when} in {given.out}: "
         f"{', '.join(taps)}\nmeasure them: jaxvae measure {given.out}",
         soft_wrap=True,
     )
+
+
+def _layers(those: Mapping[str, Any]) -> str:
+    return f"{len(those)} layer{'s' * (len(those) != 1)}"
 
 
 def _size(spaces: Mapping[str, Space]) -> str:
