@@ -136,7 +136,7 @@ def swap(path, other):
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", [flip, tear, swap])
 def test_a_damaged_program_is_compiled_and_kept_again_without_a_word(tmp_path, damage):
-    place, number, said = run(JAXVAE_CACHE_DIR=str(tmp_path))
+    place, number, _ = run(JAXVAE_CACHE_DIR=str(tmp_path))
     paths = sorted(Path(place).glob("*-cache"))
     whole = {path: path.read_bytes() for path in paths}
     for path, other in zip(paths, paths[1:] + paths[:1], strict=True):
