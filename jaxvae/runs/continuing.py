@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxvae.files.refusals import all_pass
 from jaxvae.runs import checkpoint
 from jaxvae.runs.building import build_optimizer, build_trainer
 from jaxvae.runs.choices import named_objective, objective_multipliers
@@ -84,22 +86,32 @@ def refuse_other_model(origin: Origin, config: RunConfig) -> None:
         ValueError: names them, and says why.
     """
     then, now = (as_json(dataclasses.asdict(each)) for each in (origin.config, config))
-    for name in then:
-        if name in _FREE or then[name] == now[name]:
-            continue
-        why = "what it has learned would not fit into another model"
-        if name == "seed":
-            why = "its noise and the order of its images go on"
-        elif name in _DATA:
-            why = "it goes on with the images that it has learned"
-        raise ValueError(
-            f"expected {name} {then[name]!r} of {origin.folder}, got {now[name]!r}: {why}; without "
-            "--from a run of its own begins"
-        )
-    if config.epochs <= origin.epochs:
+    fixed = [name for name in then if name not in _FREE]
+    all_pass(
+        *(partial(_refuse_other, name, then[name], now[name], origin.folder) for name in fixed),
+        partial(_refuse_no_more_epochs, origin, config.epochs),
+    )
+
+
+def _refuse_other(name: str, then: Any, now: Any, folder: Path) -> None:
+    if then == now:
+        return
+    why = "what it has learned would not fit into another model"
+    if name == "seed":
+        why = "its noise and the order of its images go on"
+    elif name in _DATA:
+        why = "it goes on with the images that it has learned"
+    raise ValueError(
+        f"expected {name} {then!r} of {folder}, got {now!r}: {why}; without --from a run of its "
+        "own begins"
+    )
+
+
+def _refuse_no_more_epochs(origin: Origin, epochs: int) -> None:
+    if epochs <= origin.epochs:
         raise ValueError(
             f"expected --epochs above {origin.epochs}, which {origin.folder} has done and which "
-            f"count, such as {2 * origin.epochs}, got {config.epochs}"
+            f"count, such as {2 * origin.epochs}, got {epochs}"
         )
 
 
