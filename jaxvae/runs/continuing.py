@@ -18,7 +18,7 @@ from jaxvae.runs.choices import named_objective, objective_multipliers
 from jaxvae.runs.config import RunConfig, read_config
 from jaxvae.runs.folder import as_json
 from jaxvae.runs.ready import ReadyRun
-from jaxvae.runs.run import RESUME, SETTINGS
+from jaxvae.runs.run import RESUME, SETTINGS, latest_step
 from jaxvae.runs.saved import member_place, refuse_no_run
 from jaxvae.training.epochs import steps_per_epoch
 from jaxvae.training.trainer import TrainState
@@ -115,6 +115,30 @@ def _refuse_no_more_epochs(origin: Origin, epochs: int) -> None:
         )
 
 
+def refuse_other_end(run: ReadyRun, origin: Origin) -> None:
+    """Refuse to begin with a run that has not ended, or has gone on since.
+
+    Args:
+        run: that begins.
+        origin: what it begins with.
+
+    Raises:
+        ValueError: says what to do.
+    """
+    done, last = latest_step(origin.folder), _last_step(run, origin)
+    if done != last:
+        raise ValueError(
+            f"expected a run in {origin.folder} that has done {origin.epochs} epochs, got one "
+            f"after {done / last * origin.epochs:g}: where it has not ended, its own command goes "
+            "on; where it has gone on since, choose another --out"
+        )
+
+
+def _last_step(run: ReadyRun, origin: Origin) -> int:
+    images = run.dataset.train.images
+    return origin.epochs * steps_per_epoch(images, origin.config.batch_size)
+
+
 def first_state(run: ReadyRun, origin: Origin, key: Key) -> TrainState:
     """The state that a run begins with: that of another at its end.
 
@@ -128,19 +152,13 @@ def first_state(run: ReadyRun, origin: Origin, key: Key) -> TrainState:
         key: of the run.
 
     Raises:
-        ValueError: for a run that is not finished, or has gone on since.
+        ValueError: for a run that is not finished, has gone on since, or whose state is damaged.
     """
-    images, then = run.dataset.train.images, origin.config
-    trainer = build_trainer(then, run.vae, dataset_size=len(images))
-    old = checkpoint.load_latest(origin.folder / RESUME, jax.eval_shape(trainer.init, key))
-    per_epoch = steps_per_epoch(images, then.batch_size)
-    if old is None or int(old.step) != origin.epochs * per_epoch:
-        done = 0 if old is None else int(old.step) / per_epoch
-        raise ValueError(
-            f"expected a run in {origin.folder} that has done {origin.epochs} epochs, got one "
-            f"after {done:g}: where it has not ended, its own command goes on; where it has gone "
-            "on since, choose another --out"
-        )
+    refuse_other_end(run, origin)
+    then, images = origin.config, len(run.dataset.train.images)
+    trainer = build_trainer(then, run.vae, dataset_size=images)
+    like = jax.eval_shape(trainer.init, key)
+    old = checkpoint.load(origin.folder / RESUME, _last_step(run, origin), like)
     new = run.trainer.init(key)
     told = [as_json(config.coefficients) for config in (run.config, then)]
     learned = {
