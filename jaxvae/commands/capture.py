@@ -10,8 +10,8 @@ from rich.console import Console
 
 from jaxvae.analysis.capture import capture_to, captured_spaces, checked_batches
 from jaxvae.commands.runs import chosen_images
-from jaxvae.data.taps import Space
 from jaxvae.report.progress import count_progress
+from jaxvae.report.sizes import in_bytes
 from jaxvae.runs.saved import open_run
 
 
@@ -25,8 +25,9 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
     spaces = captured_spaces(
         run.vae, run.variables, len(images), batch_size=batch_size, layers=layers
     )
+    size = sum(math.prod(space.shape) * space.dtype.itemsize for space in spaces.values())
     console.print(
-        f"{_size(spaces)} for {_layers(spaces)} of {len(images):,} images; --layers and "
+        f"{in_bytes(size)} for {_layers(spaces)} of {len(images):,} images; --layers and "
         "--examples choose some",
         soft_wrap=True,
     )
@@ -50,9 +51,3 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
 
 def _layers(those: Mapping[str, Any]) -> str:
     return f"{len(those)} layer{'s' * (len(those) != 1)}"
-
-
-def _size(spaces: Mapping[str, Space]) -> str:
-    """The bytes of arrays, in words."""
-    size = sum(math.prod(space.shape) * space.dtype.itemsize for space in spaces.values())
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
