@@ -17,6 +17,7 @@ from jaxvae.commands.arguments import (
     sweep,
     train,
 )
+from jaxvae.commands.arguments.parser import Parser
 
 _COMMANDS = (advise, data, train, sweep, capture, measure, report, export, bench)
 
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="jaxvae",
         description="Train variational autoencoders, and measure what their layers know.",
     )

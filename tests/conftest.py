@@ -1,7 +1,6 @@
 import contextlib
 import gc
 import hashlib
-import io
 import os
 import platform
 import time
@@ -40,7 +39,9 @@ _UNOPTIMIZED |= {
         "generation",
         "hierarchy",
         "regeneration",
+        "trained",
         "traversal",
+        "two_runs",
     )
 }
 # But these train for thousands of steps, which optimized programs take in half the time.
@@ -97,9 +98,7 @@ _SETTINGS = {
 for name, value in _SETTINGS.items():
     os.environ[name.upper()] = str(value)
     jax.config.update(name, value)
-# It says where they are kept once a process: not in the midst of a test.
-with contextlib.redirect_stderr(io.StringIO()):
-    keep_compiled_programs()
+keep_compiled_programs()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -71,7 +71,12 @@ def test_a_command_that_cannot_be_read_has_status_2(arguments):
         ("train --help", 0, "--coefficient capacity=NUMBER gamma=1000"),
         ("measure --help", 0, "Intrinsic dimension (TwoNN)"),
         ("mesure a.npy", 2, "invalid choice: 'mesure'"),
-        ("measure a.npy --point 5 --kk 3", 2, "unrecognized arguments: --kk 3"),
+        ("measure a.npy --point 5 --kk 3", 2, "error: there is no option --kk"),
+        (
+            "train --netwrok dense_vae --out a",
+            2,
+            "there is no option --netwrok; close to it: --network",
+        ),
         ("train --epochs many --out run", 2, "argument --epochs: invalid int value: 'many'"),
     ],
 )

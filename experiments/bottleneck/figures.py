@@ -98,7 +98,7 @@ def _draw_asymmetry(axes: Axes, imbalance: xr.DataArray, layers: list[str]) -> N
     mark_layers(axes, layers)
     axes.axhline(0, color="0.3", linewidth=0.8)
     axes.set_ylabel("(Δ(before → layer) - Δ(layer → before)) / mean")
-    axes.set_title("Against the layer before (below 0: lost)")
+    axes.set_title("Information gained (+) or lost (-) from the previous layer")
 
 
 def _against_bottleneck(records: xr.Dataset, path: Path) -> None:
@@ -110,7 +110,7 @@ def _against_bottleneck(records: xr.Dataset, path: Path) -> None:
         draw_spread(left, np.array(sizes), lost.values, color="tab:blue")
         mark_logarithm(left)
         left.set_ylabel("Δ(output → input)")
-        left.set_title("What the reconstruction lacks of the data")
+        left.set_title("Information lost in reconstruction (0 none, 1 all)")
         decoder = dimension.sel(layer=decoder_layers(records)).max("layer", skipna=True)
         lines = {
             "mean": (dimension.sel(layer="mean"), "tab:blue"),

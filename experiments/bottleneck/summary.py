@@ -16,10 +16,12 @@ _LARGE = 0.5
 _TOLERANCE = 0.25
 CAPTION = (
     "ID: intrinsic dimension (TwoNN) over held-out images, of the input, the posterior mean, its "
-    "sample, and the decoder layer where it is largest; (null): of a Gaussian of the same n and K; "
+    "sample, and the decoder layer where it is largest; a Gaussian has the n and K of the sample; "
     "Δ: information imbalance; reconstruction and KL in nats per test image; ± half the range over "
     "seeds."
 )
+# The column of the null.
+_NULL = "ID Gaussian"
 
 
 def sweep_table(records: xr.Dataset) -> Table:
@@ -124,12 +126,13 @@ def summary_rows(records: xr.Dataset) -> list[dict[str, str]]:
         "ID input": (dimension.sel(layer="input"), 1),
         "ID mean": (dimension.sel(layer="mean"), 1),
         "ID sample": (dimension.sel(layer="sample"), 1),
-        "(null)": (last["intrinsic_dimension_null"], 1),
+        _NULL: (last["intrinsic_dimension_null"], 1),
         "ID dec.": (decoder, 1),
         "Δ out→in": (last["imbalance_to_input"].sel(layer="output"), 4),
         "active units": (last["active_units"], 0),
         "recon. nats": (last["reconstruction"], 1),
         "KL nats": (last["kl"], 1),
+        "-ELBO nats": (last["reconstruction"] + last["kl"], 1),
     }
     return [
         {"K": str(size)}
@@ -156,11 +159,13 @@ def decoder_layers(records: xr.Dataset) -> list[str]:
 
 
 def _narrowed(row: dict[str, str]) -> dict[str, str]:
-    """Without the null, and without the spread of the rates: `summary` has them."""
+    """Without the null, and without the spread of units and nats: `summary` has them."""
     brief = {
-        name: row[name].partition("±")[0] for name in ("active units", "recon. nats", "KL nats")
+        name: text.partition("±")[0]
+        for name, text in row.items()
+        if name == "active units" or name.endswith("nats")
     }
-    return {name: text for name, text in (row | brief).items() if name != "(null)"}
+    return {name: text for name, text in (row | brief).items() if name != _NULL}
 
 
 def _spread(values: xr.DataArray, digits: int) -> str:

@@ -139,7 +139,7 @@ def _convergence(records: Sequence[xr.Dataset], path: Path) -> None:
     names = list(dict.fromkeys(name for place in records for name, _ in by_objective(place)))
     height = 0.34 * len(names) + 0.8
     size = (8.5, height * len(records) + 0.6)
-    title = "Mean epoch at which layers were learned, of what they had to learn: a point a model"
+    title = "Mean epoch at which layers were learned, of what they had to: one point per model"
     with figure(path, size=size, title=title) as drawing:
         panels = drawing.subplots(len(records), 1, squeeze=False, sharex=True)[:, 0]
         for axes, place in zip(panels, records, strict=True):

@@ -82,7 +82,8 @@ def rate_title(records: xr.Dataset) -> str:
     data = f"binarized {attributes['data']}" if attributes["binarized"] else attributes["data"]
     cells, seeds = records.sizes["beta_top"] * records.sizes["beta_bottom"], records.sizes["seed"]
     return (
-        f"{data}, {attributes['network'].replace('_', '-')} hierarchy, {cells} cells, "
+        f"{data}, {attributes['network'].replace('_', '-')} hierarchy, {cells} "
+        f"cell{'s' if cells > 1 else ''}, "
         f"{seeds} seed{'s' if seeds > 1 else ''}, epoch {int(records['epoch'][-1])}"
     )
 

@@ -52,7 +52,7 @@ def collapse_warnings(
 
     - its rate is below 0.01 nats per dimension;
     - none of its units is active;
-    - exchanging its sample between images costs at most a standard error more
+    - it is ignored: swapping its sample between images costs at most a standard error more
       (`ShuffleEffect.cost`, which counts the rates below: where images are generated from
       z_1 alone, D is blind to the layers above); of a useless layer that is seen five times
       in six;
@@ -178,7 +178,7 @@ def _unread(shuffle: ShuffleEffect, place: int) -> _Sign:
     if not cost <= error:
         return None
     return (
-        "exchanging its sample between images costs at most a standard error more",
+        "it is ignored: swapping its sample between images hardly changes the cost",
         cost,
         "the layers below and the decoder do not read it: lower its beta against theirs, make "
         "them smaller, or weaken the decoder",

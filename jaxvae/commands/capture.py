@@ -3,14 +3,15 @@
 import argparse
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 from rich.console import Console
 
 from jaxvae.analysis.capture import capture_to, captured_spaces, checked_batches
 from jaxvae.commands.runs import chosen_images
-from jaxvae.data.taps import Space
 from jaxvae.report.progress import count_progress
+from jaxvae.report.sizes import in_bytes
 from jaxvae.runs.saved import open_run
 
 
@@ -24,8 +25,9 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
     spaces = captured_spaces(
         run.vae, run.variables, len(images), batch_size=batch_size, layers=layers
     )
+    size = sum(math.prod(space.shape) * space.dtype.itemsize for space in spaces.values())
     console.print(
-        f"{_size(spaces)} for {len(spaces)} layers of {len(images):,} images; --layers and "
+        f"{in_bytes(size)} for {_layers(spaces)} of {len(images):,} images; --layers and "
         "--examples choose some",
         soft_wrap=True,
     )
@@ -41,13 +43,11 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
             report=report,
         )
     console.print(
-        f"{len(taps)} layers of {len(images):,} images at {run.when} in {given.out}: "
+        f"{_layers(taps)} of {len(images):,} images at {run.when} in {given.out}: "
         f"{', '.join(taps)}\nmeasure them: jaxvae measure {given.out}",
         soft_wrap=True,
     )
 
 
-def _size(spaces: Mapping[str, Space]) -> str:
-    """The bytes of arrays, in words."""
-    size = sum(math.prod(space.shape) * space.dtype.itemsize for space in spaces.values())
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
+def _layers(those: Mapping[str, Any]) -> str:
+    return f"{len(those)} layer{'s' * (len(those) != 1)}"

@@ -18,6 +18,7 @@ from jaxvae.report.gallery import draw_images
 from jaxvae.report.measurement import as_records
 from jaxvae.report.measurement_tables import table
 from jaxvae.report.progress import count_progress
+from jaxvae.report.sizes import in_bytes
 
 _METRICS = ("id", "gride")
 # A subset for an error has a hundred points, and there are at least two.
@@ -57,9 +58,10 @@ def _list(console: Console) -> None:
     console.print(rows)
     entries = sorted((cache_directory() / "datasets").glob("[!.]*"))
     size = sum(file.stat().st_size for entry in entries for file in entry.glob("*"))
+    sets = f"{len(entries):,} decoded set{'s' * (len(entries) != 1)}"
     console.print(
         f"\nprepared by TensorFlow Datasets: {directory} (TFDS_DATA_DIR)\n"
-        f"cache: {len(entries):,} decoded sets, {size / 2**30:.2f} GiB, in "
+        f"cache: {sets}, {in_bytes(size)}, in "
         f"{cache_directory() / 'datasets'} (JAXVAE_CACHE_DIR); what is removed there is made "
         "again when it is needed\n"
         "others: jaxvae data NAME --prepare; your own images: jaxvae data PATH",

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from jaxvae.commands.arguments.parser import Parser
 from jaxvae.commands.arguments.places import data_set, place, value_range
 from jaxvae.sweeps.arguments import Launch, add_launch, seeds, take_launch
 
@@ -151,7 +152,7 @@ def _fitted(config: Config, given: Mapping[str, Any]) -> Config:
 def _parser(
     name: str, description: str, presets: Mapping[str, Config], results: str
 ) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"python -m {name}" if "." in name else f"python {name}.py",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,

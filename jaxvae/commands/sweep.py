@@ -1,6 +1,7 @@
 """`jaxvae sweep`: all combinations of some settings of `jaxvae train`, as one sweep."""
 
 import argparse
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from rich.console import Console
 from jaxvae.commands.arguments.sweep import NOTATION
 from jaxvae.commands.settings import flags_named, given_config
 from jaxvae.grids.grid import Grid, ordered, setting_of, shared_settings
+from jaxvae.runs.config import RunConfig
 from jaxvae.sweeps.arguments import take_launch
 from jaxvae.sweeps.launch import Job, run
 
@@ -65,8 +67,9 @@ def given_grid(given: argparse.Namespace) -> Grid:
 
 def _values(given: argparse.Namespace) -> dict[str, tuple[Any, ...]]:
     """The values of every setting, those of pairs as `jaxvae train` is told them."""
-    found = {name: each for name, each in vars(given).items() if isinstance(each, tuple)}
-    del found["seeds"]
+    # In the order of the settings, whatever that of the words: runs are named by it.
+    names = (field.name for field in dataclasses.fields(RunConfig))
+    found = {name: vars(given)[name] for name in names if isinstance(vars(given).get(name), tuple)}
     for flag, field in _PAIRS.items():
         for pair in getattr(given, flag):
             name, _, text = pair.partition("=")

@@ -28,7 +28,13 @@ from jaxvae.runs.config import (
     run_settings,
     write_config,
 )
-from jaxvae.runs.continuing import Origin, first_state, open_origin, refuse_other_model
+from jaxvae.runs.continuing import (
+    Origin,
+    first_state,
+    open_origin,
+    refuse_other_end,
+    refuse_other_model,
+)
 from jaxvae.runs.folder import (
     refuse_other_settings,
     refuse_unwritable,
@@ -73,6 +79,9 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
         extendable = ("epochs", IMAGES, PER_EPOCH)
         refuse_other_settings(settings_file, stored, settings, extendable=extendable)
         images = known_images(settings_file, stored, [run.dataset])
+        done = latest_step(given.out)
+        if origin is not None and not done:
+            refuse_other_end(run, origin)
     write = partial(
         write_config,
         settings_file,
@@ -82,7 +91,6 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
         images=images,
         origin=told,
     )
-    done = latest_step(given.out)
     if done > run.steps:
         raise ValueError(
             f"expected --epochs of at least {-(-done // run.per_epoch)}, which {given.out} has "

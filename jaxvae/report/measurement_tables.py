@@ -14,6 +14,7 @@ from jaxvae.report.measurement import metrics_of, title, variable
 
 # More spaces than this are a list in the terminal; figures and records have all pairs.
 MATRIX_SPACES = 8
+_UNDEFINED = " Undefined: the points of a space are all equal, or too few of them differ."
 
 
 class Cell(NamedTuple):
@@ -98,7 +99,19 @@ def caption(records: xr.Dataset, name: str) -> str:
     k = f" (k = {attributes['k']})" if "k" in attributes else ""
     null = f"; (null): {attributes['null']}" if _has_null(records) else ""
     reads = METRICS[name].reads
-    return f"{reads[0].upper()}{reads[1:]}{k}; ± standard error by {attributes['error']}{null}."
+    undefined = "" if np.isfinite(_given(records, name)).all() else _UNDEFINED
+    return (
+        f"{reads[0].upper()}{reads[1:]}{k}; ± standard error by {attributes['error']}{null}."
+        f"{undefined}"
+    )
+
+
+def _given(records: xr.Dataset, name: str) -> np.ndarray:
+    """The values of a metric but those of a space with itself."""
+    values = np.array(records[variable(name)].values, float)
+    if "space_to" in records[variable(name)].dims:
+        np.fill_diagonal(values, 0)
+    return values
 
 
 def cells(records: xr.Dataset, name: str) -> tuple[list[str], dict[str, list[Cell]]]:
@@ -161,12 +174,18 @@ def _numbers(records: xr.Dataset, name: str) -> list[list[Cell]]:
 def _cell(entry: np.ndarray, digits: int) -> Cell:
     value, stderr, null = entry
     shown = f"({null:.{digits}f})" if np.isfinite(null) else ""
-    return Cell(f"{value:.{digits}f}", f"±{stderr:.{digits}f}", shown)
+    return _number(value, stderr, digits)._replace(null=shown)
+
+
+def _number(value: float, spread: float, digits: int) -> Cell:
+    if not np.isfinite(value):
+        return Cell("undefined")
+    return Cell(f"{value:.{digits}f}", f"±{spread:.{digits}f}" if np.isfinite(spread) else "")
 
 
 def _with_spread(values: np.ndarray, spreads: np.ndarray, digits: int) -> list[Cell]:
     pairs = zip(values, spreads, strict=True)
-    return [Cell(f"{value:.{digits}f}", f"±{spread:.{digits}f}") for value, spread in pairs]
+    return [_number(value, spread, digits) for value, spread in pairs]
 
 
 def _digits(stderr: np.ndarray) -> int:

@@ -35,7 +35,7 @@ def keep_compiled_programs() -> str | None:
     They lie in `compiled` in the cache (`JAXVAE_CACHE_DIR`, see `jaxvae.data.load`), where
     what nobody has read for 30 days is removed; or where `JAX_COMPILATION_CACHE_DIR` says,
     and then as JAX keeps them, without checks.
-    The place is said once on the standard error. `JAX_ENABLE_COMPILATION_CACHE=false`
+    The place is said on the standard error where it is made. `JAX_ENABLE_COMPILATION_CACHE=false`
     turns it off. Numbers do not change: the programs are the same.
 
     Returns:
@@ -45,8 +45,9 @@ def keep_compiled_programs() -> str | None:
         return None
     own = jax.config.values["jax_compilation_cache_dir"]
     if own:
-        return _say(own, "JAX_COMPILATION_CACHE_DIR")
+        return str(own)
     place = cache_directory() / "compiled" / _machine()
+    is_new = not place.exists()
     try:
         cache_directory().mkdir(parents=True, exist_ok=True)
         for folder in (place.parent, place):
@@ -59,7 +60,9 @@ def keep_compiled_programs() -> str | None:
     jax.config.update("jax_compilation_cache_dir", str(place))
     if _LEAST_COMPILE_VARIABLE not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_COMPILE_SECONDS)
-    return _say(str(place), "JAXVAE_CACHE_DIR")
+    if is_new:
+        print(f"compiled programs are kept in {place} (JAXVAE_CACHE_DIR)", file=sys.stderr)
+    return str(place)
 
 
 @contextmanager
@@ -78,11 +81,6 @@ def _enable(enabled: bool, /) -> None:
     jax.config.update("jax_enable_compilation_cache", enabled)
     # JAX looks at the setting once.
     compilation_cache.reset_cache()
-
-
-def _say(place: str, variable: str) -> str:
-    print(f"compiled programs are kept in {place} ({variable})", file=sys.stderr)
-    return place
 
 
 def _make_private(folder: Path) -> None:

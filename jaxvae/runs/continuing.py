@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,13 +11,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxvae.files.refusals import all_pass
 from jaxvae.runs import checkpoint
 from jaxvae.runs.building import build_optimizer, build_trainer
 from jaxvae.runs.choices import named_objective, objective_multipliers
 from jaxvae.runs.config import RunConfig, read_config
 from jaxvae.runs.folder import as_json
 from jaxvae.runs.ready import ReadyRun
-from jaxvae.runs.run import RESUME, SETTINGS
+from jaxvae.runs.run import RESUME, SETTINGS, latest_step
 from jaxvae.runs.saved import member_place, refuse_no_run
 from jaxvae.training.epochs import steps_per_epoch
 from jaxvae.training.trainer import TrainState
@@ -84,23 +86,57 @@ def refuse_other_model(origin: Origin, config: RunConfig) -> None:
         ValueError: names them, and says why.
     """
     then, now = (as_json(dataclasses.asdict(each)) for each in (origin.config, config))
-    for name in then:
-        if name in _FREE or then[name] == now[name]:
-            continue
-        why = "what it has learned would not fit into another model"
-        if name == "seed":
-            why = "its noise and the order of its images go on"
-        elif name in _DATA:
-            why = "it goes on with the images that it has learned"
-        raise ValueError(
-            f"expected {name} {then[name]!r} of {origin.folder}, got {now[name]!r}: {why}; without "
-            "--from a run of its own begins"
-        )
-    if config.epochs <= origin.epochs:
+    fixed = [name for name in then if name not in _FREE]
+    all_pass(
+        *(partial(_refuse_other, name, then[name], now[name], origin.folder) for name in fixed),
+        partial(_refuse_no_more_epochs, origin, config.epochs),
+    )
+
+
+def _refuse_other(name: str, then: Any, now: Any, folder: Path) -> None:
+    if then == now:
+        return
+    why = "what it has learned would not fit into another model"
+    if name == "seed":
+        why = "its noise and the order of its images go on"
+    elif name in _DATA:
+        why = "it goes on with the images that it has learned"
+    raise ValueError(
+        f"expected {name} {then!r} of {folder}, got {now!r}: {why}; without --from a run of its "
+        "own begins"
+    )
+
+
+def _refuse_no_more_epochs(origin: Origin, epochs: int) -> None:
+    if epochs <= origin.epochs:
         raise ValueError(
             f"expected --epochs above {origin.epochs}, which {origin.folder} has done and which "
-            f"count, such as {2 * origin.epochs}, got {config.epochs}"
+            f"count, such as {2 * origin.epochs}, got {epochs}"
         )
+
+
+def refuse_other_end(run: ReadyRun, origin: Origin) -> None:
+    """Refuse to begin with a run that has not ended, or has gone on since.
+
+    Args:
+        run: that begins.
+        origin: what it begins with.
+
+    Raises:
+        ValueError: says what to do.
+    """
+    done, last = latest_step(origin.folder), _last_step(run, origin)
+    if done != last:
+        raise ValueError(
+            f"expected a run in {origin.folder} that has done {origin.epochs} epochs, got one "
+            f"after {done / last * origin.epochs:g}: where it has not ended, its own command goes "
+            "on; where it has gone on since, choose another --out"
+        )
+
+
+def _last_step(run: ReadyRun, origin: Origin) -> int:
+    images = run.dataset.train.images
+    return origin.epochs * steps_per_epoch(images, origin.config.batch_size)
 
 
 def first_state(run: ReadyRun, origin: Origin, key: Key) -> TrainState:
@@ -116,19 +152,13 @@ def first_state(run: ReadyRun, origin: Origin, key: Key) -> TrainState:
         key: of the run.
 
     Raises:
-        ValueError: for a run that is not finished, or has gone on since.
+        ValueError: for a run that is not finished, has gone on since, or whose state is damaged.
     """
-    images, then = run.dataset.train.images, origin.config
-    trainer = build_trainer(then, run.vae, dataset_size=len(images))
-    old = checkpoint.load_latest(origin.folder / RESUME, jax.eval_shape(trainer.init, key))
-    per_epoch = steps_per_epoch(images, then.batch_size)
-    if old is None or int(old.step) != origin.epochs * per_epoch:
-        done = 0 if old is None else int(old.step) / per_epoch
-        raise ValueError(
-            f"expected a run in {origin.folder} that has done {origin.epochs} epochs, got one "
-            f"after {done:g}: where it has not ended, its own command goes on; where it has gone "
-            "on since, choose another --out"
-        )
+    refuse_other_end(run, origin)
+    then, images = origin.config, len(run.dataset.train.images)
+    trainer = build_trainer(then, run.vae, dataset_size=images)
+    like = jax.eval_shape(trainer.init, key)
+    old = checkpoint.load(origin.folder / RESUME, _last_step(run, origin), like)
     new = run.trainer.init(key)
     told = [as_json(config.coefficients) for config in (run.config, then)]
     learned = {

@@ -38,8 +38,8 @@ def test_what_is_written_is_what_the_library_captures(saved_run, tmp_path, name,
     assert_same_taps(tmp_path / name, expected(saved_run, images))
     before, after, _ = capsys.readouterr().out.splitlines()
     taps = open_taps(tmp_path / name).values()
-    size = sum(np.asarray(tap).nbytes for tap in taps) / 2**20
-    assert before.startswith(f"{size:.1f} MiB for 7 layers of 120 images; ")
+    size = sum(np.asarray(tap).nbytes for tap in taps) / 2**10
+    assert before.startswith(f"{size:.1f} KiB for 7 layers of 120 images; ")
     assert after.startswith("7 layers of 120 images at step 6")
 
 

@@ -321,6 +321,16 @@ def test_a_run_that_cannot_go_on_so_is_refused_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_run_without_its_last_state_is_refused_before_anything_is_written(
+    finished, tmp_path, capsys
+):
+    source = shutil.copytree(finished, tmp_path / "run")
+    shutil.rmtree(source / "resume")
+    assert go_on(source, tmp_path / "out", "--epochs", "4") == 2
+    assert "has done 2 epochs, got one after 0" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_run_of_a_sweep_and_the_folder_itself_are_nothing_to_begin_with(
     finished, tmp_path, capsys
 ):

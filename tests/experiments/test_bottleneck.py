@@ -235,7 +235,7 @@ def test_the_terminal_shows_a_row_per_bottleneck_and_the_sentence(finished):
 
 def test_the_summary_holds_the_table_and_the_null(out):
     summary = (out / "summary.md").read_text()
-    assert "| K | ID input | ID mean | ID sample | (null) |" in summary
+    assert "| K | ID input | ID mean | ID sample | ID Gaussian |" in summary
     assert "| 3 |" in summary
 
 

@@ -35,13 +35,13 @@ def run(**environment):
 
 
 @pytest.mark.slow
-def test_a_second_process_reads_what_the_first_compiled_and_says_nothing_else(tmp_path):
+def test_a_second_process_reads_what_the_first_compiled_and_says_nothing(tmp_path):
     place, number, said = run(JAXVAE_CACHE_DIR=str(tmp_path))
     assert place.startswith(str(tmp_path / "compiled"))
     assert said == f"compiled programs are kept in {place} (JAXVAE_CACHE_DIR)\n"
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "compiled").rglob("*-cache")}
     assert files
-    assert run(JAXVAE_CACHE_DIR=str(tmp_path)) == (place, number, said)
+    assert run(JAXVAE_CACHE_DIR=str(tmp_path)) == (place, number, "")
     now = {path: path.stat().st_mtime_ns for path in (tmp_path / "compiled").rglob("*-cache")}
     assert now == files
 
@@ -51,7 +51,7 @@ def test_the_place_that_jax_was_told_is_kept(tmp_path):
     own = str(tmp_path / "own")
     place, _, said = run(JAX_COMPILATION_CACHE_DIR=own, JAXVAE_CACHE_DIR=str(tmp_path / "other"))
     assert place == own
-    assert said == f"compiled programs are kept in {own} (JAX_COMPILATION_CACHE_DIR)\n"
+    assert said == ""
     assert not (tmp_path / "other").exists()
 
 
@@ -136,13 +136,13 @@ def swap(path, other):
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", [flip, tear, swap])
 def test_a_damaged_program_is_compiled_and_kept_again_without_a_word(tmp_path, damage):
-    place, number, said = run(JAXVAE_CACHE_DIR=str(tmp_path))
+    place, number, _ = run(JAXVAE_CACHE_DIR=str(tmp_path))
     paths = sorted(Path(place).glob("*-cache"))
     whole = {path: path.read_bytes() for path in paths}
     for path, other in zip(paths, paths[1:] + paths[:1], strict=True):
         damage(path, other)
         assert path.read_bytes() != whole[path] or len(paths) == 1
-    assert run(JAXVAE_CACHE_DIR=str(tmp_path)) == (place, number, said)
+    assert run(JAXVAE_CACHE_DIR=str(tmp_path)) == (place, number, "")
     times = {path: path.stat().st_mtime_ns for path in paths}
-    assert run(JAXVAE_CACHE_DIR=str(tmp_path)) == (place, number, said)
+    assert run(JAXVAE_CACHE_DIR=str(tmp_path)) == (place, number, "")
     assert {path: path.stat().st_mtime_ns for path in paths} == times
