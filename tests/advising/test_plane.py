@@ -17,13 +17,15 @@ def plane_records(best, *, noise, seeds=3):
     drawn = lambda: truth + noise * random.standard_normal((5, 5, seeds))  # noqa: E731
     grid = ("beta_top", "beta_bottom", "seed")
     cells = np.zeros((5, 5, seeds), bool)
+    # Of the second layer nobody asked.
+    accuracy = np.stack([drawn(), np.full(cells.shape, np.nan)], axis=-1)[..., None, None]
     repeated = np.repeat(rates[:, :, None], seeds, axis=2)[..., None, :]
     return xr.Dataset(
         {
             "rates": ((*grid, "epoch", "layer"), repeated),
             "psnr": ((*grid, "epoch"), drawn()[..., None]),
             "inception_score": (grid, drawn()),
-            "accuracy": ((*grid, "layer", "kind", "classifier"), drawn()[..., None, None, None]),
+            "accuracy": ((*grid, "layer", "kind", "classifier"), accuracy),
             "failed": ((*grid, "epoch"), cells[..., None]),
             "missing": (grid, cells),
             "suspect": (grid, cells),
