@@ -52,9 +52,9 @@ INSIDE, ALONE, PEER = "jaxvae, train", "jaxvae, step alone", "PyTorch"
 # As benchmarks/peers/torch_training.py has them.
 BETA, LEARNING_RATE = 4.0, 1e-4
 CHECKED_STEPS = 10
-# Of the first loss, and of what all steps take off it. On an accelerator products may be
+# Of the first loss, and of the range of all. On an accelerator products may be
 # rounded to TF32 or bfloat16.
-TOLERANCES = {"cpu": (1e-6, 1e-3)}
+TOLERANCES = {"cpu": (1e-6, 1e-4)}
 ACCELERATOR_TOLERANCES = (1e-3, 1e-1)
 
 # Of each epoch of every candidate.
@@ -151,9 +151,12 @@ def saved(
 
 
 def disagreement(ours: list[float], theirs: list[float]) -> tuple[float, float]:
-    """Largest difference of first losses and of losses, relative to the first and to the fall."""
+    """Largest difference of first losses and of losses, relative to the first and to their range.
+
+    Noise may move the losses of a hierarchy more than ten steps lower them.
+    """
     off = np.abs(np.subtract(ours, theirs))
-    return float(off[0] / ours[0]), float(off.max() / (ours[0] - ours[-1]))
+    return float(off[0] / ours[0]), float(off.max() / np.ptp(ours))
 
 
 def ours(case: Case, trainer: Trainer, state: TrainState, images: np.ndarray) -> Candidates:
