@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -32,7 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status, as `jaxvae.report.ending` gives it; 2 for wrong use.
     """
-    given = _parser().parse_args(sys.argv[1:] if arguments is None else arguments)
+    typed = sys.argv[1:] if arguments is None else arguments
+    given = _parser().parse_args(typed)
+    given.line = shlex.join(["jaxvae", *typed])
     try:
         # JAX takes seconds to import: help, and what cannot be read, do without.
         from jaxvae.report.ending import end_process, status_of  # noqa: PLC0415

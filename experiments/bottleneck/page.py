@@ -1,6 +1,7 @@
 """The page of a bottleneck sweep, from its records."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -10,9 +11,17 @@ from experiments.bottleneck.claims import claims
 from experiments.bottleneck.summary import CAPTION, conclusion, summary_rows, title
 from jaxvae.report.page import Chart, Page, Table, Trace, settings_of
 from jaxvae.report.style import bottleneck_colors
-from jaxvae.report.traces import heat_map, line
+from jaxvae.report.traces import (
+    LINE_NUMBERS,
+    MAP_NUMBERS,
+    heat_map,
+    line,
+    shown_epochs,
+    stderr_over,
+    whole_axis,
+)
 
-_LOG = {"yaxis": {"type": "log"}}
+_LOG = {"type": "log"}
 _REST = "Hover for the mean over seeds, its standard error and, where there is one, its null."
 
 
@@ -41,11 +50,29 @@ def _lost(records: xr.Dataset) -> Chart:
     reads = f"Δ(layer → input): near 0 a layer holds all of the input, near 1 nothing. {_REST}"
     traces = [*_profiles(records, records["imbalance_to_input"], None)]
     name = "What every layer lacks of the input"
-    return _profile(records, name, reads, "Δ(layer → input)", traces)._replace(layout=_LOG)
+    return _profile(records, name, reads, "Δ(layer → input)", traces)._replace(
+        layout={"yaxis": _LOG}
+    )
 
 
-def _profile(records: xr.Dataset, name: str, reads: str, y: str, traces: list[Trace]) -> Chart:
-    return Chart(name, reads, traces, "layer", y, {"epoch": _words(records, "epoch")})
+def _profile(
+    records: xr.Dataset,
+    name: str,
+    reads: str,
+    y: str,
+    traces: list[Trace],
+    *,
+    layout: Mapping[str, Any] = {},
+) -> Chart:
+    epochs, said = _of_lines(records)
+    choices = {"epoch": [str(epoch) for epoch in epochs]}
+    return Chart(name, reads + said, traces, "layer", y, choices, layout)
+
+
+def _of_lines(records: xr.Dataset) -> tuple[list[int], str]:
+    """The epochs that are shown of lines, and what is said of them."""
+    each = records.sizes["bottleneck"] * records.sizes["layer"]
+    return shown_epochs(records["epoch"].values.tolist(), each=each, most=LINE_NUMBERS)
 
 
 def _profiles(
@@ -57,12 +84,12 @@ def _profiles(
         nothing = np.full(len(layers), np.nan)
         if null is not None:
             nothing[layers.index("sample")] = float(null.sel(bottleneck=size))
-        for epoch in records["epoch"].values:
+        for epoch in _of_lines(records)[0]:
             here = values.sel(bottleneck=size, epoch=epoch, layer=layers)
             drawn = line(
                 layers,
                 here.mean("seed").values,
-                _stderr(here),
+                stderr_over(here, "seed"),
                 name=f"K = {size}",
                 color=to_hex(color),
                 null=nothing,
@@ -70,30 +97,27 @@ def _profiles(
             yield Trace(drawn, {"epoch": str(epoch)})
 
 
-def _stderr(values: xr.DataArray) -> np.ndarray:
-    """Of the mean, by the spread of the seeds; NaN for one."""
-    seeds = values.sizes["seed"]
-    if seeds == 1:
-        return np.full(values.isel(seed=0).shape, np.nan)
-    return (values.std("seed", ddof=1) / np.sqrt(seeds)).values
-
-
 def _map(records: xr.Dataset) -> Chart:
     layers, traces = records["layer"].values.tolist(), []
+    each = records.sizes["bottleneck"] * len(layers) ** 2
+    epochs, said = shown_epochs(records["epoch"].values.tolist(), each=each, most=MAP_NUMBERS)
     for size in records["bottleneck"].values:
-        for epoch in records["epoch"].values:
+        for epoch in epochs:
             here = records["imbalance"].sel(bottleneck=size, epoch=epoch)
             here = here.transpose("layer", "other_layer", "seed")
             mean = here.mean("seed").values
-            drawn = heat_map(layers, layers, mean, _stderr(here))
+            drawn = heat_map(layers, layers, mean, stderr_over(here, "seed"))
             traces.append(Trace(drawn, {"epoch": str(epoch), "K": str(size)}))
     return Chart(
         "Information imbalance between all layers",
-        f"Δ(row → column): near 0 the row holds all of the column, near 1 nothing. {_REST}",
+        f"Δ(row → column): near 0 the row holds all of the column, near 1 nothing. {_REST}{said}",
         traces,
         "to",
         "from",
-        {"K": _words(records, "bottleneck"), "epoch": _words(records, "epoch")},
+        {
+            "K": [str(size) for size in records["bottleneck"].values],
+            "epoch": [str(epoch) for epoch in epochs],
+        },
         {"yaxis": {"autorange": "reversed"}},
     )
 
@@ -101,23 +125,20 @@ def _map(records: xr.Dataset) -> Chart:
 def _learning(records: xr.Dataset) -> Chart:
     hidden = ("input", "log_variance")
     layers = [name for name in records["layer"].values.tolist() if name not in hidden]
-    colors, epochs = bottleneck_colors(records["bottleneck"].values.tolist()), records["epoch"]
-    traces = []
+    colors, traces = bottleneck_colors(records["bottleneck"].values.tolist()), []
+    epochs, said = _of_lines(records)
     for layer in layers:
         for size, color in colors.items():
-            here = records["imbalance_to_input"].sel(layer=layer, bottleneck=size)
+            here = records["imbalance_to_input"].sel(layer=layer, bottleneck=size, epoch=epochs)
             drawn = line(
-                epochs.values.tolist(),
+                epochs,
                 here.mean("seed").values,
-                _stderr(here),
+                stderr_over(here, "seed"),
                 name=f"K = {size}",
                 color=to_hex(color),
             )
             traces.append(Trace(drawn, {"layer": layer}))
-    reads = f"Δ(layer → input) over training, a line per K; choose the layer. {_REST}"
+    reads = f"Δ(layer → input) over training, a line per K; choose the layer. {_REST}{said}"
     choices, lost = {"layer": layers}, "Δ(layer → input)"
-    return Chart("Learning of a layer", reads, traces, "epoch", lost, choices, _LOG)
-
-
-def _words(records: xr.Dataset, name: str) -> list[str]:
-    return [str(value) for value in records[name].values]
+    layout = {"xaxis": whole_axis(epochs), "yaxis": _LOG}
+    return Chart("Learning of a layer", reads, traces, "epoch", lost, choices, layout)

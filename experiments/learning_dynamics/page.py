@@ -10,7 +10,14 @@ from experiments.learning_dynamics.figures import layer_colors
 from experiments.learning_dynamics.selection import by_objective, to_final
 from experiments.learning_dynamics.summary import CAPTION, dynamics_rows, findings, not_done
 from jaxvae.report.page import Chart, Page, Table, Trace, settings_of
-from jaxvae.report.traces import heat_map, line
+from jaxvae.report.traces import (
+    MAP_NUMBERS,
+    heat_map,
+    line,
+    shown_epochs,
+    stderr_over,
+    whole_axis,
+)
 
 _TITLE = "Learning dynamics"
 _REST = "Hover for the mean over the models of an objective and the standard error over them"
@@ -55,7 +62,7 @@ def _lines(records: Sequence[xr.Dataset]) -> Chart:
             drawn = line(
                 models["epoch"].values.tolist(),
                 here.mean("run").values,
-                _stderr(here),
+                stderr_over(here, "run"),
                 name=layer,
                 color=to_hex(color),
                 null=null,
@@ -70,26 +77,28 @@ def _lines(records: Sequence[xr.Dataset]) -> Chart:
         "epoch",
         "debiased CKA with the end",
         _choices(records),
+        {"xaxis": whole_axis(_epochs(records))},
     )
 
 
 def _maps(records: Sequence[xr.Dataset]) -> Chart:
-    traces = []
-    for when, models in _groups(records):
+    traces, groups = [], [*_groups(records)]
+    each = sum(models.sizes["layer"] ** 2 for _, models in groups)
+    epochs, said = shown_epochs(_epochs(records), each=each, most=MAP_NUMBERS)
+    for when, models in groups:
         layers = models["layer"].values.tolist()
         last = models["debiased_cka"].isel(other_epoch=-1)
-        for epoch in models["epoch"].values:
+        for epoch in (each for each in epochs if each in models["epoch"]):
             here = last.sel(epoch=epoch).transpose("layer", "other_layer", "run")
-            drawn = heat_map(layers, layers, here.mean("run").values, _stderr(here))
+            drawn = heat_map(layers, layers, here.mean("run").values, stderr_over(here, "run"))
             traces.append(Trace(drawn, when | {"epoch": str(epoch)}))
-    epochs = dict.fromkeys(epoch for place in records for epoch in place["epoch"].values.tolist())
     return Chart(
         "Layers at an epoch against layers at the end",
-        f"Debiased CKA of the row, at the epoch, with the column, at the end. {_REST}.",
+        f"Debiased CKA of the row, at the epoch, with the column, at the end. {_REST}.{said}",
         traces,
         "layer at the end",
         "layer at the epoch",
-        _choices(records) | {"epoch": [str(epoch) for epoch in sorted(epochs)]},
+        _choices(records) | {"epoch": [str(epoch) for epoch in epochs]},
         {"yaxis": {"autorange": "reversed"}},
     )
 
@@ -108,16 +117,13 @@ def _choices(records: Sequence[xr.Dataset]) -> dict[str, list[str]]:
     return {name: list(dict.fromkeys(when[name] for when in groups)) for name in names}
 
 
+def _epochs(records: Sequence[xr.Dataset]) -> list[int]:
+    """Of all places, ascending."""
+    return sorted({epoch for place in records for epoch in place["epoch"].values.tolist()})
+
+
 def _null(models: xr.Dataset, layer: str) -> float:
     """NaN where none was measured."""
     if "debiased_cka_null" not in models:
         return float("nan")
     return float(models["debiased_cka_null"].sel(layer=layer).mean("run"))
-
-
-def _stderr(values: xr.DataArray) -> np.ndarray:
-    """Of the mean, by the spread of the models; NaN for one."""
-    runs = values.sizes["run"]
-    if runs == 1:
-        return np.full(values.isel(run=0).shape, np.nan)
-    return (values.std("run", ddof=1) / np.sqrt(runs)).values

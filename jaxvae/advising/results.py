@@ -18,6 +18,7 @@ from jaxvae.report.page import Chart, Page, Table, Trace
 from jaxvae.report.results import write_report
 from jaxvae.report.style import bottleneck_colors, figure, mark_bottlenecks, mark_logarithm
 from jaxvae.report.tables import markdown_table
+from jaxvae.report.traces import listed_axis
 
 _CLOUDS = 4
 _CAPTION = (
@@ -180,7 +181,7 @@ def _page(found: Conclusion, title: str) -> Page:
         [Trace(line), Trace(points)],
         x="bottleneck size K",
         y="Δ(output → input)",
-        layout={"xaxis": {"type": "log"}, "yaxis": {"type": "log"}},
+        layout={"xaxis": listed_axis(sizes.tolist()), "yaxis": {"type": "log"}},
     )
     tables = [
         Table("Criteria side by side", found.side_by_side),

@@ -79,7 +79,13 @@ class Found(NamedTuple):
 
 
 def do_study(
-    study: Study, out: Path, first: Training, *, minutes: float, console: Console
+    study: Study,
+    out: Path,
+    first: Training,
+    *,
+    minutes: float,
+    console: Console,
+    command: str = "",
 ) -> Found:
     """Train until the question is decided, nothing more would decide it, or the time is over.
 
@@ -91,6 +97,7 @@ def do_study(
         first: sizes and seeds to begin with.
         minutes: that training may take.
         console: for what is being done.
+        command: that asked for it, as it was typed.
 
     Raises:
         ValueError: for settings that cannot be trained, or others than those of the folder.
@@ -101,7 +108,8 @@ def do_study(
 
     def train(epochs: int, training: Training) -> bool:
         grid, folder = study.grid(epochs, training), out / f"epochs-{epochs}"
-        return _train(EXPERIMENT.sweep(grid, folder), training, deadline, console)
+        sweep = dataclasses.replace(EXPERIMENT.sweep(grid, folder), command=command)
+        return _train(sweep, training, deadline, console)
 
     epochs, in_time = _length(study, out, first, train)
     wanted: Training | None = first

@@ -6,12 +6,12 @@ import statistics
 import time
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
 from jaxvae import __version__
+from jaxvae.runs.made import cpu_model
 
 # Calls after the first are repeated for about so many seconds, and at most so often.
 _SECONDS = 1.0
@@ -53,7 +53,7 @@ def machine() -> dict[str, Any]:
     """The processor, the accelerator, the software and how busy the machine is now."""
     device = jax.devices()[0]
     return {
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cpu_count": os.cpu_count(),
         "load_average": os.getloadavg()[0],
         "backend": jax.default_backend(),
@@ -64,12 +64,3 @@ def machine() -> dict[str, Any]:
         "jax": jax.__version__,
         "flax": version("flax"),
     }
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()

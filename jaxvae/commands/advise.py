@@ -64,7 +64,7 @@ def _study(given: argparse.Namespace, console: Console) -> None:
     study = Study(run=_shared(config), points=points, epochs=given.epochs)
     out = (given.out or Path("results", "advise", Path(given.data).stem)).absolute()
     first = first_training(dimension.value, dimension.stderr)
-    found = do_study(study, out, first, minutes=given.minutes, console=console)
+    found = do_study(study, out, first, minutes=given.minutes, console=console, command=given.line)
     ending = _ending(found, given.minutes)
     if found.records is None:
         console.print(f"Not decided. {ending}", soft_wrap=True)

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import os
 import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -91,7 +92,8 @@ def run_experiment(
         The exit status, as `jaxvae.report.ending` gives it; 2 for wrong use.
     """
     try:
-        config, out, launch = _parse(name, description, presets, arguments)
+        typed = sys.argv[1:] if arguments is None else arguments
+        config, out, launch = _parse(name, description, presets, typed)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -102,7 +104,8 @@ def run_experiment(
     except KeyboardInterrupt:
         print(f"Interrupted. {after_interruption}", file=sys.stderr)
         return 130
-    job = Job(experiment, config, out.absolute(), launch.members)
+    command = shlex.join([*_program(name).split(), *typed])
+    job = Job(experiment, config, out.absolute(), launch.members, command)
     status = status_of(
         lambda console, errors: run(job, launch, console),
         after_interruption=after_interruption,
@@ -112,11 +115,11 @@ def run_experiment(
 
 
 def _parse(
-    name: str, description: str, presets: Mapping[str, Config], arguments: Sequence[str] | None
+    name: str, description: str, presets: Mapping[str, Config], arguments: Sequence[str]
 ) -> tuple[Config, Path, Launch]:
     results = f"results/{name.rpartition('.')[2]}"
     parser = _parser(name, description, presets, results)
-    namespace = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
+    namespace = parser.parse_args(arguments)
     launch, given = take_launch(namespace), vars(namespace)
     preset, out = given.pop("preset"), given.pop("out")
     config = dataclasses.replace(presets[preset], **given)  # type: ignore[type-var]
@@ -153,7 +156,7 @@ def _parser(
     name: str, description: str, presets: Mapping[str, Config], results: str
 ) -> argparse.ArgumentParser:
     parser = Parser(
-        prog=f"python -m {name}" if "." in name else f"python {name}.py",
+        prog=_program(name),
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
@@ -179,6 +182,11 @@ def _parser(
     for field in dataclasses.fields(demo):  # type: ignore[arg-type]
         _add_option(settings, field, kinds[field.name], getattr(demo, field.name))
     return parser
+
+
+def _program(name: str) -> str:
+    """How an experiment is called."""
+    return f"python -m {name}" if "." in name else f"python {name}.py"
 
 
 def _add_option(

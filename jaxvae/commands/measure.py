@@ -6,13 +6,11 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import jax
-import numpy as np
 import xarray as xr
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from jaxvae import __version__
 from jaxvae.analysis.measure import Progress, measure
 from jaxvae.analysis.registry import METRICS
 from jaxvae.data.arrays import read_array, read_arrays
@@ -22,12 +20,14 @@ from jaxvae.report.measurement_figures import draw_measurements
 from jaxvae.report.measurement_page import measurement_page
 from jaxvae.report.measurement_tables import summary, table
 from jaxvae.report.page import PAGE, write_page
+from jaxvae.runs.made import begin, in_words
 
 
 def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
     """Measure, print, and save where asked to."""
     if not 0 <= given.seed < 2**32:
         raise ValueError(f"expected --seed of 0 to {2**32 - 1}, got {given.seed}")
+    entry = begin(given.line)
     sources = read_arrays(given.files)
     labels = None if given.labels is None else read_array(given.labels)
     folder = whole_results(given.out) if given.out else nullcontext()
@@ -47,7 +47,7 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
         records = as_records(
             measurements,
             files=[source.origin for source in sources.values()],
-            attributes={"seed": given.seed, "versions": _versions()},
+            attributes={"seed": given.seed, **in_words([entry()])},
         )
         if part is not None:
             _save(records, part)
@@ -83,10 +83,6 @@ def _print(records: xr.Dataset, out: Path | None, console: Console) -> None:
             f"figures: {out / 'figures'}/*.png   page: {out / PAGE}   records: {out / 'records.nc'}"
         )
     console.print(f"\n{saved}", soft_wrap=True)
-
-
-def _versions() -> str:
-    return f"jaxvae {__version__}, jax {jax.__version__}, numpy {np.__version__}"
 
 
 @contextmanager

@@ -1,11 +1,13 @@
-"""`jaxvae report`: what a saved run draws, or two runs compared."""
+"""`jaxvae report`: what a saved run draws and how good it is, or two runs compared."""
 
 import argparse
+from collections.abc import Iterator
 
 import jax
 from rich.console import Console
 
 from jaxvae.analysis.capture import capture
+from jaxvae.analysis.evaluation import Evaluation, evaluate
 from jaxvae.analysis.regeneration import Regenerations, regenerate
 from jaxvae.analysis.traversal import Traversals, latent_traversals
 from jaxvae.commands.runs import chosen_images
@@ -13,36 +15,73 @@ from jaxvae.commands.two_runs import compare
 from jaxvae.files.results import whole_results
 from jaxvae.models.hvae import HVAE
 from jaxvae.report.gallery import draw_gallery
+from jaxvae.report.page import PAGE, write_page
+from jaxvae.report.run_page import Shown, run_page, run_title
+from jaxvae.report.traces import evenly
+from jaxvae.runs.curve import read_curve
+from jaxvae.runs.made import made_by
 from jaxvae.runs.saved import SavedRun, open_run
 from jaxvae.typing import ArrayLike, Key
 
 _SHOWN, _SAMPLES, _REGENERATED = 48, 100, 12
+# Snapshots that are compared, evenly chosen, and the images that they are compared on.
+_SNAPSHOTS, _COMPARED = 20, 2000
 
 
 def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
-    """Draw the figures of a saved run, or compare two."""
+    """Draw the figures of a saved run and write its page, or compare two."""
     if given.other is not None:
         compare(given, console, errors)
         return
     run = open_run(given.folder, given.snapshot, trust=given.trust)
     images = chosen_images(run, given)
-    out = given.out or run.folder / "figures"
+    out = given.out or run.folder
     noise_key, sample_key = jax.random.split(jax.random.key(given.seed))
     prior = jax.random.normal(sample_key, (_SAMPLES, run.vae.latents))
     shown = images[:_SHOWN]
-    with whole_results(out) as part, errors.status("drawing"):
-        figures = draw_gallery(
-            part,
-            images=shown,
-            reconstructions=capture(
-                run.vae, run.variables, shown, key=noise_key, layers=["output"]
-            )["output"],
-            samples=run.vae.decode(run.variables, prior),
-            latents=_latents(run, images, given.example, noise_key),
-            title=f"{run.config.data}, {run.config.network}, {run.config.objective}, {run.when}",
-        )
+    with whole_results(out) as part:
+        with errors.status("drawing"):
+            figures = draw_gallery(
+                part / "figures",
+                images=shown,
+                reconstructions=capture(
+                    run.vae, run.variables, shown, key=noise_key, layers=["output"]
+                )["output"],
+                samples=run.vae.decode(run.variables, prior),
+                latents=_latents(run, images, given.example, noise_key),
+                title=run_title(run),
+            )
+        with errors.status(f"evaluating on {len(images):,} images"):
+            page = run_page(
+                Shown(
+                    run,
+                    _of(run, given),
+                    evaluate(run.vae, run.variables, images, key=noise_key),
+                    dict(_snapshots(run, given, images[:_COMPARED], noise_key)),
+                    read_curve(run.folder),
+                    figures,
+                )
+            )
+        write_page(part, page._replace(settings={**page.settings, **made_by(run.folder)}))
     for figure in figures:
-        console.print(str(out / figure.name), soft_wrap=True)
+        console.print(str(out / "figures" / figure.name), soft_wrap=True)
+    console.print(f"page: {out / PAGE}", soft_wrap=True)
+
+
+def _of(run: SavedRun, given: argparse.Namespace) -> str:
+    kind = "held-out images" if given.split == "test" else "training images"
+    return f"{kind} of {given.data or run.config.data}"
+
+
+def _snapshots(
+    run: SavedRun, given: argparse.Namespace, images: ArrayLike, key: Key
+) -> Iterator[tuple[int, Evaluation]]:
+    """The snapshots up to the one that is shown, by step."""
+    steps = [step for step in run.steps if step <= run.step]
+    if len(steps) > 1:
+        for step in evenly(steps, _SNAPSHOTS):
+            variables = open_run(given.folder, step, trust=given.trust).variables
+            yield step, evaluate(run.vae, variables, images, key=key)
 
 
 def _latents(

@@ -28,9 +28,8 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
     """Do the sweep as it was asked for."""
     launch = take_launch(given)
     with flags_named():
-        job = Job(
-            "jaxvae.grids.sweep:EXPERIMENT", given_grid(given), given.out.absolute(), launch.members
-        )
+        grid, out = given_grid(given), given.out.absolute()
+        job = Job("jaxvae.grids.sweep:EXPERIMENT", grid, out, launch.members, given.line)
         run(job, launch, console)
 
 

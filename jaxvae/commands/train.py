@@ -4,6 +4,7 @@ import argparse
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +36,7 @@ from jaxvae.runs.continuing import (
     refuse_other_end,
     refuse_other_model,
 )
+from jaxvae.runs.curve import kept_curve
 from jaxvae.runs.folder import (
     refuse_other_settings,
     refuse_unwritable,
@@ -42,6 +44,7 @@ from jaxvae.runs.folder import (
     stored_settings,
 )
 from jaxvae.runs.images import dataset_of, known_images
+from jaxvae.runs.made import noted
 from jaxvae.runs.ready import ReadyRun, ready_run
 from jaxvae.runs.run import SETTINGS, latest_state, latest_step, snapshot_epochs, train_run
 from jaxvae.training.epochs import NonFiniteLossError, Progress
@@ -105,7 +108,8 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
         # Again: another number of epochs, and two that began at once.
         write()
         _announce(run, console)
-        state, training = _train(task, given.out, console, errors)
+        with noted(given.out, "training", given.line) if done < run.steps else nullcontext():
+            state, training = _train(task, given.out, console, errors)
         with errors.status("evaluating on held-out images"):
             found = outcome_of(
                 run.config,
@@ -162,7 +166,16 @@ def _train(
     state = latest_state(run.trainer, out, first, wanted=wanted, mesh=mesh)
     done, begun = int(state.step), time.perf_counter()
     _announce_start(task, done, console)
-    with run_progress(errors, first=done, last=run.steps) as bar:
+    with (
+        run_progress(errors, first=done, last=run.steps) as bar,
+        _kept_curve(out, done, run.steps) as keep,
+    ):
+        watch = _watched(run, bar, errors)
+
+        def report(progress: Progress) -> None:
+            watch(progress)
+            keep(progress)
+
         state = train_run(
             run.trainer,
             state,
@@ -172,11 +185,20 @@ def _train(
             batch_size=run.config.batch_size,
             snapshots=snapshots,
             begun=_begun(origin),
-            report=_watched(run, bar, errors),
+            report=report,
             mesh=mesh,
         )
     seconds = time.perf_counter() - begun
     return state, time_of_training(out, first=done, last=run.steps, seconds=seconds)
+
+
+def _kept_curve(
+    out: Path, first: int, last: int
+) -> AbstractContextManager[Callable[[Progress], None]]:
+    """Of several processes, the first keeps it."""
+    if is_first():
+        return kept_curve(out, first=first, last=last)
+    return nullcontext(lambda progress: None)
 
 
 def _watched(
@@ -253,7 +275,7 @@ def _conclude(found: Outcome, out: Path, console: Console) -> None:
     lines = [
         *found.lines,
         f"run: {out}",
-        f"its figures: jaxvae report {out}",
+        f"its page:    jaxvae report {out}",
         f"its layers:  jaxvae capture {out} --out TAPS",
     ]
     for line in lines:

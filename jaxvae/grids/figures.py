@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -14,7 +13,7 @@ from matplotlib.figure import Figure
 from jaxvae.grids.grid import Grid, are_numbers, word
 from jaxvae.grids.quantities import Quantity, geometry, known_runs, rates
 from jaxvae.grids.tables import combinations, title
-from jaxvae.report.style import draw_each, figure, mark_layers, mark_logarithm
+from jaxvae.report.style import draw_each, figure, mark_layers, mark_logarithm, ordered_colors
 
 _COLUMNS = 4
 # With more lines than this colors cannot be told apart, and the legend is left out.
@@ -104,9 +103,9 @@ def _lines(
 ) -> Iterator[tuple[str, tuple[float, ...], dict[str, int]]]:
     """The label, color and place of every combination."""
     every = [*combinations(varying)]
-    colors = mpl.colormaps["viridis"](np.linspace(0.05, 0.88, len(every)))
+    colors = ordered_colors(len(every))
     for color, (words, where) in zip(colors, every, strict=True):
-        yield ", ".join(f"{name} = {each}" for name, each in words.items()), tuple(color), where
+        yield ", ".join(f"{name} = {each}" for name, each in words.items()), color, where
 
 
 def _draw(

@@ -3,16 +3,23 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
-import numpy as np
 import xarray as xr
 from matplotlib.colors import to_hex
 
 from jaxvae.grids.grid import Grid, are_numbers, word
 from jaxvae.grids.quantities import Quantity, geometry, known_runs, rates
-from jaxvae.grids.tables import captioned_rows, combinations, errors, title
+from jaxvae.grids.tables import captioned_rows, combinations, errors, lowest, title
 from jaxvae.report.page import Chart, Page, Table, Trace, settings_of
-from jaxvae.report.traces import heat_map, line
+from jaxvae.report.style import ordered_colors
+from jaxvae.report.traces import (
+    LINE_NUMBERS,
+    MAP_NUMBERS,
+    evenly,
+    heat_map,
+    line,
+    shown_epochs,
+    whole_axis,
+)
 
 # More lines than this cannot be told apart: charts show so many, evenly chosen.
 _LINES = 16
@@ -33,7 +40,8 @@ def grid_page(grid: Grid, records: xr.Dataset) -> Page:
     if "imbalance" in records:
         charts += [_layers(grid, records), _map(grid, records)]
     tables = [Table(name, rows, reads) for name, rows, reads in captioned_rows(grid, records)]
-    return Page(title(grid, records), [errors(grid)], settings_of(records), charts, tables)
+    answer = [*lowest(grid, records), errors(grid)]
+    return Page(title(grid, records), answer, settings_of(records), charts, tables)
 
 
 def _against(grid: Grid, quantities: Sequence[Quantity], axis: str) -> Chart:
@@ -63,6 +71,7 @@ def _over_training(grid: Grid, quantities: Sequence[Quantity], records: xr.Datas
         [trace for each in quantities for trace in _lines(each, grid.varying, epochs, {})],
         "epoch",
         choices=_titles(quantities),
+        layout={"xaxis": whole_axis(epochs)},
     )
 
 
@@ -75,18 +84,21 @@ def _layers(grid: Grid, records: xr.Dataset) -> Chart:
         Quantity("", "intrinsic dimension", *dimension, 1),
         Quantity("", "Δ(layer → input)", lost, None, 4),
     ]
-    epochs = _words(records, "epoch")
+    count = min(len([*combinations(grid.varying)]), _LINES)
+    each = count * len(names) * len(quantities)
+    places, said = shown_epochs(range(grid.snapshots), each=each, most=LINE_NUMBERS)
+    epochs = [str(records["epoch"].values[place]) for place in places]
     traces = [
         trace._replace(when={**trace.when, "epoch": epoch})
         for quantity in quantities
-        for place, epoch in enumerate(epochs)
+        for place, epoch in zip(places, epochs, strict=True)
         for trace in _lines(quantity, grid.varying, names, {"epoch": place})
     ]
     return Chart(
         "From layer to layer",
         "The intrinsic dimension of every layer by TwoNN, or Δ(layer → input), which is near 0 "
         "where a layer holds all of the input and near 1 where it holds nothing of it"
-        f"{_of_how_many(grid.varying)}. {_HOVER}",
+        f"{_of_how_many(grid.varying)}. {_HOVER}{said}",
         traces,
         "layer",
         choices=_titles(quantities) | {"epoch": epochs},
@@ -96,9 +108,12 @@ def _layers(grid: Grid, records: xr.Dataset) -> Chart:
 def _map(grid: Grid, records: xr.Dataset) -> Chart:
     imbalance = known_runs(records)["imbalance"].transpose("layer", "other_layer", ...)
     quantity, layers = Quantity("", "", imbalance, None, 4), records["layer"].values.tolist()
-    epochs, traces = _words(records, "epoch"), []
+    traces, count = [], min(len([*combinations(grid.varying)]), _LINES)
+    each = count * len(layers) ** 2
+    places, said = shown_epochs(range(grid.snapshots), each=each, most=MAP_NUMBERS)
+    epochs = [str(records["epoch"].values[place]) for place in places]
     for label, _, where in _combinations(grid.varying):
-        for place, epoch in enumerate(epochs):
+        for place, epoch in zip(places, epochs, strict=True):
             here = {**where, "epoch": place}
             mean, stderr = (each.isel(here).values for each in (quantity.mean, quantity.stderr))
             traces.append(
@@ -107,7 +122,7 @@ def _map(grid: Grid, records: xr.Dataset) -> Chart:
     return Chart(
         "Information imbalance between all layers",
         "Δ(row → column): near 0 the row holds all of the column, near 1 nothing of it"
-        f"{_of_how_many(grid.varying)}. {_HOVER}",
+        f"{_of_how_many(grid.varying)}. {_HOVER}{said}",
         traces,
         "to",
         "from",
@@ -131,11 +146,8 @@ def _combinations(
     varying: Mapping[str, Sequence[Any]],
 ) -> Iterator[tuple[str, str, dict[str, int]]]:
     """The label, color and place of at most `_LINES` combinations, evenly chosen."""
-    every = [*combinations(varying)]
-    places = np.unique(np.linspace(0, len(every) - 1, min(len(every), _LINES)).round().astype(int))
-    colors = mpl.colormaps["viridis"](np.linspace(0.05, 0.88, len(places)))
-    for place, color in zip(places, colors, strict=True):
-        words, where = every[place]
+    chosen = evenly([*combinations(varying)], _LINES)
+    for (words, where), color in zip(chosen, ordered_colors(len(chosen)), strict=True):
         label = ", ".join(f"{name} = {each}" for name, each in words.items())
         yield label or "all runs", to_hex(color), where
 
@@ -152,7 +164,3 @@ def _on_axis(values: Sequence[Any]) -> list[Any]:
 def _titles(quantities: Sequence[Quantity]) -> dict[str, list[str]]:
     """The last choice is the one that is shown first."""
     return {"quantity": [quantity.title for quantity in reversed(quantities)]}
-
-
-def _words(records: xr.Dataset, name: str) -> list[str]:
-    return [str(value) for value in records[name].values]

@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from jaxvae.grids.grid import Grid, word
-from jaxvae.grids.quantities import Quantity, geometry, rates
+from jaxvae.grids.quantities import Quantity, geometry, known_runs, rates
 from jaxvae.report.tables import markdown_table
 
 _RATES = (
@@ -23,6 +23,11 @@ _GEOMETRY = (
     "imbalance from the output to the input, near 0 where neighbors of the output are neighbors of "
     "the input, near 1 where it says nothing of them."
 )
+# Settings between which nats do not compare: other images, or another likelihood.
+_OTHER_NATS = {
+    *("data", "image_size", "image_key", "split", "value_range", "binarize"),
+    *("likelihood", "likelihood_options"),
+}
 _LEFT_OUT = "Runs that failed or are missing are left out."
 _ALONE = (
     "± is the standard error over images, where there is one; how much trainings differ takes "
@@ -55,7 +60,7 @@ def sweep_tables(grid: Grid, records: xr.Dataset) -> list[Table]:
 
 def summary(grid: Grid, records: xr.Dataset) -> str:
     """All numbers at the last epoch, and what they are, as Markdown."""
-    parts = [f"# {title(grid, records)}"]
+    parts = [f"# {title(grid, records)}", *lowest(grid, records)]
     for _, rows, caption in captioned_rows(grid, records):
         parts += [markdown_table(rows), caption]
     return "\n\n".join([*parts, errors(grid)]) + "\n"
@@ -74,6 +79,33 @@ def captioned_rows(
                 for row in _rows(grid, quantities)
             ]
             yield name, rows, caption
+
+
+def lowest(grid: Grid, records: xr.Dataset) -> list[str]:
+    """Where the negative ELBO of held-out images is lowest, in a sentence.
+
+    None for a single combination of settings, and where images or likelihoods differ between
+    runs, or nothing is known.
+    """
+    several = {name.partition(".")[0] for name, each in grid.values.items() if len(each) > 1}
+    if not several or several & _OTHER_NATS:
+        return []
+    known = known_runs(records).isel(epoch=-1)
+    cost = Quantity("", "", known["reconstruction"] + known["kl"], None, 1)
+    found = [
+        (float(cost.mean.isel(where)), float(cost.stderr.isel(where)), words)
+        for words, where in combinations(grid.varying)
+    ]
+    found = [each for each in found if math.isfinite(each[0])]
+    if not found:
+        return []
+    said = [
+        f"{value:.1f}{f' ± {stderr:.1f}' if math.isfinite(stderr) else ''} nats with "
+        + ", ".join(f"{name} = {each}" for name, each in words.items())
+        for value, stderr, words in sorted(found, key=lambda each: each[0])[:2]
+    ]
+    second = f"; the next is {said[1]}" if len(said) > 1 else ""
+    return [f"The lowest negative ELBO of held-out images is {said[0]}{second}."]
 
 
 def errors(grid: Grid) -> str:

@@ -7,7 +7,7 @@ from jaxvae.analysis.registry import METRICS
 from jaxvae.report.measurement import metrics_of, title, variable
 from jaxvae.report.measurement_tables import caption, cells
 from jaxvae.report.page import Chart, Page, Table, Trace, settings_of
-from jaxvae.report.traces import heat_map, line
+from jaxvae.report.traces import heat_map, line, listed_axis
 
 # The accent of the page.
 _COLOR = "#1f6fb2"
@@ -92,5 +92,5 @@ def _chart(records: xr.Dataset, name: str) -> Chart:
         x="rank of the neighbor",
         y="intrinsic dimension",
         choices={"space": spaces[::-1]},
-        layout={"xaxis": {"type": "log", "dtick": 1}},
+        layout={"xaxis": listed_axis(ranks)},
     )

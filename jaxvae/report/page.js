@@ -11,11 +11,30 @@ function lighter(color) {
   return "#" + parts.map(one => Math.round(one + .4 * (255 - one)).toString(16).padStart(2, "0")).join("");
 }
 
-function shown(chart, chosen) {
+// A ring around the point whose pictures are shown.
+const ring = (drawn, picture, ink) => picture === undefined ? {}
+  : {line: {color: ink, width: drawn.customdata.map(name => name === picture ? 3 : 1)}};
+
+function shown(chart, chosen, picture, ink) {
   return chart.traces.filter(trace => Object.entries(trace.when).every(([name, value]) => chosen[name] === value))
     .map(({drawn}) => ({...drawn,
       ...(drawn.line ? {line: {...drawn.line, color: lighter(drawn.line.color)}} : {}),
-      ...(drawn.marker ? {marker: {...drawn.marker, color: lighter(drawn.marker.color)}} : {})}));
+      ...(drawn.marker ? {marker: {...drawn.marker, color: lighter(drawn.marker.color), ...ring(drawn, picture, ink)}} : {})}));
+}
+
+// Ticks of a logarithmic axis: decimals, three at least among what is drawn. At powers of ten where
+// there are so many, else at 1, 2 and 5 times these, at every first digit, or evenly spaced.
+function ticks(values) {
+  const known = values.filter(value => value > 0), low = Math.min(...known), high = Math.max(...known);
+  if (!known.length) return {};
+  const [first, last] = [low, high].map(value => Math.floor(Math.log10(value)));
+  const powers = [...Array(last - first + 2).keys()].map(at => at + first);
+  for (const digits of [[1], [1, 2, 5], [1, 2, 3, 4, 5, 6, 7, 8, 9]]) {
+    const tickvals = powers.flatMap(power => digits.map(digit => Number(`${digit}e${power}`)));
+    if (tickvals.filter(tick => tick >= low && tick <= high).length >= 3) return {tickvals, ticktext: tickvals.map(String)};
+  }
+  const tickvals = [0, 1, 2, 3].map(part => Number((low + (high - low) * part / 3).toPrecision(2)));
+  return {tickvals, ticktext: tickvals.map(String)};
 }
 
 function draw(section) {
@@ -30,12 +49,14 @@ function draw(section) {
   }
   const style = getComputedStyle(root), ink = style.getPropertyValue("--ink"), line = style.getPropertyValue("--line");
   const axis = {gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true};
+  const traces = shown(chart, chosen, section.querySelector("[data-pictures]")?.value, ink), given = chart.layout.yaxis;
+  const yaxis = given.type === "log" && !given.tickvals ? {...given, ...ticks(traces.flatMap(trace => trace.y))} : given;
   const layout = {...chart.layout,
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", autosize: true, hovermode: "closest",
     font: {family: "system-ui, sans-serif", size: 13, color: ink}, margin: {l: 10, r: 10, t: 10, b: 10},
     legend: {orientation: "h", yanchor: "bottom", y: 1.02, x: 0},
-    xaxis: {...axis, ...chart.layout.xaxis}, yaxis: {...axis, ...chart.layout.yaxis}};
-  Plotly.react(section.querySelector(".plot"), shown(chart, chosen), layout, {responsive: true, displaylogo: false, displayModeBar: false});
+    xaxis: {...axis, ...chart.layout.xaxis}, yaxis: {...axis, ...yaxis}};
+  Plotly.react(section.querySelector(".plot"), traces, layout, {responsive: true, displaylogo: false, displayModeBar: false});
 }
 
 const sections = [...document.querySelectorAll(".chart")];
@@ -47,7 +68,10 @@ system.addEventListener("change", drawAll);
 
 for (const list of document.querySelectorAll("[data-pictures]")) {
   const section = list.closest(".chart");
-  const show = () => section.querySelectorAll("[data-picture]").forEach(one => { one.hidden = one.dataset.picture !== list.value; });
+  const show = () => {
+    section.querySelectorAll("[data-picture]").forEach(one => { one.hidden = one.dataset.picture !== list.value; });
+    draw(section);
+  };
   list.addEventListener("input", show);
 }
 

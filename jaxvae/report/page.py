@@ -42,7 +42,7 @@ class Chart(NamedTuple):
         y: title of the vertical axis.
         choices: what can be chosen, by name: `epoch` is a slider, others are lists. The last
             choice is shown first.
-        layout: what else plotly is told.
+        layout: what else plotly is told. A logarithmic vertical axis without ticks gets some.
         pictures: PNG files by name, of which one is shown: that which is chosen in a list, or
             whose name is the `customdata` of a point that is clicked. An empty one says that
             none was kept.
@@ -74,6 +74,20 @@ class Table(NamedTuple):
     reads: str = ""
 
 
+class Picture(NamedTuple):
+    """A picture below the charts.
+
+    Attributes:
+        title: what it shows.
+        file: PNG.
+        reads: how it is read.
+    """
+
+    title: str
+    file: bytes
+    reads: str
+
+
 class Page(NamedTuple):
     """What a page shows.
 
@@ -83,6 +97,7 @@ class Page(NamedTuple):
         settings: what was run, by name.
         charts: interactive figures.
         tables: below them.
+        pictures: between the charts and the tables.
     """
 
     title: str
@@ -90,6 +105,7 @@ class Page(NamedTuple):
     settings: Mapping[str, Any]
     charts: Sequence[Chart] = ()
     tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
 
 
 def write_page(folder: Path, page: Page) -> Path:
@@ -126,17 +142,29 @@ def page_text(page: Page, figures: Sequence[str] = ()) -> str:
 
 
 def settings_of(records: xr.Dataset | xr.DataTree) -> dict[str, str]:
-    """What records say of how they were made, in words; settings that are not set are left out."""
+    """What records say of how they were made, in words."""
     told: dict[str, Any] = {}
     for name, value in records.attrs.items():
         is_json = isinstance(value, str) and value.startswith("{")
-        # NumPy's numbers, as files have them, are compared with a list number by number.
-        plain = value.item() if isinstance(value, np.generic) else value
-        told |= json.loads(value) if is_json else {str(name): plain}
+        told |= json.loads(value) if is_json else {str(name): value}
+    return in_words(told)
+
+
+def in_words(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Settings by name, as a page shows them; those that are not set are left out.
+
+    Args:
+        settings: values as JSON has them, or as attributes of files are: also numbers and arrays
+            of NumPy.
+    """
+    plain = {
+        name: value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+        for name, value in settings.items()
+    }
     return {
         name.replace("_", " "): _in_words(value)
-        for name, value in told.items()
-        if value not in (None, "", {}, [])
+        for name, value in plain.items()
+        if value not in (None, "", {}, [], ())
     }
 
 
@@ -158,12 +186,15 @@ def _in_words(value: Any) -> str:
         return ", ".join(f"{name} = {_in_words(each)}" for name, each in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(_in_words, value))
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.{_DIGITS}g}" if isinstance(value, float) else str(value)
 
 
 def _as_dict(chart: Chart) -> dict[str, Any]:
     traces = [{"drawn": trace.drawn, "when": trace.when} for trace in chart.traces]
-    axes = {"xaxis": {"title": {"text": chart.x}}, "yaxis": {"title": {"text": chart.y}}}
+    titles = {"xaxis": chart.x, "yaxis": chart.y}
+    axes = {name: {"title": {"text": text, "standoff": 12}} for name, text in titles.items()}
     given = chart.layout
     layout = {**given, **{name: axes[name] | dict(given.get(name, {})) for name in axes}}
     return {"traces": traces, "layout": layout}

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from jaxvae.files.whole import write_whole
 from jaxvae.report.page import PAGE, Page, write_page
+from jaxvae.runs.made import made_by
 
 
 def write_report(
@@ -19,7 +20,7 @@ def write_report(
     summary: str,
     lines: Sequence[Any],
     console: Console,
-    page: Page | None = None,
+    page: Page,
 ) -> None:
     """Write records.nc, figures/*.png, summary.md and report.html, each whole, and print them.
 
@@ -30,15 +31,13 @@ def write_report(
         summary: in Markdown.
         lines: what is printed: tables and sentences.
         console: where.
-        page: what `report.html` shows.
+        page: what `report.html` shows, beside what made the folder.
     """
     write_whole(out / "records.nc", records.to_netcdf)
     drawn = figures(out / "figures")
     write_whole(out / "summary.md", lambda part: part.write_text(summary, encoding="utf-8"))
-    if page is not None:
-        write_page(out, page)
+    write_page(out, page._replace(settings={**page.settings, **made_by(out)}))
     console.print(*lines, sep="\n")
     shown = f"figures: {out / 'figures'}/*.png   " if drawn else ""
-    shown += f"page: {out / PAGE}   " if page is not None else ""
-    ends = f"\n{shown}records: {out / 'records.nc'}"
+    ends = f"\n{shown}page: {out / PAGE}   records: {out / 'records.nc'}"
     console.print(ends, soft_wrap=True)

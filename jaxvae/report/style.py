@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import matplotlib as mpl
 import numpy as np
@@ -32,6 +32,8 @@ _SETTINGS: Any = {
     "lines.markersize": 4,
 }
 
+
+Color: TypeAlias = tuple[float, float, float, float]
 
 # Labels of logarithmic axes are decimals from the first of these to the second.
 _PLAIN = (1e-4, 1e4)
@@ -64,13 +66,14 @@ def draw_each(
     return paths
 
 
-def bottleneck_colors(
-    bottlenecks: Sequence[int],
-) -> dict[int, tuple[float, float, float, float]]:
-    """A color for every size, dark for small, ordered by its logarithm."""
-    position = np.linspace(0.05, 0.88, len(bottlenecks))
-    palette = mpl.colormaps["viridis"]
-    return {size: palette(place) for size, place in zip(bottlenecks, position, strict=True)}
+def ordered_colors(count: int) -> list[Color]:
+    """So many colors in an order, from dark to light; white has 3 times the light of the last."""
+    return [*map(tuple, mpl.colormaps["plasma"](np.linspace(0.02, 0.64, count)))]
+
+
+def bottleneck_colors(bottlenecks: Sequence[int]) -> dict[int, Color]:
+    """A color for every size, dark for the first."""
+    return dict(zip(bottlenecks, ordered_colors(len(bottlenecks)), strict=True))
 
 
 def mark_bottlenecks(axes: Axes, bottlenecks: Sequence[int]) -> None:

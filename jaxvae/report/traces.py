@@ -1,10 +1,19 @@
-"""What the charts of a page are made of: lines and heat maps, with errors and nulls on hover."""
+"""What the charts of a page are made of: lines, heat maps, errors and nulls on hover, and axes."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import numpy as np
+import xarray as xr
 
 from jaxvae.report.page import hover
+
+Value = TypeVar("Value")
+
+# Numbers of a chart of lines and of one of heat maps at most: the page stays below 8 MB.
+LINE_NUMBERS, MAP_NUMBERS = 4_000, 25_000
+# Ticks of an axis of whole numbers, at most.
+_TICKS = 10
 
 
 def line(
@@ -48,4 +57,50 @@ def heat_map(
         "zmin": 0,
         "zmax": 1,
         "colorscale": "Viridis",
+    }
+
+
+def stderr_over(values: xr.DataArray, dimension: str) -> np.ndarray:
+    """Standard error of the mean over a dimension, by its spread; NaN for one."""
+    count = values.sizes[dimension]
+    if count == 1:
+        return np.full(values.isel({dimension: 0}).shape, np.nan)
+    return (values.std(dimension, ddof=1) / np.sqrt(count)).values
+
+
+def evenly(values: Sequence[Value], count: int) -> list[Value]:
+    """At most so many of some values, evenly chosen: the first, the last and some between."""
+    if count < 2 or len(values) <= count:
+        return list(values if len(values) <= count else values[-1:])
+    places = np.linspace(0, len(values) - 1, count).round().astype(int)
+    return [values[place] for place in places]
+
+
+def shown_epochs(epochs: Sequence[int], *, each: int, most: int) -> tuple[list[int], str]:
+    """The epochs that a chart shows, and a sentence that says so where these are not all.
+
+    Args:
+        epochs: that there are.
+        each: numbers of the chart in an epoch.
+        most: numbers of the chart. The last epoch is shown in any case.
+    """
+    shown = evenly(epochs, max(1, most // each))
+    if len(shown) == len(epochs):
+        return shown, ""
+    return shown, f" {len(shown)} of {len(epochs)} epochs are shown, evenly chosen."
+
+
+def whole_axis(values: Sequence[int]) -> dict[str, Any]:
+    """An axis of whole numbers, such as epochs, with ticks at whole numbers alone."""
+    least = (max(values) - min(values)) / _TICKS
+    steps = (each * 10**power for power in range(12) for each in (1, 2, 5))
+    return {"dtick": next(step for step in steps if step >= least)}
+
+
+def listed_axis(values: Sequence[float]) -> dict[str, Any]:
+    """A logarithmic axis with ticks at some values alone, such as the sizes of a sweep."""
+    return {
+        "type": "log",
+        "tickvals": list(values),
+        "ticktext": [f"{value:g}" for value in values],
     }

@@ -59,19 +59,21 @@ class Job(NamedTuple):
         config: its configuration, a frozen dataclass.
         out: the folder, absolute.
         members: runs in a unit, at most; None for as many as fit.
+        command: as it was typed.
     """
 
     experiment: str
     config: Any
     out: Path
     members: int | None = None
+    command: str = ""
 
     def open(self) -> tuple[Experiment, Sweep]:
         """The experiment and its sweep."""
         module, _, name = self.experiment.partition(":")
         experiment: Experiment = getattr(importlib.import_module(module), name)
         sweep = experiment.sweep(self.config, self.out)
-        return experiment, dataclasses.replace(sweep, members=self.members)
+        return experiment, dataclasses.replace(sweep, members=self.members, command=self.command)
 
 
 def run(job: Job, launch: Launch, console: Console) -> None:

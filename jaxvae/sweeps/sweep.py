@@ -118,6 +118,7 @@ class Sweep:
         afterwards: what is made of many runs.
         members: runs in a unit, at most; None for as many as fit.
         mesh: devices that share the runs of a unit; None for the default device.
+        command: that asked for it, as it was typed; kept of every unit that is done for it.
     """
 
     out: Path
@@ -131,6 +132,7 @@ class Sweep:
     afterwards: Sequence[Afterwards] = ()
     members: int | None = None
     mesh: Mesh | None = None
+    command: str = ""
 
     def image_shape(self, config: RunConfig) -> ImageShape:
         """Of the images of a run."""

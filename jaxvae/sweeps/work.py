@@ -5,6 +5,7 @@ import time
 from collections.abc import Collection
 
 from jaxvae.report.progress import SweepProgress, UnitProgress
+from jaxvae.runs.made import noted
 from jaxvae.sweeps.claims import LostError, claim
 from jaxvae.sweeps.estimate import seconds_of
 from jaxvae.sweeps.members import train_unit
@@ -59,7 +60,8 @@ def do_unit(sweep: Sweep, unit: Unit, progress: SweepProgress) -> bool:
                 return False
             begun = time.perf_counter()
             told = progress.begin(unit.title, tell, seconds_of(sweep, unit).measuring_share)
-            lines = _make(sweep, unit, told) if unit.needs else _train(sweep, unit, told)
+            with noted(sweep.out, unit.name, sweep.command):
+                lines = _make(sweep, unit, told) if unit.needs else _train(sweep, unit, told)
             if not sweep.is_done(unit):
                 raise OSError(
                     f"expected to find the records of {unit.title} as written, found others"

@@ -1,25 +1,54 @@
-"""`jaxvae report`: the figures of a saved run."""
+"""`jaxvae report`: the figures and the page of a saved run."""
 
 import json
+import re
 import shutil
 
+import jax
 import matplotlib.image
 import pytest
 
+from jaxvae.analysis.evaluation import evaluate
 from jaxvae.cli import main
+from jaxvae.data import load
+from jaxvae.runs.saved import open_run
 
 FIGURES = ["reconstructions.png", "samples.png", "traversals.png"]
+RESULTS = ["report.html", *(f"figures/{name}" for name in FIGURES)]
 
 
 @pytest.mark.slow
-def test_figures_are_drawn_into_the_folder_of_the_run(saved_run, capsys):
+def test_figures_and_a_page_are_written_into_the_folder_of_the_run(saved_run, capsys):
     capsys.readouterr()
     assert main(["report", str(saved_run), "--examples", "60"]) == 0
     out = saved_run / "figures"
     assert sorted(path.name for path in out.iterdir()) == FIGURES
-    assert capsys.readouterr().out.split() == [str(out / name) for name in FIGURES]
+    page = saved_run / "report.html"
+    printed = [*(str(out / name) for name in FIGURES), f"page: {page}"]
+    assert capsys.readouterr().out.splitlines() == printed
     for name in FIGURES:
         assert matplotlib.image.imread(out / name).std() > 0.01
+    assert page.stat().st_size < 8e6
+
+
+@pytest.mark.slow
+def test_the_page_says_what_held_out_images_cost_at_the_snapshots(saved_run, tmp_path):
+    assert main(["report", str(saved_run), "--examples", "60", "--out", str(tmp_path)]) == 0
+    images = load("sprites", image_size=16, train_size=200).test.images[:60]
+    key = jax.random.split(jax.random.key(0))[0]
+    costs = []
+    for step in (3, 6):
+        run = open_run(saved_run, step)
+        found = evaluate(run.vae, run.variables, images, key=key)
+        costs.append(found.examples.distortion + found.examples.rates.sum(axis=1))
+    text = (tmp_path / "report.html").read_text()
+    said = re.search(r"On 60 held-out images of sprites the negative ELBO is ([\d.]+) ±", text)
+    assert float(said[1]) == pytest.approx(costs[1].mean(), abs=0.05)
+    change = re.search(r"From step 3 to 6 .* changed by ([+-][\d.]+) ± ([\d.]+) nats", text)
+    differences = costs[1] - costs[0]
+    stderr = differences.std(ddof=1) / 60**0.5
+    assert float(change[1]) == pytest.approx(differences.mean(), abs=stderr / 10)
+    assert float(change[2]) == pytest.approx(stderr, rel=0.1)
 
 
 @pytest.mark.slow
@@ -27,7 +56,7 @@ def test_another_snapshot_into_another_folder_differs(saved_run, tmp_path):
     for step in ("3", "6"):
         arguments = ["--snapshot", step, "--out", str(tmp_path / step), "--examples", "5"]
         assert main(["report", str(saved_run), *arguments]) == 0
-    for name in FIGURES:
+    for name in RESULTS:
         assert (tmp_path / "3" / name).read_bytes() != (tmp_path / "6" / name).read_bytes()
 
 
@@ -36,7 +65,7 @@ def test_a_report_is_the_same_again(saved_run, tmp_path):
     for name in ("one", "other"):
         arguments = ["--out", str(tmp_path / name), "--examples", "50"]
         assert main(["report", str(saved_run), *arguments]) == 0
-    for name in FIGURES:
+    for name in RESULTS:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
 
 

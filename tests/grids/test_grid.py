@@ -1,5 +1,7 @@
 """Grids in memory: their layers, and their means over seeds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -8,6 +10,7 @@ from jaxvae.grids.grid import Grid, ordered, word
 from jaxvae.grids.page import grid_page
 from jaxvae.grids.quantities import geometry, rates
 from jaxvae.grids.records import merged
+from jaxvae.grids.tables import lowest
 
 LAYERS = ["input", "mean", "sample", "output"]
 
@@ -153,3 +156,21 @@ def test_a_large_grid_has_some_of_its_lines_evenly_chosen_and_says_so():
     assert len(names) == 16
     assert {"beta = 0", "beta = 99"} <= names
     assert "16 of 100 combinations" in chart.reads
+
+
+def test_the_combination_of_the_lowest_negative_elbo_is_named_with_its_error_and_the_next():
+    found = records().assign_coords(epoch=[1])
+    found["kl"][1] = found["kl"][1] + 10
+    cost = (found["reconstruction"] + found["kl"]).isel(epoch=0).sel(beta=1)
+    mean, stderr = float(cost.mean()), float(cost.std(ddof=1)) / 3**0.5
+    (said,) = lowest(grid(), found)
+    assert f"is {mean:.1f} ± {stderr:.1f} nats with beta = 1; the next is 1" in said
+    assert grid_page(grid(), found).answer[0] == said
+
+
+def test_nats_of_other_likelihoods_and_of_one_combination_are_not_compared():
+    assert lowest(grid((1.0,)), records().isel(beta=0)) == []
+    likelihoods = replace(
+        grid(), settings=("likelihood",), values={"likelihood": ("bernoulli", "gaussian")}
+    )
+    assert lowest(likelihoods, records().rename(beta="likelihood")) == []

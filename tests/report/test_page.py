@@ -6,8 +6,10 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import xarray as xr
 
-from jaxvae.report.page import Chart, Page, Table, Trace, page_text, write_page
+from jaxvae.report.page import Chart, Page, Table, Trace, page_text, settings_of, write_page
+from jaxvae.report.traces import LINE_NUMBERS, MAP_NUMBERS, heat_map, line
 
 HOSTILE = '</script><script>alert("1")</script>'
 
@@ -59,3 +61,43 @@ def test_a_page_is_one_file_of_less_than_8_mb(tmp_path, page):
     path = write_page(tmp_path / "new", page)
     assert path.stat().st_size < 8e6
     assert [each.name for each in path.parent.iterdir()] == ["report.html"]
+
+
+def test_charts_of_as_many_numbers_as_they_may_have_stay_below_8_mb(tmp_path):
+    numbers = np.random.default_rng(0).random((LINE_NUMBERS // 8, 8))
+    names = [f"decoder/{place}" for place in range(8)]
+    lines = [
+        Trace(line(names, row, row, name="K = 128", color="#123456", null=row), {"epoch": "200"})
+        for row in numbers
+    ]
+    cells = np.random.default_rng(1).random((MAP_NUMBERS // 64, 8, 8))
+    maps = [Trace(heat_map(names, names, each, each), {"epoch": "200"}) for each in cells]
+    charts = [Chart("lines", "", lines)] * 3 + [Chart("maps", "", maps)]
+    assert write_page(tmp_path, Page("large", [], {}, charts)).stat().st_size < 8e6
+
+
+def test_settings_are_said_in_words_also_from_a_file(tmp_path):
+    attributes = {
+        "points": np.int64(500),
+        "share": np.float32(0.5),
+        "sizes": np.array([2, 4]),
+        "one": np.array([7]),
+        "binarize": np.bool_(True),
+        "none": "",
+        "run": '{"latents": null, "image_size": 32, "coefficients": {"beta": [0.5, 1.0]}}',
+    }
+    expected = {
+        "points": "500",
+        "share": "0.5",
+        "sizes": "2, 4",
+        "one": "7",
+        "binarize": "yes",
+        "image size": "32",
+        "coefficients": "beta = 0.5, 1",
+    }
+    assert settings_of(xr.Dataset(attrs=attributes)) == expected
+    del attributes["binarize"]  # netCDF has no truth values
+    xr.Dataset(attrs=attributes).to_netcdf(tmp_path / "records.nc")
+    del expected["binarize"]
+    # Nor lists of one number.
+    assert settings_of(xr.load_dataset(tmp_path / "records.nc")) == expected

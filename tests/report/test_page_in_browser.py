@@ -21,6 +21,7 @@ QUIET = [
     "--disable-sync",
 ]
 EPOCHS, SIZES = ("0", "3", "10"), ("2", "4")
+PICTURES = {"beta 1": b"one", "beta 2": b""}
 ROWS = ("10.5±0.1", "9.25±0.5", "·", "1,234.0±2.0")
 
 
@@ -39,8 +40,17 @@ def make_page():
         for b in SIZES
     ]
     chart = Chart("Profile", "A line.", traces, choices={"K": SIZES, "epoch": EPOCHS})
+    cells = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [1, 2],
+        "y": [1, 2],
+        "customdata": [*PICTURES],
+        "marker": {"size": 14, "color": [1, 2]},
+    }
+    plane = Chart("Plane", "Cells.", [Trace(cells)], "rate", "rate", pictures=PICTURES)
     table = Table("Numbers", [{"K": str(place), "Δ": text} for place, text in enumerate(ROWS)])
-    return Page("A sweep", ["K = 4 is enough."], {"seeds": "0, 1"}, [chart], [table])
+    return Page("A sweep", ["K = 4 is enough."], {"seeds": "0, 1"}, [chart, plane], [table])
 
 
 @pytest.fixture(scope="module")
@@ -101,23 +111,94 @@ def test_a_click_on_a_heading_sorts_numbers_both_ways_and_what_is_unknown_comes_
     assert tab.locator(cells).all_text_contents() == ["1,234.0±2.0", "10.5±0.1", "9.25±0.5", "·"]
 
 
+def test_a_click_on_a_cell_or_the_keys_in_the_list_show_its_pictures_and_ring_it(opened):
+    tab, said, _ = opened
+    plane = tab.locator(".chart").nth(1)
+    shown = plane.locator("figure:not([hidden])")
+    rings = "Array.from(document.querySelectorAll('.plot')[1].data[0].marker.line.width)"
+    assert shown.get_attribute("data-picture") == "beta 1"
+    assert tab.evaluate(rings) == [3, 1]
+    cell = plane.locator(".scatterlayer path.point").nth(1)
+    cell.scroll_into_view_if_needed()
+    place = cell.bounding_box()
+    tab.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    assert shown.get_attribute("data-picture") == "beta 2"
+    assert "no pictures of it were kept" in shown.text_content()
+    assert tab.evaluate(rings) == [1, 3]
+    tab.focus("[data-pictures]")
+    tab.keyboard.press("ArrowUp")
+    assert shown.get_attribute("data-picture") == "beta 1"
+    assert tab.evaluate(rings) == [3, 1]
+    assert said == []
+
+
+def test_a_reader_hears_what_a_plot_is_and_what_is_in_it(opened):
+    tab, _, _ = opened
+    plot = tab.get_by_role("group", name="Profile", exact=True)
+    described = plot.get_attribute("aria-describedby")
+    assert tab.locator(f"#{described}").text_content() == "A line."
+    assert plot.get_by_text("output", exact=True).count() == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.01, 0.1, 1], [0.01, 0.1, 1]),
+        ([0.15, 2.5], [0.2, 0.5, 1, 2]),
+        ([0.21, 0.52, None, 0], [0.3, 0.4, 0.5]),
+        ([0.93, 0.96], [0.93, 0.94, 0.95, 0.96]),
+    ],
+)
+def test_a_logarithmic_axis_has_three_short_ticks_among_the_values_at_least(
+    opened, values, expected
+):
+    tab, _, _ = opened
+    found = tab.evaluate("values => ticks(values)", values)
+    least, most = min(filter(None, values)), max(filter(None, values))
+    assert [tick for tick in found["tickvals"] if least <= tick <= most] == expected
+    assert [float(text) for text in found["ticktext"]] == found["tickvals"]
+
+
 def test_every_control_is_reached_with_the_tab_key(opened):
     tab, _, _ = opened
+    wanted = tab.locator("button, select, input").count()
+    place = """() => [...document.querySelectorAll("button, select, input")]
+        .indexOf(document.activeElement)"""
     reached = set()
-    for _ in range(20):
+    tab.evaluate("document.activeElement.blur()")
+    for _ in range(4 * wanted):
         tab.keyboard.press("Tab")
-        reached.add(tab.evaluate("document.activeElement.tagName + document.activeElement.id"))
-    assert {"BUTTONmode", "SELECT", "INPUT", "BUTTON"} <= reached
+        reached.add(tab.evaluate(place))
+    assert reached >= {*range(wanted)}
 
 
-def test_light_and_dark_go_by_the_system_until_they_are_switched(opened):
+def test_light_and_dark_go_by_the_system_until_they_are_switched_and_figures_with_them(opened):
     tab, _, _ = opened
-    brightness = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0]"
-    for scheme in ("light", "dark"):
+    brightness = """(selectors) => selectors.map(([selector, property]) => {
+        const color = getComputedStyle(document.querySelector(selector))[property];
+        return Number(color.match(/\\d+/)[0]) > 128;
+    }).join()"""
+    texts = [
+        ["body", "backgroundColor"],
+        [".plot .xtick text", "fill"],
+        [".plot .ytick text", "fill"],
+    ]
+
+    def assert_is(scheme):
+        # The browser tells the page of a change of the system when it has time.
+        wanted = "true,false,false" if scheme == "light" else "false,true,true"
+        tab.wait_for_function(
+            f"([texts, wanted]) => ({brightness})(texts) === wanted", arg=[texts, wanted]
+        )
+
+    for scheme, other in (("light", "dark"), ("dark", "light")):
         tab.emulate_media(color_scheme=scheme)
-        assert (tab.evaluate(brightness) > 128) == (scheme == "light")
-    tab.click("#mode")
-    assert tab.evaluate(brightness) > 128
+        assert_is(scheme)
+        tab.click("#mode")
+        assert_is(other)
+        tab.click("#mode")
+        assert_is(scheme)
+        tab.evaluate("delete document.documentElement.dataset.mode")
 
 
 def test_nothing_is_wider_than_a_phone(opened):

@@ -7,7 +7,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from jaxvae.report.style import figure, mark_logarithm
+from jaxvae.report.style import figure, mark_logarithm, ordered_colors
 
 
 def draw(path):
@@ -52,3 +52,13 @@ def test_a_logarithmic_axis_has_decimals_where_they_are_short(tmp_path, values, 
         mark_logarithm(axes)
     ticks = axes.get_yticklabels(which="both")
     assert expected <= {tick.get_text() for tick in ticks}
+
+
+def test_white_has_three_times_the_light_of_every_line():
+    for color in ordered_colors(9):
+        channels = [
+            part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4
+            for part in color[:3]
+        ]
+        light = np.dot(channels, [0.2126, 0.7152, 0.0722])
+        assert 1.05 / (light + 0.05) > 3

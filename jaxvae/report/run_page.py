@@ -1,0 +1,315 @@
+"""The page of one trained run: how good it is, what its latents carry, how training went."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxvae.analysis.collapse import collapse_warnings
+from jaxvae.analysis.estimate import Estimate, mean_estimate
+from jaxvae.analysis.evaluation import Evaluation
+from jaxvae.models.hvae import HVAE, layer_names
+from jaxvae.report.page import Chart, Page, Picture, Table, Trace, in_words
+from jaxvae.report.traces import line
+from jaxvae.runs.config import RunConfig
+from jaxvae.runs.curve import Curve
+from jaxvae.runs.saved import SavedRun
+
+# The accent of the page, and the colors of active, mixed and passive latents.
+_COLOR = "#1f6fb2"
+_TYPES = {"active": "#1f6fb2", "mixed": "#b8860b", "passive": "#a0a8b0"}
+# Bytes that a picture takes at most on the page; a larger one is made smaller.
+_PICTURE_BYTES = 700_000
+# Standard errors beyond which a difference is said to be one.
+_SURE = 2.0
+# Windows of a quarter of training below which nothing is said of it.
+_FEWEST = 3
+_READ = {
+    "reconstructions": "Each row of images above the row of its reconstructions.",
+    "samples": "Decoded from latents that are drawn from the prior.",
+    "traversals": "One latent moved at a time, those of the largest rate first.",
+    "layers": "Upper layers of latents kept from the image, the others drawn from the prior.",
+}
+_TERMS = (
+    "Distortion: negative log-likelihood of the image; rate: KL divergence of the posterior from "
+    "the prior; both in nats per image, their sum is the negative ELBO. ± standard error over "
+    "images. Active: the posterior is narrow for every image; passive: it is the prior for every "
+    "image, the latent has collapsed; mixed: anything between. Units: numbers whose posterior mean "
+    "varies with the image."
+)
+
+
+class Shown(NamedTuple):
+    """What the page is made of.
+
+    Attributes:
+        run: as it was opened.
+        of: what the images are, such as "held-out images of mnist".
+        found: of these images.
+        snapshots: of the first of them, by step, in the order of training.
+        curve: of training, empty where none was kept.
+        figures: of `draw_gallery`.
+    """
+
+    run: SavedRun
+    of: str
+    found: Evaluation
+    snapshots: Mapping[int, Evaluation]
+    curve: Curve
+    figures: Sequence[Path]
+
+
+def run_page(shown: Shown) -> Page:
+    """The page of a run."""
+    run, found = shown.run, shown.found
+    charts = [
+        *([_training(shown.curve)] if shown.curve.steps else []),
+        *([_over_snapshots(shown)] if len(shown.snapshots) > 1 else []),
+        _latents(run, found),
+    ]
+    pictures = [_picture(path) for path in shown.figures]
+    tables = [Table("Layers of latents", _rows(run, found), _TERMS)]
+    answer = [_quality(shown), *_collapse(run, found), *_improving(shown)]
+    return Page(run_title(run), answer, _settings(run.config), charts, tables, pictures)
+
+
+def run_title(run: SavedRun) -> str:
+    """What was trained, and when the snapshot is of."""
+    config = run.config
+    return f"{Path(config.data).name}, {config.network}, {config.objective}, {run.when}"
+
+
+def _settings(config: RunConfig) -> dict[str, str]:
+    return in_words(dataclasses.asdict(config))
+
+
+def _quality(shown: Shown) -> str:
+    found, several = shown.found, len(shown.run.vae.shapes) > 1
+    cost = mean_estimate(_cost(found))
+    count = len(found.examples.distortion)
+    rates = mean_estimate(found.examples.rates.sum(axis=1, dtype=np.float64))
+    return (
+        f"On {count:,} {shown.of} the negative ELBO is {_number(cost)} nats an image: distortion "
+        f"{_number(found.distortion)}, rate {_number(rates)}"
+        f"{' over all layers' if several else ''}. The PSNR of reconstructions is "
+        f"{_number(found.psnr)} dB."
+    )
+
+
+def _collapse(run: SavedRun, found: Evaluation) -> list[str]:
+    """Which latents carry nothing."""
+    if isinstance(run.vae, HVAE):
+        sizes = [math.prod(shape) for shape in run.vae.shapes]
+        signs = collapse_warnings(found, sizes=sizes) if found.is_finite else ()
+        lost = ", ".join(
+            f"{int(np.sum(types.passive))} of the {size} of {name}"
+            for name, size, types in zip(_names(run), sizes, found.latent_types, strict=True)
+        )
+        said = f"Latents that have collapsed to the prior: {lost}."
+        if not signs:
+            return [f"No layer of latents as a whole shows a sign of collapse. {said}"]
+        return [said, *(f"A sign of collapse: {sign}." for sign in signs)]
+    (types,) = found.latent_types
+    active, mixed, passive = (int(np.sum(each)) for each in types)
+    if not (active or mixed or passive):
+        return ["Whether latents collapsed is not known: one image does not tell."]
+    kinds = f"{active} active, {mixed} mixed and {passive} passive"
+    size = run.vae.latents
+    if passive == size:
+        return [f"All {size} latents have collapsed to the prior: the model ignores them."]
+    if passive:
+        return [f"{passive} of {size} latents have collapsed to the prior: {kinds}."]
+    return [f"No latent has collapsed to the prior: of {size}, {kinds}."]
+
+
+def _improving(shown: Shown) -> list[str]:
+    """What the end of training says of more of it."""
+    said = []
+    if shown.curve.steps:
+        said.append(_end_of(shown.curve))
+    if len(shown.snapshots) > 1:
+        (first, before), (last, after) = [*shown.snapshots.items()][-2:]
+        change, count = mean_estimate(_cost(after) - _cost(before)), len(_cost(after))
+        said.append(
+            f"From step {first:,} to {last:,} the negative ELBO of {count:,} of these images "
+            f"changed by {_number(change, sign='+')} nats, image by image: "
+            f"{_verdict(change, falls='it still fell', rises='it rose')}."
+        )
+    return said or [
+        "Whether it was still improving is not known: neither its loss over training nor more "
+        "than one snapshot was kept."
+    ]
+
+
+def _end_of(curve: Curve) -> str:
+    """The loss of the last quarter of training against that of the quarter before."""
+    steps, loss = np.array(curve.steps), np.array(curve.means["loss"])
+    last = steps > 0.75 * steps[-1]
+    before = (steps > 0.5 * steps[-1]) & ~last
+    if min(last.sum(), before.sum()) < _FEWEST:
+        return "Training was too short to tell from its loss whether it was still improving."
+    now, then = mean_estimate(loss[last]), mean_estimate(loss[before])
+    change = Estimate(
+        np.float64(now.value - then.value), np.float64(math.hypot(now.stderr, then.stderr))
+    )
+    return (
+        "In the last quarter of training the loss changed by "
+        f"{_number(change, sign='+')} nats against the quarter before: "
+        f"{_verdict(change, falls='it was still improving', rises='it rose')}."
+    )
+
+
+def _verdict(change: Estimate, *, falls: str, rises: str) -> str:
+    value, stderr = float(change.value), float(change.stderr)
+    if not abs(value) > _SURE * stderr:
+        return "no change beyond twice its standard error"
+    return falls if value < 0 else rises
+
+
+def _training(curve: Curve) -> Chart:
+    traces = [
+        Trace(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": name,
+                "x": curve.steps,
+                "y": values,
+                "hovertemplate": "step %{x:,}: %{y:.5g} nats<extra></extra>",
+                "line": {"color": _COLOR, "width": 2},
+            },
+            {"term": name},
+        )
+        for name, values in curve.means.items()
+    ]
+    return Chart(
+        "Loss and its terms over training",
+        "Each point is the mean over the steps since the point before, on training images. "
+        "Choose the term; hover for its value.",
+        traces,
+        "step",
+        "nats per image",
+        {"term": [*curve.means][::-1]},
+    )
+
+
+def _over_snapshots(shown: Shown) -> Chart:
+    evaluations = [*shown.snapshots.values()]
+    names = _names(shown.run)
+    quantities = {
+        "PSNR, dB": [each.psnr for each in evaluations],
+        **{
+            f"rate of {name}, nats": [
+                mean_estimate(each.examples.rates[:, place]) for each in evaluations
+            ]
+            for place, name in enumerate(names)
+        },
+        "distortion, nats": [each.distortion for each in evaluations],
+        "negative ELBO, nats": [mean_estimate(_cost(each)) for each in evaluations],
+    }
+    traces = [
+        Trace(
+            line(
+                [*shown.snapshots],
+                np.array([each.value for each in estimates], float),
+                np.array([each.stderr for each in estimates], float),
+                name=name,
+                color=_COLOR,
+            ),
+            {"quantity": name},
+        )
+        for name, estimates in quantities.items()
+    ]
+    count = len(evaluations[0].examples.distortion)
+    return Chart(
+        f"At the snapshots, on {count:,} {shown.of}",
+        "Choose the quantity; hover for its mean over images and its standard error.",
+        traces,
+        "step",
+        choices={"quantity": [*quantities]},
+    )
+
+
+def _latents(run: SavedRun, found: Evaluation) -> Chart:
+    """The rate of every number of a layer, the largest first."""
+    names, traces = _names(run), []
+    for name, rates, types in zip(names, found.number_rates, found.latent_types, strict=True):
+        order = np.argsort(-rates, kind="stable")
+        places = np.arange(1, len(rates) + 1)
+        for kind, mask in zip(_TYPES, types, strict=True):
+            here = np.asarray(mask)[order]
+            drawn = {
+                "type": "bar",
+                "name": kind,
+                "x": places[here],
+                "y": rates[order][here],
+                "text": [f"number {number}" for number in order[here]],
+                "textposition": "none",
+                "hovertemplate": "%{text}, %{fullData.name}: %{y:.4g} nats<extra></extra>",
+                "marker": {"color": _TYPES[kind]},
+                "showlegend": True,
+            }
+            traces.append(Trace(drawn, {"layer": name} if len(names) > 1 else {}))
+    return Chart(
+        "Rate of every latent",
+        "The mean rate of every number of the latents, the largest first, colored by type. Hover "
+        "for its place in the layer, its type and its rate.",
+        traces,
+        "latents, by their rate",
+        "nats per image",
+        {"layer": names[::-1]} if len(names) > 1 else {},
+    )
+
+
+def _rows(run: SavedRun, found: Evaluation) -> list[dict[str, str]]:
+    rates = zip(*(np.atleast_1d(each) for each in found.rates), strict=True)
+    rows = []
+    for place, (name, rate) in enumerate(zip(_names(run), rates, strict=True)):
+        size = math.prod(run.vae.shapes[place])
+        kinds = zip(_TYPES, found.latent_types[place], strict=True)
+        rows.append(
+            {
+                "layer": name,
+                "latents": f"{size:,}",
+                "rate, nats": _number(Estimate(*rate)),
+                "active units": f"{int(found.active_units[place]):,}",
+                **{kind: f"{int(np.sum(mask)):,}" for kind, mask in kinds},
+            }
+        )
+    return rows
+
+
+def _names(run: SavedRun) -> list[str]:
+    return layer_names(len(run.vae.shapes)) if isinstance(run.vae, HVAE) else ["latents"]
+
+
+def _cost(found: Evaluation) -> np.ndarray:
+    """The negative ELBO of every image."""
+    return found.examples.distortion + found.examples.rates.sum(axis=1, dtype=np.float64)
+
+
+def _picture(path: Path) -> Picture:
+    from PIL import Image  # noqa: PLC0415
+
+    file, smaller = path.read_bytes(), ""
+    with Image.open(path) as image:
+        size = image.size
+        while len(file) > _PICTURE_BYTES:
+            size = (size[0] // 2, size[1] // 2)
+            part = BytesIO()
+            image.convert("RGB").resize(size, Image.Resampling.BOX).save(part, "PNG")
+            file, smaller = part.getvalue(), f" Shown smaller here than in {path.name}."
+    return Picture(path.stem.capitalize(), file, f"{_READ[path.stem]}{smaller}")
+
+
+def _number(estimate: Estimate, *, sign: str = "") -> str:
+    """A number with as many decimals as its error has meaning."""
+    value, stderr = float(estimate.value), float(estimate.stderr)
+    if not stderr > 0 or not math.isfinite(stderr):
+        return f"{value:{sign}.4g}"
+    digits = max(0, 1 - math.floor(math.log10(stderr)))
+    return f"{value:{sign}.{digits}f} ± {stderr:.{digits}f}"

@@ -1,0 +1,146 @@
+"""What made a folder of results: commands, when, for how long, on what, with which versions.
+
+OUT/made/NAME.json holds an entry for every time that a command worked on NAME: a unit of a
+sweep, or the training of a run.
+"""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxvae import __version__
+from jaxvae.files.whole import write_whole
+
+_FOLDER = "made"
+# Of commands that differ, as the shares of a sweep do, so many are shown.
+_NAMED = 3
+_MINUTE, _HOUR = 60, 3600
+
+Entry = Mapping[str, Any]
+
+
+@contextmanager
+def noted(out: Path, name: str, command: str) -> Iterator[None]:
+    """Within the block something in a folder is made: when it ends, what made it is added there.
+
+    Also where the block is interrupted or fails; a kill leaves no entry.
+
+    Args:
+        out: the folder of results.
+        name: of what is made; no other process makes it at the same time.
+        command: as it was typed.
+
+    Raises:
+        OSError: if it cannot be written, and the block did not fail.
+    """
+    clock = begin(command)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            _add(out, name, clock())
+        raise
+    _add(out, name, clock())
+
+
+def begin(command: str) -> Callable[[], Entry]:
+    """Start the clock of a command; what is returned gives its entry up to then."""
+    began, start = datetime.now(UTC), time.perf_counter()
+
+    def entry() -> Entry:
+        return {
+            "command": command,
+            "began": began.isoformat(timespec="seconds"),
+            "seconds": round(time.perf_counter() - start, 1),
+            "machine": f"{cpu_model()}, {os.cpu_count()} cores, {platform.system()}",
+            "device": _devices(),
+            "versions": f"jaxvae {__version__}, jax {jax.__version__}, numpy {np.__version__}, "
+            f"python {platform.python_version()}",
+        }
+
+    return entry
+
+
+def made_by(out: Path) -> dict[str, str]:
+    """What made a folder, and sweeps in the folders of it, in words; nothing where no one knows.
+
+    Entries that are damaged are left out: nothing else depends on them.
+    """
+    files = sorted(chain(out.glob(f"{_FOLDER}/*.json"), out.glob(f"*/{_FOLDER}/*.json")))
+    return in_words([entry for file in files for entry in _entries(file)])
+
+
+def in_words(entries: Sequence[Entry]) -> dict[str, str]:
+    """Entries by what they say: the work of all of them is added up."""
+    if not entries:
+        return {}
+    times = [(datetime.fromisoformat(each["began"]), each["seconds"]) for each in entries]
+    began = min(start for start, _ in times)
+    ended = max(start + timedelta(seconds=seconds) for start, seconds in times)
+    took = _duration(sum(seconds for _, seconds in times))
+    parts = f", added up over {len(entries)} pieces of work" if len(entries) > 1 else ""
+    return {
+        "command": _listed(each["command"] for each in entries),
+        "began": f"{began:%Y-%m-%d %H:%M} UTC",
+        "ended": f"{ended:%Y-%m-%d %H:%M} UTC",
+        "took": took + parts,
+        **{
+            name: _listed(each[name] for each in entries)
+            for name in ("machine", "device", "versions")
+        },
+    }
+
+
+def cpu_model() -> str:
+    """The name of the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _devices() -> str:
+    devices = jax.local_devices()
+    count = f"{len(devices)} x " if len(devices) > 1 else ""
+    return f"{count}{devices[0].device_kind}"
+
+
+def _add(out: Path, name: str, entry: Entry) -> None:
+    file = out / _FOLDER / f"{name}.json"
+    text = json.dumps([*_entries(file), entry], indent=2) + "\n"
+    write_whole(file, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def _entries(file: Path) -> list[Entry]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    return found if isinstance(found, list) else []
+
+
+def _listed(words: Iterable[str]) -> str:
+    every = [*dict.fromkeys(filter(None, words))]
+    more = f"; and {len(every) - _NAMED} more" if len(every) > _NAMED else ""
+    return "; ".join(every[:_NAMED]) + more
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{seconds:.1f} s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE} s"
+    return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"

@@ -1,0 +1,44 @@
+"""What the page of a run says of the end of training, and the pictures that it holds."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxvae.report.run_page import _end_of, _picture
+from jaxvae.runs.curve import Curve
+
+STEPS = [*range(10, 1010, 10)]
+NOISE = np.random.default_rng(0).normal(size=100)
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        (500 - 0.1 * np.array(STEPS) + NOISE, "it was still improving"),
+        (500 + 0.1 * np.array(STEPS) + NOISE, "it rose"),
+        (500 + NOISE, "no change beyond twice its standard error"),
+    ],
+)
+def test_the_last_quarter_of_training_is_compared_with_the_one_before(loss, expected):
+    said = _end_of(Curve(STEPS, {"loss": loss.tolist()}))
+    assert said.endswith(f": {expected}.")
+    change = loss[75:].mean() - loss[50:75].mean()
+    number = re.search(r"changed by ([+-][\d.]+) ± ", said)[1]
+    assert float(number) == pytest.approx(change, abs=0.06)
+
+
+def test_of_a_training_of_few_windows_nothing_is_said():
+    assert "too short to tell" in _end_of(Curve([100, 200], {"loss": [2.0, 1.0]}))
+
+
+def test_a_picture_that_is_too_large_is_made_smaller_and_says_so(tmp_path):
+    sizes = {"samples": (900, 700), "traversals": (30, 20)}
+    for name, (width, height) in sizes.items():
+        pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    large, small = (_picture(tmp_path / f"{name}.png") for name in sizes)
+    assert len(large.file) < 700_000 < (tmp_path / "samples.png").stat().st_size
+    assert "Shown smaller here than in samples.png." in large.reads
+    assert small.file == (tmp_path / "traversals.png").read_bytes()

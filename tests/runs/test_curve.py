@@ -1,0 +1,38 @@
+"""The loss of a run over its training, as its folder keeps it."""
+
+import pytest
+
+from jaxvae.runs.curve import CURVE, kept_curve, read_curve
+from jaxvae.training.epochs import Progress
+
+
+def progress(step, loss):
+    return Progress(step, 1.0, loss, {"kl": loss / 2})
+
+
+def test_a_window_holds_the_mean_over_its_steps_also_where_training_is_interrupted(tmp_path):
+    def interrupted():
+        with kept_curve(tmp_path, first=0, last=800) as keep:
+            for step, loss in ((1, 8.0), (4, 4.0), (8, 2.0), (10, 1.0)):
+                keep(progress(step, loss))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert read_curve(tmp_path) == ([4, 8, 10], {"loss": [5.0, 2.0, 1.0], "kl": [2.5, 1.0, 0.5]})
+
+
+def test_what_is_trained_again_takes_the_place_of_what_was_lost(tmp_path):
+    for first, loss in ((0, 2.0), (4, 1.0)):
+        with kept_curve(tmp_path, first=first, last=8) as keep:
+            for step in range(first + 1, 9):
+                keep(progress(step, loss))
+    curve = read_curve(tmp_path)
+    assert curve.steps == [*range(1, 9)]
+    assert curve.means["loss"] == [2.0] * 4 + [1.0] * 4
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"steps": [1], "means": {"loss": []}}'])
+def test_a_damaged_curve_is_none(tmp_path, text):
+    (tmp_path / CURVE).write_text(text)
+    assert read_curve(tmp_path) == ([], {})

@@ -1,0 +1,60 @@
+"""What made a folder: kept by whoever works on it, added up for whoever reads it."""
+
+import json
+
+import jax
+import pytest
+
+from jaxvae import __version__
+from jaxvae.runs.made import in_words, made_by, noted
+
+ENTRY = {
+    "command": "jaxvae train",
+    "began": "2026-01-01T10:00:00+00:00",
+    "seconds": 59.0,
+    "machine": "a processor",
+    "device": "cpu",
+    "versions": "jaxvae 0",
+}
+
+
+def test_what_was_worked_on_twice_took_the_sum_and_both_machines():
+    later = {
+        **ENTRY,
+        "began": "2026-01-02T10:00:00+00:00",
+        "seconds": 3600.0,
+        "machine": "another",
+        "command": "jaxvae train --epochs 9",
+    }
+    assert in_words([later, ENTRY]) == {
+        "command": "jaxvae train --epochs 9; jaxvae train",
+        "began": "2026-01-01 10:00 UTC",
+        "ended": "2026-01-02 11:00 UTC",
+        "took": "1 h 0 min, added up over 2 pieces of work",
+        "machine": "another; a processor",
+        "device": "cpu",
+        "versions": "jaxvae 0",
+    }
+
+
+def test_an_interrupted_block_is_noted_too_and_goes_on_in_the_same_file(tmp_path):
+    with pytest.raises(KeyboardInterrupt), noted(tmp_path, "unit", "first"):
+        raise KeyboardInterrupt
+    with noted(tmp_path, "unit", "second"):
+        pass
+    (file,) = (tmp_path / "made").iterdir()
+    assert [entry["command"] for entry in json.loads(file.read_text())] == ["first", "second"]
+    told = made_by(tmp_path)
+    assert told["device"] == jax.devices()[0].device_kind
+    assert told["versions"].startswith(f"jaxvae {__version__}, jax {jax.__version__}")
+
+
+def test_sweeps_in_folders_of_the_folder_count_and_damaged_entries_do_not(tmp_path):
+    with noted(tmp_path / "epochs-3", "unit", "advise"):
+        pass
+    (tmp_path / "epochs-3" / "made" / "other.json").write_text("[{")
+    assert made_by(tmp_path)["command"] == "advise"
+
+
+def test_a_folder_of_before_tells_nothing(tmp_path):
+    assert made_by(tmp_path) == {}
