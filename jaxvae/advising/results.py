@@ -18,9 +18,11 @@ from jaxvae.report.page import Chart, Page, Table, Trace
 from jaxvae.report.results import write_report
 from jaxvae.report.style import bottleneck_colors, figure, mark_bottlenecks, mark_logarithm
 from jaxvae.report.tables import markdown_table
-from jaxvae.report.traces import listed_axis
+from jaxvae.report.traces import line, listed_axis, stderr_over
 
 _CLOUDS = 4
+# Of the mean on the page.
+_COLOR = "#1f6fb2"
 _CAPTION = (
     "Δ: information imbalance, 0 where neighbors of the output are neighbors of the input; cost: "
     "negative ELBO of held-out images, nats; ID: intrinsic dimension (TwoNN) of the posterior mean "
@@ -174,11 +176,15 @@ def _page(found: Conclusion, title: str) -> Page:
         "x": np.repeat(sizes, reading.imbalance.shape[1]),
         "y": reading.imbalance.reshape(-1),
     }
-    line = {"type": "scatter", "mode": "lines", "name": "mean over seeds", "x": sizes, "y": means}
+    logs = xr.DataArray(np.log(reading.imbalance), dims=("size", "seed"))
+    # Of a mean of logarithms, as a share of the value.
+    stderrs = means * stderr_over(logs, "seed")
+    drawn = line(sizes.tolist(), means, stderrs, name="mean over seeds", color=_COLOR)
     chart = Chart(
         "What reconstructions have lost",
-        "Δ(output → input) against the bottleneck: where it stops falling, a size is enough.",
-        [Trace(line), Trace(points)],
+        "Δ(output → input) against the bottleneck: where it stops falling, a size is enough. "
+        "Hover over a mean for its standard error over seeds.",
+        [Trace(drawn), Trace(points)],
         x="bottleneck size K",
         y="Δ(output → input)",
         layout={"xaxis": listed_axis(sizes.tolist()), "yaxis": {"type": "log"}},

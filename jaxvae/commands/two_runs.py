@@ -24,6 +24,7 @@ from jaxvae.report.two_runs import (
     printed,
     setting_rows,
     summary,
+    two_runs_page,
     value_rows,
 )
 from jaxvae.runs.config import FROM
@@ -62,6 +63,12 @@ def compare(given: argparse.Namespace, console: Console, errors: Console) -> Non
         figures=partial(draw_two_runs, found, names, pictures),
         summary=summary(sentences, values, settings, f"{names[0]} and {names[1]}"),
         lines=[*tables, *sentences],
+        page=two_runs_page(
+            sentences,
+            values,
+            settings,
+            dict(zip(names, (str(folder) for folder in folders), strict=True)),
+        ),
         console=console,
     )
 

@@ -73,6 +73,15 @@ class Table(NamedTuple):
     rows: Sequence[Mapping[str, str]]
     reads: str = ""
 
+    @property
+    def words(self) -> set[str]:
+        """The columns without a number: they are set from the left and broken into lines."""
+        return {
+            column
+            for column in (self.rows[0] if self.rows else ())
+            if not any(row[column][:1].isdigit() for row in self.rows)
+        }
+
 
 class Picture(NamedTuple):
     """A picture below the charts.

@@ -9,10 +9,11 @@ import numpy as np
 import xarray as xr
 from jaxtyping import UInt8
 from rich.box import SIMPLE_HEAD
-from rich.table import Table
+from rich.table import Table as Printed
 
 from jaxvae.analysis.estimate import Estimate, mean_estimate
 from jaxvae.analysis.two_runs import TwoRuns, different_settings
+from jaxvae.report.page import Page, Table
 from jaxvae.report.style import draw_rows, figure
 from jaxvae.report.tables import markdown_table
 
@@ -74,9 +75,9 @@ def setting_rows(found: TwoRuns, names: tuple[str, str]) -> list[Row]:
     ]
 
 
-def printed(rows: Sequence[Row]) -> Table:
+def printed(rows: Sequence[Row]) -> Printed:
     """Rows as a table for the terminal."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Printed(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for place, column in enumerate(rows[0]):
         table.add_column(column, justify="right" if place else "left", overflow="fold")
     for row in rows:
@@ -92,6 +93,17 @@ def summary(
     if settings:
         parts += ["## Settings that differ", markdown_table(settings, left=["setting"])]
     return "\n\n".join(parts) + "\n"
+
+
+def two_runs_page(
+    sentences: Sequence[str],
+    values: Sequence[Row],
+    settings: Sequence[Row],
+    folders: Mapping[str, str],
+) -> Page:
+    """All of it as a page; `folders` are those of the runs, by name."""
+    tables = [Table("Side by side", values, _TERMS), Table("Settings that differ", settings)]
+    return Page(" and ".join(folders), sentences, folders, tables=tables)
 
 
 def caveat(found: TwoRuns) -> str:

@@ -111,7 +111,13 @@ def test_two_runs_are_compared_in_words_tables_and_files(saved_run, tmp_path, ca
     assert "learning_rate 0.0001 0.1" in printed
     assert "1.5 s for 3 steps" in printed
     files = {path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*.*")}
-    names = {"records.nc", "summary.md", "figures/costs.png", "figures/reconstructions.png"}
+    names = {
+        "records.nc",
+        "summary.md",
+        "report.html",
+        "figures/costs.png",
+        "figures/reconstructions.png",
+    }
     assert {str(file) for file in files} == names
     summary = (tmp_path / "out/summary.md").read_text()
     assert "| learning_rate | 0.0001 | 0.1 |" in summary

@@ -63,6 +63,11 @@ def test_a_page_is_one_file_of_less_than_8_mb(tmp_path, page):
     assert [each.name for each in path.parent.iterdir()] == ["report.html"]
 
 
+def test_columns_without_numbers_are_of_words():
+    rows = [{"K": "2", "evidence": "at 2", "Δ": "·"}, {"K": "4", "evidence": "", "Δ": "0.5±0.1"}]
+    assert Table("sizes", rows).words == {"evidence"}
+
+
 def test_charts_of_as_many_numbers_as_they_may_have_stay_below_8_mb(tmp_path):
     numbers = np.random.default_rng(0).random((LINE_NUMBERS // 8, 8))
     names = [f"decoder/{place}" for place in range(8)]
