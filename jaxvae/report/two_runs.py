@@ -22,7 +22,7 @@ Row = dict[str, str]
 _CLEAR = 2
 _ERROR = "± is the standard error over images."
 _CAVEAT = (
-    f"Differences are those of the second from the first, image by image; {_ERROR} Two single "
+    f"Differences are the second minus the first, image by image; {_ERROR} Two single "
     "trainings do not tell how much another seed would change: `jaxvae sweep --seeds` trains each "
     "setting with several, and gives their means with errors."
 )
