@@ -52,7 +52,8 @@ def compare(given: argparse.Namespace, console: Console, errors: Console) -> Non
     with errors.status("evaluating on held-out images"):
         found = compare_runs(runs, images, key=key)
         pictures = {} if found.why_not else _pictures(runs, names, images[0], key)
-    values = value_rows(found, names, _both(_training, runs))
+    training = {"epochs": _both(_epochs, runs), "training time": _both(_time, runs)}
+    values = value_rows(found, names, training)
     settings = setting_rows(found, names)
     sentences = [conclusion(found, names), caveat(found)]
     out = given.out or Path("results", "report", "_".join(folder.name for folder in folders))
@@ -97,13 +98,16 @@ def _pictures(
     return rows
 
 
-def _training(run: SavedRun) -> str:
-    """How long it took, as far as that is known, and what it began with."""
-    said = [f"{run.config.epochs} epochs"]
-    if (run.folder / SETTINGS).is_file():
-        origin = read_settings(run.folder / SETTINGS).get(FROM)
-        said += [f"{origin['epochs']} of them by {origin['run']}"] if origin else []
-    if (run.folder / HELD_OUT).is_file():
-        timed = read_settings(run.folder / HELD_OUT).get("training")
-        said += [f"{timed['seconds']:.1f} s for {timed['steps']:,} steps"] if timed else []
-    return ", ".join(said)
+def _epochs(run: SavedRun) -> str:
+    """How many, and what the run began with."""
+    file = run.folder / SETTINGS
+    origin = read_settings(file).get(FROM) if file.is_file() else None
+    began = f", {origin['epochs']} of them in {Path(origin['run']).name}" if origin else ""
+    return f"{run.config.epochs}{began}"
+
+
+def _time(run: SavedRun) -> str:
+    """How long the training took, as far as that is known."""
+    file = run.folder / HELD_OUT
+    timed = read_settings(file).get("training") if file.is_file() else None
+    return f"{timed['seconds']:.1f} s for {timed['steps']:,} steps" if timed else "unknown"

@@ -21,9 +21,11 @@ Row = dict[str, str]
 
 # A difference of so many standard errors is called one.
 _CLEAR = 2
+_ERROR = "± is the standard error over images."
 _CAVEAT = (
-    "± is the standard error over images. Two single trainings do not tell how much another seed "
-    "would change: `jaxvae sweep` trains each setting with several, and compares their means."
+    f"Differences are the second minus the first, image by image; {_ERROR} Two single "
+    "trainings do not tell how much another seed would change: `jaxvae sweep --seeds` trains each "
+    "setting with several, and gives their means with errors."
 )
 _TERMS = (
     "Nats per image: distortion is the negative log-likelihood at one posterior sample, cost the "
@@ -46,13 +48,15 @@ def conclusion(found: TwoRuns, names: tuple[str, str]) -> str:
     return f"{second} costs {by} {than} than {first}, {on}."
 
 
-def value_rows(found: TwoRuns, names: tuple[str, str], training: tuple[str, str]) -> list[Row]:
+def value_rows(
+    found: TwoRuns, names: tuple[str, str], training: Mapping[str, tuple[str, str]]
+) -> list[Row]:
     """What the models come to: terms of the cost, quality, active latents, and training.
 
     Args:
         found: of the runs.
         names: of them.
-        training: how long each took, in words.
+        training: what is known of it, by the name of a row.
     """
     rows = [*_cost_rows(found, names)]
     for title, values in {
@@ -60,7 +64,7 @@ def value_rows(found: TwoRuns, names: tuple[str, str], training: tuple[str, str]
         "bits per dimension": [_shown(side.found.bits_per_dimension, 4) for side in found.sides],
         "active latents": [_active(side.found.active_units, side.run.vae) for side in found.sides],
         "snapshot": [side.run.when for side in found.sides],
-        "training": training,
+        **training,
     }.items():
         rows.append(_row(title, names, values))
     return rows
@@ -108,7 +112,7 @@ def two_runs_page(
 
 def caveat(found: TwoRuns) -> str:
     """What the errors leave out."""
-    return "± is the standard error over images." if found.why_not else _CAVEAT
+    return _ERROR if found.why_not else _CAVEAT
 
 
 def as_records(found: TwoRuns, names: tuple[str, str]) -> xr.Dataset:
@@ -157,12 +161,12 @@ def _draw_costs(path: Path, found: TwoRuns, names: tuple[str, str]) -> None:
         one, other = drawing.subplots(1, 2)
         one.plot(first, second, ".", markersize=2, alpha=0.4, rasterized=True)
         one.axline((first.mean(), first.mean()), slope=1, color="0.4", linewidth=1)
-        one.set(xlabel=names[0], ylabel=names[1], title="below the line: the second costs less")
+        one.set(xlabel=names[0], ylabel=names[1], title=f"below the line: {names[1]} costs less")
         other.hist(second - first, bins=60)
         other.axvline(0, color="0.4", linewidth=1)
         mean = float(found.differences["cost"].value)
         other.axvline(mean, color="tab:orange", label=f"mean {mean:.2f}")
-        other.set(xlabel="cost of the second less that of the first", ylabel="images")
+        other.set(xlabel=f"cost of {names[1]} minus that of {names[0]}", ylabel="images")
         other.legend()
 
 
@@ -175,7 +179,7 @@ def _cost_rows(found: TwoRuns, names: tuple[str, str]) -> Iterator[Row]:
 
 
 def _row(term: str, names: tuple[str, str], values: Sequence[str], difference: str = "") -> Row:
-    columns = ("term", *names, "second less first")
+    columns = ("term", *names, "difference")
     return dict(zip(columns, (term, *values, difference), strict=True))
 
 
