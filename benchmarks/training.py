@@ -16,7 +16,8 @@ Before anything is timed, PyTorch is given our parameters, and the losses of ten
 the same batch and noise are compared: this holds the gradients and the optimizer to ours,
 too. Where they differ, nothing is timed. Then all take turns, A B C A B C; times are medians
 of epochs, in milliseconds per step; and beside them the seconds of all cores together, which
-another program on the machine disturbs less.
+another program on the machine disturbs less. (Threads of PyTorch spin while they wait for one
+another: where other programs hold the cores, its own are more than its work takes.)
 """
 
 import argparse
@@ -52,8 +53,8 @@ INSIDE, ALONE, PEER = "jaxvae, train", "jaxvae, step alone", "PyTorch"
 # As benchmarks/peers/torch_training.py has them.
 BETA, LEARNING_RATE = 4.0, 1e-4
 CHECKED_STEPS = 10
-# Of the first loss, and of the range of all. On an accelerator products may be
-# rounded to TF32 or bfloat16.
+# Of the first loss, and of the range of all. On an accelerator products may be rounded to TF32
+# or bfloat16. (In the two-layer hierarchy a first layer that is not trained is off by 8e-4 of it.)
 TOLERANCES = {"cpu": (1e-6, 1e-4)}
 ACCELERATOR_TOLERANCES = (1e-3, 1e-1)
 
