@@ -89,7 +89,7 @@ def test_the_folder_holds_the_settings_one_snapshot_and_the_state(finished):
     assert checkpoint.steps(finished / "snapshots") == [6]
     assert checkpoint.steps(finished / "resume") == [6]
     assert {path.name for path in finished.iterdir()} == {
-        "run.json", "held_out.json", "snapshots", "resume", ".lock",
+        "run.json", "held_out.json", "curve.json", "made", "snapshots", "resume", ".lock",
     }  # fmt: skip
 
 
