@@ -65,8 +65,8 @@ def conclusion(records: xr.Dataset) -> str:
     if least >= HARDLY_ANYTHING:
         return (
             f"Not decided: reconstructions have lost most of their neighbors at every K, Δ(output→"
-            f"input) is {least:.2f} at least, and models that have learned next to nothing are alike "
-            f"whatever their K. Train longer, on more images, or try larger K; {data}."
+            f"input) is {least:.2f} at least, and models that have learned next to nothing are "
+            f"alike whatever their K. Train longer, on more images, or try larger K; {data}."
         )
     advice = sufficient_bottleneck(sizes, lost.values, tolerance=_TOLERANCE)
     if advice.bottleneck is None:
