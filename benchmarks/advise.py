@@ -129,10 +129,10 @@ def table(records: list[dict[str, Any]]) -> str:
             "truth": "·"
             if one["truth"] is None
             else " to ".join(map(str, sorted({*one["truth"]}))),
-            "enough": one["sufficient"] or "not decided",
+            "enough": str(one["sufficient"] or "not decided"),
             "sizes left": one.get("answer", "all"),
             "truth is": verdict(one),
-            "models": one["models"],
+            "models": str(one["models"]),
             "minutes": f"{one['minutes']:.1f}",
             "CPU seconds": f"{one['cpu_seconds']:.0f}",
         }
