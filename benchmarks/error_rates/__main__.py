@@ -17,7 +17,7 @@ from rich.markdown import Markdown
 from rich.progress import track
 
 from benchmarks import measure
-from benchmarks.error_rates import bottlenecks, cells, claims, order, studies
+from benchmarks.error_rates import bottlenecks, cells, claims, order, studies, surfaces
 from jaxvae.bench.timing import machine
 from jaxvae.commands.arguments.places import place
 
@@ -29,6 +29,7 @@ PARTS: dict[str, ModuleType] = {
     "claims": claims,
     "order": order,
     "cells": cells,
+    "surfaces": surfaces,
 }
 TITLE = """# How often conclusions are wrong
 

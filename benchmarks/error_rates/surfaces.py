@@ -83,7 +83,7 @@ def records(planes: int) -> list[dict[str, Any]]:
 def section(records: list[dict[str, Any]]) -> str:
     """Of docs/statistics.md."""
     rows = [
-        {"truth": shape, "seeds": seeds}
+        {"truth": shape, "seeds": str(seeds)}
         | {
             f"noise {one['noise']:g}": f"{100 * one['wrong']:.1f} / {100 * one['decided']:.0f}; "
             f"{100 * one['left']:.0f}%"
