@@ -1,17 +1,14 @@
 """The page of simulated error rates, and what it is made of."""
 
-import json
-
 import numpy as np
 
-from benchmarks.error_rates.__main__ import PAGE, RESULTS, by_part, page
+from benchmarks.error_rates.__main__ import PAGE, RESULTS, page, saved
 from benchmarks.error_rates.cells import Case, grid, rates
 from jaxvae.report.tables import markdown_table
 
 
 def test_the_page_is_that_of_the_saved_results():
-    saved = json.loads(RESULTS.read_text(encoding="utf-8"))["records"]
-    assert page(by_part(saved)) == PAGE.read_text(encoding="utf-8")
+    assert page(saved(RESULTS)) == PAGE.read_text(encoding="utf-8")
 
 
 def test_a_cell_that_is_clearly_better_is_left_alone_unless_there_is_one_seed():
