@@ -5,7 +5,7 @@ import xarray as xr
 
 from jaxvae.advising.plane import is_plane, plane_sentences
 
-PRICES = [0.1, 0.3, 1.0, 3.0, 10.0]
+BETAS = [0.1, 0.3, 1.0, 3.0, 10.0]
 RATES = np.array([100.0, 64.0, 32.0, 8.0, 2.0])
 
 
@@ -30,7 +30,7 @@ def plane_records(best, *, noise, seeds=3):
             "missing": (grid, cells),
             "suspect": (grid, cells),
         },
-        coords={"beta_top": PRICES, "beta_bottom": PRICES, "kind": ["sample"]},
+        coords={"beta_top": BETAS, "beta_bottom": BETAS, "kind": ["sample"]},
     )
 
 
