@@ -39,8 +39,12 @@ def test_the_best_split_of_every_use_is_named_with_its_rates():
     assert is_plane(records)
     said = plane_sentences(records)
     assert len(said) == 3
-    assert all("highest at 32.0 and 8.0 nats" in sentence for sentence in said)
-    assert all("32.0 to 32.0 nats and the lower half 8.0 to 8.0" in sentence for sentence in said)
+    assert all(
+        "highest at 32.0 nats in the upper and 8.0 in the lower half" in sentence
+        for sentence in said
+    )
+    assert all("32.0 to 32.0 nats in the upper half" in sentence for sentence in said)
+    assert all("8.0 to 8.0 in the lower half" in sentence for sentence in said)
 
 
 def test_one_seed_and_noise_decide_nothing():
