@@ -35,7 +35,7 @@ _UNOPTIMIZED |= {
     for name in (
         "capture",
         "evaluation",
-        "exchange",
+        "shuffle",
         "generation",
         "hierarchy",
         "regeneration",

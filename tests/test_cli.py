@@ -75,7 +75,7 @@ def test_a_command_that_cannot_be_read_has_status_2(arguments):
         (
             "train --netwrok dense_vae --out a",
             2,
-            "there is no option --netwrok; close to it: --network",
+            "there is no option --netwrok; did you mean --network?",
         ),
         ("train --epochs many --out run", 2, "argument --epochs: invalid int value: 'many'"),
     ],

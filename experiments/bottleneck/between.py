@@ -10,10 +10,10 @@ from jaxvae.report.style import figure
 from jaxvae.report.tables import markdown_table
 
 _CAPTION = (
-    "Δ(row → column) between the posterior means of models of different K, mean over pairs of "
-    "seeds; on the diagonal between different seeds of the same K, which is what two trainings "
-    "differ by. Near 0, neighbors for the row are neighbors for the column; near 1, the row says "
-    "nothing of the column."
+    "Δ(row → column) between the posterior means of models of different K, the mean over pairs of "
+    "seeds. The diagonal has Δ between different seeds of the same K, which is how much two "
+    "trainings differ. Near 0, neighbors in the latents of the row are neighbors in those of the "
+    "column; near 1, the row says nothing of the column."
 )
 
 
@@ -35,7 +35,7 @@ def between_sizes(records: xr.Dataset, space: str) -> xr.DataArray:
 
 
 def between_table(records: xr.Dataset) -> str:
-    """Of the means, as Markdown."""
+    """Delta between the posterior means of models of different K, as a table in Markdown."""
     found = between_sizes(records, "mean")
     sizes = found["bottleneck"].values
     rows = [

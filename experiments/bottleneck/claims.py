@@ -21,12 +21,14 @@ def claims(records: xr.Dataset) -> list[str]:
     """
     records = whole_seeds(records)
     if records.sizes["seed"] == 0:
-        return ["Second peak and second phase: not decided, of every seed some model failed."]
+        return [
+            "Second peak and second phase: not decided, in every seed at least one model failed."
+        ]
     return [_on_second_peak(records), _on_two_phases(records)]
 
 
 def whole_seeds(records: xr.Dataset) -> xr.Dataset:
-    """The seeds of which no model failed: of one that did no geometry is known at the end."""
+    """The seeds of which no model failed: the geometry of a failed model is unknown at the end."""
     lost = records["imbalance_to_input"].sel(layer="output").isel(epoch=-1)
     return records.isel(seed=np.flatnonzero(lost.notnull().all("bottleneck").values))
 
@@ -35,7 +37,7 @@ def _on_second_peak(records: xr.Dataset) -> str:
     last = records.isel(epoch=-1)
     layers = [name for name in records["layer"].values if name.startswith("decoder/")]
     if not layers:
-        return "Second peak of the ID: the decoder has no layer that could be it."
+        return "Second peak of the ID: the decoder has no layer in which it could be."
     known = last[[*_DIMENSION]].where(last["intrinsic_dimension"] > 0)
     decoder, against = (
         # Where all ratios are infinite a dimension is zero: it is as unknown as NaN.
@@ -44,40 +46,43 @@ def _on_second_peak(records: xr.Dataset) -> str:
     )
     found = second_peak(decoder, against)
     text = (
-        "Second peak of the ID, a layer of the decoder above input, sample and output: "
-        f"{_verdicts(found, records)}"
+        "Second peak of the ID, which is a layer of the decoder with a higher ID than input, "
+        f"sample and output: {_verdicts(found, records)}"
     )
     if not found.shown.any():
         return text
-    place = int(np.flatnonzero(found.shown)[-1])
+    largest = int(np.flatnonzero(found.shown)[-1])
     return (
-        f"{text} At K = {records['bottleneck'].values[place]}, {layers[found.place[place]]} is "
-        f"{found.share[place]:.0%} above the highest of them, at least {found.lower[place]:.0%}."
+        f"{text} At K = {records['bottleneck'].values[largest]}, the ID of "
+        f"{layers[found.place[largest]]} is {found.share[largest]:.0%} above the highest of "
+        f"theirs, and at least {found.lower[largest]:.0%} with 95% confidence."
     )
 
 
 def _on_two_phases(records: xr.Dataset) -> str:
     epochs = records["epoch"].values
-    name = "Second phase of training, Δ(output→input) rising and KL falling after the other way"
+    name = (
+        "Second phase of training, in which Δ(output→input) rises and KL falls after the opposite"
+    )
     if len(epochs) < 3:
-        return f"{name}: not tested, that takes three measured epochs."
+        return f"{name}: not tested, which takes at least three measured epochs."
     lost = _values(records["imbalance_to_input"].sel(layer="output"), "epoch")
     found = two_phases(lost, _values(records["kl"], "epoch"), tolerance=_TOLERANCE)
     text = f"{name}, each by {_TOLERANCE:.0%}: {_verdicts(found, records)}"
     if not found.shown.any():
         return text
-    place = int(np.flatnonzero(found.shown)[-1])
+    largest = int(np.flatnonzero(found.shown)[-1])
     return (
-        f"{text} At K = {records['bottleneck'].values[place]} it begins at epoch "
-        f"{epochs[found.place[place]]}."
+        f"{text} At K = {records['bottleneck'].values[largest]} it begins at epoch "
+        f"{epochs[found.place[largest]]}."
     )
 
 
 def _verdicts(found: Evidence, records: xr.Dataset) -> str:
-    """Which sizes are on which side."""
+    """The sizes K for which something is shown, excluded and not decided."""
     seeds = records.sizes["seed"]
     if seeds == 1:
-        return "not decided; with one seed, nobody knows how much two trainings differ."
+        return "not decided; with one seed, it is unknown how much two trainings differ."
     sides = {
         "shown": found.shown,
         "excluded": found.excluded,

@@ -1,10 +1,10 @@
-"""What is trained, on what, and when it is measured."""
+"""The configuration of a bottleneck sweep, its presets, and the runs that it consists of."""
 
 import dataclasses
 import math
 from typing import TYPE_CHECKING
 
-from jaxvae.commands.experiment import ImageSettings, option, refuse_unless
+from jaxvae.commands.experiment import ImageSettings, option, require
 
 if TYPE_CHECKING:
     from jaxvae.data import Dataset
@@ -17,32 +17,40 @@ _MOST_COMPARED = 64
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(ImageSettings):
-    """What is trained, on what, and when it is measured."""
+    """Which models are trained, on which data, and at which epochs they are measured."""
 
     data: str = option(
         "mnist", "data set: sprites, a TFDS name such as mnist, or the path of images"
     )
     train_size: int | None = option(None, "training images (default: all)", most="train")
     test_size: int | None = option(None, "held-out images (default: all)", most="test")
-    points: int = option(2000, "test images that every layer is measured on", most="test")
+    points: int = option(2000, "held-out images that every layer is measured on", most="test")
     network: str = option("dense", f"one of {', '.join(NETWORKS)}")
-    widths: tuple[int, ...] = option((512, 256), "layer widths, or channels, of the encoder")
+    widths: tuple[int, ...] = option(
+        (512, 256), "units of every dense layer, or channels of every convolution, of the encoder"
+    )
     bottlenecks: tuple[int, ...] = option((2, 4, 8, 16, 32, 64), "bottleneck sizes K")
-    seeds: tuple[int, ...] = option((0, 1, 2), "independent runs of every size, such as 0..4")
+    seeds: tuple[int, ...] = option(
+        (0, 1, 2), "seeds; every size is trained once with each, such as 0..4"
+    )
     epochs: int = option(15, "passes over the training images")
-    snapshots: tuple[int, ...] = option((0, 1, 2, 5, 10), "epochs measured, besides the last")
-    batch_size: int = option(128, "images a step")
-    learning_rate: float = option(1e-3, "of Adam")
-    l2: float = option(0.0, "L2 penalty, added to the gradient of the mean loss before Adam")
-    epsilon: float = option(1e-8, "of Adam, which divides by sqrt(second moment) + epsilon")
-    beta: float = option(1.0, "weight of the KL divergence")
+    snapshots: tuple[int, ...] = option(
+        (0, 1, 2, 5, 10), "epochs at which models are measured, besides the last one"
+    )
+    batch_size: int = option(128, "training images in every step")
+    learning_rate: float = option(1e-3, "learning rate of Adam")
+    l2: float = option(
+        0.0, "L2 penalty (weight decay), added to the gradient of the mean loss before Adam"
+    )
+    epsilon: float = option(1e-8, "epsilon of Adam, which divides by sqrt(second moment) + epsilon")
+    beta: float = option(1.0, "beta, the weight of the KL divergence in the loss")
 
     def __post_init__(self) -> None:
         networks = list(NETWORKS)
-        refuse_unless(self, "network", f"among {networks}", unless=self.network in networks)
+        require(self, "network", f"among {networks}", self.network in networks)
         for name, least in (("epochs", 1), ("batch_size", 1), ("points", 3)):
             fine = getattr(self, name) >= least
-            refuse_unless(self, name, f"of at least {least}", unless=fine)
+            require(self, name, f"of at least {least}", fine)
         for name, zero in (
             ("learning_rate", False),
             ("epsilon", False),
@@ -52,12 +60,12 @@ class Config(ImageSettings):
             value = getattr(self, name)
             allowed = math.isfinite(value) and (value > 0 or (zero and value == 0))
             kind = "finite and not negative" if zero else "finite and positive"
-            refuse_unless(self, name, kind, unless=allowed)
+            require(self, name, kind, allowed)
         for name, least in (("bottlenecks", 1), ("widths", 1), ("snapshots", 0), ("seeds", 0)):
             fine = min(getattr(self, name), default=least) >= least
-            refuse_unless(self, name, f"of at least {least}", unless=fine)
+            require(self, name, f"of at least {least}", fine)
         for name in ("bottlenecks", "seeds"):
-            refuse_unless(self, name, "of at least one", unless=bool(getattr(self, name)))
+            require(self, name, "of at least one", bool(getattr(self, name)))
         # One order, so that records and figures read from small to large.
         for name in ("bottlenecks", "snapshots", "seeds"):
             object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))

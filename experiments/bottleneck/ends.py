@@ -13,9 +13,10 @@ SPACES = ("mean", "sample")
 
 
 def between_models(out: Path, runs: Sequence[str]) -> dict[str, np.ndarray]:
-    """`[spaces, runs, runs]`, Delta from a model to another; NaN for one that has failed.
+    """Delta from the latents of every model to those of every other, on the same images.
 
-    Both are of the same images.
+    Returns:
+        `imbalance_between`, `[spaces, runs, runs]`; NaN for a model that has failed.
     """
     return {"imbalance_between": np.stack([_between(out, runs, space) for space in SPACES])}
 
@@ -34,5 +35,5 @@ def _between(out: Path, runs: Sequence[str], space: str) -> np.ndarray:
 
 
 def widened(cloud: np.ndarray, width: int) -> np.ndarray:
-    """With columns of zeros, which change no distance: one program for all sizes."""
+    """Widen a cloud by columns of zeros, which change no distance: one program for all sizes."""
     return np.pad(cloud, ((0, 0), (0, width - cloud.shape[1])))

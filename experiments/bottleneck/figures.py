@@ -82,7 +82,7 @@ def _imbalance_profile(records: xr.Dataset, path: Path) -> None:
             _draw_layers(axes, last[f"imbalance_to_{name}"], layers)
             axes.set_ylabel(f"Δ(layer → {name})")
             mark_logarithm(axes)
-            axes.set_title(f"What a layer lacks of the {name}")
+            axes.set_title(f"Information of the {name} that a layer lacks")
         _draw_asymmetry(panels[2], last["imbalance"], layers)
         panels[2].legend(loc="center left", bbox_to_anchor=(1, 0.5))
 

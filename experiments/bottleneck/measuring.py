@@ -62,7 +62,7 @@ def measure(config: Config, trained: Trained) -> tuple[dict[str, Any], dict[str,
 
 
 def _at_end(config: Config, taps: Mapping[str, ArrayLike]) -> dict[str, Any]:
-    """Dimension over scales, and the latents."""
+    """What is recorded at the end alone: the ID of every layer over scales, and the latents."""
     of_input = _scale_of_input(config)
     scales = [of_input if name == "input" else dimension_scale(tap) for name, tap in taps.items()]
     return {
@@ -76,7 +76,7 @@ def _at_end(config: Config, taps: Mapping[str, ArrayLike]) -> dict[str, Any]:
 
 @cache
 def _scale_of_input(config: Config) -> DimensionScale:
-    """The same for all models."""
+    """The ID of the images over scales, which is the same for all models."""
     images = load(config).test.images[: config.points]
     return dimension_scale(unit_interval(jnp.asarray(images)))
 

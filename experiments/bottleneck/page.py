@@ -22,7 +22,10 @@ from jaxvae.report.traces import (
 )
 
 _LOG = {"type": "log"}
-_REST = "Hover for the mean over seeds, its standard error and, where there is one, its null."
+_REST = (
+    "Hover for the mean over seeds, its standard error and, where there is one, its null: the "
+    "value of Gaussian noise of the same size."
+)
 
 
 def bottleneck_page(records: xr.Dataset) -> Page:
@@ -47,9 +50,12 @@ def _dimension(records: xr.Dataset) -> Chart:
 
 
 def _lost(records: xr.Dataset) -> Chart:
-    reads = f"Δ(layer → input): near 0 a layer holds all of the input, near 1 nothing. {_REST}"
+    reads = (
+        "Δ(layer → input): near 0, neighbors in the layer are neighbors among the images; near 1, "
+        f"the layer says nothing of the images. {_REST}"
+    )
     traces = [*_profiles(records, records["imbalance_to_input"], None)]
-    name = "What every layer lacks of the input"
+    name = "Information of the input that every layer lacks"
     return _profile(records, name, reads, "Δ(layer → input)", traces)._replace(
         layout={"yaxis": _LOG}
     )
@@ -70,7 +76,7 @@ def _profile(
 
 
 def _of_lines(records: xr.Dataset) -> tuple[list[int], str]:
-    """The epochs that are shown of lines, and what is said of them."""
+    """The epochs that charts of lines show, and the sentence that says which are left out."""
     each = records.sizes["bottleneck"] * records.sizes["layer"]
     return shown_epochs(records["epoch"].values.tolist(), each=each, most=LINE_NUMBERS)
 
@@ -110,7 +116,8 @@ def _map(records: xr.Dataset) -> Chart:
             traces.append(Trace(drawn, {"epoch": str(epoch), "K": str(size)}))
     return Chart(
         "Information imbalance between all layers",
-        f"Δ(row → column): near 0 the row holds all of the column, near 1 nothing. {_REST}{said}",
+        "Δ(row → column): near 0, neighbors in the layer of the row are neighbors in that of the "
+        f"column; near 1, the row says nothing of the column. {_REST}{said}",
         traces,
         "to",
         "from",
@@ -138,7 +145,9 @@ def _learning(records: xr.Dataset) -> Chart:
                 color=to_hex(color),
             )
             traces.append(Trace(drawn, {"layer": layer}))
-    reads = f"Δ(layer → input) over training, a line per K; choose the layer. {_REST}{said}"
+    reads = (
+        f"Δ(layer → input) over training, with a line for every K; choose the layer. {_REST}{said}"
+    )
     choices, lost = {"layer": layers}, "Δ(layer → input)"
     layout = {"xaxis": whole_axis(epochs), "yaxis": _LOG}
     return Chart("Learning of a layer", reads, traces, "epoch", lost, choices, layout)

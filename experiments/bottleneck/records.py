@@ -89,7 +89,7 @@ def _with_examples(records: xr.Dataset, config: Config, out: Path) -> xr.Dataset
 
 
 def _with_derived(records: xr.Dataset, points: int) -> xr.Dataset:
-    """Adds the imbalance to and from input and output, and what Gaussians of the same K give."""
+    """Adds the imbalance to and from input and output, and the ID of Gaussians of the same K."""
     imbalance = records["imbalance"]
     for name in ("input", "output"):
         records[f"imbalance_to_{name}"] = imbalance.sel(other_layer=name, drop=True)

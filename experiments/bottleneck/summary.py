@@ -15,9 +15,9 @@ from jaxvae.report.tables import markdown_table
 _TOLERANCE = 0.25
 CAPTION = (
     "ID: intrinsic dimension (TwoNN) over held-out images, of the input, the posterior mean, its "
-    "sample, and the decoder layer where it is largest; a Gaussian has the n and K of the sample; "
-    "Δ: information imbalance; reconstruction and KL in nats per test image; ± half the range over "
-    "seeds."
+    "sample, and the decoder layer where it is largest. ID Gaussian is the null of the sample: the "
+    "ID of Gaussian noise with as many points and latent dimensions K. Δ: information imbalance. "
+    "Reconstruction and KL: nats per held-out image. ± is half the range over seeds."
 )
 # The column of the null.
 _NULL = "ID Gaussian"
@@ -60,7 +60,7 @@ def conclusion(records: xr.Dataset) -> str:
         f"the ID of the data is {float(last['intrinsic_dimension'].sel(layer='input').mean()):.1f}"
     )
     if lost.sizes["seed"] == 0:
-        return f"Not decided: of every seed some model failed; {data}."
+        return f"Not decided: in every seed at least one model failed; {data}."
     least = float(lost.mean("seed").min())
     if least >= HARDLY_ANYTHING:
         return (
@@ -78,9 +78,9 @@ def conclusion(records: xr.Dataset) -> str:
     smaller = ", and no smaller K is enough" if advice.bottleneck > sizes[0] else ""
     return (
         f"K = {advice.bottleneck} is enough{smaller} (95% confidence, {lost.sizes['seed']} seeds): "
-        f"Δ(output→input) is {left:.4f} there, and a larger K lowers it by {most:.0%} at most; "
-        f"{_TOLERANCE:.0%} would count. "
-        f"There the mean has ID {mean_dimension:.1f}, {data}, "
+        f"Δ(output→input) is {left:.4f} there, and a larger K lowers it by {most:.0%} at most, "
+        f"where only more than {_TOLERANCE:.0%} would make a larger K worth it. "
+        f"At this K the posterior mean has ID {mean_dimension:.1f}, {data}, "
         f"and {float(here['active_units'].mean()):.0f} of {advice.bottleneck} units are active."
     )
 
@@ -89,11 +89,11 @@ def _undecided(advice: Advice, sizes: np.ndarray, seeds: int) -> str:
     """What the sweep leaves open, and what would decide it."""
     if seeds == 1:
         return (
-            "Not decided which K is enough: with one seed, nobody knows how much Δ differs "
+            "Not decided which K is enough: with one seed, it is unknown how much Δ differs "
             "between two trainings. Run at least 4 seeds."
         )
     if len(sizes) == 1:
-        return "Not decided: only one K was tried."
+        return "Not decided which K is enough: only one K was tried."
     if advice.candidates == (sizes[-1],):
         return (
             f"No K below {sizes[-1]} is enough: for each, some larger K lowers Δ(output→input) by "
@@ -116,8 +116,8 @@ def _undecided(advice: Advice, sizes: np.ndarray, seeds: int) -> str:
         wanted = f"about {advice.seeds} {count}seeds, if they differ as these do"
     return (
         f"Not decided which K is enough: the smallest may be {listed} (95% confidence, {seeds} "
-        f"seeds; a gain of {_TOLERANCE:.0%} in Δ(output→input) would count). What would decide it: "
-        f"{wanted}."
+        f"seeds), where a larger K is worth it if it lowers Δ(output→input) by more than "
+        f"{_TOLERANCE:.0%}. What would decide it: {wanted}."
     )
 
 

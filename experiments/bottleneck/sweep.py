@@ -15,7 +15,7 @@ from experiments.bottleneck.measuring import measure
 from experiments.bottleneck.page import bottleneck_page
 from experiments.bottleneck.records import BETWEEN, gather
 from experiments.bottleneck.summary import conclusion, summary, sweep_table
-from jaxvae.commands.experiment import refuse_unless
+from jaxvae.commands.experiment import require
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE
 from jaxvae.report.results import write_report
@@ -60,8 +60,8 @@ def _check(config: Config) -> None:
     dataset = load(config)
     available = len(dataset.test.images)
     fine = config.points <= available
-    expectation = f"up to the {available} test images of {config.data}"
-    refuse_unless(config, "points", expectation, unless=fine)
+    expectation = f"up to the {available} held-out images of {config.data}"
+    require(config, "points", expectation, fine)
     steps_per_epoch(dataset.train.images, config.batch_size)
     build_model(next(iter(runs(config).values())), dataset.train.images.shape[1:])
 
@@ -93,16 +93,16 @@ def _report(config: Config, sweep: Sweep, console: Console) -> None:
 
 
 def _trained(records: xr.Dataset, console: Console) -> xr.Dataset:
-    """The seeds of which no run failed or is missing, or else such bottlenecks."""
+    """The seeds of which all runs are done and none failed, or else the bottlenecks of which."""
     lacking = records["failed"].any("epoch") | records["missing"]
     if not lacking.any():
         return records
     seeds, sizes = ~lacking.any("bottleneck"), ~lacking.any("seed")
     if not seeds.any() and not sizes.any():
         raise ValueError(
-            "expected a seed, or a bottleneck, of which all runs are done and none failed, got "
-            "none: wait for more runs, or, where losses became NaN or infinite, try a smaller "
-            "--learning-rate and another --out"
+            "expected at least one seed, or one bottleneck, of which all runs are done and none "
+            "failed, got none: wait for more runs, or, where losses became NaN or infinite, try a "
+            "smaller --learning-rate and another --out"
         )
     lost = [
         f"K = {size}, seed {seed}"

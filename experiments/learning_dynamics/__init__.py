@@ -1,15 +1,16 @@
 """Which layers of a VAE are learned when, over objectives, seeds, networks and data.
 
-For every data set, network, objective, strength of the objective and seed: train a VAE,
-capture all layers at some epochs and before training, on the same held-out images with the
-same noise, and compare them: between layers and epochs of a model, and between models at the
-end. The last epoch is trained twice, the second time with other batches: a layer that was no
-farther from its end untrained had nothing to learn.
+For every data set, network, objective, strength of the objective and seed, this experiment trains
+a VAE. Before training and at some epochs it captures all layers, on the same held-out images with
+the same noise, and measures how similar they are: between the layers and epochs of a model, and
+between models at the end. The last epoch is trained twice, the second time with other batches.
+The similarity of the two ends is that of two trainings: a layer that was as similar to its end
+before training had nothing to learn, and is not counted.
 
 Claims (Bonheme and Grzes 2022): the encoder's representations are learned long before the
-decoder's; whatever the objective, its strength and the data; and all of the encoder's but
-the mean and the variance are alike over objectives and strengths. Left open there, asked
-here: fully connected and other networks.
+decoder's, whatever the objective, its strength and the data; and all layers of the encoder except
+the mean and the variance are alike over objectives and strengths. The paper leaves open whether
+this holds for fully connected and other networks, which can be trained here.
 
     python -m experiments.learning_dynamics                  # demo: sprites, no download
     python -m experiments.learning_dynamics smoke            # some of MNIST, a minute or two
@@ -19,21 +20,23 @@ here: fully connected and other networks.
     python -m experiments.learning_dynamics paper-smallnorb
     python -m experiments.learning_dynamics paper-cars3d
 
-The paper's presets have its objectives, strengths, 300,000 steps, ramp, shares of training at
-which models are compared, and points; its estimator of the total correlation, whose weights are
-uniform in the batch (`weighted_beta_tc_vae`); and the initialization of Keras. What differs: the
-images that layers are compared on are held out, so that fewer are trained on; on Cars3D they
-are 1,756 instead of 10,000; and the log-variance is compared, not the variance.
+The paper's presets have its objectives and their strengths, 300,000 steps, the ramp of the
+annealed VAE, the shares of training at which models are compared, and the number of images that
+they are compared on; its estimator of the total correlation, whose weights are uniform in the
+batch (`weighted_beta_tc_vae`); and the initialization of Keras. Three things differ: the images
+that layers are compared on are held out, so that there are fewer to train on; on Cars3D they are
+1,756 instead of 10,000; and the log-variance is compared instead of the variance.
 
 The folder of results holds config.json, records.nc (xarray, one group for every data set and
-network), figures/*.png, summary.md, and runs/DATA/NETWORK/MODEL.npz, what is known of every model;
-what they have learned is in units/. An interrupted experiment goes on where it stopped when the
-same command is given again, and any number of processes may share its folder: see `--help`. More
-data sets, networks, objectives, values and seeds train only what is new. Models whose loss becomes
-NaN or infinite stop there, are counted, and are left out of all else.
+network), figures/*.png, summary.md, report.html, a page to open in a browser, the measurements of
+every model in runs/DATA/NETWORK/MODEL.npz, and the trained parameters in units/. An interrupted
+experiment goes on where it stopped when the same command is given again, and any number of
+processes may share its folder (see `--help`). When data sets, networks, objectives, values or
+seeds are added, only the models that are new are trained. A model whose loss becomes NaN or
+infinite stops there, is counted as failed, and is left out of everything else.
 
-Expected: an encoder reaches its final representation before its decoder does. Whether that is
-so of what was left to learn is decided by a test over seeds, and by none with one seed.
+Expected: an encoder reaches its final representation before its decoder does. Whether that also
+holds for what was left to learn is decided by a test over seeds, which needs more than one seed.
 """
 
 from experiments.learning_dynamics.grid import PRESETS as PRESETS

@@ -1,4 +1,4 @@
-"""What is measured of a model: rates, and similarities between its layers and to other models."""
+"""Measurements of a model: rates, similarities between its layers and to those of other models."""
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
@@ -40,7 +40,7 @@ def measure(config: Config, trained: Trained) -> tuple[dict[str, Any], dict[str,
 
 
 def vae_of(model: VAE | HVAE, network: str) -> VAE:
-    """A model that has one bottleneck.
+    """The model, if it has one bottleneck.
 
     Raises:
         ValueError: for a hierarchy.
@@ -55,8 +55,9 @@ def _within(
 ) -> dict[str, np.ndarray]:
     """Similarities of a model: between its layers and epochs, to its replicate, and their nulls.
 
-    By name `[epoch, layer, epoch, layer]`, and `[layer]` for every layer at the end with that
-    of the replicate, and with itself in another order of the examples: nothing in common.
+    The similarities of a name are `[epoch, layer, epoch, layer]`. NAME_replicate, `[layer]`, is
+    that of every layer at the end with the same layer of the replicate; NAME_null, `[layer]`, is
+    that with itself in another order of the examples, where nothing is in common.
     """
     taps = [_taps(vae, trained.at(epoch), images) for epoch in config.measured]
     spaces = [space for epoch in taps for space in epoch.values()]
@@ -81,13 +82,13 @@ def _within(
 def between_models(
     config: Config, out: Path, names: Sequence[str], note: Callable[[str], None]
 ) -> dict[str, np.ndarray]:
-    """Similarities `[layer, model, model]` at the end of the runs of a place that did not fail.
+    """Similarities `[layer, model, model]` at the end, between the runs that did not fail.
 
     Args:
-        config: of the experiment.
+        config: configuration of the experiment.
         out: its folder.
-        names: of the runs, all of one data set and network.
-        note: shown what is compared.
+        names: names of the runs, all of one data set and network.
+        note: function that shows what is being compared.
     """
     read = {name: read_some(run_file(out, name), ["layer"]) for name in names}
     layers = {name: found["layer"] for name, found in read.items() if found}

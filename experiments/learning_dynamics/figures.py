@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from experiments.learning_dynamics.grid import Place
+from experiments.learning_dynamics.grid import DataAndNetwork
 from experiments.learning_dynamics.selection import KINDS, between, by_objective, learning, to_final
 from jaxvae.report.style import draw_spread, figure
 
@@ -28,24 +28,24 @@ def draw_dynamics(records: Sequence[xr.Dataset], folder: Path) -> list[Path]:
         The files.
     """
     paths = []
-    for place in records:
-        name = Place(place.attrs["data"], place.attrs["network"]).name.replace("/", "_")
+    for group in records:
+        name = DataAndNetwork(group.attrs["data"], group.attrs["network"]).name.replace("/", "_")
         for kind, draw in (("layers", _layers), ("learning", _learning), ("latents", _latents)):
             paths.append(folder / f"{name}_{kind}.png")
-            draw(place, paths[-1])
+            draw(group, paths[-1])
     paths.append(folder / "convergence.png")
     _convergence(records, paths[-1])
-    if any(between(place, kind) for place in records for kind in KINDS):
+    if any(between(group, kind) for group in records for kind in KINDS):
         paths.append(folder / "between_models.png")
         _between_models(records, paths[-1])
     return paths
 
 
-def _layers(place: xr.Dataset, path: Path) -> None:
-    """Layers at every epoch against layers at the end, an objective a row."""
-    groups, epochs = list(by_objective(place)), place["epoch"].values
+def _layers(group: xr.Dataset, path: Path) -> None:
+    """Layers at every epoch against layers at the end, with a row for every objective."""
+    groups, epochs = list(by_objective(group)), group["epoch"].values
     size = (2.1 * len(epochs) + 1.6, 2.1 * len(groups) + 0.9)
-    title = f"{_name(place)}: debiased CKA of layers at an epoch with layers at the end"
+    title = f"{_name(group)}: debiased CKA of layers at an epoch with layers at the end"
     with figure(path, size=size, title=title) as drawing:
         grid = drawing.subplots(len(groups), len(epochs), squeeze=False, sharex=True, sharey=True)
         for row, (objective, models) in zip(grid, groups, strict=True):
@@ -53,7 +53,7 @@ def _layers(place: xr.Dataset, path: Path) -> None:
             for axes, epoch in zip(row, epochs, strict=True):
                 matrix = last.sel(epoch=epoch).transpose("layer", "other_layer").values
                 image = axes.imshow(matrix, vmin=0, vmax=1, cmap="magma", interpolation="nearest")
-                _mark_both(axes, place["layer"].values.tolist())
+                _mark_both(axes, group["layer"].values.tolist())
                 if objective == groups[0][0]:
                     axes.set_title(f"epoch {epoch:g}")
             row[0].set_ylabel(objective)
@@ -71,13 +71,13 @@ def _mark_both(axes: Axes, layers: list[str]) -> None:
     axes.grid(visible=False)
 
 
-def _learning(place: xr.Dataset, path: Path) -> None:
+def _learning(group: xr.Dataset, path: Path) -> None:
     """Similarity of each layer to its final state against the epoch."""
-    groups = list(by_objective(place))
+    groups = list(by_objective(group))
     columns = math.ceil(math.sqrt(len(groups)))
     rows = -(-len(groups) // columns)
-    colors = layer_colors(place["layer"].values.tolist())
-    title = f"{_name(place)}: similarity of each layer to its own final state"
+    colors = layer_colors(group["layer"].values.tolist())
+    title = f"{_name(group)}: similarity of each layer to its own final state"
     size = (3.6 * columns + 1.8, 3.2 * rows + 0.5)
     with figure(path, size=size, title=title) as drawing:
         grid = drawing.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
@@ -85,7 +85,7 @@ def _learning(place: xr.Dataset, path: Path) -> None:
             similarity = to_final(models)
             for layer, (color, style) in colors.items():
                 values = similarity.sel(layer=layer).transpose("epoch", "run").values
-                epochs = place["epoch"].values
+                epochs = group["epoch"].values
                 draw_spread(axes, epochs, values, color=color, label=layer, linestyle=style)
             axes.set_title(objective)
             axes.set_xlabel("epoch")
@@ -102,23 +102,23 @@ def _learning(place: xr.Dataset, path: Path) -> None:
 def layer_colors(layers: list[str]) -> dict[str, tuple[tuple[float, float, float, float], str]]:
     """Blue for the encoder, green for the latents, orange for the decoder."""
     palettes = {"encoder/": "Blues", "decoder/": "Oranges"}
-    found: dict[str, tuple[tuple[float, float, float, float], str]] = {}
+    colors: dict[str, tuple[tuple[float, float, float, float], str]] = {}
     for start, palette in palettes.items():
         own = [layer for layer in layers if layer.startswith(start)]
-        for place, layer in zip(np.linspace(0.45, 1, len(own)), own, strict=True):
-            found[layer] = (mpl.colormaps[palette](place), "-")
+        for shade, layer in zip(np.linspace(0.45, 1, len(own)), own, strict=True):
+            colors[layer] = (mpl.colormaps[palette](shade), "-")
     latents = ("mean", "log_variance", "sample")
     for layer, shade in zip(latents, (0.9, 0.65, 0.45), strict=True):
-        found[layer] = (mpl.colormaps["Greens"](shade), "--")
-    return {layer: found[layer] for layer in layers if layer in found}
+        colors[layer] = (mpl.colormaps["Greens"](shade), "--")
+    return {layer: colors[layer] for layer in layers if layer in colors}
 
 
-def _latents(place: xr.Dataset, path: Path) -> None:
+def _latents(group: xr.Dataset, path: Path) -> None:
     """The polarised regime: kinds of latents and KL of each, over training."""
-    groups, epochs = list(by_objective(place)), place["epoch"].values
+    groups, epochs = list(by_objective(group)), group["epoch"].values
     kinds = {"active": "tab:blue", "mixed": "tab:orange", "passive": "0.5"}
     size = (3.0 * len(groups) + 1.2, 5.4)
-    title = f"{_name(place)}: active, mixed and passive latents, and their rates"
+    title = f"{_name(group)}: active, mixed and passive latents, and their rates"
     with figure(path, size=size, title=title) as drawing:
         grid = drawing.subplots(2, len(groups), squeeze=False, sharex=True, sharey="row")
         for (above, below), (objective, models) in zip(grid.T, groups, strict=True):
@@ -136,20 +136,20 @@ def _latents(place: xr.Dataset, path: Path) -> None:
 
 def _convergence(records: Sequence[xr.Dataset], path: Path) -> None:
     """Encoder against decoder: a point for every model."""
-    names = list(dict.fromkeys(name for place in records for name, _ in by_objective(place)))
+    names = list(dict.fromkeys(name for group in records for name, _ in by_objective(group)))
     height = 0.34 * len(names) + 0.8
     size = (8.5, height * len(records) + 0.6)
-    title = "Mean epoch at which layers were learned, of what they had to: one point per model"
+    title = "Mean epoch at which layers learned what was left to learn: one point per model"
     with figure(path, size=size, title=title) as drawing:
         panels = drawing.subplots(len(records), 1, squeeze=False, sharex=True)[:, 0]
-        for axes, place in zip(panels, records, strict=True):
-            for objective, models in by_objective(place):
-                found, row = learning(models).learned, names.index(objective)
+        for axes, group in zip(panels, records, strict=True):
+            for objective, models in by_objective(group):
+                learned, row = learning(models).learned, names.index(objective)
                 for half, color, shift in (
                     ("encoder", "tab:blue", -0.12),
                     ("decoder", "tab:orange", 0.12),
                 ):
-                    epochs = getattr(found, half)
+                    epochs = getattr(learned, half)
                     label = half if row == 0 else None
                     axes.plot(
                         epochs, np.full(len(epochs), row + shift), "o", color=color, label=label
@@ -157,7 +157,7 @@ def _convergence(records: Sequence[xr.Dataset], path: Path) -> None:
             axes.set_yticks(range(len(names)), names)
             axes.set_ylim(len(names) - 0.5, -0.5)
             axes.set_xlim(left=0)
-            axes.set_title(_name(place))
+            axes.set_title(_name(group))
         panels[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
         panels[-1].set_xlabel("epoch, mean over the layers")
 
@@ -165,20 +165,20 @@ def _convergence(records: Sequence[xr.Dataset], path: Path) -> None:
 def _between_models(records: Sequence[xr.Dataset], path: Path) -> None:
     """Similarity of models of other seeds, by what else they differ in, layer by layer."""
     size = (8.5, 2.6 * len(records) + 0.5)
-    title = "Debiased CKA at the end, between models of other seeds"
+    title = "Debiased CKA at the end, between models of different seeds"
     with figure(path, size=size, title=title) as drawing:
         panels = drawing.subplots(len(records), 1, squeeze=False, sharey=True)[:, 0]
-        for axes, place in zip(panels, records, strict=True):
+        for axes, group in zip(panels, records, strict=True):
             for kind, color in _COLORS.items():
-                values = between(place, kind)
+                values = between(group, kind)
                 if values is not None:
                     axes.plot(list(values.values()), "o-", color=color, label=KINDS[kind])
-            layers = place["layer"].values.tolist()
+            layers = group["layer"].values.tolist()
             axes.set_xticks(range(len(layers)), layers, rotation=45, ha="right")
             axes.set_ylim(0, 1.02)
-            axes.set_title(_name(place))
+            axes.set_title(_name(group))
             axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
 
 
-def _name(place: xr.Dataset) -> str:
-    return f"{place.attrs['data']}, {place.attrs['network']}"
+def _name(group: xr.Dataset) -> str:
+    return f"{group.attrs['data']}, {group.attrs['network']}"

@@ -1,10 +1,10 @@
-"""What is trained and compared: objectives and strengths, seeds, networks and data."""
+"""The configuration of learning dynamics, its presets, and the models that it consists of."""
 
 import dataclasses
 import math
 from typing import NamedTuple
 
-from jaxvae.commands.experiment import ImageSettings, option, refuse_unless
+from jaxvae.commands.experiment import ImageSettings, option, require
 
 
 class Objective(NamedTuple):
@@ -32,31 +32,47 @@ NOISE = 0  # the seed of the posterior noise, the same for every model
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(ImageSettings):
-    """What is trained, on what, and how it is compared."""
+    """Which models are trained, on which data, and how their layers are compared."""
 
     data: tuple[str, ...] = option(("sprites",), "data sets: sprites, TFDS names, or paths")
     train_size: int | None = option(None, "training images (default: all)", most="train")
-    networks: tuple[str, ...] = option(("compact_vae",), "see jaxvae train --help")
-    initialization: str = option("flax", f"of layers: {', '.join(INITIALIZATIONS)}")
-    objectives: tuple[str, ...] = option(
-        ("beta_vae", "annealed_vae", "beta_tc_vae", "dip_vae_ii"), f"of {', '.join(OBJECTIVES)}"
+    networks: tuple[str, ...] = option(
+        ("compact_vae",), "networks, among those that jaxvae train --help lists"
     )
-    values: int = option(5, "how many of the five strengths of every objective in the paper")
+    initialization: str = option(
+        "flax", f"how layers are initialized: {', '.join(INITIALIZATIONS)}"
+    )
+    objectives: tuple[str, ...] = option(
+        ("beta_vae", "annealed_vae", "beta_tc_vae", "dip_vae_ii"),
+        f"objectives, among {', '.join(OBJECTIVES)}",
+    )
+    values: int = option(
+        5, "how many of the five strengths that every objective has in the paper are trained"
+    )
     seeds: tuple[int, ...] = option(
-        (0, 1, 2, 3, 4), "independent runs of every strength, such as 0..4"
+        (0, 1, 2, 3, 4), "seeds; every strength is trained once with each, such as 0..4"
     )
     latents: int = option(10, "size of the bottleneck")
     epochs: int = option(26, "passes over the training images")
     snapshots: tuple[int, ...] = option(
-        (2, 7, 14, 19), "epochs at which models are compared, besides untrained and last"
+        (2, 7, 14, 19),
+        "epochs at which layers are compared, besides the untrained model and the last epoch",
     )
-    batch_size: int = option(64, "images a step")
-    learning_rate: float = option(1e-4, "of Adam")
-    ramp: int | None = option(None, "steps over which capacity grows (default: a third of all)")
-    points: int = option(5000, "held-out images for CKA", most="test")
-    imbalance_points: int = option(2000, "of them, for the information imbalance", most="test")
-    procrustes_points: int = option(1000, "of them, for Procrustes", most="test")
-    costly_seeds: int = option(5, "Procrustes and imbalance compare layers of seeds below this")
+    batch_size: int = option(64, "training images in every step")
+    learning_rate: float = option(1e-4, "learning rate of Adam")
+    ramp: int | None = option(
+        None, "steps over which the capacity of the annealed VAE grows (default: a third of all)"
+    )
+    points: int = option(5000, "held-out images that CKA compares layers on", most="test")
+    imbalance_points: int = option(
+        2000, "how many of them the information imbalance compares layers on", most="test"
+    )
+    procrustes_points: int = option(
+        1000, "how many of them Procrustes compares layers on", most="test"
+    )
+    costly_seeds: int = option(
+        5, "Procrustes and the information imbalance are measured for seeds below this number"
+    )
 
     def __post_init__(self) -> None:
         unknown = set(self.objectives) - set(OBJECTIVES)
@@ -65,7 +81,7 @@ class Config(ImageSettings):
                 f"expected --objectives among {', '.join(OBJECTIVES)}, got {sorted(unknown)}"
             )
         fine = self.initialization in INITIALIZATIONS
-        refuse_unless(self, "initialization", f"among {list(INITIALIZATIONS)}", unless=fine)
+        require(self, "initialization", f"among {list(INITIALIZATIONS)}", fine)
         for name, least, most in (
             ("values", 1, 5),
             ("epochs", 1, math.inf),
@@ -75,16 +91,17 @@ class Config(ImageSettings):
             ("procrustes_points", 4, self.points),
         ):
             fine = least <= getattr(self, name) <= most
-            refuse_unless(self, name, f"of {least} to {most}", unless=fine)
+            expectation = f"of at least {least}" if most == math.inf else f"of {least} to {most}"
+            require(self, name, expectation, fine)
         for name in ("snapshots", "seeds"):
             fine = min(getattr(self, name), default=0) >= 0
-            refuse_unless(self, name, "of at least 0", unless=fine)
+            require(self, name, "of at least 0", fine)
         for name in ("data", "networks", "objectives", "seeds"):
-            refuse_unless(self, name, "of at least one", unless=bool(getattr(self, name)))
+            require(self, name, "of at least one", bool(getattr(self, name)))
             # One order and nothing twice: they name runs.
             object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
         fine = self.ramp is None or self.ramp >= 1
-        refuse_unless(self, "ramp", "of at least 1", unless=fine)
+        require(self, "ramp", "of at least 1", fine)
 
     @property
     def measured(self) -> tuple[int, ...]:
@@ -183,21 +200,21 @@ class Model(NamedTuple):
     seed: int
 
 
-class Place(NamedTuple):
-    """A data set and a network: models whose layers can be compared."""
+class DataAndNetwork(NamedTuple):
+    """A data set and a network: the layers of all models that have both can be compared."""
 
     data: str
     network: str
 
     @property
     def name(self) -> str:
-        """As a path of two folders."""
-        return "/".join(each.replace("/", "--").replace(":", "--") for each in self)
+        """The name as a path of two folders, with no other separators in it."""
+        return "/".join(part.replace("/", "--").replace(":", "--") for part in self)
 
 
-def places(config: Config) -> list[Place]:
-    """All of them."""
-    return [Place(data, network) for data in config.data for network in config.networks]
+def data_and_networks(config: Config) -> list[DataAndNetwork]:
+    """All combinations of a data set and a network."""
+    return [DataAndNetwork(data, network) for data in config.data for network in config.networks]
 
 
 def models(config: Config) -> list[Model]:
@@ -210,19 +227,19 @@ def models(config: Config) -> list[Model]:
     ]
 
 
-def run_name(place: Place, model: Model) -> str:
-    """The name of a model of a place as a run."""
-    return f"{place.name}/{model.objective}_{model.value:g}_seed-{model.seed}"
+def run_name(group: DataAndNetwork, model: Model) -> str:
+    """The name of a model, for a data set and network, as a run."""
+    return f"{group.name}/{model.objective}_{model.value:g}_seed-{model.seed}"
 
 
 def _spread(values: tuple[float, ...], count: int) -> list[float]:
-    """So many of the values, from all over their range; the middle one for 1."""
-    places = ((2 * i + 1) * len(values) / (2 * count) for i in range(count))
-    return [values[int(place)] for place in places]
+    """Choose `count` of the values, evenly over their range; the middle one for 1."""
+    positions = ((2 * i + 1) * len(values) / (2 * count) for i in range(count))
+    return [values[int(position)] for position in positions]
 
 
 def points_of(config: Config, seed: int) -> dict[str, int]:
-    """On how many examples what is compared, for models of this seed."""
+    """The number of examples of every similarity that is measured, for models of a seed."""
     points = {"cka": config.points, "debiased_cka": config.points}
     if seed < config.costly_seeds:
         points |= {"procrustes": config.procrustes_points, "imbalance": config.imbalance_points}

@@ -20,7 +20,7 @@ from jaxvae.report.traces import (
 )
 
 _TITLE = "Learning dynamics"
-_REST = "Hover for the mean over the models of an objective and the standard error over them"
+_REST = "Hover for the mean over the models of an objective and its standard error"
 
 
 def dynamics_page(records: Sequence[xr.Dataset], *, missing: Sequence[str] = ()) -> Page:
@@ -43,8 +43,8 @@ def dynamics_page(records: Sequence[xr.Dataset], *, missing: Sequence[str] = ())
 
 
 def _settings(records: Sequence[xr.Dataset]) -> dict[str, str]:
-    """Of all places; where they differ, one after another."""
-    told = [settings_of(place) for place in records]
+    """The settings of all data sets and networks; where they differ, one after another."""
+    told = [settings_of(group) for group in records]
     names = dict.fromkeys(name for each in told for name in each)
     return {
         name: ", ".join(dict.fromkeys(each[name] for each in told if name in each))
@@ -70,12 +70,13 @@ def _lines(records: Sequence[xr.Dataset]) -> Chart:
             drawn["line"] |= {"dash": "dash" if style == "--" else "solid"}
             traces.append(Trace(drawn, when))
     return Chart(
-        "Similarity of every layer to its own end",
-        "Debiased CKA of a layer at an epoch with itself at the last: 1 is the same up to "
-        f"rotation and scale. {_REST}, and the null where one was measured.",
+        "Similarity of every layer to its own final state",
+        "Debiased CKA of a layer at an epoch with the same layer at the last epoch: 1 is the same "
+        f"up to rotation and scale. {_REST}, and, where it was measured, the null: the value for "
+        "the same layer with its examples shuffled.",
         traces,
         "epoch",
-        "debiased CKA with the end",
+        "debiased CKA with the final state",
         _choices(records),
         {"xaxis": whole_axis(_epochs(records))},
     )
@@ -94,7 +95,8 @@ def _maps(records: Sequence[xr.Dataset]) -> Chart:
             traces.append(Trace(drawn, when | {"epoch": str(epoch)}))
     return Chart(
         "Layers at an epoch against layers at the end",
-        f"Debiased CKA of the row, at the epoch, with the column, at the end. {_REST}.{said}",
+        "Debiased CKA of the layer of the row, at the chosen epoch, with the layer of the column, "
+        f"at the end. {_REST}.{said}",
         traces,
         "layer at the end",
         "layer at the epoch",
@@ -104,10 +106,10 @@ def _maps(records: Sequence[xr.Dataset]) -> Chart:
 
 
 def _groups(records: Sequence[xr.Dataset]) -> Iterator[tuple[dict[str, str], xr.Dataset]]:
-    """The models of an objective in a place, with what is chosen to see them."""
-    for place in records:
-        for objective, models in by_objective(place):
-            where = {name: str(place.attrs[name]) for name in ("data", "network")}
+    """The models of every data set, network and objective, with the choices that show them."""
+    for group in records:
+        for objective, models in by_objective(group):
+            where = {name: str(group.attrs[name]) for name in ("data", "network")}
             yield where | {"objective": objective}, models
 
 
@@ -118,12 +120,12 @@ def _choices(records: Sequence[xr.Dataset]) -> dict[str, list[str]]:
 
 
 def _epochs(records: Sequence[xr.Dataset]) -> list[int]:
-    """Of all places, ascending."""
-    return sorted({epoch for place in records for epoch in place["epoch"].values.tolist()})
+    """The measured epochs of all data sets and networks, ascending."""
+    return sorted({epoch for group in records for epoch in group["epoch"].values.tolist()})
 
 
 def _null(models: xr.Dataset, layer: str) -> float:
-    """NaN where none was measured."""
+    """The null of the similarity of a layer; NaN where none was measured."""
     if "debiased_cka_null" not in models:
         return float("nan")
     return float(models["debiased_cka_null"].sel(layer=layer).mean("run"))

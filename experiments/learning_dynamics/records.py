@@ -1,4 +1,4 @@
-"""All that is known of the models of a data set and network, labelled."""
+"""The measurements of all models of a data set and network, as one labelled data set."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from experiments.learning_dynamics.grid import Config, Model, Place, models, points_of, run_name
+from experiments.learning_dynamics.grid import (
+    Config,
+    DataAndNetwork,
+    Model,
+    models,
+    points_of,
+    run_name,
+)
 from jaxvae.analysis.dynamics import SIMILARITIES
 from jaxvae.sweeps.records import Arrays, over_runs, read_some
 
@@ -24,29 +31,29 @@ _AT_END = {
 }
 
 
-def between_file(out: Path, place: Place) -> Path:
-    """How alike the models of a place are."""
-    return out / "between" / f"{place.name}.npz"
+def between_file(out: Path, group: DataAndNetwork) -> Path:
+    """The file of the similarities between the models of a data set and network."""
+    return out / "between" / f"{group.name}.npz"
 
 
-def gather(config: Config, place: Place, out: Path) -> xr.Dataset | None:
-    """The models of a place that are done; None where none of them was trained to its end."""
-    group = models(config)
-    names = [run_name(place, model) for model in group]
+def gather(config: Config, group: DataAndNetwork, out: Path) -> xr.Dataset | None:
+    """The measurements of all models that are done; None if none was trained to its end."""
+    grid = models(config)
+    names = [run_name(group, model) for model in grid]
     found = over_runs(out, names, [*_BY_EPOCH, *_AT_END, "epoch", "failed", "layer"])
     if "layer" not in found:
         return None
     done = np.flatnonzero(found["epoch"].any(axis=1))
     found = {name: values[done] for name, values in found.items()}
-    group, names = [group[index] for index in done], [names[index] for index in done]
+    grid, names = [grid[index] for index in done], [names[index] for index in done]
     failed = found["failed"].any(axis=1)
     layers = found["layer"][~failed][0].tolist()
-    sizes = {"run": len(group), "epoch": len(config.measured), "layer": len(layers)}
+    sizes = {"run": len(grid), "epoch": len(config.measured), "layer": len(layers)}
     variables = _variables(found, sizes)
-    for name, matrix in _between(between_file(out, place), names, len(layers)).items():
+    for name, matrix in _between(between_file(out, group), names, len(layers)).items():
         variables[f"{name}_between"] = (("layer", "run", "other_run"), matrix)
     labels = {
-        f"{prefix}{field}": (f"{prefix}run", [getattr(model, field) for model in group])
+        f"{prefix}{field}": (f"{prefix}run", [getattr(model, field) for model in grid])
         for field in Model._fields
         for prefix in ("", "other_")
     }
@@ -60,8 +67,8 @@ def gather(config: Config, place: Place, out: Path) -> xr.Dataset | None:
             "other_layer": layers,
         },
         attrs={
-            "data": place.data,
-            "network": place.network,
+            "data": group.data,
+            "network": group.network,
             "units": "reconstruction and kl: nats per held-out image",
             **{f"points_{name}": points for name, points in points_of(config, 0).items()},
         },
@@ -69,7 +76,7 @@ def gather(config: Config, place: Place, out: Path) -> xr.Dataset | None:
 
 
 def _variables(found: Arrays, sizes: Mapping[str, int]) -> dict[str, Any]:
-    """What was recorded of the runs, with its dimensions; NaN where none has it."""
+    """The measurements of the runs, with their dimensions; NaN for those that no run has."""
     variables: dict[str, Any] = {}
     for name in _BY_EPOCH:
         latent = ("latent",) * (name == "kl_per_latent")

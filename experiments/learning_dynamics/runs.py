@@ -3,10 +3,10 @@
 from experiments.learning_dynamics.grid import (
     OBJECTIVES,
     Config,
+    DataAndNetwork,
     Model,
-    Place,
+    data_and_networks,
     models,
-    places,
     run_name,
 )
 from jaxvae.runs.config import RunConfig
@@ -17,27 +17,27 @@ _RAMP = 1 / 3
 
 
 def runs(config: Config) -> dict[str, RunConfig]:
-    """All models of all places, by name."""
+    """The models of all data sets and networks, by name."""
     return {
-        run_name(place, model): run_config(config, place, model)
-        for place in places(config)
+        run_name(group, model): run_config(config, group, model)
+        for group in data_and_networks(config)
         for model in models(config)
     }
 
 
-def run_config(config: Config, place: Place, model: Model) -> RunConfig:
-    """A model of a place as a run."""
+def run_config(config: Config, group: DataAndNetwork, model: Model) -> RunConfig:
+    """A model, for a data set and network, as a run."""
     objective = OBJECTIVES[model.objective]
     return RunConfig(
-        data=place.data,
+        data=group.data,
         **config.image_settings,
         train_size=config.train_size,
-        network=place.network,
+        network=group.network,
         latents=config.latents,
         initialization=config.initialization,
         objective=model.objective,
         coefficients={objective.coefficient: float(model.value), **objective.rest},
-        ramps={"capacity": _ramp(config, place)} if model.objective == "annealed_vae" else {},
+        ramps={"capacity": _ramp(config, group)} if model.objective == "annealed_vae" else {},
         learning_rate=config.learning_rate,
         batch_size=config.batch_size,
         epochs=config.epochs,
@@ -45,12 +45,12 @@ def run_config(config: Config, place: Place, model: Model) -> RunConfig:
     )
 
 
-def _ramp(config: Config, place: Place) -> int:
-    """Steps over which capacity grows; data are looked at where only they tell how many."""
+def _ramp(config: Config, group: DataAndNetwork) -> int:
+    """Steps over which the capacity grows; data are read only if their size decides it."""
     if config.ramp is not None:
         return config.ramp
     images = config.train_size
     if images is None:
-        settings = RunConfig(data=place.data, **config.image_settings)
+        settings = RunConfig(data=group.data, **config.image_settings)
         images = len(dataset_of(settings).train.images)
     return max(1, round(_RAMP * config.epochs * (images // config.batch_size)))

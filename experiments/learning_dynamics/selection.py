@@ -1,4 +1,4 @@
-"""What the records of learning dynamics say: when halves were learned, how alike models are."""
+"""When encoders and decoders were learned, and how similar models are, from the records."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -15,17 +15,19 @@ from jaxvae.analysis.learning import (
 )
 
 THRESHOLD = 0.9
-"""Of the similarity of a layer to its end, above which it is said to be similar."""
+"""A layer whose similarity to its final state is above this is said to be similar to it."""
 
 
 class Halves(NamedTuple):
-    """When the two halves of some models were there, mean over layers with something to learn.
+    """Epochs at which encoder and decoder of some models reached their end, as means over layers.
+
+    Layers that had nothing to learn are in no mean.
 
     Attributes:
-        encoder: `[runs]`, epochs; NaN where no layer has one.
-        decoder: `[runs]`.
-        seed: `[runs]`.
-        condition: `[runs]`, the objective and its strength.
+        encoder: `[runs]`, mean epoch of the encoder; NaN where no layer has one.
+        decoder: `[runs]`, mean epoch of the decoder.
+        seed: `[runs]`, seed of the model.
+        condition: `[runs]`, its objective and strength.
     """
 
     encoder: np.ndarray
@@ -34,19 +36,19 @@ class Halves(NamedTuple):
     condition: np.ndarray
 
     def order(self, *, tests: int = 1) -> Order:
-        """Which was first, where that is asked so many times."""
+        """Which half was first, as one of so many tests that are made together."""
         return learning_order(
             self.encoder, self.decoder, self.seed, self.condition.tolist(), tests=tests
         )
 
 
 class Learning(NamedTuple):
-    """When the layers of some models of an objective were there.
+    """Epochs at which the layers of some models of an objective were learned.
 
     Attributes:
-        similar: epochs from which on they stay similar to the end.
+        similar: epochs from which on layers stay similar to their final state.
         learned: mean epochs of learning.
-        layers: `[runs, layers]` the epochs behind `learned`, and where there are none.
+        layers: `[runs, layers]`, the epochs that `learned` is the mean of, and why some have none.
     """
 
     similar: Halves
@@ -62,7 +64,7 @@ def to_final(records: xr.Dataset, name: str = "debiased_cka") -> xr.DataArray:
 
 
 def learning(models: xr.Dataset) -> Learning:
-    """When the layers of models that should have the same replicates were learned."""
+    """Epochs at which the layers of some models of one objective were learned."""
     similarity = to_final(models).transpose("epoch", "run", "layer")
     epochs, values = similarity["epoch"].values.tolist(), similarity.values
     replicate = models["debiased_cka_replicate"].transpose("run", "layer").values
@@ -86,38 +88,38 @@ KINDS = {
     "strengths": "another seed and strength",
     "objectives": "another seed and objective",
 }
-"""What the models that `between` compares differ in."""
+"""What the models that `between` compares differ in, by kind of comparison."""
 
 
 def between(
-    place: xr.Dataset, kind: str, name: str = "debiased_cka_between"
+    group: xr.Dataset, kind: str, name: str = "debiased_cka_between"
 ) -> dict[str, float] | None:
-    """Mean similarity, by layer, of models of other seeds that differ in one thing more or none.
+    """Mean similarity, by layer, of models that differ in their seed and at most in one more thing.
 
-    Models of the same seed begin with the same parameters and see the same batches, so that
-    they are alike for another reason: they are never compared.
+    Models of the same seed are never compared: they begin with the same parameters and see the
+    same batches, so that they are similar for another reason.
 
     Args:
-        place: records of one data set and network.
-        kind: of `KINDS`: `seeds` (all else the same), `strengths` (of the same objective),
-            `objectives` (of any strength).
-        name: of the records.
+        group: records of one data set and network.
+        kind: one of `KINDS`: `seeds` (everything else is the same), `strengths` (the objective is
+            the same), `objectives` (the strengths are any).
+        name: name of the similarity in the records.
 
     Returns:
         None where there are no such pairs.
     """
-    columns = [place[field].values for field in ("objective", "value", "seed")]
+    columns = [group[field].values for field in ("objective", "value", "seed")]
     objective, value, seed = [column[:, None] == column for column in columns]
     chosen = {
         "seeds": objective & value & ~seed,
         "strengths": objective & ~value & ~seed,
         "objectives": ~objective & ~seed,
     }[kind]
-    values = place[name].transpose("layer", "run", "other_run").values
+    values = group[name].transpose("layer", "run", "other_run").values
     if not chosen.any() or np.isnan(values[:, chosen]).all():
         return None
     means = np.nanmean(values[:, chosen], axis=1)
-    return dict(zip(place["layer"].values.tolist(), means.tolist(), strict=True))
+    return dict(zip(group["layer"].values.tolist(), means.tolist(), strict=True))
 
 
 def _halves(epochs: np.ndarray, models: xr.Dataset) -> Halves:
@@ -133,6 +135,6 @@ def _halves(epochs: np.ndarray, models: xr.Dataset) -> Halves:
 
 
 def _mean(epochs: np.ndarray) -> np.ndarray:
-    """Over layers that have an epoch; NaN where none does."""
+    """The mean over the layers that have an epoch; NaN where none does."""
     counted = np.sum(~np.isnan(epochs), axis=1)
     return np.where(counted > 0, np.nansum(epochs, axis=1) / np.maximum(counted, 1), np.nan)

@@ -22,31 +22,33 @@ from jaxvae.report.tables import markdown_table
 
 _NAMED = ("data", "network", "objective")
 CAPTION = (
-    f"Similar: the epoch from which on a layer's debiased CKA with its own final state stays "
-    f"above {THRESHOLD}. Learned: the mean epoch at which the way from the untrained layer to that "
-    "state was made, as far as it can be told from noise: up to what a replicate of the last "
-    "epoch, with other batches, has in common with it. Both are means over the layers of encoder "
-    "and decoder that had something to learn; ± half the range over seeds and strengths. First: "
-    "models whose encoder was first : whose decoder was. p: of the lead over seeds, paired, "
-    "Student's t, of the strengths that have a lead in every seed; not corrected for the number of "
-    "rows, as the findings below are for that of data sets and networks. Nothing to learn: layers, "
-    "over models, that were like their final state untrained; they are in no mean."
+    f"Similar: the epoch from which on the debiased CKA of a layer with its own final state stays "
+    f"above {THRESHOLD}. Learned: the mean epoch at which the layer moved from its untrained state "
+    "to its final state. The final state is reached at the similarity of two trainings of the last "
+    "epoch that differ in their batches, because a higher similarity is noise. Both are means over "
+    "the layers of encoder and decoder that had something to learn; ± is half the range over seeds "
+    "and strengths. First: the number of models whose encoder was first : whose decoder was first. "
+    "p: the p-value of the lead over seeds, of a paired Student's t-test over the strengths that "
+    "have a lead in every seed. It is not corrected for the number of rows; the p-values of the "
+    "findings below are corrected for the number of data sets and networks. Nothing to learn: "
+    "layers, counted over models, that were as similar to their final state untrained; they are "
+    "in no mean."
 )
 
 
 def dynamics_rows(records: Sequence[xr.Dataset]) -> list[dict[str, str]]:
     """One row of text for every data set, network and objective, by column."""
     rows = []
-    for place in records:
-        for objective, models in by_objective(place):
+    for group in records:
+        for objective, models in by_objective(group):
             found, final = learning(models), models.isel(epoch=-1)
             order = found.learned.order()
-            inner = _inner(place["layer"].values.tolist())
-            every = place.isel(run=np.flatnonzero(place["objective"].values == objective))
+            inner = _inner(group["layer"].values.tolist())
+            every = group.isel(run=np.flatnonzero(group["objective"].values == objective))
             rows.append(
                 {
-                    "data": place.attrs["data"],
-                    "network": place.attrs["network"],
+                    "data": group.attrs["data"],
+                    "network": group.attrs["network"],
                     "objective": objective,
                     "similar encoder": _spread(found.similar.encoder),
                     "similar decoder": _spread(found.similar.decoder),
@@ -94,58 +96,61 @@ def dynamics_summary(records: Sequence[xr.Dataset], *, missing: Sequence[str] = 
 
 def not_done(missing: Sequence[str]) -> list[str]:
     """A sentence on the runs that are not in the records, where there are any."""
-    return [f"Not done yet, and missing here: {', '.join(missing)}."] if missing else []
+    return (
+        [f"Runs that are not done yet, and missing here: {', '.join(missing)}."] if missing else []
+    )
 
 
 def findings(records: Sequence[xr.Dataset]) -> list[str]:
     """What the models say about the claims, two sentences for each data set and network."""
     return [
         sentence
-        for place in records
-        for sentence in (_order(place, places=len(records)), _alike(place))
+        for group in records
+        for sentence in (_order(group, groups=len(records)), _alike(group))
     ]
 
 
-def _order(place: xr.Dataset, *, places: int) -> str:
-    found = [learning(models) for _, models in by_objective(place)]
+def _order(group: xr.Dataset, *, groups: int) -> str:
+    found = [learning(models) for _, models in by_objective(group)]
     similar, learned = (
-        Halves(*map(np.concatenate, zip(*halves, strict=True))).order(tests=places)
+        Halves(*map(np.concatenate, zip(*halves, strict=True))).order(tests=groups)
         for halves in ([one.similar for one in found], [one.learned for one in found])
     )
-    kept = place.isel(run=np.flatnonzero(~place["failed"].values.astype(bool)))
+    kept = group.isel(run=np.flatnonzero(~group["failed"].values.astype(bool)))
     start = to_final(kept).isel(epoch=0).mean("run")
     encoder, decoder = (
         float(start.sel(layer=[name for name in start["layer"].values if half in name]).mean())
         for half in ("encoder/", "decoder/")
     )
-    count, failed = kept.sizes["run"], int(place["failed"].sum())
+    count, failed = kept.sizes["run"], int(group["failed"].sum())
     ends = f"{failed} more failed" if failed else "none failed"
     return (
-        f"- **{place.attrs['data']}, {place.attrs['network']}**, {count} models ({ends}): "
-        f"{_verdict(learned, places)} By similarity to the end, {_models(similar)}; but untrained "
-        f"layers are like it already, with a CKA of {encoder:.2f} in the encoder and {decoder:.2f} "
-        f"in the decoder. Median epoch at which a layer was learned: {_layers(kept, found)}."
+        f"- **{group.attrs['data']}, {group.attrs['network']}**, {count} models ({ends}): "
+        f"{_verdict(learned, groups)} By the epoch from which on a layer is similar to its final "
+        f"state, {_models(similar)}; but untrained layers are similar to it already, with a CKA of "
+        f"{encoder:.2f} in the encoder and {decoder:.2f} in the decoder. Median epoch at which a "
+        f"layer was learned: {_layers(kept, found)}."
     )
 
 
-def _verdict(order: Order, places: int) -> str:
-    """What is decided of what was left to learn, and on what."""
+def _verdict(order: Order, groups: int) -> str:
+    """Which half learned first what was left to learn, and the test that decides it."""
     counts = f"of what was left to learn, {_models(order)}"
     if np.isnan(order.p_value):
         return (
-            "Not decided which half was learned first, which takes two seeds at least, with a "
-            f"model in common: {counts}."
+            "Not decided which half was learned first, which takes at least two seeds of the same "
+            f"objective and strength: {counts}."
         )
     test = f"{abs(order.lead):.1f} epochs, p = {order.p_value:.3f}, paired over {order.seeds} seeds"
-    if places > 1:
-        test += f", corrected for {places} data sets and networks"
+    if groups > 1:
+        test += f", corrected for {groups} data sets and networks"
     if order.first is None:
         return f"Not decided which half was learned first ({test}): {counts}."
     return f"The {order.first} was learned first ({test}): {counts}."
 
 
 def _models(order: Order) -> str:
-    """How many models had which half first, ties and undefined ones apart."""
+    """How many models learned the encoder first and how many the decoder; ties are apart."""
     apart = {"with a tie": order.ties, "undefined": order.undefined}
     more = "".join(f", {number} {kind}" for kind, number in apart.items() if number)
     return f"the encoder was first in {order.encoder} and the decoder in {order.decoder}{more}"
@@ -168,8 +173,8 @@ def _layers(kept: xr.Dataset, found: Sequence[Learning]) -> str:
     return ", ".join(parts)
 
 
-def _alike(place: xr.Dataset) -> str:
-    similar = {kind: between(place, kind) for kind in KINDS}
+def _alike(group: xr.Dataset) -> str:
+    similar = {kind: between(group, kind) for kind in KINDS}
     parts = []
     for kind, values in similar.items():
         if values is None:
@@ -181,12 +186,12 @@ def _alike(place: xr.Dataset) -> str:
             f"log-variance {values['log_variance']:.2f}, decoder {decoder:.2f}"
         )
     if not parts:
-        return "  Models of other seeds, which would be compared at the end, there are none."
+        return "  Models of different seeds, which would be compared at the end, are lacking."
     return f"  At the end, debiased CKA between models of {'; '.join(parts)}."
 
 
 def _inner(layers: Sequence[str]) -> list[int]:
-    """The layers of both halves."""
+    """The indices of the layers of encoder and decoder."""
     return [index for index, layer in enumerate(layers) if "/" in layer]
 
 

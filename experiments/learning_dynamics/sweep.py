@@ -9,12 +9,18 @@ from rich.console import Console
 
 from experiments.learning_dynamics.comparing import between_models, measure, vae_of
 from experiments.learning_dynamics.figures import draw_dynamics
-from experiments.learning_dynamics.grid import Config, Place, models, places, run_name
+from experiments.learning_dynamics.grid import (
+    Config,
+    DataAndNetwork,
+    data_and_networks,
+    models,
+    run_name,
+)
 from experiments.learning_dynamics.page import dynamics_page
 from experiments.learning_dynamics.records import between_file, gather
 from experiments.learning_dynamics.runs import run_config, runs
 from experiments.learning_dynamics.summary import dynamics_summary, dynamics_table
-from jaxvae.commands.experiment import refuse_unless
+from jaxvae.commands.experiment import require
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE
 from jaxvae.report.results import write_report
@@ -37,15 +43,15 @@ def _sweep(config: Config, out: Path) -> Sweep:
         describe=_describe,
         seconds=partial(_seconds, config),
         replicate=True,
-        afterwards=[_comparison(config, place, out) for place in places(config)],
+        afterwards=[_comparison(config, group, out) for group in data_and_networks(config)],
     )
 
 
-def _comparison(config: Config, place: Place, out: Path) -> Afterwards:
-    names = tuple(run_name(place, model) for model in models(config))
+def _comparison(config: Config, group: DataAndNetwork, out: Path) -> Afterwards:
+    names = tuple(run_name(group, model) for model in models(config))
     return Afterwards(
-        f"models compared: {place.data}, {place.network}",
-        between_file(out, place),
+        f"models compared: {group.data}, {group.network}",
+        between_file(out, group),
         names,
         partial(between_models, config, out, names),
     )
@@ -53,14 +59,14 @@ def _comparison(config: Config, place: Place, out: Path) -> Afterwards:
 
 def _check(config: Config) -> None:
     """Refuse what cannot be trained on the data there is."""
-    for place in places(config):
-        run = run_config(config, place, models(config)[0])
+    for group in data_and_networks(config):
+        run = run_config(config, group, models(config)[0])
         dataset = dataset_of(run)
         available = len(dataset.test.images)
-        expectation = f"up to the {available} held-out images of {place.data}"
-        refuse_unless(config, "points", expectation, unless=config.points <= available)
+        expectation = f"up to the {available} held-out images of {group.data}"
+        require(config, "points", expectation, config.points <= available)
         steps_per_epoch(dataset.train.images, config.batch_size)
-        vae_of(build_model(run, dataset.train.images.shape[1:]), place.network)
+        vae_of(build_model(run, dataset.train.images.shape[1:]), group.network)
 
 
 def _describe(name: str, record: Arrays) -> str:
@@ -77,22 +83,25 @@ def _seconds(config: Config, _: RunConfig, model: VAE | HVAE, dataset: Dataset) 
 
 
 def _report(config: Config, sweep: Sweep, console: Console) -> None:
-    found = {place: gather(config, place, sweep.out) for place in places(config)}
-    records = {place: each for place, each in found.items() if each is not None}
-    empty = "; ".join(f"{place.data}, {place.network}" for place in found.keys() - records.keys())
+    gathered = {group: gather(config, group, sweep.out) for group in data_and_networks(config)}
+    records = {group: some for group, some in gathered.items() if some is not None}
+    lacking = gathered.keys() - records.keys()
+    empty = "; ".join(f"{group.data}, {group.network}" for group in lacking)
     if not records:
         raise ValueError(
-            f"expected a model that was trained to the end, got no model of {empty}: wait for "
+            f"expected a model that was trained to the end, got none for {empty}: wait for "
             "more runs, or, where losses became NaN or infinite, try a smaller --learning-rate "
             "and another --out"
         )
     if empty:
-        console.print(f"no model was trained to its end of {empty}", soft_wrap=True)
+        console.print(f"no model was trained to the end for {empty}", soft_wrap=True)
     _write(sweep, list(records.values()), console)
 
 
 def _write(sweep: Sweep, records: Sequence[xr.Dataset], console: Console) -> None:
-    tree = {Place(each.attrs["data"], each.attrs["network"]).name: each for each in records}
+    tree = {
+        DataAndNetwork(each.attrs["data"], each.attrs["network"]).name: each for each in records
+    }
     write_report(
         sweep.out,
         xr.DataTree.from_dict(tree),

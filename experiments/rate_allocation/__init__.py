@@ -1,21 +1,23 @@
 """Where a hierarchy of latents should put its bits.
 
-For every pair of prices (beta_top, beta_bottom) and every seed: train a hierarchical VAE on
-D + sum_l beta_l R_l, and measure its rates and its distortion, what can be classified from
-every layer, what it generates, and the geometry of its layers. Networks of more than two
-layers get prices that grow or fall evenly, in ratio, from the top to the bottom. Beside what is
-measured here stands what the paper measured: classifiers of posterior means that learn from 80%
-of the test images, and inception scores of five parts.
+The loss of a hierarchical VAE is the distortion D plus the rate R_l (the KL divergence) of every
+layer l of latents, weighted by a beta of its own: D + sum_l beta_l R_l. For every pair of weights
+(beta_top, beta_bottom) of a grid and every seed, this experiment trains a hierarchical VAE, and
+measures its rates and its distortion, how well labels can be classified from every layer, how
+good the generated images are, and the geometry of the layers. In networks of more than two layers
+beta changes by a constant ratio from each layer to the next. The same quantities are also
+measured as in the paper: classifiers of posterior means learn from 80% of the test images, and
+inception scores are those of five parts of the generated images.
 
-Claims (Xiao and Bamler 2023): the rate splits into a non-negative part of every layer, each
-with a price of its own; a rate bounds the accuracy of any classifier of samples of its layer;
-reconstruction, classification and generation each want another split.
+Claims (Xiao and Bamler 2023): the rate splits into a non-negative part of every layer, each with
+a beta of its own; a rate bounds the accuracy of any classifier of samples of its layer; and
+reconstruction, classification and generation are each best at another split of the rate.
 
-    python -m experiments.rate_allocation                 # demo: 3 x 3 prices, sprites, minutes
-    python -m experiments.rate_allocation --seeds 0..2    # what it takes to compare cells
-    python -m experiments.rate_allocation smoke           # 2 x 2, some of MNIST, a minute
-    python -m experiments.rate_allocation mnist           # 7 x 7, binarized MNIST, cut down
-    python -m experiments.rate_allocation deep            # 12 layers: where do the bits go?
+    python -m experiments.rate_allocation                 # demo: 3 x 3 betas, sprites, minutes
+    python -m experiments.rate_allocation --seeds 0..2    # as many seeds as comparing cells takes
+    python -m experiments.rate_allocation smoke           # 2 x 2 betas, 1,000 digits, a minute
+    python -m experiments.rate_allocation mnist           # 7 x 7 betas, 6,000 binarized digits
+    python -m experiments.rate_allocation deep            # 12 layers of latents
     python -m experiments.rate_allocation paper-mnist     # 21 x 21, all of MNIST: a GPU
     python -m experiments.rate_allocation paper-cifar10   # the same in color: a GPU
     python -m experiments.rate_allocation paper-svhn
@@ -23,22 +25,24 @@ reconstruction, classification and generation each want another split.
     python -m experiments.rate_allocation paper-cifar10-ladder
     python -m experiments.rate_allocation paper-cifar10-mixture   # 256 values of every pixel
 
-The grids of the paper, but for its ladders, are trained with --baseline: one-layer VAEs with as
-many parameters as the two-layer network, at all prices, as more runs in the same folder.
+The grids of the paper, except for its ladders, are trained with --baseline: one-layer VAEs with
+as many parameters as the two-layer network, with every beta of the grid, as more runs in the same
+folder.
 
-Cells of the grid are trained together, many in one program. One whose loss becomes NaN or
-infinite stops there and is left out; one whose rates no optimum could have, because they are
-out of order among those of other cells and cost it over a nat, is marked. For every use the
-cells are named that cannot be told from the best, over trainings and test images; with one
-seed, which leaves the noise of training unknown, none is said to be better. Layers that
-collapse are said on the way, with what to try, and recorded.
+Many cells of the grid are trained together in one program. A model whose loss becomes NaN or
+infinite stops there and is left out. A model is marked as suspect if its rates are out of order
+among those of other cells, so that it is no optimum, and this costs it more than a nat. For every
+use the summary names the cells that cannot be told from the best one, given the noise of training
+and of the test images; one seed leaves the noise of training unknown, and no cell is then said to
+be better. A layer that collapses is reported during training, with advice, and recorded.
 
-The folder of results holds config.json, records.nc (xarray), figures/*.png and summary.md.
-An interrupted grid goes on where it stopped when the same command is given again; more prices
-and seeds in the same folder are added to what is there. Any number of processes may share it.
+The folder of results holds config.json, records.nc (xarray), figures/*.png, summary.md and
+report.html, a page to open in a browser. An interrupted grid goes on where it stopped when the
+same command is given again; more betas and seeds in the same folder are added to the models that
+are there. Any number of processes may share the folder.
 
-Expected: no sample is classified better than its bound; distortion falls with the total rate;
-with several seeds, uses whose best cells lie apart.
+Expected: no classifier of samples is more accurate than its bound; distortion falls with the
+total rate; and with several seeds there are uses that have no best cell in common.
 """
 
 from experiments.rate_allocation.config import PRESETS as PRESETS

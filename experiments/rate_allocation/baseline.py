@@ -22,9 +22,9 @@ _TAKEN = {
 def with_baseline(records: xr.Dataset, config: Config, out: Path) -> xr.Dataset:
     """Adds what one-layer VAEs have at the end, over `price` and `seed`, to the records of a grid.
 
-    The accuracy is that of classifiers of samples which one half of the images chooses and the
-    other judges (`accuracy_of_images`); runs that are not done, failed or are suspect have NaN.
-    Where there is no other run, nothing is added.
+    The coordinate `price` is their beta. The accuracy is that of classifiers of samples, chosen
+    on one half of the images and tested on the other (`accuracy_of_images`). Runs that are not
+    done, failed or are suspect have NaN; where none is left, nothing is added.
     """
     line = gather(baseline_of(config), out, begin=BASELINE)
     if line is None:

@@ -1,4 +1,4 @@
-"""What a grid of prices says of what was claimed, in sentences with their evidence."""
+"""What a grid of betas shows of the claims of its paper, in sentences with their evidence."""
 
 from itertools import combinations
 
@@ -31,31 +31,33 @@ def rate_conclusions(records: xr.Dataset) -> list[str]:
 
 def _on_missing(records: xr.Dataset) -> str:
     missing, count = int(records["missing"].sum()), records["missing"].size
-    return f"Not done: {missing} of {count} runs; what follows is of the others." * (missing > 0)
+    text = f"{missing} of {count} runs are not done; what follows is about the others."
+    return text * (missing > 0)
 
 
 def _on_bounds(records: xr.Dataset) -> str:
     sampled, means = (_tests(records, kind) for kind in ("sample", "mean"))
     hits, excess = sampled[:2]
     if not np.isfinite(excess).any():
-        return "Bound of accuracy: at these rates it is 1, and cannot be broken."
+        return "Bound of accuracy by the rate: at these rates it is 1, and cannot be broken."
     broken, above = (_clearly_above(records, tests) for tests in (sampled, means))
     verdict = "never clearly broken" if not broken else f"BROKEN {broken} times"
     return (
-        f"Bound of accuracy by what is known: {verdict} in {np.isfinite(hits).sum()} tests of "
-        f"classifiers of samples, of which {np.isfinite(excess).sum()} have a bound below 1 (error "
-        f"of all together {ERROR:.0%}); the largest excess is {np.nanmax(excess):.1f} standard "
-        f"errors of accuracy and bound. Classifiers of means, which it does not hold for, are as "
-        f"clearly above it in {above} tests."
+        f"Bound of accuracy by the rate: {verdict} in {np.isfinite(hits).sum()} tests of "
+        f"classifiers of samples, of which {np.isfinite(excess).sum()} have a bound below 1 (the "
+        f"error of all tests together is {ERROR:.0%}); the largest excess is "
+        f"{np.nanmax(excess):.1f} standard errors of accuracy and bound. The bound does not hold "
+        f"for classifiers of posterior means, which are as clearly above it in {above} tests."
     )
 
 
 def _tests(records: xr.Dataset, kind: str) -> np.ndarray:
-    """Of every classifier and bound: hits, excess over a bound below 1 in standard errors, nats.
+    """The tests of all classifiers against their bounds, one a column.
 
-    Columns are tests, and the last row is the error of the nats. Of the top layer, what it knows
-    of the labels is a bound beside its rate. Both are tested, each with its own error: the smaller
-    of two estimates is biased downwards.
+    The rows are the hits, the excess over a bound below 1 in standard errors, the nats that the
+    bound comes from, and the standard error of these nats. In the top layer, its information on
+    the labels gives a bound beside that of its rate. Both are tested, each with its own error: the
+    smaller of two estimates would be biased downwards.
     """
     top, tests = records["layer"].values[:1], []
     for known, bound, layers in (
@@ -78,7 +80,7 @@ def _clearly_above(records: xr.Dataset, tests: np.ndarray) -> int:
 
 
 def _on_classifiers(records: xr.Dataset) -> str:
-    """Which were not trained to the end."""
+    """How many classifiers did not converge, and which."""
     trained = records["accuracy"].notnull()
     unfinished = trained & ~records["converged"].astype(bool)
     if not unfinished.any():
@@ -91,8 +93,8 @@ def _on_classifiers(records: xr.Dataset) -> str:
         if count
     )
     return (
-        f"Of {int(trained.sum())} classifiers {int(unfinished.sum())} did not converge, and their "
-        f"accuracies are those of unfinished ones: {where}."
+        f"Of {int(trained.sum())} classifiers {int(unfinished.sum())} did not converge, and might "
+        f"be more accurate if they had: {where}."
     )
 
 
@@ -102,27 +104,28 @@ def _on_uses(every: list[Use], *, seeds: int) -> str:
     if seeds == 1:
         where = "; ".join(f"{use.name} at beta {_named(use.highest)}" for use in every)
         return (
-            f"Highest in this one training: {where}. How much another training at the same prices "
-            "would change is unknown with one seed: no cell is shown to be better than another, "
-            "and no two uses to want different cells. The same command with --seeds 0..2 adds what "
-            "is lacking."
+            f"Highest score with this one seed: {where}. With one seed it is unknown how much "
+            "another training with the same betas would change the scores: no cell is shown to be "
+            "better than another, and no two uses to want different cells. The same command with "
+            "--seeds 0..2 adds the seeds that are lacking."
         )
     where = "; ".join(_best(use) for use in every)
     pairs = [(one, two) for one, two in combinations(every, 2) if _apart(one, two)]
     apart = "; ".join(f"{one.name} and {two.name}" for one, two in pairs)
     splits = (
-        f"Uses without a best cell in common, which want different prices: {apart}."
+        f"Uses without a best cell in common, which want different betas: {apart}."
         if apart
         else "No two uses are shown to want different cells."
     )
     return (
-        f"Cells that cannot be told from the best, over {seeds} seeds, with an error of "
-        f"{ERROR:.0%} in all uses together if trainings vary alike: {where}. {splits}"
+        f"Cells that cannot be told from the best, over {seeds} seeds (the error of all uses "
+        f"together is {ERROR:.0%} if scores vary equally between trainings in all cells): {where}. "
+        f"{splits}"
     )
 
 
 def _best(use: Use) -> str:
-    """How many cells are as good as the best, for all that is known, and the first of them."""
+    """How many cells cannot be told from the best one, and the first of them."""
     cells, size = [_named(cell) for cell in use.best], use.candidates.size
     if len(cells) == size:
         return f"{use.name} any of {size}"
@@ -154,13 +157,13 @@ def _on_split(records: xr.Dataset, every: list[Use]) -> str:
     if not parts:
         return ""
     return (
-        "Variance over cells that a quadratic function explains (adjusted R²), of the total rate "
-        f"and of both rates: {'; '.join(parts)}."
+        "Share of the variance over cells (adjusted R²) that a quadratic function of the total "
+        f"rate explains, and one of both rates: {'; '.join(parts)}."
     )
 
 
 def _explained(score: np.ndarray, *rates: np.ndarray) -> float:
-    """Adjusted for the number of coefficients; NaN for too few cells, or no variance."""
+    """R², adjusted for the number of coefficients; NaN for too few cells, or no variance."""
     columns = [np.ones_like(score), *rates]
     columns += [one * other for i, one in enumerate(rates) for other in rates[i:]]
     design = np.stack(columns, axis=1)
@@ -188,12 +191,13 @@ def _on_training(records: xr.Dataset) -> str:
     excess = records["excess_cost"]
     beaten = int((excess > MATERIAL).sum())
     finished = (
-        "no run costs a nat more at its prices than another would"
+        "no run has a loss more than a nat above that of another run at the same betas"
         if not beaten
-        else f"{beaten} cost over a nat more at their prices than another run would, up to "
-        f"{float(excess.max()):.0f}: training has not come to its optimum there"
+        else f"{beaten} have a loss more than a nat above that of another run at the same betas, "
+        f"up to {float(excess.max()):.0f} nats: training has not come to its optimum there"
     )
     return (
-        f"Of {count} run{'s' * (count != 1)} {failed} failed; {suspect} are suspect, their rates "
-        f"out of order; {finished}. Cells with failed or suspect runs are not among the best."
+        f"Of {count} run{'s' * (count != 1)} {failed} failed; {suspect} are suspect, because their "
+        f"rates are out of order; {finished}. Cells with failed or suspect runs are not counted "
+        "among the best."
     )

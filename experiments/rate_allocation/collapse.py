@@ -1,4 +1,4 @@
-"""What collapses while a grid is trained: said where it is new since the program began."""
+"""Warnings of collapse while a grid is trained, printed once for every new sign."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -14,8 +14,9 @@ def collapse_watch(config: Config) -> See:
 
     Returns:
         `see(run, epoch, signs, say)`: what is recorded of a run, a line for every sign. Before
-        the last epoch nothing in the first one and while prices grow, when low rates are no
-        sign. What is new in the run is said, for all layers that show it, and what to try once.
+        the last epoch, nothing is recorded in the first one and while betas grow, when low rates
+        are no sign. What is new in the run is said, for all layers that show it, and the advice
+        once.
     """
     known: set[tuple[str, str, str]] = set()
     advised: set[tuple[str, str]] = set()

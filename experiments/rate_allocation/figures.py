@@ -1,4 +1,4 @@
-"""The figures of a grid of prices, from its records."""
+"""The figures of a grid of betas, from its records."""
 
 from pathlib import Path
 
@@ -97,7 +97,7 @@ def _mark(axes: Axes, records: xr.Dataset, marked: list[Cell], marker: str, labe
 
 
 def _draw_plane(axes: Axes, last: xr.Dataset) -> None:
-    """Lines of equal total rate, cells of equal prices joined, beta = 1 ringed."""
+    """Lines of equal total rate, a line through the cells of equal betas, a ring at beta = 1."""
     upper, lower = halves(last.mean("seed"))
     most = float((upper + lower).max())
     totals = MaxNLocator(6).tick_values(0, most)
@@ -110,18 +110,18 @@ def _draw_plane(axes: Axes, last: xr.Dataset) -> None:
             [float(part.sel(beta_top=beta, beta_bottom=beta)) for beta in shared]
             for part in (lower, upper)
         ]
-        axes.plot(*path, color="0.4", linewidth=1, zorder=2, label="equal prices")
+        axes.plot(*path, color="0.4", linewidth=1, zorder=2, label="equal betas")
     if 1.0 in shared:
-        place = (float(part.sel(beta_top=1.0, beta_bottom=1.0)) for part in (lower, upper))
+        rates = (float(part.sel(beta_top=1.0, beta_bottom=1.0)) for part in (lower, upper))
         axes.plot(
-            *place, "o", markersize=11, mfc="none", mec="black", zorder=4, label="both prices 1"
+            *rates, "o", markersize=11, mfc="none", mec="black", zorder=4, label="both betas 1"
         )
     axes.set_xlim(left=min(0, float(lower.min())))
     axes.set_ylim(bottom=min(0, float(upper.min())))
 
 
 def _accuracy(records: xr.Dataset, path: Path) -> None:
-    """Accuracy against what a layer can know, filled for samples, open for means."""
+    """Accuracy against the rate of a layer and above, filled for samples, open for means."""
     flat = records.isel(epoch=-1).stack(cell=_GRID)
     layers, shares = classified(records, _PANELS), records["label_shares"].values
     with figure(path, size=(4.6 * len(layers) + 1.6, 4.2), title=rate_title(records)) as drawing:
@@ -167,7 +167,7 @@ def _rate_distortion(records: xr.Dataset, path: Path) -> None:
         drawing.colorbar(dots, ax=axes, label=f"share of {first} in the rate")
         axes.set_xlabel("total rate, nats per image")
         axes.set_ylabel("distortion, nats per image")
-        axes.set_title("Who pays, and what it buys")
+        axes.set_title("Distortion against total rate")
         axes.legend()
 
 
@@ -194,7 +194,7 @@ def _training(records: xr.Dataset, path: Path) -> None:
 
 
 def _layers(records: xr.Dataset, path: Path) -> None:
-    """Where the bits go, layer by layer, at equal and at shaped prices."""
+    """The rate of every layer, in the corners of the grid."""
     last, layers = records.isel(epoch=-1).mean("seed"), records["layer"].values
     width = max(6.5, 0.45 * len(layers) + 4)
     with figure(path, size=(width, 4.4), title=rate_title(records)) as drawing:
@@ -205,7 +205,7 @@ def _layers(records: xr.Dataset, path: Path) -> None:
             left.plot(range(len(layers)), rates, "o-", color=color, label=label)
             right.plot(range(len(layers)), rates / records["size"].values, "o-", color=color)
         left.set_ylabel("nats")
-        right.set_ylabel("nats per number")
+        right.set_ylabel("nats per dimension")
         left.set_title("Rate of every layer")
         right.set_yscale("symlog", linthresh=0.01)
         right.axhline(0.01, color="0.4", linestyle="--", linewidth=1)
@@ -219,8 +219,8 @@ def _geometry(records: xr.Dataset, path: Path) -> None:
     layers = most_rate(records, _PANELS)
     panels = {
         "Intrinsic dimension (TwoNN)": ("rates", "intrinsic_dimension"),
-        "Δ(layer → input): what it lacks": ("information_bounds", "imbalance_to_input"),
-        "Δ(input → layer): what it adds": ("information_bounds", "imbalance_from_input"),
+        "Δ(layer → input)": ("information_bounds", "imbalance_to_input"),
+        "Δ(input → layer)": ("information_bounds", "imbalance_from_input"),
     }
     with figure(path, size=(13, 4.2), title=rate_title(records)) as drawing:
         grid = drawing.subplots(1, 3)

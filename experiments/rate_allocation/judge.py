@@ -29,7 +29,7 @@ class Judge(NamedTuple):
     Attributes:
         classifier: the network.
         params: what it learned.
-        accuracy: on the test images.
+        accuracy: its accuracy on the test images.
     """
 
     classifier: Classifier
@@ -39,9 +39,9 @@ class Judge(NamedTuple):
 
 @cache
 def judge_of(config: Config, out: Path) -> Judge:
-    """The judge of a folder; trained where there is none, or a damaged one.
+    """The judge of a folder, which is trained if it is not there or damaged.
 
-    Where another process trains it, this one waits.
+    If another process is training it, this one waits.
     """
     dataset = load(config)
     classifier = untrained_judge(dataset)
@@ -78,7 +78,7 @@ def labels_of(split: Split) -> np.ndarray:
 
 
 def _params(config: Config, folder: Path, classifier: Classifier, dataset: Dataset) -> Any:
-    """Read, or else learned and written."""
+    """The parameters of the judge: read from its folder, or else trained and written there."""
     saved = checkpoint.load_latest(folder, jax.eval_shape(classifier.init, jax.random.key(0)))
     if saved is not None:
         return saved

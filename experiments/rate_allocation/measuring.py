@@ -66,19 +66,20 @@ def measure_costs(
     """Rates and distortions with their errors, whether the model has failed, signs of collapse.
 
     Args:
-        config: of the grid.
+        config: configuration of the grid.
         hvae: the network.
         variables: what it has learned.
-        images: `[n, h, w, c]`, of which the first `config.points` are exchanged.
-        against: the prices beside the data, as `collapse_warnings` takes them, or nothing.
-        key: of the noise.
+        images: `[n, h, w, c]`; between the first `config.points` of them latents are shuffled.
+        against: the betas and what they are compared with, as `collapse_warnings` takes them, or
+            nothing.
+        key: key of the noise.
     """
-    evaluation_key, exchange_key = jax.random.split(key)
+    evaluation_key, shuffle_key = jax.random.split(key)
     found = evaluate(hvae, variables, images, key=evaluation_key)
     some, sizes = images[: config.points], [math.prod(shape) for shape in hvae.shapes]
-    exchanged = shuffle_effect(hvae, variables, some, key=exchange_key)
+    shuffled = shuffle_effect(hvae, variables, some, key=shuffle_key)
     estimates = {name: getattr(found, name) for name in COSTS}
-    effect = {"shuffle_distortion": exchanged.distortion, "shuffle_cost": exchanged.cost}
+    effect = {"shuffle_distortion": shuffled.distortion, "shuffle_cost": shuffled.cost}
     arrays = {
         **_with_errors(estimates | effect),
         "active_units": found.active_units,
@@ -87,7 +88,7 @@ def measure_costs(
     }
     if not found.is_finite:
         return arrays, ()
-    return arrays, collapse_warnings(found, sizes=sizes, shuffle=exchanged, **against)
+    return arrays, collapse_warnings(found, sizes=sizes, shuffle=shuffled, **against)
 
 
 def measure_uses(
@@ -99,9 +100,9 @@ def measure_uses(
     *,
     key: Key,
 ) -> dict[str, np.ndarray]:
-    """What the layers are good for: classification, generation, and their geometry.
+    """The scores of a model in classification and generation, and the geometry of its layers.
 
-    Of every test image and generated one, what cells are compared by, image by image.
+    The quantities by which cells are compared are kept for every test image and generated image.
     """
     keys = jax.random.split(key, 4)
     test, labels = dataset.test.images[: config.points], labels_of(dataset.test)[: config.points]
@@ -163,7 +164,7 @@ def _accuracies(
     information: Estimate,
     key: Key,
 ) -> dict[str, np.ndarray]:
-    """Of four classifiers of samples and means of every layer, with the bound of its samples."""
+    """Accuracies of four classifiers of the samples and means of every layer, and their bound."""
     labeled = dataset.train.images[: config.labeled]
     train_labels = labels_of(dataset.train)[: config.labeled]
     labels = labels_of(dataset.test)[: config.points]
@@ -214,10 +215,10 @@ def _top_knowledge(
     *,
     classes: int,
 ) -> dict[str, np.ndarray]:
-    """What the top layer knows of image and label, its bound, its mismatch with its prior.
+    """Information of the top layer on image and label, its bound, its mismatch with its prior.
 
-    The information in n images is at most log n. Near that it says nothing of the mismatch,
-    which is NaN then.
+    The estimated information on n images is at most log n. Near that limit it says nothing of the
+    mismatch, which is NaN then.
     """
     prior = _top_prior(hvae, variables)
     top = layer_names(len(hvae.shapes))[0]
@@ -240,13 +241,13 @@ def _top_knowledge(
 
 @partial(jax.jit, static_argnames="hvae")
 def _top_prior(hvae: HVAE, variables: Variables) -> Gaussian:
-    """Of one image; that of the top layer depends on nothing."""
+    """The prior of the top layer, which is the same for every image."""
     image, noise = jnp.zeros((1, *hvae.image_shape)), jnp.zeros((1, hvae.latents))
     return hvae.apply(variables, image, noise).layers[0].prior
 
 
 def _geometry(hvae: HVAE, taps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Dimension of every layer, and what it lacks of the input and the input of it."""
+    """The intrinsic dimension of every layer, and the imbalance from it to the input and back."""
     names = layer_names(len(hvae.shapes))
     spaces = {"input": taps["input"], **{f"{z}/mean": taps[f"{z}/mean"] for z in names}}
     found = profile(spaces | {f"{z}/sample": taps[f"{z}/sample"] for z in names})

@@ -1,4 +1,4 @@
-"""The page of a grid of prices, from its records."""
+"""The page of a grid of betas, from its records."""
 
 from collections.abc import Mapping
 from io import BytesIO
@@ -22,17 +22,17 @@ from jaxvae.report.page import Chart, Page, Table, Trace, hover, settings_of
 
 _UNITS = {
     "reconstruction": "PSNR, dB",
-    "compression": "minus bits per number of an image",
+    "compression": "minus bits per dimension of an image",
     "generation": "inception score",
 }
 _READS = (
-    "Each marker is a cell of the grid, at the rates of its two halves, colored by what it scores "
-    "in the use that is chosen. Hover for the mean over seeds, its standard error and what chance "
-    "scores, where that is known. Click a marker, or choose in the list below, to see what the "
-    "first seed of a cell that is done reconstructs and samples. Cells without a trusted "
-    "run have no marker."
+    "Each marker is a cell of the grid, placed by the rates of its upper and lower layers and "
+    "colored by its score in the chosen use. Hover for the mean over seeds, its standard error "
+    "and, where known, the score of chance. Click a marker, or choose in the list below, to see "
+    "reconstructions and samples of the first seed that is done. Cells of which every run failed "
+    "or is suspect have no marker."
 )
-_PICTURES = "From above: test images, their reconstructions, samples of the prior."
+_PICTURES = "From the top: held-out images, their reconstructions, and samples of the prior."
 
 
 def rate_page(records: xr.Dataset) -> Page:
@@ -90,7 +90,11 @@ def _of(cells: list[Cell], values: xr.DataArray) -> np.ndarray:
 
 
 def _chance(records: xr.Dataset, use: Use) -> float:
-    """The most frequent label is as often right; all samples alike score 1."""
+    """The score of chance; NaN where it is unknown.
+
+    It is the share of the most frequent label for classification, and 1, the score of samples that
+    are all alike, for generation.
+    """
     if use.name == "generation":
         return 1.0
     is_accuracy = use.name.startswith("classification")

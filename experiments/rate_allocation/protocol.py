@@ -1,4 +1,4 @@
-"""What is measured as Xiao and Bamler (2023) did, beside what is measured otherwise here."""
+"""What is also measured as in Xiao and Bamler (2023), where this experiment does otherwise."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -28,15 +28,15 @@ def measure_protocol(
     classifiers: Sequence[str],
     widest: int,
 ) -> dict[str, np.ndarray]:
-    """Accuracies of means within the test images, scores of parts, and of reconstructions.
+    """The accuracies and inception scores of a model, as Xiao and Bamler (2023) measure them.
 
     Args:
-        taps: of test images, by name.
-        labels: of the same.
+        taps: layers of the test images, by name.
+        labels: labels of the same images.
         samples: generated images.
-        judge: from images in [0, 1] to the probabilities of their labels.
-        classifiers: names of those that `classify` has.
-        widest: layers of more numbers are not classified, and have NaN.
+        judge: function from images in [0, 1] to the probabilities of their labels.
+        classifiers: names of the classifiers, among those that `classify` has.
+        widest: layers with more dimensions are not classified, and have NaN.
 
     Returns:
         `split_accuracy`, of classifiers of posterior means that learn from the first 80% of

@@ -1,4 +1,4 @@
-"""A grid of prices as its paper measured it, and beside one-layer VAEs of the same size."""
+"""A grid of betas as its paper measured it, and beside one-layer VAEs of the same size."""
 
 from pathlib import Path
 
@@ -19,20 +19,21 @@ from jaxvae.report.tables import markdown_table
 
 _GRID = ("beta_top", "beta_bottom", "seed")
 _PROTOCOL = (
-    "Accuracy of the best of four classifiers of posterior means, which learn from the first 80% "
-    "of the test images and are tested on the others; means are not bounded by a rate. Accuracy "
-    "of the judge on reconstructions. Inception score: mean ± standard deviation over five parts "
-    "of the samples, lower than that of all of them."
+    "The accuracy of a layer is that of the best of four classifiers of posterior means, which "
+    "learn from the first 80% of the test images and are tested on the others; no rate bounds the "
+    "accuracy from means. The accuracy on reconstructions is that of the classifier that judges "
+    "generated images. The inception score is the mean ± the standard deviation over five parts "
+    "of the samples, which is lower than the score of all samples."
 )
 _BASELINE = (
-    "VAEs of one layer, z_1, with as many parameters as the hierarchy. Accuracy: of "
-    "classifiers of samples, each chosen among four by one half of the images and judged by the "
-    "other."
+    "VAEs of one layer, z_1, with as many parameters as the hierarchy. The accuracy is that of "
+    "classifiers of latent samples, each chosen among four on one half of the images and tested "
+    "on the other."
 )
 
 
 def protocol_tables(records: xr.Dataset) -> list[str]:
-    """What there is of both, as Markdown."""
+    """The tables of both, as far as they were measured, as Markdown."""
     parts = []
     if "split_accuracy" in records:
         parts += [
@@ -78,20 +79,20 @@ def _baseline_rows(records: xr.Dataset) -> list[dict[str, str]]:
     }
     means = records[[name for name, _ in columns.values()]].mean("seed")
     return [
-        {"beta": f"{price:.3g}"}
+        {"beta": f"{beta:.3g}"}
         | {
-            column: f"{float(means[name].sel(price=price)):.{digits}f}"
+            column: f"{float(means[name].sel(price=beta)):.{digits}f}"
             for column, (name, digits) in columns.items()
         }
-        for price in records["price"].values[means["baseline_rate"].notnull()]
+        for beta in records["price"].values[means["baseline_rate"].notnull()]
     ]
 
 
 def draw_baseline(records: xr.Dataset, path: Path) -> None:
     """Every cell by its total rate, and the line of one-layer VAEs, without untrusted runs.
 
-    Classifiers are chosen by one half of the images and judged by the other, in both. Only the
-    layer of a cell is the better one of two by the same images that judge it.
+    In both, classifiers are chosen on one half of the images and tested on the other. Only the
+    layer of a cell, the better one of two, is chosen on the images that it is tested on.
     """
     measured = records[["rates", "distortion", "psnr", "inception_score"]].isel(epoch=-1)
     flat = measured.where(trust(records)).stack(cell=_GRID)

@@ -110,20 +110,20 @@ def _labelled(config: Config, found: Arrays, shared: Arrays) -> xr.Dataset:
 
 
 def _with_order(records: xr.Dataset) -> xr.Dataset:
-    """Adds what cells say of others of their seed: who is suspect, and what others would save."""
-    prices = np.array(
+    """Adds which cells are suspect beside others of their seed, and their excess of the loss."""
+    betas = np.array(
         [
-            Cell(top, bottom, 0).prices(records.sizes["layer"])
+            Cell(top, bottom, 0).betas(records.sizes["layer"])
             for top in records["beta_top"].values
             for bottom in records["beta_bottom"].values
         ]
     )
-    seeds = [records.isel(seed=place) for place in range(records.sizes["seed"])]
+    seeds = [records.isel(seed=index) for index in range(records.sizes["seed"])]
     suspect = [
-        suspect_cells(prices, *_listed(here, "image_rates", "image_distortion")) for here in seeds
+        suspect_cells(betas, *_listed(here, "image_rates", "image_distortion")) for here in seeds
     ]
     excess = [
-        excess_costs(prices, *_listed(here.isel(epoch=-1), "rates", "distortion")) for here in seeds
+        excess_costs(betas, *_listed(here.isel(epoch=-1), "rates", "distortion")) for here in seeds
     ]
     shape = [records.sizes[name] for name in _GRID]
     return records.assign(
@@ -146,7 +146,7 @@ def _with_examples(records: xr.Dataset, out: Path, begin: str) -> xr.Dataset:
         for top, bottom, seed in done["cell"].values[done.values]
     ]
     firsts = {cell[:2]: cell for cell in reversed(every)}
-    chosen = [firsts[prices] for prices in corners(records) if prices in firsts] or every[:1]
+    chosen = [firsts[betas] for betas in corners(records) if betas in firsts] or every[:1]
     files = [run_file(out, f"{begin}{cell.name}") for cell in chosen]
     found = [read_some(file, (*_EXAMPLES, "example_input")) for file in files]
     pictures = {name: np.stack([each[name] for each in found]) for name in _EXAMPLES}

@@ -46,20 +46,20 @@ def load(config: Config) -> Dataset:
 
 
 def baseline_of(config: Config) -> Config:
-    """The grid of one-layer VAEs: a line of all prices."""
-    prices = tuple(sorted({*config.beta_top, *config.beta_bottom}))
+    """The configuration of the one-layer VAEs: a line with every beta of the grid."""
+    betas = tuple(sorted({*config.beta_top, *config.beta_bottom}))
     return dataclasses.replace(
-        config, network="one_layer", beta_top=prices, beta_bottom=(1.0,), baseline=False
+        config, network="one_layer", beta_top=betas, beta_bottom=(1.0,), baseline=False
     )
 
 
 def shared_run(config: Config, image_shape: ImageShape, *, steps: int) -> RunConfig:
-    """What the runs of all cells have in common: all but their prices and seeds.
+    """What the runs of all cells have in common: everything except their betas and seeds.
 
     Args:
-        config: of the grid.
-        image_shape: of the data.
-        steps: of training.
+        config: configuration of the grid.
+        image_shape: shape of the images of the data.
+        steps: steps of training.
     """
     warmup = round(config.warmup * steps)
     return dataclasses.replace(
@@ -76,16 +76,16 @@ def _runs_of_cells(config: Config) -> dict[str, RunConfig]:
     shared = shared_run(config, images.shape[1:], steps=steps)
     model = build_model(shared, images.shape[1:])
     layers = len(model.shapes) if isinstance(model, HVAE) else 1
-    found = {}
+    by_name = {}
     for cell in cells(config):
-        beta = cell.prices(layers)
-        coefficients = {"beta": beta if layers > 1 else beta[0]}
-        found[cell.name] = dataclasses.replace(shared, coefficients=coefficients, seed=cell.seed)
-    return found
+        betas = cell.betas(layers)
+        coefficients = {"beta": betas if layers > 1 else betas[0]}
+        by_name[cell.name] = dataclasses.replace(shared, coefficients=coefficients, seed=cell.seed)
+    return by_name
 
 
 def _on_data(config: Config) -> RunConfig:
-    """What runs of all networks have in common."""
+    """The settings that the runs of all networks have in common."""
     gaussian = config.likelihood == "gaussian"
     return RunConfig(
         data=config.data,
@@ -112,7 +112,7 @@ def _options(config: Config, image_shape: ImageShape) -> dict[str, Any]:
 
 @cache
 def _width_of_the_same_size(config: Config, image_shape: ImageShape) -> int:
-    """With which the one-layer network has the parameters of the two-layer one, or nearly."""
+    """The width at which the one-layer network has as many parameters as the two-layer one."""
     two_layers = dataclasses.replace(config, network="two_layer")
 
     def size(network: str, **options: Any) -> int:
@@ -128,6 +128,6 @@ def _width_of_the_same_size(config: Config, image_shape: ImageShape) -> int:
 
 
 def _size(model: VAE | HVAE) -> int:
-    """Numbers that are learned."""
+    """The number of parameters of a model."""
     params = jax.eval_shape(model.init, jax.random.key(0)).params
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))

@@ -1,4 +1,4 @@
-"""A grid of prices in numbers: what every use gets, and where."""
+"""A grid of betas in numbers: the score of every use in every cell, and where it is highest."""
 
 import numpy as np
 import xarray as xr
@@ -19,14 +19,14 @@ from experiments.rate_allocation.uses import (
 from jaxvae.report.tables import markdown_table
 
 _CAPTION = (
-    "R: rate, D: distortion, nats per held-out image, of one posterior sample. Scores of the "
-    "images that cells are compared on: PSNR in dB; accuracy from samples, of the best of four "
-    "classifiers, chosen on one half of the images and judged on the other; IS: inception score "
-    "of the mean images of ancestral samples. Means over seeds, without failed and suspect runs; "
-    "± one standard error, over trainings and examples."
+    "R: rate, and D: distortion, in nats per held-out image, of one posterior sample. The scores "
+    "are of the images that cells are compared on: PSNR in dB; the accuracy from latent samples, "
+    "of the best of four classifiers, chosen on one half of the images and tested on the other; "
+    "and IS, the inception score of the mean images of ancestral samples. All are means over "
+    "seeds, without failed and suspect runs; ± is one standard error, over trainings and examples."
 )
 _FIRST = "highest for"
-_ONE_SEED = " With one seed the error is unknown."
+_ONE_SEED = " With one seed the standard error is unknown."
 
 
 def rate_table(records: xr.Dataset) -> Table:
@@ -72,7 +72,7 @@ def rate_rows(records: xr.Dataset) -> list[dict[str, str]]:
 
 
 def rate_caption(records: xr.Dataset) -> str:
-    """What the numbers of the rows are."""
+    """A caption that says what the columns of the tables are."""
     return _CAPTION + _ONE_SEED * (records.sizes["seed"] == 1)
 
 

@@ -22,7 +22,7 @@ from experiments.rate_allocation.runs import load, runs
 from experiments.rate_allocation.summary import rate_summary, rate_table
 from experiments.rate_allocation.uses import GRID
 from jaxvae.analysis import largest_eigenvalue
-from jaxvae.commands.experiment import refuse_unless
+from jaxvae.commands.experiment import require
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE
 from jaxvae.report.results import write_report
@@ -53,7 +53,7 @@ def _check(config: Config) -> None:
     for name, split in (("points", dataset.test), ("labeled", dataset.train)):
         available = len(split.images)
         expectation = f"up to the {available} images of its split of {config.data}"
-        refuse_unless(config, name, expectation, unless=getattr(config, name) <= available)
+        require(config, name, expectation, getattr(config, name) <= available)
     steps_per_epoch(dataset.train.images, config.batch_size)
     untrained_judge(dataset)
 
@@ -61,7 +61,7 @@ def _check(config: Config) -> None:
 def _measure(
     config: Config, out: Path, see: See, trained: Trained
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a model costs, at every epoch; what it is good for, at the last."""
+    """Rates and distortion of a model at every epoch, and its scores in all uses at the last."""
     hvae = trained.model
     if not isinstance(hvae, HVAE):
         raise ValueError(f"expected a hierarchy of latents, got {trained.config.network}")
@@ -85,7 +85,7 @@ def _measure(
 
 
 def _against(config: Config, trained: Trained) -> dict[str, Any]:
-    """Prices beside the data, where the likelihood has a variance to compare them by."""
+    """What betas are compared with: variances of the data and of a Gaussian likelihood."""
     if config.likelihood != "gaussian":
         return {}
     return {
@@ -115,8 +115,9 @@ def _report(config: Config, sweep: Sweep, console: Console) -> None:
     records = gather(config, sweep.out)
     if records is None:
         raise ValueError(
-            "expected a cell that did not fail, got none: wait for more, or, where losses became "
-            "NaN or infinite, try a smaller --learning-rate and another --out"
+            "expected a cell that is done and did not fail, got none: wait for more "
+            "runs, or, where losses became NaN or infinite, try a smaller --learning-rate and "
+            "another --out"
         )
     if config.baseline:
         records = with_baseline(records, config, sweep.out)

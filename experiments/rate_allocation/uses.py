@@ -20,13 +20,13 @@ class Use(NamedTuple):
     """Something that latents are wanted for. Its arrays are over `beta_top` and `beta_bottom`.
 
     Attributes:
-        name: of the use.
+        name: name of the use.
         score: means over seeds, without failed and suspect runs; the largest is the best.
         stderr: standard errors over trainings and examples; NaN with one seed, and for a cell
             with failed or suspect runs.
         candidates: the cells that cannot be told from the best (`compare_cells`), among those
             of which no run failed or is suspect. With one seed all of these.
-        highest: prices, at the top and at the bottom, of the candidate that scores most.
+        highest: the betas, at the top and at the bottom, of the candidate that scores most.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Use(NamedTuple):
 
 
 def uses(records: xr.Dataset) -> list[Use]:
-    """What a grid was measured for, but for what no cell has a score of in every seed."""
+    """The uses that a grid was measured for, without those that no cell has in every seed."""
     scores = scores_of_examples(records)
     found = [_use(records, name, values, ERROR / len(scores)) for name, values in scores.items()]
     return [use for use in found if use is not None]
@@ -72,12 +72,12 @@ def _use(records: xr.Dataset, name: str, values: xr.DataArray, error: float) -> 
 
 
 def scores_of_examples(records: xr.Dataset) -> dict[str, xr.DataArray]:
-    """By use, of every run and test image or sample a number whose mean is the run's score.
+    """The scores of every use, by example: their mean over examples is the score of a run.
 
     PSNR (dB) and inception score are functions of a mean over examples; here they are linear in
-    each example, which is what decides their error. The code length is in bits per number of an
-    image, and negative: few are good. A classifier of a layer's samples is chosen among all by
-    one half of the images and judged by the other (`choose_classifier`).
+    each example, which is what decides their error. The code length is in bits per dimension of
+    an image, and negative, so that more is better. A classifier of a layer's samples is chosen
+    among all by one half of the images and tested on the other (`choose_classifier`).
     """
     squared = records["image_squared_error"]
     mean = squared.mean("image", skipna=False)
@@ -102,14 +102,14 @@ def scores_of_examples(records: xr.Dataset) -> dict[str, xr.DataArray]:
 
 
 def accuracy_of_images(records: xr.Dataset, layer: str) -> xr.DataArray:
-    """Of every run and test image, 1 where the classifier that the other half chose is right."""
+    """For every run and image, 1 where the classifier chosen on the other half is right, else 0."""
     right = records["image_right"].sel(layer=layer).transpose(..., "classifier", "image")
     judged = right.isel(classifier=0, drop=True).copy(data=choose_classifier(right.values))
     return judged.astype(float).where(is_done(records))
 
 
 def trusted(records: xr.Dataset, *names: str) -> xr.Dataset:
-    """Some quantities at the last epoch, means over seeds without runs that no one trusts."""
+    """Some quantities at the last epoch, as means over seeds without failed and suspect runs."""
     last = records[[*names]].isel(epoch=-1, missing_dims="ignore")
     return last.where(trust(records)).mean("seed")
 
@@ -131,7 +131,7 @@ def cells_of(records: xr.Dataset) -> list[Cell]:
 
 
 def corners(records: xr.Dataset) -> list[Cell]:
-    """The four extreme pairs of prices; fewer where a grid is a line."""
+    """The four extreme pairs of betas; fewer where a grid is a line."""
     tops, bottoms = records["beta_top"].values, records["beta_bottom"].values
     pairs = [
         (float(top), float(bottom)) for top in (tops[0], tops[-1]) for bottom in bottoms[[0, -1]]
@@ -140,7 +140,7 @@ def corners(records: xr.Dataset) -> list[Cell]:
 
 
 def classified(records: xr.Dataset, count: int) -> list[str]:
-    """Those of most rate among the layers that were classified; wide ones are not."""
+    """The layers with the most rate among those that were classified, which wide ones are not."""
     known = records["accuracy"].notnull().any([d for d in records["accuracy"].dims if d != "layer"])
     return most_rate(records.isel(layer=known.values), count)
 
@@ -163,7 +163,7 @@ def halves(records: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
 
 
 def half_names(records: xr.Dataset) -> tuple[str, str]:
-    """What the halves are called: of two layers, their names; the upper half of one is no layer."""
+    """Names of the upper and the lower half of the layers; the upper half of one is no layer."""
     layers = records["layer"].values
     middle = len(layers) // 2
     names = (

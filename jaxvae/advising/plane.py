@@ -1,4 +1,4 @@
-"""What the records of a rate plane say of the best split of the rate, for every use of it."""
+"""The best split of the rate between two layers for every use, from the records of a grid."""
 
 import numpy as np
 import xarray as xr
@@ -6,23 +6,23 @@ from jaxtyping import Float
 
 from jaxvae.analysis.response_surface import BestRegion, best_region
 
-_PRICES = ("beta_top", "beta_bottom")
+_BETAS = ("beta_top", "beta_bottom")
 # Of all uses together.
 _ERROR = 0.05
 
 
 def is_plane(records: xr.Dataset) -> bool:
-    """Whether records are those of a grid of prices of two layers."""
-    return set(_PRICES) <= set(records.dims) and "rates" in records
+    """Whether records are those of a grid of betas of two layers."""
+    return set(_BETAS) <= set(records.dims) and "rates" in records
 
 
 def plane_sentences(records: xr.Dataset) -> list[str]:
-    """For every use, where in the plane of rates the best split lies, or that it is not decided.
+    """A sentence for every use on the best split of the rate, or that it is not decided.
 
-    Cells count of which every seed is done, has not failed and is not suspect. All uses together
-    leave out a best cell in at most 5% of planes.
+    Only cells are counted of which every seed is done, has not failed and is not suspect. In at
+    most 5% of grids, the best cell of any use is left out.
     """
-    stacked = records.isel(epoch=-1, missing_dims="ignore").stack(cell=_PRICES)
+    stacked = records.isel(epoch=-1, missing_dims="ignore").stack(cell=_BETAS)
     stacked = stacked.transpose("cell", "seed", ...)
     bad = stacked["missing"] | stacked["failed"] | stacked["suspect"]
     rates = stacked["rates"].transpose("cell", "seed", "layer").values
@@ -42,7 +42,7 @@ def plane_sentences(records: xr.Dataset) -> list[str]:
 
 
 def _scores(stacked: xr.Dataset) -> dict[str, Float[np.ndarray, "m s"]]:
-    """Of every cell and seed; of representations the best layer and classifier."""
+    """The scores of every cell and seed; of accuracies, that of the best layer and classifier."""
     accuracy = stacked["accuracy"].sel(kind="sample").max(("layer", "classifier"))
     return {
         "Reconstruction (PSNR)": stacked["psnr"].values,
@@ -53,17 +53,21 @@ def _scores(stacked: xr.Dataset) -> dict[str, Float[np.ndarray, "m s"]]:
 
 def _sentence(found: BestRegion, rates: Float[np.ndarray, "m 2"]) -> str:
     if not found.is_quadratic:
-        return "not decided: cells differ by more than trainings do from any quadratic surface."
+        return (
+            "not decided: the scores of cells differ from every quadratic surface by more than "
+            "those of two trainings differ."
+        )
     if not found.is_decided:
         return "not decided: no split is shown to be worse than another."
     left = rates[found.candidates]
     share = left[:, 0] / np.maximum(left.sum(axis=1), np.finfo(float).tiny)
     best = rates[found.best]
     return (
-        f"the best split lies where the upper half has {_range(left[:, 0])} nats and the lower "
-        f"half {_range(left[:, 1])} (95% confidence for all uses; {len(left)} of {len(rates)} "
-        f"cells), the upper half with {share.min():.0%} to {share.max():.0%} of the rate. The "
-        f"surface is highest at {best[0]:.1f} and {best[1]:.1f} nats."
+        f"the best split has {_range(left[:, 0])} nats in the upper half of the layers and "
+        f"{_range(left[:, 1])} in the lower half (95% confidence for all uses; {len(left)} of "
+        f"{len(rates)} cells), which is {share.min():.0%} to {share.max():.0%} of the rate in the "
+        f"upper half. The fitted surface is highest at {best[0]:.1f} nats in the upper and "
+        f"{best[1]:.1f} in the lower half."
     )
 
 

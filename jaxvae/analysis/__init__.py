@@ -2,8 +2,6 @@
 
 from jaxvae.analysis.advice import Advice as Advice
 from jaxvae.analysis.advice import sufficient_bottleneck as sufficient_bottleneck
-from jaxvae.analysis.aggregate import AggregateInformation as AggregateInformation
-from jaxvae.analysis.aggregate import aggregate_information as aggregate_information
 from jaxvae.analysis.bounds import above_bound as above_bound
 from jaxvae.analysis.bounds import bound_estimate as bound_estimate
 from jaxvae.analysis.capture import capture as capture
@@ -26,8 +24,6 @@ from jaxvae.analysis.evaluation import Evaluation as Evaluation
 from jaxvae.analysis.evaluation import ExampleCosts as ExampleCosts
 from jaxvae.analysis.evaluation import evaluate as evaluate
 from jaxvae.analysis.evidence import Evidence as Evidence
-from jaxvae.analysis.exchange import ShuffleEffect as ShuffleEffect
-from jaxvae.analysis.exchange import shuffle_effect as shuffle_effect
 from jaxvae.analysis.generation import GenerationQuality as GenerationQuality
 from jaxvae.analysis.generation import ancestral_samples as ancestral_samples
 from jaxvae.analysis.generation import class_probabilities as class_probabilities
@@ -41,6 +37,8 @@ from jaxvae.analysis.learning import learning_order as learning_order
 from jaxvae.analysis.measure import Measurement as Measurement
 from jaxvae.analysis.measure import Measurements as Measurements
 from jaxvae.analysis.measure import measure as measure
+from jaxvae.analysis.mutual_information import AggregateInformation as AggregateInformation
+from jaxvae.analysis.mutual_information import aggregate_information as aggregate_information
 from jaxvae.analysis.profile import Profile as Profile
 from jaxvae.analysis.profile import gaussian_dimension as gaussian_dimension
 from jaxvae.analysis.profile import profile as profile
@@ -52,5 +50,7 @@ from jaxvae.analysis.rate_plane import suspect_cells as suspect_cells
 from jaxvae.analysis.regeneration import Regenerations as Regenerations
 from jaxvae.analysis.regeneration import regenerate as regenerate
 from jaxvae.analysis.registry import METRICS as METRICS
+from jaxvae.analysis.shuffle import ShuffleEffect as ShuffleEffect
+from jaxvae.analysis.shuffle import shuffle_effect as shuffle_effect
 from jaxvae.analysis.traversal import Traversals as Traversals
 from jaxvae.analysis.traversal import latent_traversals as latent_traversals

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from jaxvae.data.taps import Space, open_taps, write_taps
+from jaxvae.data.taps import ArraySpec, open_taps, write_taps
 from jaxvae.geometry.arrays import as_count
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Variables
@@ -47,8 +47,8 @@ def capture(
     """
     images, batch_size = checked_batches(vae, images, batch_size=batch_size)
     batches = _batches(vae, variables, images, key, batch_size)
-    spaces = captured_spaces(vae, variables, len(images), batch_size=batch_size, layers=layers)
-    taps = {name: np.empty(space.shape, space.dtype) for name, space in spaces.items()}
+    specs = captured_spaces(vae, variables, len(images), batch_size=batch_size, layers=layers)
+    taps = {name: np.empty(spec.shape, spec.dtype) for name, spec in specs.items()}
     for start, outputs in zip(range(0, len(images), batch_size), batches, strict=True):
         for name, rows in _fetch(outputs, taps).items():
             taps[name][start : start + batch_size] = rows
@@ -161,7 +161,7 @@ def captured_spaces(
     *,
     batch_size: int = 1000,
     layers: Sequence[str] | None = None,
-) -> dict[str, Space]:
+) -> dict[str, ArraySpec]:
     """What the taps of n examples will be, in depth order, before any is captured.
 
     Args:
@@ -184,7 +184,7 @@ def captured_spaces(
         got = ", ".join(unknown) or "none"
         raise ValueError(f"expected layers among {', '.join(taps)}; got {got}")
     return {
-        name: Space((n, *tap.shape[1:]), np.dtype(tap.dtype))
+        name: ArraySpec((n, *tap.shape[1:]), np.dtype(tap.dtype))
         for name, tap in taps.items()
         if layers is None or name in layers
     }

@@ -1,4 +1,4 @@
-"""Signs that a layer of a hierarchy carries nothing, or everything, and what to try."""
+"""Signs that a layer of a hierarchy carries no information, or all of it, and what to try."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from jaxvae.analysis.evaluation import Evaluation
-from jaxvae.analysis.exchange import ShuffleEffect
+from jaxvae.analysis.shuffle import ShuffleEffect
 from jaxvae.geometry.arrays import as_float64
 from jaxvae.models.hvae import layer_names
 from jaxvae.training.images import as_images
@@ -33,7 +33,7 @@ class CollapseWarning(NamedTuple):
     advice: str
 
     def __str__(self) -> str:
-        """As a sentence."""
+        """The warning as a sentence."""
         return f"{self.layer}: {self.condition} ({self.measured:.3g}): {self.advice}"
 
 
@@ -46,31 +46,31 @@ def collapse_warnings(
     variance: float | None = None,
     eigenvalues: Float[np.ndarray, " d"] | None = None,
 ) -> tuple[CollapseWarning, ...]:
-    """What in the numbers of a trained hierarchy says that its layers are ill used.
+    """Warnings of layers that carry no information, or all of it, in a trained hierarchy.
 
-    A layer is warned of where
+    There is a warning for a layer if
 
     - its rate is below 0.01 nats per dimension;
     - none of its units is active;
-    - it is ignored: swapping its sample between images costs at most a standard error more
-      (`ShuffleEffect.cost`, which counts the rates below: where images are generated from
-      z_1 alone, D is blind to the layers above); of a useless layer that is seen five times
-      in six;
+    - it is ignored: shuffling its samples between images costs at most a standard error more
+      (`ShuffleEffect.cost`, which counts the rates of the layers below: where images are
+      generated from z_1 alone, D is blind to the layers above). This finds a layer that is not
+      used in five of six cases;
     - it is the bottom one of several, and has more than 95% of the total rate;
     - `beta_l s2` is at least the largest eigenvalue of the covariance of the data: under a
       Gaussian likelihood of variance s2, the best linear model then spends no rate on it
       (`water_filling`). A nonlinear one may.
 
-    Ask after warm-up: while beta grows, low rates are no sign.
+    Call it after warm-up: while beta grows, low rates are no sign of collapse.
 
     Args:
-        evaluation: of `evaluate`.
-        sizes: `[l]`, numbers in every layer, from the top.
-        shuffle: of `shuffle_effect`; None leaves this sign out.
-        betas: `[l]`, the price of the rate of every layer, from the top.
+        evaluation: result of `evaluate`.
+        sizes: `[l]`, latent dimensions of every layer, from the top.
+        shuffle: result of `shuffle_effect`; None leaves this sign out.
+        betas: `[l]`, the weight of the rate of every layer, from the top.
         variance: s2 of a Gaussian likelihood with one fixed variance.
         eigenvalues: of the covariance of the pixels, in the units of s2: pixels in [0, 1].
-            The sign of the price needs all of the last three, or none.
+            Either all of the last three are given, for the last sign, or none of them.
 
     Returns:
         Warnings, by layer from the top and in the order above; empty where all is well.
@@ -84,30 +84,30 @@ def collapse_warnings(
     Tucker, Grosse and Norouzi (2019).
     """
     rates = np.atleast_1d(evaluation.rates.value)
-    prices = _checked_prices(betas, variance, eigenvalues)
-    _refuse_other_layers(rates, sizes, shuffle, prices)
-    found: list[CollapseWarning] = []
-    for place, layer in enumerate(layer_names(len(rates))):
-        rate, size = rates[place], sizes[place]
+    weights = _checked_weights(betas, variance, eigenvalues)
+    _refuse_other_layers(rates, sizes, shuffle, weights)
+    warnings: list[CollapseWarning] = []
+    for index, layer in enumerate(layer_names(len(rates))):
+        rate, size = rates[index], sizes[index]
         signs = [
             _low_rate(rate / size),
-            _inactive(int(evaluation.active_units[place]), size),
-            None if shuffle is None else _unread(shuffle, place),
-            _dominant(rates) if place == len(rates) - 1 else None,
-            None if prices is None else _too_expensive(prices, place),
+            _inactive(int(evaluation.active_units[index]), size),
+            None if shuffle is None else _unread(shuffle, index),
+            _dominant(rates) if index == len(rates) - 1 else None,
+            None if weights is None else _too_heavy(weights, index),
         ]
-        found += [CollapseWarning(layer, *sign) for sign in signs if sign is not None]
-    return tuple(found)
+        warnings += [CollapseWarning(layer, *sign) for sign in signs if sign is not None]
+    return tuple(warnings)
 
 
 def rate_warnings(
     rates: Sequence[float] | Float[np.ndarray, " l"], *, sizes: Sequence[int]
 ) -> tuple[CollapseWarning, ...]:
-    """Those of `collapse_warnings` that the rates alone give: to watch training by.
+    """The warnings of `collapse_warnings` that need the rates alone, to watch training by.
 
     Args:
-        rates: `[l]`, nats per image, from the top; of a batch will do.
-        sizes: `[l]`, numbers in every layer, from the top.
+        rates: `[l]`, nats per image, from the top; those of a batch will do.
+        sizes: `[l]`, latent dimensions of every layer, from the top.
 
     Raises:
         ValueError: for rates that are not finite, and sizes that are not one a layer.
@@ -122,13 +122,16 @@ def rate_warnings(
 
 
 def largest_eigenvalue(images: UInt8[ArrayLike, "n h w c"]) -> float:
-    """Of the covariance of pixels in [0, 1]: what the sign of the price compares with.
+    """The largest eigenvalue of the covariance of pixels in [0, 1], for `collapse_warnings`.
 
     Args:
-        images: uint8, two at least. 0 for images that are all the same.
+        images: uint8, at least two.
+
+    Returns:
+        The eigenvalue; 0 for images that are all the same.
 
     Raises:
-        ValueError: for fewer than two.
+        ValueError: for fewer than two images.
     """
     images = as_images(images, None)
     if len(images) < 2:
@@ -141,7 +144,7 @@ def largest_eigenvalue(images: UInt8[ArrayLike, "n h w c"]) -> float:
     return float(np.linalg.eigvalsh(product)[-1]) / (len(images) - 1)
 
 
-class _Prices(NamedTuple):
+class _Weights(NamedTuple):
     betas: Float[np.ndarray, " l"]
     variance: float
     largest: float
@@ -167,20 +170,20 @@ def _inactive(units: int, size: int) -> _Sign:
     return (
         f"none of {size} units is active",
         0.0,
-        "lower its beta, or let its beta grow from 0 over the first epochs; if it stays so, "
-        "leave the layer out",
+        "lower its beta, or let its beta grow from 0 over the first epochs; if that does not "
+        "help, leave the layer out",
     )
 
 
-def _unread(shuffle: ShuffleEffect, place: int) -> _Sign:
-    cost, error = (float(np.atleast_1d(each)[place]) for each in shuffle.cost)
+def _unread(shuffle: ShuffleEffect, index: int) -> _Sign:
+    cost, error = (float(np.atleast_1d(field)[index]) for field in shuffle.cost)
     # Exactly 0 with an error of 0 where nothing reads the layer.
     if not cost <= error:
         return None
     return (
-        "it is ignored: swapping its sample between images hardly changes the cost",
+        "it is ignored: shuffling its samples between images hardly changes the loss",
         cost,
-        "the layers below and the decoder do not read it: lower its beta against theirs, make "
+        "the layers below and the decoder do not use it: lower its beta against theirs, make "
         "them smaller, or weaken the decoder",
     )
 
@@ -196,23 +199,24 @@ def _dominant(rates: Float[np.ndarray, " l"]) -> _Sign:
     )
 
 
-def _too_expensive(prices: _Prices, place: int) -> _Sign:
-    level = float(prices.betas[place] * prices.variance)
-    if level < prices.largest:
+def _too_heavy(weights: _Weights, index: int) -> _Sign:
+    level = float(weights.betas[index] * weights.variance)
+    if level < weights.largest:
         return None
     return (
-        f"beta s2 is not below the largest eigenvalue of the data, {prices.largest:.3g}",
+        "beta times the variance of the likelihood is not below the largest eigenvalue of the "
+        f"data, {weights.largest:.3g}",
         level,
-        f"no linear model would spend rate on it: lower its beta below "
-        f"{prices.largest / prices.variance:.3g}, or the variance of the likelihood",
+        f"the best linear model would spend no rate on it: lower its beta below "
+        f"{weights.largest / weights.variance:.3g}, or lower the variance of the likelihood",
     )
 
 
-def _checked_prices(
+def _checked_weights(
     betas: Sequence[float] | None,
     variance: float | None,
     eigenvalues: Float[np.ndarray, " d"] | None,
-) -> _Prices | None:
+) -> _Weights | None:
     if betas is None and variance is None and eigenvalues is None:
         return None
     if betas is None or variance is None or eigenvalues is None:
@@ -222,27 +226,27 @@ def _checked_prices(
     spectrum = as_float64(eigenvalues)
     if not variance > 0 or spectrum.ndim != 1 or not len(spectrum):
         raise ValueError(
-            f"expected a variance above 0 and eigenvalues [d], got {variance} and shape "
-            f"{spectrum.shape}"
+            f"expected a variance above 0 and eigenvalues of shape [d], got variance={variance} "
+            f"and eigenvalues of shape {spectrum.shape}"
         )
     if not np.isfinite(spectrum).all():
         raise ValueError("expected finite eigenvalues, got NaN or infinity")
-    return _Prices(as_float64(betas), float(variance), float(spectrum.max()))
+    return _Weights(as_float64(betas), float(variance), float(spectrum.max()))
 
 
 def _refuse_other_layers(
     rates: Float[np.ndarray, " l"],
     sizes: Sequence[int],
     shuffle: ShuffleEffect | None,
-    prices: _Prices | None,
+    weights: _Weights | None,
 ) -> None:
     if not np.isfinite(rates).all():
         raise ValueError(f"expected finite rates, got {rates}")
     if len(sizes) != len(rates) or min(sizes) < 1:
         raise ValueError(f"expected {len(rates)} sizes of at least 1, got {list(sizes)}")
     others = {
-        "costs of exchange": None if shuffle is None else shuffle.cost.value,
-        "betas": None if prices is None else prices.betas,
+        "costs of shuffling": None if shuffle is None else shuffle.cost.value,
+        "betas": None if weights is None else weights.betas,
     }
     for name, values in others.items():
         if values is not None and np.shape(values) != rates.shape:

@@ -1,39 +1,40 @@
-"""What the models of a grid of prices say of each other: who has failed, who is best."""
+"""Which models of a grid of betas are no optimum beside others, and which are the best."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jaxvae.geometry.arrays import as_float64
 
-# Nats per image that a model costs more than another at its own prices, to be worth a word.
+# A loss that is more than so many nats per image above that of another model is worth a word.
 MATERIAL = 1.0
 # The share of grids of optima in which some model is suspect.
 _ERROR = 0.05
 
 
 def suspect_cells(
-    prices: Float[np.ndarray, "m l"],
+    betas: Float[np.ndarray, "m l"],
     rates: Float[np.ndarray, "m n l"],
     distortions: Float[np.ndarray, "m n"],
 ) -> Bool[np.ndarray, " m"]:
-    """Models whose rates are out of order: no optima at their prices.
+    """Models whose rates are out of order, so that they are no optima at their betas.
 
     Global optima of D + beta . R obey `(beta - beta') . (R - R') <= 0`, over the images that
     they are optima on. A model is suspect if with some other one
 
     - it breaks that by more than its standard errors allow, and
-    - it costs more at its own prices than the other would: over `MATERIAL`, one nat per image,
-      and by more than the standard errors of this excess allow.
+    - its loss D + beta . R, at its own betas, is higher than that of the other would be: by more
+      than `MATERIAL`, one nat per image, and by more than the standard errors of this excess
+      allow.
 
     Both are means over images of what the two models differ by on the same image. They have to
-    exceed the quantile of Student's t that all ordered pairs of a grid exceed in 5% of cases
-    (Bonferroni). How large a difference another training would make is not asked: it is this
-    model that is suspect.
+    exceed the quantile of Student's t that some ordered pair of a grid exceeds in 5% of cases
+    (Bonferroni). The standard errors are over images, not over trainings: the question is whether
+    this model is an optimum, not whether another training would give one.
 
     Args:
-        prices: beta_l of every model and layer.
+        betas: beta_l of every model and layer.
         rates: R_l of every model, image and layer, nats; NaN for a model without any. On
-            held-out images, overfitting can bring them out of order too.
+            held-out images, overfitting can bring the rates out of order too.
         distortions: D of every model and image, nats.
 
     Returns:
@@ -44,23 +45,23 @@ def suspect_cells(
 
     Reference: Xiao and Bamler (2023).
     """
-    prices, rates, distortions = map(as_float64, (prices, rates, distortions))
-    if rates.shape != (*distortions.shape, prices.shape[1]) or len(prices) != len(rates):
+    betas, rates, distortions = map(as_float64, (betas, rates, distortions))
+    if rates.shape != (*distortions.shape, betas.shape[1]) or len(betas) != len(rates):
         raise ValueError(
-            f"expected prices [m, l] with rates [m, n, l] and distortions [m, n], got "
-            f"{prices.shape}, {rates.shape} and {distortions.shape}"
+            f"expected betas [m, l] with rates [m, n, l] and distortions [m, n], got "
+            f"{betas.shape}, {rates.shape} and {distortions.shape}"
         )
     if distortions.shape[1] < 2:
         raise ValueError(f"expected at least 2 images, got {distortions.shape[1]}")
     known = np.isfinite(distortions).all(axis=1) & np.isfinite(rates).all(axis=(1, 2))
-    found = np.zeros(len(prices), bool)
+    found = np.zeros(len(betas), bool)
     if known.sum() > 1:
-        found[known] = _out_of_order(prices[known], rates[known], distortions[known])
+        found[known] = _out_of_order(betas[known], rates[known], distortions[known])
     return found
 
 
 def _out_of_order(
-    prices: Float[np.ndarray, "m l"],
+    betas: Float[np.ndarray, "m l"],
     rates: Float[np.ndarray, "m n l"],
     distortions: Float[np.ndarray, "m n"],
 ) -> Bool[np.ndarray, " m"]:
@@ -69,7 +70,7 @@ def _out_of_order(
     models, images = distortions.shape
     clear = stdtrit(images - 1, 1 - _ERROR / (models * (models - 1)))
     # D + beta . R as a product with (1, beta).
-    weights = np.insert(prices, 0, 1.0, axis=1)
+    weights = np.insert(betas, 0, 1.0, axis=1)
     nats = np.concatenate([distortions[:, None], np.moveaxis(rates, 2, 1)], axis=1, dtype=float)
     means, spread = nats.mean(axis=2), _difference_covariances(nats)
     costs = weights @ means.T
@@ -86,13 +87,13 @@ def _out_of_order(
 def _error(
     sums: str, weights: np.ndarray, spread: Float[np.ndarray, "m m k k"], images: int
 ) -> Float[np.ndarray, "m m"]:
-    """Of a mean over images of a weighted sum of differences."""
+    """Standard error of a mean over images of a weighted sum of differences."""
     # Rounding may leave less than nothing.
     return np.sqrt(np.maximum(np.einsum(sums, weights, spread, weights), 0) / images)
 
 
 def _difference_covariances(nats: Float[np.ndarray, "m k n"]) -> Float[np.ndarray, "m m k k"]:
-    """Over images, of what two models differ by in each of k numbers."""
+    """Covariances over images of the differences of two models, in each of k numbers."""
     models, numbers, images = nats.shape
     centered = (nats - nats.mean(axis=2, keepdims=True)).reshape(-1, images)
     joint = (centered @ centered.T / (images - 1)).reshape(models, numbers, models, numbers)
@@ -102,21 +103,25 @@ def _difference_covariances(nats: Float[np.ndarray, "m k n"]) -> Float[np.ndarra
 
 
 def excess_costs(
-    prices: Float[np.ndarray, "m l"],
+    betas: Float[np.ndarray, "m l"],
     rates: Float[np.ndarray, "m l"],
     distortions: Float[np.ndarray, " m"],
 ) -> Float[np.ndarray, " m"]:
-    """What every model costs more, at its own prices, than the cheapest of all would, in nats.
+    """How far the loss of every model is above the lowest loss of any model at the same betas.
 
-    The optimum at these prices costs at least so much less: 0 for a model that none of the
-    others beats, and a sign of training that is not finished.
+    The loss is D + beta . R in nats, at the betas of the first model. The optimum at these betas
+    is at least so much lower: a large excess is a sign that training is not finished.
 
     Args:
-        prices: beta_l of every model and layer.
+        betas: beta_l of every model and layer.
         rates: R_l, nats; NaN for a model without any.
         distortions: D, nats.
+
+    Returns:
+        The excess of every model, 0 for one that no other is better than, NaN for one without
+        rates.
     """
-    costs = _costs(*map(as_float64, (prices, rates, distortions)))
+    costs = _costs(*map(as_float64, (betas, rates, distortions)))
     least = np.min(np.where(np.isnan(costs), np.inf, costs), axis=1)
     return np.where(np.isfinite(least), np.diag(costs) - least, np.nan)
 
@@ -126,36 +131,36 @@ def rate_distortion_hull(
 ) -> Int[np.ndarray, " h"]:
     """The models on the lower convex hull of distortion against total rate.
 
-    By switching at random between two models, every point between them can be had: what is
-    above the hull is never the best.
+    By switching at random between two models, every point on the line between them is reached: a
+    model above the hull is never the best.
 
     Args:
-        rates: total, nats.
-        distortions: nats.
+        rates: total rates of the models, nats.
+        distortions: distortions of the models, nats.
 
     Returns:
-        Their places, by growing rate, from the smallest rate to the smallest distortion;
-        models with NaN are left out.
+        Indices of the models on the hull, by growing rate, from the smallest rate to the smallest
+        distortion; models with NaN are left out.
     """
     rates, distortions = as_float64(rates), as_float64(distortions)
     known = np.flatnonzero(np.isfinite(rates) & np.isfinite(distortions))
     hull: list[int] = []
-    for place in known[np.lexsort((distortions[known], rates[known]))]:
-        if hull and distortions[place] >= distortions[hull[-1]]:
+    for index in known[np.lexsort((distortions[known], rates[known]))]:
+        if hull and distortions[index] >= distortions[hull[-1]]:
             continue
-        while len(hull) > 1 and not _turns_left(rates, distortions, hull[-2], hull[-1], place):
+        while len(hull) > 1 and not _turns_left(rates, distortions, hull[-2], hull[-1], index):
             hull.pop()
-        hull.append(int(place))
+        hull.append(int(index))
     return np.array(hull, int)
 
 
 def _costs(
-    prices: Float[np.ndarray, "m l"],
+    betas: Float[np.ndarray, "m l"],
     rates: Float[np.ndarray, "m l"],
     distortions: Float[np.ndarray, " m"],
 ) -> Float[np.ndarray, "m m"]:
-    """At [i, j] what model j costs at the prices of model i."""
-    return distortions + prices @ rates.T
+    """At [i, j] the loss D + beta . R of model j at the betas of model i."""
+    return distortions + betas @ rates.T
 
 
 def _turns_left(x: np.ndarray, y: np.ndarray, a: int, b: int, c: int) -> bool:

@@ -46,8 +46,8 @@ class Metric(NamedTuple):
     """How one metric is measured.
 
     Attributes:
-        title: what it is.
-        reads: how to read its numbers.
+        title: its name, for headings.
+        reads: how to read its numbers, in words.
         of: `spaces`, `pairs`, or `labels` (spaces against labels).
         compute: `compute(arrays, k, told) -> Reading`; labels are the first of the
             arrays, and `told(share)` is called as the work goes on, where that can
@@ -56,8 +56,8 @@ class Metric(NamedTuple):
             upper bound for those of many neighbors.
         null: `gaussian_null` (a Gaussian of the same n and covariance) or
             `unrelated_null` (permuted rows).
-        neighbors: that it looks at; 0 for none.
-        k: its default, or None where k is no setting of it.
+        neighbors: how many neighbors it looks at; 0 for none.
+        k: default of k, or None where k is no setting of the metric.
     """
 
     title: str
@@ -71,7 +71,7 @@ class Metric(NamedTuple):
 
 
 def _part(told: Told, place: int, parts: int) -> Callable[[int, int], None]:
-    """Rows done of one search, as a share of all the searches."""
+    """A report of the rows done in one search, as a share of all searches."""
     return lambda done, n: told((place + done / n) / parts)
 
 
@@ -97,7 +97,7 @@ def _scales(spaces: Spaces, told: Told) -> Reading:
 
 
 def _symmetric(spaces: Spaces, similarity: Callable[[ArrayLike, ArrayLike], Any]) -> Reading:
-    """A similarity of every pair, 1 of a space with itself."""
+    """The similarity of every pair of spaces, which is 1 for a space with itself."""
     matrix = jnp.eye(len(spaces))
     for (i, a), (j, b) in combinations(enumerate(spaces), 2):
         matrix = matrix.at[jnp.array([i, j]), jnp.array([j, i])].set(similarity(a, b))
@@ -109,7 +109,9 @@ def _labelled(arrays: Spaces, k: int, told: Told) -> Reading:
     return Reading(jnp.stack(_each(partial(label_overlap, labels=labels, k=k), spaces, told)))
 
 
-_SIMILARITY = "1: the same up to rotation and scale; unrelated spaces have more than 0"
+_SIMILARITY = (
+    "1: the same up to rotation and scale; unrelated spaces have a value above 0, the null"
+)
 
 METRICS: dict[str, Metric] = {
     "id": Metric(
@@ -151,7 +153,7 @@ METRICS: dict[str, Metric] = {
     ),
     "imbalance": Metric(
         "Information imbalance Δ(row → column)",
-        "0: neighbors in the row are neighbors in the column; 1: they say nothing",
+        "0: neighbors in the row are neighbors in the column; 1: the row says nothing of it",
         "pairs",
         lambda spaces, k, told: Reading(imbalance_matrix(spaces, k=k, progress=_part(told, 0, 1))),
         subsample_error,
@@ -205,7 +207,7 @@ METRICS: dict[str, Metric] = {
     ),
     "svcca": Metric(
         "SVCCA (99% of the variance)",
-        "1: the same up to a linear map; unrelated spaces have more than 0",
+        "1: the same up to a linear map; unrelated spaces have a value above 0, the null",
         "pairs",
         lambda spaces, k, told: _symmetric(spaces, lambda a, b: svcca(a, b).mean),
         jackknife_error,

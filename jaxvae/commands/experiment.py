@@ -34,9 +34,11 @@ class ImageSettings:
     """How the images of a data set are found and read, for the configuration of an experiment."""
 
     image_size: int | None = option(None, "resize images to this many pixels square")
-    image_key: str | None = option(None, "feature or array that holds the images")
-    split: str | None = option(None, "splits to use, as TRAIN/TEST")
-    value_range: tuple[float, float] | None = option(None, "pixels that are black and white")
+    image_key: str | None = option(None, "name of the feature or array that holds the images")
+    split: str | None = option(None, "splits to train on and to hold out, as TRAIN/TEST")
+    value_range: tuple[float, float] | None = option(
+        None, "values of a black and of a white pixel, for images of floating-point numbers"
+    )
 
     @property
     def image_settings(self) -> dict[str, Any]:
@@ -54,19 +56,19 @@ _READ: Mapping[str, tuple[Any, str]] = {
 _PARTS = ("train", "test")
 
 
-def refuse_unless(config: Any, name: str, expectation: str, *, unless: bool) -> None:
-    """Refuse a setting, by the name of its flag.
+def require(config: Any, name: str, expectation: str, condition: bool) -> None:
+    """Refuse a setting that does not meet a condition, by the name of its flag.
 
     Args:
         config: a configuration.
         name: of the field.
-        expectation: what is expected of it, such as "of at least 1".
-        unless: whether that is so.
+        expectation: what is expected of the setting, such as "of at least 1".
+        condition: whether the setting is as expected.
 
     Raises:
         ValueError: says what was expected and what came.
     """
-    if not unless:
+    if not condition:
         raise ValueError(f"expected {_flag(name)} {expectation}, got {getattr(config, name)}")
 
 
@@ -148,7 +150,10 @@ def _fitted(config: Config, given: Mapping[str, Any]) -> Config:
             fitted[field.name] = most
     if fitted:
         said = ", ".join(f"{_flag(name)} {value:,}" for name, value in fitted.items())
-        print(f"the preset has more images than there are: {said} instead", file=sys.stderr)
+        print(
+            f"the preset asks for more images than the data set has; using {said} instead",
+            file=sys.stderr,
+        )
     return dataclasses.replace(config, **fitted)
 
 
@@ -166,18 +171,22 @@ def _parser(
         nargs="?",
         choices=list(presets),
         default="demo",
-        help="named configuration, which the settings below change (default: demo)",
+        help="named configuration, of which the settings below change single values "
+        "(default: demo)",
     )
     parser.add_argument(
         "--out",
         metavar="DIR",
         type=place,
         default=None,
-        help=f"where results go; run again, it resumes (default: {results}/PRESET)",
+        help="folder for the results; an interrupted experiment resumes when it is run again with "
+        f"the same folder (default: {results}/PRESET)",
     )
     add_launch(parser)
     demo = presets["demo"]
-    settings = parser.add_argument_group("settings", "Defaults are those of the preset.")
+    settings = parser.add_argument_group(
+        "settings", "A setting that is not given has the value of the preset."
+    )
     kinds = get_type_hints(type(demo))
     for field in dataclasses.fields(demo):  # type: ignore[arg-type]
         _add_option(settings, field, kinds[field.name], getattr(demo, field.name))

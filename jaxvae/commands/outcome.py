@@ -1,4 +1,4 @@
-"""What a run has come to on held-out images: in the terminal, and in its folder."""
+"""The results of a run on held-out images, for the terminal and for its folder."""
 
 import json
 import math
@@ -11,7 +11,7 @@ import numpy as np
 from jaxvae.analysis.collapse import collapse_warnings, largest_eigenvalue
 from jaxvae.analysis.estimate import Estimate
 from jaxvae.analysis.evaluation import Evaluation, evaluate
-from jaxvae.analysis.exchange import shuffle_effect
+from jaxvae.analysis.shuffle import shuffle_effect
 from jaxvae.files.whole import write_whole
 from jaxvae.models.hvae import HVAE, layer_names
 from jaxvae.models.vae import VAE, Variables
@@ -21,9 +21,9 @@ from jaxvae.runs.folder import read_settings
 from jaxvae.typing import ArrayLike, Key
 
 HELD_OUT = "held_out.json"
-# Images that samples are exchanged between, and whose covariance prices are compared with.
+# Images that samples are shuffled between, and whose covariance betas are compared with.
 _EXAMPLES = 1000
-# Of a target: beyond it, and beyond three standard errors, it was not met.
+# A target is missed if the result differs by more than this share of it and three standard errors.
 _TOLERANCE = 0.05
 
 
@@ -31,9 +31,9 @@ class Outcome(NamedTuple):
     """Held-out numbers of a run.
 
     Attributes:
-        lines: for the terminal.
-        warnings: what to look at.
-        numbers: for `held_out.json`, by name; with errors where they are estimates.
+        lines: sentences for the terminal.
+        warnings: signs of collapse, and targets that were missed.
+        numbers: the content of `held_out.json`, by name; estimates have standard errors.
     """
 
     lines: Sequence[str]
@@ -56,18 +56,18 @@ def outcome_of(
     variables: Variables,
     images: ArrayLike,
     *,
-    prices: Sequence[float] | None,
+    betas: Sequence[float] | None,
     key: Key,
 ) -> Outcome:
     """Evaluate a model on held-out images.
 
     Args:
-        config: of its run.
+        config: configuration of its run.
         model: a VAE or a hierarchy.
         variables: what it learned.
         images: uint8 `[n, h, w, c]`.
-        prices: what a nat costs in every layer of a hierarchy in the end, where known.
-        key: of the posterior noise.
+        betas: the weight of the rate of every layer of a hierarchy at the end, where known.
+        key: key of the posterior noise.
     """
     found = evaluate(model, variables, images, key=key)
     estimates = {
@@ -89,7 +89,7 @@ def outcome_of(
         f"held out, {len(images):,} images: distortion {_shown(found.distortion)}, rate "
         f"{_shown(total)} nats, PSNR {_shown(found.psnr)} dB, "
         f"{_shown(found.bits_per_dimension, 4)} bits per dimension",
-        *_layer_lines(model, found, prices),
+        *_layer_lines(model, found, betas),
     ]
     if not found.is_finite or isinstance(model, VAE):
         return Outcome(lines, [], numbers)
@@ -98,16 +98,16 @@ def outcome_of(
         found,
         sizes=[math.prod(shape) for shape in model.shapes],
         shuffle=shuffle_effect(model, variables, some, key=key),
-        **_against_data(config, some, prices),
+        **_against_data(config, some, betas),
     )
-    warnings = [*map(str, signs), *_missed_targets(config, model, found, prices)]
+    warnings = [*map(str, signs), *_missed_targets(config, model, found, betas)]
     return Outcome(lines, warnings, numbers)
 
 
 def write_outcome(
     folder: Path, outcome: Outcome, *, step: int, training: Mapping[str, float]
 ) -> None:
-    """Keep an outcome in the folder of a run, as JSON, whole, with the time of training."""
+    """Write the outcome of a run, with the time of training, to a JSON file in its folder."""
     content = {"step": step, "training": training, **outcome.numbers}
     content["warnings"] = list(outcome.warnings)
     text = json.dumps(content, indent=2) + "\n"
@@ -115,16 +115,16 @@ def write_outcome(
 
 
 def time_of_training(folder: Path, *, first: int, last: int, seconds: float) -> dict[str, float]:
-    """Seconds of training, compilation included, and the steps that they were for.
+    """Seconds of training, compilation included, and the steps that were trained in them.
 
-    With those of the processes before, as far as they came to an end: what an interrupted one
-    took is not known.
+    The sums include earlier processes that came to their end; the time of an interrupted one is
+    not known.
 
     Args:
-        folder: of the run.
+        folder: folder of the run.
         first: step with which this process began.
-        last: with which it ended.
-        seconds: that it took.
+        last: step with which it ended.
+        seconds: seconds that it took.
     """
     file, steps = folder / HELD_OUT, last - first
     before = read_settings(file) if file.is_file() else {}
@@ -135,43 +135,43 @@ def time_of_training(folder: Path, *, first: int, last: int, seconds: float) -> 
 
 
 def _against_data(
-    config: RunConfig, images: ArrayLike, prices: Sequence[float] | None
+    config: RunConfig, images: ArrayLike, betas: Sequence[float] | None
 ) -> dict[str, Any]:
     """Prices beside the data, where the likelihood has a fixed variance to compare them by."""
-    if config.likelihood != "gaussian" or prices is None:
+    if config.likelihood != "gaussian" or betas is None:
         return {}
     deviation = float(config.likelihood_options.get("standard_deviation", 1.0))
     largest = np.array([largest_eigenvalue(images)])
-    return {"betas": prices, "variance": deviation**2, "eigenvalues": largest}
+    return {"betas": betas, "variance": deviation**2, "eigenvalues": largest}
 
 
 def _by_layer(model: VAE | HVAE, every: Estimate) -> dict[str, Estimate]:
-    """From the top to the bottom."""
+    """The estimate of every layer, by its name, from the top to the bottom."""
     pairs = zip(np.atleast_1d(every.value), np.atleast_1d(every.stderr), strict=True)
     return {name: Estimate(*pair) for name, pair in zip(_names(model), pairs, strict=True)}
 
 
 def _names(model: VAE | HVAE) -> list[str]:
-    """Of the layers of latents."""
+    """The names of the layers of latents."""
     return ["latents"] if isinstance(model, VAE) else layer_names(len(model.shapes))
 
 
-def _layer_lines(model: VAE | HVAE, found: Evaluation, prices: Sequence[float] | None) -> list[str]:
+def _layer_lines(model: VAE | HVAE, found: Evaluation, betas: Sequence[float] | None) -> list[str]:
     lines = []
-    for place, (name, rate) in enumerate(_by_layer(model, found.rates).items()):
-        size = math.prod(model.shapes[place])
-        price = "" if prices is None else f", at {prices[place]:.3g} a nat"
+    for index, (name, rate) in enumerate(_by_layer(model, found.rates).items()):
+        size = math.prod(model.shapes[index])
+        weight = "" if betas is None else f", beta {betas[index]:.3g}"
         lines.append(
-            f"  {name}: rate {_shown(rate)} nats, {rate.value / size:.3f} a number, "
-            f"{int(found.active_units[place])} of {size} units active{price}"
+            f"  {name}: rate {_shown(rate)} nats, {rate.value / size:.3f} per dimension, "
+            f"{int(found.active_units[index])} of {size} units active{weight}"
         )
     return lines
 
 
 def _missed_targets(
-    config: RunConfig, hvae: HVAE, found: Evaluation, prices: Sequence[float] | None
+    config: RunConfig, hvae: HVAE, found: Evaluation, betas: Sequence[float] | None
 ) -> list[str]:
-    """Where the run was asked for rates or a distortion, and did not get them."""
+    """Sentences on the rates or the distortion that the run has as targets and missed."""
     asked: dict[str, tuple[Any, Estimate]] = {}
     if config.objective == "rate_targets":
         targets = config.coefficients["targets"]
@@ -181,15 +181,16 @@ def _missed_targets(
     if config.objective == "distortion_target":
         asked = {"distortion": (config.coefficients["target"], found.distortion)}
     # A multiplier at its bound has given up.
-    lost = any(price <= 1.01 * LEAST or price >= 0.99 * MOST for price in prices or ())
+    lost = any(beta <= 1.01 * LEAST or beta >= 0.99 * MOST for beta in betas or ())
     advice = (
-        "infeasible: a price is at its bound; ask for what the network can reach"
+        "the target is infeasible, because a beta is at its bound; choose one that the network "
+        "can reach"
         if lost
-        else "train longer, or, if training shows what was asked for, use more images"
+        else "train longer, or, if training images have the target, use more of them"
     )
     return [
-        f"{name}: {_shown(got)} nats on held-out images where {target:g} were asked for in "
-        f"training: {advice}"
+        f"{name}: {_shown(got)} nats on held-out images, where the target of training is "
+        f"{target:g}: {advice}"
         for name, (target, got) in asked.items()
         if target is not None
         and abs(got.value - target) > max(3 * got.stderr, _TOLERANCE * abs(target))

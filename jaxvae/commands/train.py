@@ -116,7 +116,7 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
                 run.vae,
                 gathered(evaluation_variables(state)),
                 run.dataset.test.images,
-                prices=_prices(run, state),
+                betas=_betas(run, state),
                 key=_keys(run.config)[1],
             )
         _announce_gradients(state, console)
@@ -148,7 +148,7 @@ def _begun(origin: Origin | None) -> int:
 
 
 def _keys(config: RunConfig) -> tuple[jax.Array, jax.Array]:
-    """Of training and of evaluation."""
+    """The keys of training and of evaluation."""
     train_key, test_key = jax.random.split(jax.random.key(config.seed))
     return train_key, test_key
 
@@ -195,7 +195,7 @@ def _train(
 def _kept_curve(
     out: Path, first: int, last: int
 ) -> AbstractContextManager[Callable[[Progress], None]]:
-    """Of several processes, the first keeps it."""
+    """Keep the loss over training in the folder; of several processes, only the first does."""
     if is_first():
         return kept_curve(out, first=first, last=last)
     return nullcontext(lambda progress: None)
@@ -204,7 +204,7 @@ def _kept_curve(
 def _watched(
     run: ReadyRun, report: Callable[[Progress], None], errors: Console
 ) -> Callable[[Progress], None]:
-    """Also warns, once each, of layers of a hierarchy that collapse after warm-up."""
+    """A report that also warns once of every layer of a hierarchy that collapses after warm-up."""
     if not isinstance(run.vae, HVAE):
         return report
     sizes, shown = [math.prod(shape) for shape in run.vae.shapes], set[tuple[str, str]]()
@@ -225,14 +225,14 @@ def _watched(
     return watch
 
 
-def _prices(run: ReadyRun, state: TrainState) -> list[float] | None:
-    """What a nat costs in every layer of a hierarchy, where the objective has prices."""
+def _betas(run: ReadyRun, state: TrainState) -> list[float] | None:
+    """The weight of the rate of every layer of a hierarchy, where the objective has betas."""
     takes = objective_coefficients(named_objective(run.config.objective))
     if not isinstance(run.vae, HVAE) or "beta" not in takes:
         return None
     beta = state.coefficients.get("beta", takes["beta"].default)
-    prices = np.asarray(beta) / np.asarray(state.coefficients.get("weight", 1.0))
-    return np.broadcast_to(prices, len(run.vae.shapes)).tolist()
+    betas = np.asarray(beta) / np.asarray(state.coefficients.get("weight", 1.0))
+    return np.broadcast_to(betas, len(run.vae.shapes)).tolist()
 
 
 def _announce(run: ReadyRun, console: Console) -> None:
@@ -251,14 +251,14 @@ def _announce_start(task: _Task, done: int, console: Console) -> None:
     if done == run.steps:
         console.print(f"all {run.config.epochs} epochs are done; more --epochs go on from here")
     elif origin is not None and done == origin.epochs * run.per_epoch:
-        line = f"begins with step {done:,} of {run.steps:,}, which {origin.folder} has done"
+        line = f"begins at step {done:,} of {run.steps:,}, with the model of {origin.folder}"
         console.print(line, soft_wrap=True)
     elif done:
         console.print(f"goes on after step {done:,} of {run.steps:,}")
 
 
 def _announce_gradients(state: TrainState, console: Console) -> None:
-    """What `--clip` and `--skip` did to them: a run that skips all learns nothing."""
+    """Say how many gradients were clipped and skipped: a run that skips all learns nothing."""
     counts = stabilized_counts(state.optimizer_state)
     if counts is not None:
         clipped, skipped = map(int, counts)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxvae.data.zarr_groups import GROUP, LAYERS, Space, start_group
+from jaxvae.data.zarr_groups import GROUP, LAYERS, ArraySpec, start_group
 from jaxvae.data.zarr_stores import is_zarr, listed_layers, open_layers
 from jaxvae.files.appending import Append, start_array
 from jaxvae.files.numpy_files import announced_file, parsed
@@ -29,7 +29,7 @@ _INDEX = "taps.json"
 
 @contextmanager
 def write_taps(
-    path: str | os.PathLike[str], layers: Mapping[str, Space]
+    path: str | os.PathLike[str], layers: Mapping[str, ArraySpec]
 ) -> Iterator[Callable[[Mapping[str, np.ndarray]], None]]:
     """Write layers, the next rows of all of them at a time, whole or not at all.
 
@@ -53,7 +53,7 @@ def write_taps(
     _refuse_names(layers)
     _refuse_others(place)
     start = start_group if place.suffix == ".zarr" else _start_folder
-    storable = {name: _storable(space) for name, space in layers.items()}
+    storable = {name: _storable(spec) for name, spec in layers.items()}
     with explained(place), whole_folder(place) as part:
         appends = start(part, storable, {LAYERS: list(layers)})
         written = dict.fromkeys(layers, 0)
@@ -64,10 +64,10 @@ def write_taps(
                 take(rows[name])
 
         yield append
-        for name, space in layers.items():
-            if written[name] != space.shape[0]:
+        for name, spec in layers.items():
+            if written[name] != spec.shape[0]:
                 raise ValueError(
-                    f"{name}: expected {space.shape[0]:,} rows in all, got {written[name]:,}"
+                    f"{name}: expected {spec.shape[0]:,} rows in all, got {written[name]:,}"
                 )
 
 
@@ -132,16 +132,16 @@ def _map(file: Path) -> np.ndarray:
 
 
 def _start_folder(
-    part: Path, layers: Mapping[str, Space], attributes: Mapping[str, Any]
+    part: Path, layers: Mapping[str, ArraySpec], attributes: Mapping[str, Any]
 ) -> dict[str, Append]:
-    appends = {name: start_array(_file(part, name), *space) for name, space in layers.items()}
+    appends = {name: start_array(_file(part, name), *spec) for name, spec in layers.items()}
     (part / _INDEX).write_text(json.dumps(dict(attributes), indent=1), encoding="utf-8")
     return appends
 
 
-def _storable(space: Space) -> Space:
+def _storable(spec: ArraySpec) -> ArraySpec:
     """bfloat16 and its like, which no file format knows, as float32, which holds them."""
-    return space._replace(dtype=np.dtype(np.float32)) if space.dtype.kind == "V" else space
+    return spec._replace(dtype=np.dtype(np.float32)) if spec.dtype.kind == "V" else spec
 
 
 def _file(place: Path, name: str) -> Path:

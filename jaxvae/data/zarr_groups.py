@@ -20,19 +20,19 @@ _CHUNK_BYTES = 1 << 22
 _SAFE_NUMCODECS = (0, 16, 6)
 
 
-class Space(NamedTuple):
-    """What an array will be.
+class ArraySpec(NamedTuple):
+    """The shape and type of an array that is to be written.
 
     Attributes:
-        shape: `[n, ...]`.
-        dtype: of its numbers.
+        shape: `[n, ...]`, the shape of the whole array.
+        dtype: the type of its numbers.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype
 
 
-def start_group(part: Path, layers: Mapping[str, Space], attributes: Mapping[str, Any]) -> Any:
+def start_group(part: Path, layers: Mapping[str, ArraySpec], attributes: Mapping[str, Any]) -> Any:
     """A new group, and by layer what appends rows to it.
 
     Raises:
@@ -41,26 +41,26 @@ def start_group(part: Path, layers: Mapping[str, Space], attributes: Mapping[str
     """
     group = import_zarr().open_group(part, mode="w", zarr_format=3)
     group.attrs.update(attributes)
-    return {name: _start_array(group, name, space) for name, space in layers.items()}
+    return {name: _start_array(group, name, spec) for name, spec in layers.items()}
 
 
-def _start_array(group: Any, name: str, space: Space) -> Append:
+def _start_array(group: Any, name: str, spec: ArraySpec) -> Append:
     """Rows wait until their chunk is full: half a chunk would be read and packed again."""
     from zarr.codecs import Crc32cCodec, ZstdCodec  # noqa: PLC0415
 
-    n, *features = space.shape
-    size = min(n, _chunk_rows(space))
+    n, *features = spec.shape
+    size = min(n, _chunk_rows(spec))
     chunks = (size, *features)
     array = group.create_array(
         name,
-        shape=space.shape,
+        shape=spec.shape,
         chunks=chunks,
-        dtype=space.dtype,
+        dtype=spec.dtype,
         compressors=(ZstdCodec(level=0), Crc32cCodec()),
         # Else a lost chunk could not be told from one of zeros.
         config={"write_empty_chunks": True},
     )
-    waiting, done = np.empty(chunks, space.dtype), 0
+    waiting, done = np.empty(chunks, spec.dtype), 0
 
     def append(rows: np.ndarray) -> None:
         nonlocal done
@@ -76,9 +76,9 @@ def _start_array(group: Any, name: str, space: Space) -> Append:
     return append
 
 
-def _chunk_rows(space: Space) -> int:
+def _chunk_rows(spec: ArraySpec) -> int:
     """Whole rows, because distances need them; a power of two, as the tiles are read in."""
-    row_bytes = int(np.prod(space.shape[1:])) * space.dtype.itemsize
+    row_bytes = int(np.prod(spec.shape[1:])) * spec.dtype.itemsize
     return int(2 ** (max(1, _CHUNK_BYTES // row_bytes).bit_length() - 1))
 
 

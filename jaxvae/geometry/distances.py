@@ -33,7 +33,8 @@ UNIT = 2.0**-24  # the rounding of one float32 operation
 NARROW_FEATURES = 4
 # Products are summed in runs of this many features, which bounds their rounding.
 _RUN = 1024
-_TILE_ENTRIES = 2**18
+# Coordinates of a chunk of columns that are gathered at once.
+_CHUNK_ENTRIES = 2**18
 # Below this share of |a|^2 + |b|^2 a distance is taken by differences.
 _CANCELLED_SHARE = 2.0**-5
 
@@ -100,7 +101,9 @@ def _known_distances(first: Points, second: Points, n: int, m: int) -> Float[np.
 def _by_differences(clouds: tuple[Points, Points], rows: Int[Array, " b"]) -> Float[Array, "b m"]:
     x, y = clouds
     columns = jnp.arange(len(y.norms))
-    return lax.map(lambda row: in_tiles(partial(pair_distances, x, row[None], y), y, columns), rows)
+    return lax.map(
+        lambda row: in_column_chunks(partial(pair_distances, x, row[None], y), y, columns), rows
+    )
 
 
 @jax.jit
@@ -126,7 +129,7 @@ def _settled(
     """The distances, of close pairs by differences."""
     x, y = clouds
     distances, (row, column) = np.array(distances), np.nonzero(np.asarray(close))
-    at_once = max(1, _TILE_ENTRIES // x.values.shape[1])
+    at_once = max(1, _CHUNK_ENTRIES // x.values.shape[1])
     for start in range(0, len(row), at_once):
         i, j = row[start : start + at_once], column[start : start + at_once]
         distances[i, j] = np.asarray(pair_distances(x, rows[i], y, j))
@@ -170,7 +173,9 @@ def difference_bounds(points: Points, rows: Int[Array, " b"]) -> Bounds:
     """`distance_bounds` by differences: narrow, whatever the cloud, and far slower."""
     columns = jnp.arange(len(points.norms))
     distances = lax.map(
-        lambda row: in_tiles(partial(pair_distances, points, row[None], points), points, columns),
+        lambda row: in_column_chunks(
+            partial(pair_distances, points, row[None], points), points, columns
+        ),
         rows,
     )
     lower, ratio = _around(points, distances)
@@ -182,12 +187,14 @@ def _own_infinite(lower: Float[Array, "b m"], rows: Int[Array, " b"]) -> Float[A
     return jnp.where(jnp.arange(lower.shape[1])[None] == rows[:, None], jnp.inf, lower)
 
 
-def in_tiles(function: Callable[[Array], Any], points: Points, columns: Int[Array, " m"]) -> Any:
-    """`function` of all columns, a tile at a time, so that coordinates fill little memory."""
+def in_column_chunks(
+    function: Callable[[Array], Any], points: Points, columns: Int[Array, " m"]
+) -> Any:
+    """`function` of all columns, a chunk at a time, so that coordinates take little memory."""
     entries = len(columns) * points.values.shape[1]
-    tiles = min(LANE, 2 ** math.ceil(math.log2(max(1, entries / _TILE_ENTRIES))))
-    tiles = tiles if len(columns) % tiles == 0 else 1
-    results = lax.map(function, columns.reshape(tiles, -1))
+    chunks = min(LANE, 2 ** math.ceil(math.log2(max(1, entries / _CHUNK_ENTRIES))))
+    chunks = chunks if len(columns) % chunks == 0 else 1
+    results = lax.map(function, columns.reshape(chunks, -1))
     return jax.tree.map(lambda result: result.reshape(-1), results)
 
 

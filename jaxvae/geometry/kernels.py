@@ -23,7 +23,8 @@ from jaxvae.geometry.host import is_few, is_on_host, numpy_of
 from jaxvae.geometry.points import as_points, center_and_shift, same_length
 from jaxvae.typing import ArrayLike, EitherArray
 
-_TILE = 512
+# Rows and columns of the blocks of Gram matrices that are in memory at once.
+_GRAM_BLOCK = 512
 # Where removing the diagonal leaves less than this share, the difference of
 # feature-space sums has lost too many digits.
 _TRUSTED_SHARE = 2.0**-4
@@ -116,7 +117,7 @@ def gram_products(
         `[l, l]`, symmetric. Products of a U-centered matrix that is zero but for
         rounding are zero.
 
-    Cost: n D^2 operations for D features in all, or n^2 D / 2 in tiles of 512 x
+    Cost: n D^2 operations for D features in all, or n^2 D / 2 in blocks of 512 x
     512 where D is larger than n: memory D^2 or l * 512^2, never n^2.
     """
     if sum(space.shape[1] for space in spaces) >= len(spaces[0]):
@@ -194,29 +195,29 @@ def _without_diagonal(
 def _in_sample_space(
     spaces: tuple[Float[Array, "n _"], ...], norms: Float[Array, "l n"] | None
 ) -> Float[Array, "l l"]:
-    """Sums over tiles of all Gram matrices at once, of the tiles on and above the diagonal."""
+    """Sums over blocks of all Gram matrices at once, those on and above the diagonal."""
     n = len(spaces[0])
-    count = -(-n // _TILE)
+    count = -(-n // _GRAM_BLOCK)
     size = -(-n // count)
 
-    def add(total: Array, tile: Int[Array, "2"]) -> tuple[Array, None]:
+    def add(total: Array, block: Int[Array, "2"]) -> tuple[Array, None]:
         # The last block ends with the last row, and leaves out what the one before had.
-        starts = jnp.minimum(tile * size, n - size)
+        starts = jnp.minimum(block * size, n - size)
         rows, columns = starts[:, None] + jnp.arange(size)[None]
-        first, second = tile * size
+        first, second = block * size
         kept = (rows >= first)[:, None] & (columns >= second)[None]
         if norms is not None:
             kept &= rows[:, None] != columns[None]
-        grams = _tile_of_grams(spaces, norms, starts, size)
+        grams = _block_of_grams(spaces, norms, starts, size)
         weighted = grams * jnp.where(kept, jnp.where(first < second, 2.0, 1.0), 0.0)[None]
         flat = (len(spaces), size * size)
         return total + matmul(weighted.reshape(flat), grams.reshape(flat).T), None
 
-    tiles = jnp.stack(jnp.triu_indices(count), axis=1)
-    return lax.scan(add, jnp.zeros((len(spaces), len(spaces)), jnp.float32), tiles)[0]
+    blocks = jnp.stack(jnp.triu_indices(count), axis=1)
+    return lax.scan(add, jnp.zeros((len(spaces), len(spaces)), jnp.float32), blocks)[0]
 
 
-def _tile_of_grams(
+def _block_of_grams(
     spaces: tuple[Float[Array, "n _"], ...],
     norms: Float[Array, "l n"] | None,
     starts: Int[Array, "2"],

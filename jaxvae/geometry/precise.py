@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxvae.geometry.distances import in_tiles
+from jaxvae.geometry.distances import in_column_chunks
 from jaxvae.geometry.points import Points
 from jaxvae.typing import EitherArray
 
@@ -60,7 +60,7 @@ def less(a: Expansion, b: Expansion) -> Bool[EitherArray, "*shape"]:
 def precise_row(points: Points, row: Int[Array, ""]) -> Expansion:
     """Squared distances of one point to all, while a function is traced."""
     columns = jnp.arange(len(points.norms), dtype=jnp.int32)
-    return in_tiles(partial(precise_distances, points, row[None]), points, columns)
+    return in_column_chunks(partial(precise_distances, points, row[None]), points, columns)
 
 
 def comparisons(

@@ -81,7 +81,7 @@ def _layers(records: xr.Dataset, path: Path, *, grid: Grid) -> None:
     ]
     for other in ("input", "output"):
         values = known["imbalance"].sel(other_layer=other).where(known["layer"] != other)
-        panels.append(Quantity("", f"Δ(layer → {other}): what it lacks", values, None, 1))
+        panels.append(Quantity("", f"Δ(layer → {other})", values, None, 1))
     with figure(path, size=(15, 4.4), title=title(grid, records)) as drawing:
         row = drawing.subplots(1, len(panels))
         for axes, quantity in zip(row, panels, strict=True):

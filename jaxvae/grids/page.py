@@ -30,7 +30,7 @@ def grid_page(grid: Grid, records: xr.Dataset) -> Page:
     """Every quantity against every setting that varies and over training, and the layers.
 
     Args:
-        grid: of the runs.
+        grid: grid of the runs.
         records: of them, without the dimensions of settings that have one value.
     """
     quantities = [*rates(records), *geometry(records)]
@@ -67,7 +67,7 @@ def _over_training(grid: Grid, quantities: Sequence[Quantity], records: xr.Datas
     epochs = records["epoch"].values.tolist()
     return Chart(
         "Over training",
-        f"A line for every combination of settings{_of_how_many(grid.varying)}. {_HOVER}",
+        f"There is a line for every combination of settings{_of_how_many(grid.varying)}. {_HOVER}",
         [trace for each in quantities for trace in _lines(each, grid.varying, epochs, {})],
         "epoch",
         choices=_titles(quantities),
@@ -96,8 +96,8 @@ def _layers(grid: Grid, records: xr.Dataset) -> Chart:
     ]
     return Chart(
         "From layer to layer",
-        "The intrinsic dimension of every layer by TwoNN, or Δ(layer → input), which is near 0 "
-        "where a layer holds all of the input and near 1 where it holds nothing of it"
+        "The intrinsic dimension of every layer by TwoNN, or Δ(layer → input): near 0, neighbors "
+        "in the layer are neighbors among the images; near 1, the layer says nothing of the images"
         f"{_of_how_many(grid.varying)}. {_HOVER}{said}",
         traces,
         "layer",
@@ -121,8 +121,9 @@ def _map(grid: Grid, records: xr.Dataset) -> Chart:
             )
     return Chart(
         "Information imbalance between all layers",
-        "Δ(row → column): near 0 the row holds all of the column, near 1 nothing of it"
-        f"{_of_how_many(grid.varying)}. {_HOVER}{said}",
+        "Δ(row → column): near 0, neighbors in the layer of the row are neighbors in that of the "
+        f"column; near 1, the row says nothing of the column{_of_how_many(grid.varying)}. "
+        f"{_HOVER}{said}",
         traces,
         "to",
         "from",

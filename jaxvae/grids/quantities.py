@@ -1,4 +1,4 @@
-"""What is shown of a grid: its quantities, as means over seeds with their standard errors."""
+"""The quantities that are shown of a grid, as means over seeds with their standard errors."""
 
 from typing import NamedTuple
 
@@ -10,10 +10,11 @@ class Quantity(NamedTuple):
     """A number of every run at every epoch.
 
     Attributes:
-        name: for the head of a column, in lines.
-        title: for that of a panel.
-        values: over the settings, `seed` and `epoch`; NaN for runs that failed or are missing.
-        stderrs: of every run alone, over images; None where it has none.
+        name: head of a column, in lines.
+        title: title of a panel.
+        values: values over the settings, `seed` and `epoch`; NaN for runs that failed or are
+            missing.
+        stderrs: standard errors of every run alone, over images; None where it has none.
         digits: decimals that are shown.
     """
 
@@ -25,15 +26,16 @@ class Quantity(NamedTuple):
 
     @property
     def mean(self) -> xr.DataArray:
-        """Over the seeds of which something is known."""
+        """The mean over the seeds of which the value is known."""
         return self.values.mean("seed")
 
     @property
     def stderr(self) -> xr.DataArray:
-        """Of the mean, by the spread of the seeds; of a grid of one seed, its own over images.
+        """Standard error of the mean by the spread of seeds; for one seed, its error over images.
 
-        NaN where it is unknown: of one seed among several that are not done or have failed, its
-        own is another one, and a column has errors of one kind.
+        It is NaN where it is unknown. Where all but one of several seeds are not done or have
+        failed, the error over images of the one is not taken instead: a column has errors of one
+        kind.
         """
         if self.values.sizes["seed"] == 1:
             own = xr.full_like(self.values, np.nan) if self.stderrs is None else self.stderrs
@@ -44,7 +46,7 @@ class Quantity(NamedTuple):
 
 
 def rates(records: xr.Dataset) -> list[Quantity]:
-    """Reconstruction, rates and active units; of a hierarchy the latter of every layer."""
+    """Reconstruction, rates and active units; for a hierarchy, the latter two of every layer."""
     known = known_runs(records)
     found = [_with_error("recon.\nnats", "reconstruction, nats", known, "reconstruction")]
     layers = records["latent_layer"].values.tolist()
@@ -88,7 +90,7 @@ def geometry(records: xr.Dataset) -> list[Quantity]:
 
 
 def known_runs(records: xr.Dataset) -> xr.Dataset:
-    """What is known of the runs that are done and have not failed."""
+    """The measurements of the runs that are done and have not failed; the others are NaN."""
     lacking = records["missing"] | records["failed"].any("epoch")
     return records.drop_vars(["missing", "failed"]).where(~lacking)
 

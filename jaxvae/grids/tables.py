@@ -14,9 +14,9 @@ from jaxvae.grids.quantities import Quantity, geometry, known_runs, rates
 from jaxvae.report.tables import markdown_table
 
 _RATES = (
-    "Over all held-out images: reconstruction, the negative log-likelihood, and KL divergence, or "
-    "the rate of every layer, in nats per image; active units: latents whose mean varies with the "
-    "image."
+    "Reconstruction is the negative log-likelihood, and KL or rate the KL divergence of the "
+    "posterior from the prior, in nats per image over all held-out images; active units are "
+    "latents whose posterior mean varies with the image."
 )
 _GEOMETRY = (
     "ID: intrinsic dimension (TwoNN) over {points:,} held-out images; Δ out→in: information "
@@ -30,8 +30,8 @@ _OTHER_NATS = {
 }
 _LEFT_OUT = "Runs that failed or are missing are left out."
 _ALONE = (
-    "± is the standard error over images, where there is one; how much trainings differ takes "
-    "several seeds."
+    "± is the standard error over images, where there is one; several seeds would show how much "
+    "trainings differ."
 )
 
 
@@ -109,14 +109,14 @@ def lowest(grid: Grid, records: xr.Dataset) -> list[str]:
 
 
 def errors(grid: Grid) -> str:
-    """What is behind the ± of tables and figures."""
+    """A sentence on what the ± of tables and figures is."""
     seeds = len(grid.seeds)
-    several = f"Means over {seeds} seeds, ± their standard error; one seed alone has none."
+    several = f"Values are means over {seeds} seeds, ± their standard error; one seed has none."
     return f"{several if seeds > 1 else _ALONE} {_LEFT_OUT}"
 
 
 def title(grid: Grid, records: xr.Dataset) -> str:
-    """What all runs are, for how long, how often."""
+    """What was trained in all runs, for how many epochs, with how many seeds."""
     same = [grid.run[name] for name in ("data", "network", "objective") if name in grid.run]
     epoch = f"epoch {int(records['epoch'][-1])}"
     return ", ".join([*same, epoch, _counted(len(grid.seeds), "seed")])

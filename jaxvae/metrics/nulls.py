@@ -35,7 +35,7 @@ _PRECISE = {"precision": jax.lax.Precision.HIGHEST}
 
 
 class Null(NamedTuple):
-    """A metric on data made to hold nothing; every field has the form of its result.
+    """A metric on unstructured data of the same size; every field has the form of its result.
 
     Attributes:
         mean: over the draws.

@@ -1,4 +1,4 @@
-"""The objective of a hierarchical VAE: a price for the rate of every layer."""
+"""The objective of a hierarchical VAE, with a beta for the rate of every layer."""
 
 from typing import NamedTuple
 
@@ -33,15 +33,15 @@ def hierarchical_vae(
     derivative by beta_l is R_l, where no bits are free.
 
     Args:
-        outputs: of an HVAE.
-        beta: price of a nat in every layer, from the top to the bottom, or in all.
+        outputs: outputs of an HVAE.
+        beta: weight of the rate of every layer, from the top to the bottom, or one of all layers.
         free: nats per layer below which a layer gets no gradient from its rate.
 
     Returns:
         The loss and its terms.
 
     Raises:
-        ValueError: for prices or free nats that are neither one nor one a layer.
+        ValueError: for beta or free nats that are neither one number nor one for every layer.
 
     Reference: Xiao and Bamler (2023); free bits: Kingma et al. (2016).
     """
@@ -58,7 +58,7 @@ def hierarchical_vae(
 
 
 def layer_rates(outputs: HierarchyOutputs) -> Float[Array, "b l"]:
-    """What every layer costs, for every example, in nats; from the top to the bottom.
+    """The rate of every layer, for every example, in nats, from the top to the bottom.
 
     `KL(q(z_l | z_>l, x) || p(z_l | z_>l))` at the samples from above, in closed form, summed
     over dimensions. Never negative; the mean over data and samples is the rate R_l, and the
@@ -70,7 +70,10 @@ def layer_rates(outputs: HierarchyOutputs) -> Float[Array, "b l"]:
 
 
 def number_rates(layer: StochasticLayer) -> Float[Array, "b *shape"]:
-    """What every number of a layer costs, for every example, in nats: `layer_rates` is the sum."""
+    """The rate of every latent dimension of a layer, for every example, in nats.
+
+    `layer_rates` is their sum.
+    """
     # In float32, whatever the network computes in: a rate is a small difference.
     numbers = (
         each.astype(jnp.promote_types(each.dtype, jnp.float32))

@@ -10,9 +10,9 @@ _MARK = "multiplier"
 Multiplier: TypeAlias = Annotated[Float[Array, ""], _MARK]
 LayerMultipliers: TypeAlias = Annotated[Float[Array, " l"], _MARK]
 
-# No price is beyond: outside, a constraint cannot be met.
+# Multipliers stay between these: one that would leave them belongs to a target out of reach.
 LEAST, MOST = 1e-3, 1e3
-# Of the logarithm in one step, so that a far start does not end in a bound.
+# The logarithm changes by no more in one step, so that a far start does not end at a bound.
 _LARGEST_CHANGE = 0.02
 
 
@@ -22,12 +22,12 @@ def ascend(
     """A step of dual ascent in the logarithm, which keeps a multiplier positive.
 
     `log m` grows by `step * slope`, by at most 0.02, and m stays from 0.001 to 1,000. Where
-    the loss is a Lagrangian `f + m (g - t)`, the slope is `g - t`: the price of g rises while
-    g is above its target.
+    the loss is a Lagrangian `f + m (g - t)`, the slope is `g - t`: m grows while g is above its
+    target.
 
     Args:
-        multiplier: positive.
-        slope: derivative of the loss by it.
+        multiplier: the multiplier, positive.
+        slope: derivative of the loss by the multiplier.
         step: size of the step, per unit of slope.
     """
     change = jnp.clip(step * slope, -_LARGEST_CHANGE, _LARGEST_CHANGE)

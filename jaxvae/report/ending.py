@@ -1,4 +1,4 @@
-"""How a command ends: its exit status, and what it says where it does not end well."""
+"""How a command ends: its exit status, and its message where it fails."""
 
 import io
 import logging
@@ -38,16 +38,16 @@ def status_of(
 
     Args:
         work: `work(console, errors)` prints to the standard output and error.
-        after_interruption: what the user may count on, for one that was broken off.
-        on_host: whether the processor is enough, and accelerators, of which a process that
-            finds them takes the memory, are left to other processes.
+        after_interruption: a sentence on what the user may count on after an interruption.
+        on_host: whether the processor is enough, so that accelerators are left to other
+            processes: a process that looks for them takes their memory.
         distributed: whether this is one of several processes that work together, of which the
             first prints; each says how it failed.
 
     Returns:
-        The exit status: 0; 1 where the device failed, as without memory, and for a loss
-        that is not finite, and where units of a sweep are left; 2 for wrong use; 75 where
-        another process is at work in the folder; 130 when interrupted, 143 when terminated.
+        The exit status: 0 for success; 1 if the device failed, for example for lack of memory,
+        if a loss is not finite, or if units of a sweep are left; 2 for wrong use; 75 if another
+        process is at work in the folder; 130 when interrupted, 143 when terminated.
     """
     # As they are: names and messages may hold brackets and colons.
     console = Console(highlight=False, markup=False, emoji=False)
@@ -113,7 +113,7 @@ class _Printed(logging.Handler):
 
 @contextmanager
 def _warnings_printed(errors: Console) -> Iterator[None]:
-    """Within the block, what jaxvae warns of is printed there, and not by the root logger too."""
+    """Within the block, warnings of jaxvae are printed there, and not by the root logger too."""
     logger, handler = logging.getLogger("jaxvae"), _Printed(errors)
     before, logger.propagate = logger.propagate, False
     logger.addHandler(handler)
@@ -139,7 +139,7 @@ def end_process(status: int) -> int:
 
 
 def _words(error: Exception, after_interruption: str) -> str:
-    """What went wrong; of a full disk or a missing permission also what to count on."""
+    """What went wrong; for a full disk or a missing permission also what the user may count on."""
     if not isinstance(error, OSError) or error.errno is None:
         return str(error)
     said = str(error) if error.filename else error.strerror

@@ -142,7 +142,7 @@ def _layers(regenerations: Regenerations, images: ArrayLike) -> _Sheet:
     shown = np.stack([_as_bytes(images[: made.shape[1]]), *map(_as_bytes, made)])
     # Of k kept layers the lowest is z_(L - k + 1).
     labels = [
-        f"kept down to z_{layers - kept + 1}" if kept else "none kept"
+        f"kept down to z_{layers - kept + 1}" if kept else "no layer kept"
         for kept in regenerations.kept
     ]
     title = "layers kept from the image, the others drawn from the prior"

@@ -89,7 +89,7 @@ def metrics_of(records: xr.Dataset) -> list[str]:
 
 
 def title(records: xr.Dataset) -> str:
-    """How many points of how many."""
+    """The number of spaces and of points, and of how many the points were drawn."""
     points, available = int(records.attrs["points"]), int(records.attrs["available"])
     of = (
         "" if points == available else f" of {available:,}, drawn with seed {records.attrs['seed']}"

@@ -33,7 +33,7 @@ def measurement_page(records: xr.Dataset) -> Page:
 
 
 def _found(records: xr.Dataset, name: str) -> str:
-    """The values of a metric in a sentence: of every space, or of the pairs that are farthest."""
+    """The values of a metric in a sentence: of every space, or the least and largest of pairs."""
     stem, spaces = variable(name), records["space"].values.tolist()
     value, stderr = records[stem], records[f"{stem}_stderr"]
     if "space_to" not in value.dims:

@@ -14,7 +14,7 @@ from jaxvae.report.measurement import metrics_of, title, variable
 
 # More spaces than this are a list in the terminal; figures and records have all pairs.
 MATRIX_SPACES = 8
-_UNDEFINED = " Undefined: the points of a space are all equal, or too few of them differ."
+_UNDEFINED = " A value is undefined if all points of a space are equal, or too few of them differ."
 
 
 class Cell(NamedTuple):
@@ -63,7 +63,7 @@ def table(records: xr.Dataset, name: str, *, width: int) -> Table:
 
 
 def _layout(numbers: Sequence[Cell], room: int) -> str:
-    """On one line if the longest fits, else on two or three."""
+    """The layout of a cell: on one line if the longest cell fits, else on two or three."""
     if max(len(f"{cell.value}{cell.error} {cell.null}") for cell in numbers) <= room:
         return "{}{} {}"
     if max(len(f"{cell.value}{cell.error}") for cell in numbers) <= room:
@@ -94,10 +94,10 @@ def _line(first: str, others: Sequence[str]) -> str:
 
 
 def caption(records: xr.Dataset, name: str) -> str:
-    """How the numbers are to be read: what they are, their error, their null."""
+    """A caption that says how to read the numbers: what they are, their error, and their null."""
     attributes = records[variable(name)].attrs
     k = f" (k = {attributes['k']})" if "k" in attributes else ""
-    null = f"; (null): {attributes['null']}" if _has_null(records) else ""
+    null = f"; (null): the value for {attributes['null']}" if _has_null(records) else ""
     reads = METRICS[name].reads
     undefined = "" if np.isfinite(_given(records, name)).all() else _UNDEFINED
     return (

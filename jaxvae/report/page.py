@@ -151,7 +151,7 @@ def page_text(page: Page, figures: Sequence[str] = ()) -> str:
 
 
 def settings_of(records: xr.Dataset | xr.DataTree) -> dict[str, str]:
-    """What records say of how they were made, in words."""
+    """The settings that records were made with, in words."""
     told: dict[str, Any] = {}
     for name, value in records.attrs.items():
         is_json = isinstance(value, str) and value.startswith("{")

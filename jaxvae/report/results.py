@@ -1,4 +1,4 @@
-"""What every sweep leaves in its folder: records, figures, a summary."""
+"""The results that every sweep writes to its folder: records, figures, a summary and a page."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,11 +26,11 @@ def write_report(
 
     Args:
         out: folder of the sweep.
-        records: all that was recorded.
-        figures: draws into a folder.
-        summary: in Markdown.
-        lines: what is printed: tables and sentences.
-        console: where.
+        records: all measurements.
+        figures: function that draws figures into a folder.
+        summary: text in Markdown.
+        lines: tables and sentences that are printed.
+        console: console that they are printed to.
         page: what `report.html` shows, beside what made the folder.
     """
     write_whole(out / "records.nc", records.to_netcdf)

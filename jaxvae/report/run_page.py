@@ -1,4 +1,4 @@
-"""The page of one trained run: how good it is, what its latents carry, how training went."""
+"""The page of one trained run: its loss, the rates of its latents, and the course of training."""
 
 import dataclasses
 import math
@@ -24,22 +24,22 @@ _COLOR = "#1f6fb2"
 _TYPES = {"active": "#1f6fb2", "mixed": "#b8860b", "passive": "#a0a8b0"}
 # Bytes that a picture takes at most on the page; a larger one is made smaller.
 _PICTURE_BYTES = 700_000
-# Standard errors beyond which a difference is said to be one.
+# A difference of so many standard errors is called one.
 _SURE = 2.0
 # Windows of a quarter of training below which nothing is said of it.
 _FEWEST = 3
 _READ = {
-    "reconstructions": "Each row of images above the row of its reconstructions.",
-    "samples": "Decoded from latents that are drawn from the prior.",
-    "traversals": "One latent moved at a time, those of the largest rate first.",
-    "layers": "Upper layers of latents kept from the image, the others drawn from the prior.",
+    "reconstructions": "Each row of images is above the row of its reconstructions.",
+    "samples": "Images decoded from latents that are drawn from the prior.",
+    "traversals": "In each row one latent is moved; those of the largest rate are first.",
+    "layers": "Upper layers of latents are kept from the image, the others drawn from the prior.",
 }
 _TERMS = (
-    "Distortion: negative log-likelihood of the image; rate: KL divergence of the posterior from "
-    "the prior; both in nats per image, their sum is the negative ELBO. ± standard error over "
-    "images. Active: the posterior is narrow for every image; passive: it is the prior for every "
-    "image, the latent has collapsed; mixed: anything between. Units: numbers whose posterior mean "
-    "varies with the image."
+    "The rate is the KL divergence of the posterior from the prior, in nats per image; ± is the "
+    "standard error over images. A latent dimension is active if its posterior is narrow for every "
+    "image; passive if its posterior is the prior for every image, so that it has collapsed; and "
+    "mixed otherwise. Active units are latent dimensions whose posterior mean varies with the "
+    "image."
 )
 
 
@@ -47,12 +47,12 @@ class Shown(NamedTuple):
     """What the page is made of.
 
     Attributes:
-        run: as it was opened.
+        run: the run.
         of: what the images are, such as "held-out images of mnist".
-        found: of these images.
-        snapshots: of the first of them, by step, in the order of training.
-        curve: of training, empty where none was kept.
-        figures: of `draw_gallery`.
+        found: the evaluation of the run on these images.
+        snapshots: evaluations on the first of them, by step, in the order of training.
+        curve: loss and terms over training, empty where they were not kept.
+        figures: files of `draw_gallery`.
     """
 
     run: SavedRun
@@ -78,7 +78,7 @@ def run_page(shown: Shown) -> Page:
 
 
 def run_title(run: SavedRun) -> str:
-    """What was trained, and when the snapshot is of."""
+    """What was trained, and at which step the snapshot was made."""
     config = run.config
     return f"{Path(config.data).name}, {config.network}, {config.objective}, {run.when}"
 
@@ -93,15 +93,15 @@ def _quality(shown: Shown) -> str:
     count = len(found.examples.distortion)
     rates = mean_estimate(found.examples.rates.sum(axis=1, dtype=np.float64))
     return (
-        f"On {count:,} {shown.of} the negative ELBO is {_number(cost)} nats an image: distortion "
-        f"{_number(found.distortion)}, rate {_number(rates)}"
+        f"On {count:,} {shown.of} the negative ELBO is {_number(cost)} nats per image: a "
+        f"distortion of {_number(found.distortion)} and a rate of {_number(rates)}"
         f"{' over all layers' if several else ''}. The PSNR of reconstructions is "
         f"{_number(found.psnr)} dB."
     )
 
 
 def _collapse(run: SavedRun, found: Evaluation) -> list[str]:
-    """Which latents carry nothing."""
+    """Sentences on latents that have collapsed to the prior."""
     if isinstance(run.vae, HVAE):
         sizes = [math.prod(shape) for shape in run.vae.shapes]
         signs = collapse_warnings(found, sizes=sizes) if found.is_finite else ()
@@ -116,7 +116,7 @@ def _collapse(run: SavedRun, found: Evaluation) -> list[str]:
     (types,) = found.latent_types
     active, mixed, passive = (int(np.sum(each)) for each in types)
     if not (active or mixed or passive):
-        return ["Whether latents collapsed is not known: one image does not tell."]
+        return ["Whether latents collapsed cannot be told from one image."]
     kinds = f"{active} active, {mixed} mixed and {passive} passive"
     size = run.vae.latents
     if passive == size:
@@ -127,7 +127,7 @@ def _collapse(run: SavedRun, found: Evaluation) -> list[str]:
 
 
 def _improving(shown: Shown) -> list[str]:
-    """What the end of training says of more of it."""
+    """Sentences on whether the model was still improving at the end of training."""
     said = []
     if shown.curve.steps:
         said.append(_end_of(shown.curve))
@@ -140,8 +140,8 @@ def _improving(shown: Shown) -> list[str]:
             f"{_verdict(change, falls='it still fell', rises='it rose')}."
         )
     return said or [
-        "Whether it was still improving is not known: neither its loss over training nor more "
-        "than one snapshot was kept."
+        "Whether the model was still improving is not known: neither its loss over training nor "
+        "more than one snapshot was kept."
     ]
 
 
@@ -189,7 +189,7 @@ def _training(curve: Curve) -> Chart:
     return Chart(
         "Loss and its terms over training",
         "Each point is the mean over the steps since the point before, on training images. "
-        "Choose the term; hover for its value.",
+        "Choose the term, and hover for its value.",
         traces,
         "step",
         "nats per image",
@@ -227,7 +227,7 @@ def _over_snapshots(shown: Shown) -> Chart:
     count = len(evaluations[0].examples.distortion)
     return Chart(
         f"At the snapshots, on {count:,} {shown.of}",
-        "Choose the quantity; hover for its mean over images and its standard error.",
+        "Choose the quantity, and hover for its mean over images and its standard error.",
         traces,
         "step",
         choices={"quantity": [*quantities]},
@@ -235,7 +235,7 @@ def _over_snapshots(shown: Shown) -> Chart:
 
 
 def _latents(run: SavedRun, found: Evaluation) -> Chart:
-    """The rate of every number of a layer, the largest first."""
+    """The rate of every latent dimension of a layer, the largest first."""
     names, traces = _names(run), []
     for name, rates, types in zip(names, found.number_rates, found.latent_types, strict=True):
         order = np.argsort(-rates, kind="stable")
@@ -247,7 +247,7 @@ def _latents(run: SavedRun, found: Evaluation) -> Chart:
                 "name": kind,
                 "x": places[here],
                 "y": rates[order][here],
-                "text": [f"number {number}" for number in order[here]],
+                "text": [f"latent {index}" for index in order[here]],
                 "textposition": "none",
                 "hovertemplate": "%{text}, %{fullData.name}: %{y:.4g} nats<extra></extra>",
                 "marker": {"color": _TYPES[kind]},
@@ -256,10 +256,10 @@ def _latents(run: SavedRun, found: Evaluation) -> Chart:
             traces.append(Trace(drawn, {"layer": name} if len(names) > 1 else {}))
     return Chart(
         "Rate of every latent",
-        "The mean rate of every number of the latents, the largest first, colored by type. Hover "
-        "for its place in the layer, its type and its rate.",
+        "The mean rate of every latent dimension, the largest first, colored by type. Hover for "
+        "its index in the layer, its type and its rate.",
         traces,
-        "latents, by their rate",
+        "latent dimensions, by their rate",
         "nats per image",
         {"layer": names[::-1]} if len(names) > 1 else {},
     )

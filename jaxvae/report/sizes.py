@@ -1,8 +1,8 @@
-"""Bytes in words."""
+"""Numbers of bytes in units that are easy to read."""
 
 
 def in_bytes(count: int) -> str:
-    """Such as `3.8 GiB` or `1.2 MiB`, so that no size is 0.0 of its unit but none at all."""
+    """A number of bytes as a text such as `3.8 GiB` or `1.2 MiB`, never 0.0 of a unit."""
     size, unit = float(count), "B"
     for larger in ("KiB", "MiB", "GiB", "TiB"):
         if size < 1024:

@@ -72,7 +72,7 @@ def ordered_colors(count: int) -> list[Color]:
 
 
 def bottleneck_colors(bottlenecks: Sequence[int]) -> dict[int, Color]:
-    """A color for every size, dark for the first."""
+    """A color for every size, from dark for the first to light for the last."""
     return dict(zip(bottlenecks, ordered_colors(len(bottlenecks)), strict=True))
 
 

@@ -1,4 +1,4 @@
-"""Tables as Markdown."""
+"""Rows of text as tables in Markdown."""
 
 from collections.abc import Collection, Mapping, Sequence
 

@@ -25,7 +25,7 @@ def line(
     color: str,
     null: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """A line with its points and their errors, as plotly has it."""
+    """A line with its points and their errors, as a trace of plotly."""
     return {
         "type": "scatter",
         "mode": "lines+markers",
@@ -46,7 +46,7 @@ def heat_map(
     stderr: np.ndarray,
     null: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """A map of values from 0 to 1, as plotly has it."""
+    """A map of values from 0 to 1, as a trace of plotly."""
     return {
         "type": "heatmap",
         "x": columns,
@@ -69,7 +69,7 @@ def stderr_over(values: xr.DataArray, dimension: str) -> np.ndarray:
 
 
 def evenly(values: Sequence[Value], count: int) -> list[Value]:
-    """At most so many of some values, evenly chosen: the first, the last and some between."""
+    """At most `count` of some values, evenly chosen: the first, the last and some between."""
     if count < 2 or len(values) <= count:
         return list(values if len(values) <= count else values[-1:])
     places = np.linspace(0, len(values) - 1, count).round().astype(int)
@@ -80,9 +80,9 @@ def shown_epochs(epochs: Sequence[int], *, each: int, most: int) -> tuple[list[i
     """The epochs that a chart shows, and a sentence that says so where these are not all.
 
     Args:
-        epochs: that there are.
-        each: numbers of the chart in an epoch.
-        most: numbers of the chart. The last epoch is shown in any case.
+        epochs: all measured epochs.
+        each: how many numbers the chart has for one epoch.
+        most: how many numbers the chart may have. The last epoch is shown in any case.
     """
     shown = evenly(epochs, max(1, most // each))
     if len(shown) == len(epochs):

@@ -23,40 +23,43 @@ Row = dict[str, str]
 _CLEAR = 2
 _ERROR = "± is the standard error over images."
 _CAVEAT = (
-    f"Differences are the second minus the first, image by image; {_ERROR} Two single "
+    f"Differences are the second run minus the first, image by image; {_ERROR} Two single "
     "trainings do not tell how much another seed would change: `jaxvae sweep --seeds` trains each "
-    "setting with several, and gives their means with errors."
+    "setting with several seeds, and gives their means with errors."
 )
 _TERMS = (
-    "Nats per image: distortion is the negative log-likelihood at one posterior sample, cost the "
-    "negative ELBO, which is distortion and all rates. Active latents are those whose mean varies "
-    "with the image."
+    "Distortion, rates and cost are in nats per image: distortion is the negative log-likelihood "
+    "at one posterior sample, a rate is a KL divergence, and cost is the negative ELBO, the sum of "
+    "distortion and all rates. Active latents are those whose posterior mean varies with the image."
 )
 
 
 def conclusion(found: TwoRuns, names: tuple[str, str]) -> str:
-    """Which model codes the images in fewer nats, in a sentence."""
+    """A sentence that says which model has the lower negative ELBO."""
     first, second = names
     if found.why_not:
-        return f"The costs of {first} and {second} are not compared: {found.why_not}."
+        return f"The negative ELBOs of {first} and {second} are not compared: {found.why_not}."
     value, stderr = map(float, found.differences["cost"])
     by = f"{abs(value):.2f} ± {stderr:.2f} nats per image"
     on = f"on the same {len(found.sides[0].costs['cost']):,} held-out images"
     if not abs(value) > _CLEAR * stderr:
-        return f"{second} costs as much as {first}, up to chance, {on}: they differ by {by}."
-    than = "less" if value < 0 else "more"
-    return f"{second} costs {by} {than} than {first}, {on}."
+        return (
+            f"The negative ELBO of {second} does not differ from that of {first} by more than "
+            f"{_CLEAR} standard errors {on}: the difference is {by}."
+        )
+    than = "lower" if value < 0 else "higher"
+    return f"The negative ELBO of {second} is {by} {than} than that of {first} {on}."
 
 
 def value_rows(
     found: TwoRuns, names: tuple[str, str], training: Mapping[str, tuple[str, str]]
 ) -> list[Row]:
-    """What the models come to: terms of the cost, quality, active latents, and training.
+    """The terms of the cost, quality, active latents and training of both runs, as rows.
 
     Args:
-        found: of the runs.
-        names: of them.
-        training: what is known of it, by the name of a row.
+        found: the comparison of the runs.
+        names: the names of the runs.
+        training: what is known of their training, by the name of a row.
     """
     rows = [*_cost_rows(found, names)]
     for title, values in {
@@ -92,7 +95,7 @@ def printed(rows: Sequence[Row]) -> Printed:
 def summary(
     sentences: Sequence[str], values: Sequence[Row], settings: Sequence[Row], title: str
 ) -> str:
-    """All of it as Markdown."""
+    """Sentences and tables as Markdown."""
     parts = [f"# {title}", *sentences, markdown_table(values, left=["term"]), _TERMS]
     if settings:
         parts += ["## Settings that differ", markdown_table(settings, left=["setting"])]
@@ -105,18 +108,18 @@ def two_runs_page(
     settings: Sequence[Row],
     folders: Mapping[str, str],
 ) -> Page:
-    """All of it as a page; `folders` are those of the runs, by name."""
+    """Sentences and tables as a page; `folders` are those of the runs, by name."""
     tables = [Table("Side by side", values, _TERMS), Table("Settings that differ", settings)]
     return Page(" and ".join(folders), sentences, folders, tables=tables)
 
 
 def caveat(found: TwoRuns) -> str:
-    """What the errors leave out."""
+    """A sentence on what the standard errors leave out."""
     return _ERROR if found.why_not else _CAVEAT
 
 
 def as_records(found: TwoRuns, names: tuple[str, str]) -> xr.Dataset:
-    """What every image costs each model, by run and image; NaN where a run has fewer images."""
+    """The terms of the cost, by run and image; NaN where a run has fewer images."""
     several = [
         xr.Dataset({term: ("image", each) for term, each in side.costs.items()})
         .assign_coords(image=np.arange(len(side.costs["cost"])))
@@ -132,14 +135,14 @@ def draw_two_runs(
     pictures: Mapping[str, UInt8[np.ndarray, "n h w c"]],
     folder: Path,
 ) -> list[Path]:
-    """What every image costs one model against the other, and what they make of some images.
+    """Figures of the cost of every image in both runs, and of some reconstructions.
 
     Args:
-        found: of the runs.
-        names: of them.
+        found: the comparison of the runs.
+        names: the names of the runs.
         pictures: images and their reconstructions, by the name of a row; none where the runs have
-            other images.
-        folder: where the figures go.
+            different images.
+        folder: folder for the figures.
     """
     paths = []
     if pictures:
@@ -157,11 +160,13 @@ def draw_two_runs(
 
 def _draw_costs(path: Path, found: TwoRuns, names: tuple[str, str]) -> None:
     first, second = (side.costs["cost"] for side in found.sides)
-    with figure(path, size=(9, 4), title="What every held-out image costs, nats") as drawing:
+    title = "Cost (negative ELBO) of every held-out image, nats"
+    with figure(path, size=(9, 4), title=title) as drawing:
         one, other = drawing.subplots(1, 2)
         one.plot(first, second, ".", markersize=2, alpha=0.4, rasterized=True)
         one.axline((first.mean(), first.mean()), slope=1, color="0.4", linewidth=1)
-        one.set(xlabel=names[0], ylabel=names[1], title=f"below the line: {names[1]} costs less")
+        better = f"below the line: {names[1]} is lower"
+        one.set(xlabel=names[0], ylabel=names[1], title=better)
         other.hist(second - first, bins=60)
         other.axvline(0, color="0.4", linewidth=1)
         mean = float(found.differences["cost"].value)

@@ -37,7 +37,7 @@ _LATENTS = 10
 # Of all resolutions together.
 _MOST_LAYERS = 1000
 _ADVERSARY = {"learning_rate": 1e-4, "b1": 0.5, "b2": 0.9}
-# Nats above a target that double a price in 700 steps.
+# With a rate one nat above its target, the beta doubles in 700 steps.
 _MULTIPLIER_STEP = 1e-3
 
 

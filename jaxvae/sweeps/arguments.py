@@ -1,4 +1,4 @@
-"""How the units of a sweep are launched, as it is told on the command line."""
+"""The options of the command line that say how the units of a sweep are launched."""
 
 import argparse
 import importlib.util
@@ -10,16 +10,16 @@ HERE = "here"
 
 
 class Launch(NamedTuple):
-    """What a sweep is told besides its settings.
+    """How the units of a sweep are done, which changes none of its results.
 
     Attributes:
-        plan: list the units, and do nothing.
-        report: merge and draw what is done, and do nothing else.
+        plan: list the units, and do nothing else.
+        report: merge and draw the results of finished units, and do nothing else.
         shard: `(i, n)`: do the units of the i-th of n shares, counted from 0.
-        workers: so many processes here.
-        ray: address of a Ray cluster, or `HERE` for one of its own.
-        members: runs that are trained in one program, at most; None for as many as fit.
-        devices: of this machine that share the runs of a unit; None for one.
+        workers: number of processes that are started on this machine.
+        ray: address of a Ray cluster, or `HERE` for one that is started for the sweep.
+        members: number of runs that are trained in one program, at most; None for as many as fit.
+        devices: number of devices of this machine that share the runs of a unit; None for one.
     """
 
     plan: bool = False
@@ -39,9 +39,10 @@ class Launch(NamedTuple):
 def add_launch(parser: argparse.ArgumentParser) -> None:
     """The options that make a `Launch`."""
     group = parser.add_argument_group(
-        "how it is done",
-        "Without any of these, this process does all. Any number of processes and machines may "
-        "work on one --out at once, and share what there is to do.",
+        "how the runs are trained",
+        "Without any of these options, this process trains all runs. Any number of processes and "
+        "machines that share the folder --out may be given the same command at once, and share "
+        "its work. A unit of work is a group of runs that one program trains.",
     )
     only = group.add_mutually_exclusive_group()
     only.add_argument(
@@ -51,13 +52,13 @@ def add_launch(parser: argparse.ArgumentParser) -> None:
         "--shard",
         metavar="I/N",
         type=_shard,
-        help="do the I-th of N shares of the units, 0/N to N-1/N; draw nothing",
+        help="do only share I of N of the units, from 0/N to N-1/N, and draw no figures",
     )
     only.add_argument(
         "--workers",
         metavar="N",
         type=count,
-        help="start N processes here, one a device where there are several",
+        help="start N processes on this machine, one for each device where there are several",
     )
     only.add_argument(
         "--ray",
@@ -65,31 +66,36 @@ def add_launch(parser: argparse.ArgumentParser) -> None:
         type=_cluster,
         nargs="?",
         const=HERE,
-        help="do the units as tasks of a Ray cluster: of this address, or one started here",
+        help="do the units as tasks of the Ray cluster at this address, or, without an address, "
+        "of one that is started on this machine",
     )
     only.add_argument(
-        "--report", action="store_true", help="merge and draw what is done, and do nothing else"
+        "--report",
+        action="store_true",
+        help="merge and draw the results of finished runs, and train nothing",
     )
     group.add_argument(
         "--members",
         metavar="M",
         type=count,
-        help="runs trained in one program, at most (default: as many as 4 GiB hold, up to 64)",
+        help="number of runs that one program trains, at most (default: as many as 4 GiB hold, up "
+        "to 64)",
     )
     group.add_argument(
         "--devices",
         metavar="N",
         type=count,
-        help="devices of this machine that share the runs of a unit, each run trained by one of "
-        "them (default: one); not with --workers or --ray, whose processes take one each",
+        help="number of devices of this machine that share the runs of a unit, each run being "
+        "trained by one of them (default: one); not with --workers or --ray, whose processes take "
+        "one device each",
     )
 
 
 def take_launch(given: argparse.Namespace) -> Launch:
-    """What was given, taken out of the other arguments.
+    """The launch that the command line asks for; its options are removed from the arguments.
 
     Raises:
-        ValueError: for devices of processes that take one each.
+        ValueError: for --devices together with --workers or --ray.
     """
     values = vars(given)
     launch = Launch(**{name: values.pop(name) for name in Launch._fields if name in values})

@@ -41,8 +41,8 @@ def checked_images(images: ArrayLike, image_shape: Shape | None) -> UInt8[ArrayL
     """The same, for training: it looks at their numbers as well.
 
     Raises:
-        ValueError: as `as_images`, and for images that hold nothing above 1 but are not all 0,
-            which a model would take for nearly black.
+        ValueError: as `as_images`, and for images whose largest value is 1, which a model would
+            take for nearly black.
     """
     images = as_images(images, image_shape)
     known = np.asarray(images) if is_on_host(images) else images

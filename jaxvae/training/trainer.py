@@ -111,7 +111,7 @@ def vae_trainer(
         schedules: `(step, *, end) -> value`, by the name of a coefficient, which is the
             end: `partial(linear_ramp, steps=10_000)` lets it grow from 0.
         multipliers: step sizes of dual ascent, by the name of a coefficient, which is where
-            it starts: Lagrange multipliers, such as the prices of `rate_targets`.
+            it starts: Lagrange multipliers, such as the betas of `rate_targets`.
         adversary: for an objective that takes a `discriminator`: it is trained in the
             same step, on the samples of the same batch.
 
@@ -219,14 +219,14 @@ def _as_one_program(init: Callable[[Key], TrainState]) -> Callable[[Key], TrainS
 
 
 def _nonnegative(objective: Callable[..., Any]) -> frozenset[str]:
-    """Weights, prices and rates of an objective of jaxvae, not a distortion: any number of nats."""
+    """The coefficients of an objective of jaxvae that may not be negative: all but a distortion."""
     if not getattr(objective, "__module__", "").startswith("jaxvae."):
         return frozenset()
     return frozenset(inspect.signature(objective).parameters) - {"target"}
 
 
 def refuse_negative(coefficients: Mapping[str, Any], nonnegative: Collection[str]) -> None:
-    """Refuse weights, prices and rates below zero, for which there is no best model.
+    """Refuse weights and rates below zero, for which there is no best model.
 
     Raises:
         ValueError: names the first of them.

@@ -5,7 +5,7 @@ import xarray as xr
 
 from jaxvae.advising.plane import is_plane, plane_sentences
 
-PRICES = [0.1, 0.3, 1.0, 3.0, 10.0]
+BETAS = [0.1, 0.3, 1.0, 3.0, 10.0]
 RATES = np.array([100.0, 64.0, 32.0, 8.0, 2.0])
 
 
@@ -30,7 +30,7 @@ def plane_records(best, *, noise, seeds=3):
             "missing": (grid, cells),
             "suspect": (grid, cells),
         },
-        coords={"beta_top": PRICES, "beta_bottom": PRICES, "kind": ["sample"]},
+        coords={"beta_top": BETAS, "beta_bottom": BETAS, "kind": ["sample"]},
     )
 
 
@@ -39,8 +39,12 @@ def test_the_best_split_of_every_use_is_named_with_its_rates():
     assert is_plane(records)
     said = plane_sentences(records)
     assert len(said) == 3
-    assert all("highest at 32.0 and 8.0 nats" in sentence for sentence in said)
-    assert all("32.0 to 32.0 nats and the lower half 8.0 to 8.0" in sentence for sentence in said)
+    assert all(
+        "highest at 32.0 nats in the upper and 8.0 in the lower half" in sentence
+        for sentence in said
+    )
+    assert all("32.0 to 32.0 nats in the upper half" in sentence for sentence in said)
+    assert all("8.0 to 8.0 in the lower half" in sentence for sentence in said)
 
 
 def test_one_seed_and_noise_decide_nothing():

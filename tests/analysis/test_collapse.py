@@ -39,7 +39,7 @@ def evaluated(rates=(5.0, 20.0), active=(3, 40)):
     )
 
 
-def exchanged(costs, errors):
+def shuffled(costs, errors):
     cost = Estimate(np.array(costs), np.array(errors))
     return ShuffleEffect(cost, cost)
 
@@ -50,9 +50,9 @@ def seen(*arguments, **options):
 
 
 def test_nothing_is_said_of_layers_that_are_used():
-    shuffle = exchanged([3.0, 30.0], [0.1, 0.1])
-    price = {"betas": [1.0, 1.0], "variance": 0.5, "eigenvalues": np.array([0.1, 2.0])}
-    assert collapse_warnings(evaluated(), sizes=SIZES, shuffle=shuffle, **price) == ()
+    shuffle = shuffled([3.0, 30.0], [0.1, 0.1])
+    weights = {"betas": [1.0, 1.0], "variance": 0.5, "eigenvalues": np.array([0.1, 2.0])}
+    assert collapse_warnings(evaluated(), sizes=SIZES, shuffle=shuffle, **weights) == ()
 
 
 def test_a_low_rate_is_one_per_dimension():
@@ -72,10 +72,10 @@ def test_a_layer_without_active_units_is_named():
     ("cost", "error", "warned"),
     [(0.2, 0.3, True), (-0.2, 0.3, True), (0.0, 0.0, True), (0.4, 0.3, False), (-1.0, 0.3, True)],
 )
-def test_a_sample_is_unread_where_exchanging_it_is_within_its_error(cost, error, warned):
-    found = seen(evaluated(), sizes=SIZES, shuffle=exchanged([cost, 9.0], [error, 0.1]))
+def test_a_sample_is_unread_where_shuffling_it_is_within_its_error(cost, error, warned):
+    found = seen(evaluated(), sizes=SIZES, shuffle=shuffled([cost, 9.0], [error, 0.1]))
     expected = [
-        ("z_2", "it is ignored: swapping its sample between images hardly changes the cost", cost)
+        ("z_2", "it is ignored: shuffling its samples between images hardly changes the loss", cost)
     ]
     assert found == (expected if warned else [])
 
@@ -110,7 +110,7 @@ def test_layers_are_named_from_the_top_and_signs_kept_in_order():
     found = seen(
         evaluated(rates=(0.0, 0.0, 0.0), active=(0, 0, 0)),
         sizes=[1, 2, 3],
-        shuffle=exchanged([0.0, 0.0, 0.0], [0.0, 0.0, 0.0]),
+        shuffle=shuffled([0.0, 0.0, 0.0], [0.0, 0.0, 0.0]),
     )
     assert [layer for layer, *_ in found] == ["z_3"] * 3 + ["z_2"] * 3 + ["z_1"] * 3
     assert len({condition for _, condition, _ in found[::3]}) == 1
@@ -146,7 +146,7 @@ def test_a_top_layer_that_is_its_prior_has_no_rate_and_no_active_unit():
         ({"sizes": [3]}, r"expected 2 sizes of at least 1, got \[3\]"),
         ({"sizes": [3, 0]}, r"expected 2 sizes of at least 1, got \[3, 0\]"),
         ({"evaluation": evaluated(rates=(np.nan, 1.0))}, "expected finite rates"),
-        ({"shuffle": exchanged([1.0], [0.1])}, r"2 costs of exchange, got shape \(1,\)"),
+        ({"shuffle": shuffled([1.0], [0.1])}, r"2 costs of shuffling, got shape \(1,\)"),
         ({"variance": 1.0}, "together, got no betas, eigenvalues"),
         (
             {"betas": [1.0], "variance": 1.0, "eigenvalues": np.ones(3)},

@@ -1,11 +1,11 @@
-"""Grids of prices: failed runs stand out, and the hull is what can be had."""
+"""Grids of betas: failed runs stand out, and the hull is what can be had."""
 
 import numpy as np
 import pytest
 
 from jaxvae.analysis import excess_costs, rate_distortion_hull, suspect_cells
 
-PRICES = np.array([(top, bottom) for top in (0.5, 1.0, 2.0) for bottom in (0.5, 1.0, 2.0)])
+BETAS = np.array([(top, bottom) for top in (0.5, 1.0, 2.0) for bottom in (0.5, 1.0, 2.0)])
 VARIANCES = np.array([9.0, 4.0])
 
 
@@ -13,9 +13,9 @@ VARIANCES = np.array([9.0, 4.0])
 SIZE = 20
 
 
-def optima(prices):
+def optima(betas):
     """Two layers, each with D = exp(-2 R) variance / 2: R = ln(variance / beta) / 2."""
-    rates = 0.5 * np.log(VARIANCES / prices)
+    rates = 0.5 * np.log(VARIANCES / betas)
     return SIZE * rates, SIZE * np.sum(VARIANCES * np.exp(-2 * rates), axis=1) / 2
 
 
@@ -30,56 +30,56 @@ def over_images(rates, distortions, *, noise=0.1, difficulty=30.0, n=200):
 
 
 def test_optima_are_not_suspect():
-    assert not suspect_cells(PRICES, *over_images(*optima(PRICES), noise=0.0)).any()
+    assert not suspect_cells(BETAS, *over_images(*optima(BETAS), noise=0.0)).any()
 
 
 @pytest.mark.parametrize("failed", [0, 4, 7])
 def test_a_run_that_stopped_early_is_the_one_suspect(failed):
-    rates, distortions = optima(PRICES)
+    rates, distortions = optima(BETAS)
     rates[failed] = [1.0, 0.0]
     distortions[failed] = np.sum(SIZE * VARIANCES * np.exp(-2 * rates[failed] / SIZE)) / 2
     # The images differ far more from each other than the models do on the same image.
-    found = suspect_cells(PRICES, *over_images(rates, distortions))
-    assert found.tolist() == [place == failed for place in range(len(PRICES))]
+    found = suspect_cells(BETAS, *over_images(rates, distortions))
+    assert found.tolist() == [place == failed for place in range(len(BETAS))]
 
 
 def test_what_chance_may_have_done_is_not_suspect():
-    rates, distortions = optima(PRICES)
+    rates, distortions = optima(BETAS)
     rates[4] += 8
     distortions[4] += 10
-    assert suspect_cells(PRICES, *over_images(rates, distortions))[4]
-    assert not suspect_cells(PRICES, *over_images(rates, distortions, noise=100.0)).any()
+    assert suspect_cells(BETAS, *over_images(rates, distortions))[4]
+    assert not suspect_cells(BETAS, *over_images(rates, distortions, noise=100.0)).any()
 
 
 def test_models_that_differ_by_less_than_a_nat_are_not_suspect_however_sure_it_is():
     # Collapsed both, and exactly out of order.
-    prices, distortions = np.array([[1.0], [2.0]]), np.full((2, 50), 160.0)
+    betas, distortions = np.array([[1.0], [2.0]]), np.full((2, 50), 160.0)
     for rate, suspect in ((1e-5, False), (0.4, False), (0.6, True)):
         nats = np.broadcast_to(np.array([0.0, rate])[:, None, None], (2, 50, 1))
-        assert suspect_cells(prices, nats, distortions).tolist() == [False, suspect]
+        assert suspect_cells(betas, nats, distortions).tolist() == [False, suspect]
 
 
 def test_of_grids_whose_optima_tie_few_have_a_suspect():
     random, wrong = np.random.default_rng(6), 0
     for _ in range(200):
-        # All cost the same at all prices, and by far less than chance makes of it.
+        # All cost the same at all betas, and by far less than chance makes of it.
         nats = 40 * random.standard_normal((9, 100, 3))
-        wrong += suspect_cells(PRICES, nats[..., 1:], nats[..., 0]).any()
+        wrong += suspect_cells(BETAS, nats[..., 1:], nats[..., 0]).any()
     assert wrong <= 0.05 * 200 + 3 * (0.05 * 0.95 * 200) ** 0.5
 
 
 def test_models_without_numbers_are_left_out():
-    rates, distortions = optima(PRICES)
+    rates, distortions = optima(BETAS)
     rates[2], distortions[2] = np.nan, np.nan
-    assert not suspect_cells(PRICES, *over_images(rates, distortions)).any()
-    assert not suspect_cells(PRICES, *over_images(np.nan * rates, distortions)).any()
+    assert not suspect_cells(BETAS, *over_images(rates, distortions)).any()
+    assert not suspect_cells(BETAS, *over_images(np.nan * rates, distortions)).any()
 
 
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
         (((3, 2), (3, 5), (3, 5)), r"got \(3, 2\), \(3, 5\) and \(3, 5\)"),
-        (((2, 2), (3, 5, 2), (3, 5)), r"expected prices \[m, l\]"),
+        (((2, 2), (3, 5, 2), (3, 5)), r"expected betas \[m, l\]"),
         (((3, 2), (3, 1, 2), (3, 1)), "expected at least 2 images, got 1"),
     ],
 )
@@ -109,12 +109,12 @@ def test_a_hull_of_models_on_a_line_has_its_ends():
 
 
 def test_an_excess_cost_is_what_the_cheapest_other_model_saves():
-    rates, distortions = optima(PRICES)
-    np.testing.assert_allclose(excess_costs(PRICES, rates, distortions), 0, atol=1e-12)
+    rates, distortions = optima(BETAS)
+    np.testing.assert_allclose(excess_costs(BETAS, rates, distortions), 0, atol=1e-12)
     distortions[4] += 5
-    found = excess_costs(PRICES, rates, distortions)
-    others = np.delete(distortions + rates @ PRICES[4], 4)
-    assert found[4] == pytest.approx(distortions[4] + rates[4] @ PRICES[4] - others.min())
+    found = excess_costs(BETAS, rates, distortions)
+    others = np.delete(distortions + rates @ BETAS[4], 4)
+    assert found[4] == pytest.approx(distortions[4] + rates[4] @ BETAS[4] - others.min())
     np.testing.assert_allclose(np.delete(found, 4), 0, atol=1e-12)
     rates[0] = np.nan
-    assert np.isnan(excess_costs(PRICES, rates, distortions)[0])
+    assert np.isnan(excess_costs(BETAS, rates, distortions)[0])

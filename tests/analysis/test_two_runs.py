@@ -61,9 +61,9 @@ def test_exchanged_runs_have_the_opposite_difference_and_equal_ones_none(runs, f
     assert back == (-there.value, there.stderr)
     same = compare_runs((runs[0], runs[0]), (IMAGES, IMAGES), key=KEY)
     assert same.differences["cost"] == (0, 0)
-    assert "other costs as much as one" in conclusion(same, NAMES)
-    word = "less" if there.value < 0 else "more"
-    assert f"nats per image {word} than one, on the same 30" in conclusion(found, NAMES)
+    assert "of other does not differ from that of one by more" in conclusion(same, NAMES)
+    word = "lower" if there.value < 0 else "higher"
+    assert f"nats per image {word} than that of one on the same 30" in conclusion(found, NAMES)
 
 
 def test_costs_of_other_images_or_another_likelihood_are_not_compared(runs):

@@ -59,7 +59,7 @@ def test_help_lists_the_presets(capsys):
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        (["--help"], 0, "named configuration, which the settings below change"),
+        (["--help"], 0, "named configuration, of which the settings below change single values"),
         (["domo"], 2, "invalid choice: 'domo'"),
         (["--epochs", "0"], 2, "error: expected --epochs of "),
     ],
@@ -210,7 +210,7 @@ SPRITES = ["smoke", "--data", "sprites", "--image-size", "10", "--train-size", "
     ("arguments", "message"),
     [
         (["--batch-size", "65"], "batch_size <= 64 images, got 65"),
-        (["--batch-size", "8", "--points", "20000"], "up to the 10000 test images of sprites"),
+        (["--batch-size", "8", "--points", "20000"], "up to the 10000 held-out images of sprites"),
         (["--batch-size", "8", "--network", "convolutional"], "divisible by 4"),
     ],
     ids=["batch", "points", "size"],

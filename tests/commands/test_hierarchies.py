@@ -56,19 +56,19 @@ def test_without_a_name_the_objective_is_the_one_for_hierarchies(finished):
 
 
 @pytest.mark.slow
-def test_the_terminal_shows_the_rate_and_the_price_of_every_layer(finished, capsys):
+def test_the_terminal_shows_the_rate_and_the_beta_of_every_layer(finished, capsys):
     assert run(finished, "--coefficient", "beta=0.5,2") == 0
     shown = capsys.readouterr().out
     assert "two_layer_hvae, 67 latents, " in shown
     assert "all 2 epochs are done" in shown
     assert "held out, 10,000 images: distortion " in shown
-    for line, price in (("  z_2: rate ", "at 0.5 a nat"), ("  z_1: rate ", "at 2 a nat")):
-        assert any(each.startswith(line) and each.endswith(price) for each in shown.splitlines())
+    for line, beta in (("  z_2: rate ", ", beta 0.5"), ("  z_1: rate ", ", beta 2")):
+        assert any(each.startswith(line) and each.endswith(beta) for each in shown.splitlines())
 
 
 @pytest.mark.slow
 def test_a_layer_that_collapses_is_warned_of_with_what_to_try(tmp_path, capsys):
-    # Prices that no layer is worth.
+    # With such betas no layer is worth its rate.
     arguments = ["--coefficient", "beta=1000,1000", "--learning-rate", "0.01", "--epochs", "20"]
     assert run(tmp_path, *arguments) == 0
     shown = capsys.readouterr().err
@@ -81,11 +81,11 @@ def test_a_layer_that_collapses_is_warned_of_with_what_to_try(tmp_path, capsys):
 def test_rates_that_were_asked_for_and_missed_are_said(tmp_path, capsys):
     arguments = ["--objective", "rate_targets", "--coefficient", "targets=50,none"]
     assert run(tmp_path, *arguments) == 0
-    (missed,) = [each for each in held_out(tmp_path)["warnings"] if "asked for" in each]
+    (missed,) = [each for each in held_out(tmp_path)["warnings"] if "the target of" in each]
     assert missed.startswith("rate of z_2: ")
-    assert "nats on held-out images where 50 were asked for" in missed
+    assert "nats on held-out images, where the target of training is 50" in missed
     assert missed in capsys.readouterr().err
-    # A price falls below its start while its layer has too little; the other stays.
+    # The beta of a layer falls below its start while its rate is too low; the other stays.
     assert open_run(tmp_path).config.coefficients == {"targets": [50.0, None]}
 
 

@@ -266,7 +266,7 @@ def go_on(source, out, *arguments):
 def test_a_run_goes_on_in_another_folder_as_it_would_in_its_own(finished, tmp_path, capsys):
     before = contents(finished)
     assert go_on(finished, tmp_path / "more", "--epochs", "4", "--snapshots", "2") == 0
-    assert "begins with step 6 of " in capsys.readouterr().out
+    assert "begins at step 6 of " in capsys.readouterr().out
     assert run(tmp_path / "whole", epochs=4) == 0
     assert_same_variables(tmp_path / "more", tmp_path / "whole")
     assert checkpoint.steps(tmp_path / "more/snapshots") == [9, 12]

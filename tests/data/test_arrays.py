@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from jaxvae.data.arrays import read_array, read_arrays
-from jaxvae.data.taps import Space, write_taps
+from jaxvae.data.taps import ArraySpec, write_taps
 
 X = np.arange(12.0).reshape(6, 2)
 
@@ -28,7 +28,7 @@ def folder(tmp_path, monkeypatch):
     np.savez("other/layers.npz", mean=X + 3)
     layers = {"mean": X + 4, "decoder/1": X + 5, "output": X + 6}
     for name in ("taps", "taps.zarr"):
-        spaces = {layer: Space(array.shape, array.dtype) for layer, array in layers.items()}
+        spaces = {layer: ArraySpec(array.shape, array.dtype) for layer, array in layers.items()}
         with write_taps(name, spaces) as append:
             append(layers)
     return tmp_path

@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from jaxvae.data.taps import Space, open_taps, write_taps
+from jaxvae.data.taps import ArraySpec, open_taps, write_taps
 
 RANDOM = np.random.default_rng(0)
 LAYERS = {
@@ -22,7 +22,7 @@ KINDS = pytest.mark.parametrize("name", ["taps", "taps.zarr"])
 
 
 def spaces(layers):
-    return {name: Space(array.shape, array.dtype) for name, array in layers.items()}
+    return {name: ArraySpec(array.shape, array.dtype) for name, array in layers.items()}
 
 
 def write(path, layers, rows=10):
@@ -69,7 +69,7 @@ def test_chunks_are_whole_rows_and_a_power_of_two_of_them(tmp_path):
     chunks = {}
     for name, array in layers.items():
         place = tmp_path / f"{name}.zarr"
-        with write_taps(place, {name: Space(array.shape, array.dtype)}) as append:
+        with write_taps(place, {name: ArraySpec(array.shape, array.dtype)}) as append:
             append({name: array})
         chunks[name] = open_taps(place)[name].chunks
     assert chunks == {
@@ -82,7 +82,7 @@ def test_chunks_are_whole_rows_and_a_power_of_two_of_them(tmp_path):
 @KINDS
 def test_rows_that_fill_chunks_in_parts_arrive(tmp_path, name):
     array = np.arange(3000 * 784, dtype=np.float32).reshape(3000, 784)
-    with write_taps(tmp_path / name, {"x": Space(array.shape, array.dtype)}) as append:
+    with write_taps(tmp_path / name, {"x": ArraySpec(array.shape, array.dtype)}) as append:
         for start in range(0, 3000, 700):
             append({"x": array[start : start + 700]})
     np.testing.assert_array_equal(open_taps(tmp_path / name)["x"][:], array)
@@ -93,7 +93,9 @@ def test_memory_does_not_grow_with_the_number_of_rows(tmp_path, name):
     rows = np.ones((500, 5000), np.float32)  # 10 MB; 200 MB in all
     write(tmp_path / name, LAYERS)  # what is imported on first use does not count
     tracemalloc.start()
-    with write_taps(tmp_path / "large" / name, {"x": Space((10_000, 5000), rows.dtype)}) as append:
+    with write_taps(
+        tmp_path / "large" / name, {"x": ArraySpec((10_000, 5000), rows.dtype)}
+    ) as append:
         for _ in range(20):
             append({"x": rows})
     peak = tracemalloc.get_traced_memory()[1]
@@ -145,7 +147,7 @@ def test_rows_other_than_announced_are_no_capture(tmp_path, name, count):
     array = np.ones((24, 2), np.float32)
     with (
         pytest.raises(ValueError, match=f"x: expected 23 rows in all, got {count}"),
-        write_taps(tmp_path / name, {"x": Space((23, 2), array.dtype)}) as append,
+        write_taps(tmp_path / name, {"x": ArraySpec((23, 2), array.dtype)}) as append,
     ):
         append({"x": array[:count]})
     assert names(tmp_path) == []
@@ -219,10 +221,10 @@ def test_without_zarr_the_folder_works_and_the_group_says_what_to_install(tmp_pa
 import sys
 sys.modules["zarr"] = None
 import numpy as np
-from jaxvae.data.taps import Space, open_taps, write_taps
+from jaxvae.data.taps import ArraySpec, open_taps, write_taps
 for name in ("taps", "taps.zarr"):
     place = {str(tmp_path)!r} + "/" + name
-    with write_taps(place, {{"x": Space((2, 1), np.dtype("f4"))}}) as append:
+    with write_taps(place, {{"x": ArraySpec((2, 1), np.dtype("f4"))}}) as append:
         append({{"x": np.ones((2, 1), "f4")}})
     print(open_taps(place)["x"].sum())
 """

@@ -86,7 +86,7 @@ def test_the_sentence_names_the_first_size_that_no_larger_one_improves_on():
     text = conclusion(make_records([0.3, 0.05, 0.05]))
     assert text.startswith("K = 4 is enough, and no smaller K is enough (95% confidence, 2 seeds)")
     assert "0.0500" in text
-    assert "a larger K lowers it by 0% at most; 25% would count" in text
+    assert "a larger K lowers it by 0% at most, where only more than 25% would" in text
 
 
 def test_the_smallest_size_has_no_smaller_one_in_its_sentence():
@@ -111,7 +111,7 @@ def test_the_sentence_says_what_would_decide_where_nothing_is():
 
 def test_one_size_alone_decides_nothing():
     assert conclusion(make_records([0.3], sizes=(8,))).startswith(
-        "Not decided: only one K was tried. The ID of the data is"
+        "Not decided which K is enough: only one K was tried. The ID of the data is"
     )
 
 
@@ -123,7 +123,7 @@ def undecided(lost, spread):
 
 
 def test_that_delta_still_falls_is_a_fact_only_where_it_is_beyond_chance():
-    # The last step is 15%: one more like it would gain more than counts.
+    # The last step is 15%: one more like it would gain more than the tolerance.
     assert undecided([0.2, 0.17, 0.1445], 0.001).endswith(
         "larger K: up to the largest one, Δ still falls. The ID of the data is 7.2."
     )
@@ -143,7 +143,7 @@ def test_a_seed_of_which_a_model_failed_is_left_out():
     records["imbalance_to_input"][0, 1] = np.nan
     assert "2 seeds" in conclusion(records)
     records["imbalance_to_input"][0] = np.nan
-    assert conclusion(records).startswith("Not decided: of every seed some model failed")
+    assert conclusion(records).startswith("Not decided: in every seed at least one model failed")
 
 
 def test_models_that_learned_next_to_nothing_are_alike_and_none_is_enough():
@@ -169,9 +169,10 @@ def test_the_sentence_says_for_which_sizes_a_second_peak_is_shown():
     records["intrinsic_dimension"].loc[{"layer": "decoder/1"}] = peaks
     records["intrinsic_dimension_stderr"] = 0.02 * records["intrinsic_dimension"]
     assert claims(records)[0] == (
-        "Second peak of the ID, a layer of the decoder above input, sample and output: shown at "
-        "K = 8; excluded at K = 2; not decided at K = 4 (95% confidence, 3 seeds). At K = 8, "
-        "decoder/1 is 100% above the highest of them, at least 86%."
+        "Second peak of the ID, which is a layer of the decoder with a higher ID than input, "
+        "sample and output: shown at K = 8; excluded at K = 2; not decided at K = 4 (95% "
+        "confidence, 3 seeds). At K = 8, the ID of decoder/1 is 100% above the highest of theirs, "
+        "and at least 86% with 95% confidence."
     )
 
 
@@ -185,7 +186,7 @@ def test_a_seed_that_failed_silences_no_claim_of_the_others():
     assert "3 seeds" in expected[0]
     records["imbalance_to_input"].loc[{"bottleneck": 8, "epoch": 5}] = np.nan
     assert claims(records) == [
-        "Second peak and second phase: not decided, of every seed some model failed."
+        "Second peak and second phase: not decided, in every seed at least one model failed."
     ]
 
 
@@ -209,7 +210,8 @@ def test_the_sentence_says_when_a_second_phase_begins():
 
 
 def test_two_measured_epochs_have_no_second_phase():
-    assert claims(make_records([0.3, 0.1, 0.1]))[1].endswith("that takes three measured epochs.")
+    sentence = claims(make_records([0.3, 0.1, 0.1]))[1]
+    assert sentence.endswith("which takes at least three measured epochs.")
 
 
 def test_one_seed_decides_no_claim():

@@ -7,7 +7,7 @@ import xarray as xr
 
 from experiments.learning_dynamics import Config
 from experiments.learning_dynamics.figures import draw_dynamics
-from experiments.learning_dynamics.grid import places
+from experiments.learning_dynamics.grid import data_and_networks
 from experiments.learning_dynamics.records import between_file, gather
 from experiments.learning_dynamics.runs import runs
 from experiments.learning_dynamics.selection import between, learning, to_final
@@ -129,7 +129,7 @@ def test_records_are_of_the_runs_that_are_done(tmp_path):
     config = Config(
         networks=("dense_vae",), objectives=("beta_vae",), values=1, seeds=(0, 1, 2, 3), ramp=1
     )
-    (place,), names = places(config), list(runs(config))
+    (place,), names = data_and_networks(config), list(runs(config))
     assert gather(config, place, tmp_path) is None
     recorded(tmp_path, config, names[2], failed=True)
     assert gather(config, place, tmp_path) is None
@@ -169,8 +169,8 @@ def test_only_models_of_other_seeds_are_compared():
 
 def test_one_seed_decides_nothing_and_compares_nothing():
     text = dynamics_summary([made().isel(run=[0, 2], other_run=[0, 2])])
-    assert "Not decided which half was learned first, which takes two seeds" in text
-    assert "Models of other seeds, which would be compared at the end, there are none" in text
+    assert "Not decided which half was learned first, which takes at least two seeds" in text
+    assert "Models of different seeds, which would be compared at the end, are lacking" in text
 
 
 def test_the_summary_says_it_in_words():

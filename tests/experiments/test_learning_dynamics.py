@@ -237,7 +237,7 @@ def test_a_report_on_the_way_is_of_what_is_done_and_says_what_is_missing(copy):
     assert found["objective"].values.tolist() == ["factor_vae"] * 2
     assert not np.isnan(found["debiased_cka_between"]).any()
     said = (copy / "summary.md").read_text()
-    assert f"Not done yet, and missing here: {', '.join(missing)}, " in said
+    assert f"Runs that are not done yet, and missing here: {', '.join(missing)}, " in said
     assert "2 models (none failed)" in said
     assert not list((copy / "runs" / PLACE).glob("annealed_vae_*.npz"))
 

@@ -10,7 +10,7 @@ from experiments.bottleneck import PRESETS
 from experiments.bottleneck.config import runs
 from experiments.learning_dynamics import PRESETS as DYNAMICS
 from experiments.learning_dynamics import models
-from experiments.learning_dynamics.grid import places
+from experiments.learning_dynamics.grid import data_and_networks
 from experiments.learning_dynamics.runs import run_config
 from jaxvae.data.sprites import GRID_SIZE
 from jaxvae.runs.building import build_model, build_optimizer, build_trainer
@@ -67,7 +67,7 @@ def test_learning_dynamics_take_the_steps_of_the_paper_and_compare_at_its_shares
 @pytest.mark.parametrize("name", IMAGES)
 def test_learning_dynamics_train_the_models_of_the_paper(name):
     config, strengths = DYNAMICS[name], {}
-    (place,) = places(config)
+    (place,) = data_and_networks(config)
     for model in models(config):
         settings = run_config(config, place, model)
         assert settings.initialization == "keras"
@@ -96,7 +96,7 @@ def test_learning_dynamics_are_compared_on_as_many_images_as_the_paper_or_all_he
 @parametrize("name", IMAGES)
 def test_learning_dynamics_can_be_trained(name):
     config, (images, held_out, shape) = DYNAMICS[name], IMAGES[name]
-    (place,) = places(config)
+    (place,) = data_and_networks(config)
     firsts = {model.objective: model for model in models(config)}
     for model in firsts.values():
         settings = run_config(config, place, model)

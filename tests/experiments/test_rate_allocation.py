@@ -1,4 +1,4 @@
-"""The grid of prices from end to end, at the smallest size that has all of its parts."""
+"""The grid of betas from end to end, at the smallest size that has all of its parts."""
 
 import dataclasses
 import io
@@ -412,7 +412,7 @@ def test_a_cell_that_failed_is_left_out(copy, records):
 def test_a_grid_of_which_every_cell_fails_says_so(tmp_path):
     one = dataclasses.replace(LINE, beta_top=(1.0,), epochs=1, snapshots=())
     config = dataclasses.replace(one, learning_rate=1e30)
-    with pytest.raises(ValueError, match="a cell that did not fail, got none"):
+    with pytest.raises(ValueError, match="a cell that is done and did not fail, got none"):
         grid(config, tmp_path)
 
 
@@ -474,7 +474,7 @@ def test_every_model_of_a_grid_is_a_run_that_can_be_trained_with_its_prices_and_
     every = runs(config)
     assert len(every) == 2 * (4 + 4)
     grown = every["top-3.0_bottom-0.5_seed-5"]
-    # Eight steps an epoch, of which prices grow over one.
+    # Eight steps an epoch, of which betas grow over one.
     assert (grown.coefficients, grown.ramps, grown.seed) == ({"beta": (3.0, 0.5)}, {"beta": 8}, 5)
     line = every["baseline/top-0.5_bottom-1.0_seed-3"]
     assert (line.network, line.coefficients) == ("one_layer_hvae", {"beta": 0.5})
@@ -504,8 +504,8 @@ def test_a_network_is_told_by_its_name_and_options(changed, network, options):
 
 
 def test_prices_go_evenly_in_ratio_from_the_top_to_the_bottom():
-    np.testing.assert_allclose(Cell(0.1, 10.0, 0).prices(3), [0.1, 1, 10], rtol=1e-12)
-    assert Cell(0.5, 2.0, 0).prices(2) == (0.5, 2.0)
+    np.testing.assert_allclose(Cell(0.1, 10.0, 0).betas(3), [0.1, 1, 10], rtol=1e-12)
+    assert Cell(0.5, 2.0, 0).betas(2) == (0.5, 2.0)
 
 
 def test_the_grid_of_the_paper_has_a_tenth_of_a_decade_between_prices():
@@ -541,7 +541,7 @@ def test_the_network_beside_the_paper_has_as_many_parameters():
 def test_one_layer_vaes_are_trained_at_all_prices_of_the_grid():
     line = baseline_of(dataclasses.replace(GRID, baseline=True))
     assert (line.beta_top, line.beta_bottom) == ((0.3, 0.5, 2.0, 3.0), (1.0,))
-    assert [cell.prices(1) for cell in cells(line)] == [(0.3,), (0.5,), (2.0,), (3.0,)]
+    assert [cell.betas(1) for cell in cells(line)] == [(0.3,), (0.5,), (2.0,), (3.0,)]
 
 
 def test_the_ladders_of_the_paper_warm_up_over_a_fifth():
@@ -563,8 +563,8 @@ def test_the_deep_preset_has_at_least_ten_layers():
             {"likelihood": "poisson"},
             "--likelihood among bernoulli, gaussian, logistic_mixture, got",
         ),
-        ({"beta_top": (0.0, 1.0)}, "--beta-top of at least one finite, positive price"),
-        ({"beta_bottom": ()}, "--beta-bottom of at least one finite, positive price"),
+        ({"beta_top": (0.0, 1.0)}, "--beta-top of at least one finite, positive beta"),
+        ({"beta_bottom": ()}, "--beta-bottom of at least one finite, positive beta"),
         ({"baseline": True, "network": "deep"}, "--baseline with the two-layer network alone"),
         ({"warmup": 2.0}, "--warmup from 0 to 1, got 2"),
         ({"points": 5}, "--points of at least 20, got 5"),

@@ -1,4 +1,4 @@
-"""The words and figures of a grid of prices, on grids made by hand."""
+"""The words and figures of a grid of betas, on grids made by hand."""
 
 import numpy as np
 import pytest
@@ -201,7 +201,7 @@ def test_runs_that_are_not_done_are_counted_and_trusted_for_nothing():
     records = grid()
     records["missing"].loc[at(0.1, 10.0, seed=1)] = True
     lines = rate_conclusions(records)
-    assert lines[0] == "Not done: 1 of 18 runs; what follows is of the others."
+    assert lines[0] == "1 of 18 runs are not done; what follows is about the others."
     assert lines[-1].startswith("Of 17 runs 0 failed")
     assert not any(bool(use.candidates.sel(at(0.1, 10.0))) for use in uses(records))
     assert "\n| 0.1 | 10 | " in rate_summary(records).partition("## All cells")[2]
@@ -218,7 +218,7 @@ def test_uses_want_different_cells_only_where_no_best_one_is_in_common():
     assert line.endswith("No two uses are shown to want different cells.")
     records["image_distortion"].loc[at(1.0, 1.0)] -= 90
     (line,) = [line for line in rate_conclusions(records) if line.startswith("Cells that")]
-    apart = line.partition("Uses without a best cell in common, which want different prices: ")[2]
+    apart = line.partition("Uses without a best cell in common, which want different betas: ")[2]
     assert apart == "reconstruction and compression."
     # Six of nine, of which four are named.
     records["image_distortion"].loc[{"beta_top": [0.1, 10.0]}] -= 300
@@ -232,12 +232,13 @@ def test_one_seed_decides_nothing_however_large_a_difference_is():
     assert all(use.candidates.all() for use in uses(records))
     (line,) = [line for line in rate_conclusions(records) if "Highest" in line]
     assert "reconstruction at beta 0.1 and 10;" in line
-    assert "unknown with one seed: no cell is shown to be better than another" in line
+    assert line.startswith("Highest score with this one seed: ")
+    assert "no cell is shown to be better than another" in line
     summary = rate_summary(records)
-    assert "want different prices" not in summary
+    assert "want different betas" not in summary
     assert "| unknown |" in summary
-    assert "±" not in summary.replace("; ± one standard error", "")
-    assert "With one seed the error is unknown." in summary
+    assert "±" not in summary.replace("± is one standard error", "")
+    assert "With one seed the standard error is unknown." in summary
 
 
 # --- claims ---------------------------------------------------------------------------
@@ -301,8 +302,8 @@ def test_what_is_explained_is_all_of_a_quadratic_and_nothing_of_noise():
 def test_training_that_is_not_finished_is_said():
     records = grid()
     records["excess_cost"].loc[at(0.1, 10.0)] = 38.0
-    assert "2 cost over a nat more at their prices" in rate_conclusions(records)[-1]
-    assert "up to 38" in rate_conclusions(records)[-1]
+    assert "2 have a loss more than a nat above that of another" in rate_conclusions(records)[-1]
+    assert "up to 38 nats" in rate_conclusions(records)[-1]
 
 
 def test_the_layers_that_are_shown_are_those_of_most_rate_from_the_top():

@@ -1,4 +1,4 @@
-"""Rates and distortions that are asked for: the Lagrangian, its prices, and where they end."""
+"""Rates and distortions that are asked for: the Lagrangian, its betas, and where they end."""
 
 from functools import partial
 
@@ -51,14 +51,14 @@ def test_the_slope_of_a_price_is_the_distance_from_its_target():
 def test_the_distortion_has_a_weight_whose_slope_is_its_distance():
     outputs = chain_outputs(2)
     reconstruction, rates = map(np.float64, hierarchical(outputs)[1])
-    prices = np.array([0.5, 2.0])
+    betas = np.array([0.5, 2.0])
 
     def loss(weight):
-        return distortion_target(outputs, target=3.0, weight=weight, beta=prices, penalty=0.1)[0]
+        return distortion_target(outputs, target=3.0, weight=weight, beta=betas, penalty=0.1)[0]
 
     value, slope = jax.jit(jax.value_and_grad(loss))(2.0)
     excess = reconstruction - 3
-    np.testing.assert_allclose(value, 2 * excess + 0.05 * excess**2 + prices @ rates, rtol=1e-6)
+    np.testing.assert_allclose(value, 2 * excess + 0.05 * excess**2 + betas @ rates, rtol=1e-6)
     np.testing.assert_allclose(slope, excess, rtol=1e-6)
 
 
@@ -102,7 +102,7 @@ def lagrangian_trainer(hvae, optimizer, *, penalty=0.2, targets=TARGETS):
     )
 
 
-def test_a_step_descends_in_the_parameters_and_ascends_in_the_prices():
+def test_a_step_descends_in_the_parameters_and_ascends_in_the_betas():
     hvae = chain(2)
     trainer = lagrangian_trainer(hvae, optax.sgd(0.1))
     images = jax.random.bits(jax.random.key(1), (5, *hvae.image_shape), jnp.uint8)
@@ -111,7 +111,7 @@ def test_a_step_descends_in_the_parameters_and_ascends_in_the_prices():
     expected = np.exp(1e-3 * (np.asarray(terms.rates) - TARGETS))
     np.testing.assert_allclose(after.coefficients["beta"], expected, rtol=1e-6)
     np.testing.assert_array_equal(after.coefficients["targets"], np.float32(TARGETS))
-    # At fixed prices, the parameters move as without them.
+    # At fixed betas, the parameters move as without them.
     fixed = vae_trainer(hvae, rate_targets, optax.sgd(0.1), coefficients=dict(state.coefficients))
     alone = jax.jit(fixed.step)(state, images)[0]
     assert jax.tree.all(

@@ -10,18 +10,20 @@ _EXAMPLES = """\
 examples:
   jaxvae advise --data ~/photos --image-size 32 --out results/photos
   jaxvae advise --data mnist --minutes 10 --out results/mnist
-  jaxvae advise runs/sweep                   what a sweep over --latents says, from its records
-  jaxvae advise results/bottleneck/mnist     the same of an experiment
-  jaxvae advise results/rate_allocation/mnist    where in a plane of rates the best split lies
+  jaxvae advise runs/sweep                   the answer of a sweep over --latents, from its records
+  jaxvae advise results/bottleneck/mnist     the answer of an experiment
+  jaxvae advise results/rate_allocation/mnist    the best split of the rate between two layers
 
-Sizes begin around the intrinsic dimension of the data. The largest is doubled until it adds
-nothing, then the middle between what is too small and what is enough is tried; seeds are added
-where it is undecided; models are trained until a large one says that more epochs add little. A
-size is enough if no larger one lowers the information imbalance from output to input by more than
-25%, with 95% confidence over seeds. When the minutes are over, the same command goes on.
+A bottleneck is enough if no larger one lowers the information imbalance from output to input by
+more than 25%, with 95% confidence over seeds. The first sizes that are trained are around the
+intrinsic dimension of the data. Then the largest is doubled until a larger one adds nothing, sizes
+between one that is too small and one that is enough are tried, and seeds are added where they are
+needed. How many epochs all models are trained for is decided by a large model, which is trained
+until more epochs add little. When the minutes are over, the same command goes on.
 
-Pixels are Gaussian, with noise of which a direction of the images with its share of their variance
-stands out by 20 to 1, unless a likelihood is given; the network is dense_vae with widths 256, 128.
+Unless another likelihood is given, pixels are Gaussian, with a standard deviation that fits the
+data: a direction of the images with its share of their variance stands out from the noise by 20
+to 1. The network is dense_vae with widths 256 and 128, unless another is given.
 
 DIR/summary.md, DIR/report.html, DIR/records.nc and DIR/figures hold the answer and its evidence;
 DIR/epochs-E is a sweep: `jaxvae capture DIR/epochs-E/latents-16_seed-0` reads one of its models.
@@ -43,14 +45,18 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser = commands.add_parser(
         "advise",
         help="say how large a bottleneck your images need, and why",
-        description="Say how large a bottleneck some images need, and why: of a data set, training "
-        "as little as\ndecides; or of the results of a sweep.",
+        description="Say how large a bottleneck some images need, and why: for a data set, by "
+        "training as few models\nas decide it; or from the results of a sweep.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
     )
     add_help(parser, _EXAMPLES)
     parser.add_argument(
-        "results", nargs="?", type=place, metavar="RESULTS", help="folder of a sweep to read"
+        "results",
+        nargs="?",
+        type=place,
+        metavar="RESULTS",
+        help="folder of a sweep, whose results are read (default: train models on --data)",
     )
     parser.add_argument(
         "--out",
@@ -63,13 +69,14 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         metavar="M",
         type=float,
         default=5.0,
-        help="that training may take now; the same command goes on (default: 5)",
+        help="minutes that training may take now; the same command goes on later (default: 5)",
     )
     parser.add_argument(
         "--points",
         metavar="N",
         type=int,
-        help="held-out images on which Delta and dimensions are measured (default: up to 2000)",
+        help="held-out images on which information imbalance and dimensions are measured (default: "
+        "up to 2000)",
     )
     add_settings(parser, defaults={**defaults("runs/config", "RunConfig"), **_DEFAULTS})
     parser.set_defaults(after_interruption="The same command resumes where it stopped.")

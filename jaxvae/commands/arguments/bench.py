@@ -13,11 +13,11 @@ examples:
   jaxvae bench metrics --metrics id,imbalance --points 5000,50000 --features 16,1024
   jaxvae bench training --network convolutional_vae --image-size 64 --members 1,8,32
 
-Metrics are timed on Gaussian clouds of every number of points and of features. "of product" is how
-near a metric comes to the speed of the matrix products that it rests on: 100% is as fast as these
-alone. Training is timed on random gray images; "members" is the number of models in one program,
-which differ in their seeds, and "models/hour" is for models of --epochs epochs of --train-size
-images. Programs are compiled anew, also where compiled ones were kept on the disk.
+Metrics are timed on Gaussian clouds with every number of points and of features. "of product" is
+how near a metric comes to the speed of the matrix products that it consists of: 100% is as fast as
+these alone. Training is timed on random gray images; "members" is the number of models that one
+program trains, which differ in their seeds, and "models/hour" is for models of --epochs epochs of
+--train-size images. Programs are always compiled anew, and that is timed too.
 """
 
 
@@ -25,7 +25,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Add the subcommand."""
     parser = commands.add_parser(
         "bench",
-        help="how fast metrics and training are on this device",
+        help="measure how fast metrics and training are on this device",
         description="Time the metrics and the training of networks on the device that JAX finds.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -39,7 +39,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         metavar="NAME,...",
         type=several(str),
         default=("id", "imbalance", "cka"),
-        help="as for `jaxvae measure` (default: id,imbalance,cka)",
+        help="metrics of `jaxvae measure` to time (default: id,imbalance,cka)",
     )
     parser.add_argument(
         "--points",
@@ -60,7 +60,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         metavar="NAME,...",
         type=several(str),
         default=("dense_vae", "compact_vae", "convolutional_vae"),
-        help="as for `jaxvae train` (default: dense_vae,compact_vae,convolutional_vae)",
+        help="networks of `jaxvae train` to time (default: dense_vae,compact_vae,"
+        "convolutional_vae)",
     )
     parser.add_argument(
         "--image-size",
@@ -70,7 +71,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="height and width of the images (default: 32)",
     )
     parser.add_argument(
-        "--batch-size", metavar="B", type=count, default=128, help="images a step (default: 128)"
+        "--batch-size",
+        metavar="B",
+        type=count,
+        default=128,
+        help="training images in every step (default: 128)",
     )
     parser.add_argument(
         "--members",
@@ -80,15 +85,19 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="models trained in one program (default: 1,8)",
     )
     parser.add_argument(
-        "--epochs", metavar="E", type=count, default=20, help="of a model (default: 20)"
+        "--epochs",
+        metavar="E",
+        type=count,
+        default=20,
+        help="epochs of a model, for models/hour (default: 20)",
     )
     parser.add_argument(
         "--train-size",
         metavar="N",
         type=count,
         default=60_000,
-        help="images of an epoch of a model (default: 60000, as MNIST has)",
+        help="images of an epoch, for models/hour (default: 60000, as MNIST has)",
     )
     parser.add_argument(
-        "--out", metavar="FILE", type=place, help="save as JSON (default: print only)"
+        "--out", metavar="FILE", type=place, help="JSON file to save (default: print only)"
     )

@@ -14,8 +14,8 @@ examples:
 
 DATA is `sprites`, the name of an image set of TensorFlow Datasets that is prepared here, or a path:
 a folder of PNG, JPEG, TIFF, WebP, BMP or GIF files, whose subfolders are labels, or `train` and
-`test`; a .npy; a .npz with images, labels, or x_train, y_train, x_test, y_test; or a zarr. What is
-understood of a path is said in a sentence, and what would be a guess is asked.
+`test`; a .npy; a .npz with images, labels, or x_train, y_train, x_test, y_test; or a zarr. A
+sentence says how a path was read. Where that would be a guess, an error asks for an option.
 
 A negative LOW is written with an equals sign: --value-range=-1:1.
 """
@@ -41,23 +41,38 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="download and prepare a set of TensorFlow Datasets (needs tensorflow)",
     )
     parser.add_argument(
-        "--image-size", metavar="PIXELS", type=count, help="resize images to this many square"
+        "--image-size",
+        metavar="PIXELS",
+        type=count,
+        help="resize images to this many pixels square",
     )
-    parser.add_argument("--image-key", metavar="NAME", help="feature or array of the images")
-    parser.add_argument("--split", metavar="TRAIN/TEST", help="splits to use")
     parser.add_argument(
-        "--value-range", metavar="LOW:HIGH", type=value_range, help="pixels black and white"
+        "--image-key", metavar="NAME", help="name of the feature or array that holds the images"
+    )
+    parser.add_argument("--split", metavar="TRAIN/TEST", help="splits to train on and to hold out")
+    parser.add_argument(
+        "--value-range",
+        metavar="LOW:HIGH",
+        type=value_range,
+        help="values of a black and of a white pixel (default: those of the type)",
     )
     parser.add_argument(
         "--points",
         metavar="N",
         type=count,
         default=2000,
-        help="training images whose dimension is measured (default: 2000)",
+        help="training images on which the intrinsic dimension is measured (default: 2000)",
     )
     parser.add_argument(
-        "--seed", metavar="S", type=int, default=0, help="of the choice of images (default: 0)"
+        "--seed",
+        metavar="S",
+        type=int,
+        default=0,
+        help="seed of the choice of these images (default: 0)",
     )
     parser.add_argument(
-        "--out", metavar="DIR", type=place, help="for the picture (default: results/data/NAME)"
+        "--out",
+        metavar="DIR",
+        type=place,
+        help="folder for the picture of some images (default: results/data/NAME)",
     )

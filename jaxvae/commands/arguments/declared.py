@@ -18,7 +18,7 @@ class Function(NamedTuple):
         title: the first line of its docstring.
         takes: its parameters, by name: the default, or None where there is none.
         first: how its first parameter is annotated.
-        returns: how it is annotated.
+        returns: how its result is annotated.
     """
 
     title: str

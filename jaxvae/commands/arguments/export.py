@@ -11,8 +11,9 @@ examples:
   jaxvae export runs/sweep/latents-2_beta-4_seed-0 --to npz --out small.npz
 
 Names are the paths of flax joined with dots, such as encoder.Dense_0.kernel. Dense kernels are
-[in, out] and convolutions [height, width, in, out]: docs/using_a_model.md loads them in PyTorch.
-The settings of the run are in the header of safetensors as `config`, in npz as `__config__`.
+[in, out] and kernels of convolutions [height, width, in, out]; docs/using_a_model.md shows how to
+load them in PyTorch. The settings of the run are in the header of safetensors as `config`, and in
+npz as `__config__`.
 """
 
 
@@ -21,7 +22,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser = commands.add_parser(
         "export",
         help="write a trained model as one file, for PyTorch and others",
-        description="Write what a model has learned as one file of named arrays.",
+        description="Write the parameters of a trained model as one file of named arrays.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -12,9 +12,10 @@ examples:
   jaxvae measure layers.npz:mean,sample pixels.npy --points 5000 --seed 1
   jaxvae measure layers.npz --labels labels.npy --metrics label-overlap,overlap --k 10
 
-Arrays are [n, ...], the rows of all of them the same n points; trailing axes are flattened. A space
-is named after its file, or its key in an archive. Results are printed; with --out DIR they are also
-saved: DIR/records.nc (xarray), DIR/summary.md and DIR/figures/*.png.
+Arrays are [n, ...], and row i of every array is the same point i; trailing axes are flattened. A
+space, which is one array of representations, is named after its file, or its key in an archive.
+Results are printed. With --out DIR they are also saved as DIR/records.nc (xarray), DIR/summary.md,
+DIR/figures/*.png and DIR/report.html, a page to open in a browser.
 """
 
 
@@ -25,10 +26,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     listed = "\n".join(f"  {name:{width}}{title}" for name, title in metrics.items())
     parser = commands.add_parser(
         "measure",
-        help="dimension, imbalance and similarity of arrays in .npy and .npz files",
-        description="Measure representations of the same points: each alone and each against each, "
-        "with\nstandard errors, and beside every number its null: what data that hold nothing "
-        "give.",
+        help="measure dimension, imbalance and similarity of arrays in .npy and .npz files",
+        description="Measure representations of the same points, each alone and in pairs. Every "
+        "number has a\nstandard error and a null: the value that unstructured data of the same "
+        "size would give.",
         epilog=f"metrics:\n{listed}\n\n{_EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -37,19 +38,19 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "files",
         nargs="+",
         metavar="FILE",
-        help="a .npy, a .npz (all its arrays) or .npz:KEY,KEY, what `jaxvae capture` wrote: "
-        "FOLDER or FOLDER:LAYER,LAYER, or any zarr array or group, likewise",
+        help="a .npy file; a .npz file (all its arrays) or FILE.npz:KEY,KEY; a folder that `jaxvae "
+        "capture` wrote or FOLDER:LAYER,LAYER; or a zarr array or group, in the same way",
     )
     parser.add_argument(
         "--metrics",
         metavar="NAME,...",
-        help="see below (default: id; for two spaces and more, also imbalance and cka; with "
-        "--labels, also label-overlap)",
+        help="metrics, which are listed below (default: id; with two arrays or more also imbalance "
+        "and cka; with --labels also label-overlap)",
     )
     parser.add_argument(
-        "--out", metavar="DIR", type=place, help="save results (default: print only)"
+        "--out", metavar="DIR", type=place, help="folder to save results in (default: print only)"
     )
-    parser.add_argument("--labels", metavar="FILE", help="a class for every point [n]")
+    parser.add_argument("--labels", metavar="FILE", help="array [n] with the class of every point")
     parser.add_argument(
         "--points",
         metavar="N",
@@ -61,21 +62,27 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--k",
         metavar="K",
         type=int,
-        help="neighbors (default: imbalance 1, overlaps 30, levina-bickel 20)",
+        help="number of neighbors (default: 1 of imbalance, 30 of overlaps, 20 of levina-bickel)",
     )
     parser.add_argument(
         "--parts",
         metavar="P",
         type=int,
-        help="disjoint subsets that an error rests on (default: 10, fewer below 1,000 points)",
+        help="disjoint subsets of the points, whose spread gives the standard error (default: 10, "
+        "fewer below 1,000 points)",
     )
     parser.add_argument(
         "--draws",
         metavar="M",
         type=int,
         default=5,
-        help="data sets made for every null, each as costly as the metric; 0 for none (default: 5)",
+        help="unstructured data sets that are drawn for every null, each of which costs as much "
+        "time as the metric; 0 for no nulls (default: 5)",
     )
     parser.add_argument(
-        "--seed", metavar="S", type=int, default=0, help="of points, subsets and nulls (default: 0)"
+        "--seed",
+        metavar="S",
+        type=int,
+        default=0,
+        help="seed of the choice of points, subsets and nulls (default: 0)",
     )

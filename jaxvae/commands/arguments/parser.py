@@ -8,12 +8,12 @@ from typing import Any
 
 
 class Parser(argparse.ArgumentParser):
-    """Refuses an option that there is not before all else, with those that are close to it."""
+    """A parser that refuses unknown options first, and suggests those that are spelled alike."""
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """The words of the command line, as `argparse` reads them."""
+        """Parse the words of the command line as `argparse` does, once all options are known."""
         words = [*(sys.argv[1:] if args is None else args)]
         if self._subparsers is None:
             self._refuse_unknown_options(words)
@@ -28,5 +28,5 @@ class Parser(argparse.ArgumentParser):
             # The beginning of one stands for it.
             if flag.startswith("--") and not any(each.startswith(flag) for each in options):
                 close = difflib.get_close_matches(flag, options)
-                hint = f"; close to it: {', '.join(close)}" if close else ""
+                hint = f"; did you mean {' or '.join(close)}?" if close else ""
                 self.error(f"there is no option {flag}{hint}")

@@ -9,16 +9,16 @@ def place(text: str) -> Path:
     """A path; `~` is the home folder also in quotes and after `=`, where no shell expands it.
 
     Raises:
-        argparse.ArgumentTypeError: for no letter, which would be the current folder.
+        argparse.ArgumentTypeError: for an empty text, which would be the current folder.
     """
     if not text:
-        raise argparse.ArgumentTypeError("expected a path, got none")
+        raise argparse.ArgumentTypeError("expected a path, got an empty text")
     # The name of no user stays as it is, where `Path.expanduser` would end the program.
     return Path(os.path.expanduser(text))
 
 
 def data_set(text: str) -> str:
-    """The name of a data set; where it is a path, in full, whatever the current folder is then."""
+    """The name of a data set, or its path in full, which does not depend on the current folder."""
     path = os.path.expanduser(text)
     if not (path.startswith((os.sep, ".")) or path.endswith(os.sep) or os.path.exists(path)):
         return text

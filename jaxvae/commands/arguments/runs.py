@@ -11,10 +11,14 @@ def add_snapshot(parser: argparse.ArgumentParser) -> None:
         "folder",
         metavar="RUN",
         type=place,
-        help="folder with run.json and snapshots/; or OUT/NAME, the run NAME of a sweep in OUT",
+        help="folder of a run, with run.json and snapshots/; or OUT/NAME for the run NAME of a "
+        "sweep in the folder OUT",
     )
     parser.add_argument(
-        "--snapshot", metavar="STEP", type=int, help="one of RUN/snapshots (default: the latest)"
+        "--snapshot",
+        metavar="STEP",
+        type=int,
+        help="step of a snapshot in RUN/snapshots (default: the latest)",
     )
     parser.add_argument(
         "--trust",
@@ -33,11 +37,18 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         help="data set or path of images (default: what the run was trained on)",
     )
     parser.add_argument(
-        "--split", choices=("test", "train"), default="test", help="(default: test)"
+        "--split",
+        choices=("test", "train"),
+        default="test",
+        help="split of the data (default: test, the held-out images)",
     )
     parser.add_argument(
-        "--examples", metavar="N", type=int, help="the first N images of it (default: all)"
+        "--examples", metavar="N", type=int, help="use the first N images (default: all)"
     )
     parser.add_argument(
-        "--seed", metavar="S", type=int, default=0, help="of the noise (default: 0)"
+        "--seed",
+        metavar="S",
+        type=int,
+        default=0,
+        help="seed of the posterior noise and of samples (default: 0)",
     )

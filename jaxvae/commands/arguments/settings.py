@@ -54,61 +54,86 @@ def add_settings(
         "data", data_set, "DATA", "data set: a name, or the path of a folder of images or of arrays"
     )
     add("image-size", int, "PIXELS", "resize images to this many pixels square")
-    add("image-key", str, "NAME", "feature or array that holds the images (default: image, x, ...)")
-    add("split", str, "TRAIN/TEST", "splits to use (default: train and test, else a tenth)")
     add(
-        "value-range", value_range, "LOW:HIGH", "pixels that are black and white (default: by type)"
+        "image-key",
+        str,
+        "NAME",
+        "name of the feature or array that holds the images (default: image, x, ...)",
+    )
+    add(
+        "split",
+        str,
+        "TRAIN/TEST",
+        "splits to train on and to hold out (default: train and test; a tenth is held out where "
+        "there is no test split)",
+    )
+    add(
+        "value-range",
+        value_range,
+        "LOW:HIGH",
+        "values of a black and of a white pixel (default: those of the type)",
     )
     add("train-size", int, "N", "training images (default: all)")
     parser.add_argument(
         "--binarize",
         action="store_true",
         default=argparse.SUPPRESS,
-        help="make pixels black or white",
+        help="make every pixel black or white",
     )
-    add("network", str, "NAME", "see below")
-    _add_pairs(
-        parser, "option", "VALUE", f"what else the network takes, such as widths=256{comma}128"
-    )
+    add("network", str, "NAME", "network, one of those below")
+    _add_pairs(parser, "option", "VALUE", f"options of the network, such as widths=256{comma}128")
     add(
         "latents",
         int,
         "K",
         "size of the bottleneck (default: 10; hierarchies take theirs as options)",
     )
-    add("initialization", str, "NAME", "of layers: flax, or as in pytorch or keras")
-    add("likelihood", str, "NAME", "of the images")
+    add("initialization", str, "NAME", "how layers are initialized: flax, pytorch or keras")
+    add("likelihood", str, "NAME", "likelihood of the images, one of those below")
     _add_pairs(
-        parser, "likelihood-option", "VALUE", "what it takes, such as standard_deviation=0.71"
+        parser,
+        "likelihood-option",
+        "VALUE",
+        "options of the likelihood, such as standard_deviation=0.71",
     )
     parser.add_argument(
         "--objective",
         type=notation.read(str),
         metavar="NAME",
         default=argparse.SUPPRESS,
-        help="see below (default: beta_vae; hierarchical_vae for hierarchies)",
+        help="objective, one of those below (default: beta_vae; hierarchical_vae for hierarchies)",
     )
     _add_pairs(
         parser,
         "coefficient",
         "NUMBER",
-        f"of the objective, such as beta=4; beta=0.5{comma}1 for the layers of a hierarchy, from "
-        "the top",
+        "coefficients of the objective, such as beta=4, the weight of the KL divergence; "
+        f"beta=0.5{comma}1 gives the layers of a hierarchy weights of their own, from the top",
     )
     _add_pairs(parser, "ramp", "STEPS", "steps over which a coefficient grows from 0 to its value")
-    add("learning-rate", float, "RATE", "of Adam")
-    add("epsilon", float, "E", "of Adam, which divides by sqrt(second moment) + E")
-    add("l2", float, "WEIGHT", "penalty, added to the gradient before Adam")
-    add("clip", float, "NORM", "scale gradients of a larger norm down to it (default: none)")
-    add("skip", float, "NORM", "skip gradients of a larger norm, or not finite (default: none)")
-    add("average", float, "DECAY", "keep moving averages of the parameters (default: none)")
+    add("learning-rate", float, "RATE", "learning rate of Adam")
+    add("epsilon", float, "E", "epsilon of Adam, which divides by sqrt(second moment) + E")
+    add("l2", float, "WEIGHT", "L2 penalty (weight decay), added to the gradient before Adam")
+    add("clip", float, "NORM", "scale gradients of a larger norm down to this (default: none)")
+    add(
+        "skip",
+        float,
+        "NORM",
+        "skip steps whose gradient has a larger norm or is not finite (default: none)",
+    )
+    add(
+        "average",
+        float,
+        "DECAY",
+        "keep exponential moving averages of the parameters, with this decay (default: none)",
+    )
     add("warmup", int, "STEPS", "steps over which the learning rate grows from 0 (default: none)")
-    add("batch-size", int, "N", "images a step")
+    add("batch-size", int, "N", "training images in every step")
     add("epochs", int, "N", "passes over the training images")
 
 
 def add_help(parser: argparse.ArgumentParser, examples: str, notation: Notation = ONE) -> None:
-    """Help that ends with all there is to choose from, which only help looks for, and examples."""
+    """Add a help option whose text ends with all choices, which are only then looked up."""
 
     class Help(argparse.Action):
         def __call__(self, parser: argparse.ArgumentParser, *given: Any) -> None:
@@ -121,7 +146,7 @@ def add_help(parser: argparse.ArgumentParser, examples: str, notation: Notation 
 
 
 def choices(comma: str = ",") -> str:
-    """What there is to choose from, with what each takes."""
+    """All networks, objectives, likelihoods and data sets, with their options, as a text."""
     # Where data sets are looked for is known to a package that needs NumPy.
     from jaxvae.data import dataset_names  # noqa: PLC0415
 
@@ -149,9 +174,9 @@ def choices(comma: str = ",") -> str:
         ),
         _listed("likelihoods", likelihoods, "--likelihood-option", set(), comma),
         f"data sets here:\n  {', '.join(dataset_names())}",
-        "A network, objective or likelihood of your own is PACKAGE.MODULE:FUNCTION, any other data"
-        "\nset the name of an image set that TensorFlow Datasets has prepared, or the path of"
-        "\nimages: a folder, a .npy, a .npz or a zarr. `jaxvae data DATA` describes one.",
+        "Write a network, objective or likelihood of your own as PACKAGE.MODULE:FUNCTION. A data"
+        "\nset is also the name of an image set that TensorFlow Datasets has prepared, or the path"
+        "\nof images: a folder, a .npy, a .npz or a zarr. `jaxvae data DATA` describes a data set.",
     ]
     return "\n\n".join(parts)
 
@@ -159,7 +184,7 @@ def choices(comma: str = ",") -> str:
 def _listed(
     title: str, listed: Mapping[str, Function], flag: str, given: Collection[str], comma: str
 ) -> str:
-    """Name, first line of the docstring, and the parameters that users set, with defaults."""
+    """The name and first docstring line of each, and the parameters that users set."""
     width = max(map(len, listed)) + 2
     lines = [f"{title}:"]
     for name, function in listed.items():

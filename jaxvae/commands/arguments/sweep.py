@@ -17,12 +17,13 @@ examples:
   jaxvae capture runs/sweep/latents-2_beta-4_seed-0 --out taps
 
 Every run is one that `jaxvae train` could train. Any setting may have several values, with commas
-between them, and all combinations are trained; the numbers of one value, such as the beta of every
-layer of a hierarchy or the widths of a network, have / between them. So beta=0.5/1,1/1 is beta of
-0.5 and 1, and then of 1 and 1, from the top layer.
+between them, and all combinations are trained. If one value is several numbers, such as the beta
+of every layer of a hierarchy or the widths of a network, these have / between them: so
+beta=0.5/1,1/1 first trains with beta = 0.5 at the top and 1 below, and then with 1 in both layers.
 
-A run is named by what varies, by its latents and coefficients where they are given, and by its
-seed. More values of these, and more seeds, may be added later: what is done is not trained again.
+The name of a run consists of the settings that vary, of its latents and coefficients where they
+are given, and of its seed. More values of these settings, and more seeds, may be added later: runs
+that are done are not trained again.
 
 DIR/records.nc (xarray) has a dimension for every such setting, then seed and epoch; DIR/summary.md
 and DIR/figures/*.png show means over seeds with their standard errors. `jaxvae capture DIR/NAME`
@@ -46,7 +47,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     add_help(parser, _EXAMPLES, NOTATION)
     parser.set_defaults(after_interruption="The same command resumes where it stopped.")
     parser.add_argument(
-        "--out", metavar="DIR", type=place, required=True, help="folder of results; made if absent"
+        "--out", metavar="DIR", type=place, required=True, help="folder for the results"
     )
     add_launch(parser)
     add_settings(parser, NOTATION)
@@ -55,20 +56,20 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         metavar="LIST",
         type=seeds,
         default=(0,),
-        help="of parameters, noise and batches, such as 0,3,7 or 0..4 (default: 0)",
+        help="seeds of parameters, noise and batches, such as 0,3,7 or 0..4 (default: 0)",
     )
     parser.add_argument(
         "--snapshots",
         metavar="N",
         type=int,
         default=1,
-        help="epochs at which models are measured, evenly spaced (default: 1, the last)",
+        help="number of epochs at which models are measured, evenly spaced (default: 1, the last)",
     )
     parser.add_argument(
         "--points",
         metavar="N",
         type=int,
         default=1000,
-        help="held-out images on which the dimension of layers and the imbalance between them are "
-        "measured; 0 for none of it, which is faster (default: 1000)",
+        help="held-out images on which the intrinsic dimension of layers and the information "
+        "imbalance between them are measured; 0 to leave this out, which is faster (default: 1000)",
     )

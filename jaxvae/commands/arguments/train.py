@@ -19,14 +19,15 @@ examples:
   jaxvae train --data mnist --network two_layer_hvae --objective rate_targets \\
       --coefficient targets=10,20 --out runs/asked
 
-Run again, a command goes on where it stopped, also after a kill, and ends with the numbers of a
-run that was never interrupted; with more --epochs, a finished run goes on. With --from RUN it goes
-on in a folder of its own, also with another learning rate, batch or objective. Coefficients are
-constant without a --ramp: that of the annealed VAE is the paper's.
+When a command is run again, it goes on where it stopped, also after a kill, and ends with the same
+numbers as a run that was never interrupted; with more --epochs, a finished run goes on. With
+--from RUN training goes on in another folder, also with another learning rate, batch size or
+objective. Coefficients are constant unless a --ramp is given; the ramp of the annealed VAE above
+is that of its paper.
 
-DIR/run.json holds the settings, DIR/snapshots what was learned, for `jaxvae capture` and
-`jaxvae report`, DIR/held_out.json what it comes to on held-out images, DIR/resume the state to go
-on from.
+DIR/run.json holds the settings, DIR/snapshots the learned parameters, for `jaxvae capture` and
+`jaxvae report`, DIR/held_out.json the loss and its terms on held-out images, and DIR/resume the
+state from which training goes on.
 """
 
 
@@ -42,15 +43,15 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     add_help(parser, _EXAMPLES)
     parser.set_defaults(after_interruption="The same command resumes where it stopped.")
     parser.add_argument(
-        "--out", metavar="DIR", type=place, required=True, help="folder of the run; made if absent"
+        "--out", metavar="DIR", type=place, required=True, help="folder for the run"
     )
     parser.add_argument(
         "--from",
         dest="origin",
         metavar="RUN",
         type=place,
-        help="begin with what the finished run in this folder has learned, with its settings where "
-        "none are given; --epochs counts those of RUN",
+        help="begin with the parameters of the finished run in this folder, and with its settings "
+        "unless others are given; --epochs includes the epochs of RUN",
     )
     parser.add_argument(
         "--trust",
@@ -63,26 +64,26 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         metavar="S",
         type=int,
         default=argparse.SUPPRESS,
-        help="of parameters, noise and batches (default: 0)",
+        help="seed of parameters, noise and batches (default: 0)",
     )
     parser.add_argument(
         "--snapshots",
         metavar="N",
         type=int,
         default=1,
-        help="snapshots to keep, evenly spaced in epochs (default: 1, of the end)",
+        help="number of snapshots to keep, evenly spaced in epochs (default: 1, the last epoch)",
     )
     parser.add_argument(
         "--devices",
         metavar="N",
         type=count,
-        help="devices of this machine that share every batch; a run may go on with others "
-        "(default: one)",
+        help="number of devices of this machine that share every batch; a run may go on with "
+        "another number (default: one)",
     )
     parser.add_argument(
         "--distributed",
         action="store_true",
-        help="all devices of several processes share every batch, each process being given this "
-        "command: started by SLURM, Open MPI or on a TPU pod, or told in JAX_COORDINATOR_ADDRESS, "
-        "JAX_NUM_PROCESSES and JAX_PROCESS_ID",
+        help="share every batch between all devices of several processes, each of which is given "
+        "this command; they are started by SLURM, by Open MPI or on a TPU pod, or are told of each "
+        "other in JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID",
     )

@@ -1,4 +1,4 @@
-"""What a layer's sample is worth to its image: the cost of having another image's."""
+"""How much a layer's sample matters to its image: the cost of having another image's sample."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -19,7 +19,7 @@ from jaxvae.typing import ArrayLike, Key
 
 # At most so many arcs of a circle of images, each of at least so many.
 _ARCS, _ARC = 30, 10
-# In place of a layer, where none is exchanged.
+# In place of a layer, where none is shuffled.
 _NO_LAYER = -1
 
 
@@ -39,17 +39,17 @@ class ShuffleEffect(NamedTuple):
 def shuffle_effect(
     hvae: HVAE, variables: Variables, images: ArrayLike, *, key: Key, batch_size: int = 1000
 ) -> ShuffleEffect:
-    """Growth of the distortion, and of the cost, when z_l is exchanged between images.
+    """Growth of the distortion, and of the cost, when z_l is shuffled between images.
 
     Every image is inferred from the top down, and paired with another one. For one layer at
-    a time, its sample is replaced by that of the pair, which the pair's own posterior gave.
-    The samples above stay; those below are inferred again, from the exchanged sample and
-    the image itself, with the noise that they had.
+    a time, its sample is replaced by that of its partner, which the partner's own posterior
+    gave. The samples above stay; those below are inferred again, from the new sample and the
+    image itself, with the noise that they had.
 
-    Where the image is generated from z_1 alone, inference below an exchanged layer finds
-    the image again: D hardly grows, even where the layer is worth much. Then the rates
-    below do. So a layer is useless where neither grows, which `cost` says. (Keeping all
-    other samples would leave D exactly as it is for every layer but z_1.)
+    Where the image is generated from z_1 alone, inference below a shuffled layer finds the
+    image again: D hardly grows, even where the layer matters. Then the rates below grow. So a
+    layer is not used where neither grows, which `cost` says. (Keeping all other samples would
+    leave D exactly as it is for every layer but z_1.)
 
     Args:
         hvae: the model.
@@ -68,7 +68,7 @@ def shuffle_effect(
     """
     images = as_images(images, hvae.image_shape)
     if len(images) < 2:
-        raise ValueError(f"expected at least 2 images to exchange between, got {len(images)}")
+        raise ValueError(f"expected at least 2 images to shuffle between, got {len(images)}")
     pair_key, noise_key = jax.random.split(key)
     layers, options = len(hvae.shapes), {"key": noise_key, "batch_size": batch_size}
     circle = np.asarray(jax.random.permutation(pair_key, len(images)))
@@ -88,8 +88,8 @@ def shuffle_effect(
     own, samples = jax.tree.map(lambda *parts: np.concatenate(parts), *untouched)
     distortions, totals = [], []
     for layer in range(layers):
-        exchanged = np.concatenate([np.asarray(costs) for costs, _ in passes(samples, layer)])
-        growth = (exchanged.astype(np.float64) - own)[circle]
+        shuffled = np.concatenate([np.asarray(costs) for costs, _ in passes(samples, layer)])
+        growth = (shuffled.astype(np.float64) - own)[circle]
         distortions.append(_around(growth[:, 0]))
         totals.append(_around(growth[:, 0] + growth[:, layer + 2 :].sum(axis=1)))
     return ShuffleEffect(_stacked(distortions), _stacked(totals))
@@ -115,7 +115,7 @@ def _pass(
 
 
 def _around(growth: Float[np.ndarray, " n"]) -> Estimate:
-    """Mean over the circle in which every image has the sample of the next one."""
+    """Mean growth over the circle in which every image has the sample of the next one."""
     # Neighbors in the circle share an image, and much of what one gains the other loses.
     # Arcs are all but independent, and their spread holds what cancels inside of them.
     arcs = max(2, min(_ARCS, len(growth) // _ARC))

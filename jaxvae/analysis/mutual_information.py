@@ -1,4 +1,4 @@
-"""What the top layer knows of the images, from all their posteriors together."""
+"""Mutual information of the top layer with the images, from all their posteriors together."""
 
 import math
 from functools import partial
@@ -17,13 +17,14 @@ from jaxvae.typing import ArrayLike
 
 
 class AggregateInformation(NamedTuple):
-    """What the sampled rate of a layer consists of, nats, with standard errors over samples.
+    """The two parts of the sampled rate of a layer, nats, with standard errors over samples.
 
     Attributes:
         information: I(x; z), between the image and its sample.
-        mismatch: KL(q(z) || p(z)), of the aggregate posterior from the prior: the rate that
-            informs of nothing, and the error of samples drawn from the prior. The two add
-            up to the sampled rate, `mean(log q(z | x) - log p(z))`, whose expectation is R.
+        mismatch: KL(q(z) || p(z)), of the aggregate posterior from the prior: the part of the
+            rate that carries no information on the image, and the error of samples drawn from
+            the prior. The two parts add up to the sampled rate,
+            `mean(log q(z | x) - log p(z))`, whose expectation is R.
         label_information: I(y; z), between the label and the sample, at most the
             `information`; None without labels.
     """

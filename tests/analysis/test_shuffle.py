@@ -94,5 +94,5 @@ def test_pairs_and_noise_do_not_depend_on_the_batch_size(batch_size):
 
 
 def test_one_image_alone_is_refused():
-    with pytest.raises(ValueError, match="at least 2 images to exchange between, got 1"):
+    with pytest.raises(ValueError, match="at least 2 images to shuffle between, got 1"):
         shuffle_effect(HVAE, linear.NOTHING, linear.IMAGES[:1], key=KEY)
