@@ -17,7 +17,6 @@ from jaxvae.models.hvae import HVAE, layer_names
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.objectives.multipliers import LEAST, MOST
 from jaxvae.runs.config import RunConfig
-from jaxvae.runs.folder import read_settings
 from jaxvae.typing import ArrayLike, Key
 
 HELD_OUT = "held_out.json"
@@ -104,34 +103,11 @@ def outcome_of(
     return Outcome(lines, warnings, numbers)
 
 
-def write_outcome(
-    folder: Path, outcome: Outcome, *, step: int, training: Mapping[str, float]
-) -> None:
-    """Write the outcome of a run, with the time of training, to a JSON file in its folder."""
-    content = {"step": step, "training": training, **outcome.numbers}
-    content["warnings"] = list(outcome.warnings)
+def write_outcome(folder: Path, outcome: Outcome, *, step: int) -> None:
+    """Write the outcome of a run to a JSON file in its folder."""
+    content = {"step": step, **outcome.numbers, "warnings": list(outcome.warnings)}
     text = json.dumps(content, indent=2) + "\n"
     write_whole(folder / HELD_OUT, lambda part: part.write_text(text, encoding="utf-8"))
-
-
-def time_of_training(folder: Path, *, first: int, last: int, seconds: float) -> dict[str, float]:
-    """Seconds of training, compilation included, and the steps that were trained in them.
-
-    The sums include earlier processes that came to their end; the time of an interrupted one is
-    not known.
-
-    Args:
-        folder: folder of the run.
-        first: step with which this process began.
-        last: step with which it ended.
-        seconds: seconds that it took.
-    """
-    file, steps = folder / HELD_OUT, last - first
-    before = read_settings(file) if file.is_file() else {}
-    if before.get("step", last) <= first and "training" in before:
-        seconds += before["training"]["seconds"]
-        steps += before["training"]["steps"]
-    return {"seconds": seconds, "steps": steps}
 
 
 def _against_data(

@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -15,7 +14,7 @@ from jax.sharding import Mesh
 from rich.console import Console
 
 from jaxvae.analysis.collapse import rate_warnings
-from jaxvae.commands.outcome import Outcome, outcome_of, time_of_training, write_outcome
+from jaxvae.commands.outcome import Outcome, outcome_of, write_outcome
 from jaxvae.commands.settings import flags_named, given_config
 from jaxvae.models.hvae import HVAE
 from jaxvae.report.progress import run_progress
@@ -109,7 +108,7 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
         write()
         _announce(run, console)
         with noted(given.out, "training", given.line) if done < run.steps else nullcontext():
-            state, training = _train(task, given.out, console, errors)
+            state = _train(task, given.out, console, errors)
         with errors.status("evaluating on held-out images"):
             found = outcome_of(
                 run.config,
@@ -121,7 +120,7 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
             )
         _announce_gradients(state, console)
         _refuse_non_finite(run, int(state.step), found)
-        write_outcome(given.out, found, step=int(state.step), training=training)
+        write_outcome(given.out, found, step=int(state.step))
         for warning in found.warnings:
             errors.print(warning, style="yellow", soft_wrap=True)
         _conclude(found, given.out, console)
@@ -153,10 +152,8 @@ def _keys(config: RunConfig) -> tuple[jax.Array, jax.Array]:
     return train_key, test_key
 
 
-def _train(
-    task: _Task, out: Path, console: Console, errors: Console
-) -> tuple[TrainState, dict[str, float]]:
-    """Train until the last epoch, and say how long that took."""
+def _train(task: _Task, out: Path, console: Console, errors: Console) -> TrainState:
+    """Train until the last epoch."""
     run, origin, mesh, snapshots = task
     epochs = snapshot_epochs(run.config.epochs, snapshots, begun=_begun(origin))
     wanted, key = [each * run.per_epoch for each in epochs], _keys(run.config)[0]
@@ -164,7 +161,7 @@ def _train(
     if origin is not None:
         first = partial(first_state, run, origin, key)
     state = latest_state(run.trainer, out, first, wanted=wanted, mesh=mesh)
-    done, begun = int(state.step), time.perf_counter()
+    done = int(state.step)
     _announce_start(task, done, console)
     with (
         run_progress(errors, first=done, last=run.steps) as bar,
@@ -176,7 +173,7 @@ def _train(
             watch(progress)
             keep(progress)
 
-        state = train_run(
+        return train_run(
             run.trainer,
             state,
             run.dataset.train.images,
@@ -188,8 +185,6 @@ def _train(
             report=report,
             mesh=mesh,
         )
-    seconds = time.perf_counter() - begun
-    return state, time_of_training(out, first=done, last=run.steps, seconds=seconds)
 
 
 def _kept_curve(

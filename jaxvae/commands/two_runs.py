@@ -13,7 +13,6 @@ from rich.console import Console
 
 from jaxvae.analysis.capture import capture
 from jaxvae.analysis.two_runs import compare_runs
-from jaxvae.commands.outcome import HELD_OUT
 from jaxvae.commands.runs import chosen_images
 from jaxvae.report.results import write_report
 from jaxvae.report.two_runs import (
@@ -29,6 +28,7 @@ from jaxvae.report.two_runs import (
 )
 from jaxvae.runs.config import FROM
 from jaxvae.runs.folder import read_settings
+from jaxvae.runs.made import made_by
 from jaxvae.runs.run import SETTINGS
 from jaxvae.runs.saved import SavedRun, open_run
 from jaxvae.typing import ArrayLike, Key
@@ -107,7 +107,5 @@ def _epochs(run: SavedRun) -> str:
 
 
 def _time(run: SavedRun) -> str:
-    """How long the training took, as far as that is known."""
-    file = run.folder / HELD_OUT
-    timed = read_settings(file).get("training") if file.is_file() else None
-    return f"{timed['seconds']:.1f} s for {timed['steps']:,} steps" if timed else "unknown"
+    """Return how long the training took, as far as that is known."""
+    return made_by(run.folder).get("took", "unknown")

@@ -113,7 +113,8 @@ def test_layers_are_captured_and_drawn(finished, tmp_path, capsys):
     assert main(["capture", str(finished), "--out", str(taps), "--examples", "20"]) == 0
     assert "z_2/mean, z_2/log_variance, z_2/sample, z_1/mean" in capsys.readouterr().out
     assert main(["report", str(finished), "--examples", "20", "--out", str(tmp_path / "f")]) == 0
-    figures = sorted(path.name for path in (tmp_path / "f").iterdir())
+    assert (tmp_path / "f/report.html").is_file()
+    figures = sorted(path.name for path in (tmp_path / "f/figures").iterdir())
     assert figures == ["layers.png", "reconstructions.png", "samples.png"]
 
 
