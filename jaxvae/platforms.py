@@ -1,4 +1,4 @@
-"""What depends on the platform that a program is compiled for: all of it, in one table.
+"""All choices that depend on the platform that a program is compiled for, in one table.
 
 The platform is that of the devices which hold the arrays, not that of the process: a process on a
 GPU may work on arrays of its host. What is traced has no devices; there `lax.platform_dependent`
@@ -19,7 +19,7 @@ Convolutions = Literal["products", "native"]
 
 
 class Choices(NamedTuple):
-    """What suits the devices of a platform.
+    """The choices that suit the devices of a platform.
 
     Attributes:
         block_entries: of a block of rows by all columns, in an n x n computation.
@@ -56,7 +56,7 @@ _convolutions: ContextVar[Convolutions | None] = ContextVar("convolutions", defa
 
 
 def choices_for(*arrays: Any) -> Choices:
-    """What suits the devices that hold these arrays, or trees of them."""
+    """The choices that suit the devices that hold these arrays, or trees of them."""
     return CPU if platform_of(*arrays) == "cpu" else ACCELERATOR
 
 
@@ -88,7 +88,7 @@ def compiled_for(platform: str) -> Iterator[None]:
 def as_products_or_native(
     products: Callable[..., Any], native: Callable[..., Any], *given: Any
 ) -> Any:
-    """What one of two functions of the same values gives: `products` on CPU and CUDA."""
+    """The result of one of two functions of the same values: of `products` on CPU and CUDA."""
     asked = _convolutions.get()
     if asked is not None:
         return (products if asked == "products" else native)(*given)
@@ -97,7 +97,7 @@ def as_products_or_native(
 
 @contextmanager
 def convolutions_as(kind: Convolutions) -> Iterator[None]:
-    """What is traced has convolutions of this kind for every platform, to compare the two."""
+    """Within the block, convolutions are of one kind on every platform, to compare the two."""
     token = _convolutions.set(kind)
     try:
         yield

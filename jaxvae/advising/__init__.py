@@ -1,1 +1,1 @@
-"""How large a bottleneck must be: what to train for an answer, what was found, and in words."""
+"""`jaxvae advise`: how large a bottleneck images need, by training as few models as decide it."""

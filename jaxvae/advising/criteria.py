@@ -1,4 +1,4 @@
-"""What each of several criteria says of the bottleneck, beside the one that decides."""
+"""The criteria for the size of the bottleneck: the one that decides, and others beside it."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -20,7 +20,7 @@ _NULL_DEVIATIONS = 2.0
 
 
 class Criterion(NamedTuple):
-    """What a criterion says.
+    """The answer of one criterion, with its evidence.
 
     Attributes:
         name: of it.
@@ -38,7 +38,10 @@ class Criterion(NamedTuple):
 
 
 def decided_bounds(reading: Reading) -> Bounds:
-    """What the equivalence test on Delta(output -> input) leaves; all, where nothing is learned."""
+    """Bounds that the equivalence test on Delta(output -> input) leaves for the smallest size.
+
+    The bounds exclude no size where no model has learned anything.
+    """
     if not reading.has_learned:
         return Bounds(0, None)
     advice = sufficient_bottleneck(reading.sizes, reading.imbalance, tolerance=TOLERANCE)

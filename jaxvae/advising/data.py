@@ -1,4 +1,4 @@
-"""What the dimension of images is, and whether that can be told from as many as there are."""
+"""The intrinsic dimension of images, and whether it can be told from as many as there are."""
 
 from typing import NamedTuple
 
@@ -36,7 +36,7 @@ class DataDimension(NamedTuple):
     doubts: tuple[str, ...]
 
     def __str__(self) -> str:
-        """In sentences."""
+        """The dimension and the doubts in sentences."""
         scales = ", ".join(
             f"{value:.1f} at neighbor {rank}"
             for rank, value in zip(self.neighbors, self.scales, strict=True)

@@ -1,4 +1,4 @@
-"""For how many epochs to train: until the curve of a large model says that it is done."""
+"""The number of epochs to train for: more until a large model no longer improves."""
 
 import math
 from typing import NamedTuple

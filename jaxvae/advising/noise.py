@@ -1,4 +1,4 @@
-"""How finely reconstructions have to agree with images, where nobody says so."""
+"""The standard deviation of pixels, where no likelihood is given: how exact images have to be."""
 
 import math
 
@@ -37,6 +37,6 @@ def pixel_noise(images: ArrayLike, dimension: float) -> float:
     pixels = np.asarray(images, np.float32).reshape(len(images), -1) / 255
     total = float(pixels.var(axis=0, dtype=np.float64).sum())
     if total == 0:
-        raise ValueError(f"expected images that differ, got {len(pixels):,} of the same")
+        raise ValueError(f"expected images that differ, got {len(pixels):,} equal images")
     directions = dimension if math.isfinite(dimension) and dimension > 0 else _USUAL
     return float(f"{math.sqrt(total / SIGNAL_TO_NOISE / directions):.3g}")

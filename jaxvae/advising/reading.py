@@ -1,4 +1,4 @@
-"""What the records of a sweep over bottleneck sizes say, whatever experiment made them."""
+"""The measurements of a sweep over bottleneck sizes, read from the records of any experiment."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ HARDLY_ANYTHING = 0.5
 
 
 class Reading(NamedTuple):
-    """What was measured of k sizes and s seeds, all of them trained and none failed.
+    """Measurements of k sizes and s seeds, all of whose models were trained and did not fail.
 
     Attributes:
         sizes: ascending.
@@ -129,14 +129,14 @@ def _last(values: xr.DataArray, dimension: str) -> np.ndarray:
 
 
 def _last_of(records: xr.Dataset, name: str, dimension: str) -> np.ndarray:
-    """NaN where it was not recorded."""
+    """The values of a variable at the last epoch; NaN where it was not recorded."""
     if name in records:
         return _last(records[name], dimension)
     return np.full((records.sizes[dimension], records.sizes["seed"]), np.nan)
 
 
 def _earlier(values: xr.DataArray, dimension: str) -> np.ndarray:
-    """At the measured epoch before the last, if that is not untrained."""
+    """The values at the measured epoch before the last; NaN if there is none or it is untrained."""
     epochs = values["epoch"].values
     if len(epochs) < 2 or epochs[-2] == 0:
         return np.full_like(_last(values, dimension), np.nan)

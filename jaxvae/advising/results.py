@@ -1,4 +1,4 @@
-"""What an answer leaves: printed, in `summary.md`, in a figure, and on a page."""
+"""The results of `jaxvae advise`: printed, in `summary.md`, in a figure, and on a page."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -33,7 +33,7 @@ _CAPTION = (
 
 
 class Conclusion(NamedTuple):
-    """What records say.
+    """The answer from records, in sentences and numbers.
 
     Attributes:
         reading: of them.
@@ -63,7 +63,7 @@ def conclude(
     of_data: str = "",
     dimension: tuple[float, float] | None = None,
 ) -> Conclusion:
-    """What the records of a sweep over sizes say of the bottleneck.
+    """The answer to how large a bottleneck must be, from the records of a sweep over sizes.
 
     Args:
         records: of `jaxvae sweep`, `jaxvae advise` or `experiments.bottleneck`.
@@ -110,7 +110,7 @@ def write_conclusion(
 
 
 def printed(found: Conclusion) -> Sequence[str]:
-    """For the terminal: sentences, and what every criterion says."""
+    """The lines for the terminal: the sentences, and the answer of every criterion."""
     return [
         *found.sentences,
         "",

@@ -42,7 +42,7 @@ _USUAL_MODELS = 14
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Study:
-    """What is asked.
+    """The settings of a study.
 
     Attributes:
         run: the settings that all models share, by the names of `RunConfig`.
@@ -67,7 +67,7 @@ class Study:
 
 
 class Found(NamedTuple):
-    """Where a study stands.
+    """The state of a study: its records, and what it would train next.
 
     Attributes:
         records: of all models of the longest training, None before the first is done.
@@ -156,7 +156,7 @@ def _length(
 
 
 def _trial(records: xr.Dataset) -> Trial:
-    """Of one model, at half of its training and at the end."""
+    """The result of one model, at half of its training and at the end."""
     lost = records["imbalance"].sel(layer="output", other_layer="input").values.reshape(-1)
     return Trial(
         epochs=int(records["epoch"].values[-1]),

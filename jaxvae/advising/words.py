@@ -42,7 +42,7 @@ def answer(reading: Reading, *, ending: str = "") -> str:
 
 
 def disagreement(criteria: Sequence[Criterion]) -> str:
-    """Which criterion to trust where they differ, and why; nothing where they agree."""
+    """Which criterion to trust if they differ, and why; an empty text if no size is decided."""
     decides, *others = criteria
     if decides.size is None:
         return ""
@@ -58,7 +58,7 @@ def disagreement(criteria: Sequence[Criterion]) -> str:
 
 
 def diagnoses(reading: Reading, dimension: tuple[float, float] | None = None) -> list[str]:
-    """What is wrong with the models or the data, each with what to try; nothing where all is well.
+    """Sentences on problems of the models or the data, each with advice; none if all is well.
 
     Args:
         reading: of all models.
@@ -119,7 +119,7 @@ def _undertrained(reading: Reading) -> str:
 
 
 def _collapsed(reading: Reading) -> str:
-    """Nothing where a size is shown to be enough: larger ones then have latents to spare."""
+    """A sentence on collapsed latents, unless a size is enough: larger ones have some to spare."""
     active, size = float(reading.active_units[-1].mean()), int(reading.sizes[-1])
     if active < 0.5:
         return (

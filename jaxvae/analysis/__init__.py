@@ -1,4 +1,4 @@
-"""Trained states -> representations -> profiles and advice."""
+"""Measurements of trained models: layers, rates, samples and latents, and conclusions from them."""
 
 from jaxvae.analysis.advice import Advice as Advice
 from jaxvae.analysis.advice import sufficient_bottleneck as sufficient_bottleneck

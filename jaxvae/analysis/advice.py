@@ -1,4 +1,4 @@
-"""Which bottleneck is large enough: what a sweep proves, and what it leaves open."""
+"""Which bottleneck is large enough, by an equivalence test over seeds, and what is undecided."""
 
 from bisect import bisect_left
 from typing import NamedTuple
@@ -17,7 +17,7 @@ MOST_SEEDS = 50
 
 
 class Advice(NamedTuple):
-    """From which size on a bottleneck stops being the limit.
+    """The smallest sufficient bottleneck, or the sizes that may be it.
 
     Attributes:
         bottleneck: the smallest sufficient size, where the evidence leaves only one and shows
@@ -43,7 +43,7 @@ class Advice(NamedTuple):
 
 
 class _Sweep(NamedTuple):
-    """Of log Delta by size: means over seeds, and the spread; None where it is unknown."""
+    """Means of log Delta over seeds by size, and their spread; None where it is unknown."""
 
     means: Float[np.ndarray, " k"]
     spread: Spread | None
@@ -98,11 +98,11 @@ def sufficient_bottleneck(
     valid = np.all(np.isfinite(imbalance) & (imbalance > 0))
     if np.any(np.diff(bottlenecks) <= 0) or not rows or not valid:
         raise ValueError(
-            f"expected ascending sizes [k] and positive imbalances [k, seeds], got {bottlenecks} "
-            f"and shape {imbalance.shape}"
+            "expected bottlenecks [k] that ascend and finite, positive imbalance [k, seeds], got "
+            f"bottlenecks={bottlenecks} and imbalance of shape {imbalance.shape}"
         )
     if not 0 < tolerance < 1:
-        raise ValueError(f"expected 0 < tolerance < 1, got {tolerance}")
+        raise ValueError(f"expected 0 < tolerance < 1, got tolerance={tolerance}")
     sweep, most = _summarized(np.log(imbalance)), -np.log1p(-tolerance)
     lower, upper = _limits(sweep)
     kept, named = _decided(lower, upper, most)
@@ -121,7 +121,7 @@ def _summarized(logs: Float[np.ndarray, "k s"]) -> _Sweep:
 
 
 def _gains(means: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
-    """What the best larger size gains on each, in log Delta."""
+    """The gain of the best larger size over each size, in log Delta."""
     best = np.minimum.accumulate(means[::-1])[::-1]
     return np.append(means[:-1] - best[1:], np.nan)
 
@@ -150,7 +150,7 @@ def _limits(sweep: _Sweep) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "
 def _step(
     spread: Spread, weights: Float[np.ndarray, "c k"], error: Float[np.ndarray, " c"] | float
 ) -> Float[np.ndarray, " c"]:
-    """From sums of log Delta with weights that add up to 0 to their one-sided limits."""
+    """One-sided confidence limits of sums of log Delta whose weights add up to 0."""
     from scipy.special import stdtrit  # noqa: PLC0415
 
     variance = weights**2 @ spread.variance / spread.seeds
@@ -160,7 +160,7 @@ def _step(
 def _decided(
     lower: Float[np.ndarray, " k"], upper: Float[np.ndarray, " k"], most: float
 ) -> tuple[Bool[np.ndarray, " k"], int | None]:
-    """Which sizes may be the smallest sufficient one, and which it is if only one is left."""
+    """The sizes that may be the smallest sufficient one, and the size itself if one is left."""
     (sufficient,) = np.nonzero(upper < most)
     kept = ~(lower > most)
     if len(sufficient) == 0:

@@ -1,4 +1,4 @@
-"""What accuracy information allows, and which accuracies are above it by more than chance."""
+"""Bounds of accuracy by information, and the accuracies above them by more than chance."""
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -67,7 +67,10 @@ def above_bound(
 
     tested = ~np.isnan(hits)
     if n < 2 or not np.all((hits[tested] >= 0) & (hits[tested] <= n)):
-        raise ValueError(f"expected 0 to n >= 2 hits, got {hits.min()} to {hits.max()} of {n}")
+        raise ValueError(
+            f"expected 0 <= hits <= n and n >= 2, got hits from {np.nanmin(hits)} to "
+            f"{np.nanmax(hits)}, n={n}"
+        )
     share = error / 2 / max(1, int(tested.sum()))
     some = np.where(tested & (hits > 0), hits, 1)
     lowest = np.where(hits > 0, betaincinv(some, n - some + 1, share), 0.0)

@@ -114,7 +114,7 @@ def _batches(
 def noisy_batches(
     vae: VAE | HVAE, images: ArrayLike, *, key: Key, batch_size: int
 ) -> Iterator[tuple[Array, Array]]:
-    """Images and their posterior noise, one batch after another, on the device.
+    """Batches of images and their posterior noise, one after another, on the device.
 
     Example i gets the same noise whatever the batch size: that of `capture` with the key.
 
@@ -162,7 +162,7 @@ def captured_spaces(
     batch_size: int = 1000,
     layers: Sequence[str] | None = None,
 ) -> dict[str, ArraySpec]:
-    """What the taps of n examples will be, in depth order, before any is captured.
+    """The shapes and types of the taps of n examples, in depth order, before any is captured.
 
     Args:
         vae: the model.

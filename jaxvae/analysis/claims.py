@@ -42,8 +42,9 @@ def second_peak(decoder: Estimate, against: Estimate) -> Evidence:
         fine = np.ndim(values) == 3 and np.shape(values) == np.shape(errors)
         if not fine or np.size(values) == 0 or np.shape(values)[:2] != np.shape(against.value)[:2]:
             raise ValueError(
-                "expected dimensions and errors [bottlenecks, seeds, layers], the same "
-                f"bottlenecks and seeds, got {np.shape(values)} with {np.shape(errors)}"
+                "expected dimensions and errors of one shape [bottlenecks, seeds, layers], with "
+                f"the same bottlenecks and seeds for all layers, got dimensions of shape "
+                f"{np.shape(values)} with errors of shape {np.shape(errors)}"
             )
         if np.any(values <= 0):
             raise ValueError(f"expected positive dimensions, got {np.nanmin(values)}")
@@ -94,8 +95,8 @@ def two_phases(
         )
     if np.any(imbalance <= 0) or not tolerance > 0:
         raise ValueError(
-            "expected positive imbalances and a positive tolerance, got "
-            f"{np.nanmin(imbalance)} and {tolerance}"
+            "expected positive imbalances and a positive tolerance, got a least imbalance of "
+            f"{np.nanmin(imbalance)} and tolerance={tolerance}"
         )
     falling, rising = -np.log(imbalance), np.log(np.maximum(kl, _LEAST_KL))
     changes = [each[..., 1:-1] - each[..., [end]] for each in (falling, rising) for end in (0, -1)]

@@ -1,4 +1,4 @@
-"""Which of many models cannot be told from the best: trainings and test examples both vary."""
+"""Which of many models cannot be told from the best, as trainings and test examples vary."""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -14,7 +14,7 @@ _UNLIKE = 0.2
 
 
 class Comparison(NamedTuple):
-    """What several trainings of every cell say of the cells.
+    """Scores of cells over several trainings, and which cells may be the best.
 
     Attributes:
         mean: of every cell, over seeds and examples.
@@ -111,14 +111,14 @@ def _refuse_unless_comparable(values: Float[np.ndarray, "m s n"], error: float) 
 
 
 def _covariances(values: Float[np.ndarray, "m s n"]) -> Float[np.ndarray, "m m"]:
-    """Over examples, of the cells' means over seeds."""
+    """Covariances over examples of the cells' means over seeds."""
     examples = values.mean(axis=1, dtype=np.float64)
     centered = examples - examples.mean(axis=1, keepdims=True)
     return centered @ centered.T / (values.shape[2] - 1)
 
 
 def _variances(rest: Float[np.ndarray, "m s"], freedom: int) -> Float[np.ndarray, " m"]:
-    """Of every cell the own variance or that of all, whichever is larger."""
+    """The variance of every cell, or that of all cells together, whichever is larger."""
     squares = np.sum(rest**2, axis=1)
     return np.maximum(squares * len(rest), squares.sum()) / freedom
 
@@ -129,7 +129,7 @@ def _beyond(
     freedom: Int[np.ndarray, "*p"],
     limit: Callable[[int], float],
 ) -> Bool[np.ndarray, "*p"]:
-    """Which differences exceed so many of their errors as `limit` says of their freedom.
+    """Which differences exceed as many of their errors as `limit` gives for their freedom.
 
     A limit takes a quarter of a second, and falls as freedom grows: those of the least and
     the most freedom decide nearly all differences.

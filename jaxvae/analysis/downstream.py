@@ -1,4 +1,4 @@
-"""What can be predicted from a layer, and what can at most be predicted from its samples."""
+"""Accuracies of classifiers of every layer, and bounds of them by the information in samples."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ _ITERATIONS = 5000
 
 
 class Accuracy(NamedTuple):
-    """How often a classifier is right on held-out examples.
+    """The accuracy of a classifier on held-out examples.
 
     Attributes:
         value: the share of the test examples.
@@ -35,7 +35,7 @@ class Accuracy(NamedTuple):
 
 
 class LayerAccuracy(NamedTuple):
-    """What can be predicted from one layer of a hierarchy.
+    """The accuracies of classifiers of one layer of a hierarchy, and their bound.
 
     Attributes:
         samples: accuracy by classifier, from samples of the posterior. Bounded.
@@ -85,8 +85,8 @@ def classify(
     known, asked = _classes(train_labels, test_labels)
     if train.shape[1] != test.shape[1] or known.shape != train.shape[:1]:
         raise ValueError(
-            f"expected features [n, d] and [m, d] with labels [n] and [m], got {train.shape} and "
-            f"{test.shape} with {known.shape} and {asked.shape}"
+            "expected features [n, d] and [m, d] with labels [n] and [m], got features of shapes "
+            f"{train.shape} and {test.shape} with labels of shapes {known.shape} and {asked.shape}"
         )
     if asked.shape != test.shape[:1]:
         raise ValueError(f"expected test labels [{len(test)}], got shape {asked.shape}")
@@ -107,7 +107,7 @@ def classify(
 
 
 def choose_classifier(right: Bool[np.ndarray, "*shape c m"]) -> Bool[np.ndarray, "*shape m"]:
-    """What the best of several classifiers gets right, judged on examples that did not choose it.
+    """Which examples the best of several classifiers gets right, chosen on other examples.
 
     The largest of several accuracies on the same examples is too large: chance favors the one
     that wins. So each half of the examples, every other one, chooses the classifier that is
@@ -122,7 +122,8 @@ def choose_classifier(right: Bool[np.ndarray, "*shape c m"]) -> Bool[np.ndarray,
     """
     if right.ndim < 2 or right.shape[-2] < 1 or right.shape[-1] < 2:
         raise ValueError(
-            f"expected [..., classifiers, examples] with at least 1 and 2, got {right.shape}"
+            "expected right [..., classifiers, examples] of at least 1 classifier and 2 examples, "
+            f"got shape {right.shape}"
         )
     judged = np.empty((*right.shape[:-2], right.shape[-1]), bool)
     for half, other in ((0, 1), (1, 0)):
@@ -142,7 +143,7 @@ def layer_accuracies(
     top_information: Estimate | None = None,
     layers: Sequence[str] | None = None,
 ) -> dict[str, LayerAccuracy]:
-    """What every layer of a hierarchy is worth to classifiers, beside what it can be.
+    """The accuracies of classifiers of every layer of a hierarchy, with their bounds.
 
     A classifier of a sample of z_l is right with probability at most
     `f^-1(I(y; z_l)) <= f^-1(R_l + ... + R_L)` (`accuracy_bound`): z_l may know what the
@@ -205,11 +206,11 @@ def layer_accuracies(
 def _checked_information(
     information: Estimate, top: Estimate | None
 ) -> tuple[Float[np.ndarray, " l"], Float[np.ndarray, " l"]]:
-    """Nats and errors of every layer, from the top."""
+    """The information of every layer and its errors, in nats, from the top."""
     nats, errors = (np.array(as_float64(each)) for each in information)
     if nats.ndim != 1 or nats.shape != errors.shape or not len(nats):
         raise ValueError(
-            f"expected information [l] with errors [l], got {nats.shape} and {errors.shape}"
+            f"expected information [l] with errors [l], got shapes {nats.shape} and {errors.shape}"
         )
     if top is not None:
         nats[0], errors[0] = top
@@ -219,7 +220,7 @@ def _checked_information(
 def _refuse_other_layers(taps: Mapping[str, ArrayLike], wanted: list[str]) -> None:
     missing = [name for name in wanted if name not in taps]
     if missing:
-        raise ValueError(f"expected taps {', '.join(wanted)}, got none of {missing}")
+        raise ValueError(f"expected taps {', '.join(wanted)}, got none named {', '.join(missing)}")
     # With the rates of some layers only, names would be given to the wrong ones.
     samples = [name for name in taps if name.startswith("z_") and name.endswith("/sample")]
     if len(samples) > len(wanted) / 2:

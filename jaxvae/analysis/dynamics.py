@@ -1,4 +1,4 @@
-"""How alike representations are, over layers, epochs and models."""
+"""Similarities of representations between layers, epochs and models."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial

@@ -45,7 +45,7 @@ def share_estimate(hits: int, n: int) -> Estimate:
         ValueError: for no trials, and hits outside 0 to n.
     """
     if not 0 <= hits <= n or n < 1:
-        raise ValueError(f"expected 0 to n >= 1 hits, got {hits} of {n}")
+        raise ValueError(f"expected 0 <= hits <= n and n >= 1, got hits={hits}, n={n}")
     smoothed = (hits + 1) / (n + 2)
     error = (smoothed * (1 - smoothed) / (n + 3)) ** 0.5
     return Estimate(np.float64(hits / n), np.float64(error))

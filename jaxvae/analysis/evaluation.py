@@ -1,4 +1,4 @@
-"""What a trained model pays in every layer of latents, and what it gets, on held-out images."""
+"""The rates and distortion of a trained model on held-out images, and the types of its latents."""
 
 import math
 from functools import partial
@@ -20,7 +20,7 @@ from jaxvae.typing import ArrayLike, Key
 
 
 class ExampleCosts(NamedTuple):
-    """What every image costs at one posterior sample: of this the evaluation holds the means.
+    """Distortion and rates of every image at one posterior sample; an evaluation has the means.
 
     Attributes:
         distortion: `[n]`, nats.
@@ -139,7 +139,7 @@ def evaluate(
 
 
 class _Assessment(NamedTuple):
-    """Of a batch of images, first with sampled and then with decided latents.
+    """Quantities of a batch of images, with sampled latents and with their posterior means.
 
     Attributes:
         nll: of the images.
@@ -193,7 +193,7 @@ def _squared_error(expected: Array, pixels: Array) -> Float[Array, " b"]:
 
 
 def _shift(layer: StochasticLayer) -> Float[Array, "b k"]:
-    """How far the image moves the mean of every number, in deviations of its prior."""
+    """How far the image moves the mean of every latent, in standard deviations of its prior."""
     posterior, prior = layer.posterior, layer.prior
     return _flat((posterior.mean - prior.mean) * jnp.exp(-prior.log_variance / 2))
 

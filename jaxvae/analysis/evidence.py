@@ -1,4 +1,4 @@
-"""What seeds show of a claim that somewhere, at a layer or an epoch, several differences hold."""
+"""Evidence over seeds for a claim that several differences hold at some layer or epoch."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""How good generated images are, by what a classifier makes of them."""
+"""The quality of generated images, by the probabilities that a classifier gives their labels."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -83,7 +83,7 @@ def generation_quality(
 def class_probabilities(
     classifier: Classifier, params: Any, images: ArrayLike, *, batch_size: int = 1000
 ) -> Float[np.ndarray, "n m"]:
-    """What a classifier makes of every image, on the host; rows sum to 1.
+    """The class probabilities that a classifier gives every image, on the host; rows sum to 1.
 
     Args:
         classifier: the network.
@@ -116,7 +116,7 @@ def classifier_accuracy(
     *,
     batch_size: int = 1000,
 ) -> Estimate:
-    """How often a classifier is right on held-out images.
+    """The accuracy of a classifier on held-out images.
 
     Args:
         classifier: the network.
@@ -173,7 +173,7 @@ def _probabilities(classifier: Classifier, params: Any, images: Array) -> Float[
 
 
 def _checked_pixels(images: ArrayLike) -> ArrayLike:
-    """Bytes, or floats in [0, 1]."""
+    """Images as bytes or floats in [0, 1], if they are either."""
     if images.dtype == np.uint8:
         return images
     # On the host, where samples are: on the device every shape would need programs of its own.

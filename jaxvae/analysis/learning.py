@@ -1,4 +1,4 @@
-"""When layers are learned, and whether the encoder is before the decoder.
+"""The epochs at which layers are learned, and whether encoders are learned before decoders.
 
 A layer is compared with its own state at the end of training. Two things are in the way of
 reading off when it was learned: an untrained layer may be like the trained one already, and
@@ -25,7 +25,7 @@ _LARGEST_P = 0.03
 
 
 class LearningEpochs(NamedTuple):
-    """When the layers of some models were learned.
+    """The epochs at which the layers of some models were learned.
 
     Attributes:
         epoch: mean epoch of learning; NaN where there was nothing to learn, or undefined.
@@ -39,7 +39,7 @@ class LearningEpochs(NamedTuple):
 
 
 class Order(NamedTuple):
-    """Which half of the network was first.
+    """Which half of the networks was learned first, and the test of it.
 
     Attributes:
         encoder: models whose encoder was.
@@ -72,7 +72,7 @@ class Order(NamedTuple):
 def learned_share(
     similarity: Float[np.ndarray, "e m l"], replicate: Float[np.ndarray, "m l"]
 ) -> Float[np.ndarray, "e m l"]:
-    """How much of the way from the untrained layer to the end is done.
+    """The share of the way from the untrained layer to its end that is done at every epoch.
 
     `(s(e) - s(0)) / (r - s(0))`, s(e) being the similarity of a layer at epoch e to its state at
     the end, and r that of the model's own replicate: 0 before training, about 1 where the layer
@@ -141,7 +141,7 @@ def learning_order(
     *,
     tests: int = 1,
 ) -> Order:
-    """Which half of the network was first, and whether that is more than luck.
+    """Which half of the networks was learned first, and whether that is more than chance.
 
     Models of the same seed, of other objectives or strengths, begin with the same parameters:
     they are averaged, and the test is paired over seeds, Student's t of decoder minus encoder.
@@ -216,7 +216,7 @@ def _crossing(
 def _has_nothing(
     similarity: Float[np.ndarray, "e m l"], replicate: Float[np.ndarray, "m l"]
 ) -> Bool[np.ndarray, "m l"]:
-    """Over the models, because one replicate may happen to be close to the end."""
+    """Which layers had nothing to learn, over all models: one replicate may be close by chance."""
     known = ~np.isnan(replicate)
     distance = np.where(known, 1 - replicate, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     return 1 - similarity[0] <= np.maximum(_FLOORS * distance, RESOLUTION)
@@ -243,7 +243,7 @@ def _leads_of_seeds(
 
 
 def _p_value(leads: Float[np.ndarray, " s"]) -> float:
-    """Of Student's t, two-sided, for a mean of 0."""
+    """The two-sided p-value of Student's t-test for a mean of 0."""
     from scipy.special import stdtr  # noqa: PLC0415
 
     if len(leads) < 2:

@@ -51,7 +51,7 @@ class Measurement(NamedTuple):
 
 
 class Measurements(NamedTuple):
-    """What was measured of l spaces over the same points, on the host.
+    """The measurements of l spaces over the same points, on the host.
 
     Attributes:
         spaces: their names, in the order given.
@@ -73,7 +73,7 @@ class Measurements(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """Where a measurement stands.
+    """How far a measurement is, and what is being measured.
 
     Attributes:
         done: share of the estimated work, 0 to 1.
@@ -209,7 +209,7 @@ def _measure_one(
 
 
 def _is_far(error: Subsamples, value: Float[np.ndarray, "..."]) -> Bool[np.ndarray, "..."]:
-    """Where a metric of a subset is so much larger that its spread says nothing of that at n."""
+    """Where a metric of subsets is so much larger that its spread is no error of that at n."""
     return (np.asarray(error.mean.value) > _FAR * value) & (np.asarray(error.stderr.value) > 0)
 
 
@@ -278,7 +278,7 @@ def _refuse_settings(
         raise ValueError(f"expected at least one metric among {', '.join(METRICS)}; got none")
     for name, metric in chosen.items():
         if metric.of == "pairs" and spaces < 2:
-            raise ValueError(f"expected at least two spaces for {name}, which compares them")
+            raise ValueError(f"expected at least two spaces for {name}, got {spaces}")
         if metric.of == "labels" and labels is None:
             raise ValueError(f"expected labels for {name}, got none")
         least = 1 + max(2, k if metric.k and k else metric.neighbors)

@@ -153,5 +153,8 @@ def _checked(
 def _row(value: float | ArrayLike, size: int) -> Float[Array, "1 k"]:
     flat = np.ravel(np.asarray(as_array(value), np.float32))
     if flat.size not in (1, size):
-        raise ValueError(f"expected a prior of 1 or {size} numbers, got {flat.size}")
+        raise ValueError(
+            f"expected 1 or {size} numbers for the mean and log-variance of the prior, got "
+            f"{flat.size}"
+        )
     return jnp.asarray(np.broadcast_to(flat, (1, size)))

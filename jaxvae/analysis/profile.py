@@ -54,7 +54,7 @@ def profile(taps: Mapping[str, ArrayLike]) -> Profile:
 
 
 def unknown_profile(layers: Sequence[str]) -> Profile:
-    """What is known of the layers of a model that has failed: NaN, of the types of `profile`."""
+    """The profile of a model that has failed: NaN, with the types of `profile`."""
     count = len(layers)
     none = np.full(count, np.nan, np.float32)
     matrix = np.full((count, count), np.nan, np.float32)
@@ -64,7 +64,7 @@ def unknown_profile(layers: Sequence[str]) -> Profile:
 def gaussian_dimension(
     key: Key, *, n: int, features: int, clouds: int = 8, room: int | None = None
 ) -> tuple[float, float]:
-    """What TwoNN reports for a standard Gaussian: the null of a sampled bottleneck.
+    """The TwoNN dimension of a standard Gaussian, which is the null of a sampled bottleneck.
 
     TwoNN underestimates a high dimension at finite n. A posterior that only
     copies the prior has this dimension and no information.

@@ -1,4 +1,4 @@
-"""What each layer of a hierarchy holds: some layers kept from an image, the rest drawn anew."""
+"""Images with some layers of a hierarchy kept from an image, and the rest drawn from the prior."""
 
 from functools import partial
 from typing import NamedTuple

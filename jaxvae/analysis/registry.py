@@ -27,7 +27,7 @@ Told = Callable[[float], None]
 
 
 class Reading(NamedTuple):
-    """What a metric reads off l spaces.
+    """The values of a metric for l spaces.
 
     Attributes:
         value: `[l]`, `[l, l]` from row to column, or `[l, s]` over scales.
@@ -109,9 +109,7 @@ def _labelled(arrays: Spaces, k: int, told: Told) -> Reading:
     return Reading(jnp.stack(_each(partial(label_overlap, labels=labels, k=k), spaces, told)))
 
 
-_SIMILARITY = (
-    "1: the same up to rotation and scale; unrelated spaces have a value above 0, the null"
-)
+_SIMILARITY = "1: the same up to rotation and scale; unrelated spaces have a value above 0"
 
 METRICS: dict[str, Metric] = {
     "id": Metric(
@@ -207,7 +205,7 @@ METRICS: dict[str, Metric] = {
     ),
     "svcca": Metric(
         "SVCCA (99% of the variance)",
-        "1: the same up to a linear map; unrelated spaces have a value above 0, the null",
+        "1: the same up to a linear map; unrelated spaces have a value above 0",
         "pairs",
         lambda spaces, k, told: _symmetric(spaces, lambda a, b: svcca(a, b).mean),
         jackknife_error,

@@ -1,4 +1,4 @@
-"""Where in the plane of two rates a score is highest: a quadratic surface and its confidence."""
+"""The pairs of rates with the highest score, by a quadratic surface and its confidence."""
 
 from typing import NamedTuple
 
@@ -69,11 +69,14 @@ def best_region(
     rates, scores = as_float64(rates), as_float64(scores)
     if rates.shape != (*scores.shape, 2) or scores.ndim != 2 or min(scores.shape) < 2:
         raise ValueError(
-            f"expected rates [m, s, 2] and scores [m, s] of at least 2 seeds, got {rates.shape} "
-            f"and {scores.shape}"
+            "expected rates [m, s, 2] and scores [m, s] of at least 2 cells and 2 seeds, got "
+            f"rates of shape {rates.shape} and scores of shape {scores.shape}"
         )
     if not (np.isfinite(scores).all() and np.isfinite(rates).all() and (rates >= 0).all()):
-        raise ValueError("expected finite scores and rates of at least 0, got others")
+        raise ValueError(
+            "expected finite scores and finite rates of at least 0, got scores from "
+            f"{scores.min()} to {scores.max()} and rates from {rates.min()} to {rates.max()}"
+        )
     cells, seeds = scores.shape
     terms = _terms(rates.mean(axis=1))
     if cells < 9 or np.linalg.matrix_rank(terms) < _COEFFICIENTS:
@@ -104,7 +107,7 @@ def best_region(
 
 
 def _terms(rates: Float[np.ndarray, "m 2"]) -> Float[np.ndarray, "m 6"]:
-    """Those of a quadratic in log(1 + R), which is centered and of unit spread."""
+    """The terms of a quadratic function of log(1 + R), which is centered and of unit spread."""
     logs = np.log1p(rates)
     spread = logs.std(axis=0)
     x, y = ((logs - logs.mean(axis=0)) / np.where(spread > 0, spread, 1.0)).T

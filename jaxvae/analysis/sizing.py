@@ -1,4 +1,4 @@
-"""Which bottlenecks to train next, so that the smallest sufficient one is found with few models."""
+"""Which bottlenecks to train next, to find the smallest sufficient one with few models."""
 
 import math
 from typing import NamedTuple
@@ -20,7 +20,7 @@ _USUAL = (4, 8, 16)
 
 
 class Bounds(NamedTuple):
-    """Between which sizes the smallest sufficient bottleneck lies.
+    """The sizes between which the smallest sufficient bottleneck lies.
 
     Attributes:
         insufficient: the largest size shown not to be sufficient; 0 where none is. All smaller
@@ -46,7 +46,7 @@ class Bounds(NamedTuple):
 
 
 class Training(NamedTuple):
-    """What is to be trained: every size with every seed from 0 on.
+    """The models to train: every size with every seed from 0 on.
 
     Attributes:
         sizes: ascending.
@@ -78,7 +78,7 @@ def first_training(dimension: float, stderr: float = 0.0) -> Training:
 
 
 def bounds_of(sizes: Int[np.ndarray, " k"], advice: Advice, *, tolerance: float) -> Bounds:
-    """What `sufficient_bottleneck` has shown of some sizes, as bounds of the smallest one."""
+    """Bounds of the smallest sufficient size, from the result of `sufficient_bottleneck`."""
     sizes = np.asarray(sizes)
     enough = sizes[advice.upper < tolerance]
     sufficient = int(enough.min()) if len(enough) else None
@@ -96,7 +96,7 @@ def next_training(
     most_seeds: int = MOST_SEEDS,
     largest: int = LARGEST,
 ) -> Training | None:
-    """What to train next, from what is known; a function of nothing else.
+    """The models to train next, which depend on the measurements so far alone.
 
     - As long as no number of seeds would show a size to be sufficient, because Delta still falls
       to the largest: double the largest.

@@ -42,7 +42,7 @@ def _as_space(name: str, array: ArrayLike) -> ArrayLike:
 
 
 def choose_rows(key: Key, available: int, points: int | None) -> np.ndarray:
-    """At most so many random rows, in their order."""
+    """A random choice of at most `points` rows, in their order."""
     if points is not None:
         points = as_count(points, f"expected at least 3 points, got points = {points}", least=3)
     if points is None or points >= available:

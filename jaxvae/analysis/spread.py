@@ -1,4 +1,4 @@
-"""How much trainings of several models differ, where some may differ more than others."""
+"""The variance between trainings of several models, where some may vary more than others."""
 
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ class Spread(NamedTuple):
 
 
 def spread_of(runs: Float[np.ndarray, "m s"]) -> Spread:
-    """Of at least two models and seeds, as an additive model of both leaves it.
+    """The variance between trainings that an additive model of models and seeds leaves.
 
     The own variance is unbiased, also where those of models differ (Grubbs 1948). Of two models
     it cannot be told: that of both together is taken.
@@ -44,7 +44,7 @@ def spread_of(runs: Float[np.ndarray, "m s"]) -> Spread:
 
 
 def chance_of_alike(runs: Float[np.ndarray, "m s"]) -> float:
-    """How often the largest variance is so much of all where trainings of all models vary alike.
+    """The probability that the largest variance has so large a share where all models vary alike.
 
     The p value of Cochran (1941), which is an upper limit; 1 for two models, whose variances
     cannot be told, and where nothing varies.
@@ -60,7 +60,7 @@ def chance_of_alike(runs: Float[np.ndarray, "m s"]) -> float:
 
 
 def _squares(runs: Float[np.ndarray, "m s"]) -> Float[np.ndarray, " m"]:
-    """Of what is left of every model where its own mean and that of every seed are taken off."""
+    """Squared residuals of every model, without its own mean and that of every seed."""
     rest = runs - runs.mean(axis=1, keepdims=True) - runs.mean(axis=0) + runs.mean()
     return np.sum(rest**2, axis=1)
 

@@ -53,12 +53,12 @@ class TrainedModel(NamedTuple):
 
     @property
     def variables(self) -> Variables:
-        """What it learned: parameters, and statistics of batch normalization."""
+        """The learned variables: parameters, and statistics of batch normalization."""
         return self.run.variables
 
     @property
     def config(self) -> RunConfig:
-        """What was trained, on what, and how."""
+        """The settings of the run."""
         return self.run.config
 
     @property
@@ -159,13 +159,13 @@ def _decode(vae: VAE | HVAE, variables: Variables, latents: Any) -> Array:
 
 
 def _decided(vae: VAE | HVAE, variables: Variables, images: Array) -> Any:
-    """What the model makes of images where every sample is its posterior mean."""
+    """The outputs of a model with every sample at its posterior mean."""
     pixels = unit_interval(images) if images.dtype == jnp.uint8 else images
     return vae.apply(variables, pixels, jnp.zeros((len(images), vae.latents)))
 
 
 def _pixels(images: ArrayLike, image_shape: tuple[int, int, int]) -> ArrayLike:
-    """Bytes, or float32 in [0, 1], of the shape that the model takes."""
+    """Images as bytes or float32 in [0, 1], of the shape that the model takes."""
     given = as_array(images)
     if image_shape[2] == 1 and given.shape[1:] == image_shape[:2]:
         given = given[..., None]

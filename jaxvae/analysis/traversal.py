@@ -1,4 +1,4 @@
-"""What each latent of a trained model draws: one moved at a time, the others kept."""
+"""Latent traversals: images decoded while one latent moves and the others are kept."""
 
 import math
 from functools import partial

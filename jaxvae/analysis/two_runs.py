@@ -18,7 +18,7 @@ Costs = dict[str, Float[np.ndarray, " n"]]
 
 
 class Side(NamedTuple):
-    """One of two runs.
+    """One of two runs that are compared, and its evaluation.
 
     Attributes:
         run: as its folder holds it.
@@ -30,7 +30,7 @@ class Side(NamedTuple):
 
     @property
     def costs(self) -> Costs:
-        """What every image costs in nats: in all, and each term of that; layers from the top."""
+        """The negative ELBO of every image in nats, and each of its terms; layers from the top."""
         distortion, rates, _ = (np.asarray(each, np.float64) for each in self.found.examples)
         layers: Costs = {}
         if isinstance(self.run.vae, HVAE):

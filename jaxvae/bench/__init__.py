@@ -1,1 +1,1 @@
-"""How fast metrics and training are on this device: what `jaxvae bench` measures."""
+"""`jaxvae bench`: measures how fast metrics and training are on this device."""

@@ -1,4 +1,4 @@
-"""How fast a metric is, beside the matrix products that it cannot do without."""
+"""The speed of metrics, beside that of the matrix products that they consist of."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -22,7 +22,7 @@ _FEWEST_POINTS = 100
 
 
 class MetricSpeed(NamedTuple):
-    """How fast a metric is on this device.
+    """The speed of a metric on this device.
 
     Attributes:
         metric: its name in `METRICS`.
@@ -90,7 +90,8 @@ def refuse_cloud(name: str, *, points: int, features: int) -> None:
         raise ValueError(f"expected metrics among {', '.join(METRICS)}, got {name}")
     if points < _FEWEST_POINTS or features < 1:
         raise ValueError(
-            f"expected at least {_FEWEST_POINTS} points of 1 feature, got {points} of {features}"
+            f"expected at least {_FEWEST_POINTS} points and 1 feature, got points={points}, "
+            f"features={features}"
         )
 
 

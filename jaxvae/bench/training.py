@@ -1,4 +1,4 @@
-"""How fast models train, one or several in one program."""
+"""The speed of training, of one model or several in one program."""
 
 from functools import partial
 from typing import NamedTuple
@@ -19,7 +19,7 @@ _STEPS = 20
 
 
 class TrainingSpeed(NamedTuple):
-    """How fast models train on this device.
+    """The speed of training on this device.
 
     Attributes:
         network: its name in `jaxvae.models`.
@@ -81,7 +81,7 @@ def training_speed(
 def trained_model(
     network: str, *, image_size: int, batch_size: int
 ) -> tuple[RunConfig, VAE | HVAE]:
-    """What is timed: the settings that a network has by default, and its model.
+    """The model that is timed, with the default settings of its network.
 
     Raises:
         ValueError: for a network that there is not, or that does not take such images.

@@ -1,1 +1,1 @@
-"""The subcommands of `jaxvae`, one a file: what it runs, and what it prints."""
+"""The subcommands of `jaxvae`, one a file: what each runs and prints."""

@@ -31,7 +31,7 @@ def option(default: Any, help_text: str, *, most: str = "") -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImageSettings:
-    """How the images of a data set are found and read, for the configuration of an experiment."""
+    """The settings of an experiment that say how the images of a data set are found and read."""
 
     image_size: int | None = option(None, "resize images to this many pixels square")
     image_key: str | None = option(None, "name of the feature or array that holds the images")
@@ -42,7 +42,7 @@ class ImageSettings:
 
     @property
     def image_settings(self) -> dict[str, Any]:
-        """The same as settings of a `RunConfig`."""
+        """These settings by name, as a `RunConfig` takes them."""
         return {name: getattr(self, name) for name in ImageSettings.__dataclass_fields__}
 
 
@@ -194,7 +194,7 @@ def _parser(
 
 
 def _program(name: str) -> str:
-    """How an experiment is called."""
+    """The command that runs an experiment."""
     return f"python -m {name}" if "." in name else f"python {name}.py"
 
 

@@ -9,7 +9,7 @@ from jaxvae.runs.saved import open_run
 
 
 def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
-    """Write the file."""
+    """Write the learned parameters of a run as one file."""
     del errors
     run = open_run(given.folder, given.snapshot, trust=given.trust)
     out = given.out or run.folder.with_name(f"{run.folder.name}.{given.to}")

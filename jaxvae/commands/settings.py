@@ -96,7 +96,7 @@ def _reader(function: Callable[..., Any]) -> Callable[[str, str], Any]:
 
 
 def _as(hint: Any, text: str) -> Any:
-    """What a parameter calls for: numbers, several where it takes a sequence of them."""
+    """A text as the type of a parameter: a number, or several where it takes a sequence of them."""
     if isinstance(get_origin(hint), type) and issubclass(get_origin(hint), Sequence):
         return tuple(map(_positive, text.split(",")))
     if hint is bool:

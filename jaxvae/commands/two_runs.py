@@ -80,7 +80,7 @@ def _both(function: Callable[[T], U], pair: tuple[T, T]) -> tuple[U, U]:
 
 
 def _names(folders: tuple[Path, Path]) -> tuple[str, str]:
-    """As short as they differ."""
+    """The names of two folders, as short as they can be told apart."""
     one, other = (Path(os.path.abspath(folder)) for folder in folders)
     if one == other:
         raise ValueError(f"expected two runs to compare, got {folders[0]} twice")
@@ -99,7 +99,7 @@ def _pictures(
 
 
 def _epochs(run: SavedRun) -> str:
-    """How many, and what the run began with."""
+    """The number of epochs of a run, and the run that it began with."""
     file = run.folder / SETTINGS
     origin = read_settings(file).get(FROM) if file.is_file() else None
     began = f", {origin['epochs']} of them in {Path(origin['run']).name}" if origin else ""
@@ -107,5 +107,5 @@ def _epochs(run: SavedRun) -> str:
 
 
 def _time(run: SavedRun) -> str:
-    """Return how long the training took, as far as that is known."""
+    """The time of training of a run, as far as it is known."""
     return made_by(run.folder).get("took", "unknown")

@@ -1,4 +1,4 @@
-"""Data sets as plain arrays."""
+"""Data sets by name or path, as plain arrays of bytes."""
 
 from jaxvae.data.dataset import Dataset, Split
 from jaxvae.data.load import dataset_names, load

@@ -25,7 +25,7 @@ _ARCHIVE = ".npz:"
 
 
 class Source(NamedTuple):
-    """An array of a file.
+    """An array and the file that it comes from.
 
     Attributes:
         origin: the file as it was given, with the key in an archive or a capture.

@@ -36,7 +36,7 @@ class Entry(NamedTuple):
 
 
 def cache_directory() -> Path:
-    """Where the cache lives.
+    """The folder of the cache.
 
     `JAXVAE_CACHE_DIR` where it is set, else `$XDG_CACHE_HOME/jaxvae`, else `~/.cache/jaxvae`.
     """
@@ -77,7 +77,7 @@ def fetch(key: str, build: Callable[[Path], dict[str, Any]]) -> Entry:
 
 
 def create_array(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> Append:
-    """As `start_array`, with what to do about a cache that cannot be written.
+    """An array of the cache as `start_array` gives it, with advice if it cannot be written.
 
     Raises:
         OSError: if the file cannot be written, here or when appending.

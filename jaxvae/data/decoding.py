@@ -97,7 +97,7 @@ def decode(place: Path, chosen: Sorted, directory: Path, *, image_size: int | No
 
 
 class _One(NamedTuple):
-    """What is read of a file: `[pages, h, w, c]`, its extremes, and a hash of its bytes."""
+    """The contents of a file: `[pages, h, w, c]`, its extremes, and a hash of its bytes."""
 
     pixels: np.ndarray
     extremes: Extremes
@@ -135,7 +135,7 @@ def _each(
     verb: str,
     place: Path,
 ) -> Iterator[tuple[str, _Read]]:
-    """What is read of every file, in order; of those that fail all are counted.
+    """The contents of every file, in order; all files that fail are counted first.
 
     Raises:
         ValueError: at the end, for files that give no image.

@@ -72,7 +72,7 @@ def files_below(place: Path, *, hidden: bool = False) -> list[File]:
 
 
 def sort_images(files: list[File], split: str | None, what: str) -> Sorted:
-    """Which files are images, of which split, and in which subfolder.
+    """The image files of a folder, with the split and the subfolder of each.
 
     Folders named `train` and `test` (`validation`, `val`, ...), or as `split` says, are splits.
     Where there are several subfolders below, their names are labels. A folder that holds one
@@ -129,7 +129,7 @@ def sort_images(files: list[File], split: str | None, what: str) -> Sorted:
 def _roots(
     splits: Mapping[str, list[str]], roots: Mapping[str, str], kept: Sequence[str] = ()
 ) -> dict[str, str]:
-    """By split the folder whose subfolders are labels, passing over those that are alone.
+    """The folder of every split whose subfolders are labels, passing over single subfolders.
 
     Args:
         splits: names of files.

@@ -1,4 +1,4 @@
-"""Where height, width and channels are in an array of images."""
+"""The axes of height, width and channels in an array of images."""
 
 import math
 from typing import NamedTuple
@@ -11,7 +11,7 @@ _FEW = (1, 2, 3, 4)
 
 
 class Layout(NamedTuple):
-    """How an array becomes `[n, h, w, c]`.
+    """The order of axes that turns an array into `[n, h, w, c]`.
 
     Attributes:
         axes: its axes in that order, the last one new where there are three.
@@ -27,7 +27,7 @@ class Layout(NamedTuple):
         return np.transpose(full, self.axes)
 
     def arranged_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Of images of this shape, as `[n, h, w, c]`."""
+        """The shape `[n, h, w, c]` of images of a given shape."""
         full = (*shape, 1) if len(shape) == 3 else shape
         return tuple(full[axis] for axis in self.axes)
 

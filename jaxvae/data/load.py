@@ -1,4 +1,4 @@
-"""Data sets by name."""
+"""Load data sets by their names or paths."""
 
 import difflib
 import os
@@ -104,13 +104,19 @@ def load(
     if name and os.path.exists(name):
         say(f"{name}: the data set of this name; what lies here under it is ./{name}")
     if value_range is not None:
-        raise ValueError(f"expected no value_range for {name!r}, whose pixels are bytes")
+        low, high = value_range
+        raise ValueError(
+            f"expected no value_range for {name!r}, whose pixels are bytes, got {low:g}:{high:g}"
+        )
     if name == "sprites":
         # Rendering imports JAX, which reading arrays does without.
         from jaxvae.data.sprites import load_sprites  # noqa: PLC0415
 
         if (image_key, split) != (None, None):
-            raise ValueError("expected no image_key and no split for sprites")
+            raise ValueError(
+                f"expected no image_key and no split for sprites, got image_key={image_key}, "
+                f"split={split}"
+            )
         return load_sprites(**sizes)
     prepared = find_prepared(name, directory)
     if prepared is None:
@@ -150,7 +156,7 @@ def dataset_names(data_dir: str | os.PathLike[str] | None = None) -> tuple[str, 
 
 
 def _refusal(name: str, directory: Path) -> ValueError:
-    """Why there is no such set, and what to do."""
+    """The message that there is no such data set, with what to do."""
     known, close = close_names(name)
     close = difflib.get_close_matches(name, ("sprites", *OWN_NAMES)) + close
     close += close_files(name, Path())
@@ -169,7 +175,7 @@ def _refusal(name: str, directory: Path) -> ValueError:
 
 
 def _parts(prepared: Prepared, asked: str | None) -> dict[str, Part]:
-    """Which examples are for training and which for testing."""
+    """The examples for training and the examples for testing."""
     splits, what = prepared.splits, repr(prepared.name)
     chosen = chosen_splits(list(splits), asked, what)
     if chosen is None and len(splits) != 1:

@@ -1,4 +1,4 @@
-"""How much memory there is, for what would need more than that."""
+"""The memory of the machine, for work that would need more than there is."""
 
 import re
 import resource
@@ -15,12 +15,12 @@ _CONTROL_GROUPS = (
 
 
 def available_memory() -> float:
-    """Bytes that this process can still have, as the system says; infinite where it does not."""
+    """Bytes that this process can still allocate; infinite if the system does not say."""
     return min(_limits("MemAvailable"), default=float("inf"))
 
 
 def whole_memory() -> float:
-    """Bytes that this process could have without others: the same however busy the machine is."""
+    """Bytes that this process could allocate on an idle machine, which are always the same."""
     return min(_limits("MemTotal"), default=float("inf"))
 
 

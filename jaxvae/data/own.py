@@ -1,4 +1,4 @@
-"""Images of one's own, a folder or arrays, as a cached entry of bytes.
+"""Your own images, in a folder or in arrays, as a cached entry of bytes.
 
 What a path holds is looked at anew every time: names, sizes and times of change of its files are in
 the key of the entry. What they say is in its fingerprint, which another copy shares.
@@ -40,7 +40,7 @@ _NAMED = 3
 
 
 class Wishes(NamedTuple):
-    """How images are to be read, as `jaxvae.data.load` is told it."""
+    """The settings of `jaxvae.data.load` that say how images are read."""
 
     image_size: int | None
     image_key: str | None
@@ -49,7 +49,7 @@ class Wishes(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """Images as they were found.
+    """Images as they are in a folder or in arrays, before they are read.
 
     Attributes:
         arrays: `[n, h, w, c]` by split, `train` and `test` or `all`, of one type.
@@ -145,7 +145,9 @@ def _build(
     parts, held_out = _parts(found.arrays, what)
     _write(directory, found, parts, scale=scale, size=size, what=what)
     if _files(place) != files:
-        raise ValueError(f"expected {what} to stay as it is while it is read, but files changed")
+        raise ValueError(
+            f"expected {what} to stay as it is while it is read, got files that changed meanwhile"
+        )
     for path in directory.glob("decoded_*.npy"):
         path.unlink()
     for labels in found.labels.numbers.values():
@@ -229,7 +231,7 @@ def _write(
 def _words(
     found: _Found, scale: Scale, size: int | None, counts: Mapping[str, int], held_out: str
 ) -> list[str]:
-    """What was understood."""
+    """Sentences that say how a path was read."""
     height, width, channels = next(iter(found.arrays.values())).shape[1:]
     return [
         f"{sum(counts.values()):,} images, {size or height} x {size or width}, "
@@ -245,7 +247,7 @@ def _words(
 def _parts(
     arrays: Mapping[str, np.ndarray], what: str
 ) -> tuple[dict[str, tuple[str, np.ndarray]], str]:
-    """By part of ours the split and the places of its images, and how they were chosen."""
+    """The split and the indices of the images of each part, and how they were chosen."""
     if "all" in arrays:
         fit, held_out = held_out_tenth(len(arrays["all"]), what)
         return {"train": ("all", fit), "test": ("all", held_out)}, "a tenth"

@@ -26,7 +26,7 @@ _WHITE = 255
 
 
 class Header(NamedTuple):
-    """What an image file will give.
+    """The shape and type of the image in a file.
 
     Attributes:
         height: in pixels, as it is turned.
@@ -50,7 +50,7 @@ class PictureError(ValueError):
 
 
 def header_of(file: Path) -> Header:
-    """What a file will give, without decoding it.
+    """The shape and type of the image in a file, without decoding it.
 
     Raises:
         PictureError: for what is no image, or of a kind that is not read.

@@ -1,4 +1,4 @@
-"""What the name of a data set refers to: a path, or a set that is known by its name."""
+"""The meaning of the name of a data set: a path, or a set that is known by its name."""
 
 import difflib
 import os
@@ -49,7 +49,7 @@ def refuse_nothing(place: Path) -> None:
 
 
 def close_files(name: str, folder: Path) -> list[str]:
-    """What is in a folder under a name close to one."""
+    """The files of a folder whose names are close to a given one."""
     with suppress(OSError):
         return difflib.get_close_matches(name, sorted(os.listdir(folder)))
     return []

@@ -48,13 +48,13 @@ class Prepared(NamedTuple):
 
 
 def data_directory(data_dir: str | os.PathLike[str] | None) -> Path:
-    """Where prepared sets are: the argument, else `TFDS_DATA_DIR`, else TFDS's default."""
+    """The folder of prepared sets: the argument, else `TFDS_DATA_DIR`, else the default of TFDS."""
     place = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     return Path(place).expanduser()
 
 
 def manual_directory(directory: Path) -> Path:
-    """Where TFDS looks for what has to be downloaded by hand."""
+    """The folder where TFDS looks for files that have to be downloaded by hand."""
     return directory / "downloads" / "manual"
 
 

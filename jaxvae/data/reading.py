@@ -1,4 +1,4 @@
-"""What is said while a set is read: a bar for the first time, and what was understood."""
+"""The messages of reading a set: a bar for the first time, and how the set was read."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from functools import cache
 
 @cache
 def say(words: str) -> None:
-    """On the standard error, once a process: what was understood of images is never a secret."""
+    """Print how images were read to the standard error, once a process."""
     print(words, file=sys.stderr)
 
 

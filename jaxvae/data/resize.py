@@ -11,7 +11,7 @@ import numpy as np
 
 
 def resize_images(images: np.ndarray, *, size: int) -> np.ndarray:
-    """Images resized to `size` by `size`, bilinear and antialiased.
+    """Resize images to `size` by `size` pixels, bilinear and antialiased.
 
     The sides are resized independently: an image that is not square is stretched.
 
@@ -30,7 +30,7 @@ def resize_images(images: np.ndarray, *, size: int) -> np.ndarray:
 
 
 def resize_values(values: np.ndarray, *, size: int) -> np.ndarray:
-    """As `resize_images`, of float32 values of any range, which are not rounded."""
+    """Resize float32 values of any range as `resize_images` does, without rounding them."""
     _, height, width, _ = values.shape
     values = np.einsum("ih,bhwc->biwc", triangle_weights(height, size), values, optimize=True)
     return np.einsum("jw,biwc->bijc", triangle_weights(width, size), values, optimize=True)

@@ -90,7 +90,7 @@ def factors_of(index: ArrayLike) -> Int[Array, "... 5"]:
 def render(
     factors: Int[ArrayLike, "n 5"], *, image_size: int = IMAGE_SIZE
 ) -> UInt8[Array, "n h w 1"]:
-    """Images of the sprites with the given factor classes.
+    """Render images of the sprites with the given factor classes.
 
     A pure function: it may be jitted, and the images of a batch do not depend on each
     other. The classes stand for the values of dSprites:
@@ -153,7 +153,9 @@ def load_sprites(
             memory there is.
     """
     if min(train_size, test_size) < 0:
-        raise ValueError(f"expected sizes of at least 0, got {train_size} and {test_size}")
+        raise ValueError(
+            f"expected sizes of at least 0, got train_size={train_size}, test_size={test_size}"
+        )
     if train_size + test_size > GRID_SIZE:
         raise ValueError(
             f"expected train_size + test_size of at most {GRID_SIZE}, got {train_size + test_size}"

@@ -45,7 +45,7 @@ class Stored(NamedTuple):
 
 
 class _Contents(NamedTuple):
-    """What a store holds.
+    """The arrays of a store.
 
     Attributes:
         arrays: of numbers and texts, by name.

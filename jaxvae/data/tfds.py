@@ -32,7 +32,7 @@ _BATCH_BYTES = 1 << 25
 
 
 class Part(NamedTuple):
-    """Which examples of a TFDS split make up one of ours, in which order.
+    """The examples of a TFDS split that make up a split of ours, and their order.
 
     Attributes:
         split: the name of the TFDS split.
@@ -266,7 +266,7 @@ def _write_part(
 
 
 def _batch_length(shape: tuple[int | None, int | None, int]) -> int:
-    """How many examples to hold in memory at once; few where images may be large."""
+    """The number of examples to hold in memory at once; few where images may be large."""
     image_bytes = (shape[0] or 1024) * (shape[1] or 1024) * shape[2]
     return max(1, min(_BATCH, _BATCH_BYTES // image_bytes))
 

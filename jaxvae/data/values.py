@@ -27,7 +27,7 @@ class Extremes(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """Which values become black and white.
+    """The values that become black and white.
 
     Attributes:
         low: what becomes 0.
@@ -64,7 +64,7 @@ def extremes_of(blocks: Iterable[np.ndarray], what: str) -> Extremes:
 def scale_of(
     dtype: np.dtype, found: Extremes, value_range: tuple[float, float] | None, what: str
 ) -> Scale:
-    """What pixels mean.
+    """The values of black and white pixels in a set of images.
 
     Args:
         dtype: of the pixels.
@@ -98,7 +98,7 @@ def to_bytes(values: np.ndarray, scale: Scale) -> np.ndarray:
 
 
 def remarks_on(scale: Scale, splits: Mapping[str, Extremes]) -> list[str]:
-    """What is odd about the bytes that come of it, by split and of all of them."""
+    """Remarks on bytes that look wrong, for every split and for all of them."""
     found = whole_of(splits.values())
     if found.low == found.high:
         return [f"every pixel of every image is {found.low:g}"]

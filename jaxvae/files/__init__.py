@@ -1,1 +1,1 @@
-"""Files and folders that appear whole or not at all, and are known to be whole."""
+"""Files and folders that appear whole or not at all, and are checked when they are read."""

@@ -113,7 +113,7 @@ def announced_members(
 def sorted_members(
     path: Path, chosen: Callable[[list[str]], Collection[str]]
 ) -> tuple[dict[str, Announced], list[str]]:
-    """As `announced_members`, with the keys of those that hold Python objects apart."""
+    """The arrays of `announced_members`, and the keys of those that hold Python objects."""
     refuse_irregular(path)
     found, objects = {}, []
     with zipfile.ZipFile(path) as archive:
@@ -149,7 +149,7 @@ def read_archive(path: Path) -> dict[str, np.ndarray]:
 
 
 def read_members(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
-    """Those arrays of an archive that have these names and are there, read-only.
+    """The arrays of an archive that have given names and are there, read-only.
 
     They are compared with their checksums. Of thousands of archives of the same arrays, NumPy
     spends most of the time on their headers: here every header is parsed once.

@@ -46,7 +46,7 @@ def is_regular(path: Path) -> bool:
 
 
 def names_in(folder: Path) -> list[str]:
-    """What is in a folder; nothing where there is none.
+    """The names in a folder; none if there is no such folder.
 
     Raises:
         OSError: where it cannot be read, which `Path.glob` takes for empty.

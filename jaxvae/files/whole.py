@@ -39,7 +39,7 @@ def whole_folder(place: Path) -> AbstractContextManager[Path]:
 
 
 def first_folder(place: Path) -> AbstractContextManager[Path]:
-    """As `whole_folder`, but what is in its place when the block ends stays, and is used.
+    """A folder as by `whole_folder`, except that one that is there when the block ends is kept.
 
     For what is the same whoever makes it.
     """
@@ -48,7 +48,7 @@ def first_folder(place: Path) -> AbstractContextManager[Path]:
 
 @contextmanager
 def unmade_on_failure(folders: Iterable[Path]) -> Iterator[None]:
-    """Where the block fails, those of some folders that it has made are removed, if empty.
+    """If the block fails, those of some folders that it has made are removed, if they are empty.
 
     Args:
         folders: from the innermost to the outermost.
@@ -165,7 +165,7 @@ def _remove_left(folders: Iterable[Path]) -> None:
 
 
 def _held(folder: Path) -> int | None:
-    """What holds a new folder until it is closed, also by a kill; None if it was taken away.
+    """A lock on a new folder until it is closed, also by a kill; None if the folder is gone.
 
     Another process may take it for a leftover before it is held, and holds it itself while
     it removes it.

@@ -1,4 +1,4 @@
-"""Point clouds -> distances, neighbors and ranks, exact and in blocks."""
+"""Distances, nearest neighbors and ranks of point clouds, exact and in blocks."""
 
 from jaxvae.geometry.distances import squared_distances as squared_distances
 from jaxvae.geometry.neighbors import Neighbors as Neighbors

@@ -1,4 +1,4 @@
-"""Which of two distances is smaller, decided on the host for the few that float32 leaves open.
+"""Comparisons of two distances, decided on the host for the few that float32 leaves open.
 
 First in float64, whose rounding is bounded; then by `precise`, where what float64 cannot
 resolve counts as equal. Nothing is compiled.

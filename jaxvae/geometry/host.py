@@ -1,4 +1,4 @@
-"""Where an array is: NumPy works on what is on the host, and compiles nothing; JAX on the rest."""
+"""Arrays on the host are computed with NumPy, which compiles nothing; others with JAX."""
 
 from collections.abc import Callable
 from functools import wraps

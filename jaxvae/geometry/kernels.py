@@ -169,7 +169,7 @@ def _without_rounding(
 
 
 def _symmetric(products: Float[Array, "l l"]) -> Float[Array, "l l"]:
-    """So that a matrix of pairs is symmetric to the last bit."""
+    """A matrix of pairs, made symmetric to the last bit."""
     return (products + products.T) / 2
 
 

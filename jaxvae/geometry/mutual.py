@@ -1,4 +1,4 @@
-"""Where the neighbors of every point in each of several spaces stand in all of them."""
+"""Ranks, in each of several spaces, of the neighbors of every point in all of them."""
 
 from collections.abc import Sequence
 
@@ -92,7 +92,7 @@ def _mutual_block(
 def _mean_over_neighbors(
     ranks: Sequence[Float[EitherArray, "b lk"]], k: int
 ) -> Float[EitherArray, "b l l"]:
-    """From the ranks in each space of k neighbors from every space."""
+    """The mean rank over neighbors, from the ranks of k neighbors from every space."""
     stacked = numpy_of(ranks[0]).stack(ranks, axis=2)
     return stacked.reshape(len(stacked), -1, k, len(ranks)).mean(axis=2)
 

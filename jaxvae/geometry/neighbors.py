@@ -89,7 +89,7 @@ def checked_k(k: int, n: int, *, least: int = 1) -> int:
 
 
 class Found(NamedTuple):
-    """What a search finds, k present points for each row.
+    """The result of a search: k present points for each row.
 
     Attributes:
         squared: `[n, k]`, squared distances in units of `4**exponent`, infinite where

@@ -75,7 +75,7 @@ class Places(NamedTuple):
 
 
 def first_places(cloud: Cloud, k: int, *, mesh: Mesh | None, progress: Progress | None) -> Places:
-    """Who has the first k places around every point.
+    """The points in the first k places around every point.
 
     Raises:
         ValueError: for k outside 1 to n - 1.
@@ -145,7 +145,7 @@ def _shared_block(
 
 
 def nearest_count(k: int, n: int) -> int:
-    """How many neighbors show whether another ties with the k-th."""
+    """The number of neighbors that show whether another ties with the k-th."""
     return min(k + 1, n - 1)
 
 

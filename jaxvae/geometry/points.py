@@ -108,7 +108,7 @@ def known_values(points: Points) -> Points:
 
 
 def first_alike(points: Points) -> Int[np.ndarray, " m"]:
-    """For each point an earlier one with the same coordinates, where there is one, or itself.
+    """For each point, the first point with the same coordinates, which may be itself.
 
     Most often the first; some are missed where different points have the same norm.
     """

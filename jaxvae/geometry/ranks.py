@@ -1,4 +1,4 @@
-"""Where the neighbors of one space stand in another."""
+"""Ranks, in one space, of the neighbors in another."""
 
 import jax
 import jax.numpy as jnp
@@ -97,7 +97,10 @@ def _checked_indices(indices: Int[EitherArray, "n k"], n: int) -> Int[EitherArra
         )
     if not isinstance(indices, jax.core.Tracer):
         if not ((indices >= 0) & (indices < n)).all():
-            raise ValueError(f"expected indices from 0 to n - 1 = {n - 1}, got others")
+            raise ValueError(
+                f"expected indices from 0 to n - 1 = {n - 1}, got indices from {indices.min()} to "
+                f"{indices.max()}"
+            )
         if (indices == np.arange(n)[:, None]).any():
             raise ValueError("expected indices of other points, got a point as its own neighbor")
     return indices

@@ -1,4 +1,4 @@
-"""How the rows of a computation are split: into blocks, over devices, and over time."""
+"""The rows of a computation, split into blocks, over devices, and over time."""
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
@@ -55,7 +55,7 @@ class Space(NamedTuple):
 
     @property
     def choices(self) -> Choices:
-        """What suits the devices."""
+        """The choices that suit the devices of the cloud."""
         return choices_for(self.shared.norms)
 
     @property

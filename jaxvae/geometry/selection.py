@@ -48,7 +48,7 @@ def smallest(values: Float[Array, "b n"], k: int) -> tuple[Float[Array, "b k"], 
 
 
 def lane_counts(mask: Bool[Array, "*p n"]) -> Int8[Array, "*p lanes"]:
-    """How many entries of each lane are set, for n a multiple of `LANE`.
+    """The number of entries of each lane that are set, for n a multiple of `LANE`.
 
     Sums of int8 over an axis that is not the last run at the speed of memory.
     """

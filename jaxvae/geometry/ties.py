@@ -1,4 +1,4 @@
-"""What share of the first k places every point has, where points tie for the last of them.
+"""The share of the first k places that every point has, where points tie for the last.
 
 Where the k-th neighbor and the next are equally far, which of them is among the first k would
 follow from the order of the rows. All that are as far as the k-th share the places that the

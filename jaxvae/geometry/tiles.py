@@ -71,7 +71,7 @@ def as_tiles(x: Any) -> Tiles:
 
 
 def distinct_tiles(tiles: Tiles) -> Tiles:
-    """Only the first row of every set of equal rows is present."""
+    """The tiles with only the first row of every set of equal rows present."""
     hashes = np.concatenate([_hashes(_read(tiles, tile)) for tile in _tiles(tiles)])
     order = np.argsort(hashes, kind="stable")
     (repeated,) = np.nonzero(hashes[order][1:] == hashes[order][:-1])
@@ -150,7 +150,7 @@ class _Local(NamedTuple):
     ids: Int[np.ndarray, " m"]
 
     def places(self, ids: Int[np.ndarray, "*s"]) -> Int[np.ndarray, "*s"]:
-        """Where points of the tiles are in the cloud."""
+        """The indices in the cloud of points of the tiles."""
         return np.searchsorted(self.ids, ids).astype(np.int32)
 
     def nearest(
@@ -193,7 +193,7 @@ def _blocks(n: int, size: int, progress: Progress | None) -> Iterator[Int[np.nda
 
 
 def _scaled(squared: Float[np.ndarray, "n k"]) -> tuple[Float[np.ndarray, "n k"], int]:
-    """As float32, in units of a power of four that keeps them in its range."""
+    """An array as float32, in units of a power of four that keeps it in its range."""
     finite = squared[np.isfinite(squared)]
     exponent = int(np.frexp(finite.max(initial=0.0))[1]) // 2 - 40
     return np.ldexp(squared, -2 * exponent).astype(np.float32), exponent

@@ -1,1 +1,1 @@
-"""Every combination of some settings, trained as one sweep: what is measured of it, and shown."""
+"""`jaxvae sweep`: trains every combination of some settings, and measures and shows the models."""

@@ -23,7 +23,7 @@ _SPAN = 8
 
 
 def draw_grid(grid: Grid, records: xr.Dataset, folder: Path) -> list[Path]:
-    """What was measured against every setting that varies and over training; profiles of layers.
+    """Figures of all quantities against every setting and over training, and of layers.
 
     Args:
         grid: of the runs.

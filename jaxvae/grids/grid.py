@@ -86,7 +86,7 @@ def word(value: Any) -> str:
 
 
 def ordered(values: Sequence[Any]) -> tuple[Any, ...]:
-    """Without repetitions; numbers ascending, others as they were given."""
+    """Values without repetitions: numbers ascending, others as they were given."""
     distinct = tuple({word(value): value for value in values}.values())
     return tuple(sorted(distinct)) if are_numbers(distinct) else distinct
 

@@ -1,4 +1,4 @@
-"""What is measured of a model of a grid."""
+"""The measurements of a model of a grid."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ _LATENT = ("mean", "log_variance", "sample")
 
 
 def measure(points: int, trained: Trained) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What is recorded of a model at every epoch, and at the last one alone.
+    """The measurements of a model at every epoch, and at the last one alone.
 
     Rates, over all held-out images, are nats per image with their standard errors over images. The
     noise is that of `jaxvae train`.
@@ -60,7 +60,7 @@ def _training_cost(trained: Trained) -> float:
 
 
 def _types(found: Evaluation, trained: Trained) -> dict[str, np.ndarray]:
-    """How many latents of every layer are active, mixed and passive; not those of padding."""
+    """The numbers of active, mixed and passive latents in every layer, without padding."""
     cut = None if isinstance(trained.model, HVAE) else trained.latents
     return {
         f"{name}_latents": np.array(

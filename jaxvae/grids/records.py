@@ -97,7 +97,7 @@ def merged(lists: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _parts(grid: Grid, out: Path) -> list[_Part]:
-    """Those of which a run is done."""
+    """The runs of one program together with their arrays, where at least one of them is done."""
     runs = runs_of(grid)
     names = [*runs]
     places: dict[RunConfig, list[int]] = {}
@@ -116,7 +116,7 @@ def _parts(grid: Grid, out: Path) -> list[_Part]:
 def _whole(
     parts: Sequence[_Part], name: str, outer: tuple[int, ...], labels: Mapping[str, list[str]]
 ) -> np.ndarray:
-    """What is recorded of all runs, in the dimensions of the grid and those of its own."""
+    """A quantity of all runs, with the dimensions of the grid and its own."""
     dimensions = [each.removeprefix("other_") for each in _DIMENSIONS[name]]
     inner = [len(labels[each]) for each in dimensions]
     some = [part for part in parts if name in part.found]

@@ -82,7 +82,7 @@ def captioned_rows(
 
 
 def lowest(grid: Grid, records: xr.Dataset) -> list[str]:
-    """Where the negative ELBO of held-out images is lowest, in a sentence.
+    """A sentence that says which settings have the lowest negative ELBO of held-out images.
 
     None for a single combination of settings, and where images or likelihoods differ between
     runs, or nothing is known.

@@ -1,4 +1,4 @@
-"""One published quantity a file, exact and batched."""
+"""Dimension, imbalance, similarity and information of representations, one metric a file."""
 
 from jaxvae.metrics.cka import MinibatchCKA as MinibatchCKA
 from jaxvae.metrics.cka import cka_matrix as cka_matrix

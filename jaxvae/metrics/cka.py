@@ -137,7 +137,7 @@ def rbf_cka(x: ArrayLike, y: ArrayLike, *, bandwidth: float = 0.5) -> Float[Arra
 
 
 class MinibatchState(NamedTuple):
-    """What minibatch CKA has accumulated.
+    """The sums that minibatch CKA has accumulated.
 
     Attributes:
         sums: `[l, l]`, the batches' HSIC, in units of `2**(2 exponents)` of both spaces.
@@ -208,7 +208,7 @@ def _update(state: MinibatchState, spaces: Sequence[ArrayLike]) -> MinibatchStat
 def _accumulate(
     state: MinibatchState, products: Float[Array, "l l"], exponents: Int[Array, " l"]
 ) -> MinibatchState:
-    """Both terms in the larger of their units, so that neither overflows."""
+    """Add both terms in the larger of their units, so that neither overflows."""
     common = jnp.maximum(state.exponents, exponents)
 
     def convert(values: Float[Array, "l l"], own: Int[Array, " l"]) -> Float[Array, "l l"]:

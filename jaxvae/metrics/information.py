@@ -1,4 +1,4 @@
-"""What nats of information are worth: accuracy of classifiers, quality of samples."""
+"""Nats of information: the accuracy that they allow, and the quality of samples that have them."""
 
 import jax
 import jax.numpy as jnp

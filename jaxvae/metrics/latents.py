@@ -1,4 +1,4 @@
-"""What the single latents of a model carry."""
+"""Which latents of a model are active, and of which type they are."""
 
 from typing import NamedTuple
 
@@ -33,7 +33,7 @@ class LatentTypes(NamedTuple):
 
 
 def active_units(means: ArrayLike, *, threshold: float = 0.01) -> Bool[Array, " k"]:
-    """Which latents vary with the data: `Var_x(E[z | x]) > threshold`.
+    """Whether each latent varies with the data: `Var_x(E[z | x]) > threshold`.
 
     Args:
         means: `[n, k]`, posterior means of n examples.
@@ -57,7 +57,7 @@ def active_units(means: ArrayLike, *, threshold: float = 0.01) -> Bool[Array, " 
 
 
 def latent_types(variances: ArrayLike) -> LatentTypes:
-    """Which latents are active, mixed and passive, by their posterior variances.
+    """Whether each latent is active, mixed or passive, by its posterior variances.
 
     Over the examples x, of the posterior variance `s2(x)` of a latent:
 

@@ -1,4 +1,4 @@
-"""What any metric gives where there is nothing to find.
+"""Nulls: the values of a metric on unstructured data of the same size.
 
 A metric is any function `f(*arrays)` of arrays whose rows are the same points; it
 returns a scalar, or a tree of arrays such as `Dimension` or a matrix over layers,
@@ -72,7 +72,9 @@ def unrelated_null(key: Key, metric: Metric, *arrays: ArrayLike, draws: int = 20
             and what the metric refuses.
     """
     if len(arrays) < 2:
-        raise ValueError(f"expected at least two arrays to be unrelated, got {len(arrays)}")
+        raise ValueError(
+            f"expected at least two arrays, which are made unrelated, got {len(arrays)}"
+        )
     arrays = tuple(map(as_row_array, arrays))
     n = same_length(*arrays)
 
@@ -112,7 +114,8 @@ def gaussian_null(key: Key, metric: Metric, *arrays: ArrayLike, draws: int = 20)
     """
     arrays = tuple(map(as_point_array, arrays))
     if len(arrays) == 0 or same_length(*arrays) < 2:
-        raise ValueError("expected at least one array and two points")
+        shapes = ", ".join(str(array.shape) for array in arrays) or "no array"
+        raise ValueError(f"expected at least one array and two points, got {shapes}")
 
     def draw(generator: np.random.Generator) -> Any:
         return metric(*(_gaussian_like(generator, array) for array in arrays))

@@ -1,4 +1,4 @@
-"""How many neighbors two spaces share, and how many share a label."""
+"""The share of neighbors that two spaces have in common, and of neighbors with the same label."""
 
 from typing import Any
 
@@ -107,7 +107,7 @@ def label_overlap(
 
 
 def _common(a: Places, b: Places) -> Float[EitherArray, " n"]:
-    """How many of its first k places each point gives to the same others in both spaces."""
+    """How many of the first k places each point gives to the same points in both spaces."""
     # What both have stands next to itself in sorted order; comparing all with all would
     # hold n k^2 entries.
     numpy = numpy_of(a.first)
@@ -121,7 +121,7 @@ def _common(a: Places, b: Places) -> Float[EitherArray, " n"]:
 
 
 def _alike(labels: Int[EitherArray, " n"], places: Places) -> Float[EitherArray, " n"]:
-    """How many of its first k places each point gives to others with its label."""
+    """How many of the first k places each point gives to points with its label."""
     if places.is_traced or isinstance(labels, jax.core.Tracer):
         return _alike_traced(jnp.asarray(labels), places)
     counts = (labels[places.first] == labels[:, None]).sum(axis=1).astype(np.float32)

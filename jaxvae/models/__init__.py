@@ -1,4 +1,4 @@
-"""Parameters -> outputs and named taps."""
+"""VAEs, hierarchical VAEs, networks and likelihoods, whose outputs hold all layers by name."""
 
 from jaxvae.models.architectures import compact_vae as compact_vae
 from jaxvae.models.architectures import convolutional_vae as convolutional_vae

@@ -1,4 +1,4 @@
-"""What residual streams of images are made of: bottleneck branches, and changes of size.
+"""The parts of residual streams of images: bottleneck branches, and changes of size.
 
 All branches of one kind keep their parameters in one array each. A network of dozens of
 blocks then has dozens of arrays instead of a thousand: to draw them and to descend on them
@@ -60,7 +60,7 @@ class Branches(nn.Module):
         ]
 
     def __call__(self, index: int, hidden: Float[Array, "b h w c"]) -> Float[Array, "b h w o"]:
-        """What the branch of this index gives, in float32."""
+        """The branch of this index, in float32."""
         compute = partial(_branch, dtype=self.dtype)
         return (jax.checkpoint(compute) if self.remat else compute)(self.branches[index], hidden)
 

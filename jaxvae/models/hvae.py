@@ -39,7 +39,7 @@ class Gaussian(NamedTuple):
 
 
 class StochasticLayer(NamedTuple):
-    """What a layer of a hierarchy makes of a batch.
+    """The posterior, prior and sample of a layer of a hierarchy for a batch.
 
     Attributes:
         posterior: `q(z_l | z_>l, x)` at the sample from above.
@@ -54,7 +54,7 @@ class StochasticLayer(NamedTuple):
 
 
 class HierarchyOutputs(NamedTuple):
-    """What an HVAE makes of a batch of images.
+    """The outputs of an HVAE for a batch of images.
 
     Attributes:
         nll: `[b]`, negative log-likelihood of the images, summed over pixels, nats.
@@ -217,7 +217,7 @@ class _Hierarchy(nn.Module):
 
 
 def layer_names(count: int) -> list[str]:
-    """As the literature has them, from the top, `z_L`, to the bottom, `z_1`."""
+    """Names of the layers as in the literature, from `z_L` at the top to `z_1` at the bottom."""
     return [f"z_{number}" for number in range(count, 0, -1)]
 
 

@@ -1,4 +1,4 @@
-"""How dense and convolutional layers are drawn before training: as the libraries of papers do.
+"""How dense and convolutional layers are initialized: as in flax, PyTorch or Keras.
 
 The default of three libraries differs by much more than the noise of a seed: for a layer of n
 inputs and m outputs the variance of the weights is 1/n in flax, 1/(3n) in PyTorch and 2/(n + m)
@@ -58,7 +58,7 @@ INITIALIZATIONS: dict[str, Callable[[int, int], Limits] | None] = {
 
 
 def initialized(model: Model, name: str) -> Model:
-    """The same model, whose dense and convolutional layers start as those of another library.
+    """The model, with dense and convolutional layers initialized as in another library.
 
     - `flax`: as they are: normal weights of variance 1 / n, truncated at two standard
       deviations, and biases of zero (LeCun et al. 1998);

@@ -1,4 +1,4 @@
-"""What a decoder says of the pixels: distributions of images, in nats."""
+"""Likelihoods: distributions of images, given the outputs of a decoder, in nats."""
 
 import math
 from collections.abc import Callable

@@ -74,7 +74,7 @@ class OneLayerNetwork(nn.Module):
         ]
 
     def encode(self, images: Float[Array, "b h w c"], *, train: bool) -> tuple[Array, Taps]:
-        """What z_1 sees of the images."""
+        """The features of the images that z_1 is inferred from."""
         del train
         hidden, taps = images, {}
         for depth, layer in enumerate(self.features, start=1):
@@ -82,18 +82,18 @@ class OneLayerNetwork(nn.Module):
         return hidden, taps
 
     def start(self, batch: int) -> Float[Array, "b 4 4 c"]:
-        """Nothing is above z_1."""
+        """Zeros, the mean and the log-variance of the prior of z_1: no layer is above it."""
         return jnp.zeros((batch, SIDE, SIDE, self.channels))
 
     def prior(self, index: int, state: Float[Array, "b 4 4 c"], *, train: bool) -> Gaussian:
-        """Standard normal."""
+        """The prior of z_1, which is standard normal."""
         del index, train
         return Gaussian(state, state)
 
     def posterior(
         self, index: int, features: Array, state: Array, prior: Gaussian, *, train: bool
     ) -> Gaussian:
-        """From the images."""
+        """The posterior of z_1, from the images."""
         del index, state, prior, train
         return Gaussian(self.mean(features), log_variance_of(self.deviation(features)))
 
@@ -103,6 +103,6 @@ class OneLayerNetwork(nn.Module):
         return sample
 
     def output(self, state: Float[Array, "b 4 4 c"], *, train: bool) -> tuple[Array, Taps]:
-        """From z_1 to what the likelihood takes."""
+        """The parameters of the likelihood, from z_1."""
         del train
         return decoded(self.decoder, state)

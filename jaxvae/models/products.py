@@ -1,4 +1,4 @@
-"""What convolutions share: as matrix products or native, by platform, and what they refuse.
+"""Functions of all convolutions: as matrix products or native, by platform, and refusals.
 
 On CPU a product is many times faster than XLA's convolution (`strided_convolution` says why). On an
 NVIDIA H100 it is faster too: a step of `compact_vae` took 3.8 times as long with the one of cuDNN,

@@ -76,7 +76,7 @@ _convolve = convolution(_same, _native, _gradients)
 
 
 def _gather(images: Float[Array, "b h w c"], size: int, axis: int) -> Float[Array, "b h w size*c"]:
-    """Beside every pixel the `size` pixels around it along one axis, first to last."""
+    """Gather, beside every pixel, the `size` pixels around it along one axis, first to last."""
     padded = _pad(images, size // 2, axis)
     length = images.shape[axis]
     windows = [lax.slice_in_dim(padded, at, at + length, axis=axis) for at in range(size)]
@@ -97,7 +97,7 @@ def _add(parts: Float[Array, "b h w size*c"], size: int, axis: int) -> Float[Arr
 
 
 def _as_matrix(kernel: Float[Array, "k k c o"]) -> Float[Array, "k*c k*o"]:
-    """From the gathered columns to the rows to be added.
+    """The kernel as a matrix from the gathered columns to the rows to be added.
 
     The rows are in reverse: the first of the kernel is for the pixel above, to which
     the product reaches from below.

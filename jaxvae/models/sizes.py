@@ -1,4 +1,4 @@
-"""Images that a network can divide as often as it does."""
+"""Checks that a network can divide the sides of images as often as it does."""
 
 from collections.abc import Sequence
 

@@ -170,7 +170,7 @@ def _is_cheaper_by_parts(images: Float[Array, "b h w c"], kernel: Float[Array, "
 
 
 def _cost(places: int, kernel: Float[Array, "k k c o"], *, moved: int) -> int:
-    """Of a product with the whole kernel at so many places, in multiplications."""
+    """The multiplications of a product with the whole kernel at so many places."""
     return places * (kernel.size + _MOVE * moved)
 
 

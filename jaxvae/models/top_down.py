@@ -160,7 +160,7 @@ class TopDownNetwork(nn.Module):
         return self._above(0, empty + self.constants[str(side)][None], ())
 
     def prior(self, index: int, state: Descent, *, train: bool) -> Gaussian:
-        """From the stream alone."""
+        """The prior of a layer, from the stream alone."""
         del index, train
         return state.prior
 
@@ -173,7 +173,7 @@ class TopDownNetwork(nn.Module):
         *,
         train: bool,
     ) -> Gaussian:
-        """From the stream beside what the encoder says at this resolution."""
+        """The posterior of a layer, from the stream and the features of the encoder at its side."""
         del prior, train
         seen = jnp.concatenate([state.hidden, features[self.sides[index]]], axis=-1)
         return _gaussian(self.posteriors(index, seen))

@@ -28,7 +28,7 @@ class TransformerBlock(nn.Module):
 
     @nn.compact
     def __call__(self, tokens: Float[Array, "b t d"]) -> Float[Array, "b t d"]:
-        """As many tokens of the same width."""
+        """The tokens after attention and a network of each, as many and as wide as before."""
         width = tokens.shape[-1]
         last = nn.initializers.variance_scaling(0.5 / self.depth, "fan_in", "truncated_normal")
         attention = nn.MultiHeadDotProductAttention(

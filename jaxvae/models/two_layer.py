@@ -92,7 +92,7 @@ class TwoLayerNetwork(nn.Module):
     def encode(
         self, images: Float[Array, "b h w c"], *, train: bool
     ) -> tuple[tuple[Array, Array], Taps]:
-        """What z_2 and what z_1 see of the images, each with layers of its own."""
+        """The features of the images for z_2 and for z_1, each from layers of its own."""
         del train
         taps, seen = {}, []
         for name, layers in (("z_2", self.top_features), ("z_1", self.bottom_features)):
@@ -103,7 +103,7 @@ class TwoLayerNetwork(nn.Module):
         return (seen[0].reshape(len(images), -1), seen[1]), taps
 
     def start(self, batch: int) -> Float[Array, "b k"]:
-        """Nothing is above z_2."""
+        """Zeros, the mean and the log-variance of the prior of z_2: no layer is above it."""
         return jnp.zeros((batch, self.top))
 
     def prior(self, index: int, state: Float[Array, "b k"], *, train: bool) -> Gaussian:
@@ -125,7 +125,7 @@ class TwoLayerNetwork(nn.Module):
         *,
         train: bool,
     ) -> Gaussian:
-        """From the images for z_2; for z_1 from both, or merged with its prior."""
+        """The posterior of z_2 from the images; of z_1 from both, or merged with its prior."""
         del train
         top, bottom = features
         if index == 0:
@@ -144,13 +144,13 @@ class TwoLayerNetwork(nn.Module):
         return sample
 
     def output(self, state: Float[Array, "b 4 4 c"], *, train: bool) -> tuple[Array, Taps]:
-        """From z_1 alone to what the likelihood takes."""
+        """The parameters of the likelihood, from z_1 alone."""
         del train
         return decoded(self.decoder, state)
 
 
 def decoded(layers: Sequence[nn.Module], sample: Array) -> tuple[Array, Taps]:
-    """What layers with rectifiers in between make of a sample, and all but the last by depth."""
+    """The output of layers with rectifiers in between, and the taps of all but the last layer."""
     hidden, taps = sample, {}
     for depth, layer in enumerate(layers[:-1], start=1):
         hidden = taps[str(depth)] = nn.relu(layer(hidden))
@@ -158,12 +158,12 @@ def decoded(layers: Sequence[nn.Module], sample: Array) -> tuple[Array, Taps]:
 
 
 def shrinking(channels: int, *, small: bool) -> nn.Module:
-    """From a quarter of the image's side, 7 where small and else 8, to 4 pixels."""
+    """A layer from a quarter of the image's side, 7 if it is small and else 8, to 4 pixels."""
     return ValidConvolution(channels, SIDE) if small else DownConvolution(channels)
 
 
 def growing(channels: int, *, small: bool) -> nn.Module:
-    """The other way."""
+    """A layer from 4 pixels to 7 if the images are small, and else to 8: `shrinking` reversed."""
     return FullConvolution(channels, SIDE) if small else UpConvolution(channels)
 
 
@@ -181,5 +181,5 @@ def refuse_other_sides(image_shape: tuple[int, int, int]) -> None:
 
 
 def log_variance_of(raw: Array) -> Array:
-    """Of the standard deviation `softplus(raw)`; finite for every finite number."""
+    """The log-variance for a standard deviation `softplus(raw)`; finite for every finite number."""
     return 2 * jnp.where(raw < _LINEAR, raw, jnp.log(nn.softplus(jnp.maximum(raw, _LINEAR))))

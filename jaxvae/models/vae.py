@@ -15,7 +15,7 @@ BERNOULLI = bernoulli()
 
 
 class Variables(NamedTuple):
-    """What a model has learned.
+    """The learned variables of a model.
 
     Attributes:
         params: trained by gradient descent.
@@ -28,7 +28,7 @@ class Variables(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """What a VAE makes of a batch of images.
+    """The outputs of a VAE for a batch of images.
 
     Attributes:
         nll: `[b]`, negative log-likelihood of the images, summed over pixels, nats.
@@ -74,7 +74,7 @@ class VAE(NamedTuple):
 
     @property
     def shapes(self) -> tuple[tuple[int], ...]:
-        """Of its layers of latents: a VAE is a hierarchy of one."""
+        """The shapes of its layers of latents: a VAE is a hierarchy of one layer."""
         return ((self.latents,),)
 
 
@@ -173,5 +173,5 @@ class _Autoencoder(nn.Module):
 
 
 def collections(variables: Variables) -> dict[str, Any]:
-    """As linen takes them."""
+    """The variables as linen takes them."""
     return {"params": variables.params, "batch_stats": variables.statistics}

@@ -1,4 +1,4 @@
-"""Outputs -> loss and its terms, in nats: one published objective a file."""
+"""Objectives of VAEs, one a file: the loss to minimize and its terms, in nats."""
 
 from jaxvae.models.likelihoods import bernoulli_nll as bernoulli_nll
 from jaxvae.models.likelihoods import (

@@ -9,7 +9,9 @@ from jaxvae.typing import ArrayLike
 def linear_ramp(
     step: int | Int[Array, ""], *, end: float | Array, steps: int | ArrayLike
 ) -> Float[Array, "*l"]:
-    """From 0 at step 0 to `end` at `steps`, and `end` from there on; both may be one a layer.
+    """A linear ramp from 0 at step 0 to `end` at `steps`, constant from there on.
+
+    Both may be one number or one for every layer.
 
     The warm-up of beta (Bowman et al. 2016) and the capacity of an annealed VAE (Burgess
     et al. 2018).

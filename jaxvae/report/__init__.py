@@ -1,4 +1,4 @@
-"""Records -> figures, tables and what the terminal shows."""
+"""Figures, tables, pages and progress bars, which all reports share."""
 
 from jaxvae.report.gallery import draw_gallery as draw_gallery
 from jaxvae.report.measurement import as_records as as_records

@@ -1,4 +1,4 @@
-"""What a model draws: reconstructions, samples of its prior, and latents moved one by one."""
+"""Figures of the images of a model: reconstructions, samples of its prior, and traversals."""
 
 import math
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ _WHITE = 255
 
 
 class _Sheet(NamedTuple):
-    """Images in rows and columns, and what is written about them.
+    """Images in rows and columns, with their title and labels.
 
     Attributes:
         title: of the sheet.
@@ -82,8 +82,8 @@ def draw_gallery(
     """
     if images.shape != reconstructions.shape:
         raise ValueError(
-            f"expected a reconstruction of every image, got {reconstructions.shape} of "
-            f"images {images.shape}"
+            "expected a reconstruction of every image, got reconstructions of shape "
+            f"{reconstructions.shape} for images of shape {images.shape}"
         )
     sheets = {
         "reconstructions": _reconstructions(images, reconstructions),
@@ -221,13 +221,13 @@ def _label(
 
 
 def _starts(count: int, side: int, group: int) -> list[int]:
-    """Where images of a side begin, a gap between any two, a wider one between groups."""
+    """The starts of images with one side, with a gap between any two, and a wider one of groups."""
     group = group or count
     return [place * (side + _GAP) + place // group * _GROUP_GAP for place in range(count)]
 
 
 def _in_rows(images: UInt8[np.ndarray, "n h w c"], rows: int) -> UInt8[np.ndarray, "r s h w c"]:
-    """Images in rows of one length, white ones at the end of the last."""
+    """Images in rows of one length, filled up with white ones at the end of the last row."""
     columns = math.ceil(len(images) / rows)
     missing = ((0, rows * columns - len(images)), (0, 0), (0, 0), (0, 0))
     full = np.pad(images, missing, constant_values=_WHITE)

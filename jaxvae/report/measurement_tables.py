@@ -18,7 +18,7 @@ _UNDEFINED = " A value is undefined if all points of a space are equal, or too f
 
 
 class Cell(NamedTuple):
-    """One number as text.
+    """One number as text, with its error and its null.
 
     Attributes:
         value: the metric.

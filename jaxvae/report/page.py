@@ -98,7 +98,7 @@ class Picture(NamedTuple):
 
 
 class Page(NamedTuple):
-    """What a page shows.
+    """The contents of a page.
 
     Attributes:
         title: what was trained or measured.

@@ -1,4 +1,4 @@
-"""What training shows in the terminal while it runs."""
+"""The progress of training in the terminal."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +27,7 @@ _TITLE = 40
 
 
 class UnitProgress(NamedTuple):
-    """How a unit of work tells where it stands.
+    """Functions by which a unit of work reports its progress.
 
     Attributes:
         start: `start(steps, measurements)`: so many of both are to come, some of them done.
@@ -45,7 +45,7 @@ class UnitProgress(NamedTuple):
 
 
 class SweepProgress(NamedTuple):
-    """How a process that works on a sweep tells where it stands.
+    """Functions by which a process that works on a sweep reports its progress.
 
     Attributes:
         begin: `begin(title, tell, measuring=0.0)`: a unit begins, of which measurements are
@@ -174,7 +174,7 @@ def _columns() -> tuple[ProgressColumn, ...]:
 
 
 def _lines(console: Console) -> Callable[[float], None]:
-    """Where no terminal shows bars, a line a minute with the share that is done."""
+    """A function that, where there is no terminal, prints a line a minute with the share done."""
     begun = said = time.perf_counter()
 
     def say(share: float) -> None:

@@ -44,7 +44,7 @@ _TERMS = (
 
 
 class Shown(NamedTuple):
-    """What the page is made of.
+    """The contents of the page of a run, before it is laid out.
 
     Attributes:
         run: the run.

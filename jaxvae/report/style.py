@@ -1,4 +1,4 @@
-"""How figures look: quiet axes, one color per bottleneck, readable in print."""
+"""The style of figures: quiet axes, one color per bottleneck, readable in print."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -136,7 +136,7 @@ def draw_spread(
 
 
 def draw_rows(axes: Axes, rows: Mapping[str, np.ndarray]) -> None:
-    """Images in a grid with thin gaps, a named row for every entry.
+    """Draw images in a grid with thin gaps, with a named row for every entry.
 
     Args:
         axes: where to draw.

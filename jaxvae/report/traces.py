@@ -1,4 +1,4 @@
-"""What the charts of a page are made of: lines, heat maps, errors and nulls on hover, and axes."""
+"""The parts of the charts of a page: lines, heat maps, errors and nulls on hover, and axes."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar

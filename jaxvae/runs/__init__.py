@@ -1,4 +1,4 @@
-"""A run in a folder: its settings, its checkpoints, and how it is opened again."""
+"""Training runs in folders: their settings and checkpoints, and how a run is opened or resumed."""
 
 from jaxvae.runs.config import RunConfig as RunConfig
 from jaxvae.runs.saved import SavedRun as SavedRun

@@ -1,4 +1,4 @@
-"""What there is to train with, by name, and what each takes.
+"""The networks, objectives and likelihoods by name, and the options that each takes.
 
 Networks, objectives and likelihoods go by the names of their functions in
 `jaxvae.models` and `jaxvae.objectives`; a function of your own by `package.module:name`,
@@ -64,13 +64,13 @@ def likelihoods() -> dict[str, Callable[..., Likelihood]]:
 
 
 def network_options(network: Callable[..., VAE | HVAE]) -> dict[str, inspect.Parameter]:
-    """What a network takes besides shape, size and likelihood, by name."""
+    """The options of a network besides shape, size and likelihood, by name."""
     given = {"image_shape", "latents", "likelihood"}
     return {name: each for name, each in _by_name(network).items() if name not in given}
 
 
 def likelihood_options(likelihood: Callable[..., Likelihood]) -> dict[str, inspect.Parameter]:
-    """What a likelihood takes, by name."""
+    """The options of a likelihood, by name."""
     return _by_name(likelihood)
 
 
@@ -125,7 +125,7 @@ def objective_multipliers(objective: Callable[..., Any]) -> dict[str, bool]:
 
 
 def outputs_of(objective: Callable[..., Any]) -> Any:
-    """What an objective takes first, where that is known: outputs of a VAE or a hierarchy."""
+    """The type of outputs that an objective takes, where it is known: of a VAE or a hierarchy."""
     first = next(iter(get_type_hints(objective).values()), None)
     return first if first in (Outputs, HierarchyOutputs) else None
 
@@ -169,7 +169,7 @@ def refuse_other_options(
 
 
 def called(name: str, function: Callable[..., Any], /, *given: Any, **options: Any) -> Any:
-    """What a function of this name returns.
+    """The result of the function of this name.
 
     Raises:
         ValueError: for whatever a function of the user's own raises, in one line.

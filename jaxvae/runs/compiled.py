@@ -30,7 +30,7 @@ _LEAST_COMPILE_VARIABLE = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
 
 @cache
 def keep_compiled_programs() -> str | None:
-    """From now on, programs that were compiled once are read from the disk.
+    """Keep compiled programs on the disk from now on, and read those that are there.
 
     They lie in `compiled` in the cache (`JAXVAE_CACHE_DIR`, see `jaxvae.data.load`), where
     what nobody has read for 30 days is removed; or where `JAX_COMPILATION_CACHE_DIR` says,
@@ -121,7 +121,7 @@ class _Checked:
         return None
 
     def put(self, key: str, value: bytes) -> None:
-        """Keep a program."""
+        """Keep a compiled program on the disk."""
         self._inner.put(key, _digest(key, value) + value)
 
 
@@ -130,7 +130,7 @@ def _digest(key: str, program: bytes) -> bytes:
 
 
 def _check_programs() -> None:
-    """From now on JAX reads and writes programs with their digests.
+    """Have JAX read and write programs with their digests from now on.
 
     Raises:
         ImportError, AttributeError: where JAX has no such cache any more.

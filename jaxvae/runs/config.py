@@ -31,7 +31,7 @@ Coefficient = float | Sequence[float | None]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """What is trained, on what, and how.
+    """The settings of a run: which model is trained, on which data, and how.
 
     Attributes:
         data: a name that `jaxvae.data.load` knows, or the path of images.

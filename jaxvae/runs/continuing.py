@@ -44,12 +44,12 @@ class Origin(NamedTuple):
 
     @property
     def told(self) -> dict[str, Any]:
-        """What the settings of the new run say of it."""
+        """The origin as the settings of the new run hold it."""
         return {"run": str(self.folder), "epochs": self.epochs}
 
 
 def open_origin(folder: Path, begun: Mapping[str, Any] | None, *, trust: bool = False) -> Origin:
-    """A run to begin with.
+    """Open the run that another one begins with.
 
     Args:
         folder: as `jaxvae train` leaves it.

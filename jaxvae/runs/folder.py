@@ -75,7 +75,7 @@ def stored_settings(file: Path) -> dict[str, Any]:
 
 
 def read_settings(file: Path) -> dict[str, Any]:
-    """What `write_settings` wrote, by name.
+    """The settings that `write_settings` wrote, by name.
 
     Raises:
         ValueError: for a file that holds none; names it.
@@ -151,7 +151,7 @@ def _differ(value: Any, other: Any) -> bool:
 
 
 def _differing(value: Any, other: Any) -> Any:
-    """Of settings within a setting, those that the other has otherwise."""
+    """The settings within a setting that the other one has with another value."""
     if not (isinstance(value, dict) and isinstance(other, dict)):
         return value
     return {name: each for name, each in value.items() if other.get(name) != each}

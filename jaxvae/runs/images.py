@@ -39,7 +39,7 @@ def dataset_of(config: RunConfig, *, test_size: int | None = None) -> Dataset:
 def known_images(
     file: Path, stored: Mapping[str, Any], datasets: Iterable[Dataset]
 ) -> dict[str, dict[str, Any]]:
-    """Which images the results of a folder are made of, for its settings.
+    """The images that the results of a folder are made of, for its settings.
 
     Args:
         file: of the settings.

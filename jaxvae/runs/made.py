@@ -1,4 +1,4 @@
-"""What made a folder of results: commands, when, for how long, on what, with which versions.
+"""How a folder of results was made: commands, dates, durations, machines and versions.
 
 OUT/made/NAME.json holds an entry for every time that a command worked on NAME: a unit of a
 sweep, or the training of a run.
@@ -72,7 +72,7 @@ def begin(command: str) -> Callable[[], Entry]:
 
 
 def made_by(out: Path) -> dict[str, str]:
-    """What made a folder, and sweeps in the folders of it, in words; nothing where no one knows.
+    """How a folder, and sweeps in its folders, were made, in words; empty if that is unknown.
 
     Entries that are damaged are left out: nothing else depends on them.
     """

@@ -32,7 +32,7 @@ _SETTINGS, _PLACE = "run_settings", "unit_{}"
 
 
 class Place(NamedTuple):
-    """Where the variables of a run are.
+    """The place of the variables of a run in the folder of a sweep.
 
     Attributes:
         unit: name of a folder under OUT/units.
@@ -47,12 +47,12 @@ class Place(NamedTuple):
     latents: int
 
     def snapshots(self, out: Path) -> Path:
-        """The folder of what the unit has learned."""
+        """The folder of the snapshots of the unit."""
         return out / UNITS / self.unit / SNAPSHOTS
 
 
 class Member(NamedTuple):
-    """A run that is done.
+    """A finished run of a sweep.
 
     Attributes:
         config: its settings.
@@ -69,19 +69,19 @@ class Member(NamedTuple):
 
 
 def run_file(out: Path, name: str) -> Path:
-    """Where the record of a run is."""
+    """The file of the record of a run."""
     return out / RUNS / f"{name}{RECORD_SUFFIX}"
 
 
 def settings_arrays(config: RunConfig, image_shape: ImageShape, place: Place) -> dict[str, Any]:
-    """What is in a record besides what was measured."""
+    """The settings of a run and the place of its variables, as arrays of its record."""
     settings = json.dumps(run_settings(config, image_shape=image_shape))
     parts = {_PLACE.format(part): value for part, value in place._asdict().items()}
     return {_SETTINGS: settings, **parts}
 
 
 def read_some(file: Path, names: Collection[str]) -> dict[str, np.ndarray]:
-    """Those arrays of a record that have these names and are there.
+    """The arrays of a record that have given names; those that are absent are left out.
 
     Raises:
         ValueError: for a file that is damaged; names it.
@@ -135,7 +135,7 @@ def open_member(out: Path, name: str, *, trust: bool = False) -> Member:
 # The runs of a unit are asked for one after another.
 @lru_cache(maxsize=2)
 def stacked_variables(folder: Path, epoch: int, model: VAE | HVAE, members: int) -> Variables:
-    """What all runs of a unit had learned at an epoch, `[members, ...]`, on the host.
+    """The learned variables of all runs of a unit at an epoch, `[members, ...]`, on the host.
 
     Args:
         folder: of snapshots.

@@ -21,7 +21,7 @@ from jaxvae.training.trainer import Trainer, TrainState
 
 
 class ReadyRun(NamedTuple):
-    """What is trained.
+    """A run that is ready to be trained: its model, its data and its trainer.
 
     Attributes:
         config: as it was told.
@@ -39,7 +39,7 @@ class ReadyRun(NamedTuple):
 
     @property
     def steps(self) -> int:
-        """Of all epochs."""
+        """The number of steps in all epochs."""
         return self.config.epochs * self.per_epoch
 
 

@@ -119,7 +119,7 @@ def latest_state(
     wanted: Collection[int] = (),
     mesh: Mesh | None = None,
 ) -> TrainState:
-    """Where a run goes on: the latest state in its folder, or its first.
+    """The state from which a run goes on: the latest one in its folder, or its first.
 
     What is damaged or lost is said. Where that is a state, the one before it is taken; where it
     is a wanted snapshot, one that leads there, so that it is made again. With snapshots that

@@ -1,4 +1,4 @@
-"""Who does which unit: a file that one process holds, and that tells how far it is.
+"""Claims of units: a file that one process holds, and that tells how far the unit is.
 
 Where the file system has locks, the file is locked, and free on its machine the moment its process
 ends. Where it has none, as some network file systems, the file belongs to whoever created it. Some
@@ -112,7 +112,7 @@ def claim(folder: Path, name: str, *, lock: Lock = fcntl.flock) -> Iterator[Tell
 
 
 def holders(folder: Path) -> dict[str, Holder]:
-    """Who is at work on which unit, by the name of the unit, as far as their files tell.
+    """The processes at work on units, by the name of the unit, as far as their files tell.
 
     One that has ended without a word, as by a kill, is among them for two minutes.
     """
@@ -205,7 +205,7 @@ def _renew(descriptor: int, ended: threading.Event) -> None:
 
 
 def _said(file: Path) -> list[Any]:
-    """What `_teller` wrote: host, process, share, status, and whose it is."""
+    """The text that `_teller` wrote: host, process, share, status, and whose it is."""
     return json.loads(file.read_text(encoding="utf-8"))
 
 

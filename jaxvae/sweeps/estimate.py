@@ -1,4 +1,4 @@
-"""How long a unit of a sweep takes here: its operations over the speed of the device.
+"""The time that a unit of a sweep takes: its operations over the speed of the device.
 
 Only what grows with the settings is counted, and compilation as if nothing had been compiled
 before. The constants are those of two CPU cores, where such estimates are right within a
@@ -29,7 +29,7 @@ _LAYER, _SEARCHES = 0.05, 10.0
 
 
 class Seconds(NamedTuple):
-    """How long a unit takes.
+    """The time that a unit takes, in parts.
 
     Attributes:
         training: with compilation.
@@ -41,7 +41,7 @@ class Seconds(NamedTuple):
 
     @property
     def measuring_share(self) -> float:
-        """Of both."""
+        """The share of measuring in the time of training and measuring."""
         return self.measuring / (self.training + self.measuring) if any(self) else 0.0
 
 
@@ -62,7 +62,7 @@ class Step(NamedTuple):
 
 
 class _Speed(NamedTuple):
-    """What the device does in a second: operations of products, bytes read and written."""
+    """The speed of the device: operations of products, and bytes read and written, in a second."""
 
     operations: float
     bytes: float
@@ -107,7 +107,7 @@ def seconds_of(sweep: Sweep, unit: Unit) -> Seconds:
 
 
 def layer_features(model: VAE | HVAE) -> list[int]:
-    """How many numbers every layer of a model has for an image."""
+    """The number of features of every layer of a model for one image."""
     images = jax.ShapeDtypeStruct((1, *model.image_shape), jnp.float32)
     noise = jax.ShapeDtypeStruct((1, model.latents), jnp.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0))
@@ -116,7 +116,7 @@ def layer_features(model: VAE | HVAE) -> list[int]:
 
 
 def in_words(units: Iterable[Seconds]) -> str:
-    """How long all units take, one after another, such as "about 3 minutes on this machine"."""
+    """The time of all units, one after another, such as "about 3 minutes on this machine"."""
     seconds = sum(sum(unit) for unit in units)
     minutes = max(1, round(seconds / 60))
     count, unit = (minutes, "minute") if minutes < 90 else (round(seconds / 3600), "hour")

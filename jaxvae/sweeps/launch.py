@@ -35,7 +35,7 @@ _LAYOUT = {"layout": 3}
 
 
 class Experiment(NamedTuple):
-    """What an experiment gives to be done as a sweep.
+    """The functions of an experiment that is done as a sweep.
 
     Attributes:
         sweep: from its configuration and its folder.
@@ -126,7 +126,7 @@ def run(job: Job, launch: Launch, console: Console) -> None:
 
 
 def _images(file: Path, stored: Mapping[str, Any], sweep: Sweep) -> dict[str, Any]:
-    """Which images the runs are trained on, where they have changed refused."""
+    """The images that the runs are trained on; it is an error if they have changed."""
     datasets = {id(data): data for data in map(sweep.load, sweep.runs.values())}
     known = known_images(file, stored, datasets.values())
     return {IMAGES: known} if known else {}
@@ -175,7 +175,7 @@ def _report(experiment: Experiment, job: Job, sweep: Sweep, console: Console) ->
 
 
 def _places_of_runs(sweep: Sweep) -> dict[str, Place]:
-    """Where the models of the runs are that are done; records of other settings are refused."""
+    """The places of the models of finished runs; records of other settings are refused."""
     places = {}
     for name in sorted(done_runs(sweep.out, sweep.runs)):
         file = run_file(sweep.out, name)

@@ -65,7 +65,7 @@ _KINDS = ("every", "last")
 
 
 class _Job(NamedTuple):
-    """A unit at work.
+    """The work on one unit.
 
     Attributes:
         sweep: that it is a part of.
@@ -88,7 +88,7 @@ class _Job(NamedTuple):
     progress: UnitProgress
 
     def trainer(self, latents: int) -> Trainer:
-        """Of a model of so many latents."""
+        """The trainer of a model with so many latents."""
         program = program_of(self.configs[0], latents)
         return trainer_of(program, self.image_shape, len(self.dataset.train.images))
 

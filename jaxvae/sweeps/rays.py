@@ -109,7 +109,7 @@ def _steps(
 
 
 def _failure(ended: ray.ObjectRef) -> Exception | None:
-    """How a task failed, where it may not fail again; None if it did not."""
+    """How a task failed, if it may not fail again; None if it did not fail."""
     try:
         ray.get(ended)
     except RayTaskError as error:
@@ -121,7 +121,7 @@ def _failure(ended: ray.ObjectRef) -> Exception | None:
 
 
 def _do(job: Job, unit: Unit) -> str:
-    """What a task does: a unit, unless it is done or another process is at it."""
+    """Do a unit as a task, unless it is done or another process is at work on it."""
     keep_compiled_programs()
     _, sweep = job.open()
     log = job.out / LOGS / f"{socket.gethostname()}-{os.getpid()}.log"
@@ -134,7 +134,7 @@ def _do(job: Job, unit: Unit) -> str:
 
 
 def _share(resources: Mapping[str, float]) -> dict[str, Any]:
-    """What a task has for itself: an accelerator, where the cluster has any, or a core."""
+    """The resources of a task: an accelerator, if the cluster has any, or a core."""
     # JAX keeps an accelerator until its process ends, so that is one for every task.
     alone = {"num_cpus": 0, "max_calls": 1}
     if resources.get("GPU"):

@@ -1,4 +1,4 @@
-"""What is known of every run of a sweep: one file of arrays, written when the run is done.
+"""The record of every run of a sweep: one file of arrays, written when the run is done.
 
 OUT/runs/NAME.npz holds what was measured at every epoch, as `[epochs, ...]`, and at the last one
 alone; the settings of the run as JSON; and where its variables are. Readers take the arrays they
@@ -103,7 +103,7 @@ def read_run(out: Path, name: str) -> dict[str, np.ndarray]:
 
 
 def over_runs(out: Path, runs: Sequence[str], names: Iterable[str]) -> dict[str, np.ndarray]:
-    """What is recorded of many runs, `[runs, ...]` by name.
+    """The recorded arrays of many runs, `[runs, ...]` by name.
 
     A run that is absent, has no array of a name, or arrays of which one is damaged, has NaN there,
     zeros of whole numbers, or empty texts. Nothing but these arrays is read, one file at a time.

@@ -1,4 +1,4 @@
-"""What is in the folder of a sweep, and is not needed; and what was there, and is lost."""
+"""Files in the folder of a sweep that are not needed, and files that are lost."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -44,7 +44,7 @@ def unneeded_units(sweep: Sweep, places: Mapping[str, Place]) -> list[str]:
 
 
 def remarks(sweep: Sweep, places: Mapping[str, Place], *, at_work: bool) -> Iterator[str]:
-    """Both in words.
+    """Sentences on files that are lost and files that are not needed.
 
     Args:
         sweep: of the runs.

@@ -1,4 +1,4 @@
-"""What a sweep is: runs, when and how they are measured, and what is made of all of them."""
+"""The definition of a sweep: its runs, when and how they are measured, and comparisons of runs."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -62,7 +62,7 @@ class Trained(NamedTuple):
 
 
 class Afterwards(NamedTuple):
-    """What is made of many runs once they are done.
+    """A comparison of many runs, which is made once they are done.
 
     Attributes:
         title: in words.
@@ -78,7 +78,7 @@ class Afterwards(NamedTuple):
 
     @property
     def unit(self) -> Unit:
-        """As a unit of work; with other runs it is another one."""
+        """The comparison as a unit of work; with other runs it is another unit."""
         return Unit(unit_name(self.title, self.needs), self.title, needs=self.needs)
 
     @property
@@ -135,7 +135,7 @@ class Sweep:
     command: str = ""
 
     def image_shape(self, config: RunConfig) -> ImageShape:
-        """Of the images of a run."""
+        """The shape of the images of a run."""
         height, width, channels = self.load(config).train.images.shape[1:]
         return height, width, channels
 

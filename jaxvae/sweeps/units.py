@@ -122,7 +122,7 @@ def _units(
     shape_of: Callable[[RunConfig], ImageShape],
     most: int | None,
 ) -> Iterable[Unit]:
-    """Those of the runs of one program."""
+    """The units of the runs of one program."""
     first = next(iter(runs.values()))
     image_shape = shape_of(first)
 
@@ -151,7 +151,7 @@ def _units(
 
 
 def _title(configs: Sequence[RunConfig]) -> str:
-    """What some runs share, and what differs between them."""
+    """A title of some runs: what they share, and what differs between them."""
     first = configs[0]
     varying: dict[str, list[Any]] = {
         "latents": [config.latents for config in configs if config.latents is not None],

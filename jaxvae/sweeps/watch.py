@@ -1,4 +1,4 @@
-"""How far a sweep is that other processes do, as its files tell."""
+"""The progress of a sweep that other processes work on, as their files tell."""
 
 import time
 from collections.abc import Callable

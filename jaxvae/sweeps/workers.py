@@ -64,7 +64,7 @@ def run_workers(job: Job, sweep: Sweep, count: int, console: Console) -> list[Un
 
 
 def _work(job: Job, number: int) -> None:
-    """What a process does: all units that no other is at, until none is left."""
+    """The work of a process: all units that no other process is at, until none is left."""
 
     def do(console: Console, errors: Console) -> None:
         _, sweep = job.open()
@@ -83,7 +83,7 @@ def _work(job: Job, number: int) -> None:
 
 
 def _last_line(log: Path) -> str:
-    """What a process said at its end, as far as it came to say anything."""
+    """The last line that a process printed, if it printed any."""
     with suppress(OSError, IndexError):
         return log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1]
     return "it said nothing"

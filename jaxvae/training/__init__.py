@@ -1,4 +1,4 @@
-"""(init, step) pairs, epochs over images on devices, ensembles, stability."""
+"""Training: trainers, epochs over images on devices, ensembles of models, and stability."""
 
 from jaxvae.training.classification import train_classifier as train_classifier
 from jaxvae.training.ensemble import train_ensemble as train_ensemble

@@ -129,7 +129,7 @@ def _on_host(order: Array, mesh: Mesh | None) -> Int[np.ndarray, "..."]:
 
 
 def _ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """The same, each being made while the one before is used."""
+    """The same batches, each being made while the one before is used."""
     with ThreadPoolExecutor(1) as worker:
         upcoming = worker.submit(next, items, None)
         while (item := upcoming.result()) is not None:

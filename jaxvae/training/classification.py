@@ -70,7 +70,7 @@ def train_classifier(
 def checked_examples(
     classifier: Classifier, images: ArrayLike, labels: ArrayLike
 ) -> tuple[UInt8[ArrayLike, "n h w c"], Int[np.ndarray, " n"]]:
-    """Images and labels as arrays that the classifier takes.
+    """Images and labels as arrays, if the classifier takes them.
 
     Raises:
         ValueError: says what was expected and what came.

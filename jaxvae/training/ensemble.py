@@ -64,8 +64,8 @@ def train_ensemble(
     """
     if are_several(mesh):
         raise ValueError(
-            "expected devices of this process for an ensemble, got some of others: members need no "
-            "word of each other, so give every process members of its own, as sweeps do"
+            "expected devices of this process for an ensemble, got some of other processes; "
+            "members are independent, so give every process members of its own, as sweeps do"
         )
     placed = place_images(images, trainer.image_shape, mesh=mesh)
     per_epoch = whole_batches(placed.n, batch_size)

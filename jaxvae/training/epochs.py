@@ -22,7 +22,7 @@ from jaxvae.typing import ArrayLike, Key
 
 
 class Progress(NamedTuple):
-    """Where a run stands, for a progress bar.
+    """The progress of a run, for a progress bar.
 
     Attributes:
         step: steps taken since the start of the run.
@@ -153,7 +153,7 @@ def run_steps(
     alive: Bool[Array, ""] | bool = True,
     mesh: Mesh | None = None,
 ) -> Window:
-    """Up to `count` steps, stopping after a loss that is not finite.
+    """Train for up to `count` steps, stopping after a loss that is not finite.
 
     Args:
         trainer: what a step is.

@@ -1,4 +1,4 @@
-"""Images as they are given -> the bytes that a model takes, or what to do about them."""
+"""Images as they are given are turned into the bytes that a model takes, or refused with advice."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -54,7 +54,7 @@ def checked_images(images: ArrayLike, image_shape: Shape | None) -> UInt8[ArrayL
 
 
 def training_images(images: ArrayLike, image_shape: Shape | None) -> UInt8[Array, "n h w c"]:
-    """The same, on the device.
+    """Images for training as `checked_images` has them, on the device.
 
     Raises:
         ValueError: as `checked_images`.
@@ -63,7 +63,7 @@ def training_images(images: ArrayLike, image_shape: Shape | None) -> UInt8[Array
 
 
 def unit_interval(images: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Bytes 0 to 255 as floats 0 to 1."""
+    """Convert bytes from 0 to 255 to floats from 0 to 1."""
     return images.astype(jnp.float32) / 255
 
 

@@ -38,7 +38,7 @@ class Member(NamedTuple):
 
 
 class Ensemble(NamedTuple):
-    """Where m members stand.
+    """The state of m members that are trained together.
 
     Attributes:
         states: a `TrainState` whose arrays are `[m, ...]`.

@@ -20,12 +20,12 @@ def in_line(mesh: Mesh) -> Mesh:
 
 
 def everywhere(mesh: Mesh) -> NamedSharding:
-    """On every device the whole."""
+    """A sharding that puts the whole array on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def split(mesh: Mesh, axis: int = 0) -> NamedSharding:
-    """On every device its part along one axis."""
+    """A sharding that splits the array along one axis over the devices."""
     return NamedSharding(mesh, PartitionSpec(*[None] * axis, AXIS))
 
 

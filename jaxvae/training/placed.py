@@ -1,4 +1,4 @@
-"""Where the images of a training are kept: on every device, split over devices, or on the host."""
+"""Where the images of training are kept: on every device, split over devices, or on the host."""
 
 import math
 from collections.abc import Callable
@@ -40,7 +40,7 @@ class PlacedImages(NamedTuple):
 
     @property
     def bytes_each(self) -> int:
-        """Of one image."""
+        """The bytes of one image."""
         return math.prod(self.kept.shape[1:])
 
 

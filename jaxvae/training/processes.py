@@ -63,7 +63,7 @@ def is_first() -> bool:
 
 
 def from_first(number: int) -> int:
-    """What the first process says, told to all of them, which call this together."""
+    """A value of the first process, sent to all processes, which call this together."""
     with _all_of_them():
         return int(multihost_utils.broadcast_one_to_all(np.int32(number)))
 

@@ -15,7 +15,7 @@ _REPLICATE = 2**32 - 2
 
 
 def replicated(state: TrainState) -> TrainState:
-    """The same state, from which training goes on with other batches and noise.
+    """A copy of a state, from which training goes on with other batches and noise.
 
     The key is the only thing that changes: the order of the images and the noise of the latents
     are drawn from it. Same state, same replicate.

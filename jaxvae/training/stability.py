@@ -1,4 +1,4 @@
-"""What keeps a long training run steady: clipped and skipped gradients, averaged parameters.
+"""Stability of long training: clipped and skipped gradients, and averages of parameters.
 
 Wrappers of any optax transformation. Their state is a part of the optimizer's: it is saved
 and resumed, and every member of an ensemble has its own.
@@ -157,7 +157,7 @@ def stabilized_counts(optimizer_state: Any) -> tuple[Int[Array, ""], Int[Array, 
 
 
 def evaluation_variables(state: TrainState) -> Variables:
-    """What to evaluate, save and analyze of a run: averaged parameters where there are any.
+    """The variables to evaluate, save and analyze: averaged parameters, if there are any.
 
     Running statistics are the current ones: those of batch normalization belong to the
     current parameters, and may not suit an average over many steps.

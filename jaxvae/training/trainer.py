@@ -1,4 +1,4 @@
-"""A training step as a pair of pure functions."""
+"""Trainers: a training step as a pair of pure functions, `init` and `step`."""
 
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -26,7 +26,7 @@ Schedule = Callable[..., Array]
 
 
 class Adversary(NamedTuple):
-    """What FactorVAE trains beside the VAE.
+    """The discriminator that FactorVAE trains beside the VAE, and its optimizer.
 
     Attributes:
         discriminator: the network.
@@ -38,7 +38,7 @@ class Adversary(NamedTuple):
 
 
 class AdversaryState(NamedTuple):
-    """What an adversary has learned.
+    """The state of an adversary.
 
     Attributes:
         params: of its discriminator.
@@ -73,7 +73,7 @@ class TrainState(NamedTuple):
 
 
 class Trainer(NamedTuple):
-    """How a model is trained.
+    """A trainer: functions that make the first state and do a step.
 
     Attributes:
         init: `init(key) -> TrainState`; of `vae_trainer`, one compiled program.
@@ -200,7 +200,7 @@ def vae_trainer(
 
 
 def _as_one_program(init: Callable[[Key], TrainState]) -> Callable[[Key], TrainState]:
-    """The same function, compiled where it is called outside of any `jit`.
+    """The same function, compiled if it is called outside of any `jit`.
 
     A start is computed once and takes a moment: on CPU it is compiled with less optimization.
     """
@@ -238,9 +238,11 @@ def refuse_negative(coefficients: Mapping[str, Any], nonnegative: Collection[str
 
 
 def _loss_and_terms(found: Any) -> tuple[Array, NamedTuple]:
-    """What an objective returned, if it is what one returns."""
+    """The loss and terms that an objective returned, if it returned both."""
     if not isinstance(found, tuple) or len(found) != 2 or not hasattr(found[1], "_asdict"):
-        raise ValueError(f"expected a loss and a NamedTuple of an objective, got {type(found)}")
+        raise ValueError(
+            f"expected an objective to return a loss and a NamedTuple, got {type(found)}"
+        )
     loss, terms = found
     if jnp.shape(loss) != () or not jnp.issubdtype(jnp.result_type(loss), jnp.floating):
         raise ValueError(f"expected one number as the loss of an objective, got {loss}")

@@ -60,5 +60,5 @@ def test_the_noise_of_pixels_grows_with_their_contrast_and_falls_with_the_dimens
 
 
 def test_images_that_are_all_the_same_have_no_noise():
-    with pytest.raises(ValueError, match="expected images that differ, got 5 of the same"):
+    with pytest.raises(ValueError, match="expected images that differ, got 5 equal images"):
         pixel_noise(np.ones((5, 4), np.uint8), 2.0)

@@ -52,5 +52,5 @@ def test_where_nothing_is_known_nothing_is_broken():
 
 @pytest.mark.parametrize(("hits", "n"), [([101.0], 100), ([-1.0], 100), ([1.0], 1)])
 def test_hits_that_cannot_be_are_refused(hits, n):
-    with pytest.raises(ValueError, match="expected 0 to n >= 2 hits"):
+    with pytest.raises(ValueError, match="expected 0 <= hits <= n and n >= 2, got hits from"):
         above_bound(np.array(hits), exact(np.zeros(1)), SHARES, n=n)

@@ -245,7 +245,7 @@ def test_what_does_not_match_is_refused(change, message):
 
 
 def test_taps_without_a_layer_are_refused():
-    with pytest.raises(ValueError, match=r"got none of \['z_1/sample', 'z_1/mean'\]"):
+    with pytest.raises(ValueError, match="got none named z_1/sample, z_1/mean"):
         layer_accuracies({}, [], {}, [], information=Estimate(np.zeros(1), np.zeros(1)))
 
 
@@ -253,7 +253,7 @@ def test_taps_without_a_layer_are_refused():
     ("nats", "message"),
     [
         (np.zeros(1), r"expected the information of z_2/sample, z_1/sample, got \['z_1/sample'\]"),
-        (np.zeros(()), r"expected information \[l\] with errors \[l\], got \(\) and \(\)"),
+        (np.zeros(()), r"expected information \[l\] with errors \[l\], got shapes \(\) and \(\)"),
         (np.zeros(0), r"got \(0,\) and \(0,\)"),
     ],
 )

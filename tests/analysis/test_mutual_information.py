@@ -115,7 +115,10 @@ def test_few_images_give_less_information_than_there_is():
         ({"means": MEANS[:, :2]}, r"of one shape, got \(60, 3\), \(60, 2\), \(60, 3\)"),
         ({"samples": SAMPLES * np.nan}, "expected finite samples and posteriors"),
         ({"labels": LABELS[:5]}, r"expected labels \[n = 60\], got shape \(5,\)"),
-        ({"prior_mean": np.zeros(2)}, "expected a prior of 1 or 3 numbers, got 2"),
+        (
+            {"prior_mean": np.zeros(2)},
+            "expected 1 or 3 numbers for the mean .* of the prior, got 2",
+        ),
         ({"batch_size": 0}, "a batch_size of at least 1, got 0"),
     ],
 )

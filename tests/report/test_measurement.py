@@ -97,7 +97,7 @@ def test_a_metric_that_is_undefined_somewhere_is_shown():
     words = " ".join(shown(records, "id", 80).split())
     assert "nan" not in words
     assert " undefined " in words
-    assert "Undefined: the points of a space are all equal" in words
+    assert "A value is undefined if all points of a space are equal" in words
     assert "Undefined" not in shown(make_records(), "id", 80)
 
 

@@ -1,4 +1,4 @@
-"""What `jaxvae advise` is told."""
+"""The options and the help of `jaxvae advise`."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""What `jaxvae bench` is told."""
+"""The options and the help of `jaxvae bench`."""
 
 import argparse
 

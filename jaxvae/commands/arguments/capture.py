@@ -1,4 +1,4 @@
-"""What `jaxvae capture` is told."""
+"""The options and the help of `jaxvae capture`."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""What `jaxvae data` is told."""
+"""The options and the help of `jaxvae data`."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""What modules of the package declare, read from their source: help does without running them."""
+"""The declarations in modules of the package, read from their source: help need not import them."""
 
 import ast
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What `jaxvae export` is told."""
+"""The options and the help of `jaxvae export`."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""What `jaxvae measure` is told."""
+"""The options and the help of `jaxvae measure`."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""What `jaxvae report` is told."""
+"""The options and the help of `jaxvae report`."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""How a saved run, and the images to show it, are chosen on the command line."""
+"""The options that choose a saved run and the images to show it."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""What `jaxvae sweep` is told."""
+"""The options and the help of `jaxvae sweep`."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""What `jaxvae train` is told."""
+"""The options and the help of `jaxvae train`."""
 
 import argparse
 
