@@ -56,7 +56,7 @@ def test_scores_that_no_quadratic_describes_decide_nothing():
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda rates, scores: (rates[:, :1], scores[:, :1]), "at least 2 seeds"),
+        (lambda rates, scores: (rates[:, :1], scores[:, :1]), "2 cells and 2 seeds"),
         (lambda rates, scores: (rates[:8], scores[:8]), "at least 9 cells"),
         (lambda rates, scores: (rates * [1, 0], scores), "differ in both layers"),
         (lambda rates, scores: (rates, scores * np.nan), "finite scores"),

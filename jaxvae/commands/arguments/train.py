@@ -17,7 +17,7 @@ examples:
   jaxvae train --data mnist --network two_layer_hvae --option channels=16 top=20 \\
       --coefficient beta=0.5,1 --out runs/hierarchy
   jaxvae train --data mnist --network two_layer_hvae --objective rate_targets \\
-      --coefficient targets=10,20 --out runs/asked
+      --coefficient targets=10,20 --out runs/targets
 
 When a command is run again, it goes on where it stopped, also after a kill, and ends with the same
 numbers as a run that was never interrupted; with more --epochs, a finished run goes on. With
