@@ -232,7 +232,7 @@ def test_a_report_on_the_way_is_of_what_is_done_and_says_what_is_missing(copy):
     shown = study(config, copy, report=True)
     missing = [f"{PLACE}/annealed_vae_25_seed-{seed}" for seed in (0, 1)]
     assert f"6 of 8 runs are not done, and missing below: {', '.join(missing)}" in shown
-    assert "no model was trained to its end of sprites, compact_vae" in shown
+    assert "no model was trained to the end for sprites, compact_vae" in shown
     found = records_of(copy)
     assert found["objective"].values.tolist() == ["factor_vae"] * 2
     assert not np.isnan(found["debiased_cka_between"]).any()
@@ -249,7 +249,7 @@ def test_other_settings_in_the_same_folder_are_refused(finished):
 
 def test_a_study_whose_models_all_fail_says_so(tmp_path):
     config = dataclasses.replace(TINY, objectives=("beta_vae",), learning_rate=1e30)
-    with pytest.raises(ValueError, match="no model of sprites, dense_vae"):
+    with pytest.raises(ValueError, match="got none for sprites, dense_vae"):
         study(config, tmp_path / "bad")
 
 

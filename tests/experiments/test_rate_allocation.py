@@ -212,7 +212,7 @@ def test_the_terminal_shows_the_best_cells_and_what_was_claimed(finished):
     for use in ("reconstruction", "compression", "generation"):
         assert f"\n {use} " in shown
     assert "Bound of accuracy" in shown
-    assert "unknown with one seed" in " ".join(shown.split())
+    assert "With one seed it is unknown" in " ".join(shown.split())
     assert "BROKEN" not in shown
     assert "Of 4 runs 0 failed" in shown
     assert str(out / "records.nc") in shown
@@ -232,10 +232,10 @@ def test_the_summary_holds_all_cells(finished):
 @pytest.mark.slow
 def test_a_deep_hierarchy_of_gray_images_goes_through_all_parts(tmp_path):
     deep = {"network": "deep", "blocks": (1,), "binarize": False}
-    # A nat at 1e3 is dearer than the data are worth at this deviation.
-    dear = {"likelihood": "gaussian", "beta_top": (0.3, 1e3)}
+    # With a beta of 1e3 no rate is worth its cost at this deviation.
+    heavy = {"likelihood": "gaussian", "beta_top": (0.3, 1e3)}
     short = {"image_size": 8, "epochs": 1, "snapshots": (), "warmup": 0.0}
-    config = dataclasses.replace(LINE, **deep, **dear, **short)
+    config = dataclasses.replace(LINE, **deep, **heavy, **short)
     shown = grid(config, tmp_path)
     with xr.open_dataset(tmp_path / "records.nc") as opened:
         records = opened.load()
@@ -245,9 +245,9 @@ def test_a_deep_hierarchy_of_gray_images_goes_through_all_parts(tmp_path):
     rates = records["rates"].isel(epoch=-1, seed=0, beta_bottom=0)
     assert float(rates.min()) >= 0
     signs = records["warnings"].isel(epoch=-1, seed=0, beta_bottom=0).values
-    too_dear = "beta s2 is not below the largest eigenvalue"
-    assert [f"z_3: {too_dear}" in str(each) for each in signs] == [False, True]
-    (line,) = [line for line in shown.splitlines() if too_dear in line]
+    too_heavy = "beta times the variance of the likelihood is not below the largest eigenvalue"
+    assert [f"z_3: {too_heavy}" in str(each) for each in signs] == [False, True]
+    (line,) = [line for line in shown.splitlines() if too_heavy in line]
     assert line.startswith("top-1000.0_bottom-0.5_seed-0, epoch 1: z_3")
     assert (tmp_path / "figures" / "layers.png").stat().st_size > 10_000
 
