@@ -35,8 +35,8 @@ PARTS: dict[str, ModuleType] = {
 }
 TITLE = """# How often conclusions are wrong
 
-A page that `python -m benchmarks.error_rates` writes: what jaxvae concludes from data of which the
-truth is known.
+This page is written by `python -m benchmarks.error_rates`. It simulates data of which the truth is
+known, and counts how often the conclusions that jaxvae draws from them are wrong.
 """
 
 

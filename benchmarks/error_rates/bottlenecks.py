@@ -22,20 +22,21 @@ A bottleneck is sufficient if no larger one lowers Δ(output → input) by more 
 sufficient size only if confidence limits over the seeds leave no other. Otherwise the answer is the
 set of sizes that are left, and what would decide between them.
 
-Here are sweeps of 2, 4, 8, 16, 32 and 64 latents. The truth is log Δ by size: the same for all, or
-half at every doubling until a plateau, or falling to the end, where no size that was tried is
-sufficient. To it come an offset of every seed and independent Gaussian noise of the given standard
-deviation (.1 is a spread of 10% in Δ between two trainings). An entry gives the percentage of
-sweeps that name the smallest sufficient size / that name another one. "One size noisy": one of the
-six, another in every sweep, has the given noise and all others .02. "Noise growing": it grows in
+The table is of simulated sweeps of 2, 4, 8, 16, 32 and 64 latents. The truth is Δ by size: the same
+for all sizes, or halved at every doubling of the size until a plateau, or falling to the end, where
+no size that was tried is sufficient. An offset of every seed and independent Gaussian noise of the
+given standard deviation are added to log Δ (.1 is a spread of 10% in Δ between two trainings). An
+entry gives the percentage of sweeps that name the smallest sufficient size / the percentage of
+sweeps that name another one, which is an error. "One size noisy": one of the six sizes, another one
+in every sweep, has the given noise and all others have .02. "Noise growing": the noise grows in
 equal steps from .02 at the smallest size to the given one at the largest.
 
 {table}
 
 A wrong size is named in at most {equal:.1f}% of sweeps where noise is the same at all sizes, and in
 at most {unequal:.1f}% where it is not. A spread of 5% between trainings needs 4 seeds, and one of
-20% or more needs many, or larger steps between sizes. What is not named is not wrong: it is said to
-be undecided.
+20% or more needs many, or larger steps between sizes. In all other sweeps the answer is that the
+size is not decided, which is no error.
 """
 SIZES = 2 ** np.arange(1, 7)
 STEPS = np.arange(len(SIZES))

@@ -29,30 +29,32 @@ CLASSIFIERS, POINTS, LABELS = 400, 1000, np.full(10, 0.1)
 BOUNDS, SUSPECTS = "accuracies at their bounds", "models that cost the same"
 TEXT = """## Which cells of a grid are best
 
-`python -m experiments.rate_allocation` says which cells cannot be told from the best
-(`jaxvae.analysis.compare_cells`): differences are paired by image and by seed, their errors hold
-the spread between trainings, and the studentized range controls all pairs of cells together.
+`python -m experiments.rate_allocation` names the cells that cannot be told from the best one
+(`jaxvae.analysis.compare_cells`): differences are paired by image and by seed, their standard
+errors include the spread between trainings, and the studentized range controls the error of all
+pairs of cells together.
 
-Here are 7 x 7 cells. The unit is the error that the test images leave in the score of a cell; the
-standard deviation between two trainings of the same cell is 1, 2 or 3 of it. "Training unequal":
-that deviation grows from half to twice this over the cells. "Few noisy cells": it is six times as
-large in 7 of them. The method takes one variance for all unless a cell's own is larger; where the
-cells do not vary alike, by Cochran's test, every variance has only the few degrees of freedom of
-the seeds of one cell. Without a difference an entry is the
-percentage of grids in which some cell is wrongly told from another. Where one cell is better than
-all others, by 10 or 20 units, it is the percentage in which that cell alone is left / in which it
-is wrongly left out.
+The table is of simulated grids of 7 x 7 cells. The unit is the standard error of the score of a
+cell over test images; the standard deviation between two trainings of the same cell is 1, 2 or 3
+units. "Training unequal": this deviation grows over the cells, from half to twice its value. "Few
+noisy cells": it is six times as large in 7 of the cells. The method takes one variance for all
+cells, except for a cell whose own is larger; where the cells do not vary equally, by Cochran's test,
+every variance has only the few degrees of freedom of the seeds of one cell. Where all cells are
+equally good, an entry is the percentage of grids in which some cell is wrongly called worse than
+another. Where one cell is better than all others, by 10 or 20 units, an entry gives the percentage
+of grids in which this cell alone is left / the percentage in which it is wrongly left out.
 
 {table}
 
-With one seed nothing is told apart, whatever the numbers. Where trainings of all cells vary alike,
-cells are wrongly told apart in at most {alike:.1f}% of grids; where some vary more, in at most
-{unequal:.1f}%.
+With one seed no cell is ever called worse than another. Where trainings of all cells vary equally,
+a cell is wrongly called worse in at most {alike:.1f}% of grids; where some cells vary more, in at
+most {unequal:.1f}%.
 
-Of {classifiers} classifiers that are exactly as accurate as their information allows, which is
-known with an error of .05 nats, some bound is called broken in {broken:.1f}% of grids
-(`above_bound`). Of 49 models that cost the same at all prices, but for what chance makes of 100
-images, some is suspect in {suspect:.1f}% (`suspect_cells`).
+Two more conclusions are simulated. Of {classifiers} classifiers that are exactly as accurate as
+their information allows, which is known with a standard error of .05 nats, some classifier is
+wrongly said to be above its bound in {broken:.1f}% of grids (`above_bound`). Of 49 models that have
+the same loss at all betas, except for the chance of 100 images, some model is wrongly called
+suspect in {suspect:.1f}% of grids (`suspect_cells`).
 """
 
 
@@ -107,10 +109,10 @@ def some_bound_is_broken(random: np.random.Generator) -> bool:
 
 
 def some_model_is_suspect(random: np.random.Generator) -> bool:
-    """Whether some of many models that all cost the same at all prices is called suspect."""
-    prices = np.array(list(product(np.geomspace(0.1, 10, 7), repeat=2)))
+    """Whether some of many models that have the same loss at all betas is called suspect."""
+    betas = np.array(list(product(np.geomspace(0.1, 10, 7), repeat=2)))
     nats = 30 * random.standard_normal((CELLS, IMAGES, 3))
-    return bool(suspect_cells(prices, nats[..., 1:], nats[..., 0]).any())
+    return bool(suspect_cells(betas, nats[..., 1:], nats[..., 0]).any())
 
 
 def rows(found: list[dict[str, Any]]) -> list[dict[str, str]]:

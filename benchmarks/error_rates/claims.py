@@ -16,23 +16,25 @@ from jaxvae.report.tables import markdown_table
 TEXT = """## A second peak of the ID, and a second phase of training
 
 Two claims about a sweep are tested for every size (`jaxvae.analysis.second_peak`, `two_phases`):
-that a layer of the decoder has a larger ID than input, sample and output, and that from some epoch
-on Δ(output → input) rises and KL falls, each by more than 5%, after both went the other way. The
+that a layer of the decoder has a larger ID than input, sample and output; and that from some epoch
+on Δ(output → input) rises and KL falls, each by more than 5%, after Δ fell and KL rose. The
 answer is "shown", "excluded" or "not decided".
 
-The truths of a peak, with three layers in the decoder: all are level with the input, or one is; all
-are 20% below; from 16 latents on one is 50% above, and all are 40% below otherwise; one is above by
-just 1%, which is a peak that must not be excluded. Every ID has an
-error of 3% that comes from the images and is the same in all seeds.
+The simulated truths of a peak, with three layers in the decoder, are: the ID of all layers, or of
+one, is that of the input; that of all is 20% lower; from 16 latents on that of one layer is 50%
+higher, and that of all is 40% lower otherwise; that of one layer is higher by just 1%, which is a
+peak that must not be excluded. Every ID has an error of 3% that comes from the images and is the
+same in all seeds.
 
-The truths of a phase, over eight epochs: Δ falls and KL rises to the middle, or to the end; both go
-back by just 5%, which is none, or by 6%, which just is one, or Δ alone by half; from 16 latents on
-Δ doubles and KL falls by 20%, and neither changes otherwise.
+The simulated truths of a phase, over eight epochs, are: Δ falls and KL rises to the middle of
+training, or to its end; both go back by just 5%, which is not a phase, or by 6%, which just is one;
+Δ alone goes back by half; from 16 latents on Δ doubles and KL falls by 20%, and neither changes
+otherwise.
 
-To these come independent Gaussian noise of the given standard deviation, of log ID and log Δ (of
-log KL a fifth, since trainings differ less in it), and in a phase an offset of every seed. An entry
-gives the percentage of sizes of which the truth is said / of sweeps that say something wrong of
-some size.
+Independent Gaussian noise of the given standard deviation is added to log ID and log Δ, and a fifth
+of it to log KL, in which trainings differ less; in a phase, every seed also has an offset. An entry
+gives the percentage of sizes for which the truth is said / the percentage of sweeps that say
+something wrong of some size.
 
 {table}
 """

@@ -16,24 +16,25 @@ from jaxvae.report.tables import markdown_table
 
 TEXT = """## Studies that choose what to train next
 
-`jaxvae advise --data` begins with three sizes and three seeds, looks at the limits above after
-every step, and trains what they ask for: larger sizes, the middle between two, or more seeds, up to
-8 (`jaxvae.analysis.sizing.next_training`). Every look is one at 95%; the rates here are of what the
-whole study says in the end. Sizes begin with 7, 9 and 18, as for images of dimension 8 ± 0.4. The
-truth is log Δ of any size from 1 to {largest}: the same for all; half at every doubling until a
-size; the same with another factor of exp(-2) where the rank is reached, as of images of so many
-dimensions; or falling to the end. Noise is as above. An entry gives the percentage of studies that
-name the smallest sufficient size alone / that leave it among a few, with a size that is enough /
-that call a smaller one enough, which is an error; then the models trained, in the mean.
+`jaxvae advise --data` begins with three sizes and three seeds, computes the confidence limits above
+after every step, and chooses what to train next by them: larger sizes, a size between two, or more
+seeds, up to 8 (`jaxvae.analysis.sizing.next_training`). Each step has limits of 95%; the rates here
+are those of the final answer, after all steps. The first sizes are 7, 9 and 18, as for images of
+dimension 8 ± 0.4. The truth is Δ of any size from 1 to {largest}: the same for all sizes; halved at
+every doubling until a size; the same with another factor of exp(-2) where the rank is reached, as
+for images of so many dimensions; or falling to the end. Noise is as above. An entry gives the
+percentage of studies that name the smallest sufficient size alone / that leave it among a few sizes,
+with a size that is enough / that call a smaller one enough, which is an error; then the mean number
+of models that were trained.
 
 {table}
 
 Too small a size is called enough in at most {worst:.1f}% of studies of any row above.
 
-A slow decline goes unseen. Where Δ falls by just 5% at every doubling, no size that is tried gains
-25% on another. With noise of {quiet:g} a size is then called enough in {unseen:.0f}% of studies,
-though at {largest} latents Δ is lower by up to a third. What is said holds up to twice the largest
-size that was tried, and the answer names that size.
+A slow decline is not found. Where Δ falls by just 5% at every doubling, no size that is tried is
+better than another by 25%. With noise of {quiet:g} a size is then called enough in {unseen:.0f}% of
+studies, though at {largest} latents Δ is lower by up to a third. The answer holds up to twice the
+largest size that was tried, and it names that size.
 """
 _SIZES = np.arange(1, LARGEST + 1)
 _STEPS = np.log2(_SIZES)

@@ -14,20 +14,22 @@ from jaxvae.report.tables import markdown_table
 
 TEXT = """## Where a rate is best split
 
-`jaxvae advise` fits a quadratic response surface to the scores of a plane of rates and says which
-cells may be the best ones (`jaxvae.analysis.response_surface.best_region`).
+`jaxvae advise` fits a quadratic response surface to the scores of a grid of betas, as a function of
+the rates, and says which cells may be the best ones
+(`jaxvae.analysis.response_surface.best_region`).
 
-Here are planes of 5 x 5 cells, with rates from 2 to 100 nats in both halves, that scatter by 5%
-between seeds. The truth is a paraboloid in log(1 + R) that falls by 1 at a distance of 1, with its
-top inside of the plane, at an edge or far outside; a ridge along which nothing changes; a cone,
-which is no quadratic; or the same score everywhere. To it come an effect of every seed with a
-standard deviation of 1, the same in all cells, and independent noise of the given one. An entry
-gives the percentage of planes in which the best cell is left out, which is an error / in which the
-region is decided; then the share of cells that it holds, in the mean.
+The table is of simulated grids of 5 x 5 cells, with rates from 2 to 100 nats in both halves of the
+layers, which vary by 5% between seeds. The truth is a paraboloid in log(1 + R) that falls by 1 at a
+distance of 1, with its top inside of the grid, at an edge or far outside; a ridge along which
+nothing changes; a cone, which is not a quadratic function; or the same score everywhere. An effect
+of every seed with a standard deviation of 1, the same in all cells, and independent noise of the
+given standard deviation are added to it. An entry gives the percentage of grids in which the best
+cell is left out, which is an error / the percentage in which the region is decided; then the mean
+share of cells in the region.
 
 {table}
 
-The best cell is left out in at most {worst:.1f}% of planes of any row.
+The best cell is left out in at most {worst:.1f}% of grids of any row.
 """
 _AXIS = np.log1p([2.0, 6.0, 15.0, 40.0, 100.0])
 _LOGS = np.stack(np.meshgrid(_AXIS, _AXIS, indexing="ij"), axis=-1).reshape(-1, 2)
