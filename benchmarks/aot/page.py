@@ -7,17 +7,18 @@ from benchmarks.aot.table import Record, markdown
 PAGE = Path(__file__).parents[2] / "docs" / "accelerators.md"
 _TEXT = """# What the TPU compiler says
 
-This page is written by `python -m benchmarks.aot`. libtpu, the compiler for TPUs, needs no TPU: it
-runs on any x86 machine with Linux (`pip install -e '.[aot]'`). Every program below is what a {target} would run,
-fully compiled. The numbers are those of the compiler and no timings: no program was run, and how
-long a loop or a kernel takes on the device is unknown. {compiler}, JAX {jax}, topology {topology}; with the
-machine and the parts of every program in `benchmarks/results/aot-{topology}.json`.
+This page is written by `python -m benchmarks.aot`. libtpu, the compiler for TPUs, needs no TPU:
+it runs on any x86 machine with Linux (`pip install -e '.[aot]'`). Every program below is what a
+{target} would run, fully compiled. The numbers are those of the compiler and no timings: no
+program was run, and how long a loop or a kernel takes on the device is unknown. {compiler}, JAX
+{jax}, topology {topology}; with the machine and the parts of every program in
+`benchmarks/results/aot-{topology}.json`.
 
-A metric consists of several programs, which the host calls one after another. A row of a metric is
-the sum over all calls for Gaussian points; a row "traced" is the one program that a metric is inside
-of a user's `jit`. Spaces have 784 features, and the second and third one 16 and 64; those of CCA
-have 16 and 8, because singular value decompositions of wider spaces take minutes to compile. The
-work of NumPy on the host is not counted, nor are single operations outside of `jit`.
+A metric consists of several programs, which the host calls one after another. A row of a metric
+is the sum over all calls for Gaussian points; a row "traced" is the one program that a metric is
+inside of a user's `jit`. Spaces have 784 features, and the second and third one 16 and 64; those
+of CCA have 16 and 8, because singular value decompositions of wider spaces take minutes to
+compile. The work of NumPy on the host is not counted, nor are single operations outside of `jit`.
 
 - **CPU s**: time to compile the parts; a part that two programs share is counted in both.
 - **GiB of HBM**: memory of a device for the largest part, with its arguments.
@@ -38,10 +39,10 @@ Programs that `python -m benchmarks.aot nothing` lists and that are not here wer
 bfloat16, with 32 images on a device needs 22.8 GiB and does not fit on a v5e; the program of that
 name has 16 images.
 
-`--topology` takes other TPUs (`v6e:1x1`, `v5p:2x2x1`, `v4:2x2x1`), and a GPU by a file `NAME.txtpb`
-in which XLA's sources describe it, with JAX's plugin for CUDA installed (`pip install 'jax[cuda12]'`,
-in an environment of its own); the compiler for GPUs counts no operations or bytes. `tests/test_aot.py`
-checks that a few programs stay within limits of bytes and code.
+`--topology` takes other TPUs (`v6e:1x1`, `v5p:2x2x1`, `v4:2x2x1`), and a GPU by a file
+`NAME.txtpb` in which XLA's sources describe it, with JAX's plugin for CUDA installed (`pip
+install 'jax[cuda12]'`, in an environment of its own); the compiler for GPUs counts no operations
+or bytes. `tests/test_aot.py` checks that a few programs stay within limits of bytes and code.
 """
 
 

@@ -57,10 +57,10 @@ where a layer counts as final when it is as similar to its end as a replicate of
 with other batches.
 
 The table is of simulated studies of 2 to 10 seeds, with 5 layers in each half: what a layer still
-has to learn falls to a third in about 1.5 epochs, with a spread of 20% between seeds and 30% between
-layers, and similarities fluctuate by 30% of the distance of replicates. The similarity of the
-untrained encoder to its end is given, that of the decoder is .1; some layers of the encoder may
-have nothing to learn. An entry gives the percentage of studies that name the encoder / the
+has to learn falls to a third in about 1.5 epochs, with a spread of 20% between seeds and 30%
+between layers, and similarities fluctuate by 30% of the distance of replicates. The similarity of
+the untrained encoder to its end is given, that of the decoder is .1; some layers of the encoder
+may have nothing to learn. An entry gives the percentage of studies that name the encoder / the
 percentage of studies that name the decoder. Where the decoder takes as long as the encoder, both
 are wrong.
 
