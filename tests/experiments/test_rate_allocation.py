@@ -565,7 +565,7 @@ def test_the_deep_preset_has_at_least_ten_layers():
         ),
         ({"beta_top": (0.0, 1.0)}, "--beta-top of at least one finite, positive beta"),
         ({"beta_bottom": ()}, "--beta-bottom of at least one finite, positive beta"),
-        ({"baseline": True, "network": "deep"}, "--baseline with the two-layer network alone"),
+        ({"baseline": True, "network": "deep"}, "--baseline with --network two_layer alone"),
         ({"warmup": 2.0}, "--warmup from 0 to 1, got 2"),
         ({"points": 5}, "--points of at least 20, got 5"),
         ({"seeds": ()}, "--seeds of at least one, got"),

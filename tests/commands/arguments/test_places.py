@@ -39,4 +39,4 @@ def test_the_run_of_a_report_may_be_in_the_home_folder(monkeypatch):
 def test_no_path_is_not_the_current_folder(words, capsys):
     with pytest.raises(SystemExit):
         _parser().parse_args(words)
-    assert "expected a path, got none" in capsys.readouterr().err
+    assert "expected a path, got an empty text" in capsys.readouterr().err
