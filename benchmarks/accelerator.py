@@ -1,4 +1,4 @@
-"""What a GPU or TPU is worth knowing for, in the order of its worth, within some minutes.
+"""Measurements of a GPU or TPU, the most important ones first, within some minutes.
 
     python -m benchmarks.accelerator [--minutes 25] [--only PIECE ...] [--out DIR]
 
@@ -119,7 +119,7 @@ def timed(call: Callable[[], Any], repeats: int = REPEATS) -> Record:
 
 
 def exactness_rows() -> Rows:
-    """Every reference case."""
+    """The rows of all reference cases."""
     for case in cases():
 
         def row(case: Case = case) -> Record:
@@ -331,7 +331,7 @@ def rows_of(piece: str, out: Path, ends: float) -> Rows:
 
 
 def held(path: Path, described: Record) -> list[Record]:
-    """What a file has of the same device and versions.
+    """The rows of a file that are of the same device and versions.
 
     Raises:
         ValueError: for a file of another one.
@@ -349,7 +349,7 @@ def held(path: Path, described: Record) -> list[Record]:
 
 
 def told(row: Record) -> str:
-    """A row in a line."""
+    """A row as a line of text."""
     words = [f"{row['median']:.4g} s"]
     words += [f"first {row['first_seconds']:.1f} s"] if "first_seconds" in row else []
     words += [f"{row['products']:.2f} products"] if "products" in row else []

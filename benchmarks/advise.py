@@ -1,4 +1,4 @@
-"""What `jaxvae advise` answers about images of known dimension, and how long that takes.
+"""The answers of `jaxvae advise` for images of known dimension, and how long they take.
 
     python -m benchmarks.advise [--only NAME ...] [--minutes M] [--out FILE]
 
@@ -70,7 +70,7 @@ def sprite_images(count: int) -> np.ndarray:
 
 
 def answered(name: str, minutes: float) -> dict[str, Any]:
-    """What the command says of a set, and what it took."""
+    """The answer of the command for a set, and its cost."""
     kind, _, number = name.partition(" ")
     with tempfile.TemporaryDirectory() as folder:
         data, out = name, Path(folder, "out")
@@ -122,7 +122,7 @@ def verdict(record: dict[str, Any]) -> str:
 
 
 def table(records: list[dict[str, Any]]) -> str:
-    """For the page on choosing a bottleneck."""
+    """The table for the page on choosing a bottleneck."""
     rows = [
         {
             "images": one["name"],

@@ -84,7 +84,7 @@ SWEPT = Network("convolutional_vae", size=32, batch=256)
 
 @cache
 def trainer_of(network: Network, latents: int) -> Trainer:
-    """As the command line builds it."""
+    """The trainer of a network, as the command line builds it."""
     config = RunConfig(network=network.name, latents=latents, batch_size=network.batch)
     vae = build_model(config, (network.size, network.size, 1))
     return build_trainer(config, vae, dataset_size=SWEEP_IMAGES)
@@ -119,7 +119,7 @@ def step_seconds(network: Network) -> float:
 def measured(
     network: Network, count: int, steps: int, ways: Iterable[str], repeats: int
 ) -> dict[str, Any]:
-    """So many members one by one and together, in turns."""
+    """Time so many members, one by one and together, in turns."""
     trainer, images = trainer_of(network, LATENTS), network.images(steps)
     start = init_ensemble(lambda latents: trainer, seeds(count))
     states = [trainer.init(member.key) for member in seeds(count)]
@@ -185,7 +185,7 @@ def sweep_groups() -> list[tuple[Member, ...]]:
 
 
 def measured_group(group: Sequence[Member], way: str, steps: int) -> dict[str, Any]:
-    """So many steps of a group in one way, extrapolated to all epochs."""
+    """Time so many steps of a group in one way, extrapolated to all epochs."""
     start = init_ensemble(partial(trainer_of, SWEPT), group)
     call = epoch_of(SWEPT, start, SWEPT.images(steps), way)
     first = seconds_of(call)

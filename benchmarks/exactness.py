@@ -32,7 +32,7 @@ class Case(NamedTuple):
 
 
 def cases() -> Iterator[Case]:
-    """Those of dimension, imbalance, overlap and similarity."""
+    """The reference cases of dimension, imbalance, overlap and similarity."""
     for listed in json.loads((FOLDER / "index.json").read_text(encoding="utf-8"))["cases"]:
         for kind, found in _FOUND.items():
             if kind in listed["kind"]:

@@ -1,4 +1,4 @@
-"""What the first answer costs: CPU seconds of a first call, compilation included.
+"""The CPU seconds of a first call of every metric, compilation included.
 
     python -m benchmarks.first_call [--only NAME ...] [--rounds N] [--peers DIR] [--out FILE]
 
@@ -117,7 +117,7 @@ COMMAND = Work("jaxvae measure of 1,797 digits: id, gride, label-overlap", "", 1
 
 
 def cpu_seconds(python: Path, code: str, rounds: int) -> float:
-    """Of whole processes, the fastest."""
+    """The CPU seconds of the fastest of some whole processes."""
     times = []
     for _ in range(rounds):
         before = os.times()

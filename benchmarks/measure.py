@@ -1,4 +1,4 @@
-"""What every benchmark shares: a fair timing loop, and a saved record."""
+"""Functions that all benchmarks share: a fair timing loop, and a saved record."""
 
 import json
 import time

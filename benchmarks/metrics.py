@@ -82,7 +82,7 @@ def rows(n: int, pairs: int, channels: tuple[int, ...]) -> list[Row]:
 
 
 def hard_rows(n: int) -> list[Row]:
-    """What exactness costs where products cannot be trusted, without targets."""
+    """The cost of exactness where products cannot be trusted, without targets."""
     few: Any = {"rounds": 3, "peer_rounds": 1, "bare": False}
     neighbors, imbalance = dict.fromkeys(NEIGHBOR_PEERS, 0.0), {"DADApy": 0.0}
     return [
@@ -96,7 +96,7 @@ def hard_rows(n: int) -> list[Row]:
 
 
 def accelerator_rows() -> list[Row]:
-    """What only a GPU or TPU is asked for."""
+    """The rows that are measured on a GPU or TPU alone."""
     narrow, wide, layers = ("gaussian", 20_000, 50), ("gaussian", 20_000, 1024), ("layers", 50_000)
     return [
         Row("TwoNN, n = 20,000, d = 50", "two_nn", narrow, {}, most_seconds=4e-3),
@@ -178,7 +178,7 @@ def peer_line(name: str, row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def verdict(name: str, row: dict[str, Any]) -> tuple[str, str]:
-    """What was asked for, and whether it was met; empty where nothing was."""
+    """The targets of a row, and whether they were met; empty if it has none."""
     target = row["targets"].get(name)
     if target is None:
         return "", ""

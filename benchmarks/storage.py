@@ -41,7 +41,7 @@ PIECES, REPEATS, GIBIBYTE = 2, 3, 2**30
 
 
 def on_disk(network: Network, gib: float, folder: Path) -> np.memmap:
-    """Images of noise in a memory-mapped file; how long a step takes does not depend on them."""
+    """A memory-mapped file of images of noise, which take as long to train on as any others."""
     shape = (network.size, network.size, 1)
     n = max(2 * network.batch, int(gib * GIBIBYTE) // int(np.prod(shape)))
     images = np.lib.format.open_memmap(
@@ -56,7 +56,7 @@ def on_disk(network: Network, gib: float, folder: Path) -> np.memmap:
 
 
 def steps_of(network: Network, placed: PlacedImages, steps: int) -> Callable[[], Any]:
-    """So many steps at the end of the first epoch, from a state that says that it is there."""
+    """Train so many steps at the end of the first epoch, from a state that claims to be there."""
     trainer = trainer_of(network, LATENTS)
     state, per_epoch = trainer.init(jax.random.key(0)), placed.n // network.batch
     state = state._replace(step=jax.numpy.int32(per_epoch - steps))

@@ -147,7 +147,7 @@ WORKS: Mapping[str, Callable[[Config, Sweep], dict[str, float]]] = {
 
 
 def alone(name: str, runs: int, out: Path) -> dict[str, Any]:
-    """What a process of its own measures of one of `WORKS`."""
+    """The measurement of one of `WORKS` in a process of its own."""
     words = [sys.executable, "-m", "benchmarks.sweeps", "--work", name, "--folder", str(out)]
     done = subprocess.run(
         [*words, "--runs", str(runs)], check=True, stdout=subprocess.PIPE, text=True

@@ -95,7 +95,7 @@ CASES = (
 
 
 def model_and_trainer(case: Case) -> tuple[VAE | HVAE, Trainer]:
-    """As the command line builds them."""
+    """The model and the trainer of a network, as the command line builds them."""
     config = RunConfig(
         network=case.network,
         objective=case.objective,
@@ -108,13 +108,13 @@ def model_and_trainer(case: Case) -> tuple[VAE | HVAE, Trainer]:
 
 
 def sprites(case: Case) -> np.ndarray:
-    """One epoch of images."""
+    """The images of one epoch of sprites."""
     dataset = load("sprites", image_size=case.size, train_size=case.steps * case.batch, test_size=1)
     return np.asarray(dataset.train.images)
 
 
 def losses(trainer: Trainer, state: TrainState, batch: Array) -> list[float]:
-    """Of the first steps on one batch."""
+    """The losses of the first steps on one batch."""
     step, found = jax.jit(trainer.step), []
     for _ in range(CHECKED_STEPS):
         state, loss, _ = step(state, batch)
@@ -123,7 +123,7 @@ def losses(trainer: Trainer, state: TrainState, batch: Array) -> list[float]:
 
 
 def noise_of(state: TrainState, batch: int, latents: int) -> np.ndarray:
-    """What the first steps of `vae_trainer` draw, `[s, b, k]`."""
+    """The noise that the first steps of `vae_trainer` draw, `[s, b, k]`."""
     keys = [jax.random.fold_in(state.key, step) for step in range(CHECKED_STEPS)]
     return np.stack([jax.random.normal(key, (latents, batch)).T for key in keys])
 

@@ -81,7 +81,7 @@ def described(target: Target) -> Record:
 
 
 def held(path: Path, wanted: Record) -> dict[str, Record]:
-    """What a file has, by program.
+    """The records of a file, by program.
 
     Raises:
         ValueError: for a file of another topology or other versions.

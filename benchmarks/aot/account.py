@@ -1,4 +1,4 @@
-"""What a compiler says of a program that it has compiled."""
+"""The account of a compiler of a program that it has compiled."""
 
 import re
 import time
@@ -46,7 +46,7 @@ def account(lowered: Any) -> Record:
 
 
 def _operations(text: str) -> Record:
-    """What the optimized program holds."""
+    """The operations of the optimized program."""
     lines = [(found[1], line) for line in text.splitlines() if (found := _OPERATION.search(line))]
     counts = Counter(operation.removesuffix("-start") for operation, _ in lines)
     found = [line for operation, line in lines if _multiplies(operation, line)]

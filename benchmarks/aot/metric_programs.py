@@ -86,7 +86,7 @@ TRACED = {
 
 
 def metric_programs() -> dict[str, Program]:
-    """By name, first those that run, then the traced ones."""
+    """The programs of metrics by name, first those that the host drives, then the traced ones."""
     driven = {
         f"{name}, n = {n:,}": partial(metric.driven, n=n)
         for name, metric in METRICS.items()

@@ -13,7 +13,7 @@ from jaxvae.platforms import compiled_for
 
 
 class Part(NamedTuple):
-    """What is compiled as one.
+    """A part of a program that is compiled as one.
 
     Attributes:
         name: of its function.
@@ -33,7 +33,7 @@ Program = Callable[[Target], Iterable[Part]]
 
 
 def parts_of(function: Callable[[], Any], target: Target, *, is_computed: bool) -> Iterator[Part]:
-    """What a function runs that is driven from the host."""
+    """The programs that a function runs which is driven from the host."""
     with compiled_for(target.platform):
         calls = calls_of(function, is_computed=is_computed)
     counts = Counter(called.key for called in calls)

@@ -1,4 +1,4 @@
-"""Which programs a computation runs, and how often.
+"""A record of the programs that a computation runs, and of how often it runs them.
 
 Metrics and training are driven from the host: they call several compiled functions, as their data
 ask for. Here every function that `jax.jit` made after this module was imported notes its calls, but
@@ -37,7 +37,7 @@ class Called(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Of the function."""
+        """The name of the function."""
         wrapped = getattr(self.function, "__wrapped__", self.function)
         return str(getattr(wrapped, "func", wrapped).__name__).lstrip("_")
 
@@ -47,7 +47,7 @@ class Called(NamedTuple):
 
 
 class _Recording(NamedTuple):
-    """What is noted, and whether it is computed: else all results are zero."""
+    """The programs that were run, and whether they are computed: otherwise all results are zero."""
 
     calls: list[Called]
     is_computed: bool

@@ -22,7 +22,7 @@ COLUMNS = (
 
 
 def line(record: Record) -> tuple[str, ...]:
-    """What the table says of a program: sums over its parts, of the memory the largest."""
+    """The row of a program: sums over its parts, and of their memory the largest."""
     name = record["program"]
     if "error" in record:
         return name, record["error"], *[""] * (len(COLUMNS) - 2)
@@ -44,7 +44,7 @@ def line(record: Record) -> tuple[str, ...]:
 
 
 def said(record: Record) -> str:
-    """The same in words."""
+    """The same quantities in words."""
     name, *texts = line(record)
     if "error" in record:
         return f"{name}: {texts[0]}"

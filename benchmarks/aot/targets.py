@@ -19,7 +19,7 @@ _COMPILERS = {
 
 
 class Target(NamedTuple):
-    """What programs are compiled for.
+    """The device that programs are compiled for.
 
     Attributes:
         name: of the topology.

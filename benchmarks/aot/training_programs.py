@@ -1,4 +1,4 @@
-"""What trains every network: a step, an epoch, an ensemble, and a step on several devices."""
+"""The programs of training of every network: a step, an epoch, an ensemble, several devices."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -37,7 +37,7 @@ class Network(NamedTuple):
     options: Mapping[str, Any] | None = None
 
     def trainer(self) -> Trainer:
-        """As the command line builds it."""
+        """The trainer of a network, as the command line builds it."""
         config = RunConfig(
             network=self.network,
             options=self.options or {},
@@ -106,7 +106,7 @@ FORTY_LAYERS = Network("deep_hvae", (32, 32, 3), 16, 50_000, DEEP)
 
 
 def training_programs() -> dict[str, Program]:
-    """By name, small networks first."""
+    """The programs of training by name, those of small networks first."""
     steps = {f"{name}, step": network.step for name, network in NETWORKS.items()}
     epochs = {f"{name}, epoch": network.epoch for name, network in NETWORKS.items()}
     together = {

@@ -112,7 +112,7 @@ def rows(records: list[dict[str, Any]]) -> list[dict[str, str]]:
 
 
 def records(sweeps: int) -> list[dict[str, Any]]:
-    """Of all truths, numbers of seeds and noises."""
+    """Simulate sweeps for all truths, numbers of seeds and noises."""
     return [
         rates(shape, seeds=seeds, noise=noise, sweeps=sweeps)
         for shape in SHAPES
@@ -122,7 +122,7 @@ def records(sweeps: int) -> list[dict[str, Any]]:
 
 
 def section(found: list[dict[str, Any]]) -> str:
-    """The part of the page."""
+    """The section of docs/statistics.md."""
     unequal = [one["wrong"] for one in found if one["truth"].endswith((ONE_NOISY, GROWING))]
     equal = [one["wrong"] for one in found if not one["truth"].endswith((ONE_NOISY, GROWING))]
     table = markdown_table(rows(found), left=["truth"])

@@ -1,4 +1,4 @@
-"""How often cells of a grid are told apart that do not differ, and bounds and models accused.
+"""How often equal cells of a grid are told apart, and bounds and models are wrongly accused.
 
 7 x 7 cells, of several seeds and 100 test images. The unit is the error that the images leave in
 the mean of a cell; all cells share how hard an image is, and what their seed begins with.
@@ -135,12 +135,12 @@ def _entry(record: dict[str, Any]) -> str:
 
 
 def records(grids: int) -> list[dict[str, Any]]:
-    """Of all cases."""
+    """Simulate grids for all cases."""
     return [rates(case, grids=grids) for case in CASES]
 
 
 def section(found: list[dict[str, Any]]) -> str:
-    """The part of the page."""
+    """The section of docs/statistics.md."""
     by_truth = {record["truth"]: 100 * record["wrong"] for record in found}
     return TEXT.format(
         table=markdown_table(rows(found), left=["truth"]),

@@ -163,7 +163,7 @@ def claim_cases() -> list[tuple[str, str, int, float]]:
 
 
 def records(sweeps: int) -> list[dict[str, Any]]:
-    """Of all claims, truths, numbers of seeds and noises."""
+    """Simulate sweeps for all claims, truths, numbers of seeds and noises."""
     return [
         claim_rates(claim, truth, seeds=seeds, noise=noise, sweeps=sweeps)
         for claim, truth, seeds, noise in claim_cases()
@@ -171,7 +171,7 @@ def records(sweeps: int) -> list[dict[str, Any]]:
 
 
 def section(found: list[dict[str, Any]]) -> str:
-    """The part of the page."""
+    """The section of docs/statistics.md."""
     rows = [
         {"claim": row[0]["claim"], "truth": row[0]["truth"], "seeds": str(row[0]["seeds"])}
         | {f"noise {r['noise']:g}": f"{100 * r['right']:.0f} / {100 * r['wrong']:.1f}" for r in row}

@@ -101,7 +101,7 @@ def rates(case: Case, *, seeds: int, studies: int) -> dict[str, Any]:
 
 
 def records(studies: int) -> list[dict[str, Any]]:
-    """Of all cases and numbers of seeds."""
+    """Simulate studies for all cases and numbers of seeds."""
     return [rates(case, seeds=seeds, studies=studies) for case in CASES for seeds in SEEDS]
 
 
@@ -123,6 +123,6 @@ def rows(found: list[dict[str, Any]]) -> list[dict[str, str]]:
 
 
 def section(found: list[dict[str, Any]]) -> str:
-    """The part of the page."""
+    """The section of docs/statistics.md."""
     same = [one["encoder"] + one["decoder"] for one in found if one["case"]["decoder"] == 1]
     return _TEXT.format(table=markdown_table(rows(found)), worst=100 * max(same))

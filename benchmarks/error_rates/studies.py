@@ -65,7 +65,7 @@ def smallest_sufficient(logs: np.ndarray) -> int:
 
 
 def study(trained: Callable[[int, int], float]) -> tuple[Bounds, int]:
-    """What a study ends with, and how many models it took.
+    """The final answer of a study, and how many models it trained.
 
     Args:
         trained: Delta of a size and a seed.
@@ -104,12 +104,12 @@ def rates(shape: str, *, noise: float, studies: int) -> dict[str, Any]:
 
 
 def records(studies: int) -> list[dict[str, Any]]:
-    """Of all truths and noises."""
+    """Simulate studies for all truths and noises."""
     return [rates(shape, noise=noise, studies=studies) for shape, noise in product(_EVERY, NOISE)]
 
 
 def section(records: list[dict[str, Any]]) -> str:
-    """Of docs/statistics.md."""
+    """The section of docs/statistics.md."""
     rows = [
         {"truth": shape}
         | {

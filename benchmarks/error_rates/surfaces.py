@@ -75,7 +75,7 @@ def rates(shape: str, *, seeds: int, noise: float, planes: int) -> dict[str, Any
 
 
 def records(planes: int) -> list[dict[str, Any]]:
-    """Of all truths, seeds and noises."""
+    """Simulate grids for all truths, numbers of seeds and noises."""
     return [
         rates(shape, seeds=seeds, noise=noise, planes=planes)
         for shape, seeds, noise in product(SHAPES, SEEDS, NOISE)
@@ -83,7 +83,7 @@ def records(planes: int) -> list[dict[str, Any]]:
 
 
 def section(records: list[dict[str, Any]]) -> str:
-    """Of docs/statistics.md."""
+    """The section of docs/statistics.md."""
     rows = [
         {"truth": shape, "seeds": str(seeds)}
         | {

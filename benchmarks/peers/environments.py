@@ -24,7 +24,7 @@ class Peer(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """How long a call took, also in all its threads together, and what came of it."""
+    """The time of a call, its CPU time in all threads, and its result."""
 
     seconds: float
     cpu_seconds: float
@@ -68,7 +68,7 @@ def install(peer: Peer, folder: Path) -> Path:
 
 
 class Worker:
-    """A running peer.
+    """A running process of a peer.
 
     Attributes:
         described: the versions it reports.

@@ -55,7 +55,7 @@ class Variant(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What the table says."""
+        """The name in the table."""
         words = ["channels last"] * self.channels_last + ["fused Adam"] * self.fused
         words += ["compiled"] * self.compiled
         # PyTorch takes fewer threads than there are cores on some machines.

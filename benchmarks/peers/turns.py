@@ -53,20 +53,20 @@ class Row(NamedTuple):
 
 
 class Session(NamedTuple):
-    """What the rows share: an interpreter for every peer that there is, and the data."""
+    """The interpreters of all peers, and the data, which all rows share."""
 
     pythons: dict[Peer, Path]
     data: Path
 
     def inputs(self, row: Row) -> list[Path]:
-        """The files of a row."""
+        """The files of the inputs of a row."""
         kind, *sizes = row.cloud
         found = clouds.files(self.data, kind, *sizes)
         return [found[index] for index in row.spaces] or found
 
 
 class Run(NamedTuple):
-    """What a row gave, by candidate: every answer, what failed and why, memory."""
+    """The results of a row by candidate: every answer, what failed and why, and memory."""
 
     answers: dict[str, list[Answer]]
     failures: dict[str, str]
@@ -100,7 +100,7 @@ def measured(row: Row, session: Session) -> dict[str, Any]:
 def candidates_of(
     row: Row, inputs: Sequence[Path], workers: dict[str, Worker]
 ) -> dict[str, Candidate]:
-    """What takes turns: ours, the bare product, and the peers; each of a number of rows."""
+    """The candidates that take turns: ours, the bare product, and the peers; each of some rows."""
 
     def call(worker: Worker, work: str) -> Candidate:
         return lambda limit: worker.call(work, inputs, limit)
@@ -156,7 +156,7 @@ def record(row: Row, inputs: Sequence[Path], run: Run) -> dict[str, Any]:
 
 
 def targets(row: Row, result: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What was asked for and what came, by peer, or "product", "seconds" and "bytes"."""
+    """The targets and the results, by peer, or "product", "seconds" and "bytes"."""
     most = {
         "product": (row.most_products, result["products"]),
         "seconds": (row.most_seconds, result["median"][OURS.name]),

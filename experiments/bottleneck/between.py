@@ -1,4 +1,4 @@
-"""How much models of different bottlenecks know of each other: Delta between their latents."""
+"""Delta between the latents of models of different bottlenecks, as a table and a figure."""
 
 from pathlib import Path
 

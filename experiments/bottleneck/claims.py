@@ -1,4 +1,4 @@
-"""What a bottleneck sweep shows of the claims of its paper, in sentences."""
+"""Sentences on the claims of the paper: for which sizes a bottleneck sweep shows them."""
 
 import numpy as np
 import xarray as xr

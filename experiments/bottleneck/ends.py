@@ -1,4 +1,4 @@
-"""How much models know of each other at their end: Delta between their latents."""
+"""Delta between the latents of all models at their end."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is measured of a model at one epoch, and at the last."""
+"""The measurements of a model at one epoch, and at the last."""
 
 from collections.abc import Mapping
 from functools import cache, partial
@@ -25,7 +25,7 @@ _MAX_RANK = 32
 
 
 def measure(config: Config, trained: Trained) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What is recorded of a model at every epoch, and at the last one alone.
+    """The measurements of a model that are recorded at every epoch, and at the last one alone.
 
     A model that has failed has no geometry.
     """
@@ -62,7 +62,7 @@ def measure(config: Config, trained: Trained) -> tuple[dict[str, Any], dict[str,
 
 
 def _at_end(config: Config, taps: Mapping[str, ArrayLike]) -> dict[str, Any]:
-    """What is recorded at the end alone: the ID of every layer over scales, and the latents."""
+    """The measurements at the end alone: the ID of every layer over scales, and the latents."""
     of_input = _scale_of_input(config)
     scales = [of_input if name == "input" else dimension_scale(tap) for name, tap in taps.items()]
     return {
@@ -88,5 +88,5 @@ def dimension_scale(layer: ArrayLike) -> DimensionScale:
 
 @partial(jax.jit, static_argnames=("vae", "count"))
 def _samples(vae: VAE, variables: Variables, key: Key, *, count: int) -> jax.Array:
-    """Images of latents drawn from the prior."""
+    """Decode latents that are drawn from the prior."""
     return vae.decode(variables, jax.random.normal(key, (count, vae.latents)))

@@ -29,7 +29,7 @@ _REST = (
 
 
 def bottleneck_page(records: xr.Dataset) -> Page:
-    """What the sweep found, and its layers over epochs and bottleneck sizes."""
+    """The page of the sweep: its conclusions, and its layers over epochs and bottleneck sizes."""
     charts = []
     if "imbalance" in records:
         charts = [_dimension(records), _lost(records), _map(records), _learning(records)]

@@ -50,7 +50,7 @@ def summary(records: xr.Dataset) -> str:
 
 
 def conclusion(records: xr.Dataset) -> str:
-    """From which bottleneck on it stops being the limit, and the evidence, or what is lacking."""
+    """A sentence on the smallest sufficient K and the evidence for it, or on what is lacking."""
     sizes = records["bottleneck"].values
     last = records.isel(epoch=-1)
     # Sizes are compared seed by seed.
@@ -86,7 +86,7 @@ def conclusion(records: xr.Dataset) -> str:
 
 
 def _undecided(advice: Advice, sizes: np.ndarray, seeds: int) -> str:
-    """What the sweep leaves open, and what would decide it."""
+    """Sentences on what the sweep leaves open, and on what would decide it."""
     if seeds == 1:
         return (
             "Not decided which K is enough: with one seed, it is unknown how much Δ differs "
@@ -149,7 +149,7 @@ def summary_rows(records: xr.Dataset) -> list[dict[str, str]]:
 
 
 def title(records: xr.Dataset) -> str:
-    """What was trained on what, for how long, how often."""
+    """The data, the network, the epoch and the number of seeds."""
     attributes, seeds = records.attrs, records.sizes["seed"]
     return (
         f"{attributes['data']}, {attributes['network'].replace('_', ' ')} VAE, "
@@ -163,7 +163,7 @@ def decoder_layers(records: xr.Dataset) -> list[str]:
 
 
 def _narrowed(row: dict[str, str]) -> dict[str, str]:
-    """Without the null, and without the spread of units and nats: `summary` has them."""
+    """A row without the null, and without the spread of units and nats, which `summary` has."""
     brief = {
         name: text.partition("±")[0]
         for name, text in row.items()

@@ -93,7 +93,7 @@ def _report(config: Config, sweep: Sweep, console: Console) -> None:
 
 
 def _trained(records: xr.Dataset, console: Console) -> xr.Dataset:
-    """The seeds of which all runs are done and none failed, or else the bottlenecks of which."""
+    """The seeds of which all runs are done and none failed, or else the bottlenecks like that."""
     lacking = records["failed"].any("epoch") | records["missing"]
     if not lacking.any():
         return records

@@ -19,7 +19,7 @@ from jaxvae.sweeps.sweep import Trained
 
 
 def measure(config: Config, trained: Trained) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What is recorded of a model at every epoch, and at the last one alone.
+    """The measurements of a model that are recorded at every epoch, and at the last one alone.
 
     Rates are of held-out images; a model that has failed has no similarities.
     """

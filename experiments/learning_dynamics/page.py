@@ -24,7 +24,7 @@ _REST = "Hover for the mean over the models of an objective and its standard err
 
 
 def dynamics_page(records: Sequence[xr.Dataset], *, missing: Sequence[str] = ()) -> Page:
-    """What was found, and the similarity of layers to their end over training.
+    """The page of learning dynamics: its findings, and the similarity of layers to their end.
 
     Args:
         records: one for every data set and network.

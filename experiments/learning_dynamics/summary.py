@@ -69,7 +69,7 @@ def dynamics_rows(records: Sequence[xr.Dataset]) -> list[dict[str, str]]:
 
 
 def dynamics_table(records: Sequence[xr.Dataset]) -> Table:
-    """When the halves were learned, as wide as a terminal of 80."""
+    """A table of the epochs at which the halves were learned, at most 80 letters wide."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     rows = dynamics_rows(records)
     shown = (*_NAMED, "learned encoder", "learned decoder", "learned first", "p")
@@ -102,7 +102,7 @@ def not_done(missing: Sequence[str]) -> list[str]:
 
 
 def findings(records: Sequence[xr.Dataset]) -> list[str]:
-    """What the models say about the claims, two sentences for each data set and network."""
+    """Findings on the claims of the paper, two sentences for each data set and network."""
     return [
         sentence
         for group in records

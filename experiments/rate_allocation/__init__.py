@@ -1,4 +1,4 @@
-"""Where a hierarchy of latents should put its bits.
+"""How a hierarchy of latents should split its rate between its layers.
 
 The loss of a hierarchical VAE is the distortion D plus the rate R_l (the KL divergence) of every
 layer l of latents, weighted by a beta of its own: D + sum_l beta_l R_l. For every pair of weights

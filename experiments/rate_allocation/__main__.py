@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line of the grid of betas."""
 
 import sys
 

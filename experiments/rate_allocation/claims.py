@@ -1,4 +1,4 @@
-"""What a grid of betas shows of the claims of its paper, in sentences with their evidence."""
+"""Sentences on the claims of the paper, with the evidence of a grid of betas for them."""
 
 from itertools import combinations
 
@@ -15,7 +15,7 @@ _NAMED = 4
 
 
 def rate_conclusions(records: xr.Dataset) -> list[str]:
-    """What the grid says of the claims, with the evidence."""
+    """Sentences on the claims of the paper, with the evidence for them."""
     every = uses(records)
     lines = [
         _on_missing(records),
@@ -143,7 +143,7 @@ def _named(cell: Cell) -> str:
 
 
 def _on_split(records: xr.Dataset, every: list[Use]) -> str:
-    """How much of a score the total rate explains, and how much the split besides."""
+    """How much of the variance of a score the total rate explains, and how much both rates."""
     flat = trusted(records, "rates").stack(cell=GRID)
     upper, lower = (part.values for part in halves(flat))
     parts = []

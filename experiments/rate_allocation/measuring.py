@@ -1,4 +1,4 @@
-"""What is measured of a model: its costs at every epoch, its uses at the last."""
+"""The measurements of a model: rates and distortion at every epoch, its uses at the last."""
 
 import math
 from collections.abc import Mapping
@@ -142,7 +142,7 @@ def measure_uses(
 
 
 def uses_seconds(config: Config, model: VAE | HVAE) -> float:
-    """How long `measure_uses` takes, roughly."""
+    """An estimate of the seconds that `measure_uses` takes."""
     layers = [math.prod(shape) for shape in model.shapes] if isinstance(model, HVAE) else []
     geometry = geometry_seconds(config.points, [math.prod(model.image_shape), *layers, *layers])
     # Samples, means, and means as the paper splits them.

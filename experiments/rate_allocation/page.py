@@ -36,7 +36,7 @@ _PICTURES = "From the top: held-out images, their reconstructions, and samples o
 
 
 def rate_page(records: xr.Dataset) -> Page:
-    """What the grid found, and its cells in the plane of rates."""
+    """The page of the grid: its conclusions, and its cells in the plane of rates."""
     return Page(
         rate_title(records),
         rate_conclusions(records),

@@ -1,4 +1,4 @@
-"""What is also measured as in Xiao and Bamler (2023), where this experiment does otherwise."""
+"""Measurements as in Xiao and Bamler (2023), where this experiment measures in another way."""
 
 from collections.abc import Callable, Mapping, Sequence
 

@@ -87,7 +87,7 @@ def gather(config: Config, out: Path, *, begin: str = "") -> xr.Dataset | None:
 
 
 def _labelled(config: Config, found: Arrays, shared: Arrays) -> xr.Dataset:
-    """What is known of all runs `[runs, ...]`, and of any, as quantities over the grid."""
+    """The arrays of all runs, `[runs, ...]`, and those that runs share, as labelled quantities."""
     shape = len(config.beta_top), len(config.beta_bottom), len(config.seeds)
     sizes = shared["size"][-1]
     return xr.Dataset(

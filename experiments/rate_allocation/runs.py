@@ -54,7 +54,7 @@ def baseline_of(config: Config) -> Config:
 
 
 def shared_run(config: Config, image_shape: ImageShape, *, steps: int) -> RunConfig:
-    """What the runs of all cells have in common: everything except their betas and seeds.
+    """The settings that the runs of all cells share: all but their betas and seeds.
 
     Args:
         config: configuration of the grid.

@@ -77,7 +77,7 @@ def rate_caption(records: xr.Dataset) -> str:
 
 
 def rate_title(records: xr.Dataset) -> str:
-    """What was trained on what, for how long, how often."""
+    """The data, the network, the number of cells and seeds, and the epoch."""
     attributes = records.attrs
     data = f"binarized {attributes['data']}" if attributes["binarized"] else attributes["data"]
     cells, seeds = records.sizes["beta_top"] * records.sizes["beta_bottom"], records.sizes["seed"]

@@ -1,4 +1,4 @@
-"""What latents are wanted for, what every cell of a grid scores, and which cells are best."""
+"""The uses of latents, the score of every cell of a grid in each, and which cells are best."""
 
 import math
 from typing import NamedTuple

@@ -36,7 +36,9 @@ def results(tmp_path_factory):
     shown = [each.communicate(timeout=600)[0] for each in pair]
     assert [each.returncode for each in pair] == [0, 0], shown
     assert all("processes 2 devices 4\n" in each for each in shown)
-    refusal = "refused: expected devices of this process for an ensemble, got some of other processes"
+    refusal = (
+        "refused: expected devices of this process for an ensemble, got some of other processes"
+    )
     assert all(refusal in each for each in shown)
     with np.load(out / "results.npz") as archive:
         return {name: archive[name] for name in archive}
