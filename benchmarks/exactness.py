@@ -21,7 +21,7 @@ class Case(NamedTuple):
     """A case of the index that we have a number for.
 
     Attributes:
-        name: of the case.
+        name: name of the case.
         listed: what the index says of it.
         found: `inputs -> our numbers by the name of the expected ones`.
     """

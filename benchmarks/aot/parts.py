@@ -16,7 +16,7 @@ class Part(NamedTuple):
     """A part of a program that is compiled as one.
 
     Attributes:
-        name: of its function.
+        name: name of its function.
         calls: how often it runs, where that is known.
         key: equal for parts that are the same.
         lowered: gives it, to be compiled.

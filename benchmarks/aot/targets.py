@@ -22,7 +22,7 @@ class Target(NamedTuple):
     """The device that programs are compiled for.
 
     Attributes:
-        name: of the topology.
+        name: name of the topology.
         platform: `tpu` or `gpu`.
         devices: that need not be here.
         compiler: its package and version.

@@ -21,7 +21,7 @@ def between_sizes(records: xr.Dataset, space: str) -> xr.DataArray:
     """Delta from the latents of one K to those of another, mean over pairs of models.
 
     Args:
-        records: of a sweep, with `imbalance_between`.
+        records: records of a sweep, with `imbalance_between`.
         space: `mean` or `sample`.
 
     Returns:

@@ -13,7 +13,7 @@ def draw_scales(records: xr.Dataset, path: Path, *, title: str) -> None:
     """A panel for every layer that follows the input, which is in all of them.
 
     Args:
-        records: of a sweep, with `scale_dimension`.
+        records: records of a sweep, with `scale_dimension`.
         path: the file.
         title: above all panels.
     """

@@ -67,7 +67,7 @@ def gather(config: Config, out: Path, *, begin: str = "") -> xr.Dataset | None:
     What has failed or is not done has NaN; `missing` tells which cells are not done.
 
     Args:
-        config: of the grid.
+        config: configuration of the grid.
         out: its folder.
         begin: of the names of its runs.
 

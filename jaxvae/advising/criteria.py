@@ -23,7 +23,7 @@ class Criterion(NamedTuple):
     """The answer of one criterion, with its evidence.
 
     Attributes:
-        name: of it.
+        name: name of the criterion.
         answer: a size in words.
         size: the same as a number, None where there is none.
         evidence: the numbers behind it.
@@ -54,7 +54,7 @@ def criteria_of(
     """All criteria, that which decides first.
 
     Args:
-        reading: of a sweep.
+        reading: measurements of a sweep.
         nulls: TwoNN of Gaussians of the same n, mean and deviation by size.
     """
     return (

@@ -15,7 +15,7 @@ class Trial(NamedTuple):
     """A large model at half of its training and at its end.
 
     Attributes:
-        epochs: of the whole training.
+        epochs: number of epochs of the whole training.
         imbalance: Delta(output -> input) of held-out images at half and end.
         has_learned: whether it keeps neighbors of the images at all.
     """

@@ -26,7 +26,7 @@ def pixel_noise(images: ArrayLike, dimension: float) -> float:
 
     Args:
         images: bytes, `[n, h, w, c]`.
-        dimension: of them; NaN where it is not known.
+        dimension: intrinsic dimension of the images; NaN where it is not known.
 
     Returns:
         s in units of pixels from 0 to 1, to three digits.

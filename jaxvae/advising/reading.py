@@ -20,7 +20,7 @@ class Reading(NamedTuple):
 
     Attributes:
         sizes: ascending.
-        seeds: of every size.
+        seeds: seeds of every size.
         imbalance: Delta(output -> input).
         cost: negative ELBO of held-out images, nats per image.
         training_cost: of training images; NaN where it was not measured.

@@ -36,7 +36,7 @@ class Conclusion(NamedTuple):
     """The answer from records, in sentences and numbers.
 
     Attributes:
-        reading: of them.
+        reading: measurements of the records.
         sentences: the answer first.
         criteria: side by side.
         sizes: a row of numbers for every size.
@@ -66,10 +66,10 @@ def conclude(
     """The answer to how large a bottleneck must be, from the records of a sweep over sizes.
 
     Args:
-        records: of `jaxvae sweep`, `jaxvae advise` or `experiments.bottleneck`.
+        records: records of `jaxvae sweep`, `jaxvae advise` or `experiments.bottleneck`.
         ending: why training stopped, where nothing is decided.
         of_data: sentences about the data.
-        dimension: of the data, with its standard error, where it is known.
+        dimension: dimension of the data, with its standard error, where it is known.
 
     Raises:
         ValueError: for other records.

@@ -47,7 +47,7 @@ class Study:
     Attributes:
         run: the settings that all models share, by the names of `RunConfig`.
         points: held-out images that the geometry of layers is measured on.
-        epochs: of all models; None for as many as a large model needs.
+        epochs: number of epochs of all models; None for as many as a large model needs.
     """
 
     run: Mapping[str, Any]
@@ -70,7 +70,7 @@ class Found(NamedTuple):
     """The state of a study: its records, and what it would train next.
 
     Attributes:
-        records: of all models of the longest training, None before the first is done.
+        records: records of all models of the longest training, None before the first is done.
         wanted: what it would train next, None where it has come to its end.
     """
 

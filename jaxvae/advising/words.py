@@ -15,7 +15,7 @@ def answer(reading: Reading, *, ending: str = "") -> str:
     """The first sentence: the size to use, or what is left.
 
     Args:
-        reading: of all models.
+        reading: measurements of all models.
         ending: why training stopped where nothing is decided, as a sentence.
     """
     bounds, seeds = decided_bounds(reading), reading.imbalance.shape[1]
@@ -61,8 +61,8 @@ def diagnoses(reading: Reading, dimension: tuple[float, float] | None = None) ->
     """Sentences on problems of the models or the data, each with advice; none if all is well.
 
     Args:
-        reading: of all models.
-        dimension: of the data, with its standard error.
+        reading: measurements of all models.
+        dimension: dimension of the data, with its standard error.
     """
     return [
         text

@@ -55,7 +55,7 @@ def above_bound(
             of a shape that broadcasts with `hits`. NaN counts as unlimited.
         label_probabilities: `[M]`, M >= 2.
         n: test examples, at least 2.
-        error: of all tests together.
+        error: error of all tests together.
 
     Raises:
         ValueError: for hits outside 0 to n, fewer than two examples, and what `accuracy_bound`

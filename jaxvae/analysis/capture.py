@@ -33,7 +33,7 @@ def capture(
         vae: the model, a `VAE` or an `HVAE`.
         variables: what it learned.
         images: uint8 `[n, h, w, c]`.
-        key: of the posterior noise. Example i gets the same noise whatever the
+        key: key of the posterior noise. Example i gets the same noise whatever the
             batch size.
         batch_size: examples on the device at a time.
         layers: names of the taps to keep; None for all.
@@ -78,7 +78,7 @@ def capture_to(
         vae: the model.
         variables: what it learned.
         images: uint8 `[n, h, w, c]`, may be memory-mapped.
-        key: of the posterior noise, as for `capture`.
+        key: key of the posterior noise, as for `capture`.
         batch_size: examples on the device at a time.
         layers: names of the taps to keep; None for all.
         report: called with the number of examples done after every batch.

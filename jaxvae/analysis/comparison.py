@@ -17,7 +17,7 @@ class Comparison(NamedTuple):
     """Scores of cells over several trainings, and which cells may be the best.
 
     Attributes:
-        mean: of every cell, over seeds and examples.
+        mean: mean of every cell, over seeds and examples.
         stderr: its standard error, over trainings and examples; NaN with one seed, since the
             spread over trainings is unknown then.
         candidates: the cells that cannot be told from the best: no other is clearly better.

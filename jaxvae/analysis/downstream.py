@@ -153,7 +153,7 @@ def layer_accuracies(
     mean gives 1.
 
     Args:
-        train_taps: of `capture` on training images, with `z_l/sample` and `z_l/mean`.
+        train_taps: taps of `capture` on training images, with `z_l/sample` and `z_l/mean`.
         train_labels: `[n]`.
         test_taps: the same on test images.
         test_labels: `[m]`. Their shares are the probabilities of the labels.

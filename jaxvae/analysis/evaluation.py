@@ -53,7 +53,7 @@ class Evaluation(NamedTuple):
         bits_per_dimension: `(D + R_L + ... + R_1) / (ln 2 h w c)`, in bits per number in an
             image.
         active_units: `[l]`, how many numbers of a layer depend on the image.
-        number_rates: of every layer `[k]`, the mean rate of every number in it, nats.
+        number_rates: rates of every layer `[k]`, the mean rate of every number in it, nats.
         latent_types: of every layer, which of its numbers are active, mixed and passive, by
             their posterior variance in units of the prior's; none of a single image.
         examples: the costs of every image, to compare models image by image.
@@ -103,7 +103,7 @@ def evaluate(
         model: a VAE or a hierarchy.
         variables: what it learned.
         images: uint8 `[n, h, w, c]`.
-        key: of the posterior noise: that of `capture` with the same key.
+        key: key of the posterior noise: that of `capture` with the same key.
         batch_size: examples on the device at a time.
 
     Returns:
@@ -142,12 +142,12 @@ class _Assessment(NamedTuple):
     """Quantities of a batch of images, with sampled latents and with their posterior means.
 
     Attributes:
-        nll: of the images.
-        rates: of every layer.
-        squared_error: of the expected images.
-        shifts: of the posterior means from those of the prior, in deviations of the prior.
-        variances: of the posteriors, in variances of the prior.
-        number_rates: of the numbers of every layer.
+        nll: negative log-likelihood of the images.
+        rates: rates of every layer.
+        squared_error: squared error of the expected images.
+        shifts: shifts of the posterior means from those of the prior, in deviations of the prior.
+        variances: variances of the posteriors, in variances of the prior.
+        number_rates: rates of the numbers of every layer.
     """
 
     nll: Float[Array, "2 b"]

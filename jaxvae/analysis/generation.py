@@ -60,7 +60,7 @@ def generation_quality(
         classifier: the network.
         params: what it learned, such as by `jaxvae.training.train_classifier`.
         samples: `[n, h, w, c]`, uint8 or floats in [0, 1] such as `ancestral_samples`.
-        key: of the groups.
+        key: key of the groups.
         parts: groups, 2 to n.
         batch_size: images on the device at a time.
 
@@ -147,7 +147,7 @@ def ancestral_samples(
     Args:
         vae: the model, a `VAE` or an `HVAE`.
         variables: what it learned.
-        key: of the samples.
+        key: key of the samples.
         n: how many, at least 1.
         batch_size: samples on the device at a time.
 

@@ -154,7 +154,7 @@ def learning_order(
     Args:
         encoder: epoch of every model; NaN where it has none.
         decoder: the same.
-        seeds: of every model.
+        seeds: seed of every model.
         conditions: what else models differ in, such as the objective and its strength; None where
             that is nothing.
         tests: how many such conclusions are drawn; the p value is multiplied by it (Bonferroni).

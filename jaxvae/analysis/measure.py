@@ -59,7 +59,7 @@ class Measurements(NamedTuple):
         points: points measured.
         available: points there were.
         parts: subsets of the errors.
-        draws: of every null.
+        draws: number of draws of every null.
         metrics: by name.
     """
 
@@ -102,7 +102,7 @@ def measure(
         representations: spaces by name, each `[n, ...]` of real numbers (arrays of NumPy,
             also memory-mapped, or JAX, and what has `__array__` or `__dlpack__`); trailing
             axes are flattened.
-        key: of the choice of points, the subsets of the errors, and the nulls.
+        key: key of the choice of points, the subsets of the errors, and the nulls.
             A metric has the same numbers whichever others are asked for.
         metrics: names in `jaxvae.analysis.METRICS`.
         labels: `[n]`, a class of every point, of any hashable type, for `label-overlap`.

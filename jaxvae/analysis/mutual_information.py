@@ -70,7 +70,7 @@ def aggregate_information(
         means: `[n, ...]` of the posteriors.
         log_variances: `[n, ...]`, logarithms of their variances.
         labels: `[n]`, a class of every image, of any hashable type, or None.
-        prior_mean: of the prior, one number or `[...]` of an example.
+        prior_mean: mean of the prior, one number or `[...]` of an example.
         prior_log_variance: the logarithm of its variance, likewise.
         batch_size: samples at a time.
 

@@ -70,7 +70,7 @@ def gaussian_dimension(
     copies the prior has this dimension and no information.
 
     Args:
-        key: of the clouds.
+        key: key of the clouds.
         n: points in a cloud.
         features: dimensions of the Gaussian.
         clouds: independent clouds averaged over.

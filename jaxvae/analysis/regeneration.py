@@ -44,7 +44,7 @@ def regenerate(
         hvae: the model.
         variables: what it learned.
         images: uint8 `[n, h, w, c]`.
-        key: of the noise.
+        key: key of the noise.
         rows: at most so many numbers of kept layers, evenly spaced, from 0 to all; at
             least 2.
 

@@ -52,8 +52,8 @@ def best_region(
     best is at the edge of what was tried, or on a ridge.
 
     Args:
-        rates: of every cell and seed in nats, two layers or halves of a hierarchy.
-        scores: of every cell and seed; large is good.
+        rates: rates of every cell and seed in nats, two layers or halves of a hierarchy.
+        scores: scores of every cell and seed; large is good.
         error: share of planes in which the best cell may be left out.
 
     Returns:

@@ -55,7 +55,7 @@ def shuffle_effect(
         hvae: the model.
         variables: what it learned.
         images: uint8 `[n, h, w, c]`, n >= 2.
-        key: of the posterior noise and the pairs.
+        key: key of the posterior noise and the pairs.
         batch_size: examples on the device at a time.
 
     Returns:

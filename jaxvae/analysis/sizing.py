@@ -66,7 +66,7 @@ def first_training(dimension: float, stderr: float = 0.0) -> Training:
     where the dimension is well known and a bottleneck of that size is enough.
 
     Args:
-        dimension: of the data, which may be NaN.
+        dimension: dimension of the data, which may be NaN.
         stderr: its standard error.
     """
     if not (math.isfinite(dimension) and math.isfinite(stderr) and dimension > 0):

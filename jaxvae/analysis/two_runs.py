@@ -68,7 +68,7 @@ def compare_runs(
         runs: the first and the second.
         images: held-out ones of each, uint8 `[n, h, w, c]`. Costs are compared where they are
             the same, and the likelihoods are.
-        key: of the posterior noise, the same for both.
+        key: key of the posterior noise, the same for both.
 
     Raises:
         ValueError: for images that a model does not take.

@@ -53,7 +53,7 @@ def metric_speed(name: str, *, points: int, features: int) -> MetricSpeed:
     precision.
 
     Args:
-        name: of `METRICS`.
+        name: one of `METRICS`.
         points: n.
         features: d.
 

@@ -21,8 +21,8 @@ def option(default: Any, help_text: str, *, most: str = "") -> Any:
     """A field of a configuration with its help text.
 
     Args:
-        default: of the setting.
-        help_text: of its flag.
+        default: default of the setting.
+        help_text: help text of its flag.
         most: `train` or `test` for a number of images of that split, of which the value of a
             preset is cut down to those that a data set of one's own has.
     """
@@ -61,7 +61,7 @@ def require(config: Any, name: str, expectation: str, condition: bool) -> None:
 
     Args:
         config: a configuration.
-        name: of the field.
+        name: name of the field.
         expectation: what is expected of the setting, such as "of at least 1".
         condition: whether the setting is as expected.
 
@@ -82,7 +82,7 @@ def run_experiment(
     """Parse the command line and do an experiment, as `jaxvae.sweeps.launch` does it.
 
     Args:
-        name: of the module that `python -m` runs.
+        name: name of the module that `python -m` runs.
         description: shown by `--help`.
         presets: configurations by name; `demo` is the default.
         experiment: `module:name` of a `jaxvae.sweeps.launch.Experiment`, which is imported

@@ -35,8 +35,8 @@ class Decoded(NamedTuple):
     Attributes:
         arrays: `[n, h, w, c]` by split, memory-mapped, as deep as the files.
         files: the file of every image, by split.
-        extremes: of the pixels by split, before any were resized.
-        fingerprint: of names, contents and sizes: the same images have the same one.
+        extremes: extremes of the pixels by split, before any were resized.
+        fingerprint: fingerprint of names, contents and sizes: the same images have the same one.
         sizes: in words.
         remarks: what was done to some of them.
     """

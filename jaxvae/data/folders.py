@@ -31,7 +31,7 @@ class Sorted(NamedTuple):
 
     Attributes:
         splits: names of files by split: `train` and `test`, or `all`.
-        labels: of every file, its subfolder; empty where there are no labels.
+        labels: labels of every file, its subfolder; empty where there are no labels.
         remarks: what was left out, and why.
     """
 

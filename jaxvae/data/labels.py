@@ -11,7 +11,7 @@ class Labels(NamedTuple):
 
     Attributes:
         numbers: int64 `[n]` by split; empty where there are none.
-        names: of the classes 0, 1, ..., empty where they are numbers themselves.
+        names: names of the classes 0, 1, ..., empty where they are numbers themselves.
         remark: why there are none, where some were given; else empty.
     """
 

@@ -53,8 +53,8 @@ class _Found(NamedTuple):
 
     Attributes:
         arrays: `[n, h, w, c]` by split, `train` and `test` or `all`, of one type.
-        labels: of the same splits.
-        extremes: of the pixels by split, before any were resized.
+        labels: labels of the same splits.
+        extremes: extremes of the pixels by split, before any were resized.
         content: a hash of all that is in them.
         words: what was done to layout and sizes.
         remarks: what else there is to say.

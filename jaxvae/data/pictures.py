@@ -32,7 +32,7 @@ class Header(NamedTuple):
         height: in pixels, as it is turned.
         width: in pixels.
         channels: 1 or 3.
-        dtype: of the pixels.
+        dtype: type of the pixels.
         pages: images in the file.
         remarks: what was done to it.
     """

@@ -35,7 +35,7 @@ class Stored(NamedTuple):
 
     Attributes:
         images: by split: `train` and `test`, or `all`; not in memory where that can be.
-        labels: of the same splits, empty where there are none.
+        labels: labels of the same splits, empty where there are none.
         remarks: what was left out.
     """
 

@@ -67,7 +67,7 @@ def scale_of(
     """The values of black and white pixels in a set of images.
 
     Args:
-        dtype: of the pixels.
+        dtype: type of the pixels.
         found: in the whole set.
         value_range: the values that become black and white; None to go by the rule.
         what: the set, in words.

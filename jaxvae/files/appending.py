@@ -21,7 +21,7 @@ def start_array(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> Append:
     Args:
         path: what is there is begun anew; folders above it are made.
         shape: `[n, ...]` of all that will be written.
-        dtype: of its numbers.
+        dtype: type of its numbers.
 
     Raises:
         OSError: if the file cannot be written, here or when appending; at once where the disk

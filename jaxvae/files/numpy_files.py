@@ -30,7 +30,7 @@ class Announced(NamedTuple):
 
     Attributes:
         shape: `[n, ...]`.
-        dtype: of its numbers.
+        dtype: type of its numbers.
         held: bytes of memory that it takes when it is read.
         read: gives the array.
     """
@@ -96,7 +96,7 @@ def announced_members(
     """The arrays of a `.npz` archive.
 
     Args:
-        path: of the archive.
+        path: path of the archive.
         chosen: which of its keys are wanted.
 
     Raises:

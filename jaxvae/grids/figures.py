@@ -26,8 +26,8 @@ def draw_grid(grid: Grid, records: xr.Dataset, folder: Path) -> list[Path]:
     """Figures of all quantities against every setting and over training, and of layers.
 
     Args:
-        grid: of the runs.
-        records: of them, without the dimensions of settings that have one value.
+        grid: grid of the runs.
+        records: records of the runs, without the dimensions of settings that have one value.
         folder: where the PNG files go; made where absent.
 
     Returns:

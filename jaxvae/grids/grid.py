@@ -23,7 +23,7 @@ class Grid:
         settings: those that a run has in its name, as `RunConfig` has them; one of a coefficient
             or an option as `coefficients.beta`.
         values: what each of them may be, by the same name.
-        seeds: of every combination.
+        seeds: seeds of every combination.
         snapshots: epochs that are measured, evenly spaced up to the last.
         points: held-out images that the geometry of layers is measured on; 0 for none of it.
     """

@@ -31,7 +31,7 @@ def grid_page(grid: Grid, records: xr.Dataset) -> Page:
 
     Args:
         grid: grid of the runs.
-        records: of them, without the dimensions of settings that have one value.
+        records: records of the runs, without the dimensions of settings that have one value.
     """
     quantities = [*rates(records), *geometry(records)]
     charts = [_against(grid, quantities, axis) for axis in grid.varying]

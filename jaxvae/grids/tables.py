@@ -39,8 +39,8 @@ def sweep_tables(grid: Grid, records: xr.Dataset) -> list[Table]:
     """Rates, and the geometry where it was measured, at the last epoch.
 
     Args:
-        grid: of the runs.
-        records: of them, without the dimensions of settings that have one value.
+        grid: grid of the runs.
+        records: records of the runs, without the dimensions of settings that have one value.
     """
     found: list[Table] = []
     for quantities in filter(None, (rates(records), geometry(records))):

@@ -59,7 +59,7 @@ def unrelated_null(key: Key, metric: Metric, *arrays: ArrayLike, draws: int = 20
     dimensions.
 
     Args:
-        key: of the permutations.
+        key: key of the permutations.
         metric: `f(*arrays)`, such as a matrix over layers.
         *arrays: two or more, each `[n, ...]`; labels `[n]` are such an array.
         draws: at least 2.
@@ -100,7 +100,7 @@ def gaussian_null(key: Key, metric: Metric, *arrays: ArrayLike, draws: int = 20)
     the spread away beside it; no metric here sees a shift.
 
     Args:
-        key: of the clouds.
+        key: key of the clouds.
         metric: `f(*arrays)`; it gets float32 arrays of the shapes given.
         *arrays: each `[n, ...]`, of real numbers.
         draws: at least 2.

@@ -81,7 +81,7 @@ def subsample_error(key: Key, metric: Metric, *arrays: ArrayLike, parts: int = 1
     compare `mean` with the metric on all points. `stderr` does not include that.
 
     Args:
-        key: of the deal.
+        key: key of the random division into subsets.
         metric: `f(*arrays)`. All subsets have one shape: what it has jitted is
             compiled once.
         *arrays: each `[n, ...]`, rows of the same points; labels `[n]` are such an array.
@@ -120,7 +120,7 @@ def jackknife_error(key: Key, metric: Metric, *arrays: ArrayLike, parts: int = 1
     counts over a threshold, such as the number of active units.
 
     Args:
-        key: of the groups.
+        key: key of the groups.
         metric: `f(*arrays)`; it always gets arrays of one shape.
         *arrays: each `[n, ...]`, rows of the same points.
         parts: groups, 2 to n. The error is known to a share of `1 / sqrt(2 (parts - 1))`.

@@ -51,7 +51,7 @@ def convolutional_vae(
             `2 ** len(widths)` (32 x 32 in the paper).
         latents: size of the bottleneck.
         widths: channels of the encoder's convolutions, mirrored in the decoder.
-        likelihood: of the images given what the decoder puts out.
+        likelihood: likelihood of the images, given the output of the decoder.
 
     Raises:
         ValueError: for images that cannot be halved that often.
@@ -76,7 +76,7 @@ def compact_vae(
         image_shape: `(h, w, c)`; height and width must be multiples of 16 (64 x 64 in
             the papers).
         latents: size of the bottleneck.
-        likelihood: of the images given what the decoder puts out.
+        likelihood: likelihood of the images, given the output of the decoder.
 
     Raises:
         ValueError: for images that cannot be halved four times.
@@ -120,7 +120,7 @@ def residual_vae(
             `2 ** len(widths)`.
         latents: size of the bottleneck.
         widths: channels of the encoder's stages, mirrored in the decoder.
-        likelihood: of the images given what the decoder puts out.
+        likelihood: likelihood of the images, given the output of the decoder.
 
     Raises:
         ValueError: for images that cannot be halved that often.
@@ -148,7 +148,7 @@ def transformer_vae(
         image_shape: `(h, w, c)`; height and width must be multiples of `patch`.
         latents: size of the bottleneck.
         patch: pixels along each side of a token.
-        likelihood: of the images given what the decoder puts out.
+        likelihood: likelihood of the images, given the output of the decoder.
 
     Raises:
         ValueError: for images that cannot be cut into patches.

@@ -30,7 +30,7 @@ class Branches(nn.Module):
         inner: channels of all of its convolutions but the last.
         features: channels that it puts out.
         scale: variance of the last kernel at first, over that of `lecun_normal`.
-        dtype: of all convolutions but the last, which is computed in float32, since
+        dtype: type of all convolutions but the last, which is computed in float32, since
             what branches give is summed over many, or subtracted in a rate.
         remat: whether a branch is computed again for its gradient instead of kept.
     """
@@ -71,9 +71,9 @@ def convolutions(
     """Kernels and biases of so many convolutions, two parameters of the module.
 
     Args:
-        module: whose parameters they are, `name_kernel` and `name_bias`.
-        name: of the two.
-        count: of convolutions.
+        module: module that has the parameters, `name_kernel` and `name_bias`.
+        name: common part of the names of both parameters.
+        count: number of convolutions.
         shape: the size of the kernel, channels in, and channels out.
         scale: variance of the kernels at first, over that of `lecun_normal`; the
             biases start at zero.

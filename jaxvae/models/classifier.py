@@ -35,8 +35,8 @@ def convolutional_classifier(
     Args:
         image_shape: `(h, w, c)`, sides that are multiples of 4.
         classes: M >= 2.
-        channels: of the first convolution.
-        width: of the first dense layer.
+        channels: channels of the first convolution.
+        width: width of the first dense layer.
 
     Raises:
         ValueError: for sides that cannot be halved twice, and fewer than two classes.

@@ -77,7 +77,7 @@ class HVAE(NamedTuple):
 
     Attributes:
         image_shape: `(h, w, c)`.
-        shapes: of one example of every stochastic layer, from the top to the bottom.
+        shapes: shapes of one example of every stochastic layer, from the top to the bottom.
         latents: numbers in all of them together, k.
         init: `init(key) -> Variables`.
         apply: `apply(variables, images, noise, *, train=False, samples=None, taken=None) ->
@@ -120,8 +120,8 @@ def build_hvae(
     Args:
         network: the linen module.
         image_shape: `(h, w, c)`.
-        shapes: of one example of every stochastic layer, from the top to the bottom.
-        likelihood: of the images given what the network puts out.
+        shapes: shapes of one example of every stochastic layer, from the top to the bottom.
+        likelihood: likelihood of the images, given the output of the network.
 
     Raises:
         ValueError: for no layer, and a layer without latents.

@@ -73,7 +73,7 @@ def initialized(model: Model, name: str) -> Model:
 
     Args:
         model: a VAE, an HVAE, or a discriminator.
-        name: of `INITIALIZATIONS`.
+        name: one of `INITIALIZATIONS`.
 
     Raises:
         ValueError: for another name.

@@ -94,8 +94,8 @@ def gaussian_nll(
     included. A density: below zero where s is small.
 
     Args:
-        mean: of every pixel.
-        images: of the same shape.
+        mean: mean of every pixel.
+        images: images of the same shape.
         log_variance: log s^2, of every pixel, or one number for a fixed or a learned
             shared variance.
     """
@@ -121,7 +121,7 @@ def discretized_logistic(
     `s(a) - s(b) = s(a) s(-b) (1 - exp(b - a))`, which does not cancel.
 
     Args:
-        mean: of x, in [-1, 1] or beyond.
+        mean: mean of x, in [-1, 1] or beyond.
         log_scale: logarithm of the scale of x.
         images: k / 255 for k from 0 to 255.
 

@@ -33,9 +33,9 @@ def one_layer_hvae(
 
     Args:
         image_shape: `(h, w, c)`, of 28 x 28 or 32 x 32 pixels.
-        channels: of z_1.
+        channels: channels of z_1.
         width: channels of all convolutions but those to z_1.
-        likelihood: of the images given what the decoder puts out.
+        likelihood: likelihood of the images, given the output of the decoder.
 
     Raises:
         ValueError: for images of another size.
@@ -51,7 +51,7 @@ class OneLayerNetwork(nn.Module):
     """The network of `one_layer_hvae`, as `build_hvae` takes it.
 
     Attributes:
-        channels: of z_1.
+        channels: channels of z_1.
         width: channels of all other convolutions.
         parameters: channels that the likelihood takes.
         small: whether images have sides of 28: then 7 pixels become 4, and not 8.

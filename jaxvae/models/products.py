@@ -42,10 +42,10 @@ def convolution(
     Differentiable in reverse mode, to any order; forward mode raises a TypeError.
 
     Args:
-        products: of images and kernel, as matrix products, for CPU and CUDA.
-        native: the same in XLA's own operation, for all others.
-        gradients: `gradients(images, kernel, cotangent)` by images and kernel, as products;
-            None for those of automatic differentiation.
+        products: the convolution of images and kernel as matrix products, for CPU and CUDA.
+        native: the same by XLA's own operation, for all other platforms.
+        gradients: `gradients(images, kernel, cotangent)`, the gradients by images and kernel as
+            products; None for automatic differentiation.
     """
 
     @jax.custom_vjp

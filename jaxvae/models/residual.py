@@ -34,7 +34,7 @@ class ResidualEncoder(nn.Module):
     """Stages of a convolution k4 s2 p1, a ReLU and a residual block.
 
     Attributes:
-        channels: of every stage, one stage at least; height and width of the images
+        channels: channels of every stage, one stage at least; height and width of the images
             must be multiples of `2 ** len(channels)`.
     """
 

@@ -60,13 +60,13 @@ def deep_hvae(
             halved while it is even and at least 4 are left, and 1 at the top.
         blocks: stochastic layers at every resolution, from the top to the bottom; one
             number holds for all. The encoder has as many residual blocks.
-        channels: of both streams; inside the blocks there are a quarter.
-        latent_channels: of every stochastic layer.
+        channels: channels of both streams; inside the blocks there are a quarter.
+        latent_channels: latent channels of every stochastic layer.
         compute_dtype: `float32`, or `bfloat16` for the convolutions inside the blocks:
             parameters, streams, Gaussians, samples and taps are float32 in both.
         remat: whether the blocks are computed again for their gradients instead of kept:
             the same numbers, from less memory in more time. XLA may undo it on CPU.
-        likelihood: of the images given what the decoder puts out.
+        likelihood: likelihood of the images, given the output of the decoder.
 
     Returns:
         An `HVAE` whose taps are `encoder/1 ...` after every block from the pixels on, and
@@ -96,7 +96,7 @@ class Descent(NamedTuple):
     Attributes:
         hidden: the stream.
         residual: what the prior's network adds to it.
-        prior: of the layer.
+        prior: prior of the layer.
         seen: the stream after every layer above.
     """
 
@@ -110,11 +110,11 @@ class TopDownNetwork(nn.Module):
     """The network of `deep_hvae`, as `build_hvae` takes it.
 
     Attributes:
-        sides: of every stochastic layer, from the top to the bottom.
-        channels: of both streams.
-        latent_channels: of every stochastic layer.
+        sides: sides of every stochastic layer, from the top to the bottom.
+        channels: channels of both streams.
+        latent_channels: latent channels of every stochastic layer.
         parameters: channels that the likelihood takes.
-        dtype: of the convolutions inside the blocks.
+        dtype: type of the convolutions inside the blocks.
         remat: whether blocks are computed again for their gradients.
     """
 

@@ -19,7 +19,7 @@ class TransformerBlock(nn.Module):
     """`x + attention(norm(x))`, then the same with two dense layers and a GELU between.
 
     Attributes:
-        heads: of the attention; the width of the tokens must be a multiple.
+        heads: number of heads of the attention, which divides the width of the tokens.
         depth: number of blocks in the network, for the initial scale of the branches.
     """
 
@@ -49,9 +49,9 @@ class TransformerEncoder(nn.Module):
 
     Attributes:
         patch: height and width of a patch; those of the images must be multiples.
-        width: of a token, a multiple of `heads`.
+        width: width of a token, a multiple of `heads`.
         depth: number of blocks.
-        heads: of the attention.
+        heads: number of heads of the attention.
     """
 
     patch: int = 8
@@ -78,9 +78,9 @@ class TransformerDecoder(nn.Module):
     Attributes:
         image_shape: `(h, w, c)` of the logits.
         patch: height and width of a patch, a divisor of both `h` and `w`.
-        width: of a token, a multiple of `heads`.
+        width: width of a token, a multiple of `heads`.
         depth: number of blocks.
-        heads: of the attention.
+        heads: number of heads of the attention.
     """
 
     image_shape: tuple[int, int, int]

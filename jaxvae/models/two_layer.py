@@ -38,11 +38,11 @@ def two_layer_hvae(
 
     Args:
         image_shape: `(h, w, c)`, of 28 x 28 or 32 x 32 pixels.
-        channels: of every convolution and of z_1.
+        channels: channels of every convolution and of z_1.
         top: numbers in z_2.
         ladder: whether the posterior of z_1 is what the images say, merged by precision
             with the prior given z_2, instead of any function of the images and z_2.
-        likelihood: of the images given what the decoder puts out.
+        likelihood: likelihood of the images, given the output of the decoder.
 
     Raises:
         ValueError: for images of another size.
@@ -58,7 +58,7 @@ class TwoLayerNetwork(nn.Module):
     """The network of `two_layer_hvae`, as `build_hvae` takes it.
 
     Attributes:
-        channels: of every convolution and of z_1.
+        channels: channels of every convolution and of z_1.
         top: numbers in z_2.
         parameters: channels that the likelihood takes.
         small: whether images have sides of 28: then 7 pixels become 4, and not 8.

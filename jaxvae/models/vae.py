@@ -95,7 +95,7 @@ def build_vae(
             default.
         image_shape: `(h, w, c)`.
         latents: size of the bottleneck, at least 1.
-        likelihood: of the images given what the decoder puts out.
+        likelihood: likelihood of the images, given the output of the decoder.
 
     Raises:
         ValueError: for fewer than one latent.

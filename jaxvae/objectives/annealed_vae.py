@@ -42,7 +42,7 @@ def annealed_vae(
     """Reconstruction + gamma |KL - capacity|, of batch means, in nats per image.
 
     Args:
-        outputs: of a VAE.
+        outputs: outputs of a VAE.
         capacity: the rate asked for, in nats; `linear_ramp` lets it grow with the step.
         gamma: weight of the distance from it.
 

@@ -60,7 +60,7 @@ def minibatch_weighted(
     correlation (k - 1) log N, where both are 0.
 
     Args:
-        sample: of the posteriors.
+        sample: samples of the posteriors.
         mean: posterior means.
         log_variance: logarithms of the posterior variances.
         dataset_size: N, the images that the batch is drawn from.
@@ -91,7 +91,7 @@ def minibatch_stratified(
     1, so posteriors equal to the prior give zero for all three parts.
 
     Args:
-        sample: of the posteriors.
+        sample: samples of the posteriors.
         mean: posterior means.
         log_variance: logarithms of the posterior variances.
         dataset_size: N, the images that the batch is drawn from.
@@ -128,7 +128,7 @@ def beta_tc_vae(
     so at beta = 1 loss and gradient are those of the plain VAE.
 
     Args:
-        outputs: of a VAE on b >= 2 images.
+        outputs: outputs of a VAE on b >= 2 images.
         dataset_size: the images that the batch is drawn from.
         beta: weight of the total correlation.
 
@@ -157,7 +157,7 @@ def weighted_beta_tc_vae(
     gradients of the total correlation are others.
 
     Args:
-        outputs: of a VAE on b images.
+        outputs: outputs of a VAE on b images.
         dataset_size: N, the images that the batch is drawn from.
         beta: weight of the total correlation.
 

@@ -27,7 +27,7 @@ def beta_vae(
     """Reconstruction + beta KL, the batch mean in nats per image.
 
     Args:
-        outputs: of a VAE.
+        outputs: outputs of a VAE.
         beta: weight of the rate; 1 gives the negative evidence lower bound.
 
     Returns:

@@ -46,7 +46,7 @@ def dip_vae_i(
     """Reconstruction + KL + the penalty on the covariance of the posterior means.
 
     Args:
-        outputs: of a VAE.
+        outputs: outputs of a VAE.
         off_diagonal: weight of squared covariances.
         diagonal: weight of squared distances of variances from 1; by default ten times
             the other.
@@ -73,7 +73,7 @@ def dip_vae_ii(
     That covariance is the means' plus the mean posterior variances on the diagonal.
 
     Args:
-        outputs: of a VAE.
+        outputs: outputs of a VAE.
         off_diagonal: weight of squared covariances.
         diagonal: weight of squared distances of variances from 1; by default the same.
 

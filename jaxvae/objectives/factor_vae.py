@@ -41,7 +41,7 @@ def factor_vae(
     on its own, where the discriminator is optimal; not bounded below by zero.
 
     Args:
-        outputs: of a VAE.
+        outputs: outputs of a VAE.
         discriminator: `latents [b, k] -> logits [b, 2]`, trained by `discriminator_loss`.
         gamma: weight of the total correlation.
 
@@ -70,8 +70,8 @@ def discriminator_loss(
 
     Args:
         discriminator: `latents [b, k] -> logits [b, 2]`.
-        sample: of the posteriors of a batch.
-        key: of the permutations.
+        sample: samples of the posteriors of a batch.
+        key: key of the permutations.
 
     Reference: Kim and Mnih (2018).
     """

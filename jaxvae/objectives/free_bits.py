@@ -29,7 +29,7 @@ def free_bits(outputs: Outputs, *, free: float | Array) -> tuple[Float[Array, ""
     A latent whose rate is below `free` gets no gradient from it: it is not collapsed.
 
     Args:
-        outputs: of a VAE.
+        outputs: outputs of a VAE.
         free: nats per latent; 0 gives the plain VAE.
 
     Returns:

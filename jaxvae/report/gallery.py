@@ -30,7 +30,7 @@ class _Sheet(NamedTuple):
     """Images in rows and columns, with their title and labels.
 
     Attributes:
-        title: of the sheet.
+        title: title of the sheet.
         images: `[r, s, h, w, c]`.
         rows: labels of the rows, or none.
         columns: labels of the columns, or none.
@@ -71,7 +71,7 @@ def draw_gallery(
             first 100 are shown.
         latents: from `latent_traversals`, of which the first 12 are shown, or of a
             hierarchy, from `regenerate` of the first images.
-        title: of the model, above every figure.
+        title: title of the model, above every figure.
 
     Returns:
         The files.

@@ -36,7 +36,7 @@ def table(records: xr.Dataset, name: str, *, width: int) -> Table:
 
     Args:
         records: from `as_records`.
-        name: of the metric.
+        name: name of the metric.
         width: columns of the terminal; where numbers do not fit beside their
             errors and nulls, these go below.
     """

@@ -35,7 +35,7 @@ class Chart(NamedTuple):
     """An interactive figure.
 
     Attributes:
-        title: of the figure.
+        title: title of the figure.
         reads: how it is read, in a sentence; also what a reader of the screen hears.
         traces: all that can be shown.
         x: title of the horizontal axis.
@@ -64,7 +64,7 @@ class Table(NamedTuple):
     """Rows of text by column, which the reader can sort.
 
     Attributes:
-        title: of the table.
+        title: title of the table.
         rows: of it, all with the same columns.
         reads: what the numbers, their errors and their nulls are.
     """

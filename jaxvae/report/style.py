@@ -124,9 +124,9 @@ def draw_spread(
         axes: where to draw.
         x: `[m]`.
         values: `[m, seeds]`.
-        color: of line and band.
+        color: color of line and band.
         label: in the legend.
-        linestyle: of the line.
+        linestyle: style of the line.
     """
     axes.plot(x, values.mean(axis=1), marker="o", color=color, label=label, linestyle=linestyle)
     if values.shape[1] > 1:

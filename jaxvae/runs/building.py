@@ -92,8 +92,8 @@ def build_trainer(config: RunConfig, vae: VAE | HVAE, *, dataset_size: int) -> T
     """The trainer of a run.
 
     Args:
-        config: of the run.
-        vae: of `build_model`.
+        config: configuration of the run.
+        vae: model of `build_model`.
         dataset_size: training images, which some objectives need to know.
 
     Raises:

@@ -45,15 +45,15 @@ class RunConfig:
         options: what else the network takes, such as `widths`.
         latents: size of the bottleneck; None for 10, and for hierarchies, whose sizes are
             options.
-        initialization: of the layers, as `jaxvae.models.initialized` names it.
-        likelihood: of the images.
+        initialization: initialization of the layers, as `jaxvae.models.initialized` names it.
+        likelihood: likelihood of the images.
         likelihood_options: what it takes, such as `standard_deviation`.
         objective: such as `beta_tc_vae`.
-        coefficients: of the objective, by name: a number, or one for every layer of a
+        coefficients: coefficients of the objective, by name: a number, or one for every layer of a
             hierarchy, from the top to the bottom.
         ramps: steps over which a coefficient grows from 0, by its name, or for every layer.
-        learning_rate: of Adam.
-        epsilon: of Adam, which divides by sqrt(second moment) + epsilon.
+        learning_rate: learning rate of Adam.
+        epsilon: epsilon of Adam, which divides by sqrt(second moment) + epsilon.
         l2: penalty, added to the gradient before Adam.
         clip: norm to which larger gradients are scaled down, before the penalty; None for
             gradients as they are.
@@ -64,7 +64,7 @@ class RunConfig:
         warmup: steps over which the learning rate grows from 0; None for none.
         batch_size: images a step.
         epochs: passes over the training images.
-        seed: of parameters, noise and batches.
+        seed: seed of parameters, noise and batches.
     """
 
     data: str = "sprites"
@@ -163,7 +163,7 @@ def write_config(
 
     Args:
         path: `run.json` in the folder of the run.
-        config: of the run.
+        config: configuration of the run.
         image_shape: `(h, w, c)` of the images it is trained on.
         per_epoch: steps of an epoch.
         images: which they are, as `jaxvae.runs.images` says it; None for unknown.
@@ -206,7 +206,7 @@ def parsed_config(
 
     Args:
         settings: as they were read.
-        path: of the file that they were in.
+        path: path of the file that they were in.
         trust: as for `read_config`.
 
     Raises:

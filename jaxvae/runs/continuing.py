@@ -33,7 +33,7 @@ class Origin(NamedTuple):
     """The run that another begins with, as it was then.
 
     Attributes:
-        folder: of the run.
+        folder: folder of the run.
         config: its settings.
         epochs: that it had done.
     """
@@ -80,7 +80,7 @@ def refuse_other_model(origin: Origin, config: RunConfig) -> None:
 
     Args:
         origin: the run to begin with.
-        config: of the new one.
+        config: configuration of the new run.
 
     Raises:
         ValueError: names them, and says why.
@@ -149,7 +149,7 @@ def first_state(run: ReadyRun, origin: Origin, key: Key) -> TrainState:
     Args:
         run: that begins.
         origin: what it begins with.
-        key: of the run.
+        key: key of the run.
 
     Raises:
         ValueError: for a run that is not finished, has gone on since, or whose state is damaged.

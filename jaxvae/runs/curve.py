@@ -46,7 +46,7 @@ def kept_curve(folder: Path, *, first: int, last: int) -> Iterator[Callable[[Pro
     """Keep the curve of a training, also where the block is interrupted or fails.
 
     Args:
-        folder: of the run.
+        folder: folder of the run.
         first: the step from which it goes on; what the curve has beyond it is dropped.
         last: the step that it is to reach.
 

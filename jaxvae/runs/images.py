@@ -19,7 +19,7 @@ def dataset_of(config: RunConfig, *, test_size: int | None = None) -> Dataset:
     """The data set of a run, black and white where it asks for that; the same object every time.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
         test_size: held-out images; None for all.
 
     Raises:
@@ -42,7 +42,7 @@ def known_images(
     """The images that the results of a folder are made of, for its settings.
 
     Args:
-        file: of the settings.
+        file: file of the settings.
         stored: what is in it.
         datasets: that are used now.
 

@@ -37,7 +37,7 @@ def noted(out: Path, name: str, command: str) -> Iterator[None]:
 
     Args:
         out: the folder of results.
-        name: of what is made; no other process makes it at the same time.
+        name: name of what is made; no other process makes it at the same time.
         command: as it was typed.
 
     Raises:

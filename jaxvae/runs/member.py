@@ -36,9 +36,9 @@ class Place(NamedTuple):
 
     Attributes:
         unit: name of a folder under OUT/units.
-        member: of the run among those of the unit.
+        member: index of the run among those of the unit.
         members: how many there are.
-        latents: of the arrays that hold its bottleneck there.
+        latents: number of latents of the arrays that hold its bottleneck there.
     """
 
     unit: str
@@ -56,7 +56,7 @@ class Member(NamedTuple):
 
     Attributes:
         config: its settings.
-        model: of the run; runs of one program and size have one model.
+        model: model of the run; runs of one program and size have one model.
         variables: what it had learned at the end, without what the unit pads them with, on
             the host.
         place: where they are.
@@ -108,7 +108,7 @@ def open_member(out: Path, name: str, *, trust: bool = False) -> Member:
 
     Args:
         out: folder of the sweep.
-        name: of the run.
+        name: name of the run.
         trust: whether code outside of jaxvae that its record names may run.
 
     Raises:
@@ -138,8 +138,8 @@ def stacked_variables(folder: Path, epoch: int, model: VAE | HVAE, members: int)
     """The learned variables of all runs of a unit at an epoch, `[members, ...]`, on the host.
 
     Args:
-        folder: of snapshots.
-        epoch: of the snapshot.
+        folder: folder of snapshots.
+        epoch: epoch of the snapshot.
         model: the largest of the unit.
         members: how many there are.
 

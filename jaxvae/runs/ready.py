@@ -49,7 +49,7 @@ def ready_run(
     """A run whose first step could be taken.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
         devices: that share every batch.
         also: checks whose refusals are said with those of the settings.
 

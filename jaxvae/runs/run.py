@@ -60,7 +60,7 @@ def train_run(
         trainer: what a step is.
         state: where to go on.
         images: as for `train`.
-        folder: of the run.
+        folder: folder of the run.
         epochs: total number of epochs to reach.
         batch_size: images a step.
         snapshots: so many, evenly spaced in epochs; the last one is of the end.
@@ -126,8 +126,8 @@ def latest_state(
     are not wanted, the run was told other epochs before: then none counts as lost.
 
     Args:
-        trainer: of the run.
-        folder: of the run.
+        trainer: trainer of the run.
+        folder: folder of the run.
         first: gives the state that it begins with.
         wanted: steps of the snapshots that the run is to have.
         mesh: devices that go on; those of several processes read what they need.

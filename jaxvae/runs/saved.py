@@ -26,7 +26,7 @@ class SavedRun(NamedTuple):
         config: what was trained, on what, and how.
         vae: the model, a `VAE` or an `HVAE`.
         variables: what it had learned at `step`.
-        step: of the snapshot; of a run of a sweep, the epoch.
+        step: step of the snapshot; of a run of a sweep, the epoch.
         steps: all snapshots there are, ascending.
         when: the snapshot in words, such as "step 1,560" or "epoch 10".
         folder: for what is made of the run; of a run of a sweep it may be absent.
@@ -49,8 +49,8 @@ def open_run(
     Args:
         folder: with `run.json` and `snapshots/`, as `jaxvae train` leaves it; or OUT/NAME for
             the run NAME of a sweep in OUT, which is also OUT/runs/NAME and OUT/runs/NAME.npz.
-        step: of the snapshot; None for the latest. A sweep keeps that of the last epoch alone.
-        epoch: of the snapshot, in place of its step.
+        step: step of the snapshot; None for the latest. A sweep keeps that of the last epoch alone.
+        epoch: epoch of the snapshot, in place of its step.
         trust: whether code outside of jaxvae that the folder names, such as a network of
             your own, may run.
 

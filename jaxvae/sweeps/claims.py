@@ -66,8 +66,8 @@ def claim(folder: Path, name: str, *, lock: Lock = fcntl.flock) -> Iterator[Tell
     """Claim a unit for the time of the block.
 
     Args:
-        folder: of claims; made where absent.
-        name: of the unit.
+        folder: folder of claims; made where absent.
+        name: name of the unit.
         lock: as `fcntl.flock`.
 
     Yields:

@@ -69,11 +69,11 @@ class _Job(NamedTuple):
 
     Attributes:
         sweep: that it is a part of.
-        names: of the runs that it trains.
+        names: names of the runs that it trains.
         configs: of the same runs.
-        folder: of the unit.
-        latents: of the arrays that hold every bottleneck.
-        image_shape: of the data.
+        folder: folder of the unit.
+        latents: number of latents of the arrays that hold every bottleneck.
+        image_shape: shape of the data.
         dataset: that all runs are trained on.
         progress: told of steps and measurements.
     """

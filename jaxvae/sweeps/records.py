@@ -63,10 +63,10 @@ def write_run(
 
     Args:
         out: folder of the sweep.
-        name: of the run.
+        name: name of the run.
         arrays: what was measured.
-        config: of the run.
-        image_shape: of its images.
+        config: configuration of the run.
+        image_shape: shape of its images.
         place: where its variables are.
         scratch: a folder on the same disk, of the process that holds the unit.
 

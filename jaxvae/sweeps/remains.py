@@ -17,7 +17,7 @@ def lost_models(sweep: Sweep, places: Mapping[str, Place]) -> list[str]:
     Looked for and not read: of one that is damaged, `jaxvae capture` and `report` say so.
 
     Args:
-        sweep: of the runs.
+        sweep: sweep of the runs.
         places: of the runs that are done, by name.
     """
     folders = {place.snapshots(sweep.out) for place in places.values()}
@@ -31,7 +31,7 @@ def unneeded_units(sweep: Sweep, places: Mapping[str, Place]) -> list[str]:
     As an extension leaves one that was under way: with more runs it is another unit.
 
     Args:
-        sweep: of the runs; where some are missing, its data is looked at.
+        sweep: sweep of the runs; where some are missing, its data is looked at.
         places: of the runs that are done, by name.
     """
     needed = {place.unit for place in places.values()}
@@ -47,7 +47,7 @@ def remarks(sweep: Sweep, places: Mapping[str, Place], *, at_work: bool) -> Iter
     """Sentences on files that are lost and files that are not needed.
 
     Args:
-        sweep: of the runs.
+        sweep: sweep of the runs.
         places: of the runs that are done, by name.
         at_work: whether other processes may be at units that are not known here.
     """

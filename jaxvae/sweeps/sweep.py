@@ -29,17 +29,17 @@ class Trained(NamedTuple):
     """A model of a sweep at one of the epochs at which it is measured.
 
     Attributes:
-        name: of its run.
-        config: of its run.
+        name: name of its run.
+        config: configuration of its run.
         model: the largest of its unit: one program serves all of them.
         variables: what it has learned, padded with zeros where the largest has more, so that
             latents that it lacks have no rate and change nothing.
-        latents: of the model itself.
+        latents: number of latents of the model itself.
         epoch: passes over the training images.
         is_last: whether training ends there.
         stopped: whether its loss became NaN or infinite, where it has stopped.
         dataset: what it is trained on.
-        key: of the noise, the same at every epoch.
+        key: key of the noise, the same at every epoch.
         at: `at(epoch)`, its variables at an earlier measured epoch or this one.
         replicate: `replicate()`, its variables after another last epoch, at the last one,
             where the sweep makes them.

@@ -29,10 +29,10 @@ class Unit(NamedTuple):
     """A piece of work that one process does from its beginning to its end.
 
     Attributes:
-        name: of its folder: a hash of all that it depends on.
+        name: name of its folder: a hash of all that it depends on.
         title: what it is, in words.
         runs: names of the runs that it trains in one program; none for other work.
-        latents: of the arrays that hold the bottleneck of every run.
+        latents: number of latents of the arrays that hold the bottleneck of every run.
         bytes: of the parameters and the optimizer of all its runs.
         needs: names of the runs that have to be done before it.
     """
@@ -88,8 +88,8 @@ def member_of(config: RunConfig, latents: int) -> Member:
     """A run as the member of an ensemble, with the key of `jaxvae train`.
 
     Args:
-        config: of the run.
-        latents: of the model that is built from it.
+        config: configuration of the run.
+        latents: number of latents of the model that is built from it.
     """
     return Member(run_keys(config)[0], latents, _numbers(config), config.learning_rate)
 

@@ -28,7 +28,7 @@ def work(
 
     Args:
         sweep: to work on.
-        names: of the units that this process may do.
+        names: names of the units that this process may do.
         progress: shown to the user.
         wait: whether also to wait for what units need that are not among them.
 

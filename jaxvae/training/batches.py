@@ -55,7 +55,7 @@ def pieces(
 
     Args:
         placed: the images.
-        orders: of the images in an epoch.
+        orders: orders of the images in an epoch.
         plan: which steps.
         members: of an ensemble, which devices share; None for one model, of which they share
             every batch.
@@ -75,9 +75,9 @@ def batch_at(
     """The batch of a step of one model.
 
     Args:
-        batches: of this step among others.
-        step: which.
-        batch_size: images of it.
+        batches: batches of some steps, this one among them.
+        step: number of the step.
+        batch_size: number of images in a batch.
         mesh: devices that share the batch, or None.
     """
     at = step - batches.start

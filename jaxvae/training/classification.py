@@ -36,10 +36,10 @@ def train_classifier(
         classifier: the network.
         images: uint8 `[n, h, w, c]`, kept on the device as bytes.
         labels: `[n]`, whole numbers from 0 to M - 1.
-        key: of the first parameters and the orders; same key, same numbers.
+        key: key of the first parameters and the orders; same key, same numbers.
         epochs: passes over the images, at least 1.
         batch_size: images a step.
-        learning_rate: of Adam.
+        learning_rate: learning rate of Adam.
 
     Returns:
         Parameters, as the classifier takes them.

@@ -41,7 +41,7 @@ def train_ensemble(
     whose loss becomes NaN or infinite stops there and is marked; the others go on.
 
     Args:
-        trainer: of a model with the latents that the arrays have room for.
+        trainer: trainer of a model with the latents that the arrays have room for.
         ensemble: where to go on.
         images: as for `train`.
         epochs: total number of epochs to reach.

@@ -158,7 +158,7 @@ def run_steps(
     Args:
         trainer: what a step is.
         state: where to start.
-        batches: of these steps.
+        batches: batches of these steps.
         count: steps to take.
         batch_size: images a step.
         alive: whether to take any.

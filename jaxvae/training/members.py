@@ -24,9 +24,9 @@ class Member(NamedTuple):
     """One model of an ensemble.
 
     Attributes:
-        key: of its parameters, noise and batches.
+        key: key of its parameters, noise and batches.
         latents: size of its bottleneck.
-        coefficients: of its objective, where they differ from the trainer's.
+        coefficients: coefficients of its objective, where they differ from the trainer's.
         learning_rate: where it differs from the trainer's, whose optimizer must then hold
             it in its state: `optax.inject_hyperparams(optax.adam)(learning_rate=1e-3)`.
     """
@@ -133,7 +133,7 @@ def take_member(ensemble: Ensemble, index: int, trainer: Trainer) -> TrainState:
     Args:
         ensemble: where all stand.
         index: which member.
-        trainer: of a model with its own latents; with that of the largest member, the state
+        trainer: trainer of a model with its own latents; with that of the largest member, the state
             stays as it is padded.
     """
     state = _member(ensemble.states, index)._replace(present=None)

@@ -23,7 +23,7 @@ class StabilizedState(NamedTuple):
     """The state of `stabilized`.
 
     Attributes:
-        inner: of the optimizer.
+        inner: state of the optimizer.
         clipped: `[]`, steps whose gradient was scaled down.
         skipped: `[]`, steps without an update.
     """
@@ -37,7 +37,7 @@ class AveragedState(NamedTuple):
     """The state of `averaged`.
 
     Attributes:
-        inner: of the optimizer.
+        inner: state of the optimizer.
         average: of the parameters after every update; before the first, the parameters.
         updates: `[]`, averaged so far.
     """

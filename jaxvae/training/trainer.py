@@ -41,8 +41,8 @@ class AdversaryState(NamedTuple):
     """The state of an adversary.
 
     Attributes:
-        params: of its discriminator.
-        optimizer_state: of its optax transformation.
+        params: parameters of its discriminator.
+        optimizer_state: state of its optax transformation.
     """
 
     params: Any
@@ -54,7 +54,7 @@ class TrainState(NamedTuple):
 
     Attributes:
         variables: parameters and running statistics.
-        optimizer_state: of the optax transformation.
+        optimizer_state: state of the optax transformation.
         adversary: what the discriminator has learned; None without one.
         coefficients: of the objective, by name; where one has a schedule, its end; where
             it is a multiplier, what it has become.
