@@ -22,10 +22,10 @@ class Choices(NamedTuple):
     """The choices that suit the devices of a platform.
 
     Attributes:
-        block_entries: of a block of rows by all columns, in an n x n computation.
+        block_entries: entries of a block of rows by all columns, in an n x n computation.
         block_rows: the most rows of such a block.
-        block_options: of the compiler, for programs that work on blocks.
-        start_options: of the compiler, for a program that runs once.
+        block_options: options of the compiler, for programs that work on blocks.
+        start_options: options of the compiler, for a program that runs once.
         way: how the members of an ensemble share a device, of `train_ensemble`.
     """
 

@@ -69,7 +69,7 @@ def gather(config: Config, out: Path, *, begin: str = "") -> xr.Dataset | None:
     Args:
         config: configuration of the grid.
         out: its folder.
-        begin: of the names of its runs.
+        begin: beginning of the names of its runs.
 
     Returns:
         The data set; None where no cell is done that has not failed.

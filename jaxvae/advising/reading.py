@@ -23,7 +23,7 @@ class Reading(NamedTuple):
         seeds: seeds of every size.
         imbalance: Delta(output -> input).
         cost: negative ELBO of held-out images, nats per image.
-        training_cost: of training images; NaN where it was not measured.
+        training_cost: negative ELBO of training images; NaN where it was not measured.
         rate: KL of held-out images, nats per image.
         earlier_imbalance: Delta at the epoch measured before; NaN without one.
         dimensions: TwoNN of the layers input, mean, sample and output, by name.

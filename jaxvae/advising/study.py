@@ -95,9 +95,9 @@ def do_study(
         study: what is asked.
         out: the folder.
         first: sizes and seeds to begin with.
-        minutes: that training may take.
+        minutes: minutes that training may take.
         console: for what is being done.
-        command: that asked for it, as it was typed.
+        command: command that asked for it, as it was typed.
 
     Raises:
         ValueError: for settings that cannot be trained, or others than those of the folder.

@@ -27,7 +27,7 @@ class Advice(NamedTuple):
         gain: for every size, the largest share by which a larger size lowers Delta(output ->
             input), in the means over seeds; negative where all larger ones raise it, NaN for
             the largest size.
-        lower: of that share, the lower confidence limit; NaN for one seed.
+        lower: lower confidence limit of that share; NaN for one seed.
         upper: the upper confidence limit, one step beyond the largest size included.
         seeds: how many seeds would decide if means and spread stayed as they are, `MOST_SEEDS`
             for so many or more; None where it is decided, where no number would, since the

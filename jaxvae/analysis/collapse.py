@@ -69,7 +69,7 @@ def collapse_warnings(
         shuffle: result of `shuffle_effect`; None leaves this sign out.
         betas: `[l]`, the weight of the rate of every layer, from the top.
         variance: s2 of a Gaussian likelihood with one fixed variance.
-        eigenvalues: of the covariance of the pixels, in the units of s2: pixels in [0, 1].
+        eigenvalues: those of the covariance of the pixels, in the units of s2: pixels in [0, 1].
             Either all of the last three are given, for the last sign, or none of them.
 
     Returns:

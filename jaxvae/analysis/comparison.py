@@ -56,8 +56,8 @@ def compare_cells(values: Float[np.ndarray, "m s n"], *, error: float = 0.05) ->
     of very different variance: `docs/statistics.md`.
 
     Args:
-        values: of every cell, seed and example. Examples are the same in all cells; of the same
-            seed, at least.
+        values: scores of every cell, seed and example. Examples are the same in all cells; of the
+            same seed, at least.
         error: share of grids in which two equal cells may be told apart.
 
     Returns:

@@ -115,7 +115,8 @@ def choose_classifier(right: Bool[np.ndarray, "*shape c m"]) -> Bool[np.ndarray,
     result is an unbiased accuracy of classifiers that are chosen so.
 
     Args:
-        right: of every classifier and example, as `Accuracy.right`; at least 2 examples.
+        right: whether every classifier is right on every example, as `Accuracy.right`; at least 2
+            examples.
 
     Raises:
         ValueError: for fewer than two examples, and no classifiers.

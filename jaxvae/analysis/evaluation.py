@@ -54,7 +54,7 @@ class Evaluation(NamedTuple):
             image.
         active_units: `[l]`, how many numbers of a layer depend on the image.
         number_rates: rates of every layer `[k]`, the mean rate of every number in it, nats.
-        latent_types: of every layer, which of its numbers are active, mixed and passive, by
+        latent_types: for every layer, which of its latents are active, mixed and passive, by
             their posterior variance in units of the prior's; none of a single image.
         examples: the costs of every image, to compare models image by image.
     """

@@ -52,8 +52,8 @@ def somewhere_all(
     among c places, the upper one for r differences.
 
     Args:
-        differences: of logarithms, by model, seed, place and kind. With NaN in any seed a
-            place neither shows the claim nor excludes it.
+        differences: differences of logarithms, by model, seed, place and kind. With NaN in any seed
+            a place neither shows the claim nor excludes it.
         known_error: standard errors that are the same for all seeds, such as those of the
             images that everything is measured on.
         least: the logarithm of the least ratio that counts.

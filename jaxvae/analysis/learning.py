@@ -48,8 +48,8 @@ class Order(NamedTuple):
         undefined: models of which a half has no epoch.
         lead: epochs by which the encoder was earlier, mean over the seeds; negative where it was
             later, NaN without any.
-        p_value: of a lead so far from 0 if there were none, in any of the tests; NaN for fewer
-            than two seeds.
+        p_value: probability of a lead so far from 0 if there were none, in any of the tests; NaN
+            for fewer than two seeds.
         seeds: how many it is taken over.
     """
 
@@ -86,8 +86,8 @@ def learned_share(
     `RESOLUTION`. NaN too where any similarity of the layer is.
 
     Args:
-        similarity: of every model and layer to its state at the end; the first epoch is the
-            untrained network, the last one the end.
+        similarity: similarity of every model and layer to its state at the end; the first epoch is
+            the untrained network, the last one the end.
         replicate: similarity of the end of a replicate to the end, for models whose replicates
             should be as far from it, such as the seeds of an objective.
     """

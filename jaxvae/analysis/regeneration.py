@@ -22,7 +22,7 @@ class Regenerations(NamedTuple):
     Attributes:
         images: `[r, n, h, w, c]`, expected images, as the likelihood gives them.
         kept: `[r]`, how many layers from the top are those of the given image, growing.
-        layers: that the model has.
+        layers: number of layers that the model has.
     """
 
     images: Float[np.ndarray, "r n h w c"]

@@ -106,10 +106,10 @@ def next_training(
       add seeds.
 
     Args:
-        sizes: that are trained, ascending, two at least.
+        sizes: sizes that are trained, ascending, two at least.
         imbalance: Delta(output -> input) of every size and seed, positive.
         tolerance: as for `sufficient_bottleneck`.
-        most_seeds: of every size.
+        most_seeds: largest number of seeds of every size.
         largest: size that is tried.
 
     Returns:

@@ -10,10 +10,10 @@ class Spread(NamedTuple):
     """Variances between trainings of m models, what all of a seed share taken off.
 
     Attributes:
-        variance: of every model, its own or that of all together, whichever is larger. That of
-            all together has `freedom` degrees of freedom.
-        own: where it is its own, which has `seeds - 1` of them.
-        seeds: trainings of every model, at least 2.
+        variance: for every model, its own variance or that of all together, whichever is larger.
+            That of all together has `freedom` degrees of freedom.
+        own: whether it is its own variance, which has `seeds - 1` degrees of freedom.
+        seeds: number of trainings of every model, at least 2.
     """
 
     variance: Float[np.ndarray, " m"]
@@ -73,7 +73,7 @@ def freedom_of_sums(
     Those of own variances are combined by Welch (1947) and Satterthwaite (1946).
 
     Args:
-        spread: of the models.
+        spread: spread of the models.
         squares: squared weights of the models in every sum.
         rest: a variance that is known, in units of the variances of one training.
     """

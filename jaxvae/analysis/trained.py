@@ -117,7 +117,8 @@ def load_run(
     """A trained model with its variables, from the folder of its run.
 
     Args:
-        folder: of `jaxvae train`; or OUT/NAME, the run NAME of a sweep or an experiment in OUT.
+        folder: folder of `jaxvae train`; or OUT/NAME, the run NAME of a sweep or an experiment in
+            OUT.
         epoch: epoch of the snapshot, where several were kept.
         step: step of the snapshot, in place of the epoch. Without either, the latest.
         trust: whether code outside of jaxvae that the folder names, such as a network of

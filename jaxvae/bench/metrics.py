@@ -28,8 +28,8 @@ class MetricSpeed(NamedTuple):
         metric: its name in `METRICS`.
         points: n.
         features: d of every space.
-        first_seconds: of the first call, which compiles.
-        seconds: of later calls, their median.
+        first_seconds: seconds of the first call, which compiles.
+        seconds: median seconds of later calls.
         pairs_per_second: pairs of points of all spaces; None where no pairs are compared.
         share_of_product: the time of the bare products divided by that of the metric: 1 is as
             fast as products alone.

@@ -22,7 +22,7 @@ class Timing(NamedTuple):
     """Wall-clock seconds of a call.
 
     Attributes:
-        first: of the first one, which compiles.
+        first: seconds of the first call, which compiles.
         later: median of those after it.
     """
 

@@ -27,7 +27,7 @@ class TrainingSpeed(NamedTuple):
         batch_size: images a step.
         members: models trained in one program.
         compile_seconds: what the first call took longer than later ones.
-        milliseconds: of a step of one model.
+        milliseconds: milliseconds of a step of one model.
         images_per_second: over all models.
     """
 

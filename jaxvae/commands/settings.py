@@ -22,7 +22,7 @@ def given_config(given: argparse.Namespace, base: RunConfig | None = None) -> Ru
 
     Args:
         given: the words of the command line.
-        base: of what is not given; None for the defaults.
+        base: configuration of settings that are not given; None for the defaults.
 
     Raises:
         ValueError: for settings that cannot be read, or make no sense.

@@ -27,8 +27,8 @@ class Dataset(NamedTuple):
         test: the held-out split.
         name: the name that `load` was given.
         label_names: the name of every class, empty where there are none.
-        fingerprint: of the images: other ones have another; empty for those that are rendered.
-        said: what was understood of images of one's own, in a sentence; else empty.
+        fingerprint: hash of the images, empty for those that are rendered.
+        said: a sentence that says how images of your own were read; empty for others.
     """
 
     train: Split

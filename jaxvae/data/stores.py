@@ -48,7 +48,7 @@ class _Contents(NamedTuple):
     """The arrays of a store.
 
     Attributes:
-        arrays: of numbers and texts, by name.
+        arrays: arrays of numbers and texts, by name.
         unread: the names of all others, which hold Python objects, or texts in a zarr.
         notes: by the name of an array, what is odd about it.
     """

@@ -117,7 +117,7 @@ def blocks(
     Args:
         n: number of rows.
         columns: what a row is compared with.
-        choices: of the platform; with the columns they set the default block.
+        choices: choices of the platform; with the columns they set the default block.
         block: rows at a time on a device, or None for a fixed amount of memory.
         mesh: devices, each of which takes a block at a time.
         progress: called as `progress(done, n)` before every block and at the end.
@@ -157,7 +157,7 @@ def traced_rows(
     and one for accelerators, of which the compiler sees that of its platform.
 
     Args:
-        function: of a block.
+        function: function of a block.
         operands: arrays that it needs.
         n: number of rows.
         columns: what a row is compared with.

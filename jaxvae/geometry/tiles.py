@@ -142,7 +142,7 @@ class _Local(NamedTuple):
     """A few points of the tiles as a cloud.
 
     Attributes:
-        space: of m points.
+        space: space of m points.
         ids: `[m]`, which points of the tiles they are, ascending.
     """
 

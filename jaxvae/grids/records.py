@@ -32,7 +32,7 @@ class _Part(NamedTuple):
     """Runs of one program, which have the same layers.
 
     Attributes:
-        places: of them among all runs.
+        places: their indices among all runs.
         found: what is recorded of them, `[runs, ...]` by name.
         labels: names of their layers, by dimension.
     """

@@ -8,7 +8,7 @@ def refuse_indivisible(size: Sequence[int], divisor: int, what: str) -> None:
 
     Args:
         size: height and width.
-        divisor: of both.
+        divisor: number that divides both.
         what: the network does with it, such as `for 4 convolutions of stride 2`.
 
     Raises:

@@ -65,7 +65,7 @@ class Table(NamedTuple):
 
     Attributes:
         title: title of the table.
-        rows: of it, all with the same columns.
+        rows: rows of the table, all with the same columns.
         reads: what the numbers, their errors and their nulls are.
     """
 

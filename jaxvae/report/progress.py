@@ -68,7 +68,7 @@ def sweep_progress(console: Console, *, units: int, done: int = 0) -> Iterator[S
         console: where to draw; the bars are drawn on terminals only, instead of a line a
             minute, the lines of finished units and warnings everywhere.
         units: in the sweep.
-        done: of them, before this process begins.
+        done: units that are done before this process begins.
     """
     with Progress(*_columns(), console=console, transient=True) as bars:
         sweep = bars.add_task("sweep", total=float(units), completed=done, status="")

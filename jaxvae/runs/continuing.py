@@ -35,7 +35,7 @@ class Origin(NamedTuple):
     Attributes:
         folder: folder of the run.
         config: its settings.
-        epochs: that it had done.
+        epochs: epochs that it had done.
     """
 
     folder: Path
@@ -119,7 +119,7 @@ def refuse_other_end(run: ReadyRun, origin: Origin) -> None:
     """Refuse to begin with a run that has not ended, or has gone on since.
 
     Args:
-        run: that begins.
+        run: run that begins.
         origin: what it begins with.
 
     Raises:
@@ -147,7 +147,7 @@ def first_state(run: ReadyRun, origin: Origin, key: Key) -> TrainState:
     and warm-up; else these begin anew. The step is that of the same epoch with the batches of now.
 
     Args:
-        run: that begins.
+        run: run that begins.
         origin: what it begins with.
         key: key of the run.
 

@@ -22,7 +22,7 @@ class Curve(NamedTuple):
 
     Attributes:
         steps: at which windows end, ascending.
-        means: of every window, nats per image: `loss` and the terms of the objective by name.
+        means: means of every window, nats per image: `loss` and the terms of the objective by name.
     """
 
     steps: list[int]

@@ -44,7 +44,7 @@ def known_images(
     Args:
         file: file of the settings.
         stored: what is in it.
-        datasets: that are used now.
+        datasets: data sets that are used now.
 
     Returns:
         By name, also of sets that are not used now, fingerprint and numbers of images.

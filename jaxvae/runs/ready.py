@@ -50,7 +50,7 @@ def ready_run(
 
     Args:
         config: configuration of the run.
-        devices: that share every batch.
+        devices: number of devices that share every batch.
         also: checks whose refusals are said with those of the settings.
 
     Raises:

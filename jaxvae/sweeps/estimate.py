@@ -49,7 +49,7 @@ class Step(NamedTuple):
     """A training step of one model.
 
     Attributes:
-        seconds: that it takes.
+        seconds: seconds that it takes.
         compilation: seconds to compile it.
     """
 

@@ -68,13 +68,13 @@ class _Job(NamedTuple):
     """The work on one unit.
 
     Attributes:
-        sweep: that it is a part of.
+        sweep: sweep that it is a part of.
         names: names of the runs that it trains.
-        configs: of the same runs.
+        configs: configurations of the same runs.
         folder: folder of the unit.
         latents: number of latents of the arrays that hold every bottleneck.
         image_shape: shape of the data.
-        dataset: that all runs are trained on.
+        dataset: data set that all runs are trained on.
         progress: told of steps and measurements.
     """
 
@@ -112,8 +112,8 @@ def train_unit(sweep: Sweep, unit: Unit, progress: UnitProgress) -> tuple[str, .
     """Train and measure the runs of a unit that are not done, and record them.
 
     Args:
-        sweep: that it is a part of.
-        unit: of some runs, which this process holds.
+        sweep: sweep that it is a part of.
+        unit: unit of some runs, which this process holds.
         progress: told of steps and measurements.
 
     Returns:

@@ -54,8 +54,8 @@ def run_on_ray(job: Job, sweep: Sweep, address: str, console: Console) -> list[U
     Args:
         job: the sweep, as tasks are told of it.
         sweep: the same.
-        address: of the cluster, as `ray.init` takes it; `HERE` for one of this machine, which
-            ends with the sweep.
+        address: address of the cluster, as `ray.init` takes it; `HERE` for one of this machine,
+            which ends with the sweep.
         console: where it is shown.
 
     Returns:

@@ -18,7 +18,7 @@ def lost_models(sweep: Sweep, places: Mapping[str, Place]) -> list[str]:
 
     Args:
         sweep: sweep of the runs.
-        places: of the runs that are done, by name.
+        places: places of the runs that are done, by name.
     """
     folders = {place.snapshots(sweep.out) for place in places.values()}
     kept = {each for each in folders if sweep.epochs[-1] in checkpoint.steps(each)}
@@ -32,7 +32,7 @@ def unneeded_units(sweep: Sweep, places: Mapping[str, Place]) -> list[str]:
 
     Args:
         sweep: sweep of the runs; where some are missing, its data is looked at.
-        places: of the runs that are done, by name.
+        places: places of the runs that are done, by name.
     """
     needed = {place.unit for place in places.values()}
     others = sorted(set(names_in(sweep.out / UNITS)) - needed)
@@ -48,7 +48,7 @@ def remarks(sweep: Sweep, places: Mapping[str, Place], *, at_work: bool) -> Iter
 
     Args:
         sweep: sweep of the runs.
-        places: of the runs that are done, by name.
+        places: places of the runs that are done, by name.
         at_work: whether other processes may be at units that are not known here.
     """
     lost = lost_models(sweep, places)

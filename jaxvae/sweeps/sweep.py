@@ -118,7 +118,7 @@ class Sweep:
         afterwards: what is made of many runs.
         members: runs in a unit, at most; None for as many as fit.
         mesh: devices that share the runs of a unit; None for the default device.
-        command: that asked for it, as it was typed; kept of every unit that is done for it.
+        command: command that asked for it, as it was typed; kept of every unit that is done for it.
     """
 
     out: Path

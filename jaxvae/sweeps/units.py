@@ -33,7 +33,7 @@ class Unit(NamedTuple):
         title: what it is, in words.
         runs: names of the runs that it trains in one program; none for other work.
         latents: number of latents of the arrays that hold the bottleneck of every run.
-        bytes: of the parameters and the optimizer of all its runs.
+        bytes: bytes of the parameters and the optimizer of all its runs.
         needs: names of the runs that have to be done before it.
     """
 
@@ -65,7 +65,7 @@ def units_of(
 
     Args:
         runs: by name.
-        shape_of: of the images of a run.
+        shape_of: function that gives the shape of the images of a run.
         members: runs in a unit, at most; None for as many as 4 GiB of parameters and
             optimizer hold, at most 64.
     """

@@ -16,7 +16,7 @@ def watch(sweep: Sweep, console: Console, goes_on: Callable[[], bool]) -> None:
     """Show how far a sweep is for as long as others are at work on it.
 
     Args:
-        sweep: that they do.
+        sweep: sweep that they work on.
         console: where it is shown.
         goes_on: whether there is anything to wait for; called before every look.
     """

@@ -38,7 +38,8 @@ class AveragedState(NamedTuple):
 
     Attributes:
         inner: state of the optimizer.
-        average: of the parameters after every update; before the first, the parameters.
+        average: moving average of the parameters after every update; before the first, the
+            parameters.
         updates: `[]`, averaged so far.
     """
 

@@ -56,7 +56,7 @@ class TrainState(NamedTuple):
         variables: parameters and running statistics.
         optimizer_state: state of the optax transformation.
         adversary: what the discriminator has learned; None without one.
-        coefficients: of the objective, by name; where one has a schedule, its end; where
+        coefficients: those of the objective, by name; where one has a schedule, its end; where
             it is a multiplier, what it has become.
         present: `[k]`, the latents that the model has; None where it has them all.
         key: fixed for the run; step and epoch are folded in.

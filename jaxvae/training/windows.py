@@ -46,7 +46,7 @@ def windows(
         run: `(state, batches, count) -> Window`.
         pieces: steps, one piece after the other, and their batches.
         state: where to start.
-        saver: of `saving`; is told every state.
+        saver: result of `saving`, which is told every state.
         together: whether several processes do this. Then the first says how many steps a run
             has, and all end after the same one where any of them is told to end.
 

@@ -36,10 +36,10 @@ def add_settings(
     """The options that make a `RunConfig`, but for the seed.
 
     Args:
-        parser: that gets them.
+        parser: parser that gets the options.
         notation: how they are written.
-        defaults: of all of them, by name. A setting that is not given is left out, unless its
-            default is another than that of `RunConfig`.
+        defaults: defaults of all options, by name. A setting that is not given is left out, unless
+            its default is another than that of `RunConfig`.
     """
     comma = notation.between
 
