@@ -25,9 +25,9 @@ class Criterion(NamedTuple):
     Attributes:
         name: name of the criterion.
         answer: a size in words.
-        size: the same as a number, None where there is none.
-        evidence: the numbers behind it.
-        trust: what it can tell, and what it cannot.
+        size: the same size as a number, None if there is none.
+        evidence: the numbers that the answer comes from.
+        trust: what the criterion can tell, and what it cannot.
     """
 
     name: str
@@ -74,12 +74,12 @@ def _equivalence(reading: Reading) -> Criterion:
         str(bounds),
         bounds.sufficient,
         f"Δ {_listed(reading, means, 4)}",
-        "decides: it has error rates, and measures what reconstructions keep",
+        "decides: its error rates are known, and it measures what reconstructions keep",
     )
 
 
 def _cost(reading: Reading) -> Criterion:
-    """The smallest size that cannot be told from the one of least cost, two standard errors."""
+    """The smallest size whose negative ELBO is within two standard errors of the lowest one."""
     means = reading.cost.mean(axis=1)
     best, size = int(means.argmin()), None
     if min(reading.cost.shape) > 1:
@@ -88,11 +88,11 @@ def _cost(reading: Reading) -> Criterion:
         size = int(reading.sizes[near].min())
     return Criterion(
         "negative ELBO",
-        "unknown of one training" if size is None else str(size),
+        "unknown with one seed or size" if size is None else str(size),
         size,
         f"nats {_listed(reading, means, 1)}",
-        "beside it: the smallest size within two standard errors of the least cost; rewards "
-        "pixels, also those that move no neighbor",
+        "the smallest size within two standard errors of the lowest negative ELBO; it also rewards "
+        "pixels that change no neighborhood",
     )
 
 
@@ -108,7 +108,7 @@ def _fondue(reading: Reading) -> Criterion:
         f"less than {reading.sizes[0]}" if size is None else f"{size}{open_end}",
         size,
         f"ID of sample minus mean {_listed(reading, gap, 1)}; at most {most:.1f}",
-        "the largest size tried whose latents all carry something; says nothing of what is lost",
+        "the largest size tried whose latents all carry information; says nothing of what is lost",
     )
 
 
@@ -126,12 +126,12 @@ def _used(reading: Reading) -> Criterion:
         size,
         f"active units {_listed(reading, active, 1)}"
         + (f"; of {reading.sizes[-1]} latents {types}" if types else ""),
-        "how many the objective pays for: it moves with beta, the likelihood and training",
+        "how many latents the objective uses: it changes with beta, the likelihood and training",
     )
 
 
 def _filled(reading: Reading, nulls: Mapping[int, tuple[float, float]]) -> Criterion:
-    """The largest size that the means fill: their ID is no smaller than a Gaussian's."""
+    """The largest size that the means fill, so that their ID is no smaller than a Gaussian's."""
     found = reading.dimensions["mean"].mean(axis=1)
     gaussians = np.array([nulls[int(size)][0] for size in reading.sizes])
     deviations = np.array([nulls[int(size)][1] for size in reading.sizes])
@@ -143,7 +143,7 @@ def _filled(reading: Reading, nulls: Mapping[int, tuple[float, float]]) -> Crite
         f"less than {reading.sizes[0]}" if size is None else f"{size}{open_end}",
         size,
         f"ID {_listed(reading, found, 1)}; null {_listed(reading, gaussians, 1)}",
-        "the largest size tried that the data fill in all directions; they may bend in more",
+        "the largest size tried whose dimensions the data all fill; curved data may need more",
     )
 
 

@@ -46,7 +46,7 @@ class DataDimension(NamedTuple):
             f"{self.points:,} held-out images); over scales (Gride): {scales}."
         )
         if self.doubts:
-            said += f" It cannot be relied on: {'; '.join(self.doubts)}."
+            said += f" It cannot be relied on, because {'; '.join(self.doubts)}."
         return said
 
 
@@ -78,7 +78,7 @@ def _doubts(
         f"there are only {points:,} distinct images": points < _LEAST_POINTS,
         f"its error is {error / value:.0%}": error > _MOST_ERROR * value,
         f"its scales differ by a factor of {ratio:.1f}": ratio > _MOST_BETWEEN_SCALES,
-        f"above {_HIGH:.0f}, {points:,} images make it too small: take it as a lower bound": (
+        f"above {_HIGH:.0f} it is too small with {points:,} images: take it as a lower bound": (
             value > _HIGH
         ),
     }

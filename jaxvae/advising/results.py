@@ -24,11 +24,12 @@ _CLOUDS = 4
 # Of the mean on the page.
 _COLOR = "#1f6fb2"
 _CAPTION = (
-    "Δ: information imbalance, 0 where neighbors of the output are neighbors of the input; cost: "
-    "negative ELBO of held-out images, nats; ID: intrinsic dimension (TwoNN) of the posterior mean "
-    "and its sample; null: of a Gaussian of as many dimensions; active units: latents whose mean "
-    "varies with the image; active, mixed, passive: by their posterior variance. Means over "
-    "seeds, ± their standard deviation."
+    "Δ: information imbalance, near 0 where neighbors in the output are neighbors in the input; "
+    "cost and training cost: negative ELBO of held-out and of training images, nats per image; ID: "
+    "intrinsic dimension (TwoNN) of the posterior mean and of its sample; null: the ID of a "
+    "Gaussian of as many dimensions; active units: latents whose posterior mean varies with the "
+    "image; active, mixed, passive: numbers of latents of each type, by their posterior variance. "
+    "Values are means over seeds, ± their standard deviation."
 )
 
 
@@ -161,7 +162,7 @@ def _draw(found: Conclusion, title: str, folder: Path) -> list[Path]:
         mark_bottlenecks(axes, sizes)
         mark_logarithm(axes)
         axes.set_ylabel("Δ(output → input)")
-        axes.set_title(f"may be the smallest sufficient one: {bounds}")
+        axes.set_title(f"The smallest sufficient size may be {bounds}")
         axes.legend()
     return [path]
 
@@ -181,9 +182,9 @@ def _page(found: Conclusion, title: str) -> Page:
     stderrs = means * stderr_over(logs, "seed")
     drawn = line(sizes.tolist(), means, stderrs, name="mean over seeds", color=_COLOR)
     chart = Chart(
-        "What reconstructions have lost",
-        "Δ(output → input) against the bottleneck: where it stops falling, a size is enough. "
-        "Hover over a mean for its standard error over seeds.",
+        "Information that reconstructions have lost",
+        "Δ(output → input) against the size of the bottleneck: a size is enough where it stops "
+        "falling. Hover over a mean for its standard error over seeds.",
         [Trace(drawn), Trace(points)],
         x="bottleneck size K",
         y="Δ(output → input)",
@@ -196,6 +197,6 @@ def _page(found: Conclusion, title: str) -> Page:
     settings = {
         "seeds": str(len(reading.seeds)),
         "epochs": str(reading.epoch),
-        "held-out images of the geometry": f"{reading.points:,}",
+        "held-out images that were measured": f"{reading.points:,}",
     }
     return Page(title, found.sentences, settings, [chart], tables)

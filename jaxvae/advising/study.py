@@ -211,8 +211,8 @@ def _estimate(study: Study, out: Path, first: Training, minutes: float, console:
     sweep = EXPERIMENT.sweep(study.grid(epochs, Training(first.sizes[-1:], 1, "")), out)
     each = seconds_of(sweep, sweep.units[0])
     console.print(
-        f"{len(images):,} training images; about {_USUAL_MODELS} models of {epochs} epochs decide "
-        f"most often, {in_words([each] * _USUAL_MODELS)}; at most {minutes:g} minutes now, then "
-        "the same command goes on",
+        f"{len(images):,} training images; an answer usually takes about {_USUAL_MODELS} models of "
+        f"{epochs} epochs, {in_words([each] * _USUAL_MODELS)}; training stops after {minutes:g} "
+        "minutes, and the same command goes on",
         soft_wrap=True,
     )

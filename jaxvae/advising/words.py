@@ -23,8 +23,8 @@ def answer(reading: Reading, *, ending: str = "") -> str:
     most = int(reading.sizes[-1])
     if not reading.has_learned:
         return (
-            "Not decided: the models have learned next to nothing, so that no size can show that "
-            f"it is better than another. {ending}"
+            "Not decided: the models have learned next to nothing, so that no size can be shown to "
+            f"be better than another. {ending}"
         ).strip()
     below = f"{bounds.insufficient} is too small"
     if bounds.sufficient is None:
@@ -52,8 +52,8 @@ def disagreement(criteria: Sequence[Criterion]) -> str:
     named = "; ".join(f"{each.name} says {each.answer}" for each in apart)
     return (
         f"The criteria differ: {named}. Trust the {decides.name}: it alone asks whether "
-        "reconstructions lose neighbors of the images, and has known error rates. The others say "
-        "what the latents of these models do, which moves with beta, the likelihood and training."
+        "reconstructions lose neighbors of the images, and its error rates are known. The others "
+        "describe the latents of these models, which change with beta, the likelihood and training."
     )
 
 
@@ -81,7 +81,7 @@ def diagnoses(reading: Reading, dimension: tuple[float, float] | None = None) ->
 def _wanted(reading: Reading) -> str:
     seeds = reading.imbalance.shape[1]
     return (
-        "One training of a size does not show how much trainings differ: train several seeds."
+        "One seed does not show how much trainings differ: train several seeds."
         if seeds == 1
         else "More seeds or larger sizes would decide it."
     )
@@ -96,7 +96,7 @@ def _too_small(reading: Reading) -> str:
     if gain <= TOLERANCE:
         return ""
     return (
-        f"Too small a bottleneck: {largest} still lowers Δ by {gain:.0%} against "
+        f"The bottleneck is too small: {largest} latents still lower Δ by {gain:.0%} against "
         f"{reading.sizes[-2]}. Try larger ones."
     )
 
@@ -114,7 +114,7 @@ def _undertrained(reading: Reading) -> str:
         return ""
     return (
         f"Undertrained: the last part of training still lowered Δ by more than {TOLERANCE:.0%} at "
-        f"{', '.join(late)} latents. With more --epochs these sizes may do better against others."
+        f"{', '.join(late)} latents. With more --epochs these sizes may become better than others."
     )
 
 
@@ -123,14 +123,14 @@ def _collapsed(reading: Reading) -> str:
     active, size = float(reading.active_units[-1].mean()), int(reading.sizes[-1])
     if active < 0.5:
         return (
-            f"Collapsed latents: none of {size} is active, the decoder ignores them. Lower beta, "
-            "let it grow from 0 (--ramp), or train longer."
+            f"Collapsed latents: none of {size} is active, so that the decoder ignores them. Lower "
+            "beta, let it grow from 0 (--ramp), or train longer."
         )
     if active > 0.75 * size or decided_bounds(reading).sufficient is not None:
         return ""
     return (
         f"Collapsed latents: of {size} latents {active:.0f} are active at the largest size. Larger "
-        "bottlenecks will not keep more: lower beta, or the standard deviation of the pixels."
+        "bottlenecks will not keep more: lower beta, or lower the standard deviation of the pixels."
     )
 
 
@@ -141,8 +141,8 @@ def _overfitted(reading: Reading) -> str:
     if worst <= _OVERFITTED:
         return ""
     return (
-        f"Overfitted: held-out images cost more than training images, by up to {worst:.0%} of "
-        "their KL. Use more images (--train-size) or fewer --epochs."
+        "Overfitted: the negative ELBO of held-out images is above that of training images, by up "
+        f"to {worst:.0%} of their KL. Use more images (--train-size) or fewer --epochs."
     )
 
 
@@ -154,10 +154,10 @@ def _kept_less(reading: Reading, dimension: tuple[float, float] | None) -> str:
     if used >= low or reading.sizes[-1] < low:
         return ""
     return (
-        f"The models keep less than the data have: {used:.0f} latents are in use, the data have "
-        f"dimension {low:.0f} or more. What the likelihood does not pay for is not kept: where it "
-        "matters, lower beta, or use --likelihood gaussian with a small standard_deviation. The "
-        "answer holds for the settings given."
+        f"The models keep fewer dimensions than the data have: {used:.0f} latents are in use, the "
+        f"data have dimension {low:.0f} or more. A detail is not kept if it lowers the distortion "
+        "by less than its rate. If such details matter, lower beta, or use --likelihood gaussian "
+        "with a small standard_deviation. The answer holds for the settings given."
     )
 
 

@@ -31,7 +31,7 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
     """Answer from records, or train until the question is decided."""
     if (given.results is None) == (given.data is None):
         raise ValueError(
-            "expected --data DATA, to train what decides, or the folder of a sweep, got "
+            "expected --data DATA, to train models on, or else the folder of a sweep, got "
             f"{'neither' if given.data is None else 'both'}"
         )
     if given.results is not None:
@@ -45,8 +45,8 @@ def _read(results: Path, console: Console) -> None:
     file = results / "records.nc"
     if not file.is_file():
         raise ValueError(
-            f"expected the records of a sweep in {results}, got no records.nc; --report of the "
-            "command that made it writes one"
+            f"expected the records of a sweep in {results}, got no records.nc; the command that "
+            "made the folder writes them with --report"
         )
     with xr.open_dataset(file) as opened:
         records = opened.load()
@@ -89,7 +89,7 @@ def _asked(given: argparse.Namespace) -> tuple[RunConfig, int]:
     """The settings of all models, and held-out images to measure; what can be refused is."""
     if "latents" in given:
         raise ValueError(
-            f"expected no --latents, which is what is looked for, got {given.latents}; "
+            f"expected no --latents, which is what the command looks for, got {given.latents}; "
             "`jaxvae sweep --latents` trains given sizes, and `jaxvae advise` reads them"
         )
     if not (given.minutes > 0 and math.isfinite(given.minutes)):
