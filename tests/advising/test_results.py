@@ -38,7 +38,7 @@ def test_one_seed_decides_nothing():
 def test_a_delta_that_still_falls_at_the_largest_size_is_a_bottleneck_that_is_too_small():
     found = said(records_of(falling(99, noise=1e-6)))
     assert found.startswith("Not decided, sizes 9 or more remain: 8 is too small")
-    assert "Too small a bottleneck: 16 still lowers Δ by 50%" in found
+    assert "The bottleneck is too small: 16 latents still lower Δ by 50%" in found
 
 
 def test_the_criteria_stand_side_by_side_each_with_what_it_says():
@@ -73,7 +73,7 @@ def test_models_that_have_learned_nothing_show_no_size_to_be_enough():
     ("given", "expected"),
     [
         ({"earlier": 1.4}, "Undertrained: the last part of training still lowered Δ by more"),
-        ({"training_cost": [90.0] * 4}, "Overfitted: held-out images cost more"),
+        ({"training_cost": [90.0] * 4}, "Overfitted: the negative ELBO of held-out images"),
         ({"active": [0.0] * 4}, "Collapsed latents: none of 16 is active"),
     ],
 )
@@ -91,8 +91,8 @@ def test_latents_to_spare_are_named_only_where_no_size_is_enough():
 
 def test_models_that_use_fewer_latents_than_the_data_have_dimensions_are_told():
     records = records_of(falling(8), active=[2.0, 4, 8, 9])
-    assert "keep less than the data have" in said(records, dimension=(14.0, 1.0))
-    assert "keep less than the data have" not in said(records, dimension=(10.0, 1.0))
+    assert "keep fewer dimensions than the data have" in said(records, dimension=(14.0, 1.0))
+    assert "keep fewer dimensions than the data have" not in said(records, dimension=(10.0, 1.0))
 
 
 def test_a_seed_of_which_a_model_failed_is_left_out_and_named():
