@@ -62,9 +62,9 @@ def _list(console: Console) -> None:
     console.print(
         f"\nprepared by TensorFlow Datasets: {directory} (TFDS_DATA_DIR)\n"
         f"cache: {sets}, {in_bytes(size)}, in "
-        f"{cache_directory() / 'datasets'} (JAXVAE_CACHE_DIR); what is removed there is made "
-        "again when it is needed\n"
-        "others: jaxvae data NAME --prepare; your own images: jaxvae data PATH",
+        f"{cache_directory() / 'datasets'} (JAXVAE_CACHE_DIR); sets that are removed there are "
+        "made again when they are needed\n"
+        "to prepare others: jaxvae data NAME --prepare; for your own images: jaxvae data PATH",
         soft_wrap=True,
     )
 
@@ -73,7 +73,7 @@ def _prepare(name: str, console: Console) -> None:
     from jaxvae.data.tfds import prepare  # noqa: PLC0415  its library takes a second
 
     prepare(name, data_directory(None))
-    console.print(f"{name} is prepared; look at it: jaxvae data {name}", soft_wrap=True)
+    console.print(f"{name} is prepared; `jaxvae data {name}` describes it", soft_wrap=True)
 
 
 def _describe(given: argparse.Namespace, console: Console, errors: Console) -> None:
@@ -128,7 +128,7 @@ def _label_lines(dataset: Dataset) -> list[str]:
 def _same(split: Split) -> list[str]:
     flat = split.images.reshape(len(split.images), -1)
     constant = int((flat.min(axis=1) == flat.max(axis=1)).sum())
-    return [f"{constant:,} images for training are of one value"] if constant else []
+    return [f"in {constant:,} images for training all pixels are equal"] if constant else []
 
 
 def _dimension(
@@ -137,7 +137,8 @@ def _dimension(
     images = dataset.train.images
     if len(images) < _FEWEST:
         console.print(
-            f"the intrinsic dimension and its error need at least {_FEWEST} images for training"
+            f"the intrinsic dimension and its error are not measured with fewer than {_FEWEST} "
+            "images for training"
         )
         return
     with count_progress(errors, "measuring the dimension", total=100) as report:

@@ -102,7 +102,7 @@ def load(
         entry = fetch_own(place, Wishes(image_size, image_key, split, value_range))
         return _dataset(name, entry, sizes, fingerprint=entry.metadata["fingerprint"])
     if name and os.path.exists(name):
-        say(f"{name}: the data set of this name; what lies here under it is ./{name}")
+        say(f"{name}: the data set of this name is taken; for the file or folder here, ./{name}")
     if value_range is not None:
         low, high = value_range
         raise ValueError(

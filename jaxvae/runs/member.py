@@ -125,7 +125,7 @@ def open_member(out: Path, name: str, *, trust: bool = False) -> Member:
         every = stacked_variables(place.snapshots(out), config.epochs, largest, place.members)
     except ValueError as error:
         raise ValueError(
-            f"{error}. What was measured of the run is whole; for its model, remove {file}, and "
+            f"{error}. The measurements of the run are whole; for its model, remove {file}, and "
             "the command of the sweep trains it again"
         ) from error
     own = jax.tree.map(lambda leaf: leaf[place.member], every)

@@ -170,7 +170,10 @@ def _report(experiment: Experiment, job: Job, sweep: Sweep, console: Console) ->
         )
     lacking = [each.title for each in sweep.afterwards if not each.is_done]
     if lacking:
-        console.print(f"not done, and missing below: {'; '.join(lacking)}", soft_wrap=True)
+        console.print(
+            f"comparisons that are not done, and missing below: {'; '.join(lacking)}",
+            soft_wrap=True,
+        )
     experiment.report(job.config, sweep, console)
 
 
@@ -213,8 +216,8 @@ def _announce(sweep: Sweep, unfinished: list[Unit], launch: Launch, console: Con
     shared = sum(not unit.needs for unit in sweep.units)
     if shared < processes:
         console.print(
-            f"{shared} unit{'s' * (shared != 1)} for {processes} processes: some have nothing to "
-            "do. In a new folder, a smaller --members makes more units",
+            f"there are {shared} unit{'s' * (shared != 1)} for {processes} processes, so that some "
+            "have nothing to do; in a new folder, a smaller --members makes more units",
             style="yellow",
             soft_wrap=True,
         )
@@ -225,7 +228,7 @@ def _say_left(sweep: Sweep, console: Console) -> None:
     if left:
         console.print(
             f"this share is done; {left} units are left to other shares. When they are done, "
-            "--report draws",
+            "--report draws the results",
             soft_wrap=True,
         )
 
@@ -251,6 +254,6 @@ def _print_plan(sweep: Sweep, unfinished: list[Unit], console: Console) -> None:
     console.print(
         f"{len(unfinished)} of {len(sweep.units)} units to do, "
         f"{in_words(seconds_of(sweep, unit) for unit in unfinished)} for one process; GiB are "
-        "parameters and optimizer",
+        "those of the parameters and the optimizer",
         soft_wrap=True,
     )

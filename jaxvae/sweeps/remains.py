@@ -54,8 +54,8 @@ def remarks(sweep: Sweep, places: Mapping[str, Place], *, at_work: bool) -> Iter
     lost = lost_models(sweep, places)
     if lost:
         yield (
-            f"models are lost, of {len(lost)} of {len(sweep.runs)} runs: {_listed(lost)}. What was "
-            "measured of them is whole; for the model of a run, remove "
+            f"the models of {len(lost)} of {len(sweep.runs)} runs are lost: {_listed(lost)}. Their "
+            "measurements are whole; for the model of a run, remove "
             f"{sweep.out / RUNS}/NAME.npz, and the same command trains it again"
         )
     unneeded = [] if at_work else unneeded_units(sweep, places)
