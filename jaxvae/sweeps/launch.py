@@ -216,7 +216,7 @@ def _announce(sweep: Sweep, unfinished: list[Unit], launch: Launch, console: Con
     shared = sum(not unit.needs for unit in sweep.units)
     if shared < processes:
         console.print(
-            f"there are {shared} unit{'s' * (shared != 1)} for {processes} processes, so that some "
+            f"{shared} unit{'s' * (shared != 1)} for {processes} processes, so that some "
             "have nothing to do; in a new folder, a smaller --members makes more units",
             style="yellow",
             soft_wrap=True,

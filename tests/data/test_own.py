@@ -679,7 +679,7 @@ def test_a_folder_with_the_name_of_a_set_is_said_to_be_passed_over(tmp_path, mon
     write(GRAY, tmp_path / "sprites")
     with pytest.raises(ValueError, match="no image_key and no split for sprites"):
         load("sprites", split="train")
-    assert "what lies here under it is ./sprites" in capsys.readouterr().err
+    assert "for the file or folder here, ./sprites" in capsys.readouterr().err
     assert len(load("./sprites").train.images) == 27
 
 

@@ -145,7 +145,7 @@ def test_a_folder_keeps_the_units_that_it_was_begun_with(tmp_path, capsys):
 @pytest.mark.slow
 def test_more_processes_than_units_are_said(tmp_path, capsys):
     assert command(tmp_path / "out", "--shard", "1/2", "--members", "4") == 0
-    assert "1 unit for 2 processes: some have nothing to do" in capsys.readouterr().out
+    assert "1 unit for 2 processes, so that some have nothing to do" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -153,13 +153,13 @@ def test_models_that_are_lost_are_named_and_made_again_when_their_records_are_re
     lost = run_file(copy, name_of(2, 0))
     shutil.rmtree(copy / "units" / read_settings_of(lost)[1].unit)
     before = contents(copy)
-    words = "models are lost, of 1 of 4 runs: bottleneck-2/seed-0. What was measured of them is"
+    words = "the models of 1 of 4 runs are lost: bottleneck-2/seed-0. Their measurements are"
     for verb in ((), ("--report",), ("--plan",)):
         assert command(copy, *verb, *ONE_EACH) == 0
         assert words in capsys.readouterr().out
     lost.unlink()
     assert command(copy, *ONE_EACH) == 0
-    assert "models are lost" not in capsys.readouterr().out
+    assert "are lost" not in capsys.readouterr().out
     assert contents(copy) == before
 
 
