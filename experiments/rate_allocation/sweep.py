@@ -85,7 +85,7 @@ def _measure(
 
 
 def _against(config: Config, trained: Trained) -> dict[str, Any]:
-    """What betas are compared with: variances of the data and of a Gaussian likelihood."""
+    """Variances of the data and of a Gaussian likelihood, which betas are compared with."""
     if config.likelihood != "gaussian":
         return {}
     return {

@@ -113,7 +113,7 @@ def write_outcome(folder: Path, outcome: Outcome, *, step: int) -> None:
 def _against_data(
     config: RunConfig, images: ArrayLike, betas: Sequence[float] | None
 ) -> dict[str, Any]:
-    """Prices beside the data, where the likelihood has a fixed variance to compare them by."""
+    """Variances of the data and of a Gaussian likelihood, which betas are compared with."""
     if config.likelihood != "gaussian" or betas is None:
         return {}
     deviation = float(config.likelihood_options.get("standard_deviation", 1.0))

@@ -16,11 +16,11 @@ _LOCK = ".lock"
 
 
 class BusyError(OSError):
-    """Another process is at work in the folder."""
+    """Raised where another process is at work in the folder."""
 
 
 class UnfinishedError(RuntimeError):
-    """Something is left to do that could not be done."""
+    """Raised where something is left that could not be done."""
 
 
 def refuse_other_settings(

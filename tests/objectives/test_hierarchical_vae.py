@@ -1,4 +1,4 @@
-"""The rates of a hierarchy: identities, prices and free bits."""
+"""The rates of a hierarchy: identities, betas and free bits."""
 
 import jax
 import jax.numpy as jnp
@@ -99,16 +99,16 @@ def test_equal_prices_are_a_beta_vae_with_the_sum_of_the_rates():
 
 def test_the_derivative_by_a_price_is_the_rate():
     outputs = chain_outputs(3)
-    prices = np.array([0.5, 1.0, 4.0], np.float32)
-    slopes = jax.grad(lambda beta: hierarchical_vae(outputs, beta=beta)[0])(prices)
-    rates = hierarchical_vae(outputs, beta=prices)[1].rates
+    betas = np.array([0.5, 1.0, 4.0], np.float32)
+    slopes = jax.grad(lambda beta: hierarchical_vae(outputs, beta=beta)[0])(betas)
+    rates = hierarchical_vae(outputs, beta=betas)[1].rates
     np.testing.assert_array_equal(slopes, rates)
 
 
 def test_prices_can_be_mapped_over():
-    outputs, prices = chain_outputs(2), np.array([[1.0, 2.0], [3.0, 0.5]], np.float32)
-    mapped = jax.vmap(lambda beta: hierarchical_vae(outputs, beta=beta)[0])(prices)
-    looped = [hierarchical_vae(outputs, beta=beta)[0] for beta in prices]
+    outputs, betas = chain_outputs(2), np.array([[1.0, 2.0], [3.0, 0.5]], np.float32)
+    mapped = jax.vmap(lambda beta: hierarchical_vae(outputs, beta=beta)[0])(betas)
+    looped = [hierarchical_vae(outputs, beta=beta)[0] for beta in betas]
     np.testing.assert_allclose(mapped, looped, rtol=1e-6)
 
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 TARGETS = (0.7, 0.3)
 
 
-# --- prices that are given ------------------------------------------------------------
+# --- betas that are given -------------------------------------------------------------
 
 
 def optimum(eigenvalues, widths, beta):
@@ -117,13 +117,13 @@ def test_one_layer_meets_its_target_at_the_price_and_the_error_of_theory():
         multipliers={"beta": 1e-3},
     )
     rates, error = rates_and_error(task, state.variables)
-    price = float(state.coefficients["beta"][0])
+    beta = float(state.coefficients["beta"][0])
     # ln(8 / w) / 2 + ln(4 / w) / 2 + ln(2 / w) / 2 = 2 at this level w, which is above 1.
     level = (8 * 4 * 2 / np.exp(2 * target)) ** (1 / 3)
     expected = water_filling(jnp.array(eigenvalues), level=level)
     assert float(expected.rate) == pytest.approx(target, rel=1e-5)
     assert rates[0] == pytest.approx(target, rel=0.01)
-    assert price == pytest.approx(level / NOISE, rel=0.02)
+    assert beta == pytest.approx(level / NOISE, rel=0.02)
     assert error == pytest.approx(float(expected.distortion), rel=0.01)
 
 

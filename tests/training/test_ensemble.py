@@ -183,8 +183,8 @@ def test_a_member_is_the_model_trained_alone(way, network, method):
 def test_members_of_a_hierarchy_differ_in_the_prices_of_their_layers():
     shape, sizes = (4, 4, 1), (2, 3)
     hvae = build_hvae(Chain(sizes, shape), image_shape=shape, shapes=[(size,) for size in sizes])
-    prices = {"beta": (1.0, 1.0)}
-    trainer = vae_trainer(hvae, hierarchical_vae, optax.adam(1e-2), coefficients=prices)
+    betas = {"beta": (1.0, 1.0)}
+    trainer = vae_trainer(hvae, hierarchical_vae, optax.adam(1e-2), coefficients=betas)
     members = [
         Member(jax.random.key(seed), hvae.latents, {"beta": beta})
         for seed, beta in enumerate([(0.5, 4.0), (4.0, 0.5)])
