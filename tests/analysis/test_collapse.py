@@ -93,7 +93,7 @@ def test_one_layer_has_all_of_the_rate_and_none_of_the_blame():
 
 
 @pytest.mark.parametrize("beta", [3.9, 4.0, 4.1])
-def test_a_price_is_too_high_where_the_linear_optimum_has_no_rate(beta):
+def test_a_beta_is_too_high_where_the_linear_optimum_has_no_rate(beta):
     eigenvalues, variance = np.array([0.3, 2.0, 1.0]), 0.5
     found = collapse_warnings(
         evaluated(), sizes=SIZES, betas=[beta, 1.0], variance=variance, eigenvalues=eigenvalues

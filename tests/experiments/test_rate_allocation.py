@@ -117,14 +117,14 @@ def test_every_recorded_value_of_a_grid_without_failures_is_finite(records):
 
 
 @pytest.mark.slow
-def test_a_cell_is_where_its_prices_say(finished, records):
+def test_a_cell_is_where_its_betas_say(finished, records):
     for cell in cells(GRID):
         here = records["rates"].sel(**cell._asdict())
         np.testing.assert_array_equal(here, read_run(finished[0], cell.name)["rates"])
 
 
 @pytest.mark.slow
-def test_rates_are_not_negative_and_fall_with_their_price(records):
+def test_rates_are_not_negative_and_fall_with_their_beta(records):
     rates = records["rates"].isel(epoch=-1, seed=0)
     assert float(rates.min()) >= 0
     top = rates.sel(layer="z_2").mean("beta_bottom")
@@ -304,7 +304,7 @@ def test_a_finished_grid_is_only_redrawn_and_needs_no_judge(copy):
 
 
 @pytest.mark.slow
-def test_more_prices_leave_finished_cells_as_they_are(copy, finished):
+def test_more_betas_leave_finished_cells_as_they_are(copy, finished):
     shown = grid(dataclasses.replace(GRID, beta_bottom=(0.5, 1.0, 2.0)), copy)
     assert "2 of 6 runs to do" in shown
     assert_same_records(copy, finished[0])
@@ -459,7 +459,7 @@ def test_layers_that_show_the_same_are_said_together():
 @pytest.mark.parametrize(
     ("epochs", "warmup", "quiet"), [(8, 0.5, [1, 2, 3, 4]), (8, 0.0, [1]), (1, 1.0, [])]
 )
-def test_signs_wait_until_prices_have_grown_or_training_ends(epochs, warmup, quiet):
+def test_signs_wait_until_betas_have_grown_or_training_ends(epochs, warmup, quiet):
     see, said = watched(dataclasses.replace(GRID, epochs=epochs, warmup=warmup))
     recorded = {epoch: see("one", epoch, [LOW]) for epoch in range(1, epochs + 1)}
     assert [epoch for epoch, text in recorded.items() if not text] == quiet
@@ -469,7 +469,7 @@ def test_signs_wait_until_prices_have_grown_or_training_ends(epochs, warmup, qui
 # --- settings -------------------------------------------------------------------------
 
 
-def test_every_model_of_a_grid_is_a_run_that_can_be_trained_with_its_prices_and_its_seed():
+def test_every_model_of_a_grid_is_a_run_that_can_be_trained_with_its_betas_and_its_seed():
     config = dataclasses.replace(GRID, baseline=True, seeds=(3, 5))
     every = runs(config)
     assert len(every) == 2 * (4 + 4)
@@ -503,12 +503,12 @@ def test_a_network_is_told_by_its_name_and_options(changed, network, options):
     assert (found.binarize, found.ramps) == (False, {})
 
 
-def test_prices_go_evenly_in_ratio_from_the_top_to_the_bottom():
+def test_betas_go_evenly_in_ratio_from_the_top_to_the_bottom():
     np.testing.assert_allclose(Cell(0.1, 10.0, 0).betas(3), [0.1, 1, 10], rtol=1e-12)
     assert Cell(0.5, 2.0, 0).betas(2) == (0.5, 2.0)
 
 
-def test_the_grid_of_the_paper_has_a_tenth_of_a_decade_between_prices():
+def test_the_grid_of_the_paper_has_a_tenth_of_a_decade_between_betas():
     paper = PRESETS["paper-mnist"]
     assert len(cells(paper)) == 441
     np.testing.assert_allclose(np.diff(np.log10(paper.beta_top)), 0.1, atol=1e-4)
@@ -538,7 +538,7 @@ def test_the_network_beside_the_paper_has_as_many_parameters():
     assert one == pytest.approx(two, rel=0.02)
 
 
-def test_one_layer_vaes_are_trained_at_all_prices_of_the_grid():
+def test_one_layer_vaes_are_trained_at_all_betas_of_the_grid():
     line = baseline_of(dataclasses.replace(GRID, baseline=True))
     assert (line.beta_top, line.beta_bottom) == ((0.3, 0.5, 2.0, 3.0), (1.0,))
     assert [cell.betas(1) for cell in cells(line)] == [(0.3,), (0.5,), (2.0,), (3.0,)]

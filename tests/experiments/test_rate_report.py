@@ -401,7 +401,7 @@ def test_what_the_paper_measures_is_a_table_of_all_cells_with_the_best_classifie
     assert "| 0.1 | 10 | 0.900 | 0.700 | 0.600 | 3.50±0.25 |" in table
 
 
-def test_one_layer_vaes_have_a_row_for_every_price():
+def test_one_layer_vaes_have_a_row_for_every_beta():
     records = with_protocol(grid())
     records["baseline_rate"].loc[{"price": 10.0}] = [3.0, 5.0]
     heading, table, _ = protocol_tables(records)[3:]

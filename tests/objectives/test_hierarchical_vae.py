@@ -87,7 +87,7 @@ def test_a_rate_is_zero_where_the_posterior_is_the_prior_and_only_there():
     assert np.all(rates[:, 0] > 0)
 
 
-def test_equal_prices_are_a_beta_vae_with_the_sum_of_the_rates():
+def test_equal_betas_are_a_beta_vae_with_the_sum_of_the_rates():
     outputs = chain_outputs(3)
     loss, terms = hierarchical_vae(outputs, beta=3.0)
     expected = np.mean(outputs.nll) + 3 * np.mean(np.sum(layer_rates(outputs), axis=1))
@@ -97,7 +97,7 @@ def test_equal_prices_are_a_beta_vae_with_the_sum_of_the_rates():
     np.testing.assert_allclose(terms.reconstruction, np.mean(outputs.nll), rtol=1e-6)
 
 
-def test_the_derivative_by_a_price_is_the_rate():
+def test_the_derivative_by_a_beta_is_the_rate():
     outputs = chain_outputs(3)
     betas = np.array([0.5, 1.0, 4.0], np.float32)
     slopes = jax.grad(lambda beta: hierarchical_vae(outputs, beta=beta)[0])(betas)
@@ -105,7 +105,7 @@ def test_the_derivative_by_a_price_is_the_rate():
     np.testing.assert_array_equal(slopes, rates)
 
 
-def test_prices_can_be_mapped_over():
+def test_betas_can_be_mapped_over():
     outputs, betas = chain_outputs(2), np.array([[1.0, 2.0], [3.0, 0.5]], np.float32)
     mapped = jax.vmap(lambda beta: hierarchical_vae(outputs, beta=beta)[0])(betas)
     looped = [hierarchical_vae(outputs, beta=beta)[0] for beta in betas]

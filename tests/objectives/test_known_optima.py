@@ -98,7 +98,7 @@ def rates_over_steps(penalties, steps=12_000):
     return [np.asarray(run(jnp.float32(penalty))) for penalty in penalties]
 
 
-def test_interior_targets_are_met_and_do_not_chatter_as_prices_alone_do():
+def test_interior_targets_are_met_and_do_not_chatter_as_betas_alone_do():
     # Means of 100 steps, from the middle of training on: what is left is no noise.
     late = [rates[6000:].reshape(-1, 100, 2).mean(axis=1) for rates in rates_over_steps((0.0, 0.2))]
     alone, with_penalty = (abs(means - TARGETS).max() for means in late)
@@ -106,7 +106,7 @@ def test_interior_targets_are_met_and_do_not_chatter_as_prices_alone_do():
     assert alone > 0.08
 
 
-def test_one_layer_meets_its_target_at_the_price_and_the_error_of_theory():
+def test_one_layer_meets_its_target_at_the_beta_and_the_error_of_theory():
     eigenvalues, target = [8.0, 4.0, 2.0, 1.0], 2.0
     task = problem(eigenvalues, (4,))
     state = trained(

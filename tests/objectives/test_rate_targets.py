@@ -34,7 +34,7 @@ def test_the_loss_is_the_augmented_lagrangian():
     np.testing.assert_array_equal(terms.beta, beta)
 
 
-def test_the_slope_of_a_price_is_the_distance_from_its_target():
+def test_the_slope_of_a_beta_is_the_distance_from_its_target():
     outputs = chain_outputs(3)
     targets = np.array([1.0, np.nan, 0.25], np.float32)
 
@@ -63,13 +63,13 @@ def test_the_distortion_has_a_weight_whose_slope_is_its_distance():
 
 
 @pytest.mark.parametrize("slope", [-3.0, 0.0, 0.5])
-def test_a_price_moves_in_its_logarithm(slope):
+def test_a_beta_moves_in_its_logarithm(slope):
     np.testing.assert_allclose(
         ascend(jnp.float32(2), jnp.float32(slope), step=1e-3), 2 * np.exp(1e-3 * slope), rtol=1e-6
     )
 
 
-def test_a_price_moves_slowly_and_within_bounds():
+def test_a_beta_moves_slowly_and_within_bounds():
     far = ascend(jnp.float32(2), jnp.float32(1e6), step=1e-3)
     np.testing.assert_allclose(far, 2 * np.exp(0.02), rtol=1e-6)
     assert ascend(jnp.float32(MOST), jnp.float32(1), step=1e-3) == np.float32(MOST)
@@ -84,7 +84,7 @@ def test_a_price_moves_slowly_and_within_bounds():
         ({"targets": 1.0, "beta": np.ones(2)}, "targets for each of 2 layers"),
     ],
 )
-def test_there_is_a_target_and_a_price_for_every_layer(given, message):
+def test_there_is_a_target_and_a_beta_for_every_layer(given, message):
     with pytest.raises(ValueError, match=message):
         rate_targets(chain_outputs(2), **given)
 

@@ -180,7 +180,7 @@ def test_a_member_is_the_model_trained_alone(way, network, method):
 
 
 @pytest.mark.slow
-def test_members_of_a_hierarchy_differ_in_the_prices_of_their_layers():
+def test_members_of_a_hierarchy_differ_in_the_betas_of_their_layers():
     shape, sizes = (4, 4, 1), (2, 3)
     hvae = build_hvae(Chain(sizes, shape), image_shape=shape, shapes=[(size,) for size in sizes])
     betas = {"beta": (1.0, 1.0)}
