@@ -159,7 +159,7 @@ def _costs(
     rates: Float[np.ndarray, "m l"],
     distortions: Float[np.ndarray, " m"],
 ) -> Float[np.ndarray, "m m"]:
-    """At [i, j] the loss D + beta . R of model j at the betas of model i."""
+    """The loss D + beta . R of model j at the betas of model i, at [i, j]."""
     return distortions + betas @ rates.T
 
 

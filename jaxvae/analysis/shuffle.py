@@ -24,7 +24,7 @@ _NO_LAYER = -1
 
 
 class ShuffleEffect(NamedTuple):
-    """By how much an image costs more with another image's sample in one layer.
+    """How much the loss of an image grows with another image's sample in one layer.
 
     Attributes:
         distortion: `[l]`, growth of D, nats per image, z_L first.

@@ -73,7 +73,7 @@ class Space(NamedTuple):
         )
 
     def alone(self) -> "Space":
-        """The same cloud on the default device only, for the few rows that are left."""
+        """The cloud on the default device alone, for the few rows that are left."""
         return self if self.mesh is None else as_space(self.points, None)
 
 

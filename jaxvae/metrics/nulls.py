@@ -146,7 +146,7 @@ def _gaussian_like(generator: np.random.Generator, array: ArrayLike) -> Float[Ei
 
 
 def _weights(generator: np.random.Generator, n: int) -> Iterator[Float[np.ndarray, "b n"]]:
-    """Of the rows of the data in every row of a Gaussian cloud, some rows at a time."""
+    """The weights of the rows of the data in every row of a Gaussian cloud, some rows at a time."""
     for start in range(0, n, _BLOCK):
         shape = min(_BLOCK, n - start), n
         yield generator.standard_normal(shape, dtype=np.float32) / np.float32((n - 1) ** 0.5)

@@ -67,7 +67,7 @@ def draw_each(
 
 
 def ordered_colors(count: int) -> list[Color]:
-    """So many colors in an order, from dark to light; white has 3 times the light of the last."""
+    """Colors in an order, from dark to light; white has 3 times the light of the last one."""
     return [*map(tuple, mpl.colormaps["plasma"](np.linspace(0.02, 0.64, count)))]
 
 

@@ -179,7 +179,7 @@ def build_optimizer(config: RunConfig) -> optax.GradientTransformation:
 
 
 def _coefficients(config: RunConfig, objective: Callable[..., Any]) -> dict[str, Any]:
-    """Those given, and where one changes and was not given, its default."""
+    """The given coefficients, and the defaults of those that change and were not given."""
     known = objective_coefficients(objective)
     refuse_unknown(f"coefficients of {config.objective}", config.coefficients, known)
     refuse_unknown(f"ramps of {config.objective}", config.ramps, known)

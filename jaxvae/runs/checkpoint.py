@@ -107,7 +107,7 @@ def load(directory: Path, step: int, like: Tree) -> Tree:
 
 
 def _read(place: Path, like: Tree) -> Tree:
-    """What lies in a folder whose files are known to be whole."""
+    """The contents of a folder whose files are known to be whole."""
     with _orbax_name(place.absolute(), _is_of_several(like)) as plain, _quiet():
         written, wanted = _shapes(ocp.metadata(plain / _TREE).metadata), _shapes(like)
         # Orbax would find out as well, in the midst of reading.
@@ -277,7 +277,7 @@ def _written_shape(leaf: Any) -> tuple[int, ...]:
 
 
 def _on_device(leaf: Any) -> jax.ShapeDtypeStruct:
-    """What to read, on a device of this machine rather than on one of the writer's."""
+    """The specification of what to read, on a device of this machine instead of the writer's."""
     sharding = getattr(leaf, "sharding", None)
     sharding = sharding or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)

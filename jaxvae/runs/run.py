@@ -166,7 +166,7 @@ def latest_step(folder: Path) -> int:
 
 
 def snapshot_epochs(epochs: int, count: int, *, begun: int = 0) -> tuple[int, ...]:
-    """So many epochs, evenly spaced from those that a run began with, exclusive, to the last.
+    """The epochs of snapshots, evenly spaced after those that a run began with, up to the last.
 
     Raises:
         ValueError: for none, and for more than there are epochs.

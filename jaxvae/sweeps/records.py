@@ -25,7 +25,7 @@ _logger = logging.getLogger("jaxvae")
 
 
 def done_runs(out: Path, names: Iterable[str]) -> set[str]:
-    """Those of some runs whose records are there and whole; damaged ones are said.
+    """The runs whose records are there and whole; a message names damaged ones.
 
     Every file is read once in a process, and again where it has changed.
 
@@ -145,7 +145,7 @@ def _read_if_whole(file: Path, names: Collection[str]) -> dict[str, np.ndarray]:
 
 
 def as_bytes(images: ArrayLike) -> np.ndarray:
-    """Images in [0, 1] as uint8, to be recorded; NaN is black."""
+    """Convert images in [0, 1] to uint8, to be recorded; NaN becomes black."""
     return np.rint(np.clip(np.nan_to_num(np.asarray(images)), 0, 1) * 255).astype(np.uint8)
 
 

@@ -67,7 +67,7 @@ def steps_per_epoch(images: UInt8[ArrayLike, "n h w c"], batch_size: int) -> int
 
 
 def whole_batches(n: int, batch_size: int) -> int:
-    """The same of so many images."""
+    """The number of steps in an epoch of n images, as `steps_per_epoch` counts them."""
     refusal = f"expected 1 <= batch_size <= {n} images, got {batch_size}"
     return n // as_count(batch_size, refusal, least=1, most=n)
 

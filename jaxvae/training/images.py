@@ -14,7 +14,7 @@ _FEW = 64
 
 
 def as_images(images: ArrayLike, image_shape: Shape | None) -> UInt8[ArrayLike, "n h w c"]:
-    """Images as an array of bytes; one on disk stays there.
+    """Images as an array of bytes; an array on disk stays there.
 
     Args:
         images: uint8 `[n, h, w, c]`, one at least.
@@ -38,7 +38,7 @@ def as_images(images: ArrayLike, image_shape: Shape | None) -> UInt8[ArrayLike, 
 
 
 def checked_images(images: ArrayLike, image_shape: Shape | None) -> UInt8[ArrayLike, "n h w c"]:
-    """The same, for training: it looks at their numbers as well.
+    """Images for training as `as_images` has them, after a look at their numbers.
 
     Raises:
         ValueError: as `as_images`, and for images whose largest value is 1, which a model would

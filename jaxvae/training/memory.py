@@ -34,7 +34,7 @@ def refuse_too_large(state: Any, *, batch: Any = ()) -> None:
 
 
 def device_memory(mesh: Mesh | None) -> float:
-    """Bytes of a device that trains; on CPU, its part of the memory of the host.
+    """The bytes of memory of a device; on CPU, its part of the memory of the host.
 
     However busy it is: what is decided by it is decided in the same way when a run goes on.
 

@@ -111,7 +111,7 @@ def _filled(tree: Tree, missing: int) -> Tree:
 
 
 def gathered(tree: Tree) -> Tree:
-    """The same arrays as new ones are, which `jit` may place where it likes.
+    """New arrays with the same values, which `jit` may place where it likes.
 
     An array that is committed to its devices is another case to `jit`, which would compile
     everything again.

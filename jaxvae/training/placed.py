@@ -51,7 +51,7 @@ def place_images(
     mesh: Mesh | None = None,
     storage: str | None = None,
 ) -> PlacedImages:
-    """Images where a training on these devices takes them from; those that are there stay.
+    """Images at the place where training on these devices takes them from; placed ones stay.
 
     For several trainings on the same images, and to choose where they are kept: `train` and
     `train_ensemble` take what this gives in place of images, with the same mesh.

@@ -104,7 +104,7 @@ def postponed() -> Iterator[Sequence[int]]:
 
 
 def name_and_status(interruption: KeyboardInterrupt) -> tuple[str, int]:
-    """What to call an interruption, and the exit status that shells give it."""
+    """The word for an interruption, and the exit status that shells give it."""
     if isinstance(interruption, Terminated):
         return "Terminated", 128 + signal.SIGTERM
     return "Interrupted", 128 + signal.SIGINT
