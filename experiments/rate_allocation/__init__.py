@@ -31,10 +31,11 @@ folder.
 
 Many cells of the grid are trained together in one program. A model whose loss becomes NaN or
 infinite stops there and is left out. A model is marked as suspect if its rates are out of order
-among those of other cells, so that it is no optimum, and this costs it more than a nat. For every
-use the summary names the cells that cannot be told from the best one, given the noise of training
-and of the test images; one seed leaves the noise of training unknown, and no cell is then said to
-be better. A layer that collapses is reported during training, with advice, and recorded.
+among those of other cells, and the model of another cell would have a loss more than a nat lower at
+its betas: then it is not at its optimum. For every use the summary names the cells that cannot be
+told from the best one, given the noise of training and of the test images; one seed leaves the
+noise of training unknown, and no cell is then said to be better. A layer that collapses is reported
+during training, with advice, and recorded.
 
 The folder of results holds config.json, records.nc (xarray), figures/*.png, summary.md and
 report.html, a page to open in a browser. An interrupted grid goes on where it stopped when the

@@ -40,9 +40,10 @@ def add_launch(parser: argparse.ArgumentParser) -> None:
     """The options that make a `Launch`."""
     group = parser.add_argument_group(
         "how the runs are trained",
-        "Without any of these options, this process trains all runs. Any number of processes and "
-        "machines that share the folder --out may be given the same command at once, and share "
-        "its work. A unit of work is a group of runs that one program trains.",
+        "Without any of these options, this process trains all runs. Any number of\n"
+        "processes and machines that share the folder --out may be given the same\n"
+        "command at once, and share its work. A unit of work is a group of runs that\n"
+        "one program trains.",
     )
     only = group.add_mutually_exclusive_group()
     only.add_argument(
