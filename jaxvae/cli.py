@@ -2,7 +2,6 @@
 
 import argparse
 import importlib
-import shlex
 import sys
 from collections.abc import Sequence
 
@@ -18,7 +17,7 @@ from jaxvae.commands.arguments import (
     sweep,
     train,
 )
-from jaxvae.commands.arguments.parser import Parser
+from jaxvae.commands.arguments.parser import Parser, as_line
 
 _COMMANDS = (advise, data, train, sweep, capture, measure, report, export, bench)
 
@@ -35,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     typed = sys.argv[1:] if arguments is None else arguments
     given = _parser().parse_args(typed)
-    given.line = shlex.join(["jaxvae", *typed])
+    given.line = as_line(["jaxvae", *typed])
     try:
         # JAX takes seconds to import: help, and what cannot be read, do without.
         from jaxvae.report.ending import end_process, status_of  # noqa: PLC0415

@@ -164,6 +164,9 @@ def test_a_plain_locale_writes_out_the_letters_that_it_has_not(tmp_path):
     assert (status, said) == (0, b"")
     shown.decode("ascii")
     assert (tmp_path / "m\u00e4" / "records.nc").exists()
+    status, shown, said = process(PLAIN, "measure", "--help", **plain)
+    assert (status, said) == (0, b"")
+    shown.decode("ascii")
 
 
 @pytest.mark.slow

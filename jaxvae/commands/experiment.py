@@ -4,13 +4,12 @@ import argparse
 import dataclasses
 import os
 import re
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from jaxvae.commands.arguments.parser import Parser
+from jaxvae.commands.arguments.parser import Parser, as_line
 from jaxvae.commands.arguments.places import data_set, place, value_range
 from jaxvae.sweeps.arguments import Launch, add_launch, seeds, take_launch
 
@@ -106,7 +105,7 @@ def run_experiment(
     except KeyboardInterrupt:
         print(f"Interrupted. {after_interruption}", file=sys.stderr)
         return 130
-    command = shlex.join([*_program(name).split(), *typed])
+    command = as_line([*_program(name).split(), *typed])
     job = Job(experiment, config, out.absolute(), launch.members, command)
     status = status_of(
         lambda console, errors: run(job, launch, console),

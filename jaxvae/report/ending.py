@@ -1,6 +1,5 @@
 """How a command ends: its exit status, and its message where it fails."""
 
-import io
 import logging
 import os
 import re
@@ -52,10 +51,6 @@ def status_of(
     # As they are: names and messages may hold brackets and colons.
     console = Console(highlight=False, markup=False, emoji=False)
     errors = Console(highlight=False, markup=False, emoji=False, stderr=True)
-    for stream in (sys.stdout, sys.stderr):
-        # A plain locale has no letter for a Delta, and a path may hold any byte.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
     try:
         with terminable():
             if on_host:

@@ -1,7 +1,9 @@
-"""A parser that blames a mistyped option rather than what follows it."""
+"""A parser that blames a mistyped option rather than what follows it, and prints any letter."""
 
 import argparse
 import difflib
+import io
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +16,7 @@ class Parser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parse the words of the command line as `argparse` does, once all options are known."""
+        _print_any_letter()
         words = [*(sys.argv[1:] if args is None else args)]
         if self._subparsers is None:
             self._refuse_unknown_options(words)
@@ -30,3 +33,19 @@ class Parser(argparse.ArgumentParser):
                 close = difflib.get_close_matches(flag, options)
                 hint = f"; did you mean {' or '.join(close)}?" if close else ""
                 self.error(f"there is no option {flag}{hint}")
+
+
+def as_line(words: Sequence[str]) -> str:
+    """Return words of a command line as one line that any file can hold.
+
+    In a plain locale, bytes that are no letters there reach Python as lone surrogates, which no
+    encoding of text knows: they are written out.
+    """
+    return shlex.join(words).encode(errors="backslashreplace").decode()
+
+
+def _print_any_letter() -> None:
+    """A plain locale has no letter for a Delta, and a path may hold any byte: write those out."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
