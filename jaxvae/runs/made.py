@@ -33,7 +33,7 @@ Entry = Mapping[str, Any]
 def noted(out: Path, name: str, command: str) -> Iterator[None]:
     """Within the block something in a folder is made: when it ends, what made it is added there.
 
-    Also where the block is interrupted or fails; a kill leaves no entry.
+    Also where the block is interrupted; a block that fails and a kill leave no entry.
 
     Args:
         out: the folder of results.
@@ -46,7 +46,7 @@ def noted(out: Path, name: str, command: str) -> Iterator[None]:
     clock = begin(command)
     try:
         yield
-    except BaseException:
+    except KeyboardInterrupt:
         with suppress(OSError):
             _add(out, name, clock())
         raise

@@ -333,7 +333,7 @@ def test_cells_that_are_not_done_are_named_and_left_out(copy):
     run_file(copy, first.name).unlink()
     shown = " ".join(grid(GRID, copy, Launch(report=True)).split())
     assert f"1 of 4 runs are not done, and missing below: {first.name}" in shown
-    assert "Not done: 1 of 4 runs" in shown
+    assert "1 of 4 runs are not done; what follows is about the others" in shown
     assert "Of 3 runs 0 failed" in shown
     with xr.open_dataset(copy / "records.nc") as records:
         assert records["missing"].sum() == 1

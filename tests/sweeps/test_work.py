@@ -127,7 +127,8 @@ def _unpadded(numbers, config, latents):
 
 
 def test_a_finished_sweep_leaves_records_the_last_variables_and_nothing_to_go_on_from(out):
-    (unit,) = [unit for unit in sweep_of(CONFIG, out).units if unit.runs]
+    units = sweep_of(CONFIG, out).units
+    (unit,) = [unit for unit in units if unit.runs]
     folder = f"units/{unit.name}/snapshots"
     step = f"{folder}/step-0000000003"
     expected = {"claims", "runs", "total.npz", "units", f"units/{unit.name}", folder, step}
@@ -135,6 +136,7 @@ def test_a_finished_sweep_leaves_records_the_last_variables_and_nothing_to_go_on
     for size in (2, 3):
         expected |= {f"runs/bottleneck-{size}"}
         expected |= {f"runs/bottleneck-{size}/seed-{seed}.npz" for seed in (0, 1)}
+    expected |= {"made", *(f"made/{each.name}.json" for each in units)}
     assert set(tree(out)) == expected
 
 
