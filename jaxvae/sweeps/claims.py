@@ -75,7 +75,8 @@ def claim(folder: Path, name: str, *, lock: Lock = fcntl.flock) -> Iterator[Tell
         `LostError` if one of them has taken it over; None if another process holds the unit.
 
     Raises:
-        LostError: for any error in a block whose unit another process has taken over.
+        LostError: at the end of a block, or for any error in it, if another process has taken the
+            unit over.
         OSError: if the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -101,6 +102,9 @@ def claim(folder: Path, name: str, *, lock: Lock = fcntl.flock) -> Iterator[Tell
         if _is_lost(file):
             raise _lost(file) from error
         raise
+    else:
+        if _is_lost(file):
+            raise _lost(file)
     finally:
         ended.set()
         if renewing.is_alive():
