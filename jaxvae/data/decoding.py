@@ -33,7 +33,9 @@ class Decoded(NamedTuple):
     """The images of a folder.
 
     Attributes:
-        arrays: `[n, h, w, c]` by split, memory-mapped, as deep as the files.
+        arrays: `[n, h, w, c]` by split, memory-mapped, as deep as the files, or float32 where
+            any were resized.
+        dtype: type of the pixels in the files.
         files: the file of every image, by split.
         extremes: extremes of the pixels by split, before any were resized.
         fingerprint: fingerprint of names, contents and sizes: the same images have the same one.
@@ -42,6 +44,7 @@ class Decoded(NamedTuple):
     """
 
     arrays: dict[str, np.ndarray]
+    dtype: np.dtype
     files: dict[str, list[str]]
     extremes: dict[str, Extremes]
     fingerprint: str
@@ -70,15 +73,18 @@ def decode(place: Path, chosen: Sorted, directory: Path, *, image_size: int | No
         heads = _headers(pool, place, names)
         height, width = _size(heads, place, image_size)
         dtype = _depth(heads, place)
+        resized = {(each.height, each.width) for each in heads.values()} != {(height, width)}
+        # The range of the whole set is not known yet: rounding here would leave few levels.
+        kept = np.dtype(np.float32) if resized else dtype
         channels = max(head.channels for head in heads.values())
         content, arrays, files, extremes = hashlib.sha256(), {}, {}, {}
         with reading(str(place), len(names)) as advance:
             for split, inside in chosen.splits.items():
                 files[split] = [name for name in inside for _ in range(heads[name].pages)]
                 path = directory / f"decoded_{split}.npy"
-                append = create_array(path, (len(files[split]), height, width, channels), dtype)
+                append = create_array(path, (len(files[split]), height, width, channels), kept)
                 found = []
-                one = partial(_one, place, channels=channels, size=image_size, dtype=dtype)
+                one = partial(_one, place, channels=channels, size=image_size, dtype=kept)
                 for name, read in _each(pool, one, inside, "decode", place):
                     append(read.pixels)
                     found.append(read.extremes)
@@ -88,6 +94,7 @@ def decode(place: Path, chosen: Sorted, directory: Path, *, image_size: int | No
     sizes = _sizes_in_words(heads.values(), image_size)
     return Decoded(
         arrays,
+        dtype,
         files,
         extremes,
         content.hexdigest(),
@@ -112,8 +119,7 @@ def _one(place: Path, name: str, *, channels: int, size: int | None, dtype: np.d
         raise PictureError("its pixels hold NaN or infinity")
     extremes = Extremes(float(pixels.min()), float(pixels.max()))
     if size is not None and pixels.shape[1:3] != (size, size):
-        values = resize_values(pixels.astype(np.float32), size=size)
-        pixels = values if dtype.kind == "f" else np.rint(values)
+        pixels = resize_values(pixels.astype(np.float32), size=size)
     pixels = pixels.astype(dtype, copy=False)
     full = np.broadcast_to(pixels, (*pixels.shape[:-1], channels))
     return _One(full, extremes, hashlib.sha256(content).hexdigest())

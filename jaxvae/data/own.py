@@ -22,7 +22,7 @@ from jaxvae.data.holdout import held_out_tenth
 from jaxvae.data.labels import Labels, number_labels
 from jaxvae.data.layouts import layout_of
 from jaxvae.data.reading import reading, say
-from jaxvae.data.resize import resize_images
+from jaxvae.data.resize import resize_values
 from jaxvae.data.stores import Stored, is_store, open_store, read_stored
 from jaxvae.data.values import (
     Extremes,
@@ -34,7 +34,7 @@ from jaxvae.data.values import (
     whole_of,
 )
 
-_LAYOUT = 2  # to be raised when the same images would be cached as other bytes
+_LAYOUT = 3  # to be raised when the same images would be cached as other bytes
 _BLOCK_BYTES = 1 << 25
 _NAMED = 3
 
@@ -53,6 +53,7 @@ class _Found(NamedTuple):
 
     Attributes:
         arrays: `[n, h, w, c]` by split, `train` and `test` or `all`, of one type.
+        dtype: type of the pixels before any were resized.
         labels: labels of the same splits.
         extremes: extremes of the pixels by split, before any were resized.
         content: a hash of all that is in them.
@@ -61,6 +62,7 @@ class _Found(NamedTuple):
     """
 
     arrays: dict[str, np.ndarray]
+    dtype: np.dtype
     labels: Labels
     extremes: dict[str, Extremes]
     content: Any
@@ -140,8 +142,7 @@ def _build(
         found = _of_arrays(place, chosen, size)
     else:
         found = _of_files(place, chosen, directory, size)
-    dtype = next(iter(found.arrays.values())).dtype
-    scale = scale_of(dtype, whole_of(found.extremes.values()), wishes.value_range, what)
+    scale = scale_of(found.dtype, whole_of(found.extremes.values()), wishes.value_range, what)
     parts, held_out = _parts(found.arrays, what)
     _write(directory, found, parts, scale=scale, size=size, what=what)
     if _files(place) != files:
@@ -175,6 +176,7 @@ def _of_files(place: Path, chosen: Sorted, directory: Path, size: int | None) ->
         content.update(_described(split, array))
     return _Found(
         decoded.arrays,
+        decoded.dtype,
         number_labels(texts, counts),
         decoded.extremes,
         content,
@@ -196,13 +198,14 @@ def _of_arrays(place: Path, chosen: Stored, size: int | None) -> _Found:
     }
     layouts = {split: layout_of(array.shape, str(place)) for split, array in arrays.items()}
     arranged = {split: layouts[split].arranged(array) for split, array in arrays.items()}
-    height, width = next(iter(arranged.values())).shape[1:3]
+    first = next(iter(arranged.values()))
+    height, width = first.shape[1:3]
     words = [layout.words for layout in layouts.values() if layout.words][:1]
     if size is not None and (height, width) != (size, size):
         stretched = "" if height == width else ", stretched to squares"
         words.append(f"resized from {height} x {width}{stretched}")
     remarks = [*chosen.remarks, *([labels.remark] if labels.remark else [])]
-    return _Found(arranged, labels, extremes, content, words, remarks)
+    return _Found(arranged, first.dtype, labels, extremes, content, words, remarks)
 
 
 def _write(
@@ -222,8 +225,10 @@ def _write(
             shape = (len(order), size or height, size or width, channels)
             append = create_array(directory / f"{part}_images.npy", shape, np.dtype(np.uint8))
             for rows in np.array_split(order, _blocks(array)):
-                block = to_bytes(array[rows], scale)
-                append(block if size is None else resize_images(block, size=size))
+                block = array[rows]
+                if size is not None and (height, width) != (size, size):
+                    block = resize_values(block.astype(np.float32), size=size)
+                append(to_bytes(block, scale))
                 advance(len(rows))
             _write_labels(directory / f"{part}_values.npy", found.labels, split, order)
 

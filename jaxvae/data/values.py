@@ -93,8 +93,8 @@ def to_bytes(values: np.ndarray, scale: Scale) -> np.ndarray:
     """Values as uint8, rounded to the nearest, beyond black and white cut off."""
     if values.dtype == np.uint8 and (scale.low, scale.high) == (0, WHITE):
         return values
-    unit = (values.astype(np.float64) - scale.low) / (scale.high - scale.low)
-    return np.rint(unit.clip(0, 1) * WHITE).astype(np.uint8)
+    levels = (values.astype(np.float64) - scale.low) * (WHITE / (scale.high - scale.low))
+    return np.rint(levels).clip(0, WHITE).astype(np.uint8)
 
 
 def remarks_on(scale: Scale, splits: Mapping[str, Extremes]) -> list[str]:

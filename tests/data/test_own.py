@@ -214,6 +214,22 @@ def test_images_of_several_sizes_need_an_image_size_and_are_stretched(folder):
     assert "resized from 9 x 6 to 9 x 8 pixels, stretched to squares" in data.said
 
 
+@pytest.mark.parametrize("most", [1, 3, 200])
+@pytest.mark.parametrize("value_range", [None, (0, 3)])
+def test_resized_images_of_few_levels_are_the_same_from_files_and_arrays(
+    folder, tmp_path, most, value_range
+):
+    masks = (RANDOM.random((30, 64, 64)) < 0.3).astype(np.uint8) * np.uint8(most)
+    options = {"image_size": 16, "value_range": value_range}
+    of_files = load(write(masks, folder), **options)
+    of_array = load(saved(tmp_path, masks), **options)
+    np.testing.assert_array_equal(all_images(of_files), all_images(of_array))
+    white = 3 if value_range else {1: 1, 3: 255, 200: 255}[most]
+    if most <= white:
+        mean = all_images(of_files).mean()
+        assert abs(mean - masks.mean() / white * 255) < 1
+
+
 def test_gray_among_color_becomes_color(folder):
     write(COLOR[:20], folder)
     write(GRAY[20:], folder, "gray_{:03d}.png")
