@@ -1,5 +1,7 @@
 """Which images of a set are for training, and which are held out."""
 
+import hashlib
+
 import numpy as np
 
 TRAIN = ("train", "training")
@@ -63,3 +65,23 @@ def held_out_tenth(count: int, what: str) -> tuple[np.ndarray, np.ndarray]:
             f"a split for testing ({', '.join(HELD_OUT)}); got {count}"
         )
     return order[held_out:], order[:held_out]
+
+
+def remarks_on_copies(train: np.ndarray, test: np.ndarray) -> list[str]:
+    """A remark on held-out images that are also among those to train on, if any are.
+
+    Args:
+        train: images as bytes, `[n, h, w, c]`.
+        test: the held-out ones.
+    """
+    held_out = [_digest(image) for image in test]
+    known = set(held_out)
+    copied = {digest for digest in map(_digest, train) if digest in known}
+    count = sum(digest in copied for digest in held_out)
+    if count == 0:
+        return []
+    return [f"{count:,} of {len(test):,} held-out images are also among the training images"]
+
+
+def _digest(image: np.ndarray) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()

@@ -18,7 +18,7 @@ import numpy as np
 from jaxvae.data.cache import Entry, create_array, fetch
 from jaxvae.data.decoding import decode
 from jaxvae.data.folders import File, Sorted, files_below, sort_images
-from jaxvae.data.holdout import held_out_tenth
+from jaxvae.data.holdout import held_out_tenth, remarks_on_copies
 from jaxvae.data.labels import Labels, number_labels
 from jaxvae.data.layouts import layout_of
 from jaxvae.data.reading import reading, say
@@ -37,6 +37,7 @@ from jaxvae.data.values import (
 _LAYOUT = 3  # to be raised when the same images would be cached as other bytes
 _BLOCK_BYTES = 1 << 25
 _NAMED = 3
+_PARTS = ("train", "test")
 
 
 class Wishes(NamedTuple):
@@ -155,11 +156,13 @@ def _build(
         found.content.update(labels.tobytes())
     found.content.update(json.dumps(found.labels.names).encode())
     counts = {part: len(order) for part, (_, order) in parts.items()}
+    written = [np.load(directory / f"{part}_images.npy", mmap_mode="r") for part in _PARTS]
+    words = [*_words(found, scale, size, counts, held_out), *remarks_on_copies(*written)]
     return {
         "columns": ["label"] if found.labels.numbers else [],
         "label_names": list(found.labels.names),
         "fingerprint": found.content.hexdigest()[:16],
-        "said": "; ".join(_words(found, scale, size, counts, held_out)),
+        "said": "; ".join(words),
     }
 
 

@@ -548,6 +548,17 @@ def test_a_label_less_or_more_is_refused(tmp_path):
         load(tmp_path / "a.npz")
 
 
+def test_held_out_images_that_are_also_trained_on_are_counted(folder, tmp_path):
+    for split in ("train", "test"):
+        write(GRAY[:12], folder / split)
+    assert load(folder).said.endswith("12 of 12 held-out images are also among the training images")
+    twice = np.concatenate([GRAY[:10], GRAY[:10]])
+    assert "2 of 2 held-out images" in load(saved(tmp_path, twice)).said
+    write(GRAY[20:21], folder / "test", "more.png")
+    assert "12 of 13 held-out images" in load(folder).said
+    assert "among" not in load(saved(tmp_path, GRAY, "other.npy")).said
+
+
 @pytest.mark.parametrize("empty", ["train", "test"])
 def test_an_empty_split_is_refused(tmp_path, empty):
     arrays = {"train": GRAY, "test": GRAY, empty: GRAY[:0]}
