@@ -149,7 +149,8 @@ def _stack(source: Any) -> tuple[Header, Any] | None:
     with tifffile.TiffFile(source, _multifile=False) as tiff:
         series, page = tiff.series[0], tiff.series[0].keyframe
         bytes_alone = page.dtype == np.uint8 and page.samplesperpixel in (1, 3, 4)
-        plain = len(tiff.pages) == 1 and bytes_alone
+        # One directory may describe a whole stack.
+        plain = len(tiff.pages) == 1 and series.size == page.size and bytes_alone
         if plain or page.bitspersample == 1:
             return None
         colors = tifffile.PHOTOMETRIC(page.photometric)

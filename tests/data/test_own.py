@@ -337,6 +337,18 @@ def test_pages_of_a_tiff_are_images(folder):
     assert "3 files of several pages, 30 images" in data.said
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("kind", ["shaped", "ImageJ"])
+def test_images_of_a_tiff_may_share_one_directory(folder, dtype, kind):
+    options = {"imagej": True, "metadata": {"axes": "ZYX"}} if kind == "ImageJ" else {}
+    for place in range(3):
+        stack = GRAY[10 * place :][:10].astype(dtype) * dtype(np.iinfo(dtype).max // 255)
+        file = folder / f"{place}.tif"
+        tifffile.imwrite(file, stack, photometric="minisblack", truncate=True, **options)
+    data = load(folder)
+    np.testing.assert_array_equal(all_images(data)[..., 0], GRAY[ORDER])
+
+
 def test_pages_of_other_sizes_are_left_out_and_that_is_said(folder):
     for place, image in enumerate(GRAY):
         with tifffile.TiffWriter(folder / f"{place:03d}.tif") as file:
