@@ -1,6 +1,7 @@
 """Which images of a set are for training, and which are held out."""
 
 import hashlib
+import re
 
 import numpy as np
 
@@ -11,6 +12,11 @@ HELD_OUT = ("test", "testing", "validation", "val", "valid", "dev", "eval")
 """Names of a split for testing, the first that exists being taken."""
 
 _LARGEST = 10_000
+
+
+def parts_of(name: str) -> list[str]:
+    """The parts of a name of images, one of which may be that of a split."""
+    return re.split(r"[_/.\-\s]+", name)
 
 
 def held_out_names(splits: list[str], *, besides: str) -> list[str]:

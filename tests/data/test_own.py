@@ -157,6 +157,21 @@ def test_a_class_called_train_is_no_split_without_one_for_testing(folder):
     assert load(folder).label_names == ("car", "train")
 
 
+@pytest.mark.parametrize(
+    ("fit", "test"),
+    [("seg_train", "seg_test"), ("x_train", "x_val"), ("Training set", "Test set")],
+)
+def test_names_that_hold_the_words_of_splits_are_asked_about(folder, fit, test):
+    for name in (fit, test):
+        for place, label in enumerate("ab"):
+            write(GRAY[10 * place :][:10], folder / name / label)
+    with pytest.raises(ValueError, match=f"{fit} and {test} are .*: say split={fit}/{test}, or "):
+        load(folder)
+    data = load(folder, split=f"{fit}/{test}")
+    assert (len(data.train.images), len(data.test.images)) == (20, 20)
+    assert data.label_names == ("a", "b")
+
+
 def test_what_is_no_image_is_counted_and_left_out(folder):
     write(GRAY, folder)
     for name in (".DS_Store", "Thumbs.db", "notes.txt", ".hidden.png"):
