@@ -37,7 +37,6 @@ from jaxvae.data.values import (
 _LAYOUT = 3  # to be raised when the same images would be cached as other bytes
 _BLOCK_BYTES = 1 << 25
 _NAMED = 3
-_PARTS = ("train", "test")
 
 
 class Wishes(NamedTuple):
@@ -155,14 +154,14 @@ def _build(
     for labels in found.labels.numbers.values():
         found.content.update(labels.tobytes())
     found.content.update(json.dumps(found.labels.names).encode())
-    counts = {part: len(order) for part, (_, order) in parts.items()}
-    written = [np.load(directory / f"{part}_images.npy", mmap_mode="r") for part in _PARTS]
-    words = [*_words(found, scale, size, counts, held_out), *remarks_on_copies(*written)]
+    train, test = (
+        np.load(directory / f"{part}_images.npy", mmap_mode="r") for part in ("train", "test")
+    )
     return {
         "columns": ["label"] if found.labels.numbers else [],
         "label_names": list(found.labels.names),
         "fingerprint": found.content.hexdigest()[:16],
-        "said": "; ".join(words),
+        "said": "; ".join(_words(found, train, test, scale, held_out)),
     }
 
 
@@ -237,18 +236,20 @@ def _write(
 
 
 def _words(
-    found: _Found, scale: Scale, size: int | None, counts: Mapping[str, int], held_out: str
+    found: _Found, train: np.ndarray, test: np.ndarray, scale: Scale, held_out: str
 ) -> list[str]:
-    """Sentences that say how a path was read."""
-    height, width, channels = next(iter(found.arrays.values())).shape[1:]
+    """Sentences that say how a path was read, and became images as bytes."""
+    _, height, width, channels = train.shape
+    peaks = np.concatenate([images.max(axis=(1, 2, 3)) for images in (train, test)])
     return [
-        f"{sum(counts.values()):,} images, {size or height} x {size or width}, "
+        f"{len(peaks):,} images, {height} x {width}, "
         f"{'gray' if channels == 1 else 'color'}, {scale.words}",
         *found.words,
-        f"{counts['test']:,} held out, {held_out}",
+        f"{len(test):,} held out, {held_out}",
         _labels_in_words(found.labels),
         *found.remarks,
-        *remarks_on(scale, found.extremes),
+        *remarks_on(scale, found.extremes, peaks),
+        *remarks_on_copies(train, test),
     ]
 
 

@@ -505,6 +505,17 @@ def test_constant_and_dark_images_are_said(tmp_path):
     assert "dark: the largest value is 15" in load(saved(tmp_path, GRAY // 16, "b.npy")).said
 
 
+def test_images_that_one_bright_pixel_makes_dark_are_said(tmp_path):
+    images = 90 + GRAY.astype(np.uint16)
+    assert "dark" not in load(saved(tmp_path, images)).said
+    images[3, 2, 2] = 65535
+    data = load(saved(tmp_path, images, "hot.npy"))
+    assert (np.sort(all_images(data).max((1, 2, 3)))[[-2, -1]] == [1, 255]).all()
+    assert "dark: 29 of 30 images stay below a quarter of 0 to 65535" in data.said
+    again = load(tmp_path / "hot.npy", value_range=(90, 345))
+    assert "dark" not in again.said
+
+
 def test_a_split_of_another_range_than_the_other_is_said(tmp_path):
     np.savez(tmp_path / "a.npz", train=GRAY / 255, test=GRAY.astype(float))
     assert "dark: the largest value of train is 1, 1 of 255" in load(tmp_path / "a.npz").said
