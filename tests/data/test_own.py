@@ -534,6 +534,15 @@ def test_channels_may_be_last_or_first(tmp_path, array, axes):
     )
 
 
+def test_images_along_the_last_axis_are_said_to_be_elongated(tmp_path):
+    images = RANDOM.integers(0, 256, (560, 28, 20), dtype=np.uint8)
+    said = load(saved(tmp_path, np.moveaxis(images, 0, 2))).said
+    assert "read as 28 images of 20 x 560" in said
+    assert "save numpy.moveaxis(images, 2, 0)" in said
+    assert "read as" not in load(saved(tmp_path, images, "first.npy")).said
+    assert "read as" not in load(saved(tmp_path, GRAY, "gray.npy")).said
+
+
 @pytest.mark.parametrize(
     ("shape", "said"),
     [
