@@ -33,7 +33,9 @@ class Decoded(NamedTuple):
     """The images of a folder.
 
     Attributes:
-        arrays: `[n, h, w, c]` by split, memory-mapped, as deep as the files.
+        arrays: `[n, h, w, c]` by split, memory-mapped, as deep as the files, or float32 where
+            any were resized.
+        dtype: type of the pixels in the files.
         files: the file of every image, by split.
         extremes: extremes of the pixels by split, before any were resized.
         fingerprint: fingerprint of names, contents and sizes: the same images have the same one.
@@ -42,6 +44,7 @@ class Decoded(NamedTuple):
     """
 
     arrays: dict[str, np.ndarray]
+    dtype: np.dtype
     files: dict[str, list[str]]
     extremes: dict[str, Extremes]
     fingerprint: str
@@ -70,53 +73,59 @@ def decode(place: Path, chosen: Sorted, directory: Path, *, image_size: int | No
         heads = _headers(pool, place, names)
         height, width = _size(heads, place, image_size)
         dtype = _depth(heads, place)
+        resized = {(each.height, each.width) for each in heads.values()} != {(height, width)}
+        # The range of the whole set is not known yet: rounding here would leave few levels.
+        kept = np.dtype(np.float32) if resized else dtype
         channels = max(head.channels for head in heads.values())
         content, arrays, files, extremes = hashlib.sha256(), {}, {}, {}
+        done = Counter(remark for head in heads.values() for remark in head.remarks)
         with reading(str(place), len(names)) as advance:
             for split, inside in chosen.splits.items():
                 files[split] = [name for name in inside for _ in range(heads[name].pages)]
                 path = directory / f"decoded_{split}.npy"
-                append = create_array(path, (len(files[split]), height, width, channels), dtype)
+                append = create_array(path, (len(files[split]), height, width, channels), kept)
                 found = []
-                one = partial(_one, place, channels=channels, size=image_size, dtype=dtype)
+                one = partial(_one, place, channels=channels, size=image_size, dtype=kept)
                 for name, read in _each(pool, one, inside, "decode", place):
                     append(read.pixels)
                     found.append(read.extremes)
+                    done.update(read.remarks)
                     content.update(f"{split}/{name}\0{read.fingerprint}\0".encode(errors="replace"))
                     advance(1)
                 arrays[split], extremes[split] = np.load(path, mmap_mode="r"), whole_of(found)
     sizes = _sizes_in_words(heads.values(), image_size)
     return Decoded(
         arrays,
+        dtype,
         files,
         extremes,
         content.hexdigest(),
         sizes,
-        _remarks(heads.values(), channels),
+        _remarks(done, heads.values(), channels),
     )
 
 
 class _One(NamedTuple):
-    """The contents of a file: `[pages, h, w, c]`, its extremes, and a hash of its bytes."""
+    """The contents of a file: `[pages, h, w, c]`, its extremes, remarks, a hash of its bytes."""
 
     pixels: np.ndarray
     extremes: Extremes
+    remarks: tuple[str, ...]
     fingerprint: str
 
 
 def _one(place: Path, name: str, *, channels: int, size: int | None, dtype: np.dtype) -> _One:
     path = place / name
     content = path.read_bytes()
-    pixels = picture(content, path)
+    pixels, remarks = picture(content, path)
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise PictureError("its pixels hold NaN or infinity")
     extremes = Extremes(float(pixels.min()), float(pixels.max()))
     if size is not None and pixels.shape[1:3] != (size, size):
-        values = resize_values(pixels.astype(np.float32), size=size)
-        pixels = values if dtype.kind == "f" else np.rint(values)
+        pixels = resize_values(pixels.astype(np.float32), size=size)
     pixels = pixels.astype(dtype, copy=False)
     full = np.broadcast_to(pixels, (*pixels.shape[:-1], channels))
-    return _One(full, extremes, hashlib.sha256(content).hexdigest())
+    return _One(full, extremes, remarks, hashlib.sha256(content).hexdigest())
 
 
 def _headers(pool: ThreadPoolExecutor, place: Path, names: Sequence[str]) -> dict[str, Header]:
@@ -213,10 +222,9 @@ def _range(heads: Iterable[Header]) -> str:
     return words[0] if len(shapes) == 1 else f"{words[0]} to {words[1]} pixels"
 
 
-def _remarks(heads: Iterable[Header], channels: int) -> list[str]:
+def _remarks(done: Counter[str], heads: Iterable[Header], channels: int) -> list[str]:
     heads = list(heads)
-    counts = Counter(remark for head in heads for remark in head.remarks)
-    said = [f"{count:,} {remark}" for remark, count in counts.items()]
+    said = [f"{count:,} {remark}" for remark, count in done.items()]
     gray = sum(head.channels < channels for head in heads)
     several = [head.pages for head in heads if head.pages > 1]
     if gray:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxvae.data.holdout import chosen_splits
+from jaxvae.data.holdout import HELD_OUT, TRAIN, chosen_splits, parts_of
 from jaxvae.data.pictures import SUFFIXES
 
 _NAMED = 3
@@ -85,8 +85,8 @@ def sort_images(files: list[File], split: str | None, what: str) -> Sorted:
         what: the folder, in words.
 
     Raises:
-        ValueError: without images, for splits that are not there, and for a folder `train` that
-            may be a split or a label.
+        ValueError: without images, for splits that are not there, and for folders that may be
+            splits or labels.
     """
     names = [each.name for each in files if each.name.lower().endswith(SUFFIXES)]
     others = [each.name for each in files if not each.name.lower().endswith(SUFFIXES)]
@@ -108,6 +108,7 @@ def sort_images(files: list[File], split: str | None, what: str) -> Sorted:
         chosen = None
     splits, roots = {"all": names}, {"all": root}
     if chosen is None:
+        _refuse_words_of_splits(tops, what)
         remarks += _inner_splits(by_top, root, what)
     else:
         fit, test = chosen
@@ -171,6 +172,19 @@ def _refuse_doubt(fit: str, by_top: Mapping[str, list[str]], root: str, what: st
             f"expected to know whether {fit} is a split or a label in {what}, got subfolders in it "
             f"and {', '.join(others[:_NAMED])} beside it: say split={fit}, of which a tenth is "
             f"then held out, or split={fit}/TEST, or rename {fit} if it is a label"
+        )
+
+
+def _refuse_words_of_splits(tops: Sequence[str], what: str) -> None:
+    """Refuse folders whose names hold the words of both splits, such as `x_train` and `x_test`."""
+    fit, test = (
+        next((top for top in tops if {*parts_of(top.lower())} & {*words}), None)
+        for words in (TRAIN, HELD_OUT)
+    )
+    if fit and test and fit != test:
+        raise ValueError(
+            f"expected to know whether {fit} and {test} are splits or labels in {what}: say "
+            f"split={fit}/{test}, or rename one of them if they are labels"
         )
 
 

@@ -1,5 +1,8 @@
 """Which images of a set are for training, and which are held out."""
 
+import hashlib
+import re
+
 import numpy as np
 
 TRAIN = ("train", "training")
@@ -9,6 +12,11 @@ HELD_OUT = ("test", "testing", "validation", "val", "valid", "dev", "eval")
 """Names of a split for testing, the first that exists being taken."""
 
 _LARGEST = 10_000
+
+
+def parts_of(name: str) -> list[str]:
+    """The parts of a name of images, one of which may be that of a split."""
+    return re.split(r"[_/.\-\s]+", name)
 
 
 def held_out_names(splits: list[str], *, besides: str) -> list[str]:
@@ -63,3 +71,23 @@ def held_out_tenth(count: int, what: str) -> tuple[np.ndarray, np.ndarray]:
             f"a split for testing ({', '.join(HELD_OUT)}); got {count}"
         )
     return order[held_out:], order[:held_out]
+
+
+def remarks_on_copies(train: np.ndarray, test: np.ndarray) -> list[str]:
+    """A remark on held-out images that are also among those to train on, if any are.
+
+    Args:
+        train: images as bytes, `[n, h, w, c]`.
+        test: the held-out ones.
+    """
+    held_out = [_digest(image) for image in test]
+    known = set(held_out)
+    copied = {digest for digest in map(_digest, train) if digest in known}
+    count = sum(digest in copied for digest in held_out)
+    if count == 0:
+        return []
+    return [f"{count:,} of {len(test):,} held-out images are also among the training images"]
+
+
+def _digest(image: np.ndarray) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()

@@ -8,6 +8,8 @@ import numpy as np
 _CHANNELS = (1, 3)
 # What nobody would take for a height or a width.
 _FEW = (1, 2, 3, 4)
+# So many times wider than they are high, or than there are, images may lie along the last axis.
+_ELONGATED = 4
 
 
 class Layout(NamedTuple):
@@ -40,7 +42,9 @@ def layout_of(shape: tuple[int, ...], what: str) -> Layout:
     """
     ways = "images [n, h, w], [n, h, w, c] or [n, c, h, w] with c = 1 or 3"
     if len(shape) == 3 and shape[-1] not in _FEW:
-        return Layout((0, 1, 2, 3), "")
+        count, height, width = shape
+        doubtful = width >= _ELONGATED * max(count, height, 1)
+        return Layout((0, 1, 2, 3), _read_as(count, height, width) if doubtful else "")
     if len(shape) != 4:
         raise ValueError(f"expected {ways} in {what}, got {_words(shape)}{_advice(shape)}")
     last, first = shape[3] in _CHANNELS, shape[1] in _CHANNELS
@@ -56,6 +60,13 @@ def layout_of(shape: tuple[int, ...], what: str) -> Layout:
     raise ValueError(
         f"expected {ways} in {what}, got {_words(shape)}; keep 1 or 3 channels, such as "
         f"images[..., :{3 if shape[3] > 3 else 1}]"
+    )
+
+
+def _read_as(count: int, height: int, width: int) -> str:
+    return (
+        f"read as {count:,} images of {height} x {width}: if they are {width:,} images of {count} "
+        f"x {height}, save numpy.moveaxis(images, 2, 0)"
     )
 
 

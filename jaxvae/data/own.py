@@ -18,11 +18,11 @@ import numpy as np
 from jaxvae.data.cache import Entry, create_array, fetch
 from jaxvae.data.decoding import decode
 from jaxvae.data.folders import File, Sorted, files_below, sort_images
-from jaxvae.data.holdout import held_out_tenth
+from jaxvae.data.holdout import held_out_tenth, remarks_on_copies
 from jaxvae.data.labels import Labels, number_labels
 from jaxvae.data.layouts import layout_of
 from jaxvae.data.reading import reading, say
-from jaxvae.data.resize import resize_images
+from jaxvae.data.resize import resize_values
 from jaxvae.data.stores import Stored, is_store, open_store, read_stored
 from jaxvae.data.values import (
     Extremes,
@@ -34,7 +34,7 @@ from jaxvae.data.values import (
     whole_of,
 )
 
-_LAYOUT = 2  # to be raised when the same images would be cached as other bytes
+_LAYOUT = 3  # to be raised when the same images would be cached as other bytes
 _BLOCK_BYTES = 1 << 25
 _NAMED = 3
 
@@ -53,6 +53,7 @@ class _Found(NamedTuple):
 
     Attributes:
         arrays: `[n, h, w, c]` by split, `train` and `test` or `all`, of one type.
+        dtype: type of the pixels before any were resized.
         labels: labels of the same splits.
         extremes: extremes of the pixels by split, before any were resized.
         content: a hash of all that is in them.
@@ -61,6 +62,7 @@ class _Found(NamedTuple):
     """
 
     arrays: dict[str, np.ndarray]
+    dtype: np.dtype
     labels: Labels
     extremes: dict[str, Extremes]
     content: Any
@@ -140,8 +142,7 @@ def _build(
         found = _of_arrays(place, chosen, size)
     else:
         found = _of_files(place, chosen, directory, size)
-    dtype = next(iter(found.arrays.values())).dtype
-    scale = scale_of(dtype, whole_of(found.extremes.values()), wishes.value_range, what)
+    scale = scale_of(found.dtype, whole_of(found.extremes.values()), wishes.value_range, what)
     parts, held_out = _parts(found.arrays, what)
     _write(directory, found, parts, scale=scale, size=size, what=what)
     if _files(place) != files:
@@ -153,12 +154,14 @@ def _build(
     for labels in found.labels.numbers.values():
         found.content.update(labels.tobytes())
     found.content.update(json.dumps(found.labels.names).encode())
-    counts = {part: len(order) for part, (_, order) in parts.items()}
+    train, test = (
+        np.load(directory / f"{part}_images.npy", mmap_mode="r") for part in ("train", "test")
+    )
     return {
         "columns": ["label"] if found.labels.numbers else [],
         "label_names": list(found.labels.names),
         "fingerprint": found.content.hexdigest()[:16],
-        "said": "; ".join(_words(found, scale, size, counts, held_out)),
+        "said": "; ".join(_words(found, train, test, scale, held_out)),
     }
 
 
@@ -175,6 +178,7 @@ def _of_files(place: Path, chosen: Sorted, directory: Path, size: int | None) ->
         content.update(_described(split, array))
     return _Found(
         decoded.arrays,
+        decoded.dtype,
         number_labels(texts, counts),
         decoded.extremes,
         content,
@@ -196,13 +200,14 @@ def _of_arrays(place: Path, chosen: Stored, size: int | None) -> _Found:
     }
     layouts = {split: layout_of(array.shape, str(place)) for split, array in arrays.items()}
     arranged = {split: layouts[split].arranged(array) for split, array in arrays.items()}
-    height, width = next(iter(arranged.values())).shape[1:3]
+    first = next(iter(arranged.values()))
+    height, width = first.shape[1:3]
     words = [layout.words for layout in layouts.values() if layout.words][:1]
     if size is not None and (height, width) != (size, size):
         stretched = "" if height == width else ", stretched to squares"
         words.append(f"resized from {height} x {width}{stretched}")
     remarks = [*chosen.remarks, *([labels.remark] if labels.remark else [])]
-    return _Found(arranged, labels, extremes, content, words, remarks)
+    return _Found(arranged, first.dtype, labels, extremes, content, words, remarks)
 
 
 def _write(
@@ -222,25 +227,29 @@ def _write(
             shape = (len(order), size or height, size or width, channels)
             append = create_array(directory / f"{part}_images.npy", shape, np.dtype(np.uint8))
             for rows in np.array_split(order, _blocks(array)):
-                block = to_bytes(array[rows], scale)
-                append(block if size is None else resize_images(block, size=size))
+                block = array[rows]
+                if size is not None and (height, width) != (size, size):
+                    block = resize_values(block.astype(np.float32), size=size)
+                append(to_bytes(block, scale))
                 advance(len(rows))
             _write_labels(directory / f"{part}_values.npy", found.labels, split, order)
 
 
 def _words(
-    found: _Found, scale: Scale, size: int | None, counts: Mapping[str, int], held_out: str
+    found: _Found, train: np.ndarray, test: np.ndarray, scale: Scale, held_out: str
 ) -> list[str]:
-    """Sentences that say how a path was read."""
-    height, width, channels = next(iter(found.arrays.values())).shape[1:]
+    """Sentences that say how a path was read, and became images as bytes."""
+    _, height, width, channels = train.shape
+    peaks = np.concatenate([images.max(axis=(1, 2, 3)) for images in (train, test)])
     return [
-        f"{sum(counts.values()):,} images, {size or height} x {size or width}, "
+        f"{len(peaks):,} images, {height} x {width}, "
         f"{'gray' if channels == 1 else 'color'}, {scale.words}",
         *found.words,
-        f"{counts['test']:,} held out, {held_out}",
+        f"{len(test):,} held out, {held_out}",
         _labels_in_words(found.labels),
         *found.remarks,
-        *remarks_on(scale, found.extremes),
+        *remarks_on(scale, found.extremes, peaks),
+        *remarks_on_copies(train, test),
     ]
 
 

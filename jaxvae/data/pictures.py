@@ -34,7 +34,7 @@ class Header(NamedTuple):
         channels: 1 or 3.
         dtype: type of the pixels.
         pages: images in the file.
-        remarks: what was done to it.
+        remarks: what is done to it.
     """
 
     height: int
@@ -42,6 +42,18 @@ class Header(NamedTuple):
     channels: int
     dtype: np.dtype
     pages: int
+    remarks: tuple[str, ...]
+
+
+class Picture(NamedTuple):
+    """The images of a file.
+
+    Attributes:
+        pixels: `[pages, h, w, c]`.
+        remarks: what was done to them that their header does not tell.
+    """
+
+    pixels: np.ndarray
     remarks: tuple[str, ...]
 
 
@@ -58,20 +70,21 @@ def header_of(file: Path) -> Header:
     return _opened(file, file)[0]
 
 
-def picture(content: bytes, file: Path) -> np.ndarray:
-    """The images of a file, `[pages, h, w, c]`, as its header announced them.
+def picture(content: bytes, file: Path) -> Picture:
+    """The images of a file, as its header announced them.
 
     Raises:
         PictureError: for a file that is cut off or damaged.
     """
     header, read = _opened(io.BytesIO(content), file)
     try:
-        pixels = read()
+        found: Picture = read()
     except Exception as error:  # libraries raise anything over bytes that are damaged
         raise PictureError(_reason(error)) from error
-    if pixels.shape != (header.pages, header.height, header.width, header.channels):
-        raise PictureError(f"its head announces other sizes than the {pixels.shape} that it holds")
-    return pixels
+    shape = found.pixels.shape
+    if shape != (header.pages, header.height, header.width, header.channels):
+        raise PictureError(f"its head announces other sizes than the {shape} that it holds")
+    return found
 
 
 def _opened(source: Any, file: Path) -> tuple[Header, Any]:
@@ -105,7 +118,6 @@ def _single(source: Any) -> tuple[Header, Any]:
     moves = image.format in ("GIF", "WEBP", "PNG") and getattr(image, "is_animated", False)
     done = {
         "turned as the camera says": turned in _FLIPS,
-        "transparent, laid on white": transparent,
         f"{image.mode} made red, green and blue": image.mode in ("CMYK", "YCbCr", "LAB", "HSV"),
         "animated, of which the first picture is read": moves,
         "transparent, which is left out": image.has_transparency_data and deep,
@@ -115,16 +127,20 @@ def _single(source: Any) -> tuple[Header, Any]:
     dtype = np.dtype(_DEEP.get(image.mode, np.uint8))
     header = Header(height, width, 1 if gray else 3, dtype, 1, remarks)
 
-    def read() -> np.ndarray:
+    def read() -> Picture:
+        seen: tuple[str, ...] = ()
         upright: Any = image if turned == 1 else ImageOps.exif_transpose(image)
         if deep:
-            return np.asarray(upright).astype(dtype)[None, ..., None]
+            return Picture(np.asarray(upright).astype(dtype)[None, ..., None], seen)
         if transparent:
             upright = upright.convert("RGBA")
+            # An alpha channel may be full everywhere.
+            if upright.getextrema()[3][0] < _WHITE:
+                seen = ("transparent, laid on white",)
             paper = Image.new("RGBA", upright.size, (_WHITE,) * 4)
             upright = Image.alpha_composite(paper, upright)
         pixels = np.asarray(upright.convert("RGB").convert("L") if gray else upright.convert("RGB"))
-        return pixels[None, ..., None] if gray else pixels[None]
+        return Picture(pixels[None, ..., None] if gray else pixels[None], seen)
 
     return header, read
 
@@ -149,7 +165,8 @@ def _stack(source: Any) -> tuple[Header, Any] | None:
     with tifffile.TiffFile(source, _multifile=False) as tiff:
         series, page = tiff.series[0], tiff.series[0].keyframe
         bytes_alone = page.dtype == np.uint8 and page.samplesperpixel in (1, 3, 4)
-        plain = len(tiff.pages) == 1 and bytes_alone
+        # One directory may describe a whole stack.
+        plain = len(tiff.pages) == 1 and series.size == page.size and bytes_alone
         if plain or page.bitspersample == 1:
             return None
         colors = tifffile.PHOTOMETRIC(page.photometric)
@@ -173,12 +190,12 @@ def _stack(source: Any) -> tuple[Header, Any] | None:
         remarks=(*stored.remarks, *(remark for remark, is_so in done.items() if is_so)),
     )
 
-    def read() -> np.ndarray:
+    def read() -> Picture:
         with tifffile.TiffFile(_from_start(source), _multifile=False) as again:
             pixels = again.series[0].asarray().transpose(order)
         pixels = pixels.reshape(stored.pages, height, width, -1)[..., : stored.channels]
         upright = pixels.swapaxes(1, 2) if turned in _LYING else pixels
-        return np.flip(upright, _FLIPS.get(turned, ()))
+        return Picture(np.flip(upright, _FLIPS.get(turned, ())), ())
 
     return header, read
 

@@ -5,14 +5,13 @@ The name of an array is taken apart at `_`, `/`, `-` and `.`: one part may say t
 `targets`). So `x_train` and `train/images` are known, and `train` alone is of images.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxvae.data.holdout import HELD_OUT, TRAIN, chosen_splits
+from jaxvae.data.holdout import HELD_OUT, TRAIN, chosen_splits, parts_of
 from jaxvae.data.memory import refuse_beyond_memory
 from jaxvae.data.zarr_stores import absent_chunks, is_zarr, open_zarr, other_arrays
 from jaxvae.files.numpy_files import (
@@ -146,7 +145,7 @@ def _of_zarr(array: Any) -> Announced:
 
 
 def _named(key: str, array: Announced, extra: frozenset[str]) -> _Named:
-    parts = re.split(r"[_/.\-\s]+", key)
+    parts = parts_of(key)
     split = next((part for part in parts if part in extra or part.lower() in _SPLITS), "")
     # NumPy names what was given no name arr_0.
     others = frozenset(part.lower() for part in parts if part != split and not part.isdigit())
@@ -159,7 +158,7 @@ def _images(
     """The arrays that hold the images, one a split."""
     if image_key is not None:
         exact = [each for each in named if each.key == image_key]
-        wanted = frozenset(re.split(r"[_/.\-\s]+", image_key.lower()))
+        wanted = frozenset(parts_of(image_key.lower()))
         found = exact or [each for each in named if each.parts == wanted]
         found = [each._replace(split="") for each in exact] or found
     else:

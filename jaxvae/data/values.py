@@ -93,12 +93,18 @@ def to_bytes(values: np.ndarray, scale: Scale) -> np.ndarray:
     """Values as uint8, rounded to the nearest, beyond black and white cut off."""
     if values.dtype == np.uint8 and (scale.low, scale.high) == (0, WHITE):
         return values
-    unit = (values.astype(np.float64) - scale.low) / (scale.high - scale.low)
-    return np.rint(unit.clip(0, 1) * WHITE).astype(np.uint8)
+    levels = (values.astype(np.float64) - scale.low) * (WHITE / (scale.high - scale.low))
+    return np.rint(levels).clip(0, WHITE).astype(np.uint8)
 
 
-def remarks_on(scale: Scale, splits: Mapping[str, Extremes]) -> list[str]:
-    """Remarks on bytes that look wrong, for every split and for all of them."""
+def remarks_on(scale: Scale, splits: Mapping[str, Extremes], peaks: np.ndarray) -> list[str]:
+    """Remarks on bytes that look wrong, for every split and for all of them.
+
+    Args:
+        scale: how they came about.
+        splits: extremes by split, before they were bytes.
+        peaks: the largest byte of every image.
+    """
     found = whole_of(splits.values())
     if found.low == found.high:
         return [f"every pixel of every image is {found.low:g}"]
@@ -107,11 +113,18 @@ def remarks_on(scale: Scale, splits: Mapping[str, Extremes]) -> list[str]:
             f"dark: the largest value is {found.high:g}, {brightest:.0f} of 255; value_range="
             f"{found.low:g}:{found.high:g} would use all of them"
         ]
-    return [
+    dark_splits = [
         f"dark: the largest value of {split} is {each.high:g}, {_brightest(scale, each):.0f} of "
         "255; its pixels may be of another range than the others"
         for split, each in splits.items()
         if _brightest(scale, each) < _DARK
+    ]
+    dark = np.count_nonzero(peaks < _DARK)
+    if dark_splits or dark <= len(peaks) / 2:
+        return dark_splits
+    return [
+        f"dark: {dark:,} of {len(peaks):,} images stay below a quarter of {scale.low:g} to "
+        f"{scale.high:g}; if a few pixels alone are brighter, value_range=LOW:HIGH cuts them off"
     ]
 
 

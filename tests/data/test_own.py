@@ -157,6 +157,21 @@ def test_a_class_called_train_is_no_split_without_one_for_testing(folder):
     assert load(folder).label_names == ("car", "train")
 
 
+@pytest.mark.parametrize(
+    ("fit", "test"),
+    [("seg_train", "seg_test"), ("x_train", "x_val"), ("Training set", "Test set")],
+)
+def test_names_that_hold_the_words_of_splits_are_asked_about(folder, fit, test):
+    for name in (fit, test):
+        for place, label in enumerate("ab"):
+            write(GRAY[10 * place :][:10], folder / name / label)
+    with pytest.raises(ValueError, match=f"{fit} and {test} are .*: say split={fit}/{test}, or "):
+        load(folder)
+    data = load(folder, split=f"{fit}/{test}")
+    assert (len(data.train.images), len(data.test.images)) == (20, 20)
+    assert data.label_names == ("a", "b")
+
+
 def test_what_is_no_image_is_counted_and_left_out(folder):
     write(GRAY, folder)
     for name in (".DS_Store", "Thumbs.db", "notes.txt", ".hidden.png"):
@@ -214,6 +229,22 @@ def test_images_of_several_sizes_need_an_image_size_and_are_stretched(folder):
     assert "resized from 9 x 6 to 9 x 8 pixels, stretched to squares" in data.said
 
 
+@pytest.mark.parametrize("most", [1, 3, 200])
+@pytest.mark.parametrize("value_range", [None, (0, 3)])
+def test_resized_images_of_few_levels_are_the_same_from_files_and_arrays(
+    folder, tmp_path, most, value_range
+):
+    masks = (RANDOM.random((30, 64, 64)) < 0.3).astype(np.uint8) * np.uint8(most)
+    options = {"image_size": 16, "value_range": value_range}
+    of_files = load(write(masks, folder), **options)
+    of_array = load(saved(tmp_path, masks), **options)
+    np.testing.assert_array_equal(all_images(of_files), all_images(of_array))
+    white = 3 if value_range else {1: 1, 3: 255, 200: 255}[most]
+    if most <= white:
+        mean = all_images(of_files).mean()
+        assert abs(mean - masks.mean() / white * 255) < 1
+
+
 def test_gray_among_color_becomes_color(folder):
     write(COLOR[:20], folder)
     write(GRAY[20:], folder, "gray_{:03d}.png")
@@ -229,6 +260,8 @@ def test_transparency_lies_on_white_and_palettes_are_looked_up(folder):
     images = load(folder).train.images
     assert (images[..., :4, :] == 0).all()
     assert (images[..., 4:, :] == 255).all()
+    write([np.full((6, 8, 4), 255, np.uint8)] * 20, folder, "opaque_{:03d}.png")
+    assert "; 10 transparent, laid on white" in load(folder).said
     palette = folder.parent / "palette"
     palette.mkdir()
     for place in range(10):
@@ -319,6 +352,18 @@ def test_pages_of_a_tiff_are_images(folder):
     expected = np.rint(images.reshape(30, 6, 8, 1)[ORDER] / 65535 * 255)
     np.testing.assert_array_equal(all_images(data), expected)
     assert "3 files of several pages, 30 images" in data.said
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("kind", ["shaped", "ImageJ"])
+def test_images_of_a_tiff_may_share_one_directory(folder, dtype, kind):
+    options = {"imagej": True, "metadata": {"axes": "ZYX"}} if kind == "ImageJ" else {}
+    for place in range(3):
+        stack = GRAY[10 * place :][:10].astype(dtype) * dtype(np.iinfo(dtype).max // 255)
+        file = folder / f"{place}.tif"
+        tifffile.imwrite(file, stack, photometric="minisblack", truncate=True, **options)
+    data = load(folder)
+    np.testing.assert_array_equal(all_images(data)[..., 0], GRAY[ORDER])
 
 
 def test_pages_of_other_sizes_are_left_out_and_that_is_said(folder):
@@ -462,6 +507,17 @@ def test_constant_and_dark_images_are_said(tmp_path):
     assert "dark: the largest value is 15" in load(saved(tmp_path, GRAY // 16, "b.npy")).said
 
 
+def test_images_that_one_bright_pixel_makes_dark_are_said(tmp_path):
+    images = 90 + GRAY.astype(np.uint16)
+    assert "dark" not in load(saved(tmp_path, images)).said
+    images[3, 2, 2] = 65535
+    data = load(saved(tmp_path, images, "hot.npy"))
+    assert (np.sort(all_images(data).max((1, 2, 3)))[[-2, -1]] == [1, 255]).all()
+    assert "dark: 29 of 30 images stay below a quarter of 0 to 65535" in data.said
+    again = load(tmp_path / "hot.npy", value_range=(90, 345))
+    assert "dark" not in again.said
+
+
 def test_a_split_of_another_range_than_the_other_is_said(tmp_path):
     np.savez(tmp_path / "a.npz", train=GRAY / 255, test=GRAY.astype(float))
     assert "dark: the largest value of train is 1, 1 of 255" in load(tmp_path / "a.npz").said
@@ -476,6 +532,15 @@ def test_channels_may_be_last_or_first(tmp_path, array, axes):
     np.testing.assert_array_equal(
         all_images(load(saved(tmp_path, array))), np.transpose(array, axes)[ORDER]
     )
+
+
+def test_images_along_the_last_axis_are_said_to_be_elongated(tmp_path):
+    images = RANDOM.integers(0, 256, (560, 28, 20), dtype=np.uint8)
+    said = load(saved(tmp_path, np.moveaxis(images, 0, 2))).said
+    assert "read as 28 images of 20 x 560" in said
+    assert "save numpy.moveaxis(images, 2, 0)" in said
+    assert "read as" not in load(saved(tmp_path, images, "first.npy")).said
+    assert "read as" not in load(saved(tmp_path, GRAY, "gray.npy")).said
 
 
 @pytest.mark.parametrize(
@@ -530,6 +595,17 @@ def test_a_label_less_or_more_is_refused(tmp_path):
     np.savez(tmp_path / "a.npz", images=GRAY, labels=np.arange(29))
     with pytest.raises(ValueError, match="a label for each of 30 images of all, got 29"):
         load(tmp_path / "a.npz")
+
+
+def test_held_out_images_that_are_also_trained_on_are_counted(folder, tmp_path):
+    for split in ("train", "test"):
+        write(GRAY[:12], folder / split)
+    assert load(folder).said.endswith("12 of 12 held-out images are also among the training images")
+    twice = np.concatenate([GRAY[:10], GRAY[:10]])
+    assert "2 of 2 held-out images" in load(saved(tmp_path, twice)).said
+    write(GRAY[20:21], folder / "test", "more.png")
+    assert "12 of 13 held-out images" in load(folder).said
+    assert "among" not in load(saved(tmp_path, GRAY, "other.npy")).said
 
 
 @pytest.mark.parametrize("empty", ["train", "test"])
