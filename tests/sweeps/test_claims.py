@@ -150,15 +150,17 @@ def test_a_process_whose_unit_was_taken_over_is_told_and_leaves_the_file_alone(
     monkeypatch.setattr(claims, "_TOLD_SECONDS", 0.0)
     file, other = tmp_path / "unit.claim", json.dumps(["elsewhere", 1, 0.5, "training", "another"])
     told = r"unit\.claim to be held by this process"
+
+    def overtaken():
+        with claim(tmp_path, "unit", lock=WAYS[way]) as tell:
+            file.unlink()
+            file.write_text(other)
+            with pytest.raises(LostError, match=told):
+                tell(0.5, "training")
+
     # Also at the end of a block that was too short to tell anything.
-    with (
-        pytest.raises(LostError, match=told),
-        claim(tmp_path, "unit", lock=WAYS[way]) as tell,
-    ):
-        file.unlink()
-        file.write_text(other)
-        with pytest.raises(LostError, match=told):
-            tell(0.5, "training")
+    with pytest.raises(LostError, match=told):
+        overtaken()
     assert file.read_text() == other
 
 
