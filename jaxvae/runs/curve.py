@@ -34,11 +34,16 @@ def read_curve(folder: Path) -> Curve:
     try:
         found = json.loads((folder / CURVE).read_text(encoding="utf-8"))
         steps, means = found["steps"], found["means"]
-        if all(len(values) == len(steps) for values in means.values()):
+        rows = [steps, *means.values()]
+        if "loss" in means and all(map(_are_numbers, rows)) and len({*map(len, rows)}) == 1:
             return Curve(steps, means)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
     return Curve([], {})
+
+
+def _are_numbers(values: Any) -> bool:
+    return isinstance(values, list) and all(type(each) in (int, float) for each in values)
 
 
 @contextmanager
@@ -65,6 +70,8 @@ def kept_curve(folder: Path, *, first: int, last: int) -> Iterator[Callable[[Pro
         nonlocal begun
         if reached > begun:
             means = {name: total / (reached - begun) for name, total in sums.items()}
+            # An objective whose terms have other names by now begins a curve of its own.
+            rows[:] = [row for row in rows if row.keys() - {"step"} == means.keys()]
             rows.append({"step": reached, **means})
             begun = reached
             sums.clear()

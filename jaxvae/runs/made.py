@@ -76,7 +76,7 @@ def made_by(out: Path) -> dict[str, str]:
 
     Entries that are damaged are left out: nothing else depends on them.
     """
-    files = sorted(chain(out.glob(f"{_FOLDER}/*.json"), out.glob(f"*/{_FOLDER}/*.json")))
+    files = sorted(chain(out.glob(f"{_FOLDER}/*.json"), out.glob(f"epochs-*/{_FOLDER}/*.json")))
     return in_words([entry for file in files for entry in _entries(file)])
 
 
@@ -128,7 +128,16 @@ def _entries(file: Path) -> list[Entry]:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
-    return found if isinstance(found, list) else []
+    return [each for each in found if _is_entry(each)] if isinstance(found, list) else []
+
+
+def _is_entry(said: Any) -> bool:
+    try:
+        datetime.fromisoformat(said["began"])
+        texts = [said[name] for name in ("command", "machine", "device", "versions")]
+        return all(isinstance(text, str) for text in texts) and float(said["seconds"]) >= 0
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -32,7 +32,23 @@ def test_what_is_trained_again_takes_the_place_of_what_was_lost(tmp_path):
     assert curve.means["loss"] == [2.0] * 4 + [1.0] * 4
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"steps": [1], "means": {"loss": []}}'])
+def test_terms_of_other_names_begin_a_curve_of_their_own(tmp_path):
+    for step, terms in ((1, {"kl": 1.0, "extra": 2.0}), (2, {"kl": 1.0})):
+        with kept_curve(tmp_path, first=step - 1, last=2) as keep:
+            keep(Progress(step, 1.0, 3.0, terms))
+    assert read_curve(tmp_path) == ([2], {"loss": [3.0], "kl": [1.0]})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"steps": [1], "means": {"loss": []}}',
+        '{"steps": [], "means": {}}',
+        '{"steps": ["1"], "means": {"loss": [1.0]}}',
+    ],
+)
 def test_a_damaged_curve_is_none(tmp_path, text):
     (tmp_path / CURVE).write_text(text)
     assert read_curve(tmp_path) == ([], {})

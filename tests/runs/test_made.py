@@ -52,7 +52,10 @@ def test_an_interrupted_block_is_noted_too_and_goes_on_in_the_same_file(tmp_path
 def test_sweeps_in_folders_of_the_folder_count_and_damaged_entries_do_not(tmp_path):
     with noted(tmp_path / "epochs-3", "unit", "advise"):
         pass
-    (tmp_path / "epochs-3" / "made" / "other.json").write_text("[{")
+    for number, text in enumerate(("[{", "[1]", "[{}]", json.dumps([ENTRY | {"began": "today"}]))):
+        (tmp_path / "epochs-3" / "made" / f"other-{number}.json").write_text(text)
+    with noted(tmp_path / "run", "training", "a run that lies in the folder"):
+        pass
     assert made_by(tmp_path)["command"] == "advise"
 
 
