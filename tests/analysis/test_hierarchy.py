@@ -170,5 +170,5 @@ def test_a_share_has_the_deviation_of_its_beta_posterior(hits, n):
 
 @pytest.mark.parametrize(("hits", "n"), [(-1, 3), (4, 3), (0, 0)])
 def test_shares_of_nothing_are_refused(hits, n):
-    with pytest.raises(ValueError, match=f"got {hits} of {n}"):
+    with pytest.raises(ValueError, match=f"got hits={hits}, n={n}"):
         share_estimate(hits, n)
