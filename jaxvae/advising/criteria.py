@@ -40,9 +40,9 @@ class Criterion(NamedTuple):
 def decided_bounds(reading: Reading) -> Bounds:
     """Bounds that the equivalence test on Delta(output -> input) leaves for the smallest size.
 
-    The bounds exclude no size where no model has learned anything.
+    The bounds exclude no size where nothing can be shown.
     """
-    if not reading.has_learned:
+    if reading.obstacle:
         return Bounds(0, None)
     advice = sufficient_bottleneck(reading.sizes, reading.imbalance, tolerance=TOLERANCE)
     return bounds_of(reading.sizes, advice, tolerance=TOLERANCE)

@@ -11,6 +11,12 @@ _SIZES = ("latents", "bottleneck")
 _GEOMETRY = ("input", "mean", "sample", "output")
 _TYPES = ("active_latents", "mixed_latents", "passive_latents")
 
+LEAST_IMAGES = 50
+"""Distinct held-out images without which no size is named."""
+
+# Of the images measured, which move Delta by as large a share of it.
+_MOST_COPIES = 0.01
+
 HARDLY_ANYTHING = 0.5
 """A reconstruction of so large a Delta to the input has lost most of its neighbors."""
 
@@ -29,7 +35,8 @@ class Reading(NamedTuple):
         dimensions: TwoNN of the layers input, mean, sample and output, by name.
         active_units: latents whose mean varies with the image.
         types: counts of active, mixed and passive latents, by name; NaN where unknown.
-        points: held-out images that the geometry rests on.
+        points: distinct held-out images that the geometry rests on.
+        copies: held-out images equal to others, which were measured all the same.
         epoch: the last measured one.
         failed: sizes and seeds of models whose loss was not finite.
     """
@@ -45,6 +52,7 @@ class Reading(NamedTuple):
     active_units: Float[np.ndarray, "k s"]
     types: dict[str, Float[np.ndarray, "k s"]]
     points: int
+    copies: int
     epoch: int
     failed: tuple[tuple[int, int], ...]
 
@@ -53,6 +61,26 @@ class Reading(NamedTuple):
         """Whether some size keeps neighbors at all: otherwise that none is better shows nothing."""
         keeps = float(self.imbalance.mean(axis=1).min()) < HARDLY_ANYTHING
         return keeps and float(self.active_units.mean(axis=1).max()) >= 1
+
+    @property
+    def obstacle(self) -> str:
+        """Why no size can be shown to be enough, as a clause; empty where one can be."""
+        if self.copies > _MOST_COPIES * (self.points + self.copies):
+            return (
+                f"{self.copies:,} of the {self.points + self.copies:,} held-out images measured "
+                "are copies of others, which are neighbors whatever a model keeps"
+            )
+        if self.points < LEAST_IMAGES:
+            return (
+                f"only {self.points:,} distinct held-out images were measured, and at least "
+                f"{LEAST_IMAGES} are needed"
+            )
+        if not self.has_learned:
+            return (
+                "the models have learned next to nothing, so that no size can be shown to be "
+                "better than another"
+            )
+        return ""
 
 
 def size_dimension(records: xr.Dataset) -> str | None:
@@ -89,6 +117,8 @@ def read_records(records: xr.Dataset) -> Reading:
     kept, seeds = _rectangle(~(failed | missing))
     some = records.isel({dimension: kept, "seed": seeds})
     sizes, names = records[dimension].values, records["seed"].values
+    asked = int(records.attrs["points"])
+    points = _distinct(some, asked)
     lost = some["imbalance"].sel(layer="output", other_layer="input")
     return Reading(
         sizes[kept].astype(int),
@@ -101,10 +131,18 @@ def read_records(records: xr.Dataset) -> Reading:
         {name: _last(some["intrinsic_dimension"].sel(layer=name), dimension) for name in _GEOMETRY},
         _last(some["active_units"], dimension),
         {name.removesuffix("_latents"): _last_of(some, name, dimension) for name in _TYPES},
-        int(records.attrs["points"]),
+        points,
+        asked - points,
         int(records["epoch"].values[-1]),
         tuple((int(sizes[i]), int(names[j])) for i, j in zip(*np.nonzero(failed), strict=True)),
     )
+
+
+def _distinct(records: xr.Dataset, points: int) -> int:
+    """The distinct images among those measured; all of them where it was not recorded."""
+    if "distinct_points" not in records:
+        return points
+    return int(records["distinct_points"].sel(layer="input").isel(epoch=-1).max())
 
 
 def _rectangle(done: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

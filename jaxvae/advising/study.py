@@ -126,7 +126,7 @@ def do_study(
 
 def _next(reading: Reading | None, done: Training) -> Training | None:
     # Of models that have failed nobody knows how others would do.
-    if reading is None or not reading.has_learned:
+    if reading is None or reading.obstacle:
         return None
     if len(reading.sizes) < 2 or len(reading.seeds) < min(2, done.seeds):
         return None

@@ -21,11 +21,8 @@ def answer(reading: Reading, *, ending: str = "") -> str:
     bounds, seeds = decided_bounds(reading), reading.imbalance.shape[1]
     confidence = f"95% confidence, {seeds} seed{'s' * (seeds != 1)}"
     most = int(reading.sizes[-1])
-    if not reading.has_learned:
-        return (
-            "Not decided: the models have learned next to nothing, so that no size can be shown to "
-            f"be better than another. {ending}"
-        ).strip()
+    if reading.obstacle:
+        return f"Not decided: {reading.obstacle}. {ending}".strip()
     below = f"{bounds.insufficient} is too small"
     if bounds.sufficient is None:
         left = f"Sizes {bounds} remain" if ending else f"Not decided, sizes {bounds} remain"

@@ -6,16 +6,19 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 from rich.console import Console
 
 from jaxvae.advising.data import data_dimension
 from jaxvae.advising.noise import SIGNAL_TO_NOISE, pixel_noise
 from jaxvae.advising.plane import is_plane, plane_sentences
+from jaxvae.advising.reading import LEAST_IMAGES
 from jaxvae.advising.results import conclude, printed, write_conclusion
 from jaxvae.advising.study import Found, Study, do_study
 from jaxvae.analysis.sizing import LARGEST, MOST_SEEDS, first_training
 from jaxvae.commands.settings import flags_named, given_config
+from jaxvae.data.distinct import first_distinct
 from jaxvae.grids.grid import shared_settings
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
@@ -57,7 +60,8 @@ def _read(results: Path, console: Console) -> None:
 def _study(given: argparse.Namespace, console: Console) -> None:
     config, points = _asked(given)
     dataset = dataset_of(config)
-    dimension = data_dimension(dataset.test.images[:points])
+    images = _distinct(dataset.test.images, points, console)
+    dimension = data_dimension(images)
     console.print(str(dimension), soft_wrap=True)
     config, why = _with_noise(config, dimension.value)
     console.print(why, soft_wrap=True)
@@ -77,6 +81,22 @@ def _study(given: argparse.Namespace, console: Console) -> None:
     )
     title = f"{dataset.name}, {config.network}, {concluded.reading.epoch} epochs"
     write_conclusion(out, found.records, concluded, title=title, console=console)
+
+
+def _distinct(images: np.ndarray, points: int, console: Console) -> np.ndarray:
+    """The first distinct images, as every model is measured on them; says how many are copies."""
+    places = first_distinct(images, points)
+    looked_at = int(places[-1]) + 1 if len(places) == points else len(images)
+    dropped = looked_at - len(places)
+    copies = f"{dropped:,} of {looked_at:,} held-out images are copies of others and are left out"
+    if len(places) < LEAST_IMAGES:
+        raise ValueError(
+            f"expected at least {LEAST_IMAGES} distinct held-out images, got {len(places):,}"
+            + (f": {copies}" if dropped else "")
+        )
+    if dropped:
+        console.print(f"{copies}.", soft_wrap=True)
+    return images[places]
 
 
 def _ending(found: Found, minutes: float) -> str:

@@ -25,7 +25,8 @@ class Grid:
         values: what each of them may be, by the same name.
         seeds: seeds of every combination.
         snapshots: epochs that are measured, evenly spaced up to the last.
-        points: held-out images that the geometry of layers is measured on; 0 for none of it.
+        points: distinct held-out images that the geometry of layers is measured on, or all that
+            are distinct; 0 for none of it.
     """
 
     run: Mapping[str, Any]

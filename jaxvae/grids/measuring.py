@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxvae.analysis import Evaluation, capture, evaluate, profile, unknown_profile
+from jaxvae.data.distinct import first_distinct
 from jaxvae.metrics.latents import LatentTypes
 from jaxvae.models import HVAE
 from jaxvae.models.hvae import layer_names
@@ -24,7 +25,8 @@ def measure(points: int, trained: Trained) -> tuple[dict[str, Any], dict[str, An
     noise is that of `jaxvae train`.
 
     Args:
-        points: held-out images that the geometry of layers is measured on; 0 for none of it.
+        points: distinct held-out images that the geometry of layers is measured on, or all that
+            are distinct; 0 for none of it.
         trained: the model. One that has failed has no geometry.
     """
     model, images = trained.model, trained.dataset.test.images
@@ -46,7 +48,8 @@ def measure(points: int, trained: Trained) -> tuple[dict[str, Any], dict[str, An
     last = {"latent_layer": np.array(layer_names(len(model.shapes)))}
     if points == 0:
         return every, last
-    taps = capture(model, trained.variables, images[:points], key=trained.key)
+    measured = images[first_distinct(images, points)]
+    taps = capture(model, trained.variables, measured, key=trained.key)
     if not isinstance(model, HVAE):
         taps |= {name: taps[name][:, : trained.latents] for name in _LATENT}
     return every | _geometry(taps, failed=failed), last | {"layer": np.array([*taps])}

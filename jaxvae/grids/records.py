@@ -71,12 +71,23 @@ def gather(grid: Grid, out: Path) -> xr.Dataset:
         | ({"other_layer": labels["layer"]} if labels["layer"] else {}),
         attrs={
             "run": json.dumps(grid.run, default=list),
-            "points": grid.points,
+            "points": _measured(grid, variables, labels),
             "units": "reconstruction, kl and rate: nats per image, over all held-out images; "
             "training_cost: reconstruction and kl of 2,000 training images",
             "estimators": "intrinsic_dimension: TwoNN, 10% discarded; imbalance: k = 1",
         },
     )
+
+
+def _measured(
+    grid: Grid, variables: Mapping[str, tuple[Any, np.ndarray]], labels: Mapping[str, list[str]]
+) -> int:
+    """The images that the geometry rests on: fewer than asked for where fewer are distinct."""
+    if "distinct_points" not in variables or "input" not in labels["layer"]:
+        return grid.points
+    counts = variables["distinct_points"][1][..., labels["layer"].index("input")]
+    known = counts[np.isfinite(counts) & (counts > 0)]
+    return int(known.max()) if len(known) else grid.points
 
 
 def coordinate(values: Sequence[Any]) -> list[Any]:

@@ -19,7 +19,7 @@ _RATES = (
     "latents whose posterior mean varies with the image."
 )
 _GEOMETRY = (
-    "ID: intrinsic dimension (TwoNN) over {points:,} held-out images; Δ out→in: information "
+    "ID: intrinsic dimension (TwoNN) over {points:,} distinct held-out images; Δ out→in: information "
     "imbalance from the output to the input, near 0 where neighbors of the output are neighbors of "
     "the input, near 1 where it says nothing of them."
 )
@@ -70,7 +70,7 @@ def captioned_rows(
     grid: Grid, records: xr.Dataset
 ) -> Iterator[tuple[str, list[dict[str, str]], str]]:
     """The tables at the last epoch: what each is of, its rows, and what its numbers are."""
-    captions = (_RATES, _GEOMETRY.format(points=grid.points))
+    captions = (_RATES, _GEOMETRY.format(points=records.attrs["points"]))
     found = zip(("Rates", "Geometry"), (rates(records), geometry(records)), captions, strict=True)
     for name, quantities, caption in found:
         if quantities:

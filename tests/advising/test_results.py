@@ -121,3 +121,19 @@ def test_an_experiment_that_names_sizes_otherwise_is_read_the_same():
 def test_records_of_something_else_are_refused():
     with pytest.raises(ValueError, match="expected records of a sweep over --latents"):
         read_records(xr.Dataset({"imbalance": ("seed", [1.0])}))
+
+
+@pytest.mark.parametrize(
+    ("points", "distinct", "expected"),
+    [
+        (500, 40, "460 of the 500 held-out images measured are copies of others"),
+        (40, 40, "only 40 distinct held-out images were measured, and at least 50 are needed"),
+    ],
+)
+def test_copies_and_few_images_show_no_size_to_be_enough(points, distinct, expected):
+    records = records_of(falling(8))
+    records.attrs["points"] = points
+    counted = xr.zeros_like(records["intrinsic_dimension"]) + distinct
+    reading = read_records(records.assign(distinct_points=counted))
+    assert answer(reading).startswith(f"Not decided: {expected}")
+    assert decided_bounds(reading).sufficient is None

@@ -103,3 +103,13 @@ def test_a_folder_without_records_is_refused(tmp_path, capsys):
     status, _, said = advise(capsys, tmp_path)
     assert status == 2
     assert "got no records.nc" in said
+
+
+def test_copies_of_too_few_held_out_images_are_refused_before_anything_is_written(tmp_path, capsys):
+    np.save(tmp_path / "images.npy", np.repeat(linear_images(2, n=40), 50, axis=0))
+    asked = ("--data", tmp_path / "images.npy", "--out", tmp_path / "out")
+    status, _, said = advise(capsys, *asked)
+    assert status == 2
+    assert "expected at least 50 distinct held-out images, got" in said
+    assert "are copies of others" in said
+    assert not (tmp_path / "out").exists()

@@ -75,8 +75,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--points",
         metavar="N",
         type=int,
-        help="held-out images on which information imbalance and dimensions are measured (default: "
-        "up to 2000)",
+        help="distinct held-out images on which information imbalance and dimensions are measured, "
+        "50 at least (default: up to 2000)",
     )
     add_settings(parser, defaults={**defaults("runs/config", "RunConfig"), **_DEFAULTS})
     parser.set_defaults(after_interruption="The same command resumes where it stopped.")
