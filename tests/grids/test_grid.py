@@ -32,7 +32,8 @@ def records(seeds=3, latent_layers=("z_1",)):
     variables["failed"] = (tuple(sizes), np.zeros((*sizes.values(),), bool))
     variables["missing"] = (("beta", "seed"), np.zeros((2, seeds), bool))
     labels = {"latent_layer": list(latent_layers), "layer": LAYERS, "other_layer": LAYERS}
-    return xr.Dataset(variables, coords={"beta": [1.0, 4.0], "seed": range(seeds), **labels})
+    coords = {"beta": [1.0, 4.0], "seed": range(seeds), **labels}
+    return xr.Dataset(variables, coords=coords, attrs={"points": 500})
 
 
 def test_the_error_of_a_mean_over_seeds_is_that_of_independent_draws():
