@@ -11,6 +11,8 @@ SIGNAL_TO_NOISE = 20.0
 
 # Where the dimension is not known.
 _USUAL = 8.0
+# Images of which whole numbers are held at a time.
+_SOME = 256
 
 
 def pixel_noise(images: ArrayLike, dimension: float) -> float:
@@ -34,9 +36,18 @@ def pixel_noise(images: ArrayLike, dimension: float) -> float:
     Raises:
         ValueError: for images that are all the same.
     """
-    pixels = np.asarray(images, np.float32).reshape(len(images), -1) / 255
-    total = float(pixels.var(axis=0, dtype=np.float64).sum())
+    total = _variance(np.asarray(images)) / 255**2
     if total == 0:
-        raise ValueError(f"expected images that differ, got {len(pixels):,} equal images")
+        raise ValueError(f"expected images that differ, got {len(images):,} equal images")
     directions = dimension if math.isfinite(dimension) and dimension > 0 else _USUAL
     return float(f"{math.sqrt(total / SIGNAL_TO_NOISE / directions):.3g}")
+
+
+def _variance(images: np.ndarray) -> float:
+    """The variance of bytes summed over pixels, from whole numbers, some images at a time."""
+    n, sums, squares = len(images), np.zeros(images[0].size, np.int64), 0
+    for start in range(0, n, _SOME):
+        some = images[start : start + _SOME].reshape(-1, len(sums)).astype(np.int64)
+        sums += some.sum(axis=0)
+        squares += int(np.sum(some**2))
+    return (n * squares - int(np.sum(sums.astype(object) ** 2))) / n**2

@@ -64,10 +64,10 @@ def _sentence(found: BestRegion, rates: Float[np.ndarray, "m 2"]) -> str:
     best = rates[found.best]
     return (
         f"the best split has {_range(left[:, 0])} nats in the upper half of the layers and "
-        f"{_range(left[:, 1])} in the lower half (95% confidence for all uses; {len(left)} of "
-        f"{len(rates)} cells), which is {share.min():.0%} to {share.max():.0%} of the rate in the "
-        f"upper half. The fitted surface is highest at {best[0]:.1f} nats in the upper and "
-        f"{best[1]:.1f} in the lower half."
+        f"{_range(left[:, 1])} in the lower half, {_range(left.sum(axis=1))} in all (95% "
+        f"confidence for all uses; {len(left)} of {len(rates)} cells that were tried), which is "
+        f"{share.min():.0%} to {share.max():.0%} of the rate in the upper half. The fitted surface "
+        f"is highest at {best[0]:.1f} nats in the upper and {best[1]:.1f} in the lower half."
     )
 
 

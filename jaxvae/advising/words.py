@@ -9,6 +9,8 @@ from jaxvae.advising.reading import HARDLY_ANYTHING, Reading
 
 # Of the rate: what held-out images cost more than training images.
 _OVERFITTED = 0.2
+# With fewer distinct held-out images, others could lead to another answer (simulated).
+_MANY_IMAGES = 200
 
 
 def answer(reading: Reading, *, ending: str = "") -> str:
@@ -69,6 +71,7 @@ def diagnoses(reading: Reading, dimension: tuple[float, float] | None = None) ->
             _collapsed(reading),
             _overfitted(reading),
             _kept_less(reading, dimension),
+            _few_images(reading),
             _failed(reading),
         )
         if text
@@ -112,6 +115,16 @@ def _undertrained(reading: Reading) -> str:
     return (
         f"Undertrained: the last part of training still lowered Δ by more than {TOLERANCE:.0%} at "
         f"{', '.join(late)} latents. With more --epochs these sizes may become better than others."
+    )
+
+
+def _few_images(reading: Reading) -> str:
+    if reading.points >= _MANY_IMAGES:
+        return ""
+    return (
+        f"Few held-out images: Δ was measured on {reading.points:,} distinct ones. The confidence "
+        "limits are about other seeds and not about other images, and with more of them a larger "
+        "size may be needed."
     )
 
 

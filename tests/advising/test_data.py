@@ -62,3 +62,9 @@ def test_the_noise_of_pixels_grows_with_their_contrast_and_falls_with_the_dimens
 def test_images_that_are_all_the_same_have_no_noise():
     with pytest.raises(ValueError, match="expected images that differ, got 5 equal images"):
         pixel_noise(np.ones((5, 4), np.uint8), 2.0)
+
+
+def test_the_noise_is_that_of_the_variance_of_all_images_at_once():
+    images = np.random.default_rng(1).integers(0, 256, (600, 5, 4, 1)).astype(np.uint8)
+    variance = (images / 255).var(axis=0).sum()
+    assert pixel_noise(images, 4.0) == float(f"{(variance / 20 / 4.0) ** 0.5:.3g}")

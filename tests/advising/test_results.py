@@ -137,3 +137,11 @@ def test_copies_and_few_images_show_no_size_to_be_enough(points, distinct, expec
     reading = read_records(records.assign(distinct_points=counted))
     assert answer(reading).startswith(f"Not decided: {expected}")
     assert decided_bounds(reading).sufficient is None
+
+
+@pytest.mark.parametrize(("points", "few"), [(199, True), (200, False)])
+def test_few_held_out_images_are_said_to_be_no_part_of_the_confidence(points, few):
+    records = records_of(falling(8))
+    records.attrs["points"] = points
+    said = " ".join(diagnoses(read_records(records)))
+    assert ("not about other images" in said) == few
