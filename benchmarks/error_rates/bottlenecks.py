@@ -7,11 +7,11 @@ the smallest sufficient one in at most 5% of every row; a plateau with noise .05
 named in at least 85%.
 """
 
-from itertools import product
 from typing import Any
 
 import numpy as np
 
+from benchmarks.error_rates.tables import right_and_wrong, rows_by
 from jaxvae.analysis import sufficient_bottleneck
 from jaxvae.report.tables import markdown_table
 
@@ -97,20 +97,6 @@ def rates(shape: str, *, seeds: int, noise: float, sweeps: int) -> dict[str, Any
     }
 
 
-def rows(records: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """The truth, the seeds, and "right / wrong" for every noise."""
-    return [
-        {"truth": shape, "seeds": str(seeds)}
-        | {
-            f"noise {record['noise']:g}": f"{100 * record['right']:.0f} / "
-            f"{100 * record['wrong']:.1f}"
-            for record in records
-            if (record["truth"], record["seeds"]) == (shape, seeds)
-        }
-        for shape, seeds in product(SHAPES, SEEDS)
-    ]
-
-
 def records(sweeps: int) -> list[dict[str, Any]]:
     """Simulate sweeps for all truths, numbers of seeds and noises."""
     return [
@@ -125,5 +111,7 @@ def section(found: list[dict[str, Any]]) -> str:
     """The section of docs/statistics.md."""
     unequal = [one["wrong"] for one in found if one["truth"].endswith((ONE_NOISY, GROWING))]
     equal = [one["wrong"] for one in found if not one["truth"].endswith((ONE_NOISY, GROWING))]
-    table = markdown_table(rows(found), left=["truth"])
+    table = markdown_table(
+        rows_by(found, ("truth", "seeds"), "noise", right_and_wrong), left=["truth"]
+    )
     return TEXT.format(table=table, equal=100 * max(equal), unequal=100 * max(unequal))

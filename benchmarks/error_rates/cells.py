@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.error_rates.tables import rows_by
 from jaxvae.analysis import Estimate, above_bound, compare_cells, suspect_cells
 from jaxvae.metrics import information_for_accuracy
 from jaxvae.report.tables import markdown_table
@@ -116,19 +117,6 @@ def some_model_is_suspect(random: np.random.Generator) -> bool:
     return bool(suspect_cells(betas, nats[..., 1:], nats[..., 0]).any())
 
 
-def rows(found: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """The truth, the seeds, and what was found at every deviation of training."""
-    return [
-        {"truth": truth, "seeds": str(seeds)}
-        | {
-            f"training {one['training']}": _entry(one)
-            for one in found
-            if (one["truth"], one["seeds"]) == (truth, seeds)
-        }
-        for truth, seeds in product(TRUTHS, SEEDS)
-    ]
-
-
 def _entry(record: dict[str, Any]) -> str:
     wrong = f"{100 * record['wrong']:.1f}"
     return f"{100 * record['alone']:.0f} / {wrong}" if TRUTHS[record["truth"]][0] else wrong
@@ -141,21 +129,21 @@ def records(grids: int) -> list[dict[str, Any]]:
 
 def section(found: list[dict[str, Any]]) -> str:
     """The section of docs/statistics.md."""
+    grids = [record for record in found if record["truth"] in TRUTHS]
+    rows = rows_by(grids, ("truth", "seeds"), "training", _entry)
     by_truth = {record["truth"]: 100 * record["wrong"] for record in found}
     return TEXT.format(
-        table=markdown_table(rows(found), left=["truth"]),
-        alike=_most_wrong(found, alike=True),
-        unequal=_most_wrong(found, alike=False),
+        table=markdown_table(rows, left=["truth"]),
+        alike=_most_wrong(grids, alike=True),
+        unequal=_most_wrong(grids, alike=False),
         classifiers=CLASSIFIERS,
         broken=by_truth[BOUNDS],
         suspect=by_truth[SUSPECTS],
     )
 
 
-def _most_wrong(found: list[dict[str, Any]], *, alike: bool) -> float:
+def _most_wrong(grids: list[dict[str, Any]], *, alike: bool) -> float:
     """Percentage of grids, of the truths in which all cells vary alike or not."""
     return 100 * max(
-        one["wrong"]
-        for one in found
-        if one["truth"] in TRUTHS and (np.ptp(TRUTHS[one["truth"]][1]) == 0) == alike
+        one["wrong"] for one in grids if (np.ptp(TRUTHS[one["truth"]][1]) == 0) == alike
     )

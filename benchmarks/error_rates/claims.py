@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.error_rates.tables import right_and_wrong, rows_by
 from jaxvae.analysis import Estimate, Evidence, second_peak, two_phases
 from jaxvae.report.tables import markdown_table
 
@@ -172,9 +173,5 @@ def records(sweeps: int) -> list[dict[str, Any]]:
 
 def section(found: list[dict[str, Any]]) -> str:
     """The section of docs/statistics.md."""
-    rows = [
-        {"claim": row[0]["claim"], "truth": row[0]["truth"], "seeds": str(row[0]["seeds"])}
-        | {f"noise {r['noise']:g}": f"{100 * r['right']:.0f} / {100 * r['wrong']:.1f}" for r in row}
-        for row in (found[at : at + len(NOISE)] for at in range(0, len(found), len(NOISE)))
-    ]
+    rows = rows_by(found, ("claim", "truth", "seeds"), "noise", right_and_wrong)
     return TEXT.format(table=markdown_table(rows, left=["claim", "truth"]))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.error_rates.tables import rows_by
 from jaxvae.analysis.advice import sufficient_bottleneck
 from jaxvae.analysis.sizing import LARGEST, Bounds, bounds_of, first_training, next_training
 from jaxvae.report.tables import markdown_table
@@ -108,23 +109,19 @@ def records(studies: int) -> list[dict[str, Any]]:
     return [rates(shape, noise=noise, studies=studies) for shape, noise in product(_EVERY, NOISE)]
 
 
+def _entry(record: dict[str, Any]) -> str:
+    right, left, small = (100 * record[name] for name in ("right", "left", "small"))
+    return f"{right:.0f} / {left:.0f} / {small:.1f}; {record['models']:.0f}"
+
+
 def section(records: list[dict[str, Any]]) -> str:
     """The section of docs/statistics.md."""
-    rows = [
-        {"truth": shape}
-        | {
-            f"noise {one['noise']:g}": f"{100 * one['right']:.0f} / {100 * one['left']:.0f} / "
-            f"{100 * one['small']:.1f}; {one['models']:.0f}"
-            for one in records
-            if one["truth"] == shape
-        }
-        for shape in SHAPES
-    ]
-    worst = 100 * max(one["small"] for one in records if one["truth"] in SHAPES)
+    seen = [one for one in records if one["truth"] in SHAPES]
+    rows, worst = rows_by(seen, ["truth"], "noise", _entry), max(one["small"] for one in seen)
     quiet = next(one for one in records if one["truth"] in UNSEEN)
     return TEXT.format(
         table=markdown_table(rows, left=["truth"]),
-        worst=worst,
+        worst=100 * worst,
         unseen=100 * quiet["small"],
         quiet=quiet["noise"],
         largest=LARGEST,

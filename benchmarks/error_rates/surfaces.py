@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.error_rates.tables import rows_by
 from jaxvae.analysis.response_surface import best_region
 from jaxvae.report.tables import markdown_table
 
@@ -82,17 +83,13 @@ def records(planes: int) -> list[dict[str, Any]]:
     ]
 
 
+def _entry(record: dict[str, Any]) -> str:
+    wrong, decided, left = (100 * record[name] for name in ("wrong", "decided", "left"))
+    return f"{wrong:.1f} / {decided:.0f}; {left:.0f}%"
+
+
 def section(records: list[dict[str, Any]]) -> str:
     """The section of docs/statistics.md."""
-    rows = [
-        {"truth": shape, "seeds": str(seeds)}
-        | {
-            f"noise {one['noise']:g}": f"{100 * one['wrong']:.1f} / {100 * one['decided']:.0f}; "
-            f"{100 * one['left']:.0f}%"
-            for one in records
-            if (one["truth"], one["seeds"]) == (shape, seeds)
-        }
-        for shape, seeds in product(SHAPES, SEEDS)
-    ]
+    rows = rows_by(records, ("truth", "seeds"), "noise", _entry)
     worst = 100 * max(one["wrong"] for one in records)
     return TEXT.format(table=markdown_table(rows, left=["truth"]), worst=worst)
