@@ -33,6 +33,11 @@ class ExampleCosts(NamedTuple):
     rates: Float[np.ndarray, "n l"]
     squared_error: Float[np.ndarray, " n"]
 
+    @property
+    def cost(self) -> Float[np.ndarray, " n"]:
+        """The negative ELBO of every image, nats: the distortion and all rates."""
+        return self.distortion + self.rates.sum(axis=1, dtype=np.float64)
+
 
 class Evaluation(NamedTuple):
     """Rates and distortions of a model over a data set, with standard errors over examples.

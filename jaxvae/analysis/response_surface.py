@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from jaxvae.analysis.spread import residual_squares
 from jaxvae.geometry.arrays import as_float64
 
 # 1, x, y, x^2, xy, y^2.
@@ -85,11 +86,10 @@ def best_region(
         )
     means = scores.mean(axis=1)
     fitted = terms @ np.linalg.lstsq(terms, means, rcond=None)[0]
-    rest = scores - means[:, None] - scores.mean(axis=0) + means.mean()
     around, among = cells - _COEFFICIENTS, (cells - 1) * (seeds - 1)
     variance = {
         around: float(np.sum((means - fitted) ** 2)) / around,
-        among: float(np.sum(rest**2)) / among / seeds,
+        among: float(residual_squares(scores).sum()) / among / seeds,
     }
     freedom = max(variance, key=lambda each: variance[each])
     # In differences of the surface the constant drops out.

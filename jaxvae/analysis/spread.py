@@ -33,7 +33,7 @@ def spread_of(runs: Float[np.ndarray, "m s"]) -> Spread:
     it cannot be told: that of both together is taken.
     """
     models, seeds = runs.shape
-    squares = _squares(runs)
+    squares = residual_squares(runs)
     together = squares.sum() / (models - 1) / (seeds - 1)
     own = np.zeros(models)
     if models > 2:
@@ -52,14 +52,14 @@ def chance_of_alike(runs: Float[np.ndarray, "m s"]) -> float:
     from scipy.special import betainc  # noqa: PLC0415
 
     models, seeds = runs.shape
-    squares, half = _squares(runs), (seeds - 1) / 2
+    squares, half = residual_squares(runs), (seeds - 1) / 2
     if models == 2 or not squares.any():
         return 1.0
     rest = 1 - squares.max() / squares.sum()
     return min(1.0, models * float(betainc((models - 1) * half, half, rest)))
 
 
-def _squares(runs: Float[np.ndarray, "m s"]) -> Float[np.ndarray, " m"]:
+def residual_squares(runs: Float[np.ndarray, "m s"]) -> Float[np.ndarray, " m"]:
     """Squared residuals of every model, without its own mean and that of every seed."""
     rest = runs - runs.mean(axis=1, keepdims=True) - runs.mean(axis=0) + runs.mean()
     return np.sum(rest**2, axis=1)

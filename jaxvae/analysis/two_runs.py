@@ -31,13 +31,16 @@ class Side(NamedTuple):
     @property
     def costs(self) -> Costs:
         """The negative ELBO of every image in nats, and each of its terms; layers from the top."""
-        distortion, rates, _ = (np.asarray(each, np.float64) for each in self.found.examples)
+        examples = self.found.examples
+        distortion, rates = (
+            np.asarray(each, np.float64) for each in (examples.distortion, examples.rates)
+        )
         layers: Costs = {}
         if isinstance(self.run.vae, HVAE):
             names = layer_names(rates.shape[1])
             layers = {f"rate of {name}": each for name, each in zip(names, rates.T, strict=True)}
-        rate = rates.sum(axis=1)
-        return {"cost": distortion + rate, "distortion": distortion, "rate": rate, **layers}
+        terms = {"cost": examples.cost, "distortion": distortion, "rate": rates.sum(axis=1)}
+        return terms | layers
 
 
 class TwoRuns(NamedTuple):

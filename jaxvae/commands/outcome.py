@@ -13,9 +13,10 @@ from jaxvae.analysis.estimate import Estimate
 from jaxvae.analysis.evaluation import Evaluation, evaluate
 from jaxvae.analysis.shuffle import shuffle_effect
 from jaxvae.files.whole import write_whole
-from jaxvae.models.hvae import HVAE, layer_names
+from jaxvae.models.hvae import HVAE, latent_names
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.objectives.multipliers import LEAST, MOST
+from jaxvae.report.tables import with_error
 from jaxvae.runs.config import RunConfig
 from jaxvae.typing import ArrayLike, Key
 
@@ -85,9 +86,9 @@ def outcome_of(
     }
     *_, total = _by_layer(model, found.information_bounds).values()
     lines = [
-        f"held out, {len(images):,} images: distortion {_shown(found.distortion)}, rate "
-        f"{_shown(total)} nats, PSNR {_shown(found.psnr)} dB, "
-        f"{_shown(found.bits_per_dimension, 4)} bits per dimension",
+        f"held out, {len(images):,} images: distortion {with_error(found.distortion)}, rate "
+        f"{with_error(total)} nats, PSNR {with_error(found.psnr)} dB, "
+        f"{with_error(found.bits_per_dimension, 4)} bits per dimension",
         *_layer_lines(model, found, betas),
     ]
     if not found.is_finite or isinstance(model, VAE):
@@ -124,12 +125,7 @@ def _against_data(
 def _by_layer(model: VAE | HVAE, every: Estimate) -> dict[str, Estimate]:
     """The estimate of every layer, by its name, from the top to the bottom."""
     pairs = zip(np.atleast_1d(every.value), np.atleast_1d(every.stderr), strict=True)
-    return {name: Estimate(*pair) for name, pair in zip(_names(model), pairs, strict=True)}
-
-
-def _names(model: VAE | HVAE) -> list[str]:
-    """The names of the layers of latents."""
-    return ["latents"] if isinstance(model, VAE) else layer_names(len(model.shapes))
+    return {name: Estimate(*pair) for name, pair in zip(latent_names(model), pairs, strict=True)}
 
 
 def _layer_lines(model: VAE | HVAE, found: Evaluation, betas: Sequence[float] | None) -> list[str]:
@@ -138,7 +134,7 @@ def _layer_lines(model: VAE | HVAE, found: Evaluation, betas: Sequence[float] | 
         size = math.prod(model.shapes[index])
         weight = "" if betas is None else f", beta {betas[index]:.3g}"
         lines.append(
-            f"  {name}: rate {_shown(rate)} nats, {rate.value / size:.3f} per dimension, "
+            f"  {name}: rate {with_error(rate)} nats, {rate.value / size:.3f} per dimension, "
             f"{int(found.active_units[index])} of {size} units active{weight}"
         )
     return lines
@@ -165,13 +161,9 @@ def _missed_targets(
         else "train longer, or, if training images have the target, use more of them"
     )
     return [
-        f"{name}: {_shown(got)} nats on held-out images, where the target of training is "
+        f"{name}: {with_error(got)} nats on held-out images, where the target of training is "
         f"{target:g}: {advice}"
         for name, (target, got) in asked.items()
         if target is not None
         and abs(got.value - target) > max(3 * got.stderr, _TOLERANCE * abs(target))
     ]
-
-
-def _shown(estimate: Estimate, digits: int = 2) -> str:
-    return f"{estimate.value:.{digits}f} ± {estimate.stderr:.{digits}f}"

@@ -15,12 +15,12 @@ from jaxvae.analysis.capture import capture
 from jaxvae.analysis.two_runs import compare_runs
 from jaxvae.commands.runs import chosen_images
 from jaxvae.report.results import write_report
+from jaxvae.report.tables import printed_table
 from jaxvae.report.two_runs import (
     as_records,
     caveat,
     conclusion,
     draw_two_runs,
-    printed,
     setting_rows,
     summary,
     two_runs_page,
@@ -57,7 +57,7 @@ def compare(given: argparse.Namespace, console: Console, errors: Console) -> Non
     settings = setting_rows(found, names)
     sentences = [conclusion(found, names), caveat(found)]
     out = given.out or Path("results", "report", "_".join(folder.name for folder in folders))
-    tables = [printed(each) for each in (values, settings) if each]
+    tables = [printed_table(each, left=["term", "setting"]) for each in (values, settings) if each]
     write_report(
         out,
         as_records(found, names),

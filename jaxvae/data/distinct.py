@@ -17,5 +17,10 @@ def first_distinct(images: UInt8[np.ndarray, "n ..."], most: int) -> Int[np.ndar
     for place, image in enumerate(images):
         if len(places) == most:
             break
-        places.setdefault(hashlib.blake2b(image.tobytes(), digest_size=16).digest(), place)
+        places.setdefault(digest_of(image), place)
     return np.fromiter(places.values(), int, len(places))
+
+
+def digest_of(image: UInt8[np.ndarray, "..."]) -> bytes:
+    """Bytes that only images with the same pixels have in common."""
+    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()

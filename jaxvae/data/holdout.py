@@ -1,9 +1,10 @@
 """Which images of a set are for training, and which are held out."""
 
-import hashlib
 import re
 
 import numpy as np
+
+from jaxvae.data.distinct import digest_of
 
 TRAIN = ("train", "training")
 """Names of a split for training."""
@@ -80,14 +81,10 @@ def remarks_on_copies(train: np.ndarray, test: np.ndarray) -> list[str]:
         train: images as bytes, `[n, h, w, c]`.
         test: the held-out ones.
     """
-    held_out = [_digest(image) for image in test]
+    held_out = [digest_of(image) for image in test]
     known = set(held_out)
-    copied = {digest for digest in map(_digest, train) if digest in known}
+    copied = {digest for digest in map(digest_of, train) if digest in known}
     count = sum(digest in copied for digest in held_out)
     if count == 0:
         return []
     return [f"{count:,} of {len(test):,} held-out images are also among the training images"]
-
-
-def _digest(image: np.ndarray) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()

@@ -285,10 +285,9 @@ def _blocks(array: np.ndarray) -> int:
 
 
 def _write_labels(path: Path, labels: Labels, split: str, order: np.ndarray) -> None:
-    columns = [labels.numbers[split]] if labels.numbers else []
-    values = np.stack([column[order] for column in columns], axis=1) if columns else None
-    full = np.zeros((len(order), 0), np.int64) if values is None else values
-    create_array(path, full.shape, full.dtype)(full)
+    none = np.zeros((len(order), 0), np.int64)
+    values = labels.numbers[split][order, None] if labels.numbers else none
+    create_array(path, values.shape, values.dtype)(values)
 
 
 def _labels_in_words(labels: Labels) -> str:

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import xarray as xr
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from jaxvae.grids.grid import Grid, word
 from jaxvae.grids.quantities import Quantity, geometry, known_runs, rates
-from jaxvae.report.tables import markdown_table
+from jaxvae.report.tables import markdown_table, printed_table
 
 _RATES = (
     "Reconstruction is the negative log-likelihood, and KL or rate the KL divergence of the "
@@ -42,20 +41,8 @@ def sweep_tables(grid: Grid, records: xr.Dataset) -> list[Table]:
         grid: grid of the runs.
         records: records of the runs, without the dimensions of settings that have one value.
     """
-    found: list[Table] = []
-    for quantities in filter(None, (rates(records), geometry(records))):
-        table = Table(
-            box=SIMPLE_HEAD,
-            padding=(0, 1, 0, 0),
-            pad_edge=False,
-        )
-        rows = _rows(grid, quantities)
-        for column in rows[0]:
-            table.add_column(column, justify="right", overflow="fold")
-        for row in rows:
-            table.add_row(*row.values())
-        found.append(table)
-    return found
+    several = filter(None, (rates(records), geometry(records)))
+    return [printed_table(_rows(grid, quantities)) for quantities in several]
 
 
 def summary(grid: Grid, records: xr.Dataset) -> str:

@@ -16,7 +16,7 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
 from jaxvae.models.likelihoods import Likelihood
-from jaxvae.models.vae import BERNOULLI, Variables, collections
+from jaxvae.models.vae import BERNOULLI, VAE, Variables, collections
 from jaxvae.typing import Key
 
 Shape = tuple[int, ...]
@@ -219,6 +219,11 @@ class _Hierarchy(nn.Module):
 def layer_names(count: int) -> list[str]:
     """Names of the layers as in the literature, from `z_L` at the top to `z_1` at the bottom."""
     return [f"z_{number}" for number in range(count, 0, -1)]
+
+
+def latent_names(model: VAE | HVAE) -> list[str]:
+    """Names of the layers of latents of a model, from the top; a VAE has one, `latents`."""
+    return layer_names(len(model.shapes)) if isinstance(model, HVAE) else ["latents"]
 
 
 def split_noise(noise: Float[Array, "b k"], shapes: Sequence[Shape]) -> list[Array]:

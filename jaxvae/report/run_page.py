@@ -12,8 +12,9 @@ import numpy as np
 from jaxvae.analysis.collapse import collapse_warnings
 from jaxvae.analysis.estimate import Estimate, mean_estimate
 from jaxvae.analysis.evaluation import Evaluation
-from jaxvae.models.hvae import HVAE, layer_names
+from jaxvae.models.hvae import HVAE, latent_names
 from jaxvae.report.page import Chart, Page, Picture, Table, Trace, in_words
+from jaxvae.report.tables import with_error
 from jaxvae.report.traces import line
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.curve import Curve
@@ -89,7 +90,7 @@ def _settings(config: RunConfig) -> dict[str, str]:
 
 def _quality(shown: Shown) -> str:
     found, several = shown.found, len(shown.run.vae.shapes) > 1
-    cost = mean_estimate(_cost(found))
+    cost = mean_estimate(found.examples.cost)
     count = len(found.examples.distortion)
     rates = mean_estimate(found.examples.rates.sum(axis=1, dtype=np.float64))
     return (
@@ -107,7 +108,9 @@ def _collapse(run: SavedRun, found: Evaluation) -> list[str]:
         signs = collapse_warnings(found, sizes=sizes) if found.is_finite else ()
         lost = ", ".join(
             f"{int(np.sum(types.passive))} of the {size} of {name}"
-            for name, size, types in zip(_names(run), sizes, found.latent_types, strict=True)
+            for name, size, types in zip(
+                latent_names(run.vae), sizes, found.latent_types, strict=True
+            )
         )
         said = f"Latents that have collapsed to the prior: {lost}."
         if not signs:
@@ -133,7 +136,8 @@ def _improving(shown: Shown) -> list[str]:
         said.append(_end_of(shown.curve))
     if len(shown.snapshots) > 1:
         (first, before), (last, after) = [*shown.snapshots.items()][-2:]
-        change, count = mean_estimate(_cost(after) - _cost(before)), len(_cost(after))
+        costs = after.examples.cost
+        change, count = mean_estimate(costs - before.examples.cost), len(costs)
         said.append(
             f"From step {first:,} to {last:,} the negative ELBO of {count:,} of these images "
             f"changed by {_number(change, sign='+')} nats, image by image: "
@@ -199,7 +203,7 @@ def _training(curve: Curve) -> Chart:
 
 def _over_snapshots(shown: Shown) -> Chart:
     evaluations = [*shown.snapshots.values()]
-    names = _names(shown.run)
+    names = latent_names(shown.run.vae)
     quantities = {
         "PSNR, dB": [each.psnr for each in evaluations],
         **{
@@ -209,7 +213,7 @@ def _over_snapshots(shown: Shown) -> Chart:
             for place, name in enumerate(names)
         },
         "distortion, nats": [each.distortion for each in evaluations],
-        "negative ELBO, nats": [mean_estimate(_cost(each)) for each in evaluations],
+        "negative ELBO, nats": [mean_estimate(each.examples.cost) for each in evaluations],
     }
     traces = [
         Trace(
@@ -236,7 +240,7 @@ def _over_snapshots(shown: Shown) -> Chart:
 
 def _latents(run: SavedRun, found: Evaluation) -> Chart:
     """The rate of every latent dimension of a layer, the largest first."""
-    names, traces = _names(run), []
+    names, traces = latent_names(run.vae), []
     for name, rates, types in zip(names, found.number_rates, found.latent_types, strict=True):
         order = np.argsort(-rates, kind="stable")
         places = np.arange(1, len(rates) + 1)
@@ -268,7 +272,7 @@ def _latents(run: SavedRun, found: Evaluation) -> Chart:
 def _rows(run: SavedRun, found: Evaluation) -> list[dict[str, str]]:
     rates = zip(*(np.atleast_1d(each) for each in found.rates), strict=True)
     rows = []
-    for place, (name, rate) in enumerate(zip(_names(run), rates, strict=True)):
+    for place, (name, rate) in enumerate(zip(latent_names(run.vae), rates, strict=True)):
         size = math.prod(run.vae.shapes[place])
         kinds = zip(_TYPES, found.latent_types[place], strict=True)
         rows.append(
@@ -281,15 +285,6 @@ def _rows(run: SavedRun, found: Evaluation) -> list[dict[str, str]]:
             }
         )
     return rows
-
-
-def _names(run: SavedRun) -> list[str]:
-    return layer_names(len(run.vae.shapes)) if isinstance(run.vae, HVAE) else ["latents"]
-
-
-def _cost(found: Evaluation) -> np.ndarray:
-    """The negative ELBO of every image."""
-    return found.examples.distortion + found.examples.rates.sum(axis=1, dtype=np.float64)
 
 
 def _picture(path: Path) -> Picture:
@@ -312,4 +307,4 @@ def _number(estimate: Estimate, *, sign: str = "") -> str:
     if not stderr > 0 or not math.isfinite(stderr):
         return f"{value:{sign}.4g}"
     digits = max(0, 1 - math.floor(math.log10(stderr)))
-    return f"{value:{sign}.{digits}f} ± {stderr:.{digits}f}"
+    return with_error(estimate, digits, sign=sign)

@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from jaxtyping import UInt8
-from rich.box import SIMPLE_HEAD
-from rich.table import Table as Printed
 
-from jaxvae.analysis.estimate import Estimate, mean_estimate
+from jaxvae.analysis.estimate import mean_estimate
 from jaxvae.analysis.two_runs import TwoRuns, different_settings
 from jaxvae.report.page import Page, Table
 from jaxvae.report.style import draw_rows, figure
-from jaxvae.report.tables import markdown_table
+from jaxvae.report.tables import markdown_table, with_error
 
 Row = dict[str, str]
 
@@ -63,8 +61,10 @@ def value_rows(
     """
     rows = [*_cost_rows(found, names)]
     for title, values in {
-        "PSNR, dB": [_shown(side.found.psnr) for side in found.sides],
-        "bits per dimension": [_shown(side.found.bits_per_dimension, 4) for side in found.sides],
+        "PSNR, dB": [with_error(side.found.psnr) for side in found.sides],
+        "bits per dimension": [
+            with_error(side.found.bits_per_dimension, 4) for side in found.sides
+        ],
         "active latents": [_active(side.found.active_units, side.run.vae) for side in found.sides],
         "snapshot": [side.run.when for side in found.sides],
         **training,
@@ -80,16 +80,6 @@ def setting_rows(found: TwoRuns, names: tuple[str, str]) -> list[Row]:
         dict(zip(("setting", *names), (name, *map(_word, pair)), strict=True))
         for name, pair in different.items()
     ]
-
-
-def printed(rows: Sequence[Row]) -> Printed:
-    """Rows as a table for the terminal."""
-    table = Printed(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for place, column in enumerate(rows[0]):
-        table.add_column(column, justify="right" if place else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row.values())
-    return table
 
 
 def summary(
@@ -178,26 +168,16 @@ def _draw_costs(path: Path, found: TwoRuns, names: tuple[str, str]) -> None:
 def _cost_rows(found: TwoRuns, names: tuple[str, str]) -> Iterator[Row]:
     costs = [side.costs for side in found.sides]
     for term in {**costs[0], **costs[1]}:
-        values = [_mean(each[term]) if term in each else "" for each in costs]
+        values = [with_error(mean_estimate(each[term])) if term in each else "" for each in costs]
         difference = found.differences.get(term)
-        yield _row(term, names, values, "" if difference is None else f"{_signed(difference)}")
+        yield _row(
+            term, names, values, "" if difference is None else with_error(difference, sign="+")
+        )
 
 
 def _row(term: str, names: tuple[str, str], values: Sequence[str], difference: str = "") -> Row:
     columns = ("term", *names, "difference")
     return dict(zip(columns, (term, *values, difference), strict=True))
-
-
-def _mean(values: np.ndarray) -> str:
-    return _shown(mean_estimate(values))
-
-
-def _shown(estimate: Estimate, digits: int = 2) -> str:
-    return f"{estimate.value:.{digits}f} ± {estimate.stderr:.{digits}f}"
-
-
-def _signed(estimate: Estimate) -> str:
-    return f"{estimate.value:+.2f} ± {estimate.stderr:.2f}"
 
 
 def _active(units: np.ndarray, model: Any) -> str:
