@@ -45,10 +45,10 @@ def draw_two_nn() -> None:
         known = np.array([1, 2, 5, 10, 20, 40])
         found = [float(two_nn(RNG.normal(size=(2000, d))).value) for d in known]
         bias.plot(known, known, "--", color="0.6", label="truth")
-        bias.plot(known, found, "o-", label="measured, n = 2,000")
+        bias.plot(known, found, "o-", label="n = 2,000")
         bias.set(xlabel="dimension of the Gaussian", ylabel="ID")
         bias.set_title("Too small above ten")
-        bias.legend(loc="lower right")
+        bias.legend(loc="upper left")
 
 
 def draw_gride() -> None:
@@ -80,7 +80,7 @@ def draw_imbalance() -> None:
         found = [information_imbalance(plane, plane * [1, factor]) for factor in factors]
         scale.plot(factors, [float(each.forward) for each in found], "o-", label="Δ(a → b)")
         scale.plot(factors, [float(each.backward) for each in found], "s-", label="Δ(b → a)")
-        scale.set(xscale="log", xlabel="b: the second coordinate of a, times", ylabel="Δ")
+        scale.set(xscale="log", xlabel="scale of one coordinate in b", ylabel="Δ")
         scale.set_title("b keeps less than a")
         scale.legend()
         levels = np.logspace(-3, 1, 12)
@@ -88,9 +88,8 @@ def draw_imbalance() -> None:
             shaken = [plane + level * RNG.normal(size=plane.shape) for level in levels]
             values = [float(information_imbalance(plane, b, k=k).forward) for b in shaken]
             noise.plot(levels, values, "o-", label=f"k = {k}")
-        noise.set(
-            xscale="log", yscale="log", xlabel="b: a and noise of deviation", ylabel="Δ(a → b)"
-        )
+        noise.set(xscale="log", yscale="log", ylabel="Δ(a → b)")
+        noise.set_xlabel("deviation of the noise in b")
         noise.set_title("Noise, up to unrelated at 1")
         noise.legend()
 
@@ -106,7 +105,7 @@ def draw_overlap() -> None:
             values = [float(neighborhood_overlap(plane, b, k=k)) for b in shaken]
             (line,) = axes.plot(levels, values, "o-", label=f"k = {k}")
             axes.axhline(k / 999, color=line.get_color(), linestyle=":", linewidth=1)
-        axes.set(xscale="log", xlabel="noise, as deviation", ylabel="share in common")
+        axes.set(xscale="log", xlabel="standard deviation of the noise", ylabel="share in common")
         axes.legend(title="dotted: unrelated")
 
 
@@ -143,7 +142,7 @@ def draw_information() -> None:
         for classes in (2, 10):
             most = accuracy_bound(nats, np.full(classes, 1 / classes))
             bound.plot(nats, most, label=f"{classes} classes")
-        bound.set(xlabel="nats", ylabel="largest accuracy", ylim=(0, 1.03))
+        bound.set(xlabel="rate, nats", ylabel="largest accuracy", ylim=(0, 1.03))
         bound.set_title("Allowed by a rate")
         bound.legend()
 
