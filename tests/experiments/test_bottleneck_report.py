@@ -257,6 +257,16 @@ def test_the_table_has_a_row_per_size_and_fits_80_columns():
     ]  # fmt: skip
 
 
+def test_the_table_has_room_for_spreads_of_two_digits_before_the_point():
+    records = make_records([0.4, 0.2, 0.1], sizes=(2, 16, 128))
+    turns = xr.DataArray(np.linspace(0.9, 1.1, records.sizes["seed"]), dims="seed")
+    for name, factor in (("intrinsic_dimension", 3.0), ("imbalance_to_input", 1.0)):
+        records[name] = factor * records[name] * turns
+    text = shown(sweep_table(records), 80)
+    assert "…" not in text
+    assert "0.4000±0.0400" in text
+
+
 def test_the_summary_holds_every_number_of_the_table_and_the_sentence():
     records = make_records([0.3, 0.2, 0.1])
     text = summary(records)
