@@ -141,6 +141,16 @@ def test_a_data_set_of_ones_own_is_read_as_its_page_says(folder):
         }
 
 
+def test_the_page_of_tutorials_includes_every_script():
+    scripts = [path.name for path in (ROOT / "examples/tutorials").glob("*.py")]
+    included = re.findall(
+        r'^--8<-- "examples/tutorials/(.*)"$',
+        (ROOT / "docs/tutorials.md").read_text(),
+        re.MULTILINE,
+    )
+    assert sorted(included) == sorted(scripts)
+
+
 def test_the_readme_names_the_two_commands():
     text = (ROOT / "README.md").read_text()
     assert "pip install -e . && python -m experiments.bottleneck" in text
