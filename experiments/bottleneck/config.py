@@ -22,8 +22,8 @@ class Config(ImageSettings):
     data: str = option(
         "mnist", "data set: sprites, a TFDS name such as mnist, or the path of images"
     )
-    train_size: int | None = option(None, "training images (default: all)", most="train")
-    test_size: int | None = option(None, "held-out images (default: all)", most="test")
+    train_size: int | None = option(None, "training images; all if not set", most="train")
+    test_size: int | None = option(None, "held-out images; all if not set", most="test")
     points: int = option(2000, "held-out images that every layer is measured on", most="test")
     network: str = option("dense", f"one of {', '.join(NETWORKS)}")
     widths: tuple[int, ...] = option(

@@ -35,7 +35,7 @@ class Config(ImageSettings):
     """Which models are trained, on which data, and how their layers are compared."""
 
     data: tuple[str, ...] = option(("sprites",), "data sets: sprites, TFDS names, or paths")
-    train_size: int | None = option(None, "training images (default: all)", most="train")
+    train_size: int | None = option(None, "training images; all if not set", most="train")
     networks: tuple[str, ...] = option(
         ("compact_vae",), "networks, among those that jaxvae train --help lists"
     )
@@ -61,7 +61,7 @@ class Config(ImageSettings):
     batch_size: int = option(64, "training images in every step")
     learning_rate: float = option(1e-4, "learning rate of Adam")
     ramp: int | None = option(
-        None, "steps over which the capacity of the annealed VAE grows (default: a third of all)"
+        None, "steps over which the capacity of the annealed VAE grows; a third of all if not set"
     )
     points: int = option(5000, "held-out images that CKA compares layers on", most="test")
     imbalance_points: int = option(

@@ -11,19 +11,19 @@ inception scores are those of five parts of the generated images.
 
 Claims (Xiao and Bamler 2023): the rate splits into a non-negative part of every layer, each with
 a beta of its own; a rate bounds the accuracy of any classifier of samples of its layer; and
-reconstruction, classification and generation are each best at another split of the rate.
+reconstruction, classification and generation are best at different splits of the rate.
 
     python -m experiments.rate_allocation                 # demo: 3 x 3 betas, sprites, minutes
-    python -m experiments.rate_allocation --seeds 0..2    # as many seeds as comparing cells takes
+    python -m experiments.rate_allocation --seeds 0..2    # seeds enough to compare cells
     python -m experiments.rate_allocation smoke           # 2 x 2 betas, 1,000 digits, a minute
     python -m experiments.rate_allocation mnist           # 7 x 7 betas, 6,000 binarized digits
     python -m experiments.rate_allocation deep            # 12 layers of latents
-    python -m experiments.rate_allocation paper-mnist     # 21 x 21, all of MNIST: a GPU
-    python -m experiments.rate_allocation paper-cifar10   # the same in color: a GPU
+    python -m experiments.rate_allocation paper-mnist     # 21 x 21, all of MNIST; needs a GPU
+    python -m experiments.rate_allocation paper-cifar10   # the same on color images; needs a GPU
     python -m experiments.rate_allocation paper-svhn
     python -m experiments.rate_allocation paper-mnist-ladder      # z_1 merged with its prior
     python -m experiments.rate_allocation paper-cifar10-ladder
-    python -m experiments.rate_allocation paper-cifar10-mixture   # 256 values of every pixel
+    python -m experiments.rate_allocation paper-cifar10-mixture   # pixels of 256 values
 
 The grids of the paper, except for its ladders, are trained with --baseline: one-layer VAEs with
 as many parameters as the two-layer network, with every beta of the grid, as more runs in the same
@@ -38,7 +38,7 @@ noise of training unknown, and no cell is then said to be better. A layer that c
 during training, with advice, and recorded.
 
 The folder of results holds config.json, records.nc (xarray), figures/*.png, summary.md and
-report.html, a page to open in a browser. An interrupted grid goes on where it stopped when the
+report.html, a report for the browser. An interrupted grid continues where it stopped when the
 same command is given again; more betas and seeds in the same folder are added to the models that
 are there. Any number of processes may share the folder.
 

@@ -18,8 +18,8 @@ class Config(ImageSettings):
     """Which models are trained, with which betas, on which data, and how they are measured."""
 
     data: str = option("mnist", "data set with labels: sprites, a TFDS name, or a path")
-    train_size: int | None = option(None, "training images (default: all)", most="train")
-    test_size: int | None = option(None, "held-out images (default: all)", most="test")
+    train_size: int | None = option(None, "training images; all if not set", most="train")
+    test_size: int | None = option(None, "held-out images; all if not set", most="test")
     binarize: bool = option(True, "make every pixel black or white, at half of its range")
     network: str = option("two_layer", f"one of {', '.join(NETWORKS)}")
     channels: int = option(16, "channels of the network's convolutions, and of z_1")

@@ -170,16 +170,15 @@ def _parser(
         nargs="?",
         choices=list(presets),
         default="demo",
-        help="named configuration, of which the settings below change single values "
-        "(default: demo)",
+        help="named configuration; the settings below change single values of it (default: demo)",
     )
     parser.add_argument(
         "--out",
         metavar="DIR",
         type=place,
         default=None,
-        help="folder for the results; an interrupted experiment resumes when it is run again with "
-        f"the same folder (default: {results}/PRESET)",
+        help="folder for the results; after an interruption the same command continues "
+        f"(default: {results}/PRESET)",
     )
     add_launch(parser)
     demo = presets["demo"]
@@ -213,7 +212,7 @@ def _add_option(
         return
     base = next(part for part in (*get_args(kind), kind) if part is not type(None))
     read, metavar = _READ.get(field.name, (base, base.__name__.upper()))
-    example = " ".join(map(str, shown)) if many else shown
+    example = " ".join(map(str, shown)) if many else "not set" if shown is None else shown
     settings.add_argument(
         flag,
         type=read,

@@ -140,7 +140,7 @@ def transformer_vae(
     patch: int = 8,
     likelihood: Likelihood = BERNOULLI,
 ) -> VAE:
-    """A small vision transformer (Dosovitskiy et al. 2021) and its mirror.
+    """A small vision transformer (Dosovitskiy et al. 2021), mirrored in the decoder.
 
     Four blocks of width 128 with four heads on either side.
 

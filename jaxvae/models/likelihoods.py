@@ -33,7 +33,7 @@ def bernoulli() -> Likelihood:
 
 
 def gaussian(*, standard_deviation: float = 1.0) -> Likelihood:
-    """Gaussian pixels of one fixed standard deviation, from their means; `gaussian_nll`."""
+    """Gaussian pixels with a fixed standard deviation; `gaussian_nll`."""
     if not standard_deviation > 0:
         raise ValueError(f"expected a positive standard_deviation, got {standard_deviation}")
     log_variance = 2 * math.log(standard_deviation)
@@ -42,7 +42,7 @@ def gaussian(*, standard_deviation: float = 1.0) -> Likelihood:
 
 
 def learned_gaussian() -> Likelihood:
-    """Gaussian pixels, from their means and then their log-variances; `gaussian_nll`."""
+    """Gaussian pixels whose log-variances are learned; `gaussian_nll`."""
 
     def nll(parameters: Array, images: Array) -> Array:
         mean, log_variance = jnp.split(parameters, 2, axis=-1)
@@ -55,7 +55,7 @@ def learned_gaussian() -> Likelihood:
 
 
 def logistic_mixture(*, components: int = 10) -> Likelihood:
-    """8-bit pixels under mixtures of so many logistics; `discretized_logistic_mixture_nll`."""
+    """8-bit pixels with a mixture of logistics; `discretized_logistic_mixture_nll`."""
     if components < 1:
         raise ValueError(f"expected at least one component, got {components}")
 

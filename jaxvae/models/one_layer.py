@@ -26,7 +26,7 @@ def one_layer_hvae(
     width: int = 32,
     likelihood: Likelihood = BERNOULLI,
 ) -> HVAE:
-    """z_1 of `two_layer_hvae` alone, 4 x 4 pixels, with a standard normal prior.
+    """One layer of latents: z_1 of `two_layer_hvae`, with a standard normal prior.
 
     Encoder and decoder are those that z_1 has there, of another width: 123,378 parameters for
     MNIST with 16 channels in z_1 and a width of 45, 0.5% more than the two layers have.

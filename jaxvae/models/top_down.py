@@ -42,7 +42,7 @@ def deep_hvae(
     remat: bool = False,
     likelihood: Likelihood = BERNOULLI,
 ) -> HVAE:
-    """Stochastic layers in a top-down residual network, several at every resolution.
+    """Many layers of latents in a top-down residual network, several at every resolution.
 
     As it is, 12 layers for images of 28 x 28 pixels, at sides 1, 7, 14 and 28, and 15 for
     32 x 32, at 1, 4, 8, 16 and 32.

@@ -31,7 +31,7 @@ def two_layer_hvae(
     ladder: bool = False,
     likelihood: Likelihood = BERNOULLI,
 ) -> HVAE:
-    """z_2, a vector, from the images; z_1, 4 x 4 pixels, from the images and z_2.
+    """Two layers of latents: z_2, a vector, above z_1, an image of 4 x 4 pixels.
 
     475,811 parameters for 32 x 32 color images as it is; 122,713 for MNIST with 16 channels
     and 20 numbers in z_2: the networks of Xiao and Bamler (2023).

@@ -46,7 +46,7 @@ def rate_targets(
     beta: LayerMultipliers = 1.0,  # type: ignore[assignment]
     penalty: float | Array = 0.2,
 ) -> tuple[Float[Array, ""], RateTargetsTerms]:
-    """Given rates R_l = T_l: D + sum_l beta_l (R_l - T_l) + penalty / 2 (R_l - T_l)^2.
+    """Reaches given rates R_l = T_l: D + sum_l beta_l (R_l - T_l) + penalty / 2 (R_l - T_l)^2.
 
     This is the augmented Lagrangian of the smallest distortion at the rates T. The betas are its
     multipliers: `vae_trainer(..., multipliers={"beta": 0.001})` raises the beta of a layer whose
@@ -94,7 +94,7 @@ def distortion_target(
     beta: float | Float[Array, "*l"] = 1.0,
     penalty: float | Array = 0.02,
 ) -> tuple[Float[Array, ""], DistortionTargetTerms]:
-    """A given distortion D = T: weight (D - T) + penalty / 2 (D - T)^2 + sum_l beta_l R_l.
+    """Reaches a distortion D = T: weight (D - T) + penalty / 2 (D - T)^2 + sum_l beta_l R_l.
 
     This is the augmented Lagrangian of the smallest weighted rate at the distortion T; the weight
     is its multiplier: `vae_trainer(..., multipliers={"weight": 0.001})`. In the end the rates are

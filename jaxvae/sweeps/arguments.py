@@ -41,25 +41,27 @@ def add_launch(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "how the runs are trained",
         "Without any of these options, this process trains all runs. Any number of\n"
-        "processes and machines that share the folder --out may be given the same\n"
-        "command at once, and share its work. A unit of work is a group of runs that\n"
+        "processes, on all machines that share the folder --out, may be given the same\n"
+        "command at once, and share the work. A unit of work is a group of runs that\n"
         "one program trains.",
     )
     only = group.add_mutually_exclusive_group()
     only.add_argument(
-        "--plan", action="store_true", help="list the units of work, their sizes and their cost"
+        "--plan",
+        action="store_true",
+        help="list the units of work, their memory and time, and train nothing",
     )
     only.add_argument(
         "--shard",
         metavar="I/N",
         type=_shard,
-        help="do only share I of N of the units, from 0/N to N-1/N, and draw no figures",
+        help="do only share I of N shares of the units, with I from 0 to N-1, and draw no figures",
     )
     only.add_argument(
         "--workers",
         metavar="N",
         type=count,
-        help="start N processes on this machine, one for each device where there are several",
+        help="start N processes on this machine, each with its own device if there are several",
     )
     only.add_argument(
         "--ray",
@@ -73,13 +75,13 @@ def add_launch(parser: argparse.ArgumentParser) -> None:
     only.add_argument(
         "--report",
         action="store_true",
-        help="merge and draw the results of finished runs, and train nothing",
+        help="write the results of the finished runs, and train nothing",
     )
     group.add_argument(
         "--members",
         metavar="M",
         type=count,
-        help="number of runs that one program trains, at most (default: as many as 4 GiB hold, up "
+        help="largest number of runs that one program trains (default: as many as 4 GiB hold, up "
         "to 64)",
     )
     group.add_argument(

@@ -16,14 +16,16 @@ examples:
 
 A bottleneck is enough if no larger one lowers the information imbalance from output to input by
 more than 25%, with 95% confidence over seeds. The first sizes that are trained are around the
-intrinsic dimension of the data. Then the largest is doubled until a larger one adds nothing, sizes
-between one that is too small and one that is enough are tried, and seeds are added where they are
-needed. How many epochs all models are trained for is decided by a large model, which is trained
-until more epochs add little. When the minutes are over, the same command goes on.
+intrinsic dimension of the data. Then the largest size is doubled until a larger one adds nothing,
+sizes between one that is too small and one that is enough are tried, and seeds are added where
+they are needed. All models are trained for the same number of epochs. It is decided by a large
+model, which is trained until more epochs add little. When the minutes are over, the same command
+continues from there.
 
-Unless another likelihood is given, pixels are Gaussian, with a standard deviation that fits the
-data: a direction of the images with its share of their variance stands out from the noise by 20
-to 1. The network is dense_vae with widths 256 and 128, unless another is given.
+Unless another likelihood is given, pixels are Gaussian. Their standard deviation is chosen so that,
+if the variance of the images is spread evenly over as many directions as their intrinsic dimension,
+each direction has 20 times the variance of the noise. The network is dense_vae with widths 256 and
+128, unless another is given.
 
 DIR/summary.md, DIR/report.html, DIR/records.nc and DIR/figures hold the answer and its evidence;
 DIR/epochs-E is a sweep: `jaxvae capture DIR/epochs-E/latents-16_seed-0` reads one of its models.
@@ -56,27 +58,28 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         nargs="?",
         type=place,
         metavar="RESULTS",
-        help="folder of a sweep, whose results are read (default: train models on --data)",
+        help="folder of a finished sweep, from whose results the answer is read (default: train "
+        "models on --data)",
     )
     parser.add_argument(
         "--out",
         metavar="DIR",
         type=place,
-        help="folder of results, made if absent (default: results/advise/DATA)",
+        help="folder for the results (default: results/advise/DATA)",
     )
     parser.add_argument(
         "--minutes",
         metavar="M",
         type=float,
         default=5.0,
-        help="minutes that training may take now; the same command goes on later (default: 5)",
+        help="minutes of training, after which the same command continues (default: 5)",
     )
     parser.add_argument(
         "--points",
         metavar="N",
         type=int,
         help="distinct held-out images on which information imbalance and dimensions are measured, "
-        "50 at least (default: up to 2000)",
+        "at least 50 (default: up to 2000)",
     )
     add_settings(parser, defaults={**defaults("runs/config", "RunConfig"), **_DEFAULTS})
     parser.set_defaults(after_interruption="The same command resumes where it stopped.")

@@ -13,11 +13,11 @@ examples:
   jaxvae bench metrics --metrics id,imbalance --points 5000,50000 --features 16,1024
   jaxvae bench training --network convolutional_vae --image-size 64 --members 1,8,32
 
-Metrics are timed on Gaussian clouds with every number of points and of features. "of product" is
-how near a metric comes to the speed of the matrix products that it consists of: 100% is as fast as
-these alone. Training is timed on random gray images; "members" is the number of models that one
-program trains, which differ in their seeds, and "models/hour" is for models of --epochs epochs of
---train-size images. Programs are always compiled anew, and that is timed too.
+Metrics are timed on Gaussian points, for all combinations of --points and --features. "of product"
+compares a metric with the matrix products that it consists of: at 100% it takes as long as these
+alone. Training is timed on random gray images. "members" is the number of models, with different
+seeds, that one program trains, and "models/hour" is for models of --epochs epochs of --train-size
+images. Programs are always compiled anew, and compilation is timed too.
 """
 
 
@@ -46,14 +46,14 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         metavar="N,...",
         type=several(count),
         default=(2000, 10_000),
-        help="points of the clouds (default: 2000,10000)",
+        help="numbers of points (default: 2000,10000)",
     )
     parser.add_argument(
         "--features",
         metavar="D,...",
         type=several(count),
         default=(50, 784),
-        help="features of the points (default: 50,784)",
+        help="numbers of features of a point (default: 50,784)",
     )
     parser.add_argument(
         "--network",

@@ -7,15 +7,15 @@ from jaxvae.sweeps.arguments import count
 
 _EXAMPLES = """\
 examples:
-  jaxvae data                                what is here
+  jaxvae data                                list the data sets on this machine
   jaxvae data ~/photos --image-size 64       describe a folder of images, and draw some of them
   jaxvae data faces.npz --image-key pixels --value-range 0:1
   jaxvae data mnist --prepare                download a set of TensorFlow Datasets, once
 
-DATA is `sprites`, the name of an image set of TensorFlow Datasets that is prepared here, or a path:
-a folder of PNG, JPEG, TIFF, WebP, BMP or GIF files, whose subfolders are labels, or `train` and
-`test`; a .npy; a .npz with images, labels, or x_train, y_train, x_test, y_test; or a zarr. A
-sentence says how a path was read. Where that would be a guess, an error asks for an option.
+DATA is `sprites`, the name of an image set of TensorFlow Datasets that is prepared on this machine,
+or a path: a folder of PNG, JPEG, TIFF, WebP, BMP or GIF files, whose subfolders are labels, or
+`train` and `test`; a .npy; a .npz with images, labels, or x_train, y_train, x_test, y_test; or a
+zarr. A sentence says how a path was read. If that would be a guess, an error asks for an option.
 
 A negative LOW is written with an equals sign: --value-range=-1:1.
 """
@@ -25,8 +25,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Add the subcommand."""
     parser = commands.add_parser(
         "data",
-        help="list the data sets that are here, describe one, or prepare one",
-        description="List the data sets that are here; or describe one: its images, labels and "
+        help="list the data sets on this machine, describe one, or prepare one",
+        description="List the data sets on this machine; or describe one: its images, labels and "
         "intrinsic dimension.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -54,7 +54,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--value-range",
         metavar="LOW:HIGH",
         type=value_range,
-        help="values of a black and of a white pixel (default: those of the type)",
+        help="values of a black and of a white pixel (default: found from type and values)",
     )
     parser.add_argument(
         "--points",
@@ -68,11 +68,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         metavar="S",
         type=int,
         default=0,
-        help="seed of the choice of these images (default: 0)",
+        help="seed of the random choice of these images (default: 0)",
     )
     parser.add_argument(
         "--out",
         metavar="DIR",
         type=place,
-        help="folder for the picture of some images (default: results/data/NAME)",
+        help="folder for a figure of some images (default: results/data/NAME)",
     )

@@ -28,7 +28,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     )
     parser.set_defaults(after_interruption="Nothing was written.")
     add_snapshot(parser)
-    parser.add_argument("--to", choices=("safetensors", "npz"), required=True, help="kind of file")
+    parser.add_argument("--to", choices=("safetensors", "npz"), required=True, help="file format")
     parser.add_argument(
         "--out", metavar="FILE", type=place, help="the file (default: RUN.safetensors or RUN.npz)"
     )

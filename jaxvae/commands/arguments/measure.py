@@ -13,9 +13,9 @@ examples:
   jaxvae measure layers.npz --labels labels.npy --metrics label-overlap,overlap --k 10
 
 Arrays are [n, ...], and row i of every array is the same point i; trailing axes are flattened. A
-space, which is one array of representations, is named after its file, or its key in an archive.
+space, which is one array of representations, is named after its file, or after its key in a .npz.
 Results are printed. With --out DIR they are also saved as DIR/records.nc (xarray), DIR/summary.md,
-DIR/figures/*.png and DIR/report.html, a page to open in a browser.
+DIR/figures/*.png and DIR/report.html, a report for the browser.
 """
 
 
@@ -62,7 +62,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--k",
         metavar="K",
         type=int,
-        help="number of neighbors (default: 1 of imbalance, 30 of overlaps, 20 of levina-bickel)",
+        help="number of neighbors (default: 1 for imbalance, 30 for overlaps, 20 for "
+        "levina-bickel)",
     )
     parser.add_argument(
         "--parts",
@@ -84,5 +85,5 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         metavar="S",
         type=int,
         default=0,
-        help="seed of the choice of points, subsets and nulls (default: 0)",
+        help="seed of the random choice of points, subsets and nulls (default: 0)",
     )

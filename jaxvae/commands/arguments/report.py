@@ -11,16 +11,16 @@ examples:
   jaxvae report runs/first runs/second          compare them on the same held-out images
   jaxvae report runs/first --snapshot 781 --example 3 --out runs/first-early
 
-DIR/report.html says how good the model is on held-out images, which latents collapsed to the prior
-and whether training was still improving, with curves and figures; DIR/figures holds the figures as
-PNG files.
+DIR/report.html shows the loss on held-out images and its terms, which latents collapsed to the
+prior, and whether training was still improving, with curves and figures; DIR/figures holds the
+figures as PNG files.
 
 Latent traversals begin at the posterior mean of one image, and move one latent at a time from -2
-to 2; latents with the largest KL divergence from the prior come first. For a hierarchy, upper
-layers of latents are kept from an image and the lower ones are drawn from the prior.
+to 2; latents with the largest KL divergence from the prior come first. For a hierarchy, the upper
+layers of latents are those of an image, and the lower ones are drawn from the prior.
 
 For two runs, the negative ELBO of every image is compared image by image, with its terms, active
-latents, training time and the settings that differ.
+units, training time and the settings that differ.
 """
 
 
@@ -28,8 +28,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Add the subcommand."""
     parser = commands.add_parser(
         "report",
-        help="write a page about a trained model: its loss, latents and images; or compare two",
-        description="Write a page about a trained model: its loss and latents on held-out images,\n"
+        help="write a report on a trained model: its loss, latents and images; or compare two",
+        description="Write a report on a trained model: its loss and latents on held-out images,\n"
         "reconstructions, samples of the prior and latent traversals; or compare two.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

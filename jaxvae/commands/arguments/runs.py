@@ -40,7 +40,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "--split",
         choices=("test", "train"),
         default="test",
-        help="split of the data (default: test, the held-out images)",
+        help="images to use: the held-out ones (test) or those for training (default: test)",
     )
     parser.add_argument(
         "--examples", metavar="N", type=int, help="use the first N images (default: all)"
@@ -50,5 +50,5 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         type=int,
         default=0,
-        help="seed of the posterior noise and of samples (default: 0)",
+        help="seed of the noise of posteriors and of samples of the prior (default: 0)",
     )

@@ -71,7 +71,7 @@ def add_settings(
         "value-range",
         value_range,
         "LOW:HIGH",
-        "values of a black and of a white pixel (default: those of the type)",
+        "values of a black and of a white pixel (default: found from type and values)",
     )
     add("train-size", int, "N", "training images (default: all)")
     parser.add_argument(
@@ -86,7 +86,7 @@ def add_settings(
         "latents",
         int,
         "K",
-        "size of the bottleneck (default: 10; hierarchies take theirs as options)",
+        "size of the bottleneck (default: 10; for hierarchies, see their --option)",
     )
     add("initialization", str, "NAME", "how layers are initialized: flax, pytorch or keras")
     add("likelihood", str, "NAME", "likelihood of the images, one of those below")
@@ -114,12 +114,12 @@ def add_settings(
     add("learning-rate", float, "RATE", "learning rate of Adam")
     add("epsilon", float, "E", "epsilon of Adam, which divides by sqrt(second moment) + E")
     add("l2", float, "WEIGHT", "L2 penalty (weight decay), added to the gradient before Adam")
-    add("clip", float, "NORM", "scale gradients of a larger norm down to this (default: none)")
+    add("clip", float, "NORM", "scale larger gradients down to this norm (default: none)")
     add(
         "skip",
         float,
         "NORM",
-        "skip steps whose gradient has a larger norm or is not finite (default: none)",
+        "skip steps whose gradient has a larger norm than this, or is not finite (default: none)",
     )
     add(
         "average",
@@ -173,7 +173,7 @@ def choices(comma: str = ",") -> str:
             comma,
         ),
         _listed("likelihoods", likelihoods, "--likelihood-option", set(), comma),
-        f"data sets here:\n  {', '.join(dataset_names())}",
+        f"data sets on this machine:\n  {', '.join(dataset_names())}",
         "Write a network, objective or likelihood of your own as PACKAGE.MODULE:FUNCTION. A data"
         "\nset is also the name of an image set that TensorFlow Datasets has prepared, or the path"
         "\nof images: a folder, a .npy, a .npz or a zarr. `jaxvae data DATA` describes a data set.",

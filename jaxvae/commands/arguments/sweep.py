@@ -14,12 +14,12 @@ examples:
       --coefficient beta=0.5/1,1/1,2/1 --binarize --out runs/hierarchies
   jaxvae sweep --network dense_vae --option widths=512/256,128/64 --learning-rate 1e-3,3e-4 \\
       --objective beta_vae,beta_tc_vae --latents 8 --points 0 --plan --out runs/wide
-  jaxvae capture runs/sweep/latents-2_beta-4_seed-0 --out taps
+  jaxvae capture runs/sweep/latents-2_beta-4_seed-0 --out layers
 
-Every run is one that `jaxvae train` could train. Any setting may have several values, with commas
-between them, and all combinations are trained. If one value is several numbers, such as the beta
-of every layer of a hierarchy or the widths of a network, these have / between them: so
-beta=0.5/1,1/1 first trains with beta = 0.5 at the top and 1 below, and then with 1 in both layers.
+Any setting of `jaxvae train` may have several values, with commas between them, and all
+combinations are trained. If one value consists of several numbers, such as the beta of every layer
+of a hierarchy or the widths of a network, these have / between them: beta=0.5/1,1/1 trains one
+model with beta = 0.5 in the top layer and 1 in the lower one, and one model with 1 in both.
 
 The name of a run consists of the settings that vary, of its latents and coefficients where they
 are given, and of its seed. More values of these settings, and more seeds, may be added later: runs

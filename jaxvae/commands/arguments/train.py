@@ -19,15 +19,15 @@ examples:
   jaxvae train --data mnist --network two_layer_hvae --objective rate_targets \\
       --coefficient targets=10,20 --out runs/targets
 
-When a command is run again, it goes on where it stopped, also after a kill, and ends with the same
-numbers as a run that was never interrupted; with more --epochs, a finished run goes on. With
---from RUN training goes on in another folder, also with another learning rate, batch size or
-objective. Coefficients are constant unless a --ramp is given; the ramp of the annealed VAE above
+After an interruption or a kill, the same command continues where it stopped, and ends with the same
+numbers as a run that was never interrupted; with more --epochs, it continues a finished run. With
+--from RUN, training continues in another folder, if wanted with another learning rate, batch size
+or objective. Coefficients are constant unless a --ramp is given; the ramp of the annealed VAE above
 is that of its paper.
 
-DIR/run.json holds the settings, DIR/snapshots the learned parameters, for `jaxvae capture` and
-`jaxvae report`, DIR/held_out.json the loss and its terms on held-out images, and DIR/resume the
-state from which training goes on.
+DIR/run.json holds the settings, DIR/snapshots the learned parameters (for `jaxvae capture` and
+`jaxvae report`), DIR/held_out.json the loss and its terms on held-out images, and DIR/resume the
+state from which training continues.
 """
 
 
@@ -35,7 +35,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     """Add the subcommand."""
     parser = commands.add_parser(
         "train",
-        help="train a VAE; run again, it goes on where it stopped",
+        help="train a VAE, or continue its training after an interruption",
         description="Train a VAE on images: any data set, network, likelihood and objective.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
@@ -77,13 +77,13 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--devices",
         metavar="N",
         type=count,
-        help="number of devices of this machine that share every batch; a run may go on with "
-        "another number (default: one)",
+        help="number of devices of this machine that share every batch; it may change when a run "
+        "is continued (default: one)",
     )
     parser.add_argument(
         "--distributed",
         action="store_true",
         help="share every batch between all devices of several processes, each of which is given "
-        "this command; they are started by SLURM, by Open MPI or on a TPU pod, or are told of each "
-        "other in JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID",
+        "this command; they are started by SLURM, by Open MPI or on a TPU pod, or find each other "
+        "by JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID",
     )
