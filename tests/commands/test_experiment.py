@@ -59,7 +59,7 @@ def test_help_lists_the_presets(capsys):
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        (["--help"], 0, "named configuration, of which the settings below change single values"),
+        (["--help"], 0, "named configuration; the settings below change single values of it"),
         (["domo"], 2, "invalid choice: 'domo'"),
         (["--epochs", "0"], 2, "error: expected --epochs of "),
     ],
