@@ -31,8 +31,8 @@ CAPTION = (
     "p: the p-value of the lead over seeds, of a paired Student's t-test over the strengths that "
     "have a lead in every seed. It is not corrected for the number of rows; the p-values of the "
     "findings below are corrected for the number of data sets and networks. Nothing to learn: "
-    "layers, counted over models, that were as similar to their final state untrained; they are "
-    "in no mean."
+    "layers, counted over models, that were as similar to their final state before training; they "
+    "are left out of the means."
 )
 
 

@@ -39,9 +39,9 @@ def _on_bounds(records: xr.Dataset) -> str:
     sampled, means = (_tests(records, kind) for kind in ("sample", "mean"))
     hits, excess = sampled[:2]
     if not np.isfinite(excess).any():
-        return "Bound of accuracy by the rate: at these rates it is 1, and cannot be broken."
+        return "Bound of accuracy by the rate: at these rates it is 1, and cannot be exceeded."
     broken, above = (_clearly_above(records, tests) for tests in (sampled, means))
-    verdict = "never clearly broken" if not broken else f"BROKEN {broken} times"
+    verdict = "never clearly exceeded" if not broken else f"EXCEEDED {broken} times"
     return (
         f"Bound of accuracy by the rate: {verdict} in {np.isfinite(hits).sum()} tests of "
         f"classifiers of samples, of which {np.isfinite(excess).sum()} have a bound below 1 (the "

@@ -213,6 +213,6 @@ def _estimate(study: Study, out: Path, first: Training, minutes: float, console:
     console.print(
         f"{len(images):,} training images; an answer usually takes about {_USUAL_MODELS} models of "
         f"{epochs} epochs, {in_words([each] * _USUAL_MODELS)}; training stops after {minutes:g} "
-        "minutes, and the same command goes on",
+        "minutes, and the same command continues",
         soft_wrap=True,
     )

@@ -102,7 +102,7 @@ def _distinct(images: np.ndarray, points: int, console: Console) -> np.ndarray:
 def _ending(found: Found, minutes: float) -> str:
     if found.wanted is None:
         return f"No more than {MOST_SEEDS} seeds and sizes up to {LARGEST} are tried."
-    return f"Not decided within {minutes:g} minutes; the same command goes on."
+    return f"Not decided within {minutes:g} minutes; the same command continues."
 
 
 def _asked(given: argparse.Namespace) -> tuple[RunConfig, int]:
@@ -128,12 +128,13 @@ def _asked(given: argparse.Namespace) -> tuple[RunConfig, int]:
 def _with_noise(config: RunConfig, dimension: float) -> tuple[RunConfig, str]:
     """The settings with noise of the pixels, unless a likelihood was given; and what for."""
     if (config.likelihood, config.likelihood_options) != ("gaussian", {}):
-        return config, f"The answer is one for the {config.likelihood} likelihood that was given."
+        return config, f"The answer holds for the {config.likelihood} likelihood that was given."
     noise = pixel_noise(dataset_of(config).train.images, dimension)
     why = (
         f"Models are trained by the evidence lower bound with Gaussian pixels of standard "
-        f"deviation {noise:g}: a direction of the images with its share of their variance stands "
-        f"out of this noise by {SIGNAL_TO_NOISE:.0f} to 1."
+        f"deviation {noise:g}. If the variance of the images is spread evenly over as many "
+        f"directions as their intrinsic dimension, each direction has {SIGNAL_TO_NOISE:.0f} times "
+        "the variance of this noise."
     )
     return dataclasses.replace(config, likelihood_options={"standard_deviation": noise}), why
 

@@ -46,7 +46,7 @@ def _list(console: Console) -> None:
     rows = Table(box=None)
     for name in ("data set", "images"):
         rows.add_column(name, no_wrap=True)
-    rows.add_row("sprites", "rendered, as many as asked for")
+    rows.add_row("sprites", "any number, rendered")
     for name in prepared_names(directory):
         try:
             found = find_prepared(name, directory)
@@ -63,7 +63,7 @@ def _list(console: Console) -> None:
         f"\nprepared by TensorFlow Datasets: {directory} (TFDS_DATA_DIR)\n"
         f"cache: {sets}, {in_bytes(size)}, in "
         f"{cache_directory() / 'datasets'} (JAXVAE_CACHE_DIR); sets that are removed there are "
-        "made again when they are needed\n"
+        "decoded again when they are needed\n"
         "to prepare others: jaxvae data NAME --prepare; for your own images: jaxvae data PATH",
         soft_wrap=True,
     )
@@ -93,7 +93,7 @@ def _describe(given: argparse.Namespace, console: Console, errors: Console) -> N
     rows = np.sort(np.random.default_rng(given.seed).permutation(len(images))[:count])
     with whole_results(out) as part:
         draw_images(part / "samples.png", images[rows], title=f"{name}: images for training")
-    console.print(f"picture: {out / 'samples.png'}", soft_wrap=True)
+    console.print(f"figure: {out / 'samples.png'}", soft_wrap=True)
     _dimension(dataset, given, console, errors)
 
 

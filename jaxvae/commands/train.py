@@ -270,8 +270,8 @@ def _conclude(found: Outcome, out: Path, console: Console) -> None:
     lines = [
         *found.lines,
         f"run: {out}",
-        f"its page:    jaxvae report {out}",
-        f"its layers:  jaxvae capture {out} --out TAPS",
+        f"report: jaxvae report {out}",
+        f"layers: jaxvae capture {out} --out DIR",
     ]
     for line in lines:
         console.print(line, soft_wrap=True)

@@ -83,7 +83,7 @@ def picture(content: bytes, file: Path) -> Picture:
         raise PictureError(_reason(error)) from error
     shape = found.pixels.shape
     if shape != (header.pages, header.height, header.width, header.channels):
-        raise PictureError(f"its head announces other sizes than the {shape} that it holds")
+        raise PictureError(f"its header states other sizes than the {shape} that it holds")
     return found
 
 
@@ -117,7 +117,7 @@ def _single(source: Any) -> tuple[Header, Any]:
         raise PictureError(f"expected gray or color, got an image of mode {image.mode}")
     moves = image.format in ("GIF", "WEBP", "PNG") and getattr(image, "is_animated", False)
     done = {
-        "turned as the camera says": turned in _FLIPS,
+        "rotated by their EXIF orientation": turned in _FLIPS,
         f"{image.mode} made red, green and blue": image.mode in ("CMYK", "YCbCr", "LAB", "HSV"),
         "animated, of which the first picture is read": moves,
         "transparent, which is left out": image.has_transparency_data and deep,
@@ -136,7 +136,7 @@ def _single(source: Any) -> tuple[Header, Any]:
             upright = upright.convert("RGBA")
             # An alpha channel may be full everywhere.
             if upright.getextrema()[3][0] < _WHITE:
-                seen = ("transparent, laid on white",)
+                seen = ("transparent, put on white",)
             paper = Image.new("RGBA", upright.size, (_WHITE,) * 4)
             upright = Image.alpha_composite(paper, upright)
         pixels = np.asarray(upright.convert("RGB").convert("L") if gray else upright.convert("RGB"))
@@ -180,7 +180,7 @@ def _stack(source: Any) -> tuple[Header, Any] | None:
         turned = page.tags.valueof(_ORIENTATION, 1)
         stored = _of_stack(shape, axes, np.dtype(series.dtype).newbyteorder("="))
         done = {
-            "turned as the camera says": turned in _FLIPS,
+            "rotated by their EXIF orientation": turned in _FLIPS,
             "with pages of other sizes or types, which are left out": len(tiff.series) > 1,
         }
     height, width = stored.height, stored.width

@@ -28,7 +28,7 @@ _CAVEAT = (
 _TERMS = (
     "Distortion, rates and cost are in nats per image: distortion is the negative log-likelihood "
     "at one posterior sample, a rate is a KL divergence, and cost is the negative ELBO, the sum of "
-    "distortion and all rates. Active latents are those whose posterior mean varies with the image."
+    "distortion and all rates. Active units are latents whose posterior mean varies with the image."
 )
 
 
@@ -52,7 +52,7 @@ def conclusion(found: TwoRuns, names: tuple[str, str]) -> str:
 def value_rows(
     found: TwoRuns, names: tuple[str, str], training: Mapping[str, tuple[str, str]]
 ) -> list[Row]:
-    """The terms of the cost, quality, active latents and training of both runs, as rows.
+    """The terms of the cost, quality, active units and training of both runs, as rows.
 
     Args:
         found: the comparison of the runs.
@@ -65,7 +65,7 @@ def value_rows(
         "bits per dimension": [
             with_error(side.found.bits_per_dimension, 4) for side in found.sides
         ],
-        "active latents": [_active(side.found.active_units, side.run.vae) for side in found.sides],
+        "active units": [_active(side.found.active_units, side.run.vae) for side in found.sides],
         "snapshot": [side.run.when for side in found.sides],
         **training,
     }.items():

@@ -78,7 +78,7 @@ def test_without_time_nothing_is_decided_and_the_same_command_goes_on(tmp_path, 
     asked = ("--data", tmp_path / "images.npy", *SMALL, "--epochs", 2, "--out", tmp_path / "out")
     status, printed, _ = advise(capsys, *asked, "--minutes", 1e-9)
     assert status == 0
-    assert "the same command goes on" in printed
+    assert "the same command continues" in printed
     assert json.loads((tmp_path / "out" / "advise.json").read_text())["epochs"] == 2
 
 

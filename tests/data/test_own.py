@@ -261,7 +261,7 @@ def test_transparency_lies_on_white_and_palettes_are_looked_up(folder):
     assert (images[..., :4, :] == 0).all()
     assert (images[..., 4:, :] == 255).all()
     write([np.full((6, 8, 4), 255, np.uint8)] * 20, folder, "opaque_{:03d}.png")
-    assert "; 10 transparent, laid on white" in load(folder).said
+    assert "; 10 transparent, put on white" in load(folder).said
     palette = folder.parent / "palette"
     palette.mkdir()
     for place in range(10):

@@ -213,7 +213,7 @@ def test_the_terminal_shows_the_best_cells_and_what_was_claimed(finished):
         assert f"\n {use} " in shown
     assert "Bound of accuracy" in shown
     assert "With one seed it is unknown" in " ".join(shown.split())
-    assert "BROKEN" not in shown
+    assert "EXCEEDED" not in shown
     assert "Of 4 runs 0 failed" in shown
     assert str(out / "records.nc") in shown
 

@@ -247,10 +247,10 @@ def test_one_seed_decides_nothing_however_large_a_difference_is():
 def test_a_bound_is_broken_only_beyond_the_errors_of_all_tests_together():
     records = grid()
     # 36 of each layer, and once more those of the top layer.
-    assert "never clearly broken in 108 tests" in rate_conclusions(records)[0]
+    assert "never clearly exceeded in 108 tests" in rate_conclusions(records)[0]
     place = at(0.1, 0.1, layer="z_1", kind="sample", classifier=CLASSIFIERS[0], seed=0)
     # 36 of 40 are above .62 by 3.6 standard errors, and the exact limits of 108 tests lower still.
-    for hits, broken in ((36, "never"), (40, "BROKEN 1 times")):
+    for hits, broken in ((36, "never"), (40, "EXCEEDED 1 times")):
         records["accuracy"].loc[place] = hits / 40
         assert broken in rate_conclusions(records)[0]
     # That the rate is known badly is a doubt too.
@@ -262,7 +262,7 @@ def test_bounds_of_one_cannot_be_broken():
     records = grid()
     for name in ("accuracy_bound", "top_accuracy_bound"):
         records[name][:] = 1.0
-    assert "it is 1, and cannot be broken" in rate_conclusions(records)[0]
+    assert "it is 1, and cannot be exceeded" in rate_conclusions(records)[0]
 
 
 def test_the_information_on_the_labels_is_a_bound_of_its_own_with_its_own_error():
@@ -272,7 +272,7 @@ def test_the_information_on_the_labels_is_a_bound_of_its_own_with_its_own_error(
     records["accuracy"].loc[{"kind": "sample"}] = 0.0
     # Below what the rate allows, which is .62.
     records["accuracy"].loc[place] = 0.6
-    assert "BROKEN 1 times" in rate_conclusions(records)[0]
+    assert "EXCEEDED 1 times" in rate_conclusions(records)[0]
     records["top_label_information_stderr"][:] = 1.0
     assert "never" in rate_conclusions(records)[0]
 
