@@ -9,28 +9,30 @@ _TEXT = """# What the TPU compiler says
 
 This page is written by `python -m benchmarks.aot`. libtpu, the compiler for TPUs, needs no TPU:
 it runs on any x86 machine with Linux (`pip install -e '.[aot]'`). Every program below is what a
-{target} would run, fully compiled. The numbers are those of the compiler and no timings: no
-program was run, and how long a loop or a kernel takes on the device is unknown. {compiler}, JAX
-{jax}, topology {topology}; with the machine and the parts of every program in
-`benchmarks/results/aot-{topology}.json`.
+{target} would run, fully compiled. The numbers are those of the compiler and not timings: no
+program was run, and how long a loop or a kernel takes on the device is unknown. Versions are
+{compiler} and JAX {jax}, and the topology is {topology};
+`benchmarks/results/aot-{topology}.json` also has the machine and the parts of every program.
 
-A metric consists of several programs, which the host calls one after another. A row of a metric
-is the sum over all calls for Gaussian points; a row "traced" is the one program that a metric is
-inside of a user's `jit`. Spaces have 784 features, and the second and third one 16 and 64; those
+A metric consists of several programs, which the host calls one after another. The row of a metric
+is the sum over all its calls for Gaussian points. In a row "traced" the metric is called inside of
+`jit`, and is one program. The first space has 784 features, the second 16 and the third 64; those
 of CCA have 16 and 8, because singular value decompositions of wider spaces take minutes to
 compile. The work of NumPy on the host is not counted, nor are single operations outside of `jit`.
 
-- **CPU s**: time to compile the parts; a part that two programs share is counted in both.
+- **parts**: the programs that a row consists of.
+- **CPU s**: time to compile the parts; a part that two rows share is counted in both.
 - **GiB of HBM**: memory of a device for the largest part, with its arguments.
 - **GFLOP, GB**: operations, and bytes read and written, as XLA counts them; a loop whose number of
-  turns depends on its data, such as an epoch, counts once, and a gather as all that it may read.
-- **products**: matrix products, by their precision. All of the metrics are `highest`,
-  float32 by six passes of bfloat16; `default`, of networks, is one pass on a TPU.
-- **convolutions**: native convolutions. On CPU and NVIDIA GPUs they are written as products, on a
-  TPU none is.
+  iterations depends on its data, such as an epoch, is counted once, and a gather with all that it
+  may read.
+- **products**: matrix products, by their precision. Those of metrics have precision
+  `highest`, float32 by six passes of bfloat16; those of networks have `default`, one pass on a TPU.
+- **convolutions**: native convolutions. On CPU and NVIDIA GPUs convolutions are written as
+  products, on a TPU they are not.
 - **collectives**: exchanges between devices, in a step whose batch is split over four chips.
 
-No program has float64 in it.
+No program uses float64.
 
 {table}
 

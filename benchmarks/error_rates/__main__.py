@@ -35,8 +35,8 @@ PARTS: dict[str, ModuleType] = {
 }
 TITLE = """# How often conclusions are wrong
 
-This page is written by `python -m benchmarks.error_rates`. It simulates data of which the truth is
-known, and counts how often the conclusions that jaxvae draws from them are wrong.
+This page is written by `python -m benchmarks.error_rates`, which simulates data with a known truth
+and counts how often the conclusions that jaxvae draws from them are wrong.
 """
 
 

@@ -19,13 +19,14 @@ TEXT = """## Which bottleneck is enough
 
 A bottleneck is sufficient if no larger one lowers Δ(output → input) by more than 25%.
 `jaxvae.analysis.sufficient_bottleneck`, and the sentence at the end of a sweep, name the smallest
-sufficient size only if confidence limits over the seeds leave no other. Otherwise the answer is the
-set of sizes that are left, and what would decide between them.
+sufficient size only if confidence limits over the seeds exclude all others. Otherwise the answer is
+the set of sizes that are not excluded, and what would decide between them.
 
 The table is of simulated sweeps of 2, 4, 8, 16, 32 and 64 latents. The truth is Δ by size: the same
 for all sizes, or halved at every doubling of the size until a plateau, or falling to the end, where
-no size that was tried is sufficient. An offset of every seed and independent Gaussian noise of the
-given standard deviation are added to log Δ (.1 is a spread of 10% in Δ between two trainings). An
+no size that was tried is sufficient. A random offset for every seed and independent Gaussian noise
+of the given standard deviation are added to log Δ (.1 is a spread of 10% in Δ between two
+trainings). An
 entry gives the percentage of sweeps that name the smallest sufficient size / the percentage of
 sweeps that name another one, which is an error. "One size noisy": one of the six sizes, another one
 in every sweep, has the given noise and all others have .02. "Noise growing": the noise grows in

@@ -21,21 +21,21 @@ that a layer of the decoder has a larger ID than input, sample and output; and t
 on Δ(output → input) rises and KL falls, each by more than 5%, after Δ fell and KL rose. The
 answer is "shown", "excluded" or "not decided".
 
-The simulated truths of a peak, with three layers in the decoder, are: the ID of all layers, or of
-one, is that of the input; that of all is 20% lower; from 16 latents on that of one layer is 50%
-higher, and that of all is 40% lower otherwise; that of one layer is higher by just 1%, which is a
-peak that must not be excluded. Every ID has an error of 3% that comes from the images and is the
+The simulated decoders have three layers. The simulated truths of a peak are: the ID of all layers,
+or of one, is that of the input; that of all is 20% lower; from 16 latents on that of one layer is
+50% higher, and below 16 latents that of all is 40% lower; that of one layer is higher by just 1%,
+which is a peak that must not be excluded. Every ID has an error of 3% that comes from the images and is the
 same in all seeds.
 
 The simulated truths of a phase, over eight epochs, are: Δ falls and KL rises to the middle of
-training, or to its end; both go back by just 5%, which is not a phase, or by 6%, which just is one;
-Δ alone goes back by half; from 16 latents on Δ doubles and KL falls by 20%, and neither changes
-otherwise.
+training, or to its end; afterwards both change back by just 5%, which is not a phase, or by 6%,
+which just is one; Δ alone changes back by half; from 16 latents on Δ doubles and KL falls by 20%,
+and below 16 latents neither changes back.
 
 Independent Gaussian noise of the given standard deviation is added to log ID and log Δ, and a fifth
-of it to log KL, in which trainings differ less; in a phase, every seed also has an offset. An entry
-gives the percentage of sizes for which the truth is said / the percentage of sweeps that say
-something wrong of some size.
+of it to log KL, in which trainings differ less; in a phase, every seed also has a random offset. An
+entry gives the percentage of sizes for which the answer is right and decided / the percentage of
+sweeps that give a wrong answer for some size.
 
 {table}
 """

@@ -53,21 +53,22 @@ _TEXT = """## Encoder or decoder first
 `jaxvae.analysis.learning_order` names the half of the network that is learned first if a paired
 test over seeds gives p < .03; otherwise the order is not decided, as always with one seed. The
 epoch of a layer is the mean epoch at which it moved from its untrained state to its final one,
-where a layer counts as final when it is as similar to its end as a replicate of the last epoch
-with other batches.
+where a layer has reached its final state when it is as similar to it as the end of another training
+of the last epoch with other batches (a replicate).
 
 The table is of simulated studies of 2 to 10 seeds, with 5 layers in each half: what a layer still
 has to learn falls to a third in about 1.5 epochs, with a spread of 20% between seeds and 30%
-between layers, and similarities fluctuate by 30% of the distance of replicates. The similarity of
-the untrained encoder to its end is given, that of the decoder is .1; some layers of the encoder
-may have nothing to learn. An entry gives the percentage of studies that name the encoder / the
+between layers, and similarities fluctuate by 30% of the distance of replicates. The column
+"untrained encoder" is the similarity of the untrained encoder to its final state, which is .1 for
+the decoder; "decoder takes" is the time that the decoder needs, divided by that of the encoder; "nothing
+to learn" is the number of layers of the encoder that have nothing to learn. An entry gives the percentage of studies that name the encoder / the
 percentage of studies that name the decoder. Where the decoder takes as long as the encoder, both
 are wrong.
 
 {table}
 
-A half is wrongly named in at most {worst:.1f}% of studies, also where the encoder is nearly
-at its end from the start, and where most of its layers have nothing to learn. A decoder that takes
+The wrong half is named in at most {worst:.1f}% of studies, also if the encoder is nearly in its
+final state from the start, and if most of its layers have nothing to learn. A decoder that takes
 twice as long needs 5 seeds to be found.
 """
 
