@@ -26,11 +26,10 @@ The table is of simulated sweeps of 2, 4, 8, 16, 32 and 64 latents. The truth is
 for all sizes, or halved at every doubling of the size until a plateau, or falling to the end, where
 no size that was tried is sufficient. A random offset for every seed and independent Gaussian noise
 of the given standard deviation are added to log Δ (.1 is a spread of 10% in Δ between two
-trainings). An
-entry gives the percentage of sweeps that name the smallest sufficient size / the percentage of
-sweeps that name another one, which is an error. "One size noisy": one of the six sizes, another one
-in every sweep, has the given noise and all others have .02. "Noise growing": the noise grows in
-equal steps from .02 at the smallest size to the given one at the largest.
+trainings). An entry gives the percentage of sweeps that name the smallest sufficient size / the
+percentage of sweeps that name another one, which is an error. "One size noisy": one of the six
+sizes, another one in every sweep, has the given noise and all others have .02. "Noise growing": the
+noise grows in equal steps from .02 at the smallest size to the given one at the largest.
 
 {table}
 

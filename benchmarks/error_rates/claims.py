@@ -18,14 +18,14 @@ TEXT = """## A second peak of the ID, and a second phase of training
 
 Two claims about a sweep are tested for every size (`jaxvae.analysis.second_peak`, `two_phases`):
 that a layer of the decoder has a larger ID than input, sample and output; and that from some epoch
-on Δ(output → input) rises and KL falls, each by more than 5%, after Δ fell and KL rose. The
-answer is "shown", "excluded" or "not decided".
+on Δ(output → input) rises and KL falls, each by more than 5%, after Δ fell and KL rose. The answer
+is "shown", "excluded" or "not decided".
 
 The simulated decoders have three layers. The simulated truths of a peak are: the ID of all layers,
 or of one, is that of the input; that of all is 20% lower; from 16 latents on that of one layer is
 50% higher, and below 16 latents that of all is 40% lower; that of one layer is higher by just 1%,
-which is a peak that must not be excluded. Every ID has an error of 3% that comes from the images and is the
-same in all seeds.
+which is a peak that must not be excluded. Every ID has an error of 3% that comes from the images
+and is the same in all seeds.
 
 The simulated truths of a phase, over eight epochs, are: Δ falls and KL rises to the middle of
 training, or to its end; afterwards both change back by just 5%, which is not a phase, or by 6%,

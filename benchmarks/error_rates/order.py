@@ -60,10 +60,10 @@ The table is of simulated studies of 2 to 10 seeds, with 5 layers in each half: 
 has to learn falls to a third in about 1.5 epochs, with a spread of 20% between seeds and 30%
 between layers, and similarities fluctuate by 30% of the distance of replicates. The column
 "untrained encoder" is the similarity of the untrained encoder to its final state, which is .1 for
-the decoder; "decoder takes" is the time that the decoder needs, divided by that of the encoder; "nothing
-to learn" is the number of layers of the encoder that have nothing to learn. An entry gives the percentage of studies that name the encoder / the
-percentage of studies that name the decoder. Where the decoder takes as long as the encoder, both
-are wrong.
+the decoder; "decoder takes" is the time that the decoder needs, divided by that of the encoder;
+"nothing to learn" is the number of layers of the encoder that have nothing to learn. An entry gives
+the percentage of studies that name the encoder / the percentage of studies that name the decoder.
+Where the decoder takes as long as the encoder, both are wrong.
 
 {table}
 
