@@ -147,19 +147,19 @@ def metric_rows() -> Rows:
 
         def row(metric: Metric = metric) -> Record:
             spaces = clouds(*metric.cloud)[: 1 if metric.function is metrics.two_nn else None]
-            found = timed(lambda: metric.function(*spaces))
+            times = timed(lambda: metric.function(*spaces))
             if metric.cloud[0] in ("gaussian", "layers"):
                 products = {
                     block: timed(lambda b=block: bare_product(*spaces, block=b))["median"]
                     for block in BLOCKS
                     if len(spaces[0]) % block == 0
                 }
-                found["product"] = min(products.values())
-                found["products"] = found["median"] / found["product"]
+                times["product"] = min(products.values())
+                times["products"] = times["median"] / times["product"]
             operations = sum(2 * len(space) ** 2 * space.shape[1] for space in spaces)
-            found["share_of_peak"] = peak and operations / found["median"] / peak
+            times["share_of_peak"] = peak and operations / times["median"] / peak
             value = jax.tree.leaves(metric.function(*spaces))[0]
-            return found | {"value": np.asarray(value, np.float64).tolist()}
+            return times | {"value": np.asarray(value, np.float64).tolist()}
 
         yield metric.work, row
 
@@ -198,13 +198,13 @@ def step_rows() -> Rows:
     for case in STEPS:
 
         def row(case: Step = case) -> Record:
-            found = timed(epoch_of(case), 3)
+            times = timed(epoch_of(case), 3)
             return {
                 **case._asdict(),
-                **found,
-                "note": f"{1e3 * found['median'] / case.steps:.3f} ms a step",
-                "milliseconds_per_step": 1e3 * found["median"] / case.steps,
-                "images_per_second": case.steps * case.batch / found["median"],
+                **times,
+                "note": f"{1e3 * times['median'] / case.steps:.3f} ms a step",
+                "milliseconds_per_step": 1e3 * times["median"] / case.steps,
+                "images_per_second": case.steps * case.batch / times["median"],
             }
 
         yield f"step of {case.network}, {case.size} x {case.size}, batch {case.batch}", row
@@ -258,11 +258,11 @@ def ensemble_rows() -> Rows:
         for way in ways:
 
             def row(network: Network = network, steps: int = steps, way: str = way) -> Record:
-                found = measured_ensemble(network, 8, steps, (way,), 2)
-                per_step = found["milliseconds_per_step_and_model"]
-                return found | {
+                times = measured_ensemble(network, 8, steps, (way,), 2)
+                per_step = times["milliseconds_per_step_and_model"]
+                return times | {
                     "median": per_step[way] * 1e-3 * 8 * steps,
-                    "first_seconds": found["compilation_seconds"][way],
+                    "first_seconds": times["compilation_seconds"][way],
                     "note": f"{per_step[way]:.3f} ms a step and model, {per_step[LOOP]:.3f} one by "
                     "one",
                 }
@@ -276,11 +276,11 @@ def sweep_rows() -> Rows:
         sizes = ", ".join(str(size) for size in sorted({member.latents for member in group}))
 
         def row(group: Sequence[Member] = group) -> Record:
-            found = measured_group(group, "vmap", _SWEEP_STEPS)
-            hours = found["extrapolated_seconds"] / 3600
-            return found | {
-                "median": found["seconds"],
-                "first_seconds": found["compilation_seconds"] + found["seconds"],
+            times = measured_group(group, "vmap", _SWEEP_STEPS)
+            hours = times["extrapolated_seconds"] / 3600
+            return times | {
+                "median": times["seconds"],
+                "first_seconds": times["compilation_seconds"] + times["seconds"],
                 "models_per_hour": len(group) / hours,
                 "note": f"{len(group) / hours:.3g} models an hour",
             }

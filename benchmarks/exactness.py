@@ -64,10 +64,10 @@ def _dimension(inputs: Arrays, case: Mapping[str, Any]) -> dict[str, Any]:
 
 def _imbalance(inputs: Arrays, case: Mapping[str, Any]) -> dict[str, Any]:
     spaces, ks = list(inputs.values()), case["parameters"]["ks"]
-    found = np.stack([metrics.imbalance_matrix(spaces, k=k) for k in ks])
+    matrices = np.stack([metrics.imbalance_matrix(spaces, k=k) for k in ks])
     if "matrix" in case["expected"]:
-        return {"matrix": found}
-    return {"a_to_b": found[:, 0, 1], "b_to_a": found[:, 1, 0]}
+        return {"matrix": matrices}
+    return {"a_to_b": matrices[:, 0, 1], "b_to_a": matrices[:, 1, 0]}
 
 
 def _overlap(inputs: Arrays, case: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,12 +81,12 @@ def _overlap(inputs: Arrays, case: Mapping[str, Any]) -> dict[str, Any]:
 
 def _similarity(inputs: Arrays, case: Mapping[str, Any]) -> dict[str, Any]:
     pair = inputs["x"], inputs["y"]
-    found = {
+    values = {
         "cka": metrics.linear_cka(*pair),
         "cka_debiased": metrics.debiased_cka(*pair),
         "procrustes": metrics.procrustes_similarity(*pair),
     }
-    return {key: value for key, value in found.items() if key in case["expected"]}
+    return {key: value for key, value in values.items() if key in case["expected"]}
 
 
 _FOUND: dict[str, Callable[[Arrays, Mapping[str, Any]], dict[str, Any]]] = {

@@ -137,7 +137,7 @@ def of_call(work: Work, rounds: int, before: str = "") -> dict[str, Any]:
     """A first call in processes of their own; `before` is done before the clock starts."""
     code = COUNTED + DATA + before + "\ncompiled.clear()\nstart = time.process_time()\n"
     code += f"jax.block_until_ready({work.call})\n" + REPORT
-    found = []
+    measured = []
     for _ in range(rounds):
         done = subprocess.run(
             [sys.executable, "-c", code],
@@ -147,8 +147,8 @@ def of_call(work: Work, rounds: int, before: str = "") -> dict[str, Any]:
             capture_output=True,
             text=True,
         )
-        found.append(json.loads(done.stdout.splitlines()[-1]))
-    return min(found, key=lambda each: each["cpu_seconds"])
+        measured.append(json.loads(done.stdout.splitlines()[-1]))
+    return min(measured, key=lambda each: each["cpu_seconds"])
 
 
 def of_process(work: Work, pythons: dict[str, Path], rounds: int) -> dict[str, Any]:

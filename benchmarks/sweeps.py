@@ -124,10 +124,10 @@ def find_done(config: Config, sweep: Sweep) -> dict[str, float]:
     times = []
     for _ in range(2):
         start = time.perf_counter()
-        found = done_runs(sweep.out, names)
+        done = done_runs(sweep.out, names)
         times.append(time.perf_counter() - start)
-    if len(found) != len(names):
-        raise SystemExit(f"expected {len(names)} runs that are done, found {len(found)}")
+    if len(done) != len(names):
+        raise SystemExit(f"expected {len(names)} runs that are done, found {len(done)}")
     return {"seconds": times[0], "seconds_again": times[1]}
 
 
@@ -158,9 +158,9 @@ def alone(name: str, runs: int, out: Path) -> dict[str, Any]:
 def report(name: str, runs: int, out: Path) -> None:
     """Do one of `WORKS`, and print what it took."""
     config = config_of(runs)
-    found = WORKS[name](config, EXPERIMENT.sweep(config, out))
+    work = WORKS[name](config, EXPERIMENT.sweep(config, out))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"runs": runs, **found, "peak_bytes": peak}))
+    print(json.dumps({"runs": runs, **work, "peak_bytes": peak}))
 
 
 def main() -> None:

@@ -115,11 +115,11 @@ def sprites(case: Case) -> np.ndarray:
 
 def losses(trainer: Trainer, state: TrainState, batch: Array) -> list[float]:
     """The losses of the first steps on one batch."""
-    step, found = jax.jit(trainer.step), []
+    step, values = jax.jit(trainer.step), []
     for _ in range(CHECKED_STEPS):
         state, loss, _ = step(state, batch)
-        found.append(float(loss))
-    return found
+        values.append(float(loss))
+    return values
 
 
 def noise_of(state: TrainState, batch: int, latents: int) -> np.ndarray:
@@ -130,13 +130,13 @@ def noise_of(state: TrainState, batch: int, latents: int) -> np.ndarray:
 
 def by_layer(params: Any) -> dict[str, np.ndarray]:
     """Every parameter by its path; what several layers keep in one array, layer by layer."""
-    found = {}
+    layers = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         name = jax.tree_util.keystr(path, simple=True, separator="/").removeprefix("network/")
         stack, _, kind = name.rpartition("_")
         parts = enumerate(np.asarray(leaf)) if kind in ("kernel", "bias") else ()
-        found |= {f"{stack}/{index}/{kind}": part for index, part in parts} or {name: leaf}
-    return found
+        layers |= {f"{stack}/{index}/{kind}": part for index, part in parts} or {name: leaf}
+    return layers
 
 
 def saved(

@@ -49,10 +49,10 @@ def chosen(names: list[str]) -> dict[str, Program]:
     """
     wanted: set[str] = set()
     for name in names:
-        found = {name} & set(PROGRAMS) or {program for program in PROGRAMS if name in program}
-        if not found:
+        programs = {name} & set(PROGRAMS) or {program for program in PROGRAMS if name in program}
+        if not programs:
             raise ValueError(f"expected names among {'; '.join(PROGRAMS)}, got {name}")
-        wanted |= found
+        wanted |= programs
     return {name: program for name, program in PROGRAMS.items() if not names or name in wanted}
 
 

@@ -47,15 +47,15 @@ def account(lowered: Any) -> Record:
 
 def _operations(text: str) -> Record:
     """The operations of the optimized program."""
-    lines = [(found[1], line) for line in text.splitlines() if (found := _OPERATION.search(line))]
+    lines = [(match[1], line) for line in text.splitlines() if (match := _OPERATION.search(line))]
     counts = Counter(operation.removesuffix("-start") for operation, _ in lines)
-    found = [line for operation, line in lines if _multiplies(operation, line)]
+    multiplications = [line for operation, line in lines if _multiplies(operation, line)]
     # On TPU products are convolutions too: what they were is in their names.
-    products = [line for line in found if "conv_general_dilated" not in line]
+    products = [line for line in multiplications if "conv_general_dilated" not in line]
     precisions = Counter(_precision(line) for line in products if _FLOATS.search(line))
     return {
         "collectives": {name: counts[name] for name in _COLLECTIVES if counts[name]},
-        "convolutions": len(found) - len(products),
+        "convolutions": len(multiplications) - len(products),
         "products": dict(precisions),
         "float64": len(re.findall(r"\bf64\[", text)),
     }
@@ -68,6 +68,6 @@ def _multiplies(operation: str, line: str) -> bool:
 
 def _precision(line: str) -> str:
     """The lower one of both factors."""
-    found = re.search(r'operand_precision"?[=:][{\[]"?(\w+)"?,"?(\w+)', line)
-    asked = {name.lower() for name in found.groups()} if found else {"default"}
+    match = re.search(r'operand_precision"?[=:][{\[]"?(\w+)"?,"?(\w+)', line)
+    asked = {name.lower() for name in match.groups()} if match else {"default"}
     return next(name for name in ("default", "high", "highest") if name in asked)

@@ -40,11 +40,11 @@ and counts how often the conclusions that jaxvae draws from them are wrong.
 """
 
 
-def page(found: dict[str, list[dict[str, Any]]]) -> str:
+def page(by_part: dict[str, list[dict[str, Any]]]) -> str:
     """The sections of all parts, each with the number of draws."""
     sections = [
         f"{PARTS[part].section(records)}\nEvery entry is of {records[0]['draws']:,} draws.\n"
-        for part, records in found.items()
+        for part, records in by_part.items()
     ]
     return "\n".join([TITLE, *sections])
 
@@ -66,13 +66,13 @@ def main() -> None:
     if unknown := set(given.parts) - set(PARTS):
         parser.error(f"expected parts among {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
     described, wanted = machine(), given.parts or list(PARTS)
-    found = saved(given.out) if given.parts else {}
+    by_part = saved(given.out) if given.parts else {}
     for part in track(wanted, console=Console(stderr=True)):
         records = PARTS[part].records(given.draws)
-        found[part] = [{"part": part, "draws": given.draws, **one} for one in records]
-    found = {part: found[part] for part in PARTS if part in found}
-    measure.save(given.out, described, [one for records in found.values() for one in records])
-    text = page(found)
+        by_part[part] = [{"part": part, "draws": given.draws, **one} for one in records]
+    by_part = {part: by_part[part] for part in PARTS if part in by_part}
+    measure.save(given.out, described, [one for records in by_part.values() for one in records])
+    text = page(by_part)
     if given.out == RESULTS:
         PAGE.write_text(text, encoding="utf-8")
     Console(width=100).print(Markdown(text))

@@ -107,11 +107,11 @@ def records(sweeps: int) -> list[dict[str, Any]]:
     ]
 
 
-def section(found: list[dict[str, Any]]) -> str:
+def section(rows: list[dict[str, Any]]) -> str:
     """The section of docs/statistics.md."""
-    unequal = [one["wrong"] for one in found if one["truth"].endswith((ONE_NOISY, GROWING))]
-    equal = [one["wrong"] for one in found if not one["truth"].endswith((ONE_NOISY, GROWING))]
+    unequal = [one["wrong"] for one in rows if one["truth"].endswith((ONE_NOISY, GROWING))]
+    equal = [one["wrong"] for one in rows if not one["truth"].endswith((ONE_NOISY, GROWING))]
     table = markdown_table(
-        rows_by(found, ("truth", "seeds"), "noise", right_and_wrong), left=["truth"]
+        rows_by(rows, ("truth", "seeds"), "noise", right_and_wrong), left=["truth"]
     )
     return TEXT.format(table=table, equal=100 * max(equal), unequal=100 * max(unequal))

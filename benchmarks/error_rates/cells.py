@@ -86,7 +86,7 @@ def grid(case: Case, random: np.random.Generator) -> np.ndarray:
 
 def rates(case: Case, *, grids: int) -> dict[str, Any]:
     """Shares of grids with a wrong conclusion, and with the first cell as the only best one."""
-    random, wrong, found = np.random.default_rng(CASES.index(case)), 0, 0
+    random, wrong, is_alone = np.random.default_rng(CASES.index(case)), 0, 0
     for _ in range(grids):
         if case.truth == BOUNDS:
             wrong += some_bound_is_broken(random)
@@ -96,8 +96,8 @@ def rates(case: Case, *, grids: int) -> dict[str, Any]:
             candidates = compare_cells(grid(case, random)).candidates
             better = TRUTHS[case.truth][0] > 0
             wrong += not (candidates[0] if better else candidates.all())
-            found += bool(candidates[0] and candidates.sum() == 1)
-    return {**case._asdict(), "wrong": wrong / grids, "alone": found / grids}
+            is_alone += bool(candidates[0] and candidates.sum() == 1)
+    return {**case._asdict(), "wrong": wrong / grids, "alone": is_alone / grids}
 
 
 def some_bound_is_broken(random: np.random.Generator) -> bool:

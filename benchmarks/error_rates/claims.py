@@ -103,10 +103,10 @@ def peak_sweep(truth: str, *, seeds: int, noise: float, random: np.random.Genera
     spread = noise * SPREAD * random.standard_normal((SIZES, seeds, logs.shape[1]))
     spread[..., LAYERS] = 0
     values = 12 * np.exp((logs + images)[:, None] + spread)
-    found = Estimate(values, values * IMAGE_ERROR / OVERLAP)
+    estimate = Estimate(values, values * IMAGE_ERROR / OVERLAP)
     return second_peak(
-        Estimate(*(each[..., :LAYERS] for each in found)),
-        Estimate(*(each[..., LAYERS:] for each in found)),
+        Estimate(*(each[..., :LAYERS] for each in estimate)),
+        Estimate(*(each[..., LAYERS:] for each in estimate)),
     )
 
 
@@ -139,9 +139,9 @@ def claim_rates(claim: str, truth: str, *, seeds: int, noise: float, sweeps: int
     )
     right, wrong = 0.0, 0
     for _ in range(sweeps):
-        found = sweep(truth, seeds=seeds, noise=noise, random=random)
-        right += float(np.mean(np.where(holds, found.shown, found.excluded)))
-        wrong += bool(np.any(np.where(holds, found.excluded, found.shown)))
+        evidence = sweep(truth, seeds=seeds, noise=noise, random=random)
+        right += float(np.mean(np.where(holds, evidence.shown, evidence.excluded)))
+        wrong += bool(np.any(np.where(holds, evidence.excluded, evidence.shown)))
     return {
         "claim": claim,
         "truth": truth,

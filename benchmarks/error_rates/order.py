@@ -106,7 +106,7 @@ def records(studies: int) -> list[dict[str, Any]]:
     return [rates(case, seeds=seeds, studies=studies) for case in CASES for seeds in SEEDS]
 
 
-def rows(found: list[dict[str, Any]]) -> list[dict[str, str]]:
+def rows(studies: list[dict[str, Any]]) -> list[dict[str, str]]:
     """A case, and "encoder / decoder" for every number of seeds."""
     return [
         {
@@ -116,14 +116,14 @@ def rows(found: list[dict[str, Any]]) -> list[dict[str, str]]:
         }
         | {
             f"{one['seeds']} seeds": f"{100 * one['encoder']:.1f} / {100 * one['decoder']:.1f}"
-            for one in found
+            for one in studies
             if one["case"] == case._asdict()
         }
         for case in CASES
     ]
 
 
-def section(found: list[dict[str, Any]]) -> str:
+def section(studies: list[dict[str, Any]]) -> str:
     """The section of docs/statistics.md."""
-    same = [one["encoder"] + one["decoder"] for one in found if one["case"]["decoder"] == 1]
-    return _TEXT.format(table=markdown_table(rows(found)), worst=100 * max(same))
+    same = [one["encoder"] + one["decoder"] for one in studies if one["case"]["decoder"] == 1]
+    return _TEXT.format(table=markdown_table(rows(studies)), worst=100 * max(same))

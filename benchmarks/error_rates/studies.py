@@ -74,10 +74,12 @@ def study(trained: Callable[[int, int], float]) -> tuple[Bounds, int]:
     step = first_training(8.0, 0.4)
     while step is not None:
         sizes = np.array(step.sizes)
-        found = np.array([[trained(size, seed) for seed in range(step.seeds)] for size in sizes])
-        step = next_training(sizes, found)
-    advice = sufficient_bottleneck(sizes, found, tolerance=_TOLERANCE)
-    return bounds_of(sizes, advice, tolerance=_TOLERANCE), found.size
+        imbalance = np.array(
+            [[trained(size, seed) for seed in range(step.seeds)] for size in sizes]
+        )
+        step = next_training(sizes, imbalance)
+    advice = sufficient_bottleneck(sizes, imbalance, tolerance=_TOLERANCE)
+    return bounds_of(sizes, advice, tolerance=_TOLERANCE), imbalance.size
 
 
 def rates(shape: str, *, noise: float, studies: int) -> dict[str, Any]:

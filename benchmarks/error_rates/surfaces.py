@@ -61,9 +61,9 @@ def rates(shape: str, *, seeds: int, noise: float, planes: int) -> dict[str, Any
         scores = truth[:, None] + random.standard_normal(seeds)
         scores = scores + noise * random.standard_normal(scores.shape)
         scatter = np.exp(0.05 * random.standard_normal((*scores.shape, 2)))
-        found = best_region(np.expm1(_LOGS)[:, None] * scatter, scores)
-        missed = found.is_decided and not found.candidates[truth.argmax()]
-        counts += (missed, found.is_decided, found.candidates.mean())
+        region = best_region(np.expm1(_LOGS)[:, None] * scatter, scores)
+        missed = region.is_decided and not region.candidates[truth.argmax()]
+        counts += (missed, region.is_decided, region.candidates.mean())
     wrong, decided, left = (counts / planes).tolist()
     return {
         "truth": shape,

@@ -61,8 +61,8 @@ class Session(NamedTuple):
     def inputs(self, row: Row) -> list[Path]:
         """The files of the inputs of a row."""
         kind, *sizes = row.cloud
-        found = clouds.files(self.data, kind, *sizes)
-        return [found[index] for index in row.spaces] or found
+        paths = clouds.files(self.data, kind, *sizes)
+        return [paths[index] for index in row.spaces] or paths
 
 
 class Run(NamedTuple):
@@ -105,12 +105,12 @@ def candidates_of(
     def call(worker: Worker, work: str) -> Candidate:
         return lambda limit: worker.call(work, inputs, limit)
 
-    found = {name: call(worker, row.function) for name, worker in workers.items()}
-    if "NumPy" in found:
-        found["NumPy"] = lambda limit: pair_loop(workers["NumPy"], row.function, inputs, limit)
+    candidates = {name: call(worker, row.function) for name, worker in workers.items()}
+    if "NumPy" in candidates:
+        candidates["NumPy"] = lambda limit: pair_loop(workers["NumPy"], row.function, inputs, limit)
     if row.bare:
-        found |= {work: call(workers[OURS.name], work) for work in PRODUCTS}
-    return found
+        candidates |= {work: call(workers[OURS.name], work) for work in PRODUCTS}
+    return candidates
 
 
 def pair_loop(worker: Worker, function: str, inputs: Sequence[Path], limit: int | None) -> Answer:
@@ -162,7 +162,7 @@ def targets(row: Row, result: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "seconds": (row.most_seconds, result["median"][OURS.name]),
         "bytes": (row.most_bytes, result["peak_bytes"][OURS.name]),
     }
-    found = {
+    results = {
         name: {"at_most": bound, "got": got, "met": got <= bound}
         for name, (bound, got) in most.items()
         if bound
@@ -170,8 +170,8 @@ def targets(row: Row, result: dict[str, Any]) -> dict[str, dict[str, Any]]:
     for name, ratio in result["ratio"].items():
         least = row.peers[name]
         if least:
-            found[name] = {"at_least": least, "got": ratio, "met": ratio >= least}
-    return found
+            results[name] = {"at_least": least, "got": ratio, "met": ratio >= least}
+    return results
 
 
 def difference(ours: Any, theirs: Any) -> float | None:

@@ -67,8 +67,8 @@ def two_nn_fit(nearest: np.ndarray, second: np.ndarray, discard: float = 0.1) ->
 
 def _read(path: str, rows: int | None) -> Any:
     """The first rows of an array, or all arrays of a file by name."""
-    found = np.load(path)
-    return found[:rows] if isinstance(found, np.ndarray) else dict(found)
+    arrays = np.load(path)
+    return arrays[:rows] if isinstance(arrays, np.ndarray) else dict(arrays)
 
 
 def _timed(work: Work, arrays: list[Any]) -> dict[str, Any]:

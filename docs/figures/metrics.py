@@ -43,9 +43,9 @@ def draw_two_nn() -> None:
         fit.set_title("A plane in 10 dimensions")
         fit.legend()
         known = np.array([1, 2, 5, 10, 20, 40])
-        found = [float(two_nn(RNG.normal(size=(2000, d))).value) for d in known]
+        estimates = [float(two_nn(RNG.normal(size=(2000, d))).value) for d in known]
         bias.plot(known, known, "--", color="0.6", label="truth")
-        bias.plot(known, found, "o-", label="n = 2,000")
+        bias.plot(known, estimates, "o-", label="n = 2,000")
         bias.set(xlabel="dimension of the Gaussian", ylabel="ID")
         bias.set_title("Too small above ten")
         bias.legend(loc="upper left")
@@ -59,8 +59,8 @@ def draw_gride() -> None:
         cloud, scales = drawing.subplots(1, 2)
         for noise in (0.0, 0.005, 0.02):
             points = curve + noise * RNG.normal(size=curve.shape)
-            found = gride(points, max_rank=512)
-            scales.plot(found.ranks[:, 0], found.values, "o-", label=f"noise {noise}")
+            estimate = gride(points, max_rank=512)
+            scales.plot(estimate.ranks[:, 0], estimate.values, "o-", label=f"noise {noise}")
         cloud.plot(*points[:500].T, ".", markersize=1.5, color="0.4")
         cloud.set_aspect("equal")
         cloud.set_title("A circle with noise 0.02")
@@ -77,9 +77,9 @@ def draw_imbalance() -> None:
     ) as drawing:
         scale, noise = drawing.subplots(1, 2)
         factors = np.logspace(-3, 0, 10)
-        found = [information_imbalance(plane, plane * [1, factor]) for factor in factors]
-        scale.plot(factors, [float(each.forward) for each in found], "o-", label="Δ(a → b)")
-        scale.plot(factors, [float(each.backward) for each in found], "s-", label="Δ(b → a)")
+        imbalances = [information_imbalance(plane, plane * [1, factor]) for factor in factors]
+        scale.plot(factors, [float(each.forward) for each in imbalances], "o-", label="Δ(a → b)")
+        scale.plot(factors, [float(each.backward) for each in imbalances], "s-", label="Δ(b → a)")
         scale.set(xscale="log", xlabel="scale of one coordinate in b", ylabel="Δ")
         scale.set_title("b keeps less than a")
         scale.legend()

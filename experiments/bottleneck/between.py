@@ -27,22 +27,22 @@ def between_sizes(records: xr.Dataset, space: str) -> xr.DataArray:
     Returns:
         Over `bottleneck` and `other_bottleneck`; NaN on the diagonal of a sweep of one seed.
     """
-    found = records["imbalance_between"].sel(space=space)
-    same = (found["bottleneck"] == found["other_bottleneck"]) & (
-        found["compared_seed"] == found["other_seed"]
+    imbalance = records["imbalance_between"].sel(space=space)
+    same = (imbalance["bottleneck"] == imbalance["other_bottleneck"]) & (
+        imbalance["compared_seed"] == imbalance["other_seed"]
     )
-    return found.where(~same).mean(["compared_seed", "other_seed"])
+    return imbalance.where(~same).mean(["compared_seed", "other_seed"])
 
 
 def between_table(records: xr.Dataset) -> str:
     """Delta between the posterior means of models of different K, as a table in Markdown."""
-    found = between_sizes(records, "mean")
-    sizes = found["bottleneck"].values
+    imbalance = between_sizes(records, "mean")
+    sizes = imbalance["bottleneck"].values
     rows = [
         {"from, to": f"K = {size}"}
         | {
             f"K = {other}": "" if np.isnan(value) else f"{value:.3f}"
-            for other, value in zip(sizes, found.sel(bottleneck=size).values, strict=True)
+            for other, value in zip(sizes, imbalance.sel(bottleneck=size).values, strict=True)
         }
         for size in sizes
     ]

@@ -44,18 +44,18 @@ def _on_second_peak(records: xr.Dataset) -> str:
         Estimate(*(_values(known[name].sel(layer=list(some)), "layer") for name in _DIMENSION))
         for some in (layers, _AGAINST)
     )
-    found = second_peak(decoder, against)
+    evidence = second_peak(decoder, against)
     text = (
         "Second peak of the ID, which is a layer of the decoder with a higher ID than input, "
-        f"sample and output: {_verdicts(found, records)}"
+        f"sample and output: {_verdicts(evidence, records)}"
     )
-    if not found.shown.any():
+    if not evidence.shown.any():
         return text
-    largest = int(np.flatnonzero(found.shown)[-1])
+    largest = int(np.flatnonzero(evidence.shown)[-1])
     return (
         f"{text} At K = {records['bottleneck'].values[largest]}, the ID of "
-        f"{layers[found.place[largest]]} is {found.share[largest]:.0%} above the highest of "
-        f"theirs, and at least {found.lower[largest]:.0%} with 95% confidence."
+        f"{layers[evidence.place[largest]]} is {evidence.share[largest]:.0%} above the highest of "
+        f"theirs, and at least {evidence.lower[largest]:.0%} with 95% confidence."
     )
 
 
@@ -67,26 +67,26 @@ def _on_two_phases(records: xr.Dataset) -> str:
     if len(epochs) < 3:
         return f"{name}: not tested, which takes at least three measured epochs."
     lost = _values(records["imbalance_to_input"].sel(layer="output"), "epoch")
-    found = two_phases(lost, _values(records["kl"], "epoch"), tolerance=_TOLERANCE)
-    text = f"{name}, each by {_TOLERANCE:.0%}: {_verdicts(found, records)}"
-    if not found.shown.any():
+    evidence = two_phases(lost, _values(records["kl"], "epoch"), tolerance=_TOLERANCE)
+    text = f"{name}, each by {_TOLERANCE:.0%}: {_verdicts(evidence, records)}"
+    if not evidence.shown.any():
         return text
-    largest = int(np.flatnonzero(found.shown)[-1])
+    largest = int(np.flatnonzero(evidence.shown)[-1])
     return (
         f"{text} At K = {records['bottleneck'].values[largest]} it begins at epoch "
-        f"{epochs[found.place[largest]]}."
+        f"{epochs[evidence.place[largest]]}."
     )
 
 
-def _verdicts(found: Evidence, records: xr.Dataset) -> str:
+def _verdicts(evidence: Evidence, records: xr.Dataset) -> str:
     """The sizes K for which something is shown, excluded and not decided."""
     seeds = records.sizes["seed"]
     if seeds == 1:
         return "not decided; with one seed, it is unknown how much two trainings differ."
     sides = {
-        "shown": found.shown,
-        "excluded": found.excluded,
-        "not decided": ~found.shown & ~found.excluded,
+        "shown": evidence.shown,
+        "excluded": evidence.excluded,
+        "not decided": ~evidence.shown & ~evidence.excluded,
     }
     sizes = records["bottleneck"].values
     parts = [

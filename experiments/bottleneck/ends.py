@@ -24,14 +24,14 @@ def between_models(out: Path, runs: Sequence[str]) -> dict[str, np.ndarray]:
 def _between(out: Path, runs: Sequence[str], space: str) -> np.ndarray:
     latents = [read_some(run_file(out, name), [space]).get(space) for name in runs]
     present = [index for index, cloud in enumerate(latents) if cloud is not None]
-    found = np.full((len(runs), len(runs)), np.nan)
+    imbalance = np.full((len(runs), len(runs)), np.nan)
     clouds = [cloud for cloud in latents if cloud is not None]
     if clouds:
         widest = max(cloud.shape[1] for cloud in clouds)
-        found[np.ix_(present, present)] = imbalance_matrix(
+        imbalance[np.ix_(present, present)] = imbalance_matrix(
             [widened(cloud, widest) for cloud in clouds]
         )
-    return found
+    return imbalance
 
 
 def widened(cloud: np.ndarray, width: int) -> np.ndarray:

@@ -39,14 +39,14 @@ def gather(config: Config, sweep: Sweep) -> xr.Dataset:
     """The records of all runs as one labelled data set; `missing` tells which are not done."""
     out = sweep.out
     names, sizes = list(runs(config)), (len(config.bottlenecks), len(config.seeds))
-    found = over_runs(out, names, [*_BY_EPOCH, *_AT_END, "layer", "far_neighbor", "epoch"])
-    there = found["epoch"].any(axis=1)
+    arrays = over_runs(out, names, [*_BY_EPOCH, *_AT_END, "layer", "far_neighbor", "epoch"])
+    there = arrays["epoch"].any(axis=1)
     first = int(np.flatnonzero(there)[0])
-    by_epoch = {name: ((*_RUN, "epoch", *inner), found[name]) for name, inner in _BY_EPOCH.items()}
+    by_epoch = {name: ((*_RUN, "epoch", *inner), arrays[name]) for name, inner in _BY_EPOCH.items()}
     at_end = {
-        name: ((*_RUN, *inner), found[name]) for name, inner in _AT_END.items() if name in found
+        name: ((*_RUN, *inner), arrays[name]) for name, inner in _AT_END.items() if name in arrays
     }
-    layers = found["layer"][first]
+    layers = arrays["layer"][first]
     coords = {
         "bottleneck": list(config.bottlenecks),
         "seed": list(config.seeds),
@@ -55,7 +55,7 @@ def gather(config: Config, sweep: Sweep) -> xr.Dataset:
         "other_layer": layers,
     }
     if at_end:
-        coords["far_neighbor"] = found["far_neighbor"].max(axis=0)
+        coords["far_neighbor"] = arrays["far_neighbor"].max(axis=0)
     records = xr.Dataset(
         {
             name: (dims, values.reshape(*sizes, *values.shape[1:]))
@@ -78,13 +78,13 @@ def gather(config: Config, sweep: Sweep) -> xr.Dataset:
 def _with_examples(records: xr.Dataset, config: Config, out: Path) -> xr.Dataset:
     """Adds pictures of the first seed of every size, as far as it is done."""
     names = [run_name(size, config.seeds[0]) for size in config.bottlenecks]
-    found = over_runs(out, names, _EXAMPLES)
-    if not found:
+    arrays = over_runs(out, names, _EXAMPLES)
+    if not arrays:
         return records
-    inputs = found.pop("example_input")
+    inputs = arrays.pop("example_input")
     there = int(np.flatnonzero(inputs.reshape(len(inputs), -1).any(axis=1))[0])
     return records.assign(
-        {name: (("bottleneck", *_PIXELS), values) for name, values in found.items()}
+        {name: (("bottleneck", *_PIXELS), values) for name, values in arrays.items()}
     ).assign(example_input=(_PIXELS, inputs[there]))
 
 

@@ -63,7 +63,7 @@ def _within(
     spaces = [space for epoch in taps for space in epoch.values()]
     points = points_of(config, trained.config.seed)
     shape = (len(taps), len(taps[0]))
-    found = {
+    measured = {
         name: matrix.reshape(*shape, *shape)
         for name, matrix in similarities(spaces, points=points).items()
     }
@@ -75,8 +75,8 @@ def _within(
             similarities([end[:n], replicate[layer][:n], end[:n][shuffled]], points={name: n})[name]
             for layer, end in taps[-1].items()
         ]
-        found[f"{name}_replicate"], found[f"{name}_null"] = np.array(rows)[:, 0, 1:].T
-    return {"layer": np.array(list(taps[0])), **found}
+        measured[f"{name}_replicate"], measured[f"{name}_null"] = np.array(rows)[:, 0, 1:].T
+    return {"layer": np.array(list(taps[0])), **measured}
 
 
 def between_models(
@@ -91,7 +91,7 @@ def between_models(
         note: function that shows what is being compared.
     """
     read = {name: read_some(run_file(out, name), ["layer"]) for name in names}
-    layers = {name: found["layer"] for name, found in read.items() if found}
+    layers = {name: arrays["layer"] for name, arrays in read.items() if arrays}
     kept = list(layers)
     if not kept:
         return {"model": np.array(kept, str)}
@@ -107,8 +107,10 @@ def between_models(
             return _taps(first.model, load(kept[index]).variables, images, [layer])[layer]
 
         matrices.append(similarities_between(load_layer, len(kept), points=points_of(config, 0)))
-    found = {name: np.stack([matrix[name] for matrix in matrices]) for name in matrices[0]}
-    return {"model": np.array(kept), **found}
+    matrices_by_name = {
+        name: np.stack([matrix[name] for matrix in matrices]) for name in matrices[0]
+    }
+    return {"model": np.array(kept), **matrices_by_name}
 
 
 def _taps(

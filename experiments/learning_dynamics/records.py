@@ -40,16 +40,16 @@ def gather(config: Config, group: DataAndNetwork, out: Path) -> xr.Dataset | Non
     """The measurements of all models that are done; None if none was trained to its end."""
     grid = models(config)
     names = [run_name(group, model) for model in grid]
-    found = over_runs(out, names, [*_BY_EPOCH, *_AT_END, "epoch", "failed", "layer"])
-    if "layer" not in found:
+    arrays = over_runs(out, names, [*_BY_EPOCH, *_AT_END, "epoch", "failed", "layer"])
+    if "layer" not in arrays:
         return None
-    done = np.flatnonzero(found["epoch"].any(axis=1))
-    found = {name: values[done] for name, values in found.items()}
+    done = np.flatnonzero(arrays["epoch"].any(axis=1))
+    arrays = {name: values[done] for name, values in arrays.items()}
     grid, names = [grid[index] for index in done], [names[index] for index in done]
-    failed = found["failed"].any(axis=1)
-    layers = found["layer"][~failed][0].tolist()
+    failed = arrays["failed"].any(axis=1)
+    layers = arrays["layer"][~failed][0].tolist()
     sizes = {"run": len(grid), "epoch": len(config.measured), "layer": len(layers)}
-    variables = _variables(found, sizes)
+    variables = _variables(arrays, sizes)
     for name, matrix in _between(between_file(out, group), names, len(layers)).items():
         variables[f"{name}_between"] = (("layer", "run", "other_run"), matrix)
     labels = {
@@ -75,26 +75,26 @@ def gather(config: Config, group: DataAndNetwork, out: Path) -> xr.Dataset | Non
     )
 
 
-def _variables(found: Arrays, sizes: Mapping[str, int]) -> dict[str, Any]:
+def _variables(arrays: Arrays, sizes: Mapping[str, int]) -> dict[str, Any]:
     """The measurements of the runs, with their dimensions; NaN for those that no run has."""
     variables: dict[str, Any] = {}
     for name in _BY_EPOCH:
         latent = ("latent",) * (name == "kl_per_latent")
-        variables[name] = (("run", "epoch", *latent), found[name])
+        variables[name] = (("run", "epoch", *latent), arrays[name])
     for name, inner in _AT_END.items():
         dims = ("run", *inner)
         unknown = np.full([sizes[dim.removeprefix("other_")] for dim in dims], np.nan)
-        variables[name] = (dims, found.get(name, unknown))
+        variables[name] = (dims, arrays.get(name, unknown))
     return variables
 
 
 def _between(file: Path, names: list[str], layers: int) -> dict[str, np.ndarray]:
     """`[layer, run, run]` by name; NaN for runs that are not among those that were compared."""
-    found = read_some(file, ("model", *SIMILARITIES)) if file.is_file() else {}
-    compared = found.get("model", np.array([])).tolist()
+    arrays = read_some(file, ("model", *SIMILARITIES)) if file.is_file() else {}
+    compared = arrays.get("model", np.array([])).tolist()
     known = [name for name in names if name in compared]
     here, there = ([every.index(name) for name in known] for every in (names, compared))
     matrices = {name: np.full((layers, len(names), len(names)), np.nan) for name in SIMILARITIES}
-    for name in matrices.keys() & found.keys():
-        matrices[name][:, np.c_[here], here] = found[name][:, np.c_[there], there]
+    for name in matrices.keys() & arrays.keys():
+        matrices[name][:, np.c_[here], here] = arrays[name][:, np.c_[there], there]
     return matrices

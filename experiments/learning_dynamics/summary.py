@@ -41,8 +41,8 @@ def dynamics_rows(records: Sequence[xr.Dataset]) -> list[dict[str, str]]:
     rows = []
     for group in records:
         for objective, models in by_objective(group):
-            found, final = learning(models), models.isel(epoch=-1)
-            order = found.learned.order()
+            learned, final = learning(models), models.isel(epoch=-1)
+            order = learned.learned.order()
             inner = _inner(group["layer"].values.tolist())
             every = group.isel(run=np.flatnonzero(group["objective"].values == objective))
             rows.append(
@@ -50,15 +50,15 @@ def dynamics_rows(records: Sequence[xr.Dataset]) -> list[dict[str, str]]:
                     "data": group.attrs["data"],
                     "network": group.attrs["network"],
                     "objective": objective,
-                    "similar encoder": _spread(found.similar.encoder),
-                    "similar decoder": _spread(found.similar.decoder),
-                    "similar first": _counts(found.similar.order()),
-                    "learned encoder": _spread(found.learned.encoder),
-                    "learned decoder": _spread(found.learned.decoder),
+                    "similar encoder": _spread(learned.similar.encoder),
+                    "similar decoder": _spread(learned.similar.decoder),
+                    "similar first": _counts(learned.similar.order()),
+                    "learned encoder": _spread(learned.learned.encoder),
+                    "learned decoder": _spread(learned.learned.decoder),
                     "learned first": _counts(order),
                     "p": "-" if np.isnan(order.p_value) else f"{order.p_value:.3f}",
-                    "nothing to learn": _share(found.layers.nothing[:, inner]),
-                    "undefined layers": _share(found.layers.undefined[:, inner]),
+                    "nothing to learn": _share(learned.layers.nothing[:, inner]),
+                    "undefined layers": _share(learned.layers.undefined[:, inner]),
                     "failed": f"{int(every['failed'].sum())}/{every.sizes['run']}",
                     "recon. nats": f"{float(final['reconstruction'].mean()):.1f}",
                     "KL nats": f"{float(final['kl'].mean()):.1f}",
@@ -111,10 +111,10 @@ def findings(records: Sequence[xr.Dataset]) -> list[str]:
 
 
 def _order(group: xr.Dataset, *, groups: int) -> str:
-    found = [learning(models) for _, models in by_objective(group)]
+    learnings = [learning(models) for _, models in by_objective(group)]
     similar, learned = (
         Halves(*map(np.concatenate, zip(*halves, strict=True))).order(tests=groups)
-        for halves in ([one.similar for one in found], [one.learned for one in found])
+        for halves in ([one.similar for one in learnings], [one.learned for one in learnings])
     )
     kept = group.isel(run=np.flatnonzero(~group["failed"].values.astype(bool)))
     start = to_final(kept).isel(epoch=0).mean("run")
@@ -129,7 +129,7 @@ def _order(group: xr.Dataset, *, groups: int) -> str:
         f"{_verdict(learned, groups)} By the epoch from which on a layer is similar to its final "
         f"state, {_models(similar)}; but untrained layers are similar to it already, with a CKA of "
         f"{encoder:.2f} in the encoder and {decoder:.2f} in the decoder. Median epoch at which a "
-        f"layer was learned: {_layers(kept, found)}."
+        f"layer was learned: {_layers(kept, learnings)}."
     )
 
 
@@ -156,10 +156,10 @@ def _models(order: Order) -> str:
     return f"the encoder was first in {order.encoder} and the decoder in {order.decoder}{more}"
 
 
-def _layers(kept: xr.Dataset, found: Sequence[Learning]) -> str:
+def _layers(kept: xr.Dataset, learned: Sequence[Learning]) -> str:
     """The median epoch of every layer over the models in which it had something to learn."""
     epoch, nothing, undefined = (
-        np.concatenate(each) for each in zip(*(one.layers for one in found), strict=True)
+        np.concatenate(each) for each in zip(*(one.layers for one in learned), strict=True)
     )
     parts = []
     for index, layer in enumerate(kept["layer"].values.tolist()):

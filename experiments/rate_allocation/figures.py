@@ -63,7 +63,7 @@ def _rate_plane(records: xr.Dataset, path: Path) -> None:
         for name, values in scores_of_examples(records).items()
         if name != "compression"
     }
-    found, suspect = {use.name: use for use in uses(records)}, flat["suspect"].values
+    by_name, suspect = {use.name: use for use in uses(records)}, flat["suspect"].values
     upper, lower = (part.values for part in halves(flat))
     with figure(path, size=(10.5, 8.4), title=rate_title(records)) as drawing:
         grid = drawing.subplots(2, 2, sharex=True, sharey=True)
@@ -74,10 +74,10 @@ def _rate_plane(records: xr.Dataset, path: Path) -> None:
             if suspect.any():
                 axes.plot(lower[suspect], upper[suspect], "x", label="suspect", **crosses)
             drawing.colorbar(dots, ax=axes)
-            if use in found:
-                _mark(axes, records, [found[use].highest], "*", "highest")
+            if use in by_name:
+                _mark(axes, records, [by_name[use].highest], "*", "highest")
                 if records.sizes["seed"] > 1:
-                    _mark(axes, records, found[use].best, "o", "cannot be told from the best")
+                    _mark(axes, records, by_name[use].best, "o", "cannot be told from the best")
             axes.set_title(names.get(use, use.replace("classification", "accuracy of samples")))
         first, second = half_names(records)
         for axes in grid[1]:

@@ -75,20 +75,20 @@ def measure_costs(
         key: key of the noise.
     """
     evaluation_key, shuffle_key = jax.random.split(key)
-    found = evaluate(hvae, variables, images, key=evaluation_key)
+    evaluation = evaluate(hvae, variables, images, key=evaluation_key)
     some, sizes = images[: config.points], [math.prod(shape) for shape in hvae.shapes]
     shuffled = shuffle_effect(hvae, variables, some, key=shuffle_key)
-    estimates = {name: getattr(found, name) for name in COSTS}
+    estimates = {name: getattr(evaluation, name) for name in COSTS}
     effect = {"shuffle_distortion": shuffled.distortion, "shuffle_cost": shuffled.cost}
     arrays = {
         **_with_errors(estimates | effect),
-        "active_units": found.active_units,
+        "active_units": evaluation.active_units,
         "size": np.array(sizes),
-        "failed": np.asarray(not found.is_finite),
+        "failed": np.asarray(not evaluation.is_finite),
     }
-    if not found.is_finite:
+    if not evaluation.is_finite:
         return arrays, ()
-    return arrays, collapse_warnings(found, sizes=sizes, shuffle=shuffled, **against)
+    return arrays, collapse_warnings(evaluation, sizes=sizes, shuffle=shuffled, **against)
 
 
 def measure_uses(
@@ -174,7 +174,7 @@ def _accuracies(
     ]
     chosen = [f"{name}/{kind}" for name in layers for kind in KINDS]
     train_taps = capture(hvae, variables, labeled, key=key, layers=chosen)
-    found = layer_accuracies(
+    accuracies = layer_accuracies(
         train_taps,
         train_labels,
         {name: taps[name] for name in chosen},
@@ -187,9 +187,9 @@ def _accuracies(
     converged, right = np.zeros(shape, bool), np.zeros((*shape, len(labels)), bool)
     bounds, bound_errors = np.full((2, len(layers)), np.nan)
     for place, layer in enumerate(layers):
-        if layer in found:
-            bounds[place], bound_errors[place] = found[layer].bound
-            for kind, by_name in enumerate((found[layer].samples, found[layer].means)):
+        if layer in accuracies:
+            bounds[place], bound_errors[place] = accuracies[layer].bound
+            for kind, by_name in enumerate((accuracies[layer].samples, accuracies[layer].means)):
                 for each, name in enumerate(CLASSIFIERS):
                     one = (place, kind, each)
                     values[one], errors[one], converged[one], right[one] = by_name[name]
@@ -222,14 +222,14 @@ def _top_knowledge(
     """
     prior = _top_prior(hvae, variables)
     top = layer_names(len(hvae.shapes))[0]
-    found = aggregate_information(
+    information = aggregate_information(
         *(taps[f"{top}/{part}"] for part in ("sample", "mean", "log_variance")),
         labels=labels,
         prior_mean=prior.mean[0],
         prior_log_variance=prior.log_variance[0],
     )
-    estimates = {f"top_{name}": estimate for name, estimate in found._asdict().items()}
-    if found.information.value > math.log(len(labels)) - 1:
+    estimates = {f"top_{name}": estimate for name, estimate in information._asdict().items()}
+    if information.information.value > math.log(len(labels)) - 1:
         estimates["top_mismatch"] = Estimate(np.float64(np.nan), np.float64(np.nan))
     shares = np.bincount(labels, minlength=classes) / len(labels)
     bound = bound_estimate(estimates["top_label_information"], shares)
@@ -250,14 +250,14 @@ def _geometry(hvae: HVAE, taps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The intrinsic dimension of every layer, and the imbalance from it to the input and back."""
     names = layer_names(len(hvae.shapes))
     spaces = {"input": taps["input"], **{f"{z}/mean": taps[f"{z}/mean"] for z in names}}
-    found = profile(spaces | {f"{z}/sample": taps[f"{z}/sample"] for z in names})
+    measured = profile(spaces | {f"{z}/sample": taps[f"{z}/sample"] for z in names})
     # The input, then the means, then the samples.
-    dimension = found.dimension[1:].reshape(2, -1)[::-1].T
+    dimension = measured.dimension[1:].reshape(2, -1)[::-1].T
     lacking, beyond = (
-        one[1:].reshape(2, -1)[::-1].T for one in (found.imbalance[:, 0], found.imbalance[0])
+        one[1:].reshape(2, -1)[::-1].T for one in (measured.imbalance[:, 0], measured.imbalance[0])
     )
     return {
-        "input_dimension": found.dimension[0],
+        "input_dimension": measured.dimension[0],
         "intrinsic_dimension": dimension,
         "imbalance_to_input": lacking,
         "imbalance_from_input": beyond,
@@ -265,7 +265,7 @@ def _geometry(hvae: HVAE, taps: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _with_errors(estimates: dict[str, Estimate]) -> dict[str, np.ndarray]:
-    found: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {}
     for name, (value, error) in estimates.items():
-        found[name], found[f"{name}_stderr"] = np.asarray(value), np.asarray(error)
-    return found
+        arrays[name], arrays[f"{name}_stderr"] = np.asarray(value), np.asarray(error)
+    return arrays

@@ -47,12 +47,12 @@ def rate_page(records: xr.Dataset) -> Page:
 
 
 def _plane(records: xr.Dataset) -> Chart:
-    found, (first, second) = uses(records), half_names(records)
-    names = {use.name: _score_name(use) for use in reversed(found)}
+    every_use, (first, second) = uses(records), half_names(records)
+    names = {use.name: _score_name(use) for use in reversed(every_use)}
     return Chart(
         "Rate plane",
         _READS,
-        [Trace(_markers(records, use), {"colored by": names[use.name]}) for use in found],
+        [Trace(_markers(records, use), {"colored by": names[use.name]}) for use in every_use],
         f"rate of {second}, nats",
         f"rate of {first}, nats",
         {"colored by": list(names.values())} if names else {},
@@ -108,10 +108,10 @@ def _cell_name(cell: Cell) -> str:
 def _pictures(records: xr.Dataset) -> Mapping[str, bytes]:
     """A PNG of every cell of which the records hold images, and nothing of the others."""
     kept = {str(name): place for place, name in enumerate(records["corner"].values)}
-    found = {}
+    pictures = {}
     for name in map(_cell_name, cells_of(records)):
-        found[name] = _png(records, kept[name]) if name in kept else b""
-    return found
+        pictures[name] = _png(records, kept[name]) if name in kept else b""
+    return pictures
 
 
 def _png(records: xr.Dataset, corner: int) -> bytes:

@@ -51,9 +51,9 @@ def measure_protocol(
     count = int(_LEARNED_FROM * len(labels))
     for place, means in enumerate(layers):
         if means[0].size <= widest:
-            found = classify(means[:count], labels[:count], means[count:], labels[count:])
+            accuracies = classify(means[:count], labels[:count], means[count:], labels[count:])
             for each, name in enumerate(classifiers):
-                accuracy[:, place, each] = found[name].value, found[name].stderr
+                accuracy[:, place, each] = accuracies[name].value, accuracies[name].stderr
     seen, generated = judge(taps["output"].clip(0, 1)), judge(samples)
     right = share_estimate(int(np.sum(seen.argmax(axis=1) == labels)), len(labels))
     scores = [float(inception_score(part)) for part in np.array_split(generated, _PARTS)]

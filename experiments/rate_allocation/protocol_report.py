@@ -51,7 +51,7 @@ def _protocol_rows(records: xr.Dataset) -> list[dict[str, str]]:
     layers = classified(records, 2)
     best = records["split_accuracy"].max("classifier")
     names = ("reconstruction_accuracy", "split_score", "split_score_deviation")
-    found = trusted(records.assign(split_accuracy=best), "split_accuracy", *names)
+    scores = trusted(records.assign(split_accuracy=best), "split_accuracy", *names)
     return [
         {
             "beta top": f"{top:.3g}",
@@ -65,7 +65,7 @@ def _protocol_rows(records: xr.Dataset) -> list[dict[str, str]]:
             f"±{float(here['split_score_deviation']):.2f}",
         }
         for top, bottom in cells_of(records)
-        for here in [found.sel(beta_top=top, beta_bottom=bottom)]
+        for here in [scores.sel(beta_top=top, beta_bottom=bottom)]
     ]
 
 

@@ -75,26 +75,26 @@ def gather(config: Config, out: Path, *, begin: str = "") -> xr.Dataset | None:
         The data set; None where no cell is done that has not failed.
     """
     names = [f"{begin}{cell.name}" for cell in cells(config)]
-    found = over_runs(out, names, [*_QUANTITIES, *_SHARED])
-    if not found:
+    arrays = over_runs(out, names, [*_QUANTITIES, *_SHARED])
+    if not arrays:
         return None
-    found["missing"] = np.asarray(~found["epoch"].any(axis=1))
-    usable = np.flatnonzero(~found["missing"] & ~found["failed"][:, -1])
+    arrays["missing"] = np.asarray(~arrays["epoch"].any(axis=1))
+    usable = np.flatnonzero(~arrays["missing"] & ~arrays["failed"][:, -1])
     if not usable.size:
         return None
-    shared = {name: found[name][usable[0]] for name in _SHARED}
-    return _with_examples(_with_order(_labelled(config, found, shared)), out, begin)
+    shared = {name: arrays[name][usable[0]] for name in _SHARED}
+    return _with_examples(_with_order(_labelled(config, arrays, shared)), out, begin)
 
 
-def _labelled(config: Config, found: Arrays, shared: Arrays) -> xr.Dataset:
+def _labelled(config: Config, arrays: Arrays, shared: Arrays) -> xr.Dataset:
     """The arrays of all runs, `[runs, ...]`, and those that runs share, as labelled quantities."""
     shape = len(config.beta_top), len(config.beta_bottom), len(config.seeds)
     sizes = shared["size"][-1]
     return xr.Dataset(
         {
-            name: ((*_GRID, *inner), found[name].reshape(*shape, *found[name].shape[1:]))
+            name: ((*_GRID, *inner), arrays[name].reshape(*shape, *arrays[name].shape[1:]))
             for name, inner in _QUANTITIES.items()
-            if name in found
+            if name in arrays
         },
         coords={
             "beta_top": list(config.beta_top),
@@ -148,10 +148,10 @@ def _with_examples(records: xr.Dataset, out: Path, begin: str) -> xr.Dataset:
     firsts = {cell[:2]: cell for cell in reversed(every)}
     chosen = [firsts[betas] for betas in corners(records) if betas in firsts] or every[:1]
     files = [run_file(out, f"{begin}{cell.name}") for cell in chosen]
-    found = [read_some(file, (*_EXAMPLES, "example_input")) for file in files]
-    pictures = {name: np.stack([each[name] for each in found]) for name in _EXAMPLES}
+    examples = [read_some(file, (*_EXAMPLES, "example_input")) for file in files]
+    pictures = {name: np.stack([each[name] for each in examples]) for name in _EXAMPLES}
     variables = {name: (("corner", "example", *_PIXELS), each) for name, each in pictures.items()}
-    inputs = ("example", *_PIXELS), found[0]["example_input"]
+    inputs = ("example", *_PIXELS), examples[0]["example_input"]
     labels = [f"beta {cell.beta_top:g}, {cell.beta_bottom:g}" for cell in chosen]
     return records.assign(variables).assign(example_input=inputs).assign_coords(corner=labels)
 

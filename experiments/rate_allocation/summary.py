@@ -51,10 +51,10 @@ def rate_table(records: xr.Dataset) -> Table:
 
 def rate_summary(records: xr.Dataset) -> str:
     """Highest cells, conclusions and all cells as Markdown."""
-    found = uses(records)
+    every_use = uses(records)
     highest = [
         row | {"as good": _as_good(use)}
-        for row, use in zip(_highest_rows(records, found), found, strict=True)
+        for row, use in zip(_highest_rows(records, every_use), every_use, strict=True)
     ]
     parts = [f"# {rate_title(records)}", markdown_table(highest), rate_caption(records)]
     parts += [f"- {line}" for line in rate_conclusions(records)]
@@ -63,9 +63,9 @@ def rate_summary(records: xr.Dataset) -> str:
 
 def rate_rows(records: xr.Dataset) -> list[dict[str, str]]:
     """A row of text for every cell, by column."""
-    found, suspect = uses(records), records["suspect"].any("seed")
+    every_use, suspect = uses(records), records["suspect"].any("seed")
     return [
-        _row(records, found, (top, bottom))
+        _row(records, every_use, (top, bottom))
         | {"suspect": "yes" if suspect.sel(beta_top=top, beta_bottom=bottom) else ""}
         for top, bottom in cells_of(records)
     ]
@@ -88,8 +88,8 @@ def rate_title(records: xr.Dataset) -> str:
     )
 
 
-def _highest_rows(records: xr.Dataset, found: list[Use]) -> list[dict[str, str]]:
-    return [{_FIRST: use.name, **_row(records, found, use.highest)} for use in found]
+def _highest_rows(records: xr.Dataset, every_use: list[Use]) -> list[dict[str, str]]:
+    return [{_FIRST: use.name, **_row(records, every_use, use.highest)} for use in every_use]
 
 
 def _as_good(use: Use) -> str:
@@ -98,7 +98,7 @@ def _as_good(use: Use) -> str:
     return "unknown" if unknown else f"{int(use.candidates.sum())} of {use.candidates.size}"
 
 
-def _row(records: xr.Dataset, found: list[Use], cell: Cell) -> dict[str, str]:
+def _row(records: xr.Dataset, every_use: list[Use], cell: Cell) -> dict[str, str]:
     rates = trusted(records, "rates", "distortion")
     here = rates.sel(beta_top=cell[0], beta_bottom=cell[1])
     upper, lower = (float(part) for part in halves(here))
@@ -116,7 +116,7 @@ def _row(records: xr.Dataset, found: list[Use], cell: Cell) -> dict[str, str]:
         "D": f"{float(here['distortion']):.1f}",
         **{
             shown[use.name][0]: _with_error(use, cell, shown[use.name][1])
-            for use in found
+            for use in every_use
             if use.name in shown
         },
     }

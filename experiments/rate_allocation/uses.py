@@ -46,8 +46,10 @@ class Use(NamedTuple):
 def uses(records: xr.Dataset) -> list[Use]:
     """The uses that a grid was measured for, without those that no cell has in every seed."""
     scores = scores_of_examples(records)
-    found = [_use(records, name, values, ERROR / len(scores)) for name, values in scores.items()]
-    return [use for use in found if use is not None]
+    every_use = [
+        _use(records, name, values, ERROR / len(scores)) for name, values in scores.items()
+    ]
+    return [use for use in every_use if use is not None]
 
 
 def _use(records: xr.Dataset, name: str, values: xr.DataArray, error: float) -> Use | None:
@@ -58,10 +60,10 @@ def _use(records: xr.Dataset, name: str, values: xr.DataArray, error: float) -> 
     whole = (trust(records) & np.isfinite(runs)).all("seed").stack(cell=GRID)
     if not whole.any():
         return None
-    found = compare_cells(flat.values[whole.values], error=error)
+    comparison = compare_cells(flat.values[whole.values], error=error)
     stderr, candidates = np.full(whole.size, np.nan), np.zeros(whole.size, bool)
-    stderr[whole.values], candidates[whole.values] = found.stderr, found.candidates
-    top, bottom = flat["cell"].values[whole.values][np.argmax(found.mean)]
+    stderr[whole.values], candidates[whole.values] = comparison.stderr, comparison.candidates
+    top, bottom = flat["cell"].values[whole.values][np.argmax(comparison.mean)]
     return Use(
         name,
         runs.where(trust(records)).mean("seed"),

@@ -132,17 +132,17 @@ def _used(reading: Reading) -> Criterion:
 
 def _filled(reading: Reading, nulls: Mapping[int, tuple[float, float]]) -> Criterion:
     """The largest size that the means fill, so that their ID is no smaller than a Gaussian's."""
-    found = reading.dimensions["mean"].mean(axis=1)
+    dimensions = reading.dimensions["mean"].mean(axis=1)
     gaussians = np.array([nulls[int(size)][0] for size in reading.sizes])
     deviations = np.array([nulls[int(size)][1] for size in reading.sizes])
-    filled = reading.sizes[found >= gaussians - _NULL_DEVIATIONS * deviations]
+    filled = reading.sizes[dimensions >= gaussians - _NULL_DEVIATIONS * deviations]
     size = int(filled.max()) if len(filled) else None
     open_end = " or more" if size == reading.sizes[-1] else ""
     return Criterion(
         "ID of the mean against its Gaussian null",
         f"less than {reading.sizes[0]}" if size is None else f"{size}{open_end}",
         size,
-        f"ID {_listed(reading, found, 1)}; null {_listed(reading, gaussians, 1)}",
+        f"ID {_listed(reading, dimensions, 1)}; null {_listed(reading, gaussians, 1)}",
         "the largest size tried whose dimensions the data all fill; curved data may need more",
     )
 

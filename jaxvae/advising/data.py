@@ -60,9 +60,9 @@ def data_dimension(images: ArrayLike) -> DataDimension:
     Args:
         images: `[n, ...]`, three at least.
     """
-    found, scale = two_nn(images), gride(images, max_rank=min(_FARTHEST, len(images) - 1))
-    value, error = float(found.value), _OVERLAP * float(found.stderr)
-    scales, points = np.asarray(scale.values, float), int(found.points)
+    estimate, scale = two_nn(images), gride(images, max_rank=min(_FARTHEST, len(images) - 1))
+    value, error = float(estimate.value), _OVERLAP * float(estimate.stderr)
+    scales, points = np.asarray(scale.values, float), int(estimate.points)
     ranks = tuple(int(rank) for rank in np.asarray(scale.ranks)[:, 1])
     return DataDimension(value, error, points, scales, ranks, _doubts(value, error, scales, points))
 

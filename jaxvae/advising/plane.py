@@ -33,11 +33,11 @@ def plane_sentences(records: xr.Dataset) -> list[str]:
     for use, values in scores.items():
         whole = (~bad.values & np.isfinite(values) & np.isfinite(halves).all(axis=2)).all(axis=1)
         try:
-            found = best_region(halves[whole], values[whole], error=_ERROR / len(scores))
+            region = best_region(halves[whole], values[whole], error=_ERROR / len(scores))
         except ValueError as error:
             said.append(f"{use}: not decided ({error}).")
         else:
-            said.append(f"{use}: {_sentence(found, halves[whole].mean(axis=1))}")
+            said.append(f"{use}: {_sentence(region, halves[whole].mean(axis=1))}")
     return said
 
 
@@ -51,17 +51,17 @@ def _scores(stacked: xr.Dataset) -> dict[str, Float[np.ndarray, "m s"]]:
     }
 
 
-def _sentence(found: BestRegion, rates: Float[np.ndarray, "m 2"]) -> str:
-    if not found.is_quadratic:
+def _sentence(region: BestRegion, rates: Float[np.ndarray, "m 2"]) -> str:
+    if not region.is_quadratic:
         return (
             "not decided: the scores of cells differ from every quadratic surface by more than "
             "those of two trainings differ."
         )
-    if not found.is_decided:
+    if not region.is_decided:
         return "not decided: no split is shown to be worse than another."
-    left = rates[found.candidates]
+    left = rates[region.candidates]
     share = left[:, 0] / np.maximum(left.sum(axis=1), np.finfo(float).tiny)
-    best = rates[found.best]
+    best = rates[region.best]
     return (
         f"the best split has {_range(left[:, 0])} nats in the upper half of the layers and "
         f"{_range(left[:, 1])} in the lower half, {_range(left.sum(axis=1))} in all (95% "

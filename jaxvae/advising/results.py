@@ -94,28 +94,28 @@ def conclude(
 
 
 def write_conclusion(
-    out: Path, records: xr.Dataset, found: Conclusion, *, title: str, console: Console
+    out: Path, records: xr.Dataset, conclusion: Conclusion, *, title: str, console: Console
 ) -> None:
     """Print the answer first, and write records.nc, summary.md, the figure and report.html."""
-    side, sizes = markdown_table(found.side_by_side), markdown_table(found.sizes)
-    sentences = "\n\n".join(found.sentences)
+    side, sizes = markdown_table(conclusion.side_by_side), markdown_table(conclusion.sizes)
+    sentences = "\n\n".join(conclusion.sentences)
     write_report(
         out,
         records,
-        figures=partial(_draw, found, title),
+        figures=partial(_draw, conclusion, title),
         summary=f"# {title}\n\n{sentences}\n\n{side}\n\n{sizes}\n\n{_CAPTION}\n",
-        lines=printed(found),
+        lines=printed(conclusion),
         console=console,
-        page=_page(found, title),
+        page=_page(conclusion, title),
     )
 
 
-def printed(found: Conclusion) -> Sequence[str]:
+def printed(conclusion: Conclusion) -> Sequence[str]:
     """The lines for the terminal: the sentences, and the answer of every criterion."""
     return [
-        *found.sentences,
+        *conclusion.sentences,
         "",
-        *(f"{each.name}: {each.answer}\n    {each.evidence}" for each in found.criteria),
+        *(f"{each.name}: {each.answer}\n    {each.evidence}" for each in conclusion.criteria),
     ]
 
 
@@ -144,9 +144,9 @@ def _shown(values: np.ndarray, digits: int) -> str:
     return f"{values.mean():.{digits}f}{spread}"
 
 
-def _draw(found: Conclusion, title: str, folder: Path) -> list[Path]:
+def _draw(conclusion: Conclusion, title: str, folder: Path) -> list[Path]:
     """Delta against K: a point for every model, the means, and what may be enough."""
-    reading, path = found.reading, folder / "imbalance.png"
+    reading, path = conclusion.reading, folder / "imbalance.png"
     bounds, sizes = decided_bounds(reading), reading.sizes.tolist()
     means = np.exp(np.log(reading.imbalance).mean(axis=1))
     colors = bottleneck_colors(sizes)
@@ -167,8 +167,8 @@ def _draw(found: Conclusion, title: str, folder: Path) -> list[Path]:
     return [path]
 
 
-def _page(found: Conclusion, title: str) -> Page:
-    reading = found.reading
+def _page(conclusion: Conclusion, title: str) -> Page:
+    reading = conclusion.reading
     sizes, means = reading.sizes, np.exp(np.log(reading.imbalance).mean(axis=1))
     points = {
         "type": "scatter",
@@ -191,12 +191,12 @@ def _page(found: Conclusion, title: str) -> Page:
         layout={"xaxis": listed_axis(sizes.tolist()), "yaxis": {"type": "log"}},
     )
     tables = [
-        Table("Criteria side by side", found.side_by_side),
-        Table("Every size", found.sizes, _CAPTION),
+        Table("Criteria side by side", conclusion.side_by_side),
+        Table("Every size", conclusion.sizes, _CAPTION),
     ]
     settings = {
         "seeds": str(len(reading.seeds)),
         "epochs": str(reading.epoch),
         "held-out images that were measured": f"{reading.points:,}",
     }
-    return Page(title, found.sentences, settings, [chart], tables)
+    return Page(title, conclusion.sentences, settings, [chart], tables)

@@ -130,11 +130,11 @@ def _next(reading: Reading | None, done: Training) -> Training | None:
         return None
     if len(reading.sizes) < 2 or len(reading.seeds) < min(2, done.seeds):
         return None
-    found = next_training(reading.sizes, reading.imbalance)
-    if found is None:
+    training = next_training(reading.sizes, reading.imbalance)
+    if training is None:
         return None
-    sizes = tuple(sorted({*done.sizes, *found.sizes}))
-    wanted = found._replace(sizes=sizes, seeds=max(found.seeds, done.seeds))
+    sizes = tuple(sorted({*done.sizes, *training.sizes}))
+    wanted = training._replace(sizes=sizes, seeds=max(training.seeds, done.seeds))
     return None if wanted[:2] == done[:2] else wanted
 
 

@@ -30,8 +30,8 @@ def in_batches(program: Callable[[Any], Any], rows: Any, batch_size: int) -> Any
         for at in range(0, n, size):
             count = min(size, n - at)
             batch = jax.tree.map(partial(_filled, at=at, size=size), rows)
-            found = jax.device_get(program(batch))
-            yield jax.tree.map(lambda leaf, count=count: leaf[:count], found)
+            result = jax.device_get(program(batch))
+            yield jax.tree.map(lambda leaf, count=count: leaf[:count], result)
 
     return jax.tree.map(lambda *parts: np.concatenate(parts), *results())
 

@@ -100,5 +100,5 @@ def two_phases(
         )
     falling, rising = -np.log(imbalance), np.log(np.maximum(kl, _LEAST_KL))
     changes = [each[..., 1:-1] - each[..., [end]] for each in (falling, rising) for end in (0, -1)]
-    found = somewhere_all(np.stack(changes, axis=-1), least=float(np.log1p(tolerance)))
-    return found._replace(place=found.place + 1)
+    evidence = somewhere_all(np.stack(changes, axis=-1), least=float(np.log1p(tolerance)))
+    return evidence._replace(place=evidence.place + 1)

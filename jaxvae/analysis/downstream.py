@@ -92,7 +92,7 @@ def classify(
         raise ValueError(f"expected test labels [{len(test)}], got shape {asked.shape}")
     neighbors = min(5, len(train))
     constant = len(np.unique(known)) == 1 or bool(np.all(train == train[:1]))
-    found = {}
+    accuracies = {}
     for name, classifier in _classifiers(neighbors).items():
         if constant:
             values, counts = np.unique(known, return_counts=True)
@@ -102,8 +102,8 @@ def classify(
             predicted = classifier.predict(test)
         right = predicted == asked
         share = share_estimate(int(right.sum()), len(asked))
-        found[name] = Accuracy(float(share.value), float(share.stderr), converged, right)
-    return found
+        accuracies[name] = Accuracy(float(share.value), float(share.stderr), converged, right)
+    return accuracies
 
 
 def choose_classifier(right: Bool[np.ndarray, "*shape c m"]) -> Bool[np.ndarray, "*shape m"]:
@@ -186,7 +186,7 @@ def layer_accuracies(
     train_classes, test_classes = _classes(train_labels, test_labels)
     counts = np.bincount(test_classes, minlength=train_classes.max(initial=-1) + 1)
     shares = counts / counts.sum()
-    found = {}
+    accuracies = {}
     for layer, value, error in zip(every, nats, errors, strict=True):
         if layers is not None and layer not in layers:
             continue
@@ -200,8 +200,8 @@ def layer_accuracies(
             for kind in kinds
         )
         bound = bound_estimate(Estimate(value, error), shares)
-        found[layer] = LayerAccuracy(samples, means, bound)
-    return found
+        accuracies[layer] = LayerAccuracy(samples, means, bound)
+    return accuracies
 
 
 def _checked_information(

@@ -53,7 +53,7 @@ def similarities_between(
         points: see `similarities`.
         block: spaces in memory at once are twice as many.
     """
-    found = {name: np.full((count, count), np.nan) for name in points}
+    matrices = {name: np.full((count, count), np.nan) for name in points}
     blocks = [range(first, min(first + block, count)) for first in range(0, count, block)]
     for number, rows in enumerate(blocks):
         ours = [load(index) for index in rows]
@@ -61,5 +61,5 @@ def similarities_between(
             others = [] if columns == rows else [load(index) for index in columns]
             indices = np.array([*rows, *(columns if others else ())])
             for name, matrix in similarities([*ours, *others], points=points).items():
-                found[name][np.ix_(indices, indices)] = matrix
-    return found
+                matrices[name][np.ix_(indices, indices)] = matrix
+    return matrices

@@ -122,8 +122,8 @@ def evaluate(
     latents: Bonheme and Grzes (2022).
     """
     batches = noisy_batches(model, images, key=key, batch_size=batch_size)
-    found = [jax.device_get(_assess(model, variables, *batch)) for batch in batches]
-    both = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *found)
+    assessed = [jax.device_get(_assess(model, variables, *batch)) for batch in batches]
+    both = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *assessed)
     every, decided = (jax.tree.map(lambda each, way=way: each[way], both) for way in (0, 1))
     carried = np.cumsum(every.rates, axis=1, dtype=np.float64)
     bits = (every.nll + carried[:, -1]) / (math.log(2) * math.prod(model.image_shape))

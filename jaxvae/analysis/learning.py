@@ -195,8 +195,8 @@ def convergence_epoch(
     places, similarity = as_float64(epochs), as_float64(similarity)
     _refuse_epochs(places.tolist(), similarity)
     columns = np.reshape(similarity, (len(places), -1)).T
-    found = [_crossing(places, column, threshold) for column in columns]
-    return np.array(found).reshape(np.shape(similarity)[1:])
+    crossings = [_crossing(places, column, threshold) for column in columns]
+    return np.array(crossings).reshape(np.shape(similarity)[1:])
 
 
 def _crossing(
@@ -232,11 +232,11 @@ def _leads_of_seeds(
     leads: Float[np.ndarray, " m"], seeds: Int[np.ndarray, " m"], conditions: Sequence[Hashable]
 ) -> Float[np.ndarray, " s"]:
     """Mean over the conditions that are known in every seed in which any is."""
-    found: dict[int, dict[Hashable, list[float]]] = {}
+    by_seed: dict[int, dict[Hashable, list[float]]] = {}
     for lead, seed, condition in zip(leads, seeds, conditions, strict=True):
         if not np.isnan(lead):
-            found.setdefault(int(seed), {}).setdefault(condition, []).append(lead)
-    every = list(found.values())
+            by_seed.setdefault(int(seed), {}).setdefault(condition, []).append(lead)
+    every = list(by_seed.values())
     shared = [one for one in every[0] if all(one in seed for seed in every)] if every else []
     means = [[np.mean(seed[one]) for one in shared] for seed in every if shared]
     return np.array([np.mean(seed) for seed in means])

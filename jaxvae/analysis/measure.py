@@ -201,8 +201,8 @@ def _measure_one(
     nothing = np.full_like(full.value, np.nan)
     null = nothing, nothing
     if draws:
-        found = metric.null(null_key, partial(step, "null"), *arrays, draws=draws)
-        null = np.asarray(found.mean.value), np.asarray(found.spread.value)
+        nulls = metric.null(null_key, partial(step, "null"), *arrays, draws=draws)
+        null = np.asarray(nulls.mean.value), np.asarray(nulls.spread.value)
     subset = np.asarray(error.mean.value) if subsampled else nothing
     ranks = None if full.ranks is None else full.ranks[0]
     return Measurement(full.value, stderr, subset, *null, full.distinct, ranks, full.radii, task.k)

@@ -54,10 +54,10 @@ def suspect_cells(
     if distortions.shape[1] < 2:
         raise ValueError(f"expected at least 2 images, got {distortions.shape[1]}")
     known = np.isfinite(distortions).all(axis=1) & np.isfinite(rates).all(axis=(1, 2))
-    found = np.zeros(len(betas), bool)
+    suspect = np.zeros(len(betas), bool)
     if known.sum() > 1:
-        found[known] = _out_of_order(betas[known], rates[known], distortions[known])
-    return found
+        suspect[known] = _out_of_order(betas[known], rates[known], distortions[known])
+    return suspect
 
 
 def _out_of_order(

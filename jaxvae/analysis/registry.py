@@ -82,18 +82,18 @@ def _each(estimate: Callable[..., Any], spaces: Spaces, told: Told) -> list[Any]
     ]
 
 
-def _dimensions(found: Sequence[Dimension]) -> Reading:
+def _dimensions(dimensions: Sequence[Dimension]) -> Reading:
     return Reading(
-        jnp.stack([one.value for one in found]), jnp.stack([one.points for one in found])
+        jnp.stack([one.value for one in dimensions]), jnp.stack([one.points for one in dimensions])
     )
 
 
 def _scales(spaces: Spaces, told: Told) -> Reading:
-    found = jax.tree.map(
+    scales = jax.tree.map(
         lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]),
         *_each(partial(gride, max_rank=_GRIDE_RANK), spaces, told),
     )
-    return Reading(found.values, found.points, found.ranks[..., 0], found.radii)
+    return Reading(scales.values, scales.points, scales.ranks[..., 0], scales.radii)
 
 
 def _symmetric(spaces: Spaces, similarity: Callable[[ArrayLike, ArrayLike], Any]) -> Reading:

@@ -112,10 +112,10 @@ def _why_not(runs: tuple[SavedRun, SavedRun], images: tuple[ArrayLike, ArrayLike
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):
-            found |= {f"{name}.{inner}": each for inner, each in value.items()}
+            flat |= {f"{name}.{inner}": each for inner, each in value.items()}
         else:
-            found[name] = value
-    return found
+            flat[name] = value
+    return flat

@@ -68,19 +68,21 @@ def _study(given: argparse.Namespace, console: Console) -> None:
     study = Study(run=_shared(config), points=points, epochs=given.epochs)
     out = (given.out or Path("results", "advise", Path(given.data).stem)).absolute()
     first = first_training(dimension.value, dimension.stderr)
-    found = do_study(study, out, first, minutes=given.minutes, console=console, command=given.line)
-    ending = _ending(found, given.minutes)
-    if found.records is None:
+    outcome = do_study(
+        study, out, first, minutes=given.minutes, console=console, command=given.line
+    )
+    ending = _ending(outcome, given.minutes)
+    if outcome.records is None:
         console.print(f"Not decided. {ending}", soft_wrap=True)
         return
     concluded = conclude(
-        found.records,
+        outcome.records,
         ending=ending,
         of_data=f"{dimension} {why}",
         dimension=(dimension.value, dimension.stderr),
     )
     title = f"{dataset.name}, {config.network}, {concluded.reading.epoch} epochs"
-    write_conclusion(out, found.records, concluded, title=title, console=console)
+    write_conclusion(out, outcome.records, concluded, title=title, console=console)
 
 
 def _distinct(images: np.ndarray, points: int, console: Console) -> np.ndarray:
@@ -99,8 +101,8 @@ def _distinct(images: np.ndarray, points: int, console: Console) -> np.ndarray:
     return images[places]
 
 
-def _ending(found: Found, minutes: float) -> str:
-    if found.wanted is None:
+def _ending(outcome: Found, minutes: float) -> str:
+    if outcome.wanted is None:
         return f"No more than {MOST_SEEDS} seeds and sizes up to {LARGEST} are tried."
     return f"Not decided within {minutes:g} minutes; the same command continues."
 

@@ -26,18 +26,18 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
         raise ValueError(f"expected parts among {', '.join(PARTS)}, got {', '.join(unknown)}")
     described = machine()
     console.print(_title(described), style="bold")
-    found: dict[str, Any] = {"machine": described}
+    results: dict[str, Any] = {"machine": described}
     wanted = dict.fromkeys(given.parts or PARTS)
     cases = {part: (_metrics if part == "metrics" else _trainings)(given) for part in wanted}
     for part, measures in cases.items():
-        found[part] = []
+        results[part] = []
         for doing, measure in measures:
             with errors.status(doing), compiled_anew():
-                found[part].append(measure())
+                results[part].append(measure())
             if given.out:
-                write_whole(given.out, partial(_write, found))
+                write_whole(given.out, partial(_write, results))
         console.print()
-        rows = found[part]
+        rows = results[part]
         console.print(_metric_table(rows) if part == "metrics" else _training_table(rows, given))
     console.print(f"\nsaved: {given.out}" if given.out else "\nNot saved: --out FILE keeps it.")
 
@@ -71,9 +71,9 @@ def _trainings(given: argparse.Namespace) -> Cases:
     ]
 
 
-def _write(found: dict[str, Any], path: Path) -> None:
-    rows = {part: [each._asdict() for each in found[part]] for part in PARTS if part in found}
-    text = json.dumps({"machine": found["machine"], **rows}, indent=2)
+def _write(results: dict[str, Any], path: Path) -> None:
+    rows = {part: [each._asdict() for each in results[part]] for part in PARTS if part in results}
+    text = json.dumps({"machine": results["machine"], **rows}, indent=2)
     path.write_text(text + "\n", encoding="utf-8")
 
 

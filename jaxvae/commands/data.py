@@ -49,8 +49,8 @@ def _list(console: Console) -> None:
     rows.add_row("sprites", "any number, rendered")
     for name in prepared_names(directory):
         try:
-            found = find_prepared(name, directory)
-            splits = found.splits if found else {}
+            prepared = find_prepared(name, directory)
+            splits = prepared.splits if prepared else {}
             said = ", ".join(f"{split} {count:,}" for split, count in splits.items())
         except ValueError as error:
             said = f"cannot be read: {str(error).partition(';')[0]}"

@@ -69,12 +69,12 @@ def outcome_of(
         betas: the weight of the rate of every layer of a hierarchy at the end, where known.
         key: key of the posterior noise.
     """
-    found = evaluate(model, variables, images, key=key)
+    evaluation = evaluate(model, variables, images, key=key)
     estimates = {
-        "reconstruction": found.distortion,
-        **{f"rate of {name}": rate for name, rate in _by_layer(model, found.rates).items()},
-        "psnr": found.psnr,
-        "bits_per_dimension": found.bits_per_dimension,
+        "reconstruction": evaluation.distortion,
+        **{f"rate of {name}": rate for name, rate in _by_layer(model, evaluation.rates).items()},
+        "psnr": evaluation.psnr,
+        "bits_per_dimension": evaluation.bits_per_dimension,
     }
     numbers: dict[str, Any] = {
         "images": len(images),
@@ -82,25 +82,25 @@ def outcome_of(
             name: {"value": float(each.value), "stderr": float(each.stderr)}
             for name, each in estimates.items()
         },
-        "active_units": found.active_units.tolist(),
+        "active_units": evaluation.active_units.tolist(),
     }
-    *_, total = _by_layer(model, found.information_bounds).values()
+    *_, total = _by_layer(model, evaluation.information_bounds).values()
     lines = [
-        f"held out, {len(images):,} images: distortion {with_error(found.distortion)}, rate "
-        f"{with_error(total)} nats, PSNR {with_error(found.psnr)} dB, "
-        f"{with_error(found.bits_per_dimension, 4)} bits per dimension",
-        *_layer_lines(model, found, betas),
+        f"held out, {len(images):,} images: distortion {with_error(evaluation.distortion)}, rate "
+        f"{with_error(total)} nats, PSNR {with_error(evaluation.psnr)} dB, "
+        f"{with_error(evaluation.bits_per_dimension, 4)} bits per dimension",
+        *_layer_lines(model, evaluation, betas),
     ]
-    if not found.is_finite or isinstance(model, VAE):
+    if not evaluation.is_finite or isinstance(model, VAE):
         return Outcome(lines, [], numbers)
     some = images[:_EXAMPLES]
     signs = collapse_warnings(
-        found,
+        evaluation,
         sizes=[math.prod(shape) for shape in model.shapes],
         shuffle=shuffle_effect(model, variables, some, key=key),
         **_against_data(config, some, betas),
     )
-    warnings = [*map(str, signs), *_missed_targets(config, model, found, betas)]
+    warnings = [*map(str, signs), *_missed_targets(config, model, evaluation, betas)]
     return Outcome(lines, warnings, numbers)
 
 
@@ -128,30 +128,32 @@ def _by_layer(model: VAE | HVAE, every: Estimate) -> dict[str, Estimate]:
     return {name: Estimate(*pair) for name, pair in zip(latent_names(model), pairs, strict=True)}
 
 
-def _layer_lines(model: VAE | HVAE, found: Evaluation, betas: Sequence[float] | None) -> list[str]:
+def _layer_lines(
+    model: VAE | HVAE, evaluation: Evaluation, betas: Sequence[float] | None
+) -> list[str]:
     lines = []
-    for index, (name, rate) in enumerate(_by_layer(model, found.rates).items()):
+    for index, (name, rate) in enumerate(_by_layer(model, evaluation.rates).items()):
         size = math.prod(model.shapes[index])
         weight = "" if betas is None else f", beta {betas[index]:.3g}"
         lines.append(
             f"  {name}: rate {with_error(rate)} nats, {rate.value / size:.3f} per dimension, "
-            f"{int(found.active_units[index])} of {size} units active{weight}"
+            f"{int(evaluation.active_units[index])} of {size} units active{weight}"
         )
     return lines
 
 
 def _missed_targets(
-    config: RunConfig, hvae: HVAE, found: Evaluation, betas: Sequence[float] | None
+    config: RunConfig, hvae: HVAE, evaluation: Evaluation, betas: Sequence[float] | None
 ) -> list[str]:
     """Sentences on the rates or the distortion that the run has as targets and missed."""
     asked: dict[str, tuple[Any, Estimate]] = {}
     if config.objective == "rate_targets":
         targets = config.coefficients["targets"]
         several = targets if isinstance(targets, Sequence) else (targets,)
-        rates = _by_layer(hvae, found.rates)
+        rates = _by_layer(hvae, evaluation.rates)
         asked = {f"rate of {n}": (t, rates[n]) for n, t in zip(rates, several, strict=True)}
     if config.objective == "distortion_target":
-        asked = {"distortion": (config.coefficients["target"], found.distortion)}
+        asked = {"distortion": (config.coefficients["target"], evaluation.distortion)}
     # A multiplier at its bound has given up.
     lost = any(beta <= 1.01 * LEAST or beta >= 0.99 * MOST for beta in betas or ())
     advice = (

@@ -68,18 +68,18 @@ def _values(given: argparse.Namespace) -> dict[str, tuple[Any, ...]]:
     """The values of every setting, those of pairs as `jaxvae train` is told them."""
     # In the order of the settings, whatever that of the words: runs are named by it.
     names = (field.name for field in dataclasses.fields(RunConfig))
-    found = {name: vars(given)[name] for name in names if isinstance(vars(given).get(name), tuple)}
+    values = {name: vars(given)[name] for name in names if isinstance(vars(given).get(name), tuple)}
     for flag, field in _PAIRS.items():
         for pair in getattr(given, flag):
             name, _, text = pair.partition("=")
             if not (name and text):
                 raise ValueError(f"expected --{flag.replace('_', '-')} NAME=VALUE, got {pair}")
-            if f"{field}.{name}" in found:
+            if f"{field}.{name}" in values:
                 raise ValueError(f"expected one --{flag.replace('_', '-')} {name}, got also {pair}")
-            found[f"{field}.{name}"] = tuple(
+            values[f"{field}.{name}"] = tuple(
                 value.replace(NOTATION.between, ",") for value in text.split(",")
             )
-    return found
+    return values
 
 
 def _config(given: argparse.Namespace, values: Mapping[str, Any]) -> Any:

@@ -110,7 +110,7 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
         with noted(given.out, "training", given.line) if done < run.steps else nullcontext():
             state = _train(task, given.out, console, errors)
         with errors.status("evaluating on held-out images"):
-            found = outcome_of(
+            outcome = outcome_of(
                 run.config,
                 run.vae,
                 gathered(evaluation_variables(state)),
@@ -119,11 +119,11 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
                 key=_keys(run.config)[1],
             )
         _announce_gradients(state, console)
-        _refuse_non_finite(run, int(state.step), found)
-        write_outcome(given.out, found, step=int(state.step))
-        for warning in found.warnings:
+        _refuse_non_finite(run, int(state.step), outcome)
+        write_outcome(given.out, outcome, step=int(state.step))
+        for warning in outcome.warnings:
             errors.print(warning, style="yellow", soft_wrap=True)
-        _conclude(found, given.out, console)
+        _conclude(outcome, given.out, console)
 
 
 def _origin(given: argparse.Namespace, stored: Mapping[str, Any]) -> Origin | None:
@@ -260,15 +260,17 @@ def _announce_gradients(state: TrainState, console: Console) -> None:
         console.print(f"of {int(state.step):,} gradients, {clipped:,} clipped, {skipped:,} skipped")
 
 
-def _refuse_non_finite(run: ReadyRun, step: int, found: Outcome) -> None:
-    if not found.is_finite:
-        known = {name: one["value"] for name, one in found.numbers.items() if isinstance(one, dict)}
+def _refuse_non_finite(run: ReadyRun, step: int, outcome: Outcome) -> None:
+    if not outcome.is_finite:
+        known = {
+            name: one["value"] for name, one in outcome.numbers.items() if isinstance(one, dict)
+        }
         raise NonFiniteLossError(step, run.config.epochs, known)
 
 
-def _conclude(found: Outcome, out: Path, console: Console) -> None:
+def _conclude(outcome: Outcome, out: Path, console: Console) -> None:
     lines = [
-        *found.lines,
+        *outcome.lines,
         f"run: {out}",
         f"report: jaxvae report {out}",
         f"layers: jaxvae capture {out} --out DIR",

@@ -50,18 +50,18 @@ def compare(given: argparse.Namespace, console: Console, errors: Console) -> Non
     images = _both(partial(chosen_images, given=given), runs)
     key = jax.random.key(given.seed)
     with errors.status("evaluating on held-out images"):
-        found = compare_runs(runs, images, key=key)
-        pictures = {} if found.why_not else _pictures(runs, names, images[0], key)
+        comparison = compare_runs(runs, images, key=key)
+        pictures = {} if comparison.why_not else _pictures(runs, names, images[0], key)
     training = {"epochs": _both(_epochs, runs), "training time": _both(_time, runs)}
-    values = value_rows(found, names, training)
-    settings = setting_rows(found, names)
-    sentences = [conclusion(found, names), caveat(found)]
+    values = value_rows(comparison, names, training)
+    settings = setting_rows(comparison, names)
+    sentences = [conclusion(comparison, names), caveat(comparison)]
     out = given.out or Path("results", "report", "_".join(folder.name for folder in folders))
     tables = [printed_table(each, left=["term", "setting"]) for each in (values, settings) if each]
     write_report(
         out,
-        as_records(found, names),
-        figures=partial(draw_two_runs, found, names, pictures),
+        as_records(comparison, names),
+        figures=partial(draw_two_runs, comparison, names, pictures),
         summary=summary(sentences, values, settings, f"{names[0]} and {names[1]}"),
         lines=[*tables, *sentences],
         page=two_runs_page(

@@ -65,10 +65,10 @@ def read_arrays(files: Iterable[str]) -> dict[str, Source]:
             nothing is read before all of that is known.
         FileNotFoundError: for files that are not there.
     """
-    found = [named for file in files for named in _announced(file)]
-    short = Counter(name for name, _ in found)
+    announced = [named for file in files for named in _announced(file)]
+    short = Counter(name for name, _ in announced)
     named: dict[str, Source] = {}
-    for (name, _), source in zip(found, _read(found), strict=True):
+    for (name, _), source in zip(announced, _read(announced), strict=True):
         unique = name if short[name] == 1 else source.origin
         copies = sum(other == unique or other.startswith(f"{unique} (") for other in named)
         named[f"{unique} ({copies + 1})" if copies else unique] = source
@@ -82,24 +82,26 @@ def read_array(file: str) -> np.ndarray:
         ValueError: where there are several, and as `read_arrays`.
         OSError: for a file that cannot be read.
     """
-    found = _announced(file)
-    if len(found) > 1:
-        keys = ", ".join(name for name, _ in found)
+    announced = _announced(file)
+    if len(announced) > 1:
+        keys = ", ".join(name for name, _ in announced)
         raise ValueError(f"{file}: expected one array, got {keys}; choose one with {file}:KEY")
-    return _read(found)[0].array
+    return _read(announced)[0].array
 
 
-def _read(found: Sequence[tuple[str, _Origin]]) -> list[Source]:
+def _read(announced: Sequence[tuple[str, _Origin]]) -> list[Source]:
     """The arrays, after all of them were looked at."""
-    points = [each.array.shape[:1] for _, each in found]
+    points = [each.array.shape[:1] for _, each in announced]
     if len(set(points)) > 1 and all(points):
-        listed = ", ".join(f"{name} {n:,}" for (name, _), (n,) in zip(found, points, strict=True))
+        listed = ", ".join(
+            f"{name} {n:,}" for (name, _), (n,) in zip(announced, points, strict=True)
+        )
         raise ValueError(f"expected the same number of points in every space, got {listed}")
-    held = [each for _, each in found if each.array.held]
+    held = [each for _, each in announced if each.array.held]
     origins = ", ".join(each.origin for each in held)
     refuse_beyond_memory(sum(each.array.held for each in held), f"what it takes to read {origins}")
     sources = []
-    for _, each in found:
+    for _, each in announced:
         with parsed(each.origin):
             sources.append(Source(each.origin, each.array.read()))
     return sources

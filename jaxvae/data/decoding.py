@@ -84,15 +84,15 @@ def decode(place: Path, chosen: Sorted, directory: Path, *, image_size: int | No
                 files[split] = [name for name in inside for _ in range(heads[name].pages)]
                 path = directory / f"decoded_{split}.npy"
                 append = create_array(path, (len(files[split]), height, width, channels), kept)
-                found = []
+                pictures = []
                 one = partial(_one, place, channels=channels, size=image_size, dtype=kept)
                 for name, read in _each(pool, one, inside, "decode", place):
                     append(read.pixels)
-                    found.append(read.extremes)
+                    pictures.append(read.extremes)
                     done.update(read.remarks)
                     content.update(f"{split}/{name}\0{read.fingerprint}\0".encode(errors="replace"))
                     advance(1)
-                arrays[split], extremes[split] = np.load(path, mmap_mode="r"), whole_of(found)
+                arrays[split], extremes[split] = np.load(path, mmap_mode="r"), whole_of(pictures)
     sizes = _sizes_in_words(heads.values(), image_size)
     return Decoded(
         arrays,
@@ -130,11 +130,11 @@ def _one(place: Path, name: str, *, channels: int, size: int | None, dtype: np.d
 
 def _headers(pool: ThreadPoolExecutor, place: Path, names: Sequence[str]) -> dict[str, Header]:
     with reading(str(place), len(names), what="looking through") as advance:
-        found = {}
+        headers = {}
         for name, head in _each(pool, lambda name: header_of(place / name), names, "read", place):
-            found[name] = head
+            headers[name] = head
             advance(1)
-    return found
+    return headers
 
 
 def _each(

@@ -53,7 +53,7 @@ def files_below(place: Path, *, hidden: bool = False) -> list[File]:
     """
     if not place.is_dir():
         return [_file(place, place.name)]
-    found, visited = [], {_identity(place)}
+    files, visited = [], {_identity(place)}
     waiting = [("", place)]
     while waiting:
         inner, folder = waiting.pop()
@@ -63,12 +63,12 @@ def files_below(place: Path, *, hidden: bool = False) -> list[File]:
                 if not hidden and (entry.name.startswith(".") or entry.name == "__MACOSX"):
                     continue
                 if not entry.is_dir():
-                    found.append(_file(Path(entry.path), name))
+                    files.append(_file(Path(entry.path), name))
                 elif (identity := _identity(Path(entry.path))) not in visited:
                     # A link may lead to a folder above.
                     visited.add(identity)
                     waiting.append((f"{name}/", Path(entry.path)))
-    return sorted(found)
+    return sorted(files)
 
 
 def sort_images(files: list[File], split: str | None, what: str) -> Sorted:
@@ -137,10 +137,10 @@ def _roots(
         roots: the folder of every split.
         kept: names of folders that are not passed over.
     """
-    found = dict(roots)
+    folders = dict(roots)
     while True:
         below = {
-            split: {_top(name, found[split]) for name in names} for split, names in splits.items()
+            split: {_top(name, folders[split]) for name in names} for split, names in splits.items()
         }
         labels = {*kept, *(top for tops in below.values() if len(tops) > 1 for top in tops)}
         alone = {
@@ -149,8 +149,8 @@ def _roots(
             if top and not more and top not in labels
         }
         if not alone:
-            return found
-        found |= {split: f"{found[split]}{top}/" for split, top in alone.items()}
+            return folders
+        folders |= {split: f"{folders[split]}{top}/" for split, top in alone.items()}
 
 
 def _inner_splits(by_top: Mapping[str, list[str]], root: str, what: str) -> list[str]:

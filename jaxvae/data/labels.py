@@ -44,10 +44,10 @@ def number_labels(given: Mapping[str, np.ndarray], counts: Mapping[str, int]) ->
         kinds = [f"{labels.dtype} {list(labels.shape)}" for labels in given.values()]
         remark = f"labels left out, which are no classes, but {kinds[0]}" if kinds else ""
         return Labels({}, (), remark)
-    found = {split: labels for split, labels in flat.items() if labels is not None}
-    if all(labels.dtype.kind in "bui" for labels in found.values()):
-        return Labels({split: each.astype(np.int64) for split, each in found.items()}, (), "")
-    texts = {split: np.asarray(_texts(labels)) for split, labels in found.items()}
+    present = {split: labels for split, labels in flat.items() if labels is not None}
+    if all(labels.dtype.kind in "bui" for labels in present.values()):
+        return Labels({split: each.astype(np.int64) for split, each in present.items()}, (), "")
+    texts = {split: np.asarray(_texts(labels)) for split, labels in present.items()}
     names, numbers = np.unique(np.concatenate(list(texts.values())), return_inverse=True)
     ends = np.cumsum([len(labels) for labels in texts.values()])[:-1]
     parts = np.split(numbers.astype(np.int64), ends)

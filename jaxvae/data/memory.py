@@ -40,9 +40,9 @@ def refuse_beyond_memory(bytes_needed: float, what: str) -> None:
 
 def _limits(of_system: str) -> Iterator[float]:
     with suppress(OSError):
-        found = re.search(rf"{of_system}:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-        if found:
-            yield 1024 * float(found[1])
+        match = re.search(rf"{of_system}:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+        if match:
+            yield 1024 * float(match[1])
     for name in _CONTROL_GROUPS:
         with suppress(OSError, ValueError):  # "max": no limit
             yield float(Path(name).read_text())

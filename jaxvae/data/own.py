@@ -139,29 +139,29 @@ def _build(
 ) -> dict[str, Any]:
     what, size = str(place), wishes.image_size
     if isinstance(chosen, Stored):
-        found = _of_arrays(place, chosen, size)
+        contents = _of_arrays(place, chosen, size)
     else:
-        found = _of_files(place, chosen, directory, size)
-    scale = scale_of(found.dtype, whole_of(found.extremes.values()), wishes.value_range, what)
-    parts, held_out = _parts(found.arrays, what)
-    _write(directory, found, parts, scale=scale, size=size, what=what)
+        contents = _of_files(place, chosen, directory, size)
+    scale = scale_of(contents.dtype, whole_of(contents.extremes.values()), wishes.value_range, what)
+    parts, held_out = _parts(contents.arrays, what)
+    _write(directory, contents, parts, scale=scale, size=size, what=what)
     if _files(place) != files:
         raise ValueError(
             f"expected {what} to stay as it is while it is read, got files that changed meanwhile"
         )
     for path in directory.glob("decoded_*.npy"):
         path.unlink()
-    for labels in found.labels.numbers.values():
-        found.content.update(labels.tobytes())
-    found.content.update(json.dumps(found.labels.names).encode())
+    for labels in contents.labels.numbers.values():
+        contents.content.update(labels.tobytes())
+    contents.content.update(json.dumps(contents.labels.names).encode())
     train, test = (
         np.load(directory / f"{part}_images.npy", mmap_mode="r") for part in ("train", "test")
     )
     return {
-        "columns": ["label"] if found.labels.numbers else [],
-        "label_names": list(found.labels.names),
-        "fingerprint": found.content.hexdigest()[:16],
-        "said": "; ".join(_words(found, train, test, scale, held_out)),
+        "columns": ["label"] if contents.labels.numbers else [],
+        "label_names": list(contents.labels.names),
+        "fingerprint": contents.content.hexdigest()[:16],
+        "said": "; ".join(_words(contents, train, test, scale, held_out)),
     }
 
 
@@ -212,7 +212,7 @@ def _of_arrays(place: Path, chosen: Stored, size: int | None) -> _Found:
 
 def _write(
     directory: Path,
-    found: _Found,
+    contents: _Found,
     parts: Mapping[str, tuple[str, np.ndarray]],
     *,
     scale: Scale,
@@ -222,7 +222,7 @@ def _write(
     """The images and labels of every part, as bytes of the size asked for."""
     with reading(what, sum(len(order) for _, order in parts.values()), what="writing") as advance:
         for part, (split, order) in parts.items():
-            array = found.arrays[split]
+            array = contents.arrays[split]
             height, width, channels = array.shape[1:]
             shape = (len(order), size or height, size or width, channels)
             append = create_array(directory / f"{part}_images.npy", shape, np.dtype(np.uint8))
@@ -232,11 +232,11 @@ def _write(
                     block = resize_values(block.astype(np.float32), size=size)
                 append(to_bytes(block, scale))
                 advance(len(rows))
-            _write_labels(directory / f"{part}_values.npy", found.labels, split, order)
+            _write_labels(directory / f"{part}_values.npy", contents.labels, split, order)
 
 
 def _words(
-    found: _Found, train: np.ndarray, test: np.ndarray, scale: Scale, held_out: str
+    contents: _Found, train: np.ndarray, test: np.ndarray, scale: Scale, held_out: str
 ) -> list[str]:
     """Sentences that say how a path was read, and became images as bytes."""
     _, height, width, channels = train.shape
@@ -244,11 +244,11 @@ def _words(
     return [
         f"{len(peaks):,} images, {height} x {width}, "
         f"{'gray' if channels == 1 else 'color'}, {scale.words}",
-        *found.words,
+        *contents.words,
         f"{len(test):,} held out, {held_out}",
-        _labels_in_words(found.labels),
-        *found.remarks,
-        *remarks_on(scale, found.extremes, peaks),
+        _labels_in_words(contents.labels),
+        *contents.remarks,
+        *remarks_on(scale, contents.extremes, peaks),
         *remarks_on_copies(train, test),
     ]
 

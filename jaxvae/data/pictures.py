@@ -78,20 +78,20 @@ def picture(content: bytes, file: Path) -> Picture:
     """
     header, read = _opened(io.BytesIO(content), file)
     try:
-        found: Picture = read()
+        decoded: Picture = read()
     except Exception as error:  # libraries raise anything over bytes that are damaged
         raise PictureError(_reason(error)) from error
-    shape = found.pixels.shape
+    shape = decoded.pixels.shape
     if shape != (header.pages, header.height, header.width, header.channels):
         raise PictureError(f"its header states other sizes than the {shape} that it holds")
-    return found
+    return decoded
 
 
 def _opened(source: Any, file: Path) -> tuple[Header, Any]:
     """The header, and what reads the pixels."""
     try:
-        if file.suffix.lower() in _TIFF and (found := _stack(source)):
-            return found
+        if file.suffix.lower() in _TIFF and (stack := _stack(source)):
+            return stack
         return _single(_from_start(source))
     except PictureError:
         raise

@@ -132,12 +132,12 @@ def _configs(home: Path) -> list[str]:
 
 def _versions(home: Path) -> list[Path]:
     """The complete versions under a directory, oldest first by number."""
-    found = [
+    versions = [
         path
         for path in _subdirectories(home)
         if _VERSION.fullmatch(path.name) and (path / _INFO).is_file()
     ]
-    return sorted(found, key=lambda path: [int(part) for part in path.name.split(".")])
+    return sorted(versions, key=lambda path: [int(part) for part in path.name.split(".")])
 
 
 def _subdirectories(directory: Path) -> list[Path]:

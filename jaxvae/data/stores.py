@@ -120,11 +120,11 @@ def open_store(place: Path, *, image_key: str | None, split: str | None) -> Stor
 
 def _contents(place: Path) -> _Contents:
     if place.is_dir():
-        found = open_zarr(place)
-        arrays = {name: _of_zarr(array) for name, array in found.items()}
+        opened = open_zarr(place)
+        arrays = {name: _of_zarr(array) for name, array in opened.items()}
         notes = {
             name: f"{absent:,} of {total:,} chunks of {name} are not there and read as "
-            f"{found[name].fill_value}"
+            f"{opened[name].fill_value}"
             for name, (absent, total) in absent_chunks(place).items()
             if absent > 0
         }
@@ -159,33 +159,33 @@ def _images(
     if image_key is not None:
         exact = [each for each in named if each.key == image_key]
         wanted = frozenset(parts_of(image_key.lower()))
-        found = exact or [each for each in named if each.parts == wanted]
-        found = [each._replace(split="") for each in exact] or found
+        chosen = exact or [each for each in named if each.parts == wanted]
+        chosen = [each._replace(split="") for each in exact] or chosen
     else:
         pictures = [each for each in named if len(each.array.shape) >= 3]
-        found = [each for each in pictures if not each.parts or each.parts & {*_IMAGES}]
-        found = found or pictures or [each for each in named if each.parts & {*_IMAGES}]
-    splits = [each.split for each in found]
-    if not found or len(set(splits)) < len(splits):
-        listed = [f"{each.key} {list(each.array.shape)}" for each in found or named]
-        listed += [f"{key}, which is no plain array" for key in unread if not found]
+        chosen = [each for each in pictures if not each.parts or each.parts & {*_IMAGES}]
+        chosen = chosen or pictures or [each for each in named if each.parts & {*_IMAGES}]
+    splits = [each.split for each in chosen]
+    if not chosen or len(set(splits)) < len(splits):
+        listed = [f"{each.key} {list(each.array.shape)}" for each in chosen or named]
+        listed += [f"{key}, which is no plain array" for key in unread if not chosen]
         key = "" if image_key is None else f" and image_key={image_key}"
         raise ValueError(
             f"expected one array of images for every split in {place}, got "
             f"{', '.join(listed) or 'none'}{key}; say which with image_key=NAME"
         )
-    return found
+    return chosen
 
 
 def _labels(named: list[_Named], wanted: Mapping[str, str]) -> dict[str, _Named]:
     """One array of labels for every split, or none at all."""
-    found = {}
+    labels = {}
     for ours, theirs in wanted.items():
         of_split = [each for each in named if each.split == theirs and each.parts & {*_LABELS}]
         if len(of_split) != 1:
             return {}
-        found[ours] = of_split[0]
-    return found
+        labels[ours] = of_split[0]
+    return labels
 
 
 def read_stored(arrays: Mapping[str, Announced], place: Path) -> dict[str, np.ndarray]:

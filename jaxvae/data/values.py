@@ -62,13 +62,13 @@ def extremes_of(blocks: Iterable[np.ndarray], what: str) -> Extremes:
 
 
 def scale_of(
-    dtype: np.dtype, found: Extremes, value_range: tuple[float, float] | None, what: str
+    dtype: np.dtype, extremes: Extremes, value_range: tuple[float, float] | None, what: str
 ) -> Scale:
     """The values of black and white pixels in a set of images.
 
     Args:
         dtype: type of the pixels.
-        found: in the whole set.
+        extremes: in the whole set.
         value_range: the values that become black and white; None to go by the rule.
         what: the set, in words.
 
@@ -80,13 +80,13 @@ def scale_of(
         low, high = map(float, value_range)
         if not (np.isfinite([low, high]).all() and low < high):
             raise ValueError(f"expected value_range LOW:HIGH with LOW < HIGH, got {low:g}:{high:g}")
-        cut = "" if low <= found.low and found.high <= high else ", what is beyond is cut off"
+        cut = "" if low <= extremes.low and extremes.high <= high else ", what is beyond is cut off"
         return Scale(low, high, f"{kind} from {low:g} to {high:g} as asked{cut} -> bytes")
     if dtype.kind == "b":
         return Scale(0, 1, "bool -> bytes 0 and 255")
     if dtype.kind in "ui":
-        return _of_integers(kind, found, what)
-    return _of_floats(kind, found, what)
+        return _of_integers(kind, extremes, what)
+    return _of_floats(kind, extremes, what)
 
 
 def to_bytes(values: np.ndarray, scale: Scale) -> np.ndarray:
@@ -105,13 +105,13 @@ def remarks_on(scale: Scale, splits: Mapping[str, Extremes], peaks: np.ndarray) 
         splits: extremes by split, before they were bytes.
         peaks: the largest byte of every image.
     """
-    found = whole_of(splits.values())
-    if found.low == found.high:
-        return [f"every pixel of every image is {found.low:g}"]
-    if (brightest := _brightest(scale, found)) < _DARK:
+    extremes = whole_of(splits.values())
+    if extremes.low == extremes.high:
+        return [f"every pixel of every image is {extremes.low:g}"]
+    if (brightest := _brightest(scale, extremes)) < _DARK:
         return [
-            f"dark: the largest value is {found.high:g}, {brightest:.0f} of 255; value_range="
-            f"{found.low:g}:{found.high:g} would use all of them"
+            f"dark: the largest value is {extremes.high:g}, {brightest:.0f} of 255; value_range="
+            f"{extremes.low:g}:{extremes.high:g} would use all of them"
         ]
     dark_splits = [
         f"dark: the largest value of {split} is {each.high:g}, {_brightest(scale, each):.0f} of "
@@ -134,14 +134,14 @@ def whole_of(parts: Iterable[Extremes]) -> Extremes:
     return Extremes(min(lows), max(highs))
 
 
-def _brightest(scale: Scale, found: Extremes) -> float:
-    return (found.high - scale.low) / (scale.high - scale.low) * WHITE
+def _brightest(scale: Scale, extremes: Extremes) -> float:
+    return (extremes.high - scale.low) / (scale.high - scale.low) * WHITE
 
 
-def _of_integers(kind: str, found: Extremes, what: str) -> Scale:
-    bits = next((bits for bits in _BITS if found.high < 2**bits), None)
-    if found.low < 0 or bits is None:
-        raise _ask(kind, found, what, "0 to 65535")
+def _of_integers(kind: str, extremes: Extremes, what: str) -> Scale:
+    bits = next((bits for bits in _BITS if extremes.high < 2**bits), None)
+    if extremes.low < 0 or bits is None:
+        raise _ask(kind, extremes, what, "0 to 65535")
     if bits == 8:
         return Scale(0, WHITE, "bytes" if kind == "uint8" else f"{kind} in [0, 255] -> bytes")
     if bits == 1:
@@ -150,20 +150,20 @@ def _of_integers(kind: str, found: Extremes, what: str) -> Scale:
     return Scale(0, most, f"{kind} of {bits} bits, [0, {most}] -> bytes")
 
 
-def _of_floats(kind: str, found: Extremes, what: str) -> Scale:
-    low, high = found
+def _of_floats(kind: str, extremes: Extremes, what: str) -> Scale:
+    low, high = extremes
     for least, most in ((0, 1), (-1, 1), (0, WHITE)):
         within = least - _SLACK <= low and high <= most + _SLACK * most
         signed = low <= -_REACHED and high >= _REACHED
         if within and (most == 1 or high > WHITE / 2) and (least == 0 or signed):
             return Scale(least, most, f"{kind} in [{least}, {most}] -> bytes")
-    raise _ask(kind, found, what, "[0, 1], [-1, 1] with both ends reached, or [0, 255] past 127")
+    raise _ask(kind, extremes, what, "[0, 1], [-1, 1] with both ends reached, or [0, 255] past 127")
 
 
-def _ask(kind: str, found: Extremes, what: str, expected: str) -> ValueError:
-    high = found.high if found.high > found.low else found.low + 1
+def _ask(kind: str, extremes: Extremes, what: str, expected: str) -> ValueError:
+    high = extremes.high if extremes.high > extremes.low else extremes.low + 1
     return ValueError(
-        f"expected {kind} pixels of {what} in {expected}, got {found.low:.6g} to {found.high:.6g}, "
-        "of which nobody can tell what is black and what is white: say it, "
-        f"such as value_range={found.low:.6g}:{high:.6g}"
+        f"expected {kind} pixels of {what} in {expected}, got {extremes.low:.6g} to "
+        f"{extremes.high:.6g}, so that it is unknown which values are black and white: give them, "
+        f"such as value_range={extremes.low:.6g}:{high:.6g}"
     )

@@ -93,8 +93,8 @@ def import_zarr() -> Any:
         import zarr  # noqa: PLC0415
 
         if hasattr(zarr, "create_group"):
-            found = tuple(map(int, re.findall(r"\d+", version("numcodecs"))[:3]))
-            if found < _SAFE_NUMCODECS:
+            installed = tuple(map(int, re.findall(r"\d+", version("numcodecs"))[:3]))
+            if installed < _SAFE_NUMCODECS:
                 wanted = ".".join(map(str, _SAFE_NUMCODECS))
                 raise ValueError(
                     f"expected numcodecs {wanted}, whose predecessors run what a damaged or "

@@ -55,12 +55,12 @@ def open_zarr(place: Path) -> dict[str, Any]:
     """
     import_zarr()
     _refuse_links(place)
-    found = {
+    arrays = {
         name or folder.stem: _opened(folder)
         for name, folder, is_numeric in _below(place, "")
         if is_numeric
     }
-    return dict(sorted(found.items()))
+    return dict(sorted(arrays.items()))
 
 
 def other_arrays(place: Path) -> list[str]:
@@ -72,7 +72,7 @@ def other_arrays(place: Path) -> list[str]:
 
 def absent_chunks(place: Path) -> dict[str, tuple[int, int]]:
     """How many chunks of every array have no file, and of how many; zarr reads its fill value."""
-    found = {}
+    absent = {}
     for name, folder, is_numeric in _below(place, ""):
         if is_numeric:
             number = 2 if (folder / _ARRAY).is_file() else 3
@@ -80,8 +80,8 @@ def absent_chunks(place: Path) -> dict[str, tuple[int, int]]:
             total = math.prod(_refuse_unsafe(file, _described(file), number))
             files = (each for *_, inside in os.walk(folder) for each in inside)
             there = sum(not each.startswith(".") and each != GROUP for each in files)
-            found[name or folder.stem] = (total - there, total)
-    return found
+            absent[name or folder.stem] = (total - there, total)
+    return absent
 
 
 def open_layers(place: Path, names: list[str]) -> dict[str, Any]:

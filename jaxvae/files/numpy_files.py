@@ -103,11 +103,11 @@ def announced_members(
         ValueError: for members that are no arrays, or torn.
         ObjectsError: for members that hold Python objects; says how to choose the others.
     """
-    found, objects = sorted_members(path, chosen)
+    arrays, objects = sorted_members(path, chosen)
     if objects:
-        choice = f"; choose the others with {path}:{','.join(found)}" if found else ""
+        choice = f"; choose the others with {path}:{','.join(arrays)}" if arrays else ""
         raise ObjectsError(f"{_OBJECTS} in {', '.join(objects)}{choice}")
-    return found
+    return arrays
 
 
 def sorted_members(
@@ -115,15 +115,15 @@ def sorted_members(
 ) -> tuple[dict[str, Announced], list[str]]:
     """The arrays of `announced_members`, and the keys of those that hold Python objects."""
     refuse_irregular(path)
-    found, objects = {}, []
+    arrays, objects = {}, []
     with zipfile.ZipFile(path) as archive:
         members = {info.filename.removesuffix(_SUFFIX): info for info in archive.infolist()}
         for key in chosen(list(members)):
             try:
-                found[key] = _announced_member(path, archive, members[key])
+                arrays[key] = _announced_member(path, archive, members[key])
             except ObjectsError:
                 objects.append(key)
-    return found, objects
+    return arrays, objects
 
 
 def verify_archive(path: Path) -> None:

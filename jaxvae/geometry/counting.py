@@ -97,14 +97,14 @@ def count_traced(
     def look_up(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         left, doubled, unsure = carry
         places = jnp.nonzero(left, size=_TRACED_LANES, fill_value=len(rows))
-        found = (places[0] < len(rows))[:, None]
+        present = (places[0] < len(rows))[:, None]
         lanes = _Lanes(
             *(jnp.minimum(at, most - 1) for at, most in zip(places, left.shape, strict=True))
         )
         columns = lane_columns(lanes.lane, left.shape[2])
         one, near, far = (part[lanes.row, lanes.target][:, None] for part in limits)
         is_open = _open_columns(without_coordinates(points), rows, bounds, limits, lanes)
-        is_open &= found & (columns != one)
+        is_open &= present & (columns != one)
         beside = jnp.broadcast_to(rows[lanes.row][:, None], columns.shape)
         away = pair_block(points, beside, columns)
         doubled = doubled.at[lanes.row, lanes.target].add(

@@ -91,11 +91,11 @@ def squared_distances(x: ArrayLike, y: ArrayLike) -> Float[Array, "n m"]:
 def _known_distances(first: Points, second: Points, n: int, m: int) -> Float[np.ndarray, "n m"]:
     known = jax.tree.map(np.asarray, (first, second))
     placed = jax.device_put((first, second))
-    found = [
+    distances = [
         _settled(known, rows, *_distance_block(placed, rows))[:, :m]
         for rows in blocks(n, columns=len(second.norms), choices=choices_for(placed))
     ]
-    return joined(found, n)
+    return joined(distances, n)
 
 
 def _by_differences(clouds: tuple[Points, Points], rows: Int[Array, " b"]) -> Float[Array, "b m"]:

@@ -95,12 +95,14 @@ def find_in(
     space: Space, rows: Int[np.ndarray, " r"], *, k: int, length: int, in_order: bool = True
 ) -> tuple[Float[np.ndarray, "r k"], Int[np.ndarray, "r k"]]:
     """`settle` of any rows, in blocks of one length."""
-    found = []
+    neighbors = []
     for start in range(0, len(rows), length):
         block = np.resize(rows[start : start + length], length)
         proposal = on_host(propose(space, block, k), space)
-        found.append(settle(space, block, proposal, k, in_order=in_order))
-    squared, columns = (np.concatenate(parts)[: len(rows)] for parts in zip(*found, strict=True))
+        neighbors.append(settle(space, block, proposal, k, in_order=in_order))
+    squared, columns = (
+        np.concatenate(parts)[: len(rows)] for parts in zip(*neighbors, strict=True)
+    )
     return squared, columns
 
 

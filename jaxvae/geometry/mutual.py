@@ -62,10 +62,10 @@ def mutual_ranks(
     else:
         spaces = [as_space(points, mesh) for points in whole]
         rows = spaces[0].blocks(n, progress=progress)
-        found, ranks = joined([_mutual_block(spaces, some, k) for some in rows], n)
+        nearest, ranks = joined([_mutual_block(spaces, some, k) for some in rows], n)
         places = [
             Places(cloud, squared, columns, k)
-            for cloud, (squared, columns) in zip(clouds, found, strict=True)
+            for cloud, (squared, columns) in zip(clouds, nearest, strict=True)
         ]
     return _with_shared(places, ranks)
 
@@ -80,13 +80,13 @@ def _mutual_block(
         propose_within(space, rows, of_space.lower, nearest)
         for space, of_space in zip(spaces, bounds, strict=True)
     ]
-    found = [
+    settled = [
         settle(space, rows, on_host(proposal, space), nearest)
         for space, proposal in zip(spaces, proposals, strict=True)
     ]
-    targets = np.concatenate([columns[:, :k] for _, columns in found], axis=1)
+    targets = np.concatenate([columns[:, :k] for _, columns in settled], axis=1)
     ranks = [count_within(s, rows, b, targets) for s, b in zip(spaces, bounds, strict=True)]
-    return found, _mean_over_neighbors(ranks, k)
+    return settled, _mean_over_neighbors(ranks, k)
 
 
 def _mean_over_neighbors(

@@ -71,12 +71,12 @@ def nearest_neighbors(
         ValueError: for k outside 1 to n - 1, NaN or infinite input, and distances
             above the largest float32.
     """
-    found = search(as_cloud(x), k=k, block=block, mesh=mesh, progress=progress)
-    numpy = numpy_of(found.squared)
+    neighbors = search(as_cloud(x), k=k, block=block, mesh=mesh, progress=progress)
+    numpy = numpy_of(neighbors.squared)
     with np.errstate(over="ignore"):  # which is refused below
-        distances = numpy.ldexp(numpy.sqrt(found.squared), found.exponent)
+        distances = numpy.ldexp(numpy.sqrt(neighbors.squared), neighbors.exponent)
     refuse_overflow(distances, "distances")
-    return Neighbors(*as_results((found.indices, distances)))
+    return Neighbors(*as_results((neighbors.indices, distances)))
 
 
 def checked_k(k: int, n: int, *, least: int = 1) -> int:

@@ -63,18 +63,18 @@ def runs_of(grid: Grid) -> dict[str, RunConfig]:
     Raises:
         ValueError: for settings that make no sense, and names that are too long for files.
     """
-    found = {}
+    runs = {}
     for values in itertools.product(*grid.values.values()):
         settings = _settings(grid, dict(zip(grid.values, values, strict=True)))
         for seed in grid.seeds:
-            found[_name(grid, values, seed)] = RunConfig(**settings, seed=seed)
-    longest = max(found, key=len)
+            runs[_name(grid, values, seed)] = RunConfig(**settings, seed=seed)
+    longest = max(runs, key=len)
     if len(longest.encode()) > _LONGEST:
         raise ValueError(
             f"expected runs whose names have at most {_LONGEST} letters, got {longest}; "
             "let fewer settings vary"
         )
-    return found
+    return runs
 
 
 def word(value: Any) -> str:

@@ -30,20 +30,20 @@ def measure(points: int, trained: Trained) -> tuple[dict[str, Any], dict[str, An
         trained: the model. One that has failed has no geometry.
     """
     model, images = trained.model, trained.dataset.test.images
-    found = evaluate(model, trained.variables, images, key=trained.key)
-    failed = trained.stopped or not found.is_finite
-    kl, kl_stderr = (np.atleast_1d(each)[-1] for each in found.information_bounds)
+    evaluation = evaluate(model, trained.variables, images, key=trained.key)
+    failed = trained.stopped or not evaluation.is_finite
+    kl, kl_stderr = (np.atleast_1d(each)[-1] for each in evaluation.information_bounds)
     every = {
-        "reconstruction": found.distortion.value,
-        "reconstruction_stderr": found.distortion.stderr,
+        "reconstruction": evaluation.distortion.value,
+        "reconstruction_stderr": evaluation.distortion.stderr,
         "kl": kl,
         "kl_stderr": kl_stderr,
-        "rate": found.rates.value,
-        "rate_stderr": found.rates.stderr,
-        "active_units": found.active_units.astype(float),
+        "rate": evaluation.rates.value,
+        "rate_stderr": evaluation.rates.stderr,
+        "active_units": evaluation.active_units.astype(float),
         "training_cost": _training_cost(trained),
         "failed": failed,
-        **_types(found, trained),
+        **_types(evaluation, trained),
     }
     last = {"latent_layer": np.array(layer_names(len(model.shapes)))}
     if points == 0:
@@ -58,11 +58,11 @@ def measure(points: int, trained: Trained) -> tuple[dict[str, Any], dict[str, An
 def _training_cost(trained: Trained) -> float:
     """Negative ELBO of the first training images, nats per image."""
     images = trained.dataset.train.images[:_TRAINING_IMAGES]
-    found = evaluate(trained.model, trained.variables, images, key=trained.key)
-    return float(found.distortion.value + np.sum(found.rates.value))
+    evaluation = evaluate(trained.model, trained.variables, images, key=trained.key)
+    return float(evaluation.distortion.value + np.sum(evaluation.rates.value))
 
 
-def _types(found: Evaluation, trained: Trained) -> dict[str, np.ndarray]:
+def _types(evaluation: Evaluation, trained: Trained) -> dict[str, np.ndarray]:
     """The numbers of active, mixed and passive latents in every layer, without padding."""
     cut = None if isinstance(trained.model, HVAE) else trained.latents
     return {
@@ -70,12 +70,12 @@ def _types(found: Evaluation, trained: Trained) -> dict[str, np.ndarray]:
             [np.asarray(mask).reshape(-1)[:cut].sum() for mask in masks], float
         )
         for name, masks in zip(
-            LatentTypes._fields, zip(*found.latent_types, strict=True), strict=True
+            LatentTypes._fields, zip(*evaluation.latent_types, strict=True), strict=True
         )
     }
 
 
 def _geometry(taps: Mapping[str, np.ndarray], *, failed: bool) -> dict[str, np.ndarray]:
     names = ("intrinsic_dimension", "intrinsic_dimension_stderr", "distinct_points", "imbalance")
-    found = unknown_profile([*taps]) if failed else profile(taps)
-    return dict(zip(names, found[1:], strict=True))
+    measured = unknown_profile([*taps]) if failed else profile(taps)
+    return dict(zip(names, measured[1:], strict=True))

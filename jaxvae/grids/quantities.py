@@ -48,12 +48,12 @@ class Quantity(NamedTuple):
 def rates(records: xr.Dataset) -> list[Quantity]:
     """Reconstruction, rates and active units; for a hierarchy, the latter two of every layer."""
     known = known_runs(records)
-    found = [_with_error("recon.\nnats", "reconstruction, nats", known, "reconstruction")]
+    quantities = [_with_error("recon.\nnats", "reconstruction, nats", known, "reconstruction")]
     layers = records["latent_layer"].values.tolist()
     if len(layers) == 1:
-        found.append(_with_error("KL\nnats", "KL, nats", known, "kl"))
+        quantities.append(_with_error("KL\nnats", "KL, nats", known, "kl"))
     else:
-        found += [
+        quantities += [
             _with_error(
                 f"rate {each}\nnats", f"rate {each}, nats", known.sel(latent_layer=each), "rate"
             )
@@ -62,7 +62,7 @@ def rates(records: xr.Dataset) -> list[Quantity]:
     for layer in layers:
         which = "units" if len(layers) == 1 else layer
         active = known["active_units"].sel(latent_layer=layer)
-        found.append(
+        quantities.append(
             Quantity(
                 f"active\n{which}",
                 f"active units of {layer}" if len(layers) > 1 else "active units",
@@ -71,7 +71,7 @@ def rates(records: xr.Dataset) -> list[Quantity]:
                 1,
             )
         )
-    return found
+    return quantities
 
 
 def geometry(records: xr.Dataset) -> list[Quantity]:
@@ -79,14 +79,14 @@ def geometry(records: xr.Dataset) -> list[Quantity]:
     if "imbalance" not in records:
         return []
     known = known_runs(records)
-    found = []
+    quantities = []
     for name in records["layer"].values.tolist():
         if name.endswith(("mean", "sample", "output")):
             here = known.sel(layer=name)
             values, stderrs = here["intrinsic_dimension"], here["intrinsic_dimension_stderr"]
-            found.append(Quantity(f"ID\n{name}", f"ID of {name}", values, stderrs, 1))
+            quantities.append(Quantity(f"ID\n{name}", f"ID of {name}", values, stderrs, 1))
     lost = known["imbalance"].sel(layer="output", other_layer="input")
-    return [*found, Quantity("Δ\nout→in", "Δ(output → input)", lost, None, 4)]
+    return [*quantities, Quantity("Δ\nout→in", "Δ(output → input)", lost, None, 4)]
 
 
 def known_runs(records: xr.Dataset) -> xr.Dataset:

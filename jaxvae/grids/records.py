@@ -97,14 +97,14 @@ def coordinate(values: Sequence[Any]) -> list[Any]:
 
 def merged(lists: Iterable[Sequence[str]]) -> list[str]:
     """Names of several lists, each in the order of its own: new ones after what they follow."""
-    found: list[str] = []
+    parts: list[str] = []
     for names in lists:
         place = 0
         for name in names:
-            if name not in found:
-                found.insert(place, name)
-            place = found.index(name) + 1
-    return found
+            if name not in parts:
+                parts.insert(place, name)
+            place = parts.index(name) + 1
+    return parts
 
 
 def _parts(grid: Grid, out: Path) -> list[_Part]:
@@ -114,14 +114,14 @@ def _parts(grid: Grid, out: Path) -> list[_Part]:
     places: dict[RunConfig, list[int]] = {}
     for place, config in enumerate(runs.values()):
         places.setdefault(program_of(config, 1), []).append(place)
-    found = []
+    parts = []
     for some in places.values():
         arrays = over_runs(out, [names[place] for place in some], [*_DIMENSIONS, *_LABELS, "epoch"])
         if arrays:
             first = int(np.flatnonzero(arrays["epoch"].any(axis=1))[0])
             labels = {name: arrays[name][first].tolist() for name in _LABELS if name in arrays}
-            found.append(_Part(some, arrays, labels))
-    return found
+            parts.append(_Part(some, arrays, labels))
+    return parts
 
 
 def _whole(

@@ -58,8 +58,8 @@ def captioned_rows(
 ) -> Iterator[tuple[str, list[dict[str, str]], str]]:
     """The tables at the last epoch: what each is of, its rows, and what its numbers are."""
     captions = (_RATES, _GEOMETRY.format(points=records.attrs["points"]))
-    found = zip(("Rates", "Geometry"), (rates(records), geometry(records)), captions, strict=True)
-    for name, quantities, caption in found:
+    tables = zip(("Rates", "Geometry"), (rates(records), geometry(records)), captions, strict=True)
+    for name, quantities, caption in tables:
         if quantities:
             rows = [
                 {column.replace("\n", " "): text for column, text in row.items()}
@@ -79,17 +79,17 @@ def lowest(grid: Grid, records: xr.Dataset) -> list[str]:
         return []
     known = known_runs(records).isel(epoch=-1)
     cost = Quantity("", "", known["reconstruction"] + known["kl"], None, 1)
-    found = [
+    costs = [
         (float(cost.mean.isel(where)), float(cost.stderr.isel(where)), words)
         for words, where in combinations(grid.varying)
     ]
-    found = [each for each in found if math.isfinite(each[0])]
-    if not found:
+    costs = [each for each in costs if math.isfinite(each[0])]
+    if not costs:
         return []
     said = [
         f"{value:.1f}{f' ± {stderr:.1f}' if math.isfinite(stderr) else ''} nats with "
         + ", ".join(f"{name} = {each}" for name, each in words.items())
-        for value, stderr, words in sorted(found, key=lambda each: each[0])[:2]
+        for value, stderr, words in sorted(costs, key=lambda each: each[0])[:2]
     ]
     second = f"; the next is {said[1]}" if len(said) > 1 else ""
     return [f"The lowest negative ELBO of held-out images is {said[0]}{second}."]

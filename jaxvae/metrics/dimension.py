@@ -118,8 +118,8 @@ def _log_ratios(x: ArrayLike, mesh: Mesh | None, progress: Progress | None) -> _
     cloud = as_cloud(x)
     if cloud.n < 3:
         raise ValueError(f"expected at least 3 points, got {cloud.n}")
-    found, distinct = search_distinct(cloud, k=2, mesh=mesh, progress=progress)
-    numpy, (nearest, second) = numpy_of(found.squared), found.squared.T
+    neighbors, distinct = search_distinct(cloud, k=2, mesh=mesh, progress=progress)
+    numpy, (nearest, second) = numpy_of(neighbors.squared), neighbors.squared.T
     # Rows can differ by so little that the square of it is zero in float32.
     valid = distinct & (nearest > 0) & numpy.isfinite(second)
     # Equal distances where a point is not used: their logarithm is zero.

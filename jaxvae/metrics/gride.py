@@ -102,8 +102,8 @@ def gride(
         raise ValueError(f"expected at least 3 points, got {cloud.n}")
     max_rank = as_count(max_rank, f"expected max_rank >= 2, got {max_rank}", least=2)
     scales = int(np.log2(min(max_rank, cloud.n - 1)))
-    found, distinct = search_distinct(cloud, k=2**scales, mesh=mesh, progress=progress)
-    return _all_scales(found.squared, distinct, found.exponent)
+    neighbors, distinct = search_distinct(cloud, k=2**scales, mesh=mesh, progress=progress)
+    return _all_scales(neighbors.squared, distinct, neighbors.exponent)
 
 
 def _all_scales(

@@ -54,8 +54,8 @@ def levina_bickel(
     """
     cloud = as_cloud(x)
     k = checked_k(k, cloud.n, least=2)
-    found, distinct = search_distinct(cloud, k=k, mesh=mesh, progress=progress)
-    return _inverse_mean_inverse(found.squared, distinct)
+    neighbors, distinct = search_distinct(cloud, k=k, mesh=mesh, progress=progress)
+    return _inverse_mean_inverse(neighbors.squared, distinct)
 
 
 def _inverse_mean_inverse(

@@ -87,7 +87,7 @@ def native_convolution(
         stride: pixels from one result to the next.
         spread: pixels of the images become so many, of which all but the first are zero.
     """
-    found = lax.conv_general_dilated(
+    output = lax.conv_general_dilated(
         images,
         kernel.astype(images.dtype),
         (stride, stride),
@@ -96,7 +96,7 @@ def native_convolution(
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         preferred_element_type=jnp.promote_types(images.dtype, jnp.float32),
     )
-    return found.astype(images.dtype)
+    return output.astype(images.dtype)
 
 
 def check_convolution(

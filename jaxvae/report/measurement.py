@@ -68,14 +68,14 @@ def _variables(name: str, measurement: Measurement) -> dict[str, tuple]:
         **({} if measurement.k is None else {"k": measurement.k}),
     }
     arrays = dict(zip(_SUFFIXES, measurement[: len(_SUFFIXES)], strict=True))
-    found: dict[str, tuple] = {
+    variables: dict[str, tuple] = {
         stem + suffix: (dimensions, array, attributes) for suffix, array in arrays.items()
     }
     if measurement.distinct is not None:
-        found[f"{stem}_distinct"] = ("space", measurement.distinct)
+        variables[f"{stem}_distinct"] = ("space", measurement.distinct)
     if measurement.radii is not None:
-        found[f"{stem}_radius"] = (("space", "rank"), measurement.radii)
-    return found
+        variables[f"{stem}_radius"] = (("space", "rank"), measurement.radii)
+    return variables
 
 
 def variable(metric: str) -> str:

@@ -66,15 +66,15 @@ class Shown(NamedTuple):
 
 def run_page(shown: Shown) -> Page:
     """The page of a run."""
-    run, found = shown.run, shown.found
+    run, evaluation = shown.run, shown.found
     charts = [
         *([_training(shown.curve)] if shown.curve.steps else []),
         *([_over_snapshots(shown)] if len(shown.snapshots) > 1 else []),
-        _latents(run, found),
+        _latents(run, evaluation),
     ]
     pictures = [_picture(path) for path in shown.figures]
-    tables = [Table("Layers of latents", _rows(run, found), _TERMS)]
-    answer = [_quality(shown), *_collapse(run, found), *_improving(shown)]
+    tables = [Table("Layers of latents", _rows(run, evaluation), _TERMS)]
+    answer = [_quality(shown), *_collapse(run, evaluation), *_improving(shown)]
     return Page(run_title(run), answer, _settings(run.config), charts, tables, pictures)
 
 
@@ -89,34 +89,34 @@ def _settings(config: RunConfig) -> dict[str, str]:
 
 
 def _quality(shown: Shown) -> str:
-    found, several = shown.found, len(shown.run.vae.shapes) > 1
-    cost = mean_estimate(found.examples.cost)
-    count = len(found.examples.distortion)
-    rates = mean_estimate(found.examples.rates.sum(axis=1, dtype=np.float64))
+    evaluation, several = shown.found, len(shown.run.vae.shapes) > 1
+    cost = mean_estimate(evaluation.examples.cost)
+    count = len(evaluation.examples.distortion)
+    rates = mean_estimate(evaluation.examples.rates.sum(axis=1, dtype=np.float64))
     return (
         f"On {count:,} {shown.of} the negative ELBO is {_number(cost)} nats per image: a "
-        f"distortion of {_number(found.distortion)} and a rate of {_number(rates)}"
+        f"distortion of {_number(evaluation.distortion)} and a rate of {_number(rates)}"
         f"{' over all layers' if several else ''}. The PSNR of reconstructions is "
-        f"{_number(found.psnr)} dB."
+        f"{_number(evaluation.psnr)} dB."
     )
 
 
-def _collapse(run: SavedRun, found: Evaluation) -> list[str]:
+def _collapse(run: SavedRun, evaluation: Evaluation) -> list[str]:
     """Sentences on latents that have collapsed to the prior."""
     if isinstance(run.vae, HVAE):
         sizes = [math.prod(shape) for shape in run.vae.shapes]
-        signs = collapse_warnings(found, sizes=sizes) if found.is_finite else ()
+        signs = collapse_warnings(evaluation, sizes=sizes) if evaluation.is_finite else ()
         lost = ", ".join(
             f"{int(np.sum(types.passive))} of the {size} of {name}"
             for name, size, types in zip(
-                latent_names(run.vae), sizes, found.latent_types, strict=True
+                latent_names(run.vae), sizes, evaluation.latent_types, strict=True
             )
         )
         said = f"Latents that have collapsed to the prior: {lost}."
         if not signs:
             return [f"No layer of latents as a whole shows a sign of collapse. {said}"]
         return [said, *(f"A sign of collapse: {sign}." for sign in signs)]
-    (types,) = found.latent_types
+    (types,) = evaluation.latent_types
     active, mixed, passive = (int(np.sum(each)) for each in types)
     if not (active or mixed or passive):
         return ["Whether latents collapsed cannot be told from one image."]
@@ -238,10 +238,12 @@ def _over_snapshots(shown: Shown) -> Chart:
     )
 
 
-def _latents(run: SavedRun, found: Evaluation) -> Chart:
+def _latents(run: SavedRun, evaluation: Evaluation) -> Chart:
     """The rate of every latent dimension of a layer, the largest first."""
     names, traces = latent_names(run.vae), []
-    for name, rates, types in zip(names, found.number_rates, found.latent_types, strict=True):
+    for name, rates, types in zip(
+        names, evaluation.number_rates, evaluation.latent_types, strict=True
+    ):
         order = np.argsort(-rates, kind="stable")
         places = np.arange(1, len(rates) + 1)
         for kind, mask in zip(_TYPES, types, strict=True):
@@ -269,18 +271,18 @@ def _latents(run: SavedRun, found: Evaluation) -> Chart:
     )
 
 
-def _rows(run: SavedRun, found: Evaluation) -> list[dict[str, str]]:
-    rates = zip(*(np.atleast_1d(each) for each in found.rates), strict=True)
+def _rows(run: SavedRun, evaluation: Evaluation) -> list[dict[str, str]]:
+    rates = zip(*(np.atleast_1d(each) for each in evaluation.rates), strict=True)
     rows = []
     for place, (name, rate) in enumerate(zip(latent_names(run.vae), rates, strict=True)):
         size = math.prod(run.vae.shapes[place])
-        kinds = zip(_TYPES, found.latent_types[place], strict=True)
+        kinds = zip(_TYPES, evaluation.latent_types[place], strict=True)
         rows.append(
             {
                 "layer": name,
                 "latents": f"{size:,}",
                 "rate, nats": _number(Estimate(*rate)),
-                "active units": f"{int(found.active_units[place]):,}",
+                "active units": f"{int(evaluation.active_units[place]):,}",
                 **{kind: f"{int(np.sum(mask)):,}" for kind, mask in kinds},
             }
         )

@@ -32,14 +32,14 @@ _TERMS = (
 )
 
 
-def conclusion(found: TwoRuns, names: tuple[str, str]) -> str:
+def conclusion(comparison: TwoRuns, names: tuple[str, str]) -> str:
     """A sentence that says which model has the lower negative ELBO."""
     first, second = names
-    if found.why_not:
-        return f"The negative ELBOs of {first} and {second} are not compared: {found.why_not}."
-    value, stderr = map(float, found.differences["cost"])
+    if comparison.why_not:
+        return f"The negative ELBOs of {first} and {second} are not compared: {comparison.why_not}."
+    value, stderr = map(float, comparison.differences["cost"])
     by = f"{abs(value):.2f} ± {stderr:.2f} nats per image"
-    on = f"on the same {len(found.sides[0].costs['cost']):,} held-out images"
+    on = f"on the same {len(comparison.sides[0].costs['cost']):,} held-out images"
     if not abs(value) > _CLEAR * stderr:
         return (
             f"The negative ELBO of {second} does not differ from that of {first} by more than "
@@ -50,32 +50,34 @@ def conclusion(found: TwoRuns, names: tuple[str, str]) -> str:
 
 
 def value_rows(
-    found: TwoRuns, names: tuple[str, str], training: Mapping[str, tuple[str, str]]
+    comparison: TwoRuns, names: tuple[str, str], training: Mapping[str, tuple[str, str]]
 ) -> list[Row]:
     """The terms of the cost, quality, active units and training of both runs, as rows.
 
     Args:
-        found: the comparison of the runs.
+        comparison: the comparison of the runs.
         names: the names of the runs.
         training: what is known of their training, by the name of a row.
     """
-    rows = [*_cost_rows(found, names)]
+    rows = [*_cost_rows(comparison, names)]
     for title, values in {
-        "PSNR, dB": [with_error(side.found.psnr) for side in found.sides],
+        "PSNR, dB": [with_error(side.found.psnr) for side in comparison.sides],
         "bits per dimension": [
-            with_error(side.found.bits_per_dimension, 4) for side in found.sides
+            with_error(side.found.bits_per_dimension, 4) for side in comparison.sides
         ],
-        "active units": [_active(side.found.active_units, side.run.vae) for side in found.sides],
-        "snapshot": [side.run.when for side in found.sides],
+        "active units": [
+            _active(side.found.active_units, side.run.vae) for side in comparison.sides
+        ],
+        "snapshot": [side.run.when for side in comparison.sides],
         **training,
     }.items():
         rows.append(_row(title, names, values))
     return rows
 
 
-def setting_rows(found: TwoRuns, names: tuple[str, str]) -> list[Row]:
+def setting_rows(comparison: TwoRuns, names: tuple[str, str]) -> list[Row]:
     """The settings in which the runs differ."""
-    different = different_settings(*(side.run for side in found.sides))
+    different = different_settings(*(side.run for side in comparison.sides))
     return [
         dict(zip(("setting", *names), (name, *map(_word, pair)), strict=True))
         for name, pair in different.items()
@@ -103,24 +105,24 @@ def two_runs_page(
     return Page(" and ".join(folders), sentences, folders, tables=tables)
 
 
-def caveat(found: TwoRuns) -> str:
+def caveat(comparison: TwoRuns) -> str:
     """A sentence on what the standard errors leave out."""
-    return _ERROR if found.why_not else _CAVEAT
+    return _ERROR if comparison.why_not else _CAVEAT
 
 
-def as_records(found: TwoRuns, names: tuple[str, str]) -> xr.Dataset:
+def as_records(comparison: TwoRuns, names: tuple[str, str]) -> xr.Dataset:
     """The terms of the cost, by run and image; NaN where a run has fewer images."""
     several = [
         xr.Dataset({term: ("image", each) for term, each in side.costs.items()})
         .assign_coords(image=np.arange(len(side.costs["cost"])))
         .expand_dims(run=[name])
-        for side, name in zip(found.sides, names, strict=True)
+        for side, name in zip(comparison.sides, names, strict=True)
     ]
     return xr.concat(several, dim="run", join="outer", data_vars="all", fill_value=np.nan)
 
 
 def draw_two_runs(
-    found: TwoRuns,
+    comparison: TwoRuns,
     names: tuple[str, str],
     pictures: Mapping[str, UInt8[np.ndarray, "n h w c"]],
     folder: Path,
@@ -128,7 +130,7 @@ def draw_two_runs(
     """Figures of the cost of every image in both runs, and of some reconstructions.
 
     Args:
-        found: the comparison of the runs.
+        comparison: the comparison of the runs.
         names: the names of the runs.
         pictures: images and their reconstructions, by the name of a row; none where the runs have
             different images.
@@ -142,14 +144,14 @@ def draw_two_runs(
         size = (10, 0.6 + 9 * rows * height / (columns * width))
         with figure(paths[-1], size=size, title="Reconstructions of held-out images") as drawing:
             draw_rows(drawing.subplots(), pictures)
-    if found.differences:
+    if comparison.differences:
         paths.append(folder / "costs.png")
-        _draw_costs(paths[-1], found, names)
+        _draw_costs(paths[-1], comparison, names)
     return paths
 
 
-def _draw_costs(path: Path, found: TwoRuns, names: tuple[str, str]) -> None:
-    first, second = (side.costs["cost"] for side in found.sides)
+def _draw_costs(path: Path, comparison: TwoRuns, names: tuple[str, str]) -> None:
+    first, second = (side.costs["cost"] for side in comparison.sides)
     title = "Cost (negative ELBO) of every held-out image, nats"
     with figure(path, size=(9, 4), title=title) as drawing:
         one, other = drawing.subplots(1, 2)
@@ -159,17 +161,17 @@ def _draw_costs(path: Path, found: TwoRuns, names: tuple[str, str]) -> None:
         one.set(xlabel=names[0], ylabel=names[1], title=better)
         other.hist(second - first, bins=60)
         other.axvline(0, color="0.4", linewidth=1)
-        mean = float(found.differences["cost"].value)
+        mean = float(comparison.differences["cost"].value)
         other.axvline(mean, color="tab:orange", label=f"mean {mean:.2f}")
         other.set(xlabel=f"cost of {names[1]} minus that of {names[0]}", ylabel="images")
         other.legend()
 
 
-def _cost_rows(found: TwoRuns, names: tuple[str, str]) -> Iterator[Row]:
-    costs = [side.costs for side in found.sides]
+def _cost_rows(comparison: TwoRuns, names: tuple[str, str]) -> Iterator[Row]:
+    costs = [side.costs for side in comparison.sides]
     for term in {**costs[0], **costs[1]}:
         values = [with_error(mean_estimate(each[term])) if term in each else "" for each in costs]
-        difference = found.differences.get(term)
+        difference = comparison.differences.get(term)
         yield _row(
             term, names, values, "" if difference is None else with_error(difference, sign="+")
         )

@@ -235,7 +235,7 @@ def _write(folder: Path, tree: Any) -> None:
     try:
         with _quiet():
             ocp.save(folder / _TREE, tree)
-            found = ocp.metadata(folder / _TREE).metadata
+            metadata = ocp.metadata(folder / _TREE).metadata
     except Exception as error:
         _clear(error)
         # It words errors of the system in its own way.
@@ -245,7 +245,7 @@ def _write(folder: Path, tree: Any) -> None:
             said = str(error).partition("\n")[0]
             raise (LostProcessError if _is_of_several(tree) else OSError)(said) from error
         raise OSError(number, os.strerror(number)) from error
-    if found is None:
+    if metadata is None:
         raise OSError("Orbax does not find what it wrote")
 
 

@@ -237,14 +237,14 @@ def _named(
             f"expected as {kind} one of {', '.join(known)}, or package.module:name, got {name!r}"
             f"{close_to(name, known)}"
         )
-    found = _imported(kind, name)
+    function = _imported(kind, name)
     try:
-        fits = is_one(found)
+        fits = is_one(function)
     except (ValueError, TypeError, NameError, AttributeError):  # it has no signature
         fits = False
     if not fits:
         raise ValueError(f"expected {name}, as {kind}, {wanted}; got another function")
-    return found
+    return function
 
 
 def _imported(kind: str, name: str) -> Callable[..., Any]:
@@ -253,10 +253,10 @@ def _imported(kind: str, name: str) -> Callable[..., Any]:
         # For modules beside the user; last, so that nothing there hides a package.
         sys.path.append(os.getcwd())
     try:
-        found = getattr(importlib.import_module(place), attribute)
+        function = getattr(importlib.import_module(place), attribute)
     except (Exception, SystemExit) as error:  # a module may raise anything
         said = str(error) if isinstance(error, ImportError | AttributeError) else _said(error)
         raise ValueError(f"expected {attribute} in {place} as {kind}, got {said}") from error
-    if not callable(found):
-        raise ValueError(f"expected {name} to be a function, got {type(found).__name__}")
-    return found
+    if not callable(function):
+        raise ValueError(f"expected {name} to be a function, got {type(function).__name__}")
+    return function

@@ -91,11 +91,11 @@ def _make_private(folder: Path) -> None:
     """
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
-    found = folder.stat()
-    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+    status = folder.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
         raise OSError(
-            f"expected a folder that only you can write, got {folder}, of user {found.st_uid} with "
-            f"mode {found.st_mode & 0o777:o}; choose another JAXVAE_CACHE_DIR"
+            f"expected a folder that only you can write, got {folder}, of user {status.st_uid} "
+            f"with mode {status.st_mode & 0o777:o}; choose another JAXVAE_CACHE_DIR"
         )
     folder.chmod(0o700)
 
@@ -109,10 +109,10 @@ class _Checked:
 
     def get(self, key: str) -> bytes | None:
         """The program of this name, or None where there is none that is whole."""
-        found = self._inner.get(key)
-        if found is None:
+        executable = self._inner.get(key)
+        if executable is None:
             return None
-        said, program = found[: sha256().digest_size], found[sha256().digest_size :]
+        said, program = executable[: sha256().digest_size], executable[sha256().digest_size :]
         if said == _digest(key, program):
             return program
         # JAX does not write over what is there.
@@ -140,8 +140,8 @@ def _check_programs() -> None:
     of_jax = compilation_cache.get_file_cache
 
     def checked(path: str) -> Any:
-        found = of_jax(path)
-        return None if found is None else (_Checked(found[0]), *found[1:])
+        own_cache = of_jax(path)
+        return None if own_cache is None else (_Checked(own_cache[0]), *own_cache[1:])
 
     compilation_cache.get_file_cache = checked
     compilation_cache.reset_cache()

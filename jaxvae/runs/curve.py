@@ -32,8 +32,8 @@ class Curve(NamedTuple):
 def read_curve(folder: Path) -> Curve:
     """The curve of a run; empty where none was kept, and where it is damaged."""
     try:
-        found = json.loads((folder / CURVE).read_text(encoding="utf-8"))
-        steps, means = found["steps"], found["means"]
+        curve = json.loads((folder / CURVE).read_text(encoding="utf-8"))
+        steps, means = curve["steps"], curve["means"]
         rows = [steps, *means.values()]
         if "loss" in means and all(map(_are_numbers, rows)) and len({*map(len, rows)}) == 1:
             return Curve(steps, means)

@@ -23,14 +23,14 @@ from jaxvae.runs.saved import SavedRun
 
 def named_arrays(variables: Variables) -> dict[str, np.ndarray]:
     """Parameters and statistics by name, on the host."""
-    found = {}
+    arrays = {}
     for tree in variables:
         for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
             name = jax.tree_util.keystr(path, simple=True, separator=".")
-            if name in found:
+            if name in arrays:
                 raise ValueError(f"expected one array of every name, got several {name}")
-            found[name] = np.asarray(leaf)
-    return found
+            arrays[name] = np.asarray(leaf)
+    return arrays
 
 
 def export_run(run: SavedRun, kind: str, path: Path) -> list[str]:

@@ -125,10 +125,10 @@ def _add(out: Path, name: str, entry: Entry) -> None:
 
 def _entries(file: Path) -> list[Entry]:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        entry = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
-    return [each for each in found if _is_entry(each)] if isinstance(found, list) else []
+    return [each for each in entry if _is_entry(each)] if isinstance(entry, list) else []
 
 
 def _is_entry(said: Any) -> bool:

@@ -97,10 +97,10 @@ def read_settings_of(file: Path) -> tuple[dict[str, Any], Place]:
         ValueError: for a file that is no record of a run, or damaged.
     """
     parts = [_PLACE.format(part) for part in Place._fields]
-    found = read_some(file, (_SETTINGS, *parts))
+    arrays = read_some(file, (_SETTINGS, *parts))
     with parsed(file):
-        unit, *numbers = (found[part] for part in parts)
-        return json.loads(str(found[_SETTINGS])), Place(str(unit), *map(int, numbers))
+        unit, *numbers = (arrays[part] for part in parts)
+        return json.loads(str(arrays[_SETTINGS])), Place(str(unit), *map(int, numbers))
 
 
 def open_member(out: Path, name: str, *, trust: bool = False) -> Member:

@@ -116,7 +116,7 @@ def seeds(text: str) -> tuple[int, ...]:
     Raises:
         argparse.ArgumentTypeError: for other words, and ranges that are empty.
     """
-    found: list[int] = []
+    numbers: list[int] = []
     for part in text.split(","):
         first, dots, last = part.partition("..")
         if not (first.isdecimal() and (last.isdecimal() if dots else True)):
@@ -126,8 +126,8 @@ def seeds(text: str) -> tuple[int, ...]:
         span = range(int(first), int(last if dots else first) + 1)
         if not span:
             raise argparse.ArgumentTypeError(f"expected a range that ascends, got {part!r}")
-        found.extend(span)
-    return tuple(sorted(set(found)))
+        numbers.extend(span)
+    return tuple(sorted(set(numbers)))
 
 
 def several(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:

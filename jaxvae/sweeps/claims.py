@@ -120,15 +120,15 @@ def holders(folder: Path) -> dict[str, Holder]:
 
     One that has ended without a word, as by a kill, is among them for two minutes.
     """
-    found = {}
+    current = {}
     for file in folder.glob(f"*{_SUFFIX}"):
         with suppress(OSError, ValueError, TypeError):
             if time.time() - file.stat().st_mtime < STALE_SECONDS:
                 host, process, share, status, _ = _said(file)
-                found[file.name.removesuffix(_SUFFIX)] = Holder(
+                current[file.name.removesuffix(_SUFFIX)] = Holder(
                     str(host), int(process), float(share), str(status)
                 )
-    return found
+    return current
 
 
 @cache

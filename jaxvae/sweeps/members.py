@@ -257,8 +257,8 @@ def _record_runs(job: _Job) -> None:
     """Write the record of every run from what was measured at its epochs."""
     epochs = [read_archive(_epoch_file(job, epoch)) for epoch in job.sweep.epochs]
     for index, (name, config) in enumerate(zip(job.names, job.configs, strict=True)):
-        by_epoch = [_of(found, index, _KINDS[0]) for found in epochs]
-        arrays = {key: np.stack([found[key] for found in by_epoch]) for key in by_epoch[0]}
+        by_epoch = [_of(at_epoch, index, _KINDS[0]) for at_epoch in epochs]
+        arrays = {key: np.stack([at_epoch[key] for at_epoch in by_epoch]) for key in by_epoch[0]}
         write_run(
             job.sweep.out,
             name,
@@ -270,9 +270,11 @@ def _record_runs(job: _Job) -> None:
         )
 
 
-def _of(found: Arrays, index: int, kind: str) -> dict[str, np.ndarray]:
+def _of(arrays: Arrays, index: int, kind: str) -> dict[str, np.ndarray]:
     start = f"{index} {kind} "
-    return {key.removeprefix(start): value for key, value in found.items() if key.startswith(start)}
+    return {
+        key.removeprefix(start): value for key, value in arrays.items() if key.startswith(start)
+    }
 
 
 def _tidy(folder: Path, last: int) -> None:

@@ -114,26 +114,26 @@ def over_runs(out: Path, runs: Sequence[str], names: Iterable[str]) -> dict[str,
             the file.
         OSError: for a file that cannot be read.
     """
-    wanted, found = tuple(names), {}
+    wanted, stacked = tuple(names), {}
     for index, run in enumerate(runs):
         file = run_file(out, run)
         for name, recorded in _read_if_whole(file, wanted).items():
             values = recorded
-            if name not in found:
+            if name not in stacked:
                 empty = np.nan if values.dtype.kind == "f" else values.dtype.type()
-                found[name] = np.full((len(runs), *values.shape), empty, values.dtype)
+                stacked[name] = np.full((len(runs), *values.shape), empty, values.dtype)
             if values.dtype.kind == "U":
                 # Texts of other runs may be longer.
-                wide = np.promote_types(found[name].dtype, values.dtype)
-                values, found[name] = values.astype(wide), found[name].astype(wide, copy=False)
-            expected = found[name][index]
-            if (values.shape, values.dtype) != (expected.shape, found[name].dtype):
+                wide = np.promote_types(stacked[name].dtype, values.dtype)
+                values, stacked[name] = values.astype(wide), stacked[name].astype(wide, copy=False)
+            expected = stacked[name][index]
+            if (values.shape, values.dtype) != (expected.shape, stacked[name].dtype):
                 raise ValueError(
-                    f"expected {name} of shape {expected.shape} and type {found[name].dtype} in "
+                    f"expected {name} of shape {expected.shape} and type {stacked[name].dtype} in "
                     f"{file}, as in other runs, got {values.shape} and {values.dtype}"
                 )
-            found[name][index] = values
-    return found
+            stacked[name][index] = values
+    return stacked
 
 
 def _read_if_whole(file: Path, names: Collection[str]) -> dict[str, np.ndarray]:

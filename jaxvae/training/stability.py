@@ -147,14 +147,14 @@ def averaged(
 
 def averaged_params(optimizer_state: Any) -> Any | None:
     """The average that `averaged` keeps anywhere in this state; None without one."""
-    found = _find(optimizer_state, AveragedState)
-    return None if found is None else found.average
+    state = _find(optimizer_state, AveragedState)
+    return None if state is None else state.average
 
 
 def stabilized_counts(optimizer_state: Any) -> tuple[Int[Array, ""], Int[Array, ""]] | None:
     """Steps that `stabilized` clipped and skipped; None without it."""
-    found = _find(optimizer_state, StabilizedState)
-    return None if found is None else (found.clipped, found.skipped)
+    state = _find(optimizer_state, StabilizedState)
+    return None if state is None else (state.clipped, state.skipped)
 
 
 def evaluation_variables(state: TrainState) -> Variables:

@@ -237,13 +237,13 @@ def refuse_negative(coefficients: Mapping[str, Any], nonnegative: Collection[str
             raise ValueError(f"expected {name} of at least 0, got {value}")
 
 
-def _loss_and_terms(found: Any) -> tuple[Array, NamedTuple]:
+def _loss_and_terms(returned: Any) -> tuple[Array, NamedTuple]:
     """The loss and terms that an objective returned, if it returned both."""
-    if not isinstance(found, tuple) or len(found) != 2 or not hasattr(found[1], "_asdict"):
+    if not isinstance(returned, tuple) or len(returned) != 2 or not hasattr(returned[1], "_asdict"):
         raise ValueError(
-            f"expected an objective to return a loss and a NamedTuple, got {type(found)}"
+            f"expected an objective to return a loss and a NamedTuple, got {type(returned)}"
         )
-    loss, terms = found
+    loss, terms = returned
     if jnp.shape(loss) != () or not jnp.issubdtype(jnp.result_type(loss), jnp.floating):
         raise ValueError(f"expected one number as the loss of an objective, got {loss}")
     return loss, terms

@@ -30,12 +30,14 @@ class Function(NamedTuple):
 @cache
 def functions(package: str) -> dict[str, Function]:
     """The functions that a package of `jaxvae` re-exports, in the order of its imports."""
-    found: dict[str, Function] = {}
+    declared: dict[str, Function] = {}
     for node in _module(f"{package}/__init__").body:
         if isinstance(node, ast.ImportFrom) and node.module:
             there = _functions(node.module.removeprefix("jaxvae.").replace(".", "/"))
-            found |= {alias.name: there[alias.name] for alias in node.names if alias.name in there}
-    return found
+            declared |= {
+                alias.name: there[alias.name] for alias in node.names if alias.name in there
+            }
+    return declared
 
 
 def defaults(module: str, name: str) -> dict[str, Any]:
