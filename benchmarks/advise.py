@@ -77,11 +77,13 @@ def answered(name: str, minutes: float) -> dict[str, Any]:
         if number:
             data = str(Path(folder, "images.npy"))
             np.save(data, (linear_images if kind == "linear" else sprite_images)(int(number)))
-        told = ["advise", "--data", data, "--minutes", str(minutes), "--out", str(out)]
+        words = ["advise", "--data", data, "--minutes", str(minutes), "--out", str(out)]
         code = "import sys; from jaxvae.cli import main; sys.exit(main(sys.argv[1:]))"
         cache = {"JAX_COMPILATION_CACHE_DIR": str(Path(folder, "programs"))}
         begun, used = time.perf_counter(), _cpu_seconds()
-        subprocess.run([sys.executable, "-c", code, *told], check=True, env={**os.environ, **cache})
+        subprocess.run(
+            [sys.executable, "-c", code, *words], check=True, env={**os.environ, **cache}
+        )
         took = {"minutes": (time.perf_counter() - begun) / 60, "cpu_seconds": _cpu_seconds() - used}
         return {"name": name, "truth": TRUTHS[name], "limit": minutes, **took, **_found(out)}
 

@@ -72,13 +72,13 @@ def measured(network: Network, mesh: Mesh | None, gib: float, repeats: int) -> d
     """One network on the same images in every storage, in turns."""
     with tempfile.TemporaryDirectory() as folder:
         images = on_disk(network, gib, Path(folder))
-        kept = [name for name in STORAGES if name != "split" or mesh is not None]
+        storages = [name for name in STORAGES if name != "split" or mesh is not None]
         per_epoch = len(images) // network.batch
         at_once = steps_at_once(per_epoch, network.batch * images[0].size)
         steps = per_epoch - max(0, -(-per_epoch // at_once) - PIECES) * at_once
         candidates = {
             name: steps_of(network, place_images(images, mesh=mesh, storage=name), steps)
-            for name in kept
+            for name in storages
         }
         times = measure.interleaved_times(candidates, repeats)
     speed = {name: steps * network.batch / statistics.median(each) for name, each in times.items()}

@@ -117,23 +117,25 @@ def main() -> None:
     given, console = options(), Console(width=150)
     try:
         programs, target = chosen(given.names), target_of(given.topology)
-        path, told = given.out or RESULTS / f"aot-{target.name}.json", described(target)
-        records = held(path, told)
+        path, described_target = given.out or RESULTS / f"aot-{target.name}.json", described(target)
+        records = held(path, described_target)
     except ValueError as error:
         sys.exit(f"error: {error}")
     known: dict[Any, Record] = {}
     left = [name for name in programs if not (given.resume and name in records)]
     for number, name in enumerate(left, 1):
         records[name] = compiled(name, programs[name], target, known)
-        measure.save(path, told, in_order(records))
+        measure.save(path, described_target, in_order(records))
         console.print(f"{number}/{len(left)} {said(records[name])}", highlight=False)
-    table = Table(*COLUMNS, title=f"{told['target']}: a compiler's account, not a timing")
+    table = Table(
+        *COLUMNS, title=f"{described_target['target']}: a compiler's account, not a timing"
+    )
     for name in programs:
         table.add_row(*line(records[name]))
     console.print(table)
     complete = set(PROGRAMS) <= {name for name in records if "error" not in records[name]}
     if complete and path == RESULTS / f"aot-{TPU.replace(':', '-')}.json":
-        write_page(told, in_order(records))
+        write_page(described_target, in_order(records))
     if any("error" in records[name] for name in programs):
         sys.exit(1)
 

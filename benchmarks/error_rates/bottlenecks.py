@@ -78,13 +78,13 @@ def sweep(shape: str, *, seeds: int, noise: float, random: np.random.Generator) 
 def rates(shape: str, *, seeds: int, noise: float, sweeps: int) -> dict[str, Any]:
     """Shares of sweeps by what was named."""
     random = np.random.default_rng((list(SHAPES).index(shape), seeds, round(100 * noise)))
-    truth, right, wrong, kept, missed = SHAPES[shape][1], 0, 0, 0, 0
+    truth, right, wrong, candidates, missed = SHAPES[shape][1], 0, 0, 0, 0
     for _ in range(sweeps):
         drawn = sweep(shape, seeds=seeds, noise=noise, random=random)
         advice = sufficient_bottleneck(SIZES, drawn)
         right += advice.bottleneck is not None and advice.bottleneck == truth
         wrong += advice.bottleneck is not None and advice.bottleneck != truth
-        kept += len(advice.candidates)
+        candidates += len(advice.candidates)
         missed += truth is not None and truth not in advice.candidates
     return {
         "truth": shape,
@@ -93,7 +93,7 @@ def rates(shape: str, *, seeds: int, noise: float, sweeps: int) -> dict[str, Any
         "right": right / sweeps,
         "wrong": wrong / sweeps,
         "excluded": missed / sweeps,
-        "candidates": kept / sweeps,
+        "candidates": candidates / sweeps,
     }
 
 

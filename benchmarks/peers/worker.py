@@ -59,9 +59,9 @@ def serve(works: dict[str, Work], described: dict[str, Any], prepare: Work = np.
 def two_nn_fit(nearest: np.ndarray, second: np.ndarray, discard: float = 0.1) -> float:
     """TwoNN from the two nearest distances, for peers that only search neighbors."""
     log_ratios = np.sort(np.log(second / nearest))
-    kept = int(len(log_ratios) * (1 - discard))
-    x = log_ratios[:kept]
-    y = -np.log1p(-np.arange(1, kept + 1) / len(log_ratios))
+    count = int(len(log_ratios) * (1 - discard))
+    x = log_ratios[:count]
+    y = -np.log1p(-np.arange(1, count + 1) / len(log_ratios))
     return float(x @ y / (x @ x))
 
 

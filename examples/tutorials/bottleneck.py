@@ -47,8 +47,8 @@ ensemble = train_ensemble(
 
 images = data.test.images
 print(f"images: ID {float(two_nn(images).value):.1f}")
-for place, size in enumerate(SIZES):
-    variables = take_member(ensemble, place, trainer_of(size)).variables
+for index, size in enumerate(SIZES):
+    variables = take_member(ensemble, index, trainer_of(size)).variables
     costs = evaluate(network(size), variables, images, key=jax.random.key(1))
     layers = capture(network(size), variables, images, key=jax.random.key(1))
     dimension = two_nn(layers["mean"])

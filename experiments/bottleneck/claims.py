@@ -90,9 +90,9 @@ def _verdicts(evidence: Evidence, records: xr.Dataset) -> str:
     }
     sizes = records["bottleneck"].values
     parts = [
-        f"{side} at K = {', '.join(map(str, sizes[places]))}"
-        for side, places in sides.items()
-        if places.any()
+        f"{side} at K = {', '.join(map(str, sizes[holds]))}"
+        for side, holds in sides.items()
+        if holds.any()
     ]
     return f"{'; '.join(parts)} (95% confidence, {seeds} seeds)."
 

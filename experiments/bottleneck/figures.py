@@ -53,12 +53,12 @@ def _dimension_profile(records: xr.Dataset, path: Path) -> None:
         data = float(last["intrinsic_dimension"].sel(layer="input").mean())
         axes.axhline(data, color="0.3", linestyle="--", linewidth=1, label=f"data: {data:.1f}")
         colors = bottleneck_colors(records["bottleneck"].values.tolist())
-        place = layers.index("sample")
+        column = layers.index("sample")
         for index, (size, color) in enumerate(colors.items()):
             null = float(records["intrinsic_dimension_null"].sel(bottleneck=size))
             label = "null: Gaussian of\nthe same n and K" if index == 0 else None
             axes.plot(
-                place, null, marker="x", markersize=7, color=color, linestyle="none", label=label
+                column, null, marker="x", markersize=7, color=color, linestyle="none", label=label
             )
         axes.set_ylabel("intrinsic dimension (TwoNN)")
         axes.set_ylim(bottom=0)

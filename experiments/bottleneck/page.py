@@ -70,9 +70,9 @@ def _profile(
     *,
     layout: Mapping[str, Any] = {},
 ) -> Chart:
-    epochs, said = _of_lines(records)
+    epochs, note = _of_lines(records)
     choices = {"epoch": [str(epoch) for epoch in epochs]}
-    return Chart(name, reads + said, traces, "layer", y, choices, layout)
+    return Chart(name, reads + note, traces, "layer", y, choices, layout)
 
 
 def _of_lines(records: xr.Dataset) -> tuple[list[int], str]:
@@ -106,7 +106,7 @@ def _profiles(
 def _map(records: xr.Dataset) -> Chart:
     layers, traces = records["layer"].values.tolist(), []
     each = records.sizes["bottleneck"] * len(layers) ** 2
-    epochs, said = shown_epochs(records["epoch"].values.tolist(), each=each, most=MAP_NUMBERS)
+    epochs, note = shown_epochs(records["epoch"].values.tolist(), each=each, most=MAP_NUMBERS)
     for size in records["bottleneck"].values:
         for epoch in epochs:
             here = records["imbalance"].sel(bottleneck=size, epoch=epoch)
@@ -117,7 +117,7 @@ def _map(records: xr.Dataset) -> Chart:
     return Chart(
         "Information imbalance between all layers",
         "Δ(row → column): near 0, neighbors in the layer of the row are neighbors in that of the "
-        f"column; near 1, the row says nothing of the column. {_REST}{said}",
+        f"column; near 1, the row says nothing of the column. {_REST}{note}",
         traces,
         "to",
         "from",
@@ -133,7 +133,7 @@ def _learning(records: xr.Dataset) -> Chart:
     hidden = ("input", "log_variance")
     layers = [name for name in records["layer"].values.tolist() if name not in hidden]
     colors, traces = bottleneck_colors(records["bottleneck"].values.tolist()), []
-    epochs, said = _of_lines(records)
+    epochs, note = _of_lines(records)
     for layer in layers:
         for size, color in colors.items():
             here = records["imbalance_to_input"].sel(layer=layer, bottleneck=size, epoch=epochs)
@@ -146,7 +146,7 @@ def _learning(records: xr.Dataset) -> Chart:
             )
             traces.append(Trace(drawn, {"layer": layer}))
     reads = (
-        f"Δ(layer → input) over training, with a line for every K; choose the layer. {_REST}{said}"
+        f"Δ(layer → input) over training, with a line for every K; choose the layer. {_REST}{note}"
     )
     choices, lost = {"layer": layers}, "Δ(layer → input)"
     layout = {"xaxis": whole_axis(epochs), "yaxis": _LOG}

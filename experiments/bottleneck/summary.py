@@ -44,10 +44,10 @@ def sweep_table(records: xr.Dataset) -> Table:
 def summary(records: xr.Dataset) -> str:
     """The table, the conclusions, and how models of different K compare, as Markdown."""
     table = markdown_table(summary_rows(records))
-    said = [CAPTION, conclusion(records), *claims(records)]
+    sentences = [CAPTION, conclusion(records), *claims(records)]
     if "imbalance_between" in records:
-        said.append(between_table(records))
-    return "\n\n".join([f"# {title(records)}", table, *said]) + "\n"
+        sentences.append(between_table(records))
+    return "\n\n".join([f"# {title(records)}", table, *sentences]) + "\n"
 
 
 def conclusion(records: xr.Dataset) -> str:

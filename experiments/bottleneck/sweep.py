@@ -113,8 +113,8 @@ def _trained(records: xr.Dataset, console: Console) -> xr.Dataset:
     left_out = "their seeds" if seeds.any() else "their bottlenecks"
     if lost:
         console.print(f"failed: {'; '.join(lost)}; {left_out} are left out below", soft_wrap=True)
-    name, kept = ("seed", seeds) if seeds.any() else ("bottleneck", sizes)
-    labels = records[name].values[kept.values]
+    name, values = ("seed", seeds) if seeds.any() else ("bottleneck", sizes)
+    labels = records[name].values[values.values]
     alike = [each for each in _ALIKE[name] if each in records.dims]
     return records.isel(
         {each: np.flatnonzero(np.isin(records[each].values, labels)) for each in alike}

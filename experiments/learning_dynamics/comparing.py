@@ -92,25 +92,27 @@ def between_models(
     """
     read = {name: read_some(run_file(out, name), ["layer"]) for name in names}
     layers = {name: arrays["layer"] for name, arrays in read.items() if arrays}
-    kept = list(layers)
-    if not kept:
-        return {"model": np.array(kept, str)}
+    names_done = list(layers)
+    if not names_done:
+        return {"model": np.array(names_done, str)}
     # Whoever gave the command has named their code.
     load = cache(partial(open_member, out, trust=any(map(is_foreign, config.networks))))
-    first = load(kept[0])
+    first = load(names_done[0])
     images = dataset_of(first.config).test.images[: config.points]
     matrices = []
-    for layer in layers[kept[0]]:
-        note(f"{layer} of {len(kept)} models")
+    for layer in layers[names_done[0]]:
+        note(f"{layer} of {len(names_done)} models")
 
         def load_layer(index: int, layer: str = str(layer)) -> np.ndarray:
-            return _taps(first.model, load(kept[index]).variables, images, [layer])[layer]
+            return _taps(first.model, load(names_done[index]).variables, images, [layer])[layer]
 
-        matrices.append(similarities_between(load_layer, len(kept), points=points_of(config, 0)))
+        matrices.append(
+            similarities_between(load_layer, len(names_done), points=points_of(config, 0))
+        )
     matrices_by_name = {
         name: np.stack([matrix[name] for matrix in matrices]) for name in matrices[0]
     }
-    return {"model": np.array(kept), **matrices_by_name}
+    return {"model": np.array(names_done), **matrices_by_name}
 
 
 def _taps(

@@ -44,10 +44,10 @@ def dynamics_page(records: Sequence[xr.Dataset], *, missing: Sequence[str] = ())
 
 def _settings(records: Sequence[xr.Dataset]) -> dict[str, str]:
     """The settings of all data sets and networks; where they differ, one after another."""
-    told = [settings_of(group) for group in records]
-    names = dict.fromkeys(name for each in told for name in each)
+    settings = [settings_of(group) for group in records]
+    names = dict.fromkeys(name for each in settings for name in each)
     return {
-        name: ", ".join(dict.fromkeys(each[name] for each in told if name in each))
+        name: ", ".join(dict.fromkeys(each[name] for each in settings if name in each))
         for name in names
     }
 
@@ -85,7 +85,7 @@ def _lines(records: Sequence[xr.Dataset]) -> Chart:
 def _maps(records: Sequence[xr.Dataset]) -> Chart:
     traces, groups = [], [*_groups(records)]
     each = sum(models.sizes["layer"] ** 2 for _, models in groups)
-    epochs, said = shown_epochs(_epochs(records), each=each, most=MAP_NUMBERS)
+    epochs, note = shown_epochs(_epochs(records), each=each, most=MAP_NUMBERS)
     for when, models in groups:
         layers = models["layer"].values.tolist()
         last = models["debiased_cka"].isel(other_epoch=-1)
@@ -96,7 +96,7 @@ def _maps(records: Sequence[xr.Dataset]) -> Chart:
     return Chart(
         "Layers at an epoch against layers at the end",
         "Debiased CKA of the layer of the row, at the chosen epoch, with the layer of the column, "
-        f"at the end. {_REST}.{said}",
+        f"at the end. {_REST}.{note}",
         traces,
         "layer at the end",
         "layer at the epoch",

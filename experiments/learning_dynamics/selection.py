@@ -78,9 +78,9 @@ def by_objective(records: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
     """The models of every objective that did not fail."""
     names = records["objective"].values
     for objective in dict.fromkeys(names.tolist()):
-        kept = (names == objective) & ~records["failed"].values.astype(bool)
-        if kept.any():
-            yield objective, records.isel(run=np.flatnonzero(kept))
+        chosen = (names == objective) & ~records["failed"].values.astype(bool)
+        if chosen.any():
+            yield objective, records.isel(run=np.flatnonzero(chosen))
 
 
 KINDS = {

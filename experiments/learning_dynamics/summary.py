@@ -116,20 +116,20 @@ def _order(group: xr.Dataset, *, groups: int) -> str:
         Halves(*map(np.concatenate, zip(*halves, strict=True))).order(tests=groups)
         for halves in ([one.similar for one in learnings], [one.learned for one in learnings])
     )
-    kept = group.isel(run=np.flatnonzero(~group["failed"].values.astype(bool)))
-    start = to_final(kept).isel(epoch=0).mean("run")
+    trained = group.isel(run=np.flatnonzero(~group["failed"].values.astype(bool)))
+    start = to_final(trained).isel(epoch=0).mean("run")
     encoder, decoder = (
         float(start.sel(layer=[name for name in start["layer"].values if half in name]).mean())
         for half in ("encoder/", "decoder/")
     )
-    count, failed = kept.sizes["run"], int(group["failed"].sum())
+    count, failed = trained.sizes["run"], int(group["failed"].sum())
     ends = f"{failed} more failed" if failed else "none failed"
     return (
         f"- **{group.attrs['data']}, {group.attrs['network']}**, {count} models ({ends}): "
         f"{_verdict(learned, groups)} By the epoch from which on a layer is similar to its final "
         f"state, {_models(similar)}; but untrained layers are similar to it already, with a CKA of "
         f"{encoder:.2f} in the encoder and {decoder:.2f} in the decoder. Median epoch at which a "
-        f"layer was learned: {_layers(kept, learnings)}."
+        f"layer was learned: {_layers(trained, learnings)}."
     )
 
 
@@ -156,13 +156,13 @@ def _models(order: Order) -> str:
     return f"the encoder was first in {order.encoder} and the decoder in {order.decoder}{more}"
 
 
-def _layers(kept: xr.Dataset, learned: Sequence[Learning]) -> str:
+def _layers(trained: xr.Dataset, learned: Sequence[Learning]) -> str:
     """The median epoch of every layer over the models in which it had something to learn."""
     epoch, nothing, undefined = (
         np.concatenate(each) for each in zip(*(one.layers for one in learned), strict=True)
     )
     parts = []
-    for index, layer in enumerate(kept["layer"].values.tolist()):
+    for index, layer in enumerate(trained["layer"].values.tolist()):
         if layer in ("input", "output"):
             continue
         known = epoch[~np.isnan(epoch[:, index]), index]

@@ -89,8 +89,8 @@ def _rate_plane(records: xr.Dataset, path: Path) -> None:
 
 def _mark(axes: Axes, records: xr.Dataset, marked: list[Cell], marker: str, label: str) -> None:
     trust = trusted(records, "rates")
-    places = [halves(trust.sel(beta_top=top, beta_bottom=bottom)) for top, bottom in marked]
-    y, x = ([float(part[side]) for part in places] for side in (0, 1))
+    points = [halves(trust.sel(beta_top=top, beta_bottom=bottom)) for top, bottom in marked]
+    y, x = ([float(part[side]) for part in points] for side in (0, 1))
     filled = "tab:red" if marker == "*" else "none"
     (marks,) = axes.plot(x, y, marker, color="tab:red", markersize=13, zorder=6, label=label)
     marks.set_markerfacecolor(filled)

@@ -186,12 +186,12 @@ def _accuracies(
     values, errors = np.full((2, *shape), np.nan)
     converged, right = np.zeros(shape, bool), np.zeros((*shape, len(labels)), bool)
     bounds, bound_errors = np.full((2, len(layers)), np.nan)
-    for place, layer in enumerate(layers):
+    for index, layer in enumerate(layers):
         if layer in accuracies:
-            bounds[place], bound_errors[place] = accuracies[layer].bound
+            bounds[index], bound_errors[index] = accuracies[layer].bound
             for kind, by_name in enumerate((accuracies[layer].samples, accuracies[layer].means)):
                 for each, name in enumerate(CLASSIFIERS):
-                    one = (place, kind, each)
+                    one = (index, kind, each)
                     values[one], errors[one], converged[one], right[one] = by_name[name]
     return {
         **_with_errors(

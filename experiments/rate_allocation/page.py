@@ -107,10 +107,10 @@ def _cell_name(cell: Cell) -> str:
 
 def _pictures(records: xr.Dataset) -> Mapping[str, bytes]:
     """A PNG of every cell of which the records hold images, and nothing of the others."""
-    kept = {str(name): place for place, name in enumerate(records["corner"].values)}
+    corners = {str(name): index for index, name in enumerate(records["corner"].values)}
     pictures = {}
     for name in map(_cell_name, cells_of(records)):
-        pictures[name] = _png(records, kept[name]) if name in kept else b""
+        pictures[name] = _png(records, corners[name]) if name in corners else b""
     return pictures
 
 

@@ -49,11 +49,11 @@ def measure_protocol(
     layers = [tap for name, tap in taps.items() if name.startswith("z_") and "/mean" in name]
     accuracy = np.full((2, len(layers), len(classifiers)), np.nan)
     count = int(_LEARNED_FROM * len(labels))
-    for place, means in enumerate(layers):
+    for index, means in enumerate(layers):
         if means[0].size <= widest:
             accuracies = classify(means[:count], labels[:count], means[count:], labels[count:])
             for each, name in enumerate(classifiers):
-                accuracy[:, place, each] = accuracies[name].value, accuracies[name].stderr
+                accuracy[:, index, each] = accuracies[name].value, accuracies[name].stderr
     seen, generated = judge(taps["output"].clip(0, 1)), judge(samples)
     right = share_estimate(int(np.sum(seen.argmax(axis=1) == labels)), len(labels))
     scores = [float(inception_score(part)) for part in np.array_split(generated, _PARTS)]

@@ -123,6 +123,6 @@ def _row(records: xr.Dataset, every_use: list[Use], cell: Cell) -> dict[str, str
 
 
 def _with_error(use: Use, cell: Cell, digits: int) -> str:
-    place = {"beta_top": cell[0], "beta_bottom": cell[1]}
-    value, error = (float(one.sel(place)) for one in (use.score, use.stderr))
+    selection = {"beta_top": cell[0], "beta_bottom": cell[1]}
+    value, error = (float(one.sel(selection)) for one in (use.score, use.stderr))
     return f"{value:.{digits}f}" + (f" ±{error:.{digits}f}" if np.isfinite(error) else "")

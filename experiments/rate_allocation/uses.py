@@ -150,8 +150,8 @@ def classified(records: xr.Dataset, count: int) -> list[str]:
 def most_rate(records: xr.Dataset, count: int) -> list[str]:
     """The layers with the most rate at the end, on average over the cells, from the top."""
     mean = records["rates"].isel(epoch=-1).mean((*GRID, "seed")).values
-    places = np.sort(np.argsort(-mean)[:count])
-    return [str(layer) for layer in records["layer"].values[places]]
+    best = np.sort(np.argsort(-mean)[:count])
+    return [str(layer) for layer in records["layer"].values[best]]
 
 
 def halves(records: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:

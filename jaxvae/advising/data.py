@@ -41,13 +41,13 @@ class DataDimension(NamedTuple):
             f"{value:.1f} at neighbor {rank}"
             for rank, value in zip(self.neighbors, self.scales, strict=True)
         )
-        said = (
+        text = (
             f"The intrinsic dimension of the data is {self.value:.1f} ± {self.stderr:.1f} (TwoNN, "
             f"{self.points:,} held-out images); over scales (Gride): {scales}."
         )
         if self.doubts:
-            said += f" It cannot be relied on, because {'; '.join(self.doubts)}."
-        return said
+            text += f" It cannot be relied on, because {'; '.join(self.doubts)}."
+        return text
 
 
 def data_dimension(images: ArrayLike) -> DataDimension:

@@ -29,16 +29,16 @@ def plane_sentences(records: xr.Dataset) -> list[str]:
     middle = rates.shape[2] // 2
     halves = np.stack([rates[..., :middle].sum(2), rates[..., middle:].sum(2)], axis=2)
     scores = _scores(stacked)
-    said = []
+    sentences = []
     for use, values in scores.items():
         whole = (~bad.values & np.isfinite(values) & np.isfinite(halves).all(axis=2)).all(axis=1)
         try:
             region = best_region(halves[whole], values[whole], error=_ERROR / len(scores))
         except ValueError as error:
-            said.append(f"{use}: not decided ({error}).")
+            sentences.append(f"{use}: not decided ({error}).")
         else:
-            said.append(f"{use}: {_sentence(region, halves[whole].mean(axis=1))}")
-    return said
+            sentences.append(f"{use}: {_sentence(region, halves[whole].mean(axis=1))}")
+    return sentences
 
 
 def _scores(stacked: xr.Dataset) -> dict[str, Float[np.ndarray, "m s"]]:

@@ -84,13 +84,13 @@ def conclude(
         for size in reading.sizes
     }
     criteria = criteria_of(reading, nulls)
-    said = (
+    sentences = (
         answer(reading, ending=ending),
         disagreement(criteria),
         *diagnoses(reading, dimension),
         of_data,
     )
-    return Conclusion(reading, tuple(filter(None, said)), criteria, _rows(reading, nulls))
+    return Conclusion(reading, tuple(filter(None, sentences)), criteria, _rows(reading, nulls))
 
 
 def write_conclusion(
@@ -131,9 +131,9 @@ def _rows(reading: Reading, nulls: dict[int, tuple[float, float]]) -> list[dict[
     }
     return [
         {"K": str(size)}
-        | {name: _shown(values[place], digits) for name, (values, digits) in columns.items()}
+        | {name: _shown(values[index], digits) for name, (values, digits) in columns.items()}
         | {"null": f"{nulls[int(size)][0]:.1f}"}
-        for place, size in enumerate(reading.sizes)
+        for index, size in enumerate(reading.sizes)
     ]
 
 

@@ -92,11 +92,11 @@ def learned_share(
             should be as far from it, such as the seeds of an objective.
     """
     similarity, replicate = as_float64(similarity), as_float64(replicate)
-    kept = ~_is_undefined(similarity, replicate) & ~_has_nothing(similarity, replicate)
+    counted = ~_is_undefined(similarity, replicate) & ~_has_nothing(similarity, replicate)
     least = (1 - similarity[0]) / _FLOORS
-    way = np.where(kept, np.maximum(replicate - similarity[0], least), np.nan)
-    share = (similarity - similarity[0]) / way
-    share[-1] = np.where(kept, 1.0, np.nan)
+    distance = np.where(counted, np.maximum(replicate - similarity[0], least), np.nan)
+    share = (similarity - similarity[0]) / distance
+    share[-1] = np.where(counted, 1.0, np.nan)
     return share
 
 
@@ -192,10 +192,10 @@ def convergence_epoch(
     Raises:
         ValueError: for lengths that differ, and epochs that do not ascend.
     """
-    places, similarity = as_float64(epochs), as_float64(similarity)
-    _refuse_epochs(places.tolist(), similarity)
-    columns = np.reshape(similarity, (len(places), -1)).T
-    crossings = [_crossing(places, column, threshold) for column in columns]
+    epochs_as_floats, similarity = as_float64(epochs), as_float64(similarity)
+    _refuse_epochs(epochs_as_floats.tolist(), similarity)
+    columns = np.reshape(similarity, (len(epochs_as_floats), -1)).T
+    crossings = [_crossing(epochs_as_floats, column, threshold) for column in columns]
     return np.array(crossings).reshape(np.shape(similarity)[1:])
 
 

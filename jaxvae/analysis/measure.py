@@ -183,9 +183,9 @@ def _measure_one(
 
     def step(doing: str, *given: ArrayLike) -> Any:
         work, doing = _work(metric, given, len(given[0])), f"{task.name}: {doing}"
-        told = partial(meter.tell, work, doing)
-        reading = jax.block_until_ready(metric.compute(given, task.k, told))
-        told(1.0)
+        progress = partial(meter.tell, work, doing)
+        reading = jax.block_until_ready(metric.compute(given, task.k, progress))
+        progress(1.0)
         meter.add(work)
         return reading
 

@@ -112,11 +112,11 @@ def _ratios(
     """For every sample, `log q(z_i | x_i) / q(z_i)` and `log q(z_i | y_i) / q(z_i)`."""
     n = len(samples)
 
-    def one(place: Int[Array, ""]) -> tuple[Array, Array]:
-        densities = gaussian_log_density(samples[place][None], means, log_variances)
+    def one(index: Int[Array, ""]) -> tuple[Array, Array]:
+        densities = gaussian_log_density(samples[index][None], means, log_variances)
         # Against its own posterior: equal ones give 0, and distant ones log n, exactly.
-        relative = jnp.sum(densities - densities[place][None], axis=1)
-        alike = classes == classes[place]
+        relative = jnp.sum(densities - densities[index][None], axis=1)
+        alike = classes == classes[index]
         every = jax.nn.logsumexp(relative) - math.log(n)
         within = jax.nn.logsumexp(relative, where=alike) - jnp.log(jnp.sum(alike))
         return -every, within - every

@@ -49,8 +49,8 @@ class Metric(NamedTuple):
         title: its name, for headings.
         reads: how to read its numbers, in words.
         of: `spaces`, `pairs`, or `labels` (spaces against labels).
-        compute: `compute(arrays, k, told) -> Reading`; labels are the first of the
-            arrays, and `told(share)` is called as the work goes on, where that can
+        compute: `compute(arrays, k, progress) -> Reading`; labels are the first of the
+            arrays, and `progress(share)` is called as the work goes on, where that can
             be long.
         error: `subsample_error`, or `jackknife_error` for smooth metrics, and as an
             upper bound for those of many neighbors.
@@ -70,15 +70,15 @@ class Metric(NamedTuple):
     k: int | None = None
 
 
-def _part(told: Told, place: int, parts: int) -> Callable[[int, int], None]:
+def _part(progress: Told, index: int, parts: int) -> Callable[[int, int], None]:
     """A report of the rows done in one search, as a share of all searches."""
-    return lambda done, n: told((place + done / n) / parts)
+    return lambda done, n: progress((index + done / n) / parts)
 
 
-def _each(estimate: Callable[..., Any], spaces: Spaces, told: Told) -> list[Any]:
+def _each(estimate: Callable[..., Any], spaces: Spaces, progress: Told) -> list[Any]:
     return [
-        estimate(space, progress=_part(told, place, len(spaces)))
-        for place, space in enumerate(spaces)
+        estimate(space, progress=_part(progress, index, len(spaces)))
+        for index, space in enumerate(spaces)
     ]
 
 
@@ -88,10 +88,10 @@ def _dimensions(dimensions: Sequence[Dimension]) -> Reading:
     )
 
 
-def _scales(spaces: Spaces, told: Told) -> Reading:
+def _scales(spaces: Spaces, progress: Told) -> Reading:
     scales = jax.tree.map(
         lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]),
-        *_each(partial(gride, max_rank=_GRIDE_RANK), spaces, told),
+        *_each(partial(gride, max_rank=_GRIDE_RANK), spaces, progress),
     )
     return Reading(scales.values, scales.points, scales.ranks[..., 0], scales.radii)
 
@@ -104,9 +104,9 @@ def _symmetric(spaces: Spaces, similarity: Callable[[ArrayLike, ArrayLike], Any]
     return Reading(matrix)
 
 
-def _labelled(arrays: Spaces, k: int, told: Told) -> Reading:
+def _labelled(arrays: Spaces, k: int, progress: Told) -> Reading:
     labels, *spaces = arrays
-    return Reading(jnp.stack(_each(partial(label_overlap, labels=labels, k=k), spaces, told)))
+    return Reading(jnp.stack(_each(partial(label_overlap, labels=labels, k=k), spaces, progress)))
 
 
 _SIMILARITY = "1: the same up to rotation and scale; unrelated spaces have a value above 0"
@@ -116,7 +116,7 @@ METRICS: dict[str, Metric] = {
         "Intrinsic dimension (TwoNN)",
         "dimension at the scale of the nearest neighbors",
         "spaces",
-        lambda spaces, k, told: _dimensions(_each(two_nn, spaces, told)),
+        lambda spaces, k, progress: _dimensions(_each(two_nn, spaces, progress)),
         subsample_error,
         gaussian_null,
         neighbors=2,
@@ -125,7 +125,7 @@ METRICS: dict[str, Metric] = {
         "Intrinsic dimension (TwoNN, maximum likelihood)",
         "dimension at the scale of the nearest neighbors, from all ratios",
         "spaces",
-        lambda spaces, k, told: _dimensions(_each(two_nn_mle, spaces, told)),
+        lambda spaces, k, progress: _dimensions(_each(two_nn_mle, spaces, progress)),
         subsample_error,
         gaussian_null,
         neighbors=2,
@@ -134,7 +134,9 @@ METRICS: dict[str, Metric] = {
         "Intrinsic dimension (Levina-Bickel)",
         "dimension at the scale of k neighbors",
         "spaces",
-        lambda spaces, k, told: _dimensions(_each(partial(levina_bickel, k=k), spaces, told)),
+        lambda spaces, k, progress: _dimensions(
+            _each(partial(levina_bickel, k=k), spaces, progress)
+        ),
         jackknife_error,
         gaussian_null,
         neighbors=20,
@@ -144,7 +146,7 @@ METRICS: dict[str, Metric] = {
         "Intrinsic dimension over scales (Gride)",
         "dimension from the distances of neighbors 2r and r, by rank r",
         "spaces",
-        lambda spaces, k, told: _scales(spaces, told),
+        lambda spaces, k, progress: _scales(spaces, progress),
         jackknife_error,
         gaussian_null,
         neighbors=_GRIDE_RANK,
@@ -153,7 +155,9 @@ METRICS: dict[str, Metric] = {
         "Information imbalance Δ(row → column)",
         "0: neighbors in the row are neighbors in the column; 1: the row says nothing of it",
         "pairs",
-        lambda spaces, k, told: Reading(imbalance_matrix(spaces, k=k, progress=_part(told, 0, 1))),
+        lambda spaces, k, progress: Reading(
+            imbalance_matrix(spaces, k=k, progress=_part(progress, 0, 1))
+        ),
         subsample_error,
         unrelated_null,
         neighbors=1,
@@ -163,7 +167,9 @@ METRICS: dict[str, Metric] = {
         "Neighborhood overlap",
         "share of the k nearest neighbors in common",
         "pairs",
-        lambda spaces, k, told: _symmetric(spaces, lambda a, b: neighborhood_overlap(a, b, k=k)),
+        lambda spaces, k, progress: _symmetric(
+            spaces, lambda a, b: neighborhood_overlap(a, b, k=k)
+        ),
         jackknife_error,
         unrelated_null,
         neighbors=30,
@@ -183,7 +189,7 @@ METRICS: dict[str, Metric] = {
         "Linear CKA",
         _SIMILARITY,
         "pairs",
-        lambda spaces, k, told: Reading(cka_matrix(spaces)),
+        lambda spaces, k, progress: Reading(cka_matrix(spaces)),
         jackknife_error,
         unrelated_null,
     ),
@@ -191,7 +197,7 @@ METRICS: dict[str, Metric] = {
         "Linear CKA, debiased",
         "1: the same up to rotation and scale; 0: unrelated",
         "pairs",
-        lambda spaces, k, told: Reading(cka_matrix(spaces, debiased=True)),
+        lambda spaces, k, progress: Reading(cka_matrix(spaces, debiased=True)),
         jackknife_error,
         unrelated_null,
     ),
@@ -199,7 +205,7 @@ METRICS: dict[str, Metric] = {
         "Procrustes similarity",
         _SIMILARITY,
         "pairs",
-        lambda spaces, k, told: Reading(procrustes_matrix(spaces)),
+        lambda spaces, k, progress: Reading(procrustes_matrix(spaces)),
         jackknife_error,
         unrelated_null,
     ),
@@ -207,7 +213,7 @@ METRICS: dict[str, Metric] = {
         "SVCCA (99% of the variance)",
         "1: the same up to a linear map; unrelated spaces have a value above 0",
         "pairs",
-        lambda spaces, k, told: _symmetric(spaces, lambda a, b: svcca(a, b).mean),
+        lambda spaces, k, progress: _symmetric(spaces, lambda a, b: svcca(a, b).mean),
         jackknife_error,
         unrelated_null,
     ),

@@ -93,9 +93,9 @@ def best_region(
     }
     freedom = max(variance, key=lambda each: variance[each])
     # In differences of the surface the constant drops out.
-    places = terms @ np.linalg.pinv(terms)
-    own = np.diag(places)
-    squared = np.maximum(own[:, None] + own - 2 * places, 0.0) * variance[freedom]
+    projection = terms @ np.linalg.pinv(terms)
+    own = np.diag(projection)
+    squared = np.maximum(own[:, None] + own - 2 * projection, 0.0) * variance[freedom]
     limit = np.sqrt((_COEFFICIENTS - 1) * fdtri(_COEFFICIENTS - 1, freedom, 1 - error) * squared)
     ratio = variance[around] / max(variance[among], np.finfo(float).tiny)
     return BestRegion(

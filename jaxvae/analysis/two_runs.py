@@ -105,8 +105,8 @@ def _why_not(runs: tuple[SavedRun, SavedRun], images: tuple[ArrayLike, ArrayLike
     if not np.array_equal(first, second):
         return "their held-out images are not the same"
     one, other = runs[0].config, runs[1].config
-    told = [as_json(config.likelihood_options) for config in (one, other)]
-    if one.likelihood != other.likelihood or told[0] != told[1]:
+    options = [as_json(config.likelihood_options) for config in (one, other)]
+    if one.likelihood != other.likelihood or options[0] != options[1]:
         return "nats of one likelihood are not those of another"
     return ""
 

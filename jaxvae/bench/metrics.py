@@ -126,6 +126,6 @@ def largest_products(space: Float[Array, "n d"], *, block: int) -> Float[Array, 
 def _feature_products(spaces: Sequence[Float[Array, "n d"]]) -> list[Float[Array, "d d"]]:
     return [
         jnp.matmul(one.T, other, precision=lax.Precision.HIGHEST)
-        for place, one in enumerate(spaces)
-        for other in spaces[place:]
+        for index, one in enumerate(spaces)
+        for other in spaces[index:]
     ]

@@ -87,18 +87,18 @@ def _study(given: argparse.Namespace, console: Console) -> None:
 
 def _distinct(images: np.ndarray, points: int, console: Console) -> np.ndarray:
     """The first distinct images, as every model is measured on them; says how many are copies."""
-    places = first_distinct(images, points)
-    looked_at = int(places[-1]) + 1 if len(places) == points else len(images)
-    dropped = looked_at - len(places)
+    rows = first_distinct(images, points)
+    looked_at = int(rows[-1]) + 1 if len(rows) == points else len(images)
+    dropped = looked_at - len(rows)
     copies = f"{dropped:,} of {looked_at:,} held-out images are copies of others and are left out"
-    if len(places) < LEAST_IMAGES:
+    if len(rows) < LEAST_IMAGES:
         raise ValueError(
-            f"expected at least {LEAST_IMAGES} distinct held-out images, got {len(places):,}"
+            f"expected at least {LEAST_IMAGES} distinct held-out images, got {len(rows):,}"
             + (f": {copies}" if dropped else "")
         )
     if dropped:
         console.print(f"{copies}.", soft_wrap=True)
-    return images[places]
+    return images[rows]
 
 
 def _ending(outcome: Found, minutes: float) -> str:
@@ -116,8 +116,8 @@ def _asked(given: argparse.Namespace) -> tuple[RunConfig, int]:
         )
     if not (given.minutes > 0 and math.isfinite(given.minutes)):
         raise ValueError(f"expected --minutes above 0, got {given.minutes:g}")
-    told = {**vars(given), "epochs": given.epochs or 1, "seed": 0}
-    config = given_config(argparse.Namespace(**told))
+    arguments = {**vars(given), "epochs": given.epochs or 1, "seed": 0}
+    config = given_config(argparse.Namespace(**arguments))
     if config.network == "dense_vae" and not config.options:
         config = dataclasses.replace(config, options={"widths": _WIDTHS})
     if config.train_size is None:

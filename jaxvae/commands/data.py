@@ -51,10 +51,10 @@ def _list(console: Console) -> None:
         try:
             prepared = find_prepared(name, directory)
             splits = prepared.splits if prepared else {}
-            said = ", ".join(f"{split} {count:,}" for split, count in splits.items())
+            content = ", ".join(f"{split} {count:,}" for split, count in splits.items())
         except ValueError as error:
-            said = f"cannot be read: {str(error).partition(';')[0]}"
-        rows.add_row(name, said)
+            content = f"cannot be read: {str(error).partition(';')[0]}"
+        rows.add_row(name, content)
     console.print(rows)
     entries = sorted((cache_directory() / "datasets").glob("[!.]*"))
     size = sum(file.stat().st_size for entry in entries for file in entry.glob("*"))

@@ -130,13 +130,13 @@ def _parse(
 def _fitted(config: Config, given: Mapping[str, Any]) -> Config:
     """A preset with no more images than those of the paths that were given for its own data."""
     data = given.get("data", ())
-    places = [name for name in ((data,) if isinstance(data, str) else data) if os.path.isabs(name)]
-    if not (places and isinstance(config, ImageSettings)):
+    paths = [name for name in ((data,) if isinstance(data, str) else data) if os.path.isabs(name)]
+    if not (paths and isinstance(config, ImageSettings)):
         return config
     from jaxvae.data import load  # noqa: PLC0415  it needs NumPy, help does not
 
     try:
-        sets = [load(place, **config.image_settings) for place in places]
+        sets = [load(path, **config.image_settings) for path in paths]
     except ValueError as error:
         names = "|".join(config.image_settings)
         flags = re.sub(rf"\b({names})\b", lambda match: _flag(match[0]), str(error))
@@ -148,9 +148,9 @@ def _fitted(config: Config, given: Mapping[str, Any]) -> Config:
         if most is not None and value is not None and value > most and field.name not in given:
             fitted[field.name] = most
     if fitted:
-        said = ", ".join(f"{_flag(name)} {value:,}" for name, value in fitted.items())
+        shown = ", ".join(f"{_flag(name)} {value:,}" for name, value in fitted.items())
         print(
-            f"the preset asks for more images than the data set has; using {said} instead",
+            f"the preset asks for more images than the data set has; using {shown} instead",
             file=sys.stderr,
         )
     return dataclasses.replace(config, **fitted)

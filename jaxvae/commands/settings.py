@@ -27,22 +27,22 @@ def given_config(given: argparse.Namespace, base: RunConfig | None = None) -> Ru
     Raises:
         ValueError: for settings that cannot be read, or make no sense.
     """
-    told = RunConfig() if base is None else base
+    default = RunConfig() if base is None else base
     values = {name: getattr(given, name) for name in _FIELDS & set(vars(given))}
-    network = named_network(values.get("network", told.network))
-    likelihood = named_likelihood(values.get("likelihood", told.likelihood))
+    network = named_network(values.get("network", default.network))
+    likelihood = named_likelihood(values.get("likelihood", default.likelihood))
     if base is None:
         values.setdefault("objective", default_objective(network))
     coefficients = _pairs("--coefficient", given.coefficient, _numbers(float))
     ramps = _pairs("--ramp", given.ramp, _numbers(int))
-    if values.get("objective", told.objective) == told.objective:
-        coefficients, ramps = {**told.coefficients, **coefficients}, {**told.ramps, **ramps}
+    if values.get("objective", default.objective) == default.objective:
+        coefficients, ramps = {**default.coefficients, **coefficients}, {**default.ramps, **ramps}
     likelihood_options = _pairs("--likelihood-option", given.likelihood_option, _reader(likelihood))
     return dataclasses.replace(
-        told,
+        default,
         **values,
-        options={**told.options, **_pairs("--option", given.option, _reader(network))},
-        likelihood_options={**told.likelihood_options, **likelihood_options},
+        options={**default.options, **_pairs("--option", given.option, _reader(network))},
+        likelihood_options={**default.likelihood_options, **likelihood_options},
         coefficients=coefficients,
         ramps=ramps,
     )

@@ -84,12 +84,12 @@ def _values(given: argparse.Namespace) -> dict[str, tuple[Any, ...]]:
 
 def _config(given: argparse.Namespace, values: Mapping[str, Any]) -> Any:
     """The run of one value of every setting."""
-    told = {**vars(given), "seed": given.seeds[0]}
-    told |= {name: value for name, value in values.items() if "." not in name}
+    arguments = {**vars(given), "seed": given.seeds[0]}
+    arguments |= {name: value for name, value in values.items() if "." not in name}
     for flag, field in _PAIRS.items():
-        told[flag] = [
+        arguments[flag] = [
             f"{name.removeprefix(f'{field}.')}={value}"
             for name, value in values.items()
             if name.startswith(f"{field}.")
         ]
-    return given_config(argparse.Namespace(**told))
+    return given_config(argparse.Namespace(**arguments))

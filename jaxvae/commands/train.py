@@ -76,8 +76,8 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
         run = ready_run(config, devices=devices, also=[partial(refuse_unwritable, given.out)])
         task = _Task(run, origin, mesh, given.snapshots)
         image_shape = run.vae.image_shape
-        told = None if origin is None else origin.told
-        settings = {**run_settings(config, image_shape=image_shape), FROM: told}
+        origin_settings = None if origin is None else origin.told
+        settings = {**run_settings(config, image_shape=image_shape), FROM: origin_settings}
         extendable = ("epochs", IMAGES, PER_EPOCH)
         refuse_other_settings(settings_file, stored, settings, extendable=extendable)
         images = known_images(settings_file, stored, [run.dataset])
@@ -91,7 +91,7 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
         image_shape=image_shape,
         per_epoch=run.per_epoch,
         images=images,
-        origin=told,
+        origin=origin_settings,
     )
     if done > run.steps:
         raise ValueError(

@@ -220,11 +220,11 @@ def _cars(tar: tarfile.TarFile, path: Path) -> dict[str, tarfile.TarInfo]:
     """The Matlab file of every car by its name, checked against the list beside them."""
     cars, listed = {}, None
     for member in tar:
-        place = PurePosixPath(member.name)
-        if place == _FOLDER / "list.txt":
+        member_path = PurePosixPath(member.name)
+        if member_path == _FOLDER / "list.txt":
             listed = set(_content(tar, member).decode().split())
-        elif place.parent == _FOLDER and fnmatch(place.name, "car_*.mat"):
-            cars[place.stem] = member
+        elif member_path.parent == _FOLDER and fnmatch(member_path.name, "car_*.mat"):
+            cars[member_path.stem] = member
     if not cars:
         raise ValueError(f"expected {_FOLDER}/car_001_mesh.mat and others in {path}, got none")
     if listed is not None and listed != set(cars):

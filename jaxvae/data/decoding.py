@@ -52,11 +52,11 @@ class Decoded(NamedTuple):
     remarks: list[str]
 
 
-def decode(place: Path, chosen: Sorted, directory: Path, *, image_size: int | None) -> Decoded:
+def decode(source: Path, chosen: Sorted, directory: Path, *, image_size: int | None) -> Decoded:
     """Decode the files of a folder into `.npy` files.
 
     Args:
-        place: the folder.
+        source: the folder.
         chosen: its images.
         directory: where the arrays go.
         image_size: pixels along each side to resize to, or None for the sizes as they are.
@@ -70,23 +70,23 @@ def decode(place: Path, chosen: Sorted, directory: Path, *, image_size: int | No
     with _threads() as pool, warnings.catch_warnings():
         # Of the libraries, on metadata that nothing here needs.
         warnings.simplefilter("ignore")
-        heads = _headers(pool, place, names)
-        height, width = _size(heads, place, image_size)
-        dtype = _depth(heads, place)
+        heads = _headers(pool, source, names)
+        height, width = _size(heads, source, image_size)
+        dtype = _depth(heads, source)
         resized = {(each.height, each.width) for each in heads.values()} != {(height, width)}
         # The range of the whole set is not known yet: rounding here would leave few levels.
-        kept = np.dtype(np.float32) if resized else dtype
+        stored = np.dtype(np.float32) if resized else dtype
         channels = max(head.channels for head in heads.values())
         content, arrays, files, extremes = hashlib.sha256(), {}, {}, {}
         done = Counter(remark for head in heads.values() for remark in head.remarks)
-        with reading(str(place), len(names)) as advance:
+        with reading(str(source), len(names)) as advance:
             for split, inside in chosen.splits.items():
                 files[split] = [name for name in inside for _ in range(heads[name].pages)]
                 path = directory / f"decoded_{split}.npy"
-                append = create_array(path, (len(files[split]), height, width, channels), kept)
+                append = create_array(path, (len(files[split]), height, width, channels), stored)
                 pictures = []
-                one = partial(_one, place, channels=channels, size=image_size, dtype=kept)
-                for name, read in _each(pool, one, inside, "decode", place):
+                one = partial(_one, source, channels=channels, size=image_size, dtype=stored)
+                for name, read in _each(pool, one, inside, "decode", source):
                     append(read.pixels)
                     pictures.append(read.extremes)
                     done.update(read.remarks)
@@ -114,8 +114,8 @@ class _One(NamedTuple):
     fingerprint: str
 
 
-def _one(place: Path, name: str, *, channels: int, size: int | None, dtype: np.dtype) -> _One:
-    path = place / name
+def _one(source: Path, name: str, *, channels: int, size: int | None, dtype: np.dtype) -> _One:
+    path = source / name
     content = path.read_bytes()
     pixels, remarks = picture(content, path)
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
@@ -128,10 +128,10 @@ def _one(place: Path, name: str, *, channels: int, size: int | None, dtype: np.d
     return _One(full, extremes, remarks, hashlib.sha256(content).hexdigest())
 
 
-def _headers(pool: ThreadPoolExecutor, place: Path, names: Sequence[str]) -> dict[str, Header]:
-    with reading(str(place), len(names), what="looking through") as advance:
+def _headers(pool: ThreadPoolExecutor, source: Path, names: Sequence[str]) -> dict[str, Header]:
+    with reading(str(source), len(names), what="looking through") as advance:
         headers = {}
-        for name, head in _each(pool, lambda name: header_of(place / name), names, "read", place):
+        for name, head in _each(pool, lambda name: header_of(source / name), names, "read", source):
             headers[name] = head
             advance(1)
     return headers
@@ -142,7 +142,7 @@ def _each(
     read: Callable[[str], _Read],
     names: Iterable[str],
     verb: str,
-    place: Path,
+    source: Path,
 ) -> Iterator[tuple[str, _Read]]:
     """The contents of every file, in order; all files that fail are counted first.
 
@@ -166,7 +166,7 @@ def _each(
     if failed:
         listed = "; ".join(failed[:_NAMED]) + "; ..." * (len(failed) > _NAMED)
         raise ValueError(
-            f"expected images in {place}, could not {verb} {len(failed):,} of them: {listed}. "
+            f"expected images in {source}, could not {verb} {len(failed):,} of them: {listed}. "
             "Repair these files, or move them elsewhere"
         )
 
@@ -181,26 +181,26 @@ def _threads() -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _size(heads: dict[str, Header], place: Path, image_size: int | None) -> tuple[int, int]:
+def _size(heads: dict[str, Header], source: Path, image_size: int | None) -> tuple[int, int]:
     if image_size is not None:
         return image_size, image_size
     sizes = {(head.height, head.width) for head in heads.values()}
     if len(sizes) > 1:
         raise ValueError(
-            f"expected image_size for {place}, whose {len(heads):,} images have {len(sizes):,} "
+            f"expected image_size for {source}, whose {len(heads):,} images have {len(sizes):,} "
             f"sizes, {_range(heads.values())}: give the pixels along each side to resize to"
         )
     return next(iter(sizes))
 
 
-def _depth(heads: dict[str, Header], place: Path) -> np.dtype:
+def _depth(heads: dict[str, Header], source: Path) -> np.dtype:
     first: dict[np.dtype, str] = {}
     for name, head in heads.items():
         first.setdefault(head.dtype, name)
     if len(first) > 1:
         listed = ", ".join(f"{dtype} as {name}" for dtype, name in first.items())
         raise ValueError(
-            f"expected pixels of one type in {place}, got {listed}; what is black and white is "
+            f"expected pixels of one type in {source}, got {listed}; what is black and white is "
             "said for a set as a whole: convert some, or keep them in two folders"
         )
     return next(iter(first))
@@ -224,11 +224,11 @@ def _range(heads: Iterable[Header]) -> str:
 
 def _remarks(done: Counter[str], heads: Iterable[Header], channels: int) -> list[str]:
     heads = list(heads)
-    said = [f"{count:,} {remark}" for remark, count in done.items()]
+    remarks = [f"{count:,} {remark}" for remark, count in done.items()]
     gray = sum(head.channels < channels for head in heads)
     several = [head.pages for head in heads if head.pages > 1]
     if gray:
-        said.append(f"{gray:,} gray made color")
+        remarks.append(f"{gray:,} gray made color")
     if several:
-        said.append(f"{len(several):,} files of several pages, {sum(several):,} images")
-    return said
+        remarks.append(f"{len(several):,} files of several pages, {sum(several):,} images")
+    return remarks

@@ -13,12 +13,12 @@ def first_distinct(images: UInt8[np.ndarray, "n ..."], most: int) -> Int[np.ndar
         images: bytes.
         most: how many are wanted; fewer come where fewer are distinct.
     """
-    places: dict[bytes, int] = {}
-    for place, image in enumerate(images):
-        if len(places) == most:
+    rows: dict[bytes, int] = {}
+    for row, image in enumerate(images):
+        if len(rows) == most:
             break
-        places.setdefault(digest_of(image), place)
-    return np.fromiter(places.values(), int, len(places))
+        rows.setdefault(digest_of(image), row)
+    return np.fromiter(rows.values(), int, len(rows))
 
 
 def digest_of(image: UInt8[np.ndarray, "..."]) -> bytes:

@@ -40,21 +40,21 @@ class Sorted(NamedTuple):
     remarks: list[str]
 
 
-def files_below(place: Path, *, hidden: bool = False) -> list[File]:
+def files_below(root: Path, *, hidden: bool = False) -> list[File]:
     """All files below a folder, sorted by name, or the file itself; links are followed.
 
     Args:
-        place: a folder or a file.
+        root: a folder or a file.
         hidden: whether those that a folder of images hides count too.
 
     Raises:
         ValueError: for links that lead nowhere, devices and pipes.
         OSError: for folders that cannot be read.
     """
-    if not place.is_dir():
-        return [_file(place, place.name)]
-    files, visited = [], {_identity(place)}
-    waiting = [("", place)]
+    if not root.is_dir():
+        return [_file(root, root.name)]
+    files, visited = [], {_identity(root)}
+    waiting = [("", root)]
     while waiting:
         inner, folder = waiting.pop()
         with os.scandir(folder) as entries:
@@ -97,7 +97,7 @@ def sort_images(files: list[File], split: str | None, what: str) -> Sorted:
         )
     remarks = [_left(others, "no images")] if others else []
     asked = split.split("/") if split else []
-    root = _roots({"all": names}, {"all": ""}, kept=asked)["all"]
+    root = _roots({"all": names}, {"all": ""}, not_skipped=asked)["all"]
     by_top: dict[str, list[str]] = {}
     for name in names:
         by_top.setdefault(_top(name, root), []).append(name)
@@ -128,21 +128,21 @@ def sort_images(files: list[File], split: str | None, what: str) -> Sorted:
 
 
 def _roots(
-    splits: Mapping[str, list[str]], roots: Mapping[str, str], kept: Sequence[str] = ()
+    splits: Mapping[str, list[str]], roots: Mapping[str, str], not_skipped: Sequence[str] = ()
 ) -> dict[str, str]:
-    """The folder of every split whose subfolders are labels, passing over single subfolders.
+    """The folder of every split whose subfolders are labels, skipping single subfolders.
 
     Args:
         splits: names of files.
         roots: the folder of every split.
-        kept: names of folders that are not passed over.
+        not_skipped: names of folders that are not skipped.
     """
     folders = dict(roots)
     while True:
         below = {
             split: {_top(name, folders[split]) for name in names} for split, names in splits.items()
         }
-        labels = {*kept, *(top for tops in below.values() if len(tops) > 1 for top in tops)}
+        labels = {*not_skipped, *(top for tops in below.values() if len(tops) > 1 for top in tops)}
         alone = {
             split: top
             for split, (top, *more) in below.items()
@@ -205,14 +205,14 @@ def _listed(names: list[str]) -> str:
 
 def _file(path: Path, name: str) -> File:
     try:
-        told = path.stat()
+        status = path.stat()
     except FileNotFoundError as error:
         raise ValueError(f"{path}: expected a file, got a link that leads nowhere") from error
-    if not stat.S_ISREG(told.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise ValueError(f"{path}: expected a regular file, got something else; remove it")
-    return File(name, told.st_size, (told.st_mtime_ns, told.st_ctime_ns))
+    return File(name, status.st_size, (status.st_mtime_ns, status.st_ctime_ns))
 
 
 def _identity(folder: Path) -> tuple[int, int]:
-    told = folder.stat()
-    return told.st_dev, told.st_ino
+    status = folder.stat()
+    return status.st_dev, status.st_ino

@@ -96,10 +96,10 @@ def load(
         if size < 1:
             raise ValueError(f"expected a positive {argument}, got {size}")
     name, directory = os.fspath(name), data_directory(data_dir)
-    place = own_place(name, directory)
-    if place is not None:
-        refuse_nothing(place)
-        entry = fetch_own(place, Wishes(image_size, image_key, split, value_range))
+    own_path = own_place(name, directory)
+    if own_path is not None:
+        refuse_nothing(own_path)
+        entry = fetch_own(own_path, Wishes(image_size, image_key, split, value_range))
         return _dataset(name, entry, sizes, fingerprint=entry.metadata["fingerprint"])
     if name and os.path.exists(name):
         say(f"{name}: the data set of this name is taken; for the file or folder here, ./{name}")

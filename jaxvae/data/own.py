@@ -70,7 +70,7 @@ class _Found(NamedTuple):
     remarks: list[str]
 
 
-def fetch_own(place: Path, wishes: Wishes) -> Entry:
+def fetch_own(path: Path, wishes: Wishes) -> Entry:
     """The entry of the cache with the images of a path, made first where they are new.
 
     Its arrays are `train_images`, `test_images` and their `_values`, its metadata `columns`,
@@ -80,33 +80,32 @@ def fetch_own(place: Path, wishes: Wishes) -> Entry:
         ValueError: for what cannot be understood without a guess; says what to do.
         OSError: for what cannot be read, and where the cache cannot be written.
     """
-    files = _files(place)
+    files = _files(path)
     chosen: Sorted | Stored
-    if is_store(place):
-        chosen = open_store(place, image_key=wishes.image_key, split=wishes.split)
-    elif place.is_dir():
+    if is_store(path):
+        chosen = open_store(path, image_key=wishes.image_key, split=wishes.split)
+    elif path.is_dir():
         if wishes.image_key is not None:
             raise ValueError(
-                f"expected no image_key for {place}, a folder of image files, got "
-                f"{wishes.image_key}"
+                f"expected no image_key for {path}, a folder of image files, got {wishes.image_key}"
             )
-        chosen = sort_images(files, wishes.split, str(place))
+        chosen = sort_images(files, wishes.split, str(path))
     else:
         raise ValueError(
-            f"expected images in {place}, got a file: give a folder of images, a .npy, a .npz or "
+            f"expected images in {path}, got a file: give a folder of images, a .npy, a .npz or "
             "a zarr"
         )
     if isinstance(chosen, Stored):
-        _refuse_unusable(chosen, str(place))
-    build = partial(_build, place=place, chosen=chosen, wishes=wishes, files=files)
-    entry = fetch(_key(place, wishes, files), build)
-    say(f"{place}: {entry.metadata['said']}")
+        _refuse_unusable(chosen, str(path))
+    build = partial(_build, source=path, chosen=chosen, wishes=wishes, files=files)
+    entry = fetch(_key(path, wishes, files), build)
+    say(f"{path}: {entry.metadata['said']}")
     return entry
 
 
-def _files(place: Path) -> list[File]:
+def _files(path: Path) -> list[File]:
     """All files that the images depend on: the metadata of a store may have hidden names."""
-    return files_below(place, hidden=is_store(place))
+    return files_below(path, hidden=is_store(path))
 
 
 def _refuse_unusable(chosen: Stored, what: str) -> None:
@@ -128,24 +127,24 @@ def _refuse_unusable(chosen: Stored, what: str) -> None:
         raise ValueError(f"expected images in every split of {what}, got {listed}{advice}")
 
 
-def _key(place: Path, wishes: Wishes, files: list[File]) -> str:
-    told = json.dumps([str(place.resolve()), wishes, files, _LAYOUT]).encode()
-    stem = re.sub(r"[^A-Za-z0-9]+", "-", place.stem)[:40]
-    return f"own-{stem}-{hashlib.sha256(told).hexdigest()[:16]}"
+def _key(path: Path, wishes: Wishes, files: list[File]) -> str:
+    request = json.dumps([str(path.resolve()), wishes, files, _LAYOUT]).encode()
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", path.stem)[:40]
+    return f"own-{stem}-{hashlib.sha256(request).hexdigest()[:16]}"
 
 
 def _build(
-    directory: Path, *, place: Path, chosen: Sorted | Stored, wishes: Wishes, files: list[File]
+    directory: Path, *, source: Path, chosen: Sorted | Stored, wishes: Wishes, files: list[File]
 ) -> dict[str, Any]:
-    what, size = str(place), wishes.image_size
+    what, size = str(source), wishes.image_size
     if isinstance(chosen, Stored):
-        contents = _of_arrays(place, chosen, size)
+        contents = _of_arrays(source, chosen, size)
     else:
-        contents = _of_files(place, chosen, directory, size)
+        contents = _of_files(source, chosen, directory, size)
     scale = scale_of(contents.dtype, whole_of(contents.extremes.values()), wishes.value_range, what)
     parts, held_out = _parts(contents.arrays, what)
     _write(directory, contents, parts, scale=scale, size=size, what=what)
-    if _files(place) != files:
+    if _files(source) != files:
         raise ValueError(
             f"expected {what} to stay as it is while it is read, got files that changed meanwhile"
         )
@@ -165,8 +164,8 @@ def _build(
     }
 
 
-def _of_files(place: Path, chosen: Sorted, directory: Path, size: int | None) -> _Found:
-    decoded = decode(place, chosen, directory, image_size=size)
+def _of_files(path: Path, chosen: Sorted, directory: Path, size: int | None) -> _Found:
+    decoded = decode(path, chosen, directory, image_size=size)
     texts = {
         split: np.array([chosen.labels[name] for name in names])
         for split, names in decoded.files.items()
@@ -187,18 +186,18 @@ def _of_files(place: Path, chosen: Sorted, directory: Path, size: int | None) ->
     )
 
 
-def _of_arrays(place: Path, chosen: Stored, size: int | None) -> _Found:
-    arrays = read_stored(chosen.images, place)
+def _of_arrays(path: Path, chosen: Stored, size: int | None) -> _Found:
+    arrays = read_stored(chosen.images, path)
     counts = {split: len(array) for split, array in arrays.items()}
-    labels = number_labels(read_stored(chosen.labels, place), counts)
+    labels = number_labels(read_stored(chosen.labels, path), counts)
     content = hashlib.sha256()
     extremes = {
         split: extremes_of(
-            _hashed(split, array, content), str(place) if split == "all" else f"{split} of {place}"
+            _hashed(split, array, content), str(path) if split == "all" else f"{split} of {path}"
         )
         for split, array in arrays.items()
     }
-    layouts = {split: layout_of(array.shape, str(place)) for split, array in arrays.items()}
+    layouts = {split: layout_of(array.shape, str(path)) for split, array in arrays.items()}
     arranged = {split: layouts[split].arranged(array) for split, array in arrays.items()}
     first = next(iter(arranged.values()))
     height, width = first.shape[1:3]

@@ -210,7 +210,7 @@ def _from_start(source: Any) -> Any:
 def _axes_of(axes: str) -> list[int]:
     """Pages first, then height, width, and channels or samples."""
     channels = next((axis for axis in "SC" if axis in axes), "")
-    pages = [place for place, axis in enumerate(axes) if axis not in f"YX{channels}"]
+    pages = [index for index, axis in enumerate(axes) if axis not in f"YX{channels}"]
     return [*pages, axes.index("Y"), axes.index("X"), *([axes.index(channels)] if channels else [])]
 
 
@@ -232,9 +232,9 @@ def _of_stack(shape: tuple[int, ...], axes: str, dtype: np.dtype) -> Header:
 
 
 def _reason(error: Exception) -> str:
-    said = " ".join(str(error).split())[:200]
-    if "imagecodecs" in said:
+    text = " ".join(str(error).split())[:200]
+    if "imagecodecs" in text:
         return "its compression is read with the package imagecodecs: pip install imagecodecs"
-    if "cannot identify image file" in said:
+    if "cannot identify image file" in text:
         return "its content is that of no image"
-    return f"{said or type(error).__name__}"
+    return f"{text or type(error).__name__}"

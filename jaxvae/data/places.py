@@ -31,20 +31,20 @@ def own_place(name: str, directory: Path) -> Path | None:
     return Path(text)
 
 
-def refuse_nothing(place: Path) -> None:
+def refuse_nothing(path: Path) -> None:
     """Refuse a path where nothing is.
 
     Raises:
         ValueError: with what is near it.
     """
-    if place.exists():
+    if path.exists():
         return
-    above = next(folder for folder in place.absolute().parents if folder.is_dir())
-    missing = place.absolute().relative_to(above).parts[0]
+    above = next(folder for folder in path.absolute().parents if folder.is_dir())
+    missing = path.absolute().relative_to(above).parts[0]
     there = close_files(missing, above)
     hint = f" Close to it: {', '.join(there)}." if there else ""
     raise ValueError(
-        f"expected images in {place}, found nothing there: {above} has no {missing!r}.{hint}"
+        f"expected images in {path}, found nothing there: {above} has no {missing!r}.{hint}"
     )
 
 

@@ -49,8 +49,8 @@ class Prepared(NamedTuple):
 
 def data_directory(data_dir: str | os.PathLike[str] | None) -> Path:
     """The folder of prepared sets: the argument, else `TFDS_DATA_DIR`, else the default of TFDS."""
-    place = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return Path(place).expanduser()
+    directory = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return Path(directory).expanduser()
 
 
 def manual_directory(directory: Path) -> Path:
@@ -98,10 +98,10 @@ def preparation(name: str, directory: Path) -> str:
     """The commands that prepare a set, and what they need."""
     if name.partition(":")[0] == "cars3d":
         return _cars3d_preparation(directory)
-    place = f"TFDS_DATA_DIR={shlex.quote(str(directory))} "
+    variable = f"TFDS_DATA_DIR={shlex.quote(str(directory))} "
     return (
         f"  pip install tensorflow importlib_resources\n"
-        f"  {place}jaxvae data {shlex.quote(name)} --prepare\n"
+        f"  {variable}jaxvae data {shlex.quote(name)} --prepare\n"
         "(this downloads the set; TensorFlow is needed for this step only)"
     )
 

@@ -80,10 +80,10 @@ def factors_of(index: ArrayLike) -> Int[Array, "... 5"]:
         ValueError: if an index is not an integer or, where its value is known, is outside
             the grid. A traced index is not checked.
     """
-    place = _integers("index", index)
-    _require_range("index", place, GRID_SIZE)
-    numpy: Any = np if isinstance(place, np.ndarray) else jnp
-    classes = numpy.unravel_index(place.astype(np.int32), tuple(FACTOR_SIZES.values()))
+    remainder = _integers("index", index)
+    _require_range("index", remainder, GRID_SIZE)
+    numpy: Any = np if isinstance(remainder, np.ndarray) else jnp
+    classes = numpy.unravel_index(remainder.astype(np.int32), tuple(FACTOR_SIZES.values()))
     return jnp.asarray(numpy.stack(classes, axis=-1), jnp.int32)
 
 
@@ -123,8 +123,8 @@ def render(
     classes = _integers("factors", factors)
     if classes.ndim != 2 or classes.shape[1] != len(FACTOR_SIZES):
         raise ValueError(f"expected factors of shape [n, 5], got {list(classes.shape)}")
-    for place, (name, size) in enumerate(FACTOR_SIZES.items()):
-        _require_range(name, classes[:, place], size)
+    for column, (name, size) in enumerate(FACTOR_SIZES.items()):
+        _require_range(name, classes[:, column], size)
     if image_size < 1:
         raise ValueError(f"expected a positive image_size, got {image_size}")
     return _render(jnp.asarray(classes, dtype=jnp.int32), image_size=image_size)

@@ -66,18 +66,18 @@ class _Named(NamedTuple):
     array: Announced
 
 
-def is_store(place: Path) -> bool:
+def is_store(path: Path) -> bool:
     """Whether a path is that of arrays, and not of a folder of images."""
-    if place.is_dir():
-        return place.suffix.lower() == ".zarr" or is_zarr(place)
-    return place.suffix.lower() in (".npy", ".npz", ".zarr")
+    if path.is_dir():
+        return path.suffix.lower() == ".zarr" or is_zarr(path)
+    return path.suffix.lower() in (".npy", ".npz", ".zarr")
 
 
-def open_store(place: Path, *, image_key: str | None, split: str | None) -> Stored:
+def open_store(path: Path, *, image_key: str | None, split: str | None) -> Stored:
     """The images and labels of a store, none of which are read.
 
     Args:
-        place: a `.npy`, `.npz` or zarr.
+        path: a `.npy`, `.npz` or zarr.
         image_key: the name of the array of images, or its part besides the split; None
             to go by the names.
         split: `TRAIN` or `TRAIN/TEST`, as the names of the arrays have them.
@@ -86,18 +86,18 @@ def open_store(place: Path, *, image_key: str | None, split: str | None) -> Stor
         ValueError: for damage, Python objects, and where the names do not tell which arrays
             are the images.
     """
-    with parsed(place):
-        arrays, unread, notes = _contents(place)
+    with parsed(path):
+        arrays, unread, notes = _contents(path)
     extra = frozenset(split.split("/")) if split else frozenset[str]()
     named = [_named(key, array, extra) for key, array in arrays.items()]
-    images = _images(named, unread, image_key, place)
+    images = _images(named, unread, image_key, path)
     held = {each.split: each for each in images}
-    chosen = chosen_splits(sorted(filter(None, held)), split, str(place))
+    chosen = chosen_splits(sorted(filter(None, held)), split, str(path))
     if chosen is None:
         if len(held) > 1 or "" not in held:
             listed = ", ".join(each.key for each in images)
             raise ValueError(
-                f"expected images for training in {place}, got {listed}; say which "
+                f"expected images for training in {path}, got {listed}; say which "
                 "with split=TRAIN/TEST"
             )
         wanted = {"all": ""}
@@ -118,20 +118,20 @@ def open_store(place: Path, *, image_key: str | None, split: str | None) -> Stor
     )
 
 
-def _contents(place: Path) -> _Contents:
-    if place.is_dir():
-        opened = open_zarr(place)
+def _contents(path: Path) -> _Contents:
+    if path.is_dir():
+        opened = open_zarr(path)
         arrays = {name: _of_zarr(array) for name, array in opened.items()}
         notes = {
             name: f"{absent:,} of {total:,} chunks of {name} are not there and read as "
             f"{opened[name].fill_value}"
-            for name, (absent, total) in absent_chunks(place).items()
+            for name, (absent, total) in absent_chunks(path).items()
             if absent > 0
         }
-        return _Contents(arrays, other_arrays(place), notes)
-    if is_npy(place):
-        return _Contents({"images": announced_file(place)}, [], {})
-    return _Contents(*sorted_members(place, lambda keys: keys), {})
+        return _Contents(arrays, other_arrays(path), notes)
+    if is_npy(path):
+        return _Contents({"images": announced_file(path)}, [], {})
+    return _Contents(*sorted_members(path, lambda keys: keys), {})
 
 
 def _of_zarr(array: Any) -> Announced:
@@ -153,7 +153,7 @@ def _named(key: str, array: Announced, extra: frozenset[str]) -> _Named:
 
 
 def _images(
-    named: list[_Named], unread: list[str], image_key: str | None, place: Path
+    named: list[_Named], unread: list[str], image_key: str | None, path: Path
 ) -> list[_Named]:
     """The arrays that hold the images, one a split."""
     if image_key is not None:
@@ -171,7 +171,7 @@ def _images(
         listed += [f"{key}, which is no plain array" for key in unread if not chosen]
         key = "" if image_key is None else f" and image_key={image_key}"
         raise ValueError(
-            f"expected one array of images for every split in {place}, got "
+            f"expected one array of images for every split in {path}, got "
             f"{', '.join(listed) or 'none'}{key}; say which with image_key=NAME"
         )
     return chosen
@@ -188,7 +188,7 @@ def _labels(named: list[_Named], wanted: Mapping[str, str]) -> dict[str, _Named]
     return labels
 
 
-def read_stored(arrays: Mapping[str, Announced], place: Path) -> dict[str, np.ndarray]:
+def read_stored(arrays: Mapping[str, Announced], path: Path) -> dict[str, np.ndarray]:
     """The arrays themselves; what is on the disk as it is in memory stays there.
 
     Raises:
@@ -196,7 +196,7 @@ def read_stored(arrays: Mapping[str, Announced], place: Path) -> dict[str, np.nd
     """
     held = sum(each.held for each in arrays.values())
     refuse_beyond_memory(
-        held, f"what it takes to read {place}; a .npy or a folder of images needs none"
+        held, f"what it takes to read {path}; a .npy or a folder of images needs none"
     )
-    with parsed(place):
+    with parsed(path):
         return {split: each.read() for split, each in arrays.items()}

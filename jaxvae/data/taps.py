@@ -49,12 +49,12 @@ def write_taps(
             ends with other than the announced number of rows.
         OSError: if the disk cannot be written.
     """
-    place = Path(os.path.expanduser(path)).absolute()
+    absolute = Path(os.path.expanduser(path)).absolute()
     _refuse_names(layers)
-    _refuse_others(place)
-    start = start_group if place.suffix == ".zarr" else _start_folder
+    _refuse_others(absolute)
+    start = start_group if absolute.suffix == ".zarr" else _start_folder
     storable = {name: _storable(spec) for name, spec in layers.items()}
-    with explained(place), whole_folder(place) as part:
+    with explained(absolute), whole_folder(absolute) as part:
         appends = start(part, storable, {LAYERS: list(layers)})
         written = dict.fromkeys(layers, 0)
 
@@ -86,32 +86,32 @@ def open_taps(path: str | os.PathLike[str]) -> dict[str, Any]:
         FileNotFoundError: where there is nothing.
         ModuleNotFoundError: for a zarr group without zarr 3.
     """
-    place = Path(os.path.expanduser(path))
-    if not place.exists():
-        raise FileNotFoundError(f"expected captured layers in {place}, found nothing there")
-    if (place / _INDEX).is_file():
-        return {name: _map(_file(place, name)) for name in _listed(place)}
-    if (place / GROUP).is_file():
-        return open_layers(place, _listed(place))
+    folder = Path(os.path.expanduser(path))
+    if not folder.exists():
+        raise FileNotFoundError(f"expected captured layers in {folder}, found nothing there")
+    if (folder / _INDEX).is_file():
+        return {name: _map(_file(folder, name)) for name in _listed(folder)}
+    if (folder / GROUP).is_file():
+        return open_layers(folder, _listed(folder))
     raise ValueError(
-        f"expected captured layers in {place}, a folder with {_INDEX} or a zarr group, "
+        f"expected captured layers in {folder}, a folder with {_INDEX} or a zarr group, "
         "got something else"
     )
 
 
-def is_capture(place: Path) -> bool:
+def is_capture(folder: Path) -> bool:
     """Whether a folder lists layers, of which there are any; zarr groups of others do not."""
-    if (place / _INDEX).is_file():
+    if (folder / _INDEX).is_file():
         return True
-    return any(is_zarr(place / name) for name in listed_layers(place))
+    return any(is_zarr(folder / name) for name in listed_layers(folder))
 
 
-def _listed(place: Path) -> list[str]:
+def _listed(folder: Path) -> list[str]:
     """The names of the layers, in depth order."""
-    if not (place / _INDEX).is_file():
-        layers, index = listed_layers(place), place / GROUP
+    if not (folder / _INDEX).is_file():
+        layers, index = listed_layers(folder), folder / GROUP
     else:
-        layers, index = _indexed(place / _INDEX), place / _INDEX
+        layers, index = _indexed(folder / _INDEX), folder / _INDEX
     if not layers:
         raise ValueError(f"{index}: expected a list of {LAYERS}, found none")
     _refuse_names(dict.fromkeys(layers))
@@ -144,8 +144,8 @@ def _storable(spec: ArraySpec) -> ArraySpec:
     return spec._replace(dtype=np.dtype(np.float32)) if spec.dtype.kind == "V" else spec
 
 
-def _file(place: Path, name: str) -> Path:
-    return place / f"{name}.npy"
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.npy"
 
 
 def _refuse_names(layers: Mapping[str, Any]) -> None:
@@ -155,22 +155,22 @@ def _refuse_names(layers: Mapping[str, Any]) -> None:
             raise ValueError(f"expected layers named like encoder/1, got {name!r}")
 
 
-def _refuse_others(place: Path) -> None:
+def _refuse_others(folder: Path) -> None:
     """Refuse to replace anything but a capture."""
-    if not os.path.lexists(place) or (place.is_dir() and not any(place.iterdir())):
+    if not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir())):
         return
     others: list[Path] | None = None
     with suppress(ValueError, OSError):
-        layers = _listed(place)
-        files = [file for file in place.rglob("*") if not file.is_dir()]
-        own = {place / _INDEX, *(_file(place, name) for name in layers)}
-        others = [file for file in files if file not in own and not _of_zarr(file, place)]
+        layers = _listed(folder)
+        files = [file for file in folder.rglob("*") if not file.is_dir()]
+        own = {folder / _INDEX, *(_file(folder, name) for name in layers)}
+        others = [file for file in files if file not in own and not _of_zarr(file, folder)]
     if others is None:
-        raise FileExistsError(f"{place}: expected nothing or a capture, got something else")
+        raise FileExistsError(f"{folder}: expected nothing or a capture, got something else")
     if others:
-        raise FileExistsError(f"{place}: expected only a capture to replace, got also {others[0]}")
+        raise FileExistsError(f"{folder}: expected only a capture to replace, got also {others[0]}")
 
 
-def _of_zarr(file: Path, place: Path) -> bool:
-    parts = file.relative_to(place).parts
-    return file.name == GROUP or (place.suffix == ".zarr" and "c" in parts)
+def _of_zarr(file: Path, folder: Path) -> bool:
+    parts = file.relative_to(folder).parts
+    return file.name == GROUP or (folder.suffix == ".zarr" and "c" in parts)

@@ -65,9 +65,9 @@ def _start_array(group: Any, name: str, spec: ArraySpec) -> Append:
     def append(rows: np.ndarray) -> None:
         nonlocal done
         while len(rows):
-            place = done % size
-            piece, rows = rows[: size - place], rows[size - place :]
-            waiting[place : place + len(piece)] = piece
+            offset = done % size
+            piece, rows = rows[: size - offset], rows[size - offset :]
+            waiting[offset : offset + len(piece)] = piece
             done += len(piece)
             if done % size == 0 or done == n:
                 first = (done - 1) // size * size

@@ -33,16 +33,16 @@ _MOST_CHUNKS = 1_000_000
 _CHUNK_NAMES = ({"name": "default"}, {"name": "default", "configuration": {"separator": "/"}})
 
 
-def is_zarr(place: Path) -> bool:
+def is_zarr(path: Path) -> bool:
     """Whether a folder says that it is a zarr array or group."""
-    return any((place / name).is_file() for name in (_ARRAY, _GROUP_2, GROUP))
+    return any((path / name).is_file() for name in (_ARRAY, _GROUP_2, GROUP))
 
 
-def open_zarr(place: Path) -> dict[str, Any]:
+def open_zarr(path: Path) -> dict[str, Any]:
     """The numeric arrays of a zarr array or group, read only where they are indexed.
 
     Args:
-        place: the folder of the store, or of a part of it.
+        path: the folder of the store, or of a part of it.
 
     Returns:
         By name, sorted, as `inner/name` in groups of a group; an array alone by its folder.
@@ -54,26 +54,26 @@ def open_zarr(place: Path) -> dict[str, Any]:
         ModuleNotFoundError: without zarr 3.
     """
     import_zarr()
-    _refuse_links(place)
+    _refuse_links(path)
     arrays = {
         name or folder.stem: _opened(folder)
-        for name, folder, is_numeric in _below(place, "")
+        for name, folder, is_numeric in _below(path, "")
         if is_numeric
     }
     return dict(sorted(arrays.items()))
 
 
-def other_arrays(place: Path) -> list[str]:
+def other_arrays(path: Path) -> list[str]:
     """The names of the arrays that `open_zarr` passes over, which hold no numbers."""
     return sorted(
-        name or folder.stem for name, folder, is_numeric in _below(place, "") if not is_numeric
+        name or folder.stem for name, folder, is_numeric in _below(path, "") if not is_numeric
     )
 
 
-def absent_chunks(place: Path) -> dict[str, tuple[int, int]]:
+def absent_chunks(path: Path) -> dict[str, tuple[int, int]]:
     """How many chunks of every array have no file, and of how many; zarr reads its fill value."""
     absent = {}
-    for name, folder, is_numeric in _below(place, ""):
+    for name, folder, is_numeric in _below(path, ""):
         if is_numeric:
             number = 2 if (folder / _ARRAY).is_file() else 3
             file = folder / (GROUP if number == 3 else _ARRAY)
@@ -84,25 +84,25 @@ def absent_chunks(place: Path) -> dict[str, tuple[int, int]]:
     return absent
 
 
-def open_layers(place: Path, names: list[str]) -> dict[str, Any]:
+def open_layers(path: Path, names: list[str]) -> dict[str, Any]:
     """The layers of a captured group by name, in the order given; refused as in `open_zarr`."""
     import_zarr()
-    _refuse_links(place)
-    return {name: _opened(place / name) for name in names}
+    _refuse_links(path)
+    return {name: _opened(path / name) for name in names}
 
 
-def listed_layers(place: Path) -> list[str]:
+def listed_layers(path: Path) -> list[str]:
     """The layers that the attributes of a zarr group list, as a capture does; none for others."""
     with suppress(ValueError, OSError, KeyError, TypeError):
-        layers = _described(place / GROUP)["attributes"][LAYERS]
+        layers = _described(path / GROUP)["attributes"][LAYERS]
         if isinstance(layers, list) and all(isinstance(name, str) for name in layers):
             return layers
     return []
 
 
-def _refuse_links(place: Path) -> None:
+def _refuse_links(root: Path) -> None:
     """Refuse links, devices and pipes anywhere below a folder, which itself may be a link."""
-    for folder, inner, files in os.walk(place, onerror=_fail, followlinks=False):
+    for folder, inner, files in os.walk(root, onerror=_fail, followlinks=False):
         for name in (*inner, *files):
             path = Path(folder, name)
             kind = path.lstat().st_mode
@@ -117,13 +117,13 @@ def _fail(error: OSError) -> None:
     raise error
 
 
-def _below(place: Path, name: str) -> Iterator[tuple[str, Path, bool]]:
+def _below(path: Path, name: str) -> Iterator[tuple[str, Path, bool]]:
     """Name and folder of every array here and below, and whether it is of numbers."""
-    said = _described(place / (_ARRAY if (place / _ARRAY).is_file() else GROUP))
-    if (place / _ARRAY).is_file() or said.get("node_type") == "array":
-        yield name, place, _is_numeric(said)
+    metadata = _described(path / (_ARRAY if (path / _ARRAY).is_file() else GROUP))
+    if (path / _ARRAY).is_file() or metadata.get("node_type") == "array":
+        yield name, path, _is_numeric(metadata)
     else:
-        for inner in filter(is_zarr, place.iterdir()):
+        for inner in filter(is_zarr, path.iterdir()):
             yield from _below(inner, f"{name}/{inner.name}".lstrip("/"))
 
 
@@ -132,36 +132,36 @@ def _opened(folder: Path) -> Any:
     captured = _is_layer(folder.resolve())
     number = 3 if captured or not (folder / _ARRAY).is_file() else 2
     file = folder / (GROUP if number == 3 else _ARRAY)
-    said = _described(file)
-    if not said:
+    metadata = _described(file)
+    if not metadata:
         raise ValueError(f"{file}: expected the metadata of an array, found none")
-    counts = _refuse_unsafe(file, said, number)
+    counts = _refuse_unsafe(file, metadata, number)
     if captured:
-        _refuse_lost(file, said, counts)
+        _refuse_lost(file, metadata, counts)
     return import_zarr().open_array(folder, mode="r", zarr_format=number)
 
 
-def _refuse_unsafe(file: Path, said: Mapping[str, Any], number: int) -> list[int]:
+def _refuse_unsafe(file: Path, metadata: Mapping[str, Any], number: int) -> list[int]:
     """The numbers of chunks along every axis, where nothing else stands against the array."""
-    others = set(_codecs([said.get(each) for each in _PACKED])) - _CODECS
+    others = set(_codecs([metadata.get(each) for each in _PACKED])) - _CODECS
     if others:
         listed = ", ".join(sorted(others))
         raise ValueError(f"{file}: expected numbers, got an array packed by {listed}")
     try:
-        chunks: Any = said.get("chunks")
-        kind = (said["zarr_format"], "array", "regular")
+        chunks: Any = metadata.get("chunks")
+        kind = (metadata["zarr_format"], "array", "regular")
         if number == 3:
-            grid = said["chunk_grid"]
+            grid = metadata["chunk_grid"]
             chunks = grid["configuration"]["chunk_shape"]
-            kind = (said["zarr_format"], said["node_type"], grid["name"])
-        counts = _counts(said["shape"], chunks)
-        pieces = math.prod(_counts(said["shape"], _innermost(said.get("codecs"), chunks)))
+            kind = (metadata["zarr_format"], metadata["node_type"], grid["name"])
+        counts = _counts(metadata["shape"], chunks)
+        pieces = math.prod(_counts(metadata["shape"], _innermost(metadata.get("codecs"), chunks)))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{file}: expected the metadata of an array, got {error!r}") from error
-    if kind != (number, "array", "regular") or said.get("storage_transformers"):
+    if kind != (number, "array", "regular") or metadata.get("storage_transformers"):
         raise ValueError(f"{file}: expected a regular array of format {number}, got {kind}")
-    if not _is_numeric(said):
-        raise ValueError(f"{file}: expected an array of numbers, got {_type(said)}")
+    if not _is_numeric(metadata):
+        raise ValueError(f"{file}: expected an array of numbers, got {_type(metadata)}")
     if pieces > _MOST_CHUNKS:
         raise ValueError(f"{file}: expected at most {_MOST_CHUNKS:,} chunks, got {pieces:,}")
     return counts
@@ -191,8 +191,8 @@ def _is_layer(folder: Path) -> bool:
     )
 
 
-def _refuse_lost(file: Path, said: Mapping[str, Any], counts: list[int]) -> None:
-    if said.get("chunk_key_encoding") not in _CHUNK_NAMES:
+def _refuse_lost(file: Path, metadata: Mapping[str, Any], counts: list[int]) -> None:
+    if metadata.get("chunk_key_encoding") not in _CHUNK_NAMES:
         raise ValueError(f"{file}: expected chunks named like c/0/0, got another encoding")
     keys = itertools.product(*map(range, counts))
     there = sum(file.parent.joinpath("c", *map(str, key)).is_file() for key in keys)
@@ -200,23 +200,23 @@ def _refuse_lost(file: Path, said: Mapping[str, Any], counts: list[int]) -> None
         raise ValueError(f"{file}: expected {math.prod(counts)} whole chunks, found {there}")
 
 
-def _type(said: Mapping[str, Any]) -> Any:
-    return said.get("data_type", said.get("dtype"))
+def _type(metadata: Mapping[str, Any]) -> Any:
+    return metadata.get("data_type", metadata.get("dtype"))
 
 
-def _is_numeric(said: Mapping[str, Any]) -> bool:
+def _is_numeric(metadata: Mapping[str, Any]) -> bool:
     with suppress(TypeError, ValueError):
-        return isinstance(_type(said), str) and np.dtype(_type(said)).kind in "biufc"
+        return isinstance(_type(metadata), str) and np.dtype(_type(metadata)).kind in "biufc"
     return False
 
 
-def _codecs(said: Any) -> Iterator[str]:
+def _codecs(metadata: Any) -> Iterator[str]:
     """The names of all codecs, also those inside of others."""
-    if isinstance(said, Mapping):
-        yield from (str(said[key]) for key in ("name", "id") if key in said)
-        yield from _codecs(said.get("configuration"))
-        said = [each for each in said.values() if isinstance(each, list)]
-    for each in said if isinstance(said, list) else ():
+    if isinstance(metadata, Mapping):
+        yield from (str(metadata[key]) for key in ("name", "id") if key in metadata)
+        yield from _codecs(metadata.get("configuration"))
+        metadata = [each for each in metadata.values() if isinstance(each, list)]
+    for each in metadata if isinstance(metadata, list) else ():
         yield from (each,) if isinstance(each, str) else _codecs(each)
 
 
@@ -224,9 +224,9 @@ def _described(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        said = json.loads(file.read_text(encoding="utf-8"))
+        metadata = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{file}: expected the metadata of an array, got {error!r}") from error
-    if not isinstance(said, dict):
+    if not isinstance(metadata, dict):
         raise ValueError(f"{file}: expected the metadata of an array or a group")
-    return said
+    return metadata

@@ -260,6 +260,6 @@ def _reason(error: Exception) -> str:
             "expected real numbers, got a type that NumPy's files do not keep, probably float8; "
             "save it as float32"
         )
-    said = str(error).replace("\n", " ")[:300]
-    plain = said and isinstance(error, ValueError | ModuleNotFoundError)
-    return said if plain else f"expected an array, got damage ({type(error).__name__} {said})"
+    text = str(error).replace("\n", " ")[:300]
+    plain = text and isinstance(error, ValueError | ModuleNotFoundError)
+    return text if plain else f"expected an array, got damage ({type(error).__name__} {text})"

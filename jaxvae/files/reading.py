@@ -13,11 +13,13 @@ def left_alone(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        said = (
+        message = (
             f"expected to read {path}, got: {error.strerror or error}. It was left as it is: see "
             "to the disk, and to who may read it"
         )
-        raise (OSError(said) if error.errno is None else OSError(error.errno, said)) from error
+        raise (
+            OSError(message) if error.errno is None else OSError(error.errno, message)
+        ) from error
 
 
 def content(path: Path) -> bytes:

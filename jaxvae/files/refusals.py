@@ -9,11 +9,11 @@ def all_pass(*checks: Callable[[], object]) -> None:
     Raises:
         ValueError: with what all of them say, in their order, once each.
     """
-    said: dict[str, None] = {}
+    messages: dict[str, None] = {}
     for check in checks:
         try:
             check()
         except ValueError as error:
-            said[str(error)] = None
-    if said:
-        raise ValueError(". Also: ".join(said))
+            messages[str(error)] = None
+    if messages:
+        raise ValueError(". Also: ".join(messages))

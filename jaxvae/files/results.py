@@ -21,9 +21,9 @@ def whole_results(out: Path) -> Iterator[Path]:
         with plainly_named(part) as plain:
             yield plain
         for path in sorted(path for path in part.rglob("*") if path.is_file()):
-            place = out / path.relative_to(part)
-            place.parent.mkdir(exist_ok=True)
-            os.replace(path, place)
+            target = out / path.relative_to(part)
+            target.parent.mkdir(exist_ok=True)
+            os.replace(path, target)
 
 
 @contextmanager

@@ -57,9 +57,9 @@ def unsealed(folder: Path) -> dict[str, Any]:
     with left_alone(manifest):
         written = manifest.read_bytes()
     try:
-        said = json.loads(written)
-        content = said["content"]
-        whole = said["crc32"] == zlib.crc32(_canonical(content))
+        manifest_content = json.loads(written)
+        content = manifest_content["content"]
+        whole = manifest_content["crc32"] == zlib.crc32(_canonical(content))
         metadata, files = content["metadata"], content["files"]
         known = bool(files) and all(map(_is_entry, files, files.values()))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -19,7 +19,7 @@ _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 _LEFT_SECONDS = 24 * 3600.0
 
 
-def whole_folder(place: Path) -> AbstractContextManager[Path]:
+def whole_folder(folder: Path) -> AbstractContextManager[Path]:
     """An empty folder to write, which takes its place when the block ends well.
 
     What is in its place stays there until then, and is removed. Otherwise nothing is left
@@ -27,7 +27,7 @@ def whole_folder(place: Path) -> AbstractContextManager[Path]:
     its place, synced and renamed.
 
     Args:
-        place: absolute.
+        folder: absolute.
 
     Returns:
         A context that yields where to write.
@@ -35,15 +35,15 @@ def whole_folder(place: Path) -> AbstractContextManager[Path]:
     Raises:
         OSError: if the disk cannot be written.
     """
-    return _folder(place, _exchange)
+    return _folder(folder, _exchange)
 
 
-def first_folder(place: Path) -> AbstractContextManager[Path]:
+def first_folder(folder: Path) -> AbstractContextManager[Path]:
     """A folder as by `whole_folder`, except that one that is there when the block ends is kept.
 
     For what is the same whoever makes it.
     """
-    return _folder(place, _put_first)
+    return _folder(folder, _put_first)
 
 
 @contextmanager
@@ -118,10 +118,10 @@ def plainly_named(folder: Path) -> Iterator[Path]:
         yield plain
 
 
-def remove_whole(place: Path) -> None:
+def remove_whole(path: Path) -> None:
     """Remove a folder that nobody sees half removed."""
-    with hidden_folder(place.parent) as beside:
-        place.rename(beside / "removed")
+    with hidden_folder(path.parent) as beside:
+        path.rename(beside / "removed")
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -150,11 +150,13 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        said = (
+        message = (
             f"expected to write {path}, got: {error.strerror or error}. Nothing of it was kept; "
             "what was saved before is whole"
         )
-        raise (OSError(said) if error.errno is None else OSError(error.errno, said)) from error
+        raise (
+            OSError(message) if error.errno is None else OSError(error.errno, message)
+        ) from error
 
 
 def _remove_left(folders: Iterable[Path]) -> None:
@@ -214,33 +216,33 @@ def _is_free(descriptor: int, folder: Path) -> bool:
 
 
 @contextmanager
-def _folder(place: Path, put: Callable[[Path, Path, Path], None]) -> Iterator[Path]:
-    with unmade_on_failure(place.parents):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with hidden_folder(place.parent) as beside:
+def _folder(folder: Path, put: Callable[[Path, Path, Path], None]) -> Iterator[Path]:
+    with unmade_on_failure(folder.parents):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with hidden_folder(folder.parent) as beside:
             part = beside / "part"
             part.mkdir()
             yield part
             _sync(part)
-            put(part, place, beside / "replaced")
+            put(part, folder, beside / "replaced")
 
 
-def _put_first(part: Path, place: Path, _: Path) -> None:
+def _put_first(part: Path, folder: Path, _: Path) -> None:
     try:
-        part.rename(place)
+        part.rename(folder)
     except OSError:
-        if not place.exists():
+        if not folder.exists():
             raise
 
 
-def _exchange(part: Path, place: Path, replaced: Path) -> None:
-    if place.exists():
-        place.rename(replaced)
+def _exchange(part: Path, path: Path, replaced: Path) -> None:
+    if path.exists():
+        path.rename(replaced)
     try:
-        part.rename(place)
+        part.rename(path)
     except BaseException:
         with suppress(OSError):
-            replaced.rename(place)
+            replaced.rename(path)
         raise
 
 

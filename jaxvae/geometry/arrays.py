@@ -97,8 +97,8 @@ def as_row_array(given: Any) -> EitherArray:
         return array
     # Element by element: NumPy would make an axis of a label that is a tuple.
     rows = np.empty(len(given), object)
-    for place, row in enumerate(given):
-        rows[place] = row
+    for index, row in enumerate(given):
+        rows[index] = row
     return rows
 
 
@@ -129,9 +129,11 @@ def as_classes(labels: Any, n: int) -> Int[EitherArray, " n"]:
     array = np.asarray(array)
     if array.dtype.kind in "biuSU":
         return np.unique(array, return_inverse=True)[1].astype(np.int32)
-    places: dict[Hashable, int] = {}
+    classes: dict[Hashable, int] = {}
     return np.fromiter(
-        (places.setdefault(label, len(places)) for label in _hashable(array)), np.int32, len(array)
+        (classes.setdefault(label, len(classes)) for label in _hashable(array)),
+        np.int32,
+        len(array),
     )
 
 

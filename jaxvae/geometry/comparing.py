@@ -66,10 +66,10 @@ def in_exact_order(
     # A run of candidates in which each touches the next is put in order as a whole.
     runs = np.cumsum(~touching[:, :-1], axis=1)
     close = touching[:, :-1] | touching[:, 1:]
-    at, place = np.nonzero(close)
-    places = runs[at, place]
-    order = _order(points, rows[touched][at], columns[touched][at, place], at, places)
-    columns[touched[at], place] = columns[touched][at, place][order]
+    at, position = np.nonzero(close)
+    values_there = runs[at, position]
+    order = _order(points, rows[touched][at], columns[touched][at, position], at, values_there)
+    columns[touched[at], position] = columns[touched][at, position][order]
     return columns
 
 
@@ -89,8 +89,8 @@ def _order(
     order = np.lexsort((columns, *exact.T[::-1], *keys))
     before, after = (Expansion(*exact[side].T) for side in (order[:-1], order[1:]))
     same = np.all([group[order][1:] == group[order][:-1] for group in groups], axis=0)
-    place = np.concatenate([[0], np.cumsum(less(before, after) | ~same)])
-    return order[np.lexsort((columns[order], place))]
+    rank = np.concatenate([[0], np.cumsum(less(before, after) | ~same)])
+    return order[np.lexsort((columns[order], rank))]
 
 
 def _distances(

@@ -88,7 +88,7 @@ def _center_on_host(
     exponent = int(np.frexp(max(float(np.abs(array).max()) for array in wide))[1])
     wide = [np.ldexp(array, -exponent) for array in wide]
     values = tuple(array.astype(np.float32) for array in wide)
-    rests = [(array - kept).astype(np.float32) for array, kept in zip(wide, values, strict=True)]
+    rests = [(array - value).astype(np.float32) for array, value in zip(wide, values, strict=True)]
     exact = not any(rest.any() for rest in rests)
     return values, tuple(None if exact else rest for rest in rests), exponent
 

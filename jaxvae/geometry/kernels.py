@@ -205,11 +205,11 @@ def _in_sample_space(
         starts = jnp.minimum(block * size, n - size)
         rows, columns = starts[:, None] + jnp.arange(size)[None]
         first, second = block * size
-        kept = (rows >= first)[:, None] & (columns >= second)[None]
+        mask = (rows >= first)[:, None] & (columns >= second)[None]
         if norms is not None:
-            kept &= rows[:, None] != columns[None]
+            mask &= rows[:, None] != columns[None]
         grams = _block_of_grams(spaces, norms, starts, size)
-        weighted = grams * jnp.where(kept, jnp.where(first < second, 2.0, 1.0), 0.0)[None]
+        weighted = grams * jnp.where(mask, jnp.where(first < second, 2.0, 1.0), 0.0)[None]
         flat = (len(spaces), size * size)
         return total + matmul(weighted.reshape(flat), grams.reshape(flat).T), None
 

@@ -135,14 +135,14 @@ def _weighted(
     row, column = np.nonzero(deviations)
     totals = common * (n * (n - 1) / 2)
     if len(row):
-        at, place = _in_groups(row, _RANKED)
+        at, position = _in_groups(row, _RANKED)
         width = at[-1] + 1, _RANKED
         around, targets = np.zeros(width[0], np.int32), np.zeros(width, np.int32)
         around[at] = rows[row]
         targets += (around[:, None] + 1) % n  # to be ranked beside others, of no weight
-        targets[at, place] = column
+        targets[at, position] = column
         ranks = ranks_around(cloud, targets, around)
-        np.add.at(totals, row, deviations[row, column] * ranks[at, place])
+        np.add.at(totals, row, deviations[row, column] * ranks[at, position])
     return totals
 
 
@@ -156,8 +156,8 @@ def _in_groups(row: Int[np.ndarray, " p"], size: int) -> tuple[np.ndarray, np.nd
     """For entries of ascending rows the group and the place in it: so many of one row a group."""
     _, first, counts = np.unique(row, return_index=True, return_counts=True)
     groups = -(-counts // size)
-    place = np.arange(len(row)) - np.repeat(first, counts)
-    return np.repeat(np.cumsum(groups) - groups, counts) + place // size, place % size
+    position = np.arange(len(row)) - np.repeat(first, counts)
+    return np.repeat(np.cumsum(groups) - groups, counts) + position // size, position % size
 
 
 def _redo_traced(around: Around, ranks: Float[Array, "l l"], k: int) -> Float[Array, "l l"]:

@@ -43,8 +43,8 @@ def smallest(values: Float[Array, "b n"], k: int) -> tuple[Float[Array, "b k"], 
     columns = (chosen * GROUP + jnp.arange(GROUP, dtype=chosen.dtype)[None, None]).reshape(
         b, k * GROUP
     )
-    negative, places = lax.top_k(-entries, k)
-    return -negative, jnp.take_along_axis(columns, places, axis=1)
+    negative, indices = lax.top_k(-entries, k)
+    return -negative, jnp.take_along_axis(columns, indices, axis=1)
 
 
 def lane_counts(mask: Bool[Array, "*p n"]) -> Int8[Array, "*p lanes"]:

@@ -49,10 +49,10 @@ def compared_with(
     lower = on_host(space.alone().run(distance_bounds, block).lower, space)[: len(rows)]
     reach = pair_distances(points, rows, points, kth) * (1 + 2 * rounding(points))
     row, column = np.nonzero(lower <= reach[:, None])
-    pairs, places = np.unique(row * m + first_alike(points)[column], return_inverse=True)
+    pairs, inverse = np.unique(row * m + first_alike(points)[column], return_inverse=True)
     at, other = pairs // m, pairs % m
     result = np.zeros(lower.shape, np.int8)
-    result[row, column] = closer(points, rows[at], other, kth[at])[places]
+    result[row, column] = closer(points, rows[at], other, kth[at])[inverse]
     return result
 
 

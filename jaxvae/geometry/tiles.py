@@ -77,8 +77,8 @@ def distinct_tiles(tiles: Tiles) -> Tiles:
     (repeated,) = np.nonzero(hashes[order][1:] == hashes[order][:-1])
     present = tiles.present.copy()
     for start in range(0, len(repeated), _ROWS):
-        places = repeated[start : start + _ROWS]
-        rows, before = order[places + 1], order[places]
+        batch = repeated[start : start + _ROWS]
+        rows, before = order[batch + 1], order[batch]
         present[rows] = (_read(tiles, rows) != _read(tiles, before)).any(axis=1)
     return tiles._replace(present=present)
 
@@ -174,9 +174,9 @@ def _local_cloud(
 
 def _read(tiles: Tiles, rows: Int[np.ndarray, " b"]) -> np.ndarray:
     # zarr and h5py want ascending rows.
-    ids, places = np.unique(rows, return_inverse=True)
+    ids, positions = np.unique(rows, return_inverse=True)
     values = np.asarray(as_array(tiles.array[ids]))
-    return values.reshape(len(ids), -1)[places]
+    return values.reshape(len(ids), -1)[positions]
 
 
 def _tiles(tiles: Tiles) -> Iterator[Int[np.ndarray, " t"]]:

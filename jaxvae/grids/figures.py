@@ -123,13 +123,13 @@ def _at_end(values: xr.DataArray, axis: str) -> xr.DataArray:
 def _mark_values(axes: Axes, axis: str, values: Sequence[Any]) -> np.ndarray:
     """The values on the axis, and where they are there: numbers to scale, others side by side."""
     numbers = are_numbers(values)
-    places = np.array(values, float) if numbers else np.arange(len(values))
-    if numbers and places[0] > 0 and places[-1] / places[0] >= _SPAN:
+    positions = np.array(values, float) if numbers else np.arange(len(values))
+    if numbers and positions[0] > 0 and positions[-1] / positions[0] >= _SPAN:
         axes.set_xscale("log")
-    axes.set_xticks(places, [word(value) for value in values])
+    axes.set_xticks(positions, [word(value) for value in values])
     axes.minorticks_off()
     axes.set_xlabel(axis.replace("_", " "))
-    return places
+    return positions
 
 
 def _legend(drawing: Figure, axes: Axes) -> None:

@@ -106,20 +106,20 @@ def setting_of(config: RunConfig, setting: str) -> Any:
 
 def shared_settings(config: RunConfig, settings: Sequence[str]) -> dict[str, Any]:
     """All settings of a run but some, as a `Grid` names them, and the seed."""
-    told = dataclasses.asdict(config)
+    shared = dataclasses.asdict(config)
     for field, name in _parted([*settings, "seed"]):
-        (told[field] if name else told).pop(name or field)
-    return told
+        (shared[field] if name else shared).pop(name or field)
+    return shared
 
 
 def _settings(grid: Grid, values: Mapping[str, Any]) -> dict[str, Any]:
-    told = {
+    settings = {
         name: dict(value) if isinstance(value, Mapping) else value
         for name, value in grid.run.items()
     }
     for (field, name), value in zip(_parted(values), values.values(), strict=True):
-        (told[field] if name else told)[name or field] = value
-    return told
+        (settings[field] if name else settings)[name or field] = value
+    return settings
 
 
 def _parted(settings: Sequence[str] | Mapping[str, Any]) -> Iterator[tuple[str, str]]:

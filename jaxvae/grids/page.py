@@ -86,19 +86,19 @@ def _layers(grid: Grid, records: xr.Dataset) -> Chart:
     ]
     count = min(len([*combinations(grid.varying)]), _LINES)
     each = count * len(names) * len(quantities)
-    places, said = shown_epochs(range(grid.snapshots), each=each, most=LINE_NUMBERS)
-    epochs = [str(records["epoch"].values[place]) for place in places]
+    snapshots, note = shown_epochs(range(grid.snapshots), each=each, most=LINE_NUMBERS)
+    epochs = [str(records["epoch"].values[snapshot]) for snapshot in snapshots]
     traces = [
         trace._replace(when={**trace.when, "epoch": epoch})
         for quantity in quantities
-        for place, epoch in zip(places, epochs, strict=True)
-        for trace in _lines(quantity, grid.varying, names, {"epoch": place})
+        for snapshot, epoch in zip(snapshots, epochs, strict=True)
+        for trace in _lines(quantity, grid.varying, names, {"epoch": snapshot})
     ]
     return Chart(
         "From layer to layer",
         "The intrinsic dimension of every layer by TwoNN, or Δ(layer → input): near 0, neighbors "
         "in the layer are neighbors among the images; near 1, the layer says nothing of the images"
-        f"{_of_how_many(grid.varying)}. {_HOVER}{said}",
+        f"{_of_how_many(grid.varying)}. {_HOVER}{note}",
         traces,
         "layer",
         choices=_titles(quantities) | {"epoch": epochs},
@@ -110,11 +110,11 @@ def _map(grid: Grid, records: xr.Dataset) -> Chart:
     quantity, layers = Quantity("", "", imbalance, None, 4), records["layer"].values.tolist()
     traces, count = [], min(len([*combinations(grid.varying)]), _LINES)
     each = count * len(layers) ** 2
-    places, said = shown_epochs(range(grid.snapshots), each=each, most=MAP_NUMBERS)
-    epochs = [str(records["epoch"].values[place]) for place in places]
+    snapshots, note = shown_epochs(range(grid.snapshots), each=each, most=MAP_NUMBERS)
+    epochs = [str(records["epoch"].values[snapshot]) for snapshot in snapshots]
     for label, _, where in _combinations(grid.varying):
-        for place, epoch in zip(places, epochs, strict=True):
-            here = {**where, "epoch": place}
+        for snapshot, epoch in zip(snapshots, epochs, strict=True):
+            here = {**where, "epoch": snapshot}
             mean, stderr = (each.isel(here).values for each in (quantity.mean, quantity.stderr))
             traces.append(
                 Trace(heat_map(layers, layers, mean, stderr), {"run": label, "epoch": epoch})
@@ -123,7 +123,7 @@ def _map(grid: Grid, records: xr.Dataset) -> Chart:
         "Information imbalance between all layers",
         "Δ(row → column): near 0, neighbors in the layer of the row are neighbors in that of the "
         f"column; near 1, the row says nothing of the column{_of_how_many(grid.varying)}. "
-        f"{_HOVER}{said}",
+        f"{_HOVER}{note}",
         traces,
         "to",
         "from",

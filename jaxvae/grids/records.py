@@ -99,11 +99,11 @@ def merged(lists: Iterable[Sequence[str]]) -> list[str]:
     """Names of several lists, each in the order of its own: new ones after what they follow."""
     parts: list[str] = []
     for names in lists:
-        place = 0
+        position = 0
         for name in names:
             if name not in parts:
-                parts.insert(place, name)
-            place = parts.index(name) + 1
+                parts.insert(position, name)
+            position = parts.index(name) + 1
     return parts
 
 
@@ -111,12 +111,12 @@ def _parts(grid: Grid, out: Path) -> list[_Part]:
     """The runs of one program together with their arrays, where at least one of them is done."""
     runs = runs_of(grid)
     names = [*runs]
-    places: dict[RunConfig, list[int]] = {}
-    for place, config in enumerate(runs.values()):
-        places.setdefault(program_of(config, 1), []).append(place)
+    indices: dict[RunConfig, list[int]] = {}
+    for index, config in enumerate(runs.values()):
+        indices.setdefault(program_of(config, 1), []).append(index)
     parts = []
-    for some in places.values():
-        arrays = over_runs(out, [names[place] for place in some], [*_DIMENSIONS, *_LABELS, "epoch"])
+    for some in indices.values():
+        arrays = over_runs(out, [names[index] for index in some], [*_DIMENSIONS, *_LABELS, "epoch"])
         if arrays:
             first = int(np.flatnonzero(arrays["epoch"].any(axis=1))[0])
             labels = {name: arrays[name][first].tolist() for name in _LABELS if name in arrays}

@@ -86,13 +86,13 @@ def lowest(grid: Grid, records: xr.Dataset) -> list[str]:
     costs = [each for each in costs if math.isfinite(each[0])]
     if not costs:
         return []
-    said = [
+    texts = [
         f"{value:.1f}{f' ± {stderr:.1f}' if math.isfinite(stderr) else ''} nats with "
         + ", ".join(f"{name} = {each}" for name, each in words.items())
         for value, stderr, words in sorted(costs, key=lambda each: each[0])[:2]
     ]
-    second = f"; the next is {said[1]}" if len(said) > 1 else ""
-    return [f"The lowest negative ELBO of held-out images is {said[0]}{second}."]
+    second = f"; the next is {texts[1]}" if len(texts) > 1 else ""
+    return [f"The lowest negative ELBO of held-out images is {texts[0]}{second}."]
 
 
 def errors(grid: Grid) -> str:
@@ -113,9 +113,9 @@ def combinations(
     varying: Mapping[str, Sequence[Any]],
 ) -> Iterator[tuple[dict[str, str], dict[str, int]]]:
     """Every combination of values of some settings: in words, and where it is in records."""
-    for places in itertools.product(*(range(len(each)) for each in varying.values())):
-        where = dict(zip(varying, places, strict=True))
-        yield {name: word(varying[name][place]) for name, place in where.items()}, where
+    for indices in itertools.product(*(range(len(each)) for each in varying.values())):
+        where = dict(zip(varying, indices, strict=True))
+        yield {name: word(varying[name][index]) for name, index in where.items()}, where
 
 
 def _rows(grid: Grid, quantities: Sequence[Quantity]) -> list[dict[str, str]]:

@@ -143,9 +143,9 @@ def _fit(ratios: _LogRatios, discard: float) -> Dimension:
     rank = numpy.arange(1, n + 1)
     # A table on the host: float32 would round (1 - discard) N across whole numbers.
     kept_of = numpy.asarray(np.floor((1 - discard) * np.arange(n + 1)).astype(np.int32))
-    kept = (rank <= kept_of[count]) & (rank < count)
-    x = numpy.where(kept, ratios.values, 0.0)
-    share = numpy.where(kept, rank / numpy.maximum(count, 1), 0.0)
+    used = (rank <= kept_of[count]) & (rank < count)
+    x = numpy.where(used, ratios.values, 0.0)
+    share = numpy.where(used, rank / numpy.maximum(count, 1), 0.0)
     y = -numpy.log1p(-share)
     # An exponential order statistic is a sum of independent gaps Z_m / (N - m + 1).
     loads = numpy.cumsum(y[::-1])[::-1] / numpy.maximum(count - rank + 1, 1)

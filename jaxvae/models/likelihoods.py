@@ -185,8 +185,8 @@ def _mixture_parts(
             f"got {parameters.shape[-1]}"
         )
     weights = jax.nn.log_softmax(parameters[..., :components])
-    places = parameters.shape[:-1]
-    return weights, parameters[..., components:].reshape(*places, channels, kinds, components)
+    pixels = parameters.shape[:-1]
+    return weights, parameters[..., components:].reshape(*pixels, channels, kinds, components)
 
 
 def _mixture_mean(parameters: Float[Array, "b h w p"], channels: int) -> Float[Array, "b h w c"]:

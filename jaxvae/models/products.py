@@ -57,9 +57,9 @@ def convolution(
         # again as to keep.
         return convolve(images, kernel), (images, kernel)
 
-    def backward(kept: Arguments, cotangent: Array) -> Arguments:
+    def backward(residuals: Arguments, cotangent: Array) -> Arguments:
         own = gradients or partial(_gradients, products)
-        return as_products_or_native(own, partial(_gradients, native), *kept, cotangent)
+        return as_products_or_native(own, partial(_gradients, native), *residuals, cotangent)
 
     convolve.defvjp(forward, backward)
     return convolve

@@ -169,9 +169,9 @@ def _is_cheaper_by_parts(images: Float[Array, "b h w c"], kernel: Float[Array, "
     return parts <= _cost(blocks, kernel, moved=half**2 * inputs + 4 * outputs)
 
 
-def _cost(places: int, kernel: Float[Array, "k k c o"], *, moved: int) -> int:
+def _cost(pixels: int, kernel: Float[Array, "k k c o"], *, moved: int) -> int:
     """The multiplications of a product with the whole kernel at so many places."""
-    return places * (kernel.size + _MOVE * moved)
+    return pixels * (kernel.size + _MOVE * moved)
 
 
 def _patches(images: Float[Array, "b h w c"], size: int) -> Float[Array, "b h/2 w/2 k*k*c"]:

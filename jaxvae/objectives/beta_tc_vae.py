@@ -197,8 +197,8 @@ def _terms(
     """Densities of the samples under the weighted posteriors of the batch."""
 
     def total(values: Float[Array, "*shape k"]) -> Float[Array, "*shape"]:
-        kept = values if present is None else jnp.where(present, values, 0.0)
-        return jnp.sum(kept, axis=-1)
+        masked = values if present is None else jnp.where(present, values, 0.0)
+        return jnp.sum(masked, axis=-1)
 
     # [i, j, k]: dimension k of sample i under posterior j.
     log_densities = gaussian_log_density(sample[:, None], mean, log_variance)

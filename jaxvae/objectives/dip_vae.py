@@ -103,7 +103,7 @@ def _loss(
     loss, (reconstruction, kl) = beta_vae(outputs)
     if outputs.present is not None:
         # An absent latent has the covariance that costs nothing.
-        kept = outputs.present[:, None] & outputs.present
-        covariance = jnp.where(kept, covariance, jnp.eye(len(covariance)))
+        both_present = outputs.present[:, None] & outputs.present
+        covariance = jnp.where(both_present, covariance, jnp.eye(len(covariance)))
     penalty = dip_penalty(covariance, off_diagonal=off_diagonal, diagonal=diagonal)
     return loss + penalty, DIPVAETerms(reconstruction, kl, penalty)

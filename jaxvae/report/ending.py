@@ -81,17 +81,17 @@ def status_of(
 
 
 def _wrong(errors: Console, error: Exception, after_interruption: str) -> int:
-    said = _words(error, after_interruption)
-    errors.print(f"error: {said}", style="bold red", soft_wrap=True)
+    message = _words(error, after_interruption)
+    errors.print(f"error: {message}", style="bold red", soft_wrap=True)
     return 2
 
 
 def _stopped(errors: Console, error: Exception, after_interruption: str) -> int:
-    said = str(error).partition("\n")[0] or "out of memory"
+    message = str(error).partition("\n")[0] or "out of memory"
     if jax.distributed.is_initialized() and isinstance(error, (RuntimeError, ValueError)):
-        said = f"another of the processes has ended, or a device failed ({said}). "
-        said += f"{after_interruption} Give it to all processes"
-    errors.print(f"stopped: {said}", style="bold red", soft_wrap=True)
+        message = f"another of the processes has ended, or a device failed ({message}). "
+        message += f"{after_interruption} Give it to all processes"
+    errors.print(f"stopped: {message}", style="bold red", soft_wrap=True)
     return 1
 
 
@@ -137,8 +137,8 @@ def _words(error: Exception, after_interruption: str) -> str:
     """What went wrong; for a full disk or a missing permission also what the user may count on."""
     if not isinstance(error, OSError) or error.errno is None:
         return str(error)
-    said = str(error) if error.filename else error.strerror
-    return f"{said}. {after_interruption}"
+    message = str(error) if error.filename else error.strerror
+    return f"{message}. {after_interruption}"
 
 
 def _find_devices() -> None:

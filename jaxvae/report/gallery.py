@@ -198,8 +198,8 @@ def _exact_axes(drawing: Figure, sheet: _Sheet, shape: tuple[int, int], dpi: flo
     width, height = width + round(_MARGIN * dpi), round((shape[0] + below + _TITLE * dpi) / 0.98)
     drawing.set_layout_engine("none")
     drawing.set_size_inches(width / dpi, height / dpi)
-    place = before / width, below / height, shape[1] / width, shape[0] / height
-    return drawing.add_axes(place)
+    rectangle = before / width, below / height, shape[1] / width, shape[0] / height
+    return drawing.add_axes(rectangle)
 
 
 def _label(
@@ -223,7 +223,7 @@ def _label(
 def _starts(count: int, side: int, group: int) -> list[int]:
     """The starts of images with one side, with a gap between any two, and a wider one of groups."""
     group = group or count
-    return [place * (side + _GAP) + place // group * _GROUP_GAP for place in range(count)]
+    return [index * (side + _GAP) + index // group * _GROUP_GAP for index in range(count)]
 
 
 def _in_rows(images: UInt8[np.ndarray, "n h w c"], rows: int) -> UInt8[np.ndarray, "r s h w c"]:

@@ -39,17 +39,21 @@ def draw_measurements(records: xr.Dataset, folder: Path) -> list[Path]:
 
 
 def _draw_spaces(records: xr.Dataset, name: str, path: Path) -> None:
-    stem, places = variable(name), np.arange(records.sizes["space"])
-    with figure(path, size=(max(4.5, 2.5 + 0.5 * len(places)), 4), title=title(records)) as drawing:
+    stem, positions = variable(name), np.arange(records.sizes["space"])
+    with figure(
+        path, size=(max(4.5, 2.5 + 0.5 * len(positions)), 4), title=title(records)
+    ) as drawing:
         axes = drawing.subplots()
         values = records[stem].values, records[f"{stem}_stderr"].values
         nulls = records[f"{stem}_null"].values, records[f"{stem}_null_spread"].values
         if np.isfinite(nulls[0]).any():
             label = f"null: {_wrapped(records[stem].attrs['null'])}"
-            axes.errorbar(places, *nulls, fmt="x", color="0.5", markersize=6, label=label)
-        axes.errorbar(places, *values, fmt="o", color="tab:blue", capsize=2, label="value ± error")
+            axes.errorbar(positions, *nulls, fmt="x", color="0.5", markersize=6, label=label)
+        axes.errorbar(
+            positions, *values, fmt="o", color="tab:blue", capsize=2, label="value ± error"
+        )
         _name_spaces(axes, records)
-        axes.set_xlim(-0.5, len(places) - 0.5)
+        axes.set_xlim(-0.5, len(positions) - 0.5)
         axes.set_ylim(bottom=0)
         axes.set_title(METRICS[name].title)
         drawing.legend(loc="outside lower left", ncols=2)
@@ -60,10 +64,10 @@ def _draw_scales(records: xr.Dataset, name: str, path: Path) -> None:
     spaces = records["space"].values.tolist()
     with figure(path, size=(6.5, 4.2), title=title(records)) as drawing:
         axes = drawing.subplots()
-        for place, space in enumerate(spaces):
-            color = f"C{place % 10}"
+        for index, space in enumerate(spaces):
+            color = f"C{index % 10}"
             value, stderr, null = (
-                records[stem + end].values[place] for end in ("", "_stderr", "_null")
+                records[stem + end].values[index] for end in ("", "_stderr", "_null")
             )
             axes.errorbar(ranks, value, stderr, marker="o", color=color, capsize=2, label=space)
             axes.plot(ranks, null, linestyle=":", linewidth=1, color=color)

@@ -39,10 +39,10 @@ def _found(records: xr.Dataset, name: str) -> str:
     if "space_to" not in value.dims:
         # Over scales: that of the nearest neighbors, where the estimate rests on most points.
         here = [each.isel(rank=0, missing_dims="ignore").values for each in (value, stderr)]
-        told = [f"{x} {_number(*two)}" for x, *two in zip(spaces, *here, strict=True)]
-        more = f" and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
+        texts = [f"{x} {_number(*two)}" for x, *two in zip(spaces, *here, strict=True)]
+        more = f" and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
         at = f" (r = {records['rank'].values[0]})" if "rank" in value.dims else ""
-        return f"{METRICS[name].title}{at}: {', '.join(told[:_NAMED])}{more}."
+        return f"{METRICS[name].title}{at}: {', '.join(texts[:_NAMED])}{more}."
     others = np.where(np.eye(len(spaces), dtype=bool), np.nan, value.values)
     if not np.isfinite(others).any():
         return f"{METRICS[name].title}: undefined between all spaces."

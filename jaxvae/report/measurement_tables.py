@@ -146,8 +146,8 @@ def _of_spaces(records: xr.Dataset, name: str) -> tuple[list[str], dict[str, lis
 
 def _of_many_pairs(records: xr.Dataset, name: str) -> tuple[list[str], dict[str, list[Cell]]]:
     matrix, last = _numbers(records, name), records.sizes["space"] - 1
-    places = [(0, min(row + 1, last), last) for row in range(last + 1)]
-    chosen = [[row[place] for place in three] for row, three in zip(matrix, places, strict=True)]
+    columns = [(0, min(row + 1, last), last) for row in range(last + 1)]
+    chosen = [[row[index] for index in three] for row, three in zip(matrix, columns, strict=True)]
     return ["to the first", "to the next", "to the last"], _rows(records, chosen)
 
 

@@ -152,11 +152,11 @@ def page_text(page: Page, figures: Sequence[str] = ()) -> str:
 
 def settings_of(records: xr.Dataset | xr.DataTree) -> dict[str, str]:
     """The settings that records were made with, in words."""
-    told: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for name, value in records.attrs.items():
         is_json = isinstance(value, str) and value.startswith("{")
-        told |= json.loads(value) if is_json else {str(name): value}
-    return in_words(told)
+        settings |= json.loads(value) if is_json else {str(name): value}
+    return in_words(settings)
 
 
 def in_words(settings: Mapping[str, Any]) -> dict[str, str]:

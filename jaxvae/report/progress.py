@@ -175,13 +175,13 @@ def _columns() -> tuple[ProgressColumn, ...]:
 
 def _lines(console: Console) -> Callable[[float], None]:
     """A function that, where there is no terminal, prints a line a minute with the share done."""
-    begun = said = time.perf_counter()
+    begun = shown_at = time.perf_counter()
 
     def say(share: float) -> None:
-        nonlocal said
+        nonlocal shown_at
         now = time.perf_counter()
-        if not console.is_terminal and now - said > _LINE_SECONDS:
-            said = now
+        if not console.is_terminal and now - shown_at > _LINE_SECONDS:
+            shown_at = now
             console.print(f"{share:.0%} done after {(now - begun) / 60:.0f} min")
 
     return say
@@ -212,15 +212,15 @@ def run_progress(
         ),
     )
     disable = not console.is_terminal
-    said = time.perf_counter()
+    shown_at = time.perf_counter()
     with Progress(*columns, console=console, transient=True, disable=disable, expand=True) as bars:
         bar = bars.add_task("", total=last, completed=first, status="compiling")
 
         def report(training: Training) -> None:
-            nonlocal said
+            nonlocal shown_at
             bars.update(bar, completed=training.step, status=_status(training))
-            if disable and time.perf_counter() - said > _LINE_SECONDS:
-                said = time.perf_counter()
+            if disable and time.perf_counter() - shown_at > _LINE_SECONDS:
+                shown_at = time.perf_counter()
                 line = f"step {training.step:,} of {last:,}: {_status(training)}"
                 console.print(line, soft_wrap=True)
 

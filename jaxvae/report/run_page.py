@@ -112,10 +112,10 @@ def _collapse(run: SavedRun, evaluation: Evaluation) -> list[str]:
                 latent_names(run.vae), sizes, evaluation.latent_types, strict=True
             )
         )
-        said = f"Latents that have collapsed to the prior: {lost}."
+        sentence = f"Latents that have collapsed to the prior: {lost}."
         if not signs:
-            return [f"No layer of latents as a whole shows a sign of collapse. {said}"]
-        return [said, *(f"A sign of collapse: {sign}." for sign in signs)]
+            return [f"No layer of latents as a whole shows a sign of collapse. {sentence}"]
+        return [sentence, *(f"A sign of collapse: {sign}." for sign in signs)]
     (types,) = evaluation.latent_types
     active, mixed, passive = (int(np.sum(each)) for each in types)
     if not (active or mixed or passive):
@@ -131,19 +131,19 @@ def _collapse(run: SavedRun, evaluation: Evaluation) -> list[str]:
 
 def _improving(shown: Shown) -> list[str]:
     """Sentences on whether the model was still improving at the end of training."""
-    said = []
+    sentences = []
     if shown.curve.steps:
-        said.append(_end_of(shown.curve))
+        sentences.append(_end_of(shown.curve))
     if len(shown.snapshots) > 1:
         (first, before), (last, after) = [*shown.snapshots.items()][-2:]
         costs = after.examples.cost
         change, count = mean_estimate(costs - before.examples.cost), len(costs)
-        said.append(
+        sentences.append(
             f"From step {first:,} to {last:,} the negative ELBO of {count:,} of these images "
             f"changed by {_number(change, sign='+')} nats, image by image: "
             f"{_verdict(change, falls='it still fell', rises='it rose')}."
         )
-    return said or [
+    return sentences or [
         "Whether the model was still improving is not known: neither its loss over training nor "
         "more than one snapshot was kept."
     ]
@@ -208,9 +208,9 @@ def _over_snapshots(shown: Shown) -> Chart:
         "PSNR, dB": [each.psnr for each in evaluations],
         **{
             f"rate of {name}, nats": [
-                mean_estimate(each.examples.rates[:, place]) for each in evaluations
+                mean_estimate(each.examples.rates[:, index]) for each in evaluations
             ]
-            for place, name in enumerate(names)
+            for index, name in enumerate(names)
         },
         "distortion, nats": [each.distortion for each in evaluations],
         "negative ELBO, nats": [mean_estimate(each.examples.cost) for each in evaluations],
@@ -245,13 +245,13 @@ def _latents(run: SavedRun, evaluation: Evaluation) -> Chart:
         names, evaluation.number_rates, evaluation.latent_types, strict=True
     ):
         order = np.argsort(-rates, kind="stable")
-        places = np.arange(1, len(rates) + 1)
+        ranks = np.arange(1, len(rates) + 1)
         for kind, mask in zip(_TYPES, types, strict=True):
             here = np.asarray(mask)[order]
             drawn = {
                 "type": "bar",
                 "name": kind,
-                "x": places[here],
+                "x": ranks[here],
                 "y": rates[order][here],
                 "text": [f"latent {index}" for index in order[here]],
                 "textposition": "none",
@@ -274,15 +274,15 @@ def _latents(run: SavedRun, evaluation: Evaluation) -> Chart:
 def _rows(run: SavedRun, evaluation: Evaluation) -> list[dict[str, str]]:
     rates = zip(*(np.atleast_1d(each) for each in evaluation.rates), strict=True)
     rows = []
-    for place, (name, rate) in enumerate(zip(latent_names(run.vae), rates, strict=True)):
-        size = math.prod(run.vae.shapes[place])
-        kinds = zip(_TYPES, evaluation.latent_types[place], strict=True)
+    for index, (name, rate) in enumerate(zip(latent_names(run.vae), rates, strict=True)):
+        size = math.prod(run.vae.shapes[index])
+        kinds = zip(_TYPES, evaluation.latent_types[index], strict=True)
         rows.append(
             {
                 "layer": name,
                 "latents": f"{size:,}",
                 "rate, nats": _number(Estimate(*rate)),
-                "active units": f"{int(evaluation.active_units[place]):,}",
+                "active units": f"{int(evaluation.active_units[index]):,}",
                 **{kind: f"{int(np.sum(mask)):,}" for kind, mask in kinds},
             }
         )

@@ -149,7 +149,7 @@ def draw_rows(axes: Axes, rows: Mapping[str, np.ndarray]) -> None:
     grid = np.concatenate([np.concatenate(list(row), axis=1) for row in framed])
     height = len(grid) / len(rows)
     axes.imshow(grid.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axes.set_yticks([(place + 0.5) * height for place in range(len(rows))], list(rows))
+    axes.set_yticks([(index + 0.5) * height for index in range(len(rows))], list(rows))
     axes.set_xticks([])
     axes.grid(visible=False)
     axes.tick_params(length=0)

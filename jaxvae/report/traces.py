@@ -72,8 +72,8 @@ def evenly(values: Sequence[Value], count: int) -> list[Value]:
     """At most `count` of some values, evenly chosen: the first, the last and some between."""
     if count < 2 or len(values) <= count:
         return list(values if len(values) <= count else values[-1:])
-    places = np.linspace(0, len(values) - 1, count).round().astype(int)
-    return [values[place] for place in places]
+    indices = np.linspace(0, len(values) - 1, count).round().astype(int)
+    return [values[index] for index in indices]
 
 
 def shown_epochs(epochs: Sequence[int], *, each: int, most: int) -> tuple[list[int], str]:

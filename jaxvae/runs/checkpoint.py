@@ -62,10 +62,10 @@ def save(directory: Path, step: int, tree: Tree) -> None:
     Raises:
         OSError: if it cannot be written; nothing of it is left.
     """
-    place, together = _place(directory, step).absolute(), _is_of_several(tree)
+    path, together = _place(directory, step).absolute(), _is_of_several(tree)
     folder = _folder_of_all if together else whole_folder
     # Broken off, Orbax leaves coroutines behind that complain on the terminal.
-    with postponed(), explained(place), folder(place) as part:
+    with postponed(), explained(path), folder(path) as part:
         with _orbax_name(part, together) as plain:
             _write(plain, tree)
         if is_first() or not together:
@@ -81,10 +81,10 @@ def save_latest(directory: Path, step: int, tree: Tree) -> None:
     save(directory, step, tree)
     if _is_of_several(tree) and not is_first():
         return
-    kept = [each for each in steps(directory) if each <= step][-_LATEST:]
-    for place in directory.glob(f"{_PREFIX}*"):
-        if place not in [_place(directory, each) for each in kept]:
-            remove_whole(place)
+    latest = [each for each in steps(directory) if each <= step][-_LATEST:]
+    for path in directory.glob(f"{_PREFIX}*"):
+        if path not in [_place(directory, each) for each in latest]:
+            remove_whole(path)
 
 
 def load(directory: Path, step: int, like: Tree) -> Tree:
@@ -106,15 +106,15 @@ def load(directory: Path, step: int, like: Tree) -> Tree:
     return _read(_place(directory, step), like)
 
 
-def _read(place: Path, like: Tree) -> Tree:
+def _read(path: Path, like: Tree) -> Tree:
     """The contents of a folder whose files are known to be whole."""
-    with _orbax_name(place.absolute(), _is_of_several(like)) as plain, _quiet():
+    with _orbax_name(path.absolute(), _is_of_several(like)) as plain, _quiet():
         written, wanted = _shapes(ocp.metadata(plain / _TREE).metadata), _shapes(like)
         # Orbax would find out as well, in the midst of reading.
         for name in sorted({*written, *wanted}):
             if written.get(name) != wanted.get(name):
                 raise ValueError(
-                    f"expected a snapshot of the same tree in {place}, with {name} of shape "
+                    f"expected a snapshot of the same tree in {path}, with {name} of shape "
                     f"{wanted.get(name)}, got {written.get(name)}: it was made by other settings "
                     "or another version"
                 )
@@ -133,9 +133,9 @@ def load_latest(directory: Path, like: Tree, *, last: float = math.inf) -> Tree 
     Raises:
         ValueError: for a snapshot of another tree.
     """
-    for place in sorted(directory.glob(f"{_PREFIX}*")):
-        if not is_sealed(place):
-            _logger.warning("%s has no %s: it is not read", place, MANIFEST)
+    for path in sorted(directory.glob(f"{_PREFIX}*")):
+        if not is_sealed(path):
+            _logger.warning("%s has no %s: it is not read", path, MANIFEST)
     step = _latest_whole(directory, last)
     if _is_of_several(like):
         step = from_first(step)
@@ -195,16 +195,16 @@ def _is_of_several(tree: Any) -> bool:
 
 
 @contextmanager
-def _folder_of_all(place: Path) -> Iterator[Path]:
+def _folder_of_all(path: Path) -> Iterator[Path]:
     """`whole_folder` of the first process, in which the others write as well."""
     if is_first():
-        with whole_folder(place) as part:
+        with whole_folder(path) as part:
             name_from_first(part.parent.name)
             yield part
             # The others look there for what they wrote: not before that it gets its name.
             wait_for_all("a snapshot is written")
     else:
-        yield place.parent / name_from_first("") / "part"
+        yield path.parent / name_from_first("") / "part"
         wait_for_all("a snapshot is written")
     wait_for_all("a snapshot is whole")
 
@@ -242,8 +242,8 @@ def _write(folder: Path, tree: Any) -> None:
         known = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)
         number = next((each for each in known if os.strerror(each) in str(error)), None)
         if number is None:
-            said = str(error).partition("\n")[0]
-            raise (LostProcessError if _is_of_several(tree) else OSError)(said) from error
+            message = str(error).partition("\n")[0]
+            raise (LostProcessError if _is_of_several(tree) else OSError)(message) from error
         raise OSError(number, os.strerror(number)) from error
     if metadata is None:
         raise OSError("Orbax does not find what it wrote")

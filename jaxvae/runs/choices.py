@@ -248,15 +248,15 @@ def _named(
 
 
 def _imported(kind: str, name: str) -> Callable[..., Any]:
-    place, _, attribute = name.partition(":")
+    module, _, attribute = name.partition(":")
     if os.getcwd() not in sys.path:
         # For modules beside the user; last, so that nothing there hides a package.
         sys.path.append(os.getcwd())
     try:
-        function = getattr(importlib.import_module(place), attribute)
+        function = getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:  # a module may raise anything
-        said = str(error) if isinstance(error, ImportError | AttributeError) else _said(error)
-        raise ValueError(f"expected {attribute} in {place} as {kind}, got {said}") from error
+        message = str(error) if isinstance(error, ImportError | AttributeError) else _said(error)
+        raise ValueError(f"expected {attribute} in {module} as {kind}, got {message}") from error
     if not callable(function):
         raise ValueError(f"expected {name} to be a function, got {type(function).__name__}")
     return function

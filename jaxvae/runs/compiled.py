@@ -46,23 +46,23 @@ def keep_compiled_programs() -> str | None:
     own = jax.config.values["jax_compilation_cache_dir"]
     if own:
         return str(own)
-    place = cache_directory() / "compiled" / _machine()
-    is_new = not place.exists()
+    programs = cache_directory() / "compiled" / _machine()
+    is_new = not programs.exists()
     try:
         cache_directory().mkdir(parents=True, exist_ok=True)
-        for folder in (place.parent, place):
+        for folder in (programs.parent, programs):
             _make_private(folder)
         _check_programs()
     except (OSError, ImportError, AttributeError) as error:
         print(f"compiled programs are not kept (JAXVAE_CACHE_DIR): {error}", file=sys.stderr)
         return None
-    _remove_unused(place)
-    jax.config.update("jax_compilation_cache_dir", str(place))
+    _remove_unused(programs)
+    jax.config.update("jax_compilation_cache_dir", str(programs))
     if _LEAST_COMPILE_VARIABLE not in os.environ:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_COMPILE_SECONDS)
     if is_new:
-        print(f"compiled programs are kept in {place} (JAXVAE_CACHE_DIR)", file=sys.stderr)
-    return str(place)
+        print(f"compiled programs are kept in {programs} (JAXVAE_CACHE_DIR)", file=sys.stderr)
+    return str(programs)
 
 
 @contextmanager
@@ -112,8 +112,8 @@ class _Checked:
         executable = self._inner.get(key)
         if executable is None:
             return None
-        said, program = executable[: sha256().digest_size], executable[sha256().digest_size :]
-        if said == _digest(key, program):
+        checksum, program = executable[: sha256().digest_size], executable[sha256().digest_size :]
+        if checksum == _digest(key, program):
             return program
         # JAX does not write over what is there.
         for file in Path(self._path).glob(f"{glob.escape(key)}*"):
@@ -161,10 +161,10 @@ def _machine() -> str:
     return platform.machine() or "any"
 
 
-def _remove_unused(place: Path) -> None:
+def _remove_unused(folder: Path) -> None:
     oldest = time.time() - _UNUSED_SECONDS
     with suppress(OSError):
-        for path in place.iterdir():
+        for path in folder.iterdir():
             times = path.stat()
             if max(times.st_atime, times.st_mtime) < oldest:
                 path.unlink(missing_ok=True)

@@ -212,12 +212,12 @@ def parsed_config(
     Raises:
         ValueError: as `read_config`.
     """
-    told = {name: value for name, value in settings.items() if name not in _BESIDE}
+    fields = {name: value for name, value in settings.items() if name not in _BESIDE}
     try:
-        height, width, channels = image_shape = tuple(told.pop("image_shape"))
+        height, width, channels = image_shape = tuple(fields.pop("image_shape"))
         if not all(type(side) is int and 1 <= side <= LARGEST for side in image_shape):
             raise ValueError(f"image_shape {image_shape}")
-        config = RunConfig(**told)
+        config = RunConfig(**fields)
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"expected the settings of a run in {path}, got {error}") from error
     foreign = filter(is_foreign, (config.network, config.likelihood, config.objective))

@@ -160,11 +160,12 @@ def first_state(run: ReadyRun, origin: Origin, key: Key) -> TrainState:
     like = jax.eval_shape(trainer.init, key)
     old = checkpoint.load(origin.folder / RESUME, _last_step(run, origin), like)
     new = run.trainer.init(key)
-    told = [as_json(config.coefficients) for config in (run.config, then)]
+    coefficients = [as_json(config.coefficients) for config in (run.config, then)]
     learned = {
         name: old.coefficients[name]
         for name in objective_multipliers(named_objective(then.objective))
-        if run.config.objective == then.objective and told[0].get(name) == told[1].get(name)
+        if run.config.objective == then.objective
+        and coefficients[0].get(name) == coefficients[1].get(name)
     }
     return new._replace(
         variables=old.variables,

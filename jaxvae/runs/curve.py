@@ -60,8 +60,8 @@ def kept_curve(folder: Path, *, first: int, last: int) -> Iterator[Callable[[Pro
     """
     before = read_curve(folder)
     rows: list[dict[str, Any]] = [
-        {"step": step, **{name: values[place] for name, values in before.means.items()}}
-        for place, step in enumerate(before.steps)
+        {"step": step, **{name: values[index] for name, values in before.means.items()}}
+        for index, step in enumerate(before.steps)
         if step <= first
     ]
     begun, reached, sums = first, first, dict[str, float]()

@@ -55,15 +55,15 @@ def export_run(run: SavedRun, kind: str, path: Path) -> list[str]:
     if kind == "safetensors":
         _write_safetensors(path, arrays, {"config": settings, "step": str(run.step)})
     elif kind == "npz":
-        told = {"__config__": np.array(settings), "__step__": np.array(run.step)}
-        write_whole(path, lambda part: _write_npz(part, {**arrays, **told}))
+        metadata = {"__config__": np.array(settings), "__step__": np.array(run.step)}
+        write_whole(path, lambda part: _write_npz(part, {**arrays, **metadata}))
     else:
         raise ValueError(f"expected safetensors or npz, got {kind}")
     return [*arrays]
 
 
 def _write_safetensors(
-    path: Path, arrays: Mapping[str, np.ndarray], told: Mapping[str, str]
+    path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]
 ) -> None:
     try:
         from safetensors.numpy import save_file  # noqa: PLC0415
@@ -72,7 +72,7 @@ def _write_safetensors(
             "expected safetensors for --to safetensors: pip install safetensors, or --to npz"
         ) from error
     whole = {name: np.ascontiguousarray(each) for name, each in arrays.items()}
-    write_whole(path, lambda part: save_file(whole, part, metadata=dict(told)))
+    write_whole(path, lambda part: save_file(whole, part, metadata=dict(metadata)))
 
 
 def _write_npz(part: Path, arrays: Mapping[str, Any]) -> None:

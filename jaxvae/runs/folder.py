@@ -112,11 +112,12 @@ def refuse_unwritable(folder: Path) -> None:
     Raises:
         ValueError: says what to do.
     """
-    place = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not (place.is_dir() and os.access(place, os.W_OK)):
+    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK)):
         raise ValueError(
-            f"expected a folder that can be written for --out, got {folder}, in which {place} is "
-            f"{'not writable' if place.is_dir() else 'no folder'}; choose another --out"
+            f"expected a folder that can be written for --out, got {folder}, in which "
+            f"{existing} is {'not writable' if existing.is_dir() else 'no folder'}; choose "
+            "another --out"
         )
 
 

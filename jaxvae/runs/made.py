@@ -131,11 +131,11 @@ def _entries(file: Path) -> list[Entry]:
     return [each for each in entry if _is_entry(each)] if isinstance(entry, list) else []
 
 
-def _is_entry(said: Any) -> bool:
+def _is_entry(content: Any) -> bool:
     try:
-        datetime.fromisoformat(said["began"])
-        texts = [said[name] for name in ("command", "machine", "device", "versions")]
-        return all(isinstance(text, str) for text in texts) and float(said["seconds"]) >= 0
+        datetime.fromisoformat(content["began"])
+        texts = [content[name] for name in ("command", "machine", "device", "versions")]
+        return all(isinstance(text, str) for text in texts) and float(content["seconds"]) >= 0
     except (KeyError, TypeError, ValueError):
         return False
 

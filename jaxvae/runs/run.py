@@ -135,10 +135,10 @@ def latest_state(
     Raises:
         ValueError: if the state is one of another trainer.
     """
-    said = {**_lost(folder, wanted), **checkpoint.damaged_steps(folder / SNAPSHOTS)}
-    again = [step for step in said if step in wanted]
+    damage = {**_lost(folder, wanted), **checkpoint.damaged_steps(folder / SNAPSHOTS)}
+    again = [step for step in damage if step in wanted]
     for step in again:
-        _logger.warning("%s: it is made again", said[step])
+        _logger.warning("%s: it is made again", damage[step])
     like = jax.eval_shape(trainer.init, jax.random.key(0))
     if mesh is not None:
         like = shapes_on(like, everywhere(in_line(mesh)))
@@ -152,9 +152,9 @@ def _lost(folder: Path, wanted: Collection[int]) -> dict[int, str]:
     done = max([latest_step(folder), *there])
     if not {*there} <= {*wanted}:
         return {}
-    place = folder / SNAPSHOTS
+    snapshots = folder / SNAPSHOTS
     return {
-        step: f"the snapshot of step {step} is absent from {place}"
+        step: f"the snapshot of step {step} is absent from {snapshots}"
         for step in wanted
         if step <= done and step not in there
     }

@@ -235,16 +235,16 @@ def _lost(file: Path) -> LostError:
 
 def _teller(file: Path, descriptor: int) -> Tell:
     """Writes who is at work, at once and when told, but not more often than can be seen."""
-    said = -math.inf
+    written_at = -math.inf
 
     def write(share: float, status: str) -> None:
-        nonlocal said
-        said = time.monotonic()
+        nonlocal written_at
+        written_at = time.monotonic()
         words = [socket.gethostname(), os.getpid(), share, status[:_STATUS_LETTERS], _PROCESS]
         os.pwrite(descriptor, json.dumps(words).ljust(_LETTERS).encode(), 0)
 
     def tell(share: float, status: str) -> None:
-        if time.monotonic() - said < _TOLD_SECONDS:
+        if time.monotonic() - written_at < _TOLD_SECONDS:
             return
         if _is_lost(file):
             raise _lost(file)

@@ -155,8 +155,10 @@ def _lacking(sweep: Sweep, unit: Unit) -> tuple[str, ...]:
 
 def _train(job: _Job) -> None:
     """Train to the last epoch, stopping at each that is measured."""
-    last, kept = job.sweep.epochs[-1], _whole_steps(job.folder / SNAPSHOTS)
-    lacking = [each for each in job.sweep.epochs if not (each in kept and _is_measured(job, each))]
+    last, saved_steps = job.sweep.epochs[-1], _whole_steps(job.folder / SNAPSHOTS)
+    lacking = [
+        each for each in job.sweep.epochs if not (each in saved_steps and _is_measured(job, each))
+    ]
     replicating = job.sweep.replicate and last not in _whole_steps(job.folder / _REPLICATES)
     job.progress.start(last * job.steps_per_epoch, len(job.sweep.epochs) * len(job.names))
     if replicating:

@@ -128,8 +128,8 @@ def _do(job: Job, unit: Unit) -> str:
     log.parent.mkdir(parents=True, exist_ok=True)
     done = len(sweep.units) - len(sweep.unfinished())
     with log.open("a", encoding="utf-8") as file:
-        said = Console(file=file, highlight=False, markup=False, emoji=False)
-        with sweep_progress(said, units=len(sweep.units), done=done) as progress:
+        console = Console(file=file, highlight=False, markup=False, emoji=False)
+        with sweep_progress(console, units=len(sweep.units), done=done) as progress:
             return "done" if do_unit(sweep, unit, progress) else "left"
 
 
@@ -172,9 +172,9 @@ def _connected(address: str) -> Iterator[None]:
 
 def _environment() -> dict[str, str]:
     """The variables of a task: those of this process that matter, and its paths of modules."""
-    told = {name: value for name, value in os.environ.items() if name.startswith(_TOLD)}
+    variables = {name: value for name, value in os.environ.items() if name.startswith(_TOLD)}
     # What is installed, a task has from its own Python.
     python = {Path(sys.prefix), Path(sys.base_prefix)}
-    places = [Path(place).absolute() for place in sys.path]
-    own = [str(place) for place in places if python.isdisjoint((place, *place.parents))]
-    return {**told, "PYTHONPATH": os.pathsep.join(own)}
+    paths = [Path(path).absolute() for path in sys.path]
+    own = [str(path) for path in paths if python.isdisjoint((path, *path.parents))]
+    return {**variables, "PYTHONPATH": os.pathsep.join(own)}

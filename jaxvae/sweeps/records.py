@@ -73,8 +73,8 @@ def write_run(
     Raises:
         OSError: if the disk cannot be written; nothing of it is left.
     """
-    told = settings_arrays(config, image_shape, place)
-    write_arrays(run_file(out, name), {**arrays, **told}, scratch=scratch)
+    settings = settings_arrays(config, image_shape, place)
+    write_arrays(run_file(out, name), {**arrays, **settings}, scratch=scratch)
 
 
 def write_arrays(file: Path, arrays: Mapping[str, object], *, scratch: Path) -> None:

@@ -21,8 +21,8 @@ def lost_models(sweep: Sweep, places: Mapping[str, Place]) -> list[str]:
         places: places of the runs that are done, by name.
     """
     folders = {place.snapshots(sweep.out) for place in places.values()}
-    kept = {each for each in folders if sweep.epochs[-1] in checkpoint.steps(each)}
-    return [name for name, place in places.items() if place.snapshots(sweep.out) not in kept]
+    complete = {each for each in folders if sweep.epochs[-1] in checkpoint.steps(each)}
+    return [name for name, place in places.items() if place.snapshots(sweep.out) not in complete]
 
 
 def unneeded_units(sweep: Sweep, places: Mapping[str, Place]) -> list[str]:

@@ -92,12 +92,12 @@ class Afterwards(NamedTuple):
 def last_numbers(name: str, record: Arrays) -> str:
     """A run in a line: every number that was recorded at all epochs, as it was at the last."""
     epochs = record["epoch"].shape
-    said = [
+    texts = [
         f"{key} {values[-1]:.4g}"
         for key, values in record.items()
         if key != "epoch" and values.shape == epochs and values.dtype.kind in "biuf"
     ]
-    return f"{name}: {', '.join(said)}"
+    return f"{name}: {', '.join(texts)}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -173,5 +173,5 @@ class Sweep:
 
     def _under_way(self) -> set[str]:
         """The names of units that were begun and not brought to their end."""
-        places = (self.out / UNITS).glob(f"*/{RESUME}")
-        return {place.parent.name.partition(PART)[0] for place in places}
+        folders = (self.out / UNITS).glob(f"*/{RESUME}")
+        return {folder.parent.name.partition(PART)[0] for folder in folders}

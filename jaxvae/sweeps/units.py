@@ -160,12 +160,12 @@ def _title(configs: Sequence[RunConfig]) -> str:
     }
     for name in first.coefficients:
         varying[name] = [_numbers(config)[name] for config in configs]
-    said = [
+    texts = [
         f"{name} {_listed(sorted(set(values)))}"
         for name, values in varying.items()
         if len(set(values)) > 1 or (name in ("latents", "seed") and values)
     ]
-    return f"{first.network} on {first.data}, {first.objective}: {'; '.join(said)}"
+    return f"{first.network} on {first.data}, {first.objective}: {'; '.join(texts)}"
 
 
 def _listed(values: Sequence[Any], most: int = 4) -> str:

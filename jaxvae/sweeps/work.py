@@ -59,9 +59,9 @@ def do_unit(sweep: Sweep, unit: Unit, progress: SweepProgress) -> bool:
             if tell is None or sweep.is_done(unit):
                 return False
             begun = time.perf_counter()
-            told = progress.begin(unit.title, tell, seconds_of(sweep, unit).measuring_share)
+            shown = progress.begin(unit.title, tell, seconds_of(sweep, unit).measuring_share)
             with noted(sweep.out, unit.name, sweep.command):
-                lines = _make(sweep, unit, told) if unit.needs else _train(sweep, unit, told)
+                lines = _make(sweep, unit, shown) if unit.needs else _train(sweep, unit, shown)
             if not sweep.is_done(unit):
                 raise OSError(
                     f"expected to find the records of {unit.title} as written, found others"

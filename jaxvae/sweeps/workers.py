@@ -115,16 +115,16 @@ def _devices() -> Mapping[str, Sequence[str]]:
 
 def _environment(devices: Mapping[str, Sequence[str]], number: int, count: int) -> dict[str, str]:
     """The variables that give a process a device, or its part of one."""
-    told: dict[str, str] = {}
+    variables: dict[str, str] = {}
     for variable, names in devices.items():
         if names:
-            told[variable] = names[number % len(names)]
+            variables[variable] = names[number % len(names)]
             share = -(-count // len(names))
             if share > 1:
-                told["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 / share:.2f}"
+                variables["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 / share:.2f}"
     if devices["TPU_VISIBLE_CHIPS"]:
-        told |= {"TPU_CHIPS_PER_PROCESS_BOUNDS": "1,1,1", "TPU_PROCESS_BOUNDS": "1,1,1"}
-    return told
+        variables |= {"TPU_CHIPS_PER_PROCESS_BOUNDS": "1,1,1", "TPU_PROCESS_BOUNDS": "1,1,1"}
+    return variables
 
 
 @contextmanager

@@ -112,8 +112,8 @@ def _laid(
             known, order = epoch, _on_host(orders(epoch), placed.mesh)
         first = steps.start % plan.per_epoch * plan.batch_size
         # Always as many, of which the last may be of no use: they are one program.
-        places = np.minimum(first + np.arange(most * plan.batch_size), placed.n - 1)
-        rows = order[..., places].reshape(*order.shape[:-1], most, plan.batch_size)
+        indices = np.minimum(first + np.arange(most * plan.batch_size), placed.n - 1)
+        rows = order[..., indices].reshape(*order.shape[:-1], most, plan.batch_size)
         laid = lay_out(placed, rows, axis=0 if members else 1)
         yield steps, Batches(None, laid, steps.start)
 

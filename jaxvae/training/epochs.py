@@ -195,8 +195,8 @@ def named(values: tuple[Array, NamedTuple], divisor: float) -> dict[str, float]:
     loss, terms = values
     numbers = {}
     for name, value in {"loss": loss, **terms._asdict()}.items():
-        for place, number in np.ndenumerate(np.asarray(value)):
-            numbers[" ".join([name, *map(str, place)])] = float(number) / divisor
+        for index, number in np.ndenumerate(np.asarray(value)):
+            numbers[" ".join([name, *map(str, index)])] = float(number) / divisor
     return numbers
 
 

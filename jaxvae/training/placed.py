@@ -153,9 +153,9 @@ def _collected(
     """Rows of split images: every device gives what it has, and takes its part of all."""
 
     def give_and_take(own: Array, rows: Array) -> Array:
-        places = rows - lax.axis_index(AXIS) * len(own)
-        has = (places >= 0) & (places < len(own))
-        given = jnp.where(has[..., None, None, None], own[jnp.clip(places, 0, len(own) - 1)], 0)
+        local_rows = rows - lax.axis_index(AXIS) * len(own)
+        has = (local_rows >= 0) & (local_rows < len(own))
+        given = jnp.where(has[..., None, None, None], own[jnp.clip(local_rows, 0, len(own) - 1)], 0)
         return lax.psum_scatter(given, AXIS, scatter_dimension=axis, tiled=True)
 
     return jax.shard_map(

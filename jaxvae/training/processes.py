@@ -45,10 +45,10 @@ def join_processes() -> None:
             shutdown_timeout_seconds=_EVALUATION_SECONDS,
         )
     except (ValueError, RuntimeError) as error:
-        said = str(error).partition("\n")[0]
+        message = str(error).partition("\n")[0]
         raise ValueError(
             "expected for --distributed a TPU pod, SLURM, Open MPI, or the variables "
-            f"{', '.join(_VARIABLES)}, got: {said}"
+            f"{', '.join(_VARIABLES)}, got: {message}"
         ) from error
 
 
@@ -74,8 +74,8 @@ def name_from_first(name: str) -> str:
     given = np.frombuffer(name.encode("ascii"), np.uint8)
     letters[: len(given)] = given
     with _all_of_them():
-        told = bytes(multihost_utils.broadcast_one_to_all(letters))
-    return told.rstrip(b"\0").decode("ascii")
+        received = bytes(multihost_utils.broadcast_one_to_all(letters))
+    return received.rstrip(b"\0").decode("ascii")
 
 
 def wait_for_all(what: str) -> None:

@@ -56,7 +56,7 @@ def windows(
     patience, begun = 1, time.perf_counter()
     # Within a step, which others wait for, a process that is told to end must not leave.
     waiting: AbstractContextManager[Sequence[int]] = postponed() if together else nullcontext(())
-    with closing(pieces), waiting as told:
+    with closing(pieces), waiting as stop:
         for steps, batches in pieces:
             step = steps.start
             while step < steps.stop:
@@ -68,7 +68,7 @@ def windows(
                 yield window, count, seconds
                 saver(state)
                 heed()
-                if together and in_any(bool(told)):
+                if together and in_any(bool(stop)):
                     raise Terminated()
                 patience = max(1, min(2 * patience, int(count * _REPORT_SECONDS / seconds)))
                 patience = from_first(patience) if together else patience

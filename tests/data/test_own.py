@@ -488,7 +488,7 @@ def test_every_type_becomes_bytes_by_its_rule(tmp_path, array, expected, words):
 )
 def test_a_range_that_may_be_several_is_asked_for(tmp_path, array):
     array = array * 0.9 if array.min() == -1 else array
-    with pytest.raises(ValueError, match=r"black and what is white: say it, such as value_range="):
+    with pytest.raises(ValueError, match=r"are black and white: give them, such as value_range="):
         load(saved(tmp_path, array))
     low, high = float(array.min()), float(array.max())
     data = load(tmp_path / "images.npy", value_range=(low, high))

@@ -26,8 +26,8 @@ def data_set(text: str) -> str:
     from jaxvae.data.places import own_place  # noqa: PLC0415
     from jaxvae.data.prepared import data_directory  # noqa: PLC0415
 
-    place = own_place(text, data_directory(None))
-    return text if place is None else os.path.abspath(place)
+    own_path = own_place(text, data_directory(None))
+    return text if own_path is None else os.path.abspath(own_path)
 
 
 def value_range(text: str) -> tuple[float, float]:
