@@ -372,10 +372,10 @@ def main() -> None:
         records = held(file, described)
     except ValueError as error:
         sys.exit(f"error: {error}")
-    there = {record["work"] for record in records}
+    works = {record["work"] for record in records}
     for piece in options.only:
         for work, row in rows_of(piece, options.out, ends):
-            if work in there:
+            if work in works:
                 continue
             if time.monotonic() > ends:
                 console.print(f"{work}: left, the minutes are over")

@@ -84,8 +84,11 @@ def answered(name: str, minutes: float) -> dict[str, Any]:
         subprocess.run(
             [sys.executable, "-c", code, *words], check=True, env={**os.environ, **cache}
         )
-        took = {"minutes": (time.perf_counter() - begun) / 60, "cpu_seconds": _cpu_seconds() - used}
-        return {"name": name, "truth": TRUTHS[name], "limit": minutes, **took, **_found(out)}
+        times = {
+            "minutes": (time.perf_counter() - begun) / 60,
+            "cpu_seconds": _cpu_seconds() - used,
+        }
+        return {"name": name, "truth": TRUTHS[name], "limit": minutes, **times, **_found(out)}
 
 
 def _found(out: Path) -> dict[str, Any]:

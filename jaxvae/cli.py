@@ -33,20 +33,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status, as `jaxvae.report.ending` gives it; 2 for wrong use.
     """
     typed = sys.argv[1:] if arguments is None else arguments
-    given = _parser().parse_args(typed)
-    given.line = as_line(["jaxvae", *typed])
+    options = _parser().parse_args(typed)
+    options.line = as_line(["jaxvae", *typed])
     try:
         # JAX takes seconds to import: help, and what cannot be read, do without.
         from jaxvae.report.ending import end_process, status_of  # noqa: PLC0415
 
-        command = importlib.import_module(f"jaxvae.commands.{given.command}")
+        command = importlib.import_module(f"jaxvae.commands.{options.command}")
     except KeyboardInterrupt:
-        print(f"Interrupted. {given.after_interruption}", file=sys.stderr)
+        print(f"Interrupted. {options.after_interruption}", file=sys.stderr)
         return 130
     status = status_of(
-        lambda console, errors: command.main(given, console, errors),
-        after_interruption=given.after_interruption,
-        distributed=getattr(given, "distributed", False),
+        lambda console, errors: command.main(options, console, errors),
+        after_interruption=options.after_interruption,
+        distributed=getattr(options, "distributed", False),
     )
     return end_process(status) if arguments is None else status
 

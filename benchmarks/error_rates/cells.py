@@ -104,8 +104,8 @@ def some_bound_is_broken(random: np.random.Generator) -> bool:
     """Whether some of many accuracies that are equal to their bound is called larger."""
     accuracy, error = random.uniform(0.12, 0.9, CLASSIFIERS), 0.05
     known = np.asarray(information_for_accuracy(accuracy, LABELS), np.float64)
-    seen = known + error * random.standard_normal(CLASSIFIERS)
-    information = Estimate(seen, np.full(CLASSIFIERS, error))
+    measured = known + error * random.standard_normal(CLASSIFIERS)
+    information = Estimate(measured, np.full(CLASSIFIERS, error))
     hits = random.binomial(POINTS, accuracy).astype(float)
     return bool(above_bound(hits, information, LABELS, n=POINTS).any())
 

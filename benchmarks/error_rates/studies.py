@@ -118,8 +118,8 @@ def _entry(record: dict[str, Any]) -> str:
 
 def section(records: list[dict[str, Any]]) -> str:
     """The section of docs/statistics.md."""
-    seen = [one for one in records if one["truth"] in SHAPES]
-    rows, worst = rows_by(seen, ["truth"], "noise", _entry), max(one["small"] for one in seen)
+    shown = [one for one in records if one["truth"] in SHAPES]
+    rows, worst = rows_by(shown, ["truth"], "noise", _entry), max(one["small"] for one in shown)
     quiet = next(one for one in records if one["truth"] in UNSEEN)
     return TEXT.format(
         table=markdown_table(rows, left=["truth"]),

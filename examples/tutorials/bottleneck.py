@@ -52,9 +52,9 @@ for index, size in enumerate(SIZES):
     costs = evaluate(network(size), variables, images, key=jax.random.key(1))
     layers = capture(network(size), variables, images, key=jax.random.key(1))
     dimension = two_nn(layers["mean"])
-    lost = information_imbalance(layers["output"], layers["input"]).forward
+    imbalance = information_imbalance(layers["output"], layers["input"]).forward
     print(
         f"K = {size}: D {float(costs.distortion.value):.1f}, R {float(costs.rates.value[0]):.1f}, "
         f"ID of the mean {float(dimension.value):.1f} +- {float(dimension.stderr):.1f}, "
-        f"Delta(output -> input) {float(lost):.3f}"
+        f"Delta(output -> input) {float(imbalance):.3f}"
     )

@@ -24,13 +24,13 @@ trainer = vae_trainer(vae, beta_vae, optax.adam(1e-3), coefficients={"beta": 1.0
 state = trainer.init(jax.random.key(0))
 
 # `epochs` is the total, so that each call goes on where the one before ended.
-seen = {}
+captured = {}
 for epoch in EPOCHS:
     state = train(trainer, state, data.train.images, epochs=epoch, batch_size=100)
-    seen[epoch] = capture(vae, state.variables, data.test.images, key=jax.random.key(1))
+    captured[epoch] = capture(vae, state.variables, data.test.images, key=jax.random.key(1))
 
-last = seen.pop(EPOCHS[-1])
-print("layer".ljust(14), *(f"{epoch:>5}" for epoch in seen), "  epochs")
+last = captured.pop(EPOCHS[-1])
+print("layer".ljust(14), *(f"{epoch:>5}" for epoch in captured), "  epochs")
 for layer in [name for name in last if name != "input"]:
-    similar = [float(debiased_cka(layers[layer], last[layer])) for layers in seen.values()]
+    similar = [float(debiased_cka(layers[layer], last[layer])) for layers in captured.values()]
     print(layer.ljust(14), *(f"{value:5.2f}" for value in similar))

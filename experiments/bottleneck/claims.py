@@ -29,8 +29,8 @@ def claims(records: xr.Dataset) -> list[str]:
 
 def whole_seeds(records: xr.Dataset) -> xr.Dataset:
     """The seeds of which no model failed: the geometry of a failed model is unknown at the end."""
-    lost = records["imbalance_to_input"].sel(layer="output").isel(epoch=-1)
-    return records.isel(seed=np.flatnonzero(lost.notnull().all("bottleneck").values))
+    imbalance = records["imbalance_to_input"].sel(layer="output").isel(epoch=-1)
+    return records.isel(seed=np.flatnonzero(imbalance.notnull().all("bottleneck").values))
 
 
 def _on_second_peak(records: xr.Dataset) -> str:
@@ -66,8 +66,8 @@ def _on_two_phases(records: xr.Dataset) -> str:
     )
     if len(epochs) < 3:
         return f"{name}: not tested, which takes at least three measured epochs."
-    lost = _values(records["imbalance_to_input"].sel(layer="output"), "epoch")
-    evidence = two_phases(lost, _values(records["kl"], "epoch"), tolerance=_TOLERANCE)
+    imbalance = _values(records["imbalance_to_input"].sel(layer="output"), "epoch")
+    evidence = two_phases(imbalance, _values(records["kl"], "epoch"), tolerance=_TOLERANCE)
     text = f"{name}, each by {_TOLERANCE:.0%}: {_verdicts(evidence, records)}"
     if not evidence.shown.any():
         return text

@@ -41,8 +41,8 @@ def draw_figures(records: xr.Dataset, folder: Path) -> list[Path]:
         "phases": (_phases, "imbalance"),
         "examples": (_examples, "example_input"),
     }
-    there = {name: draw for name, (draw, needed) in drawings.items() if needed in records}
-    return draw_each(there, records, folder)
+    possible = {name: draw for name, (draw, needed) in drawings.items() if needed in records}
+    return draw_each(possible, records, folder)
 
 
 def _dimension_profile(records: xr.Dataset, path: Path) -> None:
@@ -106,8 +106,8 @@ def _against_bottleneck(records: xr.Dataset, path: Path) -> None:
     dimension = last["intrinsic_dimension"]
     with figure(path, size=(10, 4.2), title=title(records)) as drawing:
         left, right = drawing.subplots(1, 2)
-        lost = last["imbalance_to_input"].sel(layer="output").transpose("bottleneck", "seed")
-        draw_spread(left, np.array(sizes), lost.values, color="tab:blue")
+        imbalance = last["imbalance_to_input"].sel(layer="output").transpose("bottleneck", "seed")
+        draw_spread(left, np.array(sizes), imbalance.values, color="tab:blue")
         mark_logarithm(left)
         left.set_ylabel("Δ(output → input)")
         left.set_title("Information lost in reconstruction (0 none, 1 all)")

@@ -91,11 +91,11 @@ def _profiles(
         if null is not None:
             nothing[layers.index("sample")] = float(null.sel(bottleneck=size))
         for epoch in _of_lines(records)[0]:
-            here = values.sel(bottleneck=size, epoch=epoch, layer=layers)
+            profile = values.sel(bottleneck=size, epoch=epoch, layer=layers)
             drawn = line(
                 layers,
-                here.mean("seed").values,
-                stderr_over(here, "seed"),
+                profile.mean("seed").values,
+                stderr_over(profile, "seed"),
                 name=f"K = {size}",
                 color=to_hex(color),
                 null=nothing,
@@ -109,10 +109,10 @@ def _map(records: xr.Dataset) -> Chart:
     epochs, note = shown_epochs(records["epoch"].values.tolist(), each=each, most=MAP_NUMBERS)
     for size in records["bottleneck"].values:
         for epoch in epochs:
-            here = records["imbalance"].sel(bottleneck=size, epoch=epoch)
-            here = here.transpose("layer", "other_layer", "seed")
-            mean = here.mean("seed").values
-            drawn = heat_map(layers, layers, mean, stderr_over(here, "seed"))
+            imbalance = records["imbalance"].sel(bottleneck=size, epoch=epoch)
+            imbalance = imbalance.transpose("layer", "other_layer", "seed")
+            mean = imbalance.mean("seed").values
+            drawn = heat_map(layers, layers, mean, stderr_over(imbalance, "seed"))
             traces.append(Trace(drawn, {"epoch": str(epoch), "K": str(size)}))
     return Chart(
         "Information imbalance between all layers",
@@ -136,11 +136,13 @@ def _learning(records: xr.Dataset) -> Chart:
     epochs, note = _of_lines(records)
     for layer in layers:
         for size, color in colors.items():
-            here = records["imbalance_to_input"].sel(layer=layer, bottleneck=size, epoch=epochs)
+            imbalance = records["imbalance_to_input"].sel(
+                layer=layer, bottleneck=size, epoch=epochs
+            )
             drawn = line(
                 epochs,
-                here.mean("seed").values,
-                stderr_over(here, "seed"),
+                imbalance.mean("seed").values,
+                stderr_over(imbalance, "seed"),
                 name=f"K = {size}",
                 color=to_hex(color),
             )
@@ -148,6 +150,6 @@ def _learning(records: xr.Dataset) -> Chart:
     reads = (
         f"Δ(layer → input) over training, with a line for every K; choose the layer. {_REST}{note}"
     )
-    choices, lost = {"layer": layers}, "Δ(layer → input)"
+    choices, heading = {"layer": layers}, "Δ(layer → input)"
     layout = {"xaxis": whole_axis(epochs), "yaxis": _LOG}
-    return Chart("Learning of a layer", reads, traces, "epoch", lost, choices, layout)
+    return Chart("Learning of a layer", reads, traces, "epoch", heading, choices, layout)

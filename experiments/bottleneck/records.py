@@ -40,8 +40,8 @@ def gather(config: Config, sweep: Sweep) -> xr.Dataset:
     out = sweep.out
     names, sizes = list(runs(config)), (len(config.bottlenecks), len(config.seeds))
     arrays = over_runs(out, names, [*_BY_EPOCH, *_AT_END, "layer", "far_neighbor", "epoch"])
-    there = arrays["epoch"].any(axis=1)
-    first = int(np.flatnonzero(there)[0])
+    measured = arrays["epoch"].any(axis=1)
+    first = int(np.flatnonzero(measured)[0])
     by_epoch = {name: ((*_RUN, "epoch", *inner), arrays[name]) for name, inner in _BY_EPOCH.items()}
     at_end = {
         name: ((*_RUN, *inner), arrays[name]) for name, inner in _AT_END.items() if name in arrays
@@ -59,7 +59,7 @@ def gather(config: Config, sweep: Sweep) -> xr.Dataset:
     records = xr.Dataset(
         {
             name: (dims, values.reshape(*sizes, *values.shape[1:]))
-            for name, (dims, values) in {**by_epoch, **at_end, "missing": (_RUN, ~there)}.items()
+            for name, (dims, values) in {**by_epoch, **at_end, "missing": (_RUN, ~measured)}.items()
         },
         coords=coords,
         attrs={
@@ -82,10 +82,10 @@ def _with_examples(records: xr.Dataset, config: Config, out: Path) -> xr.Dataset
     if not arrays:
         return records
     inputs = arrays.pop("example_input")
-    there = int(np.flatnonzero(inputs.reshape(len(inputs), -1).any(axis=1))[0])
+    run = int(np.flatnonzero(inputs.reshape(len(inputs), -1).any(axis=1))[0])
     return records.assign(
         {name: (("bottleneck", *_PIXELS), values) for name, values in arrays.items()}
-    ).assign(example_input=(_PIXELS, inputs[there]))
+    ).assign(example_input=(_PIXELS, inputs[run]))
 
 
 def _with_derived(records: xr.Dataset, points: int) -> xr.Dataset:

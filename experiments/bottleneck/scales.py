@@ -28,8 +28,8 @@ def draw_scales(records: xr.Dataset, path: Path, *, title: str) -> None:
         for axes, layer in zip(grid.flat, layers, strict=False):
             axes.plot(ranks, data, color="0.3", linestyle="--", linewidth=1, label="data")
             for size, color in bottleneck_colors(records["bottleneck"].values.tolist()).items():
-                here = curves.sel(bottleneck=size, layer=layer)
-                spread = here.transpose("far_neighbor", "seed").values
+                curve = curves.sel(bottleneck=size, layer=layer)
+                spread = curve.transpose("far_neighbor", "seed").values
                 draw_spread(axes, ranks, spread, color=color, label=f"K = {size}")
                 if layer == "sample":
                     null = records["scale_dimension_null"].sel(bottleneck=size)

@@ -55,34 +55,34 @@ def conclusion(records: xr.Dataset) -> str:
     sizes = records["bottleneck"].values
     last = records.isel(epoch=-1)
     # Sizes are compared seed by seed.
-    lost = whole_seeds(records)["imbalance_to_input"].isel(epoch=-1).sel(layer="output")
-    lost = lost.transpose("bottleneck", "seed")
+    imbalance = whole_seeds(records)["imbalance_to_input"].isel(epoch=-1).sel(layer="output")
+    imbalance = imbalance.transpose("bottleneck", "seed")
     data = (
         f"the ID of the data is {float(last['intrinsic_dimension'].sel(layer='input').mean()):.1f}"
     )
-    if lost.sizes["seed"] == 0:
+    if imbalance.sizes["seed"] == 0:
         return f"Not decided: in every seed at least one model failed; {data}."
-    least = float(lost.mean("seed").min())
+    least = float(imbalance.mean("seed").min())
     if least >= HARDLY_ANYTHING:
         return (
             f"Not decided: reconstructions have lost most of their neighbors at every K, Δ(output→"
             f"input) is {least:.2f} at least, and models that have learned next to nothing are "
             f"alike whatever their K. Train longer, on more images, or try larger K; {data}."
         )
-    advice = sufficient_bottleneck(sizes, lost.values, tolerance=_TOLERANCE)
+    advice = sufficient_bottleneck(sizes, imbalance.values, tolerance=_TOLERANCE)
     if advice.bottleneck is None:
-        return f"{_undecided(advice, sizes, lost.sizes['seed'])} {data[0].upper()}{data[1:]}."
-    here = last.sel(bottleneck=advice.bottleneck)
-    mean_dimension = float(here["intrinsic_dimension"].sel(layer="mean").mean())
-    left = float(lost.sel(bottleneck=advice.bottleneck).mean())
+        return f"{_undecided(advice, sizes, imbalance.sizes['seed'])} {data[0].upper()}{data[1:]}."
+    chosen = last.sel(bottleneck=advice.bottleneck)
+    mean_dimension = float(chosen["intrinsic_dimension"].sel(layer="mean").mean())
+    left = float(imbalance.sel(bottleneck=advice.bottleneck).mean())
     most = max(0.0, advice.upper[list(sizes).index(advice.bottleneck)])
     smaller = ", and no smaller K is enough" if advice.bottleneck > sizes[0] else ""
     return (
-        f"K = {advice.bottleneck} is enough{smaller} (95% confidence, {lost.sizes['seed']} seeds): "
-        f"Δ(output→input) is {left:.4f} there, and a larger K lowers it by {most:.0%} at most, "
-        f"where only more than {_TOLERANCE:.0%} would make a larger K worth it. "
+        f"K = {advice.bottleneck} is enough{smaller} (95% confidence, {imbalance.sizes['seed']} "
+        f"seeds): Δ(output→input) is {left:.4f} there, and a larger K lowers it by {most:.0%} at "
+        f"most, where only more than {_TOLERANCE:.0%} would make a larger K worth it. "
         f"At this K the posterior mean has ID {mean_dimension:.1f}, {data}, "
-        f"and {float(here['active_units'].mean()):.0f} of {advice.bottleneck} units are active."
+        f"and {float(chosen['active_units'].mean()):.0f} of {advice.bottleneck} units are active."
     )
 
 

@@ -104,15 +104,15 @@ def _trained(records: xr.Dataset, console: Console) -> xr.Dataset:
             "failed, got none: wait for more runs, or, where losses became NaN or infinite, try a "
             "smaller --learning-rate and another --out"
         )
-    lost = [
+    failed = [
         f"K = {size}, seed {seed}"
         for size in records["bottleneck"].values
         for seed in records["seed"].values
         if records["failed"].any("epoch").sel(bottleneck=size, seed=seed)
     ]
     left_out = "their seeds" if seeds.any() else "their bottlenecks"
-    if lost:
-        console.print(f"failed: {'; '.join(lost)}; {left_out} are left out below", soft_wrap=True)
+    if failed:
+        console.print(f"failed: {'; '.join(failed)}; {left_out} are left out below", soft_wrap=True)
     name, values = ("seed", seeds) if seeds.any() else ("bottleneck", sizes)
     labels = records[name].values[values.values]
     alike = [each for each in _ALIKE[name] if each in records.dims]

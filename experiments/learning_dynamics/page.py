@@ -57,12 +57,12 @@ def _lines(records: Sequence[xr.Dataset]) -> Chart:
     for when, models in _groups(records):
         similarity = to_final(models)
         for layer, (color, style) in layer_colors(models["layer"].values.tolist()).items():
-            here = similarity.sel(layer=layer)
-            null = np.full(here.sizes["epoch"], _null(models, layer))
+            curve = similarity.sel(layer=layer)
+            null = np.full(curve.sizes["epoch"], _null(models, layer))
             drawn = line(
                 models["epoch"].values.tolist(),
-                here.mean("run").values,
-                stderr_over(here, "run"),
+                curve.mean("run").values,
+                stderr_over(curve, "run"),
                 name=layer,
                 color=to_hex(color),
                 null=null,
@@ -90,8 +90,10 @@ def _maps(records: Sequence[xr.Dataset]) -> Chart:
         layers = models["layer"].values.tolist()
         last = models["debiased_cka"].isel(other_epoch=-1)
         for epoch in (each for each in epochs if each in models["epoch"]):
-            here = last.sel(epoch=epoch).transpose("layer", "other_layer", "run")
-            drawn = heat_map(layers, layers, here.mean("run").values, stderr_over(here, "run"))
+            similarity = last.sel(epoch=epoch).transpose("layer", "other_layer", "run")
+            drawn = heat_map(
+                layers, layers, similarity.mean("run").values, stderr_over(similarity, "run")
+            )
             traces.append(Trace(drawn, when | {"epoch": str(epoch)}))
     return Chart(
         "Layers at an epoch against layers at the end",

@@ -93,8 +93,10 @@ def _between(file: Path, names: list[str], layers: int) -> dict[str, np.ndarray]
     arrays = read_some(file, ("model", *SIMILARITIES)) if file.is_file() else {}
     compared = arrays.get("model", np.array([])).tolist()
     known = [name for name in names if name in compared]
-    here, there = ([every.index(name) for name in known] for every in (names, compared))
+    rows_here, rows_there = ([every.index(name) for name in known] for every in (names, compared))
     matrices = {name: np.full((layers, len(names), len(names)), np.nan) for name in SIMILARITIES}
     for name in matrices.keys() & arrays.keys():
-        matrices[name][:, np.c_[here], here] = arrays[name][:, np.c_[there], there]
+        matrices[name][:, np.c_[rows_here], rows_here] = arrays[name][
+            :, np.c_[rows_there], rows_there
+        ]
     return matrices

@@ -64,11 +64,11 @@ def _tests(records: xr.Dataset, kind: str) -> np.ndarray:
         ("known_information", "accuracy_bound", records["layer"].values),
         ("top_label_information", "top_accuracy_bound", top),
     ):
-        here = records.sel(kind=kind, layer=layers)
-        hits = np.rint(here["accuracy"] * here.attrs["points"])
-        error = np.hypot(here["accuracy_stderr"], here[f"{bound}_stderr"])
-        excess = ((here["accuracy"] - here[bound]) / error).where(here[bound] < 1)
-        listed = xr.broadcast(hits, excess, here[known], here[f"{known}_stderr"])
+        tested = records.sel(kind=kind, layer=layers)
+        hits = np.rint(tested["accuracy"] * tested.attrs["points"])
+        error = np.hypot(tested["accuracy_stderr"], tested[f"{bound}_stderr"])
+        excess = ((tested["accuracy"] - tested[bound]) / error).where(tested[bound] < 1)
+        listed = xr.broadcast(hits, excess, tested[known], tested[f"{known}_stderr"])
         tests.append(np.stack([one.values.ravel() for one in listed]))
     return np.concatenate(tests, axis=1)
 

@@ -127,8 +127,8 @@ def _accuracy(records: xr.Dataset, path: Path) -> None:
     with figure(path, size=(4.6 * len(layers) + 1.6, 4.2), title=rate_title(records)) as drawing:
         panels = drawing.subplots(1, len(layers), sharey=True, squeeze=False)[0]
         for axes, layer in zip(panels, layers, strict=True):
-            here = flat.sel(layer=layer)
-            nats = here["known_information"].values
+            of_layer = flat.sel(layer=layer)
+            nats = of_layer["known_information"].values
             most = max(2, 1.3 * np.nanmax(nats))
             # It is 1 from the entropy of the labels on, which is at most that of equal shares.
             line = np.append(np.linspace(0, np.log(len(shares)), 100), most)
@@ -136,10 +136,13 @@ def _accuracy(records: xr.Dataset, path: Path) -> None:
             axes.plot(line, bound, color="black", label="bound of samples")
             if layer == records["layer"].values[0]:
                 tight = {"fmt": "_", "color": "black", "markersize": 9, "elinewidth": 0.8}
-                values, errors = here["top_accuracy_bound"], here["top_accuracy_bound_stderr"]
+                values, errors = (
+                    of_layer["top_accuracy_bound"],
+                    of_layer["top_accuracy_bound_stderr"],
+                )
                 axes.errorbar(nats, values, errors, label="by I(label; z)", **tight)
             for name, color in zip(records["classifier"].values, _COLORS, strict=False):
-                one = here["accuracy"].sel(classifier=name)
+                one = of_layer["accuracy"].sel(classifier=name)
                 axes.plot(nats, one.sel(kind="sample"), "o", color=color, label=name)
                 axes.plot(
                     nats, one.sel(kind="mean"), "o", color=color, markerfacecolor="none", alpha=0.6
@@ -177,8 +180,8 @@ def _training(records: xr.Dataset, path: Path) -> None:
     with figure(path, size=(9, 6), title=f"{rate_title(records)}: over training") as drawing:
         grid = drawing.subplots(2, 2, sharex=True, sharey=True)
         for axes, (top, bottom) in zip(grid.flat, corners(records), strict=False):
-            here = records.sel(beta_top=top, beta_bottom=bottom)
-            for name, part, color in zip((first, second), halves(here), _COLORS, strict=False):
+            cell = records.sel(beta_top=top, beta_bottom=bottom)
+            for name, part, color in zip((first, second), halves(cell), _COLORS, strict=False):
                 values = part.transpose("epoch", "seed").values
                 axes.plot(records["epoch"], values, "o-", color=color)
                 axes.plot([], [], "o-", color=color, label=name)
@@ -226,10 +229,10 @@ def _geometry(records: xr.Dataset, path: Path) -> None:
         grid = drawing.subplots(1, 3)
         for axes, (name, (against, what)) in zip(grid, panels.items(), strict=True):
             for layer, color in zip(layers, _COLORS, strict=False):
-                here = flat.sel(layer=layer)
+                of_layer = flat.sel(layer=layer)
                 for kind, fill in (("sample", color), ("mean", "none")):
-                    values = here[what].sel(kind=kind)
-                    axes.plot(here[against], values, "o", color=color, markerfacecolor=fill)
+                    values = of_layer[what].sel(kind=kind)
+                    axes.plot(of_layer[against], values, "o", color=color, markerfacecolor=fill)
                 axes.plot([], [], "o", color=color, label=layer)
             axes.set_xscale("symlog", linthresh=1)
             beyond = "rate of the layer" if against == "rates" else "rate of the layer and above"

@@ -54,8 +54,8 @@ def measure_protocol(
             accuracies = classify(means[:count], labels[:count], means[count:], labels[count:])
             for each, name in enumerate(classifiers):
                 accuracy[:, index, each] = accuracies[name].value, accuracies[name].stderr
-    seen, generated = judge(taps["output"].clip(0, 1)), judge(samples)
-    right = share_estimate(int(np.sum(seen.argmax(axis=1) == labels)), len(labels))
+    reconstructed, generated = judge(taps["output"].clip(0, 1)), judge(samples)
+    right = share_estimate(int(np.sum(reconstructed.argmax(axis=1) == labels)), len(labels))
     scores = [float(inception_score(part)) for part in np.array_split(generated, _PARTS)]
     return {
         "split_accuracy": accuracy[0],

@@ -57,15 +57,15 @@ def _protocol_rows(records: xr.Dataset) -> list[dict[str, str]]:
             "beta top": f"{top:.3g}",
             "beta bottom": f"{bottom:.3g}",
             **{
-                f"acc. {layer}": f"{float(here['split_accuracy'].sel(layer=layer)):.3f}"
+                f"acc. {layer}": f"{float(cell['split_accuracy'].sel(layer=layer)):.3f}"
                 for layer in layers
             },
-            "acc. reconstructions": f"{float(here['reconstruction_accuracy']):.3f}",
-            "IS of parts": f"{float(here['split_score']):.2f}"
-            f"±{float(here['split_score_deviation']):.2f}",
+            "acc. reconstructions": f"{float(cell['reconstruction_accuracy']):.3f}",
+            "IS of parts": f"{float(cell['split_score']):.2f}"
+            f"±{float(cell['split_score_deviation']):.2f}",
         }
         for top, bottom in cells_of(records)
-        for here in [scores.sel(beta_top=top, beta_bottom=bottom)]
+        for cell in [scores.sel(beta_top=top, beta_bottom=bottom)]
     ]
 
 

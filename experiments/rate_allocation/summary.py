@@ -100,8 +100,8 @@ def _as_good(use: Use) -> str:
 
 def _row(records: xr.Dataset, every_use: list[Use], cell: Cell) -> dict[str, str]:
     rates = trusted(records, "rates", "distortion")
-    here = rates.sel(beta_top=cell[0], beta_bottom=cell[1])
-    upper, lower = (float(part) for part in halves(here))
+    cell_rates = rates.sel(beta_top=cell[0], beta_bottom=cell[1])
+    upper, lower = (float(part) for part in halves(cell_rates))
     first, second = half_names(records)
     shown = {
         "reconstruction": ("PSNR dB", 1),
@@ -113,7 +113,7 @@ def _row(records: xr.Dataset, every_use: list[Use], cell: Cell) -> dict[str, str
         "beta bottom": f"{cell[1]:.3g}",
         f"R {first}": f"{upper:.1f}",
         f"R {second}": f"{lower:.1f}",
-        "D": f"{float(here['distortion']):.1f}",
+        "D": f"{float(cell_rates['distortion']):.1f}",
         **{
             shown[use.name][0]: _with_error(use, cell, shown[use.name][1])
             for use in every_use

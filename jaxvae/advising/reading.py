@@ -119,15 +119,15 @@ def read_records(records: xr.Dataset) -> Reading:
     sizes, names = records[dimension].values, records["seed"].values
     asked = int(records.attrs["points"])
     points = _distinct(some, asked)
-    lost = some["imbalance"].sel(layer="output", other_layer="input")
+    imbalance = some["imbalance"].sel(layer="output", other_layer="input")
     return Reading(
         sizes[kept].astype(int),
         tuple(int(seed) for seed in names[seeds]),
-        _last(lost, dimension),
+        _last(imbalance, dimension),
         _last(some["reconstruction"] + some["kl"], dimension),
         _last_of(some, "training_cost", dimension),
         _last(some["kl"], dimension),
-        _earlier(lost, dimension),
+        _earlier(imbalance, dimension),
         {name: _last(some["intrinsic_dimension"].sel(layer=name), dimension) for name in _GEOMETRY},
         _last(some["active_units"], dimension),
         {name.removesuffix("_latents"): _last_of(some, name, dimension) for name in _TYPES},

@@ -157,10 +157,10 @@ def _length(
 
 def _trial(records: xr.Dataset) -> Trial:
     """The result of one model, at half of its training and at the end."""
-    lost = records["imbalance"].sel(layer="output", other_layer="input").values.reshape(-1)
+    imbalance = records["imbalance"].sel(layer="output", other_layer="input").values.reshape(-1)
     return Trial(
         epochs=int(records["epoch"].values[-1]),
-        imbalance=(float(lost[0]), float(lost[-1])),
+        imbalance=(float(imbalance[0]), float(imbalance[-1])),
         has_learned=read_records(records).has_learned,
     )
 

@@ -75,8 +75,8 @@ def somewhere_all(
     low, high = lowest.max(axis=1), upper.min(axis=2).max(axis=1)
     shown = low > least
     place = np.where(shown, lowest.argmax(axis=1), smallest.argmax(axis=1))
-    there = smallest[np.arange(models), place]
-    share = np.where(np.isfinite(there), np.expm1(there), np.nan)
+    smallest_there = smallest[np.arange(models), place]
+    share = np.where(np.isfinite(smallest_there), np.expm1(smallest_there), np.nan)
     return Evidence(shown, high < least, place, share, np.expm1(low), np.expm1(high))
 
 

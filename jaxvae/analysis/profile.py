@@ -80,9 +80,9 @@ def gaussian_dimension(
     Returns:
         Mean over the clouds, and the standard deviation of one cloud.
     """
-    shape, there = (n, room or features), np.arange(room or features) < features
+    shape, is_feature = (n, room or features), np.arange(room or features) < features
     values = [
-        float(two_nn(jax.random.normal(cloud_key, shape, jnp.float32) * there).value)
+        float(two_nn(jax.random.normal(cloud_key, shape, jnp.float32) * is_feature).value)
         for cloud_key in jax.random.split(key, clouds)
     ]
     return float(np.mean(values)), float(np.std(values, ddof=1))

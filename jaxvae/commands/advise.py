@@ -30,18 +30,18 @@ _POINTS = 2000
 _WIDTHS = (256, 128)
 
 
-def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
+def main(arguments: argparse.Namespace, console: Console, errors: Console) -> None:
     """Answer from records, or train until the question is decided."""
-    if (given.results is None) == (given.data is None):
+    if (arguments.results is None) == (arguments.data is None):
         raise ValueError(
             "expected --data DATA, to train models on, or else the folder of a sweep, got "
-            f"{'neither' if given.data is None else 'both'}"
+            f"{'neither' if arguments.data is None else 'both'}"
         )
-    if given.results is not None:
-        _read(given.results, console)
+    if arguments.results is not None:
+        _read(arguments.results, console)
         return
     with flags_named():
-        _study(given, console)
+        _study(arguments, console)
 
 
 def _read(results: Path, console: Console) -> None:
@@ -57,21 +57,21 @@ def _read(results: Path, console: Console) -> None:
     console.print(*lines, sep="\n", soft_wrap=True)
 
 
-def _study(given: argparse.Namespace, console: Console) -> None:
-    config, points = _asked(given)
+def _study(arguments: argparse.Namespace, console: Console) -> None:
+    config, points = _asked(arguments)
     dataset = dataset_of(config)
     images = _distinct(dataset.test.images, points, console)
     dimension = data_dimension(images)
     console.print(str(dimension), soft_wrap=True)
     config, why = _with_noise(config, dimension.value)
     console.print(why, soft_wrap=True)
-    study = Study(run=_shared(config), points=points, epochs=given.epochs)
-    out = (given.out or Path("results", "advise", Path(given.data).stem)).absolute()
+    study = Study(run=_shared(config), points=points, epochs=arguments.epochs)
+    out = (arguments.out or Path("results", "advise", Path(arguments.data).stem)).absolute()
     first = first_training(dimension.value, dimension.stderr)
     outcome = do_study(
-        study, out, first, minutes=given.minutes, console=console, command=given.line
+        study, out, first, minutes=arguments.minutes, console=console, command=arguments.line
     )
-    ending = _ending(outcome, given.minutes)
+    ending = _ending(outcome, arguments.minutes)
     if outcome.records is None:
         console.print(f"Not decided. {ending}", soft_wrap=True)
         return
@@ -107,24 +107,24 @@ def _ending(outcome: Found, minutes: float) -> str:
     return f"Not decided within {minutes:g} minutes; the same command continues."
 
 
-def _asked(given: argparse.Namespace) -> tuple[RunConfig, int]:
+def _asked(arguments: argparse.Namespace) -> tuple[RunConfig, int]:
     """The settings of all models, and held-out images to measure; what can be refused is."""
-    if "latents" in given:
+    if "latents" in arguments:
         raise ValueError(
-            f"expected no --latents, which is what the command looks for, got {given.latents}; "
+            f"expected no --latents, which is what the command looks for, got {arguments.latents}; "
             "`jaxvae sweep --latents` trains given sizes, and `jaxvae advise` reads them"
         )
-    if not (given.minutes > 0 and math.isfinite(given.minutes)):
-        raise ValueError(f"expected --minutes above 0, got {given.minutes:g}")
-    arguments = {**vars(given), "epochs": given.epochs or 1, "seed": 0}
-    config = given_config(argparse.Namespace(**arguments))
+    if not (arguments.minutes > 0 and math.isfinite(arguments.minutes)):
+        raise ValueError(f"expected --minutes above 0, got {arguments.minutes:g}")
+    settings = {**vars(arguments), "epochs": arguments.epochs or 1, "seed": 0}
+    config = given_config(argparse.Namespace(**settings))
     if config.network == "dense_vae" and not config.options:
         config = dataclasses.replace(config, options={"widths": _WIDTHS})
     if config.train_size is None:
         size = min(_TRAIN_SIZE, len(dataset_of(config).train.images))
         config = dataclasses.replace(config, train_size=size)
     held_out = len(dataset_of(config).test.images)
-    return config, given.points if given.points is not None else min(_POINTS, held_out)
+    return config, arguments.points if arguments.points is not None else min(_POINTS, held_out)
 
 
 def _with_noise(config: RunConfig, dimension: float) -> tuple[RunConfig, str]:

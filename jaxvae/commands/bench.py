@@ -19,34 +19,38 @@ from jaxvae.files.whole import write_whole
 from jaxvae.runs.compiled import compiled_anew
 
 
-def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
+def main(arguments: argparse.Namespace, console: Console, errors: Console) -> None:
     """Measure, print, and save what there is after every measurement."""
-    unknown = set(given.parts) - set(PARTS)
+    unknown = set(arguments.parts) - set(PARTS)
     if unknown:
         raise ValueError(f"expected parts among {', '.join(PARTS)}, got {', '.join(unknown)}")
     described = machine()
     console.print(_title(described), style="bold")
     results: dict[str, Any] = {"machine": described}
-    wanted = dict.fromkeys(given.parts or PARTS)
-    cases = {part: (_metrics if part == "metrics" else _trainings)(given) for part in wanted}
+    wanted = dict.fromkeys(arguments.parts or PARTS)
+    cases = {part: (_metrics if part == "metrics" else _trainings)(arguments) for part in wanted}
     for part, measures in cases.items():
         results[part] = []
         for doing, measure in measures:
             with errors.status(doing), compiled_anew():
                 results[part].append(measure())
-            if given.out:
-                write_whole(given.out, partial(_write, results))
+            if arguments.out:
+                write_whole(arguments.out, partial(_write, results))
         console.print()
         rows = results[part]
-        console.print(_metric_table(rows) if part == "metrics" else _training_table(rows, given))
-    console.print(f"\nsaved: {given.out}" if given.out else "\nNot saved: --out FILE keeps it.")
+        console.print(
+            _metric_table(rows) if part == "metrics" else _training_table(rows, arguments)
+        )
+    console.print(
+        f"\nsaved: {arguments.out}" if arguments.out else "\nNot saved: --out FILE keeps it."
+    )
 
 
 Cases = list[tuple[str, Callable[[], Any]]]
 
 
-def _metrics(given: argparse.Namespace) -> Cases:
-    cases = list(product(given.metrics, given.points, given.features))
+def _metrics(arguments: argparse.Namespace) -> Cases:
+    cases = list(product(arguments.metrics, arguments.points, arguments.features))
     for name, points, features in cases:
         refuse_cloud(name, points=points, features=features)
     return [
@@ -58,16 +62,16 @@ def _metrics(given: argparse.Namespace) -> Cases:
     ]
 
 
-def _trainings(given: argparse.Namespace) -> Cases:
-    sizes = {"image_size": given.image_size, "batch_size": given.batch_size}
-    for network in given.network:
+def _trainings(arguments: argparse.Namespace) -> Cases:
+    sizes = {"image_size": arguments.image_size, "batch_size": arguments.batch_size}
+    for network in arguments.network:
         trained_model(network, **sizes)
     return [
         (
             f"{network}: {members} at once",
             partial(training_speed, network, members=members, **sizes),
         )
-        for network, members in product(given.network, given.members)
+        for network, members in product(arguments.network, arguments.members)
     ]
 
 
@@ -105,7 +109,7 @@ def _metric_table(rows: Sequence[MetricSpeed]) -> Table:
     )
 
 
-def _training_table(rows: Sequence[TrainingSpeed], given: argparse.Namespace) -> Table:
+def _training_table(rows: Sequence[TrainingSpeed], arguments: argparse.Namespace) -> Table:
     columns = ("network", "members", "compiling", "step and model", "images/s", "models/hour")
     return _table(
         columns,
@@ -116,7 +120,7 @@ def _training_table(rows: Sequence[TrainingSpeed], given: argparse.Namespace) ->
                 _seconds(row.compile_seconds),
                 f"{row.milliseconds:.3g} ms",
                 f"{row.images_per_second:,.0f}",
-                f"{row.models_per_hour(epochs=given.epochs, images=given.train_size):.3g}",
+                f"{row.models_per_hour(epochs=arguments.epochs, images=arguments.train_size):.3g}",
             )
             for row in rows
         ),

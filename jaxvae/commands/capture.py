@@ -15,13 +15,15 @@ from jaxvae.report.sizes import in_bytes
 from jaxvae.runs.saved import open_run
 
 
-def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
+def main(arguments: argparse.Namespace, console: Console, errors: Console) -> None:
     """Write the layers that were asked for."""
-    run = open_run(given.folder, given.snapshot, trust=given.trust)
+    run = open_run(arguments.folder, arguments.snapshot, trust=arguments.trust)
     images, batch_size = checked_batches(
-        run.vae, chosen_images(run, given), batch_size=given.batch_size
+        run.vae, chosen_images(run, arguments), batch_size=arguments.batch_size
     )
-    layers = given.layers and [name.strip() for name in given.layers.split(",") if name.strip()]
+    layers = arguments.layers and [
+        name.strip() for name in arguments.layers.split(",") if name.strip()
+    ]
     spaces = captured_spaces(
         run.vae, run.variables, len(images), batch_size=batch_size, layers=layers
     )
@@ -33,18 +35,18 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
     )
     with count_progress(errors, "capturing", total=len(images)) as report:
         taps = capture_to(
-            given.out,
+            arguments.out,
             run.vae,
             run.variables,
             images,
-            key=jax.random.key(given.seed),
+            key=jax.random.key(arguments.seed),
             batch_size=batch_size,
             layers=layers,
             report=report,
         )
     console.print(
-        f"{_layers(taps)} of {len(images):,} images at {run.when} in {given.out}: "
-        f"{', '.join(taps)}\nmeasure them: jaxvae measure {given.out}",
+        f"{_layers(taps)} of {len(images):,} images at {run.when} in {arguments.out}: "
+        f"{', '.join(taps)}\nmeasure them: jaxvae measure {arguments.out}",
         soft_wrap=True,
     )
 

@@ -29,16 +29,16 @@ _CLASSES = 20
 _DRAWS = 2
 
 
-def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
+def main(arguments: argparse.Namespace, console: Console, errors: Console) -> None:
     """List, describe or prepare."""
-    if given.data is None:
-        if given.prepare:
+    if arguments.data is None:
+        if arguments.prepare:
             raise ValueError("expected a data set to prepare, such as mnist, got none")
         _list(console)
-    elif given.prepare:
-        _prepare(given.data, console)
+    elif arguments.prepare:
+        _prepare(arguments.data, console)
     else:
-        _describe(given, console, errors)
+        _describe(arguments, console, errors)
 
 
 def _list(console: Console) -> None:
@@ -76,25 +76,25 @@ def _prepare(name: str, console: Console) -> None:
     console.print(f"{name} is prepared; `jaxvae data {name}` describes it", soft_wrap=True)
 
 
-def _describe(given: argparse.Namespace, console: Console, errors: Console) -> None:
+def _describe(arguments: argparse.Namespace, console: Console, errors: Console) -> None:
     with flags_named():
         dataset = load(
-            given.data,
-            image_size=given.image_size,
-            image_key=given.image_key,
-            split=given.split,
-            value_range=given.value_range,
+            arguments.data,
+            image_size=arguments.image_size,
+            image_key=arguments.image_key,
+            split=arguments.split,
+            value_range=arguments.value_range,
         )
-    name = Path(given.data).stem if Path(given.data).is_absolute() else given.data
-    out = given.out or Path("results", "data", name.replace("/", "-").replace(":", "-"))
+    name = Path(arguments.data).stem if Path(arguments.data).is_absolute() else arguments.data
+    out = arguments.out or Path("results", "data", name.replace("/", "-").replace(":", "-"))
     for line in _lines(dataset):
         console.print(line, soft_wrap=True)
     images, count = dataset.train.images, min(_SHOWN, len(dataset.train.images))
-    rows = np.sort(np.random.default_rng(given.seed).permutation(len(images))[:count])
+    rows = np.sort(np.random.default_rng(arguments.seed).permutation(len(images))[:count])
     with whole_results(out) as part:
         draw_images(part / "samples.png", images[rows], title=f"{name}: images for training")
     console.print(f"figure: {out / 'samples.png'}", soft_wrap=True)
-    _dimension(dataset, given, console, errors)
+    _dimension(dataset, arguments, console, errors)
 
 
 def _lines(dataset: Dataset) -> list[str]:
@@ -132,7 +132,7 @@ def _same(split: Split) -> list[str]:
 
 
 def _dimension(
-    dataset: Dataset, given: argparse.Namespace, console: Console, errors: Console
+    dataset: Dataset, arguments: argparse.Namespace, console: Console, errors: Console
 ) -> None:
     images = dataset.train.images
     if len(images) < _FEWEST:
@@ -144,13 +144,13 @@ def _dimension(
     with count_progress(errors, "measuring the dimension", total=100) as report:
         measured = measure(
             {"pixels": images},
-            key=jax.random.key(given.seed),
+            key=jax.random.key(arguments.seed),
             metrics=_METRICS,
-            points=min(given.points, len(images)),
+            points=min(arguments.points, len(images)),
             draws=_DRAWS,
             report=lambda now: report(round(100 * now.done)),
         )
-    records = as_records(measured, files=[given.data], attributes={"seed": given.seed})
+    records = as_records(measured, files=[arguments.data], attributes={"seed": arguments.seed})
     for name in _METRICS:
         console.print()
         console.print(table(records, name, width=console.width))

@@ -23,44 +23,44 @@ from jaxvae.report.page import PAGE, write_page
 from jaxvae.runs.made import begin, in_words
 
 
-def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
+def main(arguments: argparse.Namespace, console: Console, errors: Console) -> None:
     """Measure, print, and save where asked to."""
-    if not 0 <= given.seed < 2**32:
-        raise ValueError(f"expected --seed of 0 to {2**32 - 1}, got {given.seed}")
-    entry = begin(given.line)
-    sources = read_arrays(given.files)
-    labels = None if given.labels is None else read_array(given.labels)
-    folder = whole_results(given.out) if given.out else nullcontext()
+    if not 0 <= arguments.seed < 2**32:
+        raise ValueError(f"expected --seed of 0 to {2**32 - 1}, got {arguments.seed}")
+    entry = begin(arguments.line)
+    sources = read_arrays(arguments.files)
+    labels = None if arguments.labels is None else read_array(arguments.labels)
+    folder = whole_results(arguments.out) if arguments.out else nullcontext()
     with folder as part:
         with _progress(errors) as report:
             measurements = measure(
                 {name: source.array for name, source in sources.items()},
-                key=jax.random.key(given.seed),
-                metrics=_metrics(given.metrics, len(sources), labels is not None),
+                key=jax.random.key(arguments.seed),
+                metrics=_metrics(arguments.metrics, len(sources), labels is not None),
                 labels=labels,
-                points=given.points,
-                k=given.k,
-                parts=given.parts,
-                draws=given.draws,
+                points=arguments.points,
+                k=arguments.k,
+                parts=arguments.parts,
+                draws=arguments.draws,
                 report=report,
             )
         records = as_records(
             measurements,
             files=[source.origin for source in sources.values()],
-            attributes={"seed": given.seed, **in_words([entry()])},
+            attributes={"seed": arguments.seed, **in_words([entry()])},
         )
         if part is not None:
             _save(records, part)
-    if given.out:
+    if arguments.out:
         # An earlier measurement into this folder may have drawn others.
         for name in set(METRICS) - set(measurements.metrics):
-            (given.out / "figures" / f"{name}.png").unlink(missing_ok=True)
-    _print(records, given.out, console)
+            (arguments.out / "figures" / f"{name}.png").unlink(missing_ok=True)
+    _print(records, arguments.out, console)
 
 
-def _metrics(given: str | None, spaces: int, labelled: bool) -> tuple[str, ...]:
-    if given is not None:
-        return tuple(dict.fromkeys(name.strip() for name in given.split(",") if name.strip()))
+def _metrics(names: str | None, spaces: int, labelled: bool) -> tuple[str, ...]:
+    if names is not None:
+        return tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
     pairs = ("imbalance", "cka") if spaces > 1 else ()
     return ("id", *pairs, *(("label-overlap",) if labelled else ()))
 

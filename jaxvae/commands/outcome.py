@@ -155,11 +155,11 @@ def _missed_targets(
     if config.objective == "distortion_target":
         asked = {"distortion": (config.coefficients["target"], evaluation.distortion)}
     # A multiplier at its bound has given up.
-    lost = any(beta <= 1.01 * LEAST or beta >= 0.99 * MOST for beta in betas or ())
+    at_bound = any(beta <= 1.01 * LEAST or beta >= 0.99 * MOST for beta in betas or ())
     advice = (
         "the target is infeasible, because a beta is at its bound; choose one that the network "
         "can reach"
-        if lost
+        if at_bound
         else "train longer, or, if training images have the target, use more of them"
     )
     return [

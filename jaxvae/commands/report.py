@@ -28,15 +28,15 @@ _SHOWN, _SAMPLES, _REGENERATED = 48, 100, 12
 _SNAPSHOTS, _COMPARED = 20, 2000
 
 
-def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
+def main(arguments: argparse.Namespace, console: Console, errors: Console) -> None:
     """Draw the figures of a saved run and write its page, or compare two."""
-    if given.other is not None:
-        compare(given, console, errors)
+    if arguments.other is not None:
+        compare(arguments, console, errors)
         return
-    run = open_run(given.folder, given.snapshot, trust=given.trust)
-    images = chosen_images(run, given)
-    out = given.out or run.folder
-    noise_key, sample_key = jax.random.split(jax.random.key(given.seed))
+    run = open_run(arguments.folder, arguments.snapshot, trust=arguments.trust)
+    images = chosen_images(run, arguments)
+    out = arguments.out or run.folder
+    noise_key, sample_key = jax.random.split(jax.random.key(arguments.seed))
     prior = jax.random.normal(sample_key, (_SAMPLES, run.vae.latents))
     shown = images[:_SHOWN]
     with whole_results(out) as part:
@@ -48,16 +48,16 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
                     run.vae, run.variables, shown, key=noise_key, layers=["output"]
                 )["output"],
                 samples=run.vae.decode(run.variables, prior),
-                latents=_latents(run, images, given.example, noise_key),
+                latents=_latents(run, images, arguments.example, noise_key),
                 title=run_title(run),
             )
         with errors.status(f"evaluating on {len(images):,} images"):
             page = run_page(
                 Shown(
                     run,
-                    _of(run, given),
+                    _of(run, arguments),
                     evaluate(run.vae, run.variables, images, key=noise_key),
-                    dict(_snapshots(run, given, images[:_COMPARED], noise_key)),
+                    dict(_snapshots(run, arguments, images[:_COMPARED], noise_key)),
                     read_curve(run.folder),
                     figures,
                 )
@@ -68,19 +68,19 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
     console.print(f"page: {out / PAGE}", soft_wrap=True)
 
 
-def _of(run: SavedRun, given: argparse.Namespace) -> str:
-    kind = "held-out images" if given.split == "test" else "training images"
-    return f"{kind} of {given.data or run.config.data}"
+def _of(run: SavedRun, arguments: argparse.Namespace) -> str:
+    kind = "held-out images" if arguments.split == "test" else "training images"
+    return f"{kind} of {arguments.data or run.config.data}"
 
 
 def _snapshots(
-    run: SavedRun, given: argparse.Namespace, images: ArrayLike, key: Key
+    run: SavedRun, arguments: argparse.Namespace, images: ArrayLike, key: Key
 ) -> Iterator[tuple[int, Evaluation]]:
     """The snapshots up to the one that is shown, by step."""
     steps = [step for step in run.steps if step <= run.step]
     if len(steps) > 1:
         for step in evenly(steps, _SNAPSHOTS):
-            variables = open_run(given.folder, step, trust=given.trust).variables
+            variables = open_run(arguments.folder, step, trust=arguments.trust).variables
             yield step, evaluate(run.vae, variables, images, key=key)
 
 

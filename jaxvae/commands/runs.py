@@ -10,7 +10,7 @@ from jaxvae.runs.saved import SavedRun
 from jaxvae.typing import ArrayLike
 
 
-def chosen_images(run: SavedRun, given: argparse.Namespace) -> UInt8[ArrayLike, "n h w c"]:
+def chosen_images(run: SavedRun, arguments: argparse.Namespace) -> UInt8[ArrayLike, "n h w c"]:
     """The images that were asked for, in the size of the run, and black and white as its own.
 
     Raises:
@@ -18,23 +18,23 @@ def chosen_images(run: SavedRun, given: argparse.Namespace) -> UInt8[ArrayLike, 
             images of another shape than the model takes.
     """
     config, height = run.config, run.vae.image_shape[0]
-    own = given.data in (None, config.data)
+    own = arguments.data in (None, config.data)
     shown = dataclasses.replace(
         config,
-        data=given.data or config.data,
+        data=arguments.data or config.data,
         image_size=config.image_size if own else height,
         image_key=config.image_key if own else None,
         split=config.split if own else None,
         value_range=config.value_range if own else None,
         # The other split is neither needed nor changed by it.
-        train_size=1 if given.split == "test" else config.train_size if own else None,
+        train_size=1 if arguments.split == "test" else config.train_size if own else None,
     )
     dataset = dataset_of(shown)
-    images = (dataset.test if given.split == "test" else dataset.train).images
+    images = (dataset.test if arguments.split == "test" else dataset.train).images
     if images.shape[1:] != run.vae.image_shape:
         expected, got = (" x ".join(map(str, s)) for s in (run.vae.image_shape, images.shape[1:]))
         raise ValueError(f"expected images of {expected}, got {got} of {dataset.name}")
-    count = len(images) if given.examples is None else given.examples
+    count = len(images) if arguments.examples is None else arguments.examples
     if not 1 <= count <= len(images):
         raise ValueError(f"expected --examples from 1 to {len(images)}, got {count}")
     return images[:count]

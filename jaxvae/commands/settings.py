@@ -17,31 +17,33 @@ from jaxvae.runs.config import RunConfig
 _FIELDS = {field.name for field in dataclasses.fields(RunConfig)}
 
 
-def given_config(given: argparse.Namespace, base: RunConfig | None = None) -> RunConfig:
+def given_config(arguments: argparse.Namespace, base: RunConfig | None = None) -> RunConfig:
     """The configuration that was given.
 
     Args:
-        given: the words of the command line.
+        arguments: the words of the command line.
         base: configuration of settings that are not given; None for the defaults.
 
     Raises:
         ValueError: for settings that cannot be read, or make no sense.
     """
     default = RunConfig() if base is None else base
-    values = {name: getattr(given, name) for name in _FIELDS & set(vars(given))}
+    values = {name: getattr(arguments, name) for name in _FIELDS & set(vars(arguments))}
     network = named_network(values.get("network", default.network))
     likelihood = named_likelihood(values.get("likelihood", default.likelihood))
     if base is None:
         values.setdefault("objective", default_objective(network))
-    coefficients = _pairs("--coefficient", given.coefficient, _numbers(float))
-    ramps = _pairs("--ramp", given.ramp, _numbers(int))
+    coefficients = _pairs("--coefficient", arguments.coefficient, _numbers(float))
+    ramps = _pairs("--ramp", arguments.ramp, _numbers(int))
     if values.get("objective", default.objective) == default.objective:
         coefficients, ramps = {**default.coefficients, **coefficients}, {**default.ramps, **ramps}
-    likelihood_options = _pairs("--likelihood-option", given.likelihood_option, _reader(likelihood))
+    likelihood_options = _pairs(
+        "--likelihood-option", arguments.likelihood_option, _reader(likelihood)
+    )
     return dataclasses.replace(
         default,
         **values,
-        options={**default.options, **_pairs("--option", given.option, _reader(network))},
+        options={**default.options, **_pairs("--option", arguments.option, _reader(network))},
         likelihood_options={**default.likelihood_options, **likelihood_options},
         coefficients=coefficients,
         ramps=ramps,

@@ -24,16 +24,16 @@ _PAIRS = {
 _ALWAYS = ("latents", "coefficients.")
 
 
-def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
+def main(arguments: argparse.Namespace, console: Console, errors: Console) -> None:
     """Do the sweep as it was asked for."""
-    launch = take_launch(given)
+    launch = take_launch(arguments)
     with flags_named():
-        grid, out = given_grid(given), given.out.absolute()
-        job = Job("jaxvae.grids.sweep:EXPERIMENT", grid, out, launch.members, given.line)
+        grid, out = given_grid(arguments), arguments.out.absolute()
+        job = Job("jaxvae.grids.sweep:EXPERIMENT", grid, out, launch.members, arguments.line)
         run(job, launch, console)
 
 
-def given_grid(given: argparse.Namespace) -> Grid:
+def given_grid(arguments: argparse.Namespace) -> Grid:
     """The grid that was given.
 
     Every value is read as `jaxvae train` reads it.
@@ -41,11 +41,11 @@ def given_grid(given: argparse.Namespace) -> Grid:
     Raises:
         ValueError: for settings that cannot be read, or make no sense.
     """
-    words = _values(given)
+    words = _values(arguments)
     first = {setting: each[0] for setting, each in words.items()}
     values = {
         setting: ordered(
-            [setting_of(_config(given, {**first, setting: one}), setting) for one in each]
+            [setting_of(_config(arguments, {**first, setting: one}), setting) for one in each]
         )
         for setting, each in words.items()
     }
@@ -55,22 +55,26 @@ def given_grid(given: argparse.Namespace) -> Grid:
         if len(each) > 1 or setting.startswith(_ALWAYS)
     }
     return Grid(
-        run=shared_settings(_config(given, first), [*named]),
+        run=shared_settings(_config(arguments, first), [*named]),
         settings=tuple(named),
         values=named,
-        seeds=given.seeds,
-        snapshots=given.snapshots,
-        points=given.points,
+        seeds=arguments.seeds,
+        snapshots=arguments.snapshots,
+        points=arguments.points,
     )
 
 
-def _values(given: argparse.Namespace) -> dict[str, tuple[Any, ...]]:
+def _values(arguments: argparse.Namespace) -> dict[str, tuple[Any, ...]]:
     """The values of every setting, those of pairs as `jaxvae train` is told them."""
     # In the order of the settings, whatever that of the words: runs are named by it.
     names = (field.name for field in dataclasses.fields(RunConfig))
-    values = {name: vars(given)[name] for name in names if isinstance(vars(given).get(name), tuple)}
+    values = {
+        name: vars(arguments)[name]
+        for name in names
+        if isinstance(vars(arguments).get(name), tuple)
+    }
     for flag, field in _PAIRS.items():
-        for pair in getattr(given, flag):
+        for pair in getattr(arguments, flag):
             name, _, text = pair.partition("=")
             if not (name and text):
                 raise ValueError(f"expected --{flag.replace('_', '-')} NAME=VALUE, got {pair}")
@@ -82,14 +86,14 @@ def _values(given: argparse.Namespace) -> dict[str, tuple[Any, ...]]:
     return values
 
 
-def _config(given: argparse.Namespace, values: Mapping[str, Any]) -> Any:
+def _config(arguments: argparse.Namespace, values: Mapping[str, Any]) -> Any:
     """The run of one value of every setting."""
-    arguments = {**vars(given), "seed": given.seeds[0]}
-    arguments |= {name: value for name, value in values.items() if "." not in name}
+    settings = {**vars(arguments), "seed": arguments.seeds[0]}
+    settings |= {name: value for name, value in values.items() if "." not in name}
     for flag, field in _PAIRS.items():
-        arguments[flag] = [
+        settings[flag] = [
             f"{name.removeprefix(f'{field}.')}={value}"
             for name, value in values.items()
             if name.startswith(f"{field}.")
         ]
-    return given_config(argparse.Namespace(**arguments))
+    return given_config(argparse.Namespace(**settings))

@@ -62,26 +62,26 @@ class _Task(NamedTuple):
     snapshots: int
 
 
-def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
+def main(arguments: argparse.Namespace, console: Console, errors: Console) -> None:
     """Train until the last epoch, and evaluate; of several processes the first does."""
     with flags_named():
-        settings_file, mesh = given.out / SETTINGS, chosen_devices(given.devices)
+        settings_file, mesh = arguments.out / SETTINGS, chosen_devices(arguments.devices)
         stored = stored_settings(settings_file)
-        origin = _origin(given, stored)
-        config = given_config(given, None if origin is None else origin.config)
+        origin = _origin(arguments, stored)
+        config = given_config(arguments, None if origin is None else origin.config)
         if origin is not None:
             refuse_other_model(origin, config)
-        snapshot_epochs(config.epochs, given.snapshots, begun=_begun(origin))
+        snapshot_epochs(config.epochs, arguments.snapshots, begun=_begun(origin))
         devices = 1 if mesh is None else mesh.size
-        run = ready_run(config, devices=devices, also=[partial(refuse_unwritable, given.out)])
-        task = _Task(run, origin, mesh, given.snapshots)
+        run = ready_run(config, devices=devices, also=[partial(refuse_unwritable, arguments.out)])
+        task = _Task(run, origin, mesh, arguments.snapshots)
         image_shape = run.vae.image_shape
         origin_settings = None if origin is None else origin.told
         settings = {**run_settings(config, image_shape=image_shape), FROM: origin_settings}
         extendable = ("epochs", IMAGES, PER_EPOCH)
         refuse_other_settings(settings_file, stored, settings, extendable=extendable)
         images = known_images(settings_file, stored, [run.dataset])
-        done = latest_step(given.out)
+        done = latest_step(arguments.out)
         if origin is not None and not done:
             refuse_other_end(run, origin)
     write = partial(
@@ -95,20 +95,22 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
     )
     if done > run.steps:
         raise ValueError(
-            f"expected --epochs of at least {-(-done // run.per_epoch)}, which {given.out} has "
+            f"expected --epochs of at least {-(-done // run.per_epoch)}, which {arguments.out} has "
             f"begun, got {run.config.epochs}"
         )
     if not is_first():
-        _train(task, given.out, console, errors)
+        _train(task, arguments.out, console, errors)
         return
     if not settings_file.exists():
         write()
-    with sole_process(given.out):
+    with sole_process(arguments.out):
         # Again: another number of epochs, and two that began at once.
         write()
         _announce(run, console)
-        with noted(given.out, "training", given.line) if done < run.steps else nullcontext():
-            state = _train(task, given.out, console, errors)
+        with (
+            noted(arguments.out, "training", arguments.line) if done < run.steps else nullcontext()
+        ):
+            state = _train(task, arguments.out, console, errors)
         with errors.status("evaluating on held-out images"):
             outcome = outcome_of(
                 run.config,
@@ -120,22 +122,22 @@ def main(given: argparse.Namespace, console: Console, errors: Console) -> None:
             )
         _announce_gradients(state, console)
         _refuse_non_finite(run, int(state.step), outcome)
-        write_outcome(given.out, outcome, step=int(state.step))
+        write_outcome(arguments.out, outcome, step=int(state.step))
         for warning in outcome.warnings:
             errors.print(warning, style="yellow", soft_wrap=True)
-        _conclude(outcome, given.out, console)
+        _conclude(outcome, arguments.out, console)
 
 
-def _origin(given: argparse.Namespace, stored: Mapping[str, Any]) -> Origin | None:
+def _origin(arguments: argparse.Namespace, stored: Mapping[str, Any]) -> Origin | None:
     """The run to begin with, if there is one."""
-    if given.origin is None:
+    if arguments.origin is None:
         return None
-    if given.origin.resolve() == given.out.resolve():
+    if arguments.origin.resolve() == arguments.out.resolve():
         raise ValueError(
-            f"expected another folder for --out than --from, got {given.out}; in its own folder a "
-            "run goes on with its own command and more --epochs"
+            f"expected another folder for --out than --from, got {arguments.out}; in its own "
+            "folder a run is continued by its own command with more --epochs"
         )
-    origin = open_origin(given.origin, stored.get(FROM), trust=given.trust)
+    origin = open_origin(arguments.origin, stored.get(FROM), trust=arguments.trust)
     file = origin.folder / SETTINGS
     known_images(file, stored_settings(file), [dataset_of(origin.config)])
     return origin

@@ -39,16 +39,16 @@ U = TypeVar("U")
 _PICTURES = 12
 
 
-def compare(given: argparse.Namespace, console: Console, errors: Console) -> None:
+def compare(arguments: argparse.Namespace, console: Console, errors: Console) -> None:
     """Compare the two runs that were given, and write what is found."""
-    for flag, value in (("--snapshot", given.snapshot), ("--example", given.example)):
+    for flag, value in (("--snapshot", arguments.snapshot), ("--example", arguments.example)):
         if value is not None:
             raise ValueError(f"expected no {flag} for two runs, got {value}")
-    folders = (given.folder, given.other)
+    folders = (arguments.folder, arguments.other)
     names = _names(folders)
-    runs = _both(partial(open_run, trust=given.trust), folders)
-    images = _both(partial(chosen_images, given=given), runs)
-    key = jax.random.key(given.seed)
+    runs = _both(partial(open_run, trust=arguments.trust), folders)
+    images = _both(partial(chosen_images, arguments=arguments), runs)
+    key = jax.random.key(arguments.seed)
     with errors.status("evaluating on held-out images"):
         comparison = compare_runs(runs, images, key=key)
         pictures = {} if comparison.why_not else _pictures(runs, names, images[0], key)
@@ -56,7 +56,7 @@ def compare(given: argparse.Namespace, console: Console, errors: Console) -> Non
     values = value_rows(comparison, names, training)
     settings = setting_rows(comparison, names)
     sentences = [conclusion(comparison, names), caveat(comparison)]
-    out = given.out or Path("results", "report", "_".join(folder.name for folder in folders))
+    out = arguments.out or Path("results", "report", "_".join(folder.name for folder in folders))
     tables = [printed_table(each, left=["term", "setting"]) for each in (values, settings) if each]
     write_report(
         out,

@@ -128,19 +128,19 @@ def _single(source: Any) -> tuple[Header, Any]:
     header = Header(height, width, 1 if gray else 3, dtype, 1, remarks)
 
     def read() -> Picture:
-        seen: tuple[str, ...] = ()
+        remarks: tuple[str, ...] = ()
         upright: Any = image if turned == 1 else ImageOps.exif_transpose(image)
         if deep:
-            return Picture(np.asarray(upright).astype(dtype)[None, ..., None], seen)
+            return Picture(np.asarray(upright).astype(dtype)[None, ..., None], remarks)
         if transparent:
             upright = upright.convert("RGBA")
             # An alpha channel may be full everywhere.
             if upright.getextrema()[3][0] < _WHITE:
-                seen = ("transparent, put on white",)
+                remarks = ("transparent, put on white",)
             paper = Image.new("RGBA", upright.size, (_WHITE,) * 4)
             upright = Image.alpha_composite(paper, upright)
         pixels = np.asarray(upright.convert("RGB").convert("L") if gray else upright.convert("RGB"))
-        return Picture(pixels[None, ..., None] if gray else pixels[None], seen)
+        return Picture(pixels[None, ..., None] if gray else pixels[None], remarks)
 
     return header, read
 

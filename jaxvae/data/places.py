@@ -41,8 +41,8 @@ def refuse_nothing(path: Path) -> None:
         return
     above = next(folder for folder in path.absolute().parents if folder.is_dir())
     missing = path.absolute().relative_to(above).parts[0]
-    there = close_files(missing, above)
-    hint = f" Close to it: {', '.join(there)}." if there else ""
+    close = close_files(missing, above)
+    hint = f" Close to it: {', '.join(close)}." if close else ""
     raise ValueError(
         f"expected images in {path}, found nothing there: {above} has no {missing!r}.{hint}"
     )

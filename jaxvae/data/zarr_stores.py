@@ -79,8 +79,8 @@ def absent_chunks(path: Path) -> dict[str, tuple[int, int]]:
             file = folder / (GROUP if number == 3 else _ARRAY)
             total = math.prod(_refuse_unsafe(file, _described(file), number))
             files = (each for *_, inside in os.walk(folder) for each in inside)
-            there = sum(not each.startswith(".") and each != GROUP for each in files)
-            absent[name or folder.stem] = (total - there, total)
+            present = sum(not each.startswith(".") and each != GROUP for each in files)
+            absent[name or folder.stem] = (total - present, total)
     return absent
 
 
@@ -195,9 +195,9 @@ def _refuse_lost(file: Path, metadata: Mapping[str, Any], counts: list[int]) -> 
     if metadata.get("chunk_key_encoding") not in _CHUNK_NAMES:
         raise ValueError(f"{file}: expected chunks named like c/0/0, got another encoding")
     keys = itertools.product(*map(range, counts))
-    there = sum(file.parent.joinpath("c", *map(str, key)).is_file() for key in keys)
-    if there != math.prod(counts):
-        raise ValueError(f"{file}: expected {math.prod(counts)} whole chunks, found {there}")
+    present = sum(file.parent.joinpath("c", *map(str, key)).is_file() for key in keys)
+    if present != math.prod(counts):
+        raise ValueError(f"{file}: expected {math.prod(counts)} whole chunks, found {present}")
 
 
 def _type(metadata: Mapping[str, Any]) -> Any:

@@ -160,9 +160,9 @@ def read_members(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
     """
     file = io.BytesIO(content(path))
     with parsed(path), zipfile.ZipFile(file) as archive:
-        there = set(archive.namelist())
+        members = set(archive.namelist())
         files = {name: f"{name}.npy" for name in names}
-        return {name: _array(archive.read(f)) for name, f in files.items() if f in there}
+        return {name: _array(archive.read(f)) for name, f in files.items() if f in members}
 
 
 @contextmanager

@@ -59,8 +59,8 @@ def _against(
             x = _mark_values(axes, axis, values)
             mean, stderr = (_at_end(each, axis) for each in (quantity.mean, quantity.stderr))
             for label, color, where in _lines(others):
-                here = (each.isel(where) for each in (mean, stderr))
-                _draw(axes, x, *here, color=color, label=label)
+                selected = (each.isel(where) for each in (mean, stderr))
+                _draw(axes, x, *selected, color=color, label=label)
             axes.set_title(quantity.title)
             if quantity.title.startswith("Δ"):
                 mark_logarithm(axes)
@@ -88,8 +88,8 @@ def _layers(records: xr.Dataset, path: Path, *, grid: Grid) -> None:
             for label, color, where in _lines(grid.varying):
                 mean, stderr = (each.isel(where) for each in (quantity.mean, quantity.stderr))
                 # Layers that a network lacks are passed over.
-                there = np.flatnonzero(mean.notnull().values)
-                _draw(axes, there, mean[there], stderr[there], color=color, label=label)
+                measured = np.flatnonzero(mean.notnull().values)
+                _draw(axes, measured, mean[measured], stderr[measured], color=color, label=label)
             mark_layers(axes, names)
             axes.set_title(quantity.title)
         row[0].set_ylim(bottom=0)

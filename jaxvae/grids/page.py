@@ -79,10 +79,10 @@ def _layers(grid: Grid, records: xr.Dataset) -> Chart:
     names = [name for name in records["layer"].values.tolist() if "log_variance" not in name]
     known = known_runs(records).sel(layer=names)
     dimension = known["intrinsic_dimension"], known["intrinsic_dimension_stderr"]
-    lost = known["imbalance"].sel(other_layer="input").where(known["layer"] != "input")
+    imbalance = known["imbalance"].sel(other_layer="input").where(known["layer"] != "input")
     quantities = [
         Quantity("", "intrinsic dimension", *dimension, 1),
-        Quantity("", "Δ(layer → input)", lost, None, 4),
+        Quantity("", "Δ(layer → input)", imbalance, None, 4),
     ]
     count = min(len([*combinations(grid.varying)]), _LINES)
     each = count * len(names) * len(quantities)
@@ -114,8 +114,10 @@ def _map(grid: Grid, records: xr.Dataset) -> Chart:
     epochs = [str(records["epoch"].values[snapshot]) for snapshot in snapshots]
     for label, _, where in _combinations(grid.varying):
         for snapshot, epoch in zip(snapshots, epochs, strict=True):
-            here = {**where, "epoch": snapshot}
-            mean, stderr = (each.isel(here).values for each in (quantity.mean, quantity.stderr))
+            selection = {**where, "epoch": snapshot}
+            mean, stderr = (
+                each.isel(selection).values for each in (quantity.mean, quantity.stderr)
+            )
             traces.append(
                 Trace(heat_map(layers, layers, mean, stderr), {"run": label, "epoch": epoch})
             )

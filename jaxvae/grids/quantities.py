@@ -82,11 +82,14 @@ def geometry(records: xr.Dataset) -> list[Quantity]:
     quantities = []
     for name in records["layer"].values.tolist():
         if name.endswith(("mean", "sample", "output")):
-            here = known.sel(layer=name)
-            values, stderrs = here["intrinsic_dimension"], here["intrinsic_dimension_stderr"]
+            dimension = known.sel(layer=name)
+            values, stderrs = (
+                dimension["intrinsic_dimension"],
+                dimension["intrinsic_dimension_stderr"],
+            )
             quantities.append(Quantity(f"ID\n{name}", f"ID of {name}", values, stderrs, 1))
-    lost = known["imbalance"].sel(layer="output", other_layer="input")
-    return [*quantities, Quantity("Δ\nout→in", "Δ(output → input)", lost, None, 4)]
+    imbalance = known["imbalance"].sel(layer="output", other_layer="input")
+    return [*quantities, Quantity("Δ\nout→in", "Δ(output → input)", imbalance, None, 4)]
 
 
 def known_runs(records: xr.Dataset) -> xr.Dataset:

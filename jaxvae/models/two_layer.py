@@ -94,13 +94,13 @@ class TwoLayerNetwork(nn.Module):
     ) -> tuple[tuple[Array, Array], Taps]:
         """The features of the images for z_2 and for z_1, each from layers of its own."""
         del train
-        taps, seen = {}, []
+        taps, inputs = {}, []
         for name, layers in (("z_2", self.top_features), ("z_1", self.bottom_features)):
             hidden = images
             for depth, layer in enumerate(layers, start=1):
                 hidden = taps[f"{name}/{depth}"] = nn.relu(layer(hidden))
-            seen.append(hidden)
-        return (seen[0].reshape(len(images), -1), seen[1]), taps
+            inputs.append(hidden)
+        return (inputs[0].reshape(len(images), -1), inputs[1]), taps
 
     def start(self, batch: int) -> Float[Array, "b k"]:
         """Zeros, the mean and the log-variance of the prior of z_2: no layer is above it."""

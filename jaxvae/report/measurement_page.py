@@ -38,8 +38,8 @@ def _found(records: xr.Dataset, name: str) -> str:
     value, stderr = records[stem], records[f"{stem}_stderr"]
     if "space_to" not in value.dims:
         # Over scales: that of the nearest neighbors, where the estimate rests on most points.
-        here = [each.isel(rank=0, missing_dims="ignore").values for each in (value, stderr)]
-        texts = [f"{x} {_number(*two)}" for x, *two in zip(spaces, *here, strict=True)]
+        numbers = [each.isel(rank=0, missing_dims="ignore").values for each in (value, stderr)]
+        texts = [f"{x} {_number(*two)}" for x, *two in zip(spaces, *numbers, strict=True)]
         more = f" and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
         at = f" (r = {records['rank'].values[0]})" if "rank" in value.dims else ""
         return f"{METRICS[name].title}{at}: {', '.join(texts[:_NAMED])}{more}."

@@ -106,13 +106,13 @@ def _collapse(run: SavedRun, evaluation: Evaluation) -> list[str]:
     if isinstance(run.vae, HVAE):
         sizes = [math.prod(shape) for shape in run.vae.shapes]
         signs = collapse_warnings(evaluation, sizes=sizes) if evaluation.is_finite else ()
-        lost = ", ".join(
+        collapsed = ", ".join(
             f"{int(np.sum(types.passive))} of the {size} of {name}"
             for name, size, types in zip(
                 latent_names(run.vae), sizes, evaluation.latent_types, strict=True
             )
         )
-        sentence = f"Latents that have collapsed to the prior: {lost}."
+        sentence = f"Latents that have collapsed to the prior: {collapsed}."
         if not signs:
             return [f"No layer of latents as a whole shows a sign of collapse. {sentence}"]
         return [sentence, *(f"A sign of collapse: {sign}." for sign in signs)]
@@ -247,13 +247,13 @@ def _latents(run: SavedRun, evaluation: Evaluation) -> Chart:
         order = np.argsort(-rates, kind="stable")
         ranks = np.arange(1, len(rates) + 1)
         for kind, mask in zip(_TYPES, types, strict=True):
-            here = np.asarray(mask)[order]
+            is_type = np.asarray(mask)[order]
             drawn = {
                 "type": "bar",
                 "name": kind,
-                "x": ranks[here],
-                "y": rates[order][here],
-                "text": [f"latent {index}" for index in order[here]],
+                "x": ranks[is_type],
+                "y": rates[order][is_type],
+                "text": [f"latent {index}" for index in order[is_type]],
                 "textposition": "none",
                 "hovertemplate": "%{text}, %{fullData.name}: %{y:.4g} nats<extra></extra>",
                 "marker": {"color": _TYPES[kind]},

@@ -87,13 +87,13 @@ def in_words(entries: Sequence[Entry]) -> dict[str, str]:
     times = [(datetime.fromisoformat(each["began"]), each["seconds"]) for each in entries]
     began = min(start for start, _ in times)
     ended = max(start + timedelta(seconds=seconds) for start, seconds in times)
-    took = _duration(sum(seconds for _, seconds in times))
+    duration = _duration(sum(seconds for _, seconds in times))
     parts = f", added up over {len(entries)} pieces of work" if len(entries) > 1 else ""
     return {
         "command": _listed(each["command"] for each in entries),
         "began": f"{began:%Y-%m-%d %H:%M} UTC",
         "ended": f"{ended:%Y-%m-%d %H:%M} UTC",
-        "took": took + parts,
+        "took": duration + parts,
         **{
             name: _listed(each[name] for each in entries)
             for name in ("machine", "device", "versions")

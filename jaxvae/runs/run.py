@@ -148,15 +148,15 @@ def latest_state(
 
 def _lost(folder: Path, wanted: Collection[int]) -> dict[int, str]:
     """The wanted snapshots that the run has passed and that are not there."""
-    there = checkpoint.steps(folder / SNAPSHOTS)
-    done = max([latest_step(folder), *there])
-    if not {*there} <= {*wanted}:
+    steps = checkpoint.steps(folder / SNAPSHOTS)
+    done = max([latest_step(folder), *steps])
+    if not {*steps} <= {*wanted}:
         return {}
     snapshots = folder / SNAPSHOTS
     return {
         step: f"the snapshot of step {step} is absent from {snapshots}"
         for step in wanted
-        if step <= done and step not in there
+        if step <= done and step not in steps
     }
 
 

@@ -87,10 +87,10 @@ def _open_member(out: Path, name: str, step: int | None, *, trust: bool) -> Save
 def _chosen(snapshots: Path, steps: tuple[int, ...], step: int | None) -> int:
     """The snapshot that was asked for, or the latest."""
     if not steps or (step is not None and step not in steps):
-        there = ", ".join(map(str, steps)) or "none"
+        listed = ", ".join(map(str, steps)) or "none"
         asked = "" if step is None else f", asked for {step}"
         hint = "" if steps else "; training has not saved one yet: let its command go on"
-        raise ValueError(f"expected a snapshot in {snapshots}, found {there}{asked}{hint}")
+        raise ValueError(f"expected a snapshot in {snapshots}, found {listed}{asked}{hint}")
     return steps[-1] if step is None else step
 
 
@@ -107,9 +107,9 @@ def _step_of(folder: Path, steps: tuple[int, ...], epoch: int) -> int:
             f"its step, {', '.join(map(str, steps)) or 'of which there is none'}"
         )
     if epoch * per_epoch not in steps:
-        there = ", ".join(f"{step / per_epoch:g}" for step in steps) or "none"
+        epochs = ", ".join(f"{step / per_epoch:g}" for step in steps) or "none"
         raise ValueError(
-            f"expected an epoch with a snapshot in {folder / SNAPSHOTS}, {there}, got {epoch}"
+            f"expected an epoch with a snapshot in {folder / SNAPSHOTS}, {epochs}, got {epoch}"
         )
     return epoch * per_epoch
 

@@ -94,13 +94,13 @@ def add_launch(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def take_launch(given: argparse.Namespace) -> Launch:
+def take_launch(arguments: argparse.Namespace) -> Launch:
     """The launch that the command line asks for; its options are removed from the arguments.
 
     Raises:
         ValueError: for --devices together with --workers or --ray.
     """
-    values = vars(given)
+    values = vars(arguments)
     launch = Launch(**{name: values.pop(name) for name in Launch._fields if name in values})
     if launch.devices is not None and launch.on_host:
         raise ValueError(

@@ -41,9 +41,9 @@ def device_memory(mesh: Mesh | None) -> float:
     Args:
         mesh: devices that share a training, or None for the default device.
     """
-    here = jax.local_devices()[:1] if mesh is None else mesh.local_devices
-    stats = here[0].memory_stats() or {}
-    return float(stats.get("bytes_limit", whole_memory() / len(here)))
+    devices = jax.local_devices()[:1] if mesh is None else mesh.local_devices
+    stats = devices[0].memory_stats() or {}
+    return float(stats.get("bytes_limit", whole_memory() / len(devices)))
 
 
 def _bytes(tree: Any) -> int:

@@ -37,18 +37,18 @@ def chosen_devices(count: int | None) -> Mesh | None:
     """
     if count is None and jax.process_count() == 1:
         return None
-    there = jax.devices()
-    count = len(there) if count is None else count
-    if jax.process_count() > 1 and count != len(there):
+    devices = jax.devices()
+    count = len(devices) if count is None else count
+    if jax.process_count() > 1 and count != len(devices):
         raise ValueError(
-            f"expected all {len(there)} devices of {jax.process_count()} processes, got {count}"
+            f"expected all {len(devices)} devices of {jax.process_count()} processes, got {count}"
         )
-    if count > len(there):
+    if count > len(devices):
         raise ValueError(
-            f"expected at most {len(there)} devices, which JAX finds here "
-            f"({there[0].device_kind}), got {count}"
+            f"expected at most {len(devices)} devices, which JAX finds here "
+            f"({devices[0].device_kind}), got {count}"
         )
-    return Mesh(np.array(there[:count]), AXIS)
+    return Mesh(np.array(devices[:count]), AXIS)
 
 
 def put(tree: Tree, sharding: NamedSharding) -> Tree:

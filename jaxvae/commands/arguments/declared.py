@@ -33,9 +33,9 @@ def functions(package: str) -> dict[str, Function]:
     declared: dict[str, Function] = {}
     for node in _module(f"{package}/__init__").body:
         if isinstance(node, ast.ImportFrom) and node.module:
-            there = _functions(node.module.removeprefix("jaxvae.").replace(".", "/"))
+            in_module = _functions(node.module.removeprefix("jaxvae.").replace(".", "/"))
             declared |= {
-                alias.name: there[alias.name] for alias in node.names if alias.name in there
+                alias.name: in_module[alias.name] for alias in node.names if alias.name in in_module
             }
     return declared
 
@@ -82,10 +82,10 @@ def _functions(module: str) -> dict[str, Function]:
 
 
 def _function(node: ast.FunctionDef) -> Function:
-    given = node.args
-    parameters = [*given.args, *given.kwonlyargs]
-    lacking: list[ast.expr | None] = [None] * (len(given.args) - len(given.defaults))
-    values = [*lacking, *given.defaults, *given.kw_defaults]
+    signature = node.args
+    parameters = [*signature.args, *signature.kwonlyargs]
+    lacking: list[ast.expr | None] = [None] * (len(signature.args) - len(signature.defaults))
+    values = [*lacking, *signature.defaults, *signature.kw_defaults]
     takes = {each.arg: value for each, value in zip(parameters, values, strict=True)}
     annotations = [parameters[0].annotation if parameters else None, node.returns]
     first, returns = (ast.unparse(each) if each else "" for each in annotations)
