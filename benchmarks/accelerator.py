@@ -53,7 +53,7 @@ from benchmarks.peers.clouds import KINDS
 from benchmarks.peers.jaxvae import BLOCKS, bare_product
 from jaxvae import metrics
 from jaxvae.bench.timing import machine, seconds_of
-from jaxvae.commands.arguments.places import place
+from jaxvae.commands.arguments.paths import as_path
 from jaxvae.platforms import Convolutions, convolutions_as
 from jaxvae.runs.building import build_model, build_trainer
 from jaxvae.runs.config import RunConfig
@@ -364,7 +364,7 @@ def main() -> None:
     )
     parser.add_argument("--minutes", type=float, default=25.0, help="begin nothing after these")
     parser.add_argument("--only", nargs="+", choices=PIECES, default=PIECES)
-    parser.add_argument("--out", type=place, default=RESULTS, help="folder to write to")
+    parser.add_argument("--out", type=as_path, default=RESULTS, help="folder to write to")
     options = parser.parse_args()
     console, described = Console(width=120), machine()
     file, ends = options.out / "accelerator.json", time.monotonic() + 60 * options.minutes

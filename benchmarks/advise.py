@@ -31,7 +31,7 @@ from benchmarks import measure
 from jaxvae.advising.criteria import decided_bounds
 from jaxvae.advising.reading import read_records
 from jaxvae.bench.timing import machine
-from jaxvae.commands.arguments.places import place
+from jaxvae.commands.arguments.paths import as_path
 from jaxvae.report.tables import markdown_table
 
 RESULTS = Path(__file__).parent / "results" / "advise.json"
@@ -150,7 +150,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", nargs="+", choices=TRUTHS, default=[*TRUTHS], metavar="NAME")
     parser.add_argument("--minutes", type=float, default=5.0, help="that training may take")
-    parser.add_argument("--out", type=place, default=RESULTS, help="JSON file")
+    parser.add_argument("--out", type=as_path, default=RESULTS, help="JSON file")
     given = parser.parse_args()
     described, records = machine(), []
     for name in given.only:

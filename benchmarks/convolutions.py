@@ -26,7 +26,7 @@ from rich.table import Table
 
 from benchmarks import measure
 from jaxvae.bench.timing import machine
-from jaxvae.commands.arguments.places import place
+from jaxvae.commands.arguments.paths import as_path
 from jaxvae.models.layers import DownConvolution, UpConvolution
 from jaxvae.typing import Array
 
@@ -189,7 +189,7 @@ def table(records: list[dict[str, Any]]) -> Table:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=place, default=RESULTS, help="JSON file to write")
+    parser.add_argument("--out", type=as_path, default=RESULTS, help="JSON file to write")
     parser.add_argument("--batch", type=int, default=64, help="images per step")
     options = parser.parse_args()
     console, described = Console(), machine()

@@ -33,7 +33,7 @@ from rich.table import Table
 
 from benchmarks import measure
 from jaxvae.bench.timing import machine, seconds_of
-from jaxvae.commands.arguments.places import place
+from jaxvae.commands.arguments.paths import as_path
 from jaxvae.runs.building import build_model, build_trainer
 from jaxvae.runs.config import RunConfig
 from jaxvae.training import (
@@ -244,7 +244,7 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=REPEATS, help="calls of each")
     parser.add_argument("--sweep", action="store_true", help="the bottleneck paper's, extrapolated")
-    parser.add_argument("--out", type=place, help="JSON file to write")
+    parser.add_argument("--out", type=as_path, help="JSON file to write")
     options = parser.parse_args()
     console, described = Console(), machine()
     console.width = max(console.width, 120)

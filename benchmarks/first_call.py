@@ -27,7 +27,7 @@ from rich.table import Table
 from benchmarks import measure
 from benchmarks.peers.environments import PEERS, PeerError, install
 from jaxvae.bench.timing import machine
-from jaxvae.commands.arguments.places import place
+from jaxvae.commands.arguments.paths import as_path
 from jaxvae.data.cache import cache_directory
 
 ROOT = Path(__file__).parents[1]
@@ -185,9 +185,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="names that the rows start with")
     parser.add_argument("--rounds", type=int, default=3, help="processes of each")
     parser.add_argument(
-        "--peers", type=place, default=cache_directory() / "peers", help="their environments"
+        "--peers", type=as_path, default=cache_directory() / "peers", help="their environments"
     )
-    parser.add_argument("--out", type=place, default=RESULTS, help="JSON file to write")
+    parser.add_argument("--out", type=as_path, default=RESULTS, help="JSON file to write")
     options = parser.parse_args()
     console, pythons = Console(width=110), {}
     wanted = tuple(options.only or [""])

@@ -27,7 +27,7 @@ from rich.table import Table
 from benchmarks import measure
 from benchmarks.peers.environments import OURS, PEERS, Peer, PeerError, Worker, install
 from benchmarks.peers.turns import Row, Session, measured
-from jaxvae.commands.arguments.places import place
+from jaxvae.commands.arguments.paths import as_path
 from jaxvae.data.cache import cache_directory
 
 RESULTS = Path(__file__).parent / "results" / "metrics.json"
@@ -193,9 +193,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small sizes, to try the script")
     parser.add_argument(
-        "--peers", type=place, default=cache_directory() / "peers", help="their environments"
+        "--peers", type=as_path, default=cache_directory() / "peers", help="their environments"
     )
-    parser.add_argument("--out", type=place, help="JSON file to write")
+    parser.add_argument("--out", type=as_path, help="JSON file to write")
     options = parser.parse_args()
     console = Console()
     console.width = max(console.width, 130)

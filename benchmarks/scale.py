@@ -29,7 +29,7 @@ from rich.table import Table
 from benchmarks import measure
 from benchmarks.peers import clouds
 from benchmarks.peers.environments import OURS, Worker
-from jaxvae.commands.arguments.places import place
+from jaxvae.commands.arguments.paths import as_path
 from jaxvae.report.style import figure
 
 ROOT = Path(__file__).parents[1]
@@ -131,7 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small sizes, to try the script")
     parser.add_argument("--full", action="store_true", help="the largest sizes, and memory")
-    parser.add_argument("--out", type=place, help="JSON file to write; the figure goes beside it")
+    parser.add_argument("--out", type=as_path, help="JSON file to write; the figure goes beside it")
     options = parser.parse_args()
     console = Console()
     probe = Worker(OURS, Path(sys.executable))

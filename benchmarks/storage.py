@@ -29,7 +29,7 @@ from rich.table import Table
 from benchmarks import measure
 from benchmarks.ensembles import LATENTS, NETWORKS, Network, trainer_of
 from jaxvae.bench.timing import machine
-from jaxvae.commands.arguments.places import place
+from jaxvae.commands.arguments.paths import as_path
 from jaxvae.training import PlacedImages, place_images, train
 from jaxvae.training.batches import steps_at_once
 from jaxvae.training.mesh import chosen_devices
@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("--devices", type=int, metavar="N", help="devices (default: one)")
     parser.add_argument("--gib", type=float, default=0.25, help="of images (default: 0.25)")
     parser.add_argument("--repeats", type=int, default=REPEATS)
-    parser.add_argument("--out", type=place, default=RESULTS, help=f"(default: {RESULTS.name})")
+    parser.add_argument("--out", type=as_path, default=RESULTS, help=f"(default: {RESULTS.name})")
     options = parser.parse_args()
     described, mesh = machine(), chosen_devices(options.devices)
     save, console = partial(measure.save, options.out, described), Console()

@@ -33,7 +33,7 @@ from experiments.bottleneck.config import Config, compared_seeds, run_name
 from experiments.bottleneck.records import gather
 from experiments.bottleneck.sweep import EXPERIMENT
 from jaxvae.bench.timing import machine
-from jaxvae.commands.arguments.places import place
+from jaxvae.commands.arguments.paths import as_path
 from jaxvae.files.whole import write_whole
 from jaxvae.runs import checkpoint
 from jaxvae.sweeps.members import SNAPSHOTS
@@ -168,9 +168,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--runs", type=int, default=RUNS, help="a multiple of 20 (default: 10000)")
-    parser.add_argument("--out", type=place, default=RESULTS, help="where the results go")
+    parser.add_argument("--out", type=as_path, default=RESULTS, help="where the results go")
     parser.add_argument("--work", choices=WORKS, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=place, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=as_path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.work:
         report(given.work, given.runs, given.folder)

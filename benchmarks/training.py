@@ -39,7 +39,7 @@ from rich.table import Table
 from benchmarks import measure
 from benchmarks.peers.environments import PEERS, Answer, PeerError, Worker, install
 from jaxvae.bench.timing import machine
-from jaxvae.commands.arguments.places import place
+from jaxvae.commands.arguments.paths import as_path
 from jaxvae.data import load
 from jaxvae.data.cache import cache_directory
 from jaxvae.models import HVAE, VAE
@@ -273,10 +273,10 @@ def main() -> None:
     networks = [case.network for case in CASES]
     parser.add_argument("--only", nargs="+", choices=networks, default=networks)
     parser.add_argument(
-        "--peers", type=place, default=cache_directory() / "peers", help="PyTorch's environment"
+        "--peers", type=as_path, default=cache_directory() / "peers", help="PyTorch's environment"
     )
     parser.add_argument("--repeats", type=int, default=5, help="epochs timed of every candidate")
-    parser.add_argument("--out", type=place, help="JSON file to write")
+    parser.add_argument("--out", type=as_path, help="JSON file to write")
     options = parser.parse_args()
     console, described = Console(), machine()
     console.width = max(console.width, 110)

@@ -50,7 +50,7 @@ ONLY_IN = {
     "flax": "models",
     "sklearn": "analysis/downstream.py",
     "orbax": "runs/checkpoint.py",
-    "ray": "sweeps/rays.py",
+    "ray": "sweeps/ray_cluster.py",
     "safetensors": "runs/export.py",
     "tensorflow_datasets": "data/tfds.py",
 }

@@ -35,7 +35,7 @@ from benchmarks.aot.table import COLUMNS, Record, line, said
 from benchmarks.aot.targets import TPU, Target, target_of
 from benchmarks.aot.training_programs import training_programs
 from jaxvae.bench.timing import machine
-from jaxvae.commands.arguments.places import place
+from jaxvae.commands.arguments.paths import as_path
 
 RESULTS = Path(__file__).parents[1] / "results"
 PROGRAMS: dict[str, Program] = metric_programs() | training_programs()
@@ -109,7 +109,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help="of programs, or a part of it")
     parser.add_argument("--topology", default=TPU, help="default %(default)s")
     parser.add_argument("--resume", action="store_true", help="leave out what FILE has already")
-    parser.add_argument("--out", type=place, metavar="FILE", help="default results/aot-*.json")
+    parser.add_argument("--out", type=as_path, metavar="FILE", help="default results/aot-*.json")
     return parser.parse_args()
 
 

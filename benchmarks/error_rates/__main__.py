@@ -21,7 +21,7 @@ from rich.progress import track
 from benchmarks import measure
 from benchmarks.error_rates import bottlenecks, cells, claims, order, studies, surfaces
 from jaxvae.bench.timing import machine
-from jaxvae.commands.arguments.places import place
+from jaxvae.commands.arguments.paths import as_path
 
 RESULTS = Path(__file__).parents[1] / "results" / "error_rates.json"
 PAGE = Path(__file__).parents[2] / "docs" / "statistics.md"
@@ -61,7 +61,7 @@ def main() -> None:
         "parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default: all)"
     )
     parser.add_argument("--draws", type=int, default=1000, help="of every entry")
-    parser.add_argument("--out", type=place, default=RESULTS, help="JSON file")
+    parser.add_argument("--out", type=as_path, default=RESULTS, help="JSON file")
     given = parser.parse_args()
     if unknown := set(given.parts) - set(PARTS):
         parser.error(f"expected parts among {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from experiments.bottleneck.between import draw_between
+from experiments.bottleneck.between_report import draw_between
 from experiments.bottleneck.scales import draw_scales
 from experiments.bottleneck.summary import decoder_layers, title
 from jaxvae.report.style import (

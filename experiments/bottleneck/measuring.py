@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.bottleneck.between_models import SPACES
 from experiments.bottleneck.config import Config, load
-from experiments.bottleneck.ends import SPACES
 from jaxvae.analysis import capture, evaluate, profile, unknown_profile
 from jaxvae.metrics import gride
 from jaxvae.metrics.gride import DimensionScale

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import xarray as xr
 
+from experiments.bottleneck.between_models import SPACES, widened
 from experiments.bottleneck.config import Config, compared_seeds, run_name, runs
-from experiments.bottleneck.ends import SPACES, widened
 from experiments.bottleneck.measuring import dimension_scale
 from jaxvae.analysis import gaussian_dimension
 from jaxvae.runs.member import read_some

@@ -5,7 +5,7 @@ import xarray as xr
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from experiments.bottleneck.between import between_table
+from experiments.bottleneck.between_report import between_table
 from experiments.bottleneck.claims import claims, whole_seeds
 from jaxvae.advising.reading import HARDLY_ANYTHING
 from jaxvae.analysis.advice import MOST_SEEDS, Advice, sufficient_bottleneck

@@ -7,9 +7,9 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
+from experiments.bottleneck.between_models import between_models
 from experiments.bottleneck.claims import claims
 from experiments.bottleneck.config import Config, compared_seeds, load, run_name, runs
-from experiments.bottleneck.ends import between_models
 from experiments.bottleneck.figures import draw_figures
 from experiments.bottleneck.measuring import measure
 from experiments.bottleneck.page import bottleneck_page

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from jaxvae.advising.criteria import TOLERANCE, Criterion, criteria_of, decided_bounds
 from jaxvae.advising.reading import Reading, read_records
-from jaxvae.advising.words import answer, diagnoses, disagreement
+from jaxvae.advising.sentences import answer, diagnoses, disagreement
 from jaxvae.analysis import gaussian_dimension
 from jaxvae.report.page import Chart, Page, Table, Trace
 from jaxvae.report.results import write_report

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxvae import __version__
-from jaxvae.runs.made import cpu_model
+from jaxvae.runs.provenance import cpu_model
 
 # Calls after the first are repeated for about so many seconds, and at most so often.
 _SECONDS = 1.0

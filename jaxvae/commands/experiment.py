@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from jaxvae.commands.arguments.parser import Parser, as_line
-from jaxvae.commands.arguments.places import data_set, place, value_range
+from jaxvae.commands.arguments.paths import as_path, data_set, value_range
 from jaxvae.sweeps.arguments import Launch, add_launch, seeds, take_launch
 
 Config = TypeVar("Config")
@@ -175,7 +175,7 @@ def _parser(
     parser.add_argument(
         "--out",
         metavar="DIR",
-        type=place,
+        type=as_path,
         default=None,
         help="folder for the results; after an interruption the same command continues "
         f"(default: {results}/PRESET)",

@@ -20,7 +20,7 @@ from jaxvae.report.measurement_figures import draw_measurements
 from jaxvae.report.measurement_page import measurement_page
 from jaxvae.report.measurement_tables import summary, table
 from jaxvae.report.page import PAGE, write_page
-from jaxvae.runs.made import begin, in_words
+from jaxvae.runs.provenance import begin, in_words
 
 
 def main(arguments: argparse.Namespace, console: Console, errors: Console) -> None:

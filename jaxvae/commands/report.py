@@ -19,7 +19,7 @@ from jaxvae.report.page import PAGE, write_page
 from jaxvae.report.run_page import Shown, run_page, run_title
 from jaxvae.report.traces import evenly
 from jaxvae.runs.curve import read_curve
-from jaxvae.runs.made import made_by
+from jaxvae.runs.provenance import made_by
 from jaxvae.runs.saved import SavedRun, open_run
 from jaxvae.typing import ArrayLike, Key
 

@@ -43,7 +43,7 @@ from jaxvae.runs.folder import (
     stored_settings,
 )
 from jaxvae.runs.images import dataset_of, known_images
-from jaxvae.runs.made import noted
+from jaxvae.runs.provenance import noted
 from jaxvae.runs.ready import ReadyRun, ready_run
 from jaxvae.runs.run import SETTINGS, latest_state, latest_step, snapshot_epochs, train_run
 from jaxvae.training.epochs import NonFiniteLossError, Progress

@@ -28,7 +28,7 @@ from jaxvae.report.two_runs import (
 )
 from jaxvae.runs.config import FROM
 from jaxvae.runs.folder import read_settings
-from jaxvae.runs.made import made_by
+from jaxvae.runs.provenance import made_by
 from jaxvae.runs.run import SETTINGS
 from jaxvae.runs.saved import SavedRun, open_run
 from jaxvae.typing import ArrayLike, Key

@@ -10,8 +10,8 @@ import numpy as np
 from jaxvae.data.cache import Entry, fetch
 from jaxvae.data.dataset import Dataset, Split
 from jaxvae.data.holdout import chosen_splits, held_out_tenth
+from jaxvae.data.names import close_files, own_place, refuse_nothing
 from jaxvae.data.own import Wishes, fetch_own
-from jaxvae.data.places import close_files, own_place, refuse_nothing
 from jaxvae.data.prepared import (
     OWN_NAMES,
     Prepared,

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from jaxvae.files.whole import write_whole
 from jaxvae.report.page import PAGE, Page, write_page
-from jaxvae.runs.made import made_by
+from jaxvae.runs.provenance import made_by
 
 
 def write_report(

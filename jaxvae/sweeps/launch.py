@@ -23,8 +23,8 @@ from jaxvae.runs.member import SETTINGS, Place, read_settings_of, run_file
 from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.claims import holders
 from jaxvae.sweeps.estimate import in_words, seconds_of
+from jaxvae.sweeps.leftovers import remarks
 from jaxvae.sweeps.records import done_runs
-from jaxvae.sweeps.remains import remarks
 from jaxvae.sweeps.sweep import CLAIMS, Sweep
 from jaxvae.sweeps.units import Unit
 from jaxvae.sweeps.work import work
@@ -139,7 +139,7 @@ def _do(job: Job, sweep: Sweep, launch: Launch, console: Console) -> list[Unit]:
 
         return run_workers(job, sweep, launch.workers, console)
     if launch.ray:
-        from jaxvae.sweeps.rays import run_on_ray  # noqa: PLC0415
+        from jaxvae.sweeps.ray_cluster import run_on_ray  # noqa: PLC0415
 
         return run_on_ray(job, sweep, launch.ray, console)
     chosen, units = _chosen(sweep.units, launch.shard), len(sweep.units)

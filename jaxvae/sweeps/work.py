@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection
 
 from jaxvae.report.progress import SweepProgress, UnitProgress
-from jaxvae.runs.made import noted
+from jaxvae.runs.provenance import noted
 from jaxvae.sweeps.claims import LostError, claim
 from jaxvae.sweeps.estimate import seconds_of
 from jaxvae.sweeps.members import train_unit

@@ -6,7 +6,7 @@ import xarray as xr
 
 from jaxvae.advising.criteria import criteria_of, decided_bounds
 from jaxvae.advising.reading import read_records
-from jaxvae.advising.words import answer, diagnoses, disagreement
+from jaxvae.advising.sentences import answer, diagnoses, disagreement
 from tests.advising.records import falling, records_of
 
 SIZES = (2, 4, 8, 16)

@@ -11,7 +11,7 @@ import pytest
 from jaxvae.analysis.evaluation import evaluate
 from jaxvae.cli import main
 from jaxvae.data import load
-from jaxvae.runs.made import noted
+from jaxvae.runs.provenance import noted
 from jaxvae.runs.saved import open_run
 
 FIGURES = ["reconstructions.png", "samples.png", "traversals.png"]

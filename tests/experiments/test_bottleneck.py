@@ -13,9 +13,9 @@ import xarray as xr
 from rich.console import Console
 
 from experiments.bottleneck import Config
+from experiments.bottleneck.between_models import between_models
 from experiments.bottleneck.config import compared_seeds, run_name
 from experiments.bottleneck.config import runs as runs_of
-from experiments.bottleneck.ends import between_models
 from experiments.bottleneck.records import gather
 from experiments.bottleneck.sweep import EXPERIMENT
 from jaxvae.metrics import gride, information_imbalance

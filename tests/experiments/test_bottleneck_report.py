@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 from rich.console import Console
 
-from experiments.bottleneck.between import between_sizes, between_table
+from experiments.bottleneck.between_report import between_sizes, between_table
 from experiments.bottleneck.claims import claims
 from experiments.bottleneck.figures import draw_figures
 from experiments.bottleneck.summary import conclusion, summary, sweep_table

@@ -3,7 +3,7 @@
 import argparse
 
 from jaxvae.commands.arguments.declared import defaults
-from jaxvae.commands.arguments.places import place
+from jaxvae.commands.arguments.paths import as_path
 from jaxvae.commands.arguments.settings import add_help, add_settings
 
 _EXAMPLES = """\
@@ -56,7 +56,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument(
         "results",
         nargs="?",
-        type=place,
+        type=as_path,
         metavar="RESULTS",
         help="folder of a finished sweep, from whose results the answer is read (default: train "
         "models on --data)",
@@ -64,7 +64,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument(
         "--out",
         metavar="DIR",
-        type=place,
+        type=as_path,
         help="folder for the results (default: results/advise/DATA)",
     )
     parser.add_argument(

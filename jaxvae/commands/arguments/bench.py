@@ -2,7 +2,7 @@
 
 import argparse
 
-from jaxvae.commands.arguments.places import place
+from jaxvae.commands.arguments.paths import as_path
 from jaxvae.sweeps.arguments import count, several
 
 PARTS = ("metrics", "training")
@@ -99,5 +99,5 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="images of an epoch, for models/hour (default: 60000, as MNIST has)",
     )
     parser.add_argument(
-        "--out", metavar="FILE", type=place, help="JSON file to save (default: print only)"
+        "--out", metavar="FILE", type=as_path, help="JSON file to save (default: print only)"
     )

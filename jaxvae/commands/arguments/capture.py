@@ -2,7 +2,7 @@
 
 import argparse
 
-from jaxvae.commands.arguments.places import place
+from jaxvae.commands.arguments.paths import as_path
 from jaxvae.commands.arguments.runs import add_run
 
 _EXAMPLES = """\
@@ -29,7 +29,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.set_defaults(after_interruption="Nothing was written.")
     add_run(parser)
     parser.add_argument(
-        "--out", metavar="DIR", type=place, required=True, help="folder or zarr group to write"
+        "--out", metavar="DIR", type=as_path, required=True, help="folder or zarr group to write"
     )
     parser.add_argument(
         "--layers", metavar="NAME,...", help="layers, such as encoder/1,mean,output (default: all)"

@@ -2,7 +2,7 @@
 
 import argparse
 
-from jaxvae.commands.arguments.places import data_set, place, value_range
+from jaxvae.commands.arguments.paths import as_path, data_set, value_range
 from jaxvae.sweeps.arguments import count
 
 _EXAMPLES = """\
@@ -73,6 +73,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument(
         "--out",
         metavar="DIR",
-        type=place,
+        type=as_path,
         help="folder for a figure of some images (default: results/data/NAME)",
     )

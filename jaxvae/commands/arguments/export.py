@@ -2,7 +2,7 @@
 
 import argparse
 
-from jaxvae.commands.arguments.places import place
+from jaxvae.commands.arguments.paths import as_path
 from jaxvae.commands.arguments.runs import add_snapshot
 
 _EXAMPLES = """\
@@ -30,5 +30,5 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     add_snapshot(parser)
     parser.add_argument("--to", choices=("safetensors", "npz"), required=True, help="file format")
     parser.add_argument(
-        "--out", metavar="FILE", type=place, help="the file (default: RUN.safetensors or RUN.npz)"
+        "--out", metavar="FILE", type=as_path, help="the file (default: RUN.safetensors or RUN.npz)"
     )

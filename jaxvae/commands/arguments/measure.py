@@ -3,7 +3,7 @@
 import argparse
 
 from jaxvae.commands.arguments.declared import titles
-from jaxvae.commands.arguments.places import place
+from jaxvae.commands.arguments.paths import as_path
 
 _EXAMPLES = """\
 examples:
@@ -48,7 +48,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "and cka; with --labels also label-overlap)",
     )
     parser.add_argument(
-        "--out", metavar="DIR", type=place, help="folder to save results in (default: print only)"
+        "--out", metavar="DIR", type=as_path, help="folder to save results in (default: print only)"
     )
     parser.add_argument("--labels", metavar="FILE", help="array [n] with the class of every point")
     parser.add_argument(

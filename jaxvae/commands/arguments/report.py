@@ -2,7 +2,7 @@
 
 import argparse
 
-from jaxvae.commands.arguments.places import place
+from jaxvae.commands.arguments.paths import as_path
 from jaxvae.commands.arguments.runs import add_run
 
 _EXAMPLES = """\
@@ -37,7 +37,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.set_defaults(after_interruption="Nothing was written.")
     add_run(parser)
     parser.add_argument(
-        "other", nargs="?", type=place, metavar="RUN", help="another run, to compare with the first"
+        "other",
+        nargs="?",
+        type=as_path,
+        metavar="RUN",
+        help="another run, to compare with the first",
     )
     parser.add_argument(
         "--example",
@@ -48,7 +52,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument(
         "--out",
         metavar="DIR",
-        type=place,
+        type=as_path,
         help="folder for report.html and figures/ (default: RUN; for two runs "
         "results/report/RUN_RUN)",
     )

@@ -2,7 +2,7 @@
 
 import argparse
 
-from jaxvae.commands.arguments.places import data_set, place
+from jaxvae.commands.arguments.paths import as_path, data_set
 
 
 def add_snapshot(parser: argparse.ArgumentParser) -> None:
@@ -10,7 +10,7 @@ def add_snapshot(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "folder",
         metavar="RUN",
-        type=place,
+        type=as_path,
         help="folder of a run, with run.json and snapshots/; or OUT/NAME for the run NAME of a "
         "sweep in the folder OUT",
     )

@@ -2,7 +2,7 @@
 
 import argparse
 
-from jaxvae.commands.arguments.places import place
+from jaxvae.commands.arguments.paths import as_path
 from jaxvae.commands.arguments.settings import Notation, add_help, add_settings
 from jaxvae.sweeps.arguments import add_launch, seeds, several
 
@@ -47,7 +47,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     add_help(parser, _EXAMPLES, NOTATION)
     parser.set_defaults(after_interruption="The same command resumes where it stopped.")
     parser.add_argument(
-        "--out", metavar="DIR", type=place, required=True, help="folder for the results"
+        "--out", metavar="DIR", type=as_path, required=True, help="folder for the results"
     )
     add_launch(parser)
     add_settings(parser, NOTATION)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from jaxvae.commands.arguments.places import place
+from jaxvae.commands.arguments.paths import as_path
 from jaxvae.commands.arguments.settings import add_help, add_settings
 from jaxvae.sweeps.arguments import count
 
@@ -43,13 +43,13 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     add_help(parser, _EXAMPLES)
     parser.set_defaults(after_interruption="The same command resumes where it stopped.")
     parser.add_argument(
-        "--out", metavar="DIR", type=place, required=True, help="folder for the run"
+        "--out", metavar="DIR", type=as_path, required=True, help="folder for the run"
     )
     parser.add_argument(
         "--from",
         dest="origin",
         metavar="RUN",
-        type=place,
+        type=as_path,
         help="begin with the parameters of the finished run in this folder, and with its settings "
         "unless others are given; --epochs includes the epochs of RUN",
     )

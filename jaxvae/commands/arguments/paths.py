@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 
-def place(text: str) -> Path:
+def as_path(text: str) -> Path:
     """A path; `~` is the home folder also in quotes and after `=`, where no shell expands it.
 
     Raises:
@@ -23,7 +23,7 @@ def data_set(text: str) -> str:
     if not (path.startswith((os.sep, ".")) or path.endswith(os.sep) or os.path.exists(path)):
         return text
     # It needs NumPy, which help does without.
-    from jaxvae.data.places import own_place  # noqa: PLC0415
+    from jaxvae.data.names import own_place  # noqa: PLC0415
     from jaxvae.data.prepared import data_directory  # noqa: PLC0415
 
     own_path = own_place(text, data_directory(None))

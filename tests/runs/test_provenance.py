@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from jaxvae import __version__
-from jaxvae.runs.made import in_words, made_by, noted
+from jaxvae.runs.provenance import in_words, made_by, noted
 
 ENTRY = {
     "command": "jaxvae train",
