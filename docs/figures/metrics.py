@@ -47,7 +47,7 @@ def draw_two_nn() -> None:
         bias.plot(known, known, "--", color="0.6", label="truth")
         bias.plot(known, estimates, "o-", label="n = 2,000")
         bias.set(xlabel="dimension of the Gaussian", ylabel="ID")
-        bias.set_title("Too small above ten")
+        bias.set_title("Too small above ten dimensions")
         bias.legend(loc="upper left")
 
 
@@ -65,7 +65,7 @@ def draw_gride() -> None:
         cloud.set_aspect("equal")
         cloud.set_title("A circle with noise 0.02")
         scales.set(xscale="log", xlabel="rank of the neighbor", ylabel="ID", ylim=(0.9, 2.9))
-        scales.set_title("Near neighbors see the noise")
+        scales.set_title("Dimension over neighbor ranks")
         scales.legend()
 
 
@@ -80,8 +80,8 @@ def draw_imbalance() -> None:
         imbalances = [information_imbalance(plane, plane * [1, factor]) for factor in factors]
         scale.plot(factors, [float(each.forward) for each in imbalances], "o-", label="Δ(a → b)")
         scale.plot(factors, [float(each.backward) for each in imbalances], "s-", label="Δ(b → a)")
-        scale.set(xscale="log", xlabel="scale of one coordinate in b", ylabel="Δ")
-        scale.set_title("b keeps less than a")
+        scale.set(xscale="log", xlabel="scale of the coordinate", ylabel="Δ")
+        scale.set_title("b: a, one coordinate scaled")
         scale.legend()
         levels = np.logspace(-3, 1, 12)
         for k in (1, 10):
@@ -89,8 +89,8 @@ def draw_imbalance() -> None:
             values = [float(information_imbalance(plane, b, k=k).forward) for b in shaken]
             noise.plot(levels, values, "o-", label=f"k = {k}")
         noise.set(xscale="log", yscale="log", ylabel="Δ(a → b)")
-        noise.set_xlabel("deviation of the noise in b")
-        noise.set_title("Noise, up to unrelated at 1")
+        noise.set_xlabel("standard deviation of the noise")
+        noise.set_title("b: a with noise")
         noise.legend()
 
 
@@ -105,8 +105,8 @@ def draw_overlap() -> None:
             values = [float(neighborhood_overlap(plane, b, k=k)) for b in shaken]
             (line,) = axes.plot(levels, values, "o-", label=f"k = {k}")
             axes.axhline(k / 999, color=line.get_color(), linestyle=":", linewidth=1)
-        axes.set(xscale="log", xlabel="standard deviation of the noise", ylabel="share in common")
-        axes.legend(title="dotted: unrelated")
+        axes.set(xscale="log", xlabel="standard deviation of the noise", ylabel="shared neighbors")
+        axes.legend(title="dotted: unrelated spaces")
 
 
 def draw_similarity() -> None:
@@ -119,31 +119,33 @@ def draw_similarity() -> None:
         "SVCCA": lambda x, y: svcca(x, y).mean,
     }
     pairs = [RNG.normal(size=(2, 500, width)) for width in widths]
-    with figure(FOLDER / "similarity.png", size=(3.6, 2.5), title="Unrelated Gaussians") as drawing:
+    with figure(
+        FOLDER / "similarity.png", size=(3.6, 2.5), title="Similarity of unrelated Gaussians"
+    ) as drawing:
         axes = drawing.subplots()
         for name, measure in measures.items():
             axes.plot(widths, [float(measure(*pair)) for pair in pairs], "o-", label=name)
-        axes.set(xscale="log", xlabel="features of both, n = 500", ylabel="similarity")
+        axes.set(xscale="log", xlabel="features of each space (n = 500)", ylabel="similarity")
         axes.legend()
 
 
 def draw_information() -> None:
     """Which latents a linear VAE uses, and what accuracy a rate allows."""
-    with figure(FOLDER / "information.png", size=(5.6, 2.3), title="Rate") as drawing:
+    with figure(FOLDER / "information.png", size=(5.6, 2.3), title="Rates") as drawing:
         filling, bound = drawing.subplots(1, 2)
         variances = 4.0 * 0.5 ** np.arange(10)
         for level in (0.05, 0.5):
             rates = water_filling(variances, level=level).rates
             filling.plot(np.arange(1, 11), rates, "o-", label=f"level {level}")
         filling.set(xlabel="principal direction", ylabel="rate, nats")
-        filling.set_title("Kept by a linear VAE")
+        filling.set_title("Rates of a linear VAE")
         filling.legend()
         nats = np.linspace(0, 3, 31)
         for classes in (2, 10):
             most = accuracy_bound(nats, np.full(classes, 1 / classes))
             bound.plot(nats, most, label=f"{classes} classes")
         bound.set(xlabel="rate, nats", ylabel="largest accuracy", ylim=(0, 1.03))
-        bound.set_title("Allowed by a rate")
+        bound.set_title("Largest accuracy by rate")
         bound.legend()
 
 

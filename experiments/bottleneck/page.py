@@ -77,8 +77,8 @@ def _profile(
 
 def _of_lines(records: xr.Dataset) -> tuple[list[int], str]:
     """The epochs that charts of lines show, and the sentence that says which are left out."""
-    each = records.sizes["bottleneck"] * records.sizes["layer"]
-    return shown_epochs(records["epoch"].values.tolist(), each=each, most=LINE_NUMBERS)
+    per_epoch = records.sizes["bottleneck"] * records.sizes["layer"]
+    return shown_epochs(records["epoch"].values.tolist(), per_epoch=per_epoch, most=LINE_NUMBERS)
 
 
 def _profiles(
@@ -105,8 +105,10 @@ def _profiles(
 
 def _map(records: xr.Dataset) -> Chart:
     layers, traces = records["layer"].values.tolist(), []
-    each = records.sizes["bottleneck"] * len(layers) ** 2
-    epochs, note = shown_epochs(records["epoch"].values.tolist(), each=each, most=MAP_NUMBERS)
+    per_epoch = records.sizes["bottleneck"] * len(layers) ** 2
+    epochs, note = shown_epochs(
+        records["epoch"].values.tolist(), per_epoch=per_epoch, most=MAP_NUMBERS
+    )
     for size in records["bottleneck"].values:
         for epoch in epochs:
             imbalance = records["imbalance"].sel(bottleneck=size, epoch=epoch)

@@ -84,12 +84,12 @@ def _lines(records: Sequence[xr.Dataset]) -> Chart:
 
 def _maps(records: Sequence[xr.Dataset]) -> Chart:
     traces, groups = [], [*_groups(records)]
-    each = sum(models.sizes["layer"] ** 2 for _, models in groups)
-    epochs, note = shown_epochs(_epochs(records), each=each, most=MAP_NUMBERS)
+    per_epoch = sum(models.sizes["layer"] ** 2 for _, models in groups)
+    epochs, note = shown_epochs(_epochs(records), per_epoch=per_epoch, most=MAP_NUMBERS)
     for when, models in groups:
         layers = models["layer"].values.tolist()
         last = models["debiased_cka"].isel(other_epoch=-1)
-        for epoch in (each for each in epochs if each in models["epoch"]):
+        for epoch in (per_epoch for per_epoch in epochs if per_epoch in models["epoch"]):
             similarity = last.sel(epoch=epoch).transpose("layer", "other_layer", "run")
             drawn = heat_map(
                 layers, layers, similarity.mean("run").values, stderr_over(similarity, "run")

@@ -190,8 +190,8 @@ def _accuracies(
         if layer in accuracies:
             bounds[index], bound_errors[index] = accuracies[layer].bound
             for kind, by_name in enumerate((accuracies[layer].samples, accuracies[layer].means)):
-                for each, name in enumerate(CLASSIFIERS):
-                    one = (index, kind, each)
+                for column, name in enumerate(CLASSIFIERS):
+                    one = (index, kind, column)
                     values[one], errors[one], converged[one], right[one] = by_name[name]
     return {
         **_with_errors(

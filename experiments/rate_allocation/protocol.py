@@ -52,8 +52,8 @@ def measure_protocol(
     for index, means in enumerate(layers):
         if means[0].size <= widest:
             accuracies = classify(means[:count], labels[:count], means[count:], labels[count:])
-            for each, name in enumerate(classifiers):
-                accuracy[:, index, each] = accuracies[name].value, accuracies[name].stderr
+            for column, name in enumerate(classifiers):
+                accuracy[:, index, column] = accuracies[name].value, accuracies[name].stderr
     reconstructed, generated = judge(taps["output"].clip(0, 1)), judge(samples)
     right = share_estimate(int(np.sum(reconstructed.argmax(axis=1) == labels)), len(labels))
     scores = [float(inception_score(part)) for part in np.array_split(generated, _PARTS)]

@@ -209,10 +209,10 @@ def _estimate(study: Study, out: Path, first: Training, minutes: float, console:
     images = dataset_of(config).train.images
     epochs = study.epochs or 2 * first_epochs(steps_per_epoch(images, config.batch_size))
     sweep = EXPERIMENT.sweep(study.grid(epochs, Training(first.sizes[-1:], 1, "")), out)
-    each = seconds_of(sweep, sweep.units[0])
+    per_model = seconds_of(sweep, sweep.units[0])
     console.print(
         f"{len(images):,} training images; an answer usually takes about {_USUAL_MODELS} models of "
-        f"{epochs} epochs, {in_words([each] * _USUAL_MODELS)}; training stops after {minutes:g} "
-        "minutes, and the same command continues",
+        f"{epochs} epochs, {in_words([per_model] * _USUAL_MODELS)}; training stops after "
+        f"{minutes:g} minutes, and the same command continues",
         soft_wrap=True,
     )

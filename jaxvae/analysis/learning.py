@@ -161,15 +161,17 @@ def learning_order(
     """
     leads = as_float64(decoder) - as_float64(encoder)
     tie, known = np.isclose(leads, 0, atol=1e-6), ~np.isnan(leads)
-    each = _leads_of_seeds(leads, seeds, [None] * len(leads) if conditions is None else conditions)
+    by_seed = _leads_of_seeds(
+        leads, seeds, [None] * len(leads) if conditions is None else conditions
+    )
     return Order(
         encoder=int(np.sum(known & ~tie & (leads > 0))),
         decoder=int(np.sum(known & ~tie & (leads < 0))),
         ties=int(np.sum(tie)),
         undefined=int(np.sum(~known)),
-        lead=float(each.mean()) if len(each) else np.nan,
-        p_value=float(np.minimum(1, tests * _p_value(each))),
-        seeds=len(each),
+        lead=float(by_seed.mean()) if len(by_seed) else np.nan,
+        p_value=float(np.minimum(1, tests * _p_value(by_seed))),
+        seeds=len(by_seed),
     )
 
 

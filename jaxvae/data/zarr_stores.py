@@ -215,9 +215,9 @@ def _codecs(metadata: Any) -> Iterator[str]:
     if isinstance(metadata, Mapping):
         yield from (str(metadata[key]) for key in ("name", "id") if key in metadata)
         yield from _codecs(metadata.get("configuration"))
-        metadata = [each for each in metadata.values() if isinstance(each, list)]
-    for each in metadata if isinstance(metadata, list) else ():
-        yield from (each,) if isinstance(each, str) else _codecs(each)
+        metadata = [codec for codec in metadata.values() if isinstance(codec, list)]
+    for codec in metadata if isinstance(metadata, list) else ():
+        yield from (codec,) if isinstance(codec, str) else _codecs(codec)
 
 
 def _described(file: Path) -> dict[str, Any]:

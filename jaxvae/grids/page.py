@@ -85,8 +85,8 @@ def _layers(grid: Grid, records: xr.Dataset) -> Chart:
         Quantity("", "Δ(layer → input)", imbalance, None, 4),
     ]
     count = min(len([*combinations(grid.varying)]), _LINES)
-    each = count * len(names) * len(quantities)
-    snapshots, note = shown_epochs(range(grid.snapshots), each=each, most=LINE_NUMBERS)
+    per_epoch = count * len(names) * len(quantities)
+    snapshots, note = shown_epochs(range(grid.snapshots), per_epoch=per_epoch, most=LINE_NUMBERS)
     epochs = [str(records["epoch"].values[snapshot]) for snapshot in snapshots]
     traces = [
         trace._replace(when={**trace.when, "epoch": epoch})
@@ -109,14 +109,14 @@ def _map(grid: Grid, records: xr.Dataset) -> Chart:
     imbalance = known_runs(records)["imbalance"].transpose("layer", "other_layer", ...)
     quantity, layers = Quantity("", "", imbalance, None, 4), records["layer"].values.tolist()
     traces, count = [], min(len([*combinations(grid.varying)]), _LINES)
-    each = count * len(layers) ** 2
-    snapshots, note = shown_epochs(range(grid.snapshots), each=each, most=MAP_NUMBERS)
+    per_epoch = count * len(layers) ** 2
+    snapshots, note = shown_epochs(range(grid.snapshots), per_epoch=per_epoch, most=MAP_NUMBERS)
     epochs = [str(records["epoch"].values[snapshot]) for snapshot in snapshots]
     for label, _, where in _combinations(grid.varying):
         for snapshot, epoch in zip(snapshots, epochs, strict=True):
             selection = {**where, "epoch": snapshot}
             mean, stderr = (
-                each.isel(selection).values for each in (quantity.mean, quantity.stderr)
+                per_epoch.isel(selection).values for per_epoch in (quantity.mean, quantity.stderr)
             )
             traces.append(
                 Trace(heat_map(layers, layers, mean, stderr), {"run": label, "epoch": epoch})

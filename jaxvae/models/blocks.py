@@ -109,8 +109,8 @@ def _branch(
     weights: Sequence[Convolution], hidden: Float[Array, "b h w c"], *, dtype: jnp.dtype
 ) -> Float[Array, "b h w o"]:
     hidden = hidden.astype(dtype)
-    for each in weights[:-1]:
-        hidden = convolve(nn.gelu(hidden), each)
+    for weight in weights[:-1]:
+        hidden = convolve(nn.gelu(hidden), weight)
     return convolve(nn.gelu(hidden).astype(jnp.float32), weights[-1])
 
 

@@ -157,10 +157,10 @@ def discretized_logistic_mixture_nll(
 
     Reference: Salimans, Karpathy, Chen and Kingma (2017).
     """
-    weights, each = _mixture_parts(parameters, images.shape[-1])
-    means, log_scales = each[..., 0, :], jnp.maximum(each[..., 1, :], _LEAST_LOG_SCALE)
+    weights, components = _mixture_parts(parameters, images.shape[-1])
+    means, log_scales = components[..., 0, :], jnp.maximum(components[..., 1, :], _LEAST_LOG_SCALE)
     if images.shape[-1] == 3:
-        means = _follow_channels(means, jnp.tanh(each[..., 2, :]), 2 * images[..., None] - 1)
+        means = _follow_channels(means, jnp.tanh(components[..., 2, :]), 2 * images[..., None] - 1)
     pixels = jnp.broadcast_to(images[..., None], means.shape)
     channel_sums = jnp.sum(discretized_logistic(means, log_scales, pixels), axis=-2)
     return -_per_example(jax.nn.logsumexp(weights + channel_sums, axis=-1))
@@ -191,11 +191,11 @@ def _mixture_parts(
 
 def _mixture_mean(parameters: Float[Array, "b h w p"], channels: int) -> Float[Array, "b h w c"]:
     """Mean of the mixture, before it is cut into bins, within [0, 1]."""
-    weights, each = _mixture_parts(parameters, channels)
-    means = each[..., 0, :]
+    weights, components = _mixture_parts(parameters, channels)
+    means = components[..., 0, :]
     if channels == 3:
         # Red is its own mean; green follows it, and blue both, within every component.
-        coefficients, red = jnp.tanh(each[..., 2, :]), means[..., 0, :]
+        coefficients, red = jnp.tanh(components[..., 2, :]), means[..., 0, :]
         green = means[..., 1, :] + coefficients[..., 0, :] * red
         blue = means[..., 2, :] + coefficients[..., 1, :] * red + coefficients[..., 2, :] * green
         means = jnp.stack([red, green, blue], axis=-2)

@@ -76,15 +76,15 @@ def evenly(values: Sequence[Value], count: int) -> list[Value]:
     return [values[index] for index in indices]
 
 
-def shown_epochs(epochs: Sequence[int], *, each: int, most: int) -> tuple[list[int], str]:
+def shown_epochs(epochs: Sequence[int], *, per_epoch: int, most: int) -> tuple[list[int], str]:
     """The epochs that a chart shows, and a sentence that says so where these are not all.
 
     Args:
         epochs: all measured epochs.
-        each: how many numbers the chart has for one epoch.
+        per_epoch: how many numbers the chart has for one epoch.
         most: how many numbers the chart may have. The last epoch is shown in any case.
     """
-    shown = evenly(epochs, max(1, most // each))
+    shown = evenly(epochs, max(1, most // per_epoch))
     if len(shown) == len(epochs):
         return shown, ""
     return shown, f" {len(shown)} of {len(epochs)} epochs are shown, evenly chosen."

@@ -84,8 +84,8 @@ def training_step(trainer: Trainer, image_shape: tuple[int, ...], batch_size: in
 
 def geometry_seconds(n: int, features: Iterable[int]) -> float:
     """Dimension and imbalance of layers of so many features over n points."""
-    each = list(features)
-    return _LAYER * len(each) + _SEARCHES * 2 * n**2 * sum(each) / _device_speed().operations
+    widths = list(features)
+    return _LAYER * len(widths) + _SEARCHES * 2 * n**2 * sum(widths) / _device_speed().operations
 
 
 def seconds_of(sweep: Sweep, unit: Unit) -> Seconds:
@@ -102,8 +102,8 @@ def seconds_of(sweep: Sweep, unit: Unit) -> Seconds:
     sizes = len({latents_of(sweep.runs[name], image_shape) for name in unit.runs})
     # A step goes forward once, and backward at twice the cost.
     evaluation = len(dataset.test.images) / config.batch_size * step.seconds / 3
-    each = evaluation + sweep.seconds(config, model_of(program, image_shape), dataset)
-    return Seconds(step.many(steps, sizes=sizes), len(sweep.epochs) * len(unit.runs) * each)
+    per_epoch = evaluation + sweep.seconds(config, model_of(program, image_shape), dataset)
+    return Seconds(step.many(steps, sizes=sizes), len(sweep.epochs) * len(unit.runs) * per_epoch)
 
 
 def layer_features(model: VAE | HVAE) -> list[int]:

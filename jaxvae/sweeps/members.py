@@ -192,8 +192,8 @@ def _go_on(
     trainer = job.trainer(job.latents)
     members = list(map(member_of, job.configs, _sizes(job)))
     shapes = ensemble_shapes(job.trainer, members, room=job.latents)
-    each = -(-len(members) // (1 if job.mesh is None else job.mesh.size))
-    refuse_too_large(ensemble_shapes(job.trainer, members[:each], room=job.latents))
+    per_device = -(-len(members) // (1 if job.mesh is None else job.mesh.size))
+    refuse_too_large(ensemble_shapes(job.trainer, members[:per_device], room=job.latents))
     last_step = epochs[0] * job.steps_per_epoch
     ensemble = checkpoint.load_latest(resume, shapes, last=last_step)
     if ensemble is None:

@@ -135,12 +135,12 @@ def _run_members(
 
     if mesh is not None:
         every: Any = PartitionSpec()
-        each: Any = PartitionSpec(AXIS)
+        by_member: Any = PartitionSpec(AXIS)
         run_all = jax.shard_map(
             run_all,
             mesh=mesh,
-            in_specs=(each, each, Batches(every, each, every), every),
-            out_specs=each,
+            in_specs=(by_member, by_member, Batches(every, by_member, every), every),
+            out_specs=by_member,
             # A member that has failed leaves its loop before the others.
             check_vma=False,
         )

@@ -128,13 +128,13 @@ def _everywhere(images: Any, mesh: Mesh | None) -> Array:
 
 def _split(images: ArrayLike, mesh: Mesh) -> Array:
     """Each process reads the rows of its own devices."""
-    each = -(-len(images) // mesh.size)
+    per_device = -(-len(images) // mesh.size)
 
     def part(index: Any) -> np.ndarray:
         own = np.asarray(images[index])
-        return np.pad(own, [(0, each - len(own)), (0, 0), (0, 0), (0, 0)])
+        return np.pad(own, [(0, per_device - len(own)), (0, 0), (0, 0), (0, 0)])
 
-    shape = (each * mesh.size, *images.shape[1:])
+    shape = (per_device * mesh.size, *images.shape[1:])
     return jax.make_array_from_callback(shape, split(mesh), part)
 
 

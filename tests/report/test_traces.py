@@ -26,9 +26,9 @@ def test_of_many_values_the_first_the_last_and_some_evenly_between_are_chosen():
 
 
 def test_a_chart_shows_fewer_epochs_where_it_would_hold_too_many_numbers_and_says_so():
-    assert shown_epochs([0, 1, 2], each=10, most=30) == ([0, 1, 2], "")
-    assert shown_epochs([0, 1, 2, 3, 4], each=10, most=30) == (
+    assert shown_epochs([0, 1, 2], per_epoch=10, most=30) == ([0, 1, 2], "")
+    assert shown_epochs([0, 1, 2, 3, 4], per_epoch=10, most=30) == (
         [0, 2, 4],
         " 3 of 5 epochs are shown, evenly chosen.",
     )
-    assert shown_epochs([0, 5], each=2 * LINE_NUMBERS, most=LINE_NUMBERS)[0] == [5]
+    assert shown_epochs([0, 5], per_epoch=2 * LINE_NUMBERS, most=LINE_NUMBERS)[0] == [5]
