@@ -98,7 +98,7 @@ def run_experiment(
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    after_interruption = "The same command resumes where it stopped."
+    after_interruption = "The same command continues where it stopped."
     try:
         from jaxvae.report.ending import end_process, status_of  # noqa: PLC0415
         from jaxvae.sweeps.launch import Job, run  # noqa: PLC0415

@@ -246,12 +246,12 @@ def _announce(run: ReadyRun, console: Console) -> None:
 def _announce_start(task: _Task, done: int, console: Console) -> None:
     run, origin, *_ = task
     if done == run.steps:
-        console.print(f"all {run.config.epochs} epochs are done; more --epochs go on from here")
+        console.print(f"all {run.config.epochs} epochs are done; give more --epochs to continue")
     elif origin is not None and done == origin.epochs * run.per_epoch:
         line = f"begins at step {done:,} of {run.steps:,}, with the model of {origin.folder}"
         console.print(line, soft_wrap=True)
     elif done:
-        console.print(f"goes on after step {done:,} of {run.steps:,}")
+        console.print(f"continues after step {done:,} of {run.steps:,}")
 
 
 def _announce_gradients(state: TrainState, console: Console) -> None:

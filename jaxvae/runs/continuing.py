@@ -98,9 +98,9 @@ def _refuse_other(name: str, then: Any, now: Any, folder: Path) -> None:
         return
     why = "what it has learned would not fit into another model"
     if name == "seed":
-        why = "its noise and the order of its images go on"
+        why = "its noise and the order of its images are continued"
     elif name in _DATA:
-        why = "it goes on with the images that it has learned"
+        why = "training continues with the same images"
     raise ValueError(
         f"expected {name} {then!r} of {folder}, got {now!r}: {why}; without --from a run of its "
         "own begins"

@@ -89,7 +89,7 @@ def _chosen(snapshots: Path, steps: tuple[int, ...], step: int | None) -> int:
     if not steps or (step is not None and step not in steps):
         listed = ", ".join(map(str, steps)) or "none"
         asked = "" if step is None else f", asked for {step}"
-        hint = "" if steps else "; training has not saved one yet: let its command go on"
+        hint = "" if steps else "; training has not saved one yet: give its command again"
         raise ValueError(f"expected a snapshot in {snapshots}, found {listed}{asked}{hint}")
     return steps[-1] if step is None else step
 

@@ -78,7 +78,7 @@ def _work(job: Job, number: int) -> None:
     with log.open("a", encoding="utf-8") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
-        status = status_of(do, after_interruption="The same command resumes where it stopped.")
+        status = status_of(do, after_interruption="The same command continues where it stopped.")
         raise SystemExit(end_process(status))
 
 

@@ -97,15 +97,15 @@ def test_where_one_is_killed_the_other_ends_within_a_minute_and_says_why(killed)
     (status, of_killed), (shown, _) = killed
     assert (status, of_killed) == (1, -signal.SIGKILL), shown
     assert "stopped: another of the processes has ended" in shown
-    assert "The same command resumes where it stopped. Give it to all processes" in shown
+    assert "The same command continues where it stopped. Give it to all processes" in shown
 
 
 def test_where_one_is_told_to_end_all_save_and_end(terminated, out):
     statuses, (shown, other) = terminated
     assert statuses == [143, 143]
-    assert "goes on after step 300 of 900" in shown
+    assert "continues after step 300 of 900" in shown
     assert "Terminated. The same command resumes" in shown
-    assert "goes on" not in other
+    assert "continues after" not in other
     assert 600 <= max(checkpoint.steps(out / "resume")) < STEPS
     assert not list(out.rglob("*.part"))
 

@@ -125,7 +125,7 @@ def test_snapshots_after_the_last_epoch_are_left_out():
 @pytest.mark.parametrize(
     ("name", "status", "said"),
     [
-        ("INTERRUPTED", 130, "Interrupted. The same command resumes where it stopped.\n"),
+        ("INTERRUPTED", 130, "Interrupted. The same command continues where it stopped.\n"),
         ("REFUSED", 2, "error: expected [n, h, w], got [/] in [red]\n"),
         ("BUSY", 75, "busy: expected no other process at work in out; wait for it\n"),
         ("UNFINISHED", 1, "unfinished: 3 units are left; the same command does them\n"),

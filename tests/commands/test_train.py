@@ -406,7 +406,7 @@ def test_a_run_that_was_told_to_end_saves_says_how_to_go_on_and_does(
 ):
     returned, shown = stop(tmp_path / "run", number, after="snapshots/step-0000000300")
     assert returned == status
-    assert shown.endswith(f"{word}. The same command resumes where it stopped.\n")
+    assert shown.endswith(f"{word}. The same command continues where it stopped.\n")
     assert "Traceback" not in shown
     *_, done = checkpoint.steps(tmp_path / "run" / "resume")
     assert 0 < done < 3 * LONG_EPOCHS
@@ -420,7 +420,7 @@ def test_a_run_that_is_told_to_end_while_it_compiles_ends(tmp_path, monkeypatch,
     monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "false")
     returned, shown = stop(tmp_path / "run", signal.SIGTERM, after=".lock", wait=seconds)
     assert returned == 143
-    assert shown.endswith("Terminated. The same command resumes where it stopped.\n")
+    assert shown.endswith("Terminated. The same command continues where it stopped.\n")
 
 
 @pytest.mark.slow

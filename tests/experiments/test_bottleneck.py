@@ -334,7 +334,7 @@ def test_a_sweep_that_was_interrupted_says_how_to_go_on(tmp_path):
     words = command("bottleneck", SWEEP, tmp_path)
     status, shown = stop(words, signal.SIGINT, after=tmp_path / "config.json")
     assert status == 130
-    assert "Interrupted. The same command resumes where it stopped." in shown
+    assert "Interrupted. The same command continues where it stopped." in shown
     assert "Traceback" not in shown
 
 

@@ -119,7 +119,10 @@ def test_another_objective_has_its_own_coefficients_and_discriminator(begun):
         ({"epochs": 2}, "expected --epochs above 2, .* such as 4, got 2"),
         ({"latents": 3}, "expected latents 2 of .*, got 3: what it has learned would not fit"),
         ({"options": {"widths": (5,)}}, r"expected options .*widths.* would not fit"),
-        ({"train_size": 50}, "expected train_size 40 of .*: it goes on with the images"),
+        (
+            {"train_size": 50},
+            "expected train_size 40 of .*: training continues with the same images",
+        ),
         ({"seed": 1}, "expected seed 0 of .*, got 1: its noise and the order of its images go on"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",

@@ -76,7 +76,7 @@ def test_a_sweep_on_ray_that_was_interrupted_goes_on_and_has_the_records_of_one_
     driver.send_signal(signal.SIGINT)
     status, shown = end(driver)
     assert status == 130, shown
-    assert "Interrupted. The same command resumes where it stopped." in shown
+    assert "Interrupted. The same command continues where it stopped." in shown
     assert holders(tmp_path / CLAIMS) == {}
     status, shown = end(start(tmp_path, "--ray", *SWEEP))
     assert status == 0, shown

@@ -90,7 +90,7 @@ def test_a_process_whose_disk_is_full_says_so_and_the_others_go_on(tmp_path, exp
     assert status == 2
     assert "error: " in shown
     assert "File too large" in shown
-    assert "The same command resumes where it stopped." in shown
+    assert "The same command continues where it stopped." in shown
     assert "Traceback" not in shown
     assert at_work(tmp_path) == set()
     status, shown = end(start(tmp_path, *SWEEP))
@@ -105,7 +105,7 @@ def test_an_interrupted_driver_ends_its_workers_and_the_sweep_goes_on_later(tmp_
     driver.send_signal(signal.SIGINT)
     status, shown = end(driver)
     assert status == 130
-    assert "Interrupted. The same command resumes where it stopped." in shown
+    assert "Interrupted. The same command continues where it stopped." in shown
     assert "Traceback" not in shown
     assert not any(map(is_alive, workers))
     assert at_work(tmp_path) == set()

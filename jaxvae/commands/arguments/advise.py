@@ -82,4 +82,4 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "at least 50 (default: up to 2000)",
     )
     add_settings(parser, defaults={**defaults("runs/config", "RunConfig"), **_DEFAULTS})
-    parser.set_defaults(after_interruption="The same command resumes where it stopped.")
+    parser.set_defaults(after_interruption="The same command continues where it stopped.")

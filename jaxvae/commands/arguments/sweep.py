@@ -45,7 +45,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         add_help=False,
     )
     add_help(parser, _EXAMPLES, NOTATION)
-    parser.set_defaults(after_interruption="The same command resumes where it stopped.")
+    parser.set_defaults(after_interruption="The same command continues where it stopped.")
     parser.add_argument(
         "--out", metavar="DIR", type=as_path, required=True, help="folder for the results"
     )
