@@ -37,7 +37,7 @@ No program uses float64.
 {table}
 
 Programs that `python -m benchmarks.aot nothing` lists and that are not here were not compiled yet:
-`--resume` goes on with them. A training step of the hierarchy of 40 layers and 384 channels, in
+`--resume` compiles them. A training step of the hierarchy of 40 layers and 384 channels, in
 bfloat16, with 32 images on a device needs 22.8 GiB and does not fit on a v5e; the program of that
 name has 16 images.
 
