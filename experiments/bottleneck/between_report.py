@@ -13,7 +13,7 @@ _CAPTION = (
     "Δ(row → column) between the posterior means of models of different K, the mean over pairs of "
     "seeds. The diagonal has Δ between different seeds of the same K, which is how much two "
     "trainings differ. Near 0, neighbors in the latents of the row are neighbors in those of the "
-    "column; near 1, the row says nothing of the column."
+    "column; near 1, the row says nothing about the column."
 )
 
 

@@ -52,7 +52,7 @@ def _dimension(records: xr.Dataset) -> Chart:
 def _lost(records: xr.Dataset) -> Chart:
     reads = (
         "Δ(layer → input): near 0, neighbors in the layer are neighbors among the images; near 1, "
-        f"the layer says nothing of the images. {_REST}"
+        f"the layer says nothing about the images. {_REST}"
     )
     traces = [*_profiles(records, records["imbalance_to_input"], None)]
     name = "Information of the input that every layer lacks"
@@ -119,7 +119,7 @@ def _map(records: xr.Dataset) -> Chart:
     return Chart(
         "Information imbalance between all layers",
         "Δ(row → column): near 0, neighbors in the layer of the row are neighbors in that of the "
-        f"column; near 1, the row says nothing of the column. {_REST}{note}",
+        f"column; near 1, the row says nothing about the column. {_REST}{note}",
         traces,
         "to",
         "from",

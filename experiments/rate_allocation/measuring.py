@@ -217,8 +217,8 @@ def _top_knowledge(
 ) -> dict[str, np.ndarray]:
     """Information of the top layer on image and label, its bound, its mismatch with its prior.
 
-    The estimated information on n images is at most log n. Near that limit it says nothing of the
-    mismatch, which is NaN then.
+    The estimated information on n images is at most log n. Near that limit it says nothing about
+    the mismatch, which is NaN then.
     """
     prior = _top_prior(hvae, variables)
     top = layer_names(len(hvae.shapes))[0]

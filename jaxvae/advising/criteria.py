@@ -108,7 +108,7 @@ def _fondue(reading: Reading) -> Criterion:
         f"less than {reading.sizes[0]}" if size is None else f"{size}{open_end}",
         size,
         f"ID of sample minus mean {_listed(reading, gap, 1)}; at most {most:.1f}",
-        "the largest size tried whose latents all carry information; says nothing of what is lost",
+        "the largest size tried whose latents all carry information; not what is lost",
     )
 
 

@@ -14,10 +14,10 @@ from jaxvae.geometry.arrays import as_count
 from jaxvae.metrics.resample import Subsamples, jackknife_error, subsample_error
 from jaxvae.typing import ArrayLike, Key
 
-# Subsets smaller than this say little of a metric at n.
+# Subsets smaller than this say little about a metric at n.
 _SUBSET = 100
 # Where a subset has so many times the value, it is nearer to its floor, which falls with n: then
-# its spread says nothing of that of all points.
+# its spread says nothing about that of all points.
 _FAR = 1.5
 
 

@@ -153,7 +153,7 @@ METRICS: dict[str, Metric] = {
     ),
     "imbalance": Metric(
         "Information imbalance Δ(row → column)",
-        "0: neighbors in the row are neighbors in the column; 1: the row says nothing of it",
+        "0: neighbors in the row are neighbors in the column; 1: the row says nothing about it",
         "pairs",
         lambda spaces, k, progress: Reading(
             imbalance_matrix(spaces, k=k, progress=_part(progress, 0, 1))

@@ -65,7 +65,7 @@ def compare_runs(
 
     The cost of an image is its negative ELBO at one posterior sample, distortion and all rates,
     in nats, whatever the two were trained for. The standard error of a mean difference is that over
-    images, which are the same for both: it says nothing of how much another seed would change.
+    images, which are the same for both: it says nothing about how much another seed would change.
 
     Args:
         runs: the first and the second.

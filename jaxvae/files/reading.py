@@ -1,4 +1,4 @@
-"""Files that cannot be read, which says nothing of what is in them: they are left as they are."""
+"""Files that cannot be read: their content is unknown, and they are left as they are."""
 
 import os
 import stat

@@ -97,7 +97,7 @@ def _layers(grid: Grid, records: xr.Dataset) -> Chart:
     return Chart(
         "From layer to layer",
         "The intrinsic dimension of every layer by TwoNN, or Δ(layer → input): near 0, neighbors "
-        "in the layer are neighbors among the images; near 1, the layer says nothing of the images"
+        "in the layer are neighbors among the images; near 1, it says nothing about the images"
         f"{_of_how_many(grid.varying)}. {_HOVER}{note}",
         traces,
         "layer",
@@ -124,7 +124,7 @@ def _map(grid: Grid, records: xr.Dataset) -> Chart:
     return Chart(
         "Information imbalance between all layers",
         "Δ(row → column): near 0, neighbors in the layer of the row are neighbors in that of the "
-        f"column; near 1, the row says nothing of the column{_of_how_many(grid.varying)}. "
+        f"column; near 1, the row says nothing about the column{_of_how_many(grid.varying)}. "
         f"{_HOVER}{note}",
         traces,
         "to",

@@ -20,7 +20,7 @@ _RATES = (
 _GEOMETRY = (
     "ID: intrinsic dimension (TwoNN) over {points:,} distinct held-out images; Δ out→in: "
     "information imbalance from the output to the input, near 0 where neighbors of the output are "
-    "neighbors of the input, near 1 where it says nothing of them."
+    "neighbors of the input, near 1 where it says nothing about them."
 )
 # Settings between which nats do not compare: other images, or another likelihood.
 _OTHER_NATS = {

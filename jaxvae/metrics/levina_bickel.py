@@ -44,7 +44,7 @@ def levina_bickel(
         that of N (k - 1) independent exponential log ratios. Points share
         neighbors, so the true spread is wider, by a measured factor of 1.1 to
         1.5 (Gaussians and cubes of 1 to 10 dimensions, k = 2 to 20); and it
-        says nothing of the bias at the edges, which can be larger.
+        says nothing about the bias at the edges, which can be larger.
 
     Raises:
         ValueError: for k outside 2 to n - 1, and NaN or infinite input.

@@ -39,7 +39,7 @@ def is_whole(file: Path) -> bool:
     """Whether an archive of arrays is there, and what was written; a damaged one is said.
 
     Raises:
-        OSError: where it cannot be read, which says nothing of what is in it.
+        OSError: where it cannot be read, which says nothing about what is in it.
     """
     try:
         with left_alone(file):
