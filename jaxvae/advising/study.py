@@ -66,7 +66,7 @@ class Study:
         )
 
 
-class Found(NamedTuple):
+class StudyOutcome(NamedTuple):
     """The state of a study: its records, and what it would train next.
 
     Attributes:
@@ -86,7 +86,7 @@ def do_study(
     minutes: float,
     console: Console,
     command: str = "",
-) -> Found:
+) -> StudyOutcome:
     """Train until the question is decided, nothing more would decide it, or the time is over.
 
     Time is looked at between models. What is done is not done again: the same call goes on.
@@ -121,7 +121,7 @@ def do_study(
             break
         reading = read_records(records) if records is not None else None
         wanted = _next(reading, wanted)
-    return Found(records, wanted)
+    return StudyOutcome(records, wanted)
 
 
 def _next(reading: Reading | None, done: Training) -> Training | None:

@@ -23,7 +23,7 @@ from jaxvae.typing import Array, ArrayLike
 
 _GRIDE_RANK = 64
 Spaces = Sequence[ArrayLike]
-Told = Callable[[float], None]
+ShareDone = Callable[[float], None]
 
 
 class Reading(NamedTuple):
@@ -63,19 +63,19 @@ class Metric(NamedTuple):
     title: str
     reads: str
     of: Literal["spaces", "pairs", "labels"]
-    compute: Callable[[Any, Any, Told], Reading]
+    compute: Callable[[Any, Any, ShareDone], Reading]
     error: Callable[..., Any]
     null: Callable[..., Any]
     neighbors: int = 0
     k: int | None = None
 
 
-def _part(progress: Told, index: int, parts: int) -> Callable[[int, int], None]:
+def _part(progress: ShareDone, index: int, parts: int) -> Callable[[int, int], None]:
     """A report of the rows done in one search, as a share of all searches."""
     return lambda done, n: progress((index + done / n) / parts)
 
 
-def _each(estimate: Callable[..., Any], spaces: Spaces, progress: Told) -> list[Any]:
+def _each(estimate: Callable[..., Any], spaces: Spaces, progress: ShareDone) -> list[Any]:
     return [
         estimate(space, progress=_part(progress, index, len(spaces)))
         for index, space in enumerate(spaces)
@@ -88,7 +88,7 @@ def _dimensions(dimensions: Sequence[Dimension]) -> Reading:
     )
 
 
-def _scales(spaces: Spaces, progress: Told) -> Reading:
+def _scales(spaces: Spaces, progress: ShareDone) -> Reading:
     scales = jax.tree.map(
         lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]),
         *_each(partial(gride, max_rank=_GRIDE_RANK), spaces, progress),
@@ -104,7 +104,7 @@ def _symmetric(spaces: Spaces, similarity: Callable[[ArrayLike, ArrayLike], Any]
     return Reading(matrix)
 
 
-def _labelled(arrays: Spaces, k: int, progress: Told) -> Reading:
+def _labelled(arrays: Spaces, k: int, progress: ShareDone) -> Reading:
     labels, *spaces = arrays
     return Reading(jnp.stack(_each(partial(label_overlap, labels=labels, k=k), spaces, progress)))
 

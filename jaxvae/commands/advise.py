@@ -15,7 +15,7 @@ from jaxvae.advising.noise import SIGNAL_TO_NOISE, pixel_noise
 from jaxvae.advising.plane import is_plane, plane_sentences
 from jaxvae.advising.reading import LEAST_IMAGES
 from jaxvae.advising.results import conclude, printed, write_conclusion
-from jaxvae.advising.study import Found, Study, do_study
+from jaxvae.advising.study import Study, StudyOutcome, do_study
 from jaxvae.analysis.sizing import LARGEST, MOST_SEEDS, first_training
 from jaxvae.commands.settings import flags_named, given_config
 from jaxvae.data.distinct import first_distinct
@@ -101,7 +101,7 @@ def _distinct(images: np.ndarray, points: int, console: Console) -> np.ndarray:
     return images[rows]
 
 
-def _ending(outcome: Found, minutes: float) -> str:
+def _ending(outcome: StudyOutcome, minutes: float) -> str:
     if outcome.wanted is None:
         return f"No more than {MOST_SEEDS} seeds and sizes up to {LARGEST} are tried."
     return f"Not decided within {minutes:g} minutes; the same command continues."

@@ -48,7 +48,7 @@ class Wishes(NamedTuple):
     value_range: tuple[float, float] | None
 
 
-class _Found(NamedTuple):
+class _Contents(NamedTuple):
     """Images as they are in a folder or in arrays, before they are read.
 
     Attributes:
@@ -164,7 +164,7 @@ def _build(
     }
 
 
-def _of_files(path: Path, chosen: Sorted, directory: Path, size: int | None) -> _Found:
+def _of_files(path: Path, chosen: Sorted, directory: Path, size: int | None) -> _Contents:
     decoded = decode(path, chosen, directory, image_size=size)
     texts = {
         split: np.array([chosen.labels[name] for name in names])
@@ -175,7 +175,7 @@ def _of_files(path: Path, chosen: Sorted, directory: Path, size: int | None) -> 
     content = hashlib.sha256(decoded.fingerprint.encode())
     for split, array in decoded.arrays.items():
         content.update(_described(split, array))
-    return _Found(
+    return _Contents(
         decoded.arrays,
         decoded.dtype,
         number_labels(texts, counts),
@@ -186,7 +186,7 @@ def _of_files(path: Path, chosen: Sorted, directory: Path, size: int | None) -> 
     )
 
 
-def _of_arrays(path: Path, chosen: Stored, size: int | None) -> _Found:
+def _of_arrays(path: Path, chosen: Stored, size: int | None) -> _Contents:
     arrays = read_stored(chosen.images, path)
     counts = {split: len(array) for split, array in arrays.items()}
     labels = number_labels(read_stored(chosen.labels, path), counts)
@@ -206,12 +206,12 @@ def _of_arrays(path: Path, chosen: Stored, size: int | None) -> _Found:
         stretched = "" if height == width else ", stretched to squares"
         words.append(f"resized from {height} x {width}{stretched}")
     remarks = [*chosen.remarks, *([labels.remark] if labels.remark else [])]
-    return _Found(arranged, first.dtype, labels, extremes, content, words, remarks)
+    return _Contents(arranged, first.dtype, labels, extremes, content, words, remarks)
 
 
 def _write(
     directory: Path,
-    contents: _Found,
+    contents: _Contents,
     parts: Mapping[str, tuple[str, np.ndarray]],
     *,
     scale: Scale,
@@ -235,7 +235,7 @@ def _write(
 
 
 def _words(
-    contents: _Found, train: np.ndarray, test: np.ndarray, scale: Scale, held_out: str
+    contents: _Contents, train: np.ndarray, test: np.ndarray, scale: Scale, held_out: str
 ) -> list[str]:
     """Sentences that say how a path was read, and became images as bytes."""
     _, height, width, channels = train.shape

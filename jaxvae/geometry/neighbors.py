@@ -88,7 +88,7 @@ def checked_k(k: int, n: int, *, least: int = 1) -> int:
     return as_count(k, f"expected {least} <= k < n = {n}, got k = {k}", least=least, most=n - 1)
 
 
-class Found(NamedTuple):
+class SearchResult(NamedTuple):
     """The result of a search: k present points for each row.
 
     Attributes:
@@ -111,7 +111,7 @@ def search(
     mesh: Mesh | None = None,
     progress: Progress | None = None,
     in_order: bool = True,
-) -> Found:
+) -> SearchResult:
     """The k nearest present points of every point, present or not.
 
     Args:
@@ -128,11 +128,11 @@ def search(
     """
     k = checked_k(k, cloud.n)
     if isinstance(cloud, Tiles):
-        return Found(*search_tiles(cloud, k=k, progress=progress))
+        return SearchResult(*search_tiles(cloud, k=k, progress=progress))
     if cloud.is_traced:
         function, columns = partial(find_traced, k=k), cloud.points.norms.shape[0]
         found = traced_rows(function, cloud.points, cloud.n, columns=columns, block=block)
-        return Found(found[0], found[1], cloud.points.exponent)
+        return SearchResult(found[0], found[1], cloud.points.exponent)
     space = as_space(cloud.points, mesh)
     proposals = []
     for some in space.blocks(cloud.n, block=block, progress=progress):
@@ -141,12 +141,12 @@ def search(
         jax.block_until_ready(proposals[-2:-1])
     proposal = joined([on_host(proposal, space) for proposal in proposals], cloud.n)
     found = settle(space, np.arange(cloud.n, dtype=np.int32), proposal, k, in_order=in_order)
-    return Found(*found, cloud.points.exponent)
+    return SearchResult(*found, cloud.points.exponent)
 
 
 def search_distinct(
     cloud: Cloud, *, k: int, mesh: Mesh | None, progress: Progress | None
-) -> tuple[Found, Bool[EitherArray, " n"]]:
+) -> tuple[SearchResult, Bool[EitherArray, " n"]]:
     """Distances to the k nearest distinct points, and which points are the first of their kind.
 
     Points that repeat an earlier one are nobody's neighbors. They are looked for among the
@@ -174,15 +174,15 @@ def search_distinct(
     return found, present[:n]
 
 
-def _search_distinct_traced(cloud: Whole, k: int) -> tuple[Found, Bool[EitherArray, " n"]]:
+def _search_distinct_traced(cloud: Whole, k: int) -> tuple[SearchResult, Bool[EitherArray, " n"]]:
     """A second search, without those that the first shows to be repetitions, if there are any."""
 
-    def without(present: Bool[Array, " m"]) -> tuple[Found, Bool[Array, " m"]]:
+    def without(present: Bool[Array, " m"]) -> tuple[SearchResult, Bool[Array, " m"]]:
         points = cloud.points._replace(present=present)
         found = search(Whole(points, cloud.n), k=k)
         return found, present & ~_repeated(points, found)
 
-    def again(carry: tuple[Array, Found, Array]) -> tuple[Array, Found, Array]:
+    def again(carry: tuple[Array, SearchResult, Array]) -> tuple[Array, SearchResult, Array]:
         return carry[2], *without(carry[2])
 
     first = cloud.points.present
@@ -191,7 +191,7 @@ def _search_distinct_traced(cloud: Whole, k: int) -> tuple[Found, Bool[EitherArr
     return found, present[: cloud.n]
 
 
-def _repeated(points: Points, found: Found) -> Bool[EitherArray, " m"]:
+def _repeated(points: Points, found: SearchResult) -> Bool[EitherArray, " m"]:
     """Which present points equal their nearest neighbor, where that is an earlier point."""
     numpy, n = numpy_of(found.indices), len(found.indices)
     absent = (0, len(points.present) - n)
