@@ -3,8 +3,9 @@
     python examples/tutorials/bottleneck.py
 
 For every size it prints the distortion D and the rate R of held-out images, the intrinsic
-dimension (ID) of the means beside that of the images, and Delta(output -> input), the share of
-neighborhoods that the reconstruction has lost.
+dimension (ID) of the posterior means, which may be compared with that of the images, and
+Delta(output -> input), the information imbalance: near 0 if reconstructions keep the neighborhoods
+of the images, near 1 if they keep none.
 """
 
 from functools import cache
@@ -26,7 +27,7 @@ data = load("sprites", image_size=16, train_size=10_000, test_size=1000)
 
 
 def network(latents: int) -> VAE:
-    """The same network for every size but for its bottleneck."""
+    """The same network for every size, except for its bottleneck."""
     return dense_vae(image_shape=(16, 16, 1), latents=latents)
 
 

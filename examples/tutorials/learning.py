@@ -1,9 +1,9 @@
-"""Which layer is learned when? A VAE is stopped after some epochs, and its layers compared.
+"""Which layer is learned when? The layers of a VAE during training, compared with its last ones.
 
     python examples/tutorials/learning.py
 
-For every layer it prints the debiased CKA of the layer after 0, 1, 2, 4 and 8 epochs with itself
-after 16: 1 where it is already what it will be, up to rotation and scale.
+For every layer it prints the debiased CKA between the layer after 0, 1, 2, 4 and 8 epochs and the
+same layer after 16. It is 1 if the layer is already in its final state, up to rotation and scale.
 """
 
 import jax

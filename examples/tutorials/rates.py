@@ -2,8 +2,8 @@
 
     python examples/tutorials/rates.py
 
-A two-layer VAE is trained with other weights beta of its two rates. For every pair it prints the
-rate of the upper layer z_2 and of the lower layer z_1, and the distortion D.
+A two-layer VAE is trained with three pairs of weights beta of its two rates. For every pair, the
+script prints the rate of the upper layer z_2 and of the lower layer z_1, and the distortion D.
 """
 
 import jax
