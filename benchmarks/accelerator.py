@@ -348,7 +348,7 @@ def held(path: Path, described: Record) -> list[Record]:
     return [record for record in saved["records"] if not record.get("again")]
 
 
-def told(row: Record) -> str:
+def as_line(row: Record) -> str:
     """A row as a line of text."""
     words = [f"{row['median']:.4g} s"]
     words += [f"first {row['first_seconds']:.1f} s"] if "first_seconds" in row else []
@@ -386,7 +386,7 @@ def main() -> None:
                 console.print(f"{work}: {type(error).__name__}: {str(error)[:300]}")
                 continue
             measure.save(file, described, records)
-            console.print(told(records[-1]), highlight=False)
+            console.print(as_line(records[-1]), highlight=False)
     console.print(f"{described['device']}: {len(records)} results in {file}", highlight=False)
 
 

@@ -58,7 +58,7 @@ def _read(results: Path, console: Console) -> None:
 
 
 def _study(arguments: argparse.Namespace, console: Console) -> None:
-    config, points = _asked(arguments)
+    config, points = _checked_settings(arguments)
     dataset = dataset_of(config)
     images = _distinct(dataset.test.images, points, console)
     dimension = data_dimension(images)
@@ -107,7 +107,7 @@ def _ending(outcome: StudyOutcome, minutes: float) -> str:
     return f"Not decided within {minutes:g} minutes; the same command continues."
 
 
-def _asked(arguments: argparse.Namespace) -> tuple[RunConfig, int]:
+def _checked_settings(arguments: argparse.Namespace) -> tuple[RunConfig, int]:
     """The settings of all models, and held-out images to measure; what can be refused is."""
     if "latents" in arguments:
         raise ValueError(

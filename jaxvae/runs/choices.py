@@ -179,7 +179,7 @@ def called(name: str, function: Callable[..., Any], /, *given: Any, **options: A
     except (Exception, SystemExit) as error:
         if not is_foreign(name):
             raise
-        raise ValueError(f"expected {name} to return, got {_said(error)}") from error
+        raise ValueError(f"expected {name} to return, got {_error_text(error)}") from error
 
 
 def _by_name(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -189,7 +189,7 @@ def _by_name(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     return {name: each for name, each in parameters if each.kind in kinds}
 
 
-def _said(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     kind, (first, *_) = type(error).__name__, [*str(error).split("\n")]
     return f"{kind}: {first}" if first else kind
 
@@ -255,7 +255,9 @@ def _imported(kind: str, name: str) -> Callable[..., Any]:
     try:
         function = getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:  # a module may raise anything
-        message = str(error) if isinstance(error, ImportError | AttributeError) else _said(error)
+        message = (
+            str(error) if isinstance(error, ImportError | AttributeError) else _error_text(error)
+        )
         raise ValueError(f"expected {attribute} in {module} as {kind}, got {message}") from error
     if not callable(function):
         raise ValueError(f"expected {name} to be a function, got {type(function).__name__}")

@@ -124,7 +124,7 @@ def holders(folder: Path) -> dict[str, Holder]:
     for file in folder.glob(f"*{_SUFFIX}"):
         with suppress(OSError, ValueError, TypeError):
             if time.time() - file.stat().st_mtime < STALE_SECONDS:
-                host, process, share, status, _ = _said(file)
+                host, process, share, status, _ = _read_claim(file)
                 current[file.name.removesuffix(_SUFFIX)] = Holder(
                     str(host), int(process), float(share), str(status)
                 )
@@ -165,7 +165,7 @@ def _locked(file: Path, lock: Lock) -> int | None:
 def _is_held_elsewhere(file: Path) -> bool:
     """Whether a process of another machine is at work, which a lock of this one does not tell."""
     try:
-        return _said(file)[0] != socket.gethostname() and _age(file) <= STALE_SECONDS
+        return _read_claim(file)[0] != socket.gethostname() and _age(file) <= STALE_SECONDS
     except OSError:
         # It cannot be read now: it may be.
         return True
@@ -208,21 +208,21 @@ def _renew(descriptor: int, ended: threading.Event) -> None:
             os.utime(descriptor)
 
 
-def _said(file: Path) -> list[Any]:
+def _read_claim(file: Path) -> list[Any]:
     """The text that `_teller` wrote: host, process, share, status, and whose it is."""
     return json.loads(file.read_text(encoding="utf-8"))
 
 
 def _is_ours(file: Path) -> bool:
     with suppress(OSError, ValueError, TypeError, IndexError):
-        return _said(file)[-1] == _PROCESS
+        return _read_claim(file)[-1] == _PROCESS
     return False
 
 
 def _is_lost(file: Path) -> bool:
     """Whether it is gone, or names another process; what cannot be read now says neither."""
     try:
-        return _said(file)[-1] != _PROCESS
+        return _read_claim(file)[-1] != _PROCESS
     except FileNotFoundError:
         return True
     except (OSError, ValueError, TypeError, IndexError):
