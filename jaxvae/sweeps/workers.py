@@ -20,7 +20,7 @@ from jaxvae.sweeps.watch import watch
 from jaxvae.sweeps.work import work
 
 LOGS = "workers"
-# What is left to a process that is told to end: the state of its unit is written.
+# Time for a process that receives SIGTERM: the state of its unit is written.
 _END_SECONDS = 60.0
 
 
@@ -39,7 +39,7 @@ def run_workers(job: Job, sweep: Sweep, count: int, console: Console) -> list[Un
     for number in range(count):
         # On CPU with as many threads as a process alone has: in other sums records would differ.
         worker = context.Process(target=_work, args=(job, number), daemon=True)
-        with _told(_environment(devices, number, count)), _unheard():
+        with _environment_variables(_environment(devices, number, count)), _ignoring_interrupts():
             worker.start()
         workers.append(worker)
     try:
@@ -86,12 +86,12 @@ def _last_line(log: Path) -> str:
     """The last line that a process printed, if it printed any."""
     with suppress(OSError, IndexError):
         return log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1]
-    return "it said nothing"
+    return "it printed nothing"
 
 
 @contextmanager
-def _unheard() -> Iterator[None]:
-    """Within the block, processes are started that do not hear Ctrl-C: this one tells them."""
+def _ignoring_interrupts() -> Iterator[None]:
+    """Within the block, started processes ignore Ctrl-C: this process ends them."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
@@ -128,7 +128,7 @@ def _environment(devices: Mapping[str, Sequence[str]], number: int, count: int) 
 
 
 @contextmanager
-def _told(variables: Mapping[str, str]) -> Iterator[None]:
+def _environment_variables(variables: Mapping[str, str]) -> Iterator[None]:
     """Within the block, processes that are started have these variables."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)

@@ -1,4 +1,4 @@
-"""Being told to end: SIGTERM and Ctrl-C as exceptions that are heard, and what they wait for."""
+"""SIGTERM and Ctrl-C as exceptions: none is lost, and short work can postpone them."""
 
 import signal
 import sys
@@ -15,11 +15,11 @@ _HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was told to end; what heeds Ctrl-C heeds it in the same way."""
+    """The process received SIGTERM; code that handles Ctrl-C handles it in the same way."""
 
 
-# What was raised and has not been heard yet; the loops of training look at it.
-_told: list[KeyboardInterrupt] = []
+# Exceptions that were raised and not handled yet; the loops of training look at them.
+_pending: list[KeyboardInterrupt] = []
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def terminable() -> Iterator[None]:
     """Within the block, SIGTERM raises `Terminated` in the main thread, and neither is lost.
 
     Python drops an exception that comes up in a finalizer or in a callback of the garbage
-    collection, of which compiling has many: it is raised again until it is heard.
+    collection, of which compiling has many: it is raised again until it is handled.
 
     Without a signal nothing changes, and in any other thread than the main one, where
     Python takes no handlers, nothing does. The earlier handlers are put back.
@@ -44,31 +44,31 @@ def terminable() -> Iterator[None]:
         else:
             signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
 
-    signal.signal(signal.SIGTERM, _tell)
-    signal.signal(signal.SIGALRM, _tell_again)
+    signal.signal(signal.SIGTERM, _raise_now)
+    signal.signal(signal.SIGALRM, _raise_again)
     # One that is ignored, as in the background of a shell, stays so.
     if before[signal.SIGINT] is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _tell)
+        signal.signal(signal.SIGINT, _raise_now)
     sys.unraisablehook = dropped
     try:
         yield
-        heed()
+        raise_pending()
     finally:
-        heard()
+        clear_pending()
         sys.unraisablehook = hook
         _put_back(before)
 
 
-def heed() -> None:
-    """Raise what the process was told and has not heard: for loops, which lose nothing here."""
-    if _told:
-        raise _told[-1]
+def raise_pending() -> None:
+    """Raise an interruption that was not handled yet: for loops, which lose nothing here."""
+    if _pending:
+        raise _pending[-1]
 
 
-def heard() -> None:
-    """What the process was told is being heeded: it is not raised again."""
-    _told.clear()
-    if signal.getsignal(signal.SIGALRM) is _tell_again:
+def clear_pending() -> None:
+    """The interruption is being handled: it is not raised again."""
+    _pending.clear()
+    if signal.getsignal(signal.SIGALRM) is _raise_again:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
@@ -78,8 +78,8 @@ def postponed() -> Iterator[Sequence[int]]:
 
     A block within another waits for the end of the outer one.
 
-    For what is short, and says too much when it is broken off; or looks at what it is told by
-    itself. In any other thread than the main one nothing changes.
+    For work that is short and would print long errors if it were broken off, or that looks at
+    the signals itself. In any other thread than the main one nothing changes.
 
     Yields:
         The signals that wait.
@@ -90,17 +90,17 @@ def postponed() -> Iterator[Sequence[int]]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for handler in before.values():
         if isinstance(handler, _Wait):
-            yield handler.told
+            yield handler.received
             return
     wait = _Wait(before, [])
     for number in before:
         signal.signal(number, wait)
     try:
-        yield wait.told
+        yield wait.received
     finally:
         _put_back(before)
-        if len(wait.told) == 1:
-            signal.raise_signal(wait.told.pop())
+        if len(wait.received) == 1:
+            signal.raise_signal(wait.received.pop())
 
 
 def name_and_status(interruption: KeyboardInterrupt) -> tuple[str, int]:
@@ -115,13 +115,13 @@ class _Wait:
     """A handler that keeps the first signal; at a second one it gives way to those before it."""
 
     before: Mapping[Any, Any]
-    told: list[int]
+    received: list[int]
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        self.told.append(number)
-        if len(self.told) > 1:
+        self.received.append(number)
+        if len(self.received) > 1:
             _put_back(self.before)
-            signal.raise_signal(self.told.pop())
+            signal.raise_signal(self.received.pop())
 
 
 def _put_back(handlers: Mapping[Any, Any]) -> None:
@@ -130,13 +130,13 @@ def _put_back(handlers: Mapping[Any, Any]) -> None:
         signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
-def _tell(number: int, frame: FrameType | None) -> None:
-    _told.append(Terminated() if number == signal.SIGTERM else KeyboardInterrupt())
-    raise _told[-1]
+def _raise_now(number: int, frame: FrameType | None) -> None:
+    _pending.append(Terminated() if number == signal.SIGTERM else KeyboardInterrupt())
+    raise _pending[-1]
 
 
-def _tell_again(number: int, frame: FrameType | None) -> None:
-    if signal.getsignal(signal.SIGTERM) is _tell:
-        heed()
+def _raise_again(number: int, frame: FrameType | None) -> None:
+    if signal.getsignal(signal.SIGTERM) is _raise_now:
+        raise_pending()
     else:  # postponed
         signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from jaxvae.training.batches import Batches
 from jaxvae.training.processes import from_first, in_any
-from jaxvae.training.signals import Terminated, heard, heed, postponed
+from jaxvae.training.signals import Terminated, clear_pending, postponed, raise_pending
 
 # Seconds of steps between two reports: long against the call, short for an eye.
 _REPORT_SECONDS = 0.5
@@ -67,7 +67,7 @@ def windows(
                 state, step = window.state, step + count
                 yield window, count, seconds
                 saver(state)
-                heed()
+                raise_pending()
                 if together and in_any(bool(stop)):
                     raise Terminated()
                 patience = max(1, min(2 * patience, int(count * _REPORT_SECONDS / seconds)))
@@ -98,7 +98,7 @@ def saving(
     try:
         yield saver
     except KeyboardInterrupt:
-        heard()
+        clear_pending()
         if latest is not None:
             save(latest)
         raise

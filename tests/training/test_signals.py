@@ -9,7 +9,14 @@ from contextlib import ExitStack
 
 import pytest
 
-from jaxvae.training.signals import Terminated, heard, heed, name_and_status, postponed, terminable
+from jaxvae.training.signals import (
+    Terminated,
+    clear_pending,
+    name_and_status,
+    postponed,
+    raise_pending,
+    terminable,
+)
 
 
 def test_sigterm_is_raised_within_the_block_and_what_heeds_ctrl_c_heeds_it():
@@ -165,7 +172,7 @@ def swallow(number):
 def test_what_was_swallowed_is_raised_by_the_next_loop_that_looks(number):
     def work():
         swallow(number)
-        heed()
+        raise_pending()
         time.sleep(30)
 
     with pytest.raises(KeyboardInterrupt), terminable():
@@ -180,11 +187,11 @@ def test_what_was_swallowed_is_raised_at_the_end_at_the_latest(number):
 def test_what_was_heard_is_not_raised_again(number):
     with terminable():
         swallow(number)
-        heard()
-        heed()
+        clear_pending()
+        raise_pending()
 
 
 def test_without_a_signal_a_loop_that_looks_goes_on():
     with terminable():
-        heed()
-    heed()
+        raise_pending()
+    raise_pending()
