@@ -129,5 +129,5 @@ class Worker:
             return json.loads(line)
         self._reap()
         self._errors.seek(0)
-        lines = self._errors.read().strip().splitlines() or ["it said nothing"]
+        lines = self._errors.read().strip().splitlines() or ["it printed nothing"]
         raise PeerError(f"ended with status {self._process.returncode}: {lines[-1]}")
