@@ -36,7 +36,7 @@ class ImageSettings:
     image_key: str | None = option(None, "name of the feature or array that holds the images")
     split: str | None = option(None, "splits to train on and to hold out, as TRAIN/TEST")
     value_range: tuple[float, float] | None = option(
-        None, "values of a black and of a white pixel, for images of floating-point numbers"
+        None, "values of a black and of a white pixel; found from type and values if not set"
     )
 
     @property

@@ -18,8 +18,8 @@ A bottleneck is enough if no larger one lowers the information imbalance from ou
 more than 25%, with 95% confidence over seeds. The first sizes that are trained are around the
 intrinsic dimension of the data. Then the largest size is doubled until a larger one adds nothing,
 sizes between one that is too small and one that is enough are tried, and seeds are added where
-they are needed. All models are trained for the same number of epochs. It is decided by a large
-model, which is trained until more epochs add little. When the minutes are over, the same command
+they are needed. All models are trained for the same number of epochs: --epochs, or the number
+after which more epochs add little to a large model. When the minutes are over, the same command
 continues from there.
 
 Unless another likelihood is given, pixels are Gaussian. Their standard deviation is chosen so that,
