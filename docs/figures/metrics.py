@@ -47,7 +47,7 @@ def draw_two_nn() -> None:
         bias.plot(known, known, "--", color="0.6", label="truth")
         bias.plot(known, estimates, "o-", label="n = 2,000")
         bias.set(xlabel="dimension of the Gaussian", ylabel="ID")
-        bias.set_title("Too small above ten dimensions")
+        bias.set_title("Too small above ID 10")
         bias.legend(loc="upper left")
 
 
@@ -106,7 +106,7 @@ def draw_overlap() -> None:
             (line,) = axes.plot(levels, values, "o-", label=f"k = {k}")
             axes.axhline(k / 999, color=line.get_color(), linestyle=":", linewidth=1)
         axes.set(xscale="log", xlabel="standard deviation of the noise", ylabel="shared neighbors")
-        axes.legend(title="dotted: unrelated spaces")
+        axes.legend(title="dotted: unrelated", loc="upper right")
 
 
 def draw_similarity() -> None:
