@@ -91,6 +91,16 @@ def test_help_and_mistakes_are_answered_before_anything_slow_is_imported(words, 
     assert done.stdout.endswith("imported: []\n")
 
 
+def test_what_trains_imports_nothing_that_draws():
+    experiments = ("bottleneck", "learning_dynamics", "rate_allocation")
+    modules = ["jaxvae.commands.train", "jaxvae.commands.sweep", "jaxvae.grids.sweep"]
+    modules += [f"experiments.{name}.sweep" for name in experiments]
+    draws = "{'matplotlib', 'xarray', 'plotly'}"
+    code = f"import sys, {', '.join(modules)}; print(*{draws} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == []
+
+
 @pytest.mark.parametrize(
     ("number", "status", "name"),
     [(signal.SIGINT, 130, "Interrupted"), (signal.SIGTERM, 143, "Terminated")],

@@ -8,6 +8,7 @@ import numpy as np
 from jaxvae.metrics import imbalance_matrix
 from jaxvae.runs.member import read_some, run_file
 
+BETWEEN = "between.npz"
 # The layers that models are compared in.
 SPACES = ("mean", "sample")
 

@@ -15,8 +15,6 @@ from jaxvae.runs.member import read_some
 from jaxvae.sweeps.records import over_runs
 from jaxvae.sweeps.sweep import Afterwards, Sweep
 
-BETWEEN = "between.npz"
-
 _RUN = ("bottleneck", "seed")
 _COMPARED = ("bottleneck", "compared_seed", "other_bottleneck", "other_seed")
 _BETWEEN = "imbalance_between"

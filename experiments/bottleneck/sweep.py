@@ -1,24 +1,16 @@
-"""The whole sweep: what is trained and measured, and what is drawn of it."""
+"""The whole sweep: what is refused before it begins, trained and measured."""
 
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-import xarray as xr
 from rich.console import Console
 
-from experiments.bottleneck.between_models import between_models
-from experiments.bottleneck.claims import claims
+from experiments.bottleneck.between_models import BETWEEN, between_models
 from experiments.bottleneck.config import Config, compared_seeds, load, run_name, runs
-from experiments.bottleneck.figures import draw_figures
 from experiments.bottleneck.measuring import measure
-from experiments.bottleneck.page import bottleneck_page
-from experiments.bottleneck.records import BETWEEN, gather
-from experiments.bottleneck.summary import conclusion, summary, sweep_table
 from jaxvae.commands.experiment import require
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE
-from jaxvae.report.results import write_report
 from jaxvae.runs.building import build_model
 from jaxvae.runs.config import RunConfig
 from jaxvae.sweeps.estimate import geometry_seconds, layer_features
@@ -26,12 +18,6 @@ from jaxvae.sweeps.launch import Experiment
 from jaxvae.sweeps.records import Arrays
 from jaxvae.sweeps.sweep import Afterwards, Sweep
 from jaxvae.training import steps_per_epoch
-
-# Dimensions that have the labels of seeds, and of bottlenecks.
-_ALIKE = {
-    "seed": ("seed", "compared_seed", "other_seed"),
-    "bottleneck": ("bottleneck", "other_bottleneck"),
-}
 
 
 def _sweep(config: Config, out: Path) -> Sweep:
@@ -79,46 +65,10 @@ def _seconds(config: Config, _: RunConfig, model: VAE | HVAE, dataset: Dataset) 
 
 
 def _report(config: Config, sweep: Sweep, console: Console) -> None:
-    records = gather(config, sweep)
-    trained = _trained(records, console)
-    write_report(
-        sweep.out,
-        records,
-        figures=partial(draw_figures, trained),
-        summary=summary(trained),
-        page=bottleneck_page(trained),
-        lines=[sweep_table(trained), conclusion(trained), *claims(trained)],
-        console=console,
-    )
+    # It draws, which processes that train never do.
+    from experiments.bottleneck.report import report  # noqa: PLC0415
 
-
-def _trained(records: xr.Dataset, console: Console) -> xr.Dataset:
-    """The seeds of which all runs are done and none failed, or else the bottlenecks like that."""
-    lacking = records["failed"].any("epoch") | records["missing"]
-    if not lacking.any():
-        return records
-    seeds, sizes = ~lacking.any("bottleneck"), ~lacking.any("seed")
-    if not seeds.any() and not sizes.any():
-        raise ValueError(
-            "expected at least one seed, or one bottleneck, of which all runs are done and none "
-            "failed, got none: wait for more runs, or, where losses became NaN or infinite, try a "
-            "smaller --learning-rate and another --out"
-        )
-    failed = [
-        f"K = {size}, seed {seed}"
-        for size in records["bottleneck"].values
-        for seed in records["seed"].values
-        if records["failed"].any("epoch").sel(bottleneck=size, seed=seed)
-    ]
-    left_out = "their seeds" if seeds.any() else "their bottlenecks"
-    if failed:
-        console.print(f"failed: {'; '.join(failed)}; {left_out} are left out below", soft_wrap=True)
-    name, values = ("seed", seeds) if seeds.any() else ("bottleneck", sizes)
-    labels = records[name].values[values.values]
-    alike = [each for each in _ALIKE[name] if each in records.dims]
-    return records.isel(
-        {each: np.flatnonzero(np.isin(records[each].values, labels)) for each in alike}
-    )
+    report(config, sweep, console)
 
 
 EXPERIMENT = Experiment(_sweep, _report, _check, extendable=("bottlenecks", "seeds"))

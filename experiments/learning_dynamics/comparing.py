@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.learning_dynamics.grid import NOISE, Config, points_of
+from experiments.learning_dynamics.grid import NOISE, Config, DataAndNetwork, points_of
 from jaxvae.analysis import capture, evaluate
 from jaxvae.analysis.dynamics import similarities, similarities_between
 from jaxvae.models import HVAE, VAE, Variables
@@ -77,6 +77,11 @@ def _within(
         ]
         measured[f"{name}_replicate"], measured[f"{name}_null"] = np.array(rows)[:, 0, 1:].T
     return {"layer": np.array(list(taps[0])), **measured}
+
+
+def between_file(out: Path, group: DataAndNetwork) -> Path:
+    """The file of the similarities between the models of a data set and network."""
+    return out / "between" / f"{group.name}.npz"
 
 
 def between_models(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from experiments.learning_dynamics.comparing import between_file
 from experiments.learning_dynamics.grid import (
     Config,
     DataAndNetwork,
@@ -29,11 +30,6 @@ _AT_END = {
     for name in SIMILARITIES
     for suffix, dims in (("", _PAIRS), ("_replicate", ("layer",)), ("_null", ("layer",)))
 }
-
-
-def between_file(out: Path, group: DataAndNetwork) -> Path:
-    """The file of the similarities between the models of a data set and network."""
-    return out / "between" / f"{group.name}.npz"
 
 
 def gather(config: Config, group: DataAndNetwork, out: Path) -> xr.Dataset | None:

@@ -1,14 +1,16 @@
-"""The whole study: what is trained and compared, and what is drawn of it."""
+"""The whole study: what is refused before it begins, trained and compared."""
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import xarray as xr
 from rich.console import Console
 
-from experiments.learning_dynamics.comparing import between_models, measure, vae_of
-from experiments.learning_dynamics.figures import draw_dynamics
+from experiments.learning_dynamics.comparing import (
+    between_file,
+    between_models,
+    measure,
+    vae_of,
+)
 from experiments.learning_dynamics.grid import (
     Config,
     DataAndNetwork,
@@ -16,14 +18,10 @@ from experiments.learning_dynamics.grid import (
     models,
     run_name,
 )
-from experiments.learning_dynamics.page import dynamics_page
-from experiments.learning_dynamics.records import between_file, gather
 from experiments.learning_dynamics.runs import run_config, runs
-from experiments.learning_dynamics.summary import dynamics_summary, dynamics_table
 from jaxvae.commands.experiment import require
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE
-from jaxvae.report.results import write_report
 from jaxvae.runs.building import build_model
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
@@ -83,34 +81,10 @@ def _seconds(config: Config, _: RunConfig, model: VAE | HVAE, dataset: Dataset) 
 
 
 def _report(config: Config, sweep: Sweep, console: Console) -> None:
-    gathered = {group: gather(config, group, sweep.out) for group in data_and_networks(config)}
-    records = {group: some for group, some in gathered.items() if some is not None}
-    lacking = gathered.keys() - records.keys()
-    empty = "; ".join(f"{group.data}, {group.network}" for group in lacking)
-    if not records:
-        raise ValueError(
-            f"expected a model that was trained to the end, got none for {empty}: wait for "
-            "more runs, or, where losses became NaN or infinite, try a smaller --learning-rate "
-            "and another --out"
-        )
-    if empty:
-        console.print(f"no model was trained to the end for {empty}", soft_wrap=True)
-    _write(sweep, list(records.values()), console)
+    # It draws, which processes that train never do.
+    from experiments.learning_dynamics.report import report  # noqa: PLC0415
 
-
-def _write(sweep: Sweep, records: Sequence[xr.Dataset], console: Console) -> None:
-    tree = {
-        DataAndNetwork(each.attrs["data"], each.attrs["network"]).name: each for each in records
-    }
-    write_report(
-        sweep.out,
-        xr.DataTree.from_dict(tree),
-        figures=partial(draw_dynamics, records),
-        summary=dynamics_summary(records, missing=sweep.missing()),
-        lines=[dynamics_table(records)],
-        console=console,
-        page=dynamics_page(records, missing=sweep.missing()),
-    )
+    report(config, sweep, console)
 
 
 EXPERIMENT = Experiment(

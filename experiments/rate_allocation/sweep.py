@@ -1,4 +1,4 @@
-"""The whole grid: what is trained and measured, and what is drawn of it."""
+"""The whole grid: what is refused before it begins, trained and measured."""
 
 from functools import cache, partial
 from pathlib import Path
@@ -8,24 +8,15 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from experiments.rate_allocation.baseline import with_baseline
-from experiments.rate_allocation.claims import rate_conclusions
 from experiments.rate_allocation.collapse import See, collapse_watch
 from experiments.rate_allocation.config import Config
-from experiments.rate_allocation.figures import draw_rate_figures
 from experiments.rate_allocation.judge import judge_of, labels_of, untrained_judge
 from experiments.rate_allocation.measuring import measure_costs, measure_uses, uses_seconds
-from experiments.rate_allocation.page import rate_page
-from experiments.rate_allocation.protocol_report import protocol_tables
-from experiments.rate_allocation.records import gather
 from experiments.rate_allocation.runs import load, runs
-from experiments.rate_allocation.summary import rate_summary, rate_table
-from experiments.rate_allocation.uses import GRID
 from jaxvae.analysis import largest_eigenvalue
 from jaxvae.commands.experiment import require
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE
-from jaxvae.report.results import write_report
 from jaxvae.runs.config import RunConfig, numbers
 from jaxvae.sweeps.launch import Experiment
 from jaxvae.sweeps.records import Arrays
@@ -112,32 +103,10 @@ def _seconds(config: Config, _: RunConfig, model: VAE | HVAE, __: Dataset) -> fl
 
 
 def _report(config: Config, sweep: Sweep, console: Console) -> None:
-    records = gather(config, sweep.out)
-    if records is None:
-        raise ValueError(
-            "expected a cell that is done and did not fail, got none: wait for more "
-            "runs, or, where losses became NaN or infinite, try a smaller --learning-rate and "
-            "another --out"
-        )
-    if config.baseline:
-        records = with_baseline(records, config, sweep.out)
-    # One seed less is not a seed of which nothing is known.
-    begun = ~records["missing"].all(GRID).values
-    records = records.isel(seed=np.flatnonzero(begun))
-    judged = (
-        "Generated images are judged by a classifier with accuracy "
-        f"{records.attrs['judge_accuracy']:.4f}."
-    )
-    text = "\n\n".join([rate_summary(records).rstrip(), *protocol_tables(records)]) + "\n"
-    write_report(
-        sweep.out,
-        records,
-        figures=partial(draw_rate_figures, records),
-        summary=text,
-        lines=[rate_table(records), judged, *rate_conclusions(records)],
-        console=console,
-        page=rate_page(records),
-    )
+    # It draws, which processes that train never do.
+    from experiments.rate_allocation.report import report  # noqa: PLC0415
+
+    report(config, sweep, console)
 
 
 EXPERIMENT = Experiment(

@@ -1,21 +1,15 @@
-"""A grid as a sweep: what is refused before it begins, trained, measured, and shown of it."""
+"""A grid as a sweep: what is refused before it begins, trained and measured."""
 
 from functools import partial
 from pathlib import Path
 
-import xarray as xr
 from rich.console import Console
 
 from jaxvae.data import Dataset
 from jaxvae.data.memory import available_memory
-from jaxvae.grids.figures import draw_grid
 from jaxvae.grids.grid import Grid, runs_of
 from jaxvae.grids.measuring import measure
-from jaxvae.grids.page import grid_page
-from jaxvae.grids.records import gather
-from jaxvae.grids.tables import errors, summary, sweep_tables, title
 from jaxvae.models import HVAE, VAE
-from jaxvae.report.results import write_report
 from jaxvae.runs.building import build_trainer
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.member import program_of
@@ -84,32 +78,10 @@ def _seconds(grid: Grid, _: RunConfig, model: VAE | HVAE, __: Dataset) -> float:
 
 
 def _report(grid: Grid, sweep: Sweep, console: Console) -> None:
-    records = gather(grid, sweep.out)
-    if bool((records["failed"].any("epoch") | records["missing"]).all()):
-        raise ValueError(
-            "expected a run that is done and did not fail, got none: where losses became NaN or "
-            "infinite, try a smaller --learning-rate and another --out"
-        )
-    labels = map(grid.label, grid.settings)
-    shown = records.isel({label: 0 for label in labels if label not in grid.varying})
-    _say_failed(sweep, records, console)
-    write_report(
-        sweep.out,
-        records,
-        figures=partial(draw_grid, grid, shown),
-        summary=summary(grid, shown),
-        page=grid_page(grid, shown),
-        lines=[title(grid, shown), *sweep_tables(grid, shown), errors(grid)],
-        console=console,
-    )
+    # It draws, which processes that train never do.
+    from jaxvae.grids.report import report  # noqa: PLC0415
 
-
-def _say_failed(sweep: Sweep, records: xr.Dataset, console: Console) -> None:
-    # Records have the order of the runs.
-    failed = records["failed"].any("epoch").values.flat
-    names = [name for name, one in zip(sweep.runs, failed, strict=True) if one]
-    if names:
-        console.print(f"failed, and left out below: {', '.join(names)}", soft_wrap=True)
+    report(grid, sweep, console)
 
 
 EXPERIMENT = Experiment(_sweep, _report, _check, extendable=("values", "seeds"))

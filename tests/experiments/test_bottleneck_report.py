@@ -11,8 +11,8 @@ from rich.console import Console
 from experiments.bottleneck.between_report import between_sizes, between_table
 from experiments.bottleneck.claims import claims
 from experiments.bottleneck.figures import draw_figures
+from experiments.bottleneck.report import trained_runs
 from experiments.bottleneck.summary import conclusion, summary, sweep_table
-from experiments.bottleneck.sweep import _trained
 
 SIZES = (2, 4, 8)
 LAYERS = ["input", "encoder/1", "mean", "log_variance", "sample", "decoder/1", "output"]
@@ -322,16 +322,16 @@ def test_seeds_that_are_chosen_are_chosen_in_every_dimension():
     records["failed"] = (axes, np.zeros((3, 3, 2), bool))
     records["missing"] = (axes[:2], np.zeros((3, 3), bool))
     said = Console(file=io.StringIO(), width=80)
-    assert _trained(records, said) is records
+    assert trained_runs(records, said) is records
     records["failed"][1, 2, 1] = True
-    kept = _trained(records, said)
+    kept = trained_runs(records, said)
     assert "failed: K = 4, seed 2; their seeds are left out" in said.file.getvalue()
     for name in ("seed", "compared_seed", "other_seed"):
         assert kept[name].values.tolist() == [0, 1]
     records["missing"][0, 0], records["missing"][0, 1] = True, True
-    kept = _trained(records, said)
+    kept = trained_runs(records, said)
     for name in ("bottleneck", "other_bottleneck"):
         assert kept[name].values.tolist() == [8]
     records["missing"][:] = True
     with pytest.raises(ValueError, match="of which all runs are done and none failed, got none"):
-        _trained(records, said)
+        trained_runs(records, said)

@@ -1,0 +1,48 @@
+"""What is shown of a grid: the records of its runs, tables, figures and a page."""
+
+from functools import partial
+
+import numpy as np
+from rich.console import Console
+
+from experiments.rate_allocation.baseline import with_baseline
+from experiments.rate_allocation.claims import rate_conclusions
+from experiments.rate_allocation.config import Config
+from experiments.rate_allocation.figures import draw_rate_figures
+from experiments.rate_allocation.page import rate_page
+from experiments.rate_allocation.protocol_report import protocol_tables
+from experiments.rate_allocation.records import gather
+from experiments.rate_allocation.summary import rate_summary, rate_table
+from experiments.rate_allocation.uses import GRID
+from jaxvae.report.results import write_report
+from jaxvae.sweeps.sweep import Sweep
+
+
+def report(config: Config, sweep: Sweep, console: Console) -> None:
+    """Merge and draw the runs that are done."""
+    records = gather(config, sweep.out)
+    if records is None:
+        raise ValueError(
+            "expected a cell that is done and did not fail, got none: wait for more "
+            "runs, or, where losses became NaN or infinite, try a smaller --learning-rate and "
+            "another --out"
+        )
+    if config.baseline:
+        records = with_baseline(records, config, sweep.out)
+    # One seed less is not a seed of which nothing is known.
+    begun = ~records["missing"].all(GRID).values
+    records = records.isel(seed=np.flatnonzero(begun))
+    judged = (
+        "Generated images are judged by a classifier with accuracy "
+        f"{records.attrs['judge_accuracy']:.4f}."
+    )
+    text = "\n\n".join([rate_summary(records).rstrip(), *protocol_tables(records)]) + "\n"
+    write_report(
+        sweep.out,
+        records,
+        figures=partial(draw_rate_figures, records),
+        summary=text,
+        lines=[rate_table(records), judged, *rate_conclusions(records)],
+        console=console,
+        page=rate_page(records),
+    )
