@@ -1,42 +1,38 @@
-"""The number of epochs to train for: more until a large model no longer improves."""
+"""The number of epochs to train for: more until models no longer improve."""
 
 import math
-from typing import NamedTuple
+
+import numpy as np
 
 from jaxvae.advising.criteria import TOLERANCE
+from jaxvae.advising.reading import Reading
 
 # Steps of the shortest training that is tried.
 _FIRST_STEPS = 3000
-MOST_EPOCHS = 256
-"""The longest training that is tried."""
-
-
-class Trial(NamedTuple):
-    """A large model at half of its training and at its end.
-
-    Attributes:
-        epochs: number of epochs of the whole training.
-        imbalance: Delta(output -> input) of held-out images at half and end.
-        has_learned: whether it keeps neighbors of the images at all.
-    """
-
-    epochs: int
-    imbalance: tuple[float, float]
-    has_learned: bool = True
+MOST_STEPS = 16 * _FIRST_STEPS
+"""Steps of the longest training that is tried."""
 
 
 def first_epochs(steps_per_epoch: int) -> int:
     """The least even number of epochs that are 3,000 steps."""
-    return min(MOST_EPOCHS, 2 * max(1, math.ceil(_FIRST_STEPS / steps_per_epoch / 2)))
+    return 2 * max(1, math.ceil(_FIRST_STEPS / steps_per_epoch / 2))
 
 
-def longer_epochs(trial: Trial) -> int | None:
-    """Twice the epochs where the second half of a training still helped, else None.
+def sizes_that_still_improve(reading: Reading) -> list[int]:
+    """The sizes whose Delta fell, since it was measured before, by a share worth a larger size."""
+    falls = 1 - np.exp(np.log(reading.imbalance / reading.earlier_imbalance).mean(axis=1))
+    return reading.sizes[falls > TOLERANCE].tolist()
 
-    It helped where it lowered Delta by more than the share that is worth a larger bottleneck. A
-    model that has learned nothing so far may be on a plateau: it is trained on.
+
+def longer_epochs(reading: Reading, steps_per_epoch: int) -> int | None:
+    """Twice the epochs where the second half of a training still helped some size, else None.
+
+    Models that have learned nothing so far may be on a plateau: they are trained on.
+
+    Args:
+        reading: measurements at half of the training and at its end.
+        steps_per_epoch: steps of an epoch, for the longest training that is tried.
     """
-    half, end = trial.imbalance
-    helped = not trial.has_learned or end < (1 - TOLERANCE) * half
-    more = 2 * trial.epochs
-    return more if helped and more <= MOST_EPOCHS else None
+    helped = not reading.has_learned or sizes_that_still_improve(reading)
+    more = 2 * reading.epoch
+    return more if helped and more * steps_per_epoch <= MOST_STEPS else None

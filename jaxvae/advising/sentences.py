@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxvae.advising.criteria import TOLERANCE, Criterion, decided_bounds
+from jaxvae.advising.length import sizes_that_still_improve
 from jaxvae.advising.reading import HARDLY_ANYTHING, Reading
 
 # Of the rate: what held-out images cost more than training images.
@@ -108,13 +109,12 @@ def _undertrained(reading: Reading) -> str:
             f"Undertrained, or a bottleneck far too small: reconstructions have lost most "
             f"neighbors of the images (Δ {left:.2f}). Train longer, or at another learning rate."
         )
-    falls = 1 - np.exp(np.log(reading.imbalance / reading.earlier_imbalance).mean(axis=1))
-    late = [str(size) for size, fall in zip(reading.sizes, falls, strict=True) if fall > TOLERANCE]
-    if not late:
+    improving = ", ".join(map(str, sizes_that_still_improve(reading)))
+    if not improving:
         return ""
     return (
         f"Undertrained: the last part of training still lowered Δ by more than {TOLERANCE:.0%} at "
-        f"{', '.join(late)} latents. With more --epochs these sizes may become better than others."
+        f"{improving} latents. With more --epochs these sizes may become better than others."
     )
 
 

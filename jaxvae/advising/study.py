@@ -15,7 +15,8 @@ import jax
 import xarray as xr
 from rich.console import Console
 
-from jaxvae.advising.length import Trial, first_epochs, longer_epochs
+from jaxvae.advising.criteria import decided_bounds
+from jaxvae.advising.length import first_epochs, longer_epochs
 from jaxvae.advising.reading import Reading, read_records
 from jaxvae.analysis.sizing import Training, next_training
 from jaxvae.grids.grid import Grid
@@ -70,12 +71,15 @@ class StudyOutcome(NamedTuple):
     """The state of a study: its records, and what it would train next.
 
     Attributes:
-        records: records of all models of the longest training, None before the first is done.
+        records: records of all models of the longest training that is done, or of the first where
+            none is; None before the first model is done.
         wanted: what it would train next, None where it has come to its end.
+        epochs: the epochs of what it would train next.
     """
 
     records: xr.Dataset | None
     wanted: Training | None
+    epochs: int
 
 
 def do_study(
@@ -89,7 +93,9 @@ def do_study(
 ) -> StudyOutcome:
     """Train until the question is decided, nothing more would decide it, or the time is over.
 
-    Time is looked at between models. What is done is not done again: the same call goes on.
+    Where models of some size still improve when all is decided, it is decided again with twice
+    as many epochs. Time is looked at between models. What is done is not done again: the same
+    call goes on.
 
     Args:
         study: what is asked.
@@ -112,21 +118,44 @@ def do_study(
         return _train(sweep, training, deadline, console)
 
     epochs, in_time = _length(study, out, first, train)
-    wanted: Training | None = first
-    records = None
-    while wanted is not None:
-        in_time = in_time and train(epochs, wanted)
-        records = _records(study, out, epochs, wanted) or records
-        if not in_time:
-            break
-        reading = read_records(records) if records is not None else None
-        wanted = _next(reading, wanted)
-    return StudyOutcome(records, wanted)
+    if not in_time:
+        return StudyOutcome(_records(study, out, epochs, first), first, epochs)
+    outcome = _decide(study, out, epochs, first, train)
+    while outcome.wanted is None and (longer := _longer(study, outcome.records)):
+        again = _decide(study, out, *longer, train)
+        outcome = again if again.wanted is None else again._replace(records=outcome.records)
+    return outcome
 
 
-def _next(reading: Reading | None, done: Training) -> Training | None:
+def _decide(
+    study: Study, out: Path, epochs: int, wanted: Training, train: Callable[[int, Training], bool]
+) -> StudyOutcome:
+    """Train models of some epochs until the question is decided or the time is over."""
+    while train(epochs, wanted):
+        records = _records(study, out, epochs, wanted)
+        following = _next(read_records(records), wanted) if records is not None else None
+        if following is None:
+            return StudyOutcome(records, None, epochs)
+        wanted = following
+    return StudyOutcome(_records(study, out, epochs, wanted), wanted, epochs)
+
+
+def _longer(study: Study, records: xr.Dataset | None) -> tuple[int, Training] | None:
+    """Twice the epochs and what to train with them, where models still improve."""
+    if study.epochs is not None or records is None:
+        return None
+    reading = read_records(records)
+    epochs = longer_epochs(reading, _steps_per_epoch(study))
+    if epochs is None:
+        return None
+    sizes = reading.sizes[reading.sizes >= decided_bounds(reading).insufficient]
+    seeds = len(reading.seeds)
+    return epochs, Training(tuple(sizes.tolist()), seeds, "models still improve: train longer")
+
+
+def _next(reading: Reading, done: Training) -> Training | None:
     # Of models that have failed nobody knows how others would do.
-    if reading is None or reading.obstacle:
+    if reading.obstacle:
         return None
     if len(reading.sizes) < 2 or len(reading.seeds) < min(2, done.seeds):
         return None
@@ -145,24 +174,20 @@ def _length(
     if study.epochs is not None:
         return study.epochs, True
     large = Training(first.sizes[-1:], 1, "how long to train")
-    config = RunConfig(**study.run, epochs=1)
-    epochs = first_epochs(steps_per_epoch(dataset_of(config).train.images, config.batch_size))
+    steps = _steps_per_epoch(study)
+    epochs = first_epochs(steps)
     while train(epochs, large):
-        longer = longer_epochs(_trial(gather(study.grid(epochs, large), out / f"epochs-{epochs}")))
+        trial = gather(study.grid(epochs, large), out / f"epochs-{epochs}")
+        longer = longer_epochs(read_records(trial), steps)
         if longer is None:
             return epochs, True
         epochs = longer
     return epochs, False
 
 
-def _trial(records: xr.Dataset) -> Trial:
-    """The result of one model, at half of its training and at the end."""
-    imbalance = records["imbalance"].sel(layer="output", other_layer="input").values.reshape(-1)
-    return Trial(
-        epochs=int(records["epoch"].values[-1]),
-        imbalance=(float(imbalance[0]), float(imbalance[-1])),
-        has_learned=read_records(records).has_learned,
-    )
+def _steps_per_epoch(study: Study) -> int:
+    config = RunConfig(**study.run, epochs=1)
+    return steps_per_epoch(dataset_of(config).train.images, config.batch_size)
 
 
 def _records(study: Study, out: Path, epochs: int, training: Training) -> xr.Dataset | None:
@@ -205,9 +230,8 @@ def _begin(study: Study, out: Path, first: Training) -> None:
 
 
 def _estimate(study: Study, out: Path, first: Training, minutes: float, console: Console) -> None:
-    config = RunConfig(**study.run, epochs=1)
-    images = dataset_of(config).train.images
-    epochs = study.epochs or 2 * first_epochs(steps_per_epoch(images, config.batch_size))
+    images = dataset_of(RunConfig(**study.run, epochs=1)).train.images
+    epochs = study.epochs or 2 * first_epochs(_steps_per_epoch(study))
     sweep = EXPERIMENT.sweep(study.grid(epochs, Training(first.sizes[-1:], 1, "")), out)
     per_model = seconds_of(sweep, sweep.units[0])
     console.print(

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from jaxvae.advising.data import data_dimension
-from jaxvae.advising.length import MOST_EPOCHS, Trial, first_epochs, longer_epochs
 from jaxvae.advising.noise import pixel_noise
 
 
@@ -30,24 +29,6 @@ def test_noise_around_a_line_has_another_dimension_at_every_scale():
 
 def test_a_high_dimension_is_a_lower_bound():
     assert any("lower bound" in doubt for doubt in data_dimension(cloud(1000, 20)).doubts)
-
-
-def test_training_is_doubled_as_long_as_its_second_half_lowers_delta_by_a_quarter():
-    assert longer_epochs(Trial(8, (0.1, 0.07))) == 16
-    assert longer_epochs(Trial(8, (0.1, 0.08))) is None
-    assert longer_epochs(Trial(MOST_EPOCHS, (0.1, 0.05))) is None
-
-
-def test_a_model_on_a_plateau_that_has_learned_nothing_is_trained_on():
-    assert longer_epochs(Trial(8, (0.9, 0.9), has_learned=False)) == 16
-
-
-def test_training_that_made_a_model_worse_is_long_enough():
-    assert longer_epochs(Trial(8, (0.1, 0.2))) is None
-
-
-def test_the_first_training_is_three_thousand_steps_and_has_a_half():
-    assert [first_epochs(steps) for steps in (1, 10, 156, 5000)] == [256, 256, 20, 2]
 
 
 def test_the_noise_of_pixels_grows_with_their_contrast_and_falls_with_the_dimension():

@@ -19,8 +19,8 @@ more than 25%, with 95% confidence over seeds. The first sizes that are trained 
 intrinsic dimension of the data. Then the largest size is doubled until a larger one adds nothing,
 sizes between one that is too small and one that is enough are tried, and seeds are added where
 they are needed. All models are trained for the same number of epochs: --epochs, or the number
-after which more epochs add little to a large model. When the minutes are over, the same command
-continues from there.
+after which more epochs add little to a large model, doubled if models of some size still improve
+when all are done. When the minutes are over, the same command continues from there.
 
 Unless another likelihood is given, pixels are Gaussian. Their standard deviation is chosen so that,
 if the variance of the images is spread evenly over as many directions as their intrinsic dimension,

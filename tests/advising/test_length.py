@@ -1,0 +1,101 @@
+"""How long models are trained: until the second half of a training no longer helps."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from jaxvae.advising import study as studies
+from jaxvae.advising.length import (
+    MOST_STEPS,
+    first_epochs,
+    longer_epochs,
+    sizes_that_still_improve,
+)
+from jaxvae.advising.reading import read_records
+from jaxvae.advising.study import Study, do_study
+from jaxvae.analysis.sizing import Training
+from tests.advising.records import falling, records_of
+
+
+def reading_of(imbalance, *, earlier):
+    """Two sizes, three seeds, at epoch 8; Delta at epoch 4 was so many times as large."""
+    return read_records(records_of(np.full((2, 3), imbalance), earlier=earlier))
+
+
+def test_training_is_doubled_as_long_as_its_second_half_lowers_delta_by_a_quarter():
+    assert longer_epochs(reading_of(0.07, earlier=1.4), 100) == 16
+    assert longer_epochs(reading_of(0.07, earlier=1.3), 100) is None
+
+
+def test_training_is_not_doubled_beyond_the_longest_that_is_tried():
+    assert longer_epochs(reading_of(0.07, earlier=1.4), MOST_STEPS // 16) == 16
+    assert longer_epochs(reading_of(0.07, earlier=1.4), MOST_STEPS // 16 + 1) is None
+
+
+def test_a_model_on_a_plateau_that_has_learned_nothing_is_trained_on():
+    assert longer_epochs(reading_of(0.9, earlier=1.0), 100) == 16
+
+
+def test_training_that_made_a_model_worse_is_long_enough():
+    assert longer_epochs(reading_of(0.2, earlier=0.5), 100) is None
+
+
+def test_one_size_that_still_improves_is_named_and_enough_to_train_longer():
+    records = records_of(np.full((2, 3), 0.1))
+    records["imbalance"].values[1, :, 0, 3, 0] = 0.2
+    assert sizes_that_still_improve(read_records(records)) == [4]
+    assert longer_epochs(read_records(records), 100) == 16
+
+
+def test_the_first_training_is_three_thousand_steps_and_has_a_half():
+    assert [first_epochs(steps) for steps in (1, 10, 156, 5000)] == [3000, 300, 20, 2]
+
+
+@pytest.fixture
+def studied(monkeypatch, tmp_path):
+    """What a study finds if training for `time_for` epochs or fewer is all that there is time for.
+
+    Nothing is trained. The first model, of the largest size, is done after 20 epochs; all models
+    together are after 40: until then the second half of a training lowers Delta by 29%.
+    """
+
+    def records(epochs, *, earlier):
+        made = records_of(falling(4), earlier=earlier)
+        return made.assign_coords(epoch=[epochs // 2, epochs])
+
+    def all_models(study, out, epochs, training):
+        return records(epochs, earlier=1.4 if epochs < 40 else 1.0)
+
+    def study(*, time_for, epochs=None):
+        train = lambda sweep, *_: sweep.epochs[-1] <= time_for  # noqa: E731
+        first_model = lambda grid, _: records(grid.run["epochs"], earlier=1.0)  # noqa: E731
+        monkeypatch.setattr(studies, "_train", train)
+        monkeypatch.setattr(studies, "_records", all_models)
+        monkeypatch.setattr(studies, "gather", first_model)
+        run = {"data": "sprites", "image_size": 16, "train_size": 20000, "network": "dense_vae"}
+        asked = Study(run=run, points=100, epochs=epochs)
+        first = Training((2, 4, 8), 3, "")
+        return do_study(asked, Path(tmp_path), first, minutes=1, console=Console(quiet=True))
+
+    return study
+
+
+def test_a_study_is_decided_again_with_twice_the_epochs_where_models_still_improve(studied):
+    found = studied(time_for=1000)
+    assert found.wanted is None
+    assert found.records["epoch"].values.tolist() == [20, 40]
+
+
+def test_until_the_longer_training_is_done_the_shorter_one_answers(studied):
+    found = studied(time_for=20)
+    assert found.records["epoch"].values.tolist() == [10, 20]
+    assert found.wanted is not None
+    assert found.epochs == 40
+
+
+def test_given_epochs_are_not_doubled(studied):
+    found = studied(time_for=1000, epochs=10)
+    assert found.wanted is None
+    assert found.records["epoch"].values.tolist() == [5, 10]
