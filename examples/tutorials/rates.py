@@ -7,6 +7,7 @@ script prints the rate of the upper layer z_2 and of the lower layer z_1, and th
 """
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from jaxvae.analysis import evaluate
@@ -20,10 +21,12 @@ EPOCHS = 5
 
 data = load("sprites", image_size=28, train_size=4000, test_size=500)
 hvae = two_layer_hvae(image_shape=(28, 28, 1), channels=8, top=8)
+trainer = vae_trainer(hvae, hierarchical_vae, optax.adam(1e-3), coefficients={"beta": (1.0, 1.0)})
+start = trainer.init(jax.random.key(0))
 
+# The betas are part of the state, so that all three trainings are one compiled program.
 for beta in SPLITS:
-    trainer = vae_trainer(hvae, hierarchical_vae, optax.adam(1e-3), coefficients={"beta": beta})
-    state = trainer.init(jax.random.key(0))
+    state = start._replace(coefficients={"beta": jnp.array(beta)})
     state = train(trainer, state, data.train.images, epochs=EPOCHS, batch_size=100)
     costs = evaluate(hvae, state.variables, data.test.images, key=jax.random.key(1))
     upper, lower = costs.rates.value
