@@ -2,9 +2,10 @@
 
 import argparse
 import math
+import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,15 +26,16 @@ from jaxvae.runs.config import (
     PER_EPOCH,
     RunConfig,
     numbers,
+    parsed_config,
     run_settings,
     write_config,
 )
 from jaxvae.runs.continuing import (
     Origin,
     first_state,
-    open_origin,
-    refuse_other_end,
+    read_origin,
     refuse_other_model,
+    stored_origin,
 )
 from jaxvae.runs.curve import kept_curve
 from jaxvae.runs.folder import (
@@ -52,12 +54,16 @@ from jaxvae.training.processes import is_first
 from jaxvae.training.stability import evaluation_variables, stabilized_counts
 from jaxvae.training.trainer import TrainState
 
+# The settings that may name code outside of jaxvae.
+_CODE = ("network", "likelihood", "objective")
+
 
 class _Task(NamedTuple):
     """A run, what it begins with, the devices that train it, and how many snapshots it keeps."""
 
     run: ReadyRun
     origin: Origin | None
+    first: Callable[[], TrainState]
     mesh: Mesh | None
     snapshots: int
 
@@ -67,14 +73,13 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
     with flags_named():
         settings_file, mesh = arguments.out / SETTINGS, chosen_devices(arguments.devices)
         stored = stored_settings(settings_file)
-        origin = _origin(arguments, stored)
-        config = given_config(arguments, None if origin is None else origin.config)
-        if origin is not None:
-            refuse_other_model(origin, config)
+        origin, base = _origin(arguments, stored)
+        config = given_config(arguments, base)
+        if origin is not None and base is not None:
+            refuse_other_model(origin, base, config)
         snapshot_epochs(config.epochs, arguments.snapshots, begun=_begun(origin))
         devices = 1 if mesh is None else mesh.size
         run = ready_run(config, devices=devices, also=[partial(refuse_unwritable, arguments.out)])
-        task = _Task(run, origin, mesh, arguments.snapshots)
         image_shape = run.vae.image_shape
         origin_settings = None if origin is None else origin.told
         settings = {**run_settings(config, image_shape=image_shape), FROM: origin_settings}
@@ -82,8 +87,11 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
         refuse_other_settings(settings_file, stored, settings, extendable=extendable)
         images = known_images(settings_file, stored, [run.dataset])
         done = latest_step(arguments.out)
+        first = _first(run, origin, trust=arguments.trust)
         if origin is not None and not done:
-            refuse_other_end(run, origin)
+            # What it refuses is refused before anything is written.
+            first()
+        task = _Task(run, origin, first, mesh, arguments.snapshots)
     write = partial(
         write_config,
         settings_file,
@@ -128,19 +136,43 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
         _conclude(outcome, arguments.out, console)
 
 
-def _origin(arguments: argparse.Namespace, stored: Mapping[str, Any]) -> Origin | None:
-    """The run to begin with, if there is one."""
-    if arguments.origin is None:
-        return None
-    if arguments.origin.resolve() == arguments.out.resolve():
+def _origin(
+    arguments: argparse.Namespace, stored: Mapping[str, Any]
+) -> tuple[Origin | None, RunConfig | None]:
+    """The run to begin with, and the settings for what the command does not say.
+
+    A run that has begun has its own settings, and no need of the other one.
+    """
+    if arguments.origin is not None and arguments.origin.resolve() == arguments.out.resolve():
         raise ValueError(
             f"expected another folder for --out than --from, got {arguments.out}; in its own "
             "folder a run is continued by its own command with more --epochs"
         )
-    origin = open_origin(arguments.origin, stored.get(FROM), trust=arguments.trust)
-    file = origin.folder / SETTINGS
-    known_images(file, stored_settings(file), [dataset_of(origin.config)])
-    return origin
+    origin = stored_origin(stored, arguments.out / SETTINGS)
+    if origin is not None:
+        _refuse_other_origin(arguments, origin)
+        return origin, _own_settings(arguments, stored)
+    if arguments.origin is None:
+        return None, None
+    config = read_origin(arguments.origin, trust=arguments.trust)
+    file = arguments.origin / SETTINGS
+    known_images(file, stored_settings(file), [dataset_of(config)])
+    return Origin(Path(os.path.abspath(arguments.origin)), config.epochs), config
+
+
+def _refuse_other_origin(arguments: argparse.Namespace, origin: Origin) -> None:
+    if arguments.origin is None or arguments.origin.resolve() != origin.folder.resolve():
+        raise ValueError(
+            f"expected --from {origin.folder}, with which the run in {arguments.out} began, got "
+            f"{arguments.origin or 'no --from'}; with it the run is continued, also where "
+            f"{origin.folder} has been moved or removed. For another run choose another --out"
+        )
+
+
+def _own_settings(arguments: argparse.Namespace, stored: Mapping[str, Any]) -> RunConfig:
+    # What the command names itself needs no trust.
+    named = {each: getattr(arguments, each) for each in _CODE if each in arguments}
+    return parsed_config({**stored, **named}, arguments.out / SETTINGS, trust=arguments.trust)[0]
 
 
 def _begun(origin: Origin | None) -> int:
@@ -154,14 +186,19 @@ def _keys(config: RunConfig) -> tuple[jax.Array, jax.Array]:
     return train_key, test_key
 
 
+def _first(run: ReadyRun, origin: Origin | None, *, trust: bool) -> Callable[[], TrainState]:
+    """What gives the state that a run begins with; the same one every time."""
+    key = _keys(run.config)[0]
+    if origin is None:
+        return partial(run.trainer.init, key)
+    return cache(partial(first_state, run, origin, key, trust=trust))
+
+
 def _train(task: _Task, out: Path, console: Console, errors: Console) -> TrainState:
     """Train until the last epoch."""
-    run, origin, mesh, snapshots = task
+    run, origin, first, mesh, snapshots = task
     epochs = snapshot_epochs(run.config.epochs, snapshots, begun=_begun(origin))
-    wanted, key = [each * run.per_epoch for each in epochs], _keys(run.config)[0]
-    first = partial(run.trainer.init, key)
-    if origin is not None:
-        first = partial(first_state, run, origin, key)
+    wanted = [each * run.per_epoch for each in epochs]
     state = latest_state(run.trainer, out, first, wanted=wanted, mesh=mesh)
     done = int(state.step)
     _announce_start(task, done, console)

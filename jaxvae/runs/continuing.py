@@ -1,7 +1,7 @@
 """A run that begins with what another has learned, in a folder of its own."""
 
 import dataclasses
-import os
+import operator
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import optax
 
 from jaxvae.files.refusals import all_pass
+from jaxvae.files.sealed import DamageError
 from jaxvae.runs import checkpoint
 from jaxvae.runs.building import build_optimizer, build_trainer
 from jaxvae.runs.choices import named_objective, objective_multipliers
-from jaxvae.runs.config import RunConfig, read_config
+from jaxvae.runs.config import FROM, RunConfig, read_config
 from jaxvae.runs.folder import as_json
 from jaxvae.runs.ready import ReadyRun
 from jaxvae.runs.run import RESUME, SETTINGS, latest_step
@@ -30,16 +31,14 @@ _DATA = {"data", "image_size", "image_key", "split", "value_range", "train_size"
 
 
 class Origin(NamedTuple):
-    """The run that another begins with, as it was then.
+    """The run that another begins with.
 
     Attributes:
         folder: folder of the run.
-        config: its settings.
-        epochs: epochs that it had done.
+        epochs: epochs that it had done then.
     """
 
     folder: Path
-    config: RunConfig
     epochs: int
 
     @property
@@ -48,12 +47,31 @@ class Origin(NamedTuple):
         return {"run": str(self.folder), "epochs": self.epochs}
 
 
-def open_origin(folder: Path, begun: Mapping[str, Any] | None, *, trust: bool = False) -> Origin:
-    """Open the run that another one begins with.
+def stored_origin(stored: Mapping[str, Any], file: Path) -> Origin | None:
+    """The run that another began with, as its settings say; None where it began with none.
+
+    Args:
+        stored: the settings of the run that began.
+        file: file that they are from.
+
+    Raises:
+        ValueError: for an origin that cannot be read.
+    """
+    told = stored.get(FROM)
+    if told is None:
+        return None
+    try:
+        return Origin(Path(told["run"]), operator.index(told["epochs"]))
+    except (TypeError, KeyError) as error:
+        refusal = f"expected a run and its epochs as {FROM} in {file}, got {told}"
+        raise ValueError(refusal) from error
+
+
+def read_origin(folder: Path, *, trust: bool = False) -> RunConfig:
+    """The settings of a run to begin with.
 
     Args:
         folder: as `jaxvae train` leaves it.
-        begun: what the settings of the new run say of it, where that has begun.
         trust: whether code outside of jaxvae that its settings name may run.
 
     Raises:
@@ -67,28 +85,24 @@ def open_origin(folder: Path, begun: Mapping[str, Any] | None, *, trust: bool = 
             "go on from that"
         )
     refuse_no_run(folder)
-    config, _ = read_config(folder / SETTINGS, trust=trust)
-    origin = Origin(Path(os.path.abspath(folder)), config, config.epochs)
-    if begun is not None and begun["run"] == str(origin.folder):
-        # It may have gone on since.
-        return origin._replace(epochs=begun["epochs"])
-    return origin
+    return read_config(folder / SETTINGS, trust=trust)[0]
 
 
-def refuse_other_model(origin: Origin, config: RunConfig) -> None:
+def refuse_other_model(origin: Origin, then: RunConfig, config: RunConfig) -> None:
     """Refuse settings with which the model, or what it was trained on, would be another.
 
     Args:
         origin: the run to begin with.
+        then: its configuration, or that of a run that has begun with it.
         config: configuration of the new run.
 
     Raises:
         ValueError: names them, and says why.
     """
-    then, now = (as_json(dataclasses.asdict(each)) for each in (origin.config, config))
-    fixed = [name for name in then if name not in _FREE]
+    old, new = (as_json(dataclasses.asdict(each)) for each in (then, config))
+    fixed = [name for name in old if name not in _FREE]
     all_pass(
-        *(partial(_refuse_other, name, then[name], now[name], origin.folder) for name in fixed),
+        *(partial(_refuse_other, name, old[name], new[name], origin.folder) for name in fixed),
         partial(_refuse_no_more_epochs, origin, config.epochs),
     )
 
@@ -115,31 +129,7 @@ def _refuse_no_more_epochs(origin: Origin, epochs: int) -> None:
         )
 
 
-def refuse_other_end(run: ReadyRun, origin: Origin) -> None:
-    """Refuse to begin with a run that has not ended, or has gone on since.
-
-    Args:
-        run: run that begins.
-        origin: what it begins with.
-
-    Raises:
-        ValueError: says what to do.
-    """
-    done, last = latest_step(origin.folder), _last_step(run, origin)
-    if done != last:
-        raise ValueError(
-            f"expected a run in {origin.folder} that has done {origin.epochs} epochs, got one "
-            f"after {done / last * origin.epochs:g}: where it has not ended, its own command goes "
-            "on; where it has gone on since, choose another --out"
-        )
-
-
-def _last_step(run: ReadyRun, origin: Origin) -> int:
-    images = run.dataset.train.images
-    return origin.epochs * steps_per_epoch(images, origin.config.batch_size)
-
-
-def first_state(run: ReadyRun, origin: Origin, key: Key) -> TrainState:
+def first_state(run: ReadyRun, origin: Origin, key: Key, *, trust: bool = False) -> TrainState:
     """The state that a run begins with: that of another at its end.
 
     Parameters, statistics, a discriminator, multipliers of the same objective and the moments of
@@ -150,15 +140,25 @@ def first_state(run: ReadyRun, origin: Origin, key: Key) -> TrainState:
         run: run that begins.
         origin: what it begins with.
         key: key of the run.
+        trust: as for `read_origin`.
 
     Raises:
-        ValueError: for a run that is not finished, has gone on since, or whose state is damaged.
+        ValueError: for a run that is absent, another one, not finished, has gone on since, or
+            whose state is damaged; says what to do.
     """
-    refuse_other_end(run, origin)
-    then, images = origin.config, len(run.dataset.train.images)
+    if not (origin.folder / SETTINGS).is_file():
+        raise ValueError(
+            f"expected the run of --from in {origin.folder}, found none: it is needed as long as "
+            "the run that begins with it has no whole state of its own. Put it back, or choose "
+            "another --out"
+        )
+    then, images = read_origin(origin.folder, trust=trust), len(run.dataset.train.images)
+    refuse_other_model(origin, then, run.config)
+    last = origin.epochs * steps_per_epoch(run.dataset.train.images, then.batch_size)
+    _refuse_other_end(origin, last)
     trainer = build_trainer(then, run.vae, dataset_size=images)
     like = jax.eval_shape(trainer.init, key)
-    old = checkpoint.load(origin.folder / RESUME, _last_step(run, origin), like)
+    old = _last_state(origin.folder, last, like)
     new = run.trainer.init(key)
     coefficients = [as_json(config.coefficients) for config in (run.config, then)]
     learned = {
@@ -174,6 +174,24 @@ def first_state(run: ReadyRun, origin: Origin, key: Key) -> TrainState:
         coefficients=new.coefficients | learned,
         step=jnp.int32(origin.epochs * run.per_epoch),
     )
+
+
+def _refuse_other_end(origin: Origin, last: int) -> None:
+    """Refuse to begin with a run that has not ended, or has gone on since."""
+    done = latest_step(origin.folder)
+    if done != last:
+        raise ValueError(
+            f"expected a run in {origin.folder} that has done {origin.epochs} epochs, got one "
+            f"after {done / last * origin.epochs:g}: where it has not ended, its own command goes "
+            "on; where it has gone on since, choose another --out"
+        )
+
+
+def _last_state(folder: Path, last: int, like: TrainState) -> TrainState:
+    try:
+        return checkpoint.load(folder / RESUME, last, like)
+    except DamageError as error:
+        raise ValueError(f"{error}; the own command of that run makes it again") from error
 
 
 def _optimizer_state(config: RunConfig, then: RunConfig, old: TrainState) -> Any:

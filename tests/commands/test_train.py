@@ -277,7 +277,7 @@ def test_a_run_goes_on_in_another_folder_as_it_would_in_its_own(finished, tmp_pa
     # Again, it is done; without --from it would be another run.
     assert go_on(finished, tmp_path / "more", "--epochs", "4", "--snapshots", "2") == 0
     assert run(tmp_path / "more", epochs=4) == 2
-    assert "from {'run': " in capsys.readouterr().err
+    assert f"expected --from {finished}, with which" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -301,6 +301,27 @@ def test_a_run_whose_states_are_lost_begins_again_with_the_other_run(finished, t
     assert_same_variables(tmp_path / "one", tmp_path / "other")
 
 
+@pytest.mark.slow
+def test_a_run_that_has_a_state_of_its_own_goes_on_without_the_other_run(
+    finished, tmp_path, capsys
+):
+    source, out = shutil.copytree(finished, tmp_path / "source"), tmp_path / "out"
+    given = ["--learning-rate", "1e-3", "--epochs"]
+    assert go_on(source, out, *given, "3") == 0
+    source.rename(tmp_path / "moved")
+    assert go_on(source, out, *given, "4") == 0
+    assert go_on(finished, tmp_path / "whole", *given, "4") == 0
+    assert_same_variables(out, tmp_path / "whole")
+    assert go_on(tmp_path / "moved", out, *given, "4") == 2
+    assert f"expected --from {source}, with which the run in" in capsys.readouterr().err
+    shutil.rmtree(out / "resume")
+    before = contents(out)
+    assert go_on(source, out, *given, "4") == 2
+    message = f"expected the run of --from in {source}, found none: it is needed as long as"
+    assert message in capsys.readouterr().err
+    assert contents(out) == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -321,10 +342,15 @@ def test_a_run_that_cannot_go_on_so_is_refused_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_without_its_last_state_is_refused_before_anything_is_written(
+def test_a_run_with_a_damaged_or_lost_last_state_is_refused_before_anything_is_written(
     finished, tmp_path, capsys
 ):
     source = shutil.copytree(finished, tmp_path / "run")
+    file = max((source / "resume/step-0000000006").rglob("*"), key=lambda path: path.stat().st_size)
+    file.write_bytes(file.read_bytes()[:-1])
+    assert go_on(source, tmp_path / "out", "--epochs", "4") == 2
+    message = f"{file} does not match its checksum; the own command of that run makes it again"
+    assert message in capsys.readouterr().err
     shutil.rmtree(source / "resume")
     assert go_on(source, tmp_path / "out", "--epochs", "4") == 2
     assert "has done 2 epochs, got one after 0" in capsys.readouterr().err

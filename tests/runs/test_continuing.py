@@ -8,7 +8,7 @@ import optax
 import pytest
 
 from jaxvae.runs.config import RunConfig, write_config
-from jaxvae.runs.continuing import first_state, open_origin, refuse_other_model
+from jaxvae.runs.continuing import Origin, first_state, refuse_other_model, stored_origin
 from jaxvae.runs.ready import ready_run
 from jaxvae.runs.run import latest_state, train_run
 
@@ -63,9 +63,8 @@ def begun(tmp_path_factory):
 
 def began(folder, **other):
     """The first state of a run that goes on for three more epochs."""
-    config = dataclasses.replace(CONFIG, **{"epochs": 5, **other})
-    origin = open_origin(folder, None)
-    refuse_other_model(origin, config)
+    config, origin = dataclasses.replace(CONFIG, **{"epochs": 5, **other}), Origin(folder, 2)
+    refuse_other_model(origin, CONFIG, config)
     return first_state(ready_run(config), origin, KEY)
 
 
@@ -78,7 +77,7 @@ def test_two_epochs_and_three_more_are_five_bit_by_bit(begun, tmp_path):
     """With clipping, an average, warm-up and a ramp that are not over where the first run ends."""
     config = dataclasses.replace(CONFIG, epochs=5)
     whole = trained(tmp_path / "whole", config)
-    parts = trained(tmp_path / "parts", config, open_origin(begun[0], None))
+    parts = trained(tmp_path / "parts", config, Origin(begun[0], 2))
     assert int(parts.step) == 10
     assert_same(parts, whole)
 
@@ -95,7 +94,11 @@ def test_with_other_batches_the_step_is_that_of_the_same_epoch(begun):
     assert int(began(begun[0], batch_size=8).step) == 2 * 5
 
 
-@pytest.mark.parametrize("other", [{"warmup": 7}, {"average": 0.5}, {"l2": 1e-3}])
+@pytest.mark.parametrize(
+    "other",
+    [{"warmup": 7}, {"average": 0.5}, {"l2": 1e-3}, {"clip": None}],
+    ids=lambda one: next(iter(one)),
+)
 def test_the_moments_of_adam_go_on_where_other_parts_of_the_optimizer_begin_anew(begun, other):
     state = began(begun[0], **other)
     assert_same(state.variables, begun[1].variables)
@@ -132,15 +135,24 @@ def test_what_would_be_another_model_is_refused_with_the_reason(begun, other, me
         began(begun[0], **other)
 
 
-def test_a_run_that_has_not_ended_or_has_gone_on_is_refused(begun, tmp_path):
-    origin = open_origin(begun[0], None)
+def test_a_run_that_is_absent_has_not_ended_or_has_gone_on_is_refused(begun, tmp_path):
     run = ready_run(dataclasses.replace(CONFIG, epochs=5))
     for epochs in (1, 3):
         with pytest.raises(ValueError, match=f"has done {epochs} epochs, got one after 2: where"):
-            first_state(run, origin._replace(epochs=epochs), KEY)
-    # A run that has begun with the first two epochs goes on although there are more now.
-    told = origin.told | {"epochs": 1}
-    assert open_origin(begun[0], told).epochs == 1
-    assert open_origin(begun[0], told | {"run": "elsewhere"}).epochs == 2
-    with pytest.raises(ValueError, match=r"expected a run in .*, found none"):
-        open_origin(tmp_path, None)
+            first_state(run, Origin(begun[0], epochs), KEY)
+    with pytest.raises(ValueError, match=r"expected the run of --from in .*, found none: it is"):
+        first_state(run, Origin(tmp_path, 2), KEY)
+
+
+def test_another_run_in_the_place_of_the_first_is_refused(begun):
+    run = ready_run(dataclasses.replace(CONFIG, epochs=5, latents=3))
+    with pytest.raises(ValueError, match="expected latents 2 of"):
+        first_state(run, Origin(begun[0], 2), KEY)
+
+
+def test_the_settings_of_a_run_name_the_one_it_began_with(tmp_path):
+    origin = Origin(tmp_path, 2)
+    assert stored_origin({"from": origin.told}, tmp_path) == origin
+    assert stored_origin({}, tmp_path) is None
+    with pytest.raises(ValueError, match=r"expected a run and its epochs as from in .*, got 3"):
+        stored_origin({"from": 3}, tmp_path)
