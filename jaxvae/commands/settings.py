@@ -15,6 +15,8 @@ from jaxvae.runs.choices import (
 from jaxvae.runs.config import RunConfig
 
 _FIELDS = {field.name for field in dataclasses.fields(RunConfig)}
+_LONG = sorted({name for name in _FIELDS if "_" in name} - {"likelihood_options"})
+_NAMED = re.compile(rf"(?<![^\s(])({'|'.join(_LONG)})(?=[\s=,;:.)]|$)")
 
 
 def given_config(arguments: argparse.Namespace, base: RunConfig | None = None) -> RunConfig:
@@ -52,16 +54,18 @@ def given_config(arguments: argparse.Namespace, base: RunConfig | None = None) -
 
 @contextmanager
 def flags_named() -> Iterator[None]:
-    """Within the block, a message that names a setting of several words names its flag."""
+    """Within the block, a message that names a setting of several words names its flag.
+
+    A name within a path, in quotes or as a value of a setting is none of a setting.
+    """
     try:
         yield
     except ValueError as error:
-        names = "|".join(sorted(name for name in _FIELDS if "_" in name))
 
         def flag(match: re.Match[str]) -> str:
             return f"--{match[0].replace('_', '-')}"
 
-        raise ValueError(re.sub(rf"\b({names})\b", flag, str(error))) from error
+        raise ValueError(_NAMED.sub(flag, str(error))) from error
 
 
 def _pairs(flag: str, words: Sequence[str], read: Callable[[str, str], Any]) -> dict[str, Any]:
