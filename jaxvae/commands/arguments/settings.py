@@ -114,20 +114,30 @@ def add_settings(
     add("learning-rate", float, "RATE", "learning rate of Adam")
     add("epsilon", float, "E", "epsilon of Adam, which divides by sqrt(second moment) + E")
     add("l2", float, "WEIGHT", "L2 penalty (weight decay), added to the gradient before Adam")
-    add("clip", float, "NORM", "scale larger gradients down to this norm (default: none)")
+    add(
+        "clip",
+        _or_none(float),
+        "NORM",
+        "scale larger gradients down to this norm (default: none)",
+    )
     add(
         "skip",
-        float,
+        _or_none(float),
         "NORM",
         "skip steps whose gradient has a larger norm than this, or is not finite (default: none)",
     )
     add(
         "average",
-        float,
+        _or_none(float),
         "DECAY",
         "keep exponential moving averages of the parameters, with this decay (default: none)",
     )
-    add("warmup", int, "STEPS", "steps over which the learning rate grows from 0 (default: none)")
+    add(
+        "warmup",
+        _or_none(int),
+        "STEPS",
+        "steps over which the learning rate grows from 0 (default: none)",
+    )
     add("batch-size", int, "N", "training images in every step")
     add("epochs", int, "N", "passes over the training images")
 
@@ -179,6 +189,17 @@ def choices(comma: str = ",") -> str:
         "\nof images: a folder, a .npy, a .npz or a zarr. `jaxvae data DATA` describes a data set.",
     ]
     return "\n\n".join(parts)
+
+
+def _or_none(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Reads a value, or `none` for a setting that is off."""
+
+    def value(text: str) -> Any:
+        return None if text == "none" else kind(text)
+
+    # Where it cannot be read, argparse says which kind was expected.
+    value.__name__ = f"{kind.__name__} or none"
+    return value
 
 
 def _listed(
