@@ -24,7 +24,9 @@ class Config(ImageSettings):
     )
     train_size: int | None = option(None, "training images; all if not set", most="train")
     test_size: int | None = option(None, "held-out images; all if not set", most="test")
-    points: int = option(2000, "held-out images that every layer is measured on", most="test")
+    points: int = option(
+        2000, "distinct held-out images that every layer is measured on", most="test"
+    )
     network: str = option("dense", f"one of {', '.join(NETWORKS)}")
     widths: tuple[int, ...] = option(
         (512, 256), "units of every dense layer, or channels of every convolution, of the encoder"

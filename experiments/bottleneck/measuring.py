@@ -11,6 +11,7 @@ import numpy as np
 from experiments.bottleneck.between_models import SPACES
 from experiments.bottleneck.config import Config, load
 from jaxvae.analysis import capture, evaluate, profile, unknown_profile
+from jaxvae.data.distinct import first_distinct
 from jaxvae.metrics import gride
 from jaxvae.metrics.gride import DimensionScale
 from jaxvae.models import VAE, Variables
@@ -36,7 +37,8 @@ def measure(config: Config, trained: Trained) -> tuple[dict[str, Any], dict[str,
     noise_key, sample_key = jax.random.split(trained.key)
     evaluation = evaluate(vae, trained.variables, images, key=noise_key)
     failed = trained.stopped or not evaluation.is_finite
-    taps = capture(vae, trained.variables, images[: config.points], key=noise_key)
+    measured = measured_images(config)
+    taps = capture(vae, trained.variables, measured, key=noise_key)
     taps |= {name: taps[name][:, : trained.latents] for name in ("mean", "log_variance", "sample")}
     geometry = unknown_profile([*taps]) if failed else profile(taps)
     samples = _samples(vae, trained.variables, sample_key, count=examples)
@@ -54,7 +56,7 @@ def measure(config: Config, trained: Trained) -> tuple[dict[str, Any], dict[str,
         return every, {}
     last = {
         "layer": np.array(geometry.layers),
-        "example_input": images[:examples],
+        "example_input": measured[:examples],
         "example_reconstruction": as_bytes(taps["output"][:examples]),
         "example_sample": as_bytes(samples),
     }
@@ -75,10 +77,16 @@ def _at_end(config: Config, taps: Mapping[str, ArrayLike]) -> dict[str, Any]:
 
 
 @cache
+def measured_images(config: Config) -> np.ndarray:
+    """The held-out images that every layer is measured on: the first that are distinct."""
+    images = load(config).test.images
+    return images[first_distinct(images, config.points)]
+
+
+@cache
 def _scale_of_input(config: Config) -> DimensionScale:
     """The ID of the images over scales, which is the same for all models."""
-    images = load(config).test.images[: config.points]
-    return dimension_scale(unit_interval(jnp.asarray(images)))
+    return dimension_scale(unit_interval(jnp.asarray(measured_images(config))))
 
 
 def dimension_scale(layer: ArrayLike) -> DimensionScale:

@@ -16,6 +16,7 @@ from experiments.bottleneck import Config
 from experiments.bottleneck.between_models import between_models
 from experiments.bottleneck.config import compared_seeds, run_name
 from experiments.bottleneck.config import runs as runs_of
+from experiments.bottleneck.measuring import measured_images
 from experiments.bottleneck.records import gather
 from experiments.bottleneck.sweep import EXPERIMENT
 from jaxvae.metrics import gride, information_imbalance
@@ -290,6 +291,32 @@ def test_the_settings_are_those_of_the_records(copy):
 def test_other_settings_in_the_same_folder_are_refused(out, changed):
     with pytest.raises(ValueError, match=f"{next(iter(changed))} .* choose another --out"):
         sweep(dataclasses.replace(SWEEP, **changed), out)
+
+
+def test_copies_of_images_are_not_measured_and_not_asked_for(tmp_path):
+    images = np.repeat(
+        np.random.default_rng(0).integers(256, size=(70, 8, 8, 1), dtype=np.uint8), 2, 0
+    )
+    np.savez(tmp_path / "twice.npz", x_train=images, x_test=images)
+    own = dataclasses.replace(FIRST, data=str(tmp_path / "twice.npz"), image_size=None)
+    own = dataclasses.replace(own, train_size=None, test_size=None, points=70)
+    measured = measured_images(own)
+    assert len(np.unique(measured.reshape(70, -1), axis=0)) == 70
+    with pytest.raises(ValueError, match=r"up to the 70 distinct held-out images of .*, got 71"):
+        EXPERIMENT.check(dataclasses.replace(own, points=71))
+
+
+def test_models_that_were_measured_on_copies_are_drawn_and_mixed_with_none(copy):
+    config = dataclasses.replace(SWEEP, bottlenecks=(2, 3, 4))
+    for name in RUNS:
+        record = read_run(copy, name)
+        record["distinct_points"][:] = 99
+        write_arrays(run_file(copy, name), record, scratch=copy)
+    before = record_times(copy)
+    with pytest.raises(ValueError, match="on 100 distinct images, got one on 99 and on copies"):
+        sweep(config, copy)
+    assert record_times(copy) == before
+    sweep(SWEEP, copy)
 
 
 def test_a_record_that_was_lost_is_made_again_as_it_was(copy, out):
