@@ -68,8 +68,8 @@ def _metrics(names: str | None, spaces: int, labelled: bool) -> tuple[str, ...]:
 def _save(records: xr.Dataset, folder: Path) -> None:
     records.to_netcdf(folder / "records.nc")
     (folder / "summary.md").write_text(summary(records), encoding="utf-8")
-    draw_measurements(records, folder / "figures")
-    write_page(folder, measurement_page(records))
+    figures = draw_measurements(records, folder / "figures")
+    write_page(folder, measurement_page(records), figures)
 
 
 def _print(records: xr.Dataset, out: Path | None, console: Console) -> None:

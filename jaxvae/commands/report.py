@@ -62,7 +62,8 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
                     figures,
                 )
             )
-        write_page(part, page._replace(settings={**page.settings, **made_by(run.folder)}))
+        told = {**page.settings, **made_by(run.folder)}
+        write_page(part, page._replace(settings=told), figures)
     for figure in figures:
         console.print(str(out / "figures" / figure.name), soft_wrap=True)
     console.print(f"page: {out / PAGE}", soft_wrap=True)

@@ -1,6 +1,7 @@
 """`jaxvae report RUN RUN`: two saved runs, compared."""
 
 import argparse
+import json
 import os
 from collections.abc import Callable
 from functools import partial
@@ -9,11 +10,13 @@ from typing import TypeVar
 
 import jax
 import numpy as np
+import xarray as xr
 from rich.console import Console
 
 from jaxvae.analysis.capture import capture
 from jaxvae.analysis.two_runs import compare_runs
 from jaxvae.commands.runs import chosen_images
+from jaxvae.report.page import PAGE
 from jaxvae.report.results import write_report
 from jaxvae.report.tables import printed_table
 from jaxvae.report.two_runs import (
@@ -37,6 +40,8 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 _PICTURES = 12
+# In the records, the folders of the runs.
+_COMPARED = "compared"
 
 
 def compare(arguments: argparse.Namespace, console: Console, errors: Console) -> None:
@@ -45,7 +50,11 @@ def compare(arguments: argparse.Namespace, console: Console, errors: Console) ->
         if value is not None:
             raise ValueError(f"expected no {flag} for two runs, got {value}")
     folders = (arguments.folder, arguments.other)
-    names = _names(folders)
+    whole = _both(lambda folder: Path(os.path.abspath(folder)), folders)
+    names = _names(whole)
+    out = arguments.out or Path("results", "report", "_".join(folder.name for folder in whole))
+    compared = json.dumps([*map(str, whole)])
+    _refuse_other_results(out, compared)
     runs = _both(partial(open_run, trust=arguments.trust), folders)
     images = _both(partial(chosen_images, arguments=arguments), runs)
     key = jax.random.key(arguments.seed)
@@ -56,11 +65,10 @@ def compare(arguments: argparse.Namespace, console: Console, errors: Console) ->
     values = value_rows(comparison, names, training)
     settings = setting_rows(comparison, names)
     sentences = [conclusion(comparison, names), caveat(comparison)]
-    out = arguments.out or Path("results", "report", "_".join(folder.name for folder in folders))
     tables = [printed_table(each, left=["term", "setting"]) for each in (values, settings) if each]
     write_report(
         out,
-        as_records(comparison, names),
+        as_records(comparison, names).assign_attrs({_COMPARED: compared}),
         figures=partial(draw_two_runs, comparison, names, pictures),
         summary=summary(sentences, values, settings, f"{names[0]} and {names[1]}"),
         lines=[*tables, *sentences],
@@ -81,13 +89,32 @@ def _both(function: Callable[[T], U], pair: tuple[T, T]) -> tuple[U, U]:
 
 def _names(folders: tuple[Path, Path]) -> tuple[str, str]:
     """The names of two folders, as short as they can be told apart."""
-    one, other = (Path(os.path.abspath(folder)) for folder in folders)
+    one, other = folders
     if one == other:
-        raise ValueError(f"expected two runs to compare, got {folders[0]} twice")
+        raise ValueError(f"expected two runs to compare, got {one} twice")
     short = {one.name, other.name}
     # Not as the other columns of the tables are called.
     clear = len(short) == 2 and not short & {"term", "difference", "setting"}
     return (one.name, other.name) if clear else (str(one), str(other))
+
+
+def _refuse_other_results(out: Path, compared: str) -> None:
+    """Refuse a folder that holds anything but an earlier comparison of the same runs."""
+    records, found = out / "records.nc", ""
+    if not (records.exists() or (out / PAGE).exists()):
+        return
+    if records.exists():
+        with xr.open_dataset(records) as opened:
+            found = opened.attrs.get(_COMPARED, "")
+    if found != compared:
+        of = (
+            f"of a comparison of {' and '.join(json.loads(found))}"
+            if found
+            else "of another command"
+        )
+        raise ValueError(
+            f"expected no other results in {out}, got those {of}; choose another --out"
+        )
 
 
 def _pictures(

@@ -117,13 +117,18 @@ class Page(NamedTuple):
     pictures: Sequence[Picture] = ()
 
 
-def write_page(folder: Path, page: Page) -> Path:
-    """Write `report.html`, whole; what is in the folder `figures` is shown at its end by name.
+def write_page(folder: Path, page: Page, figures: Sequence[Path] = ()) -> Path:
+    """Write `report.html`, whole.
+
+    Args:
+        folder: where it goes; made where absent.
+        page: what it shows.
+        figures: files in the folder `figures` beside it, which are linked at its end by name.
 
     Raises:
         OSError: if the disk cannot be written.
     """
-    text = page_text(page, [path.name for path in sorted(folder.glob("figures/*.png"))])
+    text = page_text(page, sorted(path.name for path in figures))
     write_whole(folder / PAGE, lambda part: part.write_text(text, encoding="utf-8"))
     return folder / PAGE
 

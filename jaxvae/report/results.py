@@ -36,7 +36,7 @@ def write_report(
     write_whole(out / "records.nc", records.to_netcdf)
     drawn = figures(out / "figures")
     write_whole(out / "summary.md", lambda part: part.write_text(summary, encoding="utf-8"))
-    write_page(out, page._replace(settings={**page.settings, **made_by(out)}))
+    write_page(out, page._replace(settings={**page.settings, **made_by(out)}), drawn)
     console.print(*lines, sep="\n")
     shown = f"figures: {out / 'figures'}/*.png   " if drawn else ""
     ends = f"\n{shown}page: {out / PAGE}   records: {out / 'records.nc'}"

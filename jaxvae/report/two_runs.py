@@ -136,6 +136,9 @@ def draw_two_runs(
             different images.
         folder: folder for the figures.
     """
+    # Of other images an earlier comparison may have drawn others.
+    for name in ("reconstructions", "costs"):
+        (folder / f"{name}.png").unlink(missing_ok=True)
     paths = []
     if pictures:
         paths.append(folder / "reconstructions.png")

@@ -7,6 +7,7 @@ import shutil
 import jax
 import matplotlib.image
 import pytest
+import xarray as xr
 
 from jaxvae.analysis.evaluation import evaluate
 from jaxvae.cli import main
@@ -124,6 +125,30 @@ def test_two_runs_are_compared_in_words_tables_and_files(saved_run, tmp_path, ca
     assert {str(file) for file in files} == names
     summary = (tmp_path / "out/summary.md").read_text()
     assert "| learning_rate | 0.0001 | 0.1 |" in summary
+    # Another comparison of runs of these names.
+    (tmp_path / "elsewhere").mkdir()
+    third = shutil.copytree(other, tmp_path / "elsewhere/other")
+    assert main(["report", str(saved_run), str(third), *given]) == 2
+    assert f"of a comparison of {saved_run} and {other}" in capsys.readouterr().err
+    assert (tmp_path / "out/summary.md").read_text() == summary
+    # The same one, of runs that have other images by now.
+    (other / "run.json").write_text(json.dumps(settings | {"train_size": 190}))
+    assert main(["report", str(saved_run), str(other), *given]) == 0
+    assert "are not compared: " in capsys.readouterr().out
+    assert list((tmp_path / "out/figures").iterdir()) == []
+    assert "costs.png" not in (tmp_path / "out/report.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["records.nc", "report.html"])
+def test_two_runs_are_compared_into_no_folder_of_other_results(saved_run, tmp_path, capsys, name):
+    other, out = shutil.copytree(saved_run, tmp_path / "other"), tmp_path / "out"
+    out.mkdir()
+    xr.Dataset({"a": 1}).to_netcdf(out / name)
+    before = (out / name).read_bytes()
+    assert main(["report", str(saved_run), str(other), "--out", str(out)]) == 2
+    said = f"expected no other results in {out}, got those of another command; choose another --out"
+    assert said in capsys.readouterr().err
+    assert (out / name).read_bytes() == before
 
 
 @pytest.mark.parametrize(

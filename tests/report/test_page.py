@@ -63,6 +63,13 @@ def test_a_page_is_one_file_of_less_than_8_mb(tmp_path, page):
     assert [each.name for each in path.parent.iterdir()] == ["report.html"]
 
 
+def test_a_page_links_the_figures_that_it_is_given_and_no_others(tmp_path):
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures/of_another_command.png").touch()
+    page = write_page(tmp_path, make_page(), [tmp_path / "figures/costs.png"])
+    assert re.findall('href="(figures.*?)"', page.read_text()) == ["figures/costs.png"]
+
+
 def test_columns_without_numbers_are_of_words():
     rows = [{"K": "2", "evidence": "at 2", "Δ": "·"}, {"K": "4", "evidence": "", "Δ": "0.5±0.1"}]
     assert Table("sizes", rows).words == {"evidence"}
