@@ -204,7 +204,7 @@ def _train(task: _Task, out: Path, console: Console, errors: Console) -> TrainSt
     _announce_start(task, done, console)
     with (
         run_progress(errors, first=done, last=run.steps) as bar,
-        _kept_curve(out, done, run.steps) as keep,
+        _kept_curve(out, done, run, _begun(origin)) as keep,
     ):
         watch = _watched(run, bar, errors)
 
@@ -227,11 +227,11 @@ def _train(task: _Task, out: Path, console: Console, errors: Console) -> TrainSt
 
 
 def _kept_curve(
-    out: Path, first: int, last: int
+    out: Path, first: int, run: ReadyRun, begun: int
 ) -> AbstractContextManager[Callable[[Progress], None]]:
     """Keep the loss over training in the folder; of several processes, only the first does."""
     if is_first():
-        return kept_curve(out, first=first, last=last)
+        return kept_curve(out, first=first, last=run.steps, begun=begun * run.per_epoch)
     return nullcontext(lambda progress: None)
 
 

@@ -150,18 +150,25 @@ def _improving(shown: Shown) -> list[str]:
 
 
 def _end_of(curve: Curve) -> str:
-    """The loss of the last quarter of training against that of the quarter before."""
-    steps, loss = np.array(curve.steps), np.array(curve.means["loss"])
+    """The loss of the last quarter of training against that of the quarter before.
+
+    Of a run that began with another, training is what came after: what is known of its loss.
+    """
+    steps, loss = np.array(curve.steps) - curve.begun, np.array(curve.means["loss"])
     last = steps > 0.75 * steps[-1]
     before = (steps > 0.5 * steps[-1]) & ~last
+    training = f"training after step {curve.begun:,}" if curve.begun else "training"
     if min(last.sum(), before.sum()) < _FEWEST:
-        return "Training was too short to tell from its loss whether it was still improving."
+        return (
+            f"{training.capitalize()} was too short to tell from its loss whether the model was "
+            "still improving."
+        )
     now, then = mean_estimate(loss[last]), mean_estimate(loss[before])
     change = Estimate(
         np.float64(now.value - then.value), np.float64(math.hypot(now.stderr, then.stderr))
     )
     return (
-        "In the last quarter of training the loss changed by "
+        f"In the last quarter of {training} the loss changed by "
         f"{_number(change, sign='+')} nats against the quarter before: "
         f"{_verdict(change, falls='it was still improving', rises='it rose')}."
     )

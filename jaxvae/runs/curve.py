@@ -23,20 +23,23 @@ class Curve(NamedTuple):
     Attributes:
         steps: at which windows end, ascending.
         means: means of every window, nats per image: `loss` and the terms of the objective by name.
+        begun: the step at which the first window begins: not 0 where a run began with another.
     """
 
     steps: list[int]
     means: dict[str, list[float]]
+    begun: int = 0
 
 
 def read_curve(folder: Path) -> Curve:
     """The curve of a run; empty where none was kept, and where it is damaged."""
     try:
         curve = json.loads((folder / CURVE).read_text(encoding="utf-8"))
-        steps, means = curve["steps"], curve["means"]
+        steps, means, begun = curve["steps"], curve["means"], curve.get("begun", 0)
         rows = [steps, *means.values()]
-        if "loss" in means and all(map(_are_numbers, rows)) and len({*map(len, rows)}) == 1:
-            return Curve(steps, means)
+        whole = "loss" in means and len({*map(len, rows)}) == 1 and type(begun) is int
+        if whole and all(map(_are_numbers, rows)):
+            return Curve(steps, means, begun)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
     return Curve([], {})
@@ -47,13 +50,16 @@ def _are_numbers(values: Any) -> bool:
 
 
 @contextmanager
-def kept_curve(folder: Path, *, first: int, last: int) -> Iterator[Callable[[Progress], None]]:
+def kept_curve(
+    folder: Path, *, first: int, last: int, begun: int = 0
+) -> Iterator[Callable[[Progress], None]]:
     """Keep the curve of a training, also where the block is interrupted or fails.
 
     Args:
         folder: folder of the run.
         first: the step from which it goes on; what the curve has beyond it is dropped.
         last: the step that it is to reach.
+        begun: steps of another run that this one began with.
 
     Yields:
         A callback for `jaxvae.training.train`.
@@ -64,25 +70,26 @@ def kept_curve(folder: Path, *, first: int, last: int) -> Iterator[Callable[[Pro
         for index, step in enumerate(before.steps)
         if step <= first
     ]
-    begun, reached, sums = first, first, dict[str, float]()
+    start, opened, reached, sums = before.begun, first, first, dict[str, float]()
 
     def close() -> None:
-        nonlocal begun
-        if reached > begun:
-            means = {name: total / (reached - begun) for name, total in sums.items()}
+        nonlocal start, opened
+        if reached > opened:
+            means = {name: total / (reached - opened) for name, total in sums.items()}
             # An objective whose terms have other names by now begins a curve of its own.
             rows[:] = [row for row in rows if row.keys() - {"step"} == means.keys()]
+            start = start if rows else opened
             rows.append({"step": reached, **means})
-            begun = reached
+            opened = reached
             sums.clear()
-            _write(folder, rows)
+            _write(folder, rows, start)
 
     def report(progress: Progress) -> None:
         nonlocal reached
         for name, value in {"loss": progress.loss, **progress.terms}.items():
             sums[name] = sums.get(name, 0.0) + value * (progress.step - reached)
         reached = progress.step
-        if reached - begun >= last / _ROWS:
+        if reached - opened >= (last - begun) / _ROWS:
             close()
 
     try:
@@ -91,7 +98,8 @@ def kept_curve(folder: Path, *, first: int, last: int) -> Iterator[Callable[[Pro
         close()
 
 
-def _write(folder: Path, rows: list[dict[str, Any]]) -> None:
+def _write(folder: Path, rows: list[dict[str, Any]], begun: int) -> None:
     means = {name: [row[name] for row in rows] for name in rows[0] if name != "step"}
-    text = json.dumps({"steps": [row["step"] for row in rows], "means": means}) + "\n"
+    steps = [row["step"] for row in rows]
+    text = json.dumps({"begun": begun, "steps": steps, "means": means}) + "\n"
     write_whole(folder / CURVE, lambda part: part.write_text(text, encoding="utf-8"))

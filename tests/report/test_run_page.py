@@ -13,6 +13,7 @@ STEPS = [*range(10, 1010, 10)]
 NOISE = np.random.default_rng(0).normal(size=100)
 
 
+@pytest.mark.parametrize("begun", [0, 100_000])
 @pytest.mark.parametrize(
     ("loss", "expected"),
     [
@@ -21,16 +22,21 @@ NOISE = np.random.default_rng(0).normal(size=100)
         (500 + NOISE, "no change beyond twice its standard error"),
     ],
 )
-def test_the_last_quarter_of_training_is_compared_with_the_one_before(loss, expected):
-    said = _end_of(Curve(STEPS, {"loss": loss.tolist()}))
+def test_the_last_quarter_of_training_is_compared_with_the_one_before(loss, expected, begun):
+    """Of training in this folder: the curve of a run that began with another has no more."""
+    said = _end_of(Curve([begun + step for step in STEPS], {"loss": loss.tolist()}, begun))
     assert said.endswith(f": {expected}.")
+    assert (" of training after step 100,000 the loss" in said) == bool(begun)
     change = loss[75:].mean() - loss[50:75].mean()
     number = re.search(r"changed by ([+-][\d.]+) ± ", said)[1]
     assert float(number) == pytest.approx(change, abs=0.06)
 
 
 def test_of_a_training_of_few_windows_nothing_is_said():
-    assert "too short to tell" in _end_of(Curve([100, 200], {"loss": [2.0, 1.0]}))
+    said = _end_of(Curve([100, 200], {"loss": [2.0, 1.0]}))
+    assert said.startswith("Training was too short to tell")
+    said = _end_of(Curve([8100, 8200], {"loss": [2.0, 1.0]}, 8000))
+    assert said.startswith("Training after step 8,000 was too short to tell")
 
 
 def test_a_picture_that_is_too_large_is_made_smaller_and_says_so(tmp_path):

@@ -19,7 +19,17 @@ def test_a_window_holds_the_mean_over_its_steps_also_where_training_is_interrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert read_curve(tmp_path) == ([4, 8, 10], {"loss": [5.0, 2.0, 1.0], "kl": [2.5, 1.0, 0.5]})
+    means = {"loss": [5.0, 2.0, 1.0], "kl": [2.5, 1.0, 0.5]}
+    assert read_curve(tmp_path) == ([4, 8, 10], means, 0)
+
+
+def test_of_a_run_that_began_with_another_as_many_windows_are_kept(tmp_path):
+    for first in (10_000, 10_004):
+        with kept_curve(tmp_path, first=first, last=10_008, begun=10_000) as keep:
+            for step in range(first + 1, 10_009):
+                keep(progress(step, 1.0))
+    curve = read_curve(tmp_path)
+    assert (curve.steps, curve.begun) == ([*range(10_001, 10_009)], 10_000)
 
 
 def test_what_is_trained_again_takes_the_place_of_what_was_lost(tmp_path):
@@ -36,7 +46,7 @@ def test_terms_of_other_names_begin_a_curve_of_their_own(tmp_path):
     for step, terms in ((1, {"kl": 1.0, "extra": 2.0}), (2, {"kl": 1.0})):
         with kept_curve(tmp_path, first=step - 1, last=2) as keep:
             keep(Progress(step, 1.0, 3.0, terms))
-    assert read_curve(tmp_path) == ([2], {"loss": [3.0], "kl": [1.0]})
+    assert read_curve(tmp_path) == ([2], {"loss": [3.0], "kl": [1.0]}, 1)
 
 
 @pytest.mark.parametrize(
@@ -47,8 +57,9 @@ def test_terms_of_other_names_begin_a_curve_of_their_own(tmp_path):
         '{"steps": [1], "means": {"loss": []}}',
         '{"steps": [], "means": {}}',
         '{"steps": ["1"], "means": {"loss": [1.0]}}',
+        '{"steps": [1], "means": {"loss": [1.0]}, "begun": "0"}',
     ],
 )
 def test_a_damaged_curve_is_none(tmp_path, text):
     (tmp_path / CURVE).write_text(text)
-    assert read_curve(tmp_path) == ([], {})
+    assert read_curve(tmp_path) == ([], {}, 0)
