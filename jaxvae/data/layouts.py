@@ -57,10 +57,7 @@ def layout_of(shape: tuple[int, ...], what: str) -> Layout:
             f"expected {ways} in {what}, got {_words(shape)}, which may be either of the last two; "
             "save images that are larger than their channels are many"
         )
-    raise ValueError(
-        f"expected {ways} in {what}, got {_words(shape)}; keep 1 or 3 channels, such as "
-        f"images[..., :{3 if shape[3] > 3 else 1}]"
-    )
+    raise ValueError(f"expected {ways} in {what}, got {_words(shape)}; {_channel_advice(shape)}")
 
 
 def _read_as(count: int, height: int, width: int) -> str:
@@ -77,9 +74,26 @@ def _advice(shape: tuple[int, ...]) -> str:
         return f"; save images.reshape(-1, {sides}), if rows are images"
     if len(shape) == 3:
         return "; this may be one image: save images[None] for a set of one"
+    if len(shape) > 4 and shape[-1] in _CHANNELS:
+        sides = ", ".join(map(str, shape[-3:]))
+        return f"; save images.reshape(-1, {sides}), if all but the last three count images"
     if len(shape) > 4:
         return "; save images.reshape(-1, height, width), if all but the last two count images"
     return ""
+
+
+def _channel_advice(shape: tuple[int, ...]) -> str:
+    """What to do with four axes of which none has 1 or 3 channels in its place."""
+    count, second, third, last = shape
+    if second in _FEW and last not in _FEW:
+        return f"keep 1 or 3 channels, such as images[:, :{3 if second > 3 else 1}]"
+    keep = f"keep 1 or 3 channels, such as images[..., :{3 if last > 3 else 1}]"
+    if last not in _FEW and (third in _FEW or count in _FEW):
+        return (
+            f"if the last axis counts {last:,} images, as in MATLAB, save "
+            f"numpy.moveaxis(images, 3, 0); else {keep}"
+        )
+    return keep
 
 
 def _words(shape: tuple[int, ...]) -> str:

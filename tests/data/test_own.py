@@ -1,3 +1,4 @@
+import re
 import struct
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from PIL import Image
 
 from jaxvae.data import load
 from jaxvae.data.cache import cache_directory
+from jaxvae.data.layouts import layout_of
 from jaxvae.data.resize import resize_images
 
 RANDOM = np.random.default_rng(0)
@@ -553,12 +555,43 @@ def test_images_along_the_last_axis_are_said_to_be_elongated(tmp_path):
         ((30,), "got an array"),
         ((), "got an array"),
         ((30, 8, 8, 2), r"\[..., :1\]"),
-        ((30, 2, 8, 8, 3), r"images.reshape\(-1, height, width\)"),
+        ((30, 2, 8, 8, 3), r"images.reshape\(-1, 8, 8, 3\)"),
+        ((30, 2, 8, 8, 8), r"images.reshape\(-1, height, width\)"),
     ],
 )
 def test_other_shapes_are_refused_with_what_to_do(tmp_path, shape, said):
     with pytest.raises(ValueError, match=said):
         load(saved(tmp_path, np.zeros(shape, np.uint8)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "understood"),
+    [
+        # As MATLAB has them: gray, color, with a mask; and with channels before height and width.
+        ((8, 9, 1, 30), (30, 8, 9, 1)),
+        ((8, 9, 3, 30), (30, 8, 9, 3)),
+        ((8, 9, 4, 30), (30, 8, 9, 3)),
+        ((3, 8, 9, 30), (30, 8, 9, 3)),
+        ((30, 8, 9, 4), (30, 8, 9, 3)),
+        ((30, 8, 9, 200), (30, 8, 9, 3)),
+        ((30, 4, 8, 9), (30, 8, 9, 3)),
+        ((30, 2, 8, 9), (30, 8, 9, 1)),
+        ((5, 6, 8, 9, 3), (30, 8, 9, 3)),
+        ((30, 64), (30, 8, 8, 1)),
+    ],
+)
+def test_advice_on_an_array_of_another_shape_leads_to_its_images(shape, understood):
+    """Whoever does what is said, once or twice, has images that are read as they are."""
+    images = np.empty(shape, np.uint8)
+    for _ in range(2):
+        try:
+            layout_of(images.shape, "a.npy")
+        except ValueError as error:
+            advice = re.search(
+                r"(numpy\.moveaxis|images\.reshape)\(.*?\)|images\[.*?\]", str(error)
+            )
+            images = eval(advice[0], {"numpy": np, "images": images})
+    assert layout_of(images.shape, "a.npy").arranged_shape(images.shape) == understood
 
 
 @pytest.mark.parametrize(
