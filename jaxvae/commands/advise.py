@@ -13,7 +13,7 @@ from rich.console import Console
 from jaxvae.advising.data import data_dimension
 from jaxvae.advising.noise import SIGNAL_TO_NOISE, pixel_noise
 from jaxvae.advising.plane import is_plane, plane_sentences
-from jaxvae.advising.reading import LEAST_IMAGES
+from jaxvae.advising.reading import LEAST_IMAGES, read_records
 from jaxvae.advising.results import conclude, printed, write_conclusion
 from jaxvae.advising.study import Study, StudyOutcome, do_study
 from jaxvae.analysis.sizing import LARGEST, MOST_SEEDS, first_training
@@ -109,9 +109,15 @@ def _longer(outcome: StudyOutcome) -> str:
 
 
 def _ending(outcome: StudyOutcome, minutes: float) -> str:
-    if outcome.wanted is None:
-        return f"No more than {MOST_SEEDS} seeds and sizes up to {LARGEST} are tried."
-    return f"Not decided within {minutes:g} minutes; the same command continues."
+    """Why no more models were trained, as a sentence."""
+    if outcome.records is None or outcome.wanted is not None:
+        return f"Not decided within {minutes:g} minutes; the same command continues."
+    reading = read_records(outcome.records)
+    if reading.obstacle:
+        return "More sizes or seeds would not change that, so that no more are trained."
+    if reading.failed and min(len(reading.sizes), len(reading.seeds)) < 2:
+        return "So many models failed that no more are trained."
+    return f"No more than {MOST_SEEDS} seeds and sizes up to {LARGEST} are tried."
 
 
 def _checked_settings(arguments: argparse.Namespace) -> tuple[RunConfig, int]:

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from jaxvae.advising.study import StudyOutcome
+from jaxvae.analysis.sizing import Training
 from jaxvae.cli import main
+from jaxvae.commands.advise import _ending
+from tests.advising.records import falling, records_of
 
 SMALL = ("--option", "widths=64,32", "--points", "300")
 
@@ -23,6 +27,28 @@ def advise(capsys, *arguments):
     status = main(["advise", *map(str, arguments)])
     printed = capsys.readouterr()
     return status, printed.out, printed.err
+
+
+@pytest.mark.parametrize(
+    ("lost", "failed", "said"),
+    [
+        (falling(8), [], "No more than 8 seeds and sizes up to 512 are tried."),
+        (np.full((4, 5), 0.9), [], "More sizes or seeds would not change that, so that no more"),
+        (falling(8), [0, 1, 2], "So many models failed that no more are trained."),
+    ],
+    ids=["at the limit", "nothing learned", "failed"],
+)
+def test_why_no_more_models_are_trained_is_said(lost, failed, said):
+    records = records_of(lost)
+    records["failed"][{"latents": failed}] = True
+    assert _ending(StudyOutcome(records, None), 5).startswith(said)
+    wanted = Training((2, 4), 3, "more seeds")
+    within = "Not decided within 5 minutes; the same command continues."
+    assert (
+        _ending(StudyOutcome(records, wanted), 5)
+        == _ending(StudyOutcome(None, wanted), 5)
+        == within
+    )
 
 
 @pytest.fixture(scope="module")
