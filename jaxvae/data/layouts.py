@@ -52,10 +52,10 @@ def layout_of(shape: tuple[int, ...], what: str) -> Layout:
         return Layout((0, 1, 2, 3), "")
     if first and shape[3] not in _FEW:
         return Layout((0, 2, 3, 1), "channels first")
-    if last and first:
+    if last or first:
         raise ValueError(
-            f"expected {ways} in {what}, got {_words(shape)}, which may be either of the last two; "
-            "save images that are larger than their channels are many"
+            f"expected {ways} in {what}, got {_words(shape)}, in which height and width are not "
+            "told from channels: save images of at least 5 pixels along each side"
         )
     raise ValueError(f"expected {ways} in {what}, got {_words(shape)}; {_channel_advice(shape)}")
 

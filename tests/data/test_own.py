@@ -550,7 +550,9 @@ def test_images_along_the_last_axis_are_said_to_be_elongated(tmp_path):
     [
         ((30, 784), r"reshape\(-1, 28, 28\)"),
         ((30, 20, 3), "one image"),
-        ((30, 3, 5, 3), "may be either"),
+        ((30, 3, 5, 3), "are not told from channels: save images of at least 5 pixels"),
+        ((30, 4, 9, 3), "are not told from channels: save images of at least 5 pixels"),
+        ((30, 3, 9, 4), "are not told from channels: save images of at least 5 pixels"),
         ((30, 8, 8, 5), r"\[..., :3\]"),
         ((30,), "got an array"),
         ((), "got an array"),
