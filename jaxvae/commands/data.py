@@ -1,6 +1,7 @@
-"""`jaxvae data`: the data sets that are here, one of them described, or prepared."""
+"""`jaxvae data`: the data sets that are here, one of them described, or prepared; the cache."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -11,9 +12,11 @@ from rich.table import Table
 from jaxvae.analysis.measure import measure
 from jaxvae.commands.settings import flags_named
 from jaxvae.data import Dataset, Split, load
-from jaxvae.data.cache import cache_directory
+from jaxvae.data.cache import Kept, cache_directory, kept_entries
+from jaxvae.data.own import is_of_use
 from jaxvae.data.prepared import data_directory, find_prepared, prepared_names
 from jaxvae.files.results import whole_results
+from jaxvae.files.whole import remove_whole
 from jaxvae.report.gallery import draw_images
 from jaxvae.report.measurement import as_records
 from jaxvae.report.measurement_tables import table
@@ -30,8 +33,13 @@ _DRAWS = 2
 
 
 def main(arguments: argparse.Namespace, console: Console, errors: Console) -> None:
-    """List, describe or prepare."""
-    if arguments.data is None:
+    """List, describe, prepare, or clean the cache."""
+    if arguments.clean:
+        if arguments.data is not None or arguments.prepare:
+            other = "--prepare" if arguments.prepare else arguments.data
+            raise ValueError(f"expected --clean alone, got it with {other}")
+        _clean(console)
+    elif arguments.data is None:
         if arguments.prepare:
             raise ValueError("expected a data set to prepare, such as mnist, got none")
         _list(console)
@@ -56,17 +64,39 @@ def _list(console: Console) -> None:
             content = f"cannot be read: {str(error).partition(';')[0]}"
         rows.add_row(name, content)
     console.print(rows)
-    entries = sorted((cache_directory() / "datasets").glob("[!.]*"))
-    size = sum(file.stat().st_size for entry in entries for file in entry.glob("*"))
-    sets = f"{len(entries):,} decoded set{'s' * (len(entries) != 1)}"
+    entries = kept_entries()
+    useless = [entry for entry in entries if not is_of_use(entry)]
     console.print(
         f"\nprepared by TensorFlow Datasets: {directory} (TFDS_DATA_DIR)\n"
-        f"cache: {sets}, {in_bytes(size)}, in "
+        f"cache: {_sets(entries)}, in "
         f"{cache_directory() / 'datasets'} (JAXVAE_CACHE_DIR); sets that are removed there are "
-        "decoded again when they are needed\n"
+        "decoded again when they are needed",
+        soft_wrap=True,
+    )
+    if useless:
+        console.print(
+            f"    of these, {_sets(useless)}, of images that are no longer there as they were: "
+            "jaxvae data --clean removes them",
+            soft_wrap=True,
+        )
+    console.print(
         "to prepare others: jaxvae data NAME --prepare; for your own images: jaxvae data PATH",
         soft_wrap=True,
     )
+
+
+def _clean(console: Console) -> None:
+    useless = [entry for entry in kept_entries() if not is_of_use(entry)]
+    for entry in useless:
+        remove_whole(entry.folder)
+    console.print(
+        f"removed from the cache: {_sets(useless)}, of images that are no longer there as they were"
+    )
+
+
+def _sets(entries: Sequence[Kept]) -> str:
+    size = sum(entry.size for entry in entries)
+    return f"{len(entries):,} decoded set{'s' * (len(entries) != 1)}, {in_bytes(size)}"
 
 
 def _prepare(name: str, console: Console) -> None:

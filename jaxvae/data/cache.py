@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxvae.files.appending import Append, start_array
 from jaxvae.files.reading import left_alone
-from jaxvae.files.sealed import seal, unsealed
+from jaxvae.files.sealed import metadata_of, seal, unsealed
 from jaxvae.files.whole import first_folder, remove_whole
 
 _ATTEMPTS = 3
@@ -45,6 +45,28 @@ def cache_directory() -> Path:
         return Path(own).expanduser()
     shared = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(shared).expanduser() / "jaxvae"
+
+
+class Kept(NamedTuple):
+    """An entry as it lies on the disk, unverified.
+
+    Attributes:
+        folder: its place, whose name is its key.
+        size: bytes of its files.
+        metadata: what the builder said, empty where that cannot be read.
+    """
+
+    folder: Path
+    size: int
+    metadata: dict[str, Any]
+
+
+def kept_entries() -> list[Kept]:
+    """All entries of the cache, by their keys."""
+    return [
+        Kept(folder, sum(file.stat().st_size for file in folder.glob("*")), metadata_of(folder))
+        for folder in sorted((cache_directory() / "datasets").glob("[!.]*"))
+    ]
 
 
 def fetch(key: str, build: Callable[[Path], dict[str, Any]]) -> Entry:

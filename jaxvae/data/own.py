@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxvae.data.cache import Entry, create_array, fetch
+from jaxvae.data.cache import Entry, Kept, create_array, fetch
 from jaxvae.data.decoding import decode
 from jaxvae.data.folders import File, Sorted, files_below, sort_images
 from jaxvae.data.holdout import held_out_tenth, remarks_on_copies
@@ -37,6 +37,8 @@ from jaxvae.data.values import (
 _LAYOUT = 3  # to be raised when the same images would be cached as other bytes
 _BLOCK_BYTES = 1 << 25
 _NAMED = 3
+# How the keys of entries begin.
+_OWN = "own-"
 
 
 class Wishes(NamedTuple):
@@ -74,7 +76,8 @@ def fetch_own(path: Path, wishes: Wishes) -> Entry:
     """The entry of the cache with the images of a path, made first where they are new.
 
     Its arrays are `train_images`, `test_images` and their `_values`, its metadata `columns`,
-    `label_names`, `fingerprint` and `said`, which is printed once a process.
+    `label_names`, `fingerprint`, `said`, which is printed once a process, and for `is_of_use`
+    `path` and `wishes`.
 
     Raises:
         ValueError: for what cannot be understood without a guess; says what to do.
@@ -103,6 +106,23 @@ def fetch_own(path: Path, wishes: Wishes) -> Entry:
     return entry
 
 
+def is_of_use(entry: Kept) -> bool:
+    """Whether images could be asked for of which an entry was made: no others have its key.
+
+    It is none of use where images of a path are gone, have changed, or their path is not known.
+    """
+    if not entry.folder.name.startswith(_OWN):
+        return True
+    try:
+        path, wishes = Path(entry.metadata["path"]), Wishes(*entry.metadata["wishes"])
+        return entry.folder.name.endswith(_digest(path, wishes, _files(path)))
+    except (ValueError, KeyError, TypeError, FileNotFoundError):
+        return False
+    except OSError:
+        # A disk that cannot be read may be read again.
+        return True
+
+
 def _files(path: Path) -> list[File]:
     """All files that the images depend on: the metadata of a store may have hidden names."""
     return files_below(path, hidden=is_store(path))
@@ -128,9 +148,13 @@ def _refuse_unusable(chosen: Stored, what: str) -> None:
 
 
 def _key(path: Path, wishes: Wishes, files: list[File]) -> str:
-    request = json.dumps([str(path.resolve()), wishes, files, _LAYOUT]).encode()
     stem = re.sub(r"[^A-Za-z0-9]+", "-", path.stem)[:40]
-    return f"own-{stem}-{hashlib.sha256(request).hexdigest()[:16]}"
+    return f"{_OWN}{stem}-{_digest(path, wishes, files)}"
+
+
+def _digest(path: Path, wishes: Wishes, files: list[File]) -> str:
+    request = json.dumps([str(path.resolve()), wishes, files, _LAYOUT]).encode()
+    return hashlib.sha256(request).hexdigest()[:16]
 
 
 def _build(
@@ -160,6 +184,8 @@ def _build(
         "columns": ["label"] if contents.labels.numbers else [],
         "label_names": list(contents.labels.names),
         "fingerprint": contents.content.hexdigest()[:16],
+        "path": str(path.absolute()),
+        "wishes": wishes,
         "said": "; ".join(_words(contents, train, test, scale, held_out)),
     }
 

@@ -42,6 +42,15 @@ def is_sealed(folder: Path) -> bool:
     return is_regular(folder / MANIFEST)
 
 
+def metadata_of(folder: Path) -> dict[str, Any]:
+    """The metadata of a sealed folder, with which nothing was compared; empty where damaged."""
+    try:
+        metadata = json.loads((folder / MANIFEST).read_bytes())["content"]["metadata"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return metadata if isinstance(metadata, dict) else {}
+
+
 def unsealed(folder: Path) -> dict[str, Any]:
     """The metadata of a sealed folder, after every file was read once and compared.
 

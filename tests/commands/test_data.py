@@ -10,6 +10,7 @@ from PIL import Image
 from experiments.bottleneck.config import PRESETS
 from jaxvae.cli import main
 from jaxvae.commands.experiment import _parse
+from jaxvae.data import load
 from jaxvae.runs.images import _loaded
 
 IMAGES = np.random.default_rng(0).random((260, 5, 5))
@@ -49,6 +50,30 @@ def test_without_a_set_all_that_are_here_are_listed(tmp_path, capsys, monkeypatc
     assert "sprites rendered" in said
     assert "cache: 1 decoded set, " in said
     assert f" KiB, in {tmp_path / 'cache' / 'datasets'}" in said
+
+
+def test_decoded_images_whose_files_are_gone_or_have_changed_are_removed(tmp_path, capsys):
+    places = [tmp_path / f"{name}.npy" for name in ("same", "changed", "gone")]
+    for place in places:
+        np.save(place, IMAGES)
+        load(place)
+    (tmp_path / "linked.npy").symlink_to(places[0])
+    load("./linked.npy")
+    np.save(places[1], IMAGES[:200])
+    places[2].unlink()
+    (tmp_path / "cache/datasets/mnist-3.0.1").mkdir()
+    capsys.readouterr()
+    assert main(["data"]) == 0
+    said = words(capsys.readouterr().out)
+    assert "cache: 5 decoded sets, " in said
+    assert "of these, 2 decoded sets, " in said
+    for left in (2, 0):
+        assert main(["data", "--clean"]) == 0
+        assert f"removed from the cache: {left} decoded sets, " in words(capsys.readouterr().out)
+    names = sorted(path.name for path in (tmp_path / "cache/datasets").iterdir())
+    assert [name.rpartition("-")[0] for name in names] == ["mnist", "own-linked", "own-same"]
+    assert main(["data", "--clean", str(places[0])]) == 2
+    assert "expected --clean alone, got it with" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

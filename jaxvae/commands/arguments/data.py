@@ -11,6 +11,7 @@ examples:
   jaxvae data ~/photos --image-size 64       describe a folder of images, and draw some of them
   jaxvae data faces.npz --image-key pixels --value-range 0:1
   jaxvae data mnist --prepare                download a set of TensorFlow Datasets, once
+  jaxvae data --clean                        remove what is decoded of images that are gone
 
 DATA is `sprites`, the name of an image set of TensorFlow Datasets that is prepared on this machine,
 or a path: a folder of PNG, JPEG, TIFF, WebP, BMP or GIF files, whose subfolders are labels, or
@@ -39,6 +40,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--prepare",
         action="store_true",
         help="download and prepare a set of TensorFlow Datasets (needs tensorflow)",
+    )
+    parser.add_argument(
+        "--clean",
+        action="store_true",
+        help="remove decoded images from the cache whose files are gone or have changed",
     )
     parser.add_argument(
         "--image-size",
