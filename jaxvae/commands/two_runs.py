@@ -29,7 +29,7 @@ from jaxvae.report.two_runs import (
     two_runs_page,
     value_rows,
 )
-from jaxvae.runs.config import FROM
+from jaxvae.runs.continuing import stored_origin
 from jaxvae.runs.folder import read_settings
 from jaxvae.runs.provenance import made_by
 from jaxvae.runs.run import SETTINGS
@@ -131,8 +131,8 @@ def _pictures(
 def _epochs(run: SavedRun) -> str:
     """The number of epochs of a run, and the run that it began with."""
     file = run.folder / SETTINGS
-    origin = read_settings(file).get(FROM) if file.is_file() else None
-    began = f", {origin['epochs']} of them in {Path(origin['run']).name}" if origin else ""
+    origin = stored_origin(read_settings(file), file) if file.is_file() else None
+    began = f", {origin.epochs} of them in {origin.folder.name}" if origin else ""
     return f"{run.config.epochs}{began}"
 
 
