@@ -56,7 +56,7 @@ def given_config(arguments: argparse.Namespace, base: RunConfig | None = None) -
 def flags_named() -> Iterator[None]:
     """Within the block, a message that names a setting of several words names its flag.
 
-    A name within a path, in quotes or as a value of a setting is none of a setting.
+    A name within a path, in quotes or as a value is left as it is.
     """
     try:
         yield
