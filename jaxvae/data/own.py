@@ -184,7 +184,7 @@ def _build(
         "columns": ["label"] if contents.labels.numbers else [],
         "label_names": list(contents.labels.names),
         "fingerprint": contents.content.hexdigest()[:16],
-        "path": str(path.absolute()),
+        "path": str(source.absolute()),
         "wishes": wishes,
         "said": "; ".join(_words(contents, train, test, scale, held_out)),
     }
