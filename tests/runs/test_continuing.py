@@ -126,7 +126,7 @@ def test_another_objective_has_its_own_coefficients_and_discriminator(begun):
             {"train_size": 50},
             "expected train_size 40 of .*: training continues with the same images",
         ),
-        ({"seed": 1}, "expected seed 0 of .*, got 1: its noise and the order of its images go on"),
+        ({"seed": 1}, "expected seed 0 of .*, got 1: its noise and the order of its images are"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )
