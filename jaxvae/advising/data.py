@@ -43,7 +43,7 @@ class DataDimension(NamedTuple):
         )
         text = (
             f"The intrinsic dimension of the data is {self.value:.1f} ± {self.stderr:.1f} (TwoNN, "
-            f"{self.points:,} held-out images); over scales (Gride): {scales}."
+            f"{self.points:,} images); over scales (Gride): {scales}."
         )
         if self.doubts:
             text += f" It cannot be relied on, because {'; '.join(self.doubts)}."

@@ -150,9 +150,11 @@ def _overfitted(reading: Reading) -> str:
     worst = float(np.nanmax(shares)) if np.isfinite(shares).any() else 0.0
     if worst <= _OVERFITTED:
         return ""
+    # Fewer epochs are no advice where more would help some size.
+    fewer = "" if sizes_that_still_improve(reading) else " or fewer --epochs"
     return (
         "Overfitted: the negative ELBO of held-out images is above that of training images, by up "
-        f"to {worst:.0%} of their KL. Use more images (--train-size) or fewer --epochs."
+        f"to {worst:.0%} of their KL. Use more images{fewer}."
     )
 
 

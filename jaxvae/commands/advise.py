@@ -60,8 +60,10 @@ def _read(results: Path, console: Console) -> None:
 def _study(arguments: argparse.Namespace, console: Console) -> None:
     config, points = _checked_settings(arguments)
     dataset = dataset_of(config)
-    images = _distinct(dataset.test.images, points, console)
-    dimension = data_dimension(images)
+    _refuse_copies(dataset.test.images, points, console)
+    # There may be few held-out images.
+    images = dataset.train.images
+    dimension = data_dimension(images[first_distinct(images, _POINTS)])
     console.print(str(dimension), soft_wrap=True)
     config, why = _with_noise(config, dimension.value)
     console.print(why, soft_wrap=True)
@@ -85,8 +87,8 @@ def _study(arguments: argparse.Namespace, console: Console) -> None:
     write_conclusion(out, outcome.records, concluded, title=title, console=console)
 
 
-def _distinct(images: np.ndarray, points: int, console: Console) -> np.ndarray:
-    """The first distinct images, as every model is measured on them; says how many are copies."""
+def _refuse_copies(images: np.ndarray, points: int, console: Console) -> None:
+    """Say how many of the held-out images to measure are copies; refuse too few distinct ones."""
     rows = first_distinct(images, points)
     looked_at = int(rows[-1]) + 1 if len(rows) == points else len(images)
     dropped = looked_at - len(rows)
@@ -98,7 +100,6 @@ def _distinct(images: np.ndarray, points: int, console: Console) -> np.ndarray:
         )
     if dropped:
         console.print(f"{copies}.", soft_wrap=True)
-    return images[rows]
 
 
 def _longer(outcome: StudyOutcome) -> str:

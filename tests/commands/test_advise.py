@@ -41,12 +41,12 @@ def advise(capsys, *arguments):
 def test_why_no_more_models_are_trained_is_said(lost, failed, said):
     records = records_of(lost)
     records["failed"][{"latents": failed}] = True
-    assert _ending(StudyOutcome(records, None), 5).startswith(said)
+    assert _ending(StudyOutcome(records, None, 8), 5).startswith(said)
     wanted = Training((2, 4), 3, "more seeds")
     within = "Not decided within 5 minutes; the same command continues."
     assert (
-        _ending(StudyOutcome(records, wanted), 5)
-        == _ending(StudyOutcome(None, wanted), 5)
+        _ending(StudyOutcome(records, wanted, 8), 5)
+        == _ending(StudyOutcome(None, wanted, 8), 5)
         == within
     )
 
