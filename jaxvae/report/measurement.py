@@ -6,12 +6,16 @@ import xarray as xr
 
 from jaxvae.analysis.measure import Measurement, Measurements
 from jaxvae.analysis.registry import METRICS
+from jaxvae.metrics import jackknife_error
 
 _SUFFIXES = ("", "_stderr", "_subset", "_null", "_null_spread")
 _ERRORS = {
-    "subsample_error": "disjoint subsets, or a jackknife where these are near their floor",
-    "jackknife_error": "jackknife",
+    "subsets": "from disjoint subsets of the points, or from the jackknife where a value is near "
+    "the least that so few points can have",
+    "jackknife": "from the jackknife",
 }
+# Metrics of the nearest neighbors change by jumps.
+_TOO_LARGE = ", which is up to twice too large here (1,000 points or more have a better one)"
 _NULLS = {
     "gaussian_null": "a Gaussian of the same n and covariance",
     "unrelated_null": "the same spaces with their points shuffled",
@@ -61,9 +65,10 @@ def _variables(name: str, measurement: Measurement) -> dict[str, tuple]:
     dimensions: tuple[str, ...] = ("space",)
     if measurement.value.ndim == 2:
         dimensions = ("space", "rank" if measurement.ranks is not None else "space_to")
+    is_upper_bound = measurement.error == "jackknife" and metric.error is not jackknife_error
     attributes = {
         "long_name": metric.title,
-        "error": _ERRORS[metric.error.__name__],
+        "error": _ERRORS[measurement.error] + (_TOO_LARGE if is_upper_bound else ""),
         "null": _NULLS[metric.null.__name__],
         **({} if measurement.k is None else {"k": measurement.k}),
     }

@@ -101,7 +101,7 @@ def caption(records: xr.Dataset, name: str) -> str:
     reads = METRICS[name].reads
     undefined = "" if np.isfinite(_given(records, name)).all() else _UNDEFINED
     return (
-        f"{reads[0].upper()}{reads[1:]}{k}; ± standard error by {attributes['error']}{null}."
+        f"{reads[0].upper()}{reads[1:]}{k}; ± standard error {attributes['error']}{null}."
         f"{undefined}"
     )
 

@@ -172,7 +172,7 @@ def test_files_of_a_folder_that_are_not_results_stay(tmp_path):
         (["nan.npy"], "nan: expected finite values, got NaN or infinity in row 7"),
         (["short.npy", "--metrics", "id,mi"], "expected metrics among id, id-mle"),
         (["short.npy", "--metrics", ","], "expected at least one metric among id"),
-        (["short.npy", "--parts", "10"], "expected 3 points or more for id"),
+        (["short.npy", "--parts", "21"], "expected 2 to n = 20 parts, got 21"),
         (["short.npy", "--metrics", "cka"], "expected at least two spaces for cka"),
         (["pixels.npy", "--labels", "layers.npz"], "expected one array, got mean, sample; choose"),
         (["pixels.npy", "--seed", "-1"], "expected --seed of 0 to 4294967295, got -1"),

@@ -17,7 +17,7 @@ from jaxvae.report.measurement_tables import cells, summary, table
 FORMS = {"id": "spaces", "gride": "scales", "imbalance": "pairs", "cka": "pairs"}
 
 
-def make_records(spaces=3, *, draws=5, metrics=FORMS, available=4000, value=0.25):
+def make_records(spaces=3, *, draws=5, metrics=FORMS, available=4000, value=0.25, error="subsets"):
     """Records with an error of 0.0123 and a null of 0.875."""
     names = tuple(f"encoder/{place}" for place in range(spaces))
     ranks, shapes = 2 ** np.arange(7), {"spaces": (), "scales": (7,), "pairs": (spaces,)}
@@ -35,6 +35,7 @@ def make_records(spaces=3, *, draws=5, metrics=FORMS, available=4000, value=0.25
             ranks=ranks if scales else None,
             radii=full if scales else None,
             k=1 if name == "imbalance" else None,
+            error=error,
         )
     found = Measurements(names, (784,) * spaces, 2000, available, 10, draws, measured)
     files = [f"layers.npz:{name}" for name in names]
@@ -128,7 +129,12 @@ def test_the_summary_holds_every_metric_as_a_table():
     assert text.count("\n| --- |") == len(FORMS)
     assert "| encoder/1 | 784 | 1,999 | 0.25±0.01 | 0.88±0.06 | 0.50 |" in text
     assert "0.25±0.01 (0.88)" in text
-    assert "(k = 1); ± standard error by disjoint subsets" in text
+    assert "(k = 1); ± standard error from disjoint subsets" in text
+
+
+def test_an_error_that_is_too_large_is_said_to_be():
+    text = summary(make_records(metrics=["id"], error="jackknife"))
+    assert "± standard error from the jackknife, which is up to twice too large here" in text
 
 
 def test_a_name_cannot_break_the_summary():

@@ -69,8 +69,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--parts",
         metavar="P",
         type=int,
-        help="disjoint subsets of the points, whose spread gives the standard error (default: 10, "
-        "fewer below 1,000 points)",
+        help="random groups of points that the standard error comes from: disjoint subsets where "
+        "each has 100 points or more, else the groups of a jackknife (default: 10)",
     )
     parser.add_argument(
         "--draws",
