@@ -59,10 +59,20 @@ class Branches(nn.Module):
             for index, size in enumerate(self.sizes)
         ]
 
-    def __call__(self, index: int, hidden: Float[Array, "b h w c"]) -> Float[Array, "b h w o"]:
-        """The branch of this index, in float32."""
-        compute = partial(_branch, dtype=self.dtype)
-        return (jax.checkpoint(compute) if self.remat else compute)(self.branches[index], hidden)
+    def __call__(self, index: int, *streams: Float[Array, "b h w _"]) -> Float[Array, "b h w o"]:
+        """The branch of this index of the channels of all streams, in float32."""
+        weights, compute = self.branches[index], partial(_branch, dtype=self.dtype)
+        if not self.remat:
+            return compute(weights, *streams)
+        # Kept as rows of pixels: a TPU fills up the last axis of what it keeps to 128, and might
+        # take for it the 32 or fewer columns of an image.
+        size = streams[0].shape[:3]
+        rows = [stream.reshape(len(stream), -1, stream.shape[-1]) for stream in streams]
+
+        def again(weights: Sequence[Convolution], *rows: Array) -> Array:
+            return compute(weights, *(each.reshape(*size, -1) for each in rows))
+
+        return jax.checkpoint(again)(weights, *rows)
 
 
 def convolutions(
@@ -106,9 +116,10 @@ def enlarge(images: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h*f
 
 
 def _branch(
-    weights: Sequence[Convolution], hidden: Float[Array, "b h w c"], *, dtype: jnp.dtype
+    weights: Sequence[Convolution], *streams: Float[Array, "b h w _"], dtype: jnp.dtype
 ) -> Float[Array, "b h w o"]:
-    hidden = hidden.astype(dtype)
+    # Set side by side here, so that a branch that is computed again does not keep it.
+    hidden = jnp.concatenate([stream.astype(dtype) for stream in streams], axis=-1)
     for weight in weights[:-1]:
         hidden = convolve(nn.gelu(hidden), weight)
     return convolve(nn.gelu(hidden).astype(jnp.float32), weights[-1])

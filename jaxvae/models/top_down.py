@@ -175,8 +175,7 @@ class TopDownNetwork(nn.Module):
     ) -> Gaussian:
         """The posterior of a layer, from the stream and the features of the encoder at its side."""
         del prior, train
-        seen = jnp.concatenate([state.hidden, features[self.sides[index]]], axis=-1)
-        return _gaussian(self.posteriors(index, seen))
+        return _gaussian(self.posteriors(index, state.hidden, features[self.sides[index]]))
 
     def absorb(
         self, index: int, state: Descent, sample: Float[Array, "b h w k"], *, train: bool
