@@ -131,12 +131,12 @@ def table(records: list[dict[str, Any]]) -> str:
     rows = [
         {
             "images": one["name"],
-            "truth": "·"
+            "true dimension": "·"
             if one["truth"] is None
             else " to ".join(map(str, sorted({*one["truth"]}))),
             "enough": str(one["sufficient"] or "not decided"),
-            "sizes left": one.get("answer", "all"),
-            "truth is": verdict(one),
+            "sizes not excluded": one.get("answer", "all"),
+            "true dimension is": verdict(one),
             "models": str(one["models"]),
             "minutes": f"{one['minutes']:.1f}",
             "CPU seconds": f"{one['cpu_seconds']:.0f}",
