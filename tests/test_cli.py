@@ -78,6 +78,8 @@ def test_a_command_that_cannot_be_read_has_status_2(arguments):
             2,
             "there is no option --netwrok; did you mean --network?",
         ),
+        ("train --latents 4,8 --out run", 2, "expected one number, got 4,8; `jaxvae sweep`"),
+        ("advise --help", 0, "training images (default: 20000, or all where there are fewer)"),
         ("train --epochs many --out run", 2, "argument --epochs: invalid int value: 'many'"),
     ],
 )
