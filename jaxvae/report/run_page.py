@@ -17,6 +17,7 @@ from jaxvae.models.hvae import HVAE, latent_names
 from jaxvae.report.page import Chart, Page, Picture, Table, Trace, in_words
 from jaxvae.report.tables import with_error
 from jaxvae.report.traces import line
+from jaxvae.runs.building import in_effect
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.curve import Curve
 from jaxvae.runs.saved import SavedRun
@@ -87,7 +88,7 @@ def run_title(run: SavedRun) -> str:
 
 
 def _settings(config: RunConfig) -> dict[str, str]:
-    return in_words(dataclasses.asdict(config))
+    return in_words(in_effect(dataclasses.asdict(config)))
 
 
 def _quality(shown: Shown) -> str:

@@ -13,7 +13,7 @@ import optax
 
 from jaxvae.files.refusals import all_pass
 from jaxvae.runs import checkpoint
-from jaxvae.runs.building import build_optimizer, build_trainer
+from jaxvae.runs.building import build_optimizer, build_trainer, in_effect
 from jaxvae.runs.choices import named_objective, objective_multipliers
 from jaxvae.runs.config import RunConfig, read_config
 from jaxvae.runs.folder import as_json
@@ -85,7 +85,7 @@ def refuse_other_model(origin: Origin, config: RunConfig) -> None:
     Raises:
         ValueError: names them, and says why.
     """
-    then, now = (as_json(dataclasses.asdict(each)) for each in (origin.config, config))
+    then, now = (in_effect(dataclasses.asdict(each)) for each in (origin.config, config))
     fixed = [name for name in then if name not in _FREE]
     all_pass(
         *(partial(_refuse_other, name, then[name], now[name], origin.folder) for name in fixed),
