@@ -71,12 +71,15 @@ def test_a_command_that_cannot_be_read_has_status_2(arguments):
         ("train --help", 0, "--coefficient capacity=NUMBER gamma=1000"),
         ("measure --help", 0, "Intrinsic dimension (TwoNN)"),
         ("mesure a.npy", 2, "invalid choice: 'mesure'"),
+        ("trian --out a", 2, "; did you mean train?"),
         ("measure a.npy --point 5 --kk 3", 2, "error: there is no option --kk"),
         (
             "train --netwrok dense_vae --out a",
             2,
             "there is no option --netwrok; did you mean --network?",
         ),
+        ("train --latents 4,8 --out run", 2, "expected one number, got 4,8; `jaxvae sweep`"),
+        ("advise --help", 0, "training images (default: 20000, or all where there are fewer)"),
         ("train --epochs many --out run", 2, "argument --epochs: invalid int value: 'many'"),
     ],
 )

@@ -59,10 +59,10 @@ def draw_between(records: xr.Dataset, path: Path, *, title: str) -> None:
         panels = drawing.subplots(1, 2)
         for axes, (space, values) in zip(panels, maps.items(), strict=True):
             norm = LogNorm(min(0.5, low), 1)
-            shown = axes.imshow(values, cmap="cividis_r", norm=norm)
+            shown = axes.imshow(values, cmap="cividis", norm=norm)
             for (row, column), value in np.ndenumerate(values):
                 if np.isfinite(value):
-                    color = "white" if norm(value) > 0.5 else "black"
+                    color = "black" if norm(value) > 0.5 else "white"
                     text = f"{float(f'{value:.2g}'):g}".removeprefix("0")
                     axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8)
             axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])

@@ -98,7 +98,7 @@ def _draw_asymmetry(axes: Axes, imbalance: xr.DataArray, layers: list[str]) -> N
     mark_layers(axes, layers)
     axes.axhline(0, color="0.3", linewidth=0.8)
     axes.set_ylabel("(Δ(before → layer) - Δ(layer → before)) / mean")
-    axes.set_title("Information gained (+) or lost (-) from the previous layer")
+    axes.set_title("Information gained (+) or lost (-) by a layer")
 
 
 def _against_bottleneck(records: xr.Dataset, path: Path) -> None:

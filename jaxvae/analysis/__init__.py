@@ -12,6 +12,7 @@ from jaxvae.analysis.collapse import CollapseWarning as CollapseWarning
 from jaxvae.analysis.collapse import collapse_warnings as collapse_warnings
 from jaxvae.analysis.collapse import largest_eigenvalue as largest_eigenvalue
 from jaxvae.analysis.collapse import rate_warnings as rate_warnings
+from jaxvae.analysis.collapse import unused_latents as unused_latents
 from jaxvae.analysis.comparison import Comparison as Comparison
 from jaxvae.analysis.comparison import compare_cells as compare_cells
 from jaxvae.analysis.downstream import Accuracy as Accuracy

@@ -100,6 +100,22 @@ def collapse_warnings(
     return tuple(warnings)
 
 
+def unused_latents(evaluation: Evaluation) -> str | None:
+    """A sentence that says so, and what to try, where no latent of a VAE is active; else None.
+
+    Args:
+        evaluation: result of `evaluate` for a VAE. One image tells nothing.
+    """
+    (types,) = evaluation.latent_types
+    if evaluation.active_units.any() or not any(map(np.any, types)):
+        return None
+    return (
+        f"None of the {len(types.passive)} latents is active: the model ignores them, as after too "
+        "few steps of training or with too large a beta. Train for more --epochs, with a larger "
+        "--learning-rate, or with a lower beta."
+    )
+
+
 def rate_warnings(
     rates: Sequence[float] | Float[np.ndarray, " l"], *, sizes: Sequence[int]
 ) -> tuple[CollapseWarning, ...]:

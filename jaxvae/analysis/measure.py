@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from jaxvae.analysis.registry import METRICS, Metric
 from jaxvae.analysis.spaces import as_spaces, choose_rows, finite_rows
+from jaxvae.files.refusals import did_you_mean
 from jaxvae.geometry.arrays import as_count
 from jaxvae.metrics.resample import Subsamples, jackknife_error, subsample_error
 from jaxvae.typing import ArrayLike, Key
@@ -283,7 +284,9 @@ def _meter(total: float, report: Callable[[Progress], None]) -> _Meter:
 
 def _metric(name: str) -> Metric:
     if name not in METRICS:
-        raise ValueError(f"expected metrics among {', '.join(METRICS)}; got {name}")
+        raise ValueError(
+            f"expected metrics among {', '.join(METRICS)}; got {name}{did_you_mean(METRICS, name)}"
+        )
     return METRICS[name]
 
 

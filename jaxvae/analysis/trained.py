@@ -176,7 +176,8 @@ def _pixels(images: ArrayLike, image_shape: tuple[int, int, int]) -> ArrayLike:
     if pixels.shape[1:] != image_shape or len(pixels) == 0:
         shape = ", ".join(map(str, image_shape))
         raise ValueError(f"expected images [n, {shape}], got {given.dtype} {given.shape}")
-    # NaN fails every comparison.
+    if np.isnan(pixels).any():
+        raise ValueError("expected floats in [0, 1], got NaN among them")
     if not ((pixels >= 0) & (pixels <= 1)).all():
         raise ValueError(
             f"expected uint8 images, or floats in [0, 1], got floats from {pixels.min():g} to "

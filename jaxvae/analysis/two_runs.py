@@ -10,6 +10,7 @@ from jaxtyping import Float
 from jaxvae.analysis.estimate import Estimate, mean_estimate
 from jaxvae.analysis.evaluation import Evaluation, evaluate
 from jaxvae.models.hvae import HVAE, layer_names
+from jaxvae.runs.building import in_effect
 from jaxvae.runs.folder import as_json
 from jaxvae.runs.saved import SavedRun
 from jaxvae.typing import ArrayLike, Key
@@ -93,9 +94,9 @@ def compare_runs(
 def different_settings(one: SavedRun, other: SavedRun) -> dict[str, tuple[Any, Any]]:
     """The settings in which two runs differ, by name, such as `learning_rate` and `options.widths`.
 
-    One that a run does not have is None.
+    Those that were not given are the defaults; one that a run does not have is None.
     """
-    first, second = (_flat(as_json(dataclasses.asdict(run.config))) for run in (one, other))
+    first, second = (_flat(in_effect(dataclasses.asdict(run.config))) for run in (one, other))
     pairs = {name: (first.get(name), second.get(name)) for name in {**first, **second}}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 

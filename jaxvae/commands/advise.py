@@ -26,6 +26,10 @@ from jaxvae.runs.images import dataset_of
 # Of the training images, unless another number is given: more take longer to the same answer.
 _TRAIN_SIZE = 20_000
 _POINTS = 2000
+_REMEDY = (
+    f"; a tenth of the images is held out, so that at least {10 * LEAST_IMAGES} are needed in all, "
+    "unless there is a split for testing: a folder test beside train, or --split TRAIN/TEST"
+)
 # Of the dense network, which is quick on a processor.
 _WIDTHS = (256, 128)
 
@@ -97,6 +101,7 @@ def _refuse_copies(images: np.ndarray, points: int, console: Console) -> None:
         raise ValueError(
             f"expected at least {LEAST_IMAGES} distinct held-out images, got {len(rows):,}"
             + (f": {copies}" if dropped else "")
+            + (_REMEDY if len(rows) < points else "")
         )
     if dropped:
         console.print(f"{copies}.", soft_wrap=True)

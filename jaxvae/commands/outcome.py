@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxvae.analysis.collapse import collapse_warnings, largest_eigenvalue
+from jaxvae.analysis.collapse import collapse_warnings, largest_eigenvalue, unused_latents
 from jaxvae.analysis.estimate import Estimate
 from jaxvae.analysis.evaluation import Evaluation, evaluate
 from jaxvae.analysis.shuffle import shuffle_effect
@@ -91,8 +91,10 @@ def outcome_of(
         f"{with_error(evaluation.bits_per_dimension, 4)} bits per dimension",
         *_layer_lines(model, evaluation, betas),
     ]
-    if not evaluation.is_finite or isinstance(model, VAE):
+    if not evaluation.is_finite:
         return Outcome(lines, [], numbers)
+    if isinstance(model, VAE):
+        return Outcome(lines, list(filter(None, [unused_latents(evaluation)])), numbers)
     some = images[:_EXAMPLES]
     signs = collapse_warnings(
         evaluation,

@@ -19,6 +19,7 @@ from jaxvae.commands.outcome import Outcome, outcome_of, write_outcome
 from jaxvae.commands.settings import flags_named, given_config
 from jaxvae.models.hvae import HVAE
 from jaxvae.report.progress import run_progress
+from jaxvae.runs.building import in_effect
 from jaxvae.runs.choices import named_objective, objective_coefficients
 from jaxvae.runs.config import (
     FROM,
@@ -84,7 +85,9 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
         origin_settings = None if origin is None else origin.told
         settings = {**run_settings(config, image_shape=image_shape), FROM: origin_settings}
         extendable = ("epochs", IMAGES, PER_EPOCH)
-        refuse_other_settings(settings_file, stored, settings, extendable=extendable)
+        refuse_other_settings(
+            settings_file, in_effect(stored), in_effect(settings), extendable=extendable
+        )
         images = known_images(settings_file, stored, [run.dataset])
         done = latest_step(arguments.out)
         first = _first(run, origin, trust=arguments.trust)

@@ -40,8 +40,9 @@ def load(
 ) -> Dataset:
     """The data set of this name, or the images of a path, as uint8 arrays.
 
-    A path is that of a folder of images, a `.npy`, a `.npz` or a zarr; what is read of it, and
-    by which rules, is in `docs/data.md`, and what was understood is printed in a sentence.
+    A path is that of a folder of images, a TIFF of several pages, a `.npy`, a `.npz` or a zarr;
+    what is read of it, and by which rules, is in `docs/data.md`, and what was understood is
+    printed in a sentence.
 
     `sprites` is rendered on the spot. Every other name is that of an image set that
     TensorFlow Datasets has prepared on disk, in its newest version there; it is decoded

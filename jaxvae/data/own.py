@@ -21,6 +21,7 @@ from jaxvae.data.folders import File, Sorted, files_below, sort_images
 from jaxvae.data.holdout import held_out_tenth, remarks_on_copies
 from jaxvae.data.labels import Labels, number_labels
 from jaxvae.data.layouts import layout_of
+from jaxvae.data.pictures import TIFF
 from jaxvae.data.reading import reading, say
 from jaxvae.data.resize import resize_values
 from jaxvae.data.stores import Stored, is_store, open_store, read_stored
@@ -87,16 +88,16 @@ def fetch_own(path: Path, wishes: Wishes) -> Entry:
     chosen: Sorted | Stored
     if is_store(path):
         chosen = open_store(path, image_key=wishes.image_key, split=wishes.split)
-    elif path.is_dir():
+    elif path.is_dir() or path.suffix.lower() in TIFF:
         if wishes.image_key is not None:
             raise ValueError(
-                f"expected no image_key for {path}, a folder of image files, got {wishes.image_key}"
+                f"expected no image_key for {path}, of image files, got {wishes.image_key}"
             )
         chosen = sort_images(files, wishes.split, str(path))
     else:
         raise ValueError(
-            f"expected images in {path}, got a file: give a folder of images, a .npy, a .npz or "
-            "a zarr"
+            f"expected images in {path}, got a file: give a folder of images, a TIFF of several "
+            "pages, a .npy, a .npz or a zarr"
         )
     if isinstance(chosen, Stored):
         _refuse_unusable(chosen, str(path))
@@ -191,7 +192,8 @@ def _build(
 
 
 def _of_files(path: Path, chosen: Sorted, directory: Path, size: int | None) -> _Contents:
-    decoded = decode(path, chosen, directory, image_size=size)
+    folder = path if path.is_dir() else path.parent
+    decoded = decode(folder, chosen, directory, image_size=size)
     texts = {
         split: np.array([chosen.labels[name] for name in names])
         for split, names in decoded.files.items()

@@ -14,7 +14,9 @@ import numpy as np
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif")
 """Of the files that are taken for images, in small or capital letters."""
 
-_TIFF = (".tif", ".tiff")
+TIFF = (".tif", ".tiff")
+"""Of those, the files of which one may hold a whole data set, its pages."""
+
 _WIDTH, _HEIGHT, _ORIENTATION = 0x0100, 0x0101, 0x0112
 # By orientation the axes of [pages, h, w, c] that are flipped, after h and w were exchanged.
 _FLIPS = {2: (2,), 3: (1, 2), 4: (1,), 5: (), 6: (2,), 7: (1, 2), 8: (1,)}
@@ -90,7 +92,7 @@ def picture(content: bytes, file: Path) -> Picture:
 def _opened(source: Any, file: Path) -> tuple[Header, Any]:
     """The header, and what reads the pixels."""
     try:
-        if file.suffix.lower() in _TIFF and (stack := _stack(source)):
+        if file.suffix.lower() in TIFF and (stack := _stack(source)):
             return stack
         return _single(_from_start(source))
     except PictureError:

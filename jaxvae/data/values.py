@@ -110,8 +110,8 @@ def remarks_on(scale: Scale, splits: Mapping[str, Extremes], peaks: np.ndarray) 
         return [f"every pixel of every image is {extremes.low:g}"]
     if (brightest := _brightest(scale, extremes)) < _DARK:
         return [
-            f"dark: the largest value is {extremes.high:g}, {brightest:.0f} of 255; value_range="
-            f"{extremes.low:g}:{extremes.high:g} would use all of them"
+            f"dark: the largest value is {extremes.high:g}, {brightest:.0f} of 255; "
+            f"--value-range={extremes.low:g}:{extremes.high:g} would use all of them"
         ]
     dark_splits = [
         f"dark: the largest value of {split} is {each.high:g}, {_brightest(scale, each):.0f} of "
@@ -122,9 +122,13 @@ def remarks_on(scale: Scale, splits: Mapping[str, Extremes], peaks: np.ndarray) 
     dark = np.count_nonzero(peaks < _DARK)
     if dark_splits or dark <= len(peaks) / 2:
         return dark_splits
+    # The largest value that these bytes were rounded from.
+    share = (peaks[peaks < _DARK].max() + 0.5) / WHITE
+    high = scale.low + share * (scale.high - scale.low)
     return [
         f"dark: {dark:,} of {len(peaks):,} images stay below a quarter of {scale.low:g} to "
-        f"{scale.high:g}; if a few pixels alone are brighter, value_range=LOW:HIGH cuts them off"
+        f"{scale.high:g}; if a few pixels alone are brighter, --value-range="
+        f"{extremes.low:g}:{high:.4g} cuts them off"
     ]
 
 

@@ -1,6 +1,7 @@
-"""Several refusals as one, so that all that is wrong is known at once."""
+"""Several refusals as one, so that all that is wrong is known at once; hints at what was meant."""
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Iterable
 
 
 def all_pass(*checks: Callable[[], object]) -> None:
@@ -17,3 +18,10 @@ def all_pass(*checks: Callable[[], object]) -> None:
             messages[str(error)] = None
     if messages:
         raise ValueError(". Also: ".join(messages))
+
+
+def did_you_mean(known: Iterable[str], *names: str) -> str:
+    """A hint at the known names that mistyped ones may mean, or nothing."""
+    known = [*known]
+    close = dict.fromkeys(each for name in names for each in difflib.get_close_matches(name, known))
+    return f"; did you mean {' or '.join(close)}?" if close else ""

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -144,6 +145,7 @@ def page_text(page: Page, figures: Sequence[str] = ()) -> str:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["base64"] = lambda file: b64encode(file).decode("ascii")
+    environment.filters["code"] = _with_code
     template = environment.from_string(_read("page.html"))
     return template.render(
         page=page,
@@ -203,6 +205,13 @@ def _in_words(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.{_DIGITS}g}" if isinstance(value, float) else str(value)
+
+
+def _with_code(sentence: str) -> str:
+    """A sentence as HTML, in which what stands between backticks is code."""
+    from markupsafe import Markup, escape  # noqa: PLC0415
+
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(sentence))))
 
 
 def _as_dict(chart: Chart) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -9,13 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxvae.analysis.collapse import collapse_warnings
+from jaxvae.analysis.collapse import collapse_warnings, unused_latents
 from jaxvae.analysis.estimate import Estimate, mean_estimate
 from jaxvae.analysis.evaluation import Evaluation
 from jaxvae.models.hvae import HVAE, latent_names
 from jaxvae.report.page import Chart, Page, Picture, Table, Trace, in_words
 from jaxvae.report.tables import with_error
 from jaxvae.report.traces import line
+from jaxvae.runs.building import in_effect
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.curve import Curve
 from jaxvae.runs.saved import SavedRun
@@ -27,6 +29,7 @@ _TYPES = {"active": "#1f6fb2", "mixed": "#b8860b", "passive": "#a0a8b0"}
 _PICTURE_BYTES = 700_000
 # A difference of so many standard errors is called one.
 _SURE = 2.0
+_IMPROVING = "it was still improving"
 # Windows of a quarter of training below which nothing is said of it.
 _FEWEST = 3
 _READ = {
@@ -85,7 +88,7 @@ def run_title(run: SavedRun) -> str:
 
 
 def _settings(config: RunConfig) -> dict[str, str]:
-    return in_words(dataclasses.asdict(config))
+    return in_words(in_effect(dataclasses.asdict(config)))
 
 
 def _quality(shown: Shown) -> str:
@@ -121,9 +124,9 @@ def _collapse(run: SavedRun, evaluation: Evaluation) -> list[str]:
     if not (active or mixed or passive):
         return ["Whether latents collapsed cannot be told from one image."]
     kinds = f"{active} active, {mixed} mixed and {passive} passive"
+    if unused := unused_latents(evaluation):
+        return [unused]
     size = run.vae.latents
-    if passive == size:
-        return [f"All {size} latents have collapsed to the prior: the model ignores them."]
     if passive:
         return [f"{passive} of {size} latents have collapsed to the prior: {kinds}."]
     return [f"No latent has collapsed to the prior: of {size}, {kinds}."]
@@ -141,8 +144,11 @@ def _improving(shown: Shown) -> list[str]:
         sentences.append(
             f"From step {first:,} to {last:,} the negative ELBO of {count:,} of these images "
             f"changed by {_number(change, sign='+')} nats, image by image: "
-            f"{_verdict(change, falls='it still fell', rises='it rose')}."
+            f"{_verdict(change)}."
         )
+    # Also where training was too short to tell.
+    if sentences and f"{_IMPROVING}." in sentences[-1]:
+        sentences.append(_longer(shown.run))
     return sentences or [
         "Whether the model was still improving is not known: neither its loss over training nor "
         "more than one snapshot was kept."
@@ -170,15 +176,22 @@ def _end_of(curve: Curve) -> str:
     return (
         f"In the last quarter of {training} the loss changed by "
         f"{_number(change, sign='+')} nats against the quarter before: "
-        f"{_verdict(change, falls='it was still improving', rises='it rose')}."
+        f"{_verdict(change)}."
     )
 
 
-def _verdict(change: Estimate, *, falls: str, rises: str) -> str:
+def _longer(run: SavedRun) -> str:
+    """What to try with a run that was still improving."""
+    command = ["jaxvae", "train", "--from", str(run.folder), "--epochs", str(2 * run.config.epochs)]
+    line = shlex.join([*command, "--out", f"{run.folder}-longer"])
+    return f"More epochs may improve it further: `{line}`."
+
+
+def _verdict(change: Estimate) -> str:
     value, stderr = float(change.value), float(change.stderr)
     if not abs(value) > _SURE * stderr:
         return "no change beyond twice its standard error"
-    return falls if value < 0 else rises
+    return _IMPROVING if value < 0 else "it rose"
 
 
 def _training(curve: Curve) -> Chart:

@@ -26,9 +26,10 @@ _CAVEAT = (
     "setting with several seeds, and gives their means with errors."
 )
 _TERMS = (
-    "Distortion, rates and cost are in nats per image: distortion is the negative log-likelihood "
-    "at one posterior sample, a rate is a KL divergence, and cost is the negative ELBO, the sum of "
-    "distortion and all rates. Active units are latents whose posterior mean varies with the image."
+    "The negative ELBO and its terms are in nats per image: distortion is the negative "
+    "log-likelihood at one posterior sample, a rate is a KL divergence, and the negative ELBO is "
+    "the sum of distortion and all rates. Active units are latents whose posterior mean varies "
+    "with the image."
 )
 
 
@@ -155,7 +156,7 @@ def draw_two_runs(
 
 def _draw_costs(path: Path, comparison: TwoRuns, names: tuple[str, str]) -> None:
     first, second = (side.costs["cost"] for side in comparison.sides)
-    title = "Cost (negative ELBO) of every held-out image, nats"
+    title = "Negative ELBO of every held-out image, nats"
     with figure(path, size=(9, 4), title=title) as drawing:
         one, other = drawing.subplots(1, 2)
         one.plot(first, second, ".", markersize=2, alpha=0.4, rasterized=True)
@@ -166,7 +167,7 @@ def _draw_costs(path: Path, comparison: TwoRuns, names: tuple[str, str]) -> None
         other.axvline(0, color="0.4", linewidth=1)
         mean = float(comparison.differences["cost"].value)
         other.axvline(mean, color="tab:orange", label=f"mean {mean:.2f}")
-        other.set(xlabel=f"cost of {names[1]} minus that of {names[0]}", ylabel="images")
+        other.set(xlabel=f"negative ELBO of {names[1]} minus that of {names[0]}", ylabel="images")
         other.legend()
 
 
@@ -175,9 +176,8 @@ def _cost_rows(comparison: TwoRuns, names: tuple[str, str]) -> Iterator[Row]:
     for term in {**costs[0], **costs[1]}:
         values = [with_error(mean_estimate(each[term])) if term in each else "" for each in costs]
         difference = comparison.differences.get(term)
-        yield _row(
-            term, names, values, "" if difference is None else with_error(difference, sign="+")
-        )
+        shown = "" if difference is None else with_error(difference, sign="+")
+        yield _row("negative ELBO" if term == "cost" else term, names, values, shown)
 
 
 def _row(term: str, names: tuple[str, str], values: Sequence[str], difference: str = "") -> Row:
@@ -193,4 +193,4 @@ def _active(units: np.ndarray, model: Any) -> str:
 def _word(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(_word, value))
-    return "" if value is None else str(value)
+    return "not set" if value is None else str(value)

@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
 from typing import Any
 
@@ -18,11 +18,13 @@ from jaxvae.runs.choices import (
     called,
     is_foreign,
     likelihood_options,
+    likelihoods,
     named_likelihood,
     named_network,
     named_objective,
     named_objectives,
     network_options,
+    networks,
     objective_coefficients,
     objective_multipliers,
     outputs_of,
@@ -30,6 +32,7 @@ from jaxvae.runs.choices import (
     refuse_unknown,
 )
 from jaxvae.runs.config import RunConfig, numbers
+from jaxvae.runs.folder import as_json
 from jaxvae.training.stability import averaged, stabilized
 from jaxvae.training.trainer import Adversary, Trainer, vae_trainer
 
@@ -39,6 +42,36 @@ _MOST_LAYERS = 1000
 _ADVERSARY = {"learning_rate": 1e-4, "b1": 0.5, "b2": 0.9}
 # With a rate one nat above its target, the beta doubles in 700 steps.
 _MULTIPLIER_STEP = 1e-3
+
+
+def in_effect(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a run by name, as JSON has them, with defaults where nothing was given.
+
+    These are the size of the bottleneck, and what the network, the likelihood and the objective
+    take by name. Of code outside of jaxvae, which is not imported for this, they stay unknown.
+
+    Args:
+        settings: fields of a `RunConfig`, and what may stand beside them; none gives none.
+    """
+    network = networks().get(str(settings.get("network")))
+    likelihood = likelihoods().get(str(settings.get("likelihood")))
+    objective = named_objectives().get(str(settings.get("objective")))
+    takes = {
+        "options": {} if network is None else network_options(network),
+        "likelihood_options": {} if likelihood is None else likelihood_options(likelihood),
+        "coefficients": {} if objective is None else objective_coefficients(objective),
+    }
+    shown = dict(settings)
+    for field, parameters in takes.items():
+        if isinstance(given := settings.get(field), Mapping):
+            defaults = {name: each.default for name, each in parameters.items()}
+            unset = (inspect.Parameter.empty, None, ())
+            set_ones = {name: each for name, each in defaults.items() if each not in unset}
+            shown[field] = set_ones | {**given}
+    takes_latents = network is not None and "latents" in inspect.signature(network).parameters
+    if takes_latents and settings.get("latents") is None:
+        shown["latents"] = _LATENTS
+    return as_json(shown)
 
 
 def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> VAE | HVAE:

@@ -5,18 +5,18 @@ Networks, objectives and likelihoods go by the names of their functions in
 which is imported, and refused before it is called where it cannot be one.
 """
 
-import difflib
 import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, get_origin, get_type_hints
 
 import numpy as np
 
 from jaxvae import models, objectives
+from jaxvae.files.refusals import did_you_mean
 from jaxvae.models.hvae import HVAE, HierarchyOutputs
 from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.vae import VAE, Outputs
@@ -139,14 +139,8 @@ def refuse_unknown(kind: str, given: Mapping[str, Any], known: Mapping[str, Any]
     unknown = [name for name in given if name not in known]
     if unknown:
         among = ", ".join(known) or "none (it takes none)"
-        close = "".join(close_to(name, known) for name in unknown)
+        close = did_you_mean(known, *unknown)
         raise ValueError(f"expected {kind} among {among}; got {', '.join(unknown)}{close}")
-
-
-def close_to(name: str, known: Iterable[str]) -> str:
-    """A hint at the names that a mistyped one may mean, or nothing."""
-    close = difflib.get_close_matches(name, [*known])
-    return f"; {name} is close to {' and '.join(close)}" if close else ""
 
 
 def refuse_other_options(
@@ -235,7 +229,7 @@ def _named(
     if not is_foreign(name):
         raise ValueError(
             f"expected as {kind} one of {', '.join(known)}, or package.module:name, got {name!r}"
-            f"{close_to(name, known)}"
+            f"{did_you_mean(known, name)}"
         )
     function = _imported(kind, name)
     try:

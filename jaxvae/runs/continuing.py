@@ -14,7 +14,7 @@ import optax
 from jaxvae.files.refusals import all_pass
 from jaxvae.files.sealed import DamageError
 from jaxvae.runs import checkpoint
-from jaxvae.runs.building import build_optimizer, build_trainer
+from jaxvae.runs.building import build_optimizer, build_trainer, in_effect
 from jaxvae.runs.choices import named_objective, objective_multipliers
 from jaxvae.runs.config import FROM, RunConfig, read_config
 from jaxvae.runs.folder import as_json
@@ -99,7 +99,7 @@ def refuse_other_model(origin: Origin, then: RunConfig, config: RunConfig) -> No
     Raises:
         ValueError: names them, and says why.
     """
-    old, new = (as_json(dataclasses.asdict(each)) for each in (then, config))
+    old, new = (in_effect(dataclasses.asdict(each)) for each in (then, config))
     fixed = [name for name in old if name not in _FREE]
     all_pass(
         *(partial(_refuse_other, name, old[name], new[name], origin.folder) for name in fixed),

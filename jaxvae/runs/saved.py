@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -28,7 +28,7 @@ class SavedRun(NamedTuple):
         variables: what it had learned at `step`.
         step: step of the snapshot; of a run of a sweep, the epoch.
         steps: all snapshots there are, ascending.
-        when: the snapshot in words, such as "step 1,560" or "epoch 10".
+        when: the snapshot in words, such as "step 1,560, epoch 10", or "epoch 10" alone.
         folder: for what is made of the run; of a run of a sweep it may be absent.
     """
 
@@ -39,6 +39,14 @@ class SavedRun(NamedTuple):
     steps: tuple[int, ...]
     when: str
     folder: Path
+
+    def __repr__(self) -> str:
+        """The run in one line, without its numbers."""
+        config = self.config
+        return (
+            f"SavedRun({config.network}, {self.vae.latents:,} latents, {config.data}, {self.when}, "
+            f"{self.folder})"
+        )
 
 
 def open_run(
@@ -68,40 +76,45 @@ def open_run(
     refuse_no_run(folder)
     config, image_shape = read_config(folder / SETTINGS, trust=trust)
     steps = tuple(checkpoint.steps(folder / SNAPSHOTS))
+    per_epoch = read_settings(folder / SETTINGS).get(PER_EPOCH)
     if epoch is not None:
-        step = _step_of(folder, steps, epoch)
-    step = _chosen(folder / SNAPSHOTS, steps, step)
+        step = _step_of(folder, steps, epoch, per_epoch)
+    step = _chosen(folder / SNAPSHOTS, steps, step, "step")
     vae = model_of(config, image_shape)
     like = jax.eval_shape(vae.init, jax.random.key(0))
     variables = checkpoint.load(folder / SNAPSHOTS, step, like)
-    return SavedRun(config, vae, variables, step, steps, f"step {step:,}", folder)
+    return SavedRun(config, vae, variables, step, steps, _when(step, per_epoch), folder)
 
 
 def _open_member(out: Path, name: str, step: int | None, *, trust: bool) -> SavedRun:
     config, model, variables, place = open_member(out, name, trust=trust)
     steps = (config.epochs,)
-    step = _chosen(place.snapshots(out), steps, step)
+    step = _chosen(place.snapshots(out), steps, step, "epoch")
     return SavedRun(config, model, variables, step, steps, f"epoch {step:,}", out / name)
 
 
-def _chosen(snapshots: Path, steps: tuple[int, ...], step: int | None) -> int:
+def _chosen(snapshots: Path, steps: tuple[int, ...], step: int | None, unit: str) -> int:
     """The snapshot that was asked for, or the latest."""
     if not steps or (step is not None and step not in steps):
-        listed = ", ".join(map(str, steps)) or "none"
-        asked = "" if step is None else f", asked for {step}"
+        listed = f"that of {unit} {', '.join(map(str, steps))}" if steps else "none"
+        asked = "" if step is None else f", asked for {unit} {step}"
         hint = "" if steps else "; training has not saved one yet: give its command again"
         raise ValueError(f"expected a snapshot in {snapshots}, found {listed}{asked}{hint}")
     return steps[-1] if step is None else step
 
 
-def _step_of(folder: Path, steps: tuple[int, ...], epoch: int) -> int:
+def _when(step: int, per_epoch: Any) -> str:
+    known = _is_count(per_epoch) and step % per_epoch == 0
+    return f"step {step:,}" + (f", epoch {step // per_epoch:,}" if known else "")
+
+
+def _step_of(folder: Path, steps: tuple[int, ...], epoch: int, per_epoch: Any) -> int:
     """The step of the snapshot of an epoch.
 
     Raises:
         ValueError: where there is none, and where the steps of an epoch are not known.
     """
-    per_epoch = read_settings(folder / SETTINGS).get(PER_EPOCH)
-    if type(per_epoch) is not int or per_epoch < 1:
+    if not _is_count(per_epoch):
         raise ValueError(
             f"expected {PER_EPOCH} in {folder / SETTINGS}, got {per_epoch}: choose the snapshot by "
             f"its step, {', '.join(map(str, steps)) or 'of which there is none'}"
@@ -109,9 +122,14 @@ def _step_of(folder: Path, steps: tuple[int, ...], epoch: int) -> int:
     if epoch * per_epoch not in steps:
         epochs = ", ".join(f"{step / per_epoch:g}" for step in steps) or "none"
         raise ValueError(
-            f"expected an epoch with a snapshot in {folder / SNAPSHOTS}, {epochs}, got {epoch}"
+            f"expected an epoch that has a snapshot in {folder / SNAPSHOTS} (epochs {epochs}), got "
+            f"epoch {epoch}; `jaxvae train --snapshots N` keeps N of them"
         )
     return epoch * per_epoch
+
+
+def _is_count(per_epoch: Any) -> bool:
+    return type(per_epoch) is int and per_epoch >= 1
 
 
 def refuse_no_run(folder: Path) -> None:

@@ -13,8 +13,10 @@ from jaxvae.analysis import (
     evaluate,
     largest_eigenvalue,
     shuffle_effect,
+    unused_latents,
 )
 from jaxvae.metrics import water_filling
+from jaxvae.metrics.latents import LatentTypes
 from tests.analysis import linear
 from tests.models.hierarchies import LinearGaussian
 
@@ -114,6 +116,24 @@ def test_layers_are_named_from_the_top_and_signs_kept_in_order():
     )
     assert [layer for layer, *_ in found] == ["z_3"] * 3 + ["z_2"] * 3 + ["z_1"] * 3
     assert len({condition for _, condition, _ in found[::3]}) == 1
+
+
+def of_types(active_units, mixed, passive):
+    masks = np.array([[False] * 2, mixed, passive])
+    types = LatentTypes(*masks)
+    return evaluated(rates=(0.1,), active=(active_units,))._replace(latent_types=(types,))
+
+
+def test_latents_of_which_none_is_active_are_unused_though_some_are_mixed():
+    said = unused_latents(of_types(0, mixed=[True, False], passive=[False, True]))
+    assert said.startswith("None of the 2 latents is active")
+    assert "--epochs" in said
+    assert "--learning-rate" in said
+    assert unused_latents(of_types(1, mixed=[True, False], passive=[False, True])) is None
+
+
+def test_one_image_tells_nothing_of_unused_latents():
+    assert unused_latents(of_types(0, mixed=[False] * 2, passive=[False] * 2)) is None
 
 
 def test_a_top_layer_that_is_its_prior_has_no_rate_and_no_active_unit():

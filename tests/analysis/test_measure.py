@@ -197,6 +197,7 @@ def test_the_row_of_a_value_that_is_not_finite_is_that_of_all_points():
     ("settings", "message"),
     [
         ({"metrics": ["id", "cca"]}, "metrics among id, .*; got cca"),
+        ({"metrics": ["idd"]}, "got idd; did you mean id?"),
         ({"metrics": []}, "at least one metric among id"),
         ({"metrics": ["label-overlap"]}, "expected labels for label-overlap"),
         ({"metrics": ["gride"], "points": 70}, "65 points or more for gride .*got 63 of n = 70"),

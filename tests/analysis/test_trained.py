@@ -155,12 +155,20 @@ def test_gray_images_without_channels_and_floats_in_the_unit_interval_are_the_sa
     np.testing.assert_allclose(model.encode(images / 255).mean, wanted, atol=1e-5)
     with pytest.raises(ValueError, match=r"floats in \[0, 1\], got floats from"):
         model.encode(np.float32(images))
+    with pytest.raises(ValueError, match="got NaN"):
+        model.encode(np.full((1, *SHAPE), np.nan))
+
+
+def test_a_model_is_shown_in_one_line(vae):
+    run = f"SavedRun(dense_vae, 3 latents, sprites, step 8, epoch 2, {vae})"
+    assert repr(jaxvae.load_run(vae)) == f"TrainedModel(run={run})"
 
 
 def test_a_snapshot_goes_by_its_epoch(vae):
     first = jaxvae.load_run(vae, epoch=1)
     assert first.run.step == 4
-    with pytest.raises(ValueError, match="1, 2, got 3"):
+    assert first.run.when == "step 4, epoch 1"
+    with pytest.raises(ValueError, match=r"\(epochs 1, 2\), got epoch 3; "):
         jaxvae.load_run(vae, epoch=3)
 
 
@@ -170,7 +178,7 @@ def test_a_snapshot_of_a_run_that_was_interrupted_goes_by_its_epoch(vae, tmp_pat
     settings = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps(settings | {"epochs": 3}))
     assert [jaxvae.load_run(folder, epoch=each).run.step for each in (1, 2)] == [4, 8]
-    with pytest.raises(ValueError, match="1, 2, got 3"):
+    with pytest.raises(ValueError, match=r"epochs 1, 2\), got epoch 3"):
         jaxvae.load_run(folder, epoch=3)
     # With twice as many, step 8 must not be taken for the end.
     (folder / "run.json").write_text(json.dumps(settings | {"epochs": 4}))

@@ -82,5 +82,5 @@ def test_settings_that_differ_stand_beside_each_other(runs):
     assert different_settings(*runs) == {
         "latents": (2, 4),
         "options.widths": ([8], [8, 4]),
-        "coefficients.beta": (None, 2.0),
+        "coefficients.beta": (1.0, 2.0),
     }

@@ -138,4 +138,5 @@ def test_copies_of_too_few_held_out_images_are_refused_before_anything_is_writte
     assert status == 2
     assert "expected at least 50 distinct held-out images, got" in said
     assert "are copies of others" in said
+    assert "at least 500 are needed in all" in said
     assert not (tmp_path / "out").exists()

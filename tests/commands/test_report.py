@@ -74,7 +74,7 @@ def test_a_report_is_the_same_again(saved_run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--snapshot", "4"], "found 3, 6, asked for 4"),
+        (["--snapshot", "4"], "found that of step 3, 6, asked for step 4"),
         (["--example", "10", "--examples", "10"], "expected an example from 0 to 9, got 10"),
         (["--examples", "0"], "expected --examples from 1 to 10000, got 0"),
     ],

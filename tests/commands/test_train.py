@@ -251,7 +251,8 @@ def test_other_settings_are_refused_by_name_and_nothing_is_touched(finished, cap
     before = contents(finished)
     assert run(finished, "--coefficient", "beta=2", "--seed", "1") == 2
     message = capsys.readouterr().err
-    assert "coefficients {} (now {'beta': 2.0}), seed 0 (now 1); choose another --out" in message
+    changed = "coefficients {'beta': 1.0} (now {'beta': 2.0}), seed 0 (now 1)"
+    assert f"{changed}; choose another --out" in message
     assert contents(finished) == before
 
 
@@ -492,7 +493,7 @@ def test_a_second_process_in_the_same_folder_is_refused(tmp_path, capsys):
         (["--snapshots", "3"], "expected 1 to 2 snapshots of 2 epochs, got 3"),
         (["--data", "no_such_set"], "got 'no_such_set'"),
         (["--network", "resnet"], "expected as network one of compact_vae, "),
-        (["--network", "dense_vea"], "'dense_vea'; dense_vea is close to dense_vae and "),
+        (["--network", "dense_vea"], "'dense_vea'; did you mean dense_vae or "),
         (["--network", "compact_vae"], "expected options of compact_vae among none"),
         (["--objective", "vae"], "expected as objective one of beta_vae, annealed_vae, "),
         (["--objective", "no_module:vae"], "expected vae in no_module as objective, got No module"),
@@ -526,7 +527,7 @@ def test_a_second_process_in_the_same_folder_is_refused(tmp_path, capsys):
         ),
         (["--option", "width=3"], "expected options of dense_vae among widths; got width"),
         (["--option", "widths=8"], "expected one --option widths, got also widths=8"),
-        (["--coefficient", "bta=4"], "among beta; got bta; bta is close to beta"),
+        (["--coefficient", "bta=4"], "among beta; got bta; did you mean beta?"),
         (["--option", "widths"], "expected --option NAME=VALUE, got widths"),
         (["--objective", "annealed_vae"], "expected the coefficient capacity of annealed_vae"),
         (["--coefficient", "gamma=1"], "expected coefficients of beta_vae among beta; got gamma"),

@@ -356,6 +356,14 @@ def test_pages_of_a_tiff_are_images(folder):
     assert "3 files of several pages, 30 images" in data.said
 
 
+def test_pages_of_one_tiff_are_a_data_set(tmp_path):
+    images = RANDOM.integers(0, 65536, (30, 6, 8), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "cells.tif", images, photometric="minisblack")
+    data = load(tmp_path / "cells.tif")
+    expected = np.rint(images[ORDER, ..., None] / 65535 * 255)
+    np.testing.assert_array_equal(all_images(data), expected)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("kind", ["shaped", "ImageJ"])
 def test_images_of_a_tiff_may_share_one_directory(folder, dtype, kind):
@@ -506,7 +514,8 @@ def test_nan_is_refused_with_its_image(tmp_path):
 
 def test_constant_and_dark_images_are_said(tmp_path):
     assert "every pixel of every image is 7" in load(saved(tmp_path, GRAY * 0 + 7)).said
-    assert "dark: the largest value is 15" in load(saved(tmp_path, GRAY // 16, "b.npy")).said
+    said = load(saved(tmp_path, GRAY // 16, "b.npy")).said
+    assert "dark: the largest value is 15, 15 of 255; --value-range=0:15 would use all" in said
 
 
 def test_images_that_one_bright_pixel_makes_dark_are_said(tmp_path):
@@ -516,7 +525,9 @@ def test_images_that_one_bright_pixel_makes_dark_are_said(tmp_path):
     data = load(saved(tmp_path, images, "hot.npy"))
     assert (np.sort(all_images(data).max((1, 2, 3)))[[-2, -1]] == [1, 255]).all()
     assert "dark: 29 of 30 images stay below a quarter of 0 to 65535" in data.said
-    again = load(tmp_path / "hot.npy", value_range=(90, 345))
+    low, high = map(float, re.search(r"--value-range=(\S+):(\S+) cuts", data.said).groups())
+    assert low == images.min() < np.sort(images.max((1, 2)))[-2] <= high < 512
+    again = load(tmp_path / "hot.npy", value_range=(low, high))
     assert "dark" not in again.said
 
 

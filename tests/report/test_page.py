@@ -51,6 +51,11 @@ def test_names_that_hold_a_script_add_none():
     assert f"K = 4 is enough for {HOSTILE}." in "".join(hostile.text)
 
 
+def test_commands_between_backticks_are_code_and_hold_no_tags():
+    text = page_text(Page("runs", ["Try `jaxvae train --from <b> & c`, or `more`."], {}))
+    assert "Try <code>jaxvae train --from &lt;b&gt; &amp; c</code>, or <code>more</code>." in text
+
+
 def test_what_is_not_finite_is_a_gap_and_digits_are_cut():
     found = re.search(r'id="charts">(.*?)</script>', page_text(make_page()))[1]
     assert json.loads(found)[0]["traces"][0]["drawn"]["y"] == [0.123457, None]

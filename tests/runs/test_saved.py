@@ -55,7 +55,7 @@ def test_the_model_of_an_opened_run_decodes(folder):
 
 
 def test_a_snapshot_that_is_not_there_is_refused_with_those_that_are(folder):
-    with pytest.raises(ValueError, match=r"snapshots, found 9, 10, asked for 11"):
+    with pytest.raises(ValueError, match=r"snapshots, found that of step 9, 10, asked for step 11"):
         open_run(folder, 11)
 
 

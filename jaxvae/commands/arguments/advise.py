@@ -40,6 +40,11 @@ _DEFAULTS = {
     "batch_size": 128,
     "epochs": None,
 }
+_HELPS = {
+    # It is refused, with a reason.
+    "latents": argparse.SUPPRESS,
+    "train-size": "training images (default: 20000, or all where there are fewer)",
+}
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -81,5 +86,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="distinct held-out images on which information imbalance and dimensions are measured, "
         "at least 50 (default: up to 2000)",
     )
-    add_settings(parser, defaults={**defaults("runs/config", "RunConfig"), **_DEFAULTS})
+    all_defaults = {**defaults("runs/config", "RunConfig"), **_DEFAULTS}
+    add_settings(parser, defaults=all_defaults, helps=_HELPS)
     parser.set_defaults(after_interruption="The same command continues where it stopped.")

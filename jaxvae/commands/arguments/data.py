@@ -15,8 +15,9 @@ examples:
 
 DATA is `sprites`, the name of an image set of TensorFlow Datasets that is prepared on this machine,
 or a path: a folder of PNG, JPEG, TIFF, WebP, BMP or GIF files, whose subfolders are labels, or
-`train` and `test`; a .npy; a .npz with images, labels, or x_train, y_train, x_test, y_test; or a
-zarr. A sentence says how a path was read. If that would be a guess, an error asks for an option.
+`train` and `test`; a TIFF of several pages; a .npy; a .npz with images, labels, or x_train,
+y_train, x_test, y_test; or a zarr. A sentence says how a path was read. If that would be a guess,
+an error asks for an option.
 
 A negative LOW is written with an equals sign: --value-range=-1:1.
 """

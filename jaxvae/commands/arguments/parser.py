@@ -1,16 +1,17 @@
 """A parser that blames a mistyped option rather than what follows it, and prints any letter."""
 
 import argparse
-import difflib
 import io
 import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+from jaxvae.files.refusals import did_you_mean
+
 
 class Parser(argparse.ArgumentParser):
-    """A parser that refuses unknown options first, and suggests those that are spelled alike."""
+    """A parser that refuses unknown options first, and suggests names that are spelled alike."""
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
@@ -30,9 +31,14 @@ class Parser(argparse.ArgumentParser):
                 return
             # The beginning of one stands for it.
             if flag.startswith("--") and not any(each.startswith(flag) for each in options):
-                close = difflib.get_close_matches(flag, options)
-                hint = f"; did you mean {' or '.join(close)}?" if close else ""
-                self.error(f"there is no option {flag}{hint}")
+                self.error(f"there is no option {flag}{did_you_mean(options, flag)}")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            error.message += did_you_mean(map(str, action.choices or ()), str(value))
+            raise
 
 
 def as_line(words: Sequence[str]) -> str:

@@ -24,7 +24,25 @@ class Notation(NamedTuple):
     between: str
 
 
-ONE = Notation(lambda kind: kind, ",")
+def _one(kind: Any) -> Any:
+    """Reads one value; where several numbers are given, says which command takes them."""
+    if kind not in (int, float):
+        return kind
+
+    def number(text: str) -> Any:
+        if "," in text:
+            raise argparse.ArgumentTypeError(
+                f"expected one number, got {text}; `jaxvae sweep` takes several here, and trains "
+                "a model with each"
+            )
+        return kind(text)
+
+    # Where it cannot be read, argparse says which kind was expected.
+    number.__name__ = kind.__name__
+    return number
+
+
+ONE = Notation(_one, ",")
 
 
 def add_settings(
@@ -32,6 +50,7 @@ def add_settings(
     notation: Notation = ONE,
     *,
     defaults: Mapping[str, Any] = _DEFAULTS,
+    helps: Mapping[str, str] = {},
 ) -> None:
     """The options that make a `RunConfig`, but for the seed.
 
@@ -40,6 +59,7 @@ def add_settings(
         notation: how they are written.
         defaults: defaults of all options, by name. A setting that is not given is left out, unless
             its default is another than that of `RunConfig`.
+        helps: help of options, by name, where it is another than that for a run.
     """
     comma = notation.between
 
@@ -48,7 +68,8 @@ def add_settings(
         shown = "" if default is None else f" (default: {default})"
         read = notation.read(kind)
         own = argparse.SUPPRESS if default == _DEFAULTS[flag.replace("-", "_")] else default
-        parser.add_argument(f"--{flag}", type=read, metavar=metavar, default=own, help=text + shown)
+        told = helps.get(flag, text + shown)
+        parser.add_argument(f"--{flag}", type=read, metavar=metavar, default=own, help=told)
 
     add(
         "data", data_set, "DATA", "data set: a name, or the path of a folder of images or of arrays"
@@ -186,7 +207,7 @@ def choices(comma: str = ",") -> str:
         f"data sets on this machine:\n  {', '.join(dataset_names())}",
         "Write a network, objective or likelihood of your own as PACKAGE.MODULE:FUNCTION. A data"
         "\nset is also the name of an image set that TensorFlow Datasets has prepared, or the path"
-        "\nof images: a folder, a .npy, a .npz or a zarr. `jaxvae data DATA` describes a data set.",
+        "\nof images: a folder, a TIFF, a .npy, a .npz or a zarr. `jaxvae data` describes one.",
     ]
     return "\n\n".join(parts)
 

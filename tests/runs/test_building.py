@@ -1,0 +1,23 @@
+"""The settings in effect where some were not given."""
+
+import dataclasses
+
+from jaxvae.runs.building import in_effect
+from jaxvae.runs.config import RunConfig
+
+
+def test_what_was_not_given_is_the_default_of_network_and_objective():
+    config = RunConfig(network="dense_vae", objective="beta_tc_vae", options={"widths": (16,)})
+    settings = in_effect(dataclasses.asdict(config))
+    assert settings["latents"] == 10
+    assert settings["options"] == {"widths": [16]}
+    assert settings["coefficients"]["beta"] == 1.0
+    assert settings | {"latents": None, "coefficients": {}} == dataclasses.asdict(config) | {
+        "options": {"widths": [16]}
+    }
+
+
+def test_a_hierarchy_has_no_bottleneck_and_nothing_is_made_of_nothing():
+    config = RunConfig(network="two_layer_hvae", objective="hierarchical_vae")
+    assert in_effect(dataclasses.asdict(config))["latents"] is None
+    assert in_effect({}) == {}
