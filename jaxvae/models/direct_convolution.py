@@ -1,10 +1,11 @@
-"""XLA's convolution on CPU, in the one form that is as fast there as a matrix product.
+"""Convolutions on CPU: XLA's own, in the one form that is as fast there as a matrix product.
 
 Images are `[b, h, w, c]`, kernels `[k, k, c, o]`, and nothing is spread out with zeros. What
 automatic differentiation makes of a gradient is not of that form, and takes up to 40 times as
-long. So gradients are written as such convolutions here: that of the images with the
-transposed kernel, that of the kernel with the images in the place of channels. Several kernels
-at once (`vmap`) are not of that form either, and are taken one after another.
+long. So the gradient by the images is written as such a convolution, with the transposed kernel.
+That by the kernel is a sum of matrix products, each of so few images that what is gathered for
+it stays in a core's cache. Several kernels at once (`vmap`) are not of that form either, and are
+taken one after another.
 """
 
 from functools import partial
@@ -14,8 +15,11 @@ from jax import lax
 from jax.custom_batching import sequential_vmap
 from jaxtyping import Float
 
-from jaxvae.models.products import native_convolution
+from jaxvae.models.products import Gradient, native_convolution
 from jaxvae.typing import Array
+
+# Numbers that a core keeps at hand: a megabyte.
+_AT_HAND = 2**18
 
 
 def convolve_directly(
@@ -24,7 +28,6 @@ def convolve_directly(
     *,
     margin: int,
     stride: int = 1,
-    gaps: int = 1,
 ) -> Float[Array, "b h2 w2 o"]:
     """The native convolution of one kernel; under `vmap`, one after another.
 
@@ -33,26 +36,38 @@ def convolve_directly(
         kernel: weights.
         margin: zeros around the images.
         stride: pixels from one result to the next.
-        gaps: pixels of the images from one weight to the next.
     """
-    way = partial(native_convolution, margin=margin, stride=stride, gaps=gaps)
-    return sequential_vmap(way)(images, kernel)
-
-
-def kernel_gradient(
-    images: Float[Array, "b h w c"],
-    cotangent: Float[Array, "b h2 w2 o"],
-    *,
-    margin: int,
-    stride: int = 1,
-) -> Float[Array, "k k c o"]:
-    """Gradient of `<convolve_directly(images, kernel), cotangent>` by the kernel, not rounded."""
-    accumulator = jnp.promote_types(images.dtype, jnp.float32)
-    # XLA would let the convolution read them where they lie, in a form that is not the fast one.
-    turned = lax.optimization_barrier(
-        (images.astype(accumulator).transpose(3, 1, 2, 0), cotangent.transpose(1, 2, 0, 3))
+    return sequential_vmap(partial(native_convolution, margin=margin, stride=stride))(
+        images, kernel
     )
-    return convolve_directly(*turned, margin=margin, gaps=stride).transpose(1, 2, 0, 3)
+
+
+def by_few_images(kernel_gradient: Gradient, gathered: int) -> Gradient:
+    """A gradient by the kernel as the sum of those of a few images each.
+
+    Args:
+        kernel_gradient: the gradient as a product of what is gathered from all images.
+        gathered: how often a number of the images, and one of the cotangent, is in that.
+    """
+
+    def summed(
+        images: Float[Array, "b h w c"],
+        kernel: Float[Array, "k k c o"],
+        cotangent: Float[Array, "b h2 w2 o"],
+    ) -> Float[Array, "k k c o"]:
+        batch = len(images)
+        of_one = gathered * (images[0].size + cotangent[0].size)
+        few = max(
+            n for n in range(1, batch + 1) if batch % n == 0 and (n == 1 or n * of_one <= _AT_HAND)
+        )
+        parts = [each.reshape(batch // few, few, *each.shape[1:]) for each in (images, cotangent)]
+
+        def add(total: Array, part: tuple[Array, Array]) -> tuple[Array, None]:
+            return total + kernel_gradient(part[0], kernel, part[1]), None
+
+        return lax.scan(add, jnp.zeros_like(kernel), tuple(parts))[0]
+
+    return summed
 
 
 def transposed(kernel: Float[Array, "k k c o"]) -> Float[Array, "k k o c"]:

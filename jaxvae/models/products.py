@@ -117,7 +117,6 @@ def native_convolution(
     margin: int,
     stride: int = 1,
     spread: int = 1,
-    gaps: int = 1,
 ) -> Float[Array, "b h2 w2 o"]:
     """XLA's convolution, of the dtype of the images, summed in at least float32.
 
@@ -127,7 +126,6 @@ def native_convolution(
         margin: zeros around the images.
         stride: pixels from one result to the next.
         spread: pixels of the images become so many, of which all but the first are zero.
-        gaps: pixels of the images from one weight to the next.
     """
     found = lax.conv_general_dilated(
         images,
@@ -135,7 +133,6 @@ def native_convolution(
         (stride, stride),
         [(margin, margin)] * 2,
         lhs_dilation=(spread, spread),
-        rhs_dilation=(gaps, gaps),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         preferred_element_type=jnp.promote_types(images.dtype, jnp.float32),
     )

@@ -13,8 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Float
 
-from jaxvae.models.direct_convolution import convolve_directly, transposed
-from jaxvae.models.direct_convolution import kernel_gradient as direct_kernel_gradient
+from jaxvae.models.direct_convolution import by_few_images, convolve_directly, transposed
 from jaxvae.models.products import (
     Way,
     check_convolution,
@@ -86,8 +85,7 @@ def _direct_image_gradient(images: Array, kernel: Array, cotangent: Array) -> Ar
 
 
 def _direct_kernel_gradient(images: Array, kernel: Array, cotangent: Array) -> Array:
-    gradient = direct_kernel_gradient(images, cotangent, margin=len(kernel) // 2)
-    return gradient.astype(kernel.dtype)
+    return by_few_images(_kernel_gradient, len(kernel))(images, kernel, cotangent)
 
 
 def _native(images: Array, kernel: Array) -> Array:

@@ -12,8 +12,7 @@ is the adjoint, which also gives the gradients of both.
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from jaxvae.models.direct_convolution import convolve_directly, transposed
-from jaxvae.models.direct_convolution import kernel_gradient as direct_kernel_gradient
+from jaxvae.models.direct_convolution import by_few_images, convolve_directly, transposed
 from jaxvae.models.products import (
     Way,
     check_convolution,
@@ -135,13 +134,11 @@ def _direct_up(images: Array, kernel: Array) -> Array:
 
 
 def _direct_down_kernel_gradient(images: Array, kernel: Array, cotangent: Array) -> Array:
-    margin = len(kernel) // 2 - 1
-    gradient = direct_kernel_gradient(images, cotangent, margin=margin, stride=2)
-    return gradient.astype(kernel.dtype)
+    return by_few_images(_kernel_gradient, len(kernel))(images, kernel, cotangent)
 
 
 def _direct_up_kernel_gradient(images: Array, kernel: Array, cotangent: Array) -> Array:
-    return transposed(_direct_down_kernel_gradient(cotangent, transposed(kernel), images))
+    return by_few_images(_up_kernel_gradient, len(kernel))(images, kernel, cotangent)
 
 
 def _native_down(images: Array, kernel: Array) -> Array:
