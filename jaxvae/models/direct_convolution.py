@@ -55,17 +55,17 @@ def by_few_images(kernel_gradient: Gradient, gathered: int) -> Gradient:
         kernel: Float[Array, "k k c o"],
         cotangent: Float[Array, "b h2 w2 o"],
     ) -> Float[Array, "k k c o"]:
-        batch = len(images)
-        of_one = gathered * (images[0].size + cotangent[0].size)
+        batch, of_one = len(images), gathered * (images[0].size + cotangent[0].size)
         few = max(
-            n for n in range(1, batch + 1) if batch % n == 0 and (n == 1 or n * of_one <= _AT_HAND)
+            n for n in range(1, batch + 1) if (batch % n == 0 and n * of_one <= _AT_HAND) or n == 1
         )
-        parts = [each.reshape(batch // few, few, *each.shape[1:]) for each in (images, cotangent)]
 
-        def add(total: Array, part: tuple[Array, Array]) -> tuple[Array, None]:
-            return total + kernel_gradient(part[0], kernel, part[1]), None
+        def add(step: Array, total: Array) -> Array:
+            # Slices of the whole: what is given in another shape, XLA computes a second time.
+            some = (lax.dynamic_slice_in_dim(each, step * few, few) for each in (images, cotangent))
+            return total + kernel_gradient(next(some), kernel, next(some))
 
-        return lax.scan(add, jnp.zeros_like(kernel), tuple(parts))[0]
+        return lax.fori_loop(0, batch // few, add, jnp.zeros_like(kernel))
 
     return summed
 
