@@ -134,11 +134,11 @@ def _direct_up(images: Array, kernel: Array) -> Array:
 
 
 def _direct_down_kernel_gradient(images: Array, kernel: Array, cotangent: Array) -> Array:
-    return by_few_images(_kernel_gradient, len(kernel))(images, kernel, cotangent)
+    return by_few_images(_gathered_gradient, len(kernel))(images, kernel, cotangent)
 
 
 def _direct_up_kernel_gradient(images: Array, kernel: Array, cotangent: Array) -> Array:
-    return by_few_images(_up_kernel_gradient, len(kernel))(images, kernel, cotangent)
+    return transposed(_direct_down_kernel_gradient(cotangent, transposed(kernel), images))
 
 
 def _native_down(images: Array, kernel: Array) -> Array:
@@ -165,6 +165,29 @@ def _kernel_gradient(
         blocks, shifts = _space_to_depth(images, half - 1), _all_shifts(cotangent, half)
         matrix = product(flat(blocks).T, flat(shifts)).reshape(4 * inputs, half, half, outputs)
         gradient = _as_kernel(matrix.transpose(1, 2, 0, 3))
+    return gradient.astype(kernel.dtype)
+
+
+def _gathered_gradient(
+    images: Float[Array, "b h w c"],
+    kernel: Float[Array, "k k c o"],
+    cotangent: Float[Array, "b h/2 w/2 o"],
+) -> Float[Array, "k k c o"]:
+    """The gradient of `_kernel_gradient`, from patches or a product for every row of the kernel.
+
+    In a core's cache all that is left of the costs is the product, which few channels make small.
+    """
+    size, _, inputs, outputs = kernel.shape
+    turned = flat(cotangent).T
+    if 4 * inputs <= outputs:
+        gradient = product(turned, flat(_patches(images, size))).T.reshape(kernel.shape)
+    else:
+        height, columns = cotangent.shape[1], _columns(images, size)
+        rows = [
+            product(turned, flat(columns[:, row // 2 : row // 2 + height, row % 2]))
+            for row in range(size)
+        ]
+        gradient = jnp.stack(rows).reshape(size, outputs, size, inputs).transpose(0, 2, 3, 1)
     return gradient.astype(kernel.dtype)
 
 
@@ -222,6 +245,17 @@ def _patches(images: Float[Array, "b h w c"], size: int) -> Float[Array, "b h/2 
             for column in range(size)
         ],
         axis=-1,
+    )
+
+
+def _columns(images: Float[Array, "b h w c"], size: int) -> Float[Array, "b h/2+m 2 w/2 k*c"]:
+    """The columns under the kernel at every output, in pairs of rows; `m = k / 2 - 1`."""
+    batch, height, width, channels = images.shape
+    margin = size // 2 - 1
+    padded = jnp.pad(images, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
+    pairs = padded.reshape(batch, height // 2 + margin, 2, width // 2 + margin, 2 * channels)
+    return jnp.concatenate(
+        [pairs[:, :, :, at : at + width // 2] for at in range(size // 2)], axis=-1
     )
 
 
