@@ -42,32 +42,34 @@ def convolve_directly(
     )
 
 
-def by_few_images(kernel_gradient: Gradient, gathered: int) -> Gradient:
+def sum_of_gradients(
+    kernel_gradient: Gradient,
+    images: Float[Array, "b h w c"],
+    kernel: Float[Array, "k k c o"],
+    cotangent: Float[Array, "b h2 w2 o"],
+) -> Float[Array, "k k c o"]:
     """A gradient by the kernel as the sum of those of a few images each.
 
     Args:
-        kernel_gradient: the gradient as a product of what is gathered from all images.
-        gathered: how often a number of the images, and one of the cotangent, is in that.
+        kernel_gradient: that gradient, from at most `k` copies of images and cotangent.
+        images: what the convolution was given.
+        kernel: its weights, of which the shape and the dtype are taken.
+        cotangent: of its result.
     """
+    batch, copied = len(images), len(kernel) * (images[0].size + cotangent[0].size)
+    few = max(n for n in range(1, batch + 1) if batch % n == 0 and n <= max(1, _AT_HAND // copied))
+    accumulator = jnp.promote_types(kernel.dtype, jnp.float32)
+    weights = kernel.astype(accumulator)
 
-    def summed(
-        images: Float[Array, "b h w c"],
-        kernel: Float[Array, "k k c o"],
-        cotangent: Float[Array, "b h2 w2 o"],
-    ) -> Float[Array, "k k c o"]:
-        batch, of_one = len(images), gathered * (images[0].size + cotangent[0].size)
-        few = max(
-            n for n in range(1, batch + 1) if (batch % n == 0 and n * of_one <= _AT_HAND) or n == 1
+    def add(step: Array, total: Array) -> Array:
+        # Slices of the whole: what is given in another shape, XLA computes a second time.
+        some, theirs = (
+            lax.dynamic_slice_in_dim(whole, step * few, few) for whole in (images, cotangent)
         )
+        return total + kernel_gradient(some, weights, theirs)
 
-        def add(step: Array, total: Array) -> Array:
-            # Slices of the whole: what is given in another shape, XLA computes a second time.
-            some = (lax.dynamic_slice_in_dim(each, step * few, few) for each in (images, cotangent))
-            return total + kernel_gradient(next(some), kernel, next(some))
-
-        return lax.fori_loop(0, batch // few, add, jnp.zeros_like(kernel))
-
-    return summed
+    total = lax.fori_loop(0, batch // few, add, jnp.zeros(kernel.shape, accumulator))
+    return total.astype(kernel.dtype)
 
 
 def transposed(kernel: Float[Array, "k k c o"]) -> Float[Array, "k k o c"]:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Float
 
-from jaxvae.platforms import convolved_by_way
+from jaxvae.platforms import Convolutions, convolved_by_way
 from jaxvae.typing import Array
 
 Arguments = tuple[Array, ...]
@@ -74,16 +74,11 @@ def convolution(*, direct: Way, products: Way, native: Way) -> Convolve:
         products: the same as matrix products, for CUDA.
         native: the same by XLA's own operation, for all other platforms.
     """
-    ways = {"direct": direct, "products": products, "native": native}
-    chosen = Way(
-        *[
-            partial(convolved_by_way, dict(zip(ways, each, strict=True)))
-            for each in zip(*ways.values(), strict=True)
-        ]
+    ways: dict[Convolutions, Way] = {"direct": direct, "products": products, "native": native}
+    convolve, image_gradient, kernel_gradient = (
+        jax.custom_vjp(partial(convolved_by_way, {kind: way[part] for kind, way in ways.items()}))
+        for part in range(len(direct))
     )
-    # What a product is made from is as large as the images or larger: as cheap to form
-    # again as to keep.
-    convolve, image_gradient, kernel_gradient = map(jax.custom_vjp, chosen)
 
     def of_convolve(given: Arguments, cotangent: Array) -> Arguments:
         return image_gradient(*given, cotangent), kernel_gradient(*given, cotangent)
@@ -98,11 +93,11 @@ def convolution(*, direct: Way, products: Way, native: Way) -> Convolve:
         by_images = image_gradient(images, kernel, cotangent)
         return by_images, jnp.zeros_like(kernel), convolve(images, kernel)
 
-    backward = of_convolve, of_image_gradient, of_kernel_gradient
-    for function, gradients in zip(
-        (convolve, image_gradient, kernel_gradient), backward, strict=True
-    ):
-        function.defvjp(partial(_with_arguments, function), gradients)
+    # What a product is made from is as large as the images or larger: as cheap to form
+    # again as to keep.
+    convolve.defvjp(partial(_with_arguments, convolve), of_convolve)
+    image_gradient.defvjp(partial(_with_arguments, image_gradient), of_image_gradient)
+    kernel_gradient.defvjp(partial(_with_arguments, kernel_gradient), of_kernel_gradient)
     return convolve
 
 

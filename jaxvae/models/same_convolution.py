@@ -1,7 +1,7 @@
-"""Stride-1 convolutions as matrix products, fast alone, inside `scan` and under `vmap`.
+"""Stride-1 convolutions: on CPU direct, on CUDA as matrix products.
 
-Like the stride-2 ones of `strided_convolution`, whose docstring says why, but with half of the
-window gathered before the product and half of it added up after: along the columns
+Like the stride-2 ones of `strided_convolution`, whose docstring says why. In a product, half of the
+window is gathered before it and half of it added up after: along the columns
 every pixel is set beside its `k` neighbors, one product gives what they mean to each
 of `k` rows, and the rows are shifted and summed. Both sides of the product are then
 `k` times the image where all patches are `k * k` times: with a product this small,
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Float
 
-from jaxvae.models.direct_convolution import by_few_images, convolve_directly, transposed
+from jaxvae.models.direct_convolution import convolve_directly, sum_of_gradients, transposed
 from jaxvae.models.products import (
     Way,
     check_convolution,
@@ -85,7 +85,7 @@ def _direct_image_gradient(images: Array, kernel: Array, cotangent: Array) -> Ar
 
 
 def _direct_kernel_gradient(images: Array, kernel: Array, cotangent: Array) -> Array:
-    return by_few_images(_kernel_gradient, len(kernel))(images, kernel, cotangent)
+    return sum_of_gradients(_kernel_gradient, images, kernel, cotangent)
 
 
 def _native(images: Array, kernel: Array) -> Array:

@@ -1,18 +1,21 @@
-"""Stride-2 convolutions as matrix products, fast alone, inside `scan` and under `vmap`.
+"""Stride-2 convolutions: on CPU direct, on CUDA as matrix products.
 
-On CPU, XLA runs a training step of strided convolutions 4 to 15 times slower than one
-matrix product over image patches, 29 times or more inside a loop, and 2 to 3 times
-under `vmap` (`python -m benchmarks.convolutions`). Moving memory is most of the rest, so
-where images are large a convolution is a product with every 2 x 2 block of pixels instead,
-whose `k * k / 4` results are shifted and added: half or a third of the memory, but blocks
-that stick out over the edges, which small images cannot afford. The transposed convolution
-is the adjoint, which also gives the gradients of both.
+On CPU, XLA runs a training step of strided convolutions 4 to 15 times slower than with the
+gradients that are written here, 29 times or more inside a loop (`python -m
+benchmarks.convolutions`). There the transposed convolution is one of stride 1 that gives a block
+of 2 x 2 results for every 2 x 2 pixels; where results have few channels, a product whose parts are
+shifted and added takes less.
+
+As products, moving memory is most of the time, so where images are large a convolution is a
+product with every 2 x 2 block of pixels, whose `k * k / 4` results are shifted and added: half or
+a third of the memory of patches, but blocks that stick out over the edges, which small images
+cannot afford. The transposed convolution is the adjoint, which also gives the gradients of both.
 """
 
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from jaxvae.models.direct_convolution import by_few_images, convolve_directly, transposed
+from jaxvae.models.direct_convolution import convolve_directly, sum_of_gradients, transposed
 from jaxvae.models.products import (
     Way,
     check_convolution,
@@ -134,7 +137,7 @@ def _direct_up(images: Array, kernel: Array) -> Array:
 
 
 def _direct_down_kernel_gradient(images: Array, kernel: Array, cotangent: Array) -> Array:
-    return by_few_images(_gathered_gradient, len(kernel))(images, kernel, cotangent)
+    return sum_of_gradients(_gathered_gradient, images, kernel, cotangent)
 
 
 def _direct_up_kernel_gradient(images: Array, kernel: Array, cotangent: Array) -> Array:

@@ -1,7 +1,7 @@
-"""Stride-1 convolutions that shrink or grow an image, as matrix products.
+"""Stride-1 convolutions that shrink or grow an image, as matrix products on CPU and CUDA.
 
-For small images, such as 7 x 7 to 4 x 4: there `k * k` patches are few. The reasons for
-products are those of `strided_convolution`.
+For small images, such as 7 x 7 to 4 x 4: there `k * k` patches are few, and around such images
+a direct convolution would multiply mostly zeros.
 """
 
 from functools import partial
