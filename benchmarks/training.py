@@ -17,7 +17,8 @@ the same batch and noise are compared: this holds the gradients and the optimize
 too. Where they differ, nothing is timed. Then all take turns, A B C A B C; times are medians
 of epochs, in milliseconds per step; and beside them the seconds of all cores together, which
 another program on the machine disturbs less. (Threads of PyTorch spin while they wait for one
-another: where other programs hold the cores, its own are more than its work takes.)
+another: where other programs hold the cores, its own are more than its work takes. Run it with
+`taskset -c 0` then: all have one thread, and the file of results says that they had one core.)
 """
 
 import argparse
@@ -38,6 +39,7 @@ from rich.table import Table
 
 from benchmarks import measure
 from benchmarks.peers.environments import PEERS, Answer, PeerError, Worker, install
+from benchmarks.peers.worker import cores
 from jaxvae.bench.timing import machine
 from jaxvae.commands.arguments.paths import as_path
 from jaxvae.data import load
@@ -278,7 +280,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="epochs timed of every candidate")
     parser.add_argument("--out", type=as_path, help="JSON file to write")
     options = parser.parse_args()
-    console, described = Console(), machine()
+    console, described = Console(), machine() | {"cores": cores()}
     console.width = max(console.width, 110)
     whole = options.only == networks and not options.quick
     out = options.out or (RESULTS if whole else RESULTS.with_stem("training-part"))
@@ -298,7 +300,7 @@ def main() -> None:
     except PeerError as error:
         parser.exit(1, f"{PEER}: {error}\n")
     console.print(table(records))
-    console.print(f"{described['cpu']} x {described['cpu_count']}, {described['device']}: {out}")
+    console.print(f"{described['cpu']} x {described['cores']}, {described['device']}: {out}")
 
 
 if __name__ == "__main__":

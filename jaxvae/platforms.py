@@ -3,10 +3,10 @@
 The platform is that of the devices which hold the arrays, not that of the process: a process on a
 GPU may work on arrays of its host. What is traced has no devices; there `lax.platform_dependent`
 chooses when the trace is compiled, between the rows of this table (`traced_rows`) and between
-convolutions as products and native ones (`as_products_or_native`).
+the ways of a convolution (`convolved_by_way`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal, NamedTuple
@@ -15,7 +15,7 @@ import jax
 from jax import lax
 
 Options = tuple[tuple[str, Any], ...]
-Convolutions = Literal["products", "native"]
+Convolutions = Literal["direct", "products", "native"]
 
 
 class Choices(NamedTuple):
@@ -85,19 +85,24 @@ def compiled_for(platform: str) -> Iterator[None]:
         _target.reset(token)
 
 
-def as_products_or_native(
-    products: Callable[..., Any], native: Callable[..., Any], *given: Any
-) -> Any:
-    """The result of one of two functions of the same values: of `products` on CPU and CUDA."""
+def convolved_by_way(ways: Mapping[Convolutions, Callable[..., Any]], *given: Any) -> Any:
+    """The result of one of several functions of the same values, by the platform.
+
+    Args:
+        ways: `direct`, which CPU takes, `products`, for CUDA, and `native`, for all others.
+        given: what the function is given.
+    """
     asked = _convolutions.get()
     if asked is not None:
-        return (products if asked == "products" else native)(*given)
-    return lax.platform_dependent(*given, cpu=products, cuda=products, default=native)
+        return ways[asked](*given)
+    return lax.platform_dependent(
+        *given, cpu=ways["direct"], cuda=ways["products"], default=ways["native"]
+    )
 
 
 @contextmanager
 def convolutions_as(kind: Convolutions) -> Iterator[None]:
-    """Within the block, convolutions are of one kind on every platform, to compare the two."""
+    """Within the block, convolutions are of one kind on every platform, to compare them."""
     token = _convolutions.set(kind)
     try:
         yield

@@ -29,8 +29,8 @@ compile. The work of NumPy on the host is not counted, nor are single operations
   may read.
 - **products**: matrix products, by their precision. Those of metrics have precision
   `highest`, float32 by six passes of bfloat16; those of networks have `default`, one pass on a TPU.
-- **convolutions**: native convolutions. On CPU and NVIDIA GPUs convolutions are written as
-  products, on a TPU they are not.
+- **convolutions**: native convolutions. For NVIDIA GPUs convolutions are written as products, and
+  on CPU the gradients by their kernels are; on a TPU all are native.
 - **collectives**: exchanges between devices, in a step whose batch is split over four chips.
 
 No program uses float64.

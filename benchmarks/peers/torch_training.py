@@ -6,7 +6,6 @@ is drawn there; nothing in the loop waits for the device. Modules and `optim.Ada
 manual has them, in the memory format, with the Adam and the compiler of the variant.
 """
 
-import os
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -25,13 +24,13 @@ from benchmarks.peers.torch_networks.layers import fill
 from benchmarks.peers.torch_networks.residual import residual_vae
 from benchmarks.peers.torch_networks.transformer import transformer_vae
 from benchmarks.peers.torch_networks.two_layer import two_layer_hvae
-from benchmarks.peers.worker import Work, serve, versions
+from benchmarks.peers.worker import Work, cores, serve, versions
 
 CPU = not torch.cuda.is_available()
 DEVICE = "cpu" if CPU else "cuda"
 DEFAULT_THREADS = torch.get_num_threads()
 # On a GPU they do not matter.
-THREADS = sorted({DEFAULT_THREADS, os.cpu_count() or 1}) if CPU else [DEFAULT_THREADS]
+THREADS = sorted({DEFAULT_THREADS, cores()}) if CPU else [DEFAULT_THREADS]
 BETA, LEARNING_RATE = 4.0, 1e-4
 # Of the image's side and the latents.
 NETWORKS: dict[str, Callable[[int, int], nn.Module]] = {

@@ -25,6 +25,12 @@ def versions(*packages: str) -> dict[str, str]:
     return {package: metadata.version(package) for package in packages}
 
 
+def cores() -> int:
+    """Cores that this process may use: fewer than the machine has, where `taskset` says so."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+
 def serve(works: dict[str, Work], described: dict[str, Any], prepare: Work = np.asarray) -> None:
     """Answer requests until stdin ends.
 

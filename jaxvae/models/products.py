@@ -1,26 +1,28 @@
-"""Functions of all convolutions: as matrix products or native, by platform, and refusals.
+"""Functions of all convolutions: direct, as matrix products or native, by platform, and refusals.
 
-On CPU a product is many times faster than XLA's convolution (`strided_convolution` says why). On an
-NVIDIA H100 it is faster too: a step of `compact_vae` took 3.8 times as long with the one of cuDNN,
-and one of the convolutional network of the bottleneck paper 1.7 times. For a TPU, by its compiler's
-account, the native one moves a quarter of the bytes. Which of the two a program holds is decided
-when it is compiled, by the platform it is for.
+On CPU XLA's convolution is as fast as a matrix product in one form, and many times slower in the
+others that gradients have (`direct_convolution`). On an NVIDIA H100 products are faster: a step of
+`compact_vae` took 3.8 times as long with the convolution of cuDNN, and one of the convolutional
+network of the bottleneck paper 1.7 times. For a TPU, by its compiler's account, the native one
+moves a quarter of the bytes. Which of them a program holds is decided when it is compiled, by the
+platform it is for.
 """
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Float
 
-from jaxvae.platforms import as_products_or_native
+from jaxvae.platforms import Convolutions, convolved_by_way
 from jaxvae.typing import Array
 
-Arguments = tuple[Array, Array]
+Arguments = tuple[Array, ...]
 Convolve = Callable[[Array, Array], Array]
-Gradients = Callable[[Array, Array, Array], Arguments]
+Gradient = Callable[[Array, Array, Array], Array]
 
 
 def product(rows: Float[Array, "*n i"], weights: Float[Array, "i o"]) -> Float[Array, "*n o"]:
@@ -34,40 +36,73 @@ def flat(images: Float[Array, "b h w c"]) -> Float[Array, "b*h*w c"]:
     return images.reshape(-1, images.shape[-1])
 
 
-def convolution(
-    products: Convolve, native: Convolve, gradients: Gradients | None = None
-) -> Convolve:
-    """A convolution whose program is that of the platform that it is compiled for.
+class Way(NamedTuple):
+    """A convolution of images and kernel, and its gradients for the cotangent of the result.
 
-    Differentiable in reverse mode, to any order; forward mode raises a TypeError.
-
-    Args:
-        products: the convolution of images and kernel as matrix products, for CPU and CUDA.
-        native: the same by XLA's own operation, for all other platforms.
-        gradients: `gradients(images, kernel, cotangent)`, the gradients by images and kernel as
-            products; None for automatic differentiation.
+    Attributes:
+        convolve: `(images, kernel)` to the result.
+        image_gradient: `(images, kernel, cotangent)` to the gradient by the images, which
+            depends on their shape alone.
+        kernel_gradient: the same to the gradient by the kernel.
     """
 
-    @jax.custom_vjp
-    def convolve(images: Array, kernel: Array) -> Array:
-        return as_products_or_native(products, native, images, kernel)
+    convolve: Convolve
+    image_gradient: Gradient
+    kernel_gradient: Gradient
 
-    def forward(images: Array, kernel: Array) -> tuple[Array, Arguments]:
-        # What a product is made from is as large as the images or larger: as cheap to form
-        # again as to keep.
-        return convolve(images, kernel), (images, kernel)
 
-    def backward(residuals: Arguments, cotangent: Array) -> Arguments:
-        own = gradients or partial(_gradients, products)
-        return as_products_or_native(own, partial(_gradients, native), *residuals, cotangent)
+def differentiated(convolve: Convolve) -> Way:
+    """A convolution with the gradients of automatic differentiation."""
 
-    convolve.defvjp(forward, backward)
+    def image_gradient(images: Array, kernel: Array, cotangent: Array) -> Array:
+        return jax.vjp(lambda images: convolve(images, kernel), images)[1](cotangent)[0]
+
+    def kernel_gradient(images: Array, kernel: Array, cotangent: Array) -> Array:
+        return jax.vjp(lambda kernel: convolve(images, kernel), kernel)[1](cotangent)[0]
+
+    return Way(convolve, image_gradient, kernel_gradient)
+
+
+def convolution(*, direct: Way, products: Way, native: Way) -> Convolve:
+    """A convolution whose program is that of the platform that it is compiled for.
+
+    Differentiable in reverse mode, to any order; forward mode raises a TypeError. It and its
+    gradients are linear in two things each, so that gradients of gradients are the same three.
+
+    Args:
+        direct: the convolution for CPU.
+        products: the same as matrix products, for CUDA.
+        native: the same by XLA's own operation, for all other platforms.
+    """
+    ways: dict[Convolutions, Way] = {"direct": direct, "products": products, "native": native}
+    convolve, image_gradient, kernel_gradient = (
+        jax.custom_vjp(partial(convolved_by_way, {kind: way[part] for kind, way in ways.items()}))
+        for part in range(len(direct))
+    )
+
+    def of_convolve(given: Arguments, cotangent: Array) -> Arguments:
+        return image_gradient(*given, cotangent), kernel_gradient(*given, cotangent)
+
+    def of_image_gradient(given: Arguments, images: Array) -> Arguments:
+        _, kernel, cotangent = given
+        by_kernel = kernel_gradient(images, kernel, cotangent)
+        return jnp.zeros_like(images), by_kernel, convolve(images, kernel)
+
+    def of_kernel_gradient(given: Arguments, kernel: Array) -> Arguments:
+        images, _, cotangent = given
+        by_images = image_gradient(images, kernel, cotangent)
+        return by_images, jnp.zeros_like(kernel), convolve(images, kernel)
+
+    # What a product is made from is as large as the images or larger: as cheap to form
+    # again as to keep.
+    convolve.defvjp(partial(_with_arguments, convolve), of_convolve)
+    image_gradient.defvjp(partial(_with_arguments, image_gradient), of_image_gradient)
+    kernel_gradient.defvjp(partial(_with_arguments, kernel_gradient), of_kernel_gradient)
     return convolve
 
 
-def _gradients(convolve: Convolve, images: Array, kernel: Array, cotangent: Array) -> Arguments:
-    image_gradient, kernel_gradient = jax.vjp(convolve, images, kernel)[1](cotangent)
-    return image_gradient, kernel_gradient
+def _with_arguments(function: Any, *given: Array) -> tuple[Array, Arguments]:
+    return function(*given), given
 
 
 def native_convolution(
@@ -87,7 +122,7 @@ def native_convolution(
         stride: pixels from one result to the next.
         spread: pixels of the images become so many, of which all but the first are zero.
     """
-    output = lax.conv_general_dilated(
+    found = lax.conv_general_dilated(
         images,
         kernel.astype(images.dtype),
         (stride, stride),
@@ -96,7 +131,7 @@ def native_convolution(
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         preferred_element_type=jnp.promote_types(images.dtype, jnp.float32),
     )
-    return output.astype(images.dtype)
+    return found.astype(images.dtype)
 
 
 def check_convolution(

@@ -1,7 +1,7 @@
-"""Stride-1 convolutions as matrix products, fast alone, inside `scan` and under `vmap`.
+"""Stride-1 convolutions: on CPU direct, on CUDA as matrix products.
 
-Like the stride-2 ones of `strided_convolution`, whose docstring says why, but with half of the
-window gathered before the product and half of it added up after: along the columns
+Like the stride-2 ones of `strided_convolution`, whose docstring says why. In a product, half of the
+window is gathered before it and half of it added up after: along the columns
 every pixel is set beside its `k` neighbors, one product gives what they mean to each
 of `k` rows, and the rows are shifted and summed. Both sides of the product are then
 `k` times the image where all patches are `k * k` times: with a product this small,
@@ -13,9 +13,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Float
 
+from jaxvae.models.direct_convolution import convolve_directly, sum_of_gradients, transposed
 from jaxvae.models.products import (
+    Way,
     check_convolution,
     convolution,
+    differentiated,
     flat,
     native_convolution,
     product,
@@ -47,7 +50,7 @@ def convolve_same(
             that is not floating-point.
     """
     check_convolution(images, kernel, parity="odd")
-    return _convolve(images, kernel)
+    return (_convolve_pixels if len(kernel) == 1 else _convolve)(images, kernel)
 
 
 def _same(
@@ -58,21 +61,43 @@ def _same(
     return _add(contributions, size, _ROWS).astype(images.dtype)
 
 
-def _gradients(images: Array, kernel: Array, cotangent: Array) -> tuple[Array, Array]:
+def _image_gradient(images: Array, kernel: Array, cotangent: Array) -> Array:
+    size = len(kernel)
+    contributions = product(_gather(cotangent, size, _ROWS), _as_matrix(kernel).T)
+    return _add(contributions, size, _COLUMNS).astype(images.dtype)
+
+
+def _kernel_gradient(images: Array, kernel: Array, cotangent: Array) -> Array:
     size = len(kernel)
     inputs, outputs = _gather(images, size, _COLUMNS), _gather(cotangent, size, _ROWS)
-    contributions = product(outputs, _as_matrix(kernel).T)
     # Flat, because a contraction over three axes takes twice as long.
     matrix = product(flat(inputs).T, flat(outputs))
-    image_gradient = _add(contributions, size, _COLUMNS).astype(images.dtype)
-    return image_gradient, _as_kernel(matrix, size).astype(kernel.dtype)
+    return _as_kernel(matrix, size).astype(kernel.dtype)
+
+
+def _direct(images: Array, kernel: Array) -> Array:
+    return convolve_directly(images, kernel, margin=len(kernel) // 2)
+
+
+def _direct_image_gradient(images: Array, kernel: Array, cotangent: Array) -> Array:
+    del images
+    return _direct(cotangent, transposed(kernel))
+
+
+def _direct_kernel_gradient(images: Array, kernel: Array, cotangent: Array) -> Array:
+    return sum_of_gradients(_kernel_gradient, images, kernel, cotangent)
 
 
 def _native(images: Array, kernel: Array) -> Array:
     return native_convolution(images, kernel, margin=len(kernel) // 2)
 
 
-_convolve = convolution(_same, _native, _gradients)
+_PRODUCTS = Way(_same, _image_gradient, _kernel_gradient)
+_DIRECT = Way(_direct, _direct_image_gradient, _direct_kernel_gradient)
+_NATIVE = differentiated(_native)
+_convolve = convolution(direct=_DIRECT, products=_PRODUCTS, native=_NATIVE)
+# Of single pixels, a convolution is a product.
+_convolve_pixels = convolution(direct=_PRODUCTS, products=_PRODUCTS, native=_NATIVE)
 
 
 def _gather(images: Float[Array, "b h w c"], size: int, axis: int) -> Float[Array, "b h w size*c"]:

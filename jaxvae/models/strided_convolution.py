@@ -1,20 +1,26 @@
-"""Stride-2 convolutions as matrix products, fast alone, inside `scan` and under `vmap`.
+"""Stride-2 convolutions: on CPU direct, on CUDA as matrix products.
 
-On CPU, XLA runs a training step of strided convolutions 4 to 15 times slower than one
-matrix product over image patches, 29 times or more inside a loop, and 2 to 3 times
-under `vmap` (`python -m benchmarks.convolutions`). Moving memory is most of the rest, so
-where images are large a convolution is a product with every 2 x 2 block of pixels instead,
-whose `k * k / 4` results are shifted and added: half or a third of the memory, but blocks
-that stick out over the edges, which small images cannot afford. The transposed convolution
-is the adjoint, which also gives the gradients of both.
+On CPU, XLA runs a training step of strided convolutions 4 to 15 times slower than with the
+gradients that are written here, 29 times or more inside a loop (`python -m
+benchmarks.convolutions`). There the transposed convolution is one of stride 1 that gives a block
+of 2 x 2 results for every 2 x 2 pixels; where results have few channels, a product whose parts are
+shifted and added takes less.
+
+As products, moving memory is most of the time, so where images are large a convolution is a
+product with every 2 x 2 block of pixels, whose `k * k / 4` results are shifted and added: half or
+a third of the memory of patches, but blocks that stick out over the edges, which small images
+cannot afford. The transposed convolution is the adjoint, which also gives the gradients of both.
 """
 
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from jaxvae.models.direct_convolution import convolve_directly, sum_of_gradients, transposed
 from jaxvae.models.products import (
+    Way,
     check_convolution,
     convolution,
+    differentiated,
     flat,
     native_convolution,
     product,
@@ -92,7 +98,7 @@ def _up(
     images: Float[Array, "b h w c"], kernel: Float[Array, "k k c o"]
 ) -> Float[Array, "b 2h 2w o"]:
     size, _, inputs, outputs = kernel.shape
-    weights = _as_blocks(_transpose(kernel))
+    weights = _as_blocks(transposed(kernel))
     if _is_cheaper_by_parts(images, kernel):
         parts = product(images, weights.transpose(3, 0, 1, 2).reshape(inputs, -1))
         blocks = _spread_and_add(parts, size // 2)
@@ -102,15 +108,40 @@ def _up(
     return _depth_to_space(blocks.astype(images.dtype), size // 2 - 1)
 
 
-def _down_gradients(images: Array, kernel: Array, cotangent: Array) -> tuple[Array, Array]:
-    return _convolve_up(cotangent, _transpose(kernel)), _kernel_gradient(images, cotangent, kernel)
+def _down_image_gradient(images: Array, kernel: Array, cotangent: Array) -> Array:
+    del images
+    return _convolve_up(cotangent, transposed(kernel))
 
 
-def _up_gradients(images: Array, kernel: Array, cotangent: Array) -> tuple[Array, Array]:
-    transposed = _transpose(kernel)
+def _up_image_gradient(images: Array, kernel: Array, cotangent: Array) -> Array:
+    del images
+    return _convolve_down(cotangent, transposed(kernel))
+
+
+def _up_kernel_gradient(images: Array, kernel: Array, cotangent: Array) -> Array:
     # <up(images), y> = <images, down(y)>: the same product, read from the other side.
-    gradient = _kernel_gradient(cotangent, images, transposed)
-    return _convolve_down(cotangent, transposed), _transpose(gradient)
+    return transposed(_kernel_gradient(cotangent, transposed(kernel), images))
+
+
+def _direct_down(images: Array, kernel: Array) -> Array:
+    return convolve_directly(images, kernel, margin=len(kernel) // 2 - 1, stride=2)
+
+
+def _direct_up(images: Array, kernel: Array) -> Array:
+    if _is_cheaper_by_parts(images, kernel):
+        return _up(images, kernel)
+    half = len(kernel) // 2
+    # Weights of a block of 2 x 2 results, for each of the pixels around it.
+    weights = _as_blocks(transposed(kernel))[::-1, ::-1].swapaxes(2, 3)
+    return _depth_to_space(convolve_directly(images, weights, margin=half - 1), half - 1)
+
+
+def _direct_down_kernel_gradient(images: Array, kernel: Array, cotangent: Array) -> Array:
+    return sum_of_gradients(_gathered_gradient, images, kernel, cotangent)
+
+
+def _direct_up_kernel_gradient(images: Array, kernel: Array, cotangent: Array) -> Array:
+    return transposed(_direct_down_kernel_gradient(cotangent, transposed(kernel), images))
 
 
 def _native_down(images: Array, kernel: Array) -> Array:
@@ -121,14 +152,10 @@ def _native_up(images: Array, kernel: Array) -> Array:
     return native_convolution(images, kernel, margin=len(kernel) // 2, spread=2)
 
 
-_convolve_down = convolution(_down, _native_down, _down_gradients)
-_convolve_up = convolution(_up, _native_up, _up_gradients)
-
-
 def _kernel_gradient(
     images: Float[Array, "b h w c"],
-    cotangent: Float[Array, "b h/2 w/2 o"],
     kernel: Float[Array, "k k c o"],
+    cotangent: Float[Array, "b h/2 w/2 o"],
 ) -> Float[Array, "k k c o"]:
     """Gradient of `<_down(images, kernel), cotangent>` by the kernel, in its dtype."""
     size, _, inputs, outputs = kernel.shape
@@ -142,6 +169,41 @@ def _kernel_gradient(
         matrix = product(flat(blocks).T, flat(shifts)).reshape(4 * inputs, half, half, outputs)
         gradient = _as_kernel(matrix.transpose(1, 2, 0, 3))
     return gradient.astype(kernel.dtype)
+
+
+def _gathered_gradient(
+    images: Float[Array, "b h w c"],
+    kernel: Float[Array, "k k c o"],
+    cotangent: Float[Array, "b h/2 w/2 o"],
+) -> Float[Array, "k k c o"]:
+    """The gradient of `_kernel_gradient`, from patches or a product for every row of the kernel.
+
+    In a core's cache all that is left of the costs is the product, which few channels make small.
+    """
+    size, _, inputs, outputs = kernel.shape
+    turned = flat(cotangent).T
+    if 4 * inputs <= outputs:
+        gradient = product(turned, flat(_patches(images, size))).T.reshape(kernel.shape)
+    else:
+        height, columns = cotangent.shape[1], _columns(images, size)
+        rows = [
+            product(turned, flat(columns[:, row // 2 : row // 2 + height, row % 2]))
+            for row in range(size)
+        ]
+        gradient = jnp.stack(rows).reshape(size, outputs, size, inputs).transpose(0, 2, 3, 1)
+    return gradient.astype(kernel.dtype)
+
+
+_convolve_down = convolution(
+    direct=Way(_direct_down, _down_image_gradient, _direct_down_kernel_gradient),
+    products=Way(_down, _down_image_gradient, _kernel_gradient),
+    native=differentiated(_native_down),
+)
+_convolve_up = convolution(
+    direct=Way(_direct_up, _up_image_gradient, _direct_up_kernel_gradient),
+    products=Way(_up, _up_image_gradient, _up_kernel_gradient),
+    native=differentiated(_native_up),
+)
 
 
 # Multiplications that take as long as to write and read a number, about.
@@ -186,6 +248,17 @@ def _patches(images: Float[Array, "b h w c"], size: int) -> Float[Array, "b h/2 
             for column in range(size)
         ],
         axis=-1,
+    )
+
+
+def _columns(images: Float[Array, "b h w c"], size: int) -> Float[Array, "b h/2+m 2 w/2 k*c"]:
+    """The columns under the kernel at every output, in pairs of rows; `m = k / 2 - 1`."""
+    batch, height, width, channels = images.shape
+    margin = size // 2 - 1
+    padded = jnp.pad(images, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
+    pairs = padded.reshape(batch, height // 2 + margin, 2, width // 2 + margin, 2 * channels)
+    return jnp.concatenate(
+        [pairs[:, :, :, at : at + width // 2] for at in range(size // 2)], axis=-1
     )
 
 
@@ -267,8 +340,3 @@ def _as_kernel(blocks: Float[Array, "m m 4*c o"]) -> Float[Array, "k k c o"]:
     half, _, depth, outputs = blocks.shape
     split = blocks.reshape(half, half, 2, 2, depth // 4, outputs).transpose(0, 2, 1, 3, 4, 5)
     return split.reshape(2 * half, 2 * half, depth // 4, outputs)
-
-
-def _transpose(kernel: Float[Array, "k k c o"]) -> Float[Array, "k k o c"]:
-    """The kernel of the adjoint: rotated by 180 degrees, with channels swapped."""
-    return kernel[::-1, ::-1].swapaxes(2, 3)

@@ -1,7 +1,7 @@
-"""Stride-1 convolutions that shrink or grow an image, as matrix products.
+"""Stride-1 convolutions that shrink or grow an image, as matrix products on CPU and CUDA.
 
-For small images, such as 7 x 7 to 4 x 4: there `k * k` patches are few. The reasons for
-products are those of `strided_convolution`.
+For small images, such as 7 x 7 to 4 x 4: there `k * k` patches are few, and around such images
+a direct convolution would multiply mostly zeros.
 """
 
 from functools import partial
@@ -12,6 +12,7 @@ from jaxtyping import Float
 from jaxvae.models.products import (
     check_convolution,
     convolution,
+    differentiated,
     flat,
     native_convolution,
     product,
@@ -102,5 +103,7 @@ def _native_full(images: Array, kernel: Array) -> Array:
     return native_convolution(images, kernel, margin=len(kernel) - 1)
 
 
-_convolve_valid = convolution(_valid, partial(native_convolution, margin=0))
-_convolve_full = convolution(_full, _native_full)
+_VALID, _FULL = differentiated(_valid), differentiated(_full)
+_NATIVE_VALID = differentiated(partial(native_convolution, margin=0))
+_convolve_valid = convolution(direct=_VALID, products=_VALID, native=_NATIVE_VALID)
+_convolve_full = convolution(direct=_FULL, products=_FULL, native=differentiated(_native_full))

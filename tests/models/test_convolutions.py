@@ -12,16 +12,14 @@ import pytest
 from jax.test_util import check_grads
 
 from jaxvae.models.layers import DownConvolution, SameConvolution, UpConvolution
-from jaxvae.models.same_convolution import _native as _native_same
 from jaxvae.models.same_convolution import convolve_same
 from jaxvae.models.strided_convolution import (
     _is_cheaper_by_parts,
     _is_cheaper_by_patches,
-    _native_down,
-    _native_up,
     convolve_down,
     convolve_up,
 )
+from jaxvae.platforms import convolutions_as
 from tests.tiers import parametrize
 
 
@@ -323,29 +321,49 @@ def test_a_layer_takes_numpy_images_of_float64(of):
     np.testing.assert_array_equal(result, apply(parameters, images))
 
 
-@pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu", "rocm"])
+@pytest.mark.parametrize("platform", ["cuda", "tpu", "rocm"])
 @each
 def test_a_program_holds_products_where_they_were_faster_and_convolutions_elsewhere(of, platform):
-    images, kernel = draw((2, 4, 6, 2, 5), of.kernels[1])
-    gradients = jax.jit(jax.grad(lambda *given: jnp.sum(jnp.sin(of.function(*given))), (0, 1)))
-    text = gradients.trace(images, kernel).lower(lowering_platforms=(platform,)).as_text()
+    text = program_of_gradients(of, platform)
     products, native = "stablehlo.dot_general" in text, "stablehlo.convolution" in text
-    assert (products, native) == (platform in ("cpu", "cuda"), platform in ("tpu", "rocm"))
+    assert (products, native) == (platform == "cuda", platform != "cuda")
 
 
-NATIVE = {convolve_down: _native_down, convolve_up: _native_up, convolve_same: _native_same}
+@each
+def test_on_cpu_no_convolution_spreads_its_operands_or_takes_kernels_in_groups(of):
+    program = program_of_gradients(of, "cpu", members=2).splitlines()
+    convolutions = [line for line in program if "stablehlo.convolution" in line]
+    assert convolutions
+    for line in convolutions:
+        assert "[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]" in line
+        assert "lhs_dilate = [1, 1], rhs_dilate = [1, 1]" in line
+        assert "feature_group_count = 1 " in line
+
+
+def program_of_gradients(of, platform, members=None):
+    """The program for a platform, of several kernels at once where members are given."""
+    images, kernel = draw((2, 4, 6, 8, 5), of.kernels[1])
+    gradients = jax.grad(lambda *given: jnp.sum(jnp.sin(of.function(*given))), (0, 1))
+    if members:
+        kernel, gradients = np.stack([kernel] * members), jax.vmap(gradients, (None, 0))
+    traced = jax.jit(gradients).trace(images, kernel)
+    return traced.lower(lowering_platforms=(platform,)).as_text()
 
 
 @parametrize("size", SIZES)
+@pytest.mark.parametrize("kind", ["products", "native"])
 @each
-def test_the_native_convolution_has_the_numbers_and_gradients_of_the_product(of, size):
+def test_all_kinds_of_a_convolution_have_the_same_numbers_and_gradients(of, kind, size):
     images, kernel = draw(size, of.kernels[1])
 
-    @jax.jit
-    def both(images, kernel):
+    def with_gradients(images, kernel):
         values, pull = jax.vjp(of.function, images, kernel)
-        own, own_pull = jax.vjp(NATIVE[of.function], images, kernel)
-        return (values, *pull(jnp.cos(values))), (own, *own_pull(jnp.cos(values)))
+        return values, *pull(jnp.cos(values))
 
-    for product, native in zip(*both(images, kernel), strict=True):
-        np.testing.assert_allclose(native, product, rtol=1e-4, atol=1e-4)
+    def asked(images, kernel):
+        with convolutions_as(kind):
+            return with_gradients(images, kernel)
+
+    both = jax.jit(lambda *given: (with_gradients(*given), asked(*given)))
+    for direct, other in zip(*both(images, kernel), strict=True):
+        np.testing.assert_allclose(other, direct, rtol=1e-4, atol=1e-4)
