@@ -21,6 +21,10 @@ HARDLY_ANYTHING = 0.5
 """A reconstruction of so large a Delta to the input has lost most of its neighbors."""
 
 
+class NoModelError(ValueError):
+    """No model is done that did not fail."""
+
+
 class Reading(NamedTuple):
     """Measurements of k sizes and s seeds, all of whose models were trained and did not fail.
 
@@ -155,7 +159,7 @@ def _rectangle(done: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if len(kept) * len(seeds) >= len(best[0]) * len(best[1]):
             best = kept, seeds
     if len(best[0]) == 0:
-        raise ValueError(
+        raise NoModelError(
             "expected a model that is done and did not fail, got none; where losses became NaN "
             "or infinite, try a smaller --learning-rate and another --out"
         )

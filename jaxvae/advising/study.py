@@ -17,7 +17,7 @@ from rich.console import Console
 
 from jaxvae.advising.criteria import decided_bounds
 from jaxvae.advising.length import first_epochs, longer_epochs
-from jaxvae.advising.reading import Reading, read_records
+from jaxvae.advising.reading import NoModelError, Reading, read_records
 from jaxvae.analysis.sizing import Training, next_training
 from jaxvae.grids.grid import Grid
 from jaxvae.grids.records import gather
@@ -122,8 +122,16 @@ def do_study(
         return StudyOutcome(_records(study, out, epochs, first), first, epochs)
     outcome = _decide(study, out, epochs, first, train)
     while outcome.wanted is None and (longer := _longer(study, outcome.records)):
-        again = _decide(study, out, *longer, train)
-        outcome = again if again.wanted is None else again._replace(records=outcome.records)
+        try:
+            again = _decide(study, out, *longer, train)
+        except NoModelError:
+            return outcome
+        if again.wanted is not None:
+            return again._replace(records=outcome.records)
+        if again.records is None or again.records["failed"].any():
+            # What was decided with fewer epochs rests on more models.
+            return outcome
+        outcome = again
     return outcome
 
 

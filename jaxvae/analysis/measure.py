@@ -118,7 +118,8 @@ def measure(
         k: neighbors of the metrics that have this setting; None for the
             default of each.
         parts: random groups of points that an error rests on: disjoint subsets if each has
-            100 points or more, else the groups of a jackknife; None for 10, or n of fewer points.
+            100 points or more, else the groups of a jackknife; None for 10, or n where n is
+            below 20.
         draws: data sets made for every null, 0 (no null) or at least 2.
         report: called after every step.
 
@@ -137,7 +138,9 @@ def measure(
     rows_key, deal_key, null_key = jax.random.split(key, 3)
     rows = choose_rows(rows_key, available, points)
     spaces = {name: finite_rows(name, array, rows, available) for name, array in given.items()}
-    parts = min(_PARTS, len(rows)) if parts is None else parts
+    if parts is None:
+        # One of few points left out at a time leaves none out of all.
+        parts = _PARTS if len(rows) >= 2 * _PARTS else len(rows)
     refusal = f"expected 2 to n = {len(rows)} parts, got {parts}"
     parts = as_count(parts, refusal, least=2, most=len(rows))
     refusal = f"expected draws of 0 (no null) or at least 2, got {draws}"

@@ -24,7 +24,7 @@ from jaxvae.report.progress import count_progress
 from jaxvae.report.sizes import in_bytes
 
 _METRICS = ("id", "gride")
-# A subset for an error has a hundred points, and there are at least two.
+# TwoNN of so many points is known to a tenth.
 _FEWEST = 200
 _SHOWN = 96
 _CLASSES = 20
@@ -75,8 +75,8 @@ def _list(console: Console) -> None:
     )
     if useless:
         console.print(
-            f"    of these, {_sets(useless)}, of images that are no longer there as they were: "
-            "jaxvae data --clean removes them",
+            f"    of these, {_sets(useless)}, of images that are gone, have changed, or whose path "
+            "is not known: jaxvae data --clean removes them",
             soft_wrap=True,
         )
     console.print(
@@ -90,7 +90,8 @@ def _clean(console: Console) -> None:
     for entry in useless:
         remove_whole(entry.folder)
     console.print(
-        f"removed from the cache: {_sets(useless)}, of images that are no longer there as they were"
+        f"removed from the cache: {_sets(useless)}, of images that are gone, have changed, or "
+        "whose path is not known"
     )
 
 

@@ -110,7 +110,7 @@ def _refuse_other_results(out: Path, compared: str) -> None:
         of = (
             f"of a comparison of {' and '.join(json.loads(found))}"
             if found
-            else "of another command"
+            else "of another command, or of an earlier version"
         )
         raise ValueError(
             f"expected no other results in {out}, got those {of}; choose another --out"

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from jaxvae.data.prepared import find_prepared
 
-_SUFFIXES = (".npy", ".npz", ".zarr")
+_SUFFIXES = (".npy", ".npz", ".zarr", ".tif", ".tiff")
 
 
 def own_place(name: str, directory: Path) -> Path | None:
     """The path that a name is, or None for the name of a set.
 
-    A name is a path where it begins with `/`, `.` or `~`, ends with `/`, `.npy`, `.npz` or
-    `.zarr`, or where something is there and no set of that name is prepared.
+    A name is a path where it begins with `/`, `.` or `~`, ends with `/`, `.npy`, `.npz`,
+    `.zarr`, `.tif` or `.tiff`, or where something is there and no set of that name is prepared.
 
     Args:
         name: as it was given.

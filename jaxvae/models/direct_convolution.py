@@ -8,6 +8,7 @@ it stays in a core's cache. Several kernels at once (`vmap`) are not of that for
 taken one after another.
 """
 
+import math
 from functools import partial
 
 import jax.numpy as jnp
@@ -56,7 +57,10 @@ def sum_of_gradients(
         kernel: its weights, of which the shape and the dtype are taken.
         cotangent: of its result.
     """
-    batch, copied = len(images), len(kernel) * (images[0].size + cotangent[0].size)
+    batch, copied = (
+        len(images),
+        len(kernel) * sum(math.prod(given.shape[1:]) for given in (images, cotangent)),
+    )
     few = max(n for n in range(1, batch + 1) if batch % n == 0 and n <= max(1, _AT_HAND // copied))
     accumulator = jnp.promote_types(kernel.dtype, jnp.float32)
     weights = kernel.astype(accumulator)

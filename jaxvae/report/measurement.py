@@ -15,7 +15,7 @@ _ERRORS = {
     "jackknife": "from the jackknife",
 }
 # Metrics of the nearest neighbors change by jumps.
-_TOO_LARGE = ", which is up to twice too large here (1,000 points or more have a better one)"
+_TOO_LARGE = ", which is up to twice too large here (a better one needs 100 points in every part)"
 _NULLS = {
     "gaussian_null": "a Gaussian of the same n and covariance",
     "unrelated_null": "the same spaces with their points shuffled",

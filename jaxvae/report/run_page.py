@@ -147,7 +147,8 @@ def _improving(shown: Shown) -> list[str]:
             f"{_verdict(change)}."
         )
     # Also where training was too short to tell.
-    if sentences and f"{_IMPROVING}." in sentences[-1]:
+    at_its_end = shown.run.step == shown.run.steps[-1]
+    if at_its_end and sentences and f"{_IMPROVING}." in sentences[-1]:
         sentences.append(_longer(shown.run))
     return sentences or [
         "Whether the model was still improving is not known: neither its loss over training nor "

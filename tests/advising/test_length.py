@@ -1,5 +1,6 @@
 """How long models are trained: until the second half of a training no longer helps."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -65,14 +66,16 @@ def studied(monkeypatch, tmp_path):
         made = records_of(falling(4), earlier=earlier)
         return made.assign_coords(epoch=[epochs // 2, epochs])
 
-    def all_models(study, out, epochs, training):
-        return records(epochs, earlier=1.4 if epochs < 40 else 1.0)
+    def all_models(study, out, epochs, training, *, failing):
+        made = records(epochs, earlier=1.4 if epochs < 40 else 1.0)
+        made["failed"][...] = failing and epochs >= 40
+        return made
 
-    def study(*, time_for, epochs=None):
+    def study(*, time_for, epochs=None, failing=False):
         train = lambda sweep, *_: sweep.epochs[-1] <= time_for  # noqa: E731
         first_model = lambda grid, _: records(grid.run["epochs"], earlier=1.0)  # noqa: E731
         monkeypatch.setattr(studies, "_train", train)
-        monkeypatch.setattr(studies, "_records", all_models)
+        monkeypatch.setattr(studies, "_records", partial(all_models, failing=failing))
         monkeypatch.setattr(studies, "gather", first_model)
         run = {"data": "sprites", "image_size": 16, "train_size": 20000, "network": "dense_vae"}
         asked = Study(run=run, points=100, epochs=epochs)
@@ -99,3 +102,9 @@ def test_given_epochs_are_not_doubled(studied):
     found = studied(time_for=1000, epochs=10)
     assert found.wanted is None
     assert found.records["epoch"].values.tolist() == [5, 10]
+
+
+def test_where_longer_trainings_fail_the_shorter_ones_have_decided(studied):
+    found = studied(time_for=1000, failing=True)
+    assert found.wanted is None
+    assert found.records["epoch"].values.tolist() == [10, 20]

@@ -47,7 +47,7 @@ def test_without_a_set_all_that_are_here_are_listed(tmp_path, capsys, monkeypatc
     main(["data", "images.npy", "--points", "3"])
     assert main(["data"]) == 0
     said = words(capsys.readouterr().out)
-    assert "sprites rendered" in said
+    assert "sprites any number, rendered" in said
     assert "cache: 1 decoded set, " in said
     assert f" KiB, in {tmp_path / 'cache' / 'datasets'}" in said
 

@@ -104,7 +104,7 @@ def test_where_one_is_told_to_end_all_save_and_end(terminated, out):
     statuses, (shown, other) = terminated
     assert statuses == [143, 143]
     assert "continues after step 300 of 900" in shown
-    assert "Terminated. The same command resumes" in shown
+    assert "Terminated. The same command continues" in shown
     assert "continues after" not in other
     assert 600 <= max(checkpoint.steps(out / "resume")) < STEPS
     assert not list(out.rglob("*.part"))

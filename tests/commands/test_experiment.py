@@ -210,7 +210,7 @@ SPRITES = ["smoke", "--data", "sprites", "--image-size", "10", "--train-size", "
     ("arguments", "message"),
     [
         (["--batch-size", "65"], "batch_size <= 64 images, got 65"),
-        (["--batch-size", "8", "--points", "20000"], "up to the 10000 held-out images of sprites"),
+        (["--batch-size", "8", "--points", "20000"], "distinct held-out images of sprites"),
         (["--batch-size", "8", "--network", "convolutional"], "divisible by 4"),
     ],
     ids=["batch", "points", "size"],

@@ -146,7 +146,7 @@ def test_two_runs_are_compared_into_no_folder_of_other_results(saved_run, tmp_pa
     xr.Dataset({"a": 1}).to_netcdf(out / name)
     before = (out / name).read_bytes()
     assert main(["report", str(saved_run), str(other), "--out", str(out)]) == 2
-    said = f"expected no other results in {out}, got those of another command; choose another --out"
+    said = f"expected no other results in {out}, got those of another command, or of an earlier"
     assert said in capsys.readouterr().err
     assert (out / name).read_bytes() == before
 
