@@ -111,7 +111,7 @@ def _longer(outcome: StudyOutcome) -> str:
     """A sentence on the longer training that is not done yet, where there is one."""
     if outcome.records is None or outcome.epochs == int(outcome.records["epoch"].values[-1]):
         return ""
-    return f"Models still improve: the same command goes on with {outcome.epochs} epochs. "
+    return f"Models still improve: the same command continues with {outcome.epochs} epochs. "
 
 
 def _ending(outcome: StudyOutcome, minutes: float) -> str:
