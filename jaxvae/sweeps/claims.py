@@ -87,8 +87,8 @@ def claim(folder: Path, name: str, *, lock: Lock = fcntl.flock) -> Iterator[Tell
         return
     try:
         tell = _teller(file, descriptor)
-    except OSError:
-        # A full disk. What says nothing is of no use to others.
+    except BaseException:
+        # A full disk, or an interruption. What says nothing is of no use to others.
         file.unlink(missing_ok=True)
         os.close(descriptor)
         raise

@@ -199,9 +199,7 @@ def test_more_seeds_and_values_train_only_what_is_new(out, capsys):
 @pytest.mark.slow
 def test_another_setting_is_refused_by_its_name(out, capsys):
     assert main(["sweep", *SMALL, *SWEEP, "--learning-rate", "0.5", "--out", str(out)]) == 2
-    assert (
-        "run {'--learning-rate': 0.0001} (now {'--learning-rate': 0.5})" in capsys.readouterr().err
-    )
+    assert "run {'learning_rate': 0.0001} (now {'learning_rate': 0.5})" in capsys.readouterr().err
 
 
 @pytest.mark.slow
