@@ -20,7 +20,7 @@ PRINTED = {
     "docs/data.md": "1,797 images, 16 x 16, gray, float64 in [0, 1] -> bytes; resized from 8 x 8",
     "docs/measuring_arrays.md": "2000 of 2000",
     "docs/devices.md": "20 steps of 2000 images",
-    "docs/using_a_model.md": "step 31, epoch 1: latents (100, 10); the last snapshot is step 62, epoch 2",
+    "docs/using_a_model.md": "step 31, epoch 1: latents (100, 10); the last snapshot is step 62",
 }
 
 
