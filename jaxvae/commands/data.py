@@ -27,6 +27,7 @@ _METRICS = ("id", "gride")
 # TwoNN of so many points is known to a tenth.
 _FEWEST = 200
 _SHOWN = 96
+_WHY_USELESS = "of images that are gone, have changed, or whose path is not known"
 _CLASSES = 20
 # Of the null, a Gaussian of the same covariance, as many as tell its spread.
 _DRAWS = 2
@@ -75,8 +76,7 @@ def _list(console: Console) -> None:
     )
     if useless:
         console.print(
-            f"    of these, {_sets(useless)}, of images that are gone, have changed, or whose path "
-            "is not known: jaxvae data --clean removes them",
+            f"    of these, {_sets(useless)}, {_WHY_USELESS}: jaxvae data --clean removes them",
             soft_wrap=True,
         )
     console.print(
@@ -89,10 +89,7 @@ def _clean(console: Console) -> None:
     useless = [entry for entry in kept_entries() if not is_of_use(entry)]
     for entry in useless:
         remove_whole(entry.folder)
-    console.print(
-        f"removed from the cache: {_sets(useless)}, of images that are gone, have changed, or "
-        "whose path is not known"
-    )
+    console.print(f"removed from the cache: {_sets(useless)}, {_WHY_USELESS}")
 
 
 def _sets(entries: Sequence[Kept]) -> str:
