@@ -16,6 +16,7 @@ from jaxvae.report.style import (
     draw_spread,
     figure,
     mark_bottlenecks,
+    mark_epochs,
     mark_layers,
     mark_logarithm,
 )
@@ -151,9 +152,7 @@ def _phases(records: xr.Dataset, path: Path) -> None:
                 spread = values.sel(bottleneck=size).transpose("epoch", "seed").values
                 draw_spread(axes, epochs, spread, color=color, label=f"K = {size}")
             axes.set_title(name)
-            axes.set_xscale("symlog", linthresh=1)
-            axes.set_xticks(epochs, [str(epoch) for epoch in epochs])
-            axes.minorticks_off()
+            mark_epochs(axes, epochs.tolist())
             if "Δ" in name:
                 mark_logarithm(axes)
         for axes in grid[1]:

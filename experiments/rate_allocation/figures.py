@@ -23,7 +23,7 @@ from experiments.rate_allocation.uses import (
 )
 from jaxvae.analysis.rate_plane import rate_distortion_hull
 from jaxvae.metrics.information import accuracy_bound
-from jaxvae.report.style import draw_each, draw_rows, figure
+from jaxvae.report.style import draw_each, draw_rows, figure, mark_epochs
 
 _GRID = (*GRID, "seed")
 # Layers that have a panel of their own, at most.
@@ -186,9 +186,7 @@ def _training(records: xr.Dataset, path: Path) -> None:
                 axes.plot(records["epoch"], values, "o-", color=color)
                 axes.plot([], [], "o-", color=color, label=name)
             axes.set_title(f"beta {top:g} at the top, {bottom:g} at the bottom")
-            axes.set_xscale("symlog", linthresh=1)
-            axes.set_xticks(records["epoch"].values, [str(e) for e in records["epoch"].values])
-            axes.minorticks_off()
+            mark_epochs(axes, records["epoch"].values.tolist())
         for axes in grid[1]:
             axes.set_xlabel("epoch")
         for axes in grid[:, 0]:

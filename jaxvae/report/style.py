@@ -84,6 +84,20 @@ def mark_bottlenecks(axes: Axes, bottlenecks: Sequence[int]) -> None:
     axes.set_xlabel("bottleneck size K")
 
 
+def mark_epochs(axes: Axes, epochs: Sequence[int]) -> None:
+    """A logarithmic axis with a tick at every measured epoch, and labels as far as there is room.
+
+    The last epoch has a label, and of two labeled epochs the later is at least twice the earlier.
+    """
+    labeled: list[int] = []
+    for epoch in sorted(epochs, reverse=True):
+        if not labeled or 2 * epoch <= labeled[-1]:
+            labeled.append(epoch)
+    axes.set_xscale("symlog", linthresh=1, linscale=0.4)
+    axes.set_xticks(list(epochs), [str(epoch) if epoch in labeled else "" for epoch in epochs])
+    axes.minorticks_off()
+
+
 def mark_layers(axes: Axes, layers: Sequence[str]) -> None:
     """The layers as ticks, the bottleneck shaded, or the latents of every layer of a hierarchy."""
     axes.set_xticks(range(len(layers)), layers, rotation=45, ha="right", rotation_mode="anchor")

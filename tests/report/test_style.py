@@ -7,7 +7,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from jaxvae.report.style import figure, mark_logarithm, ordered_colors
+from jaxvae.report.style import figure, mark_epochs, mark_logarithm, ordered_colors
 
 
 def draw(path):
@@ -52,6 +52,16 @@ def test_a_logarithmic_axis_has_decimals_where_they_are_short(tmp_path, values, 
         mark_logarithm(axes)
     ticks = axes.get_yticklabels(which="both")
     assert expected <= {tick.get_text() for tick in ticks}
+
+
+def test_every_epoch_has_a_tick_and_only_those_far_enough_apart_a_label(tmp_path):
+    epochs = [0, 1, 2, 5, 10, 20, 50, 75, 100, 150, 200]
+    with figure(tmp_path / "line.png", size=(4, 3), title="") as drawing:
+        axes = drawing.subplots()
+        mark_epochs(axes, epochs)
+    labels = [tick.get_text() for tick in axes.get_xticklabels()]
+    assert axes.get_xticks().tolist() == epochs
+    assert labels == ["0", "1", "2", "5", "10", "20", "50", "", "100", "", "200"]
 
 
 def test_white_has_three_times_the_light_of_every_line():
