@@ -7,10 +7,12 @@ from jaxvae.models.layers import DownConvolution
 from jaxvae.platforms import (
     ACCELERATOR,
     CPU,
+    TPU,
     choices_for,
     compiled_for,
     convolutions_as,
     platform_of,
+    svd,
 )
 
 
@@ -26,8 +28,9 @@ def test_an_array_of_the_host_is_worked_on_there_whatever_else_the_process_has()
 
 
 def test_compilation_ahead_of_time_has_the_choices_of_its_target():
-    with compiled_for("tpu"):
-        assert choices_for(jnp.zeros(2)) == ACCELERATOR
+    for platform, choices in (("tpu", TPU), ("cuda", ACCELERATOR)):
+        with compiled_for(platform):
+            assert choices_for(jnp.zeros(2)) == choices
     assert choices_for(jax.device_put(np.zeros(2), jax.devices("cpu")[0])) == CPU
 
 
@@ -41,3 +44,19 @@ def test_convolutions_and_their_gradients_are_of_the_kind_that_is_asked_for(kind
         program = str(jax.make_jaxpr(jax.grad(squares))(jnp.ones((4, 4, 1, 2))))
     assert ("conv_general_dilated" in program) == native
     assert ("dot_general" in program) != native
+
+
+@pytest.mark.parametrize("vectors", [True, False])
+def test_singular_values_of_cuda_are_not_those_of_rotations(vectors):
+    traced = jax.jit(lambda x: svd(x, vectors=vectors)).trace(jnp.zeros((40, 30)))
+    program = traced.lower(lowering_platforms=("cuda",)).as_text()
+    assert "cusolver_gesvd_ffi" in program
+    assert "gesvdj" not in program
+
+
+def test_a_decomposition_has_the_singular_values_of_float64():
+    values = np.random.default_rng(0).standard_normal((60, 40))
+    u, s, v = svd(jnp.asarray(values, jnp.float32))
+    np.testing.assert_allclose(s, np.linalg.svd(values, compute_uv=False), rtol=1e-5)
+    np.testing.assert_allclose(svd(jnp.asarray(values, jnp.float32), vectors=False), s, rtol=1e-6)
+    np.testing.assert_allclose((u * s) @ v, values, atol=1e-5)

@@ -44,21 +44,23 @@ def in_exact_order(
     rows: Int[np.ndarray, " r"],
     squared: Float[np.ndarray, "r c"],
     columns: Int[np.ndarray, "r c"],
+    k: int,
 ) -> Int[np.ndarray, "r c"]:
-    """The columns, sorted again where float32 may have confused neighboring distances.
+    """The columns, sorted again where float32 may have confused the first k distances.
 
     Args:
         points: the cloud.
         rows: the points from which distances are taken.
         squared: float32 distances by differences, ascending.
         columns: to which points; ties by lowest.
+        k: how many of them have to be in order, and to be the nearest.
     """
     # On a grid float32 does not round, and at distance zero there is nothing to round.
     if points.on_grid:
         return columns
     before, after = squared[:, :-1], squared[:, 1:]
     touching = (after <= before * (1 + 2 * rounding(points))) & (after > 0) & np.isfinite(after)
-    (touched,) = np.nonzero(touching.any(axis=1))
+    (touched,) = np.nonzero(touching[:, :k].any(axis=1))
     if len(touched) == 0:
         return columns
     points, columns = known_values(points), columns.copy()

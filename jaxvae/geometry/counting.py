@@ -2,9 +2,11 @@
 
 What is compiled counts, for every target, the points that the bounds prove to be closer, and
 in which columns the others are that may be. These few are compared one by one: by float32
-differences, and beyond on the host.
+differences, and beyond on the host. On an accelerator, and while a function is traced, they are
+compared on the device.
 """
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -25,7 +27,7 @@ from jaxvae.geometry.distances import (
 from jaxvae.geometry.finding import CANDIDATES, DOUBTFUL, pair_block
 from jaxvae.geometry.host import known_now
 from jaxvae.geometry.points import Points, first_alike, known_values
-from jaxvae.geometry.precise import comparisons, precise_row
+from jaxvae.geometry.precise import comparisons, less, precise_distances, precise_row
 from jaxvae.geometry.rows import Space, on_host, with_redone, without_coordinates
 from jaxvae.geometry.selection import LANE, lane_columns, lane_counts
 from jaxvae.typing import EitherArray
@@ -35,8 +37,11 @@ _TARGETS = 16
 # Lanes in which open comparisons are looked up at a time: of an ordinary block, and of one
 # that leaves many open.
 _FEW_LANES, _MANY_LANES = 256, 2048
-# The same while a function is traced.
-_TRACED_LANES = 32
+# What is settled on the device: open comparisons at a time, for each row of a block and by their
+# coordinates, and how many times fewer are settled at a time that float32 leaves open.
+_OPEN_PER_ROW, _OPEN_ENTRIES, _FEWER_UNSURE = 8, 2**26, 16
+# There, a row with a larger share of open comparisons is left out.
+_LEFT_OUT_SHARE = 1 / 4
 # Coordinates of so few pairs are subtracted on the host.
 _FEW_ENTRIES = 2**14
 # A row with a larger share of open comparisons is taken by differences.
@@ -61,65 +66,181 @@ def count(
     space: Space, rows: Int[np.ndarray, " b"], targets: Int[np.ndarray, "b k"]
 ) -> Float[np.ndarray, "b k"]:
     """Mid-ranks of the targets of each row among the present points."""
-    return count_within(space, rows, space.run(distance_bounds, rows), targets)
+    return count_each([space], rows, [space.run(distance_bounds, rows)], targets)[0]
 
 
-def count_within(
-    space: Space,
+def count_each(
+    spaces: Sequence[Space],
     rows: Int[np.ndarray, " b"],
-    bounds: Bounds,
+    bounds: Sequence[Bounds],
     targets: Int[np.ndarray, "b k"],
-) -> Float[np.ndarray, "b k"]:
-    """1 + closer + (equally far) / 2 for the targets of each row, given its distances."""
+) -> list[Float[np.ndarray, "b k"]]:
+    """In every space 1 + closer + (equally far) / 2 for the targets of each row, by its bounds."""
     k = targets.shape[1]
-    if k <= _TARGETS:
-        return _ranks(space, rows, bounds, targets)
-    padded = np.pad(targets, ((0, 0), (0, -k % _TARGETS)), mode="edge")
-    groups = np.split(padded, padded.shape[1] // _TARGETS, axis=1)
-    return np.concatenate([_ranks(space, rows, bounds, g) for g in groups], axis=1)[:, :k]
+    width = min(k, _TARGETS)
+    padded = np.pad(targets, ((0, 0), (0, -k % width)), mode="edge")
+    groups = np.split(padded, padded.shape[1] // width, axis=1)
+    begun = [
+        _begun(space, rows, of_space, group)
+        for space, of_space in zip(spaces, bounds, strict=True)
+        for group in groups
+    ]
+    ranks = [finish() for finish in begun]
+    parts = [ranks[start : start + len(groups)] for start in range(0, len(ranks), len(groups))]
+    return [np.concatenate(of_space, axis=1)[:, :k] for of_space in parts]
 
 
 def count_traced(
     points: Points, rows: Int[Array, " b"], targets: Int[Array, "b k"]
 ) -> Float[Array, "b k"]:
     """`count` of some rows while a function is traced, all that is open settled on the device."""
-    bounds, margin = distance_bounds(points, rows), 2 * rounding(points)
-    away = pair_block(points, jnp.broadcast_to(rows[:, None], targets.shape), targets)
-    # Stored, so that all that compare with them see the same bits.
-    reach = lax.optimization_barrier((away * (1 - margin), away * (1 + margin)))
-    limits = _Targets(targets, *reach)
-    closer, open_ = _tally(points, rows, bounds, limits)
-    row, target = jnp.indices(targets.shape)
-    own = points.present[targets].astype(open_.dtype)
-    open_ = open_.at[row, target, targets % open_.shape[2]].add(-own)
-    tied = jnp.where(points.on_grid, jnp.sum(open_, axis=2, dtype=jnp.int32), 0)
-
-    def look_up(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        left, doubled, unsure = carry
-        places = jnp.nonzero(left, size=_TRACED_LANES, fill_value=len(rows))
-        present = (places[0] < len(rows))[:, None]
-        lanes = _Lanes(
-            *(jnp.minimum(at, most - 1) for at, most in zip(places, left.shape, strict=True))
-        )
-        columns = lane_columns(lanes.lane, left.shape[2])
-        one, near, far = (part[lanes.row, lanes.target][:, None] for part in limits)
-        is_open = _open_columns(without_coordinates(points), rows, bounds, limits, lanes)
-        is_open &= present & (columns != one)
-        beside = jnp.broadcast_to(rows[lanes.row][:, None], columns.shape)
-        away = pair_block(points, beside, columns)
-        doubled = doubled.at[lanes.row, lanes.target].add(
-            2 * jnp.sum(is_open & (away < near), axis=1, dtype=jnp.int32)
-        )
-        undecided = jnp.any(is_open & (away >= near) & (away <= far), axis=1)
-        unsure = unsure.at[lanes.row].max(undecided)
-        return left.at[places].set(False, mode="drop"), doubled, unsure
-
-    start = (open_ > 0) & ~points.on_grid, 2 * closer + tied, jnp.zeros(len(rows), bool)
-    _, doubled, unsure = lax.while_loop(lambda carry: jnp.any(carry[0]), look_up, start)
+    doubled, heavy = counted(points, rows, distance_bounds(points, rows), targets)
     doubled = with_redone(
-        unsure, doubled, lambda at: _doubled_precisely(points, rows[at], targets[at])
+        heavy, doubled, lambda at: _doubled_precisely(points, rows[at], targets[at])
     )
     return 1 + doubled / 2
+
+
+def counted(
+    points: Points, rows: Int[Array, " b"], bounds: Bounds, indices: Int[Array, "b t"]
+) -> tuple[Int[Array, "b t"], Bool[Array, " b"]]:
+    """Twice the points closer than each target, plus those as far; and rows that are left out.
+
+    All that the bounds leave open is settled on the device. Left out are rows of which they
+    leave so much open that differences to all points cost less.
+    """
+    margin = 2 * rounding(points)
+    away = pair_block(points, jnp.broadcast_to(rows[:, None], indices.shape), indices)
+    # Stored, so that all that compare with them see the same bits.
+    reach = lax.optimization_barrier((away * (1 - margin), away * (1 + margin)))
+    targets = _Targets(indices, *reach)
+    closer, open_ = _tally(points, rows, bounds, targets)
+    # A target that is present is open itself, and does not count.
+    total = jnp.sum(open_, axis=2, dtype=jnp.int32) - points.present[indices]
+    most = int(_LEFT_OUT_SHARE * indices.shape[1] * bounds.lower.shape[1])
+    heavy = ~points.on_grid & (jnp.sum(total, axis=1) > most)
+    # On a grid, a comparison that the bounds leave open is a tie.
+    doubled = 2 * closer + jnp.where(points.on_grid, total, 0)
+    open_ = jnp.where((points.on_grid | heavy)[:, None, None], 0, open_)
+    return doubled + _doubled_open(points, rows, bounds, targets, open_), heavy
+
+
+def _doubled_open(
+    points: Points,
+    rows: Int[Array, " b"],
+    bounds: Bounds,
+    targets: _Targets,
+    open_: Int8[Array, "b t lanes"],
+) -> Int[Array, "b t"]:
+    """Of the points that the bounds leave open: twice those closer, plus those as far.
+
+    The target is one of them, and does not count.
+    """
+    b, t, lanes = open_.shape
+    at_once = min(_OPEN_PER_ROW * b, max(LANE, _OPEN_ENTRIES // points.values.shape[1]))
+    within = jnp.cumsum(open_.reshape(b * t, lanes), axis=1, dtype=jnp.int32)
+    ends = jnp.cumsum(within[:, -1])
+    outline = without_coordinates(points)
+
+    def settle(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        start, doubled = carry
+        entry = start + jnp.arange(at_once, dtype=jnp.int32)
+        present = entry < ends[-1]
+        pair = jnp.minimum(jnp.searchsorted(ends, entry, side="right"), b * t - 1)
+        nth = entry - (ends[pair] - within[pair, -1])
+        lane = _first_above(within, pair, nth)
+        row, target = pair // t, pair % t
+        one, near, far = (part[row, target] for part in targets)
+        is_open = _open_columns(outline, rows, bounds, targets, _Lanes(row, target, lane))
+        # The place of the entry among those of its lane.
+        nth -= jnp.where(lane > 0, within[pair, lane - 1], 0)
+        column = lane + lanes * _place_of(is_open, nth)
+        away = pair_distances(points, rows[row], points, column)
+        doubled = doubled.at[pair].add(2 * (present & (away < near)))
+        unsure = present & (away >= near) & (away <= far) & (column != one)
+        triples = rows[row], column, one
+        return start + at_once, _with_unsure(points, triples, unsure, pair, doubled)
+
+    start = jnp.int32(0), jnp.zeros(b * t, jnp.int32)
+    _, doubled = lax.while_loop(lambda carry: carry[0] < ends[-1], settle, start)
+    return doubled.reshape(b, t)
+
+
+def _place_of(is_set: Bool[Array, "v LANE"], nth: Int[Array, " v"]) -> Int[Array, " v"]:
+    """The place of the nth entry that is set in every row, counted from 0."""
+    # A product takes a TPU's compiler a thirtieth of what a running sum takes.
+    until = jnp.triu(jnp.ones((LANE, LANE), jnp.float32))
+    counts = jnp.matmul(is_set.astype(jnp.float32), until, precision=lax.Precision.HIGHEST)
+    return jnp.minimum(jnp.sum(counts <= nth[:, None], axis=1, dtype=jnp.int32), LANE - 1)
+
+
+def _first_above(
+    within: Int[Array, "p lanes"], pair: Int[Array, " v"], nth: Int[Array, " v"]
+) -> Int[Array, " v"]:
+    """The first lane of a row of ascending numbers that is above a number, by bisection."""
+    lanes = within.shape[1]
+
+    def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
+        middle = (low + high) // 2
+        above = within[pair, middle] > nth
+        return jnp.where(above, low, middle + 1), jnp.where(above, middle, high)
+
+    start = jnp.zeros_like(pair), jnp.full_like(pair, lanes - 1)
+    return lax.fori_loop(0, lanes.bit_length(), halve, start)[0]
+
+
+def _with_unsure(
+    points: Points,
+    triples: tuple[Int[Array, " v"], ...],
+    unsure: Bool[Array, " v"],
+    pair: Int[Array, " v"],
+    doubled: Int[Array, " p"],
+) -> Int[Array, " p"]:
+    """The counts, with those of the points that float32 cannot tell from the target."""
+    at_once = max(1, len(unsure) // _FEWER_UNSURE)
+
+    def settle(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        left, doubled = carry
+        (place,) = jnp.nonzero(left, size=at_once, fill_value=len(left))
+        row, column, one = (each[jnp.minimum(place, len(left) - 1)] for each in triples)
+        a, b = (precise_distances(points, row, each) for each in (column, one))
+        result = 1 + less(a, b).astype(jnp.int32) - less(b, a)
+        at = jnp.where(place < len(left), pair[place], len(doubled))
+        return left.at[place].set(False, mode="drop"), doubled.at[at].add(result, mode="drop")
+
+    return lax.while_loop(lambda carry: jnp.any(carry[0]), settle, (unsure, doubled))[1]
+
+
+def _begun(
+    space: Space, rows: Int[np.ndarray, " b"], bounds: Bounds, indices: Int[np.ndarray, "b t"]
+) -> Callable[[], Float[np.ndarray, "b t"]]:
+    """The ranks as a function to call for them: until then an accelerator works on them."""
+    if not space.choices.settles_on_device:
+        return lambda: _ranks(space, rows, bounds, indices)
+    counts = space.run(counted, rows, bounds, indices)
+
+    def finish() -> Float[np.ndarray, "b t"]:
+        doubled, heavy = on_host(counts, space)
+        return _with_heavy(space, rows, indices, 1 + doubled / 2, heavy)
+
+    return finish
+
+
+def _with_heavy(
+    space: Space,
+    rows: Int[np.ndarray, " b"],
+    indices: Int[np.ndarray, "b t"],
+    ranks: Float[np.ndarray, "b t"],
+    heavy: Bool[np.ndarray, " b"],
+) -> Float[np.ndarray, "b t"]:
+    """The ranks, those of heavy rows from differences to all points."""
+    for start in range(0, int(heavy.sum()), DOUBTFUL):
+        some = np.flatnonzero(heavy)[start : start + DOUBTFUL]
+        at, alone = np.resize(some, DOUBTFUL), space.alone()
+        narrow = alone.run(difference_bounds, rows[at])
+        ranks[some] = _ranks(alone, rows[at], narrow, indices[at])[: len(some)]
+    return ranks
 
 
 def _ranks(
@@ -142,12 +263,7 @@ def _ranks(
     heavy = by_products & (total.sum(axis=1) > _HEAVY_SHARE * open_.shape[2] * LANE)
     open_[heavy] = 0
     ranks = 1 + closer + _settle(space, rows, bounds, targets, open_) / 2
-    for start in range(0, int(heavy.sum()), DOUBTFUL):
-        some = np.flatnonzero(heavy)[start : start + DOUBTFUL]
-        at, alone = np.resize(some, DOUBTFUL), space.alone()
-        narrow = alone.run(difference_bounds, rows[at])
-        ranks[some] = _ranks(alone, rows[at], narrow, indices[at])[: len(some)]
-    return ranks
+    return _with_heavy(space, rows, indices, ranks, heavy)
 
 
 def _tally(

@@ -41,15 +41,14 @@ class Proposal(NamedTuple):
     """The candidates of some rows, c each.
 
     Attributes:
-        bounds: `[b, c]`, lower bounds on squared distances, ascending: that of any other
-            point is at least the last.
+        squared: `[b, c]`, squared distances by differences, infinite to absent points.
         columns: `[b, c]`, which points.
-        squared: `[b, c]`, squared distances by differences.
+        least: `[b]`, a lower bound on the squared distances to all other points.
     """
 
-    bounds: Float[EitherArray, "b c"]
-    columns: Int[EitherArray, "b c"]
     squared: Float[EitherArray, "b c"]
+    columns: Int[EitherArray, "b c"]
+    least: Float[EitherArray, " b"]
 
 
 def propose(space: Space, rows: Int[np.ndarray, " b"], k: int) -> Proposal:
@@ -62,8 +61,10 @@ def propose_within(
 ) -> Proposal:
     """Candidates for the k nearest of some rows, given lower bounds on all distances."""
     count = _candidate_count(k, lower.shape[1])
-    bounds, columns = space.run_without_coordinates(_candidates, lower, count=count)
-    return Proposal(bounds, columns, space.run(pair_block, _beside(rows, count), columns))
+    if space.choices.settles_on_device:
+        return space.run(_nearest_candidates, rows, lower, count=count)
+    columns, least = space.run_without_coordinates(_candidates, lower, count=count)
+    return Proposal(space.run(_distances, _beside(rows, count), columns), columns, least)
 
 
 def settle(
@@ -79,10 +80,13 @@ def settle(
         in_order: whether the indices are to be as exact as the distances; else points may
             change places whose distances float32 cannot tell apart.
     """
-    squared, columns = _sorted(proposal)
+    if space.choices.settles_on_device:
+        squared, columns = np.array(proposal.squared), np.array(proposal.columns)
+    else:
+        squared, columns = _sorted(proposal.squared, proposal.columns)
     if in_order:
-        columns = in_exact_order(space.points, rows, squared, columns)
-    proven = _no_other(_reach(space.points, squared, k), proposal.bounds)
+        columns = in_exact_order(space.points, rows, squared, columns, k)
+    proven = _no_other(_reach(space.points, squared, k), proposal.least)
     squared, columns = squared[:, :k], columns[:, :k]
     (doubtful,) = np.nonzero(~proven)
     for start in range(0, len(doubtful), DOUBTFUL):
@@ -111,13 +115,13 @@ def find_traced(
 ) -> tuple[Float[Array, "b k"], Int[Array, "b k"]]:
     """`settle` of some rows while a function is traced, those in doubt one after the other."""
     lower = distance_bounds(points, rows).lower
-    bounds, columns = smallest(lower, _candidate_count(k, lower.shape[1]))
-    pairs = pair_block(points, jnp.broadcast_to(rows[:, None], columns.shape), columns)
-    squared = jnp.where(_is_present(bounds), pairs, jnp.inf)
-    squared, columns = lax.sort((squared, columns), num_keys=2, is_stable=False)
-    after = squared[:, 1:]
-    touching = (after <= _reach(points, squared[:, :-1])) & (after > 0) & _is_present(after)
-    proven = _no_other(_reach(points, squared, k), bounds)
+    count = _candidate_count(k, lower.shape[1])
+    squared, columns, least = _nearest_candidates(points, rows, lower, count=count)
+    # What touches beyond the k-th and the next does not matter.
+    before, after = squared[:, :k], squared[:, 1 : k + 1]
+    touching = (after <= _reach(points, before[:, : after.shape[1]])) & (after > 0)
+    touching &= _is_present(after)
+    proven = _no_other(_reach(points, squared, k), least)
 
     doubtful = ~proven | jnp.any(touching & ~points.on_grid, axis=1)
     return with_redone(
@@ -143,9 +147,28 @@ def _beside(rows: Int[np.ndarray, " b"], count: int) -> Int[np.ndarray, "b count
 
 def _candidates(
     points: Points, lower: Float[Array, "b m"], *, count: int
-) -> tuple[Float[Array, "b c"], Int[Array, "b c"]]:
+) -> tuple[Int[Array, "b c"], Float[Array, " b"]]:
+    """Columns with the smallest bounds, and the largest of these: no other is below it."""
     del points
-    return smallest(lower, count)
+    bounds, columns = smallest(lower, count)
+    return columns, jnp.max(bounds, axis=1)
+
+
+def _distances(
+    points: Points, rows: Int[Array, "b c"], columns: Int[Array, "b c"]
+) -> Float[Array, "b c"]:
+    is_other = points.present[columns] & (columns != rows)
+    return jnp.where(is_other, pair_block(points, rows, columns), jnp.inf)
+
+
+def _nearest_candidates(
+    points: Points, rows: Int[Array, " b"], lower: Float[Array, "b m"], *, count: int
+) -> Proposal:
+    """The candidates of some rows, by distance, ties by lowest column."""
+    columns, least = _candidates(points, lower, count=count)
+    squared = _distances(points, jnp.broadcast_to(rows[:, None], columns.shape), columns)
+    squared, columns = lax.sort((squared, columns), num_keys=2, is_stable=False)
+    return Proposal(squared, columns, least)
 
 
 def _candidate_count(k: int, columns: int) -> int:
@@ -153,12 +176,11 @@ def _candidate_count(k: int, columns: int) -> int:
 
 
 def _sorted(
-    proposal: Proposal,
+    squared: Float[np.ndarray, "b c"], columns: Int[np.ndarray, "b c"]
 ) -> tuple[Float[np.ndarray, "b c"], Int[np.ndarray, "b c"]]:
-    """Squared distances and columns by distance, ties by lowest column, absent points last."""
-    squared = np.where(_is_present(proposal.bounds), proposal.squared, np.float32(np.inf))
+    """Squared distances and columns by distance, ties by lowest column."""
     # Floats that are not negative are ordered as their bits are: one sort of one number.
-    keys = (squared.view(np.int32).astype(np.int64) << 32) | proposal.columns
+    keys = (squared.view(np.int32).astype(np.int64) << 32) | columns
     keys.sort(axis=1)
     columns = (keys & 0xFFFFFFFF).astype(np.int32)
     return (keys >> 32).astype(np.int32).view(np.float32), columns
@@ -171,18 +193,17 @@ def _by_differences(
     points, block = space.points, np.resize(rows, DOUBTFUL)
     lower = space.run(difference_bounds, block).lower
     proposal = on_host(propose_within(space, block, lower, k), space)
-    squared, columns = _sorted(proposal)
-    columns = in_exact_order(points, block, squared, columns)
-    proven = _no_other(_reach(points, squared, k), proposal.bounds)
+    squared, columns = _sorted(proposal.squared, proposal.columns)
+    columns = in_exact_order(points, block, squared, columns, k)
+    proven = _no_other(_reach(points, squared, k), proposal.least)
     squared, columns = squared[:, :k], columns[:, :k]
     for at in np.flatnonzero(~proven[: len(rows)]):
         # More points than candidates that float32 cannot tell apart at the k-th place.
         known, bounds = known_values(points), np.asarray(lower)[at]
         (near,) = np.nonzero(bounds <= _reach(points, squared[at], k))
         pairs = pair_distances(known, block[at], known, near)
-        distances = Proposal(bounds[None, near], near[None], pairs[None])
-        all_squared, all_columns = _sorted(distances)
-        all_columns = in_exact_order(points, block[at : at + 1], all_squared, all_columns)
+        all_squared, all_columns = _sorted(pairs[None], near[None])
+        all_columns = in_exact_order(points, block[at : at + 1], all_squared, all_columns, k)
         squared[at], columns[at] = all_squared[0, :k], all_columns[0, :k]
     return squared[: len(rows)], columns[: len(rows)]
 
@@ -222,12 +243,10 @@ def _reach(
 
 
 def _no_other(
-    reach: Float[EitherArray, "*b"], bounds: Float[EitherArray, "*b c"]
+    reach: Float[EitherArray, "*b"], least: Float[EitherArray, "*b"]
 ) -> Bool[EitherArray, "*b"]:
     """Whether all points but the candidates are certainly farther than `reach`."""
-    # Every rejected point is at least as far as the last candidate's lower bound.
-    last = bounds.max(axis=-1)
-    return (reach <= last) | ~_is_present(last)
+    return (reach <= least) | ~_is_present(least)
 
 
 def _is_present(squared: Float[EitherArray, "*s"]) -> Bool[EitherArray, "*s"]:

@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from jaxvae.geometry.clouds import Cloud, Whole, common_length
-from jaxvae.geometry.counting import count_within
+from jaxvae.geometry.counting import count_each
 from jaxvae.geometry.distances import distance_bounds
 from jaxvae.geometry.finding import propose_within, settle
 from jaxvae.geometry.host import numpy_of
@@ -85,8 +85,7 @@ def _mutual_block(
         for space, proposal in zip(spaces, proposals, strict=True)
     ]
     targets = np.concatenate([columns[:, :k] for _, columns in settled], axis=1)
-    ranks = [count_within(s, rows, b, targets) for s, b in zip(spaces, bounds, strict=True)]
-    return settled, _mean_over_neighbors(ranks, k)
+    return settled, _mean_over_neighbors(count_each(spaces, rows, bounds, targets), k)
 
 
 def _mean_over_neighbors(

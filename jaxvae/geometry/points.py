@@ -89,8 +89,9 @@ def _as_points(arrays: Sequence[ArrayLike], filled: Callable[[int], int]) -> tup
 
 
 def _with_facts_on_host(points: Points) -> Points:
-    facts = {name: np.asarray(getattr(points, name)) for name in ("present", "on_grid", "exponent")}
-    return points._replace(**facts)
+    facts = jax.device_get((points.present, points.on_grid, points.exponent))
+    present, on_grid, exponent = map(np.asarray, facts)
+    return points._replace(present=present, on_grid=on_grid, exponent=exponent)
 
 
 def center_and_shift(values: Float[Array, "n d"]) -> tuple[Float[Array, " d"], Int[Array, ""]]:

@@ -17,11 +17,14 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxvae.geometry.distances import in_column_chunks
+from jaxvae.geometry.host import numpy_of
 from jaxvae.geometry.points import Points
 from jaxvae.typing import EitherArray
 
 # What two sums of squares must differ by, relative, not to count as equal.
 _RESOLUTION = 2.0**-56
+# Features that are squared at a time in a trace.
+_RUN = 32
 
 
 class Expansion(NamedTuple):
@@ -93,24 +96,31 @@ def _add(a: Expansion, b: Expansion) -> Expansion:
 
 
 def _sum_of_squares(a: Float[EitherArray, "*s d"], error: Float[EitherArray, "*s d"]) -> Expansion:
-    """The sum of (a + error)^2 over the last axis: by halves, or feature by feature in a trace."""
-    if isinstance(a, np.ndarray):
-        terms = _square(a, error)
-        while (d := terms.first.shape[-1]) > 1:
-            odd = [(0, 0)] * (a.ndim - 1) + [(0, d % 2)]
-            even = [np.pad(part, odd) if d % 2 else part for part in terms]
-            parts = [np.split(part, 2, axis=-1) for part in even]
-            terms = _add(*(Expansion(*half) for half in zip(*parts, strict=True)))
-        return Expansion(*(part[..., 0] for part in terms))
+    """The sum of (a + error)^2 over the last axis."""
+    if isinstance(a, np.ndarray) or a.shape[-1] <= _RUN:
+        return _by_halves(_square(a, error))
+    filled = [(0, 0)] * (a.ndim - 1) + [(0, -a.shape[-1] % _RUN)]
+    runs = [
+        jnp.moveaxis(jnp.pad(part, filled).reshape(*a.shape[:-1], -1, _RUN), -2, 0)
+        for part in (a, error)
+    ]
 
-    def add_feature(
-        total: Expansion, feature: tuple[EitherArray, EitherArray]
-    ) -> tuple[Expansion, None]:
-        return _add(total, _square(*feature)), None
+    def add_run(total: Expansion, run: list[Array]) -> tuple[Expansion, None]:
+        return _add(total, _square(*run)), None
 
-    features = jnp.moveaxis(a, -1, 0), jnp.moveaxis(error, -1, 0)
-    none = Expansion(*(jnp.zeros_like(features[0][0]),) * 3)
-    return lax.scan(add_feature, none, features)[0]
+    none = Expansion(*(jnp.zeros_like(runs[0][0]),) * 3)
+    return _by_halves(lax.scan(add_run, none, runs)[0])
+
+
+def _by_halves(terms: Expansion) -> Expansion:
+    """The sum over the last axis."""
+    numpy = numpy_of(terms.first)
+    while (d := terms.first.shape[-1]) > 1:
+        odd = [(0, 0)] * (terms.first.ndim - 1) + [(0, d % 2)]
+        even = [numpy.pad(part, odd) if d % 2 else part for part in terms]
+        parts = [numpy.split(part, 2, axis=-1) for part in even]
+        terms = _add(*(Expansion(*half) for half in zip(*parts, strict=True)))
+    return Expansion(*(part[..., 0] for part in terms))
 
 
 def _square(a: Float[EitherArray, "*s"], error: Float[EitherArray, "*s"]) -> Expansion:

@@ -19,6 +19,8 @@ from jaxvae.platforms import ACCELERATOR, CPU, Choices, Options, choices_for
 
 # A product of fewer rows spends its time on loading the other operand.
 _FEWEST_ROWS = 192
+# Rows that an accelerator works on together.
+_ALIGNED = 128
 _FEWEST_BLOCKS = 8
 
 Progress = Callable[[int, int], None]
@@ -61,7 +63,7 @@ class Space(NamedTuple):
     @property
     def length(self) -> int:
         """Rows of a block on one device."""
-        return block_length(len(self.points.norms), self.choices)
+        return block_length(len(self.points.norms), self.choices, shared=self.mesh is not None)
 
     def blocks(
         self, n: int, *, block: int | None = None, progress: Progress | None = None
@@ -97,7 +99,7 @@ def on_host(tree: Any, space: Space) -> Any:
     """Arrays by row as NumPy's, complete in every process."""
     if space.mesh is not None:
         tree = _replicate(space.mesh)(tree)
-    return jax.tree.map(np.asarray, tree)
+    return jax.device_get(tree)
 
 
 def blocks(
@@ -125,7 +127,10 @@ def blocks(
     Raises:
         ValueError: for a block that is not a positive integer.
     """
-    length = block_length(columns, choices) if block is None else checked_block(block)
+    if block is None:
+        length = block_length(columns, choices, shared=mesh is not None)
+    else:
+        length = checked_block(block)
     length = min(length, columns) * (1 if mesh is None else mesh.size)
     for start in range(0, n, length):
         if progress is not None:
@@ -135,10 +140,20 @@ def blocks(
         progress(n, n)
 
 
-def block_length(columns: int, choices: Choices) -> int:
-    """Rows of a block on one device."""
+def block_length(columns: int, choices: Choices, *, shared: bool = True) -> int:
+    """Rows of a block on one device.
+
+    Args:
+        columns: what a row is compared with.
+        choices: choices of the platform.
+        shared: whether several devices may share the blocks.
+    """
     rows = choices.block_entries // columns
     rows = max(1, min(choices.block_rows, max(rows, min(_FEWEST_ROWS, 8 * rows))))
+    if choices.settles_on_device and not shared:
+        # Few, since each brings something to the host, and alike, so that none is nearly empty.
+        count = -(-columns // rows)
+        return min(rows, columns, -(-columns // (count * _ALIGNED)) * _ALIGNED)
     # Enough blocks for some devices to share.
     return min(rows, max(_FEWEST_ROWS, -(-columns // _FEWEST_BLOCKS)))
 

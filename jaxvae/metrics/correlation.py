@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxvae.geometry.kernels import centered_features, matmul
+from jaxvae.platforms import svd
 from jaxvae.typing import ArrayLike
 
 # A direction is kept above this multiple of sqrt(max(n, d)) of the largest one's
@@ -109,13 +110,13 @@ def _column_basis(values: Float[Array, "n d"]) -> _Basis:
     values = jnp.ldexp(values, -jnp.frexp(largest)[1][None])
     norms = jnp.sqrt(jnp.sum(values * values, axis=0))
     values = values / jnp.where(norms > 0, norms, 1.0)[None]
-    columns, lengths, _ = jnp.linalg.svd(values, full_matrices=False)
+    columns, lengths, _ = svd(values)
     return _keep(columns, _above_rounding(lengths, values.shape))
 
 
 @partial(jax.jit, static_argnames="variance")
 def _principal_basis(values: Float[Array, "n d"], variance: float) -> _Basis:
-    columns, lengths, _ = jnp.linalg.svd(values, full_matrices=False)
+    columns, lengths, _ = svd(values)
     # A component is needed while those before it fall short, so while it and those
     # after it hold more than the rest; summed from the small end, which stays exact.
     squares = lengths * lengths
@@ -126,7 +127,7 @@ def _principal_basis(values: Float[Array, "n d"], variance: float) -> _Basis:
 
 @jax.jit
 def _correlate(x: _Basis, y: _Basis) -> CanonicalCorrelations:
-    values = jnp.linalg.svd(matmul(x.columns.T, y.columns), compute_uv=False)
+    values = svd(matmul(x.columns.T, y.columns), vectors=False)
     kept = jnp.stack([jnp.sum(x.kept, dtype=jnp.int32), jnp.sum(y.kept, dtype=jnp.int32)])
     count = jnp.min(kept)
     values = jnp.where(jnp.arange(len(values)) < count, jnp.minimum(values, 1.0), 0.0)

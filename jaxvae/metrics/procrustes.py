@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from jaxvae.geometry.kernels import NO_SPREAD, centered_features, matmul
 from jaxvae.geometry.points import same_length
+from jaxvae.platforms import svd
 from jaxvae.typing import ArrayLike
 
 
@@ -88,7 +89,7 @@ def _factor(values: Float[Array, "n d"]) -> Float[Array, "n p"]:
 def _similarity(x: Float[Array, "n p"], y: Float[Array, "n q"]) -> Float[Array, ""]:
     # Not from the eigenvalues of the squared product, which lose all singular values
     # below 1e-4 of the largest: together they can be a hundredth of the sum.
-    singular = jnp.linalg.svd(matmul(x.T, y), compute_uv=False)
+    singular = svd(matmul(x.T, y), vectors=False)
     return jnp.minimum(jnp.sum(singular) / (_norm(x) * _norm(y)), 1.0)
 
 
