@@ -28,8 +28,9 @@ no size that was tried is sufficient. A random offset for every seed and indepen
 of the given standard deviation are added to log Δ (.1 is a spread of 10% in Δ between two
 trainings). An entry gives the percentage of sweeps that name the smallest sufficient size / the
 percentage of sweeps that name another one, which is an error. "One size noisy": one of the six
-sizes, another one in every sweep, has the given noise and all others have .02. "Noise growing": the
-noise grows in equal steps from .02 at the smallest size to the given one at the largest.
+sizes, another one in every sweep, has the given noise and all others have .02. "Small sizes noisy":
+2, 4 and 8 have it, and the others .02. "Noise growing": the noise grows in equal steps from .02 at
+the smallest size to the given one at the largest.
 
 {table}
 
@@ -50,10 +51,11 @@ SHAPES: dict[str, tuple[np.ndarray, int | None]] = {
     "22% less at every doubling": (np.log(0.78) * STEPS, None),
     "15% less at every doubling": (np.log(0.85) * STEPS, None),
 }
-ONE_NOISY, GROWING = ", one size noisy", ", noise growing"
+ONE_NOISY, SMALL_NOISY = ", one size noisy", ", small sizes noisy"
+GROWING = ", noise growing"
 SHAPES |= {
     truth + unequal: SHAPES[truth]
-    for unequal in (ONE_NOISY, GROWING)
+    for unequal in (ONE_NOISY, SMALL_NOISY, GROWING)
     for truth in ("noise only", "plateau from 16", "15% less at every doubling")
 }
 SEEDS = (2, 3, 4, 5)
@@ -69,6 +71,8 @@ def sweep(shape: str, *, seeds: int, noise: float, random: np.random.Generator) 
     deviations = np.full(len(SIZES), noise)
     if shape.endswith(ONE_NOISY):
         deviations = np.where(random.permutation(STEPS) == 0, noise, _LEAST)
+    if shape.endswith(SMALL_NOISY):
+        deviations = np.where(STEPS < 3, noise, _LEAST)
     if shape.endswith(GROWING):
         deviations = np.linspace(_LEAST, noise, len(SIZES))
     drawn = deviations[:, None] * random.standard_normal((len(SIZES), seeds))
@@ -109,8 +113,12 @@ def records(sweeps: int) -> list[dict[str, Any]]:
 
 def section(rows: list[dict[str, Any]]) -> str:
     """The section of docs/statistics.md."""
-    unequal = [one["wrong"] for one in rows if one["truth"].endswith((ONE_NOISY, GROWING))]
-    equal = [one["wrong"] for one in rows if not one["truth"].endswith((ONE_NOISY, GROWING))]
+    unequal = [
+        one["wrong"] for one in rows if one["truth"].endswith((ONE_NOISY, SMALL_NOISY, GROWING))
+    ]
+    equal = [
+        one["wrong"] for one in rows if not one["truth"].endswith((ONE_NOISY, SMALL_NOISY, GROWING))
+    ]
     table = markdown_table(
         rows_by(rows, ("truth", "seeds"), "noise", right_and_wrong), left=["truth"]
     )

@@ -74,12 +74,28 @@ class StudyOutcome(NamedTuple):
         records: records of all models of the longest training that is done, or of the first where
             none is; None before the first model is done.
         wanted: what it would train next, None where it has come to its end.
-        epochs: the epochs of what it would train next.
+        epochs: the epochs of what it would train next, or, at its end, of what was trained last:
+            more than those of the records, where models of that training failed.
     """
 
     records: xr.Dataset | None
     wanted: Training | None
     epochs: int
+
+    @property
+    def on_length(self) -> str:
+        """A sentence on a longer training that is not done yet, or has failed, if there is one."""
+        if self.records is None:
+            return ""
+        epochs = int(self.records["epoch"].values[-1])
+        if self.epochs == epochs:
+            return ""
+        if self.wanted is None:
+            return (
+                f"Models still improved after {epochs} epochs, but with {self.epochs} epochs some "
+                f"failed: their loss was not finite. This is the answer for {epochs} epochs. "
+            )
+        return f"Models still improve: the same command continues with {self.epochs} epochs. "
 
 
 def do_study(
@@ -122,15 +138,16 @@ def do_study(
         return StudyOutcome(_records(study, out, epochs, first), first, epochs)
     outcome = _decide(study, out, epochs, first, train)
     while outcome.wanted is None and (longer := _longer(study, outcome.records)):
+        # Where models fail, what was decided with fewer epochs rests on more of them.
+        kept = StudyOutcome(outcome.records, None, longer[0])
         try:
             again = _decide(study, out, *longer, train)
         except NoModelError:
-            return outcome
+            return kept
         if again.wanted is not None:
             return again._replace(records=outcome.records)
         if again.records is None or again.records["failed"].any():
-            # What was decided with fewer epochs rests on more models.
-            return outcome
+            return kept
         outcome = again
     return outcome
 

@@ -6,12 +6,20 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jaxvae.analysis.spread import Spread, freedom_of_sums, spread_of
+from jaxvae.analysis.spread import (
+    Spread,
+    chance_of_alike,
+    freedom_of_sums,
+    spread_of,
+)
 from jaxvae.geometry.arrays import as_array, as_float64
 
 # Of all answers, so many may be wrong: half of them by leaving out a sufficient size, half by
 # naming an insufficient one.
 _ERROR = 0.05
+# Of p, below which some sizes are taken to vary more than others: higher, and in more sweeps of
+# sizes that do vary alike some of the degrees of freedom would be lost.
+_UNLIKE = 0.05
 # More seeds than these are not counted.
 MOST_SEEDS = 50
 
@@ -71,7 +79,9 @@ def sufficient_bottleneck(
     The model is additive: log Delta is that of the size, plus that of the seed (the same seed
     in all sizes), plus noise. Limits are those of Student's t. The variance of a size is that of
     all together, with (k - 1)(s - 1) degrees of freedom; where its own is larger that one counts,
-    with s - 1, since some sizes may be trained less reliably than others (`spread_of`). Limits of
+    with s - 1, since some sizes may be trained less reliably than others (`spread_of`). Where the
+    sizes do not vary alike (Cochran 1941, p < .05), the variance is estimated once more without the
+    smallest ones that are shown to be insufficient, which no longer matter. Limits of
     "not sufficient" are those of Bonferroni over all larger sizes. A wrong size is named in at
     most 5% of sweeps where noise is the same at all sizes; for noise that is not, see the rates
     that were simulated, in `docs/statistics.md`.
@@ -103,17 +113,36 @@ def sufficient_bottleneck(
         )
     if not 0 < tolerance < 1:
         raise ValueError(f"expected 0 < tolerance < 1, got tolerance={tolerance}")
-    sweep, most = _summarized(np.log(imbalance)), -np.log1p(-tolerance)
-    lower, upper = _limits(sweep)
+    most = -np.log1p(-tolerance)
+    lower, upper, rest = _told(np.log(imbalance), most)
     kept, named = _decided(lower, upper, most)
     return Advice(
         None if named is None else int(bottlenecks[named]),
         tuple(int(size) for size in bottlenecks[kept]),
-        -np.expm1(-_gains(sweep.means)),
+        -np.expm1(-_gains(np.log(imbalance).mean(axis=1))),
         -np.expm1(-lower),
         -np.expm1(-upper),
-        _seeds_to_decide(sweep, most) if named is None else None,
+        _seeds_to_decide(rest, most) if named is None else None,
     )
+
+
+def _told(
+    logs: Float[np.ndarray, "k s"], most: float
+) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"], _Sweep]:
+    """Lower and upper limits of all sizes, and the sweep of those that may be sufficient.
+
+    Sizes that vary otherwise than the rest are left out of it once they are too small.
+    """
+    lower, upper = np.full((2, len(logs)), np.nan)
+    first = 0
+    while True:
+        sweep = _summarized(logs[first:])
+        lower[first:], upper[first:] = _limits(sweep)
+        too_small = int(np.cumprod(lower[first:] > most).sum())
+        left = len(sweep.means) - too_small
+        if too_small == 0 or left < 2 or chance_of_alike(logs[first:]) >= _UNLIKE:
+            return lower, upper, sweep
+        first += too_small
 
 
 def _summarized(logs: Float[np.ndarray, "k s"]) -> _Sweep:

@@ -84,7 +84,7 @@ def _study(arguments: argparse.Namespace, console: Console) -> None:
     concluded = conclude(
         outcome.records,
         ending=ending,
-        of_data=f"{_longer(outcome)}{dimension} {why}",
+        of_data=f"{outcome.on_length}{dimension} {why}",
         dimension=(dimension.value, dimension.stderr),
     )
     title = f"{dataset.name}, {config.network}, {concluded.reading.epoch} epochs"
@@ -105,13 +105,6 @@ def _refuse_copies(images: np.ndarray, points: int, console: Console) -> None:
         )
     if dropped:
         console.print(f"{copies}.", soft_wrap=True)
-
-
-def _longer(outcome: StudyOutcome) -> str:
-    """A sentence on the longer training that is not done yet, where there is one."""
-    if outcome.records is None or outcome.epochs == int(outcome.records["epoch"].values[-1]):
-        return ""
-    return f"Models still improve: the same command continues with {outcome.epochs} epochs. "
 
 
 def _ending(outcome: StudyOutcome, minutes: float) -> str:

@@ -108,3 +108,9 @@ def test_where_longer_trainings_fail_the_shorter_ones_have_decided(studied):
     found = studied(time_for=1000, failing=True)
     assert found.wanted is None
     assert found.records["epoch"].values.tolist() == [10, 20]
+    assert "after 20 epochs, but with 40 epochs some failed" in found.on_length
+
+
+def test_a_longer_training_that_is_not_done_yet_is_named(studied):
+    assert "continues with 40 epochs" in studied(time_for=20).on_length
+    assert studied(time_for=1000).on_length == ""

@@ -108,6 +108,19 @@ def test_a_size_that_varies_more_than_others_is_judged_by_its_own_few_seeds():
     assert advice.upper[0] == pytest.approx(1 - np.exp(-np.log(1.2) - step))
 
 
+def test_an_outlier_of_a_size_that_is_too_small_hides_no_plateau():
+    random = np.random.default_rng(0)
+    logs = np.log([[0.8], [0.4], [0.05], [0.05], [0.05]]) + 0.05 * random.standard_normal((5, 4))
+    calm = sufficient_bottleneck([2, 4, 8, 16, 32], np.exp(logs))
+    logs[0, 2] -= 0.7
+    advice = sufficient_bottleneck([2, 4, 8, 16, 32], np.exp(logs))
+    assert calm.bottleneck == advice.bottleneck == 8
+    # Those of the rest are the limits of a sweep of the rest.
+    rest = sufficient_bottleneck([8, 16, 32], np.exp(logs[2:]))
+    np.testing.assert_array_equal(advice.upper[2:], rest.upper)
+    np.testing.assert_array_equal(advice.lower[2:], rest.lower)
+
+
 def test_what_all_sizes_of_a_seed_share_is_no_noise():
     shared = certain(MNIST, seeds=3) * np.array([0.5, 1.0, 2.0])
     assert sufficient_bottleneck(SIZES, shared).bottleneck == 16
