@@ -61,7 +61,7 @@ ACCELERATOR = Choices(
     settles_on_device=True,
 )
 
-# Of blocks of more rows its compiler makes longer programs.
+# Of blocks of more rows, where the host goes through them, its compiler makes longer programs.
 TPU = ACCELERATOR._replace(block_rows=2**12)
 _CHOICES = {"cpu": CPU, "tpu": TPU}
 

@@ -63,6 +63,8 @@ NASTY = {
     "offset 1e3": gaussian() + np.float32(1e3),
     "offset 1e4": gaussian() + np.float32(1e4),
     "offset 1e3, spread 1e-3, float64": 1e3 + 1e-3 * gaussian().astype(np.float64),
+    "three clusters, float64": 100.0 * ((np.arange(N) + 1) % 3)[:, None]
+    + 1e-4 * gaussian().astype(np.float64),
     "offset 1e9, int64": 10**9 + (1e4 * gaussian()).astype(np.int64),
     "scale 1e20": gaussian() * np.float32(1e20),
     "scale 1e-22": gaussian() * np.float32(1e-22),

@@ -40,8 +40,9 @@ _FEW_LANES, _MANY_LANES = 256, 2048
 # What is settled on the device: open comparisons at a time, for each row of a block and by their
 # coordinates, and how many times fewer are settled at a time that float32 leaves open.
 _OPEN_PER_ROW, _OPEN_ENTRIES, _FEWER_UNSURE = 8, 2**26, 16
-# There, a row with a larger share of open comparisons is left out.
-_LEFT_OUT_SHARE = 1 / 4
+# There, a row is left out with a larger share of open comparisons, or with so many that int32
+# could not count those of all rows.
+_LEFT_OUT_SHARE, _MOST_OPEN = 1 / 4, 2**30
 # Coordinates of so few pairs are subtracted on the host.
 _FEW_ENTRIES = 2**14
 # A row with a larger share of open comparisons is taken by differences.
@@ -94,7 +95,9 @@ def count_traced(
     points: Points, rows: Int[Array, " b"], targets: Int[Array, "b k"]
 ) -> Float[Array, "b k"]:
     """`count` of some rows while a function is traced, all that is open settled on the device."""
-    doubled, heavy = counted(points, rows, distance_bounds(points, rows), targets)
+    # Stored, so that an entry that is looked up has the bits that were counted.
+    bounds = lax.optimization_barrier(distance_bounds(points, rows))
+    doubled, heavy = counted(points, rows, bounds, targets)
     doubled = with_redone(
         heavy, doubled, lambda at: _doubled_precisely(points, rows[at], targets[at])
     )
@@ -117,7 +120,8 @@ def counted(
     closer, open_ = _tally(points, rows, bounds, targets)
     # A target that is present is open itself, and does not count.
     total = jnp.sum(open_, axis=2, dtype=jnp.int32) - points.present[indices]
-    most = int(_LEFT_OUT_SHARE * indices.shape[1] * bounds.lower.shape[1])
+    entries = indices.shape[1] * bounds.lower.shape[1]
+    most = min(int(_LEFT_OUT_SHARE * entries), _MOST_OPEN // len(rows))
     heavy = ~points.on_grid & (jnp.sum(total, axis=1) > most)
     # On a grid, a comparison that the bounds leave open is a tie.
     doubled = 2 * closer + jnp.where(points.on_grid, total, 0)

@@ -119,8 +119,7 @@ def find_traced(
     squared, columns, least = _nearest_candidates(points, rows, lower, count=count)
     # What touches beyond the k-th and the next does not matter.
     before, after = squared[:, :k], squared[:, 1 : k + 1]
-    touching = (after <= _reach(points, before[:, : after.shape[1]])) & (after > 0)
-    touching &= _is_present(after)
+    touching = (after <= _reach(points, before)) & (after > 0) & _is_present(after)
     proven = _no_other(_reach(points, squared, k), least)
 
     doubtful = ~proven | jnp.any(touching & ~points.on_grid, axis=1)

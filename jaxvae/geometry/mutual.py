@@ -61,7 +61,7 @@ def mutual_ranks(
             return with_shared_traced(places, ranks, lambda at, old, _: _redo_traced(at, old, k))
     else:
         spaces = [as_space(points, mesh) for points in whole]
-        rows = spaces[0].blocks(n, progress=progress)
+        rows = spaces[0].blocks(n, spaces=len(spaces), progress=progress)
         nearest, ranks = joined([_mutual_block(spaces, some, k) for some in rows], n)
         places = [
             Places(cloud, squared, columns, k)

@@ -157,6 +157,9 @@ def _form(
         values = values * scale
         rest = None if rest is None else rest * scale
         centered = values - moved
+        if rest is not None:
+            # The center may be another than the one that the rest is small beside.
+            centered = centered + rest
         on_grid = numpy.asarray(rest is None) & _on_exact_grid(values, moved, centered)
         present = numpy.arange(len(values)) < count
         return Points(

@@ -40,11 +40,15 @@ def precise_distances(
 ) -> Expansion:
     """Squared distances of points i to points j."""
     difference, error = _sum(points.values[i], -points.values[j])
+    tiny = 0 * error
     if points.rest is not None:
         rest, low = _sum(points.rest[i], -points.rest[j])
         difference, more = _sum(difference, rest)
-        difference, error = _sum(difference, (error + more) + low)
-    first, second, third = _sum_of_squares(difference, error)
+        error, tiny = _sum(error, more)
+        error, lost = _sum(error, low)
+        difference, error = _sum(difference, error)
+        tiny = tiny + lost
+    first, second, third = _sum_of_squares(Expansion(difference, error, tiny))
     first, second = _sum(first, second)
     second, third = _sum(second, third)
     return Expansion(*_sum(first, second), third)
@@ -95,20 +99,23 @@ def _add(a: Expansion, b: Expansion) -> Expansion:
     return Expansion(first, second, ((a.third + b.third) + low) + more)
 
 
-def _sum_of_squares(a: Float[EitherArray, "*s d"], error: Float[EitherArray, "*s d"]) -> Expansion:
-    """The sum of (a + error)^2 over the last axis."""
-    if isinstance(a, np.ndarray) or a.shape[-1] <= _RUN:
-        return _by_halves(_square(a, error))
-    filled = [(0, 0)] * (a.ndim - 1) + [(0, -a.shape[-1] % _RUN)]
-    runs = [
-        jnp.moveaxis(jnp.pad(part, filled).reshape(*a.shape[:-1], -1, _RUN), -2, 0)
-        for part in (a, error)
-    ]
+def _sum_of_squares(differences: Expansion) -> Expansion:
+    """The sum of squares over the last axis."""
+    shape = differences.first.shape
+    if isinstance(differences.first, np.ndarray) or shape[-1] <= _RUN:
+        return _by_halves(_square(differences))
+    filled = [(0, 0)] * (len(shape) - 1) + [(0, -shape[-1] % _RUN)]
+    runs = Expansion(
+        *(
+            jnp.moveaxis(jnp.pad(part, filled).reshape(*shape[:-1], -1, _RUN), -2, 0)
+            for part in differences
+        )
+    )
 
-    def add_run(total: Expansion, run: list[Array]) -> tuple[Expansion, None]:
-        return _add(total, _square(*run)), None
+    def add_run(total: Expansion, run: Expansion) -> tuple[Expansion, None]:
+        return _add(total, _square(run)), None
 
-    none = Expansion(*(jnp.zeros_like(runs[0][0]),) * 3)
+    none = Expansion(*(jnp.zeros_like(runs.first[0]),) * 3)
     return _by_halves(lax.scan(add_run, none, runs)[0])
 
 
@@ -123,13 +130,14 @@ def _by_halves(terms: Expansion) -> Expansion:
     return Expansion(*(part[..., 0] for part in terms))
 
 
-def _square(a: Float[EitherArray, "*s"], error: Float[EitherArray, "*s"]) -> Expansion:
-    """(a + error)^2, from products of 12-bit halves, which are exact where it matters."""
-    (a1, a2), (e1, e2) = _halves(a), _halves(error)
+def _square(a: Expansion) -> Expansion:
+    """The square, from products of 12-bit halves, which are exact where it matters."""
+    (a1, a2), (e1, e2) = _halves(a.first), _halves(a.second)
     first, second = _sum(a1 * a1, 2 * a1 * a2)
     second, third = _sum(second, a2 * a2)
     second, low = _sum(second, 2 * a1 * e1)
-    return Expansion(first, second, (third + low) + 2 * (a1 * e2 + a2 * e1) + error * error)
+    small = 2 * a2 * e2 + a.second * a.second + 2 * a.first * a.third
+    return Expansion(first, second, (third + low) + 2 * (a1 * e2 + a2 * e1) + small)
 
 
 def _halves(a: Float[EitherArray, "*s"]) -> tuple[EitherArray, EitherArray]:

@@ -19,6 +19,8 @@ from jaxvae.platforms import ACCELERATOR, CPU, Choices, Options, choices_for
 
 # A product of fewer rows spends its time on loading the other operand.
 _FEWEST_ROWS = 192
+# Spaces whose distances in whole blocks are held at once; of more, blocks are shorter.
+_MOST_SPACES = 8
 # Rows that an accelerator works on together.
 _ALIGNED = 128
 _FEWEST_BLOCKS = 8
@@ -66,9 +68,16 @@ class Space(NamedTuple):
         return block_length(len(self.points.norms), self.choices, shared=self.mesh is not None)
 
     def blocks(
-        self, n: int, *, block: int | None = None, progress: Progress | None = None
+        self,
+        n: int,
+        *,
+        block: int | None = None,
+        spaces: int = 1,
+        progress: Progress | None = None,
     ) -> Iterator[Int[np.ndarray, " b"]]:
-        """`blocks` of n rows, each of which is compared with all points."""
+        """`blocks` of n rows, whose distances to all points are held in so many spaces."""
+        if block is None and spaces > _MOST_SPACES:
+            block = max(1, self.length * _MOST_SPACES // spaces)
         columns = len(self.points.norms)
         return blocks(
             n, columns=columns, choices=self.choices, block=block, mesh=self.mesh, progress=progress
@@ -113,8 +122,8 @@ def blocks(
 ) -> Iterator[Int[np.ndarray, " b"]]:
     """The rows 0 to n - 1 in blocks of one length, the last filled up with its last row.
 
-    The length follows from the columns and the platform, not from n or the number of devices:
-    what is compiled for one n serves others, and numbers are the same on any number of devices.
+    The length follows from the columns and the platform, not from n: what is compiled for one n
+    serves others. Several devices share more and shorter blocks; numbers are the same.
 
     Args:
         n: number of rows.

@@ -40,6 +40,47 @@ def test_exact_ties_count_half(name):
     np.testing.assert_array_equal(on_accelerator(conditional_ranks, TIED[name], TARGETS), expected)
 
 
+@pytest.mark.parametrize("settled", ["on the host", "on the device", "in a trace"])
+def test_ties_of_sums_of_two_squares_are_exact(settled):
+    # Both points of a pair are as far from the first, (r² + s²)(t² + u²) = A² + B² = C² + D², and
+    # 48 bits do not hold the squares of coordinates over so many magnitudes.
+    random, cloud = np.random.default_rng(0), [[(2**23 + 2**22 + 12345) * 2**16, 0]]
+    for _ in range(50):
+        r, (s, u) = int(random.integers(2**19, 2**20)), map(int, random.integers(3, 6, 2))
+        t = round(cloud[0][0] / r)
+        cloud.append([cloud[0][0] - (r * t + s * u), r * u - s * t])
+        cloud.append([cloud[0][0] - (r * t - s * u), r * u + s * t])
+    exact = np.pad(np.array(cloud), ((0, 0), (0, 6)))
+    n, values = len(exact), exact.astype(np.float32)
+    assert (values.astype(np.int64) == exact).all()
+    targets = (np.arange(n)[:, None] + np.arange(1, n)) % n
+    squared = [
+        sum((int(a) - int(b)) ** 2 for a, b in zip(exact[0], row, strict=True)) for row in exact
+    ]
+    expected = [
+        1
+        + sum(other < squared[t] for other in squared[1:])
+        + (sum(other == squared[t] for other in squared[1:]) - 1) / 2
+        for t in targets[0]
+    ]
+    if settled == "in a trace":
+        ranks = jax.jit(conditional_ranks)(values, targets)
+    elif settled == "on the device":
+        ranks = on_accelerator(conditional_ranks, values, targets)
+    else:
+        ranks = conditional_ranks(values, targets)
+    np.testing.assert_array_equal(ranks[0], expected)
+
+
+def test_float64_is_compared_beyond_its_own_precision():
+    # On a circle many distances differ by no more than the coordinates are rounded.
+    angles = 2 * np.pi * np.arange(N) / N
+    circle = np.stack([np.cos(angles), 0 * angles, np.sin(angles)], axis=1)
+    targets = oracles.nearest(circle, 20)
+    got = on_accelerator(conditional_ranks, circle, targets)
+    np.testing.assert_array_equal(got, conditional_ranks(circle, targets))
+
+
 def test_a_matrix_of_spaces_is_that_of_the_host():
     spaces = [NASTY[name] for name in ("plain", "ten clusters", "many duplicates", "uint8")]
     got = on_accelerator(imbalance_matrix, spaces, k=2)

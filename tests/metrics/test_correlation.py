@@ -13,6 +13,7 @@ from tests.memory import largest_array
 OTHER = gaussian(seed=9)[:, :7] + NASTY["plain"][:, :7]
 # Of these, directions of interest are within float32 rounding of the largest one.
 BLURRED = ["one row at 1e6", "clusters 100 apart", "ten clusters", "hidden steps"]
+BLURRED += ["three clusters, float64"]
 CLEAR = [name for name in NASTY if name not in (*BLURRED, "constant", "clusters 10 apart")]
 
 
