@@ -6,6 +6,9 @@
 - `metrics`: TwoNN, the imbalance, Gride, CKA and Procrustes at sizes that fill the device;
   the first call, which compiles, apart; the bare product that bounds them from below, and
   the share of the device's float32 peak that the products in them reach.
+- `products`: of those, the time and the largest error by the algorithm of XLA, in units of 2^-24 of
+  the sum of both squared norms, which `jaxvae.geometry` bounds.
+- `singular`: singular values by the algorithm of JAX, and what the sum of them is wrong by.
 - `steps`: a training step of every network, in milliseconds and images a second.
 - `convolutions`: the same of those with convolutions, as matrix products and in XLA's own
   operation, in turns.
@@ -30,12 +33,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from rich.console import Console
 
 from benchmarks import measure
@@ -54,7 +59,7 @@ from benchmarks.peers.jaxvae import BLOCKS, bare_product
 from jaxvae import metrics
 from jaxvae.bench.timing import machine, seconds_of
 from jaxvae.commands.arguments.paths import as_path
-from jaxvae.platforms import Convolutions, convolutions_as
+from jaxvae.platforms import Convolutions, convolutions_as, svd
 from jaxvae.runs.building import build_model, build_trainer
 from jaxvae.runs.config import RunConfig
 from jaxvae.training import Member, train
@@ -162,6 +167,56 @@ def metric_rows() -> Rows:
             return times | {"value": np.asarray(value, np.float64).tolist()}
 
         yield metric.work, row
+
+
+PRODUCTS: dict[str, Any] = {"HIGHEST": lax.Precision.HIGHEST} | {
+    name: lax.DotAlgorithmPreset[name]
+    for name in ("TF32_TF32_F32", "TF32_TF32_F32_X3", "BF16_BF16_F32_X6", "BF16_BF16_F32_X9")
+}
+
+
+def product_rows() -> Rows:
+    """Products of 4,096 points with 20,000, by their algorithm; a device has some of them."""
+    for width, (name, precision) in product((50, 1024), PRODUCTS.items()):
+
+        def row(width: int = width, precision: Any = precision) -> Record:
+            points = np.random.default_rng(0).standard_normal((20_000, width), dtype=np.float32)
+            given = jnp.asarray(points)
+            multiply = jax.jit(partial(jnp.einsum, "bd,nd->bn", precision=precision))
+            times = timed(lambda: multiply(given[:4096], given))
+            some, wide = np.asarray(multiply(given[:256], given), np.float64), np.float64(points)
+            norms = np.sum(wide**2, axis=1)
+            errors = 2 * np.abs(some - wide[:256] @ wide.T) / (norms[:256, None] + norms) * 2**24
+            operations = 2 * 4096 * len(points) * width
+            return times | {
+                "teraflops": operations / times["median"] / 1e12,
+                "largest_error": float(errors.max()),
+                "note": f"largest error {errors.max():.0f} units",
+            }
+
+        yield f"4,096 x 20,000 products of {width} features, {name}", row
+
+
+def singular_rows() -> Rows:
+    """Singular values of square matrices, by their algorithm; a device has some of them."""
+    algorithms = lax.linalg.SvdAlgorithm
+    for size, algorithm in product((50, 150, 500), (*algorithms, None)):
+
+        def row(size: int = size, algorithm: Any = algorithm) -> Record:
+            matrix = np.random.default_rng(0).standard_normal((size, size), dtype=np.float32)
+            values = svd if algorithm is None else partial(lax.linalg.svd, algorithm=algorithm)
+            alone: dict[str, Any] = {"vectors" if algorithm is None else "compute_uv": False}
+            decompose, given = jax.jit(partial(values, **alone)), jnp.asarray(matrix)
+            times = timed(lambda: decompose(given))
+            exact = np.linalg.svd(np.float64(matrix), compute_uv=False).sum()
+            error = abs(np.asarray(decompose(given), np.float64).sum() / exact - 1)
+            return times | {
+                "relative_error_of_the_sum": error,
+                "note": f"the sum is wrong by {error:.1e} of it",
+            }
+
+        name = "jaxvae's" if algorithm is None else algorithm.name
+        yield f"singular values of {size} x {size}, {name}", row
 
 
 class Step(NamedTuple):
@@ -314,7 +369,17 @@ def paper_rows(out: Path, ends: float) -> Rows:
     yield "paper-mnist, one seed", row
 
 
-PIECES = ("exactness", "metrics", "steps", "convolutions", "ensembles", "sweep", "paper")
+PIECES = (
+    "exactness",
+    "metrics",
+    "products",
+    "singular",
+    "steps",
+    "convolutions",
+    "ensembles",
+    "sweep",
+    "paper",
+)
 
 
 def rows_of(piece: str, out: Path, ends: float) -> Rows:
@@ -322,6 +387,8 @@ def rows_of(piece: str, out: Path, ends: float) -> Rows:
     plain = {
         "exactness": exactness_rows,
         "metrics": metric_rows,
+        "products": product_rows,
+        "singular": singular_rows,
         "steps": step_rows,
         "convolutions": convolution_rows,
         "ensembles": ensemble_rows,
