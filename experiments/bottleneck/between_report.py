@@ -10,28 +10,33 @@ from jaxvae.report.style import figure
 from jaxvae.report.tables import markdown_table
 
 _CAPTION = (
-    "Δ(row → column) between the posterior means of models of different K, the mean over pairs of "
-    "seeds. The diagonal has Δ between different seeds of the same K, which is how much two "
-    "trainings differ. Near 0, neighbors in the latents of the row are neighbors in those of the "
-    "column; near 1, the row says nothing about the column."
+    "Δ(row → column) between the posterior means of models of different seeds (of different K, where "
+    "there is one seed), the mean over pairs. The diagonal, Δ between models of the same K, is how "
+    "much two trainings differ. Near 0, neighbors in the latents of the row are neighbors in those of "
+    "the column; near 1, the row says nothing about the column."
 )
 
 
 def between_sizes(records: xr.Dataset, space: str) -> xr.DataArray:
     """Delta from the latents of one K to those of another, mean over pairs of models.
 
+    Pairs are of different seeds: models of one seed are measured with the same noise, which makes
+    their samples more alike than they are.
+
     Args:
         records: records of a sweep, with `imbalance_between`.
         space: `mean` or `sample`.
 
     Returns:
-        Over `bottleneck` and `other_bottleneck`; NaN on the diagonal of a sweep of one seed.
+        Over `bottleneck` and `other_bottleneck`. Of a sweep of one seed, between the means of
+        different K, and NaN between samples.
     """
     imbalance = records["imbalance_between"].sel(space=space)
-    same = (imbalance["bottleneck"] == imbalance["other_bottleneck"]) & (
-        imbalance["compared_seed"] == imbalance["other_seed"]
-    )
-    return imbalance.where(~same).mean(["compared_seed", "other_seed"])
+    if imbalance.sizes["compared_seed"] > 1 or space == "sample":
+        told_apart = imbalance["compared_seed"] != imbalance["other_seed"]
+    else:
+        told_apart = imbalance["bottleneck"] != imbalance["other_bottleneck"]
+    return imbalance.where(told_apart).mean(["compared_seed", "other_seed"])
 
 
 def between_table(records: xr.Dataset) -> str:
@@ -50,13 +55,15 @@ def between_table(records: xr.Dataset) -> str:
 
 
 def draw_between(records: xr.Dataset, path: Path, *, title: str) -> None:
-    """A map for the means and one for the samples, from rows to columns."""
+    """A map for the means and, of several seeds, one for the samples, from rows to columns."""
     sizes = records["bottleneck"].values
     maps = {space: between_sizes(records, space).values for space in ("mean", "sample")}
+    if not np.isfinite(maps["sample"]).any():
+        del maps["sample"]
     low = min(np.nanmin(each, initial=1) for each in maps.values())
     side = max(2.6, 0.62 * len(sizes))
-    with figure(path, size=(2 * side + 2.4, side + 1.4), title=title) as drawing:
-        panels = drawing.subplots(1, 2)
+    with figure(path, size=(len(maps) * side + 2.4, side + 1.4), title=title) as drawing:
+        panels = drawing.subplots(1, len(maps), squeeze=False)[0]
         for axes, (space, values) in zip(panels, maps.items(), strict=True):
             norm = LogNorm(min(0.5, low), 1)
             shown = axes.imshow(values, cmap="cividis", norm=norm)
@@ -68,7 +75,7 @@ def draw_between(records: xr.Dataset, path: Path, *, title: str) -> None:
             axes.set_xticks(range(len(sizes)), [str(size) for size in sizes])
             axes.set_yticks(range(len(sizes)), [str(size) for size in sizes])
             axes.grid(visible=False)
-            axes.set_xlabel("to K (diagonal: another seed)")
+            axes.set_xlabel("to K, of another seed" if np.isfinite(values[0, 0]) else "to K")
             axes.set_title(f"Δ between {space}s")
         panels[0].set_ylabel("from K")
         drawing.colorbar(shown, ax=panels, shrink=0.8)

@@ -222,24 +222,25 @@ def test_one_seed_decides_no_claim():
 # --- between models -------------------------------------------------------------------
 
 
-def test_a_model_is_not_compared_with_itself():
+def test_models_of_different_seeds_are_compared():
+    # Those of one seed are measured with the same noise.
     records = make_records([0.3, 0.2, 0.1])
     between = records["imbalance_between"]
-    for size in SIZES:
-        for seed in range(2):
-            same = {"bottleneck": size, "compared_seed": seed} | {
-                "other_bottleneck": size,
-                "other_seed": seed,
-            }
-            between.loc[same] = 0.001
-    found, values = between_sizes(records, "mean"), between.sel(space="mean").values
-    np.testing.assert_allclose(found[0, 1], values[0, :, 1].mean())
-    np.testing.assert_allclose(found[1, 1], (values[1, 0, 1, 1] + values[1, 1, 1, 0]) / 2)
+    for seed in range(2):
+        between.loc[{"compared_seed": seed, "other_seed": seed}] = 0.001
+    for space in ("mean", "sample"):
+        found, values = between_sizes(records, space), between.sel(space=space).values
+        expected = (values[:, 0, :, 1] + values[:, 1, :, 0]) / 2
+        np.testing.assert_allclose(found, expected)
+        assert (expected > 0.001).all()
 
 
-def test_one_seed_leaves_the_diagonal_empty():
+def test_of_one_seed_the_means_of_different_sizes_are_compared():
     records = make_records([0.3, 0.2, 0.1], seeds=1)
-    assert np.isnan(np.diag(between_sizes(records, "sample"))).all()
+    means = between_sizes(records, "mean").values
+    assert np.isnan(np.diag(means)).all()
+    assert np.isfinite(means[~np.eye(3, dtype=bool)]).all()
+    assert np.isnan(between_sizes(records, "sample")).all()
     table = between_table(records).splitlines()
     assert table[2].startswith("| K = 2 |  | 0.")
     assert "nan" not in between_table(records)
