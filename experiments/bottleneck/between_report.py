@@ -12,8 +12,8 @@ from jaxvae.report.tables import markdown_table
 _CAPTION = (
     "Δ(row → column) between the posterior means of models of different seeds (of different K, "
     "where there is one seed), the mean over pairs. The diagonal, Δ between models of the same K, "
-    "is how much two trainings differ. Near 0, neighbors in the latents of the row are those in "
-    "those of the column; near 1, the row says nothing about the column."
+    "is how much two trainings differ. Near 0, neighbors in the latents of the row are neighbors "
+    "in those of the column; near 1, the row says nothing about the column."
 )
 
 
