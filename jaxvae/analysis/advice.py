@@ -6,12 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jaxvae.analysis.spread import (
-    Spread,
-    chance_of_alike,
-    freedom_of_sums,
-    spread_of,
-)
+from jaxvae.analysis.spread import Spread, chance_of_alike, freedom_of_sums, spread_of
 from jaxvae.geometry.arrays import as_array, as_float64
 
 # Of all answers, so many may be wrong: half of them by leaving out a sufficient size, half by
@@ -113,13 +108,13 @@ def sufficient_bottleneck(
         )
     if not 0 < tolerance < 1:
         raise ValueError(f"expected 0 < tolerance < 1, got tolerance={tolerance}")
-    most = -np.log1p(-tolerance)
-    lower, upper, rest = _told(np.log(imbalance), most)
+    logs, most = np.log(imbalance), -np.log1p(-tolerance)
+    lower, upper, rest = _told(logs, most)
     kept, named = _decided(lower, upper, most)
     return Advice(
         None if named is None else int(bottlenecks[named]),
         tuple(int(size) for size in bottlenecks[kept]),
-        -np.expm1(-_gains(np.log(imbalance).mean(axis=1))),
+        -np.expm1(-_gains(logs.mean(axis=1))),
         -np.expm1(-lower),
         -np.expm1(-upper),
         _seeds_to_decide(rest, most) if named is None else None,

@@ -239,8 +239,9 @@ def _with_heavy(
     heavy: Bool[np.ndarray, " b"],
 ) -> Float[np.ndarray, "b t"]:
     """The ranks, those of heavy rows from differences to all points."""
-    for start in range(0, int(heavy.sum()), DOUBTFUL):
-        some = np.flatnonzero(heavy)[start : start + DOUBTFUL]
+    (left,) = np.nonzero(heavy)
+    for start in range(0, len(left), DOUBTFUL):
+        some = left[start : start + DOUBTFUL]
         at, alone = np.resize(some, DOUBTFUL), space.alone()
         narrow = alone.run(difference_bounds, rows[at])
         ranks[some] = _ranks(alone, rows[at], narrow, indices[at])[: len(some)]

@@ -19,8 +19,8 @@ from jaxvae.platforms import ACCELERATOR, CPU, Choices, Options, choices_for
 
 # A product of fewer rows spends its time on loading the other operand.
 _FEWEST_ROWS = 192
-# Spaces whose distances in whole blocks are held at once; of more, blocks are shorter.
-_MOST_SPACES = 8
+# Distances that are held at once, in all spaces together.
+_MOST_ENTRIES = 2**31
 # Rows that an accelerator works on together.
 _ALIGNED = 128
 _FEWEST_BLOCKS = 8
@@ -76,9 +76,9 @@ class Space(NamedTuple):
         progress: Progress | None = None,
     ) -> Iterator[Int[np.ndarray, " b"]]:
         """`blocks` of n rows, whose distances to all points are held in so many spaces."""
-        if block is None and spaces > _MOST_SPACES:
-            block = max(1, self.length * _MOST_SPACES // spaces)
         columns = len(self.points.norms)
+        if block is None:
+            block = max(1, min(self.length, _MOST_ENTRIES // (columns * spaces)))
         return blocks(
             n, columns=columns, choices=self.choices, block=block, mesh=self.mesh, progress=progress
         )

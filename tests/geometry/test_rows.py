@@ -3,8 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.geometry.rows import block_length, blocks, joined, traced_rows
-from jaxvae.platforms import ACCELERATOR, CPU
+from jaxvae.geometry.clouds import as_cloud
+from jaxvae.geometry.rows import as_space, block_length, blocks, joined, traced_rows
+from jaxvae.platforms import ACCELERATOR, CPU, compiled_for
 
 
 @pytest.mark.parametrize("block", [None, 1, 7, 100, 1000])
@@ -19,6 +20,17 @@ def test_blocks_of_one_length_cover_every_row(block, columns):
 def test_the_length_of_a_block_follows_from_the_columns_and_the_platform(choices):
     lengths = {len(next(blocks(n, columns=9000, choices=choices))) for n in (7000, 9000)}
     assert lengths == {block_length(9000, choices, shared=False)}
+
+
+def test_blocks_of_many_spaces_together_are_no_larger_than_those_of_some():
+    space = as_space(as_cloud(np.arange(4096.0)[:, None]).points, None)
+    on_host = len(next(space.blocks(4096)))
+    with compiled_for("cuda"):
+        alone, beside_others = (len(next(space.blocks(4096, spaces=s))) for s in (1, 200))
+    assert alone == 4096
+    assert 2**30 < beside_others * 4096 * 200 <= 2**31
+    # On the host blocks are so short that even many take little.
+    assert len(next(space.blocks(4096, spaces=200))) == on_host
 
 
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
