@@ -5,14 +5,11 @@ that list it is none.
 """
 
 import errno
-import gc
 import logging
 import math
 import os
 import re
 import shutil
-import traceback
-import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -237,7 +234,6 @@ def _write(folder: Path, tree: Any) -> None:
             ocp.save(folder / _TREE, tree)
             metadata = ocp.metadata(folder / _TREE).metadata
     except Exception as error:
-        _clear(error)
         # It words errors of the system in its own way.
         known = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS)
         number = next((each for each in known if os.strerror(each) in str(error)), None)
@@ -247,17 +243,6 @@ def _write(folder: Path, tree: Any) -> None:
         raise OSError(number, os.strerror(number)) from error
     if metadata is None:
         raise OSError("Orbax does not find what it wrote")
-
-
-def _clear(error: BaseException) -> None:
-    """Free the coroutines that a failed save has not begun: later they would complain of it."""
-    link: BaseException | None = error
-    while link is not None:
-        traceback.clear_frames(link.__traceback__)
-        link = link.__cause__ or link.__context__
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
-        gc.collect()
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
