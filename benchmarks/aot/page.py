@@ -46,8 +46,8 @@ of the encoder side by side. Now a branch that is computed again keeps rows of p
 features a second time. Two layers of 32 x 32 pixels by themselves, with 32 images, need 1.7 GiB of
 temporary memory where they needed 3.0, and of that 0.8 GiB in place of 2.1 are kept from the
 forward for the backward pass. Most of what is left is the result of the prior's network, 0.2 GiB a
-layer. All 40 layers, with the 16 images a device of Child (2021), need the 6.7 GiB of the table; with
-32 images they were not compiled again.
+layer. All 40 layers, with the 16 images a device of Child (2021), need the 6.7 GiB of the table;
+with 32 images they were not compiled again.
 
 `--topology` takes other TPUs (`v6e:1x1`, `v5p:2x2x1`, `v4:2x2x1`), and a GPU by a file
 `NAME.txtpb` in which XLA's sources describe it, with JAX's plugin for CUDA installed (`pip
