@@ -62,7 +62,7 @@ def conclude(
     *,
     ending: str = "",
     of_data: str = "",
-    dimension: tuple[float, float] | None = None,
+    dimensions: float = 0.0,
 ) -> Conclusion:
     """The answer to how large a bottleneck must be, from the records of a sweep over sizes.
 
@@ -70,7 +70,7 @@ def conclude(
         records: records of `jaxvae sweep`, `jaxvae advise` or `experiments.bottleneck`.
         ending: why training stopped, where nothing is decided.
         of_data: sentences about the data.
-        dimension: dimension of the data, with its standard error, where it is known.
+        dimensions: the least number of dimensions that the data have; 0 where it is unknown.
 
     Raises:
         ValueError: for other records.
@@ -87,7 +87,7 @@ def conclude(
     sentences = (
         answer(reading, ending=ending),
         disagreement(criteria),
-        *diagnoses(reading, dimension),
+        *diagnoses(reading, dimensions),
         of_data,
     )
     return Conclusion(reading, tuple(filter(None, sentences)), criteria, _rows(reading, nulls))
