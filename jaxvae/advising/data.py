@@ -35,11 +35,6 @@ class DataDimension(NamedTuple):
     neighbors: tuple[int, ...]
     doubts: tuple[str, ...]
 
-    @property
-    def least(self) -> float:
-        """Two standard errors below the value; 0 where it is undefined."""
-        return self.value - 2 * self.stderr if np.isfinite(self.value) else 0.0
-
     def __str__(self) -> str:
         """The dimension and the doubts in sentences."""
         scales = ", ".join(

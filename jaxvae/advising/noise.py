@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 
-from jaxvae.advising.data import DataDimension
 from jaxvae.typing import ArrayLike
 
 SIGNAL_TO_NOISE = 20.0
@@ -14,24 +13,6 @@ SIGNAL_TO_NOISE = 20.0
 _USUAL = 8.0
 # Images of which whole numbers are held at a time.
 _SOME = 256
-
-
-# Trials at lower noise, each half of the one before.
-_HALVINGS = 2
-
-
-def pixel_noises(images: ArrayLike, dimension: DataDimension) -> tuple[float, ...]:
-    """The standard deviations to try: `pixel_noise`, and where the dimension is known less of it.
-
-    Directions of less than the mean variance may be lost in that noise, and then models keep
-    fewer latents than the images have dimensions. Half of it, and a quarter, are for them.
-
-    Raises:
-        ValueError: for images that are all the same.
-    """
-    first = pixel_noise(images, dimension.value)
-    halvings = 0 if dimension.doubts else _HALVINGS
-    return tuple(float(f"{first / 2**count:.3g}") for count in range(halvings + 1))
 
 
 def pixel_noise(images: ArrayLike, dimension: float) -> float:

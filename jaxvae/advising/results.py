@@ -62,7 +62,7 @@ def conclude(
     *,
     ending: str = "",
     of_data: str = "",
-    dimensions: float = 0.0,
+    dimension: tuple[float, float] | None = None,
 ) -> Conclusion:
     """The answer to how large a bottleneck must be, from the records of a sweep over sizes.
 
@@ -70,7 +70,7 @@ def conclude(
         records: records of `jaxvae sweep`, `jaxvae advise` or `experiments.bottleneck`.
         ending: why training stopped, where nothing is decided.
         of_data: sentences about the data.
-        dimensions: the least number of dimensions that the data have; 0 where it is unknown.
+        dimension: dimension of the data, with its standard error, where it is known.
 
     Raises:
         ValueError: for other records.
@@ -87,7 +87,7 @@ def conclude(
     sentences = (
         answer(reading, ending=ending),
         disagreement(criteria),
-        *diagnoses(reading, dimensions),
+        *diagnoses(reading, dimension),
         of_data,
     )
     return Conclusion(reading, tuple(filter(None, sentences)), criteria, _rows(reading, nulls))

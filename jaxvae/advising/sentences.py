@@ -57,12 +57,12 @@ def disagreement(criteria: Sequence[Criterion]) -> str:
     )
 
 
-def diagnoses(reading: Reading, dimensions: float = 0.0) -> list[str]:
+def diagnoses(reading: Reading, dimension: tuple[float, float] | None = None) -> list[str]:
     """Sentences on problems of the models or the data, each with advice; none if all is well.
 
     Args:
         reading: measurements of all models.
-        dimensions: the least number of dimensions that the data have; 0 where it is unknown.
+        dimension: dimension of the data, with its standard error.
     """
     return [
         text
@@ -71,7 +71,7 @@ def diagnoses(reading: Reading, dimensions: float = 0.0) -> list[str]:
             _undertrained(reading),
             _collapsed(reading),
             _overfitted(reading),
-            _kept_less(reading, dimensions),
+            _kept_less(reading, dimension),
             _few_images(reading),
             _failed(reading),
         )
@@ -158,16 +158,18 @@ def _overfitted(reading: Reading) -> str:
     )
 
 
-def _kept_less(reading: Reading, dimensions: float) -> str:
-    used = float(reading.active_units[-1].mean())
+def _kept_less(reading: Reading, dimension: tuple[float, float] | None) -> str:
+    if dimension is None or not np.isfinite(dimension[0]):
+        return ""
+    used, low = float(reading.active_units[-1].mean()), dimension[0] - 2 * dimension[1]
     # A bottleneck below it cannot keep more.
-    if used >= dimensions or reading.sizes[-1] < dimensions:
+    if used >= low or reading.sizes[-1] < low:
         return ""
     return (
-        f"The models keep fewer dimensions than the data have: {used:.1f} latents are in use, the "
-        f"data have dimension {dimensions:.1f} or more. A detail is not kept if it lowers the "
-        "distortion by less than its rate. If such details matter, lower beta, or use --likelihood "
-        "gaussian with a small standard_deviation. The answer holds for the settings given."
+        f"The models keep fewer dimensions than the data have: {used:.0f} latents are in use, the "
+        f"data have dimension {low:.0f} or more. A detail is not kept if it lowers the distortion "
+        "by less than its rate. If such details matter, lower beta, or use --likelihood gaussian "
+        "with a small standard_deviation. The answer holds for the settings given."
     )
 
 

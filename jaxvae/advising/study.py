@@ -1,9 +1,8 @@
 """Training that decides how large a bottleneck must be, within some minutes, and goes on later.
 
-OUT/epochs-E           a sweep with trainings of E epochs, as `jaxvae sweep` has them: the longest
-                       decides, shorter ones were trials of how long to train
-OUT/noise-S/epochs-E   the same with less noise of the pixels, if it was needed: the least decides
-OUT/advise.json        the settings
+OUT/epochs-E        a sweep with trainings of E epochs, as `jaxvae sweep` has them: the longest
+                    decides, shorter ones were trials of how long to train
+OUT/advise.json     the settings
 """
 
 import dataclasses
@@ -50,24 +49,11 @@ class Study:
         run: the settings that all models share, by the names of `RunConfig`.
         points: held-out images that the geometry of layers is measured on.
         epochs: number of epochs of all models; None for as many as a large model needs.
-        noises: standard deviations of Gaussian pixels, descending: models have the first at which
-            a large one keeps as many latents as the images have dimensions, or the last; none
-            where `run` has a likelihood of its own.
-        dimensions: the least that the images have.
     """
 
     run: Mapping[str, Any]
     points: int
     epochs: int | None = None
-    noises: tuple[float, ...] = ()
-    dimensions: float = 0.0
-
-    def at(self, noise: float | None) -> "Study":
-        """The study whose models all have this noise; None for the likelihood of `run`."""
-        if noise is None:
-            return self
-        run = {**self.run, "likelihood_options": {"standard_deviation": noise}}
-        return dataclasses.replace(self, run=run)
 
     def grid(self, epochs: int, training: Training) -> Grid:
         """The sweep of some sizes and seeds."""
@@ -90,13 +76,11 @@ class StudyOutcome(NamedTuple):
         wanted: what it would train next, None where it has come to its end.
         epochs: the epochs of what it would train next, or, at its end, of what was trained last:
             more than those of the records, where models of that training failed.
-        noise: the standard deviation of the pixels that models have; None where it was given.
     """
 
     records: xr.Dataset | None
     wanted: Training | None
     epochs: int
-    noise: float | None = None
 
     @property
     def on_length(self) -> str:
@@ -143,43 +127,15 @@ def do_study(
     _begin(study, out, first)
     deadline = time.monotonic() + 60 * minutes
     _estimate(study, out, first, minutes, console)
-    noises: tuple[float | None, ...] = study.noises or (None,)
-    for noise in noises:
-        same, place = study.at(noise), out if noise == noises[0] else out / f"noise-{noise:g}"
-        train = _trainer(same, place, command, deadline, console)
-        epochs, in_time = _length(same, place, first, train)
-        if not in_time:
-            return StudyOutcome(_records(same, place, epochs, first), first, epochs, noise)
-        if noise == noises[-1]:
-            break
-        used = _latents_in_use(same, place, epochs, first)
-        if used >= study.dimensions:
-            break
-        console.print(
-            f"{used} latents are in use and the data have dimension {study.dimensions:.1f} or "
-            "more: again with half the noise",
-            soft_wrap=True,
-        )
-    return _answer(same, place, epochs, first, train)._replace(noise=noise)
-
-
-def _trainer(
-    study: Study, out: Path, command: str, deadline: float, console: Console
-) -> Callable[[int, Training], bool]:
-    """A function that trains for some epochs, and says whether it was done in time."""
 
     def train(epochs: int, training: Training) -> bool:
         grid, folder = study.grid(epochs, training), out / f"epochs-{epochs}"
         sweep = dataclasses.replace(EXPERIMENT.sweep(grid, folder), command=command)
         return _train(sweep, training, deadline, console)
 
-    return train
-
-
-def _answer(
-    study: Study, out: Path, epochs: int, first: Training, train: Callable[[int, Training], bool]
-) -> StudyOutcome:
-    """Decide, and again with twice the epochs as long as models of some size still improve."""
+    epochs, in_time = _length(study, out, first, train)
+    if not in_time:
+        return StudyOutcome(_records(study, out, epochs, first), first, epochs)
     outcome = _decide(study, out, epochs, first, train)
     while outcome.wanted is None and (longer := _longer(study, outcome.records)):
         # Where models fail, what was decided with fewer epochs rests on more of them.
@@ -240,29 +196,18 @@ def _length(
     study: Study, out: Path, first: Training, train: Callable[[int, Training], bool]
 ) -> tuple[int, bool]:
     """The epochs of all models, and whether there was time to find them."""
+    if study.epochs is not None:
+        return study.epochs, True
+    large = Training(first.sizes[-1:], 1, "how long to train")
     steps = _steps_per_epoch(study)
-    epochs = study.epochs or first_epochs(steps)
-    while train(epochs, _large(first)):
-        if study.epochs is not None:
-            return epochs, True
-        longer = longer_epochs(_trial(study, out, epochs, first), steps)
+    epochs = first_epochs(steps)
+    while train(epochs, large):
+        trial = gather(study.grid(epochs, large), out / f"epochs-{epochs}")
+        longer = longer_epochs(read_records(trial), steps)
         if longer is None:
             return epochs, True
         epochs = longer
     return epochs, False
-
-
-def _large(first: Training) -> Training:
-    return Training(first.sizes[-1:], 1, "how long to train, and what is kept")
-
-
-def _trial(study: Study, out: Path, epochs: int, first: Training) -> Reading:
-    """The reading of the first large model."""
-    return read_records(gather(study.grid(epochs, _large(first)), out / f"epochs-{epochs}"))
-
-
-def _latents_in_use(study: Study, out: Path, epochs: int, first: Training) -> int:
-    return int(_trial(study, out, epochs, first).active_units.item())
 
 
 def _steps_per_epoch(study: Study) -> int:

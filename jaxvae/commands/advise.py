@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
-from jaxvae.advising.data import DataDimension, data_dimension
-from jaxvae.advising.noise import SIGNAL_TO_NOISE, pixel_noises
+from jaxvae.advising.data import data_dimension
+from jaxvae.advising.noise import SIGNAL_TO_NOISE, pixel_noise
 from jaxvae.advising.plane import is_plane, plane_sentences
 from jaxvae.advising.reading import LEAST_IMAGES, read_records
 from jaxvae.advising.results import conclude, printed, write_conclusion
@@ -69,21 +69,14 @@ def _study(arguments: argparse.Namespace, console: Console) -> None:
     images = dataset.train.images
     dimension = data_dimension(images[first_distinct(images, _POINTS)])
     console.print(str(dimension), soft_wrap=True)
-    noises = _noises(config, dimension)
-    console.print(_why(config, noises, noises[0] if noises else None), soft_wrap=True)
-    study = Study(
-        run=_shared(config),
-        points=points,
-        epochs=arguments.epochs,
-        noises=noises,
-        dimensions=dimension.least,
-    )
+    config, why = _with_noise(config, dimension.value)
+    console.print(why, soft_wrap=True)
+    study = Study(run=_shared(config), points=points, epochs=arguments.epochs)
     out = (arguments.out or Path("results", "advise", Path(arguments.data).stem)).absolute()
     first = first_training(dimension.value, dimension.stderr)
     outcome = do_study(
         study, out, first, minutes=arguments.minutes, console=console, command=arguments.line
     )
-    why = _why(config, noises, outcome.noise)
     ending = _ending(outcome, arguments.minutes)
     if outcome.records is None:
         console.print(f"Not decided. {ending}", soft_wrap=True)
@@ -92,7 +85,7 @@ def _study(arguments: argparse.Namespace, console: Console) -> None:
         outcome.records,
         ending=ending,
         of_data=f"{outcome.on_length}{dimension} {why}",
-        dimensions=dimension.least,
+        dimension=(dimension.value, dimension.stderr),
     )
     title = f"{dataset.name}, {config.network}, {concluded.reading.epoch} epochs"
     write_conclusion(out, outcome.records, concluded, title=title, console=console)
@@ -146,28 +139,18 @@ def _checked_settings(arguments: argparse.Namespace) -> tuple[RunConfig, int]:
     return config, arguments.points if arguments.points is not None else min(_POINTS, held_out)
 
 
-def _noises(config: RunConfig, dimension: DataDimension) -> tuple[float, ...]:
-    """The noises of the pixels to try; none where a likelihood was given."""
+def _with_noise(config: RunConfig, dimension: float) -> tuple[RunConfig, str]:
+    """The settings with noise of the pixels, unless a likelihood was given; and what for."""
     if (config.likelihood, config.likelihood_options) != ("gaussian", {}):
-        return ()
-    return pixel_noises(dataset_of(config).train.images, dimension)
-
-
-def _why(config: RunConfig, noises: tuple[float, ...], noise: float | None) -> str:
-    """What the answer holds for, in sentences."""
-    if noise is None:
-        return f"The answer holds for the {config.likelihood} likelihood that was given."
+        return config, f"The answer holds for the {config.likelihood} likelihood that was given."
+    noise = pixel_noise(dataset_of(config).train.images, dimension)
     why = (
-        "Models are trained by the evidence lower bound with Gaussian pixels of standard "
-        f"deviation {noise:g}. "
+        f"Models are trained by the evidence lower bound with Gaussian pixels of standard "
+        f"deviation {noise:g}. If the variance of the images is spread evenly over as many "
+        f"directions as their intrinsic dimension, each direction has {SIGNAL_TO_NOISE:.0f} times "
+        "the variance of this noise."
     )
-    if noise != noises[0]:
-        return why + f"With {noises[0]:g} they kept fewer dimensions than the data have."
-    return why + (
-        "If the variance of the images is spread evenly over as many directions as their "
-        f"intrinsic dimension, each direction has {SIGNAL_TO_NOISE:.0f} times the variance of "
-        "this noise."
-    )
+    return dataclasses.replace(config, likelihood_options={"standard_deviation": noise}), why
 
 
 def _shared(config: RunConfig) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from jaxvae.advising.data import DataDimension, data_dimension
-from jaxvae.advising.noise import pixel_noise, pixel_noises
+from jaxvae.advising.data import data_dimension
+from jaxvae.advising.noise import pixel_noise
 
 
 def cloud(n, features):
@@ -49,17 +49,3 @@ def test_the_noise_is_that_of_the_variance_of_all_images_at_once():
     images = np.random.default_rng(1).integers(0, 256, (600, 5, 4, 1)).astype(np.uint8)
     variance = (images / 255).var(axis=0).sum()
     assert pixel_noise(images, 4.0) == float(f"{(variance / 20 / 4.0) ** 0.5:.3g}")
-
-
-def test_less_noise_is_tried_only_where_the_dimension_can_be_relied_on():
-    images = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 1), dtype=np.uint8)
-    known = DataDimension(4.0, 0.1, 300, np.array([4.0]), (2,), ())
-    first = pixel_noise(images, 4.0)
-    assert pixel_noises(images, known) == pytest.approx((first, first / 2, first / 4), rel=5e-3)
-    assert pixel_noises(images, known._replace(doubts=("it is too small",))) == (first,)
-
-
-def test_the_least_dimension_is_two_standard_errors_below_and_none_where_it_is_undefined():
-    known = DataDimension(4.0, 0.1, 300, np.array([4.0]), (2,), ())
-    assert known.least == pytest.approx(3.8)
-    assert known._replace(value=float("nan")).least == 0

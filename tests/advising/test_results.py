@@ -92,8 +92,8 @@ def test_latents_to_spare_are_named_only_where_no_size_is_enough():
 
 def test_models_that_use_fewer_latents_than_the_data_have_dimensions_are_told():
     records = records_of(falling(8), active=[2.0, 4, 8, 9])
-    assert "keep fewer dimensions than the data have" in said(records, dimensions=12.0)
-    assert "keep fewer dimensions than the data have" not in said(records, dimensions=8.0)
+    assert "keep fewer dimensions than the data have" in said(records, dimension=(14.0, 1.0))
+    assert "keep fewer dimensions than the data have" not in said(records, dimension=(10.0, 1.0))
 
 
 def test_a_seed_of_which_a_model_failed_is_left_out_and_named():

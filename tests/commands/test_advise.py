@@ -108,23 +108,6 @@ def test_without_time_nothing_is_decided_and_the_same_command_goes_on(tmp_path, 
     assert json.loads((tmp_path / "out" / "advise.json").read_text())["epochs"] == 2
 
 
-@pytest.mark.slow
-def test_models_that_keep_too_few_dimensions_have_less_noise_the_next_time(tmp_path, capsys):
-    # Trained for nine steps, they keep none.
-    np.save(tmp_path / "images.npy", linear_images(2, n=600, side=8))
-    asked = ("--data", tmp_path / "images.npy", "--option", "widths=8", "--epochs", 1)
-    status, printed, _ = advise(capsys, *asked, "--out", tmp_path / "out", "--minutes", 5)
-    assert status == 0
-    first, half, quarter = json.loads((tmp_path / "out" / "advise.json").read_text())["noises"]
-    said = " ".join(printed.split())
-    assert said.count("again with half the noise") == 2
-    assert f"deviation {quarter:g}. With {first:g} they kept fewer dimensions" in said
-    folders = {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()}
-    assert {"epochs-1", f"noise-{half:g}", f"noise-{quarter:g}"} <= folders
-    with xr.open_dataset(tmp_path / "out" / "records.nc") as records:
-        assert str(quarter) in str(records.attrs)
-
-
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
