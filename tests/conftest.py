@@ -99,6 +99,8 @@ for name, value in _SETTINGS.items():
     os.environ[name.upper()] = str(value)
     jax.config.update(name, value)
 keep_compiled_programs()
+# Tests end processes and not machines: what they write need not be forced to the disk.
+os.fsync = lambda _: None
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,5 +1,6 @@
 """The intrinsic dimension of images, and whether it can be told from as many as there are."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -8,6 +9,8 @@ from jaxtyping import Float
 from jaxvae.metrics import gride, two_nn
 from jaxvae.typing import ArrayLike
 
+# Standard errors.
+_SURE = 3.0
 # Neighbors share distances: the standard error of TwoNN is by so much too small.
 _OVERLAP = 1.2
 _FARTHEST = 32
@@ -34,6 +37,18 @@ class DataDimension(NamedTuple):
     scales: Float[np.ndarray, " s"]
     neighbors: tuple[int, ...]
     doubts: tuple[str, ...]
+
+    @property
+    def fewest_latents(self) -> int:
+        """The fewest latents that can hold the images, as far as is sure; 0 where nothing is.
+
+        The next whole number from three standard errors below the smallest dimension of all
+        scales, since noise raises that of near neighbors: fewer latents cannot keep all
+        neighbors. Where the value is in doubt, nothing is sure.
+        """
+        if self.doubts:
+            return 0
+        return math.ceil(min(self.value, *self.scales) - _SURE * self.stderr)
 
     def __str__(self) -> str:
         """The dimension and the doubts in sentences."""

@@ -43,6 +43,7 @@ class Reading(NamedTuple):
         copies: held-out images equal to others, which were measured all the same.
         epoch: the last measured one.
         failed: sizes and seeds of models whose loss was not finite.
+        fewest_latents: latents without which the data are known not to fit; 0 where it is unknown.
     """
 
     sizes: Int[np.ndarray, " k"]
@@ -59,6 +60,7 @@ class Reading(NamedTuple):
     copies: int
     epoch: int
     failed: tuple[tuple[int, int], ...]
+    fewest_latents: int
 
     @property
     def has_learned(self) -> bool:
@@ -139,6 +141,7 @@ def read_records(records: xr.Dataset) -> Reading:
         asked - points,
         int(records["epoch"].values[-1]),
         tuple((int(sizes[i]), int(names[j])) for i, j in zip(*np.nonzero(failed), strict=True)),
+        int(records.attrs.get("fewest_latents", 0)),
     )
 
 

@@ -86,7 +86,7 @@ def conclude(
     criteria = criteria_of(reading, nulls)
     sentences = (
         answer(reading, ending=ending),
-        disagreement(criteria),
+        disagreement(criteria) if (criteria[0].size or 0) >= reading.fewest_latents else "",
         *diagnoses(reading, dimension),
         of_data,
     )

@@ -35,6 +35,13 @@ def answer(reading: Reading, *, ending: str = "") -> str:
         f"Use a bottleneck of {bounds.sufficient}: no larger one, up to {most}, lowers "
         f"Δ(output→input) by more than {TOLERANCE:.0%} ({confidence})."
     )
+    if bounds.sufficient < reading.fewest_latents:
+        return (
+            f"Use a bottleneck of {reading.fewest_latents}: the data have no fewer dimensions. For "
+            f"Δ(output→input) alone {bounds.sufficient} would do: no larger one, up to {most}, "
+            f"lowers it by more than {TOLERANCE:.0%} ({confidence}), so that the last dimensions "
+            "change few neighbors of the images, or the models do not keep them."
+        )
     if bounds.is_decided:
         return f"{use} {below[0].upper()}{below[1:]}." if bounds.insufficient else use
     not_decided = f"Whether a smaller one is enough is not decided, sizes {bounds} remain"
@@ -166,8 +173,8 @@ def _kept_less(reading: Reading, dimension: tuple[float, float] | None) -> str:
     if used >= low or reading.sizes[-1] < low:
         return ""
     return (
-        f"The models keep fewer dimensions than the data have: {used:.0f} latents are in use, the "
-        f"data have dimension {low:.0f} or more. A detail is not kept if it lowers the distortion "
+        f"The models keep fewer dimensions than the data have: {used:.1f} latents are in use, the "
+        f"data have dimension {low:.1f} or more. A detail is not kept if it lowers the distortion "
         "by less than its rate. If such details matter, lower beta, or use --likelihood gaussian "
         "with a small standard_deviation. The answer holds for the settings given."
     )

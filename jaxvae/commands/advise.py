@@ -81,14 +81,16 @@ def _study(arguments: argparse.Namespace, console: Console) -> None:
     if outcome.records is None:
         console.print(f"Not decided. {ending}", soft_wrap=True)
         return
+    # In its records, for whoever reads them later.
+    records = outcome.records.assign_attrs(fewest_latents=dimension.fewest_latents)
     concluded = conclude(
-        outcome.records,
+        records,
         ending=ending,
         of_data=f"{outcome.on_length}{dimension} {why}",
         dimension=(dimension.value, dimension.stderr),
     )
     title = f"{dataset.name}, {config.network}, {concluded.reading.epoch} epochs"
-    write_conclusion(out, outcome.records, concluded, title=title, console=console)
+    write_conclusion(out, records, concluded, title=title, console=console)
 
 
 def _refuse_copies(images: np.ndarray, points: int, console: Console) -> None:

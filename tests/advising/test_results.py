@@ -6,6 +6,7 @@ import xarray as xr
 
 from jaxvae.advising.criteria import criteria_of, decided_bounds
 from jaxvae.advising.reading import read_records
+from jaxvae.advising.results import conclude
 from jaxvae.advising.sentences import answer, diagnoses, disagreement
 from tests.advising.records import falling, records_of
 
@@ -94,6 +95,16 @@ def test_models_that_use_fewer_latents_than_the_data_have_dimensions_are_told():
     records = records_of(falling(8), active=[2.0, 4, 8, 9])
     assert "keep fewer dimensions than the data have" in said(records, dimension=(14.0, 1.0))
     assert "keep fewer dimensions than the data have" not in said(records, dimension=(10.0, 1.0))
+
+
+@pytest.mark.parametrize("fewest", [0, 4, 8])
+def test_a_size_below_the_dimension_of_the_data_is_never_the_answer(fewest):
+    concluded = conclude(records_of(falling(4)).assign_attrs(fewest_latents=fewest))
+    used = max(fewest, 4)
+    text = " ".join(concluded.sentences)
+    assert text.startswith(f"Use a bottleneck of {used}")
+    assert ("Δ(output→input) alone 4 would do" in text) == (used > 4)
+    assert ("criteria" in text) == (used == 4)
 
 
 def test_a_seed_of_which_a_model_failed_is_left_out_and_named():
