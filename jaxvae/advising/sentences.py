@@ -1,5 +1,6 @@
 """The answer in sentences: the size, what is left, what to trust, and what ails the models."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -168,13 +169,15 @@ def _overfitted(reading: Reading) -> str:
 def _kept_less(reading: Reading, dimension: tuple[float, float] | None) -> str:
     if dimension is None or not np.isfinite(dimension[0]):
         return ""
-    used, low = float(reading.active_units[-1].mean()), dimension[0] - 2 * dimension[1]
+    used = float(reading.active_units[-1].mean())
+    # Noise may raise the value by a part of a dimension.
+    least = max(math.floor(dimension[0] - 2 * dimension[1]), reading.fewest_latents)
     # A bottleneck below it cannot keep more.
-    if used >= low or reading.sizes[-1] < low:
+    if used >= least or reading.sizes[-1] < least:
         return ""
     return (
         f"The models keep fewer dimensions than the data have: {used:.1f} latents are in use, the "
-        f"data have dimension {low:.1f} or more. A detail is not kept if it lowers the distortion "
+        f"data have dimension {least} or more. A detail is not kept if it lowers the distortion "
         "by less than its rate. If such details matter, lower beta, or use --likelihood gaussian "
         "with a small standard_deviation. The answer holds for the settings given."
     )

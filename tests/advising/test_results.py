@@ -95,6 +95,10 @@ def test_models_that_use_fewer_latents_than_the_data_have_dimensions_are_told():
     records = records_of(falling(8), active=[2.0, 4, 8, 9])
     assert "keep fewer dimensions than the data have" in said(records, dimension=(14.0, 1.0))
     assert "keep fewer dimensions than the data have" not in said(records, dimension=(10.0, 1.0))
+    # Noise of the pixels raised it by a part of a dimension.
+    assert "keep fewer dimensions than the data have" not in said(records, dimension=(9.9, 0.2))
+    surely = records.assign_attrs(fewest_latents=10)
+    assert "the data have dimension 10 or more" in said(surely, dimension=(9.9, 0.2))
 
 
 @pytest.mark.parametrize("fewest", [0, 4, 8])
