@@ -47,17 +47,16 @@ TRUTHS: dict[str, tuple[int, int] | None] = {
 _IMAGES, _SIDE = 8000, 28
 
 
-def linear_images(rank: int) -> np.ndarray:
+def linear_images(rank: int, random: np.random.Generator, n: int = _IMAGES) -> np.ndarray:
     """Bytes around gray: a Gaussian of so many dimensions, drawn into orthogonal patterns."""
-    random = np.random.default_rng(rank)
     patterns = np.linalg.qr(random.standard_normal((_SIDE**2, rank)))[0].T
-    drawn = random.standard_normal((_IMAGES, rank)) @ patterns * 0.14 * _SIDE / np.sqrt(rank)
+    drawn = random.standard_normal((n, rank)) @ patterns * 0.14 * _SIDE / np.sqrt(rank)
     return np.rint(255 * np.clip(0.5 + drawn, 0, 1)).astype(np.uint8).reshape(-1, _SIDE, _SIDE)
 
 
-def sprite_images(count: int) -> np.ndarray:
+def sprite_images(count: int, random: np.random.Generator, n: int = _IMAGES) -> np.ndarray:
     """Ellipses with soft edges of which the first factors are uniform and the others fixed."""
-    drawn = np.random.default_rng(count).random((_IMAGES, len(FACTORS), 1, 1))
+    drawn = random.random((n, len(FACTORS), 1, 1))
     drawn[:, count:] = np.array([0.5, 0.5, 0.5, 0.5, 0.0])[count:, None, None]
     x, y, size, elongation, angle = np.moveaxis(drawn, 1, 0)
     at = (np.arange(_SIDE) + 0.5) / _SIDE
@@ -70,6 +69,9 @@ def sprite_images(count: int) -> np.ndarray:
     return np.rint(255 / (1 + np.exp(np.clip(3 * _SIDE * outside, -50, 50)))).astype(np.uint8)
 
 
+IMAGES = {"linear": linear_images, "sprites": sprite_images}
+
+
 def answered(name: str, minutes: float) -> dict[str, Any]:
     """The answer of the command for a set, and its cost."""
     kind, _, number = name.partition(" ")
@@ -77,7 +79,8 @@ def answered(name: str, minutes: float) -> dict[str, Any]:
         data, out = name, Path(folder, "out")
         if number:
             data = str(Path(folder, "images.npy"))
-            np.save(data, (linear_images if kind == "linear" else sprite_images)(int(number)))
+            draw, random = IMAGES[kind], np.random.default_rng(int(number))
+            np.save(data, draw(int(number), random))
         words = ["advise", "--data", data, "--minutes", str(minutes), "--out", str(out)]
         code = "import sys; from jaxvae.cli import main; sys.exit(main(sys.argv[1:]))"
         cache = {"JAX_COMPILATION_CACHE_DIR": str(Path(folder, "programs"))}

@@ -19,7 +19,7 @@ from rich.markdown import Markdown
 from rich.progress import track
 
 from benchmarks import measure
-from benchmarks.error_rates import bottlenecks, cells, claims, order, studies, surfaces
+from benchmarks.error_rates import bottlenecks, cells, claims, dimensions, order, studies, surfaces
 from jaxvae.bench.timing import machine
 from jaxvae.commands.arguments.paths import as_path
 
@@ -28,6 +28,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "statistics.md"
 PARTS: dict[str, ModuleType] = {
     "bottlenecks": bottlenecks,
     "studies": studies,
+    "dimensions": dimensions,
     "claims": claims,
     "order": order,
     "cells": cells,

@@ -1,0 +1,67 @@
+"""How often the fewest latents that images are said to need are more than they need.
+
+Images of a known dimension are drawn and rounded to bytes. Expected: too many in at most 5% of
+every row.
+"""
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from benchmarks.advise import IMAGES
+from jaxvae.advising.data import data_dimension
+from jaxvae.report.tables import markdown_table
+
+TEXT = """## The fewest latents that images need
+
+`jaxvae advise` names no size below the dimension that the images surely have
+(`jaxvae.advising.data.DataDimension.fewest_latents`): the next whole number from three standard
+errors below the smallest estimate over scales, TwoNN and Gride. Where the estimates are in doubt,
+it excludes no size.
+
+The table is of images of 28 x 28 pixels, rounded to bytes: of a linear-Gaussian model of some rank,
+or of a sprite with some free factors. The error is too large a number. An entry gives the
+percentage of draws.
+
+{table}
+
+It is too large in at most {worst:.1f}% of draws of any row.
+"""
+TRUTHS = (*product(["linear"], (1, 2, 3, 4, 6, 8, 12)), *product(["sprites"], range(1, 6)))
+POINTS = (500, 2000)
+_OUTCOMES = ("too large", "exact", "too small", "in doubt")
+
+
+def rates(kind: str, dimension: int, *, points: int, draws: int) -> dict[str, Any]:
+    """Shares of draws by how the number compares with the truth."""
+    random = np.random.default_rng((list(IMAGES).index(kind), dimension, points))
+    counts = dict.fromkeys(_OUTCOMES, 0)
+    for _ in range(draws):
+        fewest = data_dimension(IMAGES[kind](dimension, random, points)).fewest_latents
+        above = np.sign(fewest - dimension)
+        counts["in doubt" if fewest == 0 else ("exact", "too large", "too small")[above]] += 1
+    shares = {name: count / draws for name, count in counts.items()}
+    return {"images": kind, "dimension": dimension, "points": points, **shares}
+
+
+def records(draws: int) -> list[dict[str, Any]]:
+    """Draw images of all truths and numbers."""
+    return [
+        rates(kind, dimension, points=points, draws=draws)
+        for (kind, dimension), points in product(TRUTHS, POINTS)
+    ]
+
+
+def section(records: list[dict[str, Any]]) -> str:
+    """The section of docs/statistics.md."""
+    rows = [
+        {
+            "images": f"{one['images']} {one['dimension']}",
+            "n": f"{one['points']:,}",
+            **{name: f"{100 * one[name]:.0f}" for name in _OUTCOMES},
+        }
+        for one in records
+    ]
+    worst = 100 * max(one["too large"] for one in records)
+    return TEXT.format(table=markdown_table(rows, left=["images"]), worst=worst)
