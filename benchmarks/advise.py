@@ -30,7 +30,6 @@ from rich.markdown import Markdown
 from benchmarks import measure
 from jaxvae.advising.criteria import decided_bounds
 from jaxvae.advising.reading import read_records
-from jaxvae.analysis.sizing import Bounds
 from jaxvae.bench.timing import machine
 from jaxvae.commands.arguments.paths import as_path
 from jaxvae.report.tables import markdown_table
@@ -102,8 +101,6 @@ def _found(out: Path) -> dict[str, Any]:
     with xr.open_dataset(file) as records:
         reading = read_records(records.load())
     bounds = decided_bounds(reading)
-    if bounds.sufficient is not None and bounds.sufficient < reading.fewest_latents:
-        bounds = Bounds(reading.fewest_latents - 1, reading.fewest_latents)
     return {
         **bounds._asdict(),
         "answer": str(bounds),

@@ -38,6 +38,14 @@ class Criterion(NamedTuple):
 
 
 def decided_bounds(reading: Reading) -> Bounds:
+    """`delta_bounds`, but the fewest latents that the data need where Delta allows fewer."""
+    bounds, fewest = delta_bounds(reading), reading.fewest_latents
+    if bounds.sufficient is None or bounds.sufficient >= fewest:
+        return bounds
+    return Bounds(fewest - 1, fewest)
+
+
+def delta_bounds(reading: Reading) -> Bounds:
     """Bounds that the equivalence test on Delta(output -> input) leaves for the smallest size.
 
     The bounds exclude no size where nothing can be shown.
@@ -67,7 +75,7 @@ def criteria_of(
 
 
 def _equivalence(reading: Reading) -> Criterion:
-    bounds = decided_bounds(reading)
+    bounds = delta_bounds(reading)
     means = np.exp(np.log(reading.imbalance).mean(axis=1))
     return Criterion(
         "equivalence test on Δ(output→input)",

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
-from jaxvae.advising.criteria import TOLERANCE, Criterion, criteria_of, decided_bounds
+from jaxvae.advising.criteria import TOLERANCE, Criterion, criteria_of, decided_bounds, delta_bounds
 from jaxvae.advising.reading import Reading, read_records
 from jaxvae.advising.sentences import answer, diagnoses, disagreement
 from jaxvae.analysis import gaussian_dimension
@@ -86,7 +86,7 @@ def conclude(
     criteria = criteria_of(reading, nulls)
     sentences = (
         answer(reading, ending=ending),
-        disagreement(criteria) if (criteria[0].size or 0) >= reading.fewest_latents else "",
+        disagreement(criteria) if decided_bounds(reading) == delta_bounds(reading) else "",
         *diagnoses(reading, dimension),
         of_data,
     )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxvae.advising.criteria import TOLERANCE, Criterion, decided_bounds
+from jaxvae.advising.criteria import TOLERANCE, Criterion, decided_bounds, delta_bounds
 from jaxvae.advising.length import sizes_that_still_improve
 from jaxvae.advising.reading import HARDLY_ANYTHING, Reading
 
@@ -32,14 +32,15 @@ def answer(reading: Reading, *, ending: str = "") -> str:
         left = f"Sizes {bounds} remain" if ending else f"Not decided, sizes {bounds} remain"
         why = f": {below} ({confidence})" if bounds.insufficient else f" ({confidence})"
         return f"{ending} {left}{why}." if ending else f"{left}{why}. {_wanted(reading)}"
+    by_delta = delta_bounds(reading)
     use = (
         f"Use a bottleneck of {bounds.sufficient}: no larger one, up to {most}, lowers "
         f"Δ(output→input) by more than {TOLERANCE:.0%} ({confidence})."
     )
-    if bounds.sufficient < reading.fewest_latents:
+    if bounds != by_delta:
         return (
-            f"Use a bottleneck of {reading.fewest_latents}: the data have no fewer dimensions. For "
-            f"Δ(output→input) alone {bounds.sufficient} would do: no larger one, up to {most}, "
+            f"Use a bottleneck of {bounds.sufficient}: the data have no fewer dimensions. For "
+            f"Δ(output→input) alone {by_delta.sufficient} would do: no larger one, up to {most}, "
             f"lowers it by more than {TOLERANCE:.0%} ({confidence}), so that the last dimensions "
             "change few neighbors of the images, or the models do not keep them."
         )

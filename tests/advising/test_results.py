@@ -109,6 +109,9 @@ def test_a_size_below_the_dimension_of_the_data_is_never_the_answer(fewest):
     assert text.startswith(f"Use a bottleneck of {used}")
     assert ("Δ(output→input) alone 4 would do" in text) == (used > 4)
     assert ("criteria" in text) == (used == 4)
+    # What the figure shows and the benchmark counts.
+    assert decided_bounds(concluded.reading).sufficient == used
+    assert concluded.criteria[0].size == 4
 
 
 def test_a_seed_of_which_a_model_failed_is_left_out_and_named():
