@@ -10,6 +10,7 @@ import math
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -40,6 +41,8 @@ _NAME = re.compile(rf"{_PREFIX}[0-9]{{{_DIGITS}}}")
 _TREE = "tree"
 # Of the states to go on from: where the latest is damaged, the one before is there.
 _LATEST = 2
+# A write of Orbax that others have to follow, which may be lost, is waited for no longer.
+_WRITE_SECONDS = 10.0
 
 _logger = logging.getLogger("jaxvae")
 
@@ -223,6 +226,21 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
+@contextmanager
+def _other_writes_ended() -> Iterator[None]:
+    """If the block fails, the threads in which Orbax writes the other arrays end with it.
+
+    Otherwise they find the folder removed, and say so on the terminal.
+    """
+    try:
+        yield
+    except BaseException:
+        for thread in threading.enumerate():
+            if type(thread).__module__.startswith("orbax."):
+                thread.join(_WRITE_SECONDS)
+        raise
+
+
 def _write(folder: Path, tree: Any) -> None:
     """Have Orbax write, and look whether it finds what it wrote."""
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
@@ -230,7 +248,7 @@ def _write(folder: Path, tree: Any) -> None:
         # Orbax says much on the terminal when it finds the disk full.
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     try:
-        with _quiet():
+        with _quiet(), _other_writes_ended():
             ocp.save(folder / _TREE, tree)
             metadata = ocp.metadata(folder / _TREE).metadata
     except Exception as error:

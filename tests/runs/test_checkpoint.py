@@ -1,10 +1,13 @@
 """Snapshots: bitwise round trips, and nothing that is not whole."""
 
+import errno
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -267,6 +270,29 @@ def test_a_snapshot_that_cannot_be_written_leaves_the_earlier_one_and_names_the_
     assert re.search(r"expected to write .*step-0000000003, got: File too large", done.stdout)
     assert [path.name for path in folder.iterdir()] == ["step-0000000003"]
     checkpoint.load(folder, 3, state)
+
+
+class WritingThread(threading.Thread):
+    """One that writes the other arrays while the first has failed already."""
+
+    __module__ = "orbax.checkpoint"
+
+
+def test_no_snapshot_is_removed_while_orbax_writes_to_it(tmp_path, monkeypatch):
+    late = []
+
+    def write(path):
+        time.sleep(0.1)
+        late.append(path.parent.is_dir())
+
+    def save(path, tree):
+        WritingThread(target=write, args=(path,)).start()
+        raise ValueError(os.strerror(errno.EFBIG))
+
+    monkeypatch.setattr(ocp, "save", save)
+    with pytest.raises(OSError, match="File too large"):
+        checkpoint.save(tmp_path, 3, {"numbers": np.zeros(3)})
+    assert late == [True]
 
 
 def test_a_snapshot_larger_than_the_disk_is_not_begun(tmp_path):
