@@ -58,8 +58,8 @@ _HEART_HALF_HEIGHT = 14.5
 _HEART_CENTER = 2.172
 # Images drawn together: the float32 values of a block stay small beside the images.
 _BLOCK = 256
-# Images that `load_sprites` asks for at once: 64 MiB at 64 by 64.
-_CHUNK = 16_384
+# Images that `load_sprites` asks for at once, always: one program for splits of all sizes.
+_CHUNK = 1024
 # Any constant would do; it is part of the definition of the splits and must never change.
 _SPLIT_SEED = 2017
 
@@ -184,8 +184,9 @@ def _split(index: np.ndarray, image_size: int) -> Split:
     factors = np.asarray(factors_of(index), dtype=np.int64)
     images = np.empty((len(index), image_size, image_size, 1), dtype=np.uint8)
     for start in range(0, len(index), _CHUNK):
-        chunk = slice(start, start + _CHUNK)
-        images[chunk] = render(factors[chunk], image_size=image_size)
+        chunk = np.arange(start, start + _CHUNK) % len(index)
+        some = images[start : start + _CHUNK]
+        some[:] = render(factors[chunk], image_size=image_size)[: len(some)]
     columns = dict(zip(FACTOR_SIZES, factors.T.copy(), strict=True))
     return Split(images=images, labels=columns["shape"].copy(), factors=columns)
 

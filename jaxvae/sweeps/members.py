@@ -9,6 +9,7 @@ Killed at any point and done again, by any process, a unit ends with the same re
 """
 
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -58,6 +59,7 @@ from jaxvae.training import (
 from jaxvae.training.members import ensemble_shapes
 from jaxvae.training.memory import refuse_too_large
 from jaxvae.training.mesh import gathered
+from jaxvae.training.windows import SAVE_SECONDS, saving
 
 _REPLICATES = "replicates"
 # What is recorded of every epoch, and of the last alone.
@@ -201,6 +203,7 @@ def _go_on(
     if ensemble is None:
         ensemble = init_ensemble(job.trainer, members, room=job.latents)
     images = place_images(job.dataset.train.images, mesh=job.mesh)
+    save, saved = partial(_save, resume), time.perf_counter()
     for epoch in epochs:
         ensemble = train_ensemble(
             trainer,
@@ -209,13 +212,17 @@ def _go_on(
             epochs=epoch,
             batch_size=job.configs[0].batch_size,
             report=job.progress.report,
-            save=partial(_save, resume),
+            save=save,
             mesh=job.mesh,
         )
         if measuring and epoch in job.sweep.epochs:
-            _measure(job, ensemble, epoch)
+            with saving(save) as saver:
+                saver(ensemble)
+                _measure(job, ensemble, epoch)
         # After the records: a unit that goes on from here never lacks one.
-        _save(resume, ensemble)
+        if epoch == epochs[-1] or time.perf_counter() - saved > SAVE_SECONDS:
+            save(ensemble)
+            saved = time.perf_counter()
     return ensemble
 
 

@@ -196,7 +196,9 @@ def vae_trainer(
         )
         return after, loss, terms
 
-    return Trainer(_as_one_program(init), step, vae.image_shape, nonnegative)
+    # Traced once, whoever looks at its shapes before it is compiled into a loop.
+    traced = jax.jit(step, inline=True)
+    return Trainer(_as_one_program(init), traced, vae.image_shape, nonnegative)
 
 
 def _as_one_program(init: Callable[[Key], TrainState]) -> Callable[[Key], TrainState]:

@@ -235,7 +235,7 @@ def test_a_measurement_that_is_broken_off_is_made_as_if_it_were_not(
 
 
 STEPS = {
-    "save": (checkpoint, "save", (1, 2, 3, 5, 7, 9)),
+    "save": (checkpoint, "save", (1, 2, 3, 5, 6, 7)),
     "write": (members, "write_arrays", (1, 2, 3)),
     "record": (members, "write_run", (1, 2)),
     "remove": (checkpoint, "remove", (1, 2)),
@@ -262,6 +262,14 @@ def test_a_unit_that_is_killed_at_any_step_ends_with_the_same_files(
     assert do(replicating(tmp_path))[0] == []
     assert contents(tmp_path) == contents(replicated)
     assert tree(tmp_path) == tree(replicated)
+
+
+def test_at_every_epoch_the_state_is_kept_where_that_is_due(tmp_path, monkeypatch):
+    monkeypatch.setattr(members, "SAVE_SECONDS", 0.0)
+    with pytest.raises(StopError):
+        do(replicating(tmp_path, stopping(measure, 3, StopError())))
+    (folder,) = tmp_path.glob(f"units/*/{RESUME}")
+    assert checkpoint.steps(folder) == [0]
 
 
 def test_a_unit_whose_records_are_written_is_only_tidied(copy, monkeypatch):
@@ -384,10 +392,11 @@ def test_what_cannot_be_read_is_neither_made_again_nor_replaced(copy, name):
 
 
 def test_a_unit_whose_state_cannot_be_read_does_not_begin_anew(tmp_path, out):
-    measure_some = stopping(measure, 6, StopError())
-    with pytest.raises(StopError):
+    # One that is interrupted while it is measured keeps its state.
+    measure_some = stopping(measure, 6, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
         do(dataclasses.replace(sweep_of(CONFIG, tmp_path), measure=measure_some))
-    (manifest, *_) = tmp_path.glob(f"units/*/{RESUME}/*/manifest.json")
+    (manifest,) = tmp_path.glob(f"units/*/{RESUME}/*/manifest.json")
     make_unreadable(manifest)
     before = state(tmp_path)
     with pytest.raises(OSError, match=MESSAGE.format(r"manifest\.json")):
