@@ -196,7 +196,9 @@ def vae_trainer(
         )
         return after, loss, terms
 
-    return Trainer(_as_one_program(init), step, vae.image_shape, nonnegative)
+    # A trace of a deep network takes seconds: there is one for all programs that hold it.
+    once = partial(jax.jit, inline=True)
+    return Trainer(_as_one_program(once(init)), once(step), vae.image_shape, nonnegative)
 
 
 def _as_one_program(init: Callable[[Key], TrainState]) -> Callable[[Key], TrainState]:

@@ -25,7 +25,7 @@ from jaxvae.objectives import (
     factor_vae,
     linear_ramp,
 )
-from jaxvae.training import Adversary, unit_interval, vae_trainer
+from jaxvae.training import Adversary, train, unit_interval, vae_trainer
 
 RATE = 0.01
 VAES = {
@@ -137,6 +137,21 @@ def test_every_step_draws_new_noise():
     step = jax.jit(trainer.step)
     losses = {float(step(state._replace(step=jnp.int32(count)), images)[1]) for count in range(4)}
     assert len(losses) == 4
+
+
+def test_a_step_is_traced_once_for_all_programs_that_hold_it():
+    traced = []
+
+    def objective(outputs):
+        traced.append(outputs)
+        return beta_vae(outputs)
+
+    vae = VAES["dense"]
+    trainer, images = vae_trainer(vae, objective, optax.sgd(RATE)), draw(vae)
+    state = trainer.init(jax.random.key(0))
+    jax.eval_shape(trainer.step, state, images[:3])
+    train(trainer, state, images, epochs=1, batch_size=3)
+    assert len(traced) == 1
 
 
 @pytest.mark.slow
