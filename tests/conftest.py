@@ -24,7 +24,17 @@ _UNUSED_SECONDS = 14 * 24 * 3600.0
 # compiled as for users.
 _UNOPTIMIZED = {"models", "objectives", "training", "runs", "sweeps"}
 _UNOPTIMIZED |= {
-    f"commands/test_{name}.py" for name in ("capture", "distributed", "hierarchies", "train")
+    f"commands/test_{name}.py"
+    for name in (
+        "bench",
+        "capture",
+        "data",
+        "distributed",
+        "hierarchies",
+        "report",
+        "sweep",
+        "train",
+    )
 }
 _UNOPTIMIZED |= {"tests/test_readme.py"}
 _UNOPTIMIZED |= {

@@ -47,7 +47,7 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
                 reconstructions=capture(
                     run.vae, run.variables, shown, key=noise_key, layers=["output"]
                 )["output"],
-                samples=run.vae.decode(run.variables, prior),
+                samples=jax.jit(run.vae.decode)(run.variables, prior),
                 latents=_latents(run, images, arguments.example, noise_key),
                 title=run_title(run),
             )

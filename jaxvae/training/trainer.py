@@ -196,9 +196,9 @@ def vae_trainer(
         )
         return after, loss, terms
 
-    # Traced once, whoever looks at its shapes before it is compiled into a loop.
-    traced = jax.jit(step, inline=True)
-    return Trainer(_as_one_program(init), traced, vae.image_shape, nonnegative)
+    # A trace of a deep network takes seconds: there is one for all programs that hold it.
+    once = partial(jax.jit, inline=True)
+    return Trainer(_as_one_program(once(init)), once(step), vae.image_shape, nonnegative)
 
 
 def _as_one_program(init: Callable[[Key], TrainState]) -> Callable[[Key], TrainState]:

@@ -117,9 +117,11 @@ def test_a_run_refuses_to_go_on_with_other_images(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_sweep_refuses_to_go_on_with_other_images(capsys):
+def test_a_sweep_of_one_combination_has_no_figures_and_refuses_other_images(tmp_path, capsys):
     sweep = ["sweep", "--data", "images.npy", *SMALL, "--epochs", "1", "--points", "0"]
     assert main([*sweep, "--out", "all"]) == 0
+    assert "records: " in capsys.readouterr().out
+    assert not list(tmp_path.glob("all/**/*.png"))
     np.save("images.npy", IMAGES[::-1])
     _loaded.cache_clear()
     assert main([*sweep, "--out", "all", "--seeds", "0,1"]) == 2

@@ -18,23 +18,25 @@ from jaxvae.cli import main
 from jaxvae.runs import checkpoint
 from jaxvae.runs.saved import open_run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_images")]
 
-EPOCHS, STEPS = 300, 900
-RUN = ["train", "--image-size", "16", "--train-size", "200", "--network", "dense_vae"]
-RUN += ["--option", "widths=16", "--latents", "3", "--epochs", str(EPOCHS), "--snapshots", "3"]
+EPOCHS, STEPS = 60, 180
+RUN = ["train", "--data", "images.npy", "--image-size", "16", "--train-size", "200"]
+RUN += ["--network", "dense_vae", "--option", "widths=16", "--latents", "3"]
+RUN += ["--epochs", str(EPOCHS), "--snapshots", "3"]
 PROGRAM = [sys.executable, "-m", "jaxvae", *RUN]
 
 
 def environment(devices, **told):
-    # It reads the programs that are kept and keeps none: a kill may leave half of one.
     own = {
         "PYTHONPATH": str(Path(__file__).parents[2]),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1e9",
         "JAX_PLATFORMS": "cpu",
         "JAX_NUM_CPU_DEVICES": str(devices),
     }
-    return {**os.environ, **own, **told}
+    names = {**os.environ, **own, **told}
+    # A kill may leave half of a program: they are kept as for users, with checksums.
+    del names["JAX_COMPILATION_CACHE_DIR"]
+    return names
 
 
 def start_pair(out):
@@ -79,18 +81,18 @@ def signalled(out, number, *, to, after, seconds):
 
 
 @pytest.fixture(scope="module")
-def out(tmp_path_factory):
+def out(own_images, tmp_path_factory):
     return tmp_path_factory.mktemp("distributed") / "run"
 
 
 @pytest.fixture(scope="module")
 def killed(out):
-    return signalled(out, signal.SIGKILL, to=1, after=300, seconds=60)
+    return signalled(out, signal.SIGKILL, to=1, after=60, seconds=60)
 
 
 @pytest.fixture(scope="module")
 def terminated(killed, out):
-    return signalled(out, signal.SIGTERM, to=1, after=600, seconds=60)
+    return signalled(out, signal.SIGTERM, to=1, after=120, seconds=60)
 
 
 def test_where_one_is_killed_the_other_ends_within_a_minute_and_says_why(killed):
@@ -103,10 +105,10 @@ def test_where_one_is_killed_the_other_ends_within_a_minute_and_says_why(killed)
 def test_where_one_is_told_to_end_all_save_and_end(terminated, out):
     statuses, (shown, other) = terminated
     assert statuses == [143, 143]
-    assert "continues after step 300 of 900" in shown
+    assert "continues after step 60 of 180" in shown
     assert "Terminated. The same command continues" in shown
     assert "continues after" not in other
-    assert 600 <= max(checkpoint.steps(out / "resume")) < STEPS
+    assert 120 <= max(checkpoint.steps(out / "resume")) < STEPS
     assert not list(out.rglob("*.part"))
 
 
@@ -124,7 +126,7 @@ def test_what_is_left_is_done_by_one_two_or_four_devices(terminated, out, tmp_pa
     assert main([*RUN, "--out", str(tmp_path / "alone")]) == 0
     alone, numbers = open_run(tmp_path / "alone"), held_out(tmp_path / "alone")
     for folder in (one, out, four):
-        assert checkpoint.steps(folder / "snapshots") == [300, 600, 900]
+        assert checkpoint.steps(folder / "snapshots") == [60, 120, 180]
         found = held_out(folder)
         assert found.keys() == numbers.keys()
         np.testing.assert_allclose(list(found.values()), list(numbers.values()), rtol=1e-6)

@@ -1,6 +1,7 @@
 """`jaxvae sweep`: its runs, what it leaves, how it is extended, and what it refuses."""
 
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -14,9 +15,11 @@ from jaxvae.grids.grid import runs_of
 from jaxvae.runs.saved import open_run
 from jaxvae.sweeps.arguments import take_launch
 
-SMALL = ["--image-size", "16", "--train-size", "200", "--network", "dense_vae"]
-SMALL += ["--option", "widths=16", "--epochs", "2"]
-SWEEP = ["--latents", "2,3", "--coefficient", "beta=1,4", "--points", "100", "--members", "1"]
+pytestmark = pytest.mark.usefixtures("own_images")
+
+DATA = ["--data", "images.npy", "--image-size", "16", "--train-size", "200"]
+SMALL = [*DATA, "--network", "dense_vae", "--option", "widths=16", "--epochs", "2"]
+SWEEP = ["--latents", "2,3", "--coefficient", "beta=1,4", "--seeds", "1", "--points", "25"]
 
 
 def runs(*words):
@@ -83,11 +86,11 @@ def test_what_does_not_vary_is_in_no_name():
             "among channels, top, ladder; got width",
         ),
         (["--objective", "beta_vae,no_such"], "got 'no_such'"),
-        (["--points", "10001"], "expected --points from 3 to 10,000, the held-out images of spri"),
+        (["--points", "26"], "expected --points from 3 to 25, the held-out images of "),
         (["--points", "2"], "or 0 to measure no geometry, got 2"),
         (["--snapshots", "3"], "expected 1 to 2 snapshots of 2 epochs, got 3"),
         (["--batch-size", "64,500"], "500"),
-        (["--data", "sprites,no_such_set"], "got 'no_such_set'"),
+        (["--data", "images.npy,no_such_set"], "got 'no_such_set'"),
         (["--report"], "expected runs in"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -125,14 +128,24 @@ def test_the_folder_of_a_sweep_is_no_run_but_says_which_it_has(tmp_path, capsys)
 
 
 @pytest.fixture(scope="module")
-def out(tmp_path_factory):
+def out(own_images, tmp_path_factory):
+    """Four runs, each in a unit of its own."""
     out = tmp_path_factory.mktemp("sweep") / "out"
-    assert main(["sweep", *SMALL, *SWEEP, "--seeds", "0,1", "--out", str(out)]) == 0
+    assert main(["sweep", *SMALL, *SWEEP, "--members", "1", "--out", str(out)]) == 0
     return out
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def together(own_images, tmp_path_factory):
+    """The same runs in one unit."""
+    out = tmp_path_factory.mktemp("sweep") / "together"
+    assert main(["sweep", *SMALL, *SWEEP, "--out", str(out)]) == 0
+    assert len(list((out / "units").iterdir())) == 1
+    return out
+
+
+@pytest.fixture(scope="module")
+def trained(own_images, tmp_path_factory):
     """One of its runs, by `jaxvae train`."""
     out = tmp_path_factory.mktemp("train") / "run"
     words = ["--latents", "3", "--coefficient", "beta=4", "--seed", "1", "--out", str(out)]
@@ -169,12 +182,9 @@ def test_a_run_of_a_sweep_is_to_the_bit_the_run_that_train_trains(out, trained):
 
 
 @pytest.mark.slow
-def test_models_of_one_unit_are_those_of_units_of_their_own(out, tmp_path):
-    words = [*SMALL, *SWEEP[:-2], "--seeds", "0,1", "--points", "0"]
-    assert main(["sweep", *words, "--out", str(tmp_path / "one")]) == 0
-    assert len(list((tmp_path / "one/units").iterdir())) == 1
-    for name in runs(*words):
-        one, alone = open_run(tmp_path / "one" / name), open_run(out / name)
+def test_models_of_one_unit_are_those_of_units_of_their_own(out, together):
+    for name in runs(*SMALL, *SWEEP):
+        one, alone = open_run(together / name), open_run(out / name)
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
             one.variables,
@@ -183,40 +193,49 @@ def test_models_of_one_unit_are_those_of_units_of_their_own(out, tmp_path):
 
 
 @pytest.mark.slow
-def test_more_seeds_and_values_train_only_what_is_new(out, capsys):
-    def times():
-        return {path: path.stat().st_mtime_ns for path in (out / "runs").glob("*.npz")}
+def test_runs_that_share_a_unit_are_measured_as_they_are_alone(out, together):
+    one, alone = (xr.open_dataset(each / "records.nc").load() for each in (together, out))
+    for name in ("reconstruction", "kl", "intrinsic_dimension"):
+        np.testing.assert_allclose(one[name], alone[name], rtol=1e-3, err_msg=name)
 
+
+@pytest.mark.slow
+def test_more_seeds_and_values_train_only_what_is_new(out, tmp_path, capsys):
+    def times():
+        return {path: path.stat().st_mtime_ns for path in (copy / "runs").glob("*.npz")}
+
+    copy = shutil.copytree(out, tmp_path / "copy")
     before = times()
-    words = ["--latents", "3", "--coefficient", "beta=1,4,8", "--seeds", "0..2", *SWEEP[4:]]
-    assert main(["sweep", *SMALL, *words, "--out", str(out)]) == 0
-    assert "5 of 9 runs to do" in capsys.readouterr().out
+    words = ["--latents", "3", "--coefficient", "beta=4,8", "--seeds", "0..1", *SWEEP[-2:]]
+    assert main(["sweep", *SMALL, *words, "--members", "1", "--out", str(copy)]) == 0
+    assert "3 of 4 runs to do" in capsys.readouterr().out
     after = times()
-    assert len(after) == 13
+    assert len(after) == 7
     assert {path: after[path] for path in before} == before
 
 
 @pytest.mark.slow
 def test_another_setting_is_refused_by_its_name(out, capsys):
-    assert main(["sweep", *SMALL, *SWEEP, "--learning-rate", "0.5", "--out", str(out)]) == 2
+    words = [*SMALL, *SWEEP, "--members", "1", "--learning-rate", "0.5"]
+    assert main(["sweep", *words, "--out", str(out)]) == 2
     assert "run {'learning_rate': 0.0001} (now {'learning_rate': 0.5})" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_a_run_of_a_sweep_is_captured_and_drawn(out, tmp_path, capsys):
-    run = str(out / "latents-2_beta-1_seed-0")
-    assert main(["capture", run, "--out", str(tmp_path / "taps"), "--examples", "50"]) == 0
-    assert "7 layers of 50 images at epoch 2" in capsys.readouterr().out
-    assert main(["report", run, "--examples", "20"]) == 0
-    assert len(list((out / "latents-2_beta-1_seed-0" / "figures").glob("*.png"))) == 3
+    run = out / "latents-2_beta-1_seed-1"
+    assert main(["capture", str(run), "--out", str(tmp_path / "taps"), "--examples", "20"]) == 0
+    assert "7 layers of 20 images at epoch 2" in capsys.readouterr().out
+    assert main(["report", str(run), "--examples", "20"]) == 0
+    assert len(list((run / "figures").glob("*.png"))) == 3
 
 
 @pytest.mark.slow
 def test_a_sweep_of_hierarchies_has_the_rates_of_every_layer(tmp_path, capsys):
-    words = ["--image-size", "32", "--train-size", "200", "--network", "two_layer_hvae"]
-    words += ["--option", "channels=4", "top=4", "--coefficient", "beta=0.5/1,1/1", "--epochs", "1"]
+    words = [*DATA, "--image-size", "28", "--network", "two_layer_hvae", "--epochs", "1"]
+    words += ["--option", "channels=4", "top=3", "--coefficient", "beta=0.5/1,1/1"]
     out = tmp_path / "out"
-    assert main(["sweep", *words, "--points", "100", "--out", str(out)]) == 0
+    assert main(["sweep", *words, "--points", "25", "--out", str(out)]) == 0
     assert "z_2" in capsys.readouterr().out
     with xr.open_dataset(out / "records.nc") as records:
         assert records["beta"].values.tolist() == ["0.5,1", "1,1"]
@@ -225,23 +244,8 @@ def test_a_sweep_of_hierarchies_has_the_rates_of_every_layer(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_run_that_shares_its_unit_is_measured_as_it_is_alone(tmp_path):
-    words = [*SMALL, "--coefficient", "beta=1", "--seeds", "0", "--points", "100"]
-    for name, sizes in (("both", "2,3"), ("alone", "2")):
-        out = str(tmp_path / name)
-        assert main(["sweep", *words, "--latents", sizes, "--out", out]) == 0
-    both, alone = (
-        xr.open_dataset(tmp_path / name / "records.nc").load().sel(latents=2)
-        for name in ("both", "alone")
-    )
-    for name in ("reconstruction", "kl", "intrinsic_dimension"):
-        one, other = both[name].values.squeeze(), alone[name].values.squeeze()
-        np.testing.assert_allclose(one, other, rtol=1e-3, err_msg=name)
-
-
-@pytest.mark.slow
 def test_a_run_that_diverges_is_left_out_and_the_others_are_shown(tmp_path, capsys):
-    words = [*SMALL, "--latents", "2", "--seeds", "0,1", "--points", "100"]
+    words = [*SMALL, "--latents", "2", "--seeds", "0,1", "--points", "25"]
     out = str(tmp_path / "out")
     assert main(["sweep", *words, "--learning-rate", "1e-3,1e30", "--out", out]) == 0
     said = capsys.readouterr().out
@@ -259,10 +263,3 @@ def test_where_every_run_diverges_that_is_said(tmp_path, capsys):
     words = [*SMALL, "--latents", "2", "--seeds", "0", "--points", "0", "--learning-rate", "1e30"]
     assert main(["sweep", *words, "--out", str(tmp_path / "out")]) == 2
     assert "expected a run that is done and did not fail, got none" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_a_sweep_of_one_combination_without_geometry_has_no_figures(tmp_path, capsys):
-    words = [*SMALL, "--latents", "2", "--seeds", "0,1", "--points", "0"]
-    assert main(["sweep", *words, "--out", str(tmp_path / "out")]) == 0
-    assert "records: " in capsys.readouterr().out

@@ -1,5 +1,6 @@
 """`jaxvae train`: what it prints, keeps, resumes and refuses."""
 
+import dataclasses
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
 import jax
@@ -22,13 +24,16 @@ from jaxvae.runs import checkpoint
 from jaxvae.runs.building import build_model, build_trainer
 from jaxvae.runs.choices import likelihoods, named_objectives, networks, objective_coefficients
 from jaxvae.runs.config import RunConfig, read_config
+from jaxvae.runs.folder import sole_process
 from jaxvae.runs.ready import refuse_few
 from jaxvae.runs.run import latest_state
 from jaxvae.runs.saved import open_run
 from jaxvae.training import evaluation_variables, train
 
-SMALL = ["--image-size", "16", "--train-size", "200", "--network", "dense_vae"]
-SMALL += ["--option", "widths=16", "--latents", "3"]
+pytestmark = pytest.mark.usefixtures("own_images")
+
+SMALL = ["--data", "images.npy", "--image-size", "16", "--train-size", "200"]
+SMALL += ["--network", "dense_vae", "--option", "widths=16", "--latents", "3"]
 CONFIG = RunConfig(
     image_size=16,
     train_size=200,
@@ -66,17 +71,25 @@ def assert_same_variables(one, other, step=None):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(own_images, tmp_path_factory):
     out = tmp_path_factory.mktemp("train") / "run"
     assert run(out) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def longer(own_images, tmp_path_factory):
+    """The same run, of twice the epochs from the start."""
+    out = tmp_path_factory.mktemp("train") / "longer"
+    assert run(out, epochs=4) == 0
     return out
 
 
 # --- a run ----------------------------------------------------------------------------
 
 
-def test_a_run_is_that_of_the_library(finished):
-    dataset = load("sprites", image_size=16, train_size=200)
+def test_a_run_is_that_of_the_library(finished, own_images):
+    dataset = load(str(own_images), image_size=16, train_size=200)
     vae = build_model(CONFIG, (16, 16, 1))
     trainer = build_trainer(CONFIG, vae, dataset_size=200)
     state = trainer.init(jax.random.split(jax.random.key(0))[0])
@@ -84,8 +97,9 @@ def test_a_run_is_that_of_the_library(finished):
     jax.tree.map(np.testing.assert_array_equal, open_run(finished).variables, state.variables)
 
 
-def test_the_folder_holds_the_settings_one_snapshot_and_the_state(finished):
-    assert read_config(finished / "run.json") == (CONFIG, (16, 16, 1))
+def test_the_folder_holds_the_settings_one_snapshot_and_the_state(finished, own_images):
+    config = dataclasses.replace(CONFIG, data=str(own_images))
+    assert read_config(finished / "run.json") == (config, (16, 16, 1))
     assert checkpoint.steps(finished / "snapshots") == [6]
     assert checkpoint.steps(finished / "resume") == [6]
     assert {path.name for path in finished.iterdir()} == {
@@ -94,7 +108,7 @@ def test_the_folder_holds_the_settings_one_snapshot_and_the_state(finished):
 
 
 def test_what_is_trained_and_how_well_is_said_at_the_end(tmp_path, capsys):
-    assert run(tmp_path / "run", epochs=1) == 0
+    assert run(tmp_path / "run", "--data", "sprites", epochs=1) == 0
     printed = capsys.readouterr()
     assert printed.out.startswith("dense_vae, 3 latents, 8,630 parameters; beta_vae, bernoulli; ")
     assert "held out, 10,000 images: distortion " in printed.out
@@ -124,32 +138,32 @@ def test_snapshots_are_evenly_spaced(tmp_path):
     assert checkpoint.steps(tmp_path / "snapshots") == [6, 12, 18]
 
 
+OBJECTIVES = [
+    ["annealed_vae", "capacity=5", "gamma=10"],
+    ["beta_tc_vae", "beta=6"],
+    ["dip_vae_i", "off_diagonal=10"],
+    ["dip_vae_ii", "off_diagonal=10", "diagonal=5"],
+    ["beta_vae", "beta=4"],
+    ["factor_vae", "gamma=6"],
+    ["free_bits", "free=0.1"],
+]
+
+
+# An objective and a likelihood have no part in each other: one run tries both.
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "objective",
-    [
-        ["beta_vae", "beta=4"],
-        ["annealed_vae", "capacity=5", "gamma=10"],
-        ["beta_tc_vae", "beta=6"],
-        ["dip_vae_i", "off_diagonal=10"],
-        ["dip_vae_ii", "off_diagonal=10", "diagonal=5"],
-        ["factor_vae", "gamma=6"],
-        ["free_bits", "free=0.1"],
-    ],
-    ids=lambda words: words[0],
+    ("objective", "likelihood"),
+    [*zip_longest(OBJECTIVES, likelihoods(), fillvalue="bernoulli")],
+    ids=lambda one: one[0] if isinstance(one, list) else one,
 )
-def test_every_objective_trains_with_a_ramp_from_the_command_line(tmp_path, objective):
+def test_every_objective_with_a_ramp_and_every_likelihood_trains_from_the_command_line(
+    tmp_path, objective, likelihood
+):
     name, *numbers = objective
     ramp = f"{numbers[0].partition('=')[0]}=5"
     given = ["--objective", name, "--coefficient", *numbers, "--ramp", ramp]
-    assert run(tmp_path, *given, epochs=1) == 0
+    assert run(tmp_path, *given, "--likelihood", likelihood, epochs=1) == 0
     assert open_run(tmp_path).config.ramps == {ramp.partition("=")[0]: 5}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("likelihood", likelihoods())
-def test_every_likelihood_trains_from_the_command_line(tmp_path, likelihood):
-    assert run(tmp_path, "--likelihood", likelihood, epochs=1) == 0
 
 
 @pytest.mark.slow
@@ -159,7 +173,8 @@ def test_a_likelihood_takes_its_options(tmp_path):
     saved = open_run(tmp_path)
     assert saved.config.likelihood_options == {"standard_deviation": 0.5}
     images = np.zeros((1, *saved.vae.image_shape))
-    outputs = saved.vae.apply(saved.variables, images, np.zeros((1, saved.vae.latents)))
+    noise = np.zeros((1, saved.vae.latents))
+    outputs = jax.jit(saved.vae.apply)(saved.variables, images, noise)
     # Half the squared error over the variance, and the logarithm of the normalization.
     error = np.sum(np.square(outputs.taps["output"], dtype=np.float64))
     expected = error / (2 * 0.25) + images.size * np.log(0.5 * np.sqrt(2 * np.pi))
@@ -167,19 +182,12 @@ def test_a_likelihood_takes_its_options(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_ramp_alone_leads_to_the_default_of_its_coefficient(tmp_path):
-    assert run(tmp_path / "one", "--ramp", "beta=4") == 0
-    assert run(tmp_path / "other", "--ramp", "beta=4", "--coefficient", "beta=1") == 0
-    assert_same_variables(tmp_path / "one", tmp_path / "other")
-
-
-@pytest.mark.slow
-def test_an_objective_of_the_users_own_is_found_beside_them(tmp_path, monkeypatch):
+def test_an_objective_of_the_users_own_is_found_beside_them(own_images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "my_objectives.py").write_text(OWN)
     objective = ["--objective", "my_objectives:shrink", "--coefficient", "weight=2"]
-    assert run("out", *objective, epochs=1) == 0
+    assert run("out", "--data", str(own_images), *objective, epochs=1) == 0
     saved = open_run(tmp_path / "out", trust=True)
     assert saved.config.objective == "my_objectives:shrink"
 
@@ -216,24 +224,11 @@ def test_a_finished_run_is_only_evaluated_again(finished, capsys):
 
 
 @pytest.mark.slow
-def test_more_epochs_go_on_from_a_finished_run(tmp_path):
-    assert run(tmp_path / "one", epochs=1) == 0
-    assert run(tmp_path / "one", epochs=3) == 0
-    assert run(tmp_path / "other", epochs=3) == 0
-    assert checkpoint.steps(tmp_path / "one" / "snapshots") == [3, 9]
-    assert_same_variables(tmp_path / "one", tmp_path / "other")
-
-
-@pytest.mark.slow
-def test_a_run_that_was_begun_on_four_devices_goes_on_with_one(tmp_path, finished):
-    given = ["train", *SMALL, "--epochs", "1", "--devices", "4", "--out", str(tmp_path / "run")]
-    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "4"}
-    subprocess.run([sys.executable, "-m", "jaxvae", *given], env=environment, check=True)
-    assert run(tmp_path / "run") == 0
-    one, other = open_run(tmp_path / "run").variables, open_run(finished).variables
-    # Adam divides a gradient by its own size: a rounding of a small one moves a parameter by a
-    # part of the learning rate of 1e-4.
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), one, other)
+def test_more_epochs_go_on_from_a_finished_run(finished, longer, tmp_path):
+    out = shutil.copytree(finished, tmp_path / "run")
+    assert run(out, epochs=4) == 0
+    assert checkpoint.steps(out / "snapshots") == [6, 12]
+    assert_same_variables(out, longer)
 
 
 def test_more_devices_than_there_are_are_refused(tmp_path, capsys):
@@ -264,12 +259,11 @@ def go_on(source, out, *arguments):
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_in_another_folder_as_it_would_in_its_own(finished, tmp_path, capsys):
+def test_a_run_goes_on_in_another_folder_as_it_would_in_its_own(finished, longer, tmp_path, capsys):
     before = contents(finished)
     assert go_on(finished, tmp_path / "more", "--epochs", "4", "--snapshots", "2") == 0
     assert "begins at step 6 of " in capsys.readouterr().out
-    assert run(tmp_path / "whole", epochs=4) == 0
-    assert_same_variables(tmp_path / "more", tmp_path / "whole")
+    assert_same_variables(tmp_path / "more", longer)
     assert checkpoint.steps(tmp_path / "more/snapshots") == [9, 12]
     assert contents(finished) == before
     settings = json.loads((tmp_path / "more/run.json").read_text())
@@ -281,43 +275,60 @@ def test_a_run_goes_on_in_another_folder_as_it_would_in_its_own(finished, tmp_pa
     assert f"expected --from {finished}, with which" in capsys.readouterr().err
 
 
+CHANGED = ["--learning-rate", "1e-3", "--coefficient", "beta=2"]
+
+
+@pytest.fixture(scope="module")
+def second(finished, tmp_path_factory):
+    """A run that began with another, and changed its settings."""
+    out = tmp_path_factory.mktemp("train") / "second"
+    assert go_on(finished, out, "--epochs", "3", *CHANGED) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def third(second, tmp_path_factory):
+    """A run that began with the second, which had no snapshots any more."""
+    folder = tmp_path_factory.mktemp("train")
+    source = shutil.copytree(second, folder / "second")
+    shutil.rmtree(source / "snapshots")
+    assert go_on(source, folder / "third", "--epochs", "4") == 0
+    return folder / "third"
+
+
 @pytest.mark.slow
-def test_a_chain_of_runs_takes_its_settings_from_the_first_and_what_is_given(finished, tmp_path):
-    given = ["--learning-rate", "1e-3", "--coefficient", "beta=2"]
-    assert go_on(finished, tmp_path / "one", "--epochs", "3", *given) == 0
-    shutil.rmtree(tmp_path / "one/snapshots")
-    assert go_on(tmp_path / "one", tmp_path / "two", "--epochs", "4") == 0
-    config = open_run(tmp_path / "two").config
+def test_a_chain_of_runs_takes_its_settings_from_the_first_and_what_is_given(third):
+    config = open_run(third).config
     assert (config.learning_rate, config.coefficients) == (1e-3, {"beta": 2.0})
     assert (config.latents, config.options, config.train_size) == (3, {"widths": [16]}, 200)
 
 
 @pytest.mark.slow
-def test_a_run_whose_states_are_lost_begins_again_with_the_other_run(finished, tmp_path):
-    assert go_on(finished, tmp_path / "one", "--epochs", "3") == 0
-    shutil.copytree(tmp_path / "one", tmp_path / "other")
-    shutil.rmtree(tmp_path / "other/resume")
-    shutil.rmtree(tmp_path / "other/snapshots")
-    assert go_on(finished, tmp_path / "other", "--epochs", "3") == 0
-    assert_same_variables(tmp_path / "one", tmp_path / "other")
+def test_a_run_whose_states_are_lost_begins_again_with_the_other_run(finished, second, tmp_path):
+    out = shutil.copytree(second, tmp_path / "out")
+    shutil.rmtree(out / "resume")
+    shutil.rmtree(out / "snapshots")
+    assert go_on(finished, out, "--epochs", "3", *CHANGED) == 0
+    assert_same_variables(out, second)
 
 
 @pytest.mark.slow
 def test_a_run_that_has_a_state_of_its_own_goes_on_without_the_other_run(
-    finished, tmp_path, capsys
+    finished, second, third, tmp_path, capsys
 ):
-    source, out = shutil.copytree(finished, tmp_path / "source"), tmp_path / "out"
-    given = ["--learning-rate", "1e-3", "--epochs"]
-    assert go_on(source, out, *given, "3") == 0
-    source.rename(tmp_path / "moved")
-    assert go_on(source, out, *given, "4") == 0
-    assert go_on(finished, tmp_path / "whole", *given, "4") == 0
-    assert_same_variables(out, tmp_path / "whole")
-    assert go_on(tmp_path / "moved", out, *given, "4") == 2
+    # As if it had begun with a run that is gone.
+    source, out = tmp_path / "gone", shutil.copytree(second, tmp_path / "out")
+    settings = json.loads((out / "run.json").read_text())
+    settings["from"]["run"] = str(source)
+    (out / "run.json").write_text(json.dumps(settings))
+    given = [*CHANGED, "--epochs", "4"]
+    assert go_on(source, out, *given) == 0
+    assert_same_variables(out, third)
+    assert go_on(finished, out, *given) == 2
     assert f"expected --from {source}, with which the run in" in capsys.readouterr().err
     shutil.rmtree(out / "resume")
     before = contents(out)
-    assert go_on(source, out, *given, "4") == 2
+    assert go_on(source, out, *given) == 2
     message = f"expected the run of --from in {source}, found none: it is needed as long as"
     assert message in capsys.readouterr().err
     assert contents(out) == before
@@ -403,64 +414,44 @@ def stop(out, number, *, after, wait=0.0):
     return process.returncode, shown
 
 
-@pytest.fixture(scope="module")
-def long(tmp_path_factory):
-    out = tmp_path_factory.mktemp("train") / "long"
-    assert run(out, *LONG, epochs=LONG_EPOCHS) == 0
-    return out
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("after", ["snapshots/step-0000000600", "resume/step-0000000300"])
-def test_a_run_that_was_killed_ends_bitwise_as_one_that_was_not(tmp_path, long, after):
-    status, _ = stop(tmp_path / "run", signal.SIGKILL, after=after)
-    assert status == -signal.SIGKILL
-    done = checkpoint.steps(tmp_path / "run" / "resume")
-    assert 0 < max(done) < 3 * LONG_EPOCHS, "the run was killed too early or too late"
-    assert run(tmp_path / "run", *LONG, epochs=LONG_EPOCHS) == 0
-    assert checkpoint.steps(tmp_path / "run/snapshots") == checkpoint.steps(long / "snapshots")
-    for step in checkpoint.steps(long / "snapshots"):
-        assert_same_variables(tmp_path / "run", long, step)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("number", "status", "word"),
-    [(signal.SIGTERM, 143, "Terminated"), (signal.SIGINT, 130, "Interrupted")],
-)
-def test_a_run_that_was_told_to_end_saves_says_how_to_go_on_and_does(
-    tmp_path, long, number, status, word
+def test_a_run_that_was_killed_and_told_to_end_goes_on_and_ends_bitwise_as_one_that_was_not(
+    tmp_path,
 ):
-    returned, shown = stop(tmp_path / "run", number, after="snapshots/step-0000000300")
+    out, last = tmp_path / "run", 3 * LONG_EPOCHS
+    for after in ("resume/step-0000000300", "snapshots/step-0000000600"):
+        status, _ = stop(out, signal.SIGKILL, after=after)
+        assert status == -signal.SIGKILL
+        assert 0 < max(checkpoint.steps(out / "resume")) < last
+    before = max(checkpoint.steps(out / "resume"))
+    status, shown = stop(out, signal.SIGTERM, after="snapshots/step-0000000900")
+    assert status == 143
+    assert shown.endswith("Terminated. The same command continues where it stopped.\n")
+    assert "Traceback" not in shown
+    assert before < max(checkpoint.steps(out / "resume")) < last
+    assert run(out, *LONG, epochs=LONG_EPOCHS) == 0
+    assert run(tmp_path / "long", *LONG, epochs=LONG_EPOCHS) == 0
+    steps = checkpoint.steps(tmp_path / "long/snapshots")
+    assert checkpoint.steps(out / "snapshots") == steps == [300, 600, 900, 1200]
+    for step in steps:
+        assert_same_variables(out, tmp_path / "long", step)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "seconds"), [(signal.SIGTERM, 0.5), (signal.SIGINT, 1.5)])
+def test_a_run_that_is_told_to_end_while_it_compiles_ends(tmp_path, monkeypatch, number, seconds):
+    monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "false")
+    returned, shown = stop(tmp_path / "run", number, after=".lock", wait=seconds)
+    status, word = {signal.SIGTERM: (143, "Terminated"), signal.SIGINT: (130, "Interrupted")}[
+        number
+    ]
     assert returned == status
     assert shown.endswith(f"{word}. The same command continues where it stopped.\n")
-    assert "Traceback" not in shown
-    *_, done = checkpoint.steps(tmp_path / "run" / "resume")
-    assert 0 < done < 3 * LONG_EPOCHS
-    assert run(tmp_path / "run", *LONG, epochs=LONG_EPOCHS) == 0
-    assert_same_variables(tmp_path / "run", long)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seconds", [0.5, 1.0, 1.5, 2.0])
-def test_a_run_that_is_told_to_end_while_it_compiles_ends(tmp_path, monkeypatch, seconds):
-    monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "false")
-    returned, shown = stop(tmp_path / "run", signal.SIGTERM, after=".lock", wait=seconds)
-    assert returned == 143
-    assert shown.endswith("Terminated. The same command continues where it stopped.\n")
-
-
-@pytest.mark.slow
-def test_a_second_process_in_the_same_folder_is_refused(tmp_path, capsys):
-    pipes = {"stdout": subprocess.PIPE, "stdin": subprocess.PIPE}
-    hold = (
-        "import sys; from pathlib import Path; from jaxvae.runs.folder import sole_process\n"
-        "with sole_process(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen([sys.executable, "-c", hold, str(tmp_path)], **pipes) as process:
-        assert process.stdout.readline() == b"held\n"
+def test_a_folder_where_another_is_at_work_is_refused(tmp_path, capsys):
+    with sole_process(tmp_path):
         assert run(tmp_path) == 75
-        process.kill()
     assert "expected no other process at work in" in capsys.readouterr().err
 
 
@@ -513,7 +504,10 @@ def test_a_second_process_in_the_same_folder_is_refused(tmp_path, capsys):
             ["--latents", "1000000000"],
             "memory available, for the parameters, the optimizer and a batch, got ",
         ),
-        (["--image-size", "1000000"], "GiB, which is the memory available, for 10,200 images, got"),
+        (
+            ["--data", "sprites", "--image-size", "1000000"],
+            "GiB, which is the memory available, for 10,200 images, got",
+        ),
         (["--objective", "jax:__version__"], "expected jax:__version__ to be a function, got str"),
         (["--likelihood", "normal"], "expected as likelihood one of bernoulli, "),
         (["--likelihood-option", "scale=2"], "expected options of bernoulli among none"),

@@ -2,7 +2,9 @@
 
 import dataclasses
 
-from jaxvae.runs.building import in_effect
+import jax
+
+from jaxvae.runs.building import build_model, build_trainer, in_effect
 from jaxvae.runs.config import RunConfig
 
 
@@ -21,3 +23,9 @@ def test_a_hierarchy_has_no_bottleneck_and_nothing_is_made_of_nothing():
     config = RunConfig(network="two_layer_hvae", objective="hierarchical_vae")
     assert in_effect(dataclasses.asdict(config))["latents"] is None
     assert in_effect({}) == {}
+
+
+def test_a_ramp_alone_leads_to_the_default_of_its_coefficient():
+    config = RunConfig(network="dense_vae", options={"widths": (4,)}, latents=2, ramps={"beta": 4})
+    trainer = build_trainer(config, build_model(config, (4, 4, 1)), dataset_size=9)
+    assert jax.jit(trainer.init)(jax.random.key(0)).coefficients == {"beta": 1.0}

@@ -1,12 +1,17 @@
 """Compiled programs on disk: where, said once, and the same numbers."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
+from itertools import cycle
 from pathlib import Path
 
+import jax
 import pytest
+
+from jaxvae.runs.compiled import _make_private, keep_compiled_programs
 
 PROGRAM = """
 import sys
@@ -22,101 +27,136 @@ print(place, float(number).hex())
 ENVIRONMENT = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
 
 
-def run(**environment):
-    names = {**os.environ, **ENVIRONMENT, **environment}
+def run(folder):
+    """Place, number and standard error of a process that keeps its programs in the folder."""
+    names = {**os.environ, **ENVIRONMENT, "JAXVAE_CACHE_DIR": str(folder)}
     # That of these tests.
-    if "JAX_COMPILATION_CACHE_DIR" not in environment:
-        del names["JAX_COMPILATION_CACHE_DIR"]
+    del names["JAX_COMPILATION_CACHE_DIR"]
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], env=names, capture_output=True, text=True, check=True
     )
     place, _, number = done.stdout.strip().rpartition(" ")
-    return place, number, done.stderr
+    return Path(place), number, done.stderr
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """The folder of the first process, and what it printed. Its mask would let others write."""
+    folder = tmp_path_factory.mktemp("first") / "cache"
+    before = os.umask(0)
+    try:
+        found = run(folder)
+    finally:
+        os.umask(before)
+    shutil.copytree(folder, folder.with_name("whole"))
+    return folder, *found
+
+
+@pytest.fixture
+def kept(first):
+    """The folder as the first process left it, the place in it, and the number."""
+    folder, place, number, _ = first
+    # JAX knows a program by its place too.
+    shutil.rmtree(folder)
+    shutil.copytree(folder.with_name("whole"), folder)
+    return folder, place, number
+
+
+@pytest.fixture
+def untold():
+    """As if JAX had not been told where to keep programs; nothing is compiled meanwhile."""
+    names = ("jax_compilation_cache_dir", "jax_enable_compilation_cache")
+    before = {name: jax.config.values[name] for name in names}
+    jax.config.update("jax_compilation_cache_dir", None)
+    yield keep_compiled_programs.__wrapped__
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+def times(place):
+    return {path: path.stat().st_mtime_ns for path in place.glob("*-cache")}
 
 
 @pytest.mark.slow
-def test_a_second_process_reads_what_the_first_compiled_and_says_nothing(tmp_path):
-    place, number, said = run(JAXVAE_CACHE_DIR=str(tmp_path))
-    assert place.startswith(str(tmp_path / "compiled"))
+def test_the_first_process_says_where_it_keeps_programs_that_only_their_owner_can_reach(first):
+    folder, place, _, said = first
+    assert place.is_relative_to(folder / "compiled")
     assert said == f"compiled programs are kept in {place} (JAXVAE_CACHE_DIR)\n"
-    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "compiled").rglob("*-cache")}
-    assert files
-    assert run(JAXVAE_CACHE_DIR=str(tmp_path)) == (place, number, "")
-    now = {path: path.stat().st_mtime_ns for path in (tmp_path / "compiled").rglob("*-cache")}
-    assert now == files
+    assert times(place)
+    for each in (place, place.parent):
+        assert each.stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.slow
-def test_the_place_that_jax_was_told_is_kept(tmp_path):
-    own = str(tmp_path / "own")
-    place, _, said = run(JAX_COMPILATION_CACHE_DIR=own, JAXVAE_CACHE_DIR=str(tmp_path / "other"))
-    assert place == own
-    assert said == ""
+def test_a_second_process_reads_them_and_says_nothing_and_removes_what_nobody_has_read_for_a_month(
+    kept,
+):
+    folder, place, number = kept
+    before = times(place)
+    old, new = place / "jit_old-0-cache", place / "jit_new-0-cache"
+    for path, days in ((old, 31), (new, 29)):
+        path.touch()
+        then = time.time() - days * 24 * 3600
+        os.utime(path, (then, then))
+    left = times(place).keys() - {old}
+    assert run(folder) == (place, number, "")
+    after = times(place)
+    assert after.keys() == left
+    assert {path: after[path] for path in before} == before
+
+
+def test_the_place_that_jax_was_told_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXVAE_CACHE_DIR", str(tmp_path / "other"))
+    assert keep_compiled_programs.__wrapped__() == os.environ["JAX_COMPILATION_CACHE_DIR"]
     assert not (tmp_path / "other").exists()
 
 
-@pytest.mark.slow
-def test_it_can_be_turned_off(tmp_path):
-    off = {"JAX_ENABLE_COMPILATION_CACHE": "false", "JAXVAE_CACHE_DIR": str(tmp_path / "cache")}
-    place, _, said = run(**off)
-    assert (place, said) == ("None", "")
+def test_it_can_be_turned_off(tmp_path, monkeypatch, untold):
+    monkeypatch.setenv("JAXVAE_CACHE_DIR", str(tmp_path / "cache"))
+    jax.config.update("jax_enable_compilation_cache", False)
+    assert untold() is None
     assert not (tmp_path / "cache").exists()
 
 
-@pytest.mark.slow
-def test_a_place_that_cannot_be_written_is_said_and_does_no_harm(tmp_path):
+def test_a_place_that_cannot_be_written_is_said_and_does_no_harm(
+    tmp_path, monkeypatch, capsys, untold
+):
     (tmp_path / "file").write_text("")
-    place, _, said = run(JAXVAE_CACHE_DIR=str(tmp_path / "file"))
-    assert place == "None"
-    assert said.startswith("compiled programs are not kept (JAXVAE_CACHE_DIR): ")
-
-
-@pytest.mark.slow
-def test_what_nobody_has_read_for_a_month_is_removed(tmp_path):
-    place, *_ = run(JAXVAE_CACHE_DIR=str(tmp_path))
-    old, new = f"{place}/jit_old-0-cache", f"{place}/jit_new-0-cache"
-    for path, days in ((old, 31), (new, 29)):
-        with open(path, "wb"):
-            pass
-        then = time.time() - days * 24 * 3600
-        os.utime(path, (then, then))
-    run(JAXVAE_CACHE_DIR=str(tmp_path))
-    assert (os.path.exists(old), os.path.exists(new)) == (False, True)
+    monkeypatch.setenv("JAXVAE_CACHE_DIR", str(tmp_path / "file"))
+    assert untold() is None
+    assert capsys.readouterr().err.startswith("compiled programs are not kept (JAXVAE_CACHE_DIR): ")
 
 
 # --- what others could have written, and what is damaged ------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mask", [0, 0o022])
-def test_only_the_owner_can_reach_the_programs(tmp_path, mask):
+def test_a_folder_of_programs_is_made_for_its_owner_alone(tmp_path, mask):
     before = os.umask(mask)
     try:
-        place, *_ = run(JAXVAE_CACHE_DIR=str(tmp_path))
+        _make_private(tmp_path / "programs")
     finally:
         os.umask(before)
-    for folder in (place, os.path.dirname(place)):
-        assert os.stat(folder).st_mode & 0o777 == 0o700
+    assert (tmp_path / "programs").stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.slow
-def test_a_folder_that_others_can_write_is_not_used(tmp_path):
-    place, number, _ = run(JAXVAE_CACHE_DIR=str(tmp_path))
-    os.chmod(place, 0o777)
-    nowhere, same, said = run(JAXVAE_CACHE_DIR=str(tmp_path))
-    assert (nowhere, same) == ("None", number)
+def test_a_folder_that_others_can_write_is_not_used(kept):
+    folder, place, number = kept
+    place.chmod(0o777)
+    nowhere, same, said = run(folder)
+    assert (str(nowhere), same) == ("None", number)
     assert "expected a folder that only you can write, got" in said
     assert said.count("\n") == 1
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to others")
-def test_a_folder_of_somebody_else_is_not_used(tmp_path):
-    place, *_ = run(JAXVAE_CACHE_DIR=str(tmp_path))
-    os.chown(place, 12345, 12345)
-    nowhere, _, said = run(JAXVAE_CACHE_DIR=str(tmp_path))
-    assert nowhere == "None"
-    assert "of user 12345" in said
+def test_a_folder_of_somebody_else_is_not_used(tmp_path, monkeypatch, capsys, untold):
+    monkeypatch.setenv("JAXVAE_CACHE_DIR", str(tmp_path))
+    (tmp_path / "compiled").mkdir(mode=0o700)
+    os.chown(tmp_path / "compiled", 12345, 12345)
+    assert untold() is None
+    assert "of user 12345" in capsys.readouterr().err
 
 
 def flip(path, other):
@@ -130,19 +170,21 @@ def tear(path, other):
 
 
 def swap(path, other):
-    path.write_bytes(other.read_bytes())
+    path.write_bytes(other)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("damage", [flip, tear, swap])
-def test_a_damaged_program_is_compiled_and_kept_again_without_a_word(tmp_path, damage):
-    place, number, _ = run(JAXVAE_CACHE_DIR=str(tmp_path))
-    paths = sorted(Path(place).glob("*-cache"))
+def test_a_damaged_program_is_compiled_and_kept_again_without_a_word(kept):
+    folder, place, number = kept
+    paths = sorted(place.glob("*-cache"))
     whole = {path: path.read_bytes() for path in paths}
-    for path, other in zip(paths, paths[1:] + paths[:1], strict=True):
-        damage(path, other)
-        assert path.read_bytes() != whole[path] or len(paths) == 1
-    assert run(JAXVAE_CACHE_DIR=str(tmp_path)) == (place, number, "")
-    times = {path: path.stat().st_mtime_ns for path in paths}
-    assert run(JAXVAE_CACHE_DIR=str(tmp_path)) == (place, number, "")
-    assert {path: path.stat().st_mtime_ns for path in paths} == times
+    assert len(paths) >= 3
+    for damage, path, other in zip(cycle((flip, tear, swap)), paths, paths[1:] + paths[:1]):
+        damage(path, whole[other])
+        assert path.read_bytes() != whole[path]
+    damaged = {path: path.read_bytes() for path in paths}
+    assert run(folder) == (place, number, "")
+    assert all(path.read_bytes() != damaged[path] for path in paths)
+    again = times(place)
+    assert run(folder) == (place, number, "")
+    assert times(place) == again

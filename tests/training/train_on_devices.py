@@ -22,20 +22,20 @@ from jaxvae.training import (
     vae_trainer,
 )
 from jaxvae.training.members import ensemble_shapes
+from jaxvae.training.mesh import cut_off
 
 COUNT, BATCH, EPOCHS = 43, 8, 2
 SHAPE = (8, 8, 1)
 IMAGES = np.random.default_rng(0).integers(0, 256, (COUNT, *SHAPE), dtype=np.uint8)
 DENSE = dense_vae(image_shape=SHAPE, latents=3, widths=(6,))
-# With batch normalization, whose moments are those of the whole batch.
 CONVOLUTIONAL = convolutional_vae(image_shape=SHAPE, latents=3, widths=(4, 6))
 ADAM = optax.inject_hyperparams(optax.adam)(learning_rate=1e-2)
 DENSE_TRAINER = vae_trainer(DENSE, beta_vae, ADAM, coefficients={"beta": 1.0})
 TRAINERS = {
     "dense": DENSE_TRAINER,
-    # Its estimate compares all images of a batch with each other.
-    "pairs": vae_trainer(DENSE, partial(beta_tc_vae, dataset_size=COUNT), optax.sgd(1e-2)),
-    "convolutional": vae_trainer(CONVOLUTIONAL, beta_vae, optax.sgd(1e-2)),
+    # Batch normalization has the moments of the whole batch, and this objective compares all of
+    # its images with each other.
+    "pairs": vae_trainer(CONVOLUTIONAL, partial(beta_tc_vae, dataset_size=COUNT), optax.sgd(1e-2)),
 }
 
 
@@ -74,8 +74,12 @@ def of_members(count, mesh=None, storage=None, epochs=EPOCHS, start=None):
     return train_ensemble(DENSE_TRAINER, start, images, epochs=epochs, batch_size=BATCH, mesh=mesh)
 
 
-def shapes_of_members(count):
-    return ensemble_shapes(lambda latents: DENSE_TRAINER, members_of(count))
+def shapes():
+    """Of what is saved on four devices: a state, and three members."""
+    return {
+        "state": jax.eval_shape(DENSE_TRAINER.init, jax.random.key(0)),
+        "members": ensemble_shapes(lambda latents: DENSE_TRAINER, members_of(3)),
+    }
 
 
 def main(out):
@@ -88,21 +92,21 @@ def main(out):
         results[f"{name} everywhere"] = of_batches(name, square)
     for storage in ("split", "host"):
         results[f"dense {storage}"] = of_batches("dense", four, storage)
+    results["4 members one"] = of_members(4)
+    # Members have no part in each other.
+    results["3 members one"] = cut_off(results["4 members one"], 3)
     for count in (4, 3):
-        results[f"{count} members one"] = of_members(count)
         results[f"{count} members everywhere"] = of_members(count, square)
     for storage in ("split", "host"):
         results[f"3 members {storage}"] = of_members(3, two, storage)
-    half = of_batches("dense", four, epochs=1)
-    checkpoint.save(out / "state", 1, half)
-    like = jax.eval_shape(DENSE_TRAINER.init, jax.random.key(0))
-    loaded = checkpoint.load(out / "state", 1, like)
-    results["dense resumed"] = of_batches("dense", two, start=loaded)
-    half = of_members(3, four, epochs=1)
-    checkpoint.save(out / "members", 1, half)
-    loaded = checkpoint.load(out / "members", 1, shapes_of_members(3))
-    results["3 members resumed"] = of_members(3, two, start=loaded)
-    results["half"] = half
+    half = {"state": of_batches("dense", square, epochs=1)}
+    half["members"] = of_members(3, square, epochs=1)
+    for name, tree in half.items():
+        checkpoint.save(out / name, 1, tree)
+        results[f"half {name}"] = tree
+    loaded = {name: checkpoint.load(out / name, 1, like) for name, like in shapes().items()}
+    results["dense resumed"] = of_batches("dense", two, start=loaded["state"])
+    results["3 members resumed"] = of_members(3, two, start=loaded["members"])
     np.savez(out / "results.npz", **{name: numbers(tree) for name, tree in results.items()})
     shardings = {
         "state": of_batches("dense", square).variables,
@@ -112,7 +116,7 @@ def main(out):
         for leaf in jax.tree.leaves(tree):
             print(name, len(leaf.devices()), "replicated" if leaf.is_fully_replicated else "split")
     try:
-        train(DENSE_TRAINER, half, IMAGES, epochs=1, batch_size=6, mesh=four)
+        train(DENSE_TRAINER, half["state"], IMAGES, epochs=1, batch_size=6, mesh=four)
     except ValueError as error:
         print("refused", error)
 
