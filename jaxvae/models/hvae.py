@@ -8,14 +8,18 @@ every layer. All are Gaussian with independent dimensions.
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
 from jaxvae.models.likelihoods import Likelihood
+from jaxvae.models.networks import Taps
+from jaxvae.models.repeated import repeat
 from jaxvae.models.vae import BERNOULLI, VAE, Variables, collections
 from jaxvae.typing import Key
 
@@ -117,6 +121,17 @@ def build_hvae(
     - `absorb(l, state, sample, *, train) -> state`: what the next layer is given;
     - `output(state, *, train) -> (parameters, taps)`, the parameters as the likelihood takes.
 
+    Where many layers in a row differ in their parameters alone, they are compiled as one: a
+    network with `runs`, the number of layers of every such run from the top, has, in place of
+    `prior`, `posterior` and `absorb`,
+
+    - `run(number, state, *, inferring) -> (state, layers)`: what the first layer of a run is given,
+      and the parameters of all of its layers, a tree of arrays `[count, ...]`, without those of
+      posteriors where images are generated;
+    - `layer(parameters, features, state, draw) -> (state, drawn)`: what the next layer is given,
+      for which `draw(prior, posterior)` makes the `StochasticLayer`; where images are generated,
+      there are no features, and the posterior is the prior. The state is the tap `decoder/z_l`.
+
     Args:
         network: the linen module.
         image_shape: `(h, w, c)`.
@@ -167,6 +182,20 @@ def build_hvae(
     return HVAE(image_shape, layers, sum(sizes), init, apply, decode)
 
 
+class _Given(NamedTuple):
+    """What a stochastic layer is given: noise, and a sample that may be taken in place of its own.
+
+    Attributes:
+        noise: `[b, k]`, standard normal.
+        sample: `[b, k]`, the other sample, or None.
+        taken: whether it is taken.
+    """
+
+    noise: Array
+    sample: Array | None = None
+    taken: Bool[Array, ""] | None = None
+
+
 class _Hierarchy(nn.Module):
     network: nn.Module
     shapes: tuple[Shape, ...]
@@ -182,38 +211,80 @@ class _Hierarchy(nn.Module):
         taken: Bool[Array, " l"] | None = None,
     ) -> HierarchyOutputs:
         network: Any = self.network
-        given = samples or [None] * len(self.shapes)
         features, encoder_taps = network.encode(images, train=train)
-        state, layers = network.start(len(images)), []
-        parts = split_noise(noise, self.shapes)
-        for index, (part, fixed) in enumerate(zip(parts, given, strict=True)):
-            prior = network.prior(index, state, train=train)
-            posterior = network.posterior(index, features, state, prior, train=train)
-            own = posterior.sample(part)
-            sample = own if fixed is None else fixed
-            if taken is not None:
-                sample = jnp.where(taken[index], sample, own)
-            layers.append(StochasticLayer(posterior, prior, sample))
-            state = network.absorb(index, state, sample, train=train)
+
+        def draw(given: _Given, prior: Gaussian, posterior: Gaussian) -> StochasticLayer:
+            sample = posterior.sample(given.noise.reshape(posterior.mean.shape))
+            if given.sample is not None and given.taken is not None:
+                sample = jnp.where(given.taken, given.sample.reshape(sample.shape), sample)
+            return StochasticLayer(posterior, prior, sample)
+
+        given = [_Given(_rows(part)) for part in split_noise(noise, self.shapes)]
+        if samples is not None:
+            chosen = jnp.array([each is not None for each in samples]) if taken is None else taken
+            known = [
+                jnp.zeros_like(own.noise) if each is None else _rows(each)
+                for each, own in zip(samples, given, strict=True)
+            ]
+            given = list(map(_Given, [each.noise for each in given], known, chosen))
+        state, layers, stream_taps = self._descend(features, len(images), given, draw, train=train)
         parameters, decoder_taps = network.output(state, train=train)
         # An OrderedDict, because jit returns the keys of a plain dict in alphabetical order.
         taps = OrderedDict(
             input=images,
             **{f"encoder/{name}": tap for name, tap in encoder_taps.items()},
             **_layer_taps(layers),
-            **{f"decoder/{name}": tap for name, tap in decoder_taps.items()},
+            **{f"decoder/{name}": tap for name, tap in (stream_taps | decoder_taps).items()},
             output=self.likelihood.mean(parameters),
         )
         nll = self.likelihood.nll(parameters, images)
         return HierarchyOutputs(nll, tuple(layers), taps, {})
 
     def generate(self, noise: Array) -> Array:
+        """The parameters of the likelihood, given samples of the priors."""
         network: Any = self.network
-        state = network.start(len(noise))
-        for index, part in enumerate(split_noise(noise, self.shapes)):
-            sample = network.prior(index, state, train=False).sample(part)
-            state = network.absorb(index, state, sample, train=False)
+
+        def draw(noise: Array, prior: Gaussian, posterior: Gaussian) -> StochasticLayer:
+            sample = prior.sample(noise.reshape(prior.mean.shape))
+            return StochasticLayer(posterior, prior, sample)
+
+        parts = list(map(_rows, split_noise(noise, self.shapes)))
+        state = self._descend(None, len(noise), parts, draw, train=False)[0]
         return network.output(state, train=False)[0]
+
+    def _descend(
+        self,
+        features: Any,
+        batch: int,
+        given: Sequence[Any],
+        draw: Callable[[Any, Gaussian, Gaussian], StochasticLayer],
+        *,
+        train: bool,
+    ) -> tuple[Any, list[StochasticLayer], Taps]:
+        """The state below all layers, and these; without features no posterior is computed."""
+        network: Any = self.network
+        state, layers, streams = network.start(batch), [], []
+        if not hasattr(network, "runs"):
+            for index, own in enumerate(given):
+                prior = posterior = network.prior(index, state, train=train)
+                if features is not None:
+                    posterior = network.posterior(index, features, state, prior, train=train)
+                layers.append(draw(own, prior, posterior))
+                state = network.absorb(index, state, layers[-1].sample, train=train)
+            return state, layers, {}
+
+        def step(state: Any, given: tuple[Any, Any]) -> tuple[Any, tuple[StochasticLayer, Any]]:
+            weights, own = given
+            state, layer = network.layer(weights, features, state, partial(draw, own))
+            return state, (layer, state)
+
+        for number, count in enumerate(network.runs):
+            state, weights = network.run(number, state, inferring=features is not None)
+            own = jax.tree.map(lambda *leaves: jnp.stack(leaves), *given[len(layers) :][:count])
+            state, made = repeat(step, state, (weights, own), count)
+            layers += [layer for layer, _ in made]
+            streams += [stream for _, stream in made]
+        return state, layers, dict(zip(layer_names(len(layers)), streams, strict=True))
 
 
 def layer_names(count: int) -> list[str]:
@@ -270,6 +341,10 @@ def _refuse_other_choices(taken: Any, layers: int) -> None:
     shape, dtype = jnp.shape(taken), jnp.result_type(taken)
     if shape != (layers,) or dtype.kind != "b":
         raise ValueError(f"expected taken as {layers} booleans, got {dtype} of shape {shape}")
+
+
+def _rows(values: Float[Array, "b *shape"]) -> Float[Array, "b k"]:
+    return values.reshape(len(values), -1)
 
 
 def _layer_taps(layers: Sequence[StochasticLayer]) -> dict[str, Array]:

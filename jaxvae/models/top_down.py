@@ -2,15 +2,16 @@
 
 Encoder and decoder are streams of images to which bottleneck blocks add. The encoder goes
 down from the pixels, the decoder up from a learned constant, and every block of the decoder
-holds one stochastic layer, at its resolution. Nothing normalizes over a batch: the last
-convolution of every block that adds to a stream is scaled by `1 / sqrt(depth)` at first, so
-that a stream of any depth starts with the variance of a shallow one.
+holds one stochastic layer, at its resolution. The layers of a resolution differ in their
+parameters alone: they are compiled as one, whatever their number. Nothing normalizes over a
+batch: the last convolution of every block that adds to a stream is scaled by `1 / sqrt(depth)`
+at first, so that a stream of any depth starts with the variance of a shallow one.
 
 Reference: Child (2021), "Very deep VAEs generalize autoregressive models and can outperform
 them on images".
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -18,11 +19,21 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from jaxvae.models.blocks import Branches, convolutions, convolve, enlarge, shrink
-from jaxvae.models.hvae import HVAE, Gaussian, Shape, build_hvae, layer_names
+from jaxvae.models.blocks import (
+    Branch,
+    Branches,
+    Convolution,
+    branch,
+    convolutions,
+    convolve,
+    enlarge,
+    shrink,
+)
+from jaxvae.models.hvae import HVAE, Gaussian, Shape, StochasticLayer, build_hvae
 from jaxvae.models.layers import SameConvolution
 from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.networks import Taps
+from jaxvae.models.repeated import repeat
 from jaxvae.models.vae import BERNOULLI
 
 _SMALLEST = 4
@@ -83,34 +94,38 @@ def deep_hvae(
     _check(image_shape, sides, counts, channels)
     if compute_dtype not in _DTYPES:
         raise ValueError(f"expected a compute_dtype of {' or '.join(_DTYPES)}, got {compute_dtype}")
-    layers = tuple(side for side, count in zip(sides, counts, strict=True) for _ in range(count))
     parameters, dtype = likelihood.parameters(image_shape[2]), jnp.dtype(compute_dtype)
-    network = TopDownNetwork(layers, channels, latent_channels, parameters, dtype, remat)
-    shapes = [(side, side, latent_channels) for side in layers]
+    network = TopDownNetwork(sides, counts, channels, latent_channels, parameters, dtype, remat)
+    shapes = [
+        (side, side, latent_channels)
+        for side, count in zip(sides, counts, strict=True)
+        for _ in range(count)
+    ]
     return build_hvae(network, image_shape=image_shape, shapes=shapes, likelihood=likelihood)
 
 
-class Descent(NamedTuple):
-    """The state of a `TopDownNetwork` above one of its stochastic layers.
+class Layer(NamedTuple):
+    """The parameters of a stochastic layer, or, with an axis more, of a run of layers.
 
     Attributes:
-        hidden: the stream.
-        residual: what the prior's network adds to it.
-        prior: prior of the layer.
-        seen: the stream after every layer above.
+        prior: branch that gives the prior and what it adds to the stream.
+        posterior: branch that gives the posterior; None where images are generated.
+        sample: convolution of the sample that is added to the stream.
+        decoder: branch that is added to the stream.
     """
 
-    hidden: Float[Array, "b h w c"]
-    residual: Float[Array, "b h w c"]
-    prior: Gaussian
-    seen: tuple[Array, ...]
+    prior: Branch
+    posterior: Branch | None
+    sample: Convolution
+    decoder: Branch
 
 
 class TopDownNetwork(nn.Module):
-    """The network of `deep_hvae`, as `build_hvae` takes it.
+    """The network of `deep_hvae`, as `build_hvae` takes one with runs of layers.
 
     Attributes:
-        sides: sides of every stochastic layer, from the top to the bottom.
+        sides: sides of the resolutions, from the top to the bottom.
+        runs: number of stochastic layers at every resolution.
         channels: channels of both streams.
         latent_channels: latent channels of every stochastic layer.
         parameters: channels that the likelihood takes.
@@ -119,6 +134,7 @@ class TopDownNetwork(nn.Module):
     """
 
     sides: tuple[int, ...]
+    runs: tuple[int, ...]
     channels: int
     latent_channels: int
     parameters: int
@@ -127,18 +143,18 @@ class TopDownNetwork(nn.Module):
 
     def setup(self) -> None:
         """The branches of all layers, by what they are for; a constant for every resolution."""
-        c, k, depth = self.channels, self.latent_channels, len(self.sides)
+        c, k, depth = self.channels, self.latent_channels, sum(self.runs)
         self.entry = SameConvolution(c)
         self.encoder = self._branches(c, c, 1 / depth, upward=True)
         self.posteriors = self._branches(2 * c, 2 * k)
         self.priors = self._branches(c, 2 * k + c, 0.0)
-        self.samples = convolutions(self, "sample", depth, (1, k, c), 1 / depth)
+        self.samples = convolutions(self, "sample", self.runs, (1, k, c), 1 / depth)
         self.decoder = self._branches(c, c, 1 / depth)
         zeros = nn.initializers.zeros
-        self.constants = {
-            str(side): self.param(f"constant_{side}", zeros, (side, side, c), jnp.float32)
-            for side in dict.fromkeys(self.sides)
-        }
+        self.constants = [
+            self.param(f"constant_{side}", zeros, (side, side, c), jnp.float32)
+            for side in self.sides
+        ]
         self.leave = SameConvolution(self.parameters, 1)
 
     def encode(
@@ -146,74 +162,70 @@ class TopDownNetwork(nn.Module):
     ) -> tuple[dict[int, Array], Taps]:
         """The stream after all blocks of a resolution, by its side."""
         del train
-        hidden, features, taps = self.entry(images), {}, {}
-        for index, side in enumerate(reversed(self.sides)):
+
+        def block(hidden: Array, weights: Branch) -> tuple[Array, Array]:
+            hidden = hidden + self._branch(weights, hidden)
+            return hidden, hidden
+
+        hidden, features, every = self.entry(images), {}, []
+        for run, side in enumerate(reversed(self.sides)):
             hidden = shrink(hidden, hidden.shape[1] // side)
-            hidden = hidden + self.encoder(index, hidden)
-            features[side] = taps[str(index + 1)] = hidden
-        return features, taps
+            hidden, streams = repeat(block, hidden, self.encoder(run), self.runs[-1 - run])
+            features[side] = hidden
+            every += streams
+        return features, {str(depth): tap for depth, tap in enumerate(every, start=1)}
 
-    def start(self, batch: int) -> Descent:
-        """The learned constant of the smallest resolution."""
-        side = self.sides[0]
-        empty = jnp.zeros((batch, side, side, self.channels))
-        return self._above(0, empty + self.constants[str(side)][None], ())
+    def start(self, batch: int) -> Float[Array, "b h w c"]:
+        """An empty stream of the smallest resolution."""
+        return jnp.zeros((batch, self.sides[0], self.sides[0], self.channels))
 
-    def prior(self, index: int, state: Descent, *, train: bool) -> Gaussian:
-        """The prior of a layer, from the stream alone."""
-        del index, train
-        return state.prior
+    def run(
+        self, number: int, state: Float[Array, "b h w c"], *, inferring: bool
+    ) -> tuple[Float[Array, "b h w c"], Layer]:
+        """The stream at a resolution, to which its constant is added, and its layers."""
+        stream = enlarge(state, self.sides[number] // state.shape[1]) + self.constants[number][None]
+        posterior = self.posteriors(number) if inferring else None
+        return stream, Layer(
+            self.priors(number), posterior, self.samples[number], self.decoder(number)
+        )
 
-    def posterior(
+    def layer(
         self,
-        index: int,
+        weights: Layer,
         features: dict[int, Array],
-        state: Descent,
-        prior: Gaussian,
-        *,
-        train: bool,
-    ) -> Gaussian:
-        """The posterior of a layer, from the stream and the features of the encoder at its side."""
-        del prior, train
-        return _gaussian(self.posteriors(index, state.hidden, features[self.sides[index]]))
+        state: Float[Array, "b h w c"],
+        draw: Callable[[Gaussian, Gaussian], StochasticLayer],
+    ) -> tuple[Float[Array, "b h w c"], StochasticLayer]:
+        """The prior's residual, the sample and a block added to the stream.
 
-    def absorb(
-        self, index: int, state: Descent, sample: Float[Array, "b h w k"], *, train: bool
-    ) -> Descent:
-        """The prior's residual, the sample and a block added to the stream, then enlarged."""
-        del train
-        hidden = state.hidden + state.residual + convolve(sample, self.samples[index])
-        hidden = hidden + self.decoder(index, hidden)
-        seen = (*state.seen, hidden)
-        if index + 1 == len(self.sides):
-            return state._replace(hidden=hidden, seen=seen)
-        side, below = self.sides[index : index + 2]
-        if below > side:
-            hidden = enlarge(hidden, below // side) + self.constants[str(below)][None]
-        return self._above(index + 1, hidden, seen)
+        The posterior sees the stream and what the encoder says at this resolution.
+        """
+        both = 2 * self.latent_channels
+        made = self._branch(weights.prior, state)
+        prior = posterior = _gaussian(made[..., :both])
+        if weights.posterior is not None:
+            seen = features[state.shape[1]]
+            posterior = _gaussian(self._branch(weights.posterior, state, seen))
+        drawn = draw(prior, posterior)
+        state = state + made[..., both:] + convolve(drawn.sample, weights.sample)
+        return state + self._branch(weights.decoder, state), drawn
 
-    def output(self, state: Descent, *, train: bool) -> tuple[Array, Taps]:
-        """A convolution 1 x 1 of the stream; a tap for every stochastic layer."""
+    def output(self, state: Float[Array, "b h w c"], *, train: bool) -> tuple[Array, Taps]:
+        """A convolution 1 x 1 of the stream."""
         del train
-        taps = dict(zip(layer_names(len(self.sides)), state.seen, strict=True))
-        return self.leave(state.hidden), taps
+        return self.leave(state), {}
 
     def _branches(
         self, inputs: int, features: int, scale: float = 1.0, *, upward: bool = False
     ) -> Branches:
         """One for every layer. Up to 2 x 2 pixels, 3 x 3 would see mostly padding."""
-        sizes = tuple(3 if side > 2 else 1 for side in self.sides)
+        sizes = [3 if side > 2 else 1 for side in self.sides]
+        runs = tuple(zip(sizes, self.runs, strict=True))
         inner = self.channels // _BOTTLENECK
-        return Branches(
-            sizes[::-1] if upward else sizes,
-            inputs, inner, features, scale, self.dtype, self.remat,
-        )  # fmt: skip
+        return Branches(runs[::-1] if upward else runs, inputs, inner, features, scale)
 
-    def _above(self, index: int, hidden: Array, seen: tuple[Array, ...]) -> Descent:
-        """The prior is a part of the state, since its network adds to the stream too."""
-        both = 2 * self.latent_channels
-        made = self.priors(index, hidden)
-        return Descent(hidden, made[..., both:], _gaussian(made[..., :both]), seen)
+    def _branch(self, weights: Branch, *streams: Array) -> Array:
+        return branch(weights, *streams, dtype=self.dtype, remat=self.remat)
 
 
 def _gaussian(parameters: Float[Array, "b h w 2k"]) -> Gaussian:

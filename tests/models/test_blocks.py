@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy.signal import correlate2d
 
-from jaxvae.models.blocks import Branches, enlarge, shrink
+from jaxvae.models.blocks import Branches, branch, enlarge, shrink
+from jaxvae.models.repeated import repeat, unstack
 
 
 def draw(shape, seed=0):
@@ -37,19 +38,22 @@ def convolution(images, kernel, bias):
     return np.moveaxis(np.array(outputs), 1, -1)
 
 
+PLAIN = partial(branch, dtype=jnp.dtype("float32"), remat=False)
+
+
 def test_a_branch_is_four_convolutions_each_after_a_gelu():
-    branches, images = Branches((1, 3, 1, 3), 3, 2, 5), draw((2, 4, 5, 3))
-    init = partial(branches.init, jax.random.key(0), 0)
-    shapes = jax.eval_shape(init, images)["params"]
+    branches, images = Branches(((3, 1), (1, 1), (3, 2)), 3, 2, 5), draw((2, 4, 5, 3))
+    shapes = jax.eval_shape(partial(branches.init, run=0), jax.random.key(0))["params"]
     params = {name: draw(leaf.shape, seed) for seed, (name, leaf) in enumerate(shapes.items())}
-    # The second of the two of 3 x 3, whose convolutions are the last two of four.
-    order = [("enter", 3), ("middle_3", 2), ("middle_3", 3), ("leave", 3)]
+    # The last of the three of 3 x 3, whose convolutions are the last two of six.
+    order = [("enter", 3), ("middle_3", 4), ("middle_3", 5), ("leave", 3)]
     expected = images
     for name, index in order:
         expected = convolution(
             gelu(expected), params[f"{name}_kernel"][index], params[f"{name}_bias"][index]
         )
-    actual = jax.jit(branches.apply, static_argnums=1)({"params": params}, 3, images)
+    _, last = unstack(branches.apply({"params": params}, 2), 2)
+    actual = jax.jit(PLAIN)(last, images)
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
@@ -57,17 +61,13 @@ def test_a_branch_is_four_convolutions_each_after_a_gelu():
 def test_a_stream_starts_with_the_same_variance_at_any_depth():
     images = draw((50, 6, 6, 32))
 
-    def stream(branches, images):
-        for index in range(len(branches.sizes)):
-            images = images + branches(index, images)
-        return images
-
     def added(depth):
-        branches = Branches((3,) * depth, 32, 32, 32, 1 / depth)
-
-        variables = jax.jit(branches.init, static_argnums=1)(jax.random.key(depth), 0, images)
-        through = jax.jit(lambda variables: branches.apply(variables, images, method=stream))
-        return np.var(through(variables) - images)
+        branches = Branches(((3, depth),), 32, 32, 32, 1 / depth)
+        weights = branches.apply(branches.init(jax.random.key(depth), 0), 0)
+        through = jax.jit(
+            lambda weights: repeat(lambda x, own: (x + PLAIN(own, x), None), images, weights, depth)
+        )
+        return np.var(through(weights)[0] - images)
 
     few, many = added(3), added(24)
     # Without the scale, eight times as much.
@@ -75,9 +75,8 @@ def test_a_stream_starts_with_the_same_variance_at_any_depth():
 
 
 def test_kernels_start_with_the_variance_of_their_scale():
-    params = jax.jit(Branches((3,) * 10, 64, 16, 64, 0.1).init, static_argnums=1)(
-        jax.random.key(0), 0, jnp.zeros((1, 4, 4, 64))
-    )["params"]
+    branches = Branches(((3, 10),), 64, 16, 64, 0.1)
+    params = jax.jit(branches.init, static_argnums=1)(jax.random.key(0), 0)["params"]
     for name, inputs, scale in (("enter", 64, 1), ("middle_3", 9 * 16, 1), ("leave", 16, 0.1)):
         variance = np.var(params[f"{name}_kernel"]) * inputs
         np.testing.assert_allclose(variance, scale, rtol=0.05)
