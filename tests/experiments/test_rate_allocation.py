@@ -102,7 +102,7 @@ def records(finished):
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    """Reports without figures: they are drawn of the finished grid, and of records made by hand."""
+    """Reports have no figures here, which other tests draw."""
     monkeypatch.setattr(report, "draw_rate_figures", lambda records, folder: [])
 
 
