@@ -4,7 +4,6 @@ import dataclasses
 import io
 import shutil
 import signal
-import subprocess
 
 import jax
 import numpy as np
@@ -12,9 +11,10 @@ import pytest
 import xarray as xr
 from rich.console import Console
 
-from experiments.learning_dynamics import Config, models
-from experiments.learning_dynamics.grid import INITIALIZATIONS, NOISE
+from experiments.learning_dynamics import Config, models, report
+from experiments.learning_dynamics.grid import INITIALIZATIONS, NOISE, OBJECTIVES
 from experiments.learning_dynamics.runs import runs
+from experiments.learning_dynamics.sweep import EXPERIMENT
 from jaxvae.analysis import capture
 from jaxvae.analysis.dynamics import similarities
 from jaxvae.data import load
@@ -23,6 +23,7 @@ from jaxvae.runs.building import build_model, build_trainer
 from jaxvae.runs.member import open_member
 from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.launch import Job, run
+from jaxvae.sweeps.sweep import UNITS
 from jaxvae.sweeps.units import run_keys
 from jaxvae.training import replicated, train
 from tests.experiments.processes import command, stop
@@ -34,7 +35,7 @@ TINY = Config(
     image_size=16,
     train_size=256,
     networks=("dense_vae",),
-    objectives=("annealed_vae", "factor_vae"),
+    objectives=("annealed_vae", "beta_vae"),
     values=1,
     seeds=(0, 1),
     latents=3,
@@ -54,6 +55,8 @@ LAYERS = [
 
 
 PLACE = "sprites/dense_vae"
+# The share of one process of one, which draws nothing.
+ONLY_TRAINED = {"shard": (0, 1)}
 
 
 def study(config, out, **launch):
@@ -91,14 +94,20 @@ def records(finished):
 
 
 @pytest.fixture
+def undrawn(monkeypatch):
+    """Reports have no figures here, which other tests draw."""
+    monkeypatch.setattr(report, "draw_dynamics", lambda records, folder: [])
+
+
+@pytest.fixture
 def copy(finished, tmp_path):
     """The finished study, to be worked on."""
     return shutil.copytree(finished[0], tmp_path / "copy")
 
 
 def test_records_are_labelled(records):
-    assert records["objective"].values.tolist() == ["annealed_vae"] * 2 + ["factor_vae"] * 2
-    assert records["value"].values.tolist() == [25, 25, 30, 30]
+    assert records["objective"].values.tolist() == ["annealed_vae"] * 2 + ["beta_vae"] * 2
+    assert records["value"].values.tolist() == [25, 25, 4, 4]
     assert records["seed"].values.tolist() == [0, 1, 0, 1]
     assert records["epoch"].values.tolist() == [0, 2, 4]
     assert records["layer"].values.tolist() == LAYERS
@@ -192,7 +201,7 @@ def test_what_is_lost_is_made_again_to_the_same(finished, copy):
     for file in (copy / "runs" / PLACE).glob("annealed_vae_*.npz"):
         file.unlink()
     (copy / "between" / f"{PLACE}.npz").unlink()
-    study(TINY, copy)
+    study(TINY, copy, **ONLY_TRAINED)
     assert_same_arrays(copy, finished[0])
 
 
@@ -215,16 +224,27 @@ def test_a_finished_study_is_only_drawn_again(copy):
     assert before == {path: path.stat().st_mtime_ns for path in copy.rglob("*.npz")}
 
 
-def test_more_objectives_and_seeds_train_only_what_is_new(copy):
-    before = {path: path.stat().st_mtime_ns for path in (copy / "runs").rglob("*.npz")}
-    objectives, seeds = (*TINY.objectives, "beta_vae"), (0, 1, 5)
-    study(dataclasses.replace(TINY, objectives=objectives, seeds=seeds), copy)
-    after = {path: path.stat().st_mtime_ns for path in (copy / "runs").rglob("*.npz")}
+def test_more_objectives_train_only_what_is_new_and_end_bitwise_the_same(finished, tmp_path):
+    first = dataclasses.replace(TINY, objectives=TINY.objectives[:1])
+    study(first, tmp_path, **ONLY_TRAINED)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.npz")}
+    assert len(before) == 2
+    study(TINY, tmp_path, **ONLY_TRAINED)
+    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.npz")}
     assert before.items() <= after.items()
-    assert len(after) == 9
-    assert not np.isnan(records_of(copy)["debiased_cka_between"]).any()
+    assert_same_arrays(tmp_path, finished[0])
 
 
+def test_more_seeds_ask_for_what_is_new(finished):
+    more = dataclasses.replace(TINY, seeds=(0, 1, 5))
+    assert "3 of 3 units to do" in study(more, finished[0], plan=True)
+    assert EXPERIMENT.sweep(more, finished[0]).missing() == [
+        f"{PLACE}/annealed_vae_25_seed-5",
+        f"{PLACE}/beta_vae_4_seed-5",
+    ]
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_a_report_on_the_way_is_of_what_is_done_and_says_what_is_missing(copy):
     for file in (copy / "runs" / PLACE).glob("annealed_vae_*.npz"):
         file.unlink()
@@ -234,7 +254,7 @@ def test_a_report_on_the_way_is_of_what_is_done_and_says_what_is_missing(copy):
     assert f"6 of 8 runs are not done, and missing below: {', '.join(missing)}" in shown
     assert "no model was trained to the end for sprites, compact_vae" in shown
     found = records_of(copy)
-    assert found["objective"].values.tolist() == ["factor_vae"] * 2
+    assert found["objective"].values.tolist() == ["beta_vae"] * 2
     assert not np.isnan(found["debiased_cka_between"]).any()
     said = (copy / "summary.md").read_text()
     assert f"Runs that are not done yet, and missing here: {', '.join(missing)}, " in said
@@ -248,27 +268,21 @@ def test_other_settings_in_the_same_folder_are_refused(finished):
 
 
 def test_a_study_whose_models_all_fail_says_so(tmp_path):
-    config = dataclasses.replace(TINY, objectives=("beta_vae",), learning_rate=1e30)
+    config = dataclasses.replace(TINY, objectives=TINY.objectives[:1], learning_rate=1e30)
     with pytest.raises(ValueError, match="got none for sprites, dense_vae"):
         study(config, tmp_path / "bad")
 
 
-def test_killed_and_started_again_it_ends_bitwise_the_same(finished, tmp_path):
+def test_a_share_of_two_that_was_killed_is_ended_bitwise_the_same(finished, tmp_path):
     out = tmp_path / "killed"
-    # Killed while the second objective is trained.
-    first = out / "runs" / PLACE / "annealed_vae_25_seed-1.npz"
-    assert stop(command("learning_dynamics", TINY, out), signal.SIGKILL, after=first)[0] < 0
-    study(TINY, out)
-    assert_same_arrays(out, finished[0])
-
-
-def test_two_processes_end_bitwise_the_same(finished, tmp_path):
-    out = tmp_path / "shared"
-    words = command("learning_dynamics", TINY, out)
-    shares = [[*words, "--shard", f"{index}/2"] for index in (0, 1)]
-    for share in shares:
-        assert subprocess.run(share, check=False, capture_output=True).returncode == 0
-    study(TINY, out, report=True)
+    annealed, beta, _ = EXPERIMENT.sweep(TINY, out).units
+    words = [*command("learning_dynamics", TINY, out), "--shard", "1/2"]
+    at_work = out / UNITS / beta.name / "epoch-0002.npz"
+    assert stop(words, signal.SIGKILL, after=at_work)[0] == -signal.SIGKILL
+    assert not (out / "runs").exists()
+    assert "2 units are left to other shares" in study(TINY, out, shard=(1, 2))
+    assert EXPERIMENT.sweep(TINY, out).missing() == [*annealed.runs]
+    study(TINY, out, shard=(0, 2))
     assert_same_arrays(out, finished[0])
 
 
@@ -278,6 +292,16 @@ def test_the_grid_takes_strengths_from_all_over_the_range():
         config = dataclasses.replace(TINY, objectives=("beta_vae",), values=count, seeds=(0,))
         found += [model.value for model in models(config)]
     assert values == {1: [4], 2: [2, 6], 5: [1, 2, 4, 6, 8]}
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_run_of_every_objective_can_be_trained(objective):
+    config = dataclasses.replace(TINY, objectives=(objective,), seeds=(0,))
+    (each,) = runs(config).values()
+    trainer = build_trainer(each, build_model(each, (16, 16, 1)), dataset_size=256)
+    state = jax.eval_shape(trainer.init, jax.random.key(0))
+    batch = jax.ShapeDtypeStruct((64, 16, 16, 1), np.uint8)
+    assert jax.eval_shape(trainer.step, state, batch)[1].shape == ()
 
 
 def test_models_are_compared_untrained_at_snapshots_and_at_the_end():
