@@ -13,22 +13,23 @@ State = TypeVar("State")
 _KEPT, _LANES = "kept", 128
 
 
-def packed(values: Float[Array, "b *shape"]) -> Float[Array, "..."]:
-    """Values of examples as they are kept for a gradient: without the columns of an image.
+def packed(values: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Values as they are kept for a gradient: images without columns, all others as they are.
 
     A TPU fills up the last axis of what it keeps to 128, and would take for it few columns or
     channels: the last axis are the channels, if there are 128 or as many as examples, or else the
     examples.
     """
-    batch, channels = len(values), values.shape[-1]
-    if channels >= min(_LANES, batch):
-        return values.reshape(batch, -1, channels)
-    return jnp.moveaxis(values, 0, -1).reshape(-1, batch)
+    if values.ndim < 3:
+        return values
+    if _are_many(values.shape):
+        return values.reshape(len(values), -1, values.shape[-1])
+    return jnp.moveaxis(values, 0, -1).reshape(-1, len(values))
 
 
-def unpacked(values: Float[Array, "..."], shape: tuple[int, ...]) -> Float[Array, "b *shape"]:
+def unpacked(values: Float[Array, "..."], shape: tuple[int, ...]) -> Float[Array, "..."]:
     """What was `packed`, in its shape."""
-    if shape[-1] >= min(_LANES, shape[0]):
+    if len(shape) < 3 or _are_many(shape):
         return values.reshape(shape)
     return jnp.moveaxis(values.reshape(*shape[1:], shape[0]), -1, 0)
 
@@ -72,6 +73,12 @@ def unstack(tree: Any, count: int) -> list[Any]:
     # Split at once: the gradient is then one concatenation, and not a sum of `count` arrays.
     split = [[jnp.squeeze(part, 0) for part in jnp.split(leaf, count)] for leaf in leaves]
     return [jax.tree.unflatten(structure, parts) for parts in zip(*split, strict=True)]
+
+
+def _are_many(shape: tuple[int, ...]) -> bool:
+    """Whether channels are the better last axis than examples."""
+    batch, *_, channels = shape
+    return channels >= min(_LANES, batch)
 
 
 def _packed(tree: Any) -> Any:
