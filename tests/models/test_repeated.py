@@ -55,7 +55,9 @@ def test_steps_have_the_values_and_the_gradient_of_one_after_another(count):
         ((), ()),
     ],
 )
-def test_of_images_channels_are_the_last_axis_where_they_are_many_and_else_examples(shape, expected):
+def test_of_images_channels_are_the_last_axis_where_they_are_many_and_else_examples(
+    shape, expected
+):
     values = jnp.arange(np.prod(shape)).reshape(shape)
     assert packed(values).shape == expected
     np.testing.assert_array_equal(unpacked(packed(values), shape), values)
