@@ -12,15 +12,23 @@ from jaxvae.cli import main
 from jaxvae.commands.advise import _ending
 from tests.advising.records import falling, records_of
 
-SMALL = ("--option", "widths=64,32", "--points", "300")
+# One wide layer and long steps: models of one size differ little after a second of training.
+SMALL = ("--option", "widths=128", "--learning-rate", "1e-2", "--points", "500")
 
 
-def linear_images(rank, *, n=3000, side=16):
+def linear_images(rank, *, n=2500, side=8):
     """Bytes around gray: a Gaussian of so many dimensions, drawn into orthogonal patterns."""
     random = np.random.default_rng(rank)
     patterns = np.linalg.qr(random.standard_normal((side**2, rank)))[0].T
     values = 0.5 + random.standard_normal((n, rank)) @ patterns * 0.14 * side / np.sqrt(rank)
     return np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8).reshape(n, side, side)
+
+
+def save_images(folder):
+    """Images of rank 2, with many held-out ones."""
+    images = linear_images(2)
+    np.savez(folder / "images.npz", x_train=images[:2000], x_test=images[2000:])
+    return folder / "images.npz"
 
 
 def advise(capsys, *arguments):
@@ -55,8 +63,8 @@ def test_why_no_more_models_are_trained_is_said(lost, failed, said):
 def answered(tmp_path_factory):
     """The folder of an answer on images of rank 2, for some epochs."""
     folder = tmp_path_factory.mktemp("advise")
-    np.save(folder / "images.npy", linear_images(2))
-    asked = ("--data", folder / "images.npy", *SMALL, "--epochs", 40, "--out", folder / "out")
+    data = save_images(folder)
+    asked = ("--data", data, *SMALL, "--epochs", 40, "--out", folder / "out")
     return folder / "out", ["advise", *map(str, asked)]
 
 
@@ -101,8 +109,8 @@ def test_other_settings_in_the_same_folder_are_refused(answered, capsys):
 
 @pytest.mark.slow
 def test_without_time_nothing_is_decided_and_the_same_command_goes_on(tmp_path, capsys):
-    np.save(tmp_path / "images.npy", linear_images(2))
-    asked = ("--data", tmp_path / "images.npy", *SMALL, "--epochs", 2, "--out", tmp_path / "out")
+    data = save_images(tmp_path)
+    asked = ("--data", data, *SMALL, "--epochs", 2, "--out", tmp_path / "out")
     status, printed, _ = advise(capsys, *asked, "--minutes", 1e-9)
     assert status == 0
     assert "the same command continues" in printed
