@@ -21,14 +21,14 @@ from jaxvae.objectives import beta_vae
 from jaxvae.training import Member, init_ensemble, take_member, train_ensemble, vae_trainer
 
 SIZES = (1, 2, 4, 8)
-EPOCHS = 15
+EPOCHS = 10
 
-data = load("sprites", image_size=16, train_size=10_000, test_size=1000)
+data = load("sprites", image_size=16, train_size=5000, test_size=500)
 
 
 def network(latents: int) -> VAE:
     """The same network for every size, except for its bottleneck."""
-    return dense_vae(image_shape=(16, 16, 1), latents=latents)
+    return dense_vae(image_shape=(16, 16, 1), latents=latents, widths=(256, 128))
 
 
 # The learning rate is part of the optimizer's state, so that every member has its own.

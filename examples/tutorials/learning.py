@@ -18,7 +18,7 @@ from jaxvae.training import train, vae_trainer
 
 EPOCHS = (0, 1, 2, 4, 8, 16)
 
-data = load("sprites", image_size=16, train_size=10_000, test_size=500)
+data = load("sprites", image_size=16, train_size=5000, test_size=500)
 vae = dense_vae(image_shape=(16, 16, 1), latents=8, widths=(256, 128))
 trainer = vae_trainer(vae, beta_vae, optax.adam(1e-3), coefficients={"beta": 1.0})
 state = trainer.init(jax.random.key(0))

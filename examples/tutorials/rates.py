@@ -19,7 +19,7 @@ from jaxvae.training import train, vae_trainer
 SPLITS = ((0.3, 3.0), (1.0, 1.0), (3.0, 0.3))
 EPOCHS = 5
 
-data = load("sprites", image_size=28, train_size=4000, test_size=500)
+data = load("sprites", image_size=28, train_size=2000, test_size=500)
 hvae = two_layer_hvae(image_shape=(28, 28, 1), channels=8, top=8)
 trainer = vae_trainer(hvae, hierarchical_vae, optax.adam(1e-3), coefficients={"beta": (1.0, 1.0)})
 start = trainer.init(jax.random.key(0))

@@ -17,6 +17,7 @@ from jaxvae.models import Classifier, convolutional_classifier
 from jaxvae.runs import checkpoint
 from jaxvae.sweeps.claims import claim
 from jaxvae.sweeps.sweep import CLAIMS
+from jaxvae.sweeps.units import ImageShape
 from jaxvae.training import train_classifier
 
 JUDGE = "judge"
