@@ -64,7 +64,13 @@ def untrained_judge(dataset: Dataset) -> Classifier:
         ValueError: for data without labels, and images that it does not take.
     """
     classes = int(labels_of(dataset.train).max()) + 1
-    return convolutional_classifier(image_shape=dataset.train.images.shape[1:], classes=classes)
+    return _classifier_of(dataset.train.images.shape[1:], classes)
+
+
+@cache
+def _classifier_of(image_shape: ImageShape, classes: int) -> Classifier:
+    """One object, so that what is compiled for it is found again."""
+    return convolutional_classifier(image_shape=image_shape, classes=classes)
 
 
 def labels_of(split: Split) -> np.ndarray:
