@@ -35,7 +35,7 @@ TINY = Config(
     image_size=16,
     train_size=256,
     networks=("dense_vae",),
-    objectives=("annealed_vae", "beta_vae"),
+    objectives=("annealed_vae", "factor_vae"),
     values=1,
     seeds=(0, 1),
     latents=3,
@@ -106,8 +106,8 @@ def copy(finished, tmp_path):
 
 
 def test_records_are_labelled(records):
-    assert records["objective"].values.tolist() == ["annealed_vae"] * 2 + ["beta_vae"] * 2
-    assert records["value"].values.tolist() == [25, 25, 4, 4]
+    assert records["objective"].values.tolist() == ["annealed_vae"] * 2 + ["factor_vae"] * 2
+    assert records["value"].values.tolist() == [25, 25, 30, 30]
     assert records["seed"].values.tolist() == [0, 1, 0, 1]
     assert records["epoch"].values.tolist() == [0, 2, 4]
     assert records["layer"].values.tolist() == LAYERS
@@ -240,7 +240,7 @@ def test_more_seeds_ask_for_what_is_new(finished):
     assert "3 of 3 units to do" in study(more, finished[0], plan=True)
     assert EXPERIMENT.sweep(more, finished[0]).missing() == [
         f"{PLACE}/annealed_vae_25_seed-5",
-        f"{PLACE}/beta_vae_4_seed-5",
+        f"{PLACE}/factor_vae_30_seed-5",
     ]
 
 
@@ -254,7 +254,7 @@ def test_a_report_on_the_way_is_of_what_is_done_and_says_what_is_missing(copy):
     assert f"6 of 8 runs are not done, and missing below: {', '.join(missing)}" in shown
     assert "no model was trained to the end for sprites, compact_vae" in shown
     found = records_of(copy)
-    assert found["objective"].values.tolist() == ["beta_vae"] * 2
+    assert found["objective"].values.tolist() == ["factor_vae"] * 2
     assert not np.isnan(found["debiased_cka_between"]).any()
     said = (copy / "summary.md").read_text()
     assert f"Runs that are not done yet, and missing here: {', '.join(missing)}, " in said
