@@ -9,7 +9,6 @@ Killed at any point and done again, by any process, a unit ends with the same re
 """
 
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -59,7 +58,7 @@ from jaxvae.training import (
 from jaxvae.training.members import ensemble_shapes
 from jaxvae.training.memory import refuse_too_large
 from jaxvae.training.mesh import gathered
-from jaxvae.training.windows import SAVE_SECONDS, saving
+from jaxvae.training.windows import saving
 
 _REPLICATES = "replicates"
 # What is recorded of every epoch, and of the last alone.
@@ -203,26 +202,23 @@ def _go_on(
     if ensemble is None:
         ensemble = init_ensemble(job.trainer, members, room=job.latents)
     images = place_images(job.dataset.train.images, mesh=job.mesh)
-    save, saved = partial(_save, resume), time.perf_counter()
-    for epoch in epochs:
-        ensemble = train_ensemble(
-            trainer,
-            ensemble,
-            images,
-            epochs=epoch,
-            batch_size=job.configs[0].batch_size,
-            report=job.progress.report,
-            save=save,
-            mesh=job.mesh,
-        )
-        if measuring and epoch in job.sweep.epochs:
-            with saving(save) as saver:
-                saver(ensemble)
+    with saving(partial(_save, resume)) as saver:
+        for epoch in epochs:
+            ensemble = train_ensemble(
+                trainer,
+                ensemble,
+                images,
+                epochs=epoch,
+                batch_size=job.configs[0].batch_size,
+                report=job.progress.report,
+                save=saver,
+                mesh=job.mesh,
+            )
+            saver(ensemble)
+            if measuring and epoch in job.sweep.epochs:
                 _measure(job, ensemble, epoch)
-        # After the records: a unit that goes on from here never lacks one.
-        if epoch == epochs[-1] or time.perf_counter() - saved > SAVE_SECONDS:
-            save(ensemble)
-            saved = time.perf_counter()
+    # After the records: a unit whose state is at its end never lacks one.
+    _save(resume, ensemble)
     return ensemble
 
 

@@ -15,7 +15,7 @@ from jaxvae.training.signals import Terminated, clear_pending, postponed, raise_
 # Seconds of steps between two reports: long against the call, short for an eye.
 _REPORT_SECONDS = 0.5
 # Seconds of work that a kill may cost: long against the time to save a state.
-SAVE_SECONDS = 300.0
+_SAVE_SECONDS = 300.0
 
 
 class Window(NamedTuple):
@@ -90,7 +90,7 @@ def saving(
     def saver(state: Any) -> None:
         nonlocal latest, saved
         latest = state
-        due = time.perf_counter() - saved > SAVE_SECONDS
+        due = time.perf_counter() - saved > _SAVE_SECONDS
         if from_first(due) if together else due:
             save(state)
             saved = time.perf_counter()

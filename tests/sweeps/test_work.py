@@ -24,7 +24,7 @@ from jaxvae.sweeps.records import read_run
 from jaxvae.sweeps.sweep import CLAIMS, RESUME
 from jaxvae.sweeps.units import run_keys
 from jaxvae.sweeps.work import work
-from jaxvae.training import train
+from jaxvae.training import train, windows
 from tests.files.unreadable import MESSAGE, make_readable, make_unreadable
 from tests.sweeps.processes import end, start
 from tests.sweeps.smallest import Config, flat, load, measure, name_of, runs, sweep_of
@@ -265,11 +265,12 @@ def test_a_unit_that_is_killed_at_any_step_ends_with_the_same_files(
 
 
 def test_at_every_epoch_the_state_is_kept_where_that_is_due(tmp_path, monkeypatch):
-    monkeypatch.setattr(members, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(windows, "_SAVE_SECONDS", 0.0)
     with pytest.raises(StopError):
         do(replicating(tmp_path, stopping(measure, 3, StopError())))
     (folder,) = tmp_path.glob(f"units/*/{RESUME}")
-    assert checkpoint.steps(folder) == [0]
+    # That of the epoch whose measurement was broken off, of four steps.
+    assert checkpoint.steps(folder)[-1] == 4
 
 
 def test_a_unit_whose_records_are_written_is_only_tidied(copy, monkeypatch):

@@ -217,7 +217,7 @@ def test_an_interrupted_run_saves_a_state_that_leads_to_the_same_end():
 
 
 def test_a_long_run_is_saved_on_the_way(monkeypatch):
-    monkeypatch.setattr(windows_module, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(windows_module, "_SAVE_SECONDS", 0.0)
     saved = []
     state = LOGGING.init(jax.random.key(0))
     train(LOGGING, state, NUMBERS, epochs=EPOCHS, batch_size=BATCH, save=saved.append)
