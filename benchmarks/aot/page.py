@@ -46,8 +46,9 @@ defaults, for images of 32 x 32, take 80 seconds instead of 484, and 1.9 GiB ins
 
 What such a loop keeps for the gradient has the examples or the channels as its last axis, because
 the compiler fills up that axis to 128: with the few columns or channels of images there, the
-defaults needed 5.9 GiB. Between the convolutions of a block nothing else is kept, so that a step
-with the defaults takes half the memory on a CPU, too.
+defaults needed 5.9 GiB. Between the convolutions of a block nothing else is kept: on a CPU, a
+step of the defaults with 32 images of 28 x 28 pixels needs 305 MB of temporary memory instead of
+663.
 
 `--topology` takes other TPUs (`v6e:1x1`, `v5p:2x2x1`, `v4:2x2x1`), and a GPU by a file
 `NAME.txtpb` in which XLA's sources describe it, with JAX's plugin for CUDA installed (`pip

@@ -115,6 +115,7 @@ def branch(
         return _branch(weights, *streams, dtype=dtype, keep=kept)
     shapes = [stream.shape for stream in streams]
 
+    # What is `kept` within would be kept, although it is computed again.
     def again(weights: Branch, *given: Array) -> Array:
         images = map(unpacked, given, shapes)
         return _branch(weights, *images, dtype=dtype, keep=lambda values: values)
