@@ -1,7 +1,7 @@
 """A cluster of Ray on this machine, in a process of its own, which Ray forks.
 
-It writes the address and the processes of the nodes that work, kills the node whose process it
-reads, and ends with its input.
+It has a head and another node, with a core each. The process writes the address and the process of
+the node, kills the node when it reads a line, and ends with its input.
 """
 
 import contextlib
@@ -11,26 +11,26 @@ import subprocess
 import sys
 from pathlib import Path
 
-_NODE = {"object_store_memory": 80 * 10**6, "include_dashboard": False}
+_NODE = {"num_cpus": 1, "object_store_memory": 80 * 10**6, "include_dashboard": False}
 
 
 class Nodes:
-    """What a test knows of the cluster: its address, and its nodes by the process of each."""
+    """What a test knows of the cluster: its address, and the process of the node."""
 
     def __init__(self, process: subprocess.Popen):
         self._process = process
-        self.address, self.working = json.loads(process.stdout.readline())
+        self.address, self.node = json.loads(process.stdout.readline())
 
-    def kill(self, node: int) -> None:
+    def kill_node(self) -> None:
         """The node ends as that of a machine that loses its power, and is gone on return."""
-        print(node, file=self._process.stdin, flush=True)
-        assert json.loads(self._process.stdout.readline()) == node
+        print(file=self._process.stdin, flush=True)
+        assert json.loads(self._process.stdout.readline()) == self.node
 
 
 @contextlib.contextmanager
-def running_nodes(count: int):
-    """Nodes with a core each beside a head that does no work."""
-    command = [sys.executable, "-m", "tests.sweeps.nodes", str(count)]
+def running_nodes():
+    """The cluster, which takes tasks within the block."""
+    command = [sys.executable, "-m", "tests.sweeps.nodes"]
     with subprocess.Popen(
         command,
         cwd=Path(__file__).parents[2],
@@ -46,7 +46,7 @@ def running_nodes(count: int):
             process.wait(120)
 
 
-def main(count: int) -> None:
+def main() -> None:
     from ray.cluster_utils import Cluster  # noqa: PLC0415
 
     # What Ray prints belongs to what people read.
@@ -56,17 +56,17 @@ def main(count: int) -> None:
     def answer(value) -> None:
         print(json.dumps(value), file=answers, flush=True)
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **_NODE})
+    cluster = Cluster(initialize_head=True, head_node_args=_NODE)
     try:
-        added = [cluster.add_node(num_cpus=1, **_NODE) for _ in range(count)]
-        nodes = {node.all_processes["raylet"][0].process.pid: node for node in added}
-        answer([cluster.address, list(nodes)])
-        for line in sys.stdin:
-            cluster.remove_node(nodes[int(line)], allow_graceful=False)
-            answer(int(line))
+        node = cluster.add_node(**_NODE)
+        process = node.all_processes["raylet"][0].process.pid
+        answer([cluster.address, process])
+        for _ in sys.stdin:
+            cluster.remove_node(node, allow_graceful=False)
+            answer(process)
     finally:
         cluster.shutdown()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main()

@@ -1,6 +1,7 @@
 """The recipes of `examples/clusters` do what their page says."""
 
-import os
+import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,9 +11,6 @@ import yaml
 
 from experiments.bottleneck import PRESETS
 from jaxvae.commands.experiment import _parse
-from tests.sweeps.conftest import SWEEP
-from tests.sweeps.processes import COMMAND, end, start
-from tests.sweeps.test_work import contents
 
 CLONE = Path(__file__).parents[2]
 RECIPES = CLONE / "examples" / "clusters"
@@ -44,32 +42,21 @@ def test_the_pods_of_the_manifest_do_every_share_once(job):
     assert shares == [(index, len(shares)) for index in range(len(shares))]
 
 
-@pytest.mark.slow
-def test_tasks_of_a_slurm_array_have_the_records_of_one_process(tmp_path, alone, monkeypatch):
+def test_tasks_of_a_slurm_array_do_every_share_once_in_place_of_the_shell(monkeypatch):
+    say = [sys.executable, "-c", "import json, os, sys; print(json.dumps([os.getpid(), sys.argv]))"]
     monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "2")
+    shares = []
     for index in ("0", "1"):
         monkeypatch.setenv("SLURM_ARRAY_TASK_ID", index)
-        task = start(tmp_path, *SWEEP, command=[str(RECIPES / "slurm.sh"), *COMMAND])
-        status, shown = end(task)
-        assert status == 0, shown
-    assert not (tmp_path / "report.txt").exists()
-    status, shown = end(start(tmp_path, "--report", *SWEEP))
-    assert status == 0, shown
-    assert "4 runs drawn" in shown
-    assert contents(tmp_path) == contents(alone)
-
-
-@pytest.mark.slow
-def test_the_ray_cluster_of_the_recipe_has_the_records_of_one_process(
-    tmp_path, alone, ray_token, free_port, monkeypatch
-):
-    monkeypatch.setenv("PORT", str(free_port))
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    recipe = start(tmp_path, *SWEEP, command=[str(RECIPES / "ray.sh"), *COMMAND])
-    status, shown = end(recipe)
-    assert status == 0, shown
-    assert "4 runs drawn" in shown
-    assert contents(tmp_path) == contents(alone)
+        command = [str(RECIPES / "slurm.sh"), *say, "mnist", "--members", "2"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as task:
+            process, (_, *told) = json.loads(task.communicate()[0])
+        # SLURM tells the command itself to end.
+        assert (task.returncode, process) == (0, task.pid)
+        config, _, launch = _parse("bottleneck", "", PRESETS, told)
+        assert (config, launch.members) == (PRESETS["mnist"], 2)
+        shares.append(launch.shard)
+    assert shares == [(0, 2), (1, 2)]
 
 
 def test_the_page_names_every_recipe():

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from socket import gethostname
+from socket import gethostname, socket
 
 import pytest
 
@@ -15,17 +15,49 @@ from jaxvae.sweeps.arguments import HERE, add_launch
 from jaxvae.sweeps.claims import claim, holders
 from jaxvae.sweeps.sweep import CLAIMS
 from jaxvae.sweeps.workers import LOGS
-from tests.sweeps.conftest import SWEEP
 from tests.sweeps.nodes import running_nodes
-from tests.sweeps.processes import end, start, wait_for
-from tests.sweeps.smallest import Config, sweep_of
+from tests.sweeps.processes import COMMAND, end, start, wait_for
+from tests.sweeps.smallest import Config, main, sweep_of
+from tests.sweeps.test_clusters import RECIPES
 from tests.sweeps.test_work import contents
 
+# Four units of a run each, and one that needs them.
+SWEEP = ("--members", "1", "--epochs", "400")
+# The same, where a unit that another process holds is tried again after a second.
+SOON_AGAIN = [
+    sys.executable,
+    "-c",
+    "import sys\n"
+    "from jaxvae.sweeps import ray_cluster\n"
+    "from tests.sweeps.smallest import main\n"
+    "ray_cluster._AGAIN_SECONDS = 1.0\n"
+    "sys.exit(main(sys.argv[1:]))",
+]
 
-@pytest.fixture
+
+@pytest.fixture(scope="module")
+def ray_token():
+    """Ray, where it is installed, with a token of its own in place of that of the home."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", "0" * 32)
+        yield
+
+
+@pytest.fixture(scope="module")
 def cluster(ray_token):
-    with running_nodes(2) as nodes:
+    """A head, and a node that one test kills."""
+    with running_nodes() as nodes:
         yield nodes
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The folder of the sweep, done by this process, which keeps the programs for others."""
+    out = tmp_path_factory.mktemp("alone") / "out"
+    assert main(["--out", str(out), *SWEEP]) == 0
+    return out
 
 
 def units(out):
@@ -37,12 +69,12 @@ def parent_of(process):
     return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def in_the_midst(out, cluster):
-    """A unit that was measured once and is not done, its process, and the node of that."""
+def in_the_midst(out, node):
+    """A unit that was measured once on a node and is not done, and its process."""
     for unit, holder in holders(out / CLAIMS).items():
-        node = parent_of(holder.process)
-        if (out / UNITS / unit / "epoch-0000.npz").exists() and node in cluster.working:
-            return unit, holder.process, node
+        is_measured = (out / UNITS / unit / "epoch-0000.npz").exists()
+        if is_measured and parent_of(holder.process) == node:
+            return unit, holder.process
     return None
 
 
@@ -51,10 +83,10 @@ def test_a_sweep_that_lost_a_node_on_the_way_has_the_records_of_one_process(
     tmp_path, alone, cluster
 ):
     driver = start(tmp_path, "--ray", cluster.address, *SWEEP)
-    name, process, node = wait_for(lambda: in_the_midst(tmp_path, cluster))
+    name, process = wait_for(lambda: in_the_midst(tmp_path, cluster.node))
     # As a machine that loses its power: the process ends with the node, not after it.
     os.kill(process, signal.SIGKILL)
-    cluster.kill(node)
+    cluster.kill_node()
     unit = units(tmp_path)[name]
     assert not run_file(tmp_path, unit.runs[0]).exists(), "the node was killed too late"
     status, shown = end(driver)
@@ -68,29 +100,20 @@ def test_a_sweep_that_lost_a_node_on_the_way_has_the_records_of_one_process(
 
 
 @pytest.mark.slow
-def test_a_sweep_on_ray_that_was_interrupted_goes_on_and_has_the_records_of_one_process(
-    tmp_path, alone, ray_token
-):
-    driver = start(tmp_path, "--ray", *SWEEP)
-    wait_for(lambda: holders(tmp_path / CLAIMS))
-    driver.send_signal(signal.SIGINT)
-    status, shown = end(driver)
-    assert status == 130, shown
-    assert "Interrupted. The same command continues where it stopped." in shown
-    assert holders(tmp_path / CLAIMS) == {}
-    status, shown = end(start(tmp_path, "--ray", *SWEEP))
-    assert status == 0, shown
-    assert contents(tmp_path) == contents(alone)
-
-
-@pytest.mark.slow
-def test_a_unit_that_a_process_outside_of_the_cluster_holds_is_waited_for(
+def test_an_interrupted_sweep_on_ray_goes_on_and_waits_for_a_unit_that_another_process_holds(
     tmp_path, alone, ray_token
 ):
     first, *others = (unit for unit in units(tmp_path).values() if unit.runs)
-    driver = start(tmp_path, "--ray", *SWEEP)
     with claim(tmp_path / CLAIMS, first.name) as held:
         assert held
+        driver = start(tmp_path, "--ray", *SWEEP)
+        wait_for(lambda: len(holders(tmp_path / CLAIMS)) > 1)
+        driver.send_signal(signal.SIGINT)
+        status, shown = end(driver)
+        assert status == 130, shown
+        assert "Interrupted. The same command continues where it stopped." in shown
+        assert set(holders(tmp_path / CLAIMS)) == {first.name}
+        driver = start(tmp_path, "--ray", *SWEEP, command=SOON_AGAIN)
         wait_for(lambda: all(run_file(tmp_path, unit.runs[0]).exists() for unit in others))
         assert not run_file(tmp_path, first.runs[0]).exists()
     status, shown = end(driver)
@@ -99,8 +122,24 @@ def test_a_unit_that_a_process_outside_of_the_cluster_holds_is_waited_for(
 
 
 @pytest.mark.slow
-def test_settings_that_fail_in_a_task_end_the_sweep_with_their_message(tmp_path, ray_token):
-    status, shown = end(start(tmp_path, "--ray", "--bottlenecks", "1000000000"))
+def test_the_recipe_of_a_ray_cluster_has_the_records_of_one_process(
+    tmp_path, alone, ray_token, monkeypatch
+):
+    with socket() as free:
+        free.bind(("", 0))
+        monkeypatch.setenv("PORT", str(free.getsockname()[1]))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    recipe = start(tmp_path, *SWEEP, command=[str(RECIPES / "ray.sh"), *COMMAND])
+    status, shown = end(recipe)
+    assert status == 0, shown
+    assert "4 runs drawn" in shown
+    assert contents(tmp_path) == contents(alone)
+
+
+@pytest.mark.slow
+def test_settings_that_fail_in_a_task_end_the_sweep_with_their_message(tmp_path, cluster):
+    words = ("--ray", cluster.address, "--bottlenecks", "1000000000")
+    status, shown = end(start(tmp_path, *words))
     assert status == 2, shown
     assert "choose a smaller network or batch" in shown
     assert "Traceback" not in shown
