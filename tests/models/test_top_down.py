@@ -14,21 +14,15 @@ from jaxvae.data import load
 from jaxvae.models import deep_hvae, learned_gaussian
 from jaxvae.models.vae import Variables
 from jaxvae.objectives import hierarchical_vae, layer_rates
-from jaxvae.training import (
-    Member,
-    init_ensemble,
-    take_member,
-    train,
-    train_ensemble,
-    vae_trainer,
-)
+from jaxvae.training import train, vae_trainer
 
 SMALL = {"image_shape": (8, 8, 1), "channels": 8, "latent_channels": 2}
 # Four layers, two at either of two resolutions: more would only take longer to compile.
 TINY = SMALL | {"image_shape": (4, 4, 1)}
 FOUR = deep_hvae(**TINY, blocks=(2,))
-LITTLE = TINY | {"blocks": (1,)}
-TWO = deep_hvae(**LITTLE)
+# Two layers that are one loop: for what holds of every loop.
+SHORT = TINY | {"resolutions": (4,), "blocks": (2,)}
+LOOP = deep_hvae(**SHORT)
 apply_four = jax.jit(FOUR.apply)
 
 
@@ -202,11 +196,18 @@ def test_images_are_generated_without_posteriors(moved):
 # --- options --------------------------------------------------------------------------
 
 
-def loss_of(hvae, images, noise):
-    def loss(params):
-        return hierarchical_vae(hvae.apply(Variables(params, {}), images, noise, train=True))[0]
+def loss_of(hvae, params, images, noise, beta=1.0):
+    outputs = hvae.apply(Variables(params, {}), images, noise, train=True)
+    return hierarchical_vae(outputs, beta=beta)[0]
 
-    return loss
+
+def drawn_for(hvae, key=0):
+    """Parameters of a trained size, without compiling how they start."""
+    random, shapes = np.random.default_rng(key), jax.eval_shape(hvae.init, jax.random.key(0))
+    return jax.tree.map(lambda leaf: random.normal(0, 0.3, leaf.shape).astype("f4"), shapes.params)
+
+
+loss_and_gradient = jax.jit(jax.value_and_grad(loss_of, argnums=1), static_argnums=0)
 
 
 @pytest.mark.slow
@@ -227,10 +228,9 @@ def test_half_precision_changes_the_rates_by_its_rounding(moved):
 
 @pytest.mark.slow
 def test_blocks_computed_again_give_the_same_loss_and_gradient():
-    again = deep_hvae(**LITTLE, remat=True)
-    params = trained_like(jax.jit(TWO.init)(jax.random.key(1))).params
+    beta, again = np.float32(1), deep_hvae(**SHORT, remat=True)
     one, two = (
-        jax.jit(jax.value_and_grad(loss_of(hvae, *draw(hvae))))(params) for hvae in (TWO, again)
+        loss_and_gradient(hvae, drawn_for(hvae), *draw(hvae), beta) for hvae in (LOOP, again)
     )
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-4), one, two)
 
@@ -239,8 +239,8 @@ def kept(remat, batch=64):
     """What reverse mode keeps: how many leaves of its pullback have a shape."""
     hvae = deep_hvae(**TINY, blocks=(4,), remat=remat)
     params = jax.eval_shape(hvae.init, jax.random.key(0)).params
-    loss = loss_of(hvae, *draw(hvae, batch=batch))
-    pullback = jax.eval_shape(lambda each: jax.vjp(loss, each)[1], params)
+    loss = partial(loss_of, hvae)
+    pullback = jax.eval_shape(lambda *given: jax.vjp(loss, *given)[1], params, *draw(hvae, batch))
     return Counter(leaf.shape for leaf in jax.tree.leaves(pullback))
 
 
@@ -283,31 +283,25 @@ def test_four_layers_learn_small_images():
 
 
 @pytest.mark.slow
-def test_members_of_an_ensemble_are_the_hierarchies_trained_alone():
-    images = np.random.default_rng(0).integers(0, 256, (16, 4, 4, 1), dtype=np.uint8)
-    trainer = vae_trainer(TWO, hierarchical_vae, optax.sgd(1e-3), coefficients={"beta": 1.0})
-    members = [
-        Member(jax.random.key(seed), TWO.latents, {"beta": beta})
-        for seed, beta in enumerate((0.5, 2.0))
-    ]
-    start = init_ensemble(lambda latents: trainer, members)
-    settings = {"epochs": 2, "batch_size": 4}
-    ensemble = train_ensemble(trainer, start, images, way="vmap", **settings)
-    for index in range(2):
-        alone = train(trainer, take_member(start, index, trainer), images, **settings)
+def test_members_of_an_ensemble_have_the_gradients_that_they_have_alone():
+    betas, batch = np.array([0.5, 2.0], "f4"), draw(LOOP)
+    members = [drawn_for(LOOP, key) for key in range(2)]
+    together = jax.jit(jax.vmap(partial(loss_and_gradient, LOOP), (0, None, None, 0)))
+    found = together(jax.tree.map(lambda *leaves: np.stack(leaves), *members), *batch, betas)
+    for index, member in enumerate(members):
+        alone = loss_and_gradient(LOOP, member, *batch, betas[index])
         jax.tree.map(
-            partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5),
-            take_member(ensemble, index, trainer).variables,
-            alone.variables,
+            lambda one, other, at=index: np.testing.assert_allclose(one[at], other, 1e-4, 1e-5),
+            found,
+            alone,
         )
 
 
 @pytest.mark.slow
-def test_layers_are_captured_as_float32():
-    half = deep_hvae(**LITTLE, compute_dtype="bfloat16")
-    variables = jax.jit(half.init)(jax.random.key(0))
+def test_layers_are_captured_as_float32(moved):
+    half = deep_hvae(**TINY, blocks=(2,), compute_dtype="bfloat16")
     images = np.random.default_rng(0).integers(0, 256, (6, 4, 4, 1), dtype=np.uint8)
-    taps = capture(half, variables, images, key=jax.random.key(1), batch_size=3)
+    taps = capture(half, moved[0], images, key=jax.random.key(1), batch_size=3)
     assert {tap.dtype for tap in taps.values()} == {np.dtype("float32")}
     assert taps["decoder/z_1"].shape == (6, 4, 4, 8)
 
