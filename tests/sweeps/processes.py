@@ -9,24 +9,6 @@ from pathlib import Path
 from tests.experiments.processes import HEED
 
 COMMAND = [sys.executable, "-m", "tests.sweeps.smallest"]
-# The same on a file system without locks.
-WITHOUT_LOCKS = [
-    sys.executable,
-    "-c",
-    "import errno, fcntl, sys\n"
-    "def flock(*_): raise OSError(errno.ENOSYS, 'Function not implemented')\n"
-    "fcntl.flock = flock\n"
-    "from tests.sweeps.smallest import main\n"
-    "sys.exit(main(sys.argv[1:]))",
-]
-# The same where the system writes no file of more than 4 KiB, and says so.
-FULL = [
-    sys.executable,
-    "-c",
-    "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); "
-    "os.execv(sys.argv[1], sys.argv[1:])",
-    *COMMAND,
-]
 
 
 def start(out, *words, command=COMMAND, **options):

@@ -7,16 +7,16 @@ import time
 
 import pytest
 
-from jaxvae.sweeps.claims import STALE_SECONDS, holders
+from jaxvae.sweeps.claims import holders
 from jaxvae.sweeps.sweep import CLAIMS
 from jaxvae.sweeps.workers import LOGS, _devices, _environment
-from tests.sweeps.forks import WITHOUT_LOCKS, forks
-from tests.sweeps.processes import FULL, end, start, wait_for
-from tests.sweeps.processes import WITHOUT_LOCKS as LOCKLESS
+from tests.sweeps.forks import FULL, WITH_LOCKS, WITHOUT_LOCKS, forks
+from tests.sweeps.processes import end, start, wait_for
+from tests.sweeps.smallest import main
 from tests.sweeps.test_work import contents, tree
 
-# Six units and what needs them.
-SWEEP = ("--seeds", "0..2", "--members", "1")
+# Four units and what needs them.
+SWEEP = ("--members", "1")
 
 
 def at_work(out):
@@ -25,11 +25,16 @@ def at_work(out):
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    """The same sweep, done by one process of its own."""
+    """The same sweep, done by this process, which keeps the programs for others."""
     out = tmp_path_factory.mktemp("workers") / "out"
-    status, shown = end(start(out, *SWEEP))
-    assert status == 0, shown
+    assert main(["--out", str(out), *SWEEP]) == 0
     return out
+
+
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory):
+    with forks(tmp_path_factory.mktemp("logs")) as started:
+        yield started
 
 
 def is_alive(process):
@@ -41,65 +46,21 @@ def is_alive(process):
 
 
 def assert_same(out, expected):
+    """Records and files, apart from what those that were killed had begun to write."""
     assert contents(out) == contents(expected)
     left = [path for path in tree(out) if not path.startswith(LOGS)]
-    assert left == tree(expected)
+    assert sorted({*left} - {*begun(out)}) == tree(expected)
+
+
+def begun(out):
+    """What was begun to be written, and not brought to its end."""
+    return [path for path in tree(out) if ".part" in path]
 
 
 @pytest.mark.slow
-def test_workers_of_which_one_is_killed_have_the_records_of_one_process(tmp_path, expected):
-    driver = start(tmp_path, "--workers", "2", *SWEEP)
-    victim = wait_for(lambda: at_work(tmp_path)).pop()
-    assert victim != driver.pid
-    os.kill(victim, signal.SIGKILL)
-    status, shown = end(driver)
-    assert status == 0, shown
-    assert "ended with status -9" in shown
-    assert "6 runs drawn" in shown
-    assert_same(tmp_path, expected)
-    assert "seed" in "".join(file.read_text() for file in (tmp_path / LOGS).iterdir())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("disk", ["with locks", WITHOUT_LOCKS])
-def test_eight_processes_that_are_killed_at_random_have_the_records_of_one(
-    tmp_path, expected, disk
+def test_workers_end_with_an_interrupted_driver_and_the_next_do_the_work_of_one_that_is_killed(
+    tmp_path, expected
 ):
-    chance, out = random.Random(0), tmp_path / "out"
-    with forks(tmp_path / "log", disk=disk) as processes:
-        for _ in range(8):
-            processes.start(out, *SWEEP)
-        for _ in range(6):
-            wait_for(lambda: at_work(out) or (out / "report.txt").exists())
-            time.sleep(chance.random())
-            victims = at_work(out) & {*processes.running} or processes.running
-            processes.kill(chance.choice(sorted(victims)))
-            processes.start(out, *SWEEP)
-        statuses = [processes.end(number) for number in [*processes.running]]
-        assert statuses == [0] * 8, processes.shown()
-        assert processes.shown().count("6 runs drawn") >= 8
-    assert contents(out) == contents(expected)
-    assert [path for path in tree(out) if ".part" not in path] == tree(expected)
-
-
-@pytest.mark.slow
-def test_a_process_whose_disk_is_full_says_so_and_the_others_go_on(tmp_path, expected):
-    # What is longer is not written: the system says so, as of a disk that is full.
-    first = start(tmp_path, *SWEEP, command=FULL)
-    status, shown = end(first)
-    assert status == 2
-    assert "error: " in shown
-    assert "File too large" in shown
-    assert "The same command continues where it stopped." in shown
-    assert "Traceback" not in shown
-    assert at_work(tmp_path) == set()
-    status, shown = end(start(tmp_path, *SWEEP))
-    assert status == 0, shown
-    assert_same(tmp_path, expected)
-
-
-@pytest.mark.slow
-def test_an_interrupted_driver_ends_its_workers_and_the_sweep_goes_on_later(tmp_path, expected):
     driver = start(tmp_path, "--workers", "2", *SWEEP)
     workers = wait_for(lambda: at_work(tmp_path))
     driver.send_signal(signal.SIGINT)
@@ -109,36 +70,70 @@ def test_an_interrupted_driver_ends_its_workers_and_the_sweep_goes_on_later(tmp_
     assert "Traceback" not in shown
     assert not any(map(is_alive, workers))
     assert at_work(tmp_path) == set()
-    status, shown = end(start(tmp_path, *SWEEP))
+    assert begun(tmp_path) == []
+    driver = start(tmp_path, "--workers", "2", *SWEEP)
+    victim = wait_for(lambda: at_work(tmp_path)).pop()
+    assert victim != driver.pid
+    os.kill(victim, signal.SIGKILL)
+    status, shown = end(driver)
+    assert status == 0, shown
+    assert "ended with status -9" in shown
+    assert "4 runs drawn" in shown
+    assert_same(tmp_path, expected)
+    assert "seed" in "".join(file.read_text() for file in (tmp_path / LOGS).iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("disk", [WITH_LOCKS, WITHOUT_LOCKS])
+def test_processes_that_are_killed_at_random_have_the_records_of_one(
+    tmp_path, expected, processes, disk
+):
+    chance = random.Random(0)
+    running = [processes.start(tmp_path, *SWEEP, disk=disk) for _ in range(4)]
+    for _ in range(4):
+        wait_for(lambda: at_work(tmp_path) or (tmp_path / "report.txt").exists())
+        time.sleep(chance.random())
+        victim = chance.choice(sorted(at_work(tmp_path) & {*running} or running))
+        running.remove(victim)
+        processes.kill(victim)
+        running.append(processes.start(tmp_path, *SWEEP, disk=disk))
+    for number in running:
+        status, shown = processes.end(number)
+        assert status == 0, shown
+        assert "4 runs drawn" in shown
+    assert_same(tmp_path, expected)
+
+
+@pytest.mark.slow
+def test_a_process_whose_disk_is_full_says_so_and_the_others_go_on(tmp_path, expected, processes):
+    status, shown = processes.end(processes.start(tmp_path, *SWEEP, disk=FULL))
+    assert status == 2
+    assert "error: " in shown
+    assert "File too large" in shown
+    assert "The same command continues where it stopped." in shown
+    assert "Traceback" not in shown
+    assert at_work(tmp_path) == set()
+    assert begun(tmp_path) == []
+    status, shown = processes.end(processes.start(tmp_path, *SWEEP))
     assert status == 0, shown
     assert_same(tmp_path, expected)
 
 
 @pytest.mark.slow
-def test_shards_on_a_folder_without_locks_have_the_records_of_one_process(tmp_path, expected):
-    shards = [
-        start(tmp_path, "--shard", shard, *SWEEP, command=LOCKLESS) for shard in ("0/2", "1/2")
-    ]
-    for shard in shards:
-        status, shown = end(shard)
-        assert status == 0, shown
-    assert end(start(tmp_path, "--report", *SWEEP, command=LOCKLESS))[0] == 0
-    assert_same(tmp_path, expected)
+def test_shards_without_locks_of_which_one_was_killed_have_the_records_of_one_process(
+    tmp_path, expected, processes
+):
+    def shard(share):
+        return processes.start(tmp_path, "--shard", share, *SWEEP, disk=WITHOUT_LOCKS)
 
-
-@pytest.mark.slow
-def test_a_shard_that_was_killed_without_locks_goes_on_once_its_claim_is_stale(tmp_path, expected):
-    first = start(tmp_path, "--shard", "0/2", *SWEEP, command=LOCKLESS)
+    first = shard("0/2")
     wait_for(lambda: at_work(tmp_path))
-    first.kill()
-    end(first)
-    for file in (tmp_path / CLAIMS).iterdir():
-        then = time.time() - STALE_SECONDS - 5
-        os.utime(file, (then, then))
-    for shard in ("0/2", "1/2"):
-        status, shown = end(start(tmp_path, "--shard", shard, *SWEEP, command=LOCKLESS))
+    processes.kill(first)
+    for number in [shard("0/2"), shard("1/2")]:
+        status, shown = processes.end(number)
         assert status == 0, shown
-    assert contents(tmp_path) == contents(expected)
+    assert main(["--out", str(tmp_path), "--report", *SWEEP]) == 0
+    assert_same(tmp_path, expected)
 
 
 # --- devices --------------------------------------------------------------------------
