@@ -17,7 +17,7 @@ from jaxvae.objectives import layer_rates
 from jaxvae.training import train, vae_trainer
 
 COUNT, NOISE = 2048, 0.5
-_BATCH = 256
+BATCH = 256
 
 
 def gaussian_images(eigenvalues):
@@ -101,13 +101,19 @@ def problem(eigenvalues, widths):
     return Problem(hvae, images, float(scale))
 
 
-def trained(task, objective, *, steps, learning_rate=2e-2, report=lambda progress: None, **given):
+def adam(steps):
+    return optax.adam(optax.cosine_decay_schedule(2e-2, steps))
+
+
+def epochs_of(steps):
+    return steps * BATCH // COUNT
+
+
+def trained(task, objective, *, steps, **given):
     """The state after so many steps."""
-    optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
-    trainer = vae_trainer(task.hvae, objective, optimizer, **given)
+    trainer = vae_trainer(task.hvae, objective, adam(steps), **given)
     state = trainer.init(jax.random.key(0))
-    epochs = steps * _BATCH // COUNT
-    return train(trainer, state, task.images, epochs=epochs, batch_size=_BATCH, report=report)
+    return train(trainer, state, task.images, epochs=epochs_of(steps), batch_size=BATCH)
 
 
 def rates_and_error(task, variables, *, draws=16):
