@@ -173,7 +173,7 @@ def test_values_are_the_definition(of, stride, margin):
     np.testing.assert_allclose(jax.jit(of.function)(images, kernel), expected, atol=1e-5)
 
 
-SMALL_SIZES = [(1, 4, 2, 2, 3), (1, 4, 2, 1, 4), (1, 4, 2, 4, 1)]
+SMALL_SIZES = [(1, 4, 2, 2, 3), (1, 4, 2, 1, 4), (1, 4, 2, 4, 1), (1, 8, 8, 1, 1)]
 
 
 @parametrize("size", SMALL_SIZES)
