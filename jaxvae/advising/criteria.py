@@ -38,11 +38,8 @@ class Criterion(NamedTuple):
 
 
 def decided_bounds(reading: Reading) -> Bounds:
-    """`delta_bounds`, but the fewest latents that the data need where Delta allows fewer."""
-    bounds, fewest = delta_bounds(reading), reading.fewest_latents
-    if bounds.sufficient is None or bounds.sufficient >= fewest:
-        return bounds
-    return Bounds(fewest - 1, fewest)
+    """`delta_bounds` without the sizes below the fewest latents that the data need."""
+    return _bounds(reading, reading.fewest_latents)
 
 
 def delta_bounds(reading: Reading) -> Bounds:
@@ -50,10 +47,14 @@ def delta_bounds(reading: Reading) -> Bounds:
 
     The bounds exclude no size where nothing can be shown.
     """
+    return _bounds(reading, 0)
+
+
+def _bounds(reading: Reading, fewest: int) -> Bounds:
     if reading.obstacle:
         return Bounds(0, None)
     advice = sufficient_bottleneck(reading.sizes, reading.imbalance, tolerance=TOLERANCE)
-    return bounds_of(reading.sizes, advice, tolerance=TOLERANCE)
+    return bounds_of(reading.sizes, advice, tolerance=TOLERANCE, fewest=fewest)
 
 
 def criteria_of(

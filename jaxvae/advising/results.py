@@ -84,9 +84,10 @@ def conclude(
         for size in reading.sizes
     }
     criteria = criteria_of(reading, nulls)
+    by_delta = decided_bounds(reading).sufficient == delta_bounds(reading).sufficient
     sentences = (
         answer(reading, ending=ending),
-        disagreement(criteria) if decided_bounds(reading) == delta_bounds(reading) else "",
+        disagreement(criteria) if by_delta else "",
         *diagnoses(reading, dimension),
         of_data,
     )

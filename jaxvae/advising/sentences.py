@@ -27,17 +27,23 @@ def answer(reading: Reading, *, ending: str = "") -> str:
     most = int(reading.sizes[-1])
     if reading.obstacle:
         return f"Not decided: {reading.obstacle}. {ending}".strip()
-    below = f"{bounds.insufficient} is too small"
+    by_delta = delta_bounds(reading)
+    by_dimension = bounds.insufficient > by_delta.insufficient
+    below = (
+        f"the data have {bounds.insufficient + 1} dimensions or more"
+        if by_dimension
+        else f"{bounds.insufficient} is too small"
+    )
     if bounds.sufficient is None:
         left = f"Sizes {bounds} remain" if ending else f"Not decided, sizes {bounds} remain"
-        why = f": {below} ({confidence})" if bounds.insufficient else f" ({confidence})"
+        why = f" ({confidence})" if not by_dimension else ""
+        why = f": {below}{why}" if bounds.insufficient else why
         return f"{ending} {left}{why}." if ending else f"{left}{why}. {_wanted(reading)}"
-    by_delta = delta_bounds(reading)
     use = (
         f"Use a bottleneck of {bounds.sufficient}: no larger one, up to {most}, lowers "
         f"Δ(output→input) by more than {TOLERANCE:.0%} ({confidence})."
     )
-    if bounds != by_delta:
+    if bounds.sufficient != by_delta.sufficient:
         return (
             f"Use a bottleneck of {bounds.sufficient}: the data have no fewer dimensions. For "
             f"Δ(output→input) alone {by_delta.sufficient} would do: no larger one, up to {most}, "

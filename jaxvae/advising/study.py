@@ -49,11 +49,14 @@ class Study:
         run: the settings that all models share, by the names of `RunConfig`.
         points: held-out images that the geometry of layers is measured on.
         epochs: number of epochs of all models; None for as many as a large model needs.
+        fewest_latents: latents that the data need at least, where that is known: no smaller size
+            is trained.
     """
 
     run: Mapping[str, Any]
     points: int
     epochs: int | None = None
+    fewest_latents: int = 0
 
     def grid(self, epochs: int, training: Training) -> Grid:
         """The sweep of some sizes and seeds."""
@@ -184,7 +187,7 @@ def _next(reading: Reading, done: Training) -> Training | None:
         return None
     if len(reading.sizes) < 2 or len(reading.seeds) < min(2, done.seeds):
         return None
-    training = next_training(reading.sizes, reading.imbalance)
+    training = next_training(reading.sizes, reading.imbalance, fewest=reading.fewest_latents)
     if training is None:
         return None
     sizes = tuple(sorted({*done.sizes, *training.sizes}))
@@ -218,7 +221,10 @@ def _steps_per_epoch(study: Study) -> int:
 def _records(study: Study, out: Path, epochs: int, training: Training) -> xr.Dataset | None:
     grid = study.grid(epochs, training)
     sweep = EXPERIMENT.sweep(grid, out / f"epochs-{epochs}")
-    return gather(grid, sweep.out) if len(sweep.missing()) < len(sweep.runs) else None
+    if len(sweep.missing()) == len(sweep.runs):
+        return None
+    # In the records, for whoever reads them later.
+    return gather(grid, sweep.out).assign_attrs(fewest_latents=study.fewest_latents)
 
 
 def _train(sweep: Sweep, training: Training, deadline: float, console: Console) -> bool:

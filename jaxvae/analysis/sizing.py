@@ -23,7 +23,7 @@ class Bounds(NamedTuple):
     """The sizes between which the smallest sufficient bottleneck lies.
 
     Attributes:
-        insufficient: the largest size shown not to be sufficient; 0 where none is. All smaller
+        insufficient: the largest size known not to be sufficient; 0 where none is. All smaller
             ones are taken to be insufficient too.
         sufficient: the smallest size shown to be sufficient, None where none is.
     """
@@ -59,7 +59,7 @@ class Training(NamedTuple):
     reason: str
 
 
-def first_training(dimension: float, stderr: float = 0.0) -> Training:
+def first_training(dimension: float, stderr: float = 0.0, *, fewest: int = 0) -> Training:
     """A size below the intrinsic dimension of the data, one above, and twice that.
 
     Below and above by two standard errors, so that two sizes next to each other are left to try
@@ -68,24 +68,36 @@ def first_training(dimension: float, stderr: float = 0.0) -> Training:
     Args:
         dimension: dimension of the data, which may be NaN.
         stderr: its standard error.
+        fewest: latents that the data need at least, where that is known: no smaller size is tried.
     """
     if not (math.isfinite(dimension) and math.isfinite(stderr) and dimension > 0):
         return Training(_USUAL, _FIRST_SEEDS, "a usual range")
     above = min(max(2, math.ceil(dimension + 2 * stderr)), LARGEST // 2)
     below = min(max(1, math.floor(dimension - 2 * stderr)), above - 1)
     why = f"around the dimension of the data, {dimension:.1f} ± {stderr:.1f}"
-    return Training((below, above, 2 * above), _FIRST_SEEDS, why)
+    below = max(below, fewest)
+    above = max(above, below)
+    return Training(tuple(sorted({below, above, 2 * above})), _FIRST_SEEDS, why)
 
 
-def bounds_of(sizes: Int[np.ndarray, " k"], advice: Advice, *, tolerance: float) -> Bounds:
-    """Bounds of the smallest sufficient size, from the result of `sufficient_bottleneck`."""
+def bounds_of(
+    sizes: Int[np.ndarray, " k"], advice: Advice, *, tolerance: float, fewest: int = 0
+) -> Bounds:
+    """Bounds of the smallest sufficient size, from the result of `sufficient_bottleneck`.
+
+    Args:
+        sizes: sizes that are trained.
+        advice: the result for them.
+        tolerance: that it was computed with.
+        fewest: latents that the data need at least, where that is known.
+    """
     sizes = np.asarray(sizes)
     enough = sizes[advice.upper < tolerance]
-    sufficient = int(enough.min()) if len(enough) else None
+    sufficient = max(int(enough.min()), fewest) if len(enough) else None
     short = sizes[advice.lower > tolerance]
     if sufficient is not None:
         short = short[short < sufficient]
-    return Bounds(int(short.max(initial=0)), sufficient)
+    return Bounds(int(short.max(initial=max(fewest - 1, 0))), sufficient)
 
 
 def next_training(
@@ -93,6 +105,7 @@ def next_training(
     imbalance: Float[np.ndarray, "k s"],
     *,
     tolerance: float = 0.25,
+    fewest: int = 0,
     most_seeds: int = MOST_SEEDS,
     largest: int = LARGEST,
 ) -> Training | None:
@@ -109,6 +122,7 @@ def next_training(
         sizes: sizes that are trained, ascending, two at least.
         imbalance: Delta(output -> input) of every size and seed, positive.
         tolerance: as for `sufficient_bottleneck`.
+        fewest: latents that the data need at least, where that is known: no smaller size is tried.
         most_seeds: largest number of seeds of every size.
         largest: size that is tried.
 
@@ -120,7 +134,7 @@ def next_training(
         ValueError: as `sufficient_bottleneck`.
     """
     advice = sufficient_bottleneck(sizes, imbalance, tolerance=tolerance)
-    bounds = bounds_of(sizes, advice, tolerance=tolerance)
+    bounds = bounds_of(sizes, advice, tolerance=tolerance, fewest=fewest)
     tried, seeds = tuple(int(size) for size in sizes), imbalance.shape[1]
     if bounds.sufficient is None:
         # Of one seed nobody knows how many would do.
@@ -130,8 +144,8 @@ def next_training(
     if bounds.is_decided:
         return None
     if bounds.sufficient == tried[0]:
-        smaller = bounds.sufficient // 2
-        return Training((smaller, *tried), seeds, f"{bounds.sufficient} is enough: half of it")
+        smaller = max(bounds.sufficient // 2, bounds.insufficient + 1)
+        return Training((smaller, *tried), seeds, f"{bounds.sufficient} is enough: a smaller one")
     between = [size for size in tried if bounds.insufficient < size < bounds.sufficient]
     if between:
         return _more_seeds(tried, seeds, advice.seeds, most_seeds)

@@ -71,9 +71,12 @@ def _study(arguments: argparse.Namespace, console: Console) -> None:
     console.print(str(dimension), soft_wrap=True)
     config, why = _with_noise(config, dimension.value)
     console.print(why, soft_wrap=True)
-    study = Study(run=_shared(config), points=points, epochs=arguments.epochs)
+    fewest = dimension.fewest_latents
+    study = Study(
+        run=_shared(config), points=points, epochs=arguments.epochs, fewest_latents=fewest
+    )
     out = (arguments.out or Path("results", "advise", Path(arguments.data).stem)).absolute()
-    first = first_training(dimension.value, dimension.stderr)
+    first = first_training(dimension.value, dimension.stderr, fewest=fewest)
     outcome = do_study(
         study, out, first, minutes=arguments.minutes, console=console, command=arguments.line
     )
@@ -81,16 +84,14 @@ def _study(arguments: argparse.Namespace, console: Console) -> None:
     if outcome.records is None:
         console.print(f"Not decided. {ending}", soft_wrap=True)
         return
-    # In its records, for whoever reads them later.
-    records = outcome.records.assign_attrs(fewest_latents=dimension.fewest_latents)
     concluded = conclude(
-        records,
+        outcome.records,
         ending=ending,
         of_data=f"{outcome.on_length}{dimension} {why}",
         dimension=(dimension.value, dimension.stderr),
     )
     title = f"{dataset.name}, {config.network}, {concluded.reading.epoch} epochs"
-    write_conclusion(out, records, concluded, title=title, console=console)
+    write_conclusion(out, outcome.records, concluded, title=title, console=console)
 
 
 def _refuse_copies(images: np.ndarray, points: int, console: Console) -> None:

@@ -114,6 +114,16 @@ def test_a_size_below_the_dimension_of_the_data_is_never_the_answer(fewest):
     assert concluded.criteria[0].size == 4
 
 
+def test_sizes_below_the_dimension_of_the_data_do_not_remain():
+    alike = records_of(falling(2)).assign_attrs(fewest_latents=2)
+    assert said(alike).startswith("Use a bottleneck of 2: no larger one")
+    assert "The data have 2 dimensions or more." in said(alike)
+    nothing = records_of(falling(99)).assign_attrs(fewest_latents=20)
+    assert said(nothing).startswith(
+        "Not decided, sizes 20 or more remain: the data have 20 dimensions or more. "
+    )
+
+
 def test_a_seed_of_which_a_model_failed_is_left_out_and_named():
     records = records_of(falling(8))
     records["failed"][1, 4] = True

@@ -16,7 +16,7 @@ from jaxvae.analysis.sizing import (
 )
 
 
-def study(log_imbalance, *, dimension=8.0, noise=0.03, seed=0, most_seeds=8):
+def study(log_imbalance, *, dimension=8.0, noise=0.03, seed=0, most_seeds=8, fewest=0):
     """Bounds at the end, and all steps, of simulated trainings."""
     random, known, steps = np.random.default_rng(seed), {}, []
     offsets = random.normal(0, 0.1, most_seeds)
@@ -27,14 +27,14 @@ def study(log_imbalance, *, dimension=8.0, noise=0.03, seed=0, most_seeds=8):
             known[key] = np.exp(log_imbalance(size) + offsets[each] + noise * random.normal())
         return known[key]
 
-    step = first_training(dimension)
+    step = first_training(dimension, fewest=fewest)
     while step is not None:
         steps.append(step)
         sizes = np.array(step.sizes)
         found = np.array([[trained(size, each) for each in range(step.seeds)] for size in sizes])
-        step = next_training(sizes, found, most_seeds=most_seeds)
+        step = next_training(sizes, found, most_seeds=most_seeds, fewest=fewest)
     advice = sufficient_bottleneck(sizes, found)
-    return bounds_of(sizes, advice, tolerance=0.25), steps
+    return bounds_of(sizes, advice, tolerance=0.25, fewest=fewest), steps
 
 
 @pytest.mark.parametrize("rank", [1, 3, 6, 12, 40])
@@ -52,6 +52,29 @@ def test_a_size_is_bisected_only_between_what_is_too_small_and_what_is_enough():
     _, steps = study(lambda size: -3.0 * (size >= 11), noise=0.01)
     added = [set(b.sizes) - set(a.sizes) for a, b in itertools.pairwise(steps)]
     assert [sizes for sizes in added if sizes] == [{32}, {12}, {10}, {11}]
+
+
+@pytest.mark.parametrize(("rank", "fewest"), [(8, 8), (3, 6), (13, 6), (40, 6)])
+def test_no_size_is_tried_below_the_latents_that_the_data_need(rank, fewest):
+    bounds, steps = study(lambda size: -2.0 * (size >= rank), dimension=float(rank), fewest=fewest)
+    assert min(steps[-1].sizes) >= fewest
+    enough = max(rank, fewest)
+    assert bounds == Bounds(enough - 1, enough)
+
+
+def test_the_dimension_of_the_data_spares_the_models_below_it():
+    _, every = study(lambda size: -2.0 * (size >= 8))
+    _, fewer = study(lambda size: -2.0 * (size >= 8), fewest=8)
+    assert (every[-1].sizes, fewer[-1].sizes) == ((7, 8, 16), (8, 16))
+    assert every[-1].seeds == fewer[-1].seeds
+
+
+def test_the_fewest_latents_exclude_smaller_sizes_from_the_bounds():
+    sizes, found = np.array([4, 8, 16]), np.array([[0.1, 0.11], [0.1, 0.11], [0.1, 0.11]])
+    advice = sufficient_bottleneck(sizes, found)
+    assert bounds_of(sizes, advice, tolerance=0.25) == Bounds(0, 4)
+    assert bounds_of(sizes, advice, tolerance=0.25, fewest=3) == Bounds(2, 4)
+    assert bounds_of(sizes, advice, tolerance=0.25, fewest=6) == Bounds(5, 6)
 
 
 def test_a_decline_without_end_names_no_size():
@@ -88,6 +111,8 @@ def test_sizes_begin_two_errors_below_and_above_the_dimension_or_at_usual_ones()
     assert first_training(0.9, 0.1).sizes == (1, 2, 4)
     assert first_training(float("nan")).sizes == first_training(5.0, float("nan")).sizes
     assert first_training(1e4).sizes == (255, 256, 512)
+    assert first_training(3.0, 0.05, fewest=3).sizes == (3, 4, 8)
+    assert first_training(5.05, 0.01, fewest=6).sizes == (6, 12)
 
 
 def test_what_is_left_is_said_in_numbers():
