@@ -116,31 +116,30 @@ keep_compiled_programs()
 os.fsync = lambda _: None
 
 
-# JAX 0.10 compiles what it fused in one of two ways, and the one that users have takes twice as long.
-# (Later ones have another, and no option.) A process reads the variable once, when it first compiles;
-# for exact programs the way of users is asked for program by program.
+# JAX 0.10 compiles what it has fused in one of two ways, and that of its users takes twice as long.
+# (Later ones have another one, and no option.) A process reads the variable once, when it first
+# compiles; where it has been taken back, each program asks for the way of users by itself.
 _HAS_TWO_WAYS = version("jaxlib").startswith("0.10.")
-_QUICK = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-_XLA_FLAGS = os.environ.get("XLA_FLAGS", "")
-_as_users = False
+_AS_USERS = os.environ.get("XLA_FLAGS", "")
+_QUICK = f"{_AS_USERS} --xla_cpu_use_fusion_emitters=false"
+_QUICK += " --xla_cpu_parallel_codegen_split_count=1"
 
 
 def _options_of_a_program(*given, _options=compiler.get_compile_options, **named):
-    if _as_users:
+    if os.environ["XLA_FLAGS"] == _AS_USERS:
         overrides = named.get("env_options_overrides") or {}
         named["env_options_overrides"] = {"xla_cpu_use_fusion_emitters": True} | overrides
     return _options(*given, **named)
 
 
 if _HAS_TWO_WAYS:
-    os.environ["XLA_FLAGS"] = f"{_XLA_FLAGS} {_QUICK}"
+    os.environ["XLA_FLAGS"] = _QUICK
     compiler.get_compile_options = _options_of_a_program
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiled_programs(request):
     """Every program maps memory, and the system limits the maps of one process."""
-    global _as_users
     folder = request.path.parent.name
     file = f"{folder}/{request.path.name}"
     unoptimized = file not in _OPTIMIZED and not _UNOPTIMIZED.isdisjoint({folder, file})
@@ -148,8 +147,7 @@ def _compiled_programs(request):
     # The processes that a test starts are compared with its own, bit by bit.
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(unoptimized)
     if _HAS_TWO_WAYS:
-        _as_users = folder in _EXACT
-        os.environ["XLA_FLAGS"] = _XLA_FLAGS if _as_users else f"{_XLA_FLAGS} {_QUICK}"
+        os.environ["XLA_FLAGS"] = _AS_USERS if folder in _EXACT else _QUICK
     yield
     jax.clear_caches()
 
