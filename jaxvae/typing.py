@@ -1,4 +1,4 @@
-"""Array aliases shared by the package."""
+"""Aliases that the package shares: of arrays, and of the shape of an image."""
 
 from typing import Any, TypeAlias
 
@@ -10,3 +10,5 @@ ArrayLike: TypeAlias = jax.Array | np.ndarray
 Key: TypeAlias = jax.Array
 # In code whose lines take both: NumPy's on the host, JAX's on a device and while it traces.
 EitherArray: TypeAlias = Any
+# Height, width and channels.
+ImageShape: TypeAlias = tuple[int, int, int]

@@ -17,8 +17,8 @@ from jaxvae.models import Classifier, convolutional_classifier
 from jaxvae.runs import checkpoint
 from jaxvae.sweeps.claims import claim
 from jaxvae.sweeps.sweep import CLAIMS
-from jaxvae.sweeps.units import ImageShape
 from jaxvae.training import train_classifier
+from jaxvae.typing import ImageShape
 
 JUDGE = "judge"
 _WAIT_SECONDS = 1.0

@@ -14,8 +14,8 @@ from jaxvae.models import HVAE, VAE
 from jaxvae.runs.building import build_model
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
-from jaxvae.sweeps.units import ImageShape
 from jaxvae.training import steps_per_epoch
+from jaxvae.typing import ImageShape
 
 # What the names of the runs of one-layer VAEs begin with.
 BASELINE = "baseline/"

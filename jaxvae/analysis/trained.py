@@ -19,7 +19,7 @@ from jaxvae.models.vae import VAE, Variables
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.saved import SavedRun, open_run
 from jaxvae.training.images import checked_images, unit_interval
-from jaxvae.typing import ArrayLike, Key
+from jaxvae.typing import ArrayLike, ImageShape, Key
 
 # One array of a VAE; one for every layer of a hierarchy, from the top.
 Latents = np.ndarray | tuple[np.ndarray, ...]
@@ -165,7 +165,7 @@ def _decided(vae: VAE | HVAE, variables: Variables, images: Array) -> Any:
     return vae.apply(variables, pixels, jnp.zeros((len(images), vae.latents)))
 
 
-def _pixels(images: ArrayLike, image_shape: tuple[int, int, int]) -> ArrayLike:
+def _pixels(images: ArrayLike, image_shape: ImageShape) -> ArrayLike:
     """Images as bytes or float32 in [0, 1], of the shape that the model takes."""
     given = as_array(images)
     if image_shape[2] == 1 and given.shape[1:] == image_shape[:2]:

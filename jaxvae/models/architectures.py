@@ -1,7 +1,6 @@
 """The named networks: shape of the images and size of the bottleneck -> a VAE."""
 
 from collections.abc import Sequence
-from typing import TypeAlias
 
 from flax import linen as nn
 
@@ -18,8 +17,7 @@ from jaxvae.models.residual import ResidualDecoder, ResidualEncoder
 from jaxvae.models.sizes import refuse_indivisible
 from jaxvae.models.transformer import TransformerDecoder, TransformerEncoder
 from jaxvae.models.vae import BERNOULLI, VAE, build_vae
-
-ImageShape: TypeAlias = tuple[int, int, int]
+from jaxvae.typing import ImageShape
 
 
 def dense_vae(

@@ -8,7 +8,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxvae.models.layers import DownConvolution
-from jaxvae.typing import Key
+from jaxvae.typing import ImageShape, Key
 
 
 class Classifier(NamedTuple):
@@ -21,14 +21,14 @@ class Classifier(NamedTuple):
         apply: `apply(params, images [b, h, w, c] in [0, 1]) -> logits [b, M]`.
     """
 
-    image_shape: tuple[int, int, int]
+    image_shape: ImageShape
     classes: int
     init: Callable[[Key], Any]
     apply: Callable[[Any, Float[Array, "b h w c"]], Float[Array, "b m"]]
 
 
 def convolutional_classifier(
-    *, image_shape: tuple[int, int, int], classes: int, channels: int = 32, width: int = 128
+    *, image_shape: ImageShape, classes: int, channels: int = 32, width: int = 128
 ) -> Classifier:
     """Two convolutions k4 s2 p1, of `channels` and twice as many, and two dense layers.
 

@@ -21,7 +21,7 @@ from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.networks import Taps
 from jaxvae.models.repeated import repeat
 from jaxvae.models.vae import BERNOULLI, VAE, Variables, collections
-from jaxvae.typing import Key
+from jaxvae.typing import ImageShape, Key
 
 Shape = tuple[int, ...]
 
@@ -95,7 +95,7 @@ class HVAE(NamedTuple):
             samples: standard normal noise `[b, k]` moved to the prior of every layer.
     """
 
-    image_shape: tuple[int, int, int]
+    image_shape: ImageShape
     shapes: tuple[Shape, ...]
     latents: int
     init: Callable[[Key], Variables]
@@ -106,7 +106,7 @@ class HVAE(NamedTuple):
 def build_hvae(
     network: nn.Module,
     *,
-    image_shape: tuple[int, int, int],
+    image_shape: ImageShape,
     shapes: Sequence[Shape],
     likelihood: Likelihood = BERNOULLI,
 ) -> HVAE:

@@ -13,6 +13,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxvae.models.layers import DownConvolution, UpConvolution
+from jaxvae.typing import ImageShape
 
 Taps = dict[str, Array]
 
@@ -36,7 +37,7 @@ class DenseDecoder(nn.Module):
     """Fully connected: latents -> `widths`, each followed by the activation, -> logits."""
 
     widths: Sequence[int]
-    image_shape: tuple[int, int, int]
+    image_shape: ImageShape
     activation: Callable[[Array], Array] = nn.relu
 
     @nn.compact
@@ -73,7 +74,7 @@ class ConvolutionalDecoder(nn.Module):
     """
 
     channels: Sequence[int]
-    image_shape: tuple[int, int, int]
+    image_shape: ImageShape
 
     @nn.compact
     def __call__(self, latents: Float[Array, "b k"], *, train: bool) -> tuple[Array, Taps]:
@@ -110,7 +111,7 @@ class CompactDecoder(nn.Module):
     Each is followed by a ReLU, and the last by a transposed convolution to the image.
     """
 
-    image_shape: tuple[int, int, int]
+    image_shape: ImageShape
 
     @nn.compact
     def __call__(self, latents: Float[Array, "b k"], *, train: bool) -> tuple[Array, Taps]:

@@ -17,11 +17,12 @@ from jaxvae.models.two_layer import (
     shrinking,
 )
 from jaxvae.models.vae import BERNOULLI
+from jaxvae.typing import ImageShape
 
 
 def one_layer_hvae(
     *,
-    image_shape: tuple[int, int, int],
+    image_shape: ImageShape,
     channels: int = 32,
     width: int = 32,
     likelihood: Likelihood = BERNOULLI,

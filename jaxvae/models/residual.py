@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from jaxvae.models.layers import DownConvolution, SameConvolution, UpConvolution
 from jaxvae.models.networks import Taps
 from jaxvae.models.sizes import refuse_indivisible
+from jaxvae.typing import ImageShape
 
 
 class ResidualBlock(nn.Module):
@@ -66,7 +67,7 @@ class ResidualDecoder(nn.Module):
     """
 
     channels: Sequence[int]
-    image_shape: tuple[int, int, int]
+    image_shape: ImageShape
 
     @nn.compact
     def __call__(self, latents: Float[Array, "b k"], *, train: bool) -> tuple[Array, Taps]:

@@ -35,6 +35,7 @@ from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.networks import Taps
 from jaxvae.models.repeated import repeat
 from jaxvae.models.vae import BERNOULLI
+from jaxvae.typing import ImageShape
 
 _SMALLEST = 4
 _BOTTLENECK = 4
@@ -44,7 +45,7 @@ _LOG_VARIANCE_BOUND = 7.0
 
 def deep_hvae(
     *,
-    image_shape: tuple[int, int, int],
+    image_shape: ImageShape,
     resolutions: Sequence[int] = (),
     blocks: Sequence[int] = (3,),
     channels: int = 64,

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from jaxvae.models.networks import Taps
 from jaxvae.models.sizes import refuse_indivisible
+from jaxvae.typing import ImageShape
 
 
 class TransformerBlock(nn.Module):
@@ -83,7 +84,7 @@ class TransformerDecoder(nn.Module):
         heads: number of heads of the attention.
     """
 
-    image_shape: tuple[int, int, int]
+    image_shape: ImageShape
     patch: int = 8
     width: int = 128
     depth: int = 4
@@ -124,7 +125,7 @@ def _to_patches(images: Float[Array, "b h w c"], patch: int) -> Float[Array, "b 
 
 
 def _to_images(
-    patches: Float[Array, "b t patch*patch*c"], patch: int, image_shape: tuple[int, int, int]
+    patches: Float[Array, "b t patch*patch*c"], patch: int, image_shape: ImageShape
 ) -> Float[Array, "b h w c"]:
     """The inverse of `_to_patches`."""
     height, width, channels = image_shape

@@ -17,6 +17,7 @@ from jaxvae.models.layers import (
 from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.networks import Taps
 from jaxvae.models.vae import BERNOULLI
+from jaxvae.typing import ImageShape
 
 SIDE = 4
 # Below, softplus is the exponential to the last bit of float32.
@@ -25,7 +26,7 @@ _LINEAR = -17.0
 
 def two_layer_hvae(
     *,
-    image_shape: tuple[int, int, int],
+    image_shape: ImageShape,
     channels: int = 32,
     top: int = 32,
     ladder: bool = False,
@@ -167,7 +168,7 @@ def growing(channels: int, *, small: bool) -> nn.Module:
     return FullConvolution(channels, SIDE) if small else UpConvolution(channels)
 
 
-def refuse_other_sides(image_shape: tuple[int, int, int]) -> None:
+def refuse_other_sides(image_shape: ImageShape) -> None:
     """Check that images can be brought to 4 x 4 pixels.
 
     Raises:

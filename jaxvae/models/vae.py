@@ -9,7 +9,7 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
 from jaxvae.models.likelihoods import Likelihood, bernoulli
-from jaxvae.typing import Key
+from jaxvae.typing import ImageShape, Key
 
 BERNOULLI = bernoulli()
 
@@ -66,7 +66,7 @@ class VAE(NamedTuple):
         decode: `decode(variables, latents) -> expected images [b, h, w, c]`.
     """
 
-    image_shape: tuple[int, int, int]
+    image_shape: ImageShape
     latents: int
     init: Callable[[Key], Variables]
     apply: Callable[..., Outputs]
@@ -82,7 +82,7 @@ def build_vae(
     encoder: nn.Module,
     decoder: nn.Module,
     *,
-    image_shape: tuple[int, int, int],
+    image_shape: ImageShape,
     latents: int,
     likelihood: Likelihood = BERNOULLI,
 ) -> VAE:

@@ -35,6 +35,7 @@ from jaxvae.runs.config import RunConfig, numbers
 from jaxvae.runs.folder import as_json
 from jaxvae.training.stability import averaged, stabilized
 from jaxvae.training.trainer import Adversary, Trainer, vae_trainer
+from jaxvae.typing import ImageShape
 
 _LATENTS = 10
 # Of all resolutions together.
@@ -74,7 +75,7 @@ def in_effect(settings: Mapping[str, Any]) -> dict[str, Any]:
     return as_json(shown)
 
 
-def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> VAE | HVAE:
+def build_model(config: RunConfig, image_shape: ImageShape) -> VAE | HVAE:
     """The model of a run on images of this shape.
 
     Raises:

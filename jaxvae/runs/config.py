@@ -15,6 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from jaxvae.files.refusals import all_pass
 from jaxvae.runs.choices import HUGE, LARGEST, TINY, is_foreign
 from jaxvae.runs.folder import read_settings, write_settings
+from jaxvae.typing import ImageShape
 
 IMAGES = "images"
 """In the settings of a folder, which images its results were made of."""
@@ -145,7 +146,7 @@ class RunConfig:
             raise ValueError(f"expected a ramp of {name} over at most {LARGEST}, got {steps}")
 
 
-def run_settings(config: RunConfig, *, image_shape: tuple[int, int, int]) -> dict[str, Any]:
+def run_settings(config: RunConfig, *, image_shape: ImageShape) -> dict[str, Any]:
     """All that a run is told, and the shape of its images, without which no model is built."""
     return {**dataclasses.asdict(config), "image_shape": list(image_shape)}
 
@@ -154,7 +155,7 @@ def write_config(
     path: Path,
     config: RunConfig,
     *,
-    image_shape: tuple[int, int, int],
+    image_shape: ImageShape,
     per_epoch: int,
     images: Mapping[str, Any] | None = None,
     origin: Mapping[str, Any] | None = None,
@@ -177,7 +178,7 @@ def write_config(
     write_settings(path, settings | {name: each for name, each in known.items() if each})
 
 
-def read_config(path: Path, *, trust: bool = False) -> tuple[RunConfig, tuple[int, int, int]]:
+def read_config(path: Path, *, trust: bool = False) -> tuple[RunConfig, ImageShape]:
     """The configuration that `write_config` wrote, and the shape of the images.
 
     Args:
@@ -199,7 +200,7 @@ def read_config(path: Path, *, trust: bool = False) -> tuple[RunConfig, tuple[in
 
 def parsed_config(
     settings: Mapping[str, Any], path: Path, *, trust: bool = False
-) -> tuple[RunConfig, tuple[int, int, int]]:
+) -> tuple[RunConfig, ImageShape]:
     """The configuration that `run_settings` made settings of, and the shape of the images.
 
     What stands beside them, such as which images they were, is for others.

@@ -21,8 +21,7 @@ from jaxvae.runs import checkpoint
 from jaxvae.runs.building import build_model
 from jaxvae.runs.config import RunConfig, parsed_config, run_settings
 from jaxvae.training.members import cut
-
-ImageShape = tuple[int, int, int]
+from jaxvae.typing import ImageShape
 
 SETTINGS = "config.json"
 RUNS, UNITS, SNAPSHOTS = "runs", "units", "snapshots"

@@ -29,7 +29,6 @@ from jaxvae.runs.config import RunConfig
 from jaxvae.runs.member import (
     SNAPSHOTS,
     UNITS,
-    ImageShape,
     Place,
     latents_of,
     model_of,
@@ -59,6 +58,7 @@ from jaxvae.training.members import ensemble_shapes
 from jaxvae.training.memory import refuse_too_large
 from jaxvae.training.mesh import gathered
 from jaxvae.training.windows import saving
+from jaxvae.typing import ImageShape
 
 _REPLICATES = "replicates"
 # What is recorded of every epoch, and of the last alone.

@@ -17,7 +17,7 @@ from jaxvae.files.reading import left_alone
 from jaxvae.files.whole import write_whole
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.member import Place, read_some, run_file, settings_arrays
-from jaxvae.typing import ArrayLike
+from jaxvae.typing import ArrayLike, ImageShape
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -55,7 +55,7 @@ def write_run(
     arrays: Arrays,
     *,
     config: RunConfig,
-    image_shape: tuple[int, int, int],
+    image_shape: ImageShape,
     place: Place,
     scratch: Path,
 ) -> None:

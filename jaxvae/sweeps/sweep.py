@@ -12,10 +12,10 @@ from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
-from jaxvae.runs.member import UNITS, ImageShape, read_some
+from jaxvae.runs.member import UNITS, read_some
 from jaxvae.sweeps.records import Arrays, done_runs, is_whole
 from jaxvae.sweeps.units import Unit, unit_name, units_of
-from jaxvae.typing import Key
+from jaxvae.typing import ImageShape, Key
 
 CLAIMS = "claims"
 # In the folder of a unit: the state to go on from, while it is at work.

@@ -16,8 +16,9 @@ import jax
 
 from jaxvae.runs.building import build_trainer
 from jaxvae.runs.config import Coefficient, RunConfig
-from jaxvae.runs.member import ImageShape, latents_of, model_of, program_of
+from jaxvae.runs.member import latents_of, model_of, program_of
 from jaxvae.training import Member, Trainer, group_members
+from jaxvae.typing import ImageShape
 
 # A unit is at most so many models, and at most so many bytes of training state: what fits
 # the smallest devices that people train on, beside a batch and the images.

@@ -6,14 +6,13 @@ from jaxtyping import Array, Float, UInt8
 
 from jaxvae.geometry.arrays import as_row_array, refuse_by_name
 from jaxvae.geometry.host import is_on_host
-from jaxvae.typing import ArrayLike
+from jaxvae.typing import ArrayLike, ImageShape
 
-Shape = tuple[int, int, int]
 # So many images tell nearly always that a set has more than two values.
 _FEW = 64
 
 
-def as_images(images: ArrayLike, image_shape: Shape | None) -> UInt8[ArrayLike, "n h w c"]:
+def as_images(images: ArrayLike, image_shape: ImageShape | None) -> UInt8[ArrayLike, "n h w c"]:
     """Images as an array of bytes; an array on disk stays there.
 
     Args:
@@ -37,7 +36,9 @@ def as_images(images: ArrayLike, image_shape: Shape | None) -> UInt8[ArrayLike, 
     return images
 
 
-def checked_images(images: ArrayLike, image_shape: Shape | None) -> UInt8[ArrayLike, "n h w c"]:
+def checked_images(
+    images: ArrayLike, image_shape: ImageShape | None
+) -> UInt8[ArrayLike, "n h w c"]:
     """Images for training as `as_images` has them, after a look at their numbers.
 
     Raises:
@@ -53,7 +54,7 @@ def checked_images(images: ArrayLike, image_shape: Shape | None) -> UInt8[ArrayL
     return images
 
 
-def training_images(images: ArrayLike, image_shape: Shape | None) -> UInt8[Array, "n h w c"]:
+def training_images(images: ArrayLike, image_shape: ImageShape | None) -> UInt8[Array, "n h w c"]:
     """Images for training as `checked_images` has them, on the device.
 
     Raises:
@@ -67,7 +68,7 @@ def unit_interval(images: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
     return images.astype(jnp.float32) / 255
 
 
-def _remedies(images: ArrayLike, image_shape: Shape | None) -> list[str]:
+def _remedies(images: ArrayLike, image_shape: ImageShape | None) -> list[str]:
     remedies = []
     if jnp.issubdtype(images.dtype, jnp.floating):
         known = np.asarray(images, np.float32)

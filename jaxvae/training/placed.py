@@ -12,11 +12,11 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Int, UInt8
 
-from jaxvae.training.images import Shape, checked_images
+from jaxvae.training.images import checked_images
 from jaxvae.training.memory import device_memory
 from jaxvae.training.mesh import AXIS, everywhere, in_line, put, split
 from jaxvae.training.processes import are_several, from_first
-from jaxvae.typing import ArrayLike
+from jaxvae.typing import ArrayLike, ImageShape
 
 # Of the memory of a device, images take at most so much: the rest is for the model.
 _SHARE = 0.5
@@ -46,7 +46,7 @@ class PlacedImages(NamedTuple):
 
 def place_images(
     images: ArrayLike | PlacedImages,
-    image_shape: Shape | None = None,
+    image_shape: ImageShape | None = None,
     *,
     mesh: Mesh | None = None,
     storage: str | None = None,

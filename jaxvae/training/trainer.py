@@ -19,7 +19,7 @@ from jaxvae.objectives.factor_vae import discriminator_loss
 from jaxvae.objectives.multipliers import ascend
 from jaxvae.platforms import Options, choices_for
 from jaxvae.training.images import unit_interval
-from jaxvae.typing import Key
+from jaxvae.typing import ImageShape, Key
 
 Objective = Callable[..., tuple[Array, NamedTuple]]
 Schedule = Callable[..., Array]
@@ -85,7 +85,7 @@ class Trainer(NamedTuple):
 
     init: Callable[[Key], TrainState]
     step: Callable[[TrainState, Array], tuple[TrainState, Array, NamedTuple]]
-    image_shape: tuple[int, int, int] | None = None
+    image_shape: ImageShape | None = None
     nonnegative: frozenset[str] = frozenset()
 
 
