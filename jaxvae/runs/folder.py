@@ -43,11 +43,9 @@ def refuse_other_settings(
         ValueError: if it was made with other settings.
     """
     now = as_json(settings)
+    names = sorted({*stored, *now} - set(extendable)) if stored else ()
     changed = [
-        f"{name} {_differing(stored.get(name), now.get(name))!r} "
-        f"(now {_differing(now.get(name), stored.get(name))!r})"
-        for name in sorted({*stored, *now} - set(extendable))
-        if stored and _differ(stored.get(name), now.get(name))
+        change for name in names for change in _changes(name, stored.get(name), now.get(name))
     ]
     if changed:
         raise ValueError(
@@ -144,15 +142,14 @@ def sole_process(out: Path) -> Iterator[None]:
         yield
 
 
-def _differ(value: Any, other: Any) -> bool:
-    """Whether two settings differ; of those within a setting, one that is absent is None."""
-    if isinstance(value, dict) and isinstance(other, dict):
-        return any(value.get(name) != other.get(name) for name in {*value, *other})
-    return value != other
+def _changes(name: str, value: Any, now: Any) -> Iterator[str]:
+    """A setting that differs, with both values; of settings within it, those that differ."""
+    if isinstance(value, dict) and isinstance(now, dict):
+        for inner in sorted({*value, *now}):
+            yield from _changes(f"{name} {inner}", value.get(inner), now.get(inner))
+    elif value != now:
+        yield f"{name} {_shown(value)} (now {_shown(now)})"
 
 
-def _differing(value: Any, other: Any) -> Any:
-    """The settings within a setting that the other one has with another value."""
-    if not (isinstance(value, dict) and isinstance(other, dict)):
-        return value
-    return {name: each for name, each in value.items() if other.get(name) != each}
+def _shown(value: Any) -> str:
+    return "not given" if value is None else repr(value)

@@ -218,7 +218,7 @@ def test_more_seeds_and_values_train_only_what_is_new(out, tmp_path, capsys):
 def test_another_setting_is_refused_by_its_name(out, capsys):
     words = [*SMALL, *SWEEP, "--members", "1", "--learning-rate", "0.5"]
     assert main(["sweep", *words, "--out", str(out)]) == 2
-    assert "run {'learning_rate': 0.0001} (now {'learning_rate': 0.5})" in capsys.readouterr().err
+    assert "run --learning-rate 0.0001 (now 0.5)" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -246,7 +246,7 @@ def test_other_settings_are_refused_by_name_and_nothing_is_touched(finished, cap
     before = contents(finished)
     assert run(finished, "--coefficient", "beta=2", "--seed", "1") == 2
     message = capsys.readouterr().err
-    changed = "coefficients {'beta': 1.0} (now {'beta': 2.0}), seed 0 (now 1)"
+    changed = "coefficients beta 1.0 (now 2.0), seed 0 (now 1)"
     assert f"{changed}; choose another --out" in message
     assert contents(finished) == before
 

@@ -195,7 +195,7 @@ SETTINGS = {
 
 REFUSED = {
     "epochs": (SETTINGS, ["--epochs", "4"], "epochs 3 (now 4); choose another --out"),
-    "members": (SETTINGS, ["--members", "2"], "members None (now 2); choose another --out"),
+    "members": (SETTINGS, ["--members", "2"], "members not given (now 2); choose another --out"),
     "layout": (SETTINGS | {"layout": 2}, [], "those of another one in"),
     "old": ({"epochs": 3, "seeds": 2}, [], "those of another one in"),
     "torn": ("{", [], "remove config.json alone, and it goes on"),
