@@ -226,8 +226,9 @@ def _announce(sweep: Sweep, unfinished: list[Unit], launch: Launch, console: Con
 def _say_left(sweep: Sweep, console: Console) -> None:
     left = len(sweep.unfinished())
     if left:
+        units, they = ("unit is", "it is") if left == 1 else ("units are", "they are")
         console.print(
-            f"this share is done; {left} units are left to other shares. When they are done, "
+            f"this share is done; {left} {units} left to other shares. When {they} done, "
             "--report draws the results",
             soft_wrap=True,
         )

@@ -224,17 +224,6 @@ def test_a_finished_study_is_only_drawn_again(copy):
     assert before == {path: path.stat().st_mtime_ns for path in copy.rglob("*.npz")}
 
 
-def test_more_objectives_train_only_what_is_new_and_end_bitwise_the_same(finished, tmp_path):
-    first = dataclasses.replace(TINY, objectives=TINY.objectives[:1])
-    study(first, tmp_path, **ONLY_TRAINED)
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.npz")}
-    assert len(before) == 2
-    study(TINY, tmp_path, **ONLY_TRAINED)
-    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.npz")}
-    assert before.items() <= after.items()
-    assert_same_arrays(tmp_path, finished[0])
-
-
 def test_more_seeds_ask_for_what_is_new(finished):
     more = dataclasses.replace(TINY, seeds=(0, 1, 5))
     assert "3 of 3 units to do" in study(more, finished[0], plan=True)
@@ -273,17 +262,25 @@ def test_a_study_whose_models_all_fail_says_so(tmp_path):
         study(config, tmp_path / "bad")
 
 
-def test_a_share_of_two_that_was_killed_is_ended_bitwise_the_same(finished, tmp_path):
-    out = tmp_path / "killed"
-    annealed, beta, _ = EXPERIMENT.sweep(TINY, out).units
-    words = [*command("learning_dynamics", TINY, out), "--shard", "1/2"]
-    at_work = out / UNITS / beta.name / "epoch-0002.npz"
+def test_more_objectives_train_only_what_is_new_by_shares_of_which_one_was_killed(
+    finished, tmp_path
+):
+    first = dataclasses.replace(TINY, objectives=TINY.objectives[:1])
+    study(first, tmp_path, **ONLY_TRAINED)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.npz")}
+    assert len(before) == 2
+    annealed, factor, _ = EXPERIMENT.sweep(TINY, tmp_path).units
+    words = [*command("learning_dynamics", TINY, tmp_path), "--shard", "1/2"]
+    at_work = tmp_path / UNITS / factor.name / "epoch-0002.npz"
     assert stop(words, signal.SIGKILL, after=at_work)[0] == -signal.SIGKILL
-    assert not (out / "runs").exists()
-    assert "2 units are left to other shares" in study(TINY, out, shard=(1, 2))
-    assert EXPERIMENT.sweep(TINY, out).missing() == [*annealed.runs]
-    study(TINY, out, shard=(0, 2))
-    assert_same_arrays(out, finished[0])
+    assert EXPERIMENT.sweep(TINY, tmp_path).missing() == [*factor.runs]
+    assert "1 unit is left to other shares" in study(TINY, tmp_path, shard=(1, 2))
+    assert EXPERIMENT.sweep(TINY, tmp_path).missing() == []
+    study(TINY, tmp_path, shard=(0, 2))
+    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.npz")}
+    assert before.items() <= after.items()
+    # Bit by bit those of a study that one process did at once.
+    assert_same_arrays(tmp_path, finished[0])
 
 
 def test_the_grid_takes_strengths_from_all_over_the_range():

@@ -101,7 +101,7 @@ def test_a_sweep_that_lost_a_node_on_the_way_has_the_records_of_one_process(
 
 @pytest.mark.slow
 def test_an_interrupted_sweep_on_ray_goes_on_and_waits_for_a_unit_that_another_process_holds(
-    tmp_path, alone, ray_token
+    tmp_path, alone, cluster
 ):
     first, *others = (unit for unit in units(tmp_path).values() if unit.runs)
     with claim(tmp_path / CLAIMS, first.name) as held:
@@ -113,7 +113,7 @@ def test_an_interrupted_sweep_on_ray_goes_on_and_waits_for_a_unit_that_another_p
         assert status == 130, shown
         assert "Interrupted. The same command continues where it stopped." in shown
         assert set(holders(tmp_path / CLAIMS)) == {first.name}
-        driver = start(tmp_path, "--ray", *SWEEP, command=SOON_AGAIN)
+        driver = start(tmp_path, "--ray", cluster.address, *SWEEP, command=SOON_AGAIN)
         wait_for(lambda: all(run_file(tmp_path, unit.runs[0]).exists() for unit in others))
         assert not run_file(tmp_path, first.runs[0]).exists()
     status, shown = end(driver)
