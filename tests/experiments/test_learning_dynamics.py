@@ -269,7 +269,7 @@ def test_more_objectives_train_only_what_is_new_by_shares_of_which_one_was_kille
     study(first, tmp_path, **ONLY_TRAINED)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.npz")}
     assert len(before) == 2
-    annealed, factor, _ = EXPERIMENT.sweep(TINY, tmp_path).units
+    _, factor, _ = EXPERIMENT.sweep(TINY, tmp_path).units
     words = [*command("learning_dynamics", TINY, tmp_path), "--shard", "1/2"]
     at_work = tmp_path / UNITS / factor.name / "epoch-0002.npz"
     assert stop(words, signal.SIGKILL, after=at_work)[0] == -signal.SIGKILL
