@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 import pytest
 from jax._src import compiler
+from jax._src.lib import xla_client
 
 from jaxvae.runs.compiled import keep_compiled_programs
 
@@ -117,8 +118,8 @@ os.fsync = lambda _: None
 
 
 # JAX 0.10 compiles what it has fused in one of two ways, and that of its users takes twice as long.
-# (Later ones have another one, and no option.) A process reads the variable once, when it first
-# compiles; where it has been taken back, each program asks for the way of users by itself.
+# (Later ones have another one, and no option.) A process reads the variable once, for its first
+# options; where it has been taken back, each program asks for the way of users by itself.
 _HAS_TWO_WAYS = version("jaxlib").startswith("0.10.")
 _AS_USERS = os.environ.get("XLA_FLAGS", "")
 _QUICK = f"{_AS_USERS} --xla_cpu_use_fusion_emitters=false"
@@ -134,6 +135,8 @@ def _options_of_a_program(*given, _options=compiler.get_compile_options, **named
 
 if _HAS_TWO_WAYS:
     os.environ["XLA_FLAGS"] = _QUICK
+    # Now, and not as the first file that compiles would have it.
+    xla_client.CompileOptions()
     compiler.get_compile_options = _options_of_a_program
 
 

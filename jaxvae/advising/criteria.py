@@ -76,13 +76,17 @@ def criteria_of(
 
 
 def _equivalence(reading: Reading) -> Criterion:
-    bounds = delta_bounds(reading)
+    bounds, decided = delta_bounds(reading), decided_bounds(reading)
     means = np.exp(np.log(reading.imbalance).mean(axis=1))
+    evidence = f"Δ {_listed(reading, means, 4)}"
+    if decided.sufficient == bounds.sufficient and decided != bounds:
+        evidence += f"; no size below {reading.fewest_latents}, as the data have so many dimensions"
+        bounds = decided
     return Criterion(
         "equivalence test on Δ(output→input)",
         str(bounds),
         bounds.sufficient,
-        f"Δ {_listed(reading, means, 4)}",
+        evidence,
         "decides: its error rates are known, and it measures what reconstructions keep",
     )
 

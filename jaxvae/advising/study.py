@@ -37,6 +37,8 @@ from jaxvae.sweeps.work import work
 from jaxvae.training import steps_per_epoch
 
 SETTINGS = "advise.json"
+# A setting that follows from the images, and which folders of earlier versions lack.
+_DERIVED = "fewest_latents"
 # Models that an answer usually takes, for the estimate.
 _USUAL_MODELS = 14
 
@@ -252,7 +254,7 @@ def _begin(study: Study, out: Path, first: Training) -> None:
     file = out / SETTINGS
     stored = stored_settings(file)
     settings = as_json(dataclasses.asdict(study) | {"sizes": first.sizes})
-    refuse_other_settings(file, stored, settings, extendable=(IMAGES,))
+    refuse_other_settings(file, stored, settings, extendable=(IMAGES, _DERIVED))
     EXPERIMENT.check(study.grid(study.epochs or 1, first))
     images = known_images(file, stored, [dataset_of(RunConfig(**study.run, epochs=1))])
     settings |= {IMAGES: images} if images else {}

@@ -139,7 +139,7 @@ def next_training(
     if bounds.sufficient is None:
         # Of one seed nobody knows how many would do.
         if advice.seeds is None and seeds > 1:
-            return _doubled(tried, seeds, largest)
+            return _doubled(tried, seeds, fewest, largest)
         return _more_seeds(tried, seeds, advice.seeds, most_seeds)
     if bounds.is_decided:
         return None
@@ -154,8 +154,8 @@ def next_training(
     return Training(tuple(sorted((*tried, middle))), seeds, reason)
 
 
-def _doubled(tried: tuple[int, ...], seeds: int, largest: int) -> Training | None:
-    larger = 2 * tried[-1]
+def _doubled(tried: tuple[int, ...], seeds: int, fewest: int, largest: int) -> Training | None:
+    larger = max(2 * tried[-1], fewest)
     if larger > largest:
         return None
     return Training((*tried, larger), seeds, f"Delta still falls at {tried[-1]}: twice as many")

@@ -118,6 +118,9 @@ def test_sizes_below_the_dimension_of_the_data_do_not_remain():
     alike = records_of(falling(2)).assign_attrs(fewest_latents=2)
     assert said(alike).startswith("Use a bottleneck of 2: no larger one")
     assert "The data have 2 dimensions or more." in said(alike)
+    decides = conclude(alike).criteria[0]
+    assert (decides.answer, decides.size) == ("2", 2)
+    assert "no size below 2, as the data have so many dimensions" in decides.evidence
     nothing = records_of(falling(99)).assign_attrs(fewest_latents=20)
     assert said(nothing).startswith(
         "Not decided, sizes 20 or more remain: the data have 20 dimensions or more. "

@@ -77,6 +77,12 @@ def test_the_fewest_latents_exclude_smaller_sizes_from_the_bounds():
     assert bounds_of(sizes, advice, tolerance=0.25, fewest=6) == Bounds(5, 6)
 
 
+def test_where_no_size_is_enough_the_next_is_no_smaller_than_the_data_need():
+    sizes, found = np.array([2, 4]), np.array([[0.4, 0.41], [0.1, 0.12]])
+    assert next_training(sizes, found).sizes == (2, 4, 8)
+    assert next_training(sizes, found, fewest=20).sizes == (2, 4, 20)
+
+
 def test_a_decline_without_end_names_no_size():
     bounds, steps = study(lambda size: -0.7 * np.log2(size), noise=0.05)
     assert bounds.sufficient is None

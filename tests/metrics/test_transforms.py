@@ -28,10 +28,10 @@ from tests.clouds import NASTY, gaussian
 
 pytestmark = pytest.mark.slow
 # Of small clouds and few neighbors, alike in all metrics, less is compiled.
-N, D, K = 60, 3, 4
-PLAIN, NEAR, MANY = (
-    NASTY[name][:N, :D] for name in ("plain", "near duplicates", "many duplicates")
-)
+N, D, K = 102, 3, 4
+PLAIN, NEAR = (NASTY[name][:N, :D] for name in ("plain", "near duplicates"))
+# More copies than there are candidates, so that these rows are searched as a whole.
+MANY = np.tile(gaussian(N // 17, D), (17, 1))
 OTHER = gaussian(N, D, seed=9)
 LABELS = np.arange(N) % 3
 TARGETS = (np.arange(N)[:, None] + np.arange(1, 6)) % N
@@ -73,8 +73,9 @@ def test_a_known_array_alone_is_measured_while_a_function_is_traced():
 @pytest.mark.parametrize("name", METRICS)
 def test_vmap_equals_the_loop(name):
     metric, *rest = METRICS[name]
-    found = jax.vmap(lambda cloud: metric(cloud, *rest))(jnp.stack([PLAIN, MANY]))
-    for place, cloud in enumerate((PLAIN, MANY)):
+    clouds = PLAIN, NEAR, MANY
+    found = jax.vmap(lambda cloud: metric(cloud, *rest))(jnp.stack(clouds))
+    for place, cloud in enumerate(clouds):
         assert_close(jax.tree.map(lambda leaf, at=place: leaf[at], found), metric(cloud, *rest))
 
 
