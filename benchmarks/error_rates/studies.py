@@ -21,11 +21,11 @@ TEXT = """## Studies that choose what to train next
 above after every step, and chooses what to train next by them: larger sizes, a size between two, or
 more seeds, up to 8 (`jaxvae.analysis.sizing.next_training`). Sizes below the dimension that the
 images surely have, which it does not train, are not left out here. Each step has limits of 95%; the
-rates here are those of the final answer, after all steps. The first sizes are 7, 9 and 18, as for images of
-dimension 8 ± 0.4. The truth is Δ of any size from 1 to {largest}: the same for all sizes; halved at
-every doubling until a size; the same, with a further factor of exp(-2) from that size on, as for
-images of that dimension ("rank"); or falling to the end. Noise is as above. An entry gives the
-percentage of studies that name the smallest sufficient size alone / that leave it among a few
+rates here are those of the final answer, after all steps. The first sizes are 7, 9 and 18, as for
+images of dimension 8 ± 0.4. The truth is Δ of any size from 1 to {largest}: the same for all sizes;
+halved at every doubling until a size; the same, with a further factor of exp(-2) from that size on,
+as for images of that dimension ("rank"); or falling to the end. Noise is as above. An entry gives
+the percentage of studies that name the smallest sufficient size alone / that leave it among a few
 sizes, with a size that is enough / that call a smaller one enough, which is an error; then the mean
 number of models that were trained.
 
