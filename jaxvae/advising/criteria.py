@@ -39,7 +39,8 @@ class Criterion(NamedTuple):
 
 def decided_bounds(reading: Reading) -> Bounds:
     """`delta_bounds` without the sizes below the fewest latents that the data need."""
-    return _bounds(reading, reading.fewest_latents)
+    bounds = delta_bounds(reading)
+    return bounds if reading.obstacle else bounds.at_least(reading.fewest_latents)
 
 
 def delta_bounds(reading: Reading) -> Bounds:
@@ -47,14 +48,10 @@ def delta_bounds(reading: Reading) -> Bounds:
 
     The bounds exclude no size where nothing can be shown.
     """
-    return _bounds(reading, 0)
-
-
-def _bounds(reading: Reading, fewest: int) -> Bounds:
     if reading.obstacle:
         return Bounds(0, None)
     advice = sufficient_bottleneck(reading.sizes, reading.imbalance, tolerance=TOLERANCE)
-    return bounds_of(reading.sizes, advice, tolerance=TOLERANCE, fewest=fewest)
+    return bounds_of(reading.sizes, advice, tolerance=TOLERANCE)
 
 
 def criteria_of(

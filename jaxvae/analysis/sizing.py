@@ -36,6 +36,11 @@ class Bounds(NamedTuple):
         """Whether only one size is left."""
         return self.sufficient == self.insufficient + 1
 
+    def at_least(self, fewest: int) -> "Bounds":
+        """The bounds that are left where no size below the fewest latents can be sufficient."""
+        sufficient = None if self.sufficient is None else max(self.sufficient, fewest)
+        return Bounds(max(self.insufficient, fewest - 1), sufficient)
+
     def __str__(self) -> str:
         """The sizes that are left: `12`, `9 to 16`, `9 or more`."""
         if self.sufficient is None:
@@ -74,30 +79,21 @@ def first_training(dimension: float, stderr: float = 0.0, *, fewest: int = 0) ->
         return Training(_USUAL, _FIRST_SEEDS, "a usual range")
     above = min(max(2, math.ceil(dimension + 2 * stderr)), LARGEST // 2)
     below = min(max(1, math.floor(dimension - 2 * stderr)), above - 1)
-    why = f"around the dimension of the data, {dimension:.1f} ± {stderr:.1f}"
     below = max(below, fewest)
     above = max(above, below)
+    why = f"around the dimension of the data, {dimension:.1f} ± {stderr:.1f}"
     return Training(tuple(sorted({below, above, 2 * above})), _FIRST_SEEDS, why)
 
 
-def bounds_of(
-    sizes: Int[np.ndarray, " k"], advice: Advice, *, tolerance: float, fewest: int = 0
-) -> Bounds:
-    """Bounds of the smallest sufficient size, from the result of `sufficient_bottleneck`.
-
-    Args:
-        sizes: sizes that are trained.
-        advice: the result for them.
-        tolerance: that it was computed with.
-        fewest: latents that the data need at least, where that is known.
-    """
+def bounds_of(sizes: Int[np.ndarray, " k"], advice: Advice, *, tolerance: float) -> Bounds:
+    """Bounds of the smallest sufficient size, from the result of `sufficient_bottleneck`."""
     sizes = np.asarray(sizes)
     enough = sizes[advice.upper < tolerance]
-    sufficient = max(int(enough.min()), fewest) if len(enough) else None
+    sufficient = int(enough.min()) if len(enough) else None
     short = sizes[advice.lower > tolerance]
     if sufficient is not None:
         short = short[short < sufficient]
-    return Bounds(int(short.max(initial=max(fewest - 1, 0))), sufficient)
+    return Bounds(int(short.max(initial=0)), sufficient)
 
 
 def next_training(
@@ -134,7 +130,7 @@ def next_training(
         ValueError: as `sufficient_bottleneck`.
     """
     advice = sufficient_bottleneck(sizes, imbalance, tolerance=tolerance)
-    bounds = bounds_of(sizes, advice, tolerance=tolerance, fewest=fewest)
+    bounds = bounds_of(sizes, advice, tolerance=tolerance).at_least(fewest)
     tried, seeds = tuple(int(size) for size in sizes), imbalance.shape[1]
     if bounds.sufficient is None:
         # Of one seed nobody knows how many would do.
@@ -158,7 +154,7 @@ def _doubled(tried: tuple[int, ...], seeds: int, fewest: int, largest: int) -> T
     larger = max(2 * tried[-1], fewest)
     if larger > largest:
         return None
-    return Training((*tried, larger), seeds, f"Delta still falls at {tried[-1]}: twice as many")
+    return Training((*tried, larger), seeds, f"Delta still falls at {tried[-1]}: a larger one")
 
 
 def _more_seeds(

@@ -34,7 +34,7 @@ def study(log_imbalance, *, dimension=8.0, noise=0.03, seed=0, most_seeds=8, few
         found = np.array([[trained(size, each) for each in range(step.seeds)] for size in sizes])
         step = next_training(sizes, found, most_seeds=most_seeds, fewest=fewest)
     advice = sufficient_bottleneck(sizes, found)
-    return bounds_of(sizes, advice, tolerance=0.25, fewest=fewest), steps
+    return bounds_of(sizes, advice, tolerance=0.25).at_least(fewest), steps
 
 
 @pytest.mark.parametrize("rank", [1, 3, 6, 12, 40])
@@ -72,9 +72,12 @@ def test_the_dimension_of_the_data_spares_the_models_below_it():
 def test_the_fewest_latents_exclude_smaller_sizes_from_the_bounds():
     sizes, found = np.array([4, 8, 16]), np.array([[0.1, 0.11], [0.1, 0.11], [0.1, 0.11]])
     advice = sufficient_bottleneck(sizes, found)
-    assert bounds_of(sizes, advice, tolerance=0.25) == Bounds(0, 4)
-    assert bounds_of(sizes, advice, tolerance=0.25, fewest=3) == Bounds(2, 4)
-    assert bounds_of(sizes, advice, tolerance=0.25, fewest=6) == Bounds(5, 6)
+    bounds = bounds_of(sizes, advice, tolerance=0.25)
+    assert bounds == bounds.at_least(0) == Bounds(0, 4)
+    assert bounds.at_least(3) == Bounds(2, 4)
+    assert bounds.at_least(6) == Bounds(5, 6)
+    assert Bounds(4, None).at_least(3) == Bounds(4, None)
+    assert Bounds(4, None).at_least(9) == Bounds(8, None)
 
 
 def test_where_no_size_is_enough_the_next_is_no_smaller_than_the_data_need():

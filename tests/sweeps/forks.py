@@ -47,6 +47,12 @@ class Forks:
         self.running.remove(number)
         return self._ask("end", number), (self._folder / f"{number}.log").read_text()
 
+    def finish(self, number):
+        """What a process has printed that ends well, which is waited for."""
+        status, shown = self.end(number)
+        assert status == 0, shown
+        return shown
+
     def _ask(self, *words):
         print(json.dumps(words), file=self._process.stdin, flush=True)
         return json.loads(self._process.stdout.readline())

@@ -98,9 +98,7 @@ def test_processes_that_are_killed_at_random_have_the_records_of_one(
         processes.kill(victim)
         running.append(processes.start(tmp_path, *SWEEP, disk=disk))
     for number in running:
-        status, shown = processes.end(number)
-        assert status == 0, shown
-        assert "4 runs drawn" in shown
+        assert "4 runs drawn" in processes.finish(number)
     assert_same(tmp_path, expected, but=begun(tmp_path))
 
 
@@ -114,8 +112,7 @@ def test_a_process_whose_disk_is_full_says_so_and_the_others_go_on(tmp_path, exp
     assert "Traceback" not in shown
     assert at_work(tmp_path) == set()
     assert begun(tmp_path) == []
-    status, shown = processes.end(processes.start(tmp_path, *SWEEP))
-    assert status == 0, shown
+    processes.finish(processes.start(tmp_path, *SWEEP))
     assert_same(tmp_path, expected)
 
 
@@ -126,16 +123,12 @@ def test_shards_without_locks_of_which_one_was_killed_have_the_records_of_one_pr
     def shard(share):
         return processes.start(tmp_path, "--shard", share, *SWEEP, disk=WITHOUT_LOCKS)
 
-    def end(number):
-        status, shown = processes.end(number)
-        assert status == 0, shown
-
     first = shard("0/2")
     wait_for(lambda: at_work(tmp_path))
     processes.kill(first)
     for number in [shard("0/2"), shard("1/2")]:
-        end(number)
-    end(processes.start(tmp_path, "--report", *SWEEP, disk=WITHOUT_LOCKS))
+        processes.finish(number)
+    processes.finish(processes.start(tmp_path, "--report", *SWEEP, disk=WITHOUT_LOCKS))
     assert_same(tmp_path, expected, but=begun(tmp_path))
 
 
