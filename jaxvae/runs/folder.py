@@ -142,13 +142,17 @@ def sole_process(out: Path) -> Iterator[None]:
         yield
 
 
-def _changes(name: str, value: Any, now: Any) -> Iterator[str]:
-    """A setting that differs, with both values; of settings within it, those that differ."""
+def _changes(name: str, value: Any, now: Any) -> list[str]:
+    """A setting that differs, or settings within it, of which one that is absent is None."""
+    pairs = {name: (value, now)}
     if isinstance(value, dict) and isinstance(now, dict):
-        for inner in sorted({*value, *now}):
-            yield from _changes(f"{name} {inner}", value.get(inner), now.get(inner))
-    elif value != now:
-        yield f"{name} {_shown(value)} (now {_shown(now)})"
+        inner = sorted({*value, *now})
+        pairs = {f"{name} {each}": (value.get(each), now.get(each)) for each in inner}
+    return [
+        f"{each} {_shown(one)} (now {_shown(other)})"
+        for each, (one, other) in pairs.items()
+        if one != other
+    ]
 
 
 def _shown(value: Any) -> str:

@@ -64,6 +64,13 @@ def test_a_setting_within_a_setting_that_an_older_folder_lacks_counts_as_none(tm
         refuse_other_settings(file, stored_settings(file), {"run": {"size": 3, "limit": 4}})
 
 
+def test_what_is_absent_within_a_setting_of_a_setting_does_not_count_as_none(tmp_path):
+    file = tmp_path / "config.json"
+    write_settings(file, {"run": {"options": {"width": None}}})
+    with pytest.raises(ValueError, match=r"run options \{'width': None\} \(now \{\}\)"):
+        refuse_other_settings(file, stored_settings(file), {"run": {"options": {}}})
+
+
 @pytest.mark.parametrize(
     "content", [b'{"size": ', b"[1]", b"3", b"\xff", b"[" * 100_000], ids=range(5)
 )
