@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.geometry import conditional_ranks, nearest_neighbors
+from jaxvae.geometry import conditional_ranks, finding, nearest_neighbors
 from jaxvae.metrics import (
     debiased_cka,
     gride,
@@ -28,11 +28,11 @@ from tests.clouds import NASTY, gaussian
 
 pytestmark = pytest.mark.slow
 # Of small clouds and few neighbors, alike in all metrics, less is compiled.
-N, D, K = 102, 3, 4
-PLAIN, NEAR = (NASTY[name][:N, :D] for name in ("plain", "near duplicates"))
-# More copies than there are candidates, so that these rows are searched as a whole.
-MANY = np.tile(gaussian(N // 17, D), (17, 1))
-OTHER = gaussian(N, D, seed=9)
+N, K = 102, 4
+PLAIN, NEAR = (NASTY[name][:N] for name in ("plain", "near duplicates"))
+# As many others at distance zero as there are candidates: every row is in doubt.
+MANY = np.tile(gaussian(N // 17), (17, 1))
+OTHER = gaussian(N, seed=9)
 LABELS = np.arange(N) % 3
 TARGETS = (np.arange(N)[:, None] + np.arange(1, 6)) % N
 # A metric, and what it takes beside the cloud.
@@ -68,6 +68,18 @@ def test_rbf_cka_measures_an_array_that_a_jitted_function_knows_beside_its_argum
 def test_a_known_array_alone_is_measured_while_a_function_is_traced():
     found = jax.jit(lambda cloud: two_nn(OTHER).value + 0 * cloud[0, 0])(PLAIN)
     assert_close(found, two_nn(OTHER).value)
+
+
+def test_candidates_alone_decide_no_row_of_many_copies(monkeypatch):
+    decided, decide = [], finding._no_other
+
+    def watched(*given):
+        decided.append(decide(*given))
+        return decided[-1]
+
+    monkeypatch.setattr(finding, "_no_other", watched)
+    nearest_neighbors(MANY, k=K)
+    assert not decided[0].any()
 
 
 @pytest.mark.parametrize("name", METRICS)
