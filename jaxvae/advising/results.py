@@ -157,9 +157,11 @@ def _draw(conclusion: Conclusion, title: str, folder: Path) -> list[Path]:
         for size, values in zip(sizes, reading.imbalance, strict=True):
             axes.plot([size] * len(values), values, "o", color=colors[size], alpha=0.8)
         enough = means.min() / (1 - TOLERANCE)
-        axes.axhline(enough, color="0.6", linestyle="--", label=f"{TOLERANCE:.0%} above the least")
+        label = f"the least Δ is {TOLERANCE:.0%} lower"
+        axes.axhline(enough, color="0.6", linestyle="--", label=label)
         last = sizes[-1] if bounds.sufficient is None else bounds.sufficient
-        axes.axvspan(bounds.insufficient + 0.7, last, color="tab:green", alpha=0.12)
+        span = bounds.insufficient + 0.7, last + 0.3
+        axes.axvspan(*span, color="tab:green", alpha=0.12, label="may be the smallest enough")
         mark_bottlenecks(axes, sizes)
         mark_logarithm(axes)
         axes.set_ylabel("Δ(output → input)")
