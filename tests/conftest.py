@@ -39,6 +39,8 @@ _UNOPTIMIZED |= {
     )
 }
 _UNOPTIMIZED |= {"tests/test_readme.py"}
+# Of transforms, branches are compared, of which each is compiled as for users in another file.
+_UNOPTIMIZED |= {"metrics/test_transforms.py"}
 _UNOPTIMIZED |= {
     f"experiments/test_{name}.py" for name in ("bottleneck", "learning_dynamics", "rate_allocation")
 }
@@ -58,7 +60,8 @@ _UNOPTIMIZED |= {
 }
 # But these train for thousands of steps, which optimized programs take in half the time.
 _OPTIMIZED = {"objectives/test_known_optima.py"}
-# Folders of programs in which a rounding decides: they are compiled as for users.
+# Folders of programs in which a rounding decides: they are compiled as for users, where they are
+# optimized.
 _EXACT = {"geometry", "metrics"}
 
 
@@ -87,12 +90,16 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
-    """What the imports make, half a million objects, is no garbage, and is not searched for it."""
+    """What the imports make, half a million objects, is no garbage, and is not searched for it.
+
+    Nor is what tracing makes searched as often as Python would, which took a twentieth of the time.
+    """
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(100_000, 50, 50)
         gc.enable()
 
 
@@ -150,7 +157,8 @@ def _compiled_programs(request):
     # The processes that a test starts are compared with its own, bit by bit.
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(unoptimized)
     if _HAS_TWO_WAYS:
-        os.environ["XLA_FLAGS"] = _AS_USERS if folder in _EXACT else _QUICK
+        exact = folder in _EXACT and not unoptimized
+        os.environ["XLA_FLAGS"] = _AS_USERS if exact else _QUICK
     yield
     jax.clear_caches()
 

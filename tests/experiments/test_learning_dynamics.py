@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import shutil
-import signal
 
 import jax
 import numpy as np
@@ -21,12 +20,13 @@ from jaxvae.data import load
 from jaxvae.models import initialization
 from jaxvae.runs.building import build_model, build_trainer
 from jaxvae.runs.member import open_member
+from jaxvae.sweeps import members
 from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.launch import Job, run
 from jaxvae.sweeps.sweep import UNITS
 from jaxvae.sweeps.units import run_keys
 from jaxvae.training import replicated, train
-from tests.experiments.processes import command, stop
+from tests.sweeps.stops import StopError, stopping
 
 pytestmark = pytest.mark.slow
 
@@ -263,16 +263,19 @@ def test_a_study_whose_models_all_fail_says_so(tmp_path):
 
 
 def test_more_objectives_train_only_what_is_new_also_where_their_share_was_killed(
-    finished, tmp_path
+    finished, tmp_path, monkeypatch
 ):
     first = dataclasses.replace(TINY, objectives=TINY.objectives[:1])
     study(first, tmp_path, **ONLY_TRAINED)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.npz")}
     assert len(before) == 2
     _, factor, _ = EXPERIMENT.sweep(TINY, tmp_path).units
-    words = [*command("learning_dynamics", TINY, tmp_path), "--shard", "1/2"]
-    at_work = tmp_path / UNITS / factor.name / "epoch-0002.npz"
-    assert stop(words, signal.SIGKILL, after=at_work)[0] == -signal.SIGKILL
+    with monkeypatch.context() as patch:
+        # When it has written what was measured at the second of three epochs.
+        patch.setattr(members, "write_arrays", stopping(members.write_arrays, 3, StopError()))
+        with pytest.raises(StopError):
+            study(TINY, tmp_path, shard=(1, 2))
+    assert (tmp_path / UNITS / factor.name / "epoch-0002.npz").exists()
     assert EXPERIMENT.sweep(TINY, tmp_path).missing() == [*factor.runs]
     study(TINY, tmp_path, shard=(1, 2))
     after = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.npz")}

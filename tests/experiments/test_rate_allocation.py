@@ -24,7 +24,7 @@ from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.claims import claim
 from jaxvae.sweeps.launch import Job, run
 from jaxvae.sweeps.records import read_run, run_file
-from jaxvae.sweeps.sweep import CLAIMS, UNITS
+from jaxvae.sweeps.sweep import CLAIMS
 from jaxvae.sweeps.units import units_of
 from tests.experiments.figures import drawn
 from tests.experiments.processes import command, stop
@@ -386,27 +386,21 @@ def test_records_that_were_torn_are_made_again_as_they_were(copy, finished):
 
 
 @pytest.mark.slow
-def test_a_grid_that_was_killed_is_ended_with_its_judge_and_the_records_of_one_that_was_not(
+@pytest.mark.usefixtures("undrawn")
+def test_a_grid_that_was_killed_is_ended_by_two_workers_with_its_judge_and_the_records_of_one(
     tmp_path, finished
 ):
-    out = tmp_path / "killed"
-    first, second, *_ = job(GRID, out).open()[1].units
-    words = [*command("rate_allocation", GRID, out), "--members", "1"]
-    status, _ = stop(words, signal.SIGKILL, after=out / UNITS / second.name / "epoch-0001.npz")
+    # Units of two cells, where the grid that was not killed has one in each.
+    out, launch = tmp_path / "killed", Launch(members=2, workers=2)
+    words = [*command("rate_allocation", GRID, out), "--members", "2"]
+    # While the first cells are measured at their end.
+    status, _ = stop(words, signal.SIGKILL, after=out / JUDGE / "step-0000000001/manifest.json")
     assert status == -signal.SIGKILL
-    assert [path.stem for path in (out / "runs").iterdir()] == [*first.runs]
+    assert not (out / "runs").exists(), "the grid was killed too late"
     judge = files_of(out / JUDGE)
-    grid(GRID, out, ONLY_TRAINED)
-    assert_same_records(out, finished[0])
+    assert "4 of 4 runs to do, in 2 units" in grid(GRID, out, launch)
+    assert_same_records(out, finished[0], but=("unit_unit", "unit_member", "unit_members"))
     assert files_of(out / JUDGE) == judge
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("undrawn")
-def test_two_workers_with_units_of_two_cells_end_with_the_records_of_one(tmp_path, finished):
-    assert "4 of 4 runs to do, in 2 units" in grid(GRID, tmp_path, Launch(members=2, workers=2))
-    place = ("unit_unit", "unit_member", "unit_members")
-    assert_same_records(tmp_path, finished[0], but=place)
 
 
 @pytest.mark.slow

@@ -28,6 +28,7 @@ from jaxvae.training import train, windows
 from tests.files.unreadable import MESSAGE, make_readable, make_unreadable
 from tests.sweeps.processes import end, start
 from tests.sweeps.smallest import Config, flat, load, measure, name_of, runs, sweep_of
+from tests.sweeps.stops import StopError, stopping
 
 pytestmark = pytest.mark.slow
 
@@ -176,23 +177,6 @@ def test_a_finished_sweep_needs_no_data(out):
 
 
 # --- stopped on the way ---------------------------------------------------------------
-
-
-class StopError(Exception):
-    """As a kill: nothing heeds it."""
-
-
-def stopping(function, at, error):
-    """The function, which at its n-th call raises instead."""
-    calls = []
-
-    def stopped(*arguments, **options):
-        calls.append(arguments)
-        if len(calls) == at:
-            raise error
-        return function(*arguments, **options)
-
-    return stopped
 
 
 @pytest.fixture(scope="module")
