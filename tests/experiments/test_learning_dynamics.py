@@ -66,6 +66,11 @@ def study(config, out, **launch):
     return shown.getvalue()
 
 
+def written(out):
+    """The arrays of a folder, and when they were written."""
+    return {path.relative_to(out): path.stat().st_mtime_ns for path in out.rglob("*.npz")}
+
+
 def records_of(out):
     with xr.open_dataset(out / "records.nc", group=PLACE) as opened:
         return opened.load()
@@ -83,9 +88,24 @@ def assert_same_arrays(out, expected):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    out = tmp_path_factory.mktemp("dynamics") / "tiny"
-    return out, study(TINY, out)
+def grown(tmp_path_factory):
+    """A study of one objective that gets another, killed on the way; when files were written."""
+    out, times = tmp_path_factory.mktemp("dynamics") / "tiny", []
+    study(dataclasses.replace(TINY, objectives=TINY.objectives[:1]), out, **ONLY_TRAINED)
+    times.append(written(out))
+    with pytest.MonkeyPatch.context() as patch:
+        # When it has written what was measured at the second of three epochs.
+        patch.setattr(members, "write_arrays", stopping(members.write_arrays, 3, StopError()))
+        with pytest.raises(StopError):
+            study(TINY, out)
+    times.append(written(out))
+    return out, study(TINY, out), times
+
+
+@pytest.fixture(scope="module")
+def finished(grown):
+    """Its folder, and what the terminal showed."""
+    return grown[:2]
 
 
 @pytest.fixture(scope="module")
@@ -197,10 +217,20 @@ def test_a_replicate_is_the_model_alone_with_another_last_epoch(records, alone):
         np.testing.assert_allclose(1 - got, 1 - expected, rtol=0.02, err_msg=layer)
 
 
-def test_what_is_lost_is_made_again_to_the_same(finished, copy):
-    for file in (copy / "runs" / PLACE).glob("annealed_vae_*.npz"):
-        file.unlink()
-    (copy / "between" / f"{PLACE}.npz").unlink()
+def test_another_objective_leaves_models_that_are_done_and_goes_on_where_it_was_killed(grown):
+    out, _, (first, killed) = grown
+    runs = {path: when for path, when in first.items() if path.parts[0] == "runs"}
+    assert {path.name for path in runs} == {f"annealed_vae_25_seed-{seed}.npz" for seed in (0, 1)}
+    _, factor, _ = EXPERIMENT.sweep(TINY, out).units
+    begun = {path: when for path, when in killed.items() if path.parts[1] == factor.name}
+    assert {path.name for path in begun} == {"epoch-0000.npz", "epoch-0002.npz"}
+    assert killed == first | begun
+    assert {path: written(out)[path] for path in runs} == runs
+
+
+def test_what_is_lost_is_made_again_at_once_to_the_same_bit_by_bit(finished, copy):
+    for folder in ("runs", UNITS, "between"):
+        shutil.rmtree(copy / folder)
     study(TINY, copy, **ONLY_TRAINED)
     assert_same_arrays(copy, finished[0])
 
@@ -219,9 +249,9 @@ def test_the_terminal_shows_the_table_and_where_the_rest_is(finished):
 
 
 def test_a_finished_study_is_only_drawn_again(copy):
-    before = {path: path.stat().st_mtime_ns for path in copy.rglob("*.npz")}
+    before = written(copy)
     study(TINY, copy)
-    assert before == {path: path.stat().st_mtime_ns for path in copy.rglob("*.npz")}
+    assert before == written(copy)
 
 
 def test_more_seeds_ask_for_what_is_new(finished):
@@ -260,28 +290,6 @@ def test_a_study_whose_models_all_fail_says_so(tmp_path):
     config = dataclasses.replace(TINY, objectives=TINY.objectives[:1], learning_rate=1e30)
     with pytest.raises(ValueError, match="got none for sprites, dense_vae"):
         study(config, tmp_path / "bad")
-
-
-def test_more_objectives_train_only_what_is_new_also_where_their_share_was_killed(
-    finished, tmp_path, monkeypatch
-):
-    first = dataclasses.replace(TINY, objectives=TINY.objectives[:1])
-    study(first, tmp_path, **ONLY_TRAINED)
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.npz")}
-    assert len(before) == 2
-    _, factor, _ = EXPERIMENT.sweep(TINY, tmp_path).units
-    with monkeypatch.context() as patch:
-        # When it has written what was measured at the second of three epochs.
-        patch.setattr(members, "write_arrays", stopping(members.write_arrays, 3, StopError()))
-        with pytest.raises(StopError):
-            study(TINY, tmp_path, shard=(1, 2))
-    assert (tmp_path / UNITS / factor.name / "epoch-0002.npz").exists()
-    assert EXPERIMENT.sweep(TINY, tmp_path).missing() == [*factor.runs]
-    study(TINY, tmp_path, shard=(1, 2))
-    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.npz")}
-    assert before.items() <= after.items()
-    # Bit by bit those of a study that one process did at once.
-    assert_same_arrays(tmp_path, finished[0])
 
 
 def test_the_grid_takes_strengths_from_all_over_the_range():

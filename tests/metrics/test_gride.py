@@ -1,4 +1,3 @@
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -204,15 +203,6 @@ def test_a_permutation_of_the_points_changes_nothing(seed):
     cloud = gaussian(seed=seed)
     moved = gride(np.random.default_rng(seed).permutation(cloud))
     np.testing.assert_allclose(moved.values, gride(cloud).values, rtol=RTOL)
-
-
-@pytest.mark.slow
-def test_the_jitted_vmap_equals_the_loop():
-    names = ["plain", "ten clusters", "grid", "constant", "exact duplicates", "near duplicates"]
-    found = jax.jit(jax.vmap(gride))(jnp.stack([jnp.asarray(NASTY[name]) for name in names]))
-    for place, name in enumerate(names):
-        for together, alone in zip(found, gride(NASTY[name]), strict=True):
-            np.testing.assert_allclose(together[place], alone, rtol=RTOL)
 
 
 def test_trailing_axes_are_flattened():

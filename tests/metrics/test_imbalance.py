@@ -1,6 +1,3 @@
-from functools import partial
-
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -160,19 +157,6 @@ def test_the_matrix_takes_spaces_of_any_width_and_shape():
     matrix = imbalance_matrix([images, gaussian(40, 3), images.reshape(40, 48)])
     np.testing.assert_array_equal(matrix[0], matrix[2])
     np.testing.assert_array_equal(matrix[:, 0], matrix[:, 2])
-
-
-# Of the parts, ranks and neighbors, quick tests ask the same.
-@pytest.mark.slow
-def test_the_jitted_vmap_equals_the_loop():
-    names = ["plain", "clusters 2 apart", "grid", "constant", "many duplicates", "near duplicates"]
-    clouds = [*(NASTY[name] for name in names), SOURCES["half dead"], SOURCES["dead"]]
-    stacked = jnp.stack([jnp.asarray(cloud, jnp.float32) for cloud in clouds])
-    measure = partial(information_imbalance, k=2)
-    found = jax.jit(jax.vmap(measure, in_axes=(0, None)))(stacked, OTHER)
-    for place, cloud in enumerate(clouds):
-        expected = measure(cloud, OTHER)
-        np.testing.assert_allclose([d[place] for d in found], expected, rtol=1e-6)
 
 
 def test_no_array_is_as_large_as_n_by_n():

@@ -1,4 +1,3 @@
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -127,17 +126,6 @@ def test_a_permutation_of_the_points_changes_nothing(seed):
     cloud = gaussian(seed=seed)
     moved = levina_bickel(np.random.default_rng(seed).permutation(cloud))
     np.testing.assert_allclose(moved.value, levina_bickel(cloud).value, rtol=RTOL)
-
-
-@pytest.mark.slow
-def test_the_jitted_vmap_equals_the_loop():
-    names = ["plain", "ten clusters", "grid", "constant", "exact duplicates", "near duplicates"]
-    found = jax.jit(jax.vmap(levina_bickel))(
-        jnp.stack([jnp.asarray(NASTY[name]) for name in names])
-    )
-    for place, name in enumerate(names):
-        expected = levina_bickel(NASTY[name])
-        np.testing.assert_allclose([f[place] for f in found], expected, rtol=RTOL)
 
 
 def test_trailing_axes_are_flattened():

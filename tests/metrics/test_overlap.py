@@ -152,21 +152,6 @@ def test_a_common_permutation_of_the_points_changes_nothing(seed):
     )
 
 
-# Quick tests ask it of the neighbors, and one compiles both overlaps.
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("metric", "other"),
-    [(neighborhood_overlap, OTHER), (label_overlap, LABELS)],
-    ids=["neighborhood", "label"],
-)
-def test_the_jitted_vmap_equals_the_loop(metric, other):
-    names = ["plain", "clusters 2 apart", "grid", "constant", "many duplicates", "near duplicates"]
-    stacked = jnp.stack([jnp.asarray(NASTY[name]) for name in names])
-    found = jax.jit(jax.vmap(metric, in_axes=(0, None)))(stacked, jnp.asarray(other))
-    expected = [metric(NASTY[name], other) for name in names]
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
-
-
 def test_spaces_of_any_shape_compare():
     images = gaussian(40, 48).reshape(40, 4, 4, 3)
     assert neighborhood_overlap(images, images.reshape(40, 48), k=5) == 1

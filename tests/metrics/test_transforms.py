@@ -26,6 +26,7 @@ from jaxvae.metrics import (
     two_nn_mle,
 )
 from tests.clouds import NASTY, gaussian
+from tests.metrics.test_imbalance import SOURCES
 
 pytestmark = pytest.mark.slow
 # Of small clouds and few neighbors, alike in all metrics, less is compiled.
@@ -35,6 +36,16 @@ PLAIN, NEAR = (NASTY[name][:N] for name in ("plain", "near duplicates"))
 MANY = np.tile(gaussian(N // 17), (17, 1))
 OTHER = gaussian(N, seed=9)
 LABELS = np.arange(N) % 3
+TOGETHER = (
+    "plain",
+    "clusters 2 apart",
+    "ten clusters",
+    "grid",
+    "constant",
+    "exact duplicates",
+    "many duplicates",
+    "near duplicates",
+)
 TARGETS = (np.arange(N)[:, None] + np.arange(1, 6)) % N
 # A metric, and what it takes beside the cloud.
 METRICS = {
@@ -88,6 +99,27 @@ def test_vmap_equals_the_loop(name):
     metric, *rest = METRICS[name]
     clouds = PLAIN, NEAR, MANY
     found = jax.vmap(lambda cloud: metric(cloud, *rest))(jnp.stack(clouds))
+    for place, cloud in enumerate(clouds):
+        assert_close(jax.tree.map(lambda leaf, at=place: leaf[at], found), metric(cloud, *rest))
+
+
+# Quick tests ask it of TwoNN, ranks and neighbors.
+@pytest.mark.parametrize(
+    ("metric", "rest"),
+    [
+        (two_nn_mle, ()),
+        (levina_bickel, ()),
+        (gride, ()),
+        (partial(information_imbalance, k=2), (gaussian(seed=9),)),
+        (neighborhood_overlap, (gaussian(seed=9),)),
+        (label_overlap, (np.arange(len(NASTY["plain"])) % 3,)),
+    ],
+    ids=["two_nn_mle", "levina_bickel", "gride", "imbalance", "neighborhood", "label"],
+)
+def test_the_jitted_vmap_equals_the_loop_over_ordinary_and_nasty_clouds(metric, rest):
+    clouds = [*(NASTY[name] for name in TOGETHER), SOURCES["half dead"], SOURCES["dead"]]
+    clouds = [jnp.asarray(cloud, jnp.float32) for cloud in clouds]
+    found = jax.jit(jax.vmap(lambda cloud: metric(cloud, *rest)))(jnp.stack(clouds))
     for place, cloud in enumerate(clouds):
         assert_close(jax.tree.map(lambda leaf, at=place: leaf[at], found), metric(cloud, *rest))
 
