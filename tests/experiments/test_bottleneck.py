@@ -19,11 +19,13 @@ from experiments.bottleneck.measuring import measured_images
 from experiments.bottleneck.records import gather
 from experiments.bottleneck.sweep import EXPERIMENT
 from jaxvae.metrics import gride, information_imbalance
+from jaxvae.sweeps import members
 from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.launch import Job, run
 from jaxvae.sweeps.records import read_run, run_file, write_arrays
 from tests.experiments.figures import drawn
 from tests.experiments.processes import command, stop
+from tests.sweeps.stops import StopError, stopping
 
 pytestmark = pytest.mark.slow
 
@@ -354,12 +356,17 @@ def test_models_larger_than_the_memory_are_refused_before_anything_is_allocated(
 # --- killed ---------------------------------------------------------------------------
 
 
-def test_a_sweep_that_was_killed_ends_with_the_records_of_one_that_was_not(tmp_path, out):
+def test_a_sweep_that_was_killed_ends_with_the_records_of_one_that_was_not(
+    tmp_path, out, monkeypatch
+):
     (unit, _) = EXPERIMENT.sweep(SWEEP, out).units
-    words, first = command("bottleneck", SWEEP, tmp_path), tmp_path / "units" / unit.name
-    status, _ = stop(words, signal.SIGKILL, after=first / "epoch-0001.npz")
-    assert status == -signal.SIGKILL
-    assert not (tmp_path / "runs").exists(), "the run was killed too late"
+    with monkeypatch.context() as patch:
+        # When it has written what was measured at the second of three epochs.
+        patch.setattr(members, "write_arrays", stopping(members.write_arrays, 3, StopError()))
+        with pytest.raises(StopError):
+            sweep(SWEEP, tmp_path, **ONLY_TRAINED)
+    assert (tmp_path / "units" / unit.name / "epoch-0001.npz").exists()
+    assert not (tmp_path / "runs").exists()
     sweep(SWEEP, tmp_path, **ONLY_TRAINED)
     assert_same_records(tmp_path, out)
 
