@@ -39,7 +39,7 @@ _UNOPTIMIZED |= {
     )
 }
 _UNOPTIMIZED |= {"tests/test_readme.py"}
-# Of transforms, branches are compared, of which each is compiled as for users in another file.
+# Transforms are compared with calls, which other files compile as for users.
 _UNOPTIMIZED |= {"metrics/test_transforms.py"}
 _UNOPTIMIZED |= {
     f"experiments/test_{name}.py" for name in ("bottleneck", "learning_dynamics", "rate_allocation")
