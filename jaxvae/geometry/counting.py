@@ -24,8 +24,7 @@ from jaxvae.geometry.distances import (
     rounding,
     upper_bounds,
 )
-from jaxvae.geometry.finding import CANDIDATES, DOUBTFUL, pair_block
-from jaxvae.geometry.host import known_now
+from jaxvae.geometry.finding import DOUBTFUL, distances_of_pairs, pair_block
 from jaxvae.geometry.points import Points, first_alike, known_values
 from jaxvae.geometry.precise import comparisons, less, precise_distances, precise_row
 from jaxvae.geometry.rows import Space, on_host, with_redone, without_coordinates
@@ -34,9 +33,9 @@ from jaxvae.typing import EitherArray
 
 # Targets of a row that share one pass over its distances.
 _TARGETS = 16
-# Lanes in which open comparisons are looked up at a time: of an ordinary block, and of one
-# that leaves many open.
-_FEW_LANES, _MANY_LANES = 256, 2048
+# Lanes in which open comparisons are looked up at a time, and how many an ordinary block leaves
+# at most.
+_LANES, _FEW_LANES = 2048, 256
 # What is settled on the device: open comparisons at a time, for each row of a block and by their
 # coordinates, and how many times fewer are settled at a time that float32 leaves open.
 _OPEN_PER_ROW, _OPEN_ENTRIES, _FEWER_UNSURE = 8, 2**26, 16
@@ -96,7 +95,8 @@ def count_traced(
 ) -> Float[Array, "b k"]:
     """`count` of some rows while a function is traced, all that is open settled on the device."""
     # Stored, so that an entry that is looked up has the bits that were counted.
-    bounds = lax.optimization_barrier(distance_bounds(points, rows))
+    bounds = distance_bounds(points, rows)
+    bounds = bounds._replace(lower=lax.optimization_barrier(bounds.lower))
     doubled, heavy = counted(points, rows, bounds, targets)
     doubled = with_redone(
         heavy, doubled, lambda at: _doubled_precisely(points, rows[at], targets[at])
@@ -264,8 +264,8 @@ def _ranks(
     if space.points.on_grid:
         # A comparison that the bounds leave open is a tie.
         return 1 + closer + total / 2
-    by_products = on_host(bounds.share, space) > 0
-    heavy = by_products & (total.sum(axis=1) > _HEAVY_SHARE * open_.shape[2] * LANE)
+    bounds = on_host(bounds, space)
+    heavy = (bounds.share > 0) & (total.sum(axis=1) > _HEAVY_SHARE * open_.shape[2] * LANE)
     open_[heavy] = 0
     ranks = 1 + closer + _settle(space, rows, bounds, targets, open_) / 2
     return _with_heavy(space, rows, indices, ranks, heavy)
@@ -295,10 +295,9 @@ class _Lanes(NamedTuple):
     lane: Int[EitherArray, " v"]
 
 
-@jax.jit
 def _open_columns(
-    points: Points, rows: Int[Array, " b"], bounds: Bounds, targets: _Targets, lanes: _Lanes
-) -> Bool[Array, "v LANE"]:
+    points: Points, rows: Int[EitherArray, " b"], bounds: Bounds, targets: _Targets, lanes: _Lanes
+) -> Bool[EitherArray, "v LANE"]:
     """Which columns of the lanes are open; the target itself is one of them."""
     at = lanes.row[:, None], lane_columns(lanes.lane, bounds.lower.shape[1] // LANE)
     near, far = (part[lanes.row, lanes.target][:, None] for part in targets[1:])
@@ -314,18 +313,14 @@ def _settle(
 ) -> Int[np.ndarray, "b t"]:
     """Twice the number of open points that are closer, plus the number of those as far."""
     doubled = np.zeros(open_.shape[:2], np.int32)
-    places, outline = np.nonzero(open_), without_coordinates(space.shared)
-    # Once also where nothing is open, so that the first cloud compiles what the next may need.
-    count = max(1, len(places[0]))
-    at_once = _FEW_LANES if count <= _FEW_LANES else _MANY_LANES
+    outline = jax.tree.map(np.asarray, without_coordinates(space.points))
+    places = np.nonzero(open_)
     # Where so many are open, points may coincide; they are compared once.
-    alike = first_alike(space.points) if count > _FEW_LANES else None
-    for start in range(0, count, at_once):
-        some = [index[start : start + at_once] for index in places]
-        lanes = _Lanes(*(np.resize(index, at_once).astype(np.int32) for index in some))
-        mask = on_host(known_now(_open_columns)(outline, rows, bounds, targets, lanes), space)
-        entry, within_lane = np.nonzero(mask[: len(some[0])])
-        row, target, lane = (index[entry] for index in some)
+    alike = first_alike(space.points) if len(places[0]) > _FEW_LANES else None
+    for start in range(0, len(places[0]), _LANES):
+        lanes = _Lanes(*(index[start : start + _LANES] for index in places))
+        entry, within_lane = np.nonzero(_open_columns(outline, rows, bounds, targets, lanes))
+        row, target, lane = (index[entry] for index in lanes)
         column = (lane + open_.shape[2] * within_lane).astype(np.int32)
         other = column != targets.indices[row, target]
         triples, times = _distinct((row[other], target[other], column[other]), alike)
@@ -367,17 +362,11 @@ def _compare(
 def _distances(
     space: Space, rows: Int[np.ndarray, " p"], columns: Int[np.ndarray, " p"], length: int
 ) -> Float[EitherArray, " p"]:
-    """Squared distances of pairs by differences, as many at a time as a block of candidates."""
-    if len(rows) * space.points.values.shape[1] <= _FEW_ENTRIES:
-        known = known_values(space.points)
-        return pair_distances(known, rows, known, columns)
-    shape = length, CANDIDATES
-    pieces = [np.zeros(0, np.float32)]
-    for start in range(0, len(rows), length * CANDIDATES):
-        some = [pair[start : start + length * CANDIDATES] for pair in (rows, columns)]
-        filled = [np.resize(pair, shape).astype(np.int32) for pair in some]
-        pieces.append(on_host(space.run(pair_block, *filled), space).ravel()[: len(some[0])])
-    return np.concatenate(pieces)
+    """Squared distances of pairs by differences; of few pairs nothing is compiled."""
+    if len(rows) * space.points.values.shape[1] > _FEW_ENTRIES:
+        return distances_of_pairs(space, rows, columns, length)
+    known = known_values(space.points)
+    return pair_distances(known, rows, known, columns)
 
 
 def _doubled_precisely(

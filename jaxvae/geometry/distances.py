@@ -18,10 +18,10 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxvae.geometry.arrays import as_point_array
-from jaxvae.geometry.host import known_now, numpy_of
+from jaxvae.geometry.host import as_bits, from_bits, known_now, numpy_of
 from jaxvae.geometry.points import Points, as_points
 from jaxvae.geometry.rows import blocks, joined, traced_rows
-from jaxvae.geometry.selection import LANE, filled_length
+from jaxvae.geometry.selection import LANE, filled_length, least_of_groups
 from jaxvae.geometry.sums import most_additions, sum_of_squares
 from jaxvae.platforms import choices_for
 from jaxvae.typing import ArrayLike, EitherArray
@@ -47,11 +47,13 @@ class Bounds(NamedTuple):
 
     Attributes:
         lower: `[b, m]`, infinite from a point to itself, above `FAR / 2` to absent ones.
+        groups: `[b, g]`, the least of these in every group of columns.
         ratio: `[b]`, above 0 for rows taken by differences.
         share: `[b]`, above 0 for rows taken by products.
     """
 
     lower: Float[EitherArray, "b m"]
+    groups: Float[EitherArray, "b g"]
     ratio: Float[EitherArray, " b"]
     share: Float[EitherArray, " b"]
 
@@ -161,12 +163,12 @@ def distance_bounds(points: Points, rows: Int[Array, " b"]) -> Bounds:
     features, zero = points.values.shape[1], jnp.zeros(len(rows), jnp.float32)
     if features <= NARROW_FEATURES:
         lower, ratio = _around(points, _narrow_distances(points, rows, points))
-        return Bounds(_own_infinite(lower, rows), zero + ratio, zero)
+        return _bounds(lower, rows, zero + ratio, zero)
     slack = jnp.where(points.on_grid, 0.0, product_rounding(features))
     scale = points.norms[rows, None] + _column_norms(points)[None]
     lower = (1 - slack) * scale - 2 * _product(points.centered[rows], points.centered)
     share = jnp.where(points.on_grid, 0.0, _few_bits(2.01 * product_rounding(features)))
-    return Bounds(_own_infinite(lower, rows), zero, zero + share)
+    return _bounds(lower, rows, zero, zero + share)
 
 
 def difference_bounds(points: Points, rows: Int[Array, " b"]) -> Bounds:
@@ -180,11 +182,17 @@ def difference_bounds(points: Points, rows: Int[Array, " b"]) -> Bounds:
     )
     lower, ratio = _around(points, distances)
     zero = jnp.zeros(len(rows), jnp.float32)
-    return Bounds(_own_infinite(lower, rows), zero + ratio, zero)
+    return _bounds(lower, rows, zero + ratio, zero)
 
 
-def _own_infinite(lower: Float[Array, "b m"], rows: Int[Array, " b"]) -> Float[Array, "b m"]:
-    return jnp.where(jnp.arange(lower.shape[1])[None] == rows[:, None], jnp.inf, lower)
+def _bounds(
+    lower: Float[Array, "b m"],
+    rows: Int[Array, " b"],
+    ratio: Float[Array, " b"],
+    share: Float[Array, " b"],
+) -> Bounds:
+    lower = jnp.where(jnp.arange(lower.shape[1])[None] == rows[:, None], jnp.inf, lower)
+    return Bounds(lower, least_of_groups(lower), ratio, share)
 
 
 def in_column_chunks(
@@ -246,7 +254,7 @@ def product_rounding(features: int) -> float:
 
 def _column_norms(points: Points) -> Float[EitherArray, " m"]:
     """Squared norms, with absent points out of reach."""
-    return jnp.where(points.present, points.norms, FAR)
+    return numpy_of(points.norms).where(points.present, points.norms, np.float32(FAR))
 
 
 def _around(
@@ -270,8 +278,7 @@ def _narrow_distances(x: Points, rows: Int[Array, " b"], y: Points) -> Float[Arr
 
 def _round_up(norms: Float[EitherArray, " m"]) -> Float[EitherArray, " m"]:
     """The next number of 12 significant bits: its products with another are exact."""
-    bits = lax.bitcast_convert_type(norms, jnp.uint32) + jnp.uint32(0xFFF)
-    return lax.bitcast_convert_type(bits & jnp.uint32(0xFFFFF000), jnp.float32)
+    return from_bits((as_bits(norms) + np.uint32(0xFFF)) & np.uint32(0xFFFFF000))
 
 
 def _few_bits(share: float) -> float:

@@ -1,11 +1,14 @@
 """The nearest points: proposed by products, settled by differences where these leave doubt.
 
-What is compiled for every cloud proposes candidates with their float32 distances. Which rows
-it proves is decided on the host. The others, none in an ordinary cloud, are proposed again by
-differences, by a program that is compiled when the first such row comes; and what float32
-differences cannot order is ordered by `precise`.
+What is compiled for every cloud bounds the distances of a block of rows. Candidates are the
+points with the smallest bounds, chosen where the bounds are: on an accelerator by a program, in
+the memory of the host by NumPy. Which rows their float32 distances prove is decided on the host.
+The others, none in an ordinary cloud, are proposed again by differences, by a program that is
+compiled when the first such row comes; and what float32 differences cannot order is ordered by
+`precise`.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -16,6 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxvae.geometry.comparing import in_exact_order
 from jaxvae.geometry.distances import (
     FAR,
+    Bounds,
     difference_bounds,
     distance_bounds,
     pair_distances,
@@ -24,7 +28,7 @@ from jaxvae.geometry.distances import (
 from jaxvae.geometry.points import Points, known_values
 from jaxvae.geometry.precise import Expansion, less, precise_row
 from jaxvae.geometry.rows import Space, on_host, with_redone
-from jaxvae.geometry.selection import smallest
+from jaxvae.geometry.selection import smallest, smallest_on_host
 from jaxvae.typing import EitherArray
 
 # Candidates come in multiples of this, with at least so many to spare: an ordinary row is then
@@ -33,6 +37,8 @@ CANDIDATES = 8
 _SPARE = 6
 # Coordinates that may be held at once; a loop over candidates takes longer to compile.
 _ENTRIES = 2**24
+# Of so few features differences of some pairs take the host no longer than a program.
+_HOST_FEATURES = 64
 # Rows that are searched by differences at a time.
 DOUBTFUL = 16
 
@@ -51,20 +57,33 @@ class Proposal(NamedTuple):
     least: Float[EitherArray, " b"]
 
 
-def propose(space: Space, rows: Int[np.ndarray, " b"], k: int) -> Proposal:
-    """Candidates for the k nearest of some rows, by products."""
-    return propose_within(space, rows, space.run(distance_bounds, rows).lower, k)
+def propose(space: Space, rows: Int[np.ndarray, " b"], k: int) -> Callable[[], Proposal]:
+    """Candidates for the k nearest of some rows, by products, as `propose_within` gives them."""
+    return propose_within(space, rows, space.run(distance_bounds, rows), k)
 
 
 def propose_within(
-    space: Space, rows: Int[np.ndarray, " b"], lower: Float[Array, "b m"], k: int
-) -> Proposal:
-    """Candidates for the k nearest of some rows, given lower bounds on all distances."""
-    count = _candidate_count(k, lower.shape[1])
+    space: Space, rows: Int[np.ndarray, " b"], bounds: Bounds, k: int
+) -> Callable[[], Proposal]:
+    """Candidates for the k nearest of some rows, given bounds on all distances.
+
+    They are on the host, and come as a function to call for them: until then the device is
+    at work.
+    """
+    count = _candidate_count(k, bounds.lower.shape[1])
     if space.choices.settles_on_device:
-        return space.run(_nearest_candidates, rows, lower, count=count)
-    columns, least = space.run_without_coordinates(_candidates, lower, count=count)
-    return Proposal(space.run(_distances, _beside(rows, count), columns), columns, least)
+        proposal = space.run(_nearest_candidates, rows, bounds, count=count)
+        return lambda: on_host(proposal, space)
+
+    def finish() -> Proposal:
+        lower, groups = on_host((bounds.lower, bounds.groups), space)
+        least, columns = smallest_on_host(lower, groups, count)
+        pairs = np.repeat(rows, count), columns.ravel()
+        squared = distances_of_pairs(space, *pairs, len(rows)).reshape(columns.shape)
+        is_other = space.points.present[columns] & (columns != rows[:, None])
+        return Proposal(np.where(is_other, squared, np.inf), columns, least.max(axis=1))
+
+    return finish
 
 
 def settle(
@@ -102,7 +121,7 @@ def find_in(
     neighbors = []
     for start in range(0, len(rows), length):
         block = np.resize(rows[start : start + length], length)
-        proposal = on_host(propose(space, block, k), space)
+        proposal = propose(space, block, k)()
         neighbors.append(settle(space, block, proposal, k, in_order=in_order))
     squared, columns = (
         np.concatenate(parts)[: len(rows)] for parts in zip(*neighbors, strict=True)
@@ -114,9 +133,9 @@ def find_traced(
     points: Points, rows: Int[Array, " b"], *, k: int
 ) -> tuple[Float[Array, "b k"], Int[Array, "b k"]]:
     """`settle` of some rows while a function is traced, those in doubt one after the other."""
-    lower = distance_bounds(points, rows).lower
-    count = _candidate_count(k, lower.shape[1])
-    squared, columns, least = _nearest_candidates(points, rows, lower, count=count)
+    bounds = distance_bounds(points, rows)
+    count = _candidate_count(k, bounds.lower.shape[1])
+    squared, columns, least = _nearest_candidates(points, rows, bounds, count=count)
     # What touches beyond the k-th and the next does not matter.
     before, after = squared[:, :k], squared[:, 1 : k + 1]
     touching = (after <= _reach(points, before)) & (after > 0) & _is_present(after)
@@ -130,44 +149,48 @@ def find_traced(
     )
 
 
+def distances_of_pairs(
+    space: Space, rows: Int[np.ndarray, " p"], columns: Int[np.ndarray, " p"], length: int
+) -> Float[np.ndarray, " p"]:
+    """Squared distances of pairs by differences; their bits do not depend on how many there are.
+
+    Args:
+        space: the cloud.
+        rows: first point of every pair.
+        columns: second point.
+        length: of a block of rows. Where a program is needed, it works on as many pairs at a time
+            as such a block has candidates.
+    """
+    if space.points.values.shape[1] <= _HOST_FEATURES:
+        known = known_values(space.points)
+        return pair_distances(known, rows, known, columns)
+    pieces = [np.zeros(0, np.float32)]
+    for start in range(0, len(rows), length * CANDIDATES):
+        some = [pair[start : start + length * CANDIDATES] for pair in (rows, columns)]
+        filled = [np.resize(pair, (length, CANDIDATES)).astype(np.int32) for pair in some]
+        pieces.append(on_host(space.run(pair_block, *filled), space).ravel()[: len(some[0])])
+    return np.concatenate(pieces)
+
+
 def pair_block(
     points: Points, rows: Int[Array, "b w"], columns: Int[Array, "b w"]
 ) -> Float[Array, "b w"]:
-    """Squared distances of rows to columns by differences."""
+    """Squared distances of rows to columns by differences, as part of a program."""
     if rows.size * points.values.shape[1] <= _ENTRIES:
         return pair_distances(points, rows, points, columns)
     return lax.map(lambda at: pair_distances(points, at[0], points, at[1]), (rows.T, columns.T)).T
 
 
-def _beside(rows: Int[np.ndarray, " b"], count: int) -> Int[np.ndarray, "b count"]:
-    """Every row once for each of its candidates."""
-    return np.broadcast_to(rows[:, None], (len(rows), count))
-
-
-def _candidates(
-    points: Points, lower: Float[Array, "b m"], *, count: int
-) -> tuple[Int[Array, "b c"], Float[Array, " b"]]:
-    """Columns with the smallest bounds, and the largest of these: no other is below it."""
-    del points
-    bounds, columns = smallest(lower, count)
-    return columns, jnp.max(bounds, axis=1)
-
-
-def _distances(
-    points: Points, rows: Int[Array, "b c"], columns: Int[Array, "b c"]
-) -> Float[Array, "b c"]:
-    is_other = points.present[columns] & (columns != rows)
-    return jnp.where(is_other, pair_block(points, rows, columns), jnp.inf)
-
-
 def _nearest_candidates(
-    points: Points, rows: Int[Array, " b"], lower: Float[Array, "b m"], *, count: int
+    points: Points, rows: Int[Array, " b"], bounds: Bounds, *, count: int
 ) -> Proposal:
     """The candidates of some rows, by distance, ties by lowest column."""
-    columns, least = _candidates(points, lower, count=count)
-    squared = _distances(points, jnp.broadcast_to(rows[:, None], columns.shape), columns)
+    least, columns = smallest(bounds.lower, bounds.groups, count)
+    own = jnp.broadcast_to(rows[:, None], columns.shape)
+    is_other = points.present[columns] & (columns != own)
+    squared = jnp.where(is_other, pair_block(points, own, columns), jnp.inf)
     squared, columns = lax.sort((squared, columns), num_keys=2, is_stable=False)
-    return Proposal(squared, columns, least)
+    return Proposal(squared, columns, jnp.max(least, axis=1))
 
 
 def _candidate_count(k: int, columns: int) -> int:
@@ -190,15 +213,15 @@ def _by_differences(
 ) -> tuple[Float[np.ndarray, "r k"], Int[np.ndarray, "r k"]]:
     """`settle` of up to `DOUBTFUL` rows without products."""
     points, block = space.points, np.resize(rows, DOUBTFUL)
-    lower = space.run(difference_bounds, block).lower
-    proposal = on_host(propose_within(space, block, lower, k), space)
+    narrow = space.run(difference_bounds, block)
+    proposal = propose_within(space, block, narrow, k)()
     squared, columns = _sorted(proposal.squared, proposal.columns)
     columns = in_exact_order(points, block, squared, columns, k)
     proven = _no_other(_reach(points, squared, k), proposal.least)
     squared, columns = squared[:, :k], columns[:, :k]
     for at in np.flatnonzero(~proven[: len(rows)]):
         # More points than candidates that float32 cannot tell apart at the k-th place.
-        known, bounds = known_values(points), np.asarray(lower)[at]
+        known, bounds = known_values(points), np.asarray(narrow.lower)[at]
         (near,) = np.nonzero(bounds <= _reach(points, squared[at], k))
         pairs = pair_distances(known, block[at], known, near)
         all_squared, all_columns = _sorted(pairs[None], near[None])

@@ -7,8 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.extend.core import get_opaque_trace_state
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt32
 
 from jaxvae.platforms import platform_of
 from jaxvae.typing import ArrayLike, EitherArray
@@ -46,6 +47,20 @@ def is_few(array: ArrayLike) -> bool:
 def numpy_of(array: ArrayLike) -> Any:
     """The module whose functions take this array where it is: `numpy`, or `jax.numpy`."""
     return np if isinstance(array, np.ndarray | np.generic) else jnp
+
+
+def as_bits(values: Float[EitherArray, "*s"]) -> UInt32[EitherArray, "*s"]:
+    """The bits of float32 numbers."""
+    if isinstance(values, np.ndarray):
+        return values.view(np.uint32)
+    return lax.bitcast_convert_type(values, jnp.uint32)
+
+
+def from_bits(bits: UInt32[EitherArray, "*s"]) -> Float[EitherArray, "*s"]:
+    """The float32 numbers that have these bits."""
+    if isinstance(bits, np.ndarray):
+        return bits.view(np.float32)
+    return lax.bitcast_convert_type(bits, jnp.float32)
 
 
 def as_results(tree: Any) -> Any:

@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxvae.geometry.distances import squared_distances
 from jaxvae.geometry.float32 import as_float32
-from jaxvae.geometry.host import is_few, is_on_host, numpy_of
+from jaxvae.geometry.host import as_bits, from_bits, is_few, is_on_host, numpy_of
 from jaxvae.geometry.points import as_points, center_and_shift, same_length
 from jaxvae.typing import ArrayLike, EitherArray
 
@@ -277,7 +277,7 @@ def _median_by_counting(values: Float[Array, "..."]) -> Float[Array, ""]:
     """The median on an accelerator, where a sort would take far longer."""
     size = values.size
     # Such floats are ordered as their bits are, read as integers.
-    bits = lax.bitcast_convert_type(values, jnp.uint32)
+    bits = as_bits(values)
 
     def at_most(bound: Int[Array, ""]) -> Int[Array, ""]:
         return jnp.sum(bits <= bound, dtype=jnp.uint32)
@@ -290,5 +290,5 @@ def _median_by_counting(values: Float[Array, "..."]) -> Float[Array, ""]:
     low = lax.fori_loop(0, 31, narrow, jnp.uint32(0))
     above = jnp.min(jnp.where(bits > low, bits, jnp.uint32(0x7F800000)))
     high = jnp.where(at_most(low) > size // 2, low, above)
-    lower, upper = lax.bitcast_convert_type(jnp.stack([low, high]), jnp.float32)
+    lower, upper = from_bits(jnp.stack([low, high]))
     return lower + (upper - lower) / 2

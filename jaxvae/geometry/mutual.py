@@ -24,7 +24,7 @@ from jaxvae.geometry.places import (
 )
 from jaxvae.geometry.precise import comparisons
 from jaxvae.geometry.ranks import ranks_around
-from jaxvae.geometry.rows import Progress, Space, as_space, joined, on_host
+from jaxvae.geometry.rows import Progress, Space, as_space, joined
 from jaxvae.typing import EitherArray
 
 # Points around one that are ranked in one pass over its distances.
@@ -77,12 +77,12 @@ def _mutual_block(
     nearest = nearest_count(k, int(np.asarray(spaces[0].points.present).sum()))
     bounds = [space.run(distance_bounds, rows) for space in spaces]
     proposals = [
-        propose_within(space, rows, of_space.lower, nearest)
+        propose_within(space, rows, of_space, nearest)
         for space, of_space in zip(spaces, bounds, strict=True)
     ]
     settled = [
-        settle(space, rows, on_host(proposal, space), nearest)
-        for space, proposal in zip(spaces, proposals, strict=True)
+        settle(space, rows, finish(), nearest)
+        for space, finish in zip(spaces, proposals, strict=True)
     ]
     targets = np.concatenate([columns[:, :k] for _, columns in settled], axis=1)
     return settled, _mean_over_neighbors(count_each(spaces, rows, bounds, targets), k)

@@ -20,7 +20,6 @@ from jaxvae.geometry.rows import (
     Progress,
     as_space,
     joined,
-    on_host,
     traced_rows,
 )
 from jaxvae.geometry.tiles import Tiles, distinct_tiles, search_tiles
@@ -134,12 +133,14 @@ def search(
         found = traced_rows(function, cloud.points, cloud.n, columns=columns, block=block)
         return SearchResult(found[0], found[1], cloud.points.exponent)
     space = as_space(cloud.points, mesh)
-    proposals = []
+    begun, proposals = [], []
     for some in space.blocks(cloud.n, block=block, progress=progress):
-        proposals.append(propose(space, some, k))
-        # One block is searched while the next is sent; more would only fill the memory.
-        jax.block_until_ready(proposals[-2:-1])
-    proposal = joined([on_host(proposal, space) for proposal in proposals], cloud.n)
+        begun.append(propose(space, some, k))
+        # The device works on one block while the host looks at the one before.
+        proposals += [finish() for finish in begun[:-1]]
+        del begun[:-1]
+    proposals += [finish() for finish in begun]
+    proposal = joined(proposals, cloud.n)
     found = settle(space, np.arange(cloud.n, dtype=np.int32), proposal, k, in_order=in_order)
     return SearchResult(*found, cloud.points.exponent)
 

@@ -17,7 +17,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxvae.geometry.distances import in_column_chunks
-from jaxvae.geometry.host import numpy_of
+from jaxvae.geometry.host import as_bits, from_bits, numpy_of
 from jaxvae.geometry.points import Points
 from jaxvae.typing import EitherArray
 
@@ -141,10 +141,5 @@ def _square(a: Expansion) -> Expansion:
 
 
 def _halves(a: Float[EitherArray, "*s"]) -> tuple[EitherArray, EitherArray]:
-    mask = np.uint32(0xFFFFF000)
-    if isinstance(a, np.ndarray):
-        upper: EitherArray = (np.ascontiguousarray(a).view(np.uint32) & mask).view(np.float32)
-    else:
-        bits = lax.bitcast_convert_type(a, jnp.uint32) & mask
-        upper = lax.bitcast_convert_type(bits, jnp.float32)
+    upper = from_bits(as_bits(a) & np.uint32(0xFFFFF000))
     return upper, a - upper

@@ -37,11 +37,13 @@ class Space(NamedTuple):
         points: on the host where they were given there.
         shared: on every device of the mesh.
         mesh: devices that share the rows, or None for the default device.
+        choices: choices that suit them.
     """
 
     points: Points
     shared: Points
     mesh: Mesh | None
+    choices: Choices
 
     @known_now
     def run(self, program: Program, *by_row: Any, **static: Any) -> Any:
@@ -56,11 +58,6 @@ class Space(NamedTuple):
     def _compiled(self, program: Program, static: dict[str, Any]) -> Callable[..., Any]:
         options = self.choices.block_options
         return _compiled(program, self.mesh, options, tuple(sorted(static.items())))
-
-    @property
-    def choices(self) -> Choices:
-        """The choices that suit the devices of the cloud."""
-        return choices_for(self.shared.norms)
 
     @property
     def length(self) -> int:
@@ -91,11 +88,13 @@ class Space(NamedTuple):
 @known_now
 def as_space(points: Points, mesh: Mesh | None) -> Space:
     """The points, sent to where programs work on them."""
-    if mesh is None:
-        return Space(points, jax.device_put(points), None)
-    # One axis over all devices, whose sharding the compiler follows.
-    flat = Mesh(mesh.devices.ravel(), "rows")
-    return Space(points, jax.device_put(points, NamedSharding(flat, PartitionSpec())), flat)
+    placement = None
+    if mesh is not None:
+        # One axis over all devices, whose sharding the compiler follows.
+        mesh = Mesh(mesh.devices.ravel(), "rows")
+        placement = NamedSharding(mesh, PartitionSpec())
+    shared = jax.device_put(points, placement)
+    return Space(points, shared, mesh, choices_for(shared.norms))
 
 
 def without_coordinates(points: Points) -> Points:
@@ -106,7 +105,7 @@ def without_coordinates(points: Points) -> Points:
 @known_now
 def on_host(tree: Any, space: Space) -> Any:
     """Arrays by row as NumPy's, complete in every process."""
-    if space.mesh is not None:
+    if not all(leaf.is_fully_addressable for leaf in jax.tree.leaves(tree)):
         tree = _replicate(space.mesh)(tree)
     return jax.device_get(tree)
 

@@ -1,8 +1,12 @@
 """The few entries of long rows that matter: the smallest, and those of a sparse mask."""
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Int8
+
+from jaxvae.geometry.host import numpy_of
+from jaxvae.typing import EitherArray
 
 # Rows of whole groups are searched fast; padding them here would cost a copy.
 GROUP = 16
@@ -23,7 +27,14 @@ def filled_length(n: int) -> int:
     return -(-n // step) * step
 
 
-def smallest(values: Float[Array, "b n"], k: int) -> tuple[Float[Array, "b k"], Int[Array, "b k"]]:
+def least_of_groups(values: Float[Array, "b n"]) -> Float[Array, "b g"]:
+    """The smallest entry of every group of columns; n is a multiple of `GROUP`."""
+    return jnp.min(values.reshape(len(values), -1, GROUP), axis=2)
+
+
+def smallest(
+    values: Float[Array, "b n"], groups: Float[Array, "b g"], k: int
+) -> tuple[Float[Array, "b k"], Int[Array, "b k"]]:
     """The k smallest entries of every row and their columns; ties by lowest column.
 
     The k smallest lie in the k groups of columns with the smallest minima, so
@@ -31,20 +42,58 @@ def smallest(values: Float[Array, "b n"], k: int) -> tuple[Float[Array, "b k"], 
 
     The results are never sliced from a longer `top_k`: on CPU that turns a
     partial selection into a full sort, a hundred times slower.
+
+    Args:
+        values: the rows.
+        groups: their `least_of_groups`.
+        k: how many.
     """
     b, n = values.shape
-    if n % GROUP or n < 4 * k * GROUP:
+    if not _pays_to_group(n, k):
         negative, columns = lax.top_k(-values, k)
         return -negative, columns
-    groups = values.reshape(b, n // GROUP, GROUP)
-    _, chosen = lax.top_k(-jnp.min(groups, axis=2), k)
+    _, chosen = lax.top_k(-groups, k)
     chosen = jnp.sort(chosen, axis=1)[:, :, None]  # ascending, so that ties keep their order
-    entries = jnp.take_along_axis(groups, chosen, axis=1).reshape(b, k * GROUP)
+    entries = jnp.take_along_axis(values.reshape(b, -1, GROUP), chosen, axis=1)
+    entries = entries.reshape(b, k * GROUP)
     columns = (chosen * GROUP + jnp.arange(GROUP, dtype=chosen.dtype)[None, None]).reshape(
         b, k * GROUP
     )
     negative, indices = lax.top_k(-entries, k)
     return -negative, jnp.take_along_axis(columns, indices, axis=1)
+
+
+def smallest_on_host(
+    values: Float[np.ndarray, "b n"], groups: Float[np.ndarray, "b g"], k: int
+) -> tuple[Float[np.ndarray, "b k"], Int[np.ndarray, "b k"]]:
+    """`smallest` of arrays of NumPy, but by column; nothing is compiled."""
+    b, n = values.shape
+    if not _pays_to_group(n, k):
+        columns = _columns_of_smallest(values, k)
+        return np.take_along_axis(values, columns, axis=1), columns
+    chosen = _columns_of_smallest(groups, k)
+    first = np.arange(0, groups.size, groups.shape[1])[:, None]
+    entries = values.reshape(-1, GROUP)[first + chosen].reshape(b, k * GROUP)
+    among = _columns_of_smallest(entries, k)
+    columns = np.take_along_axis(chosen, among // GROUP, axis=1) * GROUP + among % GROUP
+    return np.take_along_axis(entries, among, axis=1), columns
+
+
+def _pays_to_group(n: int, k: int) -> bool:
+    return n >= 4 * k * GROUP
+
+
+def _columns_of_smallest(values: Float[np.ndarray, "b n"], k: int) -> Int[np.ndarray, "b k"]:
+    """The columns of the k smallest entries of every row, ascending; ties by lowest column."""
+    b, n = values.shape
+    limit = np.partition(values, k - 1, axis=1)[:, k - 1, None]
+    chosen = values <= limit
+    (many,) = np.nonzero(np.count_nonzero(chosen, axis=1) > k)
+    if len(many):
+        below, equal = values[many] < limit[many], values[many] == limit[many]
+        room = k - np.count_nonzero(below, axis=1)[:, None]
+        chosen[many] = below | (equal & (np.cumsum(equal, axis=1) <= room))
+    return (np.flatnonzero(chosen).reshape(b, k) % n).astype(np.int32)
 
 
 def lane_counts(mask: Bool[Array, "*p n"]) -> Int8[Array, "*p lanes"]:
@@ -56,6 +105,6 @@ def lane_counts(mask: Bool[Array, "*p n"]) -> Int8[Array, "*p lanes"]:
     return jnp.sum(lanes.astype(jnp.int8), axis=-2, dtype=jnp.int8)
 
 
-def lane_columns(lane: Int[Array, " v"], lanes: int) -> Int[Array, "v LANE"]:
+def lane_columns(lane: Int[EitherArray, " v"], lanes: int) -> Int[EitherArray, "v LANE"]:
     """The columns that `lane_counts` counted in each lane."""
-    return lane[:, None] + (lanes * jnp.arange(LANE, dtype=lane.dtype))[None]
+    return lane[:, None] + (lanes * numpy_of(lane).arange(LANE, dtype=lane.dtype))[None]

@@ -6,13 +6,14 @@ import pytest
 from jaxvae.geometry import squared_distances
 from jaxvae.geometry.distances import difference_bounds, distance_bounds, upper_bounds
 from jaxvae.geometry.points import as_points
+from jaxvae.geometry.selection import filled_length
 from tests import oracles
 from tests.clouds import NASTY, TIED, WIDTHS, N, gaussian, of_width
 from tests.memory import largest_array
 
 FLOAT32 = 2.0**-24
 by_products, by_differences = jax.jit(distance_bounds), jax.jit(difference_bounds)
-upper_bounds = jax.jit(upper_bounds)
+upper_in_program = jax.jit(upper_bounds)
 # Squares of 1e20 are above the largest float32; the refusal has its own test.
 SQUARABLE = [name for name in NASTY if name != "scale 1e20"]
 
@@ -79,53 +80,57 @@ def test_distances_too_large_for_float32_are_refused():
         squared_distances(cloud, cloud)
 
 
-def assert_inside(points, lower, upper):
+def filled(cloud):
+    return as_points(cloud, filled=filled_length)[0]
+
+
+def assert_inside(points, bounds):
+    n = np.count_nonzero(points.present)
+    upper = upper_in_program(points, np.arange(n), bounds)
     # The bounds are for real arithmetic of float32 values: nothing is to spare.
-    true = oracles.squared_distances(oracles.whole(points))
+    true = oracles.squared_distances(oracles.whole(points))[:n, :n]
     np.fill_diagonal(true, np.inf)
-    assert np.all(np.asarray(lower, np.float64) <= true)
-    assert np.all(true <= np.asarray(upper, np.float64))
+    assert np.all(np.asarray(bounds.lower, np.float64)[:, :n] <= true)
+    assert np.all(true <= np.asarray(upper, np.float64)[:, :n])
 
 
 @pytest.mark.parametrize("name", NASTY)
 def test_the_bounds_hold_the_true_distances(name):
-    (points,) = as_points(NASTY[name])
-    bounds = by_products(points, np.arange(N))
-    assert_inside(points, bounds.lower, upper_bounds(points, np.arange(N), bounds))
+    points = filled(NASTY[name])
+    assert_inside(points, by_products(points, np.arange(N)))
 
 
 @pytest.mark.parametrize("d", [1024, 1025, 3000])
 def test_the_bounds_of_wide_clouds_hold_the_true_distances(d):
-    (points,) = as_points(gaussian(100, d))
-    bounds = by_products(points, np.arange(100))
-    assert_inside(points, bounds.lower, upper_bounds(points, np.arange(100), bounds))
+    points = filled(gaussian(100, d))
+    assert_inside(points, by_products(points, np.arange(100)))
 
 
 @pytest.mark.parametrize("name", NASTY)
 def test_the_bounds_by_differences_hold_the_true_distances(name):
-    (points,) = as_points(NASTY[name])
-    bounds = by_differences(jax.device_put(points), np.arange(N))
-    assert_inside(points, bounds.lower, upper_bounds(points, np.arange(N), bounds))
+    points = filled(NASTY[name])
+    assert_inside(points, by_differences(jax.device_put(points), np.arange(N)))
 
 
 @pytest.mark.parametrize("d", [17, 784])
 def test_the_bounds_are_narrow_for_an_ordinary_cloud(d):
-    (points,) = as_points(gaussian(N, d))
+    points = filled(gaussian(N, d))
     bounds = by_products(points, np.arange(N))
-    upper = np.asarray(upper_bounds(points, np.arange(N), bounds))
-    others = ~np.eye(N, dtype=bool)
+    upper = np.asarray(upper_in_program(points, np.arange(N), bounds))
+    others = ~np.eye(N, upper.shape[1], dtype=bool) & points.present
     apart = np.median((upper - bounds.lower)[others]) / np.median(upper[others])
     assert 0 < apart < 4 * (d + 100) * FLOAT32
 
 
 @pytest.mark.parametrize("name", ["plain", "clusters 100 apart", "one row at 1e6"])
-def test_an_upper_bound_has_the_same_bits_alone_as_in_its_block(name):
-    (points,) = as_points(NASTY[name])
-    rows, columns = np.arange(40), np.arange(N)[None] % N
-    bounds = by_products(points, rows)
-    whole = upper_bounds(points, rows, bounds)
-    entries = upper_bounds(points, rows, bounds, (rows[:, None], columns))
-    np.testing.assert_array_equal(whole, entries)
+@pytest.mark.parametrize("way", [by_products, by_differences])
+def test_an_upper_bound_has_the_same_bits_alone_and_on_the_host_as_in_its_block(name, way):
+    points, rows, columns = filled(NASTY[name]), np.arange(40), np.arange(N)[None]
+    bounds = way(jax.device_put(points), rows)
+    whole = upper_in_program(points, rows, bounds)[:, :N]
+    for upper, given in (upper_in_program, bounds), (upper_bounds, jax.device_get(bounds)):
+        entries = upper(points, rows, given, (rows[:, None], columns))
+        np.testing.assert_array_equal(entries, whole)
 
 
 def test_memory_is_the_result_and_not_more():

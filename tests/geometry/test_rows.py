@@ -23,10 +23,12 @@ def test_the_length_of_a_block_follows_from_the_columns_and_the_platform(choices
 
 
 def test_blocks_of_many_spaces_together_are_no_larger_than_those_of_some():
-    space = as_space(as_cloud(np.arange(4096.0)[:, None]).points, None)
+    points = as_cloud(np.arange(4096.0)[:, None]).points
+    space = as_space(points, None)
     on_host = len(next(space.blocks(4096)))
     with compiled_for("cuda"):
-        alone, beside_others = (len(next(space.blocks(4096, spaces=s))) for s in (1, 200))
+        there = as_space(points, None)
+    alone, beside_others = (len(next(there.blocks(4096, spaces=s))) for s in (1, 200))
     assert alone == 4096
     assert 2**30 < beside_others * 4096 * 200 <= 2**31
     # On the host blocks are so short that even many take little.
