@@ -16,7 +16,6 @@ from jaxvae.analysis.registry import METRICS
 from jaxvae.data.arrays import read_array, read_arrays
 from jaxvae.files.results import whole_results
 from jaxvae.report.measurement import as_records, metrics_of, title
-from jaxvae.report.measurement_figures import draw_measurements
 from jaxvae.report.measurement_page import measurement_page
 from jaxvae.report.measurement_tables import summary, table
 from jaxvae.report.page import PAGE, write_page
@@ -66,6 +65,9 @@ def _metrics(names: str | None, spaces: int, labelled: bool) -> tuple[str, ...]:
 
 
 def _save(records: xr.Dataset, folder: Path) -> None:
+    # Matplotlib takes longer to import than small arrays to measure.
+    from jaxvae.report.measurement_figures import draw_measurements  # noqa: PLC0415
+
     records.to_netcdf(folder / "records.nc")
     (folder / "summary.md").write_text(summary(records), encoding="utf-8")
     figures = draw_measurements(records, folder / "figures")

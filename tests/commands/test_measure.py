@@ -119,7 +119,7 @@ def interrupt(*_, **__):
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("step", ["measure", "draw_measurements"])
+@pytest.mark.parametrize("step", ["measure", "write_page"])
 def test_an_interrupted_measurement_leaves_nothing_behind(folder, capsys, monkeypatch, step):
     before = names(folder)
     monkeypatch.setattr(command, step, interrupt)
@@ -132,7 +132,7 @@ def test_results_that_are_there_stay_whole_until_all_new_ones_are(folder, monkey
     arguments = ["measure", "layers.npz", "--metrics", "cka", "--out", "out"]
     assert main(arguments) == 0
     before = {name: (folder / "out" / name).stat().st_mtime_ns for name in names(folder / "out")}
-    monkeypatch.setattr(command, "draw_measurements", interrupt)
+    monkeypatch.setattr(command, "write_page", interrupt)
     assert main([*arguments, "--seed", "1"]) == 130
     assert {name: (folder / "out" / name).stat().st_mtime_ns for name in before} == before
 
