@@ -161,7 +161,8 @@ def _draw(conclusion: Conclusion, title: str, folder: Path) -> list[Path]:
         axes.axhline(enough, color="0.6", linestyle="--", label=label)
         last = sizes[-1] if bounds.sufficient is None else bounds.sufficient
         span = bounds.insufficient + 0.7, last + 0.3
-        axes.axvspan(*span, color="tab:green", alpha=0.12, label="may be the smallest enough")
+        label = "may be the smallest sufficient size"
+        axes.axvspan(*span, color="tab:green", alpha=0.12, label=label)
         mark_bottlenecks(axes, sizes)
         mark_logarithm(axes)
         axes.set_ylabel("Δ(output → input)")

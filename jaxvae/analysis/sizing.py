@@ -86,7 +86,13 @@ def first_training(dimension: float, stderr: float = 0.0, *, fewest: int = 0) ->
 
 
 def bounds_of(sizes: Int[np.ndarray, " k"], advice: Advice, *, tolerance: float) -> Bounds:
-    """Bounds of the smallest sufficient size, from the result of `sufficient_bottleneck`."""
+    """Bounds of the smallest sufficient size, from the result of `sufficient_bottleneck`.
+
+    Args:
+        sizes: the sizes that were given to it, ascending.
+        advice: its result.
+        tolerance: the one that it was given, the smallest share of Delta that matters.
+    """
     sizes = np.asarray(sizes)
     enough = sizes[advice.upper < tolerance]
     sufficient = int(enough.min()) if len(enough) else None
