@@ -7,6 +7,7 @@ compared on the device.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -25,6 +26,7 @@ from jaxvae.geometry.distances import (
     upper_bounds,
 )
 from jaxvae.geometry.finding import DOUBTFUL, distances_of_pairs, pair_block
+from jaxvae.geometry.host import known_now
 from jaxvae.geometry.points import Points, first_alike, known_values
 from jaxvae.geometry.precise import comparisons, less, precise_distances, precise_row
 from jaxvae.geometry.rows import Space, on_host, with_redone, without_coordinates
@@ -264,8 +266,8 @@ def _ranks(
     if space.points.on_grid:
         # A comparison that the bounds leave open is a tie.
         return 1 + closer + total / 2
-    bounds = on_host(bounds, space)
-    heavy = (bounds.share > 0) & (total.sum(axis=1) > _HEAVY_SHARE * open_.shape[2] * LANE)
+    by_products = on_host(bounds.share, space) > 0
+    heavy = by_products & (total.sum(axis=1) > _HEAVY_SHARE * open_.shape[2] * LANE)
     open_[heavy] = 0
     ranks = 1 + closer + _settle(space, rows, bounds, targets, open_) / 2
     return _with_heavy(space, rows, indices, ranks, heavy)
@@ -304,6 +306,26 @@ def _open_columns(
     return (upper_bounds(points, rows, bounds, at) >= near) & (bounds.lower[at] <= far)
 
 
+_open_columns_in_program = jax.jit(_open_columns)
+
+
+def _look_up(
+    space: Space, rows: Int[np.ndarray, " b"], bounds: Bounds, targets: _Targets
+) -> Callable[[_Lanes], Bool[np.ndarray, "v LANE"]]:
+    """`_open_columns` of lanes, wherever the bounds are."""
+    if bounds.lower.is_fully_addressable:
+        outline = jax.tree.map(np.asarray, without_coordinates(space.points))
+        return partial(_open_columns, outline, rows, on_host(bounds, space), targets)
+
+    def in_program(lanes: _Lanes) -> Bool[np.ndarray, "v LANE"]:
+        filled = _Lanes(*(np.resize(index, _LANES).astype(np.int32) for index in lanes))
+        outline = without_coordinates(space.shared)
+        found = known_now(_open_columns_in_program)(outline, rows, bounds, targets, filled)
+        return on_host(found, space)[: len(lanes.row)]
+
+    return in_program
+
+
 def _settle(
     space: Space,
     rows: Int[np.ndarray, " b"],
@@ -313,13 +335,12 @@ def _settle(
 ) -> Int[np.ndarray, "b t"]:
     """Twice the number of open points that are closer, plus the number of those as far."""
     doubled = np.zeros(open_.shape[:2], np.int32)
-    outline = jax.tree.map(np.asarray, without_coordinates(space.points))
-    places = np.nonzero(open_)
+    places, look_up = np.nonzero(open_), _look_up(space, rows, bounds, targets)
     # Where so many are open, points may coincide; they are compared once.
     alike = first_alike(space.points) if len(places[0]) > _FEW_LANES else None
     for start in range(0, len(places[0]), _LANES):
         lanes = _Lanes(*(index[start : start + _LANES] for index in places))
-        entry, within_lane = np.nonzero(_open_columns(outline, rows, bounds, targets, lanes))
+        entry, within_lane = np.nonzero(look_up(lanes))
         row, target, lane = (index[entry] for index in lanes)
         column = (lane + open_.shape[2] * within_lane).astype(np.int32)
         other = column != targets.indices[row, target]

@@ -28,6 +28,7 @@ from jaxvae.typing import ArrayLike, EitherArray
 
 # Squared distance to an absent point: above any other, and finite with its bounds.
 FAR = 2.0**120
+_SMALLEST = np.finfo(np.float32).tiny
 UNIT = 2.0**-24  # the rounding of one float32 operation
 # Up to here differences cost no more than products, and distances are formed so.
 NARROW_FEATURES = 4
@@ -231,7 +232,9 @@ def pair_distances(
     difference = x.values[i] - y.values[j]
     if x.rest is not None and y.rest is not None:
         difference = difference + (x.rest[i] - y.rest[j])
-    return sum_of_squares(difference)
+    squared = sum_of_squares(difference)
+    # As a program flushes them: so small ones have too few bits to be compared.
+    return np.where(squared < _SMALLEST, 0, squared) if numpy_of(squared) is np else squared
 
 
 def rounding(points: Points) -> Float[EitherArray, ""]:

@@ -1,11 +1,10 @@
 """The nearest points: proposed by products, settled by differences where these leave doubt.
 
 What is compiled for every cloud bounds the distances of a block of rows. Candidates are the
-points with the smallest bounds, chosen where the bounds are: on an accelerator by a program, in
-the memory of the host by NumPy. Which rows their float32 distances prove is decided on the host.
-The others, none in an ordinary cloud, are proposed again by differences, by a program that is
-compiled when the first such row comes; and what float32 differences cannot order is ordered by
-`precise`.
+points with the smallest bounds, chosen where the bounds are: by NumPy in the memory of the host,
+else by a program. Which rows their float32 distances prove is decided on the host. The others,
+none in an ordinary cloud, are proposed again by differences, by a program that is compiled when
+the first such row comes; and what float32 differences cannot order is ordered by `precise`.
 """
 
 from collections.abc import Callable
@@ -37,8 +36,9 @@ CANDIDATES = 8
 _SPARE = 6
 # Coordinates that may be held at once; a loop over candidates takes longer to compile.
 _ENTRIES = 2**24
-# Of so few features differences of some pairs take the host no longer than a program.
-_HOST_FEATURES = 64
+# Of so few features differences of pairs take the host no longer than a program; and coordinates
+# that it holds at a time.
+_HOST_FEATURES, _HOST_ENTRIES = 64, 2**20
 # Rows that are searched by differences at a time.
 DOUBTFUL = 16
 
@@ -76,8 +76,13 @@ def propose_within(
         return lambda: on_host(proposal, space)
 
     def finish() -> Proposal:
-        lower, groups = on_host((bounds.lower, bounds.groups), space)
-        least, columns = smallest_on_host(lower, groups, count)
+        if bounds.lower.is_fully_addressable:
+            lower, groups = on_host((bounds.lower, bounds.groups), space)
+            least, columns = smallest_on_host(lower, groups, count)
+        else:
+            # Other processes have the other rows, and bounds are too many to be sent.
+            found = space.run_without_coordinates(_candidates, bounds, count=count)
+            least, columns = on_host(found, space)
         pairs = np.repeat(rows, count), columns.ravel()
         squared = distances_of_pairs(space, *pairs, len(rows)).reshape(columns.shape)
         is_other = space.points.present[columns] & (columns != rows[:, None])
@@ -158,13 +163,16 @@ def distances_of_pairs(
         space: the cloud.
         rows: first point of every pair.
         columns: second point.
-        length: of a block of rows. Where a program is needed, it works on as many pairs at a time
-            as such a block has candidates.
+        length: of a block of rows. Where a program is needed, it works on eight pairs for each of
+            them at a time.
     """
-    if space.points.values.shape[1] <= _HOST_FEATURES:
-        known = known_values(space.points)
-        return pair_distances(known, rows, known, columns)
-    pieces = [np.zeros(0, np.float32)]
+    pieces, features = [np.zeros(0, np.float32)], space.points.values.shape[1]
+    if features <= _HOST_FEATURES:
+        known, at_once = known_values(space.points), _HOST_ENTRIES // features
+        for start in range(0, len(rows), at_once):
+            some = [pair[start : start + at_once] for pair in (rows, columns)]
+            pieces.append(pair_distances(known, some[0], known, some[1]))
+        return np.concatenate(pieces)
     for start in range(0, len(rows), length * CANDIDATES):
         some = [pair[start : start + length * CANDIDATES] for pair in (rows, columns)]
         filled = [np.resize(pair, (length, CANDIDATES)).astype(np.int32) for pair in some]
@@ -179,6 +187,13 @@ def pair_block(
     if rows.size * points.values.shape[1] <= _ENTRIES:
         return pair_distances(points, rows, points, columns)
     return lax.map(lambda at: pair_distances(points, at[0], points, at[1]), (rows.T, columns.T)).T
+
+
+def _candidates(
+    points: Points, bounds: Bounds, *, count: int
+) -> tuple[Float[Array, "b c"], Int[Array, "b c"]]:
+    del points
+    return smallest(bounds.lower, bounds.groups, count)
 
 
 def _nearest_candidates(

@@ -47,6 +47,12 @@ def test_ranks_inside_tight_clusters_far_apart_are_right(d):
     assert assert_ranks(cloud, oracles.nearest(cloud, 3)) > 0.9
 
 
+def test_ranks_beside_a_row_so_far_that_squares_of_the_others_are_zero_in_float32_are_right():
+    cloud = gaussian(d=3)
+    cloud[7] = 1e32
+    assert_ranks((1e-3 * cloud).astype(np.float32), TARGETS)
+
+
 @pytest.mark.parametrize("name", TIED)
 def test_exact_ties_count_half(name):
     expected, _ = oracles.rank_bounds(TIED[name], TARGETS)
