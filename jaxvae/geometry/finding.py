@@ -32,13 +32,15 @@ from jaxvae.typing import EitherArray
 
 # Candidates come in multiples of this, with at least so many to spare: an ordinary row is then
 # proven without a second look.
-CANDIDATES = 8
+_CANDIDATES = 8
 _SPARE = 6
 # Coordinates that may be held at once; a loop over candidates takes longer to compile.
 _ENTRIES = 2**24
 # Of so few features differences of pairs take the host no longer than a program; and coordinates
 # that it holds at a time.
 _HOST_FEATURES, _HOST_ENTRIES = 64, 2**20
+# Pairs for each row of a block that a program works on at a time: more would leave the cache.
+_PAIRS = 2
 # Rows that are searched by differences at a time.
 DOUBTFUL = 16
 
@@ -163,21 +165,22 @@ def distances_of_pairs(
         space: the cloud.
         rows: first point of every pair.
         columns: second point.
-        length: of a block of rows. Where a program is needed, it works on eight pairs for each of
+        length: of a block of rows. Where a program is needed, it works on two pairs for each of
             them at a time.
     """
-    pieces, features = [np.zeros(0, np.float32)], space.points.values.shape[1]
+    pieces, features = [], space.points.values.shape[1]
     if features <= _HOST_FEATURES:
-        known, at_once = known_values(space.points), _HOST_ENTRIES // features
+        points, at_once = known_values(space.points), _HOST_ENTRIES // features
         for start in range(0, len(rows), at_once):
             some = [pair[start : start + at_once] for pair in (rows, columns)]
-            pieces.append(pair_distances(known, some[0], known, some[1]))
-        return np.concatenate(pieces)
-    for start in range(0, len(rows), length * CANDIDATES):
-        some = [pair[start : start + length * CANDIDATES] for pair in (rows, columns)]
-        filled = [np.resize(pair, (length, CANDIDATES)).astype(np.int32) for pair in some]
-        pieces.append(on_host(space.run(pair_block, *filled), space).ravel()[: len(some[0])])
-    return np.concatenate(pieces)
+            pieces.append(pair_distances(points, some[0], points, some[1]))
+        return np.concatenate([np.zeros(0, np.float32), *pieces])
+    for start in range(0, len(rows), length * _PAIRS):
+        some = [pair[start : start + length * _PAIRS] for pair in (rows, columns)]
+        filled = [np.resize(pair, (length, _PAIRS)).astype(np.int32) for pair in some]
+        pieces.append(space.run(pair_block, *filled))
+    known = [on_host(piece, space).ravel() for piece in pieces]
+    return np.concatenate([np.zeros(0, np.float32), *known])[: len(rows)]
 
 
 def pair_block(
@@ -209,7 +212,7 @@ def _nearest_candidates(
 
 
 def _candidate_count(k: int, columns: int) -> int:
-    return min(columns, -(-(k + _SPARE) // CANDIDATES) * CANDIDATES)
+    return min(columns, -(-(k + _SPARE) // _CANDIDATES) * _CANDIDATES)
 
 
 def _sorted(
