@@ -28,8 +28,8 @@ from jaxvae.typing import ArrayLike, EitherArray
 
 # Squared distance to an absent point: above any other, and finite with its bounds.
 FAR = 2.0**120
-_SMALLEST = np.finfo(np.float32).tiny
 UNIT = 2.0**-24  # the rounding of one float32 operation
+_SMALLEST = 2.0**-126  # a program flushes what is smaller to zero
 # Up to here differences cost no more than products, and distances are formed so.
 NARROW_FEATURES = 4
 # Products are summed in runs of this many features, which bounds their rounding.
@@ -233,7 +233,7 @@ def pair_distances(
     if x.rest is not None and y.rest is not None:
         difference = difference + (x.rest[i] - y.rest[j])
     squared = sum_of_squares(difference)
-    # As a program flushes them: so small ones have too few bits to be compared.
+    # As in a program: smaller ones have too few bits to be compared.
     return np.where(squared < _SMALLEST, 0, squared) if numpy_of(squared) is np else squared
 
 

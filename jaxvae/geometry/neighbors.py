@@ -137,8 +137,8 @@ def search(
     for some in space.blocks(cloud.n, block=block, progress=progress):
         begun.append(propose(space, some, k))
         # The device works on one block while the host looks at the one before.
-        proposals += [finish() for finish in begun[:-1]]
-        del begun[:-1]
+        if len(begun) > 1:
+            proposals.append(begun.pop(0)())
     proposals += [finish() for finish in begun]
     proposal = joined(proposals, cloud.n)
     found = settle(space, np.arange(cloud.n, dtype=np.int32), proposal, k, in_order=in_order)
