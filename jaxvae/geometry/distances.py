@@ -18,7 +18,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxvae.geometry.arrays import as_point_array
-from jaxvae.geometry.host import as_bits, from_bits, known_now, numpy_of
+from jaxvae.geometry.host import as_bits, from_bits, known_now, numpy_of, rows_of
 from jaxvae.geometry.points import Points, as_points
 from jaxvae.geometry.rows import blocks, joined, traced_rows
 from jaxvae.geometry.selection import LANE, filled_length, least_of_groups
@@ -229,9 +229,9 @@ def pair_distances(
     x: Points, i: Int[EitherArray, "*#batch"], y: Points, j: Int[EitherArray, "*#batch"]
 ) -> Float[EitherArray, "*batch"]:
     """Squared distances of points i of `x` to points j of `y`, by differences."""
-    difference = x.values[i] - y.values[j]
+    difference = rows_of(x.values, i) - rows_of(y.values, j)
     if x.rest is not None and y.rest is not None:
-        difference = difference + (x.rest[i] - y.rest[j])
+        difference = difference + (rows_of(x.rest, i) - rows_of(y.rest, j))
     squared = sum_of_squares(difference)
     # As in a program: smaller ones have too few bits to be compared.
     return np.where(squared < _SMALLEST, 0, squared) if numpy_of(squared) is np else squared

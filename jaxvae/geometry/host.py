@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.extend.core import get_opaque_trace_state
-from jaxtyping import Array, Float, UInt32
+from jaxtyping import Array, Float, Int, UInt32
 
 from jaxvae.platforms import platform_of
 from jaxvae.typing import ArrayLike, EitherArray
@@ -47,6 +47,11 @@ def is_few(array: ArrayLike) -> bool:
 def numpy_of(array: ArrayLike) -> Any:
     """The module whose functions take this array where it is: `numpy`, or `jax.numpy`."""
     return np if isinstance(array, np.ndarray | np.generic) else jnp
+
+
+def rows_of(array: EitherArray, at: Int[EitherArray, "*s"]) -> EitherArray:
+    """`array[at]`; NumPy takes whole rows in half the time of an index."""
+    return array.take(at, axis=0) if isinstance(array, np.ndarray) else array[at]
 
 
 def as_bits(values: Float[EitherArray, "*s"]) -> UInt32[EitherArray, "*s"]:

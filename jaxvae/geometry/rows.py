@@ -23,7 +23,9 @@ _FEWEST_ROWS = 192
 _MOST_ENTRIES = 2**31
 # Rows that an accelerator works on together.
 _ALIGNED = 128
-_FEWEST_BLOCKS = 8
+# Blocks of a small cloud: for some devices to share, or for one to work while the host looks at
+# what came before.
+_FEWEST_SHARED, _FEWEST_ALONE = 8, 4
 
 Progress = Callable[[int, int], None]
 # `(points, *arrays by row) -> arrays by row`.
@@ -162,8 +164,8 @@ def block_length(columns: int, choices: Choices, *, shared: bool = True) -> int:
         # Few, since each brings something to the host, and alike, so that none is nearly empty.
         count = -(-columns // rows)
         return min(rows, columns, -(-columns // (count * _ALIGNED)) * _ALIGNED)
-    # Enough blocks for some devices to share.
-    return min(rows, max(_FEWEST_ROWS, -(-columns // _FEWEST_BLOCKS)))
+    fewest = _FEWEST_SHARED if shared else _FEWEST_ALONE
+    return min(rows, max(_FEWEST_ROWS, -(-columns // fewest)))
 
 
 def joined(results: list[Any], n: int) -> Any:

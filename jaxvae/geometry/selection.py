@@ -69,31 +69,31 @@ def smallest_on_host(
     """`smallest` of arrays of NumPy, but by column; nothing is compiled."""
     b, n = values.shape
     if not _pays_to_group(n, k):
-        columns = _columns_of_smallest(values, k)
-        return np.take_along_axis(values, columns, axis=1), columns
-    chosen = _columns_of_smallest(groups, k)
-    first = np.arange(0, groups.size, groups.shape[1])[:, None]
-    entries = values.reshape(-1, GROUP)[first + chosen].reshape(b, k * GROUP)
-    among = _columns_of_smallest(entries, k)
-    columns = np.take_along_axis(chosen, among // GROUP, axis=1) * GROUP + among % GROUP
-    return np.take_along_axis(entries, among, axis=1), columns
+        at = _smallest_of_rows(values, k)
+        return values.take(at), (at % n).astype(np.int32)
+    chosen = _smallest_of_rows(groups, k)
+    entries = values.reshape(-1, GROUP).take(chosen, axis=0).reshape(b, k * GROUP)
+    among = _smallest_of_rows(entries, k)
+    columns = (chosen.take(among // GROUP) * GROUP + among % GROUP) % n
+    return entries.take(among), columns.astype(np.int32)
 
 
 def _pays_to_group(n: int, k: int) -> bool:
     return n >= 4 * k * GROUP
 
 
-def _columns_of_smallest(values: Float[np.ndarray, "b n"], k: int) -> Int[np.ndarray, "b k"]:
-    """The columns of the k smallest entries of every row, ascending; ties by lowest column."""
-    b, n = values.shape
+def _smallest_of_rows(values: Float[np.ndarray, "b n"], k: int) -> Int[np.ndarray, "b k"]:
+    """Where the k smallest entries of every row are in all values, ascending; ties by first."""
     limit = np.partition(values, k - 1, axis=1)[:, k - 1, None]
     chosen = values <= limit
-    (many,) = np.nonzero(np.count_nonzero(chosen, axis=1) > k)
-    if len(many):
+    at = np.flatnonzero(chosen)
+    if len(at) > k * len(values):  # entries beyond the k-th equal it
+        (many,) = np.nonzero(np.count_nonzero(chosen, axis=1) > k)
         below, equal = values[many] < limit[many], values[many] == limit[many]
         room = k - np.count_nonzero(below, axis=1)[:, None]
         chosen[many] = below | (equal & (np.cumsum(equal, axis=1) <= room))
-    return (np.flatnonzero(chosen).reshape(b, k) % n).astype(np.int32)
+        at = np.flatnonzero(chosen)
+    return at.reshape(-1, k)
 
 
 def lane_counts(mask: Bool[Array, "*p n"]) -> Int8[Array, "*p lanes"]:
