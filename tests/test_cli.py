@@ -13,6 +13,7 @@ import pytest
 import jaxvae
 from jaxvae import cli
 from jaxvae.cli import main
+from tests.tiers import parametrize
 
 # What takes a second and more to import, together or alone.
 SLOW = "{'jax', 'flax', 'optax', 'orbax', 'scipy', 'xarray', 'matplotlib', 'rich'}"
@@ -26,7 +27,7 @@ finally:
 """
 
 
-@pytest.mark.parametrize("module", ["jaxvae", "jaxvae.cli"])
+@parametrize("module", ["jaxvae", "jaxvae.cli"])
 def test_the_command_is_also_a_module(module):
     shown = subprocess.run(
         [sys.executable, "-m", module, "train"], capture_output=True, check=False
@@ -94,6 +95,7 @@ def test_help_and_mistakes_are_answered_before_anything_slow_is_imported(words, 
     assert done.stdout.endswith("imported: []\n")
 
 
+@pytest.mark.slow
 def test_what_trains_imports_nothing_that_draws():
     experiments = ("bottleneck", "learning_dynamics", "rate_allocation")
     modules = ["jaxvae.commands.train", "jaxvae.commands.sweep", "jaxvae.grids.sweep"]

@@ -159,6 +159,7 @@ def test_the_matrix_takes_spaces_of_any_width_and_shape():
     np.testing.assert_array_equal(matrix[:, 0], matrix[:, 2])
 
 
+@pytest.mark.slow
 def test_no_array_is_as_large_as_n_by_n():
     n = 30_000
     spaces = ((n, 3), jnp.float32), ((n, 50), jnp.float32)
