@@ -149,6 +149,7 @@ def test_the_command_prepares_the_set_quietly(manual_dir, tmp_path):
     assert dataset_names(tmp_path) == ("sprites", "cars3d")
 
 
+@pytest.mark.slow
 def test_preparing_and_reading_import_no_tensorflow(manual_dir, tmp_path):
     code = f"""
 import sys

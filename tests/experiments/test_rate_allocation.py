@@ -557,7 +557,7 @@ def size(config, image_shape):
     return sum(leaf.size for leaf in jax.tree.leaves(shapes))
 
 
-@pytest.mark.parametrize(
+@parametrize(
     ("preset", "image_shape", "parameters"),
     [("paper-mnist", (28, 28, 1), 122_713), ("paper-cifar10", (32, 32, 3), 475_811)],
 )
@@ -610,7 +610,7 @@ def test_settings_that_make_no_sense_are_refused(changed, message):
         dataclasses.replace(GRID, **changed)
 
 
-@pytest.mark.parametrize(
+@parametrize(
     ("changed", "message"),
     [
         ({"points": 61}, "--points up to the 60 images"),
@@ -618,6 +618,7 @@ def test_settings_that_make_no_sense_are_refused(changed, message):
         ({"image_size": 20}, "28 x 28 or 32 x 32"),
         ({"image_size": 30, "network": "deep"}, "multiples of 4"),
     ],
+    quick=3,
 )
 def test_what_does_not_fit_the_data_leaves_nothing_behind(tmp_path, changed, message):
     with pytest.raises(ValueError, match=message):
