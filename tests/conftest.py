@@ -84,8 +84,21 @@ _LONG = {
 }
 
 
+# The system lets a process have 65,530 maps of memory, and a program needs a few.
+_MOST_MAPS = 30_000
+_OPTIONS = ("JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS")
+
+
+def _options_of(path: Path) -> tuple[bool, bool]:
+    """Whether programs of a file are compiled without optimization, and whether as for users."""
+    folder, file = path.parent.name, f"{path.parent.name}/{path.name}"
+    unoptimized = file not in _OPTIMIZED and not _UNOPTIMIZED.isdisjoint({folder, file})
+    return unoptimized, folder in _EXACT and not unoptimized
+
+
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.path.name not in _LONG)
+    """Long files first, and files of the same options together: they share what was traced."""
+    items.sort(key=lambda item: (item.path.name not in _LONG, _options_of(item.path)))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -149,18 +162,22 @@ if _HAS_TWO_WAYS:
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiled_programs(request):
-    """Every program maps memory, and the system limits the maps of one process."""
-    folder = request.path.parent.name
-    file = f"{folder}/{request.path.name}"
-    unoptimized = file not in _OPTIMIZED and not _UNOPTIMIZED.isdisjoint({folder, file})
+    """The options of a file. JAX does not know that programs of other options are others."""
+    before = [os.environ.get(name) for name in _OPTIONS]
+    unoptimized, exact = _options_of(request.path)
     jax.config.update("jax_disable_most_optimizations", unoptimized)
     # The processes that a test starts are compared with its own, bit by bit.
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(unoptimized)
     if _HAS_TWO_WAYS:
-        exact = folder in _EXACT and not unoptimized
         os.environ["XLA_FLAGS"] = _AS_USERS if exact else _QUICK
-    yield
-    jax.clear_caches()
+    if before != [os.environ.get(name) for name in _OPTIONS] or _maps_of_memory() > _MOST_MAPS:
+        jax.clear_caches()
+
+
+def _maps_of_memory() -> int:
+    with contextlib.suppress(OSError):
+        return Path("/proc/self/maps").read_bytes().count(b"\n")
+    return _MOST_MAPS + 1
 
 
 def pytest_sessionfinish(session):

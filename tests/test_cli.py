@@ -1,5 +1,6 @@
 """The command line as a whole: its version, its commands, and how it ends."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,20 +14,25 @@ import pytest
 import jaxvae
 from jaxvae import cli
 from jaxvae.cli import main
+from tests.tiers import parametrize
 
 # What takes a second and more to import, together or alone.
 SLOW = "{'jax', 'flax', 'optax', 'orbax', 'scipy', 'xarray', 'matplotlib', 'rich'}"
 ANSWER = f"""
-import sys
+import contextlib, io, json, sys
 from jaxvae.cli import main
-try:
-    main(sys.argv[1:])
-finally:
-    print("imported:", sorted({SLOW} & set(sys.modules)))
+for words in json.load(sys.stdin):
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
+        try:
+            status = main(words)
+        except SystemExit as ended:
+            status = ended.code
+    print(json.dumps([status, shown.getvalue(), sorted({SLOW} & set(sys.modules))]))
 """
 
 
-@pytest.mark.parametrize("module", ["jaxvae", "jaxvae.cli"])
+@parametrize("module", ["jaxvae", "jaxvae.cli"])
 def test_the_command_is_also_a_module(module):
     shown = subprocess.run(
         [sys.executable, "-m", module, "train"], capture_output=True, check=False
@@ -63,37 +69,50 @@ def test_a_command_that_cannot_be_read_has_status_2(arguments):
     assert caught.value.code == 2
 
 
-@pytest.mark.parametrize(
-    ("words", "status", "said"),
-    [
-        ("--help", 0, "dimension, imbalance and similarity"),
-        ("--version", 0, f"jaxvae {jaxvae.__version__}"),
-        ("train --help", 0, "--coefficient capacity=NUMBER gamma=1000"),
-        ("measure --help", 0, "Intrinsic dimension (TwoNN)"),
-        ("mesure a.npy", 2, "invalid choice: 'mesure'"),
-        ("trian --out a", 2, "; did you mean train?"),
-        ("measure a.npy --point 5 --kk 3", 2, "error: there is no option --kk"),
-        (
-            "train --netwrok dense_vae --out a",
-            2,
-            "there is no option --netwrok; did you mean --network?",
-        ),
-        ("train --latents 4,8 --out run", 2, "expected one number, got 4,8; `jaxvae sweep`"),
-        ("advise --help", 0, "training images (default: 20000, or all where there are fewer)"),
-        ("train --epochs many --out run", 2, "argument --epochs: invalid int value: 'many'"),
-    ],
-)
-def test_help_and_mistakes_are_answered_before_anything_slow_is_imported(words, status, said):
+ANSWERED = [
+    ("--help", 0, "dimension, imbalance and similarity"),
+    ("--version", 0, f"jaxvae {jaxvae.__version__}"),
+    ("train --help", 0, "--coefficient capacity=NUMBER gamma=1000"),
+    ("measure --help", 0, "Intrinsic dimension (TwoNN)"),
+    ("mesure a.npy", 2, "invalid choice: 'mesure'"),
+    ("trian --out a", 2, "; did you mean train?"),
+    ("measure a.npy --point 5 --kk 3", 2, "error: there is no option --kk"),
+    (
+        "train --netwrok dense_vae --out a",
+        2,
+        "there is no option --netwrok; did you mean --network?",
+    ),
+    ("train --latents 4,8 --out run", 2, "expected one number, got 4,8; `jaxvae sweep`"),
+    ("advise --help", 0, "training images (default: 20000, or all where there are fewer)"),
+    ("train --epochs many --out run", 2, "argument --epochs: invalid int value: 'many'"),
+]
+
+
+@pytest.fixture(scope="module")
+def answers():
+    """Status, text and slow imports of each of them, one after another in one process."""
     root = {"PYTHONPATH": str(Path(__file__).parents[1])}
-    command = [sys.executable, "-c", ANSWER, *words.split()]
     done = subprocess.run(
-        command, check=False, env={**os.environ, **root}, capture_output=True, text=True
+        [sys.executable, "-c", ANSWER],
+        input=json.dumps([words.split() for words, *_ in ANSWERED]),
+        check=True,
+        env={**os.environ, **root},
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    assert done.returncode == status
-    assert said in " ".join((done.stdout + done.stderr).split())
-    assert done.stdout.endswith("imported: []\n")
+    return dict(zip(ANSWERED, map(json.loads, done.stdout.splitlines()), strict=True))
 
 
+@pytest.mark.parametrize("answered", ANSWERED, ids=lambda answered: answered[0])
+def test_help_and_mistakes_are_answered_before_anything_slow_is_imported(answers, answered):
+    _, status, said = answered
+    ended, shown, imported = answers[answered]
+    assert ended == status
+    assert said in " ".join(shown.split())
+    assert imported == []
+
+
+@pytest.mark.slow
 def test_what_trains_imports_nothing_that_draws():
     experiments = ("bottleneck", "learning_dynamics", "rate_allocation")
     modules = ["jaxvae.commands.train", "jaxvae.commands.sweep", "jaxvae.grids.sweep"]

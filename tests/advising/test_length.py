@@ -1,7 +1,6 @@
 """How long models are trained: until the second half of a training no longer helps."""
 
-from functools import partial
-from pathlib import Path
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -54,12 +53,13 @@ def test_the_first_training_is_three_thousand_steps_and_has_a_half():
     assert [first_epochs(steps) for steps in (1, 10, 156, 5000)] == [3000, 300, 20, 2]
 
 
-@pytest.fixture
-def studied(monkeypatch, tmp_path):
+@pytest.fixture(scope="module")
+def studied(tmp_path_factory):
     """What a study finds if training for `time_for` epochs or fewer is all that there is time for.
 
-    Nothing is trained. The first model, of the largest size, is done after 20 epochs; all models
-    together are after 40: until then the second half of a training lowers Delta by 29%.
+    Nothing is trained, and no study is made twice. The first model, of the largest size, is done
+    after 20 epochs; all models together are after 40: until then the second half of a training
+    lowers Delta by 29%.
     """
 
     def records(epochs, *, earlier):
@@ -71,16 +71,18 @@ def studied(monkeypatch, tmp_path):
         made["failed"][...] = failing and epochs >= 40
         return made
 
+    @cache
     def study(*, time_for, epochs=None, failing=False):
         train = lambda sweep, *_: sweep.epochs[-1] <= time_for  # noqa: E731
         first_model = lambda grid, _: records(grid.run["epochs"], earlier=1.0)  # noqa: E731
-        monkeypatch.setattr(studies, "_train", train)
-        monkeypatch.setattr(studies, "_records", partial(all_models, failing=failing))
-        monkeypatch.setattr(studies, "gather", first_model)
-        run = {"data": "sprites", "image_size": 16, "train_size": 20000, "network": "dense_vae"}
+        run = {"data": "sprites", "image_size": 8, "train_size": 20000, "network": "dense_vae"}
         asked = Study(run=run, points=100, epochs=epochs)
-        first = Training((2, 4, 8), 3, "")
-        return do_study(asked, Path(tmp_path), first, minutes=1, console=Console(quiet=True))
+        first, out = Training((2, 4, 8), 3, ""), tmp_path_factory.mktemp("study")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(studies, "_train", train)
+            patch.setattr(studies, "_records", partial(all_models, failing=failing))
+            patch.setattr(studies, "gather", first_model)
+            return do_study(asked, out, first, minutes=1, console=Console(quiet=True))
 
     return study
 

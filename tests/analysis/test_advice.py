@@ -173,14 +173,14 @@ SWEEPS, MOST_WRONG = 200, 0.05
 CASES = list(product(SHAPES, (2, 3), (0.05, 0.2, 0.5)))
 
 
-@parametrize(("shape", "seeds", "noise"), CASES, quick=2)
+@parametrize(("shape", "seeds", "noise"), CASES)
 def test_a_wrong_size_is_named_in_few_sweeps(shape, seeds, noise):
     found = rates(shape, seeds=seeds, noise=noise, sweeps=SWEEPS)
     assert found["wrong"] <= MOST_WRONG
     assert found["excluded"] <= MOST_WRONG
 
 
-@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape.startswith("plateau")])
+@parametrize("shape", [shape for shape in SHAPES if shape.startswith("plateau")], quick=2)
 def test_a_clear_plateau_is_named(shape):
     assert rates(shape, seeds=4, noise=0.05, sweeps=SWEEPS)["right"] >= 0.85
 

@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from jaxvae.analysis import compare_cells
+from tests.tiers import parametrize
 
 
 def grids(means, *, seeds, training, test, shared=3.0, examples=50, seed=0):
@@ -23,7 +24,7 @@ def share(found, count=400):
     return np.mean([next(found) for _ in range(count)])
 
 
-@pytest.mark.parametrize(("seeds", "training"), [(2, 3.0), (3, 1.0), (5, 0.0)])
+@parametrize(("seeds", "training"), [(2, 3.0), (3, 1.0), (5, 0.0)])
 def test_equal_cells_are_all_candidates_but_in_five_percent_of_grids(seeds, training):
     drawn = grids(np.zeros(9), seeds=seeds, training=training, test=1.0)
     wrong = share(not compare_cells(values).candidates.all() for values in drawn)
@@ -31,7 +32,7 @@ def test_equal_cells_are_all_candidates_but_in_five_percent_of_grids(seeds, trai
     assert wrong < 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
 
 
-@pytest.mark.parametrize("seeds", [2, 3])
+@parametrize("seeds", [3, 2])
 def test_equal_cells_are_all_candidates_where_a_few_vary_six_times_as_much(seeds):
     deviations = np.where(np.arange(49) < 7, 12.0, 2.0)[:, None, None]
     drawn = grids(np.zeros(49), seeds=seeds, training=deviations, test=1.0)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jaxvae.analysis.response_surface import best_region
+from tests.tiers import parametrize
 
 SIDE = np.log1p([2.0, 8.0, 32.0, 64.0, 100.0])
 LOGS = np.stack(np.meshgrid(SIDE, SIDE, indexing="ij"), axis=-1).reshape(-1, 2)
@@ -32,7 +33,7 @@ def test_what_a_seed_adds_to_all_cells_changes_nothing():
     np.testing.assert_array_equal(left.candidates, right.candidates)
 
 
-@pytest.mark.parametrize("optimum", [[3.4, 2.2], [9.0, 9.0], [4.6, 0.0]])
+@parametrize("optimum", [[3.4, 2.2], [9.0, 9.0], [4.6, 0.0]])
 def test_the_best_cell_is_left_out_in_at_most_five_of_a_hundred_planes(optimum):
     missed = 0
     for seed in range(300):

@@ -22,7 +22,7 @@ def over_pairs(cost):
     return np.mean([cost(np.roll(X, shift, axis=0)).mean() for shift in shifts])
 
 
-@pytest.mark.parametrize("inferred", [0.6, 0.7, 0.0])
+@parametrize("inferred", [0.6, 0.7, 0.0])
 def test_the_growth_is_that_of_the_expected_costs(inferred):
     found = shuffle_effect(
         linear.hierarchy(inferred=inferred), linear.NOTHING, linear.IMAGES, key=KEY

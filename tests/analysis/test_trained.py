@@ -135,6 +135,7 @@ def test_another_number_of_rows_of_the_same_class_compiles_nothing(vae, images, 
         model.reconstruct(images[:n])
         return model.sample(n, key=key)
 
+    jax.clear_caches()
     drawn = use(11)
     compilations.clear()
     for n in (9, 10):

@@ -9,6 +9,7 @@ from flax import linen as nn
 from jaxvae.analysis import evaluate
 from jaxvae.analysis.traversal import latent_traversals
 from jaxvae.models import Variables, build_vae, dense_vae
+from tests.tiers import parametrize
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (23, 4, 4, 1), dtype=np.uint8)
 LATENTS = 4
@@ -87,7 +88,7 @@ def test_a_latent_that_the_decoder_ignores_gives_a_constant_row(traversals):
     np.testing.assert_array_equal(ignored, np.broadcast_to(ignored[0], ignored.shape))
 
 
-@pytest.mark.parametrize("example", [0, 22])
+@parametrize("example", [22, 0])
 def test_where_a_latent_meets_its_own_mean_is_the_reconstruction_of_the_mean(example):
     vae = dense_vae(image_shape=(4, 4, 1), latents=3, widths=(32,))
     variables = jax.jit(vae.init)(jax.random.key(1))

@@ -12,6 +12,7 @@ from jaxvae.commands.experiment import _parse, run_experiment
 from jaxvae.runs.folder import BusyError, UnfinishedError
 from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.launch import Experiment
+from tests.tiers import parametrize
 
 # As `python -m` does it, and then what was imported of that which takes a second and more.
 ANSWER = """
@@ -55,7 +56,7 @@ def test_help_lists_the_presets(capsys):
     assert "{smoke,demo,mnist,paper-mnist,paper-cifar10}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["bottleneck", "learning_dynamics", "rate_allocation"])
+@parametrize("name", ["bottleneck", "learning_dynamics", "rate_allocation"])
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [

@@ -107,7 +107,7 @@ def test_what_would_fail_later_has_status_2_one_line_and_leaves_nothing(
 
 
 def test_latents_of_a_hierarchy_are_refused(tmp_path, capsys):
-    words = ["--image-size", "32", "--train-size", "200", "--network", "two_layer_hvae"]
+    words = [*DATA, "--image-size", "32", "--network", "two_layer_hvae"]
     assert main(["sweep", *words, "--latents", "2,4", "--out", str(tmp_path / "new")]) == 2
     assert "expected no latents for two_layer_hvae" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

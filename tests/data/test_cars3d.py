@@ -135,6 +135,7 @@ def test_a_prepared_set_is_left_as_it_is(data_dir, tmp_path):
 # --- the command ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_prepares_the_set_quietly(manual_dir, tmp_path):
     command = [sys.executable, "-W", "error", "-m", "jaxvae.data.cars3d"]
     run = subprocess.run(
@@ -148,6 +149,7 @@ def test_the_command_prepares_the_set_quietly(manual_dir, tmp_path):
     assert dataset_names(tmp_path) == ("sprites", "cars3d")
 
 
+@pytest.mark.slow
 def test_preparing_and_reading_import_no_tensorflow(manual_dir, tmp_path):
     code = f"""
 import sys

@@ -355,6 +355,7 @@ def test_a_set_that_is_prepared_anew_is_read_anew(tmp_path):
     assert find_prepared("changing", tmp_path) != before
 
 
+@pytest.mark.slow
 def test_decoding_is_quiet(tmp_path, own_cache):
     splits = {"train": gray_examples(2), "test": gray_examples(2)}
     write_set(tmp_path, "quiet", image_features((4, 4, 1)), splits)

@@ -16,6 +16,7 @@ from jaxvae.data import load
 from jaxvae.data.cache import cache_directory
 from jaxvae.data.layouts import layout_of
 from jaxvae.data.resize import resize_images
+from tests.tiers import parametrize
 
 RANDOM = np.random.default_rng(0)
 GRAY = RANDOM.integers(0, 256, (30, 6, 8), dtype=np.uint8)
@@ -231,8 +232,11 @@ def test_images_of_several_sizes_need_an_image_size_and_are_stretched(folder):
     assert "resized from 9 x 6 to 9 x 8 pixels, stretched to squares" in data.said
 
 
-@pytest.mark.parametrize("most", [1, 3, 200])
-@pytest.mark.parametrize("value_range", [None, (0, 3)])
+@parametrize(
+    ("most", "value_range"),
+    [(1, None), (3, (0, 3)), (200, None), (3, None), (1, (0, 3)), (200, (0, 3))],
+    quick=3,
+)
 def test_resized_images_of_few_levels_are_the_same_from_files_and_arrays(
     folder, tmp_path, most, value_range
 ):

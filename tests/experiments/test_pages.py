@@ -15,6 +15,7 @@ from experiments.rate_allocation.summary import rate_summary
 from jaxvae.report.page import page_text
 from tests.experiments.test_dynamics_report import EARLY, LATE, made
 from tests.experiments.test_rate_report import grid
+from tests.tiers import parametrize
 
 
 @pytest.fixture(scope="module")
@@ -22,13 +23,18 @@ def rates():
     return grid()
 
 
-def test_the_answers_are_the_sentences_of_the_summaries(rates):
-    for page, summary in (
-        (rate_page(rates), rate_summary(rates)),
-        (dynamics_page([made()], missing=["a"]), dynamics_summary([made()], missing=["a"])),
+@pytest.fixture(scope="module")
+def page(rates):
+    return rate_page(rates)
+
+
+def test_the_answers_are_the_sentences_of_the_summaries(rates, page):
+    for answer, summary in (
+        (page.answer, rate_summary(rates)),
+        (dynamics_page([made()], missing=["a"]).answer, dynamics_summary([made()], missing=["a"])),
     ):
-        assert page.answer
-        assert all(sentence in summary.replace("**", "") for sentence in page.answer)
+        assert answer
+        assert all(sentence in summary.replace("**", "") for sentence in answer)
 
 
 def test_a_line_is_the_similarity_of_its_layer_to_the_end():
@@ -41,8 +47,8 @@ def test_a_line_is_the_similarity_of_its_layer_to_the_end():
     assert lines.choices["objective"] == ["beta_vae", "dip_vae_i"]
 
 
-def test_a_marker_stands_at_the_rates_of_its_cell(rates):
-    (chart,) = rate_page(rates).charts
+def test_a_marker_stands_at_the_rates_of_its_cell(rates, page):
+    (chart,) = page.charts
     drawn = chart.traces[0].drawn
     place = drawn["customdata"].index("beta 0.1, 10")
     here = rates["rates"].isel(epoch=-1).sel(beta_top=0.1, beta_bottom=10).mean("seed")
@@ -50,7 +56,7 @@ def test_a_marker_stands_at_the_rates_of_its_cell(rates):
     assert len(chart.choices["colored by"]) == len(chart.traces) == 5
 
 
-@pytest.mark.parametrize("channels", [1, 3])
+@parametrize("channels", [3, 1])
 def test_the_page_holds_the_pictures_that_were_kept_and_says_where_none_were(channels):
     records = grid(channels=channels)
     text = page_text(rate_page(records))

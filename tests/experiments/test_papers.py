@@ -14,7 +14,6 @@ from experiments.learning_dynamics.grid import data_and_networks
 from experiments.learning_dynamics.runs import run_config
 from jaxvae.data.sprites import GRID_SIZE
 from jaxvae.runs.building import build_model, build_optimizer, build_trainer
-from tests.tiers import parametrize
 
 # Bonheme and Grzes (2022): images there are, those that `jaxvae.data.load` holds out, and shape.
 # smallNORB has two splits of the same size; of 17,568 cars a tenth is held out.
@@ -93,7 +92,8 @@ def test_learning_dynamics_are_compared_on_as_many_images_as_the_paper_or_all_he
     assert max(config.imbalance_points, config.procrustes_points) <= config.points
 
 
-@parametrize("name", IMAGES)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", IMAGES)
 def test_learning_dynamics_can_be_trained(name):
     config, (images, held_out, shape) = DYNAMICS[name], IMAGES[name]
     (place,) = data_and_networks(config)

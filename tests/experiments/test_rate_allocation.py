@@ -28,6 +28,7 @@ from jaxvae.sweeps.sweep import CLAIMS
 from jaxvae.sweeps.units import units_of
 from tests.experiments.figures import drawn
 from tests.experiments.processes import command, stop
+from tests.tiers import parametrize
 
 GRID = Config(
     data="sprites",
@@ -497,9 +498,11 @@ def test_signs_wait_until_betas_have_grown_or_training_ends(epochs, warmup, quie
 # --- settings -------------------------------------------------------------------------
 
 
-def test_every_model_of_a_grid_is_a_run_that_can_be_trained_with_its_betas_and_its_seed():
-    config = dataclasses.replace(GRID, baseline=True, seeds=(3, 5))
-    every = runs(config)
+BESIDE = dataclasses.replace(GRID, baseline=True, seeds=(3, 5))
+
+
+def test_every_model_of_a_grid_is_a_run_with_its_betas_and_its_seed():
+    every = runs(BESIDE)
     assert len(every) == 2 * (4 + 4)
     grown = every["top-3.0_bottom-0.5_seed-5"]
     # Eight steps an epoch, of which betas grow over one.
@@ -508,8 +511,12 @@ def test_every_model_of_a_grid_is_a_run_that_can_be_trained_with_its_betas_and_i
     assert len(units_of(every, lambda _: (28, 28, 1))) == 2
     line = every["baseline/top-0.5_bottom-1.0_seed-3"]
     assert (line.network, line.coefficients) == ("one_layer_hvae", {"beta": 0.5})
-    for each in (grown, line):
-        assert_can_be_trained(each, build_model(each, (28, 28, 1)))
+
+
+@parametrize("name", ["top-3.0_bottom-0.5_seed-5", "baseline/top-0.5_bottom-1.0_seed-3"])
+def test_runs_of_both_networks_can_be_trained(name):
+    each = runs(BESIDE)[name]
+    assert_can_be_trained(each, build_model(each, (28, 28, 1)))
 
 
 @pytest.mark.parametrize(
@@ -550,7 +557,7 @@ def size(config, image_shape):
     return sum(leaf.size for leaf in jax.tree.leaves(shapes))
 
 
-@pytest.mark.parametrize(
+@parametrize(
     ("preset", "image_shape", "parameters"),
     [("paper-mnist", (28, 28, 1), 122_713), ("paper-cifar10", (32, 32, 3), 475_811)],
 )
@@ -603,7 +610,7 @@ def test_settings_that_make_no_sense_are_refused(changed, message):
         dataclasses.replace(GRID, **changed)
 
 
-@pytest.mark.parametrize(
+@parametrize(
     ("changed", "message"),
     [
         ({"points": 61}, "--points up to the 60 images"),
@@ -611,6 +618,7 @@ def test_settings_that_make_no_sense_are_refused(changed, message):
         ({"image_size": 20}, "28 x 28 or 32 x 32"),
         ({"image_size": 30, "network": "deep"}, "multiples of 4"),
     ],
+    quick=3,
 )
 def test_what_does_not_fit_the_data_leaves_nothing_behind(tmp_path, changed, message):
     with pytest.raises(ValueError, match=message):

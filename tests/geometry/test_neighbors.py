@@ -21,6 +21,7 @@ from tests.clouds import (
     of_width,
 )
 from tests.memory import largest_array
+from tests.tiers import parametrize
 
 K = 5
 # What float64 itself rounds in sums over the features, and two float32 for one float64.
@@ -162,6 +163,7 @@ def test_zero_columns_change_nothing(seed, place):
     np.testing.assert_allclose(found.distances, expected.distances, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_jitted_vmap_equals_the_loop_over_ordinary_and_nasty_clouds():
     names = ["plain", "ten clusters", "grid", "near duplicates", "constant", "one row at 1e6"]
     stacked = jnp.stack([jnp.asarray(NASTY[name]) for name in names])
@@ -213,7 +215,7 @@ def test_rows_that_differ_in_one_bit_are_distinct():
     assert distinct(cloud).all()
 
 
-@pytest.mark.parametrize("d", [3, 50])
+@parametrize("d", [50, 3])
 def test_no_array_is_as_large_as_n_by_n(d):
     n = 30_000
     largest = largest_array(lambda x: nearest_neighbors(x, k=2), ((n, d), jnp.float32))

@@ -14,6 +14,7 @@ from jaxvae.platforms import compiled_for
 from tests import oracles
 from tests.clouds import NASTY, TIED, N, clusters, gaussian
 from tests.geometry.test_ranks import TARGETS
+from tests.tiers import parametrize
 
 
 def on_accelerator(function, *given, **options):
@@ -42,7 +43,7 @@ def test_exact_ties_count_half(name):
     np.testing.assert_array_equal(on_accelerator(conditional_ranks, TIED[name], TARGETS), expected)
 
 
-@pytest.mark.parametrize("settled", ["on the host", "on the device", "in a trace"])
+@parametrize("settled", ["on the device", "on the host", "in a trace"], quick=2)
 def test_ties_of_sums_of_two_squares_are_exact(settled):
     # Both points of a pair are as far from the first, (r² + s²)(t² + u²) = A² + B² = C² + D², and
     # 48 bits do not hold the squares of coordinates over so many magnitudes.
@@ -83,8 +84,13 @@ def test_float64_is_compared_beyond_its_own_precision():
     np.testing.assert_array_equal(got, conditional_ranks(circle, targets))
 
 
-def test_a_matrix_of_spaces_is_that_of_the_host():
-    spaces = [NASTY[name] for name in ("plain", "ten clusters", "many duplicates", "uint8")]
+@parametrize(
+    "names",
+    [("ten clusters", "many duplicates"), ("plain", "ten clusters", "many duplicates", "uint8")],
+    ids=", ".join,
+)
+def test_a_matrix_of_spaces_is_that_of_the_host(names):
+    spaces = [NASTY[name] for name in names]
     got = on_accelerator(imbalance_matrix, spaces, k=2)
     np.testing.assert_array_equal(got, imbalance_matrix(spaces, k=2))
 
@@ -93,6 +99,12 @@ def test_dimensions_are_those_of_the_host():
     for name in ("plain", "exact duplicates", "clusters 100 apart"):
         got, expected = on_accelerator(two_nn, NASTY[name]), two_nn(NASTY[name])
         np.testing.assert_allclose(jnp.stack(got), jnp.stack(expected), rtol=1e-6)
+
+
+@jax.jit
+def counted_on_the_device(points):
+    rows = jnp.arange(N)
+    return counted(points, rows, distance_bounds(points, rows), jnp.asarray(TARGETS, jnp.int32))
 
 
 @pytest.mark.parametrize(
@@ -107,13 +119,7 @@ def test_dimensions_are_those_of_the_host():
 )
 def test_all_is_counted_on_the_device_but_for_rows_with_too_much_open(cloud, left_out):
     points = as_cloud(jnp.asarray(cloud, jnp.float32)).points
-    rows, targets = jnp.arange(N), jnp.asarray(TARGETS, jnp.int32)
-
-    @jax.jit
-    def count(points):
-        return counted(points, rows, distance_bounds(points, rows), targets)
-
-    doubled, heavy = map(np.asarray, count(points))
+    doubled, heavy = map(np.asarray, counted_on_the_device(points))
     assert heavy.any() == left_out
     expected = np.asarray(conditional_ranks(cloud.astype(np.float32), TARGETS))
     np.testing.assert_array_equal((1 + doubled / 2)[~heavy], expected[~heavy])

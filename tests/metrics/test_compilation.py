@@ -6,15 +6,16 @@ import pytest
 
 from jaxvae import metrics
 from tests.clouds import gaussian
+from tests.tiers import parametrize
 
 _COMPILED = "/jax/core/compile/backend_compile_duration"
 METRICS = {
     "two_nn": metrics.two_nn,
-    "two_nn_mle": metrics.two_nn_mle,
-    "levina_bickel": metrics.levina_bickel,
     "gride": metrics.gride,
     "information_imbalance": lambda x: metrics.information_imbalance(x, x[:, :3]),
     "imbalance_matrix": lambda x: metrics.imbalance_matrix([x, x[:, :3], x[:, ::2]], k=2),
+    "two_nn_mle": metrics.two_nn_mle,
+    "levina_bickel": metrics.levina_bickel,
     "neighborhood_overlap": lambda x: metrics.neighborhood_overlap(x, x[:, :3]),
     "label_overlap": lambda x: metrics.label_overlap(x, np.arange(len(x)) % 3),
 }
@@ -35,7 +36,7 @@ def compilations():
     jax.monitoring.unregister_event_duration_listener(count)
 
 
-@pytest.mark.parametrize("name", METRICS)
+@parametrize("name", METRICS, quick=4)
 def test_another_n_of_the_same_class_compiles_nothing(name, compilations):
     jax.clear_caches()
     METRICS[name](gaussian(300, 8))

@@ -135,6 +135,7 @@ def test_with_little_discarded_the_error_of_the_fit_nears_its_limit():
     np.testing.assert_allclose(found.stderr / found.value, simulated, rtol=0.02)
 
 
+@pytest.mark.slow
 def test_the_standard_error_is_the_spread_over_clouds_but_for_shared_distances():
     found = [two_nn(gaussian(500, 5, seed)) for seed in range(200)]
     spread = np.std([float(dimension.value) for dimension in found])

@@ -211,6 +211,7 @@ def test_trailing_axes_are_flattened():
     np.testing.assert_array_equal(found.values, gride(cloud).values)
 
 
+@pytest.mark.slow
 def test_no_array_is_as_large_as_n_by_n():
     n = 30_000
     assert largest_array(gride, ((n, 50), jnp.float32)) < n * n / 100

@@ -9,7 +9,6 @@ from jaxvae.metrics.levina_bickel import levina_bickel
 from tests import oracles, reference
 from tests.clouds import NASTY, N, clusters, gaussian, of_width
 from tests.memory import largest_array
-from tests.tiers import parametrize
 
 RTOL = 1e-5
 FEW = {"constant", "many duplicates"}  # distinct points, that is
@@ -67,7 +66,8 @@ def test_the_standard_error_is_its_closed_form():
     np.testing.assert_allclose(found.stderr, found.value / np.sqrt(N * 6), rtol=1e-6)
 
 
-@parametrize(("d", "k"), [(2, 2), (5, 5), (5, 20)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("d", "k"), [(2, 2), (5, 5), (5, 20)])
 def test_the_standard_error_is_the_spread_over_clouds_but_for_shared_neighbors(d, k):
     found = [levina_bickel(gaussian(500, d, seed), k=k) for seed in range(150)]
     spread = np.std([float(dimension.value) for dimension in found])
@@ -133,6 +133,7 @@ def test_trailing_axes_are_flattened():
     assert levina_bickel(cloud.reshape(N, 2, 5, 2)).value == levina_bickel(cloud).value
 
 
+@pytest.mark.slow
 def test_no_array_is_as_large_as_n_by_n():
     n = 30_000
     assert largest_array(levina_bickel, ((n, 50), jnp.float32)) < n * n / 100

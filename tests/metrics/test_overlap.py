@@ -157,6 +157,7 @@ def test_spaces_of_any_shape_compare():
     assert neighborhood_overlap(images, images.reshape(40, 48), k=5) == 1
 
 
+@pytest.mark.slow
 def test_no_array_is_as_large_as_n_by_n():
     n = 30_000
     cloud, labels = ((n, 50), jnp.float32), ((n,), jnp.int32)

@@ -3,7 +3,7 @@
 Under `jit` of one cloud the rare branches are conditions, under `vmap` selections; what is not
 mapped, or is no argument, is known. All programs here are compiled without optimization, in a third
 of the time: which branches there are does not depend on it. Calls of all metrics, and the jitted
-`vmap` of TwoNN, ranks and neighbors, are compiled as for users in the quick tests.
+`vmap` of TwoNN, ranks and neighbors, are compiled as for users in other tests.
 """
 
 from functools import partial

@@ -1,6 +1,7 @@
 """Small hierarchies for tests: dense layers, and any VAE seen as one layer."""
 
 import math
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -57,6 +58,7 @@ def chain(depth):
     )
 
 
+@cache
 def chain_outputs(depth, batch=7):
     """Of an untrained chain on noise."""
     hvae = chain(depth)

@@ -23,6 +23,7 @@ from jaxvae.objectives import beta_vae, gaussian_kl_between, hierarchical_vae
 from tests.models.hierarchies import Chain, OneLayer
 from tests.objectives.losses import assert_reference, reference_cases
 from tests.reference import load
+from tests.tiers import parametrize
 
 IMAGE, SIZES = (2, 3, 1), (2, 3, 4)
 CHAIN = build_hvae(Chain(SIZES, IMAGE), image_shape=IMAGE, shapes=[(size,) for size in SIZES])
@@ -53,7 +54,7 @@ def test_the_networks_of_the_paper_have_its_parameters():
     assert count(two_layer_hvae(image_shape=(28, 28, 1), channels=16, top=20)) == 122_713
 
 
-@pytest.mark.parametrize("side", [28, 32])
+@parametrize("side", [28, 32])
 def test_one_layer_has_the_shapes_it_says_and_a_standard_normal_prior(side):
     hvae = one_layer_hvae(image_shape=(side, side, 1), channels=4, width=3)
     variables = jax.eval_shape(hvae.init, jax.random.key(0))
@@ -76,7 +77,7 @@ def test_one_layer_has_the_shapes_it_says_and_a_standard_normal_prior(side):
 
 
 @pytest.mark.parametrize("ladder", [False, True])
-@pytest.mark.parametrize("side", [28, 32])
+@parametrize("side", [28, 32])
 def test_two_layers_have_the_shapes_they_say(side, ladder):
     hvae = two_layer_hvae(image_shape=(side, side, 1), channels=4, top=3, ladder=ladder)
     variables = jax.eval_shape(hvae.init, jax.random.key(0))

@@ -58,10 +58,7 @@ def place(picture, pixels):
     raise AssertionError("the image is not there, pixel for pixel")
 
 
-SHAPES = pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (64, 64, 3), (20, 40, 1)])
-
-
-@SHAPES
+@parametrize("shape", [(20, 40, 1), (32, 32, 3), (28, 28, 1), (64, 64, 3)], quick=2)
 def test_every_pixel_of_an_image_is_a_square_of_pixels_of_the_figure(tmp_path, shape):
     arrays, paths = draw(tmp_path, shape=shape, examples=2, drawn=2)
     shown = [*arrays["images"], *np.rint(255 * arrays["reconstructions"]).astype(np.uint8)]
@@ -126,8 +123,14 @@ def test_figures_of_any_number_of_latents_are_drawn_and_not_too_large(
         assert 0.005 < np.mean(np.any(pixels < 230, axis=-1)) < 0.98, path.name
 
 
-@pytest.mark.parametrize("steps", [2, 9])
-@pytest.mark.parametrize("title", ["", "dsprites, compact network, K = 64"])
+LONG = "dsprites, compact network, K = 64"
+
+
+@parametrize(
+    ("title", "steps"),
+    [(LONG, 2), ("", 9), ("", 2), (LONG, 9)],
+    quick=2,
+)
 def test_no_text_is_cut_off(tmp_path, steps, title):
     traversals = make_traversals(12, steps, available=64)._replace(latents=np.arange(100, 112))
     _, paths = draw(tmp_path, examples=1, drawn=1, latents=traversals, title=title)

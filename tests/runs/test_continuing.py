@@ -11,8 +11,10 @@ from jaxvae.runs.config import RunConfig, write_config
 from jaxvae.runs.continuing import Origin, first_state, refuse_other_model, stored_origin
 from jaxvae.runs.ready import ready_run
 from jaxvae.runs.run import latest_state, train_run
+from tests.tiers import parametrize
 
 CONFIG = RunConfig(
+    image_size=8,
     train_size=40,
     network="dense_vae",
     options={"widths": [4]},
@@ -30,9 +32,9 @@ CONFIG = RunConfig(
 KEY = jax.random.key(0)
 
 
-def trained(folder, config, origin=None):
+def trained(folder, run, origin=None):
     """Train as `jaxvae train` does, and give the last state."""
-    run = ready_run(config)
+    config = run.config
 
     def first():
         return run.trainer.init(KEY) if origin is None else first_state(run, origin, KEY)
@@ -58,7 +60,7 @@ def trained(folder, config, origin=None):
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory):
     folder = tmp_path_factory.mktemp("begun")
-    return folder, trained(folder, CONFIG)
+    return folder, trained(folder, ready_run(CONFIG))
 
 
 def began(folder, **other):
@@ -75,9 +77,9 @@ def assert_same(one, other):
 
 def test_two_epochs_and_three_more_are_five_bit_by_bit(begun, tmp_path):
     """With clipping, an average, warm-up and a ramp that are not over where the first run ends."""
-    config = dataclasses.replace(CONFIG, epochs=5)
-    whole = trained(tmp_path / "whole", config)
-    parts = trained(tmp_path / "parts", config, Origin(begun[0], 2))
+    run = ready_run(dataclasses.replace(CONFIG, epochs=5))
+    whole = trained(tmp_path / "whole", run)
+    parts = trained(tmp_path / "parts", run, Origin(begun[0], 2))
     assert int(parts.step) == 10
     assert_same(parts, whole)
 
@@ -94,9 +96,9 @@ def test_with_other_batches_the_step_is_that_of_the_same_epoch(begun):
     assert int(began(begun[0], batch_size=8).step) == 2 * 5
 
 
-@pytest.mark.parametrize(
+@parametrize(
     "other",
-    [{"warmup": 7}, {"average": 0.5}, {"l2": 1e-3}, {"clip": None}],
+    [{"clip": None}, {"warmup": 7}, {"average": 0.5}, {"l2": 1e-3}],
     ids=lambda one: next(iter(one)),
 )
 def test_the_moments_of_adam_go_on_where_other_parts_of_the_optimizer_begin_anew(begun, other):
@@ -109,11 +111,14 @@ def test_the_moments_of_adam_go_on_where_other_parts_of_the_optimizer_begin_anew
     assert int(optax.tree.get(state.optimizer_state, "updates")) == 0
 
 
-def test_another_objective_has_its_own_coefficients_and_discriminator(begun):
-    state = began(begun[0], objective="factor_vae", coefficients={"gamma": 3.0}, ramps={})
+@parametrize(("objective", "coefficient"), [("beta_vae", "beta"), ("factor_vae", "gamma")])
+def test_another_objective_has_its_own_coefficients_and_discriminator(
+    begun, objective, coefficient
+):
+    state = began(begun[0], objective=objective, coefficients={coefficient: 3.0}, ramps={})
     assert_same(state.variables, begun[1].variables)
-    assert {name: float(value) for name, value in state.coefficients.items()} == {"gamma": 3.0}
-    assert state.adversary is not None
+    assert {name: float(value) for name, value in state.coefficients.items()} == {coefficient: 3.0}
+    assert (state.adversary is not None) == (objective == "factor_vae")
 
 
 @pytest.mark.parametrize(

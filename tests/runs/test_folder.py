@@ -174,12 +174,9 @@ def holder(tmp_path):
         process.kill()
 
 
-def test_a_second_process_is_refused(tmp_path, holder):
+def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path, holder):
     with pytest.raises(BusyError, match="no other process at work"), sole_process(tmp_path):
         pass
-
-
-def test_a_process_that_was_killed_does_not_block_the_folder(tmp_path, holder):
     holder.kill()
     holder.wait()
     with sole_process(tmp_path):

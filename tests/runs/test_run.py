@@ -13,6 +13,7 @@ from jaxvae.objectives import beta_vae
 from jaxvae.runs import checkpoint
 from jaxvae.runs.run import latest_state, latest_step, snapshot_epochs, train_run
 from jaxvae.training import train, vae_trainer
+from tests.tiers import parametrize
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 1), dtype=np.uint8)
 TRAINER = vae_trainer(
@@ -123,16 +124,28 @@ def unseal(place):
     (place / "manifest.json").unlink()
 
 
-@pytest.mark.parametrize("harm", [flip, unseal, shutil.rmtree])
-@pytest.mark.parametrize(
-    "damaged",
+LAST_SNAPSHOT = ["snapshots/step-0000000016"]
+LAST_STATE = ["resume/step-0000000016"]
+ALL_BUT_THE_LAST = [*LAST_STATE, "resume/step-0000000008", "snapshots/step-0000000008"]
+
+
+# Every harm and every place but one, then all others.
+@parametrize(
+    ("damaged", "harm"),
     [
-        ["snapshots/step-0000000008"],
-        ["snapshots/step-0000000016"],
-        ["resume/step-0000000016"],
-        ["resume/step-0000000016", "resume/step-0000000008", "snapshots/step-0000000008"],
+        (ALL_BUT_THE_LAST, flip),
+        (LAST_STATE, unseal),
+        (LAST_SNAPSHOT, shutil.rmtree),
+        (ALL_BUT_THE_LAST, unseal),
+        (ALL_BUT_THE_LAST, shutil.rmtree),
+        (LAST_STATE, flip),
+        (LAST_STATE, shutil.rmtree),
+        (LAST_SNAPSHOT, flip),
+        (LAST_SNAPSHOT, unseal),
+        *((["snapshots/step-0000000008"], harm) for harm in (flip, unseal, shutil.rmtree)),
     ],
-    ids=" ".join,
+    quick=3,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value.__name__,
 )
 def test_what_is_damaged_is_made_again_with_the_same_numbers(
     tmp_path, finished, damaged, harm, caplog

@@ -161,7 +161,7 @@ def test_a_padded_member_has_the_loss_and_the_gradient_of_the_model_alone(name):
 @pytest.mark.parametrize(
     ("way", "network", "method"),
     [
-        ("map", dense_vae, ADAM),
+        pytest.param("map", dense_vae, ADAM, marks=pytest.mark.slow),
         pytest.param("vmap", dense_vae, ADAM, marks=pytest.mark.slow),
         pytest.param("unrolled", dense_vae, ADAM, marks=pytest.mark.slow),
         # A bias before batch normalization has a gradient of rounding alone, which Adam

@@ -26,6 +26,7 @@ from jaxvae.objectives import (
     linear_ramp,
 )
 from jaxvae.training import Adversary, train, unit_interval, vae_trainer
+from tests.tiers import parametrize
 
 RATE = 0.01
 VAES = {
@@ -328,16 +329,17 @@ def test_bytes_become_the_unit_interval():
     np.testing.assert_allclose(pixels, np.arange(256) / 255, rtol=1e-7)
 
 
-@pytest.mark.parametrize(
+@parametrize(
     "vae",
     [
-        dense_vae(image_shape=(16, 16, 1), latents=3),
         convolutional_vae(image_shape=(16, 16, 1), latents=3, widths=(4, 8)),
+        dense_vae(image_shape=(16, 16, 1), latents=3),
         compact_vae(image_shape=(16, 16, 1), latents=3),
         residual_vae(image_shape=(16, 16, 1), latents=3),
         transformer_vae(image_shape=(16, 16, 1), latents=3),
     ],
-    ids=["dense", "convolutional", "compact", "residual", "transformer"],
+    quick=2,
+    ids=["convolutional", "dense", "compact", "residual", "transformer"],
 )
 def test_a_state_stays_float32_where_float64_is_enabled(vae):
     trainer = vae_trainer(vae, beta_vae, optax.adam(1e-3), coefficients={"beta": 1.0})
