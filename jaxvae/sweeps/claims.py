@@ -19,12 +19,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxvae.files.whole import age
+from jaxvae.training.signals import postponed
 
 STALE_SECONDS = 120.0
 _RENEWED_SECONDS = STALE_SECONDS / 8
@@ -81,38 +82,19 @@ def claim(folder: Path, name: str, *, lock: Lock = fcntl.flock) -> Iterator[Tell
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{name}{_SUFFIX}"
-    descriptor = _locked(file, lock) if _has_locks(folder, lock) else _created(file)
-    if descriptor is None:
-        yield None
-        return
-    try:
-        tell = _teller(file, descriptor)
-    except BaseException:
-        # A full disk, or an interruption. What says nothing is of no use to others.
-        file.unlink(missing_ok=True)
-        os.close(descriptor)
-        raise
-    ended = threading.Event()
-    renewing = threading.Thread(target=_renew, args=(descriptor, ended), daemon=True)
-    try:
-        renewing.start()
-        yield tell
-    except Exception as error:
-        # Whoever has it now removes what this process still wanted to read.
-        if _is_lost(file):
-            raise _lost(file) from error
-        raise
-    else:
-        if _is_lost(file):
+    with ExitStack() as stack:
+        # An interruption waits: it would leave a file that names a process that has ended.
+        with postponed():
+            tell = _hold(file, lock, stack)
+        try:
+            yield tell
+        except Exception as error:
+            # Whoever has it now removes what this process still wanted to read.
+            if tell is not None and _is_lost(file):
+                raise _lost(file) from error
+            raise
+        if tell is not None and _is_lost(file):
             raise _lost(file)
-    finally:
-        ended.set()
-        if renewing.is_alive():
-            renewing.join()
-        # While it is locked: who locks it later finds that it has lost its name.
-        if _is_ours(file):
-            file.unlink(missing_ok=True)
-        os.close(descriptor)
 
 
 def holders(folder: Path) -> dict[str, Holder]:
@@ -129,6 +111,35 @@ def holders(folder: Path) -> dict[str, Holder]:
                     str(host), int(process), float(share), str(status)
                 )
     return current
+
+
+def _hold(file: Path, lock: Lock, stack: ExitStack) -> Tell | None:
+    """Hold the file until the stack ends, and renew it; None if another process holds it."""
+    descriptor = _locked(file, lock) if _has_locks(file.parent, lock) else _created(file)
+    if descriptor is None:
+        return None
+    stack.callback(os.close, descriptor)
+    try:
+        tell = _teller(file, descriptor)
+    except OSError:
+        # A full disk. What says nothing is of no use to others.
+        file.unlink(missing_ok=True)
+        raise
+    ended = threading.Event()
+    renewing = threading.Thread(target=_renew, args=(descriptor, ended), daemon=True)
+    stack.callback(_release, file, renewing, ended)
+    renewing.start()
+    return tell
+
+
+def _release(file: Path, renewing: threading.Thread, ended: threading.Event) -> None:
+    with postponed():
+        ended.set()
+        if renewing.is_alive():
+            renewing.join()
+        # While it is locked: who locks it later finds that it has lost its name.
+        if _is_ours(file):
+            file.unlink(missing_ok=True)
 
 
 @cache

@@ -93,9 +93,9 @@ def postponed() -> Iterator[Sequence[int]]:
             yield handler.received
             return
     wait = _Wait(before, [])
-    for number in before:
-        signal.signal(number, wait)
     try:
+        for number in before:
+            signal.signal(number, wait)
         yield wait.received
     finally:
         _put_back(before)

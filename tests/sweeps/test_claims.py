@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 from jaxvae.sweeps import claims
 from jaxvae.sweeps.claims import STALE_SECONDS, LostError, claim, holders
+from jaxvae.training.signals import Terminated, clear_pending, terminable
 
 HOLD = """
 import errno, fcntl, sys
@@ -75,6 +77,39 @@ def test_a_unit_is_free_again_after_an_error(tmp_path, way):
     with pytest.raises(ValueError, match="broken"), claim(tmp_path, "unit", lock=WAYS[way]):
         raise ValueError("broken")
     assert files(tmp_path) == []
+
+
+@ways
+def test_a_termination_at_any_call_until_a_unit_is_held_leaves_no_holder(tmp_path, way):
+    def calls(terminated=None):
+        """How many calls are made until a unit is held; at one of them SIGTERM comes."""
+        count = 0
+
+        def on_event(frame, event, argument):
+            nonlocal count
+            # Python looks at signals as it begins a function and as one of C has returned.
+            if event in ("call", "c_return"):
+                count += 1
+                if count == terminated:
+                    signal.raise_signal(signal.SIGTERM)
+
+        before = sys.getprofile()
+        try:
+            sys.setprofile(on_event)
+            with claim(tmp_path, "unit", lock=WAYS[way]):
+                sys.setprofile(before)
+        finally:
+            sys.setprofile(before)
+        return count
+
+    with terminable():
+        # What a folder is asked once, the first claim asks.
+        calls()
+        for terminated in range(1, calls() + 1):
+            with pytest.raises(Terminated):
+                calls(terminated)
+            clear_pending()
+            assert files(tmp_path) == []
 
 
 @ways
