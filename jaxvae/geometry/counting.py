@@ -253,7 +253,7 @@ def _with_heavy(
 def _ranks(
     space: Space, rows: Int[np.ndarray, " b"], bounds: Bounds, indices: Int[np.ndarray, "b t"]
 ) -> Float[np.ndarray, "b t"]:
-    away = _distances(space, np.repeat(rows, indices.shape[1]), indices.ravel(), len(rows))
+    away = _distances(space, np.repeat(rows, indices.shape[1]), indices.ravel())
     margin, away = 2 * rounding(space.points), away.reshape(indices.shape)
     near, far = ((away * factor).astype(np.float32) for factor in (1 - margin, 1 + margin))
     targets = _Targets(indices, near, far)
@@ -372,7 +372,7 @@ def _compare(
 ) -> Int[np.ndarray, " p"]:
     """2 where a column is closer to a row than the target, 1 where as close, else 0."""
     row, target, column = triples
-    away = _distances(space, rows[row], column, len(rows))
+    away = _distances(space, rows[row], column)
     own, near, far = (part[row, target] for part in targets)
     decided = 2 * (away < near).astype(np.int32)
     (unsure,) = np.nonzero((away >= near) & (away <= far))
@@ -381,11 +381,11 @@ def _compare(
 
 
 def _distances(
-    space: Space, rows: Int[np.ndarray, " p"], columns: Int[np.ndarray, " p"], length: int
+    space: Space, rows: Int[np.ndarray, " p"], columns: Int[np.ndarray, " p"]
 ) -> Float[EitherArray, " p"]:
     """Squared distances of pairs by differences; of few pairs nothing is compiled."""
     if len(rows) * space.points.values.shape[1] > _FEW_ENTRIES:
-        return distances_of_pairs(space, rows, columns, length)
+        return distances_of_pairs(space, rows, columns)
     known = known_values(space.points)
     return pair_distances(known, rows, known, columns)
 

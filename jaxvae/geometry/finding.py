@@ -36,11 +36,10 @@ _CANDIDATES = 8
 _SPARE = 6
 # Coordinates that may be held at once; a loop over candidates takes longer to compile.
 _ENTRIES = 2**24
-# Of so few features differences of pairs take the host no longer than a program; and coordinates
-# that it holds at a time.
-_HOST_FEATURES, _HOST_ENTRIES = 64, 2**20
-# Pairs for each row of a block that a program works on at a time: more would leave the cache.
-_PAIRS = 2
+# Of so few features differences of pairs take the host no longer than a program.
+_HOST_FEATURES = 64
+# Coordinates of pairs that stay in the cache, of the host and of a program.
+_HOST_ENTRIES, _PROGRAM_ENTRIES = 2**16, 2**19
 # Rows that are searched by differences at a time.
 DOUBTFUL = 16
 
@@ -86,7 +85,7 @@ def propose_within(
             found = space.run_without_coordinates(_candidates, bounds, count=count)
             least, columns = on_host(found, space)
         pairs = np.repeat(rows, count), columns.ravel()
-        squared = distances_of_pairs(space, *pairs, len(rows)).reshape(columns.shape)
+        squared = distances_of_pairs(space, *pairs).reshape(columns.shape)
         is_other = space.points.present[columns] & (columns != rows[:, None])
         return Proposal(np.where(is_other, squared, np.inf), columns, least.max(axis=1))
 
@@ -117,7 +116,9 @@ def settle(
     (doubtful,) = np.nonzero(~proven)
     for start in range(0, len(doubtful), DOUBTFUL):
         some = doubtful[start : start + DOUBTFUL]
-        squared[some], columns[some] = _by_differences(space.alone(), rows[some], k)
+        squared[some], columns[some] = _by_differences(
+            space.alone(), rows[some], k, in_order=in_order
+        )
     return squared, columns
 
 
@@ -157,7 +158,7 @@ def find_traced(
 
 
 def distances_of_pairs(
-    space: Space, rows: Int[np.ndarray, " p"], columns: Int[np.ndarray, " p"], length: int
+    space: Space, rows: Int[np.ndarray, " p"], columns: Int[np.ndarray, " p"]
 ) -> Float[np.ndarray, " p"]:
     """Squared distances of pairs by differences; their bits do not depend on how many there are.
 
@@ -165,22 +166,23 @@ def distances_of_pairs(
         space: the cloud.
         rows: first point of every pair.
         columns: second point.
-        length: of a block of rows. Where a program is needed, it works on two pairs for each of
-            them at a time.
     """
-    pieces, features = [], space.points.values.shape[1]
+    pieces, features = [np.zeros(0, np.float32)], space.points.values.shape[1]
     if features <= _HOST_FEATURES:
         points, at_once = known_values(space.points), _HOST_ENTRIES // features
         for start in range(0, len(rows), at_once):
             some = [pair[start : start + at_once] for pair in (rows, columns)]
             pieces.append(pair_distances(points, some[0], points, some[1]))
-        return np.concatenate([np.zeros(0, np.float32), *pieces])
-    for start in range(0, len(rows), length * _PAIRS):
-        some = [pair[start : start + length * _PAIRS] for pair in (rows, columns)]
-        filled = [np.resize(pair, (length, _PAIRS)).astype(np.int32) for pair in some]
-        pieces.append(space.run(pair_block, *filled))
-    known = [on_host(piece, space).ravel() for piece in pieces]
-    return np.concatenate([np.zeros(0, np.float32), *known])[: len(rows)]
+        return np.concatenate(pieces)
+    devices = 1 if space.mesh is None else space.mesh.size
+    at_once = devices * max(1, _PROGRAM_ENTRIES // features)
+    begun = []
+    for start in range(0, len(rows), at_once):
+        some = [pair[start : start + at_once] for pair in (rows, columns)]
+        filled = [np.resize(pair, (at_once, 1)).astype(np.int32) for pair in some]
+        begun.append(space.run(pair_block, *filled))
+    pieces += [on_host(piece, space).ravel() for piece in begun]
+    return np.concatenate(pieces)[: len(rows)]
 
 
 def pair_block(
@@ -227,14 +229,15 @@ def _sorted(
 
 
 def _by_differences(
-    space: Space, rows: Int[np.ndarray, " r"], k: int
+    space: Space, rows: Int[np.ndarray, " r"], k: int, *, in_order: bool
 ) -> tuple[Float[np.ndarray, "r k"], Int[np.ndarray, "r k"]]:
     """`settle` of up to `DOUBTFUL` rows without products."""
     points, block = space.points, np.resize(rows, DOUBTFUL)
     narrow = space.run(difference_bounds, block)
     proposal = propose_within(space, block, narrow, k)()
     squared, columns = _sorted(proposal.squared, proposal.columns)
-    columns = in_exact_order(points, block, squared, columns, k)
+    if in_order:
+        columns = in_exact_order(points, block, squared, columns, k)
     proven = _no_other(_reach(points, squared, k), proposal.least)
     squared, columns = squared[:, :k], columns[:, :k]
     for at in np.flatnonzero(~proven[: len(rows)]):
@@ -243,7 +246,8 @@ def _by_differences(
         (near,) = np.nonzero(bounds <= _reach(points, squared[at], k))
         pairs = pair_distances(known, block[at], known, near)
         all_squared, all_columns = _sorted(pairs[None], near[None])
-        all_columns = in_exact_order(points, block[at : at + 1], all_squared, all_columns, k)
+        if in_order:
+            all_columns = in_exact_order(points, block[at : at + 1], all_squared, all_columns, k)
         squared[at], columns[at] = all_squared[0, :k], all_columns[0, :k]
     return squared[: len(rows)], columns[: len(rows)]
 

@@ -1,7 +1,7 @@
 """Arrays on the host are computed with NumPy, which compiles nothing; others with JAX."""
 
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from typing import Any
 
 import jax
@@ -16,10 +16,24 @@ from jaxvae.typing import ArrayLike, EitherArray
 
 # So few numbers are prepared on the host in less time than a program for it takes to compile.
 _FEW_ENTRIES = 2**19
+# From such a size on, a little below 32 MB, the C library learns nothing from an array.
+_LARGEST_LEARNED = 2**25 - 2**16
 # Where nothing is traced, as it is while modules are imported.
 _TOP = get_opaque_trace_state(convention="nnx")
 
 Function = Callable[..., Any]
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Have the C library keep up to 64 MB that are free, instead of giving them back at once.
+
+    A search makes and frees arrays of megabytes again and again. Memory that comes from the
+    system is a fault for every page, which cost a third of the time of a search. The malloc of
+    glibc keeps what is free, twice the largest array of up to 32 MB that it has seen freed.
+    That one need not be written to, so that it takes no memory.
+    """
+    np.empty(_LARGEST_LEARNED, np.uint8)
 
 
 def sort(values: Float[EitherArray, "..."], *, axis: int = -1) -> Float[EitherArray, "..."]:

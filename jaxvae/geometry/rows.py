@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Int
 
 from jaxvae.geometry.arrays import as_count
-from jaxvae.geometry.host import known_now
+from jaxvae.geometry.host import keep_freed_memory, known_now
 from jaxvae.geometry.points import Points
 from jaxvae.platforms import ACCELERATOR, CPU, Choices, Options, choices_for
 
@@ -90,6 +90,7 @@ class Space(NamedTuple):
 @known_now
 def as_space(points: Points, mesh: Mesh | None) -> Space:
     """The points, sent to where programs work on them."""
+    keep_freed_memory()
     placement = None
     if mesh is not None:
         # One axis over all devices, whose sharding the compiler follows.
