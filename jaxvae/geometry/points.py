@@ -160,11 +160,10 @@ def _form(
         if rest is not None:
             # The center may be another than the one that the rest is small beside.
             centered = centered + rest
-        on_grid = numpy.asarray(rest is None) & _on_exact_grid(values, moved, centered)
+        norms = sum_of_squares(centered)
+        on_grid = numpy.asarray(rest is None) & _on_exact_grid(values, moved, centered, norms)
         present = numpy.arange(len(values)) < count
-        return Points(
-            values, rest, centered, sum_of_squares(centered), present, on_grid, base - shift
-        )
+        return Points(values, rest, centered, norms, present, on_grid, base - shift)
 
     return tuple(one_cloud(*cloud) for cloud in zip(values, rests, counts, strict=True))
 
@@ -176,13 +175,13 @@ def _on_exact_grid(
     values: Float[EitherArray, "n d"],
     center: Float[EitherArray, "1 d"],
     centered: Float[EitherArray, "n d"],
+    norms: Float[EitherArray, " n"],
 ) -> Bool[EitherArray, ""]:
-    """Whether centering was exact, and sums of products are whole numbers below 2**24."""
-    steps = (
-        2 ** int(np.log2(np.sqrt(2**22 / centered.shape[1]))) if centered.shape[1] < 2**22 else 1
-    )
-    spacing = 2.0**_LARGEST_EXPONENT / steps
+    """Whether centering was exact, and sums of products are whole numbers up to 2**24."""
     numpy = numpy_of(values)
+    # |a|^2 + |b|^2 - 2 ab is at most 4 times the largest norm, which is below 2**22 of its square.
+    exponent = numpy.frexp(numpy.max(norms))[1]
+    spacing = numpy.ldexp(numpy.float32(1), (exponent - 21) // 2)
 
     def exact(values: Array, centered: Array) -> Bool[Array, ""]:
         on_grid = numpy.rint(centered / spacing) * spacing == centered

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxvae.geometry import nearest_neighbors
+from jaxvae.geometry import finding, nearest_neighbors
 from jaxvae.geometry.clouds import as_cloud
 from jaxvae.geometry.neighbors import search_distinct
 from tests import oracles, reference
@@ -201,6 +201,22 @@ def test_points_that_repeat_others_are_nobodys_neighbors():
     found, first = search_distinct(as_cloud(cloud), k=2, mesh=None, progress=None)
     third = len(cloud) // 3
     np.testing.assert_array_equal(found.indices[first], oracles.nearest(cloud[:third], 2))
+
+
+def test_distances_alone_are_exact_without_putting_equal_ones_in_order(monkeypatch):
+    # Of black and white images many are as far as the k-th; float32 holds these distances.
+    images = 255 * np.random.default_rng(0).integers(0, 2, (800, 16, 16), np.uint8)
+    monkeypatch.setattr(finding, "in_exact_order", None)
+    cloud = as_cloud(images)
+    assert not cloud.points.on_grid
+    found, _ = search_distinct(cloud, k=100, mesh=None, progress=None)
+    black = (images.reshape(800, -1) == 0).astype(int)
+    differing = black @ (1 - black).T + (1 - black) @ black.T
+    np.fill_diagonal(differing, 256)
+    expected = 255**2 * np.sort(differing, axis=1)
+    # More than there are candidates.
+    assert (expected[:, 99] == expected[:, 112]).any()
+    np.testing.assert_array_equal(np.ldexp(found.squared, 2 * found.exponent), expected[:, :100])
 
 
 def test_negative_zero_is_zero():

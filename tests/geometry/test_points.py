@@ -71,6 +71,16 @@ def test_coarse_grids_are_exact(name):
     assert rounding(points) == 0
 
 
+@pytest.mark.parametrize(("bright", "exact"), [(64, True), (65, False)])
+def test_bytes_are_exact_while_the_largest_distance_between_them_has_24_bits(bright, exact):
+    # 64 pixels of 255 have a squared norm below 2**22, 65 above, and distances up to 4 times it.
+    images = np.zeros((100, 28, 28), np.uint8)
+    images[0].flat[:bright] = 255
+    images.reshape(100, -1)[range(100), range(100, 200)] = range(100)
+    assert bool(as_points(images)[0].on_grid) is exact
+    assert bool(as_points(jnp.asarray(images))[0].on_grid) is exact
+
+
 @pytest.mark.parametrize("name", ["plain", "grid 0.1", "hidden steps", "near duplicates"])
 def test_what_float32_rounds_is_not_called_exact(name):
     (points,) = as_points(NASTY[name])
