@@ -84,8 +84,11 @@ def propose_within(
             # Other processes have the other rows, and bounds are too many to be sent.
             found = space.run_without_coordinates(_candidates, bounds, count=count)
             least, columns = on_host(found, space)
-        pairs = np.repeat(rows, count), columns.ravel()
-        squared = distances_of_pairs(space, *pairs).reshape(columns.shape)
+        if space.points.on_grid:
+            squared = least  # products are exact
+        else:
+            pairs = np.repeat(rows, count), columns.ravel()
+            squared = distances_of_pairs(space, *pairs).reshape(columns.shape)
         is_other = space.points.present[columns] & (columns != rows[:, None])
         return Proposal(np.where(is_other, squared, np.inf), columns, least.max(axis=1))
 
