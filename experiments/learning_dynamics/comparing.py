@@ -11,6 +11,8 @@ import numpy as np
 from experiments.learning_dynamics.grid import NOISE, Config, DataAndNetwork, points_of
 from jaxvae.analysis import capture, evaluate
 from jaxvae.analysis.dynamics import similarities, similarities_between
+from jaxvae.data import Dataset
+from jaxvae.data.distinct import first_distinct
 from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.runs.choices import is_foreign
 from jaxvae.runs.images import dataset_of
@@ -24,7 +26,7 @@ def measure(config: Config, trained: Trained) -> tuple[dict[str, Any], dict[str,
     Rates are of held-out images; a model that has failed has no similarities.
     """
     vae = vae_of(trained.model, trained.config.network)
-    images = trained.dataset.test.images[: config.points]
+    images = measured_images(config, trained.dataset)
     evaluation = evaluate(vae, trained.variables, images, key=jax.random.key(NOISE))
     failed = trained.stopped or not evaluation.is_finite
     kinds = evaluation.latent_types[0]._asdict()
@@ -37,6 +39,12 @@ def measure(config: Config, trained: Trained) -> tuple[dict[str, Any], dict[str,
         "failed": failed,
     }
     return every, _within(config, vae, trained, images) if trained.is_last and not failed else {}
+
+
+def measured_images(config: Config, dataset: Dataset) -> np.ndarray:
+    """The held-out images that layers are compared on: the first that are distinct."""
+    images = dataset.test.images
+    return images[first_distinct(images, config.points)]
 
 
 def vae_of(model: VAE | HVAE, network: str) -> VAE:
@@ -103,7 +111,7 @@ def between_models(
     # Whoever gave the command has named their code.
     load = cache(partial(open_member, out, trust=any(map(is_foreign, config.networks))))
     first = load(names_done[0])
-    images = dataset_of(first.config).test.images[: config.points]
+    images = measured_images(config, dataset_of(first.config))
     matrices = []
     for layer in layers[names_done[0]]:
         note(f"{layer} of {len(names_done)} models")

@@ -63,7 +63,7 @@ class Config(ImageSettings):
     ramp: int | None = option(
         None, "steps over which the capacity of the annealed VAE grows; a third of all if not set"
     )
-    points: int = option(5000, "held-out images that CKA compares layers on", most="test")
+    points: int = option(5000, "distinct held-out images that CKA compares layers on", most="test")
     imbalance_points: int = option(
         2000, "how many of them the information imbalance compares layers on", most="test"
     )

@@ -9,6 +9,7 @@ from experiments.learning_dynamics.comparing import (
     between_file,
     between_models,
     measure,
+    measured_images,
     vae_of,
 )
 from experiments.learning_dynamics.grid import (
@@ -60,8 +61,8 @@ def _check(config: Config) -> None:
     for group in data_and_networks(config):
         run = run_config(config, group, models(config)[0])
         dataset = dataset_of(run)
-        available = len(dataset.test.images)
-        expectation = f"up to the {available} held-out images of {group.data}"
+        available = len(measured_images(config, dataset))
+        expectation = f"up to the {available} distinct held-out images of {group.data}"
         require(config, "points", expectation, config.points <= available)
         steps_per_epoch(dataset.train.images, config.batch_size)
         vae_of(build_model(run, dataset.train.images.shape[1:]), group.network)

@@ -11,6 +11,7 @@ import xarray as xr
 from rich.console import Console
 
 from experiments.learning_dynamics import Config, models, report
+from experiments.learning_dynamics.comparing import measured_images
 from experiments.learning_dynamics.grid import INITIALIZATIONS, NOISE, OBJECTIVES
 from experiments.learning_dynamics.runs import runs
 from experiments.learning_dynamics.sweep import EXPERIMENT
@@ -19,6 +20,7 @@ from jaxvae.analysis.dynamics import similarities
 from jaxvae.data import load
 from jaxvae.models import initialization
 from jaxvae.runs.building import build_model, build_trainer
+from jaxvae.runs.images import dataset_of
 from jaxvae.runs.member import open_member
 from jaxvae.sweeps import members
 from jaxvae.sweeps.arguments import Launch
@@ -333,6 +335,17 @@ def test_models_are_compared_untrained_at_snapshots_and_at_the_end():
 def test_settings_that_make_no_sense_are_refused(changed, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(TINY, **changed)
+
+
+def test_copies_of_images_are_not_compared_and_not_asked_for(tmp_path):
+    images = np.random.default_rng(0).integers(256, size=(70, 8, 8, 1), dtype=np.uint8)
+    np.savez(tmp_path / "twice.npz", x_train=images, x_test=np.repeat(images, 2, axis=0))
+    own = dataclasses.replace(TINY, data=(str(tmp_path / "twice.npz"),), image_size=None)
+    own = dataclasses.replace(own, train_size=None, points=70)
+    measured = measured_images(own, dataset_of(next(iter(runs(own).values()))))
+    assert len(np.unique(measured.reshape(70, -1), axis=0)) == 70
+    with pytest.raises(ValueError, match=r"up to the 70 distinct held-out images of .*, got 71"):
+        EXPERIMENT.check(dataclasses.replace(own, points=71))
 
 
 def test_the_initializations_are_those_there_are():
