@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxvae.cli import main
+from jaxvae.cli import _parser, main
 
 ROOT = Path(__file__).parents[1]
 RUN = r"rate-0.01_seed-0: near \d.*, far \d.* rate-0.01_seed-0: dimension \d.* near, \d.* far"
@@ -56,6 +56,34 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
     sys.modules.pop("mine", None)
+
+
+def trainings():
+    """The commands of pages and helps that train on MNIST or sprites, with networks of jaxvae."""
+    helps = (ROOT / f"jaxvae/commands/arguments/{name}.py" for name in ("train", "sweep"))
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *helps]:
+        lines = page.read_text().replace("\\\\\n", "")
+        for words in re.findall(r"jaxvae ((?:train|sweep) --[^`|\n]*)", lines):
+            others = r"mine:|--from|--data (?!mnist|sprites)"
+            if "--out" in words and not re.search(others, words):
+                yield pytest.param(words, id=f"{page.stem}: {words}")
+
+
+@pytest.mark.parametrize("words", [*trainings()])
+def test_every_training_that_a_page_names_has_a_network_that_takes_its_images(words):
+    from jaxvae.commands.settings import given_config  # noqa: PLC0415
+    from jaxvae.commands.sweep import given_grid  # noqa: PLC0415
+    from jaxvae.grids.grid import runs_of  # noqa: PLC0415
+    from jaxvae.runs.building import build_model  # noqa: PLC0415
+
+    arguments = _parser().parse_args(shlex.split(words, comments=True))
+    if arguments.command == "train":
+        configs = [given_config(arguments)]
+    else:
+        configs = runs_of(given_grid(arguments)).values()
+    for config in configs:
+        side = config.image_size or {"mnist": 28, "sprites": 64}[config.data]
+        build_model(config, (side, side, 1))
 
 
 @pytest.mark.slow
