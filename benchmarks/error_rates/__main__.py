@@ -41,10 +41,19 @@ and counts how often the conclusions that jaxvae draws from them are wrong.
 """
 
 
+def _draws(count: int) -> str:
+    # At a larger share p, (1 - p)**count draws without one are less than 5%.
+    limit = 100 * (1 - 0.05 ** (1 / count))
+    return (
+        f"Every entry is of {count:,} draws. What happened in none of them has a true share "
+        f"below\n{limit:.1f}%, with 95% confidence."
+    )
+
+
 def page(by_part: dict[str, list[dict[str, Any]]]) -> str:
     """The sections of all parts, each with the number of draws."""
     sections = [
-        f"{PARTS[part].section(records)}\nEvery entry is of {records[0]['draws']:,} draws.\n"
+        f"{PARTS[part].section(records)}\n{_draws(records[0]['draws'])}\n"
         for part, records in by_part.items()
     ]
     return "\n".join([TITLE, *sections])

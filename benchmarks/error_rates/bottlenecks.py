@@ -17,27 +17,29 @@ from jaxvae.report.tables import markdown_table
 
 TEXT = """## Which bottleneck is enough
 
-A bottleneck is sufficient if no larger one lowers Δ(output → input) by more than 25%.
-`jaxvae.analysis.sufficient_bottleneck`, and the sentence at the end of a sweep, name the smallest
-sufficient size only if confidence limits over the seeds exclude all others. Otherwise the answer is
-the set of sizes that are not excluded, and what would decide between them.
+A bottleneck is called sufficient if no larger one that was tried lowers Δ(output → input) by more
+than 25%, nor would one further step that changes Δ as the last step did. The largest one that was
+tried is never called sufficient. `jaxvae.analysis.sufficient_bottleneck`, and the sentence at the
+end of a sweep, name the smallest sufficient size only if confidence limits over the seeds exclude
+all others. Otherwise the answer is the set of sizes that are not excluded, and what would decide
+between them.
 
 The table is of simulated sweeps of 2, 4, 8, 16, 32 and 64 latents. The truth is Δ by size: the same
-for all sizes, or halved at every doubling of the size until a plateau, or falling to the end, where
-no size that was tried is sufficient. A random offset for every seed and independent Gaussian noise
-of the given standard deviation are added to log Δ (.1 is a spread of 10% in Δ between two
-trainings). An entry gives the percentage of sweeps that name the smallest sufficient size / the
-percentage of sweeps that name another one, which is an error. "One size noisy": one of the six
-sizes, another one in every sweep, has the given noise and all others have .02. "Small sizes noisy":
-2, 4 and 8 have it, and the others .02. "Noise growing": the noise grows in equal steps from .02 at
-the smallest size to the given one at the largest.
+for all sizes, or halved at every doubling of the size until a plateau, or falling to the end and
+beyond it, where naming any size is an error. A random offset for every seed and independent
+Gaussian noise of the given standard deviation are added to log Δ (.1 is a spread of 10% in Δ
+between two trainings). An entry gives the percentage of sweeps that name the smallest sufficient
+size / the percentage of sweeps that name another one, which is an error. "One size noisy": one of
+the six sizes, another one in every sweep, has the given noise and all others have .02. "Small sizes
+noisy": 2, 4 and 8 have it, and the others .02. "Noise growing": the noise grows in equal steps from
+.02 at the smallest size to the given one at the largest.
 
 {table}
 
-A wrong size is named in at most {equal:.1f}% of sweeps where noise is the same at all sizes, and in
-at most {unequal:.1f}% where it is not. A spread of 5% between trainings needs 4 seeds, and one of
-20% or more needs many, or larger steps between sizes. In all other sweeps the answer is that the
-size is not decided, which is no error.
+A wrong size is named in {equal:.1f}% of the sweeps of the worst entry where noise is the same at
+all sizes, and in {unequal:.1f}% of those of the worst where it is not. A spread of 5% between
+trainings needs 4 seeds, and one of 20% or more needs many, or larger steps between sizes. In all
+other sweeps the answer is that the size is not decided, which is no error.
 """
 SIZES = 2 ** np.arange(1, 7)
 STEPS = np.arange(len(SIZES))

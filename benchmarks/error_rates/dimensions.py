@@ -26,7 +26,7 @@ percentage of draws.
 
 {table}
 
-It is too large in at most {worst:.1f}% of draws of any row.
+It is too large in {worst:.1f}% of the draws of the worst row.
 """
 TRUTHS = (*product(["linear"], (1, 2, 3, 4, 6, 8, 12)), *product(["sprites"], range(1, 6)))
 POINTS = (500, 2000)

@@ -52,9 +52,10 @@ _TEXT = """## Encoder or decoder first
 
 `jaxvae.analysis.learning_order` names the half of the network that is learned first if a paired
 test over seeds gives p < .03; otherwise the order is not decided, as always with one seed. The
-epoch of a layer is the mean epoch at which it moved from its untrained state to its final one,
-where a layer has reached its final state when it is as similar to it as the end of another training
-of the last epoch with other batches (a replicate).
+epoch of a layer is the average epoch of its progress from its untrained state to its final one:
+half of the way in epoch 1 and half in epoch 3 give 2. A layer has reached its final state when it
+is as similar to it as the end of another training of the last epoch with other batches (a
+replicate).
 
 The table is of simulated studies of 2 to 10 seeds, with 5 layers in each half: what a layer still
 has to learn falls to a third in about 1.5 epochs, with a spread of 20% between seeds and 30%
@@ -67,9 +68,9 @@ Where the decoder takes as long as the encoder, both are wrong.
 
 {table}
 
-The wrong half is named in at most {worst:.1f}% of studies, also if the encoder is nearly in its
-final state from the start, and if most of its layers have nothing to learn. A decoder that takes
-twice as long needs 5 seeds to be found.
+The wrong half is named in {worst:.1f}% of the studies of the worst row, also if the encoder is
+nearly in its final state from the start, and if most of its layers have nothing to learn. A decoder
+that takes twice as long needs 5 seeds to be found.
 """
 
 

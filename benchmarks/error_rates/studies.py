@@ -19,24 +19,26 @@ TEXT = """## Studies that choose what to train next
 
 `jaxvae advise --data` begins with up to three sizes and three seeds, computes the confidence limits
 above after every step, and chooses what to train next by them: larger sizes, a size between two, or
-more seeds, up to 8 (`jaxvae.analysis.sizing.next_training`). Sizes below the dimension that the
-images surely have, which it does not train, are not left out here. Each step has limits of 95%; the
+more seeds, up to 8 (`jaxvae.analysis.sizing.next_training`). The command also trains no size below
+the dimension that the images surely have; this simulation does. Each step has limits of 95%; the
 rates here are those of the final answer, after all steps. The first sizes are 7, 9 and 18, as for
 images of dimension 8 ± 0.4. The truth is Δ of any size from 1 to {largest}: the same for all sizes;
 halved at every doubling until a size; the same, with a further factor of exp(-2) from that size on,
-as for images of that dimension ("rank"); or falling to the end. Noise is as above. An entry gives
-the percentage of studies that name the smallest sufficient size alone / that leave it among a few
-sizes, with a size that is enough / that call a smaller one enough, which is an error; then the mean
-number of models that were trained.
+as for images of that dimension ("rank"); or falling to the end. The smallest sufficient size is the
+smallest that no size up to {largest} improves by more than 25%. Noise is as above. An entry gives
+the percentage of studies that name the smallest sufficient size alone / that call a larger size
+enough and leave the smallest among those that may be / that call a smaller one enough, which is an
+error; then the mean number of models that were trained. In the other studies no size is called
+enough, or the smallest one is not among those that are left.
 
 {table}
 
-Too small a size is called enough in at most {worst:.1f}% of studies of any row above.
+Too small a size is called enough in {worst:.1f}% of the studies of the worst entry above.
 
 A slow decline is not found. Where Δ falls by just 5% at every doubling, no size that is tried is
 better than another by 25%. With noise of {quiet:g} a size is then called enough in {unseen:.0f}% of
-studies, though at {largest} latents Δ is lower by up to a third. The answer holds up to twice the
-largest size that was tried, and it names that size.
+studies, though at {largest} latents Δ is lower by up to a third. The answer is about sizes up to
+the largest that was tried, which it names, and one step beyond.
 """
 _SIZES = np.arange(1, LARGEST + 1)
 _STEPS = np.log2(_SIZES)

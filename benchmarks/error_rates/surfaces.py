@@ -24,13 +24,15 @@ layers, which vary by 5% between seeds. The truth is a paraboloid in log(1 + R) 
 distance of 1, with its top inside of the grid, at an edge or far outside; a ridge along which
 nothing changes; a cone, which is not a quadratic function; or the same score everywhere. An effect
 of every seed with a standard deviation of 1, the same in all cells, and independent noise of the
-given standard deviation are added to it. An entry gives the percentage of grids in which the best
-cell is left out, which is an error / the percentage in which the region is decided; then the mean
-share of cells in the region.
+given standard deviation are added to it. A region is decided if the scores fit the surface (an F
+test, p of .05 or more) and at least one cell is left out. An entry gives the percentage of grids in
+which the region is decided and the best cell is left out, which is an error / the percentage in
+which the region is decided; then the mean share of cells in the region. With less noise the F test
+refuses more surfaces, so that fewer grids are decided.
 
 {table}
 
-The best cell is left out in at most {worst:.1f}% of grids of any row.
+The best cell is left out in {worst:.1f}% of the grids of the worst entry.
 """
 _AXIS = np.log1p([2.0, 6.0, 15.0, 40.0, 100.0])
 _LOGS = np.stack(np.meshgrid(_AXIS, _AXIS, indexing="ij"), axis=-1).reshape(-1, 2)
