@@ -23,16 +23,17 @@ from jaxvae.report.tables import markdown_table
 _NAMED = ("data", "network", "objective")
 CAPTION = (
     f"Similar: the epoch from which on the debiased CKA of a layer with its own final state stays "
-    f"above {THRESHOLD}. Learned: the mean epoch at which the layer moved from its untrained state "
-    "to its final state. The final state is reached at the similarity of two trainings of the last "
+    f"above {THRESHOLD}. Learned: the average epoch of the progress of the layer from its "
+    "untrained to its final state: half of the way in epoch 1 and half in epoch 3 give 2. The "
+    "final state is reached at the similarity of two trainings of the last "
     "epoch that differ in their batches, because a higher similarity is noise. Both are means over "
     "the layers of encoder and decoder that had something to learn; ± is half the range over seeds "
     "and strengths. First: the number of models whose encoder was first : whose decoder was first. "
     "p: the p-value of the lead over seeds, of a paired Student's t-test over the strengths that "
     "have a lead in every seed. It is not corrected for the number of rows; the p-values of the "
     "findings below are corrected for the number of data sets and networks. Nothing to learn: "
-    "layers, counted over models, that were as similar to their final state before training; they "
-    "are left out of the means."
+    "layers, counted over models, that before training were at most twice as far (in 1 - CKA) from "
+    "their final state as those two trainings are from each other; they are left out of the means."
 )
 
 
