@@ -17,7 +17,7 @@ from experiments.learning_dynamics.selection import (
     learning,
     to_final,
 )
-from jaxvae.analysis.learning import Order
+from jaxvae.analysis.learning import RESOLUTION, Order
 from jaxvae.report.tables import markdown_table
 
 _NAMED = ("data", "network", "objective")
@@ -33,7 +33,8 @@ CAPTION = (
     "have a lead in every seed. It is not corrected for the number of rows; the p-values of the "
     "findings below are corrected for the number of data sets and networks. Nothing to learn: "
     "layers, counted over models, that before training were at most twice as far (in 1 - CKA) from "
-    "their final state as those two trainings are from each other; they are left out of the means."
+    f"their final state as those two trainings are from each other, or within {RESOLUTION} of it; "
+    "they are left out of the means."
 )
 
 

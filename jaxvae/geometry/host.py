@@ -16,7 +16,7 @@ from jaxvae.typing import ArrayLike, EitherArray
 
 # So few numbers are prepared on the host in less time than a program for it takes to compile.
 _FEW_ENTRIES = 2**19
-# From such a size on, a little below 32 MB, the C library learns nothing from an array.
+# The largest array from which the C library learns: a little below 32 MB.
 _LARGEST_LEARNED = 2**25 - 2**16
 # Where nothing is traced, as it is while modules are imported.
 _TOP = get_opaque_trace_state(convention="nnx")
@@ -29,7 +29,7 @@ def keep_freed_memory() -> None:
     """Have the C library keep up to 64 MB that are free, instead of giving them back at once.
 
     A search makes and frees arrays of megabytes again and again. Memory that comes from the
-    system is a fault for every page, which cost a third of the time of a search. The malloc of
+    system is a fault for every page, a fifth of the time of a search of 1,500 points. The malloc of
     glibc keeps what is free, twice the largest array of up to 32 MB that it has seen freed.
     That one need not be written to, so that it takes no memory.
     """
