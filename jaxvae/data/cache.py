@@ -69,6 +69,15 @@ def kept_entries() -> list[Kept]:
     ]
 
 
+def find(key: str) -> Entry | None:
+    """The entry `key` of the cache; None where it is absent or damaged.
+
+    Raises:
+        OSError: if what is there cannot be read.
+    """
+    return _read(_folder_of(key))
+
+
 def fetch(key: str, build: Callable[[Path], dict[str, Any]]) -> Entry:
     """The entry `key` of the cache, built first where it is absent or damaged.
 
@@ -86,7 +95,7 @@ def fetch(key: str, build: Callable[[Path], dict[str, Any]]) -> Entry:
     Raises:
         OSError: if the cache cannot be written, or what is there cannot be read.
     """
-    directory = cache_directory().absolute() / "datasets" / key
+    directory = _folder_of(key)
     entry = _read(directory)
     for _ in range(_ATTEMPTS):
         if entry is not None:
@@ -112,6 +121,10 @@ def create_array(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> Append:
             start(rows)
 
     return append
+
+
+def _folder_of(key: str) -> Path:
+    return cache_directory().absolute() / "datasets" / key
 
 
 def _read(directory: Path) -> Entry | None:

@@ -4,10 +4,11 @@ import difflib
 import os
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from jaxvae.data.cache import Entry, fetch
+from jaxvae.data.cache import Entry, fetch, find
 from jaxvae.data.dataset import Dataset, Split
 from jaxvae.data.holdout import chosen_splits, held_out_tenth
 from jaxvae.data.names import close_files, own_place, refuse_nothing
@@ -21,7 +22,7 @@ from jaxvae.data.prepared import (
     prepared_names,
 )
 from jaxvae.data.reading import say
-from jaxvae.data.tfds import Part, close_names, write_arrays
+from jaxvae.data.tfds import Part, close_names, write_arrays, write_resized
 
 _LAYOUT = 2  # to be raised when the same set would be cached as other arrays
 _FACTOR = "label_"
@@ -47,7 +48,8 @@ def load(
     `sprites` is rendered on the spot. Every other name is that of an image set that
     TensorFlow Datasets has prepared on disk, in its newest version there; it is decoded
     once, in full, and then read from the cache (`JAXVAE_CACHE_DIR`, else
-    `$XDG_CACHE_HOME/jaxvae`, else `~/.cache/jaxvae`), memory-mapped. `cars3d`, which TFDS
+    `$XDG_CACHE_HOME/jaxvae`, else `~/.cache/jaxvae`), memory-mapped; for another `image_size`
+    it is resized from there, where the cache has it at its own size. `cars3d`, which TFDS
     lacks, is prepared by `python -m jaxvae.data.cars3d`.
 
     Images are the feature `image`, or the only one that holds images; labels the feature
@@ -125,10 +127,17 @@ def load(
     parts = _parts(prepared, split)
     for part in ("train", "test"):
         _check_size(name, part, len(parts[part].indices), sizes.get(f"{part}_size"))
-    build = partial(
-        write_arrays, prepared=prepared, parts=parts, image_size=image_size, image_key=image_key
-    )
-    entry = fetch(_key(prepared, image_size, image_key, split), build)
+    key = partial(_key, prepared, image_key=image_key, split=split)
+
+    def build(directory: Path) -> dict[str, Any]:
+        whole = None if image_size is None else find(key(None))
+        if image_size is None or whole is None:
+            return write_arrays(
+                directory, prepared, parts, image_size=image_size, image_key=image_key
+            )
+        return write_resized(directory, whole, name=prepared.name, image_size=image_size)
+
+    entry = fetch(key(image_size), build)
     return _dataset(name, entry, sizes, fingerprint=f"{prepared.version}-{prepared.fingerprint}")
 
 
@@ -198,7 +207,7 @@ def _check_size(name: str, part: str, count: int, size: int | None) -> None:
 
 
 def _key(
-    prepared: Prepared, image_size: int | None, image_key: str | None, split: str | None
+    prepared: Prepared, image_size: int | None, *, image_key: str | None, split: str | None
 ) -> str:
     size = "native" if image_size is None else f"{image_size}x{image_size}"
     asked = "".join(f"-{each.replace('/', '--')}" for each in (image_key, split) if each)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxvae.data.cache import create_array
+from jaxvae.data.cache import Entry, create_array
 from jaxvae.data.prepared import (
     FILE_FORMAT,
     OWN_NAMES,
@@ -103,6 +103,25 @@ def write_arrays(
             if (max(peaks) <= 1) == (scale == 255):
                 break
     return {"columns": source.columns, "label_names": tuple(source.label_names)}
+
+
+def write_resized(directory: Path, whole: Entry, *, name: str, image_size: int) -> dict[str, Any]:
+    """`write_arrays` of a set that is decoded already at its own size."""
+    images = [key for key in whole.arrays if key.endswith("_images")]
+    total = sum(len(whole.arrays[key]) for key in images)
+    with reading(name, total, what="resizing") as advance:
+        for key, array in whole.arrays.items():
+            path, shape = directory / f"{key}.npy", array.shape
+            if key not in images:
+                create_array(path, shape, array.dtype)(array)
+                continue
+            append = create_array(path, (len(array), image_size, image_size, shape[3]), array.dtype)
+            step = _batch_length(shape[1:])
+            for start in range(0, len(array), step):
+                some = resize_images(array[start : start + step], size=image_size)
+                append(some)
+                advance(len(some))
+    return whole.metadata
 
 
 def close_names(name: str) -> tuple[bool, list[str]]:

@@ -289,6 +289,25 @@ def test_binary_images_are_scaled_before_they_are_resized(tmp_path):
     assert resized.tolist() == [0, 0, 0, 64, 191, 255, 255, 255]
 
 
+@pytest.mark.parametrize("top", [1, 255], ids=["binary", "gray"])
+def test_a_set_that_is_in_the_cache_is_resized_from_there(tmp_path, own_cache, monkeypatch, top):
+    drawn = np.random.default_rng(0).integers(0, top, (30, 9, 7, 1), np.uint8, endpoint=True)
+    features = image_features((9, 7, 1), label=tfds.features.ClassLabel(names=["no", "yes"]))
+    examples = [{"image": image, "label": i % 2} for i, image in enumerate(drawn)]
+    write_set(tmp_path, "kept", features, {"train": examples})
+    decoded = load("kept", image_size=5, data_dir=tmp_path)
+    monkeypatch.setenv("JAXVAE_CACHE_DIR", str(tmp_path / "other"))
+    load("kept", data_dir=tmp_path)
+
+    def refuse(*given, **named):
+        raise AssertionError("decoded again")
+
+    monkeypatch.setitem(load.__globals__, "write_arrays", refuse)
+    resized = load("kept", image_size=5, data_dir=tmp_path)
+    for found, expected in zip(jax.tree.leaves(resized), jax.tree.leaves(decoded), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_labels_and_factors_follow_their_names(tmp_path):
     features = image_features(
         (4, 4, 1),
