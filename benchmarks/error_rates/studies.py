@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.error_rates.tables import rows_by
-from jaxvae.analysis.advice import sufficient_bottleneck
+from jaxvae.analysis.advice import TOLERANCE, sufficient_bottleneck
 from jaxvae.analysis.sizing import LARGEST, Bounds, bounds_of, first_training, next_training
 from jaxvae.report.tables import markdown_table
 
@@ -42,7 +42,6 @@ the largest that was tried, which it names, and one step beyond.
 """
 _SIZES = np.arange(1, LARGEST + 1)
 _STEPS = np.log2(_SIZES)
-_TOLERANCE = 0.25
 
 
 def _until(rank: int, step: float) -> np.ndarray:
@@ -65,7 +64,7 @@ _OFFSET = 0.1
 def smallest_sufficient(logs: np.ndarray) -> int:
     """The truth: no size up to the largest is better by more than the tolerance."""
     best = np.minimum.accumulate(logs[::-1])[::-1]
-    return int(_SIZES[np.argmax(logs - best <= -np.log1p(-_TOLERANCE) + 1e-9)])
+    return int(_SIZES[np.argmax(logs - best <= -np.log1p(-TOLERANCE) + 1e-9)])
 
 
 def study(trained: Callable[[int, int], float]) -> tuple[Bounds, int]:
@@ -81,8 +80,8 @@ def study(trained: Callable[[int, int], float]) -> tuple[Bounds, int]:
             [[trained(size, seed) for seed in range(step.seeds)] for size in sizes]
         )
         step = next_training(sizes, imbalance)
-    advice = sufficient_bottleneck(sizes, imbalance, tolerance=_TOLERANCE)
-    return bounds_of(sizes, advice, tolerance=_TOLERANCE), imbalance.size
+    advice = sufficient_bottleneck(sizes, imbalance, tolerance=TOLERANCE)
+    return bounds_of(sizes, advice, tolerance=TOLERANCE), imbalance.size
 
 
 def rates(shape: str, *, noise: float, studies: int) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxvae.files.numpy_files import read_members
 from jaxvae.metrics import imbalance_matrix
-from jaxvae.runs.member import read_some, run_file
+from jaxvae.runs.member import run_file
 
 BETWEEN = "between.npz"
 # The layers that models are compared in.
@@ -23,7 +24,7 @@ def between_models(out: Path, runs: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def _between(out: Path, runs: Sequence[str], space: str) -> np.ndarray:
-    latents = [read_some(run_file(out, name), [space]).get(space) for name in runs]
+    latents = [read_members(run_file(out, name), [space]).get(space) for name in runs]
     present = [index for index, cloud in enumerate(latents) if cloud is not None]
     imbalance = np.full((len(runs), len(runs)), np.nan)
     clouds = [cloud for cloud in latents if cloud is not None]

@@ -11,7 +11,7 @@ from experiments.bottleneck.between_models import SPACES, widened
 from experiments.bottleneck.config import Config, compared_seeds, run_name, runs
 from experiments.bottleneck.measuring import dimension_scale
 from jaxvae.analysis import gaussian_dimension
-from jaxvae.runs.member import read_some
+from jaxvae.files.numpy_files import read_members
 from jaxvae.sweeps.records import over_runs
 from jaxvae.sweeps.sweep import Afterwards, Sweep
 
@@ -112,7 +112,7 @@ def _with_derived(records: xr.Dataset, points: int) -> xr.Dataset:
 def _with_between(records: xr.Dataset, config: Config, between: Afterwards) -> xr.Dataset:
     """Adds Delta between models of the first seeds."""
     seeds, sizes = list(compared_seeds(config)), list(config.bottlenecks)
-    values = read_some(between.file, (_BETWEEN,))[_BETWEEN]
+    values = read_members(between.file, (_BETWEEN,))[_BETWEEN]
     coords: dict[str, Any] = {
         "space": list(SPACES),
         "other_bottleneck": sizes,

@@ -8,11 +8,9 @@ from rich.table import Table
 from experiments.bottleneck.between_report import between_table
 from experiments.bottleneck.claims import claims, whole_seeds
 from jaxvae.advising.reading import HARDLY_ANYTHING
-from jaxvae.analysis.advice import MOST_SEEDS, Advice, sufficient_bottleneck
+from jaxvae.analysis.advice import MOST_COUNTED, TOLERANCE, Advice, sufficient_bottleneck
 from jaxvae.report.tables import markdown_table
 
-# A larger K that lowers the imbalance by no more than this share is not worth it.
-_TOLERANCE = 0.25
 CAPTION = (
     "ID: intrinsic dimension (TwoNN) over held-out images, of the input, the posterior mean, its "
     "sample, and the decoder layer where it is largest. ID Gaussian is the null of the sample: the "
@@ -69,7 +67,7 @@ def conclusion(records: xr.Dataset) -> str:
             f"input) is {least:.2f} at least, and models that have learned next to nothing are "
             f"alike whatever their K. Train longer, on more images, or try larger K; {data}."
         )
-    advice = sufficient_bottleneck(sizes, imbalance.values, tolerance=_TOLERANCE)
+    advice = sufficient_bottleneck(sizes, imbalance.values, tolerance=TOLERANCE)
     if advice.bottleneck is None:
         return f"{_undecided(advice, sizes, imbalance.sizes['seed'])} {data[0].upper()}{data[1:]}."
     chosen = last.sel(bottleneck=advice.bottleneck)
@@ -80,7 +78,7 @@ def conclusion(records: xr.Dataset) -> str:
     return (
         f"K = {advice.bottleneck} is enough{smaller} (95% confidence, {imbalance.sizes['seed']} "
         f"seeds): Δ(output→input) is {left:.4f} there, and a larger K lowers it by {most:.0%} at "
-        f"most, where only more than {_TOLERANCE:.0%} would make a larger K worth it. "
+        f"most, where only more than {TOLERANCE:.0%} would make a larger K worth it. "
         f"At this K the posterior mean has ID {mean_dimension:.1f}, {data}, "
         f"and {float(chosen['active_units'].mean()):.0f} of {advice.bottleneck} units are active."
     )
@@ -98,7 +96,7 @@ def _undecided(advice: Advice, sizes: np.ndarray, seeds: int) -> str:
     if advice.candidates == (sizes[-1],):
         return (
             f"No K below {sizes[-1]} is enough: for each, some larger K lowers Δ(output→input) by "
-            f"more than {_TOLERANCE:.0%} (95% confidence, {seeds} seeds). Try larger K."
+            f"more than {TOLERANCE:.0%} (95% confidence, {seeds} seeds). Try larger K."
         )
     *others, largest = map(str, advice.candidates)
     or_more = " or more" if advice.candidates[-1] == sizes[-1] else ""
@@ -113,12 +111,12 @@ def _undecided(advice: Advice, sizes: np.ndarray, seeds: int) -> str:
             "K, which may be chance"
         )
     else:
-        count = "or more " if advice.seeds == MOST_SEEDS else ""
+        count = "or more " if advice.seeds == MOST_COUNTED else ""
         wanted = f"about {advice.seeds} {count}seeds, if they differ as these do"
     return (
         f"Not decided which K is enough: the smallest may be {listed} (95% confidence, {seeds} "
         f"seeds), where a larger K is worth it if it lowers Δ(output→input) by more than "
-        f"{_TOLERANCE:.0%}. What would decide it: {wanted}."
+        f"{TOLERANCE:.0%}. What would decide it: {wanted}."
     )
 
 

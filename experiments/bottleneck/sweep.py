@@ -10,10 +10,11 @@ from experiments.bottleneck.config import Config, compared_seeds, load, run_name
 from experiments.bottleneck.measuring import measure, measured_images
 from jaxvae.commands.experiment import require
 from jaxvae.data import Dataset
+from jaxvae.files.numpy_files import read_members
 from jaxvae.models import HVAE, VAE
 from jaxvae.runs.building import build_model
 from jaxvae.runs.config import RunConfig
-from jaxvae.runs.member import read_some, run_file
+from jaxvae.runs.member import run_file
 from jaxvae.sweeps.estimate import geometry_seconds, layer_features
 from jaxvae.sweeps.launch import Experiment
 from jaxvae.sweeps.records import Arrays, done_runs
@@ -48,7 +49,7 @@ def _refuse_copies(config: Config, out: Path) -> None:
     every = runs(config)
     done = done_runs(out, every)
     for name in sorted(done) if len(done) < len(every) else ():
-        found = read_some(run_file(out, name), ["distinct_points"])["distinct_points"]
+        found = read_members(run_file(out, name), ["distinct_points"])["distinct_points"]
         distinct = int(found[..., 0].max())
         # None of a model that has failed.
         if 0 < distinct < config.points:

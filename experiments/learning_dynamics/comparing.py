@@ -13,10 +13,11 @@ from jaxvae.analysis import capture, evaluate
 from jaxvae.analysis.dynamics import similarities, similarities_between
 from jaxvae.data import Dataset
 from jaxvae.data.distinct import first_distinct
+from jaxvae.files.numpy_files import read_members
 from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.runs.choices import is_foreign
 from jaxvae.runs.images import dataset_of
-from jaxvae.runs.member import open_member, read_some, run_file
+from jaxvae.runs.member import open_member, run_file
 from jaxvae.sweeps.sweep import Trained
 
 
@@ -103,7 +104,7 @@ def between_models(
         names: names of the runs, all of one data set and network.
         note: function that shows what is being compared.
     """
-    read = {name: read_some(run_file(out, name), ["layer"]) for name in names}
+    read = {name: read_members(run_file(out, name), ["layer"]) for name in names}
     layers = {name: arrays["layer"] for name, arrays in read.items() if arrays}
     names_done = list(layers)
     if not names_done:

@@ -17,7 +17,8 @@ from experiments.learning_dynamics.grid import (
     run_name,
 )
 from jaxvae.analysis.dynamics import SIMILARITIES
-from jaxvae.sweeps.records import Arrays, over_runs, read_some
+from jaxvae.files.numpy_files import read_members
+from jaxvae.sweeps.records import Arrays, over_runs
 
 _BY_EPOCH = (
     *("reconstruction", "kl", "kl_per_latent", "active_units"),
@@ -86,7 +87,7 @@ def _variables(arrays: Arrays, sizes: Mapping[str, int]) -> dict[str, Any]:
 
 def _between(file: Path, names: list[str], layers: int) -> dict[str, np.ndarray]:
     """`[layer, run, run]` by name; NaN for runs that are not among those that were compared."""
-    arrays = read_some(file, ("model", *SIMILARITIES)) if file.is_file() else {}
+    arrays = read_members(file, ("model", *SIMILARITIES)) if file.is_file() else {}
     compared = arrays.get("model", np.array([])).tolist()
     known = [name for name in names if name in compared]
     rows_here, rows_there = ([every.index(name) for name in known] for every in (names, compared))

@@ -10,8 +10,9 @@ from experiments.rate_allocation.measuring import CLASSIFIERS, KINDS, SCORES
 from experiments.rate_allocation.protocol import PROTOCOL
 from experiments.rate_allocation.uses import corners, is_done
 from jaxvae.analysis import excess_costs, suspect_cells
+from jaxvae.files.numpy_files import read_members
 from jaxvae.models.hvae import layer_names
-from jaxvae.sweeps.records import Arrays, over_runs, read_some, run_file
+from jaxvae.sweeps.records import Arrays, over_runs, run_file
 
 _GRID = ("beta_top", "beta_bottom", "seed")
 _PIXELS = ("height", "width", "channel")
@@ -148,7 +149,7 @@ def _with_examples(records: xr.Dataset, out: Path, begin: str) -> xr.Dataset:
     firsts = {cell[:2]: cell for cell in reversed(every)}
     chosen = [firsts[betas] for betas in corners(records) if betas in firsts] or every[:1]
     files = [run_file(out, f"{begin}{cell.name}") for cell in chosen]
-    examples = [read_some(file, (*_EXAMPLES, "example_input")) for file in files]
+    examples = [read_members(file, (*_EXAMPLES, "example_input")) for file in files]
     pictures = {name: np.stack([each[name] for each in examples]) for name in _EXAMPLES}
     variables = {name: (("corner", "example", *_PIXELS), each) for name, each in pictures.items()}
     inputs = ("example", *_PIXELS), examples[0]["example_input"]

@@ -7,12 +7,9 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxvae.advising.reading import Reading
-from jaxvae.analysis.advice import sufficient_bottleneck
+from jaxvae.analysis.advice import TOLERANCE, sufficient_bottleneck
 from jaxvae.analysis.sizing import Bounds, bounds_of
 from jaxvae.analysis.spread import spread_of
-
-TOLERANCE = 0.25
-"""A larger bottleneck that lowers Delta by no more than this share is not worth it."""
 
 # Of the ID of the data: the gap between sample and mean at which FONDUE stops.
 _GAP = 0.2

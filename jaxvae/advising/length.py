@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from jaxvae.advising.criteria import TOLERANCE
 from jaxvae.advising.reading import Reading
+from jaxvae.analysis.advice import TOLERANCE
 
 # Steps of the shortest training that is tried.
 _FIRST_STEPS = 3000

@@ -10,10 +10,11 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
-from jaxvae.advising.criteria import TOLERANCE, Criterion, criteria_of, decided_bounds, delta_bounds
+from jaxvae.advising.criteria import Criterion, criteria_of, decided_bounds, delta_bounds
 from jaxvae.advising.reading import Reading, read_records
 from jaxvae.advising.sentences import answer, diagnoses, disagreement
 from jaxvae.analysis import gaussian_dimension
+from jaxvae.analysis.advice import TOLERANCE
 from jaxvae.report.page import Chart, Page, Table, Trace
 from jaxvae.report.results import write_report
 from jaxvae.report.style import bottleneck_colors, figure, mark_bottlenecks, mark_logarithm

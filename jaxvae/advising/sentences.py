@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxvae.advising.criteria import TOLERANCE, Criterion, decided_bounds, delta_bounds
+from jaxvae.advising.criteria import Criterion, decided_bounds, delta_bounds
 from jaxvae.advising.length import sizes_that_still_improve
 from jaxvae.advising.reading import HARDLY_ANYTHING, Reading
+from jaxvae.analysis.advice import TOLERANCE
 
 # Of the rate: what held-out images cost more than training images.
 _OVERFITTED = 0.2

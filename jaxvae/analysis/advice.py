@@ -15,8 +15,10 @@ _ERROR = 0.05
 # Of p, below which some sizes are taken to vary more than others: higher, and in more sweeps of
 # sizes that do vary alike some of the degrees of freedom would be lost.
 _UNLIKE = 0.05
+TOLERANCE = 0.25
+"""A larger bottleneck that lowers Delta by no more than this share is not worth it."""
 # More seeds than these are not counted.
-MOST_SEEDS = 50
+MOST_COUNTED = 50
 
 
 class Advice(NamedTuple):
@@ -32,7 +34,7 @@ class Advice(NamedTuple):
             the largest size.
         lower: lower confidence limit of that share; NaN for one seed.
         upper: the upper confidence limit, one step beyond the largest size included.
-        seeds: how many seeds would decide if means and spread stayed as they are, `MOST_SEEDS`
+        seeds: how many seeds would decide if means and spread stayed as they are, `MOST_COUNTED`
             for so many or more; None where it is decided, where no number would, since the
             means themselves fall to the largest size, and for one seed.
     """
@@ -56,7 +58,7 @@ def sufficient_bottleneck(
     bottlenecks: Int[np.ndarray, " k"],
     imbalance: Float[np.ndarray, "k s"],
     *,
-    tolerance: float = 0.25,
+    tolerance: float = TOLERANCE,
 ) -> Advice:
     """The smallest bottleneck that no larger one improves on, if the seeds can tell.
 
@@ -206,5 +208,5 @@ def _seeds_to_decide(sweep: _Sweep, most: float) -> int | None:
         return _decided(*_limits(more), most)[1] is not None
 
     # More seeds narrow all limits: what is decided stays so.
-    counts = range(spread.seeds + 1, MOST_SEEDS)
+    counts = range(spread.seeds + 1, MOST_COUNTED)
     return spread.seeds + 1 + bisect_left(counts, True, key=decided)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxvae.analysis.advice import Advice, sufficient_bottleneck
+from jaxvae.analysis.advice import TOLERANCE, Advice, sufficient_bottleneck
 
 MOST_SEEDS = 8
 """Trainings of every size, at most."""
@@ -106,10 +106,8 @@ def next_training(
     sizes: Int[np.ndarray, " k"],
     imbalance: Float[np.ndarray, "k s"],
     *,
-    tolerance: float = 0.25,
+    tolerance: float = TOLERANCE,
     fewest: int = 0,
-    most_seeds: int = MOST_SEEDS,
-    largest: int = LARGEST,
 ) -> Training | None:
     """The models to train next, which depend on the measurements so far alone.
 
@@ -125,8 +123,6 @@ def next_training(
         imbalance: Delta(output -> input) of every size and seed, positive.
         tolerance: as for `sufficient_bottleneck`.
         fewest: latents that the data need at least, where that is known: no smaller size is tried.
-        most_seeds: largest number of seeds of every size.
-        largest: size that is tried.
 
     Returns:
         All sizes and seeds that are wanted, or None where one size is left, or nothing that may
@@ -141,8 +137,8 @@ def next_training(
     if bounds.sufficient is None:
         # Of one seed nobody knows how many would do.
         if advice.seeds is None and seeds > 1:
-            return _doubled(tried, seeds, fewest, largest)
-        return _more_seeds(tried, seeds, advice.seeds, most_seeds)
+            return _doubled(tried, seeds, fewest)
+        return _more_seeds(tried, seeds, advice.seeds)
     if bounds.is_decided:
         return None
     if bounds.sufficient == tried[0]:
@@ -150,23 +146,21 @@ def next_training(
         return Training((smaller, *tried), seeds, f"{bounds.sufficient} is enough: a smaller one")
     between = [size for size in tried if bounds.insufficient < size < bounds.sufficient]
     if between:
-        return _more_seeds(tried, seeds, advice.seeds, most_seeds)
+        return _more_seeds(tried, seeds, advice.seeds)
     middle = (bounds.insufficient + bounds.sufficient) // 2
     reason = f"{bounds.sufficient} is enough, {bounds.insufficient or 'none'} is not: between them"
     return Training(tuple(sorted((*tried, middle))), seeds, reason)
 
 
-def _doubled(tried: tuple[int, ...], seeds: int, fewest: int, largest: int) -> Training | None:
+def _doubled(tried: tuple[int, ...], seeds: int, fewest: int) -> Training | None:
     larger = max(2 * tried[-1], fewest)
-    if larger > largest:
+    if larger > LARGEST:
         return None
     return Training((*tried, larger), seeds, f"Delta still falls at {tried[-1]}: a larger one")
 
 
-def _more_seeds(
-    tried: tuple[int, ...], seeds: int, wanted: int | None, most: int
-) -> Training | None:
-    more = max(seeds + 1, min(wanted or most, math.ceil(1.5 * seeds)))
-    if seeds >= most:
+def _more_seeds(tried: tuple[int, ...], seeds: int, wanted: int | None) -> Training | None:
+    more = max(seeds + 1, min(wanted or MOST_SEEDS, math.ceil(1.5 * seeds)))
+    if seeds >= MOST_SEEDS:
         return None
-    return Training(tried, min(more, most), "undecided between trainings: more seeds")
+    return Training(tried, min(more, MOST_SEEDS), "undecided between trainings: more seeds")

@@ -17,7 +17,8 @@ from jaxvae.advising.reading import LEAST_IMAGES, read_records
 from jaxvae.advising.results import conclude, printed, write_conclusion
 from jaxvae.advising.study import Study, StudyOutcome, do_study
 from jaxvae.analysis.sizing import LARGEST, MOST_SEEDS, first_training
-from jaxvae.commands.settings import flags_named, given_config
+from jaxvae.commands.flags import flags_named
+from jaxvae.commands.settings import LONG_NAMES, given_config
 from jaxvae.data.distinct import first_distinct
 from jaxvae.grids.grid import shared_settings
 from jaxvae.runs.config import RunConfig
@@ -44,7 +45,7 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
     if arguments.results is not None:
         _read(arguments.results, console)
         return
-    with flags_named():
+    with flags_named(LONG_NAMES):
         _study(arguments, console)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from rich.console import Console
 
 from jaxvae.analysis.measure import measure
-from jaxvae.commands.settings import flags_named
+from jaxvae.commands.flags import flags_named
+from jaxvae.commands.settings import LONG_NAMES
 from jaxvae.data import Dataset, Split, load
 from jaxvae.files.results import whole_results
 from jaxvae.report.gallery import draw_images
@@ -27,7 +28,7 @@ _DRAWS = 2
 
 def describe(arguments: argparse.Namespace, console: Console, errors: Console) -> None:
     """Say it, and draw the images, from the parsed arguments of the command."""
-    with flags_named():
+    with flags_named(LONG_NAMES):
         dataset = load(
             arguments.data,
             image_size=arguments.image_size,

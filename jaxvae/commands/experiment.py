@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from jaxvae.commands.arguments.parser import Parser, as_line
 from jaxvae.commands.arguments.paths import as_path, data_set, value_range
+from jaxvae.commands.flags import flag_of, flags_named
 from jaxvae.sweeps.arguments import Launch, add_launch, seeds, take_launch
 
 Config = TypeVar("Config")
@@ -68,7 +68,7 @@ def require(config: Any, name: str, expectation: str, condition: bool) -> None:
         ValueError: says what was expected and what came.
     """
     if not condition:
-        raise ValueError(f"expected {_flag(name)} {expectation}, got {getattr(config, name)}")
+        raise ValueError(f"expected {flag_of(name)} {expectation}, got {getattr(config, name)}")
 
 
 def run_experiment(
@@ -135,12 +135,8 @@ def _fitted(config: Config, given: Mapping[str, Any]) -> Config:
         return config
     from jaxvae.data import load  # noqa: PLC0415  it needs NumPy, help does not
 
-    try:
+    with flags_named(config.image_settings):
         sets = [load(path, **config.image_settings) for path in paths]
-    except ValueError as error:
-        names = "|".join(config.image_settings)
-        flags = re.sub(rf"\b({names})\b", lambda match: _flag(match[0]), str(error))
-        raise ValueError(flags) from error
     counts = {part: min(len(getattr(each, part).images) for each in sets) for part in _PARTS}
     fitted: dict[str, Any] = {}
     for field in dataclasses.fields(config):
@@ -148,7 +144,7 @@ def _fitted(config: Config, given: Mapping[str, Any]) -> Config:
         if most is not None and value is not None and value > most and field.name not in given:
             fitted[field.name] = most
     if fitted:
-        shown = ", ".join(f"{_flag(name)} {value:,}" for name, value in fitted.items())
+        shown = ", ".join(f"{flag_of(name)} {value:,}" for name, value in fitted.items())
         print(
             f"the preset asks for more images than the data set has; using {shown} instead",
             file=sys.stderr,
@@ -200,7 +196,7 @@ def _add_option(
     settings: argparse._ArgumentGroup, field: dataclasses.Field, kind: Any, shown: Any
 ) -> None:
     """One setting, with its value in the demo as an example."""
-    flag = _flag(field.name)
+    flag = flag_of(field.name)
     if kind is bool:
         text = f"{field.metadata['help']} (demo: {'yes' if shown else 'no'})"
         settings.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
@@ -228,7 +224,3 @@ class _StoreTuple(argparse.Action):
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
         setattr(namespace, self.dest, tuple(values))
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

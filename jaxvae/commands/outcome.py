@@ -34,20 +34,13 @@ class Outcome(NamedTuple):
         lines: sentences for the terminal.
         warnings: signs of collapse, and targets that were missed.
         numbers: the content of `held_out.json`, by name; estimates have standard errors.
+        is_finite: whether reconstruction and rates are numbers, not NaN or infinite.
     """
 
     lines: Sequence[str]
     warnings: Sequence[str]
     numbers: Mapping[str, Any]
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether the model gives numbers: reconstruction and rates are not NaN or infinite."""
-        return all(
-            math.isfinite(each["value"])
-            for name, each in self.numbers.items()
-            if name in ("reconstruction", "kl") or name.startswith("rate of ")
-        )
+    is_finite: bool
 
 
 def outcome_of(
@@ -92,9 +85,10 @@ def outcome_of(
         *_layer_lines(model, evaluation, betas),
     ]
     if not evaluation.is_finite:
-        return Outcome(lines, [], numbers)
+        return Outcome(lines, [], numbers, is_finite=False)
     if isinstance(model, VAE):
-        return Outcome(lines, list(filter(None, [unused_latents(evaluation)])), numbers)
+        warning = unused_latents(evaluation)
+        return Outcome(lines, [] if warning is None else [warning], numbers, is_finite=True)
     some = images[:_EXAMPLES]
     signs = collapse_warnings(
         evaluation,
@@ -103,7 +97,7 @@ def outcome_of(
         **_against_data(config, some, betas),
     )
     warnings = [*map(str, signs), *_missed_targets(config, model, evaluation, betas)]
-    return Outcome(lines, warnings, numbers)
+    return Outcome(lines, warnings, numbers, is_finite=True)
 
 
 def write_outcome(folder: Path, outcome: Outcome, *, step: int) -> None:

@@ -2,9 +2,7 @@
 
 import argparse
 import dataclasses
-import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, get_origin, get_type_hints
 
 from jaxvae.runs.choices import (
@@ -15,8 +13,8 @@ from jaxvae.runs.choices import (
 from jaxvae.runs.config import RunConfig
 
 _FIELDS = {field.name for field in dataclasses.fields(RunConfig)}
-_LONG = sorted({name for name in _FIELDS if "_" in name} - {"likelihood_options"})
-_NAMED = re.compile(rf"(?<![^\s(])({'|'.join(_LONG)})(?=[\s=,;:.)]|$)")
+LONG_NAMES = {name for name in _FIELDS if "_" in name} - {"likelihood_options"}
+"""Settings of several words, whose flags have hyphens."""
 
 
 def given_config(arguments: argparse.Namespace, base: RunConfig | None = None) -> RunConfig:
@@ -50,22 +48,6 @@ def given_config(arguments: argparse.Namespace, base: RunConfig | None = None) -
         coefficients=coefficients,
         ramps=ramps,
     )
-
-
-@contextmanager
-def flags_named() -> Iterator[None]:
-    """Within the block, a message that names a setting of several words names its flag.
-
-    A name within a path, in quotes or as a value is left as it is.
-    """
-    try:
-        yield
-    except ValueError as error:
-
-        def flag(match: re.Match[str]) -> str:
-            return f"--{match[0].replace('_', '-')}"
-
-        raise ValueError(_NAMED.sub(flag, str(error))) from error
 
 
 def _pairs(flag: str, words: Sequence[str], read: Callable[[str, str], Any]) -> dict[str, Any]:

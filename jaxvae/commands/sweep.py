@@ -8,7 +8,8 @@ from typing import Any
 from rich.console import Console
 
 from jaxvae.commands.arguments.sweep import NOTATION
-from jaxvae.commands.settings import flags_named, given_config
+from jaxvae.commands.flags import flags_named
+from jaxvae.commands.settings import LONG_NAMES, given_config
 from jaxvae.grids.grid import Grid, ordered, setting_of, shared_settings
 from jaxvae.runs.config import RunConfig
 from jaxvae.sweeps.arguments import take_launch
@@ -27,7 +28,7 @@ _ALWAYS = ("latents", "coefficients.")
 def main(arguments: argparse.Namespace, console: Console, errors: Console) -> None:
     """Do the sweep as it was asked for."""
     launch = take_launch(arguments)
-    with flags_named():
+    with flags_named(LONG_NAMES):
         grid, out = given_grid(arguments), arguments.out.absolute()
         job = Job("jaxvae.grids.sweep:EXPERIMENT", grid, out, launch.members, arguments.line)
         run(job, launch, console)

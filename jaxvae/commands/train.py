@@ -15,11 +15,12 @@ from jax.sharding import Mesh
 from rich.console import Console
 
 from jaxvae.analysis.collapse import rate_warnings
+from jaxvae.commands.flags import flags_named
 from jaxvae.commands.outcome import Outcome, outcome_of, write_outcome
-from jaxvae.commands.settings import flags_named, given_config
+from jaxvae.commands.settings import LONG_NAMES, given_config
 from jaxvae.models.hvae import HVAE
 from jaxvae.report.progress import run_progress
-from jaxvae.runs.building import in_effect
+from jaxvae.runs.building import in_effect, run_keys
 from jaxvae.runs.choices import named_objective, objective_coefficients
 from jaxvae.runs.config import (
     FROM,
@@ -71,7 +72,7 @@ class _Task(NamedTuple):
 
 def main(arguments: argparse.Namespace, console: Console, errors: Console) -> None:
     """Train until the last epoch, and evaluate; of several processes the first does."""
-    with flags_named():
+    with flags_named(LONG_NAMES):
         settings_file, mesh = arguments.out / SETTINGS, chosen_devices(arguments.devices)
         stored = stored_settings(settings_file)
         origin, base = _origin(arguments, stored)
@@ -129,7 +130,7 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
                 gathered(evaluation_variables(state)),
                 run.dataset.test.images,
                 betas=_betas(run, state),
-                key=_keys(run.config)[1],
+                key=run_keys(run.config)[1],
             )
         _announce_gradients(state, console)
         _refuse_non_finite(run, int(state.step), outcome)
@@ -183,15 +184,9 @@ def _begun(origin: Origin | None) -> int:
     return 0 if origin is None else origin.epochs
 
 
-def _keys(config: RunConfig) -> tuple[jax.Array, jax.Array]:
-    """The keys of training and of evaluation."""
-    train_key, test_key = jax.random.split(jax.random.key(config.seed))
-    return train_key, test_key
-
-
 def _first(run: ReadyRun, origin: Origin | None, *, trust: bool) -> Callable[[], TrainState]:
     """What gives the state that a run begins with; the same one every time."""
-    key = _keys(run.config)[0]
+    key = run_keys(run.config)[0]
     if origin is None:
         return partial(run.trainer.init, key)
     return cache(partial(first_state, run, origin, key, trust=trust))

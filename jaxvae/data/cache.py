@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxvae.files.appending import Append, start_array
+from jaxvae.files.errors import explained_error
 from jaxvae.files.reading import left_alone
 from jaxvae.files.sealed import metadata_of, seal, unsealed
 from jaxvae.files.whole import first_folder, remove_whole
@@ -170,8 +171,8 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OSError(
-            error.errno,
+        message = (
             f"expected to write the cache in {cache_directory()}, got {error}; "
-            "set JAXVAE_CACHE_DIR to a writable directory with enough space",
-        ) from error
+            "set JAXVAE_CACHE_DIR to a writable directory with enough space"
+        )
+        raise explained_error(error, message) from error

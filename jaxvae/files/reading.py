@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from jaxvae.files.errors import explained_error
+
 
 @contextmanager
 def left_alone(path: Path) -> Iterator[None]:
@@ -17,9 +19,7 @@ def left_alone(path: Path) -> Iterator[None]:
             f"expected to read {path}, got: {error.strerror or error}. It was left as it is: see "
             "to the disk, and to who may read it"
         )
-        raise (
-            OSError(message) if error.errno is None else OSError(error.errno, message)
-        ) from error
+        raise explained_error(error, message) from error
 
 
 def content(path: Path) -> bytes:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
+from jaxvae.files.errors import explained_error
+
 # What is not whole yet, or no longer wanted. Its first digits are of the machine that writes it.
 _PART = re.compile(r"\.[0-9a-f]{32}\.part")
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
@@ -154,9 +156,7 @@ def explained(path: Path) -> Iterator[None]:
             f"expected to write {path}, got: {error.strerror or error}. Nothing of it was kept; "
             "what was saved before is whole"
         )
-        raise (
-            OSError(message) if error.errno is None else OSError(error.errno, message)
-        ) from error
+        raise explained_error(error, message) from error
 
 
 def _remove_left(folders: Iterable[Path]) -> None:

@@ -174,14 +174,7 @@ def distance_bounds(points: Points, rows: Int[Array, " b"]) -> Bounds:
 
 def difference_bounds(points: Points, rows: Int[Array, " b"]) -> Bounds:
     """`distance_bounds` by differences: narrow, whatever the cloud, and far slower."""
-    columns = jnp.arange(len(points.norms))
-    distances = lax.map(
-        lambda row: in_column_chunks(
-            partial(pair_distances, points, row[None], points), points, columns
-        ),
-        rows,
-    )
-    lower, ratio = _around(points, distances)
+    lower, ratio = _around(points, _by_differences((points, points), rows))
     zero = jnp.zeros(len(rows), jnp.float32)
     return _bounds(lower, rows, zero + ratio, zero)
 

@@ -62,7 +62,7 @@ def mutual_ranks(
     else:
         spaces = [as_space(points, mesh) for points in whole]
         rows = spaces[0].blocks(n, spaces=len(spaces), progress=progress)
-        nearest, ranks = joined([_mutual_block(spaces, some, k) for some in rows], n)
+        nearest, ranks = joined([_mutual_block(spaces, some, k, n) for some in rows], n)
         places = [
             Places(cloud, squared, columns, k)
             for cloud, (squared, columns) in zip(clouds, nearest, strict=True)
@@ -71,10 +71,10 @@ def mutual_ranks(
 
 
 def _mutual_block(
-    spaces: Sequence[Space], rows: Int[np.ndarray, " b"], k: int
+    spaces: Sequence[Space], rows: Int[np.ndarray, " b"], k: int, n: int
 ) -> tuple[list[tuple[np.ndarray, np.ndarray]], Float[EitherArray, "b l l"]]:
     """Squared distances and columns of the nearest in every space, and the mean ranks."""
-    nearest = nearest_count(k, int(np.asarray(spaces[0].points.present).sum()))
+    nearest = nearest_count(k, n)
     bounds = [space.run(distance_bounds, rows) for space in spaces]
     proposals = [
         propose_within(space, rows, of_space, nearest)

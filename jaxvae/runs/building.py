@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
 from typing import Any
 
+import jax
 import numpy as np
 import optax
 
@@ -43,6 +44,12 @@ _MOST_LAYERS = 1000
 _ADVERSARY = {"learning_rate": 1e-4, "b1": 0.5, "b2": 0.9}
 # With a rate one nat above its target, the beta doubles in 700 steps.
 _MULTIPLIER_STEP = 1e-3
+
+
+def run_keys(config: RunConfig) -> tuple[jax.Array, jax.Array]:
+    """The keys of training and of measuring a run."""
+    train_key, measure_key = jax.random.split(jax.random.key(config.seed))
+    return train_key, measure_key
 
 
 def in_effect(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ since the one before. Where the windows begin depends on the speed of the machin
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,8 +94,11 @@ def kept_curve(
 
     try:
         yield report
-    finally:
-        close()
+    except BaseException:
+        with suppress(OSError):  # which is not why training ended
+            close()
+        raise
+    close()
 
 
 def _write(folder: Path, rows: list[dict[str, Any]], begun: int) -> None:

@@ -7,13 +7,12 @@ OUT/units/UNIT/snapshots/step-EPOCH  the variables of all runs of a unit, stacke
 
 import dataclasses
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from jaxvae.files.numpy_files import parsed, read_members
 from jaxvae.models import HVAE, VAE, Variables
@@ -79,16 +78,6 @@ def settings_arrays(config: RunConfig, image_shape: ImageShape, place: Place) ->
     return {_SETTINGS: settings, **parts}
 
 
-def read_some(file: Path, names: Collection[str]) -> dict[str, np.ndarray]:
-    """The arrays of a record that have given names; those that are absent are left out.
-
-    Raises:
-        ValueError: for a file that is damaged; names it.
-        OSError: for one that cannot be read.
-    """
-    return read_members(file, names)
-
-
 def read_settings_of(file: Path) -> tuple[dict[str, Any], Place]:
     """The settings of a run as `run_settings` made them, and where its variables are.
 
@@ -96,7 +85,7 @@ def read_settings_of(file: Path) -> tuple[dict[str, Any], Place]:
         ValueError: for a file that is no record of a run, or damaged.
     """
     parts = [_PLACE.format(part) for part in Place._fields]
-    arrays = read_some(file, (_SETTINGS, *parts))
+    arrays = read_members(file, (_SETTINGS, *parts))
     with parsed(file):
         unit, *numbers = (arrays[part] for part in parts)
         return json.loads(str(arrays[_SETTINGS])), Place(str(unit), *map(int, numbers))

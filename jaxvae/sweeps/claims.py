@@ -166,6 +166,9 @@ def _locked(file: Path, lock: Lock) -> int | None:
         except BlockingIOError:
             os.close(descriptor)
             return None
+        except BaseException:
+            os.close(descriptor)
+            raise
         if named and not _is_held_elsewhere(file):
             return descriptor
         os.close(descriptor)

@@ -25,6 +25,7 @@ from jaxvae.files.whole import remove_leftovers
 from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.report.progress import UnitProgress
 from jaxvae.runs import checkpoint
+from jaxvae.runs.building import run_keys
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.member import (
     SNAPSHOTS,
@@ -40,7 +41,6 @@ from jaxvae.sweeps.sweep import PART, RESUME, Sweep, Trained
 from jaxvae.sweeps.units import (
     Unit,
     member_of,
-    run_keys,
     trainer_of,
     unit_name,
 )

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxvae.files.numpy_files import read_archive, verify_archive
+from jaxvae.files.numpy_files import read_archive, read_members, verify_archive
 from jaxvae.files.reading import left_alone
 from jaxvae.files.whole import write_whole
 from jaxvae.runs.config import RunConfig
-from jaxvae.runs.member import Place, read_some, run_file, settings_arrays
+from jaxvae.runs.member import Place, run_file, settings_arrays
 from jaxvae.typing import ArrayLike, ImageShape
 
 Arrays = Mapping[str, np.ndarray]
@@ -138,7 +138,7 @@ def over_runs(out: Path, runs: Sequence[str], names: Iterable[str]) -> dict[str,
 
 def _read_if_whole(file: Path, names: Collection[str]) -> dict[str, np.ndarray]:
     try:
-        return read_some(file, names)
+        return read_members(file, names)
     except (ValueError, FileNotFoundError, NotADirectoryError):
         # Of a damaged one `is_whole` says so.
         return {}

@@ -9,10 +9,11 @@ from typing import NamedTuple
 from jax.sharding import Mesh
 
 from jaxvae.data import Dataset
+from jaxvae.files.numpy_files import read_members
 from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
-from jaxvae.runs.member import UNITS, read_some
+from jaxvae.runs.member import UNITS
 from jaxvae.sweeps.records import Arrays, done_runs, is_whole
 from jaxvae.sweeps.units import Unit, unit_name, units_of
 from jaxvae.typing import ImageShape, Key
@@ -84,7 +85,7 @@ class Afterwards(NamedTuple):
     @property
     def is_done(self) -> bool:
         """Whether the file is whole, and that of these runs."""
-        return is_whole(self.file) and read_some(self.file, (MADE_OF,)).get(MADE_OF) == (
+        return is_whole(self.file) and read_members(self.file, (MADE_OF,)).get(MADE_OF) == (
             self.unit.name
         )
 

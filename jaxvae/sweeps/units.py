@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxvae.runs.building import build_trainer
+from jaxvae.runs.building import build_trainer, run_keys
 from jaxvae.runs.config import Coefficient, RunConfig
 from jaxvae.runs.member import latents_of, model_of, program_of
 from jaxvae.training import Member, Trainer, group_members
@@ -93,12 +93,6 @@ def member_of(config: RunConfig, latents: int) -> Member:
         latents: number of latents of the model that is built from it.
     """
     return Member(run_keys(config)[0], latents, _numbers(config), config.learning_rate)
-
-
-def run_keys(config: RunConfig) -> tuple[jax.Array, jax.Array]:
-    """The keys of training and of measuring a run."""
-    train_key, measure_key = jax.random.split(jax.random.key(config.seed))
-    return train_key, measure_key
 
 
 @cache

@@ -36,13 +36,15 @@ def run_workers(job: Job, sweep: Sweep, count: int, console: Console) -> list[Un
     devices = _devices()
     context = multiprocessing.get_context("spawn")
     workers: list[SpawnProcess] = []
-    for number in range(count):
-        # On CPU with as many threads as a process alone has: in other sums records would differ.
-        worker = context.Process(target=_work, args=(job, number), daemon=True)
-        with _environment_variables(_environment(devices, number, count)), _ignoring_interrupts():
-            worker.start()
-        workers.append(worker)
     try:
+        for number in range(count):
+            # On CPU with as many threads as a process alone has: in other sums records would
+            # differ.
+            worker = context.Process(target=_work, args=(job, number), daemon=True)
+            environment = _environment(devices, number, count)
+            with _environment_variables(environment), _ignoring_interrupts():
+                worker.start()
+                workers.append(worker)
         watch(sweep, console, lambda: any(worker.is_alive() for worker in workers))
     except BaseException:
         for worker in workers:

@@ -28,6 +28,4 @@ def replicated(state: TrainState) -> TrainState:
 
 def replicated_ensemble(ensemble: Ensemble) -> Ensemble:
     """`replicated` of every member: member i is the replicate of the model alone."""
-    states = ensemble.states
-    keys = jax.vmap(lambda key: jax.random.fold_in(key, jnp.uint32(_REPLICATE)))(states.key)
-    return ensemble._replace(states=states._replace(key=keys))
+    return ensemble._replace(states=jax.vmap(replicated)(ensemble.states))

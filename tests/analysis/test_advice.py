@@ -8,7 +8,7 @@ from scipy.stats import t as student
 
 from benchmarks.error_rates.bottlenecks import SHAPES, rates
 from jaxvae.analysis import sufficient_bottleneck
-from jaxvae.analysis.advice import MOST_SEEDS
+from jaxvae.analysis.advice import MOST_COUNTED
 from tests.tiers import parametrize
 
 SIZES = np.array([2, 4, 8, 16, 32, 64])
@@ -135,7 +135,7 @@ def test_a_noisy_large_bottleneck_hides_no_gain():
 def test_noise_that_only_many_seeds_would_overcome_is_no_decline_to_the_end():
     signs = np.outer((-1.0) ** np.arange(6), [1, -1])
     drawn = np.exp(np.log(MNIST)[:, None] + 2.0 * signs)
-    assert sufficient_bottleneck(SIZES, drawn).seeds == MOST_SEEDS
+    assert sufficient_bottleneck(SIZES, drawn).seeds == MOST_COUNTED
 
 
 def test_seeds_that_would_decide_do():
@@ -147,7 +147,7 @@ def test_seeds_that_would_decide_do():
 
     advice = sufficient_bottleneck(SIZES, alternating(2))
     assert advice.bottleneck is None
-    assert 3 < advice.seeds < MOST_SEEDS
+    assert 3 < advice.seeds < MOST_COUNTED
     assert sufficient_bottleneck(SIZES, alternating(advice.seeds)).bottleneck is not None
     assert sufficient_bottleneck(SIZES, alternating(advice.seeds - 1)).bottleneck is None
 

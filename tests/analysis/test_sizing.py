@@ -8,6 +8,7 @@ import pytest
 from jaxvae.analysis.advice import sufficient_bottleneck
 from jaxvae.analysis.sizing import (
     LARGEST,
+    MOST_SEEDS,
     Bounds,
     Training,
     bounds_of,
@@ -16,10 +17,10 @@ from jaxvae.analysis.sizing import (
 )
 
 
-def study(log_imbalance, *, dimension=8.0, noise=0.03, seed=0, most_seeds=8, fewest=0):
+def study(log_imbalance, *, dimension=8.0, noise=0.03, seed=0, fewest=0):
     """Bounds at the end, and all steps, of simulated trainings."""
     random, known, steps = np.random.default_rng(seed), {}, []
-    offsets = random.normal(0, 0.1, most_seeds)
+    offsets = random.normal(0, 0.1, MOST_SEEDS)
 
     def trained(size, each):
         key = size, each
@@ -32,7 +33,7 @@ def study(log_imbalance, *, dimension=8.0, noise=0.03, seed=0, most_seeds=8, few
         steps.append(step)
         sizes = np.array(step.sizes)
         found = np.array([[trained(size, each) for each in range(step.seeds)] for size in sizes])
-        step = next_training(sizes, found, most_seeds=most_seeds, fewest=fewest)
+        step = next_training(sizes, found, fewest=fewest)
     advice = sufficient_bottleneck(sizes, found)
     return bounds_of(sizes, advice, tolerance=0.25).at_least(fewest), steps
 

@@ -6,7 +6,8 @@ import re
 import pytest
 
 from jaxvae.commands.arguments import train
-from jaxvae.commands.settings import flags_named, given_config
+from jaxvae.commands.flags import flags_named
+from jaxvae.commands.settings import LONG_NAMES, given_config
 from jaxvae.runs.config import RunConfig
 
 
@@ -43,5 +44,19 @@ def test_a_setting_that_may_be_none_says_what_it_takes(capsys):
     ],
 )
 def test_a_setting_is_named_by_its_flag_and_a_path_or_a_value_is_left_as_it_is(said, read):
-    with pytest.raises(ValueError, match=f"^{re.escape(read or said)}$"), flags_named():
+    with pytest.raises(ValueError, match=f"^{re.escape(read or said)}$"), flags_named(LONG_NAMES):
+        raise ValueError(said)
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ("say which with split=TRAIN/TEST", "say which with --split=TRAIN/TEST"),
+        ("expected a split 'train' in /data/split", None),
+        ("expected image_size for /image_size", "expected --image-size for /image_size"),
+    ],
+)
+def test_a_setting_that_may_be_any_word_is_named_by_its_flag_before_an_equals_sign(said, read):
+    found = pytest.raises(ValueError, match=f"^{re.escape(read or said)}$")
+    with found, flags_named({"split", "image_size"}):
         raise ValueError(said)

@@ -19,14 +19,13 @@ from jaxvae.analysis import capture
 from jaxvae.analysis.dynamics import similarities
 from jaxvae.data import load
 from jaxvae.models import initialization
-from jaxvae.runs.building import build_model, build_trainer
+from jaxvae.runs.building import build_model, build_trainer, run_keys
 from jaxvae.runs.images import dataset_of
 from jaxvae.runs.member import open_member
 from jaxvae.sweeps import members
 from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.launch import Job, run
 from jaxvae.sweeps.sweep import UNITS
-from jaxvae.sweeps.units import run_keys
 from jaxvae.training import replicated, train
 from tests.sweeps.stops import StopError, stopping
 

@@ -23,6 +23,22 @@ def test_a_window_holds_the_mean_over_its_steps_also_where_training_is_interrupt
     assert read_curve(tmp_path) == ([4, 8, 10], means, 0)
 
 
+def test_a_disk_that_is_full_by_then_hides_no_reason_that_training_ended(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "no space")
+
+    def interrupted():
+        with kept_curve(tmp_path, first=0, last=800) as keep:
+            for step in (1, 4):
+                keep(progress(step, 8.0))
+            monkeypatch.setattr("jaxvae.runs.curve.write_whole", full)
+            keep(progress(5, 8.0))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+
+
 def test_of_a_run_that_began_with_another_as_many_windows_are_kept(tmp_path):
     for first in (10_000, 10_004):
         with kept_curve(tmp_path, first=first, last=10_008, begun=10_000) as keep:

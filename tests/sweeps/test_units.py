@@ -9,10 +9,10 @@ from pathlib import Path
 import jax
 import pytest
 
-from jaxvae.runs.building import build_model
+from jaxvae.runs.building import build_model, run_keys
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.member import latents_of, program_of
-from jaxvae.sweeps.units import MOST_MEMBERS, run_keys, unit_name, units_of
+from jaxvae.sweeps.units import MOST_MEMBERS, unit_name, units_of
 
 SHAPE = (8, 8, 1)
 BASE = RunConfig(network="dense_vae", options={"widths": (4,)}, coefficients={"beta": 1.0})

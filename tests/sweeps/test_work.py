@@ -16,13 +16,12 @@ from rich.console import Console
 from jaxvae.files.whole import hidden_folder
 from jaxvae.report.progress import sweep_progress
 from jaxvae.runs import checkpoint
-from jaxvae.runs.building import build_model, build_trainer
+from jaxvae.runs.building import build_model, build_trainer, run_keys
 from jaxvae.runs.member import UNITS, model_of, program_of, read_settings_of, run_file
 from jaxvae.sweeps import claims, members
 from jaxvae.sweeps.claims import claim
 from jaxvae.sweeps.records import read_run
 from jaxvae.sweeps.sweep import CLAIMS, RESUME
-from jaxvae.sweeps.units import run_keys
 from jaxvae.sweeps.work import work
 from jaxvae.training import train, windows
 from tests.files.unreadable import MESSAGE, make_readable, make_unreadable

@@ -1,5 +1,6 @@
 """Many processes on one folder, killed on the way: the records of one process."""
 
+import multiprocessing
 import os
 import random
 import signal
@@ -9,7 +10,7 @@ import pytest
 
 from jaxvae.sweeps.claims import holders
 from jaxvae.sweeps.sweep import CLAIMS
-from jaxvae.sweeps.workers import LOGS, _devices, _environment
+from jaxvae.sweeps.workers import LOGS, _devices, _environment, run_workers
 from tests.sweeps.forks import FULL, WITH_LOCKS, WITHOUT_LOCKS, forks
 from tests.sweeps.processes import end, start, wait_for
 from tests.sweeps.smallest import main
@@ -133,6 +134,22 @@ def test_shards_without_locks_of_which_one_was_killed_have_the_records_of_one_pr
 
 
 # --- devices --------------------------------------------------------------------------
+
+
+def test_where_a_process_cannot_be_started_those_before_it_end(monkeypatch):
+    started = []
+
+    def environment(devices, number, count):
+        if number == 1:
+            started.extend(multiprocessing.active_children())
+            raise OSError("no more processes")
+        return {}
+
+    monkeypatch.setattr("jaxvae.sweeps.workers._environment", environment)
+    with pytest.raises(OSError, match="no more processes"):
+        run_workers(None, None, 2, None)
+    assert len(started) == 1
+    assert not started[0].is_alive()
 
 
 def test_every_process_has_a_device_of_its_own_where_there_are_enough():
