@@ -67,6 +67,8 @@ class Measurements(NamedTuple):
         available: points there were.
         parts: groups of points that the errors rest on.
         draws: number of draws of every null.
+        repeated: points that are in every space the same as one before them, bit by bit. They are
+            no draws of their own, so that errors are too small where they are many.
         metrics: by name.
     """
 
@@ -76,6 +78,7 @@ class Measurements(NamedTuple):
     available: int
     parts: int
     draws: int
+    repeated: int
     metrics: dict[str, Measurement]
 
 
@@ -159,7 +162,16 @@ def measure(
     keys = deal_key, null_key
     measured = {name: _measure_one(task, keys, parts, draws, meter) for name, task in plan.items()}
     features = tuple(int(np.prod(space.shape[1:])) for space in spaces.values())
-    return Measurements(tuple(spaces), features, len(rows), available, parts, draws, measured)
+    repeated = _repeated(list(spaces.values()))
+    return Measurements(
+        tuple(spaces), features, len(rows), available, parts, draws, repeated, measured
+    )
+
+
+def _repeated(spaces: Sequence[ArrayLike]) -> int:
+    arrays = [np.asarray(space) for space in spaces]
+    rows = (b"".join(array[row].tobytes() for array in arrays) for row in range(len(arrays[0])))
+    return len(arrays[0]) - len(set(map(hash, rows)))
 
 
 class _Task(NamedTuple):

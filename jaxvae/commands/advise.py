@@ -20,9 +20,11 @@ from jaxvae.analysis.sizing import LARGEST, MOST_SEEDS, first_training
 from jaxvae.commands.flags import flags_named
 from jaxvae.commands.settings import LONG_NAMES, given_config
 from jaxvae.data.distinct import first_distinct
+from jaxvae.data.names import refuse_among_images
 from jaxvae.grids.grid import shared_settings
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
+from jaxvae.runs.run import SETTINGS as RUN_SETTINGS
 
 # Of the training images, unless another number is given: more take longer to the same answer.
 _TRAIN_SIZE = 20_000
@@ -51,6 +53,11 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
 
 def _read(results: Path, console: Console) -> None:
     file = results / "records.nc"
+    if (results / RUN_SETTINGS).is_file():
+        raise ValueError(
+            f"expected the folder of a sweep over sizes, got the run in {results}: "
+            "`jaxvae sweep --latents` trains several sizes, and `jaxvae advise --data` finds one"
+        )
     if not file.is_file():
         raise ValueError(
             f"expected the records of a sweep in {results}, got no records.nc; the command that "
@@ -64,6 +71,8 @@ def _read(results: Path, console: Console) -> None:
 
 def _study(arguments: argparse.Namespace, console: Console) -> None:
     config, points = _checked_settings(arguments)
+    out = (arguments.out or Path("results", "advise", Path(arguments.data).stem)).absolute()
+    refuse_among_images(out, arguments.data)
     dataset = dataset_of(config)
     _refuse_copies(dataset.test.images, points, console)
     # There may be few held-out images.
@@ -76,7 +85,6 @@ def _study(arguments: argparse.Namespace, console: Console) -> None:
     study = Study(
         run=_shared(config), points=points, epochs=arguments.epochs, fewest_latents=fewest
     )
-    out = (arguments.out or Path("results", "advise", Path(arguments.data).stem)).absolute()
     first = first_training(dimension.value, dimension.stderr, fewest=fewest)
     outcome = do_study(
         study, out, first, minutes=arguments.minutes, console=console, command=arguments.line
@@ -105,7 +113,7 @@ def _refuse_copies(images: np.ndarray, points: int, console: Console) -> None:
         raise ValueError(
             f"expected at least {LEAST_IMAGES} distinct held-out images, got {len(rows):,}"
             + (f": {copies}" if dropped else "")
-            + (_REMEDY if len(rows) < points else "")
+            + (_REMEDY if looked_at == len(images) else f"; --points of {LEAST_IMAGES} or more")
         )
     if dropped:
         console.print(f"{copies}.", soft_wrap=True)

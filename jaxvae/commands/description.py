@@ -11,6 +11,7 @@ from jaxvae.analysis.measure import measure
 from jaxvae.commands.flags import flags_named
 from jaxvae.commands.settings import LONG_NAMES
 from jaxvae.data import Dataset, Split, load
+from jaxvae.data.names import refuse_among_images
 from jaxvae.files.results import whole_results
 from jaxvae.report.gallery import draw_images
 from jaxvae.report.measurement import as_records
@@ -38,6 +39,7 @@ def describe(arguments: argparse.Namespace, console: Console, errors: Console) -
         )
     name = Path(arguments.data).stem if Path(arguments.data).is_absolute() else arguments.data
     out = arguments.out or Path("results", "data", name.replace("/", "-").replace(":", "-"))
+    refuse_among_images(out, arguments.data)
     for line in _lines(dataset):
         console.print(line, soft_wrap=True)
     images, count = dataset.train.images, min(_SHOWN, len(dataset.train.images))
@@ -86,10 +88,10 @@ def _dimension(
     dataset: Dataset, arguments: argparse.Namespace, console: Console, errors: Console
 ) -> None:
     images = dataset.train.images
-    if len(images) < _FEWEST:
+    if min(arguments.points, len(images)) < _FEWEST:
         console.print(
-            f"the intrinsic dimension and its error are not measured with fewer than {_FEWEST} "
-            "images for training"
+            "the intrinsic dimension and its error are not measured with fewer than "
+            f"{_FEWEST} images for training (--points)"
         )
         return
     with count_progress(errors, "measuring the dimension", total=100) as report:

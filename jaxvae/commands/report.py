@@ -10,7 +10,7 @@ from jaxvae.analysis.capture import capture
 from jaxvae.analysis.evaluation import Evaluation, evaluate
 from jaxvae.analysis.regeneration import Regenerations, regenerate
 from jaxvae.analysis.traversal import Traversals, latent_traversals
-from jaxvae.commands.runs import chosen_images
+from jaxvae.commands.runs import chosen_images, images_in_words
 from jaxvae.commands.two_runs import compare
 from jaxvae.files.results import whole_results
 from jaxvae.models.hvae import HVAE
@@ -55,7 +55,7 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
             page = run_page(
                 Shown(
                     run,
-                    _of(run, arguments),
+                    images_in_words(run, arguments),
                     evaluate(run.vae, run.variables, images, key=noise_key),
                     dict(_snapshots(run, arguments, images[:_COMPARED], noise_key)),
                     read_curve(run.folder),
@@ -67,11 +67,6 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
     for figure in figures:
         console.print(str(out / "figures" / figure.name), soft_wrap=True)
     console.print(f"page: {out / PAGE}", soft_wrap=True)
-
-
-def _of(run: SavedRun, arguments: argparse.Namespace) -> str:
-    kind = "held-out images" if arguments.split == "test" else "training images"
-    return f"{kind} of {arguments.data or run.config.data}"
 
 
 def _snapshots(

@@ -5,9 +5,16 @@ import dataclasses
 
 from jaxtyping import UInt8
 
-from jaxvae.runs.images import dataset_of
-from jaxvae.runs.saved import SavedRun
+from jaxvae.data import Dataset
+from jaxvae.data.reading import say
+from jaxvae.runs.images import dataset_of, have_changed
+from jaxvae.runs.saved import SavedRun, stored_settings_of
 from jaxvae.typing import ArrayLike
+
+_CHANGED = (
+    "has changed since this run was trained: some of the images that are held out now may have "
+    "been trained on"
+)
 
 
 def chosen_images(run: SavedRun, arguments: argparse.Namespace) -> UInt8[ArrayLike, "n h w c"]:
@@ -17,6 +24,28 @@ def chosen_images(run: SavedRun, arguments: argparse.Namespace) -> UInt8[ArrayLi
         ValueError: for a data set that there is not, fewer images than asked for, and
             images of another shape than the model takes.
     """
+    dataset = _dataset(run, arguments)
+    if have_changed(stored_settings_of(run), dataset):
+        say(f"warning: {dataset.name} {_CHANGED}")
+    images = (dataset.test if arguments.split == "test" else dataset.train).images
+    if images.shape[1:] != run.vae.image_shape:
+        expected, got = (" x ".join(map(str, s)) for s in (run.vae.image_shape, images.shape[1:]))
+        raise ValueError(f"expected images of {expected}, got {got} of {dataset.name}")
+    count = len(images) if arguments.examples is None else arguments.examples
+    if not 1 <= count <= len(images):
+        raise ValueError(f"expected --examples from 1 to {len(images)}, got {count}")
+    return images[:count]
+
+
+def images_in_words(run: SavedRun, arguments: argparse.Namespace) -> str:
+    """The images that were asked for, such as "held-out images of mnist"."""
+    dataset = _dataset(run, arguments)
+    kind = "held-out images" if arguments.split == "test" else "training images"
+    changed = have_changed(stored_settings_of(run), dataset)
+    return f"{kind} of {dataset.name}{f' (which {_CHANGED})' if changed else ''}"
+
+
+def _dataset(run: SavedRun, arguments: argparse.Namespace) -> Dataset:
     config, height = run.config, run.vae.image_shape[0]
     own = arguments.data in (None, config.data)
     shown = dataclasses.replace(
@@ -29,12 +58,4 @@ def chosen_images(run: SavedRun, arguments: argparse.Namespace) -> UInt8[ArrayLi
         # The other split is neither needed nor changed by it.
         train_size=1 if arguments.split == "test" else config.train_size if own else None,
     )
-    dataset = dataset_of(shown)
-    images = (dataset.test if arguments.split == "test" else dataset.train).images
-    if images.shape[1:] != run.vae.image_shape:
-        expected, got = (" x ".join(map(str, s)) for s in (run.vae.image_shape, images.shape[1:]))
-        raise ValueError(f"expected images of {expected}, got {got} of {dataset.name}")
-    count = len(images) if arguments.examples is None else arguments.examples
-    if not 1 <= count <= len(images):
-        raise ValueError(f"expected --examples from 1 to {len(images)}, got {count}")
-    return images[:count]
+    return dataset_of(shown)

@@ -18,6 +18,7 @@ from jaxvae.analysis.collapse import rate_warnings
 from jaxvae.commands.flags import flags_named
 from jaxvae.commands.outcome import Outcome, outcome_of, write_outcome
 from jaxvae.commands.settings import LONG_NAMES, given_config
+from jaxvae.data.names import refuse_among_images
 from jaxvae.models.hvae import HVAE
 from jaxvae.report.progress import run_progress
 from jaxvae.runs.building import in_effect, run_keys
@@ -41,12 +42,14 @@ from jaxvae.runs.continuing import (
 )
 from jaxvae.runs.curve import kept_curve
 from jaxvae.runs.folder import (
+    refuse_other_results,
     refuse_other_settings,
     refuse_unwritable,
     sole_process,
     stored_settings,
 )
 from jaxvae.runs.images import dataset_of, known_images
+from jaxvae.runs.member import SETTINGS as SWEEP_SETTINGS
 from jaxvae.runs.provenance import noted
 from jaxvae.runs.ready import ReadyRun, ready_run
 from jaxvae.runs.run import SETTINGS, latest_state, latest_step, snapshot_epochs, train_run
@@ -77,6 +80,8 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
         stored = stored_settings(settings_file)
         origin, base = _origin(arguments, stored)
         config = given_config(arguments, base)
+        refuse_among_images(arguments.out, config.data)
+        refuse_other_results(arguments.out / SWEEP_SETTINGS, "a sweep")
         if origin is not None and base is not None:
             refuse_other_model(origin, base, config)
         snapshot_epochs(config.epochs, arguments.snapshots, begun=_begun(origin))

@@ -5,7 +5,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from jaxvae.data.prepared import find_prepared
+from jaxvae.data.prepared import data_directory, find_prepared
 
 _SUFFIXES = (".npy", ".npz", ".zarr", ".tif", ".tiff")
 
@@ -45,6 +45,22 @@ def refuse_nothing(path: Path) -> None:
     hint = f" Close to it: {', '.join(close)}." if close else ""
     raise ValueError(
         f"expected images in {path}, found nothing there: {above} has no {missing!r}.{hint}"
+    )
+
+
+def refuse_among_images(out: Path, name: str) -> None:
+    """Refuse to write results into a folder of images, whose pictures would be read as images.
+
+    Raises:
+        ValueError: for a path within the folder; says what to do.
+    """
+    place = own_place(name, data_directory(None))
+    if place is None or not place.is_dir() or not out.resolve().is_relative_to(place.resolve()):
+        return
+    raise ValueError(
+        f"expected a folder for results outside of {place.resolve()}, where their figures would be "
+        f"read as images the next time, got {out}; choose another --out, or give the command in "
+        "another folder"
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from jaxvae.data import Dataset
+from jaxvae.data.distinct import first_distinct
 from jaxvae.data.memory import available_memory
 from jaxvae.grids.grid import Grid, runs_of
 from jaxvae.grids.measuring import measure
@@ -21,6 +22,8 @@ from jaxvae.sweeps.records import Arrays
 from jaxvae.sweeps.sweep import Sweep
 
 _FLOAT_BYTES = 4
+# Points of which TwoNN knows a ratio.
+_FEWEST = 3
 
 
 def _sweep(grid: Grid, out: Path) -> Sweep:
@@ -51,13 +54,19 @@ def _check(grid: Grid) -> None:
 
 
 def _refuse_points(points: int, run: ReadyRun) -> None:
-    held_out = len(run.dataset.test.images)
-    if points and not 3 <= points <= held_out:
+    if points == 0:
+        return
+    if points < _FEWEST:
         raise ValueError(
-            f"expected --points from 3 to {held_out:,}, the held-out images of {run.config.data}, "
-            f"or 0 to measure no geometry, got {points:,}"
+            f"expected --points of at least {_FEWEST}, or 0 to measure no geometry, got {points:,}"
         )
-    most = int(available_memory() / (_FLOAT_BYTES * sum(layer_features(run.vae))))
+    distinct = len(first_distinct(run.dataset.test.images, points))
+    if distinct < _FEWEST:
+        raise ValueError(
+            f"expected at least {_FEWEST} distinct held-out images of {run.config.data}, or "
+            f"--points 0 to measure no geometry, got {distinct}"
+        )
+    points, most = distinct, int(available_memory() / (_FLOAT_BYTES * sum(layer_features(run.vae))))
     if points > most:
         raise ValueError(
             f"expected --points of at most {most:,}, of which all layers of {run.config.network} "
@@ -73,8 +82,9 @@ def _describe(name: str, record: Arrays) -> str:
     return f"{name}: reconstruction {reconstruction:.1f}, KL {kl:.1f} nats, {active} active units"
 
 
-def _seconds(grid: Grid, _: RunConfig, model: VAE | HVAE, __: Dataset) -> float:
-    return geometry_seconds(grid.points, layer_features(model)) if grid.points else 0.0
+def _seconds(grid: Grid, _: RunConfig, model: VAE | HVAE, dataset: Dataset) -> float:
+    points = min(grid.points, len(dataset.test.images))
+    return geometry_seconds(points, layer_features(model)) if points else 0.0
 
 
 def _report(grid: Grid, sweep: Sweep, console: Console) -> None:

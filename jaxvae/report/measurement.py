@@ -50,6 +50,7 @@ def as_records(
             "available": measurements.available,
             "parts": measurements.parts,
             "draws": measurements.draws,
+            "repeated": measurements.repeated,
             **attributes,
         },
     )

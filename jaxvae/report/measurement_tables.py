@@ -102,7 +102,19 @@ def caption(records: xr.Dataset, name: str) -> str:
     undefined = "" if np.isfinite(_given(records, name)).all() else _UNDEFINED
     return (
         f"{reads[0].upper()}{reads[1:]}{k}; ± standard error {attributes['error']}{null}."
-        f"{undefined}"
+        f"{undefined}{_copies(records)}"
+    )
+
+
+def _copies(records: xr.Dataset) -> str:
+    """What is wrong with the numbers where points repeat others."""
+    repeated = records.attrs.get("repeated", 0)
+    if not repeated:
+        return ""
+    return (
+        f" {repeated:,} of the {records.attrs['points']:,} points repeat another one in every "
+        "space: they are counted as if they were new, so that errors are too small, and are each "
+        "other's neighbors; measure the others alone."
     )
 
 

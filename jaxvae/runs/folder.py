@@ -54,6 +54,22 @@ def refuse_other_settings(
         )
 
 
+def refuse_other_results(file: Path, made: str) -> None:
+    """Refuse a folder that holds results of another kind, whose page would be overwritten.
+
+    Args:
+        file: a file that only the other kind has.
+        made: what it is, in words.
+
+    Raises:
+        ValueError: if the file is there.
+    """
+    if file.is_file():
+        raise ValueError(
+            f"expected another --out than {file.parent}, which holds the results of {made}"
+        )
+
+
 def stored_settings(file: Path) -> dict[str, Any]:
     """The settings that made a folder, by name; none where there is no file.
 

@@ -57,7 +57,7 @@ def known_images(
         now: dict[str, Any] = {"fingerprint": data.fingerprint}
         now |= {"train": len(data.train.images), "test": len(data.test.images)}
         then = known.setdefault(data.name, now) if data.fingerprint else now
-        if then["fingerprint"] != data.fingerprint:
+        if have_changed(stored, data):
             counts = [f"{each['train']:,} + {each['test']:,}" for each in (then, now)]
             raise ValueError(
                 f"expected the images of {data.name} that the results in {file.parent} were made "
@@ -65,6 +65,12 @@ def known_images(
                 f"out then, {counts[1]} now). Put it back as it was, or choose another --out"
             )
     return known
+
+
+def have_changed(stored: Mapping[str, Any], data: Dataset) -> bool:
+    """Whether the images of results were others, as far as their settings know."""
+    then = (stored.get(IMAGES) or {}).get(data.name)
+    return bool(then and data.fingerprint and then["fingerprint"] != data.fingerprint)
 
 
 def _ends(value_range: Any) -> tuple[float, float] | None:

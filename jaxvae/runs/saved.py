@@ -142,6 +142,18 @@ def refuse_no_run(folder: Path) -> None:
         raise ValueError(f"expected a run in {folder}, with {SETTINGS}, found none{_hint(folder)}")
 
 
+def stored_settings_of(run: SavedRun) -> dict[str, Any]:
+    """The settings of the folder that holds a run, or of the sweep that it belongs to.
+
+    Raises:
+        ValueError: for a file that is damaged.
+        OSError: for one that cannot be read.
+    """
+    file = run.folder / SETTINGS
+    place = None if file.is_file() else member_place(run.folder)
+    return read_settings(file if place is None else place[0] / SWEEP_SETTINGS)
+
+
 def member_place(folder: Path) -> tuple[Path, str] | None:
     """The sweep and the name of a run of it, where a path is that of one."""
     folder = folder.absolute()

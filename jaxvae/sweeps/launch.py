@@ -14,12 +14,14 @@ from jaxvae.runs.config import IMAGES
 from jaxvae.runs.folder import (
     UnfinishedError,
     as_json,
+    refuse_other_results,
     refuse_other_settings,
     stored_settings,
     write_settings,
 )
 from jaxvae.runs.images import known_images
 from jaxvae.runs.member import SETTINGS, Place, read_settings_of, run_file
+from jaxvae.runs.run import SETTINGS as RUN_SETTINGS
 from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.claims import holders
 from jaxvae.sweeps.estimate import in_words, seconds_of
@@ -87,6 +89,7 @@ def run(job: Job, launch: Launch, console: Console) -> None:
         OSError: where the folder cannot be written.
     """
     file = job.out / SETTINGS
+    refuse_other_results(job.out / RUN_SETTINGS, "`jaxvae train`")
     stored = stored_settings(file)
     _refuse_earlier(job.out, stored)
     if job.members is None:

@@ -139,6 +139,9 @@ def test_a_folder_without_records_is_refused(tmp_path, capsys):
     status, _, said = advise(capsys, tmp_path)
     assert status == 2
     assert "got no records.nc" in said
+    (tmp_path / "run.json").write_text("{}")
+    assert main(["advise", str(tmp_path)]) == 2
+    assert "expected the folder of a sweep over sizes, got the run in" in capsys.readouterr().err
 
 
 def test_copies_of_too_few_held_out_images_are_refused_before_anything_is_written(tmp_path, capsys):

@@ -117,11 +117,46 @@ def test_a_run_refuses_to_go_on_with_other_images(tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_images_that_changed_after_training_are_said_where_they_are_shown(tmp_path, capsys):
+    assert main(["train", "--data", "images.npy", *SMALL, "--epochs", "1", "--out", "run"]) == 0
+    report = ["report", "run", "--examples", "20"]
+    assert main(report) == 0
+    assert "has changed" not in capsys.readouterr().err
+    assert "has changed" not in (tmp_path / "run/report.html").read_text()
+    np.save("images.npy", IMAGES[::-1])
+    _loaded.cache_clear()
+    said = f"{tmp_path / 'images.npy'} has changed since this run was trained"
+    assert main(report) == 0
+    assert f"warning: {said}" in capsys.readouterr().err
+    assert (
+        "images.npy (which has changed since this run" in (tmp_path / "run/report.html").read_text()
+    )
+
+
+def test_results_are_not_written_among_the_images(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for number in range(30):
+        Image.fromarray((255 * IMAGES[number]).astype(np.uint8)).save(f"{number}.png")
+    inside = ["--data", ".", *SMALL, "--epochs", "1", "--out", "runs/a"]
+    advise = ["advise", "--data", "."]
+    for given in (["data", "."], ["train", *inside], ["sweep", *inside, "--points", "0"], advise):
+        assert main(given) == 2
+        assert "expected a folder for results outside of" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="choose another --out"):
+        _parse("bottleneck", "", PRESETS, ["smoke", "--data", "."])
+    assert len([*folder.rglob("*")]) == 30
+
+
+@pytest.mark.slow
 def test_a_sweep_of_one_combination_has_no_figures_and_refuses_other_images(tmp_path, capsys):
     sweep = ["sweep", "--data", "images.npy", *SMALL, "--epochs", "1", "--points", "0"]
     assert main([*sweep, "--out", "all"]) == 0
     assert "records: " in capsys.readouterr().out
     assert not list(tmp_path.glob("all/**/*.png"))
+    assert main(["train", *sweep[1:-2], "--out", "all"]) == 2
+    assert "which holds the results of a sweep" in capsys.readouterr().err
     np.save("images.npy", IMAGES[::-1])
     _loaded.cache_clear()
     assert main([*sweep, "--out", "all", "--seeds", "0,1"]) == 2

@@ -46,6 +46,16 @@ def test_a_measurement_is_printed_and_saved_whole(folder, capsys):
     assert records["cka"].sel(space="pixels", space_to="mean") > 0.8
 
 
+def test_points_that_repeat_others_are_said(folder, capsys):
+    np.savez("pairs.npz", x=np.repeat(X, 2, axis=0), y=np.repeat(X[:, :2], 2, axis=0))
+    assert main(["measure", "pairs.npz:x", "--metrics", "id", "--draws", "0"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "120 of the 240 points repeat another one in every space" in said
+    np.savez("half.npz", x=np.repeat(X, 2, axis=0), y=gaussian(240, 3))
+    assert main(["measure", "half.npz", "--metrics", "cka", "--draws", "0"]) == 0
+    assert "repeat another" not in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_every_metric_is_printed_saved_and_drawn(folder, capsys):
     names_of_all = ",".join(METRICS)

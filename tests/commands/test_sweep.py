@@ -86,8 +86,7 @@ def test_what_does_not_vary_is_in_no_name():
             "among channels, top, ladder; got width",
         ),
         (["--objective", "beta_vae,no_such"], "got 'no_such'"),
-        (["--points", "26"], "expected --points from 3 to 25, the held-out images of "),
-        (["--points", "2"], "or 0 to measure no geometry, got 2"),
+        (["--points", "2"], "expected --points of at least 3, or 0 to measure no geometry, got 2"),
         (["--snapshots", "3"], "expected 1 to 2 snapshots of 2 epochs, got 3"),
         (["--batch-size", "64,500"], "500"),
         (["--data", "images.npy,no_such_set"], "got 'no_such_set'"),
@@ -263,3 +262,22 @@ def test_where_every_run_diverges_that_is_said(tmp_path, capsys):
     words = [*SMALL, "--latents", "2", "--seeds", "0", "--points", "0", "--learning-rate", "1e30"]
     assert main(["sweep", *words, "--out", str(tmp_path / "out")]) == 2
     assert "expected a run that is done and did not fail, got none" in capsys.readouterr().err
+
+
+def test_geometry_is_measured_on_all_held_out_images_where_they_are_fewer(tmp_path, capsys):
+    words = ["sweep", *SMALL, "--points", "26", "--plan", "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+
+
+def test_images_that_are_all_alike_are_refused_before_anything_is_trained(tmp_path, capsys):
+    np.save("alike.npy", np.full((250, 16, 16), 7, np.uint8))
+    words = [*SMALL, "--data", "alike.npy", "--out", str(tmp_path / "out")]
+    assert main(["sweep", *words]) == 2
+    assert "expected at least 3 distinct held-out images of " in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_folder_of_a_run_is_refused(tmp_path, capsys):
+    (tmp_path / "run.json").write_text("{}")
+    assert main(["sweep", *SMALL, "--points", "0", "--out", str(tmp_path)]) == 2
+    assert "which holds the results of `jaxvae train`" in capsys.readouterr().err

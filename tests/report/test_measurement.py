@@ -37,7 +37,7 @@ def make_records(spaces=3, *, draws=5, metrics=FORMS, available=4000, value=0.25
             k=1 if name == "imbalance" else None,
             error=error,
         )
-    found = Measurements(names, (784,) * spaces, 2000, available, 10, draws, measured)
+    found = Measurements(names, (784,) * spaces, 2000, available, 10, draws, 0, measured)
     files = [f"layers.npz:{name}" for name in names]
     return as_records(found, files=files, attributes={"seed": 3, "versions": "jaxvae 0"})
 

@@ -78,7 +78,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         type=int,
         default=5,
         help="unstructured data sets that are drawn for every null, each of which costs as much "
-        "time as the metric; 0 for no nulls (default: 5)",
+        "time as the metric; 2 or more, or 0 for no nulls (default: 5)",
     )
     parser.add_argument(
         "--seed",

@@ -70,6 +70,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         metavar="N",
         type=int,
         default=1000,
-        help="held-out images on which the intrinsic dimension of layers and the information "
-        "imbalance between them are measured; 0 to leave this out, which is faster (default: 1000)",
+        help="distinct held-out images, or all where they are fewer, on which the intrinsic "
+        "dimension of layers and the information imbalance between them are measured; 0 to leave "
+        "this out, which is faster (default: 1000)",
     )
