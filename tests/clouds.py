@@ -41,6 +41,12 @@ def many_duplicates():
     return np.tile(gaussian(N // 50), (50, 1))
 
 
+def tiny_beside_one():
+    cloud = gaussian() * np.float32(1e-27)
+    cloud[:, 0] = 1
+    return cloud
+
+
 def constant_columns():
     cloud = gaussian()
     cloud[:, 3:] = 0.1
@@ -68,6 +74,7 @@ NASTY = {
     "offset 1e9, int64": 10**9 + (1e4 * gaussian()).astype(np.int64),
     "scale 1e20": gaussian() * np.float32(1e20),
     "scale 1e-22": gaussian() * np.float32(1e-22),
+    "spread 1e-27 beside a column of ones": tiny_beside_one(),
     "scale 1e-3": gaussian() * np.float32(1e-3),
     "scale 1e6": gaussian() * np.float32(1e6),
     "one row at 1e6": outlier(),

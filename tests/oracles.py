@@ -1,5 +1,7 @@
 """The quantities by their definitions, in float64, from the differences of all pairs of points."""
 
+from fractions import Fraction
+
 import numpy as np
 from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
@@ -77,7 +79,7 @@ def log_ratios(x):
 def two_nn(x, discard=0.1):
     ratios = log_ratios(x)
     n = len(ratios)
-    kept = min(int(np.floor((1 - discard) * n)), n - 1)
+    kept = min(int((1 - Fraction(str(discard))) * n), n - 1)
     ordinates = -np.log(1 - np.arange(1, kept + 1) / n)
     return (ratios[:kept] * ordinates).sum() / (ratios[:kept] ** 2).sum()
 

@@ -103,7 +103,7 @@ def sufficient_bottleneck(
     rows = imbalance.ndim == 2 and imbalance.shape[:1] == np.shape(bottlenecks)
     rows = rows and imbalance.size > 0
     valid = np.all(np.isfinite(imbalance) & (imbalance > 0))
-    if np.any(np.diff(bottlenecks) <= 0) or not rows or not valid:
+    if not np.all(np.diff(as_float64(bottlenecks)) > 0) or not rows or not valid:
         raise ValueError(
             "expected bottlenecks [k] that ascend and finite, positive imbalance [k, seeds], got "
             f"bottlenecks={bottlenecks} and imbalance of shape {imbalance.shape}"

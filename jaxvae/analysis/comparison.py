@@ -71,6 +71,7 @@ def compare_cells(values: Float[np.ndarray, "m s n"], *, error: float = 0.05) ->
     Reference: Cochran (1941); Tukey (1953); Kramer (1956); Games and Howell (1976); Hayter (1984);
         Hsu (1984) for the set of the best.
     """
+    values = np.asarray(values)
     _refuse_unless_comparable(values, error)
     cells, seeds, _ = values.shape
     runs = values.mean(axis=2, dtype=np.float64)

@@ -161,12 +161,13 @@ def learning_order(
     """
     leads = as_float64(decoder) - as_float64(encoder)
     tie, known = np.isclose(leads, 0, atol=1e-6), ~np.isnan(leads)
+    leads = np.where(tie, 0.0, leads)
     by_seed = _leads_of_seeds(
         leads, seeds, [None] * len(leads) if conditions is None else conditions
     )
     return Order(
-        encoder=int(np.sum(known & ~tie & (leads > 0))),
-        decoder=int(np.sum(known & ~tie & (leads < 0))),
+        encoder=int(np.sum(leads > 0)),
+        decoder=int(np.sum(leads < 0)),
         ties=int(np.sum(tie)),
         undefined=int(np.sum(~known)),
         lead=float(by_seed.mean()) if len(by_seed) else np.nan,
@@ -257,7 +258,7 @@ def _p_value(leads: Float[np.ndarray, " s"]) -> float:
 
 
 def _refuse_epochs(epochs: Sequence[float], similarity: Float[np.ndarray, "e *rest"]) -> None:
-    if len(epochs) != len(similarity) or np.any(np.diff(epochs) <= 0):
+    if len(epochs) != len(similarity) or not np.all(np.diff(as_float64(epochs)) > 0):
         raise ValueError(
             f"expected ascending epochs for {len(similarity)} similarities, got {list(epochs)}"
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import combinations
+from itertools import combinations_with_replacement
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -97,9 +97,9 @@ def _scales(spaces: Spaces, progress: ShareDone) -> Reading:
 
 
 def _symmetric(spaces: Spaces, similarity: Callable[[ArrayLike, ArrayLike], Any]) -> Reading:
-    """The similarity of every pair of spaces, which is 1 for a space with itself."""
-    matrix = jnp.eye(len(spaces))
-    for (i, a), (j, b) in combinations(enumerate(spaces), 2):
+    """The similarity of every pair of spaces; of one with itself it is below 1 where points tie."""
+    matrix = jnp.zeros((len(spaces), len(spaces)))
+    for (i, a), (j, b) in combinations_with_replacement(enumerate(spaces), 2):
         matrix = matrix.at[jnp.array([i, j]), jnp.array([j, i])].set(similarity(a, b))
     return Reading(matrix)
 

@@ -16,6 +16,8 @@ from jaxvae.typing import ArrayLike, EitherArray
 # far below the float32 maximum, and coordinates 1e-23 times smaller still have
 # squares above the float32 minimum (one outlying row does not erase the others).
 _LARGEST_EXPONENT = 40
+# Neither the power of two nor a coordinate far from zero may leave float32.
+_MOST_EXPONENT = 126
 # Of a cloud on the host, before all of it is looked at.
 _FIRST_ROWS = 64
 
@@ -99,7 +101,9 @@ def center_and_shift(values: Float[Array, "n d"]) -> tuple[Float[Array, " d"], I
     numpy = numpy_of(values)
     center = central_value(values)
     largest = numpy.max(numpy.abs(values - center[None]))
-    return center, numpy.where(largest > 0, _LARGEST_EXPONENT - numpy.frexp(largest)[1], 0)
+    spread, away = (numpy.frexp(each)[1] for each in (largest, numpy.max(numpy.abs(center))))
+    shift = numpy.minimum(_LARGEST_EXPONENT - spread, _MOST_EXPONENT - numpy.maximum(spread, away))
+    return center, numpy.where(largest > 0, numpy.minimum(shift, _MOST_EXPONENT), 0)
 
 
 def known_values(points: Points) -> Points:

@@ -202,6 +202,9 @@ def _scaled(squared: Float[np.ndarray, "n k"]) -> tuple[Float[np.ndarray, "n k"]
 def _hashes(values: np.ndarray) -> Int[np.ndarray, " b"]:
     """64 bits for every row; equal rows have equal ones."""
     whole = np.ascontiguousarray(values + np.zeros((), values.dtype))  # -0.0 becomes 0.0
+    if whole.dtype == np.longdouble:  # bytes of which are of no number
+        with np.errstate(over="ignore"):
+            whole = whole.astype(np.float64)
     words = whole.view(np.uint8).reshape(len(whole), -1).astype(np.uint64)
     weights = np.random.default_rng(0).integers(2**63, size=words.shape[1], dtype=np.uint64)
     return (words * (2 * weights + 1)).sum(axis=1, dtype=np.uint64)

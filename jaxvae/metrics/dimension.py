@@ -142,7 +142,9 @@ def _fit(ratios: _LogRatios, discard: float) -> Dimension:
     numpy, n, count = numpy_of(ratios.values), len(ratios.values), ratios.used
     rank = numpy.arange(1, n + 1)
     # A table on the host: float32 would round (1 - discard) N across whole numbers.
-    kept_of = numpy.asarray(np.floor((1 - discard) * np.arange(n + 1)).astype(np.int32))
+    # A share such as 0.8 is itself rounded.
+    kept = np.floor((1 - discard) * np.arange(n + 1) * (1 + 4 * np.finfo(float).eps))
+    kept_of = numpy.asarray(kept.astype(np.int32))
     used = (rank <= kept_of[count]) & (rank < count)
     x = numpy.where(used, ratios.values, 0.0)
     share = numpy.where(used, rank / numpy.maximum(count, 1), 0.0)

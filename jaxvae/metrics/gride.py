@@ -137,7 +137,7 @@ def _one_scale(
     # Equal distances where a point is not used: their logarithm is zero.
     near, far = numpy.where(used, near, 1.0), numpy.where(used, far, 1.0)
     log_mu = log_ratio(far, near)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         kept = used & ~_outlying(log_mu, used)
         value = _most_likely(log_mu, kept, m)
         value = numpy.where((kept.sum() >= 3) & numpy.isfinite(value), value, np.nan)

@@ -13,6 +13,7 @@ from jaxvae.typing import ArrayLike
 _HALVINGS = 40
 # Rounding in float16 of a few thousand probabilities.
 _SUM_TOLERANCE = 1e-3
+_ABOVE_MINUS_ONE = np.nextafter(np.float32(-1), np.float32(0))
 _SERIES_BELOW, _SERIES_TERMS = 0.25, 12
 
 
@@ -151,7 +152,9 @@ def _relative_entropy(excess: Float[Array, "..."]) -> Float[Array, "..."]:
     order = np.arange(_SERIES_TERMS, 1, -1)
     coefficients = jnp.asarray((-1.0) ** order / (order * (order - 1)), jnp.float32)
     series = excess**2 * jnp.polyval(coefficients, excess)
-    closed = xlog1py(1 + excess, excess) - excess
+    # A compiler may take 1 + e from what e is made of, and not find 0 where e is -1.
+    product = xlog1py(1 + excess, jnp.maximum(excess, _ABOVE_MINUS_ONE))
+    closed = jnp.where(excess > -1, product, 0.0) - excess
     return jnp.where(jnp.abs(excess) < _SERIES_BELOW, series, closed)
 
 

@@ -192,6 +192,7 @@ def test_a_clear_plateau_is_named(shape):
     ("sizes", "imbalance"),
     [
         ([4, 2], np.ones((2, 1))),
+        (np.array([4, 2], np.uint8), np.ones((2, 1))),
         ([2, 2], np.ones((2, 1))),
         ([2, 4], np.ones((3, 1))),
         ([2, 4], np.ones(2)),
@@ -199,7 +200,7 @@ def test_a_clear_plateau_is_named(shape):
         ([2, 4], np.array([[0.1], [np.nan]])),
         ([2, 4], np.array([[0.1], [0.0]])),
     ],
-    ids=["falling", "equal", "lengths", "no seeds", "empty", "nan", "zero"],
+    ids=["falling", "falling bytes", "equal", "lengths", "no seeds", "empty", "nan", "zero"],
 )
 def test_a_sweep_without_order_shape_or_value_is_refused(sizes, imbalance):
     with pytest.raises(ValueError, match=r"expected bottlenecks \[k\] that ascend"):

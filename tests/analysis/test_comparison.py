@@ -1,5 +1,6 @@
 """Cells that cannot be told from the best, on data of which the truth is known."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import ttest_rel
@@ -112,6 +113,14 @@ def test_equal_values_are_not_told_apart_and_others_without_any_spread_are():
     assert compare_cells(np.ones((3, 2, 4))).candidates.all()
     values = np.ones((3, 2, 4)) * np.array([1.0, 2.0, 2.0])[:, None, None]
     assert compare_cells(values).candidates.tolist() == [False, True, True]
+
+
+def test_values_of_jax_are_compared_as_those_of_numpy():
+    values = next(grids([0.0, 0.5, 3.0], seeds=3, training=0.1, test=1.0)).astype(np.float32)
+    for found, expected in zip(
+        compare_cells(jnp.asarray(values)), compare_cells(values), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_one_cell_is_the_best():

@@ -146,6 +146,11 @@ def test_the_p_value_is_that_of_a_paired_t_test_of_seeds():
     assert order.seeds == 4
 
 
+def test_what_rounding_leaves_of_a_tie_is_no_lead():
+    order = learning_order(np.full(2, 0.3), np.full(2, 0.1 + 0.2), np.arange(2))
+    assert (order.ties, order.lead, order.p_value, order.first) == (2, 0.0, 1.0, None)
+
+
 def test_conditions_that_a_seed_lacks_are_in_the_lead_of_none():
     # One condition leads by 1, 1.1 and 1.2 epochs, the other by 10, where it is known.
     leads = np.array([1, 1.1, 1.2, 10, 10, np.nan])

@@ -8,7 +8,7 @@ import pytest
 from jaxvae.analysis.measure import measure
 from jaxvae.analysis.registry import METRICS
 from jaxvae.metrics import imbalance_matrix, information_imbalance, two_nn
-from jaxvae.metrics.overlap import label_overlap
+from jaxvae.metrics.overlap import label_overlap, neighborhood_overlap
 from tests.clouds import gaussian
 
 KEY = jax.random.key(0)
@@ -78,6 +78,16 @@ def test_labels_are_of_any_kind_and_shuffled_ones_agree_by_chance():
     np.testing.assert_allclose(overlap.value, [expected], rtol=1e-6)
     np.testing.assert_allclose(overlap.null, right.mean() ** 2 + (1 - right.mean()) ** 2, atol=0.05)
     assert overlap.value > overlap.null + 5 * overlap.null_spread
+
+
+def test_the_overlap_of_a_space_with_itself_is_that_of_its_ties():
+    spaces = {"pairs": np.repeat(FIRST[:60], 2, axis=0), "plain": FIRST[:120]}
+    found = measure(spaces, key=KEY, metrics=["overlap"], k=4, draws=0).metrics["overlap"].value
+    for place, space in enumerate(spaces.values()):
+        expected = neighborhood_overlap(space, space, k=4)
+        np.testing.assert_allclose(found[place, place], expected, rtol=1e-6)
+    assert found[0, 0] < 0.95
+    assert found[1, 1] == 1
 
 
 def test_the_metric_of_a_subset_is_kept_because_it_moves_with_the_size():

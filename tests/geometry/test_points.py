@@ -20,6 +20,12 @@ def test_float32_values_are_kept_to_the_last_bit(name):
     np.testing.assert_array_equal(kept, cloud)
 
 
+def test_tiny_values_are_kept_to_the_last_bit_while_a_function_is_traced():
+    cloud = gaussian() * np.float32(1e-30)
+    values, exponent = jax.jit(lambda x: as_points(x)[0][::6])(cloud)
+    np.testing.assert_array_equal(np.ldexp(np.asarray(values, float), int(exponent)), cloud)
+
+
 def test_float64_keeps_a_spread_that_its_offset_hides_from_float32():
     spread = 1e-3 * gaussian().astype(np.float64)
     (points,) = as_points(1e3 + spread)

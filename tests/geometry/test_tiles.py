@@ -34,6 +34,14 @@ def small_device(monkeypatch):
     return shrink
 
 
+def test_repeated_rows_of_longdouble_are_counted_once(monkeypatch):
+    drawn = np.random.default_rng(0)
+    few = drawn.standard_normal((20, 3)).astype(np.longdouble)[drawn.integers(0, 20, 40)]
+    expected = two_nn(few)
+    monkeypatch.setenv("JAXVAE_DEVICE_BYTES", "1")
+    assert two_nn(few).points == expected.points == len(np.unique(few, axis=0))
+
+
 MEASURES = {
     "ranks": lambda x, y: conditional_ranks(x, (np.arange(N)[:, None] + [1, 1500]) % N),
     "dimension": lambda x, y: two_nn(x),

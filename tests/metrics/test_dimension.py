@@ -39,7 +39,7 @@ def test_tight_clusters_far_apart_keep_their_dimension(separation):
     np.testing.assert_allclose(two_nn(cloud).value, oracles.two_nn(cloud), rtol=RTOL)
 
 
-@pytest.mark.parametrize("discard", [0, 0.1, 0.5, 0.9])
+@pytest.mark.parametrize("discard", [0, 0.1, 0.5, 0.8, 0.9])
 def test_the_largest_ratios_are_discarded(discard):
     cloud = gaussian()
     found, expected = two_nn(cloud, discard=discard), oracles.two_nn(cloud, discard)

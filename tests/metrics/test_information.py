@@ -94,6 +94,13 @@ def test_certain_labels_need_no_information():
     np.testing.assert_allclose(information_for_accuracy(1.0, labels), 0, atol=NATS)
 
 
+@pytest.mark.parametrize("tiny", [1e-7, 1e-8, 1e-10, 1e-20])
+def test_a_class_that_hardly_occurs_counts_as_one_that_does_not(tiny):
+    for function, at in ((accuracy_bound, 0.5), (information_for_accuracy, 0.9)):
+        found = function(at, np.array([0.5, 0.5 - tiny, tiny]))
+        np.testing.assert_allclose(found, function(at, np.array([0.5, 0.5, 0.0])), atol=3e-5)
+
+
 def test_below_the_least_information_the_bound_is_chance():
     found = accuracy_bound(np.array([-1.0, -np.inf]), SKEWED)
     np.testing.assert_array_equal(found, np.float32(0.2))
