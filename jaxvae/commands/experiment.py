@@ -124,23 +124,13 @@ def _parse(
     launch, given = take_launch(namespace), vars(namespace)
     preset, out = given.pop("preset"), given.pop("out")
     config = dataclasses.replace(presets[preset], **given)  # type: ignore[type-var]
-    fitted, out = _fitted(config, given), out or Path(results, preset)
-    if paths := _own_paths(given):
-        from jaxvae.data.names import refuse_among_images  # noqa: PLC0415  as below
-
-        for path in paths:
-            refuse_among_images(out, path)
-    return fitted, out, launch
-
-
-def _own_paths(given: Mapping[str, Any]) -> list[str]:
-    data = given.get("data", ())
-    return [name for name in ((data,) if isinstance(data, str) else data) if os.path.isabs(name)]
+    return _fitted(config, given), out or Path(results, preset), launch
 
 
 def _fitted(config: Config, given: Mapping[str, Any]) -> Config:
     """A preset with no more images than those of the paths that were given for its own data."""
-    paths = _own_paths(given)
+    data = given.get("data", ())
+    paths = [name for name in ((data,) if isinstance(data, str) else data) if os.path.isabs(name)]
     if not (paths and isinstance(config, ImageSettings)):
         return config
     from jaxvae.data import load  # noqa: PLC0415  it needs NumPy, help does not

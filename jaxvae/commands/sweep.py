@@ -10,8 +10,7 @@ from rich.console import Console
 from jaxvae.commands.arguments.sweep import NOTATION
 from jaxvae.commands.flags import flags_named
 from jaxvae.commands.settings import LONG_NAMES, given_config
-from jaxvae.data.names import refuse_among_images
-from jaxvae.grids.grid import Grid, ordered, runs_of, setting_of, shared_settings
+from jaxvae.grids.grid import Grid, ordered, setting_of, shared_settings
 from jaxvae.runs.config import RunConfig
 from jaxvae.sweeps.arguments import take_launch
 from jaxvae.sweeps.launch import Job, run
@@ -31,8 +30,6 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
     launch = take_launch(arguments)
     with flags_named(LONG_NAMES):
         grid, out = given_grid(arguments), arguments.out.absolute()
-        for data in {config.data for config in runs_of(grid).values()}:
-            refuse_among_images(out, data)
         job = Job("jaxvae.grids.sweep:EXPERIMENT", grid, out, launch.members, arguments.line)
         run(job, launch, console)
 

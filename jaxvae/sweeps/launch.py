@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from jaxvae.data.names import refuse_among_images
 from jaxvae.report.progress import sweep_progress
 from jaxvae.runs.config import IMAGES
 from jaxvae.runs.folder import (
@@ -96,6 +97,8 @@ def run(job: Job, launch: Launch, console: Console) -> None:
         # A folder keeps the units that it was begun with.
         job = job._replace(members=stored.get("members"))
     experiment, sweep = job.open()
+    for data in {config.data for config in sweep.runs.values()}:
+        refuse_among_images(job.out, data)
     sweep = dataclasses.replace(sweep, mesh=chosen_devices(launch.devices))
     settings = as_json(dataclasses.asdict(job.config) | {"members": job.members} | _LAYOUT)
     extendable = (*experiment.extendable, IMAGES)

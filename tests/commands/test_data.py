@@ -6,12 +6,14 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from experiments.bottleneck.config import PRESETS
 from jaxvae.cli import main
 from jaxvae.commands.experiment import _parse
 from jaxvae.data import load
 from jaxvae.runs.images import _loaded
+from jaxvae.sweeps.launch import Job, run
 
 IMAGES = np.random.default_rng(0).random((260, 5, 5))
 SMALL = ["--network", "dense_vae", "--option", "widths=8", "--latents", "2", "--batch-size", "20"]
@@ -144,8 +146,11 @@ def test_results_are_not_written_among_the_images(tmp_path, capsys, monkeypatch)
     for given in (["data", "."], ["train", *inside], ["sweep", *inside, "--points", "0"], advise):
         assert main(given) == 2
         assert "expected a folder for results outside of" in capsys.readouterr().err
+    config, out, launch = _parse("bottleneck", "", PRESETS, ["smoke", "--data", "."])
     with pytest.raises(ValueError, match="choose another --out"):
-        _parse("bottleneck", "", PRESETS, ["smoke", "--data", "."])
+        run(
+            Job("experiments.bottleneck.sweep:EXPERIMENT", config, out, None, ""), launch, Console()
+        )
     assert len([*folder.rglob("*")]) == 30
 
 

@@ -264,7 +264,7 @@ def test_where_every_run_diverges_that_is_said(tmp_path, capsys):
     assert "expected a run that is done and did not fail, got none" in capsys.readouterr().err
 
 
-def test_geometry_is_measured_on_all_held_out_images_where_they_are_fewer(tmp_path, capsys):
+def test_more_points_than_there_are_held_out_images_are_accepted(tmp_path, capsys):
     words = ["sweep", *SMALL, "--points", "26", "--plan", "--out", str(tmp_path / "out")]
     assert main(words) == 0
 
