@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec, reshard
 from jaxtyping import Float, Int
 
 from jaxvae.typing import ArrayLike, EitherArray
@@ -178,13 +179,25 @@ def refuse_by_name(given: Any) -> None:
         )
 
 
+def _whole(array: jax.Array) -> jax.Array:
+    """An array on every device of its mesh, where its type says how it is spread over them.
+
+    JAX asks of every operation on such an array where the result is to be, also while a function
+    is traced; what is spread without its type saying so stays where it is.
+    """
+    sharding = jax.typeof(array).sharding
+    if AxisType.Explicit not in sharding.mesh.axis_types or not any(sharding.spec):
+        return array
+    return reshard(array, NamedSharding(sharding.mesh, PartitionSpec(*[None] * array.ndim)))
+
+
 def _array_of(given: Any) -> EitherArray:
     """An array of any type, NumPy's or JAX's."""
     refuse_by_name(given)
     if isinstance(given, jax.Array):
-        return given
+        return _whole(given)
     if hasattr(given, "__jax_array__"):
-        return given.__jax_array__()
+        return _whole(given.__jax_array__())
     # A tensor of PyTorch that has a gradient gives its numbers only without.
     plain = given.detach() if hasattr(type(given), "detach") else given
     reasons = []

@@ -110,10 +110,11 @@ def _common(a: Places, b: Places) -> Float[EitherArray, " n"]:
     """How many of the first k places each point gives to the same points in both spaces."""
     # What both have stands next to itself in sorted order; comparing all with all would
     # hold n k^2 entries.
-    numpy = numpy_of(a.first)
+    is_traced = a.is_traced or b.is_traced
+    numpy = jnp if is_traced else numpy_of(a.first)
     both = numpy.sort(numpy.concatenate([a.first, b.first], axis=1), axis=1)
     counts = (both[:, 1:] == both[:, :-1]).sum(axis=1).astype(np.float32)
-    if a.is_traced or b.is_traced:
+    if is_traced:
         return with_shared_traced([a, b], counts, lambda around, *_: _both(*around.shares))
     for rows in blocks_of(np.union1d(a.shared_rows(), b.shared_rows()), len(counts)):
         counts[rows] = _both(a.shares(rows), b.shares(rows))

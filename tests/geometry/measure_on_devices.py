@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxvae.geometry import conditional_ranks, nearest_neighbors
-from jaxvae.metrics import imbalance_matrix, neighborhood_overlap, two_nn
+from jaxvae.metrics import debiased_cka, imbalance_matrix, neighborhood_overlap, two_nn
 
 process, processes, port = sys.argv[1:]
 if processes != "1":
@@ -29,6 +29,14 @@ results = {
     "imbalance": imbalance_matrix([cloud, other], k=2, mesh=mesh),
     "overlap": neighborhood_overlap(cloud, other, k=5, mesh=mesh),
 }
+# Of arrays whose type says that their rows are on different devices of this process.
+own = jax.make_mesh((jax.local_device_count(),), ("rows",), devices=jax.local_devices())
+rows = jax.sharding.NamedSharding(own, jax.sharding.PartitionSpec("rows"))
+spread = jax.device_put(cloud, rows), jax.device_put(np.float32(other), rows)
+results["of spread arrays"] = two_nn(spread[0]), debiased_cka(*spread)
+# To rounding: how XLA adds in a larger program follows from how many devices there are.
+traced, known = jax.jit(debiased_cka)(*spread), results["of spread arrays"][1]
+np.testing.assert_allclose(np.asarray(traced), np.asarray(known), rtol=1e-5)
 for name, result in results.items():
     for leaf in jax.tree.leaves(result):
         # A digest: two processes whose output fills their pipes would wait for each other.

@@ -76,9 +76,25 @@ def test_jit_equals_the_call_beside_arrays_that_it_knows(name):
     assert_close(jax.jit(lambda cloud: metric(cloud, *rest))(NEAR), metric(NEAR, *rest))
 
 
+@pytest.mark.parametrize("metric", [rbf_cka, partial(neighborhood_overlap, k=K)])
+def test_an_array_that_a_jitted_function_knows_stands_before_its_argument(metric):
+    found = jax.jit(lambda cloud: metric(OTHER, cloud))(PLAIN)
+    assert_close(found, metric(OTHER, PLAIN))
+
+
 def test_rbf_cka_measures_an_array_that_a_jitted_function_knows_beside_its_argument():
     found = jax.jit(lambda cloud: rbf_cka(cloud, OTHER))(PLAIN)
     assert_close(found, rbf_cka(PLAIN, OTHER))
+
+
+def test_labels_alone_are_an_argument():
+    found = jax.jit(partial(label_overlap, PLAIN, k=K))(LABELS)
+    assert_close(found, label_overlap(PLAIN, LABELS, k=K))
+
+
+def test_the_columns_of_ranks_alone_are_an_argument():
+    found = jax.jit(partial(conditional_ranks, PLAIN))(TARGETS)
+    np.testing.assert_array_equal(found, conditional_ranks(PLAIN, TARGETS))
 
 
 def test_a_known_array_alone_is_measured_while_a_function_is_traced():
