@@ -46,7 +46,8 @@ def suspect_cells(
     Reference: Xiao and Bamler (2023).
     """
     betas, rates, distortions = map(as_float64, (betas, rates, distortions))
-    if rates.shape != (*distortions.shape, betas.shape[1]) or len(betas) != len(rates):
+    are_matrices = betas.ndim == distortions.ndim == 2 and len(betas) == len(distortions)
+    if not are_matrices or rates.shape != (*distortions.shape, betas.shape[1]):
         raise ValueError(
             f"expected betas [m, l] with rates [m, n, l] and distortions [m, n], got "
             f"{betas.shape}, {rates.shape} and {distortions.shape}"
@@ -120,8 +121,17 @@ def excess_costs(
     Returns:
         The excess of every model, 0 for one that no other is better than, NaN for one without
         rates.
+
+    Raises:
+        ValueError: for shapes that do not match, and no models.
     """
-    costs = _costs(*map(as_float64, (betas, rates, distortions)))
+    betas, rates, distortions = map(as_float64, (betas, rates, distortions))
+    if betas.shape != rates.shape or betas.shape[:1] != distortions.shape or 0 in betas.shape:
+        raise ValueError(
+            f"expected betas [m, l] with rates [m, l] and distortions [m], got "
+            f"{betas.shape}, {rates.shape} and {distortions.shape}"
+        )
+    costs = _costs(betas, rates, distortions)
     least = np.min(np.where(np.isnan(costs), np.inf, costs), axis=1)
     return np.where(np.isfinite(least), np.diag(costs) - least, np.nan)
 

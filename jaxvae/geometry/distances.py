@@ -81,13 +81,19 @@ def squared_distances(x: ArrayLike, y: ArrayLike) -> Float[Array, "n m"]:
     """
     x, y = as_point_array(x), as_point_array(y)
     first, second = as_points(x, y, filled=filled_length)
-    n, m = len(x), len(y)
-    if isinstance(first.values, jax.core.Tracer):
-        distances = traced_rows(_by_differences, (first, second), n, columns=m, block=1)
-        return jnp.ldexp(distances, 2 * first.exponent)[:, :m]
+    distances = distances_in_units(first, second, len(x), len(y))
+    if isinstance(distances, jax.core.Tracer):
+        return jnp.ldexp(distances, 2 * first.exponent)
     with np.errstate(over="ignore"):  # which is refused below
-        distances = np.ldexp(_known_distances(first, second, n, m), 2 * int(first.exponent))
+        distances = np.ldexp(distances, 2 * int(first.exponent))
     return jax.device_put(refuse_overflow(distances, "squared distances"))
+
+
+def distances_in_units(x: Points, y: Points, n: int, m: int) -> Float[EitherArray, "n m"]:
+    """`squared_distances` of the first n and m points, in units of `2**(2 exponent)` of theirs."""
+    if isinstance(x.values, jax.core.Tracer):
+        return traced_rows(_by_differences, (x, y), n, columns=m, block=1)[:, :m]
+    return _known_distances(x, y, n, m)
 
 
 @known_now

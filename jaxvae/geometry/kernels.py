@@ -17,10 +17,11 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxvae.geometry.distances import squared_distances
+from jaxvae.geometry.distances import distances_in_units
 from jaxvae.geometry.float32 import as_float32
 from jaxvae.geometry.host import as_bits, from_bits, is_few, is_on_host, numpy_of
 from jaxvae.geometry.points import as_points, center_and_shift, same_length
+from jaxvae.geometry.selection import filled_length
 from jaxvae.typing import ArrayLike, EitherArray
 
 # Rows and columns of the blocks of Gram matrices that are in memory at once.
@@ -242,14 +243,11 @@ def rbf_gram(x: ArrayLike, *, bandwidth: float) -> Float[Array, "n n"]:
     n^2 squared distances, the n zeros of the diagonal included. NaN where that
     median is zero.
     """
-    (points,) = as_points(x)
-    numpy = numpy_of(points.centered)
-    # A power of two leaves the kernel as it is, and the squares inside float32.
-    largest = numpy.max(numpy.abs(points.centered))
-    values = numpy.ldexp(points.centered, -numpy.frexp(largest)[1])
-    squared = squared_distances(values, values)
-    known = np.asarray(squared) if is_on_host(squared) else squared
-    return _rbf_gram(squared, bandwidth, median(known))
+    (points,) = as_points(x, filled=filled_length)
+    n = len(x)
+    squared = jnp.asarray(distances_in_units(points, points, n, n))
+    middle = median(np.asarray(squared) if is_on_host(squared) else squared)
+    return _rbf_gram(squared, bandwidth, middle)
 
 
 @jax.jit
@@ -257,7 +255,7 @@ def _rbf_gram(
     squared: Float[Array, "n n"], bandwidth: Float[Array, ""], middle: Float[Array, ""]
 ) -> Float[Array, "n n"]:
     # Less one, which centering removes: a wide kernel is all ones but for its last digits.
-    kernel = jnp.expm1(-squared / (2 * bandwidth**2 * middle))
+    kernel = jnp.expm1(-(squared / middle) / (2 * bandwidth**2))
     means = jnp.mean(kernel, axis=0)
     return kernel - means[None] - (means - jnp.mean(means))[:, None]
 

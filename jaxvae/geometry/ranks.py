@@ -49,7 +49,7 @@ def conditional_ranks(
         constant space every rank is n / 2.
 
     Raises:
-        ValueError: for indices that are not `[n, k]` integers between 0 and
+        ValueError: for indices that are not `[n, k >= 1]` integers between 0 and
             n - 1 or name the point itself, and NaN or infinite input.
     """
     cloud = as_cloud(space)
@@ -91,9 +91,10 @@ def _checked_indices(indices: Int[EitherArray, "n k"], n: int) -> Int[EitherArra
     indices = as_array(indices)
     if not isinstance(indices, jax.core.Tracer):
         indices = np.asarray(indices)
-    if indices.ndim != 2 or len(indices) != n or not jnp.issubdtype(indices.dtype, jnp.integer):
+    is_integer = jnp.issubdtype(indices.dtype, jnp.integer)
+    if indices.ndim != 2 or len(indices) != n or indices.size == 0 or not is_integer:
         raise ValueError(
-            f"expected integer indices [n = {n}, k], got {indices.dtype} {indices.shape}"
+            f"expected integer indices [n = {n}, k >= 1], got {indices.dtype} {indices.shape}"
         )
     if not isinstance(indices, jax.core.Tracer):
         if not ((indices >= 0) & (indices < n)).all():

@@ -15,6 +15,8 @@ from jaxvae.typing import ArrayLike
 
 # The entries of an n x n kernel are counted in 32 bits.
 _MOST_POINTS = 2**16 - 1
+# Wider kernels are linear to the last digit of float32, and narrower ones know no other point.
+_WIDEST, _NARROWEST = 2.0**40, 2.0**-40
 
 
 def linear_cka(x: ArrayLike, y: ArrayLike) -> Float[Array, ""]:
@@ -59,7 +61,8 @@ def debiased_cka(x: ArrayLike, y: ArrayLike) -> Float[Array, ""]:
         Between -1 and 1, around 0 for independent spaces of any width. Unchanged by
         rotation, shift and isotropic scale of either space. NaN where an HSIC of a
         space with itself is zero: where it is constant, or all its points are
-        equally far apart.
+        equally far apart. A single row that is 1e5 times as far from the others as
+        these from each other leaves three digits; at 1e6 two, or NaN for few points.
 
     Raises:
         ValueError: for different n, fewer than 4 points, NaN or infinite input.
@@ -130,6 +133,7 @@ def rbf_cka(x: ArrayLike, y: ArrayLike, *, bandwidth: float = 0.5) -> Float[Arra
             f"expected at most {_MOST_POINTS:,} points, got {max(len(x), len(y)):,}; "
             "n x n kernels are held: take a random subset"
         )
+    bandwidth = max(_NARROWEST, min(bandwidth, _WIDEST))
     grams = [rbf_gram(space, bandwidth=bandwidth) for space in (x, y)]
     if same_length(*grams) < 2:
         raise ValueError("expected at least 2 points, got 1")
@@ -232,4 +236,6 @@ def _alignment(k: Float[Array, "n n"], l: Float[Array, "n n"]) -> Float[Array, "
     def product(a: Float[Array, "n n"], b: Float[Array, "n n"]) -> Float[Array, ""]:
         return jnp.sum(jnp.sum(a * b, axis=1))
 
+    # The entries of wide kernels are so small that their squares would leave float32.
+    k, l = (jnp.ldexp(a, -jnp.frexp(jnp.max(jnp.abs(a)))[1]) for a in (k, l))  # noqa: E741
     return jnp.minimum(product(k, l) / jnp.sqrt(product(k, k) * product(l, l)), 1.0)

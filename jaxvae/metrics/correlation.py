@@ -122,6 +122,8 @@ def _principal_basis(values: Float[Array, "n d"], variance: float) -> _Basis:
     squares = lengths * lengths
     remaining = jnp.cumsum(squares[::-1])[::-1]
     needed = remaining > (1 - variance) * remaining[0]
+    # So small a share that 1 - variance is 1 in float32 needs the first component too.
+    needed = needed.at[0].set(True)
     return _keep(columns, needed & _above_rounding(lengths, values.shape))
 
 

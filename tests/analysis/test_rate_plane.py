@@ -80,12 +80,21 @@ def test_models_without_numbers_are_left_out():
     [
         (((3, 2), (3, 5), (3, 5)), r"got \(3, 2\), \(3, 5\) and \(3, 5\)"),
         (((2, 2), (3, 5, 2), (3, 5)), r"expected betas \[m, l\]"),
+        (((3,), (3, 5, 2), (3, 5)), r"expected betas \[m, l\]"),
         (((3, 2), (3, 1, 2), (3, 1)), "expected at least 2 images, got 1"),
     ],
 )
 def test_costs_that_do_not_match_are_refused(shapes, message):
     with pytest.raises(ValueError, match=message):
         suspect_cells(*map(np.zeros, shapes))
+
+
+@pytest.mark.parametrize(
+    "shapes", [((3, 2), (2, 2), (3,)), ((3, 2), (3, 2), (2,)), ((0, 2), (0, 2), (0,))]
+)
+def test_excess_costs_of_shapes_that_do_not_match_are_refused(shapes):
+    with pytest.raises(ValueError, match=r"expected betas \[m, l\] with rates"):
+        excess_costs(*map(np.zeros, shapes))
 
 
 def test_the_hull_is_below_every_model_and_no_other_is_needed():

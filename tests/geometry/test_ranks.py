@@ -131,10 +131,11 @@ def test_no_array_is_as_large_as_n_by_n(d):
 @pytest.mark.parametrize(
     ("indices", "message"),
     [
-        (np.zeros((3, 1), np.float32), r"integer indices \[n = 3, k\], got float32"),
-        (np.zeros((3, 1), bool), r"integer indices \[n = 3, k\], got bool"),
-        (np.zeros(3, int), r"integer indices \[n = 3, k\], got int64 \(3,\)"),
-        (np.ones((4, 1), int), r"integer indices \[n = 3, k\], got int64 \(4, 1\)"),
+        (np.zeros((3, 1), np.float32), r"integer indices \[n = 3, k >= 1\], got float32"),
+        (np.zeros((3, 1), bool), r"integer indices \[n = 3, k >= 1\], got bool"),
+        (np.zeros(3, int), r"integer indices \[n = 3, k >= 1\], got int64 \(3,\)"),
+        (np.ones((4, 1), int), r"integer indices \[n = 3, k >= 1\], got int64 \(4, 1\)"),
+        (np.zeros((3, 0), int), r"integer indices \[n = 3, k >= 1\], got int64 \(3, 0\)"),
         (np.array([[1], [2], [3]]), "indices from 0 to n - 1 = 2"),
         (np.array([[1], [-1], [0]]), "indices from 0 to n - 1 = 2"),
         (np.array([[1], [1], [0]]), "a point as its own neighbor"),

@@ -137,6 +137,20 @@ def test_a_wide_kernel_tends_to_linear_cka_and_a_narrow_one_to_1():
     np.testing.assert_allclose(rbf_cka(x, y, bandwidth=0.01), 1, atol=1e-6)
 
 
+@pytest.mark.parametrize("bandwidth", [1e-30, 1e-10, 1e8, 1e12, 1e30])
+def test_the_widest_and_narrowest_kernels_have_their_limits(bandwidth):
+    x, y = gaussian(80, 4), gaussian(80, 5, seed=2)
+    limit = linear_cka(x, y) if bandwidth > 1 else 1
+    np.testing.assert_allclose(rbf_cka(x, y, bandwidth=bandwidth), limit, atol=1e-6)
+
+
+def test_rbf_cka_of_float64_sees_differences_that_float32_would_round_off():
+    inside = 1e-3 * gaussian(60, 4).astype(np.float64)
+    x = inside + 1e4 * (np.arange(60) < 12)[:, None]
+    y = inside + 3e-4 * gaussian(60, 4, seed=1)
+    np.testing.assert_allclose(rbf_cka(x, y), exact_rbf(x, y), rtol=1e-5)
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_constant_space_gives_nan(metric):
     assert np.isnan(METRICS[metric](NASTY["constant"], OTHER))

@@ -53,7 +53,7 @@ def test_canonical_correlations_are_those_of_the_definition(name):
     np.testing.assert_allclose(found.mean_square, np.mean(expected**2), atol=1e-5)
 
 
-@pytest.mark.parametrize("variance", [0.5, 0.9, 0.99])
+@pytest.mark.parametrize("variance", [1e-9, 0.5, 0.9, 0.99])
 def test_svcca_keeps_the_fewest_components_that_reach_the_variance(variance):
     x = gaussian() * 0.7 ** np.arange(20)
     expected, kept = exact_svcca(x, OTHER, variance)
