@@ -1,7 +1,7 @@
 """`jaxvae measure`: dimension, imbalance and similarity of arrays."""
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from rich.progress import Progress as Bars
 
 from jaxvae.analysis.measure import Progress, measure
 from jaxvae.analysis.registry import METRICS
-from jaxvae.data.arrays import read_array, read_arrays
+from jaxvae.data.arrays import Source, read_array, read_arrays
 from jaxvae.files.results import whole_results
 from jaxvae.report.measurement import as_records, metrics_of, title
 from jaxvae.report.measurement_page import measurement_page
@@ -28,6 +28,7 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
         raise ValueError(f"expected --seed of 0 to {2**32 - 1}, got {arguments.seed}")
     entry = begin(arguments.line)
     sources = read_arrays(arguments.files)
+    _refuse_labels_as_points(list(sources.values()))
     labels = None if arguments.labels is None else read_array(arguments.labels)
     folder = whole_results(arguments.out) if arguments.out else nullcontext()
     with folder as part:
@@ -55,6 +56,18 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
         for name in set(METRICS) - set(measurements.metrics):
             (arguments.out / "figures" / f"{name}.png").unlink(missing_ok=True)
     _print(records, arguments.out, console)
+
+
+def _refuse_labels_as_points(sources: Sequence[Source]) -> None:
+    """Refuse one number for each point beside arrays of points; most often they are labels."""
+    numbers = [source for source in sources if source.array.ndim == 1]
+    points = [source.origin for source in sources if source.array.ndim > 1]
+    if numbers and points:
+        raise ValueError(
+            f"{numbers[0].origin}: expected an array [n, ...] of points with features, got shape "
+            f"{numbers[0].array.shape}; if these are labels, write jaxvae measure "
+            f"{' '.join(points)} --labels {numbers[0].origin}"
+        )
 
 
 def _metrics(names: str | None, spaces: int, labelled: bool) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ _SUFFIX = ".npy"
 _HEADER_BYTES = 1 << 14
 # By version, in how many bytes a header says how long it is.
 _LENGTH_BYTES: dict[tuple[int, ...], int] = {(1, 0): 2, (2, 0): 4}
-_OBJECTS = "expected real numbers, got pickled Python objects"
+_OBJECTS = "expected numbers or texts, got pickled Python objects"
 
 
 class Announced(NamedTuple):
@@ -221,7 +221,7 @@ def _header(start: bytes) -> tuple[tuple[int, ...], np.dtype, int]:
         parse = np.lib.format.read_array_header_2_0
     shape, _, dtype = parse(file)
     if dtype.hasobject:
-        raise ObjectsError(_OBJECTS)
+        raise ObjectsError(f"{_OBJECTS}; save x.astype(float), or x.astype(str) for labels")
     if any(size < 0 for size in shape):
         raise ValueError(f"expected sizes of at least 0, got a shape {shape}")
     return shape, dtype, file.tell()

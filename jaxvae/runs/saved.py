@@ -98,8 +98,11 @@ def _chosen(snapshots: Path, steps: tuple[int, ...], step: int | None, unit: str
     if not steps or (step is not None and step not in steps):
         listed = f"that of {unit} {', '.join(map(str, steps))}" if steps else "none"
         asked = "" if step is None else f", asked for {unit} {step}"
-        hint = "" if steps else "; training has not saved one yet: give its command again"
-        raise ValueError(f"expected a snapshot in {snapshots}, found {listed}{asked}{hint}")
+        hint = "; training has not saved one yet: give its command again"
+        hint += ", with another --out and a smaller --learning-rate if its loss was not finite"
+        raise ValueError(
+            f"expected a snapshot in {snapshots}, found {listed}{asked}{'' if steps else hint}"
+        )
     return steps[-1] if step is None else step
 
 

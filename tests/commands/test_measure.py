@@ -180,6 +180,7 @@ def test_files_of_a_folder_that_are_not_results_stay(tmp_path):
         (["layers.npz:mena"], "layers.npz:mena: expected keys among mean, sample; got mena"),
         (["short.npy", "pixels.npy"], "the same number of points in every space, got short 20, "),
         (["labels.npy"], "labels: expected an array [n, ...] of points with features"),
+        (["both.npz"], "write jaxvae measure both.npz:x --labels both.npz:y"),
         (["nan.npy"], "nan: expected finite values, got NaN or infinity in row 7"),
         (["short.npy", "--metrics", "id,mi"], "expected metrics among id, id-mle"),
         (["short.npy", "--metrics", ","], "expected at least one metric among id"),
@@ -193,6 +194,7 @@ def test_files_of_a_folder_that_are_not_results_stay(tmp_path):
 )
 def test_wrong_use_has_status_2_one_line_and_leaves_nothing(folder, capsys, arguments, message):
     np.save("short.npy", X[:20])
+    np.savez("both.npz", x=X, y=np.arange(120))
     spoiled = X.copy()
     spoiled[7] = np.nan
     np.save("nan.npy", spoiled)

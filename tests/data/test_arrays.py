@@ -147,7 +147,7 @@ def test_pickled_objects_are_refused(folder):
     np.save("objects.npy", objects)
     np.savez("objects.npz", objects=objects)
     for file in ("objects.npy", "objects.npz"):
-        refused(file, f"{file}: expected real numbers, got pickled Python objects")
+        refused(file, f"{file}: expected numbers or texts, got pickled Python objects")
 
 
 def test_a_torn_file_is_refused_by_name(folder):
@@ -268,7 +268,7 @@ def test_a_zarr_array_of_too_many_chunks_is_refused(folder):
 def test_the_objects_of_an_archive_are_named_and_how_to_choose_the_others(folder):
     np.savez("mixed.npz", mean=X, meta=np.array({"a": 1}, object), sample=X)
     message = r"Python objects in meta; choose the others with mixed\.npz:mean,sample"
-    refused("mixed.npz", f"mixed\\.npz: expected real numbers, got pickled {message}")
+    refused("mixed.npz", f"mixed\\.npz: expected numbers or texts, got pickled {message}")
     assert list(read_arrays(["mixed.npz:mean,sample"])) == ["mean", "sample"]
 
 
