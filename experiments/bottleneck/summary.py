@@ -2,14 +2,13 @@
 
 import numpy as np
 import xarray as xr
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from experiments.bottleneck.between_report import between_table
 from experiments.bottleneck.claims import claims, whole_seeds
 from jaxvae.advising.reading import HARDLY_ANYTHING
 from jaxvae.analysis.advice import MOST_COUNTED, TOLERANCE, Advice, sufficient_bottleneck
-from jaxvae.report.tables import markdown_table
+from jaxvae.report.tables import markdown_table, printed_table
 
 CAPTION = (
     "ID: intrinsic dimension (TwoNN) over held-out images, of the input, the posterior mean, its "
@@ -24,19 +23,8 @@ _LEFT_OUT = (_INPUT, _NULL)
 
 def sweep_table(records: xr.Dataset) -> Table:
     """The main numbers of every bottleneck at the last epoch, as wide as a terminal of 80."""
-    table = Table(
-        title=title(records),
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
     rows = [_narrowed(row) for row in summary_rows(records)]
-    for column in rows[0]:
-        table.add_column(column.replace(" ", "\n", 1), justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row.values())
-    return table
+    return printed_table(rows, title=title(records), split=True)
 
 
 def summary(records: xr.Dataset) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from experiments.learning_dynamics.selection import (
@@ -18,7 +17,7 @@ from experiments.learning_dynamics.selection import (
     to_final,
 )
 from jaxvae.analysis.learning import RESOLUTION, Order
-from jaxvae.report.tables import markdown_table
+from jaxvae.report.tables import markdown_table, printed_table
 
 _NAMED = ("data", "network", "objective")
 CAPTION = (
@@ -72,15 +71,9 @@ def dynamics_rows(records: Sequence[xr.Dataset]) -> list[dict[str, str]]:
 
 def dynamics_table(records: Sequence[xr.Dataset]) -> Table:
     """A table of the epochs at which the halves were learned, at most 80 letters wide."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    rows = dynamics_rows(records)
     shown = (*_NAMED, "learned encoder", "learned decoder", "learned first", "p")
-    for column in shown:
-        justify = "left" if column in _NAMED else "right"
-        table.add_column(column.replace(" ", "\n"), justify=justify)  # type: ignore[arg-type]
-    for row in rows:
-        table.add_row(*(row[column] for column in shown))
-    return table
+    rows = [{column: row[column] for column in shown} for row in dynamics_rows(records)]
+    return printed_table(rows, left=_NAMED, split=True)
 
 
 def dynamics_summary(records: Sequence[xr.Dataset], *, missing: Sequence[str] = ()) -> str:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import xarray as xr
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from experiments.rate_allocation.claims import rate_conclusions
@@ -16,7 +15,7 @@ from experiments.rate_allocation.uses import (
     trusted,
     uses,
 )
-from jaxvae.report.tables import markdown_table
+from jaxvae.report.tables import markdown_table, printed_table
 
 _CAPTION = (
     "R: rate, and D: distortion, in nats per held-out image, of one posterior sample. The scores "
@@ -31,22 +30,11 @@ _ONE_SEED = " With one seed the standard error is unknown."
 
 def rate_table(records: xr.Dataset) -> Table:
     """The highest cell of every use, as wide as a terminal of 80: errors are in the summary."""
-    table = Table(
-        title=rate_title(records),
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
-    rows = _highest_rows(records, uses(records))
-    for column in rows[0] if rows else ():
-        if column == _FIRST:
-            table.add_column(column, min_width=len("reconstruction"))
-        else:
-            table.add_column(column.replace(" ", "\n", 1), justify="right")
-    for row in rows:
-        table.add_row(*(value.partition(" ±")[0] for value in row.values()))
-    return table
+    rows = [
+        {column: value.partition(" ±")[0] for column, value in row.items()}
+        for row in _highest_rows(records, uses(records))
+    ]
+    return printed_table(rows, left=[_FIRST], title=rate_title(records), split=True)
 
 
 def rate_summary(records: xr.Dataset) -> str:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from jaxvae.analysis.registry import METRICS
 from jaxvae.report.measurement import metrics_of, title, variable
+from jaxvae.report.tables import markdown_table
 
 # More spaces than this are a list in the terminal; figures and records have all pairs.
 MATRIX_SPACES = 8
@@ -73,24 +74,20 @@ def _layout(numbers: Sequence[Cell], room: int) -> str:
 
 def summary(records: xr.Dataset) -> str:
     """All metrics as Markdown."""
-    lines = [f"# {title(records)}", ""]
+    parts = [f"# {title(records)}"]
     for name in metrics_of(records):
         header, rows = cells(records, name)
-        lines += [
-            f"## {METRICS[name].title}",
-            "",
-            _line("", header),
-            _line("---", ["---:"] * len(header)),
+        texts = [
+            {"": space, **dict(zip(header, map(_in_one_line, row), strict=True))}
+            for space, row in rows.items()
         ]
-        for row_name, row in rows.items():
-            lines.append(_line(row_name, ["{}{} {}".format(*cell).strip() for cell in row]))
-        lines += ["", caption(records, name), ""]
-    return "\n".join(lines)
+        parts += [f"## {METRICS[name].title}", markdown_table(texts, left=[""])]
+        parts += [caption(records, name)]
+    return "\n\n".join(parts) + "\n"
 
 
-def _line(first: str, others: Sequence[str]) -> str:
-    texts = (text.replace("\n", " ").replace("|", r"\|") for text in (first, *others))
-    return f"| {' | '.join(texts)} |"
+def _in_one_line(cell: Cell) -> str:
+    return "{}{} {}".format(*cell).strip()
 
 
 def caption(records: xr.Dataset, name: str) -> str:

@@ -1,6 +1,6 @@
 """Numbers as text, and rows of text as tables: in Markdown and for the terminal."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -13,11 +13,27 @@ def with_error(estimate: Estimate, digits: int = 2, *, sign: str = "") -> str:
     return f"{estimate.value:{sign}.{digits}f} ± {estimate.stderr:.{digits}f}"
 
 
-def printed_table(rows: Sequence[Mapping[str, str]], *, left: Collection[str] = ()) -> Table:
-    """Rows of text by column, for the terminal, all but the columns `left` to the right."""
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for column in rows[0]:
-        table.add_column(column, justify="left" if column in left else "right", overflow="fold")
+def printed_table(
+    rows: Sequence[Mapping[str, str]],
+    *,
+    left: Collection[str] = (),
+    title: str | None = None,
+    split: bool = False,
+) -> Table:
+    """Rows of text by column, for the terminal, all but the columns `left` to the right.
+
+    Args:
+        rows: one for each line, all with the same columns.
+        left: columns that are aligned to the left.
+        title: what stands above.
+        split: whether the first word of a column's name stands on a line of its own.
+    """
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
+    for column in rows[0] if rows else ():
+        name = column.replace(" ", "\n", 1) if split and column not in left else column
+        table.add_column(name, justify="left" if column in left else "right", overflow="fold")
     for row in rows:
         table.add_row(*row.values())
     return table
@@ -27,7 +43,12 @@ def markdown_table(rows: Sequence[Mapping[str, str]], *, left: Collection[str] =
     """Rows of text by column, all but the columns `left` aligned to the right; nothing of none."""
     if not rows:
         return ""
-    lines = ["| " + " | ".join(row) + " |" for row in (rows[0], *(row.values() for row in rows))]
+    lines = [_markdown_line(texts) for texts in (rows[0], *(row.values() for row in rows))]
     rules = (" --- |" if column in left else " ---: |" for column in rows[0])
     lines.insert(1, "|" + "".join(rules))
     return "\n".join(lines)
+
+
+def _markdown_line(texts: Iterable[str]) -> str:
+    cells = (text.replace("\n", " ").replace("|", r"\|") for text in texts)
+    return f"| {' | '.join(cells)} |"
