@@ -245,7 +245,7 @@ def rbf_gram(x: ArrayLike, *, bandwidth: float) -> Float[Array, "n n"]:
     """
     (points,) = as_points(x, filled=filled_length)
     n = len(x)
-    squared = jnp.asarray(distances_in_units(points, points, n, n))
+    squared = jax.device_put(distances_in_units(points, points, n, n))
     middle = median(np.asarray(squared) if is_on_host(squared) else squared)
     return _rbf_gram(squared, bandwidth, middle)
 
@@ -255,7 +255,7 @@ def _rbf_gram(
     squared: Float[Array, "n n"], bandwidth: Float[Array, ""], middle: Float[Array, ""]
 ) -> Float[Array, "n n"]:
     # Less one, which centering removes: a wide kernel is all ones but for its last digits.
-    kernel = jnp.expm1(-(squared / middle) / (2 * bandwidth**2))
+    kernel = jnp.expm1(squared * (1 / middle) * (-0.5 / bandwidth**2))
     means = jnp.mean(kernel, axis=0)
     return kernel - means[None] - (means - jnp.mean(means))[:, None]
 

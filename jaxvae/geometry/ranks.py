@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Int
 from jaxvae.geometry.arrays import as_array
 from jaxvae.geometry.clouds import Cloud, as_cloud
 from jaxvae.geometry.counting import count, count_traced
+from jaxvae.geometry.host import as_results
 from jaxvae.geometry.points import Points
 from jaxvae.geometry.rows import (
     Progress,
@@ -55,7 +56,7 @@ def conditional_ranks(
     cloud = as_cloud(space)
     indices = _checked_indices(indices, cloud.n)
     ranks = ranks_around(cloud, indices, block=block, mesh=mesh, progress=progress)
-    return jnp.asarray(ranks, jnp.float32)
+    return as_results(ranks)
 
 
 def ranks_around(
