@@ -126,7 +126,8 @@ def excess_costs(
         ValueError: for shapes that do not match, and no models.
     """
     betas, rates, distortions = map(as_float64, (betas, rates, distortions))
-    if betas.shape != rates.shape or betas.shape[:1] != distortions.shape or 0 in betas.shape:
+    is_matrix = betas.ndim == 2 and len(betas) > 0
+    if not is_matrix or betas.shape != rates.shape or betas.shape[:1] != distortions.shape:
         raise ValueError(
             f"expected betas [m, l] with rates [m, l] and distortions [m], got "
             f"{betas.shape}, {rates.shape} and {distortions.shape}"

@@ -197,7 +197,8 @@ def _array_of(given: Any) -> EitherArray:
     if isinstance(given, jax.Array):
         return _whole(given)
     if hasattr(given, "__jax_array__"):
-        return _whole(given.__jax_array__())
+        array = given.__jax_array__()
+        return _whole(array) if isinstance(array, jax.Array) else array
     # A tensor of PyTorch that has a gradient gives its numbers only without.
     plain = given.detach() if hasattr(type(given), "detach") else given
     reasons = []

@@ -28,7 +28,7 @@ from jaxvae.geometry.distances import (
 from jaxvae.geometry.finding import DOUBTFUL, distances_of_pairs, pair_block
 from jaxvae.geometry.host import known_now
 from jaxvae.geometry.points import Points, first_alike, known_values
-from jaxvae.geometry.precise import comparisons, less, precise_distances, precise_row
+from jaxvae.geometry.precise import Expansion, comparisons, less, precise_distances, precise_row
 from jaxvae.geometry.rows import Space, on_host, with_redone, without_coordinates
 from jaxvae.geometry.selection import LANE, lane_columns, lane_counts
 from jaxvae.typing import EitherArray
@@ -210,7 +210,8 @@ def _with_unsure(
         left, doubled = carry
         (place,) = jnp.nonzero(left, size=at_once, fill_value=len(left))
         row, column, one = (each[jnp.minimum(place, len(left) - 1)] for each in triples)
-        a, b = (precise_distances(points, row, each) for each in (column, one))
+        both = precise_distances(points, row, jnp.stack([column, one]))
+        a, b = (Expansion(*(part[at] for part in both)) for at in (0, 1))
         result = 1 + less(a, b).astype(jnp.int32) - less(b, a)
         at = jnp.where(place < len(left), pair[place], len(doubled))
         return left.at[place].set(False, mode="drop"), doubled.at[at].add(result, mode="drop")

@@ -240,8 +240,8 @@ def rbf_gram(x: ArrayLike, *, bandwidth: float) -> Float[Array, "n n"]:
     """The centered Gram matrix of a Gaussian kernel whose width follows the data.
 
     `exp(-|x_i - x_j|^2 / (2 s^2))` with `s^2 = bandwidth^2` times the median of all
-    n^2 squared distances, the n zeros of the diagonal included. NaN where that
-    median is zero.
+    n^2 squared distances, the n zeros of the diagonal included, in units of the
+    kernel's largest distance from 1. NaN where that median is zero.
     """
     (points,) = as_points(x, filled=filled_length)
     n = len(x)
@@ -257,7 +257,9 @@ def _rbf_gram(
     # Less one, which centering removes: a wide kernel is all ones but for its last digits.
     kernel = jnp.expm1(squared * (1 / middle) * (-0.5 / bandwidth**2))
     means = jnp.mean(kernel, axis=0)
-    return kernel - means[None] - (means - jnp.mean(means))[:, None]
+    centered = kernel - means[None] - (means - jnp.mean(means))[:, None]
+    # The squares of what a wide kernel has else would leave float32.
+    return centered / jnp.max(jnp.abs(kernel))
 
 
 def median(values: Float[EitherArray, "..."]) -> Float[EitherArray, ""]:

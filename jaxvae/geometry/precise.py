@@ -9,22 +9,24 @@ The same lines work on arrays of NumPy, where nothing is compiled, and while JAX
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxvae.geometry.distances import in_column_chunks
-from jaxvae.geometry.host import as_bits, from_bits, numpy_of
+from jaxvae.geometry.host import as_bits, from_bits
 from jaxvae.geometry.points import Points
 from jaxvae.typing import EitherArray
 
 # What two sums of squares must differ by, relative, not to count as equal.
 _RESOLUTION = 2.0**-56
-# Features that are squared at a time in a trace.
-_RUN = 32
+# Steps of a loop over features: on an accelerator each takes some microseconds, however little
+# it does.
+_MOST_STEPS = 64
 
 
 class Expansion(NamedTuple):
@@ -39,18 +41,17 @@ def precise_distances(
     points: Points, i: Int[EitherArray, "*#batch"], j: Int[EitherArray, "*#batch"]
 ) -> Expansion:
     """Squared distances of points i to points j."""
-    difference, error = _sum(points.values[i], -points.values[j])
-    tiny = 0 * error
-    if points.rest is not None:
-        rest, low = _sum(points.rest[i], -points.rest[j])
-        difference, more = _sum(difference, rest)
-        error, tiny = _sum(error, more)
-        error, lost = _sum(error, low)
-        difference, error = _sum(difference, error)
-        tiny = tiny + lost
-    first, second, third = _sum_of_squares(Expansion(difference, error, tiny))
-    first, second = _sum(first, second)
-    second, third = _sum(second, third)
+    # Without a rest both parts are None, and no part of the arrays.
+    pairs = (
+        (points.values[i], points.values[j]),
+        (None if points.rest is None else (points.rest[i], points.rest[j])),
+    )
+    if isinstance(points.values, np.ndarray):
+        total = _by_halves(_square(_difference(*pairs)))
+    else:
+        total = _by_steps(pairs)
+    first, second = _sum(total.first, total.second)
+    second, third = _sum(second, total.third)
     return Expansion(*_sum(first, second), third)
 
 
@@ -99,33 +100,59 @@ def _add(a: Expansion, b: Expansion) -> Expansion:
     return Expansion(first, second, ((a.third + b.third) + low) + more)
 
 
-def _sum_of_squares(differences: Expansion) -> Expansion:
-    """The sum of squares over the last axis."""
-    shape = differences.first.shape
-    if isinstance(differences.first, np.ndarray) or shape[-1] <= _RUN:
-        return _by_halves(_square(differences))
-    filled = [(0, 0)] * (len(shape) - 1) + [(0, -shape[-1] % _RUN)]
-    runs = Expansion(
-        *(
-            jnp.moveaxis(jnp.pad(part, filled).reshape(*shape[:-1], -1, _RUN), -2, 0)
-            for part in differences
-        )
-    )
+def _difference(
+    values: tuple[EitherArray, EitherArray], rest: tuple[EitherArray, EitherArray] | None
+) -> Expansion:
+    """The first less the second coordinates, of which `rest` are the further digits."""
+    difference, error = _sum(values[0], -values[1])
+    tiny = 0 * error
+    if rest is not None:
+        digits, low = _sum(rest[0], -rest[1])
+        difference, more = _sum(difference, digits)
+        error, tiny = _sum(error, more)
+        error, lost = _sum(error, low)
+        difference, error = _sum(difference, error)
+        tiny = tiny + lost
+    return Expansion(difference, error, tiny)
 
-    def add_run(total: Expansion, run: Expansion) -> tuple[Expansion, None]:
-        return _add(total, _square(run)), None
 
-    none = Expansion(*(jnp.zeros_like(runs.first[0]),) * 3)
-    return _by_halves(lax.scan(add_run, none, runs)[0])
+def _by_steps(pairs: Any) -> Expansion:
+    """The sum over the last axis of squared differences, in a trace.
+
+    A loop over features, some at a time where there are many, compiles in a third of the time of
+    sums over halves.
+    """
+    features = pairs[0][0].shape[-1]
+    lanes = -(-features // _MOST_STEPS)
+
+    def in_steps(part: Float[Array, "*batch d"]) -> Float[Array, "steps lanes *batch"]:
+        filled = [(0, 0)] * (part.ndim - 1) + [(0, -features % lanes)]
+        part = jnp.moveaxis(jnp.pad(part, filled), -1, 0)
+        return part.reshape(-1, lanes, *part.shape[1:])
+
+    def add_squares(total: Expansion, pairs: Any) -> tuple[Expansion, None]:
+        return _add(total, _square(_difference(*pairs))), None
+
+    def add_lane(total: Expansion, lane: Expansion) -> tuple[Expansion, None]:
+        return _add(total, lane), None
+
+    batch = jnp.broadcast_shapes(*(part.shape[:-1] for part in pairs[0]))
+    total = lax.scan(add_squares, _zeros(lanes, *batch), jax.tree.map(in_steps, pairs))[0]
+    if lanes == 1:
+        return Expansion(*(part[0] for part in total))
+    return lax.scan(add_lane, _zeros(*batch), total)[0]
+
+
+def _zeros(*shape: int) -> Expansion:
+    return Expansion(*(jnp.zeros(shape, jnp.float32),) * 3)
 
 
 def _by_halves(terms: Expansion) -> Expansion:
-    """The sum over the last axis."""
-    numpy = numpy_of(terms.first)
+    """The sum over the last axis, of arrays of NumPy."""
     while (d := terms.first.shape[-1]) > 1:
         odd = [(0, 0)] * (terms.first.ndim - 1) + [(0, d % 2)]
-        even = [numpy.pad(part, odd) if d % 2 else part for part in terms]
-        parts = [numpy.split(part, 2, axis=-1) for part in even]
+        even = [np.pad(part, odd) if d % 2 else part for part in terms]
+        parts = [np.split(part, 2, axis=-1) for part in even]
         terms = _add(*(Expansion(*half) for half in zip(*parts, strict=True)))
     return Expansion(*(part[..., 0] for part in terms))
 

@@ -137,8 +137,7 @@ def rbf_cka(x: ArrayLike, y: ArrayLike, *, bandwidth: float = 0.5) -> Float[Arra
     grams = [rbf_gram(space, bandwidth=bandwidth) for space in (x, y)]
     if same_length(*grams) < 2:
         raise ValueError("expected at least 2 points, got 1")
-    # The entries of wide kernels are so small that their squares would leave float32.
-    return _alignment(*grams, max(1.0, 2 * bandwidth**2))
+    return _alignment(*grams)
 
 
 class MinibatchState(NamedTuple):
@@ -233,13 +232,8 @@ def _normalize(products: Float[Array, "l l"]) -> Float[Array, "l l"]:
 
 
 @jax.jit
-def _alignment(
-    k: Float[Array, "n n"],
-    l: Float[Array, "n n"],  # noqa: E741
-    scale: Float[Array, ""],
-) -> Float[Array, ""]:
+def _alignment(k: Float[Array, "n n"], l: Float[Array, "n n"]) -> Float[Array, ""]:  # noqa: E741
     def product(a: Float[Array, "n n"], b: Float[Array, "n n"]) -> Float[Array, ""]:
         return jnp.sum(jnp.sum(a * b, axis=1))
 
-    k, l = scale * k, scale * l  # noqa: E741
     return jnp.minimum(product(k, l) / jnp.sqrt(product(k, k) * product(l, l)), 1.0)

@@ -160,6 +160,7 @@ def _relative_entropy(excess: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def _checked(values: ArrayLike | float, name: str, low: float, high: float) -> ArrayLike:
+    values = as_array(values)
     if isinstance(values, jax.core.Tracer):
         return values
     wide = as_float64(values)

@@ -7,6 +7,9 @@ from rich.table import Table
 
 from jaxvae.analysis.estimate import Estimate
 
+# Longer words of a column of names are folded where the terminal is narrow.
+_WIDEST_WORD = 16
+
 
 def with_error(estimate: Estimate, digits: int = 2, *, sign: str = "") -> str:
     """A number and its standard error, with so many decimals; `sign` is that of a format."""
@@ -33,7 +36,12 @@ def printed_table(
     )
     for column in rows[0] if rows else ():
         name = column.replace(" ", "\n", 1) if split and column not in left else column
-        table.add_column(name, justify="left" if column in left else "right", overflow="fold")
+        if column in left:
+            words = (word for row in rows for word in row[column].split())
+            least = min(_WIDEST_WORD, max(map(len, words), default=0))
+            table.add_column(name, min_width=least, overflow="fold")
+        else:
+            table.add_column(name, justify="right", overflow="fold")
     for row in rows:
         table.add_row(*row.values())
     return table

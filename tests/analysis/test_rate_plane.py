@@ -90,7 +90,14 @@ def test_costs_that_do_not_match_are_refused(shapes, message):
 
 
 @pytest.mark.parametrize(
-    "shapes", [((3, 2), (2, 2), (3,)), ((3, 2), (3, 2), (2,)), ((0, 2), (0, 2), (0,))]
+    "shapes",
+    [
+        ((3, 2), (2, 2), (3,)),
+        ((3, 2), (3, 2), (2,)),
+        ((0, 2), (0, 2), (0,)),
+        ((3,), (3,), (3,)),
+        ((3, 2, 2), (3, 2, 2), (3,)),
+    ],
 )
 def test_excess_costs_of_shapes_that_do_not_match_are_refused(shapes):
     with pytest.raises(ValueError, match=r"expected betas \[m, l\] with rates"):

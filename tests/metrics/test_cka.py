@@ -144,6 +144,15 @@ def test_the_widest_and_narrowest_kernels_have_their_limits(bandwidth):
     np.testing.assert_allclose(rbf_cka(x, y, bandwidth=bandwidth), limit, atol=1e-6)
 
 
+@pytest.mark.parametrize("bandwidth", [0.5, 1e3, 1e6, 1e12])
+@pytest.mark.parametrize("far", [1e4, 1e10])
+def test_wide_kernels_see_a_row_that_is_far_from_the_others(far, bandwidth):
+    x, y = gaussian(65, 3), gaussian(65, 3, seed=2)
+    moved = [np.where(np.arange(65)[:, None] == 0, far, 1) * space for space in (x, x + y)]
+    expected = exact_rbf(*moved, bandwidth) if bandwidth < 1e6 else exact_cka(*moved)
+    np.testing.assert_allclose(rbf_cka(*moved, bandwidth=bandwidth), expected, atol=2e-5)
+
+
 def test_rbf_cka_of_float64_sees_differences_that_float32_would_round_off():
     inside = 1e-3 * gaussian(60, 4).astype(np.float64)
     x = inside + 1e4 * (np.arange(60) < 12)[:, None]

@@ -14,6 +14,7 @@ from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec
 
 from jaxvae.geometry import conditional_ranks
 from jaxvae.metrics import (
+    accuracy_bound,
     active_units,
     cka_matrix,
     debiased_cka,
@@ -32,6 +33,7 @@ from jaxvae.metrics import (
 
 OTHER = np.random.default_rng(0).standard_normal((200, 4)).astype(np.float32)
 METRICS = {
+    "accuracy_bound": lambda x: accuracy_bound(x, np.full(4, 0.25)),
     "active_units": active_units,
     "cka_matrix": lambda x: cka_matrix([x, OTHER]),
     "debiased_cka": partial(debiased_cka, OTHER),
@@ -61,6 +63,14 @@ def rows_over_two_devices(shape):
 @pytest.mark.parametrize("name", METRICS)
 def test_metrics_are_traced(name):
     jax.jit(METRICS[name]).trace(rows_over_two_devices((200, 8)))
+
+
+# RBF CKA computes the known space at once, for which the mesh has no devices here.
+@pytest.mark.parametrize("name", sorted(METRICS.keys() - {"rbf_cka"}))
+def test_metrics_are_traced_where_the_mesh_is_set_for_all(name):
+    cloud = rows_over_two_devices((200, 8))
+    with jax.sharding.use_abstract_mesh(cloud.sharding.mesh):
+        jax.jit(METRICS[name]).trace(cloud)
 
 
 @pytest.mark.slow
