@@ -14,7 +14,7 @@ from jaxvae.data.taps import ArraySpec, open_taps, write_taps
 from jaxvae.geometry.arrays import as_count
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Variables
-from jaxvae.training.images import as_images, unit_interval
+from jaxvae.training.images import checked_images, unit_interval
 from jaxvae.typing import Array, ArrayLike, Key
 
 
@@ -146,7 +146,7 @@ def checked_batches(
         ValueError: says what was expected and what came.
     """
     refusal = f"expected a batch_size of at least 1, got {batch_size}"
-    return as_images(images, vae.image_shape), as_count(batch_size, refusal, least=1)
+    return checked_images(images, vae.image_shape), as_count(batch_size, refusal, least=1)
 
 
 @partial(jax.jit, static_argnames="vae")

@@ -179,16 +179,24 @@ def refuse_by_name(given: Any) -> None:
         )
 
 
-def _whole(array: jax.Array) -> jax.Array:
+def _whole(array: EitherArray) -> EitherArray:
     """An array on every device of its mesh, where its type says how it is spread over them.
 
     JAX asks of every operation on such an array where the result is to be, also while a function
     is traced; what is spread without its type saying so stays where it is.
     """
-    sharding = jax.typeof(array).sharding
-    if AxisType.Explicit not in sharding.mesh.axis_types or not any(sharding.spec):
+    if not is_spread(array):
         return array
-    return reshard(array, NamedSharding(sharding.mesh, PartitionSpec(*[None] * array.ndim)))
+    mesh = jax.typeof(array).sharding.mesh
+    return reshard(array, NamedSharding(mesh, PartitionSpec(*[None] * array.ndim)))
+
+
+def is_spread(array: Any) -> bool:
+    """Whether the type of an array says that it is spread over devices (explicit sharding)."""
+    if not isinstance(array, jax.Array):
+        return False
+    sharding = jax.typeof(array).sharding
+    return AxisType.Explicit in sharding.mesh.axis_types and any(sharding.spec)
 
 
 def _array_of(given: Any) -> EitherArray:
@@ -197,8 +205,7 @@ def _array_of(given: Any) -> EitherArray:
     if isinstance(given, jax.Array):
         return _whole(given)
     if hasattr(given, "__jax_array__"):
-        array = given.__jax_array__()
-        return _whole(array) if isinstance(array, jax.Array) else array
+        return _whole(given.__jax_array__())
     # A tensor of PyTorch that has a gradient gives its numbers only without.
     plain = given.detach() if hasattr(type(given), "detach") else given
     reasons = []

@@ -20,7 +20,7 @@ from jaxtyping import Array, Bool, Float
 from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.networks import Taps
 from jaxvae.models.repeated import repeat
-from jaxvae.models.vae import BERNOULLI, VAE, Variables, collections
+from jaxvae.models.vae import BERNOULLI, VAE, Variables, collections, refuse_other_noise
 from jaxvae.typing import ImageShape, Key
 
 Shape = tuple[int, ...]
@@ -161,6 +161,7 @@ def build_hvae(
         samples: Sequence[Array | None] | None = None,
         taken: Bool[Array, " l"] | None = None,
     ) -> HierarchyOutputs:
+        refuse_other_noise(noise, (len(images), sum(sizes)))
         given = _checked_samples(samples, len(images), layers)
         if taken is not None:
             _refuse_other_choices(taken, len(layers))
@@ -229,15 +230,15 @@ class _Hierarchy(nn.Module):
             given = list(map(_Given, [each.noise for each in given], known, chosen))
         state, layers, stream_taps = self._descend(features, len(images), given, draw, train=train)
         parameters, decoder_taps = network.output(state, train=train)
+        output, nll = self.likelihood.of_images(parameters, images)
         # An OrderedDict, because jit returns the keys of a plain dict in alphabetical order.
         taps = OrderedDict(
             input=images,
             **{f"encoder/{name}": tap for name, tap in encoder_taps.items()},
             **_layer_taps(layers),
             **{f"decoder/{name}": tap for name, tap in (stream_taps | decoder_taps).items()},
-            output=self.likelihood.mean(parameters),
+            output=output,
         )
-        nll = self.likelihood.nll(parameters, images)
         return HierarchyOutputs(nll, tuple(layers), taps, {})
 
     def generate(self, noise: Array) -> Array:

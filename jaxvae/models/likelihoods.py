@@ -26,6 +26,27 @@ class Likelihood(NamedTuple):
     nll: Callable[[Array, Array], Array]
     mean: Callable[[Array], Array]
 
+    def of_images(self, parameters: Array, images: Array) -> tuple[Array, Array]:
+        """The expected images, and the negative log-likelihoods `[b]` of the images.
+
+        Raises:
+            ValueError: for parameters, expected images or likelihoods of another shape: they
+                would broadcast.
+        """
+        wanted = (*images.shape[:-1], self.parameters(images.shape[-1]))
+        if parameters.shape != wanted:
+            raise ValueError(
+                f"expected a decoder that gives {wanted} for images {images.shape} and this "
+                f"likelihood, got {parameters.shape}"
+            )
+        mean, nll = self.mean(parameters), self.nll(parameters, images)
+        if mean.shape != images.shape or nll.shape != images.shape[:1]:
+            raise ValueError(
+                f"expected a likelihood whose mean is {images.shape} and whose nll, summed over "
+                f"pixels, is {images.shape[:1]}, got {mean.shape} and {nll.shape}"
+            )
+        return mean, nll
+
 
 def bernoulli() -> Likelihood:
     """Black and white pixels, from their log-odds; `bernoulli_nll`."""

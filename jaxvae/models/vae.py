@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
+from jaxvae.geometry.arrays import as_count
 from jaxvae.models.likelihoods import Likelihood, bernoulli
 from jaxvae.typing import ImageShape, Key
 
@@ -98,10 +99,12 @@ def build_vae(
         likelihood: likelihood of the images, given the output of the decoder.
 
     Raises:
-        ValueError: for fewer than one latent.
+        ValueError: for fewer than one latent; on use, for a decoder or a likelihood whose results
+            do not have the shape of the images.
     """
-    if latents < 1:
-        raise ValueError(f"expected at least one latent, got {latents}")
+    latents = as_count(latents, f"expected at least one latent, got {latents}", least=1)
+    height, width, channels = image_shape
+    image_shape = height, width, channels
     network = _Autoencoder(encoder, decoder, latents, likelihood)
 
     def init(key: Key) -> Variables:
@@ -117,6 +120,7 @@ def build_vae(
         train: bool = False,
         present: Array | None = None,
     ) -> Outputs:
+        refuse_other_noise(noise, (len(images), latents))
         outputs, updated = network.apply(
             collections(variables),
             images,
@@ -155,6 +159,7 @@ class _Autoencoder(nn.Module):
                 jnp.where(present[None], values, 0.0) for values in (mean, log_variance, sample)
             )
         parameters, decoder_taps = self.decoder(sample, train=train)
+        output, nll = self.likelihood.of_images(parameters, images)
         # An OrderedDict, because jit returns the keys of a plain dict in alphabetical order.
         taps = OrderedDict(
             input=images,
@@ -163,13 +168,22 @@ class _Autoencoder(nn.Module):
             log_variance=log_variance,
             sample=sample,
             **{f"decoder/{name}": tap for name, tap in decoder_taps.items()},
-            output=self.likelihood.mean(parameters),
+            output=output,
         )
-        nll = self.likelihood.nll(parameters, images)
         return Outputs(nll, mean, log_variance, sample, present, taps, {})
 
     def decode(self, latents: Array, *, train: bool) -> tuple[Array, dict[str, Array]]:
         return self.decoder(latents, train=train)
+
+
+def refuse_other_noise(noise: Array, wanted: tuple[int, int]) -> None:
+    """Refuse noise that would broadcast.
+
+    Raises:
+        ValueError: for another shape than wanted.
+    """
+    if noise.shape != wanted:
+        raise ValueError(f"expected noise {wanted} for these images, got {noise.shape}")
 
 
 def collections(variables: Variables) -> dict[str, Any]:

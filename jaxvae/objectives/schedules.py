@@ -16,4 +16,6 @@ def linear_ramp(
     The warm-up of beta (Bowman et al. 2016) and the capacity of an annealed VAE (Burgess
     et al. 2018).
     """
-    return end * jnp.minimum(jnp.asarray(step) / steps, 1.0)
+    # Where there are no steps, it is at its end from the start.
+    step, steps = jnp.asarray(step), jnp.asarray(steps)
+    return end * jnp.where(step < steps, step / jnp.maximum(steps, 1), 1.0)

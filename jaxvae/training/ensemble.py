@@ -13,9 +13,16 @@ from jaxtyping import Array, Int, UInt8
 
 from jaxvae.platforms import choices_for
 from jaxvae.training.batches import Batches, Plan, pieces
-from jaxvae.training.epochs import Progress, epoch_order, named, run_steps, whole_batches
+from jaxvae.training.epochs import (
+    Progress,
+    epoch_order,
+    named,
+    run_steps,
+    whole_batches,
+    whole_epochs,
+)
 from jaxvae.training.members import Ensemble, stack
-from jaxvae.training.mesh import AXIS, cut_off, dealt, everywhere, put
+from jaxvae.training.mesh import AXIS, cut_off, dealt, everywhere, on_its_own_mesh, put
 from jaxvae.training.placed import PlacedImages, place_images
 from jaxvae.training.processes import are_several
 from jaxvae.training.trainer import Trainer, TrainState
@@ -23,6 +30,7 @@ from jaxvae.training.windows import Window, saving, windows
 from jaxvae.typing import ArrayLike, Key
 
 
+@on_its_own_mesh
 def train_ensemble(
     trainer: Trainer,
     ensemble: Ensemble,
@@ -60,7 +68,7 @@ def train_ensemble(
 
     Raises:
         ValueError: for images that the trainer does not take, a batch larger than the data,
-            another way, and devices of several processes.
+            another way, parts of an epoch, and devices of several processes.
     """
     if are_several(mesh):
         raise ValueError(
@@ -77,7 +85,8 @@ def train_ensemble(
         ensemble = _spread(ensemble, mesh=placed.mesh)
     run = partial(_run_members, trainer, batch_size=batch_size, way=chosen, mesh=placed.mesh)
     orders = partial(_orders, ensemble.states.key, n=placed.n)
-    plan = Plan(int(jnp.max(ensemble.states.step)), epochs * per_epoch, per_epoch, batch_size)
+    last = whole_epochs(epochs) * per_epoch
+    plan = Plan(int(jnp.max(ensemble.states.step)), last, per_epoch, batch_size)
     batches = pieces(placed, orders, plan, members=len(ensemble.failed))
     own = partial(_first, members=members, mesh=placed.mesh)
     with saving(lambda ensemble: save(own(ensemble))) as saver:

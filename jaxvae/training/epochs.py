@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Int, UInt8
 
 from jaxvae.geometry.arrays import as_count
 from jaxvae.training.batches import Batches, Plan, batch_at, pieces
-from jaxvae.training.mesh import everywhere, put
+from jaxvae.training.mesh import everywhere, on_its_own_mesh, put
 from jaxvae.training.placed import PlacedImages, place_images
 from jaxvae.training.processes import are_several
 from jaxvae.training.trainer import Trainer, TrainState
@@ -72,6 +72,15 @@ def whole_batches(n: int, batch_size: int) -> int:
     return n // as_count(batch_size, refusal, least=1, most=n)
 
 
+def whole_epochs(epochs: int) -> int:
+    """A number of epochs that there can be.
+
+    Raises:
+        ValueError: for what is no whole number of at least 0.
+    """
+    return as_count(epochs, f"expected a whole number of epochs, got {epochs}", least=0)
+
+
 def refuse_uneven(batch_size: int, devices: int) -> None:
     """Refuse batches of which devices would take parts of different size.
 
@@ -85,6 +94,7 @@ def refuse_uneven(batch_size: int, devices: int) -> None:
         )
 
 
+@on_its_own_mesh
 def train(
     trainer: Trainer,
     state: TrainState,
@@ -122,16 +132,18 @@ def train(
     Raises:
         NonFiniteLossError: at the first loss that is NaN or infinite.
         ValueError: for images that the trainer does not take, such as floats or channels
-            first, a batch larger than the data, and one that the devices cannot share evenly.
+            first, a batch larger than the data, and one that the devices cannot share evenly,
+            and parts of an epoch.
     """
     placed = place_images(images, trainer.image_shape, mesh=mesh)
     per_epoch = whole_batches(placed.n, batch_size)
+    last = whole_epochs(epochs) * per_epoch
     if placed.mesh is not None:
         refuse_uneven(batch_size, placed.mesh.size)
         state = put(state, everywhere(placed.mesh))
     run = partial(_run, trainer, batch_size=batch_size, mesh=placed.mesh)
     orders = partial(_order, state.key, n=placed.n)
-    plan = Plan(int(state.step), epochs * per_epoch, per_epoch, batch_size)
+    plan = Plan(int(state.step), last, per_epoch, batch_size)
     together, batches = are_several(placed.mesh), pieces(placed, orders, plan)
     with saving(save, together=together) as saver:
         for window, count, seconds in windows(run, batches, state, saver, together=together):

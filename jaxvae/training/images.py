@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from jaxvae.geometry.arrays import as_row_array, refuse_by_name
+from jaxvae.geometry.arrays import as_row_array, is_spread, refuse_by_name
 from jaxvae.geometry.host import is_on_host
 from jaxvae.typing import ArrayLike, ImageShape
 
@@ -33,13 +33,14 @@ def as_images(images: ArrayLike, image_shape: ImageShape | None) -> UInt8[ArrayL
             f"expected uint8 images [n, {', '.join(map(str, wanted))}], "
             f"got {images.dtype} {images.shape}{remedies}"
         )
-    return images
+    # JAX would ask of every operation on spread images where its result is to be.
+    return np.asarray(images) if is_spread(images) else images
 
 
 def checked_images(
     images: ArrayLike, image_shape: ImageShape | None
 ) -> UInt8[ArrayLike, "n h w c"]:
-    """Images for training as `as_images` has them, after a look at their numbers.
+    """Images for a model as `as_images` has them, after a look at their numbers.
 
     Raises:
         ValueError: as `as_images`, and for images whose largest value is 1, which a model would

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int
 
+from jaxvae.geometry.arrays import as_count
 from jaxvae.training.trainer import Trainer, TrainState, refuse_negative
 from jaxvae.typing import Key
 
@@ -92,7 +93,9 @@ def init_ensemble(
 
     Args:
         trainer_of: `latents -> Trainer` of a model with so many. The arrays that grow with
-            the latents must do so at the end of an axis, as in dense layers.
+            the latents must do so at the end of an axis, as in dense layers. Of members of
+            different size the optimizer must treat every number by itself, as Adam and SGD do:
+            Adafactor or Muon would take what is padded into account.
         members: at least one.
         room: latents that the arrays have room for; None for those of the largest member.
 
@@ -135,7 +138,13 @@ def take_member(ensemble: Ensemble, index: int, trainer: Trainer) -> TrainState:
         index: which member.
         trainer: trainer of a model with its own latents; with that of the largest member, the state
             stays as it is padded.
+
+    Raises:
+        ValueError: for a member that is not there.
     """
+    members = len(ensemble.failed)
+    refusal = f"expected a member from 0 to {members - 1}, got {index}"
+    index = as_count(index, refusal, least=0, most=members - 1)
     state = _member(ensemble.states, index)._replace(present=None)
     return cut(state, jax.eval_shape(trainer.init, state.key))
 

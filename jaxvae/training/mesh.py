@@ -1,7 +1,8 @@
 """Devices that share a training: what all of them hold, and what is split between them."""
 
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,8 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+P = ParamSpec("P")
+Result = TypeVar("Result")
 Tree = TypeVar("Tree")
 
 AXIS = "devices"
@@ -17,6 +20,20 @@ AXIS = "devices"
 def in_line(mesh: Mesh) -> Mesh:
     """The devices of a mesh along one axis, whose sharding the compiler follows."""
     return Mesh(mesh.devices.ravel(), AXIS)
+
+
+def on_its_own_mesh(function: Callable[P, Result]) -> Callable[P, Result]:
+    """A training on the mesh that it is given, also where another is set for all programs."""
+
+    @wraps(function)
+    def run(*given: P.args, **options: P.kwargs) -> Result:
+        mesh: Any = options.get("mesh")
+        if mesh is None or jax.sharding.get_abstract_mesh().empty:
+            return function(*given, **options)
+        with jax.set_mesh(in_line(mesh)):
+            return function(*given, **options)
+
+    return run
 
 
 def everywhere(mesh: Mesh) -> NamedSharding:

@@ -76,6 +76,11 @@ def place_images(
                 f"expected images that were placed for the mesh of the training, {line}, got "
                 f"those for {images.mesh}"
             )
+        if image_shape is not None and images.kept.shape[1:] != image_shape:
+            raise ValueError(
+                f"expected images {image_shape} for this model, got placed ones "
+                f"{images.kept.shape[1:]}"
+            )
         return images
     checked = checked_images(images, image_shape)
     chosen = _roomy(checked.size, line) if storage is None else storage

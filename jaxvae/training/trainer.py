@@ -134,6 +134,8 @@ def vae_trainer(
     while isinstance(function, partial):
         bound, function = {**function.keywords, **bound}, function.func
     nonnegative = _nonnegative(function)
+    _refuse_no_numbers(values)
+    _refuse_other_schedules(ramps)
     refuse_negative(bound | values, nonnegative)
 
     def init(key: Key) -> TrainState:
@@ -172,6 +174,8 @@ def vae_trainer(
     def step(
         state: TrainState, images: UInt8[Array, "b h w c"]
     ) -> tuple[TrainState, Array, NamedTuple]:
+        if images.dtype != jnp.uint8:
+            raise ValueError(f"expected uint8 images of 0 to 255 for a step, got {images.dtype}")
         noise_key = jax.random.fold_in(state.key, state.step)
         learned = {name: state.coefficients[name] for name in dual_steps}
         differentiated = jax.value_and_grad(loss_of, argnums=(0, 1), has_aux=True)
@@ -227,15 +231,38 @@ def _nonnegative(objective: Callable[..., Any]) -> frozenset[str]:
     return frozenset(inspect.signature(objective).parameters) - {"target"}
 
 
+def _refuse_other_schedules(schedules: Mapping[str, Any]) -> None:
+    for name, schedule in schedules.items():
+        parameters = inspect.signature(schedule).parameters if callable(schedule) else {}
+        if "end" not in parameters and not any(
+            p.kind is p.VAR_KEYWORD for p in parameters.values()
+        ):
+            raise ValueError(
+                f"expected a schedule (step, *, end) -> value for {name}, such as "
+                f"partial(linear_ramp, steps=1000), got {schedule}; one of optax is taken as "
+                "lambda step, *, end: schedule(step)"
+            )
+
+
+def _refuse_no_numbers(coefficients: Mapping[str, Any]) -> None:
+    for name, value in coefficients.items():
+        try:
+            jnp.asarray(value)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"expected a number for {name}, or one for every layer, got {value!r}"
+            ) from error
+
+
 def refuse_negative(coefficients: Mapping[str, Any], nonnegative: Collection[str]) -> None:
-    """Refuse weights and rates below zero, for which there is no best model.
+    """Refuse weights and rates below zero, for which there is no best model, and NaN.
 
     Raises:
         ValueError: names the first of them.
     """
     for name, value in coefficients.items():
         known = [leaf for leaf in jax.tree.leaves(value) if not isinstance(leaf, jax.core.Tracer)]
-        if name in nonnegative and any(np.any(np.asarray(number) < 0) for number in known):
+        if name in nonnegative and not all(np.all(np.asarray(number) >= 0) for number in known):
             raise ValueError(f"expected {name} of at least 0, got {value}")
 
 
@@ -302,8 +329,17 @@ def _check(
 ) -> None:
     """Refuse what would fail in the middle of a compilation."""
     parameters = list(inspect.signature(objective).parameters.values())[1:]
-    numbers = {parameter.name for parameter in parameters} - {"discriminator"}
-    required = {p.name for p in parameters if p.default is p.empty} - {"discriminator"}
+    # Numbers of images shape the program; a coefficient is a part of the state.
+    known = {p.name for p in parameters if p.annotation is int} | {"discriminator"}
+    numbers = {parameter.name for parameter in parameters} - known
+    required = {p.name for p in parameters if p.default is p.empty} - known
+    static = sorted(p.name for p in parameters if p.annotation is int and p.default is p.empty)
+    if static:
+        wanted = ", ".join(f"{name}=..." for name in static)
+        raise ValueError(
+            f"expected an objective that knows {', '.join(static)}, which no coefficient can be: "
+            f"give partial({getattr(objective, '__name__', 'objective')}, {wanted})"
+        )
     if not required <= given <= numbers:
         raise ValueError(
             f"expected coefficients among {sorted(numbers)}, with {sorted(required)}, "

@@ -186,6 +186,12 @@ def test_samples_of_other_shapes_are_refused(shapes):
         CHAIN.apply(variables, *draw(CHAIN), samples=samples)
 
 
+def test_noise_that_would_broadcast_is_refused():
+    images, noise = draw(CHAIN)
+    with pytest.raises(ValueError, match=rf"expected noise \({len(images)}, {sum(SIZES)}\)"):
+        CHAIN.apply(chain_variables(), images, noise[:1])
+
+
 @pytest.mark.parametrize("taken", [[True], [True] * 4, True, [1.0, 0.0, 0.0]], ids=str)
 def test_other_choices_of_layers_are_refused(taken):
     images, noise = draw(CHAIN)

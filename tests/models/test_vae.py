@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxvae.models import (
+    Likelihood,
     Variables,
     bernoulli,
     build_vae,
@@ -514,7 +515,52 @@ def test_a_decoder_of_the_user_decodes():
     np.testing.assert_array_equal(images, np.full((3, 4, 6, 1), 0.5))
 
 
+def test_an_image_shape_may_be_a_list():
+    assert dense_vae(image_shape=[4, 6, 1], latents=2).image_shape == (4, 6, 1)
+
+
 # --- refusals -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels", "likelihood"),
+    [
+        ((4, 6, 3), 1, bernoulli()),
+        ((4, 6, 1), 3, bernoulli()),
+        ((1, 1, 3), 3, bernoulli()),
+        ((4, 6, 1), 3, gaussian()),
+        ((4, 6, 2), 3, learned_gaussian()),
+    ],
+)
+def test_a_decoder_whose_images_would_broadcast_is_refused(shape, channels, likelihood):
+    images = 4, 6, channels
+    vae = build_vae(
+        Recurrent(7), Linear(shape), image_shape=images, latents=2, likelihood=likelihood
+    )
+    with pytest.raises(
+        ValueError, match=rf"expected a decoder that gives \(1, 4, 6, .* got \(1, {shape[0]}"
+    ):
+        jax.eval_shape(vae.init, jax.random.key(0))
+
+
+@pytest.mark.parametrize(
+    "nll", [lambda p, x: ((p - x) ** 2).mean(), lambda p, x: (p - x) ** 2], ids=["one", "of pixels"]
+)
+def test_a_likelihood_that_is_no_number_of_an_image_is_refused(nll):
+    likelihood = Likelihood(lambda channels: channels, nll, lambda parameters: parameters)
+    vae = build_vae(
+        Recurrent(7), Linear((4, 6, 1)), image_shape=(4, 6, 1), latents=2, likelihood=likelihood
+    )
+    with pytest.raises(ValueError, match=r"whose nll, summed over pixels, is \(1,\), got"):
+        jax.eval_shape(vae.init, jax.random.key(0))
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (BATCH, 1), (BATCH,)])
+def test_noise_that_would_broadcast_is_refused(shape):
+    vae = dense_vae(image_shape=(4, 6, 1), latents=2)
+    variables = jax.eval_shape(vae.init, jax.random.key(0))
+    with pytest.raises(ValueError, match=rf"expected noise \({BATCH}, 2\) for these images"):
+        jax.eval_shape(vae.apply, variables, np.zeros((BATCH, 4, 6, 1)), np.zeros(shape))
 
 
 @pytest.mark.parametrize("build", [convolutional_vae, compact_vae])

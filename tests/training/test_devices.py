@@ -57,6 +57,17 @@ def test_members_over_devices_are_bitwise_those_of_one(results, count):
     np.testing.assert_array_equal(other, one)
 
 
+def test_a_mesh_that_is_set_for_all_programs_changes_nothing(results):
+    np.testing.assert_allclose(
+        results["dense in a set mesh"], results["dense one"], rtol=1e-5, atol=1e-6
+    )
+    np.testing.assert_array_equal(results["3 members in a set mesh"], results["3 members one"])
+
+
+def test_images_whose_type_says_that_they_are_spread_are_those_of_the_host(results):
+    np.testing.assert_array_equal(results["images spread"], results["images of the host"])
+
+
 @pytest.mark.parametrize("storage", ["split", "host"])
 def test_members_over_devices_take_images_from_wherever_they_are(results, storage):
     one, other = results["3 members one"], results[f"3 members {storage}"]

@@ -321,6 +321,13 @@ def test_it_reports_steps_and_the_mean_over_members():
     assert seen[0].loss == pytest.approx(np.mean(first), rel=1e-4)
 
 
+@pytest.mark.parametrize("index", [-1, 1, 0.0])
+def test_a_member_that_is_not_there_is_refused(index):
+    ensemble = init_ensemble(trainer_of, members_of()[:1])
+    with pytest.raises(ValueError, match=f"expected a member from 0 to 0, got {index}"):
+        take_member(ensemble, index, trainer_of(LARGE))
+
+
 def test_another_way_is_refused():
     with pytest.raises(ValueError, match="expected a way among vmap, map, unrolled, got loop"):
         trained(trainer_of(LARGE), init_ensemble(trainer_of, members_of()), way="loop")

@@ -113,6 +113,14 @@ def test_an_epoch_has_whole_batches_only(batch_size, steps):
     assert steps_per_epoch(NUMBERS, batch_size) == steps
 
 
+@pytest.mark.parametrize("epochs", [1.5, -1, None])
+def test_what_is_no_number_of_epochs_is_refused(epochs):
+    trainer = vae_trainer(VAE, beta_vae, optax.sgd(0.1))
+    state = trainer.init(jax.random.key(0))
+    with pytest.raises(ValueError, match=f"expected a whole number of epochs, got {epochs}"):
+        train(trainer, state, IMAGES, epochs=epochs, batch_size=BATCH)
+
+
 @pytest.mark.parametrize("batch_size", [0, COUNT + 1])
 def test_a_batch_larger_than_the_data_is_refused(batch_size):
     with pytest.raises(ValueError, match=f"<= 23 images, got {batch_size}"):

@@ -131,6 +131,14 @@ def test_images_that_were_placed_for_other_devices_are_refused():
         visits(place_images(NUMBERS), mesh=ONE)
 
 
+def test_placed_images_of_another_shape_are_refused():
+    placed = place_images(np.zeros((4, 16, 16, 1), np.uint8))
+    with pytest.raises(
+        ValueError, match=r"images \(8, 8, 1\) for this model, got .* \(16, 16, 1\)"
+    ):
+        place_images(placed, (8, 8, 1))
+
+
 def test_images_that_were_placed_are_taken_as_they_are():
     placed = place_images(NUMBERS, mesh=ONE)
     assert place_images(placed, mesh=Mesh(np.array([ONE.devices]), ("a", "b"))) is placed

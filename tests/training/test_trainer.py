@@ -20,6 +20,7 @@ from jaxvae.models import (
 )
 from jaxvae.objectives import (
     annealed_vae,
+    beta_tc_vae,
     beta_vae,
     discriminator_loss,
     factor_vae,
@@ -309,6 +310,10 @@ def test_a_discriminator_learns_to_tell_latents_that_depend_on_each_other():
 # --- refusals -------------------------------------------------------------------------
 
 
+def scheduled(schedule):
+    return {"coefficients": {"beta": 1.0}, "schedules": {"beta": schedule}}
+
+
 @pytest.mark.parametrize(
     ("objective", "given", "message"),
     [
@@ -317,11 +322,24 @@ def test_a_discriminator_learns_to_tell_latents_that_depend_on_each_other():
         (beta_vae, {"schedules": {"beta": linear_ramp}}, r"schedules of the coefficients \[\]"),
         (factor_vae, {"coefficients": {"gamma": 1.0}}, "expected an adversary"),
         (beta_vae, {"adversary": ADVERSARY}, "expected no adversary"),
+        (beta_tc_vae, {}, r"give partial\(beta_tc_vae, dataset_size=...\)"),
+        (beta_vae, {"coefficients": {"beta": "4"}}, "expected a number for beta, .* got '4'"),
+        (beta_vae, {"coefficients": {"beta": None}}, "expected a number for beta, .* got None"),
+        (beta_vae, {"coefficients": {"beta": np.nan}}, "expected beta of at least 0, got nan"),
+        (beta_vae, scheduled(optax.linear_schedule(0, 1, 10)), "a schedule .* for beta, such as"),
+        (beta_vae, scheduled(0.5), "a schedule .* for beta, such as .* got 0.5"),
     ],
 )
 def test_what_an_objective_does_not_take_is_refused(objective, given, message):
     with pytest.raises(ValueError, match=message):
         vae_trainer(VAES["dense"], objective, optax.sgd(RATE), **given)
+
+
+def test_images_that_are_no_bytes_are_refused():
+    trainer = vae_trainer(VAES["dense"], beta_vae, optax.sgd(RATE))
+    images = np.zeros((2, *VAES["dense"].image_shape), np.float32)
+    with pytest.raises(ValueError, match="expected uint8 images of 0 to 255 for a step, got floa"):
+        jax.eval_shape(trainer.step, jax.eval_shape(trainer.init, jax.random.key(0)), images)
 
 
 def test_bytes_become_the_unit_interval():

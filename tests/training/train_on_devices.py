@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jaxvae.analysis import evaluate
 from jaxvae.models import convolutional_vae, dense_vae
 from jaxvae.objectives import beta_tc_vae, beta_vae
 from jaxvae.runs import checkpoint
@@ -99,6 +100,19 @@ def main(out):
         results[f"{count} members everywhere"] = of_members(count, square)
     for storage in ("split", "host"):
         results[f"3 members {storage}"] = of_members(3, two, storage)
+    # As the mesh of `jax.make_mesh` has it: its axes are explicit, and it may be set for all.
+    explicit = jax.make_mesh((4,), ("x",))
+    with jax.set_mesh(explicit):
+        results["dense in a set mesh"] = of_batches("dense", explicit)
+        results["3 members in a set mesh"] = of_members(3, explicit)
+    spread = jax.device_put(
+        IMAGES[:40], jax.sharding.NamedSharding(explicit, jax.sharding.PartitionSpec("x"))
+    )
+    trainer, first = DENSE_TRAINER, DENSE_TRAINER.init(jax.random.key(0))
+    for name, images in {"of the host": IMAGES[:40], "spread": spread}.items():
+        state = train(trainer, first, images, epochs=EPOCHS, batch_size=BATCH)
+        seen = evaluate(DENSE, state.variables, images, key=jax.random.key(1), batch_size=12)
+        results[f"images {name}"] = state, seen.distortion
     half = {"state": of_batches("dense", square, epochs=1)}
     half["members"] = of_members(3, square, epochs=1)
     for name, tree in half.items():
