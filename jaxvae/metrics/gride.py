@@ -1,8 +1,10 @@
 """Intrinsic dimension as a function of scale, from ratios of far neighbors."""
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
@@ -112,11 +114,14 @@ def _all_scales(
     exponent: Int[EitherArray, ""],
 ) -> DimensionScale:
     numpy, ranks = numpy_of(squared), 2 ** np.arange(int(np.log2(squared.shape[1])))
-    scales = [
-        _one_scale(squared[:, m - 1], squared[:, 2 * m - 1], distinct, float(m))
-        for m in ranks.tolist()
-    ]
-    values, stderrs, radii, left_out = (numpy.stack(parts) for parts in zip(*scales, strict=True))
+    each = squared.T[ranks - 1], squared.T[2 * ranks - 1], ranks.astype(np.float32)
+    one_scale = partial(_one_scale, distinct=distinct)
+    if numpy is np:
+        scales = list(map(one_scale, *each))
+        values, stderrs, radii, left_out = map(np.stack, zip(*scales, strict=True))
+    else:
+        # One after another in a loop, which compiles in the time of one.
+        values, stderrs, radii, left_out = lax.map(lambda scale: one_scale(*scale), each)
     with np.errstate(over="ignore"):
         radii = numpy.ldexp(radii.astype(np.float32), exponent)
     radii = numpy.where(numpy.isfinite(radii), radii, np.nan)
@@ -128,8 +133,9 @@ def _all_scales(
 def _one_scale(
     near: Float[EitherArray, " n"],
     far: Float[EitherArray, " n"],
+    m: Float[EitherArray, ""],
+    *,
     distinct: Bool[EitherArray, " n"],
-    m: float,
 ) -> tuple[EitherArray, ...]:
     numpy = numpy_of(near)
     # Rows can differ by so little that the square of it is zero in float32.
@@ -157,7 +163,7 @@ def _outlying(
 
 
 def _most_likely(
-    log_mu: Float[EitherArray, " n"], kept: Bool[EitherArray, " n"], m: float
+    log_mu: Float[EitherArray, " n"], kept: Bool[EitherArray, " n"], m: Float[EitherArray, ""]
 ) -> Float[EitherArray, ""]:
     """Where the score `(N - 1) + sum_i (m - 1) h(t_i) - m t_i` is zero, `t = d log mu`.
 
@@ -178,7 +184,7 @@ def _most_likely(
 
 
 def _information(
-    t: Float[EitherArray, " n"], used: Bool[EitherArray, " n"], m: float
+    t: Float[EitherArray, " n"], used: Bool[EitherArray, " n"], m: Float[EitherArray, ""]
 ) -> Float[EitherArray, ""]:
     """Observed Fisher information of d, times d squared."""
     h = _h(t)
