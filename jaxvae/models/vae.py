@@ -187,5 +187,14 @@ def refuse_other_noise(noise: Array, wanted: tuple[int, int]) -> None:
 
 
 def collections(variables: Variables) -> dict[str, Any]:
-    """The variables as linen takes them."""
+    """The variables as linen takes them.
+
+    Raises:
+        ValueError: for what has no parameters, such as the whole state of a training.
+    """
+    if not hasattr(variables, "params"):
+        raise ValueError(
+            "expected the variables of a model, such as state.variables of a training, got "
+            f"{type(variables).__name__}"
+        )
     return {"params": variables.params, "batch_stats": variables.statistics}

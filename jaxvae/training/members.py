@@ -100,10 +100,10 @@ def init_ensemble(
         room: latents that the arrays have room for; None for those of the largest member.
 
     Raises:
-        ValueError: for no member, a coefficient that the trainer has not or that is negative,
-            and a learning rate that the optimizer does not hold in its state.
+        ValueError: for no member, too little room, a coefficient that the trainer has not or that
+            is negative, and a learning rate that the optimizer does not hold in its state.
     """
-    largest = room or _largest(members)
+    largest = _room(members, room)
     shapes = jax.eval_shape(trainer_of(largest).init, members[0].key)
     padded = [_pad(_set_apart(trainer_of(member.latents), member), shapes) for member in members]
     states = stack(padded)
@@ -118,7 +118,7 @@ def ensemble_shapes(
     trainer_of: TrainerOf, members: Sequence[Member], *, room: int | None = None
 ) -> Ensemble:
     """Shapes and types of `init_ensemble`, such as `checkpoint.load` takes them."""
-    largest, count = room or _largest(members), len(members)
+    largest, count = _room(members, room), len(members)
     # All members have the arrays of the largest, whose initialization alone is traced.
     states = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype),
@@ -140,13 +140,18 @@ def take_member(ensemble: Ensemble, index: int, trainer: Trainer) -> TrainState:
             stays as it is padded.
 
     Raises:
-        ValueError: for a member that is not there.
+        ValueError: for a member that is not there, and a trainer of more latents than the arrays
+            have room for.
     """
     members = len(ensemble.failed)
     refusal = f"expected a member from 0 to {members - 1}, got {index}"
     index = as_count(index, refusal, least=0, most=members - 1)
     state = _member(ensemble.states, index)._replace(present=None)
-    return cut(state, jax.eval_shape(trainer.init, state.key))
+    shapes = jax.eval_shape(trainer.init, state.key)
+    taken = cut(state, shapes)
+    if jax.tree.map(jnp.shape, taken) != jax.tree.map(jnp.shape, shapes):
+        raise ValueError("expected a trainer of a member, got one of a larger or another model")
+    return taken
 
 
 def cut(tree: T, shapes: T) -> T:
@@ -154,10 +159,12 @@ def cut(tree: T, shapes: T) -> T:
     return jax.tree.map(_cut, tree, shapes)
 
 
-def _largest(members: Sequence[Member]) -> int:
+def _room(members: Sequence[Member], room: int | None) -> int:
     if not members:
         raise ValueError("expected at least one member, got none")
-    return max(member.latents for member in members)
+    largest = max(member.latents for member in members)
+    refusal = f"expected room for the {largest} latents of the largest member, got {room}"
+    return as_count(largest if room is None else room, refusal, least=largest)
 
 
 def _set_apart(trainer: Trainer, member: Member) -> TrainState:
@@ -170,8 +177,7 @@ def _set_apart(trainer: Trainer, member: Member) -> TrainState:
         )
     refuse_negative(member.coefficients, trainer.nonnegative)
     given = {
-        # One number may stand for all layers.
-        name: jnp.broadcast_to(jnp.asarray(value, jnp.float32), jnp.shape(state.coefficients[name]))
+        name: _of_layers(name, value, jnp.shape(state.coefficients[name]))
         for name, value in member.coefficients.items()
     }
     state = state._replace(coefficients=state.coefficients | given)
@@ -188,6 +194,15 @@ def _set_apart(trainer: Trainer, member: Member) -> TrainState:
             "own, got one that does not"
         ) from error
     return state._replace(optimizer_state=optimizer_state)
+
+
+def _of_layers(name: str, value: Any, shape: tuple[int, ...]) -> Array:
+    """A coefficient; one number may stand for all layers."""
+    number = jnp.asarray(value, jnp.float32)
+    if number.shape not in ((), shape):
+        wanted = f"or {shape[0]}, one for every layer" if shape else "for the one layer"
+        raise ValueError(f"expected one number for {name}, {wanted}, got {value}")
+    return jnp.broadcast_to(number, shape)
 
 
 @jax.jit

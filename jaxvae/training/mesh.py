@@ -18,7 +18,13 @@ AXIS = "devices"
 
 
 def in_line(mesh: Mesh) -> Mesh:
-    """The devices of a mesh along one axis, whose sharding the compiler follows."""
+    """The devices of a mesh along one axis, whose sharding the compiler follows.
+
+    Raises:
+        ValueError: for what is no mesh.
+    """
+    if not isinstance(mesh, Mesh):
+        raise ValueError(f"expected a mesh, such as jax.make_mesh((2,), ('devices',)), got {mesh}")
     return Mesh(mesh.devices.ravel(), AXIS)
 
 
@@ -28,9 +34,10 @@ def on_its_own_mesh(function: Callable[P, Result]) -> Callable[P, Result]:
     @wraps(function)
     def run(*given: P.args, **options: P.kwargs) -> Result:
         mesh: Any = options.get("mesh")
-        if mesh is None or jax.sharding.get_abstract_mesh().empty:
+        line = None if mesh is None else in_line(mesh)
+        if line is None or jax.sharding.get_abstract_mesh().empty:
             return function(*given, **options)
-        with jax.set_mesh(in_line(mesh)):
+        with jax.set_mesh(line):
             return function(*given, **options)
 
     return run

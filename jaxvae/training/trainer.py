@@ -104,7 +104,7 @@ def vae_trainer(
     Args:
         vae: the model, a `VAE` or an `HVAE`.
         objective: `(outputs, *, ...) -> (loss, terms)`, such as `beta_vae`.
-        optimizer: any optax transformation.
+        optimizer: any optax transformation that takes no more than gradients and parameters.
         coefficients: numbers that the objective takes by name, or several where it takes
             one a layer. They become a part of the state, so that members
             of an ensemble may differ in them.
@@ -134,6 +134,10 @@ def vae_trainer(
     while isinstance(function, partial):
         bound, function = {**function.keywords, **bound}, function.func
     nonnegative = _nonnegative(function)
+    if not hasattr(optimizer, "update"):
+        raise ValueError(
+            f"expected an optax transformation, such as optax.adam(1e-3), got {optimizer}"
+        )
     _refuse_no_numbers(values)
     _refuse_other_schedules(ramps)
     refuse_negative(bound | values, nonnegative)

@@ -328,6 +328,29 @@ def test_a_member_that_is_not_there_is_refused(index):
         take_member(ensemble, index, trainer_of(LARGE))
 
 
+def test_a_trainer_of_more_latents_than_there_is_room_for_is_refused():
+    ensemble = init_ensemble(trainer_of, [Member(jax.random.key(0), SMALL)])
+    with pytest.raises(ValueError, match="expected a trainer of a member, got one of a larger"):
+        take_member(ensemble, 0, trainer_of(LARGE))
+
+
+@pytest.mark.parametrize("room", [0, LARGE - 1])
+def test_too_little_room_is_refused(room):
+    with pytest.raises(ValueError, match=f"room for the {LARGE} latents .*, got {room}"):
+        init_ensemble(trainer_of, [Member(jax.random.key(0), LARGE)], room=room)
+
+
+def test_several_numbers_for_a_coefficient_of_one_are_refused():
+    member = Member(jax.random.key(0), LARGE, {"beta": [1.0, 2.0]})
+    with pytest.raises(ValueError, match="expected one number for beta, for the one layer, got"):
+        init_ensemble(trainer_of, [member])
+
+
+def test_what_is_no_mesh_is_refused():
+    with pytest.raises(ValueError, match=r"expected a mesh, such as jax.make_mesh.* got 2"):
+        trained(trainer_of(LARGE), init_ensemble(trainer_of, members_of()), mesh=2)
+
+
 def test_another_way_is_refused():
     with pytest.raises(ValueError, match="expected a way among vmap, map, unrolled, got loop"):
         trained(trainer_of(LARGE), init_ensemble(trainer_of, members_of()), way="loop")

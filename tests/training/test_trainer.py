@@ -335,6 +335,18 @@ def test_what_an_objective_does_not_take_is_refused(objective, given, message):
         vae_trainer(VAES["dense"], objective, optax.sgd(RATE), **given)
 
 
+def test_what_is_no_optimizer_is_refused():
+    with pytest.raises(ValueError, match=r"such as optax.adam\(1e-3\), got <function adam"):
+        vae_trainer(VAES["dense"], beta_vae, optax.adam)
+
+
+def test_a_state_in_place_of_its_variables_is_refused():
+    trainer = vae_trainer(VAES["dense"], beta_vae, optax.sgd(RATE))
+    state = jax.eval_shape(trainer.init, jax.random.key(0))
+    with pytest.raises(ValueError, match=r"such as state.variables of a training, got TrainState"):
+        jax.eval_shape(VAES["dense"].decode, state, np.zeros((1, VAES["dense"].latents)))
+
+
 def test_images_that_are_no_bytes_are_refused():
     trainer = vae_trainer(VAES["dense"], beta_vae, optax.sgd(RATE))
     images = np.zeros((2, *VAES["dense"].image_shape), np.float32)
