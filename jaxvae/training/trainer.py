@@ -259,14 +259,14 @@ def _refuse_no_numbers(coefficients: Mapping[str, Any]) -> None:
 
 
 def refuse_negative(coefficients: Mapping[str, Any], nonnegative: Collection[str]) -> None:
-    """Refuse weights and rates below zero, for which there is no best model, and NaN.
+    """Refuse weights and rates below zero, for which there is no best model.
 
     Raises:
         ValueError: names the first of them.
     """
     for name, value in coefficients.items():
         known = [leaf for leaf in jax.tree.leaves(value) if not isinstance(leaf, jax.core.Tracer)]
-        if name in nonnegative and not all(np.all(np.asarray(number) >= 0) for number in known):
+        if name in nonnegative and any(np.any(np.asarray(number) < 0) for number in known):
             raise ValueError(f"expected {name} of at least 0, got {value}")
 
 
