@@ -333,15 +333,14 @@ def _check(
 ) -> None:
     """Refuse what would fail in the middle of a compilation."""
     parameters = list(inspect.signature(objective).parameters.values())[1:]
-    # Numbers of images shape the program; a coefficient is a part of the state.
-    known = {p.name for p in parameters if p.annotation is int} | {"discriminator"}
-    numbers = {parameter.name for parameter in parameters} - known
-    required = {p.name for p in parameters if p.default is p.empty} - known
-    static = sorted(p.name for p in parameters if p.annotation is int and p.default is p.empty)
-    if static:
-        wanted = ", ".join(f"{name}=..." for name in static)
+    numbers = {parameter.name for parameter in parameters} - {"discriminator"}
+    required = {p.name for p in parameters if p.default is p.empty} - {"discriminator"}
+    # A whole number shapes the program; a coefficient is a part of the state.
+    whole = sorted(p.name for p in parameters if p.annotation is int and p.name in required)
+    if whole:
+        wanted = ", ".join(f"{name}=..." for name in whole)
         raise ValueError(
-            f"expected an objective that knows {', '.join(static)}, which no coefficient can be: "
+            f"expected an objective that knows {', '.join(whole)}, which no coefficient can be: "
             f"give partial({getattr(objective, '__name__', 'objective')}, {wanted})"
         )
     if not required <= given <= numbers:
