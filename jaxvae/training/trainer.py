@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache, partial
+from numbers import Real
 from typing import Any, NamedTuple
 
 import jax
@@ -250,12 +251,15 @@ def _refuse_other_schedules(schedules: Mapping[str, Any]) -> None:
 
 def _refuse_no_numbers(coefficients: Mapping[str, Any]) -> None:
     for name, value in coefficients.items():
-        try:
-            jnp.asarray(value)
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"expected a number for {name}, or one for every layer, got {value!r}"
-            ) from error
+        leaves = jax.tree.leaves(value)
+        # Nothing is computed: processes may be joined after a trainer was made.
+        if not leaves or not all(map(_is_number, leaves)):
+            raise ValueError(f"expected a number for {name}, or one for every layer, got {value!r}")
+
+
+def _is_number(value: Any) -> bool:
+    kind = getattr(value, "dtype", None)
+    return isinstance(value, Real) if kind is None else jnp.issubdtype(kind, np.number)
 
 
 def refuse_negative(coefficients: Mapping[str, Any], nonnegative: Collection[str]) -> None:
