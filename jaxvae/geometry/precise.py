@@ -122,11 +122,13 @@ def _by_steps(pairs: Any) -> Expansion:
     A loop over features, some at a time where there are many, compiles in a third of the time of
     sums over halves.
     """
-    features = pairs[0][0].shape[-1]
+    *batch, features = jnp.broadcast_shapes(*(part.shape for part in pairs[0]))
     lanes = -(-features // _MOST_STEPS)
 
     def in_steps(part: Float[Array, "*batch d"]) -> Float[Array, "steps lanes *batch"]:
-        filled = [(0, 0)] * (part.ndim - 1) + [(0, -features % lanes)]
+        # The axes of lanes and steps are to stand before all axes of the batch.
+        part = part.reshape(*(1,) * (len(batch) + 1 - part.ndim), *part.shape)
+        filled = [(0, 0)] * len(batch) + [(0, -features % lanes)]
         part = jnp.moveaxis(jnp.pad(part, filled), -1, 0)
         return part.reshape(-1, lanes, *part.shape[1:])
 
@@ -136,7 +138,6 @@ def _by_steps(pairs: Any) -> Expansion:
     def add_lane(total: Expansion, lane: Expansion) -> tuple[Expansion, None]:
         return _add(total, lane), None
 
-    batch = jnp.broadcast_shapes(*(part.shape[:-1] for part in pairs[0]))
     total = lax.scan(add_squares, _zeros(lanes, *batch), jax.tree.map(in_steps, pairs))[0]
     if lanes == 1:
         return Expansion(*(part[0] for part in total))
