@@ -68,6 +68,11 @@ def test_float_images_are_refused(variables):
         evaluate(VAE, variables, IMAGES / 255, key=KEY)
 
 
+def test_images_of_0_and_1_are_refused(variables):
+    with pytest.raises(ValueError, match="got only 0 and 1; multiply by 255"):
+        evaluate(VAE, variables, (IMAGES > 99).astype(np.uint8), key=KEY)
+
+
 def test_latents_are_sorted_by_their_variances(evaluation, taps):
     expected = latent_types(np.exp(taps["log_variance"]))
     for one, other in zip(evaluation.latent_types[0], expected, strict=True):
