@@ -258,7 +258,7 @@ def _rbf_gram(
     kernel = jnp.expm1(squared * (1 / middle) * (-0.5 / bandwidth**2))
     means = jnp.mean(kernel, axis=0)
     centered = kernel - means[None] - (means - jnp.mean(means))[:, None]
-    # The squares of what a wide kernel has else would leave float32.
+    # Else the squares of the entries of a wide kernel would be too small for float32.
     return centered / jnp.max(jnp.abs(kernel))
 
 

@@ -41,11 +41,8 @@ def precise_distances(
     points: Points, i: Int[EitherArray, "*#batch"], j: Int[EitherArray, "*#batch"]
 ) -> Expansion:
     """Squared distances of points i to points j."""
-    # Without a rest both parts are None, and no part of the arrays.
-    pairs = (
-        (points.values[i], points.values[j]),
-        (None if points.rest is None else (points.rest[i], points.rest[j])),
-    )
+    rest = None if points.rest is None else (points.rest[i], points.rest[j])
+    pairs = (points.values[i], points.values[j]), rest
     if isinstance(points.values, np.ndarray):
         total = _by_halves(_square(_difference(*pairs)))
     else:
@@ -119,8 +116,11 @@ def _difference(
 def _by_steps(pairs: Any) -> Expansion:
     """The sum over the last axis of squared differences, in a trace.
 
-    A loop over features, some at a time where there are many, compiles in a third of the time of
-    sums over halves.
+    A loop over features, some at a time where there are many, compiles faster than sums over
+    halves.
+
+    Args:
+        pairs: both arguments of `_difference`.
     """
     *batch, features = jnp.broadcast_shapes(*(part.shape for part in pairs[0]))
     lanes = -(-features // _MOST_STEPS)

@@ -61,8 +61,8 @@ def debiased_cka(x: ArrayLike, y: ArrayLike) -> Float[Array, ""]:
         Between -1 and 1, around 0 for independent spaces of any width. Unchanged by
         rotation, shift and isotropic scale of either space. NaN where an HSIC of a
         space with itself is zero: where it is constant, or all its points are
-        equally far apart. A single row that is 1e5 times as far from the others as
-        these from each other leaves three digits; at 1e6 two, or NaN for few points.
+        equally far apart. Where one row of few is 1e5 times as far from the others as
+        these from each other, it is off by up to 1e-3; at 1e6 by up to 3e-3, or NaN.
 
     Raises:
         ValueError: for different n, fewer than 4 points, NaN or infinite input.

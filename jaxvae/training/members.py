@@ -94,8 +94,8 @@ def init_ensemble(
     Args:
         trainer_of: `latents -> Trainer` of a model with so many. The arrays that grow with
             the latents must do so at the end of an axis, as in dense layers. Of members of
-            different size the optimizer must treat every number by itself, as Adam and SGD do:
-            Adafactor or Muon would take what is padded into account.
+            different size the optimizer must treat every number by itself, as Adam and SGD do;
+            Adafactor takes means over whole axes, with what is padded.
         members: at least one.
         room: latents that the arrays have room for; None for those of the largest member.
 

@@ -122,9 +122,10 @@ def vae_trainer(
 
     Raises:
         ValueError: for coefficients that the objective does not take or lacks, negative ones
-            of an objective of jaxvae other than `target` (also those that a `partial` gives), a
-            schedule or a multiplier that is none of them, one that is both, and an adversary
-            where it is not wanted or absent.
+            of an objective of jaxvae other than `target` (also those that a `partial` gives), what
+            is no number, a schedule without `end`, a schedule or a multiplier of none of them, one
+            that is both, an objective that lacks a whole number such as `dataset_size`, an
+            adversary where it is not wanted or absent, and what is no optax transformation.
     """
     values = {} if coefficients is None else dict(coefficients)
     ramps = {} if schedules is None else dict(schedules)

@@ -34,6 +34,8 @@ own = jax.make_mesh((jax.local_device_count(),), ("rows",), devices=jax.local_de
 rows = jax.sharding.NamedSharding(own, jax.sharding.PartitionSpec("rows"))
 spread = jax.device_put(cloud, rows), jax.device_put(np.float32(other), rows)
 results["of spread arrays"] = two_nn(spread[0]), debiased_cka(*spread)
+with jax.set_mesh(own):
+    results["of spread arrays in a set mesh"] = two_nn(spread[0]), debiased_cka(*spread)
 # To rounding: how XLA adds in a larger program follows from how many devices there are.
 traced, known = jax.jit(debiased_cka)(*spread), results["of spread arrays"][1]
 np.testing.assert_allclose(np.asarray(traced), np.asarray(known), rtol=1e-5)

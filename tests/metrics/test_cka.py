@@ -137,6 +137,16 @@ def test_a_wide_kernel_tends_to_linear_cka_and_a_narrow_one_to_1():
     np.testing.assert_allclose(rbf_cka(x, y, bandwidth=0.01), 1, atol=1e-6)
 
 
+@pytest.mark.parametrize(("far", "error"), [(1e5, 1e-3), (1e6, 3e-3)])
+@pytest.mark.parametrize("seed", range(4))
+def test_debiased_cka_is_as_close_as_documented_where_a_row_of_few_is_far_away(far, error, seed):
+    x, y = gaussian(12, 40, seed=seed).astype(np.float64), gaussian(12, 3, seed=100 + seed)
+    y[1:] += x[1:, :1]
+    x[0] *= far
+    found = debiased_cka(x, y)
+    assert (np.isnan(found) and far == 1e6) or abs(found - exact_debiased(x, y)) <= error
+
+
 @pytest.mark.parametrize("bandwidth", [1e-30, 1e-10, 1e8, 1e12, 1e30])
 def test_the_widest_and_narrowest_kernels_have_their_limits(bandwidth):
     x, y = gaussian(80, 4), gaussian(80, 5, seed=2)

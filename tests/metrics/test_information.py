@@ -66,6 +66,14 @@ def test_the_information_has_its_documented_accuracy_at_both_ends(labels):
     np.testing.assert_allclose(found, expected, rtol=0, atol=NATS)
 
 
+@pytest.mark.parametrize("classes", [2, 3, 10, 1000])
+@pytest.mark.parametrize("above", [0, 1e-8, 1e-6, 1e-4])
+def test_near_the_least_information_the_bound_has_its_documented_accuracy(classes, above):
+    labels = np.random.default_rng(classes).dirichlet(np.ones(classes))
+    nats = float(nats_of(0, labels)) + above
+    assert abs(accuracy_bound(nats, labels) - accuracy_of(nats, labels)) <= 3e-4
+
+
 def test_near_chance_the_information_keeps_its_relative_accuracy():
     # M^2 u^2 / (2 (M - 1)) nats, 6e-10 here, where a difference of entropies is 1e-7 off.
     above = 1e-5
