@@ -1,7 +1,6 @@
 """The page of a bottleneck sweep, from its records."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import xarray as xr
@@ -67,12 +66,10 @@ def _profile(
     reads: str,
     y: str,
     traces: list[Trace],
-    *,
-    layout: Mapping[str, Any] = {},
 ) -> Chart:
     epochs, note = _of_lines(records)
     choices = {"epoch": [str(epoch) for epoch in epochs]}
-    return Chart(name, reads + note, traces, "layer", y, choices, layout)
+    return Chart(name, reads + note, traces, "layer", y, choices)
 
 
 def _of_lines(records: xr.Dataset) -> tuple[list[int], str]:

@@ -141,7 +141,6 @@ def layer_accuracies(
     test_labels: ArrayLike,
     *,
     information: Estimate,
-    top_information: Estimate | None = None,
     layers: Sequence[str] | None = None,
 ) -> dict[str, LayerAccuracy]:
     """The accuracies of classifiers of every layer of a hierarchy, with their bounds.
@@ -159,9 +158,8 @@ def layer_accuracies(
         test_taps: the same on test images.
         test_labels: `[m]`. Their shares are the probabilities of the labels.
         information: `[l]`, nats, from the top layer: what each can know at most, of the
-            test images: `Evaluation.information_bounds`.
-        top_information: `[]`, nats, in place of the first of them: what the top layer knows
-            of the images, or better of the labels, by `aggregate_information`.
+            test images: `Evaluation.information_bounds`. What `aggregate_information` says
+            of the top layer may take the place of the first.
         layers: those to classify, such as `("z_2",)`; None for all. Kernels of wide ones
             take minutes.
 
@@ -176,7 +174,7 @@ def layer_accuracies(
 
     Reference: Xiao and Bamler (2023).
     """
-    nats, errors = _checked_information(information, top_information)
+    nats, errors = _checked_information(information)
     every = layer_names(len(nats))
     kinds = ("sample", "mean")
     for taps in (train_taps, test_taps):
@@ -205,16 +203,14 @@ def layer_accuracies(
 
 
 def _checked_information(
-    information: Estimate, top: Estimate | None
+    information: Estimate,
 ) -> tuple[Float[np.ndarray, " l"], Float[np.ndarray, " l"]]:
     """The information of every layer and its errors, in nats, from the top."""
-    nats, errors = (np.array(as_float64(each)) for each in information)
+    nats, errors = (np.asarray(as_float64(each)) for each in information)
     if nats.ndim != 1 or nats.shape != errors.shape or not len(nats):
         raise ValueError(
             f"expected information [l] with errors [l], got shapes {nats.shape} and {errors.shape}"
         )
-    if top is not None:
-        nats[0], errors[0] = top
     return nats, errors
 
 

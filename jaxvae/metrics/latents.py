@@ -5,11 +5,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float
 
 from jaxvae.geometry.arrays import as_array
 from jaxvae.geometry.float32 import from_first_row
-from jaxvae.typing import ArrayLike
+from jaxvae.geometry.host import as_results, numpy_of
+from jaxvae.typing import ArrayLike, EitherArray
 
 # Of a posterior variance over the data: below this spread it is constant.
 _CONSTANT = 0.1
@@ -53,7 +54,7 @@ def active_units(means: ArrayLike, *, threshold: float = 0.01) -> Bool[Array, " 
         raise ValueError(f"expected means [n >= 2, k], got shape {means.shape}")
     # Off the first example: the mean of a large constant would not be that constant.
     with np.errstate(over="ignore", invalid="ignore"):
-        return jnp.asarray(from_first_row(means).var(axis=0) > threshold)
+        return as_results(from_first_row(means).var(axis=0) > threshold)
 
 
 def latent_types(variances: ArrayLike) -> LatentTypes:
@@ -84,23 +85,24 @@ def latent_types(variances: ArrayLike) -> LatentTypes:
     variances = as_array(variances)
     if variances.ndim != 2 or len(variances) < 2:
         raise ValueError(f"expected variances [n >= 2, k], got shape {variances.shape}")
-    if not isinstance(variances, jax.core.Tracer):
-        # On the host: on the device every shape would need programs of its own.
-        known = np.asarray(variances)
-        if (known < 0).any():
-            raise ValueError(
-                f"expected variances >= 0, got {known.min()}; pass jnp.exp of log variances"
-            )
-    return _sort_latents(jnp.asarray(variances, jnp.float32))
+    if isinstance(variances, jax.core.Tracer):
+        return _sort_latents(variances.astype(jnp.float32))
+    # On the host: on the device every shape would need a program of its own.
+    known = np.asarray(variances)
+    if (known < 0).any():
+        raise ValueError(
+            f"expected variances >= 0, got {known.min()}; pass jnp.exp of log variances"
+        )
+    return as_results(_sort_latents(known.astype(np.float64)))
 
 
-@jax.jit
-def _sort_latents(variances: Array) -> LatentTypes:
-    # Off the first example: the mean of a constant would not be that constant.
-    deviations = variances - variances[:1]
-    mean = variances[0] + jnp.mean(deviations, axis=0)
-    constant = jnp.var(deviations, axis=0) < _CONSTANT
+def _sort_latents(variances: Float[EitherArray, "n k"]) -> LatentTypes:
+    with np.errstate(over="ignore", invalid="ignore"):
+        # Off the first example: the mean of a constant would not be that constant.
+        deviations = variances - variances[:1]
+        mean = (variances[0] + deviations.mean(axis=0)).astype(np.float32)
+        constant = deviations.var(axis=0).astype(np.float32) < _CONSTANT
     active = constant & (mean <= _LARGEST_ACTIVE)
     passive = constant & (mean >= _PASSIVE[0]) & (mean <= _PASSIVE[1])
-    mixed = ~active & ~passive & ~jnp.isnan(variances).any(axis=0)
+    mixed = ~active & ~passive & ~numpy_of(variances).isnan(variances).any(axis=0)
     return LatentTypes(active, mixed, passive)

@@ -1,5 +1,6 @@
 """Images as they are given are turned into the bytes that a model takes, or refused with advice."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
@@ -61,7 +62,15 @@ def training_images(images: ArrayLike, image_shape: ImageShape | None) -> UInt8[
     Raises:
         ValueError: as `checked_images`.
     """
-    return jnp.asarray(checked_images(images, image_shape))
+    return on_device(checked_images(images, image_shape))
+
+
+def on_device(images: UInt8[ArrayLike, "n h w c"]) -> UInt8[Array, "n h w c"]:
+    """Images as an array of JAX, which is a copy of one of NumPy.
+
+    `jnp.asarray` compiles a program for every shape, which holds them twice on the device.
+    """
+    return images if isinstance(images, jax.Array) else jnp.array(images)
 
 
 def unit_interval(images: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:

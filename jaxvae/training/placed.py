@@ -12,7 +12,7 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Int, UInt8
 
-from jaxvae.training.images import checked_images
+from jaxvae.training.images import checked_images, on_device
 from jaxvae.training.memory import device_memory
 from jaxvae.training.mesh import AXIS, everywhere, in_line, put, split
 from jaxvae.training.processes import are_several, from_first
@@ -104,7 +104,7 @@ def lay_out(
     if placed.storage == "split":
         return _collected(kept, rows, mesh=mesh, axis=axis)
     if mesh is None:
-        return jnp.asarray(kept[rows])
+        return jax.device_put(kept[rows])
 
     def part(index: Any) -> np.ndarray:
         # Each process reads what its own devices take.
@@ -127,7 +127,7 @@ def _roomy(size: int, mesh: Mesh | None) -> str:
 
 def _everywhere(images: Any, mesh: Mesh | None) -> Array:
     if mesh is None:
-        return jnp.asarray(images)
+        return on_device(images)
     return put(images, everywhere(mesh))
 
 

@@ -80,13 +80,14 @@ def test_the_layers_of_a_hierarchy_stay_below_their_bounds():
         *(test_taps[f"z_2/{name}"] for name in ("sample", "mean", "log_variance")),
         labels=test_labels,
     )
+    bounds = evaluation.information_bounds
+    # What the top layer knows of the labels, in place of its rate.
+    sharper = Estimate(*map(np.array, bounds))
+    sharper.value[0], sharper.stderr[0] = aggregate.label_information
     rates, labelled = (
-        layer_accuracies(
-            train_taps, train_labels, test_taps, test_labels,
-            information=evaluation.information_bounds, top_information=top,
-        )
-        for top in (None, aggregate.label_information)
-    )  # fmt: skip
+        layer_accuracies(train_taps, train_labels, test_taps, test_labels, information=information)
+        for information in (bounds, sharper)
+    )
     assert list(rates) == ["z_2", "z_1"]
     assert same(labelled["z_1"].samples, rates["z_1"].samples)
     assert same(labelled["z_1"].means, rates["z_1"].means)

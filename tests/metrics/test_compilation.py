@@ -55,3 +55,10 @@ def test_spaces_of_other_widths_share_what_needs_no_coordinates(compilations):
     metrics.imbalance_matrix([gaussian(300, 8), gaussian(300, 9), gaussian(300, 10)])
     # Its products and its differences; the number of targets changes what is counted.
     assert len(compilations) < of_two
+
+
+def test_known_latents_are_sorted_without_a_program(compilations):
+    jax.clear_caches()
+    metrics.latent_types(np.random.default_rng(0).gamma(1.0, size=(50, 7)).astype(np.float32))
+    metrics.active_units(gaussian(50, 7))
+    assert not compilations
