@@ -68,7 +68,8 @@ def train_ensemble(
 
     Raises:
         ValueError: for images that the trainer does not take, a batch larger than the data,
-            another way, parts of an epoch, and devices of several processes.
+            another way, parts of an epoch, devices of several processes, and members of
+            another trainer of `vae_trainer`.
     """
     if are_several(mesh):
         raise ValueError(

@@ -5,6 +5,7 @@ and stays zero. Its state is that of the model alone, padded; cut back by `take_
 is an ordinary state again.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -101,7 +102,8 @@ def init_ensemble(
 
     Raises:
         ValueError: for no member, too little room, a coefficient that the trainer has not or that
-            is negative, and a learning rate that the optimizer does not hold in its state.
+            is negative, and a learning rate that is negative or that the optimizer does not hold in
+            its state.
     """
     largest = _room(members, room)
     shapes = jax.eval_shape(trainer_of(largest).init, members[0].key)
@@ -183,6 +185,8 @@ def _set_apart(trainer: Trainer, member: Member) -> TrainState:
     state = state._replace(coefficients=state.coefficients | given)
     if member.learning_rate is None:
         return state
+    if not 0 <= member.learning_rate < math.inf:
+        raise ValueError(f"expected a learning rate of at least 0, got {member.learning_rate}")
     try:
         optimizer_state = optax.tree.set(
             state.optimizer_state, learning_rate=jnp.float32(member.learning_rate)

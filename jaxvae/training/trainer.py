@@ -144,7 +144,11 @@ def vae_trainer(
     _refuse_other_schedules(ramps)
     refuse_negative(bound | values, nonnegative)
 
-    def init(key: Key) -> TrainState:
+    # A trace of a deep network takes seconds: there is one for all programs that hold it.
+    once = partial(jax.jit, inline=True)
+
+    @once
+    def first_state(key: Key) -> TrainState:
         model_key, run_key = jax.random.split(key)
         variables = vae.init(model_key)
         return TrainState(
@@ -177,11 +181,13 @@ def vae_trainer(
         loss, terms = _loss_and_terms(objective(outputs, **arguments))
         return loss, (terms, outputs)
 
+    @once
     def step(
         state: TrainState, images: UInt8[Array, "b h w c"]
     ) -> tuple[TrainState, Array, NamedTuple]:
         if images.dtype != jnp.uint8:
             raise ValueError(f"expected uint8 images of 0 to 255 for a step, got {images.dtype}")
+        _refuse_other_state(state, jax.eval_shape(first_state, state.key))
         noise_key = jax.random.fold_in(state.key, state.step)
         learned = {name: state.coefficients[name] for name in dual_steps}
         differentiated = jax.value_and_grad(loss_of, argnums=(0, 1), has_aux=True)
@@ -206,9 +212,7 @@ def vae_trainer(
         )
         return after, loss, terms
 
-    # A trace of a deep network takes seconds: there is one for all programs that hold it.
-    once = partial(jax.jit, inline=True)
-    return Trainer(_as_one_program(once(init)), once(step), vae.image_shape, nonnegative)
+    return Trainer(_as_one_program(first_state), step, vae.image_shape, nonnegative)
 
 
 def _as_one_program(init: Callable[[Key], TrainState]) -> Callable[[Key], TrainState]:
@@ -273,6 +277,17 @@ def refuse_negative(coefficients: Mapping[str, Any], nonnegative: Collection[str
         known = [leaf for leaf in jax.tree.leaves(value) if not isinstance(leaf, jax.core.Tracer)]
         if name in nonnegative and any(np.any(np.asarray(number) < 0) for number in known):
             raise ValueError(f"expected {name} of at least 0, got {value}")
+
+
+def _refuse_other_state(state: TrainState, expected: TrainState) -> None:
+    """Refuse what another model, optimizer or objective has left, before it fails halfway."""
+    for part in ("variables", "optimizer_state", "adversary", "coefficients"):
+        got, wanted = getattr(state, part), getattr(expected, part)
+        if jax.tree.map(jnp.shape, got) != jax.tree.map(jnp.shape, wanted):
+            raise ValueError(
+                "expected a state that this trainer began with, got one of another model, "
+                f"optimizer or objective: names or shapes of its {part} differ"
+            )
 
 
 def _loss_and_terms(returned: Any) -> tuple[Array, NamedTuple]:

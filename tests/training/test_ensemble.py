@@ -367,6 +367,13 @@ def test_a_coefficient_that_the_trainer_has_not_is_refused():
         init_ensemble(trainer_of, [member])
 
 
+@pytest.mark.parametrize("rate", [-1e-3, float("nan"), float("inf")])
+def test_a_learning_rate_that_is_none_is_refused(rate):
+    member = Member(jax.random.key(0), LARGE, learning_rate=rate)
+    with pytest.raises(ValueError, match=f"learning rate of at least 0, got {rate}"):
+        init_ensemble(trainer_of, [member])
+
+
 def test_a_learning_rate_that_the_optimizer_does_not_hold_is_refused():
     vae = dense_vae(image_shape=(4, 4, 1), latents=3, widths=(6,))
     trainer = vae_trainer(vae, beta_vae, optax.adam(1e-3))

@@ -346,6 +346,22 @@ def test_a_state_in_place_of_its_variables_is_refused():
         jax.eval_shape(VAES["dense"].decode, state, np.zeros((1, VAES["dense"].latents)))
 
 
+@pytest.mark.parametrize(
+    ("vae", "optimizer", "differs"),
+    [
+        (dense_vae(image_shape=(4, 4, 1), latents=3, widths=(5,)), optax.sgd(RATE), "variables"),
+        (dense_vae(image_shape=(4, 4, 1), latents=2, widths=(5, 5)), optax.sgd(RATE), "variables"),
+        (VAES["dense"], optax.sgd(RATE, momentum=0.9), "optimizer_state"),
+        (VAES["dense"], optax.adam(RATE), "optimizer_state"),
+    ],
+)
+def test_a_state_of_another_trainer_is_refused(vae, optimizer, differs):
+    state = jax.eval_shape(vae_trainer(vae, beta_vae, optimizer).init, jax.random.key(0))
+    images = np.zeros((2, *vae.image_shape), np.uint8)
+    with pytest.raises(ValueError, match=f"that this trainer began with.* of its {differs} differ"):
+        jax.eval_shape(TRAINERS["dense"].step, state, images)
+
+
 def test_images_that_are_no_bytes_are_refused():
     trainer = vae_trainer(VAES["dense"], beta_vae, optax.sgd(RATE))
     images = np.zeros((2, *VAES["dense"].image_shape), np.float32)
