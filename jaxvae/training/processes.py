@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 import jax
 import numpy as np
@@ -23,9 +24,10 @@ class LostProcessError(RuntimeError):
 def join_processes() -> None:
     """Make this process one of several, whose devices are then those of all.
 
-    JAX finds the others by itself on TPU pods and where SLURM or Open MPI started them. Elsewhere
-    three variables say it, in every process: `JAX_COORDINATOR_ADDRESS`, the machine of
-    the first process and a port of it, `JAX_NUM_PROCESSES`, and `JAX_PROCESS_ID` from 0.
+    JAX finds the others by itself on TPU pods and where SLURM or Open MPI started them; for Open
+    MPI 5 and later it needs mpi4py. Elsewhere three variables say it, in every process:
+    `JAX_COORDINATOR_ADDRESS`, the machine of the first process and a port of it,
+    `JAX_NUM_PROCESSES`, and `JAX_PROCESS_ID` from 0.
 
     Raises:
         ValueError: where nothing tells who the others are, or they do not come.
@@ -41,6 +43,7 @@ def join_processes() -> None:
             address,
             count,
             index,
+            cluster_detection_method=_way_to_find_others(),
             heartbeat_timeout_seconds=_SILENT_SECONDS,
             shutdown_timeout_seconds=_EVALUATION_SECONDS,
         )
@@ -50,6 +53,22 @@ def join_processes() -> None:
             "expected for --distributed a TPU pod, SLURM, Open MPI, or the variables "
             f"{', '.join(_VARIABLES)}, got: {message}"
         ) from error
+
+
+def _way_to_find_others() -> str | None:
+    """How JAX is to find out who they are; None where it sees that by itself.
+
+    Open MPI 5 leaves no address in the variables of its processes, which have to ask it.
+    """
+    by_itself = {"OMPI_MCA_orte_hnp_uri", *_VARIABLES}
+    if "OMPI_COMM_WORLD_SIZE" not in os.environ or not by_itself.isdisjoint(os.environ):
+        return None
+    if find_spec("mpi4py") is None:
+        raise ValueError(
+            "processes of Open MPI 5 or later without mpi4py, by which they find each other: "
+            "pip install mpi4py"
+        )
+    return "mpi4py"
 
 
 def are_several(mesh: Mesh | None) -> bool:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import jax
@@ -17,6 +18,7 @@ import pytest
 from jaxvae.cli import main
 from jaxvae.runs import checkpoint
 from jaxvae.runs.saved import open_run
+from jaxvae.training import processes
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_images")]
 
@@ -135,6 +137,41 @@ def test_what_is_left_is_done_by_one_two_or_four_devices(terminated, out, tmp_pa
             open_run(folder).variables,
             alone.variables,
         )
+
+
+def test_processes_that_open_mpi_started_train_one_model(tmp_path):
+    launcher = Path(sys.executable).with_name("mpiexec")
+    if not launcher.exists() or find_spec("mpi4py") is None:
+        pytest.skip("Open MPI is not installed: pip install -e '.[mpi]'")
+    out, alone = tmp_path / "out", tmp_path / "alone"
+    start = [launcher, "--allow-run-as-root", "--oversubscribe", "-n", "2"]
+    command = [*start, *PROGRAM, "--distributed", "--out", str(out)]
+    ended = subprocess.run(
+        command, env=environment(1), capture_output=True, text=True, timeout=240, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    # Of two processes that did not know of each other both would say so.
+    assert ended.stdout.count(f"run: {out}") == 1
+    assert main([*RUN, "--out", str(alone)]) == 0
+    found, numbers = held_out(out), held_out(alone)
+    assert found.keys() == numbers.keys()
+    np.testing.assert_allclose(list(found.values()), list(numbers.values()), rtol=1e-6)
+
+
+@pytest.mark.parametrize("has_mpi4py", [False, True])
+def test_only_processes_of_open_mpi_five_need_mpi4py(monkeypatch, has_mpi4py):
+    monkeypatch.setattr(processes, "find_spec", lambda name: object() if has_mpi4py else None)
+    for name in (*processes._VARIABLES, "OMPI_COMM_WORLD_SIZE", "OMPI_MCA_orte_hnp_uri"):
+        monkeypatch.delenv(name, raising=False)
+    assert processes._way_to_find_others() is None
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    if has_mpi4py:
+        assert processes._way_to_find_others() == "mpi4py"
+    else:
+        with pytest.raises(ValueError, match=r"Open MPI 5 or later without mpi4py.*pip install"):
+            processes._way_to_find_others()
+    monkeypatch.setenv("OMPI_MCA_orte_hnp_uri", "1531576320.0;tcp://10.96.0.1:34911")
+    assert processes._way_to_find_others() is None
 
 
 def held_out(out):
