@@ -1,4 +1,4 @@
-"""The configuration of a grid of betas, its presets, and the cells that it consists of."""
+"""The configuration of a grid of betas, its presets, and the models that it consists of."""
 
 import dataclasses
 import math
@@ -182,7 +182,7 @@ PRESETS = {
 }
 
 
-class Cell(NamedTuple):
+class GridModel(NamedTuple):
     """One model of the grid."""
 
     beta_top: float
@@ -199,6 +199,6 @@ class Cell(NamedTuple):
         return tuple(map(float, np.geomspace(self.beta_top, self.beta_bottom, layers)))
 
 
-def cells(config: Config) -> list[Cell]:
+def grid_models(config: Config) -> list[GridModel]:
     """All models of the grid, in the order of the axes of its records."""
-    return list(starmap(Cell, product(config.beta_top, config.beta_bottom, config.seeds)))
+    return list(starmap(GridModel, product(config.beta_top, config.beta_bottom, config.seeds)))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from experiments.rate_allocation.config import Cell, Config, cells
+from experiments.rate_allocation.config import Config, GridModel, grid_models
 from experiments.rate_allocation.measuring import CLASSIFIERS, KINDS, SCORES
 from experiments.rate_allocation.protocol import PROTOCOL
 from experiments.rate_allocation.uses import corners, is_done
@@ -75,7 +75,7 @@ def gather(config: Config, out: Path, *, begin: str = "") -> xr.Dataset | None:
     Returns:
         The data set; None where no cell is done that has not failed.
     """
-    names = [f"{begin}{cell.name}" for cell in cells(config)]
+    names = [f"{begin}{model.name}" for model in grid_models(config)]
     arrays = over_runs(out, names, [*_QUANTITIES, *_SHARED])
     if not arrays:
         return None
@@ -114,7 +114,7 @@ def _with_order(records: xr.Dataset) -> xr.Dataset:
     """Adds which cells are suspect beside others of their seed, and their excess of the loss."""
     betas = np.array(
         [
-            Cell(top, bottom, 0).betas(records.sizes["layer"])
+            GridModel(top, bottom, 0).betas(records.sizes["layer"])
             for top in records["beta_top"].values
             for bottom in records["beta_bottom"].values
         ]
@@ -134,7 +134,7 @@ def _with_order(records: xr.Dataset) -> xr.Dataset:
 
 
 def _listed(records: xr.Dataset, *names: str) -> list[np.ndarray]:
-    """Quantities of the cells of a seed, `[m, ...]`, in the order of `cells`."""
+    """Quantities of the cells of a seed, `[m, ...]`, in the order of `grid_models`."""
     wide = [records[name].transpose(*_GRID[:2], ...).values for name in names]
     return [values.reshape(-1, *values.shape[2:]) for values in wide]
 
@@ -143,17 +143,17 @@ def _with_examples(records: xr.Dataset, out: Path, begin: str) -> xr.Dataset:
     """Adds pictures of the corners of the grid, or of the first cell where no corner is done."""
     done = is_done(records).stack(cell=_GRID)
     every = [
-        Cell(float(top), float(bottom), int(seed))
+        GridModel(float(top), float(bottom), int(seed))
         for top, bottom, seed in done["cell"].values[done.values]
     ]
-    firsts = {cell[:2]: cell for cell in reversed(every)}
+    firsts = {model[:2]: model for model in reversed(every)}
     chosen = [firsts[betas] for betas in corners(records) if betas in firsts] or every[:1]
-    files = [run_file(out, f"{begin}{cell.name}") for cell in chosen]
+    files = [run_file(out, f"{begin}{model.name}") for model in chosen]
     examples = [read_members(file, (*_EXAMPLES, "example_input")) for file in files]
     pictures = {name: np.stack([each[name] for each in examples]) for name in _EXAMPLES}
     variables = {name: (("corner", "example", *_PIXELS), each) for name, each in pictures.items()}
     inputs = ("example", *_PIXELS), examples[0]["example_input"]
-    labels = [f"beta {cell.beta_top:g}, {cell.beta_bottom:g}" for cell in chosen]
+    labels = [f"beta {model.beta_top:g}, {model.beta_bottom:g}" for model in chosen]
     return records.assign(variables).assign(example_input=inputs).assign_coords(corner=labels)
 
 

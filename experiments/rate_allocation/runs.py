@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.rate_allocation.config import Config, cells
+from experiments.rate_allocation.config import Config, grid_models
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE
 from jaxvae.runs.building import build_model
@@ -33,9 +33,9 @@ def runs(config: Config) -> dict[str, RunConfig]:
     Raises:
         ValueError: for images that the network cannot take.
     """
-    every = _runs_of_cells(config)
+    every = _runs_of_grid(config)
     if config.baseline:
-        line = _runs_of_cells(baseline_of(config))
+        line = _runs_of_grid(baseline_of(config))
         every |= {f"{BASELINE}{name}": run for name, run in line.items()}
     return every
 
@@ -70,17 +70,17 @@ def shared_run(config: Config, image_shape: ImageShape, *, steps: int) -> RunCon
     )
 
 
-def _runs_of_cells(config: Config) -> dict[str, RunConfig]:
+def _runs_of_grid(config: Config) -> dict[str, RunConfig]:
     images = load(config).train.images
     steps = config.epochs * steps_per_epoch(images, config.batch_size)
     shared = shared_run(config, images.shape[1:], steps=steps)
-    model = build_model(shared, images.shape[1:])
-    layers = len(model.shapes) if isinstance(model, HVAE) else 1
+    network = build_model(shared, images.shape[1:])
+    layers = len(network.shapes) if isinstance(network, HVAE) else 1
     by_name = {}
-    for cell in cells(config):
-        betas = cell.betas(layers)
-        coefficients = {"beta": betas if layers > 1 else betas[0]}
-        by_name[cell.name] = dataclasses.replace(shared, coefficients=coefficients, seed=cell.seed)
+    for model in grid_models(config):
+        betas = model.betas(layers)
+        beta = {"beta": betas if layers > 1 else betas[0]}
+        by_name[model.name] = dataclasses.replace(shared, coefficients=beta, seed=model.seed)
     return by_name
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from experiments.rate_allocation import PRESETS, Config, report
 from experiments.rate_allocation.collapse import collapse_watch
-from experiments.rate_allocation.config import Cell, cells
+from experiments.rate_allocation.config import GridModel, grid_models
 from experiments.rate_allocation.judge import JUDGE, judge_of
 from experiments.rate_allocation.protocol_report import draw_baseline
 from experiments.rate_allocation.runs import BASELINE, baseline_of, runs, shared_run
@@ -73,11 +73,11 @@ def grid(config, out, launch=PLAIN):
 
 def assert_same_records(out, expected, *, but=()):
     """Bitwise; assert_array_equal takes NaN for equal to NaN."""
-    for cell in cells(GRID):
-        one, other = read_run(expected, cell.name), read_run(out, cell.name)
+    for model in grid_models(GRID):
+        one, other = read_run(expected, model.name), read_run(out, model.name)
         assert set(one) == set(other)
         for name in set(one) - set(but):
-            np.testing.assert_array_equal(one[name], other[name], err_msg=f"{cell.name} {name}")
+            np.testing.assert_array_equal(one[name], other[name], err_msg=f"{model.name} {name}")
 
 
 def assert_can_be_trained(each, model):
@@ -143,9 +143,9 @@ def test_every_recorded_value_of_a_grid_without_failures_is_finite(records):
 
 @pytest.mark.slow
 def test_a_cell_is_where_its_betas_say(finished, records):
-    for cell in cells(GRID):
-        here = records["rates"].sel(**cell._asdict())
-        np.testing.assert_array_equal(here, read_run(finished[0], cell.name)["rates"])
+    for model in grid_models(GRID):
+        here = records["rates"].sel(**model._asdict())
+        np.testing.assert_array_equal(here, read_run(finished[0], model.name)["rates"])
 
 
 @pytest.mark.slow
@@ -298,14 +298,14 @@ def test_one_layer_vaes_of_the_same_size_stand_beside_a_grid(copy, finished):
     with xr.open_dataset(copy / "records.nc") as opened:
         records = opened.load()
     assert records["price"].values.tolist() == [0.3, 2.0]
-    for cell in cells(baseline_of(config)):
-        found = float(records["baseline_rate"].sel(price=cell.beta_top, seed=0))
-        assert found == read_run(copy, BASELINE + cell.name)["rates"][-1, 0]
+    for model in grid_models(baseline_of(config)):
+        found = float(records["baseline_rate"].sel(price=model.beta_top, seed=0))
+        assert found == read_run(copy, BASELINE + model.name)["rates"][-1, 0]
     assert "## One-layer VAEs of the same size" in (copy / "summary.md").read_text()
     draw_baseline(records, copy / "baseline.png")
     assert (copy / "baseline.png").stat().st_size > 10_000
     # As far as they are done.
-    run_file(copy, BASELINE + cells(baseline_of(config))[0].name).unlink()
+    run_file(copy, BASELINE + grid_models(baseline_of(config))[0].name).unlink()
     shown = grid(config, copy, Launch(report=True))
     assert "1 of 3 runs are not done, and missing below: baseline/top-0.3_bottom-1.0" in shown
     assert "\n| 0.3 |" not in (copy / "summary.md").read_text().partition("## One-layer")[2]
@@ -359,7 +359,7 @@ def test_more_seeds_let_cells_be_compared_and_leave_finished_ones_as_they_are(co
 @pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_cells_that_are_not_done_are_named_and_left_out(copy):
-    first = cells(GRID)[0]
+    first = grid_models(GRID)[0]
     run_file(copy, first.name).unlink()
     shown = " ".join(grid(GRID, copy, Launch(report=True)).split())
     assert f"1 of 4 runs are not done, and missing below: {first.name}" in shown
@@ -379,8 +379,8 @@ def test_cells_that_are_not_done_are_named_and_left_out(copy):
 
 @pytest.mark.slow
 def test_records_that_were_torn_are_made_again_as_they_were(copy, finished):
-    for cell in cells(GRID)[1:3]:
-        path = run_file(copy, cell.name)
+    for model in grid_models(GRID)[1:3]:
+        path = run_file(copy, model.name)
         path.write_bytes(path.read_bytes()[:700])
     assert "2 of 4 runs to do, in 2 units" in grid(GRID, copy, ONLY_TRAINED)
     assert_same_records(copy, finished[0])
@@ -414,7 +414,7 @@ def test_a_judge_that_another_process_trains_is_waited_for_and_read(tmp_path, fi
     waiting.join()
     ((_, params, accuracy),) = found
     jax.tree.map(np.testing.assert_array_equal, params, judge_of(GRID, finished[0]).params)
-    record = read_run(finished[0], cells(GRID)[0].name)
+    record = read_run(finished[0], grid_models(GRID)[0].name)
     assert accuracy == (record["judge_accuracy"], record["judge_accuracy_stderr"])
     assert sorted(path.name for path in (tmp_path / JUDGE).iterdir()) == sorted(
         path.name for path in snapshot.iterdir()
@@ -424,11 +424,11 @@ def test_a_judge_that_another_process_trains_is_waited_for_and_read(tmp_path, fi
 @pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_a_cell_that_failed_is_left_out(copy, records):
-    file, at_end = run_file(copy, cells(GRID)[0].name), set(records.data_vars)
+    file, at_end = run_file(copy, grid_models(GRID)[0].name), set(records.data_vars)
     at_end -= {name for name, values in records.items() if "epoch" in values.dims} | {"size"}
     lost = {
         name: np.full_like(one, np.nan) if name in records and one.dtype.kind == "f" else one
-        for name, one in read_run(copy, cells(GRID)[0].name).items()
+        for name, one in read_run(copy, grid_models(GRID)[0].name).items()
         if name not in at_end
     }
     np.savez(file, **lost | {"failed": np.array([False, True]), "warnings": np.array(["", ""])})
@@ -537,13 +537,13 @@ def test_a_network_is_told_by_its_name_and_options(changed, network, options):
 
 
 def test_betas_go_evenly_in_ratio_from_the_top_to_the_bottom():
-    np.testing.assert_allclose(Cell(0.1, 10.0, 0).betas(3), [0.1, 1, 10], rtol=1e-12)
-    assert Cell(0.5, 2.0, 0).betas(2) == (0.5, 2.0)
+    np.testing.assert_allclose(GridModel(0.1, 10.0, 0).betas(3), [0.1, 1, 10], rtol=1e-12)
+    assert GridModel(0.5, 2.0, 0).betas(2) == (0.5, 2.0)
 
 
 def test_the_grid_of_the_paper_has_a_tenth_of_a_decade_between_betas():
     paper = PRESETS["paper-mnist"]
-    assert len(cells(paper)) == 441
+    assert len(grid_models(paper)) == 441
     np.testing.assert_allclose(np.diff(np.log10(paper.beta_top)), 0.1, atol=1e-4)
     assert 1.0 in paper.beta_top
 
@@ -574,13 +574,13 @@ def test_the_network_beside_the_paper_has_as_many_parameters():
 def test_one_layer_vaes_are_trained_at_all_betas_of_the_grid():
     line = baseline_of(dataclasses.replace(GRID, baseline=True))
     assert (line.beta_top, line.beta_bottom) == ((0.3, 0.5, 2.0, 3.0), (1.0,))
-    assert [cell.betas(1) for cell in cells(line)] == [(0.3,), (0.5,), (2.0,), (3.0,)]
+    assert [model.betas(1) for model in grid_models(line)] == [(0.3,), (0.5,), (2.0,), (3.0,)]
 
 
 def test_the_ladders_of_the_paper_warm_up_over_a_fifth():
     for name in ("paper-mnist-ladder", "paper-cifar10-ladder"):
         ladder = PRESETS[name]
-        assert (ladder.network, ladder.warmup, len(cells(ladder))) == ("ladder", 0.2, 441)
+        assert (ladder.network, ladder.warmup, len(grid_models(ladder))) == ("ladder", 0.2, 441)
     assert PRESETS["paper-cifar10-mixture"].likelihood == "logistic_mixture"
 
 
