@@ -7,12 +7,11 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxvae.metrics import gride, two_nn
+from jaxvae.metrics.dimension import OVERLAP
 from jaxvae.typing import ArrayLike
 
 # Standard errors.
 _SURE = 3.0
-# Neighbors share distances: the standard error of TwoNN is by so much too small.
-_OVERLAP = 1.2
 _FARTHEST = 32
 # Between scales, largest to smallest; of the standard error; points; a dimension at which TwoNN
 # falls behind at thousands of points.
@@ -76,7 +75,7 @@ def data_dimension(images: ArrayLike) -> DataDimension:
         images: `[n, ...]`, three at least.
     """
     estimate, scale = two_nn(images), gride(images, max_rank=min(_FARTHEST, len(images) - 1))
-    value, error = float(estimate.value), _OVERLAP * float(estimate.stderr)
+    value, error = float(estimate.value), OVERLAP * float(estimate.stderr)
     scales, points = np.asarray(scale.values, float), int(estimate.points)
     ranks = tuple(int(rank) for rank in np.asarray(scale.ranks)[:, 1])
     return DataDimension(value, error, points, scales, ranks, _doubts(value, error, scales, points))

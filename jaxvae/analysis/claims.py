@@ -5,9 +5,8 @@ from jaxtyping import Float
 
 from jaxvae.analysis.estimate import Estimate
 from jaxvae.analysis.evidence import Evidence, somewhere_all
+from jaxvae.metrics.dimension import OVERLAP
 
-# Neighbors share distances: the standard error of TwoNN is by so much too small.
-_OVERLAP = 1.2
 # Nats: two KL divergences below this are the same.
 _LEAST_KL = 0.01
 
@@ -51,7 +50,7 @@ def second_peak(decoder: Estimate, against: Estimate) -> Evidence:
     logs, others = (np.log(each.value) for each in (decoder, against))
     # In a seed; the images are those of all seeds.
     squares, other_squares = (
-        np.mean(np.square(_OVERLAP * each.stderr / each.value), axis=1)
+        np.mean(np.square(OVERLAP * each.stderr / each.value), axis=1)
         for each in (decoder, against)
     )
     error = np.sqrt(squares[:, :, None] + other_squares[:, None])

@@ -12,6 +12,9 @@ from jaxvae.geometry.neighbors import search_distinct
 from jaxvae.geometry.rows import Progress
 from jaxvae.typing import ArrayLike, EitherArray
 
+OVERLAP = 1.2
+"""The spread of TwoNN between clouds of a few dimensions, as a multiple of its standard error."""
+
 
 class Dimension(NamedTuple):
     """An intrinsic dimension with its uncertainty.
