@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxvae.analysis.batches import in_batches
 from jaxvae.analysis.capture import checked_batches
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.objectives.divergences import gaussian_kl
@@ -75,11 +76,7 @@ def latent_traversals(
     """
     images, batch_size = checked_batches(vae, images, batch_size=batch_size)
     _refuse_settings(len(images), example, latents, steps, span)
-    posteriors = [
-        jax.device_get(_posterior(vae, variables, jnp.asarray(images[at : at + batch_size])))
-        for at in range(0, len(images), batch_size)
-    ]
-    means, kl = (np.concatenate(parts) for parts in zip(*posteriors, strict=True))
+    means, kl = in_batches(partial(_posterior, vae, variables), images, batch_size)
     rates = kl.mean(axis=0, dtype=np.float64).astype(np.float32)
     chosen = np.argsort(-rates, kind="stable")[:latents]
     values = np.linspace(-span, span, steps, dtype=np.float32)
