@@ -201,7 +201,7 @@ def _terms(
         return jnp.sum(masked, axis=-1)
 
     # [i, j, k]: dimension k of sample i under posterior j.
-    log_densities = gaussian_log_density(sample[:, None], mean, log_variance)
+    log_densities = gaussian_log_density(sample[:, None], mean[None], log_variance[None])
     posterior = total(gaussian_log_density(sample, mean, log_variance))
     aggregate = jax.nn.logsumexp(log_weights + total(log_densities), axis=1)
     independent = total(jax.nn.logsumexp(log_weights[:, :, None] + log_densities, axis=1))

@@ -90,7 +90,7 @@ def dip_vae_ii(
 
 
 def _covariance(mean: Float[Array, "b k"]) -> Float[Array, "k k"]:
-    centered = mean - jnp.mean(mean, axis=0)
+    centered = mean - jnp.mean(mean, axis=0, keepdims=True)
     return centered.T @ centered / len(mean)
 
 

@@ -1,5 +1,7 @@
 """The parts of the rate against their definitions, and the beta-TC-VAE against the plain one."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -168,3 +170,9 @@ def test_a_batch_that_no_stratum_fits_is_refused(batch, size):
     outputs = draw(batch=batch)
     with pytest.raises(ValueError, match=f"a batch of 2 to dataset_size = {size} images"):
         beta_tc_vae(outputs, dataset_size=size)
+
+
+@pytest.mark.parametrize("objective", [beta_tc_vae, weighted_beta_tc_vae])
+def test_no_array_is_broadcast_to_more_axes(objective):
+    with jax.numpy_rank_promotion("raise"):
+        jax.eval_shape(partial(objective, dataset_size=100), draw())

@@ -1,5 +1,7 @@
 """DIP-VAE I and II against reference values and the definition of their penalty."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -56,3 +58,9 @@ def test_weights_may_be_a_batch(objective):
 
     weights = jnp.array([1.0, 20.0])
     np.testing.assert_allclose(jax.vmap(loss)(weights), [loss(w) for w in weights], rtol=1e-6)
+
+
+@pytest.mark.parametrize("objective", [dip_vae_i, dip_vae_ii])
+def test_no_array_is_broadcast_to_more_axes(objective):
+    with jax.numpy_rank_promotion("raise"):
+        jax.eval_shape(partial(objective, off_diagonal=1.0), draw())
