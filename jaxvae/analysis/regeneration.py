@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from jaxvae.analysis.capture import posterior_noise
 from jaxvae.geometry.arrays import as_count
-from jaxvae.models.hvae import HVAE, split_noise
+from jaxvae.models.hvae import HVAE, refuse_other_models, split_noise
 from jaxvae.models.vae import Variables
 from jaxvae.training.images import as_images, unit_interval
 from jaxvae.typing import ArrayLike, Key
@@ -49,10 +49,12 @@ def regenerate(
             least 2.
 
     Raises:
-        ValueError: for images that the model does not take, and fewer than 2 rows.
+        ValueError: for a model of one layer, images that the model does not take, and fewer
+            than 2 rows.
 
     Reference: Child (2021).
     """
+    refuse_other_models(hvae, HVAE)
     images = as_images(images, hvae.image_shape)
     rows = as_count(rows, f"expected at least 2 rows, got {rows}", least=2)
     layers = len(hvae.shapes)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxvae.analysis.capture import noisy_batches
 from jaxvae.analysis.estimate import Estimate
-from jaxvae.models.hvae import HVAE
+from jaxvae.models.hvae import HVAE, refuse_other_models
 from jaxvae.models.vae import Variables
 from jaxvae.objectives.hierarchical_vae import layer_rates
 from jaxvae.training.images import as_images, unit_interval
@@ -64,8 +64,10 @@ def shuffle_effect(
         from 300 images up.
 
     Raises:
-        ValueError: for images that the model does not take, and a single one.
+        ValueError: for a model of one layer, images that the model does not take, and a single
+            one.
     """
+    refuse_other_models(hvae, HVAE)
     images = as_images(images, hvae.image_shape)
     if len(images) < 2:
         raise ValueError(f"expected at least 2 images to shuffle between, got {len(images)}")

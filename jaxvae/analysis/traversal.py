@@ -11,6 +11,8 @@ from jaxtyping import Array, Float, Int
 
 from jaxvae.analysis.batches import in_batches
 from jaxvae.analysis.capture import checked_batches
+from jaxvae.geometry.arrays import as_count
+from jaxvae.models.hvae import refuse_other_models
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.objectives.divergences import gaussian_kl
 from jaxvae.training.images import unit_interval
@@ -69,13 +71,20 @@ def latent_traversals(
         `Traversals`.
 
     Raises:
-        ValueError: for images that the model does not take, an example that is not
-            there, and settings out of their range.
+        ValueError: for a hierarchy, images that the model does not take, an example that is
+            not there, and settings out of their range.
 
     Reference: Higgins et al. (2017), who traverse -3 to 3.
     """
+    refuse_other_models(vae, VAE)
     images, batch_size = checked_batches(vae, images, batch_size=batch_size)
-    _refuse_settings(len(images), example, latents, steps, span)
+    n = len(images)
+    refusal = f"expected an example from 0 to {n - 1}, got {example}"
+    example = as_count(example, refusal, least=0, most=n - 1)
+    latents = as_count(latents, f"expected at least one latent, got {latents}", least=1)
+    steps = as_count(steps, f"expected at least 2 steps, got {steps}", least=2)
+    if not (span > 0 and math.isfinite(span)):
+        raise ValueError(f"expected a span above 0, got {span}")
     means, kl = in_batches(partial(_posterior, vae, variables), images, batch_size)
     rates = kl.mean(axis=0, dtype=np.float64).astype(np.float32)
     chosen = np.argsort(-rates, kind="stable")[:latents]
@@ -105,14 +114,3 @@ def _move(
     values: Float[Array, " s"],
 ) -> Float[Array, "s h w c"]:
     return vae.decode(variables, jax.vmap(center.at[latent].set)(values))
-
-
-def _refuse_settings(n: int, example: int, latents: int, steps: int, span: float) -> None:
-    if not 0 <= example < n:
-        raise ValueError(f"expected an example from 0 to {n - 1}, got {example}")
-    if latents < 1:
-        raise ValueError(f"expected at least one latent, got {latents}")
-    if steps < 2:
-        raise ValueError(f"expected at least 2 steps, got {steps}")
-    if not (span > 0 and math.isfinite(span)):
-        raise ValueError(f"expected a span above 0, got {span}")

@@ -355,3 +355,16 @@ def _layer_taps(layers: Sequence[StochasticLayer]) -> dict[str, Array]:
         taps[f"{name}/log_variance"] = layer.posterior.log_variance
         taps[f"{name}/sample"] = layer.sample
     return taps
+
+
+def refuse_other_models(model: VAE | HVAE, kind: type[VAE | HVAE]) -> None:
+    """Refuse a hierarchy where a VAE of one layer is needed, and the other way round.
+
+    Raises:
+        ValueError: says which was given.
+    """
+    if not isinstance(model, kind):
+        wanted = "a hierarchical VAE" if kind is HVAE else "a VAE of one layer of latents"
+        raise ValueError(
+            f"expected {wanted}, which is of type {kind.__name__}, got {type(model).__name__}"
+        )

@@ -6,6 +6,7 @@ import pytest
 
 from jaxvae.analysis import capture, regenerate
 from jaxvae.analysis.capture import posterior_noise
+from jaxvae.models import dense_vae
 from tests.models.hierarchies import chain
 
 HVAE = chain(3)
@@ -52,3 +53,9 @@ def test_rows_are_evenly_spaced_where_there_are_more_layers(key):
 def test_what_cannot_be_regenerated_is_refused(variables, key, images, rows, message):
     with pytest.raises(ValueError, match=message):
         regenerate(HVAE, variables, images, key=key, rows=rows)
+
+
+def test_a_model_of_one_layer_is_refused(key):
+    vae = dense_vae(image_shape=(4, 4, 1), latents=2, widths=(4,))
+    with pytest.raises(ValueError, match=r"expected a hierarchical VAE.* of type HVAE, got VAE"):
+        regenerate(vae, None, np.zeros((3, 4, 4, 1), np.uint8), key=key)

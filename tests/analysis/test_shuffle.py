@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxvae.analysis import shuffle_effect
-from jaxvae.models import build_hvae
+from jaxvae.models import build_hvae, dense_vae
 from tests.analysis import linear
 from tests.models.hierarchies import Chain
 from tests.tiers import parametrize
@@ -96,3 +96,9 @@ def test_pairs_and_noise_do_not_depend_on_the_batch_size(batch_size):
 def test_one_image_alone_is_refused():
     with pytest.raises(ValueError, match="at least 2 images to shuffle between, got 1"):
         shuffle_effect(HVAE, linear.NOTHING, linear.IMAGES[:1], key=KEY)
+
+
+def test_a_model_of_one_layer_is_refused():
+    vae = dense_vae(image_shape=(4, 4, 1), latents=2, widths=(4,))
+    with pytest.raises(ValueError, match=r"expected a hierarchical VAE.* of type HVAE, got VAE"):
+        shuffle_effect(vae, None, np.zeros((3, 4, 4, 1), np.uint8), key=KEY)

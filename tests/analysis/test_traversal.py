@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from jaxvae.analysis import evaluate
 from jaxvae.analysis.traversal import latent_traversals
-from jaxvae.models import Variables, build_vae, dense_vae
+from jaxvae.models import Variables, build_vae, dense_vae, two_layer_hvae
 from tests.tiers import parametrize
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (23, 4, 4, 1), dtype=np.uint8)
@@ -139,6 +139,8 @@ def test_a_rate_that_is_not_a_number_comes_last(variables):
     [
         ({"example": 23}, "expected an example from 0 to 22, got 23"),
         ({"example": -1}, "expected an example from 0 to 22, got -1"),
+        ({"example": 1.0}, "expected an example from 0 to 22, got 1.0"),
+        ({"latents": 2.0}, "expected at least one latent, got 2.0"),
         ({"latents": 0}, "expected at least one latent, got 0"),
         ({"steps": 1}, "expected at least 2 steps, got 1"),
         ({"span": 0.0}, "expected a span above 0, got 0"),
@@ -155,3 +157,9 @@ def test_settings_out_of_range_are_refused(variables, setting, message):
 def test_float_images_are_refused(variables):
     with pytest.raises(ValueError, match="expected uint8 images"):
         latent_traversals(VAE, variables, IMAGES / 255)
+
+
+def test_a_hierarchy_is_refused():
+    hierarchy = two_layer_hvae(image_shape=(28, 28, 1), channels=8, top=4)
+    with pytest.raises(ValueError, match=r"expected a VAE of one layer of latents.* got HVAE"):
+        latent_traversals(hierarchy, None, IMAGES)
