@@ -131,7 +131,8 @@ def noisy_batches(
 def posterior_noise(key: Key, *, n: int, latents: int) -> Float[Array, "n k"]:
     """Standard normal noise; with more examples or more latents, that of fewer is among it.
 
-    So a model that is padded to more latents is evaluated as it would be alone.
+    That is so for the keys that JAX makes by default. So a model that is padded to more latents is
+    evaluated as it would be alone.
     """
     keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(latents))
     return jax.vmap(lambda own: jax.random.normal(own, (n,), jnp.float32), out_axes=1)(keys)

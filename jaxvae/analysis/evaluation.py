@@ -13,6 +13,7 @@ from jaxvae.analysis.capture import noisy_batches
 from jaxvae.analysis.estimate import Estimate, mean_estimate
 from jaxvae.metrics.latents import LatentTypes, active_units, latent_types
 from jaxvae.models.hvae import HVAE, Gaussian, HierarchyOutputs, StochasticLayer
+from jaxvae.models.likelihoods import standardized
 from jaxvae.models.vae import VAE, Outputs, Variables
 from jaxvae.objectives.hierarchical_vae import number_rates
 from jaxvae.training.images import unit_interval
@@ -200,7 +201,7 @@ def _squared_error(expected: Array, pixels: Array) -> Float[Array, " b"]:
 def _shift(layer: StochasticLayer) -> Float[Array, "b k"]:
     """How far the image moves the mean of every latent, in standard deviations of its prior."""
     posterior, prior = layer.posterior, layer.prior
-    return _flat((posterior.mean - prior.mean) * jnp.exp(-prior.log_variance / 2))
+    return _flat(standardized(posterior.mean, *prior))
 
 
 def _variance(layer: StochasticLayer) -> Float[Array, "b k"]:

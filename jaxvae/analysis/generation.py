@@ -142,7 +142,7 @@ def ancestral_samples(
     """Expected images of samples from the prior, every layer from those above it.
 
     The pixels are not drawn: these are the means of the likelihood, clipped to [0, 1].
-    Sample i depends neither on the batch size nor on n.
+    Sample i does not depend on the batch size, nor on n with the keys that JAX makes by default.
 
     Args:
         vae: the model, a `VAE` or an `HVAE`.

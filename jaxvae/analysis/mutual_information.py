@@ -110,7 +110,9 @@ def _ratios(
     batch_size: int,
 ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
     """For every sample, `log q(z_i | x_i) / q(z_i)` and `log q(z_i | y_i) / q(z_i)`."""
-    n = len(samples)
+    # Also where nothing is compiled, as in `jax.disable_jit`.
+    samples, means, log_variances = map(jnp.asarray, (samples, means, log_variances))
+    classes, n = jnp.asarray(classes), len(samples)
 
     def one(index: Int[Array, ""]) -> tuple[Array, Array]:
         densities = gaussian_log_density(samples[index][None], means, log_variances)
@@ -157,4 +159,6 @@ def _row(value: float | ArrayLike, size: int) -> Float[Array, "1 k"]:
             f"expected 1 or {size} numbers for the mean and log-variance of the prior, got "
             f"{flat.size}"
         )
+    if not np.isfinite(flat).all():
+        raise ValueError("expected a finite prior, got NaN or infinity")
     return jnp.asarray(np.broadcast_to(flat, (1, size)))

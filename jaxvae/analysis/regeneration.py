@@ -12,7 +12,7 @@ from jaxvae.analysis.capture import posterior_noise
 from jaxvae.geometry.arrays import as_count
 from jaxvae.models.hvae import HVAE, refuse_other_models, split_noise
 from jaxvae.models.vae import Variables
-from jaxvae.training.images import as_images, unit_interval
+from jaxvae.training.images import checked_images, unit_interval
 from jaxvae.typing import ArrayLike, Key
 
 
@@ -55,7 +55,7 @@ def regenerate(
     Reference: Child (2021).
     """
     refuse_other_models(hvae, HVAE)
-    images = as_images(images, hvae.image_shape)
+    images = checked_images(images, hvae.image_shape)
     rows = as_count(rows, f"expected at least 2 rows, got {rows}", least=2)
     layers = len(hvae.shapes)
     kept = np.unique(np.linspace(0, layers, min(rows, layers + 1)).round().astype(int))

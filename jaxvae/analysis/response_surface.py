@@ -12,6 +12,8 @@ from jaxvae.geometry.arrays import as_float64
 _COEFFICIENTS = 6
 # More lack of fit than chance leaves in so many of a hundred planes: no quadratic.
 _LACK_OF_FIT = 0.05
+# Of the largest score: what sums and the fit leave of differences that are zero.
+_ROUNDING = 1e-12
 
 
 class BestRegion(NamedTuple):
@@ -84,13 +86,15 @@ def best_region(
         raise ValueError(
             f"expected at least 9 cells whose rates differ in both layers, got {cells} cells"
         )
-    means = scores.mean(axis=1)
+    means, rounding = scores.mean(axis=1), _ROUNDING * np.abs(scores).max()
     fitted = terms @ np.linalg.lstsq(terms, means, rcond=None)[0]
     around, among = cells - _COEFFICIENTS, (cells - 1) * (seeds - 1)
     variance = {
         around: float(np.sum((means - fitted) ** 2)) / around,
         among: float(residual_squares(scores).sum()) / among / seeds,
     }
+    # What is rounding is no variance: scores may be equal, or a quadratic exactly.
+    variance = {degrees: v if v > rounding**2 else 0.0 for degrees, v in variance.items()}
     freedom = max(variance, key=lambda each: variance[each])
     # In differences of the surface the constant drops out.
     projection = terms @ np.linalg.pinv(terms)
@@ -99,7 +103,7 @@ def best_region(
     limit = np.sqrt((_COEFFICIENTS - 1) * fdtri(_COEFFICIENTS - 1, freedom, 1 - error) * squared)
     ratio = variance[around] / max(variance[among], np.finfo(float).tiny)
     return BestRegion(
-        ~np.any(fitted - fitted[:, None] > limit, axis=1),
+        ~np.any(fitted - fitted[:, None] > limit + rounding, axis=1),
         int(fitted.argmax()),
         fitted,
         bool(fdtrc(around, among, ratio) >= _LACK_OF_FIT),

@@ -14,7 +14,7 @@ from jaxvae.analysis.estimate import Estimate
 from jaxvae.models.hvae import HVAE, refuse_other_models
 from jaxvae.models.vae import Variables
 from jaxvae.objectives.hierarchical_vae import layer_rates
-from jaxvae.training.images import as_images, unit_interval
+from jaxvae.training.images import checked_images, unit_interval
 from jaxvae.typing import ArrayLike, Key
 
 # At most so many arcs of a circle of images, each of at least so many.
@@ -68,7 +68,7 @@ def shuffle_effect(
             one.
     """
     refuse_other_models(hvae, HVAE)
-    images = as_images(images, hvae.image_shape)
+    images = checked_images(images, hvae.image_shape)
     if len(images) < 2:
         raise ValueError(f"expected at least 2 images to shuffle between, got {len(images)}")
     pair_key, noise_key = jax.random.split(key)

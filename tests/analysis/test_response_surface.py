@@ -67,3 +67,19 @@ def test_what_no_surface_can_be_fitted_to_is_refused(change, expected):
     rates, scores, _ = plane([3.4, 2.2], noise=0.1)
     with pytest.raises(ValueError, match=expected):
         best_region(*change(rates, scores))
+
+
+@pytest.mark.parametrize("score", [0.0, 0.1, 1 / 3, 0.7])
+@pytest.mark.parametrize("offset", [0.0, 0.1])
+def test_equal_cells_are_a_quadratic_of_which_none_is_best(score, offset):
+    rates, added, _ = plane([3.4, 2.2], noise=0.0, curvature=0.0, offset=offset)
+    found = best_region(rates, score + added)
+    assert found.is_quadratic
+    assert found.candidates.all()
+
+
+def test_a_quadratic_without_any_noise_is_one_and_decides():
+    rates, scores, truth = plane([3.4, 2.2], noise=0.0)
+    found = best_region(rates, scores)
+    assert found.is_decided
+    assert np.flatnonzero(found.candidates).tolist() == [truth.argmax()]

@@ -176,3 +176,16 @@ def test_a_batch_that_no_stratum_fits_is_refused(batch, size):
 def test_no_array_is_broadcast_to_more_axes(objective):
     with jax.numpy_rank_promotion("raise"):
         jax.eval_shape(partial(objective, dataset_size=100), draw())
+
+
+@pytest.mark.parametrize("objective", [beta_tc_vae, weighted_beta_tc_vae])
+def test_the_loss_and_its_gradient_are_finite_for_the_narrowest_posteriors(objective):
+    outputs = draw()
+
+    def loss(log_variance):
+        narrow = outputs._replace(log_variance=log_variance, sample=outputs.mean)
+        return objective(narrow, dataset_size=100)[0]
+
+    value, slopes = jax.value_and_grad(loss)(jnp.full_like(outputs.mean, -120.0))
+    assert jnp.isfinite(value)
+    assert jnp.isfinite(slopes).all()

@@ -64,3 +64,21 @@ def test_weights_may_be_a_batch(objective):
 def test_no_array_is_broadcast_to_more_axes(objective):
     with jax.numpy_rank_promotion("raise"):
         jax.eval_shape(partial(objective, off_diagonal=1.0), draw())
+
+
+def test_the_penalty_is_that_of_float64_beside_large_variances():
+    random = np.random.default_rng(0)
+    for _ in range(50):
+        noise = 0.01 * random.standard_normal((32, 32))
+        covariance = np.asarray(noise + noise.T + np.diag(random.uniform(1, 1e3, 32)), np.float32)
+        between = covariance.astype(np.float64) - np.diag(np.diag(covariance))
+        penalty = dip_penalty(covariance, off_diagonal=1.0, diagonal=0.0)
+        np.testing.assert_allclose(penalty, np.sum(between**2), rtol=1e-5)
+
+
+@pytest.mark.parametrize("objective", [dip_vae_i, dip_vae_ii])
+def test_absent_latents_leave_the_loss_in_float32(objective):
+    with jax.enable_x64(True):
+        outputs = draw()._replace(present=jnp.array([True, True, False]))
+        loss, _ = objective(outputs, off_diagonal=1.0)
+    assert loss.dtype == jnp.float32

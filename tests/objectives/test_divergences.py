@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jaxvae.models import Gaussian
+from jaxvae.models.hvae import merge_precisions
 from jaxvae.objectives import gaussian_kl
+from jaxvae.objectives.divergences import gaussian_kl_between
 from tests.objectives.losses import assert_reference, reference_cases
 from tests.reference import load
 
@@ -81,3 +84,28 @@ def test_gradients_are_the_mean_and_half_the_excess_variance():
     np.testing.assert_allclose(by_mean, mean, rtol=1e-6)
     excess = np.expm1(np.asarray(log_variance, np.float64)) / 2
     np.testing.assert_allclose(by_log_variance, excess, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("log_variance", [-100.0, -178.0, -400.0])
+def test_between_equal_gaussians_it_is_zero_however_narrow(log_variance):
+    both = jnp.array([0.3, log_variance, 0.3, log_variance], jnp.float32)
+    value, slopes = jax.value_and_grad(lambda each: gaussian_kl_between(*each))(both)
+    assert value == 0
+    np.testing.assert_array_equal(slopes, 0)
+
+
+def test_a_ladder_whose_prior_is_all_that_is_known_has_no_rate():
+    prior = Gaussian(jnp.float32(0.5), jnp.float32(-180))
+    posterior = merge_precisions(Gaussian(jnp.float32(1), jnp.float32(0)), prior)
+    assert gaussian_kl_between(*posterior, *prior) == 0
+
+
+@pytest.mark.parametrize("prior_log_variance", [-160.0, -20.0, 0.0, 20.0])
+def test_between_two_gaussians_it_is_the_definition_in_float64(prior_log_variance):
+    mean, log_variance = draw((20, 4))
+    log_variance = log_variance + prior_log_variance
+    mean = mean * np.exp(prior_log_variance / 2)
+    shift = np.asarray(mean, np.float64) * np.exp(-prior_log_variance / 2)
+    expected = definition(shift, np.asarray(log_variance, np.float64) - prior_log_variance)
+    actual = gaussian_kl_between(mean, log_variance, 0.0, jnp.float32(prior_log_variance))
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)

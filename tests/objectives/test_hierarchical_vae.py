@@ -1,5 +1,7 @@
 """The rates of a hierarchy: identities, betas and free bits."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from scipy.stats import norm
 
 from jaxvae.models import Gaussian, HierarchyOutputs, StochasticLayer
-from jaxvae.objectives import hierarchical_vae, layer_rates
+from jaxvae.objectives import distortion_target, hierarchical_vae, layer_rates
 from tests.models.hierarchies import chain, chain_outputs
 from tests.objectives.losses import assert_reference, reference_cases
 from tests.reference import load
@@ -139,3 +141,13 @@ def test_rates_of_bfloat16_layers_are_taken_in_float32():
     one, two = (layer_rates(outputs._replace(layers=each)) for each in (coarse, exact))
     assert one.dtype == jnp.float32
     np.testing.assert_array_equal(one, two)
+
+
+def test_a_list_is_taken_and_any_other_number_of_layers_refused():
+    outputs = chain_outputs(2)
+    for objective in (hierarchical_vae, partial(distortion_target, target=1.0)):
+        as_list, as_array = (objective(outputs, beta=b)[0] for b in ([1, 2.0], np.array([1.0, 2])))
+        np.testing.assert_array_equal(as_list, as_array)
+        for beta in ([[1.0], [2.0]], [1.0], [1.0, 2.0, 3.0]):
+            with pytest.raises(ValueError, match="expected beta for each of 2 layers, or one for"):
+                objective(outputs, beta=beta)
