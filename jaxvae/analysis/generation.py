@@ -99,7 +99,9 @@ def class_probabilities(
     if images.shape[1:] != classifier.image_shape or len(images) == 0:
         shape = ", ".join(map(str, classifier.image_shape))
         raise ValueError(f"expected images [n, {shape}], got {images.shape}")
-    batches = (images[at : at + batch_size] for at in range(0, len(images), batch_size))
+    refusal = f"expected a batch_size of at least 1, got {batch_size}"
+    size = as_count(batch_size, refusal, least=1)
+    batches = (images[at : at + size] for at in range(0, len(images), size))
     return np.concatenate(
         [
             np.asarray(_probabilities(classifier, params, _checked_pixels(batch)))

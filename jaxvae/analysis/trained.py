@@ -188,7 +188,13 @@ def _pixels(images: ArrayLike, image_shape: ImageShape) -> ArrayLike:
 
 def _checked_latents(vae: VAE | HVAE, latents: ArrayLike | Sequence[ArrayLike]) -> Latents:
     several = isinstance(vae, HVAE)
-    given = tuple(latents) if several else (latents,)
+    if isinstance(latents, Encoding):
+        raise ValueError(
+            "expected latents, such as the mean of an encoding, got all of an Encoding"
+        )
+    if several and not isinstance(latents, Sequence | np.ndarray | jax.Array):
+        raise ValueError(f"expected the latents of every layer, got {type(latents).__name__}")
+    given: Any = latents if several else (latents,)
     arrays = tuple(np.asarray(as_array(each), np.float32) for each in given)
     wanted, n = vae.shapes, len(arrays[0]) if arrays and arrays[0].ndim else 0
     if not n or [array.shape for array in arrays] != [(n, *shape) for shape in wanted]:

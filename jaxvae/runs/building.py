@@ -28,14 +28,13 @@ from jaxvae.runs.choices import (
     networks,
     objective_coefficients,
     objective_multipliers,
-    outputs_of,
     refuse_other_options,
     refuse_unknown,
 )
 from jaxvae.runs.config import RunConfig, numbers
 from jaxvae.runs.folder import as_json
 from jaxvae.training.stability import averaged, stabilized
-from jaxvae.training.trainer import Adversary, Trainer, vae_trainer
+from jaxvae.training.trainer import Adversary, Trainer, outputs_of, vae_trainer
 from jaxvae.typing import ImageShape
 
 _LATENTS = 10

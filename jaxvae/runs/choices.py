@@ -17,10 +17,11 @@ import numpy as np
 
 from jaxvae import models, objectives
 from jaxvae.files.refusals import did_you_mean
-from jaxvae.models.hvae import HVAE, HierarchyOutputs
+from jaxvae.models.hvae import HVAE
 from jaxvae.models.likelihoods import Likelihood
-from jaxvae.models.vae import VAE, Outputs
+from jaxvae.models.vae import VAE
 from jaxvae.objectives.multipliers import LayerMultipliers, Multiplier
+from jaxvae.training.trainer import outputs_of
 
 # Steps and sizes are counted in int32 on the device.
 LARGEST = 2**31 - 1
@@ -122,12 +123,6 @@ def objective_multipliers(objective: Callable[..., Any]) -> dict[str, bool]:
     hints = get_type_hints(objective, include_extras=True)
     kinds = {Multiplier: False, LayerMultipliers: True}
     return {name: kinds[hint] for name, hint in hints.items() if hint in kinds}
-
-
-def outputs_of(objective: Callable[..., Any]) -> Any:
-    """The type of outputs that an objective takes, where it is known: of a VAE or a hierarchy."""
-    first = next(iter(get_type_hints(objective).values()), None)
-    return first if first in (Outputs, HierarchyOutputs) else None
 
 
 def refuse_unknown(kind: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:

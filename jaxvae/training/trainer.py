@@ -2,9 +2,10 @@
 
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import cache, partial
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from jaxvae.models.discriminator import Discriminator
-from jaxvae.models.hvae import HVAE, HierarchyOutputs
+from jaxvae.models.hvae import HVAE, HierarchyOutputs, refuse_other_models
 from jaxvae.models.vae import VAE, Outputs, Variables
 from jaxvae.objectives.factor_vae import discriminator_loss
 from jaxvae.objectives.multipliers import ascend
@@ -125,7 +126,8 @@ def vae_trainer(
             of an objective of jaxvae other than `target` (also those that a `partial` gives), what
             is no number, a schedule without `end`, a schedule or a multiplier of none of them, one
             that is both, an objective that lacks a whole number such as `dataset_size`, an
-            adversary where it is not wanted or absent, and what is no optax transformation.
+            adversary where it is not wanted or absent, what is no optax transformation, and a
+            hierarchy for an objective of one layer or the other way round.
     """
     values = {} if coefficients is None else dict(coefficients)
     ramps = {} if schedules is None else dict(schedules)
@@ -136,6 +138,8 @@ def vae_trainer(
     while isinstance(function, partial):
         bound, function = {**function.keywords, **bound}, function.func
     nonnegative = _nonnegative(function)
+    if (taken := outputs_of(function)) is not None:
+        refuse_other_models(vae, HVAE if taken is HierarchyOutputs else VAE)
     if not hasattr(optimizer, "update"):
         raise ValueError(
             f"expected an optax transformation, such as optax.adam(1e-3), got {optimizer}"
@@ -232,6 +236,13 @@ def _as_one_program(init: Callable[[Key], TrainState]) -> Callable[[Key], TrainS
         return compiled(choices_for(key).start_options if optimized else ())(key)
 
     return call
+
+
+def outputs_of(objective: Callable[..., Any]) -> Any:
+    """The type of outputs that an objective takes, where it is known: of a VAE or a hierarchy."""
+    with suppress(NameError):  # a name in quotes that its module lacks
+        first = next(iter(get_type_hints(objective).values()), None)
+        return first if first in (Outputs, HierarchyOutputs) else None
 
 
 def _nonnegative(objective: Callable[..., Any]) -> frozenset[str]:

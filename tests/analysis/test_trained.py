@@ -196,9 +196,12 @@ def test_an_epoch_of_a_run_that_does_not_say_how_many_steps_it_has_is_refused(va
     assert jaxvae.load_run(folder, step=4).run.step == 4
 
 
-def test_latents_of_another_shape_and_a_run_without_a_snapshot_are_refused(vae, tmp_path):
+def test_latents_of_another_shape_and_a_run_without_a_snapshot_are_refused(vae, images, tmp_path):
     with pytest.raises(ValueError, match=r"expected latents \[n, 3\], got \(2, 4\)"):
         jaxvae.load_run(vae).decode(np.zeros((2, 4)))
+    encoding = jaxvae.load_run(vae).encode(images)
+    with pytest.raises(ValueError, match="such as the mean of an encoding, got all"):
+        jaxvae.load_run(vae).decode(encoding)
     write_config(tmp_path / "run.json", KINDS["vae"], image_shape=SHAPE, per_epoch=4)
     with pytest.raises(ValueError, match="training has not saved one yet"):
         jaxvae.load_run(tmp_path)

@@ -17,6 +17,7 @@ from jaxvae.models import (
     dense_vae,
     residual_vae,
     transformer_vae,
+    two_layer_hvae,
 )
 from jaxvae.objectives import (
     annealed_vae,
@@ -24,6 +25,7 @@ from jaxvae.objectives import (
     beta_vae,
     discriminator_loss,
     factor_vae,
+    hierarchical_vae,
     linear_ramp,
 )
 from jaxvae.training import Adversary, train, unit_interval, vae_trainer
@@ -395,3 +397,11 @@ def test_a_state_stays_float32_where_float64_is_enabled(vae):
     assert after == before
     kinds = {leaf.dtype for leaf in jax.tree.leaves(before)}
     assert not kinds & {jnp.dtype("float64"), jnp.dtype("int64")}
+
+
+def test_an_objective_of_another_kind_of_model_is_refused():
+    with pytest.raises(ValueError, match="expected a hierarchical VAE, which is of type HVAE"):
+        vae_trainer(VAES["dense"], hierarchical_vae, optax.sgd(RATE))
+    hierarchy = two_layer_hvae(image_shape=(28, 28, 1), channels=8, top=4)
+    with pytest.raises(ValueError, match="expected a VAE of one layer of latents, which is of"):
+        vae_trainer(hierarchy, partial(beta_vae, beta=2.0), optax.sgd(RATE))
