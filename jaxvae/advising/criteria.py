@@ -11,6 +11,9 @@ from jaxvae.analysis.advice import TOLERANCE, sufficient_bottleneck
 from jaxvae.analysis.sizing import Bounds, bounds_of
 from jaxvae.analysis.spread import spread_of
 
+UNKNOWN = "unknown: it needs two seeds and two sizes"
+"""The answer of a criterion that could not be asked."""
+
 # Of the ID of the data: the gap between sample and mean at which FONDUE stops.
 _GAP = 0.2
 _NULL_DEVIATIONS = 2.0
@@ -74,7 +77,8 @@ def _equivalence(reading: Reading) -> Criterion:
     means = np.exp(np.log(reading.imbalance).mean(axis=1))
     evidence = f"Δ {_listed(reading, means, 4)}"
     if decided.sufficient == bounds.sufficient and decided != bounds:
-        evidence += f"; no size below {reading.fewest_latents}, as the data have so many dimensions"
+        fewest = reading.fewest_latents
+        evidence += f"; smaller sizes are left out, as the data have {fewest} dimensions or more"
         bounds = decided
     return Criterion(
         "equivalence test on Δ(output→input)",
@@ -95,7 +99,7 @@ def _cost(reading: Reading) -> Criterion:
         size = int(reading.sizes[near].min())
     return Criterion(
         "negative ELBO",
-        "unknown with one seed or size" if size is None else str(size),
+        UNKNOWN if size is None else str(size),
         size,
         f"nats {_listed(reading, means, 1)}",
         "the smallest size within two standard errors of the lowest negative ELBO; it also rewards "

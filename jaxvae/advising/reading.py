@@ -61,6 +61,7 @@ class Reading(NamedTuple):
     epoch: int
     failed: tuple[tuple[int, int], ...]
     fewest_latents: int
+    not_read: tuple[tuple[int, int], ...] = ()
 
     @property
     def has_learned(self) -> bool:
@@ -120,7 +121,8 @@ def read_records(records: xr.Dataset) -> Reading:
         records = records.squeeze("latent_layer", drop=True)
     failed = records["failed"].any("epoch").transpose(dimension, "seed").values
     missing = records["missing"].transpose(dimension, "seed").values
-    kept, seeds = _rectangle(~(failed | missing))
+    done = ~(failed | missing)
+    kept, seeds = _rectangle(done)
     some = records.isel({dimension: kept, "seed": seeds})
     sizes, names = records[dimension].values, records["seed"].values
     asked = int(records.attrs["points"])
@@ -140,9 +142,23 @@ def read_records(records: xr.Dataset) -> Reading:
         points,
         asked - points,
         int(records["epoch"].values[-1]),
-        tuple((int(sizes[i]), int(names[j])) for i, j in zip(*np.nonzero(failed), strict=True)),
+        _models(sizes, names, failed),
         int(records.attrs.get("fewest_latents", 0)),
+        _models(sizes, names, done & ~_is_read(done.shape, kept, seeds)) if missing.any() else (),
     )
+
+
+def _models(
+    sizes: np.ndarray, seeds: np.ndarray, chosen: np.ndarray
+) -> tuple[tuple[int, int], ...]:
+    """Size and seed of the models that a table of sizes and seeds chooses."""
+    return tuple((int(sizes[i]), int(seeds[j])) for i, j in zip(*np.nonzero(chosen), strict=True))
+
+
+def _is_read(shape: tuple[int, ...], kept: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    read = np.zeros(shape, bool)
+    read[np.ix_(kept, seeds)] = True
+    return read
 
 
 def _distinct(records: xr.Dataset, points: int) -> int:

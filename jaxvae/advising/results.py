@@ -178,7 +178,8 @@ def _page(conclusion: Conclusion, title: str) -> Page:
     points = {
         "type": "scatter",
         "mode": "markers",
-        "name": "a model",
+        "name": "models",
+        "hovertemplate": "K = %{x}: Δ %{y:.4f}<extra>one model</extra>",
         "x": np.repeat(sizes, reading.imbalance.shape[1]),
         "y": reading.imbalance.reshape(-1),
     }

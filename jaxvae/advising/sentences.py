@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxvae.advising.criteria import Criterion, decided_bounds, delta_bounds
+from jaxvae.advising.criteria import UNKNOWN, Criterion, decided_bounds, delta_bounds
 from jaxvae.advising.length import sizes_that_still_improve
 from jaxvae.advising.reading import HARDLY_ANYTHING, Reading
 from jaxvae.analysis.advice import TOLERANCE
@@ -62,7 +62,8 @@ def disagreement(criteria: Sequence[Criterion]) -> str:
     decides, *others = criteria
     if decides.size is None:
         return ""
-    apart = [each for each in others if each.size is not None and each.size != decides.size]
+    asked = [each for each in others if each.answer != UNKNOWN]
+    apart = [each for each in asked if each.size != decides.size]
     if not apart:
         return "All criteria agree."
     named = "; ".join(f"{each.name} says {each.answer}" for each in apart)
@@ -90,6 +91,7 @@ def diagnoses(reading: Reading, dimension: tuple[float, float] | None = None) ->
             _kept_less(reading, dimension),
             _few_images(reading),
             _failed(reading),
+            _not_read(reading),
         )
         if text
     ]
@@ -188,6 +190,16 @@ def _kept_less(reading: Reading, dimension: tuple[float, float] | None) -> str:
         f"data have dimension {least} or more. A detail is not kept if it lowers the distortion "
         "by less than its rate. If such details matter, lower beta, or use --likelihood gaussian "
         "with a small standard_deviation. The answer holds for the settings given."
+    )
+
+
+def _not_read(reading: Reading) -> str:
+    if not reading.not_read:
+        return ""
+    named = ", ".join(f"K = {size} seed {seed}" for size, seed in reading.not_read)
+    return (
+        f"Not read: {named}. Sizes are compared by the same seeds, and others of them are not "
+        "trained yet."
     )
 
 

@@ -72,6 +72,23 @@ class Study:
         )
 
 
+@dataclasses.dataclass
+class _Clock:
+    """The time that is left, and how long models took.
+
+    Attributes:
+        deadline: by `time.monotonic`, when training is to end.
+        seconds_per_epoch: of the last model; 0 before the first.
+    """
+
+    deadline: float
+    seconds_per_epoch: float = 0.0
+
+    def allows(self, epochs: int) -> bool:
+        """Whether a model of so many epochs would end in time, if it is as fast as the last one."""
+        return time.monotonic() + epochs * self.seconds_per_epoch <= self.deadline
+
+
 class StudyOutcome(NamedTuple):
     """The state of a study: its records, and what it would train next.
 
@@ -115,8 +132,9 @@ def do_study(
     """Train until the question is decided, nothing more would decide it, or the time is over.
 
     Where models of some size still improve when all is decided, it is decided again with twice
-    as many epochs. Time is looked at between models. What is done is not done again: the same
-    call goes on.
+    as many epochs. No model is begun that would not end in time, if it takes as long as the one
+    before; the first of a call is trained however long it takes. What is done is not done again:
+    the same call goes on.
 
     Args:
         study: what is asked.
@@ -130,13 +148,13 @@ def do_study(
         ValueError: for settings that cannot be trained, or others than those of the folder.
     """
     _begin(study, out, first)
-    deadline = time.monotonic() + 60 * minutes
+    clock = _Clock(time.monotonic() + 60 * minutes)
     _estimate(study, out, first, minutes, console)
 
     def train(epochs: int, training: Training) -> bool:
         grid, folder = study.grid(epochs, training), out / f"epochs-{epochs}"
         sweep = dataclasses.replace(EXPERIMENT.sweep(grid, folder), command=command)
-        return _train(sweep, training, deadline, console)
+        return _train(sweep, training, clock, console)
 
     epochs, in_time = _length(study, out, first, train)
     if not in_time:
@@ -229,7 +247,7 @@ def _records(study: Study, out: Path, epochs: int, training: Training) -> xr.Dat
     return gather(grid, sweep.out).assign_attrs(fewest_latents=study.fewest_latents)
 
 
-def _train(sweep: Sweep, training: Training, deadline: float, console: Console) -> bool:
+def _train(sweep: Sweep, training: Training, clock: _Clock, console: Console) -> bool:
     """Do the runs of a sweep one unit after another; whether all are done in time."""
     # One model fills the cores of a processor; an accelerator holds many.
     on_host = jax.default_backend() == "cpu"
@@ -239,13 +257,16 @@ def _train(sweep: Sweep, training: Training, deadline: float, console: Console) 
         return True
     sizes = ", ".join(map(str, training.sizes))
     seeds = f"{training.seeds} seed{'s' * (training.seeds != 1)}"
-    console.print(f"{training.reason}: sizes {sizes}, {seeds}, {sweep.epochs[-1]} epochs")
-    units = len(sweep.units)
+    epochs, units = sweep.epochs[-1], len(sweep.units)
+    console.print(f"{training.reason}: sizes {sizes}, {seeds}, {epochs} epochs")
     with sweep_progress(console, units=units, done=units - len(left)) as progress:
         for unit in left:
-            if time.monotonic() > deadline:
+            if not clock.allows(epochs):
                 return False
+            begun = time.monotonic()
             work(sweep, {unit.name}, progress, wait=True)
+            if unit.runs:
+                clock.seconds_per_epoch = (time.monotonic() - begun) / epochs
     return True
 
 

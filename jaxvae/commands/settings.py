@@ -13,8 +13,8 @@ from jaxvae.runs.choices import (
 from jaxvae.runs.config import RunConfig
 
 _FIELDS = {field.name for field in dataclasses.fields(RunConfig)}
-LONG_NAMES = {name for name in _FIELDS if "_" in name} - {"likelihood_options"}
-"""Settings of several words, whose flags have hyphens."""
+LONG_NAMES = {name for name in _FIELDS if "_" in name} - {"likelihood_options"} | {"split"}
+"""Settings that messages name: those of several words, whose flags have hyphens, and a split."""
 
 
 def given_config(arguments: argparse.Namespace, base: RunConfig | None = None) -> RunConfig:

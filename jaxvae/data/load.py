@@ -96,7 +96,7 @@ def load(
     given = {"image_size": image_size, "train_size": train_size, "test_size": test_size}
     sizes = {argument: size for argument, size in given.items() if size is not None}
     for argument, size in sizes.items():
-        if size < 1:
+        if not isinstance(size, int | np.integer) or size < 1:
             raise ValueError(f"expected a positive {argument}, got {size}")
     name, directory = os.fspath(name), data_directory(data_dir)
     own_path = own_place(name, directory)

@@ -111,7 +111,7 @@ def remarks_on(scale: Scale, splits: Mapping[str, Extremes], peaks: np.ndarray) 
     if (brightest := _brightest(scale, extremes)) < _DARK:
         return [
             f"dark: the largest value is {extremes.high:g}, {brightest:.0f} of 255; "
-            f"--value-range={extremes.low:g}:{extremes.high:g} would use all of them"
+            f"--value-range={extremes.low:g}:{extremes.high:g} would make that white"
         ]
     dark_splits = [
         f"dark: the largest value of {split} is {each.high:g}, {_brightest(scale, each):.0f} of "
@@ -169,5 +169,5 @@ def _ask(kind: str, extremes: Extremes, what: str, expected: str) -> ValueError:
     return ValueError(
         f"expected {kind} pixels of {what} in {expected}, got {extremes.low:.6g} to "
         f"{extremes.high:.6g}, so that it is unknown which values are black and white: give them, "
-        f"such as value_range={extremes.low:.6g}:{high:.6g}"
+        f"such as value_range=({extremes.low:.6g}, {high:.6g})"
     )

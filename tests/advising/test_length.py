@@ -116,3 +116,12 @@ def test_where_longer_trainings_fail_the_shorter_ones_have_decided(studied):
 def test_a_longer_training_that_is_not_done_yet_is_named(studied):
     assert "continues with 40 epochs" in studied(time_for=20).on_length
     assert studied(time_for=1000).on_length == ""
+
+
+def test_no_model_is_begun_that_would_end_after_the_deadline(monkeypatch):
+    monkeypatch.setattr(studies.time, "monotonic", lambda: 90.0)
+    clock = studies._Clock(deadline=100.0)
+    assert clock.allows(1000)  # nobody knows how long the first takes
+    clock.seconds_per_epoch = 1.0
+    assert clock.allows(10)
+    assert not clock.allows(11)

@@ -120,7 +120,7 @@ def test_sizes_below_the_dimension_of_the_data_do_not_remain():
     assert "The data have 2 dimensions or more." in said(alike)
     decides = conclude(alike).criteria[0]
     assert (decides.answer, decides.size) == ("2", 2)
-    assert "no size below 2, as the data have so many dimensions" in decides.evidence
+    assert "smaller sizes are left out, as the data have 2 dimensions or more" in decides.evidence
     nothing = records_of(falling(99)).assign_attrs(fewest_latents=20)
     assert said(nothing).startswith(
         "Not decided, sizes 20 or more remain: the data have 20 dimensions or more. "
@@ -177,3 +177,20 @@ def test_few_held_out_images_are_said_to_be_no_part_of_the_confidence(points, fe
     records.attrs["points"] = points
     said = " ".join(diagnoses(read_records(records)))
     assert ("not about other images" in said) == few
+
+
+def test_a_criterion_that_no_size_meets_does_not_agree_with_one_that_some_does():
+    gap = {"mean": [1.0, 1.0, 1.0, 1.0], "sample": [3.0, 4.0, 8.0, 15.0]}
+    records = records_of(
+        falling(8), cost=[120.0, 110, 100, 100], active=[2.0, 4, 8, 8], dimensions=gap
+    )
+    found = disagreement(criteria_of(read_records(records), NULLS))
+    assert "FONDUE says less than 2" in found
+    assert "agree" not in found
+
+
+def test_models_whose_other_seeds_are_not_trained_yet_are_said_not_to_be_read():
+    records = records_of(falling(8))
+    assert "Not read" not in said(records)
+    records["missing"][-1, 1:] = True
+    assert "Not read: K = 16 seed 0. Sizes are compared by the same seeds" in said(records)

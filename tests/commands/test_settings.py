@@ -38,6 +38,8 @@ def test_a_setting_that_may_be_none_says_what_it_takes(capsys):
         ("seed 0 (now 1), image_size 8 (now 16)", "seed 0 (now 1), --image-size 8 (now 16)"),
         ("say which with image_key=NAME", "say which with --image-key=NAME"),
         ("got image_key=train_size", "got --image-key=train_size"),
+        ("such as value_range=(-1.5, 16)", "such as --value-range=-1.5:16"),
+        ("say split=train/test", "say --split=train/test"),
         ("expected a run in runs/batch_size, found none", None),
         ("expected a run in batch_size/run.json, found none", None),
         ("expected options {'image_size': 8}", None),

@@ -452,3 +452,9 @@ def test_resizing_equals_that_of_jax(height, width, size):
     resized = resize_images(images, size=size)
     assert np.abs(resized - np.asarray(expected)).max() <= 0.5 + 1e-3
     assert resized.dtype == np.uint8
+
+
+@pytest.mark.parametrize("size", [0, (32, 48), 2.5, "32"])
+def test_what_is_no_number_of_pixels_is_refused(size):
+    with pytest.raises(ValueError, match="expected a positive image_size, got"):
+        load("sprites", image_size=size)

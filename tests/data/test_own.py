@@ -519,7 +519,9 @@ def test_nan_is_refused_with_its_image(tmp_path):
 def test_constant_and_dark_images_are_said(tmp_path):
     assert "every pixel of every image is 7" in load(saved(tmp_path, GRAY * 0 + 7)).said
     said = load(saved(tmp_path, GRAY // 16, "b.npy")).said
-    assert "dark: the largest value is 15, 15 of 255; --value-range=0:15 would use all" in said
+    assert (
+        "dark: the largest value is 15, 15 of 255; --value-range=0:15 would make that white" in said
+    )
 
 
 def test_images_that_one_bright_pixel_makes_dark_are_said(tmp_path):
