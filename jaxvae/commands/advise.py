@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import inspect
 import math
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from jaxvae.commands.settings import LONG_NAMES, given_config
 from jaxvae.data.distinct import first_distinct
 from jaxvae.data.names import refuse_among_images
 from jaxvae.grids.grid import shared_settings
+from jaxvae.runs.choices import named_network
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
 from jaxvae.runs.run import SETTINGS as RUN_SETTINGS
@@ -142,6 +144,11 @@ def _checked_settings(arguments: argparse.Namespace) -> tuple[RunConfig, int]:
         raise ValueError(f"expected --minutes above 0, got {arguments.minutes:g}")
     settings = {**vars(arguments), "epochs": arguments.epochs or 1, "seed": 0}
     config = given_config(argparse.Namespace(**settings))
+    if "latents" not in inspect.signature(named_network(config.network)).parameters:
+        raise ValueError(
+            "expected a --network of one bottleneck, such as dense_vae, got the hierarchy "
+            f"{config.network}, which has no one size to look for"
+        )
     if config.network == "dense_vae" and not config.options:
         config = dataclasses.replace(config, options={"widths": _WIDTHS})
     if config.train_size is None:

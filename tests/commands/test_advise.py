@@ -127,6 +127,7 @@ def test_without_time_nothing_is_decided_and_the_same_command_goes_on(tmp_path, 
         ),
         (("--data", "sprites", "--latents", "4"), "expected no --latents"),
         (("--data", "sprites", "--minutes", "0"), "expected --minutes above 0, got 0"),
+        (("--data", "sprites", "--network", "two_layer_hvae"), "got the hierarchy two_layer_hvae"),
     ],
 )
 def test_what_makes_no_sense_is_refused(capsys, arguments, expected):
