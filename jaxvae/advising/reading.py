@@ -44,6 +44,8 @@ class Reading(NamedTuple):
         epoch: the last measured one.
         failed: sizes and seeds of models whose loss was not finite.
         fewest_latents: latents without which the data are known not to fit; 0 where it is unknown.
+        not_read: sizes and seeds of models that are left out because others of their size or seed
+            are.
     """
 
     sizes: Int[np.ndarray, " k"]
@@ -61,7 +63,7 @@ class Reading(NamedTuple):
     epoch: int
     failed: tuple[tuple[int, int], ...]
     fewest_latents: int
-    not_read: tuple[tuple[int, int], ...] = ()
+    not_read: tuple[tuple[int, int], ...]
 
     @property
     def has_learned(self) -> bool:
@@ -144,7 +146,7 @@ def read_records(records: xr.Dataset) -> Reading:
         int(records["epoch"].values[-1]),
         _models(sizes, names, failed),
         int(records.attrs.get("fewest_latents", 0)),
-        _models(sizes, names, done & ~_is_read(done.shape, kept, seeds)) if missing.any() else (),
+        _models(sizes, names, done & ~_is_read(done.shape, kept, seeds)),
     )
 
 

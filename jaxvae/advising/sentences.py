@@ -198,8 +198,8 @@ def _not_read(reading: Reading) -> str:
         return ""
     named = ", ".join(f"K = {size} seed {seed}" for size, seed in reading.not_read)
     return (
-        f"Not read: {named}. Sizes are compared by the same seeds, and others of them are not "
-        "trained yet."
+        f"Not read: {named}. Sizes are compared by the same seeds, of which other models are not "
+        "trained yet or have failed."
     )
 
 

@@ -132,9 +132,8 @@ def do_study(
     """Train until the question is decided, nothing more would decide it, or the time is over.
 
     Where models of some size still improve when all is decided, it is decided again with twice
-    as many epochs. No model is begun that would not end in time, if it takes as long as the one
-    before; the first of a call is trained however long it takes. What is done is not done again:
-    the same call goes on.
+    as many epochs. No model is begun after the minutes, nor one that would not end in them, if it
+    takes as long as the one before. What is done is not done again: the same call goes on.
 
     Args:
         study: what is asked.

@@ -24,6 +24,6 @@ def flags_named(names: Iterable[str]) -> Iterator[None]:
         yield
     except ValueError as error:
         message = re.sub(pattern, lambda match: flag_of(match[0]), str(error))
-        # Two numbers, which Python writes as a pair.
-        message = re.sub(r"(--[\w-]+=)\(([^\s,()]+), ([^\s,()]+)\)", r"\1\2:\3", message)
+        # A range, which Python writes as a pair.
+        message = re.sub(r"(--value-range=)\(([^\s,()]+), ([^\s,()]+)\)", r"\1\2:\3", message)
         raise ValueError(message) from error

@@ -1,7 +1,9 @@
 """Load data sets by their names or paths."""
 
 import difflib
+import operator
 import os
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,8 +98,8 @@ def load(
     given = {"image_size": image_size, "train_size": train_size, "test_size": test_size}
     sizes = {argument: size for argument, size in given.items() if size is not None}
     for argument, size in sizes.items():
-        if not isinstance(size, int | np.integer) or size < 1:
-            raise ValueError(f"expected a positive {argument}, got {size}")
+        if not _is_count(size):
+            raise ValueError(f"expected a positive {argument}, a whole number, got {size!r}")
     name, directory = os.fspath(name), data_directory(data_dir)
     own_path = own_place(name, directory)
     if own_path is not None:
@@ -139,6 +141,12 @@ def load(
 
     entry = fetch(key(image_size), build)
     return _dataset(name, entry, sizes, fingerprint=f"{prepared.version}-{prepared.fingerprint}")
+
+
+def _is_count(size: Any) -> bool:
+    with suppress(TypeError):
+        return not isinstance(size, bool | np.bool_) and operator.index(size) >= 1
+    return False
 
 
 def _dataset(name: str, entry: Entry, sizes: dict[str, int], *, fingerprint: str) -> Dataset:

@@ -136,10 +136,12 @@ def standardized(
 ) -> Float[Array, "*shape"]:
     """How far every x is from the mean of `N(mean, exp(log_variance))`, in standard deviations.
 
-    One below `exp(-85)` counts as that: its inverse would be infinite in float32, and the distance
-    of the mean itself NaN.
+    One whose inverse would not be finite, in float32 below `exp(-85)`, counts as the smallest whose
+    inverse is: else the distance of the mean itself would be NaN.
     """
-    return (x - mean) * jnp.exp(jnp.minimum(-jnp.asarray(log_variance) / 2, 85.0))
+    half = -jnp.asarray(log_variance) / 2
+    most = math.log(float(jnp.finfo(half.dtype).max)) - 3
+    return (x - mean) * jnp.exp(jnp.minimum(half, most))
 
 
 def discretized_logistic(

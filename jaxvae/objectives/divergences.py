@@ -12,7 +12,7 @@ def gaussian_kl(mean: Float[Array, "*n"], log_variance: Float[Array, "*n"]) -> F
     `(mean^2 + s^2 - log s^2 - 1) / 2` nats, per example and dimension: sum over
     dimensions for the rate of an example. Never negative; zero where the
     posterior is the prior. Written with `expm1`, so that near zero it is off by less
-    than 1e-7 of the log-variance; it overflows to infinity for log-variances above 88.
+    than 3e-7 of the log-variance; it overflows to infinity for log-variances above 88.
 
     Reference: Kingma and Welling (2014).
     """

@@ -73,7 +73,7 @@ def rate_targets(
     """
     reconstruction, rates = jnp.mean(outputs.nll), jnp.mean(layer_rates(outputs), axis=0)
     # Of one layer, a number will do.
-    targets, betas = jnp.atleast_1d(jnp.asarray(targets)), jnp.atleast_1d(jnp.asarray(beta))
+    targets, betas = (jnp.atleast_1d(jnp.asarray(each, rates.dtype)) for each in (targets, beta))
     for name, values in (("targets", targets), ("beta", betas)):
         if values.shape != rates.shape:
             raise ValueError(

@@ -68,8 +68,8 @@ def train_ensemble(
 
     Raises:
         ValueError: for images that the trainer does not take, a batch larger than the data,
-            another way, parts of an epoch, devices of several processes, and members of
-            another trainer of `vae_trainer`.
+            another way, parts of an epoch, devices of several processes, and members with
+            other names or shapes than those of the trainer.
     """
     if are_several(mesh):
         raise ValueError(

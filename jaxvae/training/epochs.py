@@ -133,7 +133,7 @@ def train(
         NonFiniteLossError: at the first loss that is NaN or infinite.
         ValueError: for images that the trainer does not take, such as floats or channels
             first, a batch larger than the data, and one that the devices cannot share evenly,
-            parts of an epoch, and a state of another trainer of `vae_trainer`.
+            parts of an epoch, and a state with other names or shapes than those of the trainer.
     """
     placed = place_images(images, trainer.image_shape, mesh=mesh)
     per_epoch = whole_batches(placed.n, batch_size)

@@ -68,9 +68,10 @@ def training_images(images: ArrayLike, image_shape: ImageShape | None) -> UInt8[
 def on_device(images: UInt8[ArrayLike, "n h w c"]) -> UInt8[Array, "n h w c"]:
     """Images as an array of JAX, which is a copy of one of NumPy.
 
-    `jnp.asarray` compiles a program for every shape, which holds them twice on the device.
+    `jnp.asarray` and `jnp.array` compile a program for every shape, which makes a second copy on
+    the device.
     """
-    return images if isinstance(images, jax.Array) else jnp.array(images)
+    return images if isinstance(images, jax.Array) else jax.device_put(np.array(images))
 
 
 def unit_interval(images: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:

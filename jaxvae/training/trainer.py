@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from functools import cache, partial
 from numbers import Real
 from typing import Any, NamedTuple, get_type_hints
@@ -127,7 +126,7 @@ def vae_trainer(
             is no number, a schedule without `end`, a schedule or a multiplier of none of them, one
             that is both, an objective that lacks a whole number such as `dataset_size`, an
             adversary where it is not wanted or absent, what is no optax transformation, and a
-            hierarchy for an objective of one layer or the other way round.
+            hierarchy for an objective of jaxvae for one layer, or the other way round.
     """
     values = {} if coefficients is None else dict(coefficients)
     ramps = {} if schedules is None else dict(schedules)
@@ -138,8 +137,7 @@ def vae_trainer(
     while isinstance(function, partial):
         bound, function = {**function.keywords, **bound}, function.func
     nonnegative = _nonnegative(function)
-    if (taken := outputs_of(function)) is not None:
-        refuse_other_models(vae, HVAE if taken is HierarchyOutputs else VAE)
+    _refuse_the_other_kind(vae, function)
     if not hasattr(optimizer, "update"):
         raise ValueError(
             f"expected an optax transformation, such as optax.adam(1e-3), got {optimizer}"
@@ -238,11 +236,25 @@ def _as_one_program(init: Callable[[Key], TrainState]) -> Callable[[Key], TrainS
     return call
 
 
+def _is_own(objective: Callable[..., Any]) -> bool:
+    """Whether an objective is one of jaxvae, and wraps none."""
+    own = getattr(objective, "__module__", "").startswith("jaxvae.")
+    return own and not hasattr(objective, "__wrapped__")
+
+
+def _refuse_the_other_kind(vae: VAE | HVAE, objective: Callable[..., Any]) -> None:
+    """Refuse a hierarchy for an objective of jaxvae for one layer, and the other way round."""
+    taken = outputs_of(objective) if _is_own(objective) else None
+    if taken is HierarchyOutputs and isinstance(vae, VAE):
+        refuse_other_models(vae, HVAE)
+    if taken is Outputs and isinstance(vae, HVAE):
+        refuse_other_models(vae, VAE)
+
+
 def outputs_of(objective: Callable[..., Any]) -> Any:
     """The type of outputs that an objective takes, where it is known: of a VAE or a hierarchy."""
-    with suppress(NameError):  # a name in quotes that its module lacks
-        first = next(iter(get_type_hints(objective).values()), None)
-        return first if first in (Outputs, HierarchyOutputs) else None
+    first = next(iter(get_type_hints(objective).values()), None)
+    return first if first in (Outputs, HierarchyOutputs) else None
 
 
 def _nonnegative(objective: Callable[..., Any]) -> frozenset[str]:
@@ -293,12 +305,17 @@ def refuse_negative(coefficients: Mapping[str, Any], nonnegative: Collection[str
 def _refuse_other_state(state: TrainState, expected: TrainState) -> None:
     """Refuse what another model, optimizer or objective has left, before it fails halfway."""
     for part in ("variables", "optimizer_state", "adversary", "coefficients"):
-        got, wanted = getattr(state, part), getattr(expected, part)
-        if jax.tree.map(jnp.shape, got) != jax.tree.map(jnp.shape, wanted):
+        if _names_and_shapes(getattr(state, part)) != _names_and_shapes(getattr(expected, part)):
             raise ValueError(
                 "expected a state that this trainer began with, got one of another model, "
                 f"optimizer or objective: names or shapes of its {part} differ"
             )
+
+
+def _names_and_shapes(tree: Any) -> tuple[Any, list[tuple[int, ...]]]:
+    """The structure of a tree, whose nodes may be equal to themselves alone, and its shapes."""
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, [jnp.shape(leaf) for leaf in leaves]
 
 
 def _loss_and_terms(returned: Any) -> tuple[Array, NamedTuple]:

@@ -194,3 +194,5 @@ def test_models_whose_other_seeds_are_not_trained_yet_are_said_not_to_be_read():
     assert "Not read" not in said(records)
     records["missing"][-1, 1:] = True
     assert "Not read: K = 16 seed 0. Sizes are compared by the same seeds" in said(records)
+    records["failed"][0, 0] = True
+    assert "are not trained yet or have failed" in said(records)

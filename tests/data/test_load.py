@@ -424,7 +424,7 @@ def test_what_is_no_name_and_no_path_is_refused(tmp_path, name):
 
 @pytest.mark.parametrize("argument", ["image_size", "train_size", "test_size"])
 def test_a_size_that_is_not_positive_is_refused(argument):
-    with pytest.raises(ValueError, match=f"expected a positive {argument}, got 0"):
+    with pytest.raises(ValueError, match=f"expected a positive {argument}, a whole number, got 0"):
         load("sprites", **{argument: 0})
 
 
@@ -454,7 +454,7 @@ def test_resizing_equals_that_of_jax(height, width, size):
     assert resized.dtype == np.uint8
 
 
-@pytest.mark.parametrize("size", [0, (32, 48), 2.5, "32"])
+@pytest.mark.parametrize("size", [0, (32, 48), 2.5, "32", True])
 def test_what_is_no_number_of_pixels_is_refused(size):
-    with pytest.raises(ValueError, match="expected a positive image_size, got"):
+    with pytest.raises(ValueError, match="expected a positive image_size, a whole number, got"):
         load("sprites", image_size=size)

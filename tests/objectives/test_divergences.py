@@ -76,6 +76,14 @@ def test_it_does_not_cancel_near_the_prior(log_variance):
     assert actual == pytest.approx((np.expm1(kept) - kept) / 2, rel=5e-4)
 
 
+@pytest.mark.parametrize("most", [1e-4, 1e-2, 1.0])
+def test_near_the_prior_it_is_off_by_few_parts_of_the_log_variance(most):
+    log_variance = np.linspace(-most, most, 1000, dtype=np.float32)
+    exact = definition(np.zeros(1000), log_variance)
+    error = np.abs(gaussian_kl(np.zeros(1000, np.float32), log_variance) - exact)
+    assert np.all(error <= 3e-7 * np.abs(log_variance))
+
+
 def test_gradients_are_the_mean_and_half_the_excess_variance():
     mean, log_variance = draw((20, 4))
     by_mean, by_log_variance = jax.grad(

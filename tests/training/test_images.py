@@ -19,7 +19,7 @@ from jaxvae.training import (
     train_ensemble,
     vae_trainer,
 )
-from jaxvae.training.images import as_images, training_images
+from jaxvae.training.images import as_images, on_device, training_images
 from tests.tiers import parametrize
 
 SHAPE = (4, 6, 3)
@@ -141,3 +141,21 @@ def test_a_coefficient_may_be_traced():
         return trainer.init(jax.random.key(0)).coefficients
 
     assert jax.eval_shape(coefficients, 2.0)["beta"].shape == ()
+
+
+def test_images_are_copied_to_the_device_without_a_program():
+    compiled = []
+
+    def count(event, seconds, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(seconds)
+
+    images = np.zeros((3, 5, 7, 1), np.uint8)
+    jax.monitoring.register_event_duration_secs_listener(count)
+    try:
+        placed = on_device(images)
+    finally:
+        jax.monitoring.unregister_event_duration_listener(count)
+    assert not compiled
+    images[:] = 7
+    assert not placed.any()

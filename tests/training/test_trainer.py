@@ -405,3 +405,39 @@ def test_an_objective_of_another_kind_of_model_is_refused():
     hierarchy = two_layer_hvae(image_shape=(28, 28, 1), channels=8, top=4)
     with pytest.raises(ValueError, match="expected a VAE of one layer of latents, which is of"):
         vae_trainer(hierarchy, partial(beta_vae, beta=2.0), optax.sgd(RATE))
+
+
+def test_an_objective_of_the_user_may_be_any_callable():
+    class Weighted:
+        def __call__(self, outputs, *, teacher: "HierarchyOutputs | 3" = None, beta=1.0):
+            del teacher
+            return beta_vae(outputs, beta=beta)
+
+    trainer = vae_trainer(VAES["dense"], Weighted(), optax.sgd(RATE))
+    state = jax.eval_shape(trainer.init, jax.random.key(0))
+    _, loss, _ = jax.eval_shape(trainer.step, state, draw(VAES["dense"]))
+    assert loss.shape == ()
+
+
+@jax.tree_util.register_pytree_node_class
+class Own:
+    """What an optimizer of the user may remember: a node that is equal to itself alone."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def tree_flatten(self):
+        return (self.value,), None
+
+    @classmethod
+    def tree_unflatten(cls, _, children):
+        return cls(*children)
+
+
+def test_an_optimizer_may_remember_in_nodes_of_its_own():
+    steps = optax.GradientTransformation(
+        lambda params: Own(jnp.zeros(())), lambda gradients, state, params=None: (gradients, state)
+    )
+    trainer = vae_trainer(VAES["dense"], beta_vae, steps)
+    state = jax.eval_shape(trainer.init, jax.random.key(0))
+    jax.eval_shape(trainer.step, state, draw(VAES["dense"]))
