@@ -475,7 +475,7 @@ def test_a_folder_where_another_is_at_work_is_refused(tmp_path, capsys):
         (["--objective", ""], "expected as objective one of beta_vae, "),
         (["--coefficient", "=3"], "expected --coefficient NAME=VALUE, got =3"),
         (["--coefficient", "beta=1", "beta=2"], "expected one --coefficient beta, got also beta=2"),
-        (["--train-size", "0"], "expected a positive --train-size, got 0"),
+        (["--train-size", "0"], "expected a positive --train-size, a whole number, got 0"),
         (["--batch-size", "201"], "expected 1 <= --batch-size <= 200 images, got 201"),
         (["--epochs", "0"], "expected epochs of at least 1, got 0"),
         (["--seed", "-1"], "expected seed of at least 0, got -1"),
