@@ -190,3 +190,17 @@ def pytest_sessionfinish(session):
             times = path.stat()
             if max(times.st_atime, times.st_mtime) < oldest:
                 path.unlink()
+
+
+@pytest.fixture
+def compilations():
+    """The seconds of every program that is compiled from here on."""
+    counted = []
+
+    def count(event, seconds, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            counted.append(seconds)
+
+    jax.monitoring.register_event_duration_secs_listener(count)
+    yield counted
+    jax.monitoring.unregister_event_duration_listener(count)

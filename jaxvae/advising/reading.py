@@ -125,6 +125,8 @@ def read_records(records: xr.Dataset) -> Reading:
     missing = records["missing"].transpose(dimension, "seed").values
     done = ~(failed | missing)
     kept, seeds = _rectangle(done)
+    not_read = done.copy()
+    not_read[np.ix_(kept, seeds)] = False
     some = records.isel({dimension: kept, "seed": seeds})
     sizes, names = records[dimension].values, records["seed"].values
     asked = int(records.attrs["points"])
@@ -146,7 +148,7 @@ def read_records(records: xr.Dataset) -> Reading:
         int(records["epoch"].values[-1]),
         _models(sizes, names, failed),
         int(records.attrs.get("fewest_latents", 0)),
-        _models(sizes, names, done & ~_is_read(done.shape, kept, seeds)),
+        _models(sizes, names, not_read),
     )
 
 
@@ -155,12 +157,6 @@ def _models(
 ) -> tuple[tuple[int, int], ...]:
     """Size and seed of the models that a table of sizes and seeds chooses."""
     return tuple((int(sizes[i]), int(seeds[j])) for i, j in zip(*np.nonzero(chosen), strict=True))
-
-
-def _is_read(shape: tuple[int, ...], kept: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    read = np.zeros(shape, bool)
-    read[np.ix_(kept, seeds)] = True
-    return read
 
 
 def _distinct(records: xr.Dataset, points: int) -> int:

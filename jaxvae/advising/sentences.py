@@ -196,15 +196,20 @@ def _kept_less(reading: Reading, dimension: tuple[float, float] | None) -> str:
 def _not_read(reading: Reading) -> str:
     if not reading.not_read:
         return ""
-    named = ", ".join(f"K = {size} seed {seed}" for size, seed in reading.not_read)
     return (
-        f"Not read: {named}. Sizes are compared by the same seeds, of which other models are not "
-        "trained yet or have failed."
+        f"Not read: {_listed(reading.not_read)}. Sizes are compared by the same seeds, of which "
+        "other models are not trained yet or have failed."
     )
 
 
 def _failed(reading: Reading) -> str:
     if not reading.failed:
         return ""
-    named = ", ".join(f"K = {size} seed {seed}" for size, seed in reading.failed)
-    return f"Left out: the loss became NaN or infinite in {named}. Try a smaller --learning-rate."
+    return (
+        f"Left out: the loss became NaN or infinite in {_listed(reading.failed)}. Try a smaller "
+        "--learning-rate."
+    )
+
+
+def _listed(models: Sequence[tuple[int, int]]) -> str:
+    return ", ".join(f"K = {size} seed {seed}" for size, seed in models)

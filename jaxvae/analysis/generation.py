@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 
 from jaxvae.analysis.batches import in_batches, padded_count
 from jaxvae.analysis.estimate import Estimate, share_estimate
-from jaxvae.geometry.arrays import as_count, as_row_array
+from jaxvae.files.refusals import as_count
+from jaxvae.geometry.arrays import as_row_array
 from jaxvae.metrics.information import inception_score
 from jaxvae.metrics.resample import jackknife_error
 from jaxvae.models.classifier import Classifier

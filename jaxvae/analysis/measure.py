@@ -10,8 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from jaxvae.analysis.registry import METRICS, Metric
 from jaxvae.analysis.spaces import as_spaces, choose_rows, finite_rows
-from jaxvae.files.refusals import did_you_mean
-from jaxvae.geometry.arrays import as_count
+from jaxvae.files.refusals import as_count, did_you_mean
 from jaxvae.metrics.resample import Subsamples, jackknife_error, subsample_error
 from jaxvae.typing import ArrayLike, Key
 

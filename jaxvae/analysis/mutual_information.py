@@ -11,7 +11,8 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jaxvae.analysis.estimate import Estimate, mean_estimate
-from jaxvae.geometry.arrays import as_array, as_classes, as_count
+from jaxvae.files.refusals import as_count
+from jaxvae.geometry.arrays import as_array, as_classes
 from jaxvae.models.likelihoods import gaussian_log_density
 from jaxvae.typing import ArrayLike
 

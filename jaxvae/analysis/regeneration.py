@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxvae.analysis.capture import posterior_noise
-from jaxvae.geometry.arrays import as_count
+from jaxvae.files.refusals import as_count
 from jaxvae.models.hvae import HVAE, refuse_other_models, split_noise
 from jaxvae.models.vae import Variables
 from jaxvae.training.images import checked_images, unit_interval

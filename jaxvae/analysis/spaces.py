@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
-from jaxvae.geometry.arrays import as_classes, as_count, as_point_array, as_row_array
+from jaxvae.files.refusals import as_count
+from jaxvae.geometry.arrays import as_classes, as_point_array, as_row_array
 from jaxvae.metrics.resample import generator_of
 from jaxvae.typing import ArrayLike, Key
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxvae.analysis.batches import in_batches
 from jaxvae.analysis.capture import checked_batches
-from jaxvae.geometry.arrays import as_count
+from jaxvae.files.refusals import as_count
 from jaxvae.models.hvae import refuse_other_models
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.objectives.divergences import gaussian_kl

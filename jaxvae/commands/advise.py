@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import inspect
 import math
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from jaxvae.commands.settings import LONG_NAMES, given_config
 from jaxvae.data.distinct import first_distinct
 from jaxvae.data.names import refuse_among_images
 from jaxvae.grids.grid import shared_settings
-from jaxvae.runs.choices import named_network
+from jaxvae.runs.choices import has_bottleneck, named_network
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
 from jaxvae.runs.run import SETTINGS as RUN_SETTINGS
@@ -144,7 +143,7 @@ def _checked_settings(arguments: argparse.Namespace) -> tuple[RunConfig, int]:
         raise ValueError(f"expected --minutes above 0, got {arguments.minutes:g}")
     settings = {**vars(arguments), "epochs": arguments.epochs or 1, "seed": 0}
     config = given_config(argparse.Namespace(**settings))
-    if "latents" not in inspect.signature(named_network(config.network)).parameters:
+    if not has_bottleneck(named_network(config.network)):
         raise ValueError(
             "expected a --network of one bottleneck, such as dense_vae, got the hierarchy "
             f"{config.network}, which has no one size to look for"

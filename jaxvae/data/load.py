@@ -1,9 +1,7 @@
 """Load data sets by their names or paths."""
 
 import difflib
-import operator
 import os
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from jaxvae.data.prepared import (
 )
 from jaxvae.data.reading import say
 from jaxvae.data.tfds import Part, close_names, write_arrays, write_resized
+from jaxvae.files.refusals import as_count
 
 _LAYOUT = 2  # to be raised when the same set would be cached as other arrays
 _FACTOR = "label_"
@@ -98,8 +97,7 @@ def load(
     given = {"image_size": image_size, "train_size": train_size, "test_size": test_size}
     sizes = {argument: size for argument, size in given.items() if size is not None}
     for argument, size in sizes.items():
-        if not _is_count(size):
-            raise ValueError(f"expected a positive {argument}, a whole number, got {size!r}")
+        as_count(size, f"expected a positive {argument}, a whole number, got {size!r}", least=1)
     name, directory = os.fspath(name), data_directory(data_dir)
     own_path = own_place(name, directory)
     if own_path is not None:
@@ -141,12 +139,6 @@ def load(
 
     entry = fetch(key(image_size), build)
     return _dataset(name, entry, sizes, fingerprint=f"{prepared.version}-{prepared.fingerprint}")
-
-
-def _is_count(size: Any) -> bool:
-    with suppress(TypeError):
-        return not isinstance(size, bool | np.bool_) and operator.index(size) >= 1
-    return False
 
 
 def _dataset(name: str, entry: Entry, sizes: dict[str, int], *, fingerprint: str) -> Dataset:

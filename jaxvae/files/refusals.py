@@ -1,7 +1,12 @@
-"""Several refusals as one, so that all that is wrong is known at once; hints at what was meant."""
+"""Refusals of what is no count, several refusals as one, and hints at what was meant."""
 
 import difflib
+import operator
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
 
 
 def all_pass(*checks: Callable[[], object]) -> None:
@@ -25,3 +30,23 @@ def did_you_mean(known: Iterable[str], *names: str) -> str:
     known = [*known]
     close = dict.fromkeys(each for name in names for each in difflib.get_close_matches(name, known))
     return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def as_count(value: Any, refusal: str, *, least: int, most: int | None = None) -> int:
+    """A whole number as an `int`, be it Python's, NumPy's or JAX's.
+
+    Args:
+        value: what was given.
+        refusal: what to say of anything else, booleans and whole floats among them.
+        least: the smallest that is taken.
+        most: the largest, or None for no such limit.
+
+    Raises:
+        ValueError: says the refusal.
+    """
+    if not isinstance(value, bool | np.bool_):
+        with suppress(TypeError):
+            count = operator.index(value)
+            if least <= count and (most is None or count <= most):
+                return count
+    raise ValueError(refusal)

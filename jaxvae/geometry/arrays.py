@@ -1,13 +1,11 @@
-"""The one door: what users bring -> arrays of real numbers, points, classes and counts.
+"""The one door: what users bring -> arrays of real numbers, points and classes.
 
 Nothing is copied that need not be: an array of NumPy or JAX passes as it is, also while a
 function of it is traced, and one on disk stays there (`refuse_other_points`).
 """
 
 import numbers
-import operator
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import suppress
 from typing import Any
 
 import jax
@@ -136,26 +134,6 @@ def as_classes(labels: Any, n: int) -> Int[EitherArray, " n"]:
         np.int32,
         len(array),
     )
-
-
-def as_count(value: Any, refusal: str, *, least: int, most: int | None = None) -> int:
-    """A whole number as an `int`, be it Python's, NumPy's or JAX's.
-
-    Args:
-        value: what was given.
-        refusal: what to say of anything else, booleans and whole floats among them.
-        least: the smallest that is taken.
-        most: the largest, or None for no such limit.
-
-    Raises:
-        ValueError: says the refusal.
-    """
-    if not isinstance(value, bool | np.bool_):
-        with suppress(TypeError):
-            count = operator.index(value)
-            if least <= count and (most is None or count <= most):
-                return count
-    raise ValueError(refusal)
 
 
 def refuse_by_name(given: Any) -> None:

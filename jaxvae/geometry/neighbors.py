@@ -10,7 +10,7 @@ from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxvae.geometry.arrays import as_count
+from jaxvae.files.refusals import as_count
 from jaxvae.geometry.clouds import Cloud, Whole, as_cloud
 from jaxvae.geometry.distances import refuse_overflow
 from jaxvae.geometry.finding import find_in, find_traced, propose, settle

@@ -12,7 +12,7 @@ from jax.custom_batching import custom_vmap
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Int
 
-from jaxvae.geometry.arrays import as_count
+from jaxvae.files.refusals import as_count
 from jaxvae.geometry.host import keep_freed_memory, known_now
 from jaxvae.geometry.points import Points
 from jaxvae.platforms import ACCELERATOR, CPU, Choices, Options, choices_for

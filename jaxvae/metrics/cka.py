@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxvae.geometry.arrays import as_count, as_point_array
+from jaxvae.files.refusals import as_count
+from jaxvae.geometry.arrays import as_point_array
 from jaxvae.geometry.kernels import NO_SPREAD, centered_features, gram_products, rbf_gram
 from jaxvae.geometry.points import same_length
 from jaxvae.typing import ArrayLike

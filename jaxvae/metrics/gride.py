@@ -8,7 +8,7 @@ from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxvae.geometry.arrays import as_count
+from jaxvae.files.refusals import as_count
 from jaxvae.geometry.clouds import as_cloud
 from jaxvae.geometry.host import as_results, numpy_of
 from jaxvae.geometry.neighbors import search_distinct

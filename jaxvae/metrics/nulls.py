@@ -12,7 +12,8 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from jaxvae.geometry.arrays import as_count, as_point_array, as_row_array
+from jaxvae.files.refusals import as_count
+from jaxvae.geometry.arrays import as_point_array, as_row_array
 from jaxvae.geometry.float32 import from_first_row
 from jaxvae.geometry.host import numpy_of
 from jaxvae.geometry.points import same_length

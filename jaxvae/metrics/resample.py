@@ -21,7 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
-from jaxvae.geometry.arrays import as_count, as_row_array
+from jaxvae.files.refusals import as_count
+from jaxvae.geometry.arrays import as_row_array
 from jaxvae.geometry.host import as_results, is_on_host
 from jaxvae.geometry.points import same_length
 from jaxvae.typing import ArrayLike, EitherArray, Key

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
-from jaxvae.geometry.arrays import as_count
+from jaxvae.files.refusals import as_count
 from jaxvae.models.likelihoods import Likelihood, bernoulli
 from jaxvae.typing import ImageShape, Key
 

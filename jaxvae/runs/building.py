@@ -17,6 +17,7 @@ from jaxvae.models.vae import VAE, Outputs
 from jaxvae.objectives.schedules import linear_ramp
 from jaxvae.runs.choices import (
     called,
+    has_bottleneck,
     is_foreign,
     likelihood_options,
     likelihoods,
@@ -75,8 +76,7 @@ def in_effect(settings: Mapping[str, Any]) -> dict[str, Any]:
             unset = (inspect.Parameter.empty, None, ())
             set_ones = {name: each for name, each in defaults.items() if each not in unset}
             shown[field] = set_ones | {**given}
-    takes_latents = network is not None and "latents" in inspect.signature(network).parameters
-    if takes_latents and settings.get("latents") is None:
+    if network is not None and has_bottleneck(network) and settings.get("latents") is None:
         shown["latents"] = _LATENTS
     return as_json(shown)
 
@@ -98,7 +98,7 @@ def build_model(config: RunConfig, image_shape: ImageShape) -> VAE | HVAE:
         name: tuple(value) if isinstance(value, list) else value
         for name, value in config.options.items()
     }
-    if "latents" in inspect.signature(network).parameters:
+    if has_bottleneck(network):
         options["latents"] = _LATENTS if config.latents is None else config.latents
     elif config.latents is not None:
         raise ValueError(

@@ -70,6 +70,11 @@ def network_options(network: Callable[..., VAE | HVAE]) -> dict[str, inspect.Par
     return {name: each for name, each in _by_name(network).items() if name not in given}
 
 
+def has_bottleneck(network: Callable[..., VAE | HVAE]) -> bool:
+    """Whether a network takes a number of latents; the sizes of a hierarchy are options."""
+    return "latents" in inspect.signature(network).parameters
+
+
 def likelihood_options(likelihood: Callable[..., Likelihood]) -> dict[str, inspect.Parameter]:
     """The options of a likelihood, by name."""
     return _by_name(likelihood)

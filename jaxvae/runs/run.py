@@ -19,7 +19,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import UInt8
 
-from jaxvae.geometry.arrays import as_count
+from jaxvae.files.refusals import as_count
 from jaxvae.runs import checkpoint
 from jaxvae.training.epochs import NonFiniteLossError, Progress, train, whole_batches
 from jaxvae.training.mesh import everywhere, in_line, shapes_on

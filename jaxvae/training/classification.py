@@ -10,7 +10,8 @@ import optax
 from jax import lax
 from jaxtyping import Array, Float, Int, UInt8
 
-from jaxvae.geometry.arrays import as_array, as_count
+from jaxvae.files.refusals import as_count
+from jaxvae.geometry.arrays import as_array
 from jaxvae.models.classifier import Classifier
 from jaxvae.training.epochs import epoch_order, steps_per_epoch
 from jaxvae.training.images import as_images, training_images, unit_interval

@@ -11,7 +11,7 @@ from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Int, UInt8
 
-from jaxvae.geometry.arrays import as_count
+from jaxvae.files.refusals import as_count
 from jaxvae.training.batches import Batches, Plan, batch_at, pieces
 from jaxvae.training.mesh import everywhere, on_its_own_mesh, put
 from jaxvae.training.placed import PlacedImages, place_images

@@ -237,14 +237,16 @@ def _as_one_program(init: Callable[[Key], TrainState]) -> Callable[[Key], TrainS
 
 
 def _is_own(objective: Callable[..., Any]) -> bool:
-    """Whether an objective is one of jaxvae, and wraps none."""
-    own = getattr(objective, "__module__", "").startswith("jaxvae.")
-    return own and not hasattr(objective, "__wrapped__")
+    """Whether an objective is one of jaxvae, or wraps one under its name."""
+    return getattr(objective, "__module__", "").startswith("jaxvae.")
 
 
 def _refuse_the_other_kind(vae: VAE | HVAE, objective: Callable[..., Any]) -> None:
     """Refuse a hierarchy for an objective of jaxvae for one layer, and the other way round."""
-    taken = outputs_of(objective) if _is_own(objective) else None
+    # What wraps an objective may take other outputs.
+    if not _is_own(objective) or hasattr(objective, "__wrapped__"):
+        return
+    taken = outputs_of(objective)
     if taken is HierarchyOutputs and isinstance(vae, VAE):
         refuse_other_models(vae, HVAE)
     if taken is Outputs and isinstance(vae, HVAE):
@@ -259,7 +261,7 @@ def outputs_of(objective: Callable[..., Any]) -> Any:
 
 def _nonnegative(objective: Callable[..., Any]) -> frozenset[str]:
     """The coefficients of an objective of jaxvae that may not be negative: all but a distortion."""
-    if not getattr(objective, "__module__", "").startswith("jaxvae."):
+    if not _is_own(objective):
         return frozenset()
     return frozenset(inspect.signature(objective).parameters) - {"target"}
 

@@ -1,6 +1,8 @@
 """How long models are trained: until the second half of a training no longer helps."""
 
+import dataclasses
 from functools import cache, partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -125,3 +127,27 @@ def test_no_model_is_begun_that_would_end_after_the_deadline(monkeypatch):
     clock.seconds_per_epoch = 1.0
     assert clock.allows(10)
     assert not clock.allows(11)
+
+
+def test_training_ends_before_a_model_that_would_end_after_the_deadline(monkeypatch):
+    @dataclasses.dataclass
+    class Sweep:
+        epochs: tuple[int, ...] = (10,)
+        units: tuple[SimpleNamespace, ...] = tuple(SimpleNamespace(name=n, runs=[n]) for n in "abc")
+        members: int | None = None
+
+        def unfinished(self):
+            return list(self.units)
+
+    now, done = [0.0], []
+
+    def work(sweep, names, progress, *, wait):
+        done.extend(names)
+        now[0] += 40.0
+
+    monkeypatch.setattr(studies.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(studies, "work", work)
+    clock = studies._Clock(deadline=100.0)
+    training = Training((2,), 3, "to test")
+    assert not studies._train(Sweep(), training, clock, Console(quiet=True))
+    assert done == ["a", "b"]

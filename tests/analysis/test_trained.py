@@ -113,19 +113,6 @@ def test_what_is_decoded_of_the_means_is_the_reconstruction_in_batches_of_any_si
     assert model.sample(5, key=jax.random.key(0)).shape == (5, *SHAPE)
 
 
-@pytest.fixture
-def compilations():
-    counted = []
-
-    def count(event, seconds, **_):
-        if event == "/jax/core/compile/backend_compile_duration":
-            counted.append(seconds)
-
-    jax.monitoring.register_event_duration_secs_listener(count)
-    yield counted
-    jax.monitoring.unregister_event_duration_listener(count)
-
-
 def test_another_number_of_rows_of_the_same_class_compiles_nothing(vae, images, compilations):
     model, key = jaxvae.load_run(vae), jax.random.key(0)
 

@@ -8,8 +8,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from jaxvae.files.refusals import as_count
 from jaxvae.geometry import nearest_neighbors, squared_distances
-from jaxvae.geometry.arrays import as_array, as_classes, as_count, as_point_array, as_row_array
+from jaxvae.geometry.arrays import as_array, as_classes, as_point_array, as_row_array
 from jaxvae.metrics import active_units, debiased_cka, gaussian_null, two_nn
 from tests.clouds import gaussian
 

@@ -2,13 +2,11 @@
 
 import jax
 import numpy as np
-import pytest
 
 from jaxvae import metrics
 from tests.clouds import gaussian
 from tests.tiers import parametrize
 
-_COMPILED = "/jax/core/compile/backend_compile_duration"
 METRICS = {
     "two_nn": metrics.two_nn,
     "gride": metrics.gride,
@@ -21,19 +19,6 @@ METRICS = {
 }
 # The most programs of a first call, with those of rows that the bounds leave open.
 MOST_PROGRAMS = 12
-
-
-@pytest.fixture
-def compilations():
-    counted = []
-
-    def count(event, seconds, **_):
-        if event == _COMPILED:
-            counted.append(seconds)
-
-    jax.monitoring.register_event_duration_secs_listener(count)
-    yield counted
-    jax.monitoring.unregister_event_duration_listener(count)
 
 
 @parametrize("name", METRICS, quick=4)
