@@ -43,8 +43,9 @@ class ExampleCosts(NamedTuple):
 class Evaluation(NamedTuple):
     """Rates and distortions of a model over a data set, with standard errors over examples.
 
-    A VAE is a hierarchy of one layer, whose prior is N(0, 1). Layers are in the order of the
-    model: z_L, the top, first. "Decided" means that every layer's sample is its posterior mean,
+    Every image has a draw of its own from the posterior, so that the errors hold the noise of the
+    draws too. A VAE is a hierarchy of one layer, whose prior is N(0, 1). Layers are in the order of
+    the model: z_L, the top, first. "Decided" means that every layer's sample is its posterior mean,
     given the means above.
 
     Attributes:

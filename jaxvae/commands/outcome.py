@@ -50,6 +50,7 @@ def outcome_of(
     images: ArrayLike,
     *,
     betas: Sequence[float] | None,
+    change: Estimate | None,
     key: Key,
 ) -> Outcome:
     """Evaluate a model on held-out images.
@@ -60,6 +61,7 @@ def outcome_of(
         variables: what it learned.
         images: uint8 `[n, h, w, c]`.
         betas: the weight of the rate of every layer of a hierarchy at the end, where known.
+        change: how the loss changed at the end of training, where that is known.
         key: key of the posterior noise.
     """
     evaluation = evaluate(model, variables, images, key=key)
@@ -96,7 +98,8 @@ def outcome_of(
         shuffle=shuffle_effect(model, variables, some, key=key),
         **_against_data(config, some, betas),
     )
-    warnings = [*map(str, signs), *_missed_targets(config, model, evaluation, betas)]
+    unfinished = _unfinished(change) if signs else []
+    warnings = [*unfinished, *map(str, signs), *_missed_targets(config, model, evaluation, betas)]
     return Outcome(lines, warnings, numbers, is_finite=True)
 
 
@@ -105,6 +108,23 @@ def write_outcome(folder: Path, outcome: Outcome, *, step: int) -> None:
     content = {"step": step, **outcome.numbers, "warnings": list(outcome.warnings)}
     text = json.dumps(content, indent=2) + "\n"
     write_whole(folder / HELD_OUT, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def _unfinished(change: Estimate | None) -> list[str]:
+    """A sentence that layers may still fill, where training was too short to call them empty."""
+    if change is None:
+        fact = "Training was too short to tell from its loss whether the model was still improving"
+    elif change.value < -2 * change.stderr:
+        fact = (
+            f"The loss was still falling, by {with_error(Estimate(-change.value, change.stderr))} "
+            "nats in the last quarter of training against the quarter before"
+        )
+    else:
+        return []
+    return [
+        f"{fact}: a layer that seems collapsed may still fill. Train for more --epochs before you "
+        "change the model."
+    ]
 
 
 def _against_data(

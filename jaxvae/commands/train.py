@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from rich.console import Console
 
 from jaxvae.analysis.collapse import rate_warnings
+from jaxvae.analysis.training_loss import change_at_the_end
 from jaxvae.commands.flags import flags_named
 from jaxvae.commands.outcome import Outcome, outcome_of, write_outcome
 from jaxvae.commands.settings import LONG_NAMES, given_config
@@ -40,7 +41,7 @@ from jaxvae.runs.continuing import (
     refuse_other_model,
     stored_origin,
 )
-from jaxvae.runs.curve import kept_curve
+from jaxvae.runs.curve import kept_curve, read_curve
 from jaxvae.runs.folder import (
     refuse_other_results,
     refuse_other_settings,
@@ -135,6 +136,7 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
                 gathered(evaluation_variables(state)),
                 run.dataset.test.images,
                 betas=_betas(run, state),
+                change=change_at_the_end(read_curve(arguments.out)),
                 key=run_keys(run.config)[1],
             )
         _announce_gradients(state, console)

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from jaxvae.data.cache import create_array
 from jaxvae.data.folders import Sorted
-from jaxvae.data.pictures import Header, PictureError, header_of, picture
+from jaxvae.data.pictures import Header, Picture, PictureError, header_of, picture
 from jaxvae.data.reading import reading
 from jaxvae.data.resize import resize_values
 from jaxvae.data.values import Extremes, whole_of
@@ -26,7 +26,7 @@ _THREADS = min(32, (os.cpu_count() or 1) + 1)
 _BATCH = 256
 _NAMED = 3
 
-_Read = TypeVar("_Read")
+T = TypeVar("T")
 
 
 class Decoded(NamedTuple):
@@ -62,7 +62,7 @@ def decode(source: Path, chosen: Sorted, directory: Path, *, image_size: int | N
         image_size: pixels along each side to resize to, or None for the sizes as they are.
 
     Raises:
-        ValueError: for files that give no image, all of them counted and the first named,
+        ValueError: for files that give no image, all of them counted and the first named, for
             images of several sizes without `image_size`, and of several depths.
         OSError: for files that cannot be read, and where nothing can be written.
     """
@@ -86,14 +86,14 @@ def decode(source: Path, chosen: Sorted, directory: Path, *, image_size: int | N
                 append = create_array(path, (len(files[split]), height, width, channels), stored)
                 pictures = []
                 one = partial(_one, source, channels=channels, size=image_size, dtype=stored)
-                for name, read in _each(pool, one, inside, "decode", source):
+                for name, read in _each(pool, one, inside, source):
                     append(read.pixels)
                     pictures.append(read.extremes)
                     done.update(read.remarks)
                     content.update(f"{split}/{name}\0{read.fingerprint}\0".encode(errors="replace"))
                     advance(1)
                 arrays[split], extremes[split] = np.load(path, mmap_mode="r"), whole_of(pictures)
-    sizes = _sizes_in_words(heads.values(), image_size)
+    sizes = resized_in_words([(head.height, head.width) for head in heads.values()], image_size)
     return Decoded(
         arrays,
         dtype,
@@ -115,11 +115,7 @@ class _One(NamedTuple):
 
 
 def _one(source: Path, name: str, *, channels: int, size: int | None, dtype: np.dtype) -> _One:
-    path = source / name
-    content = path.read_bytes()
-    pixels, remarks = picture(content, path)
-    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        raise PictureError("its pixels hold NaN or infinity")
+    content, (pixels, remarks) = _pixels(source, name)
     extremes = Extremes(float(pixels.min()), float(pixels.max()))
     if size is not None and pixels.shape[1:3] != (size, size):
         pixels = resize_values(pixels.astype(np.float32), size=size)
@@ -128,10 +124,26 @@ def _one(source: Path, name: str, *, channels: int, size: int | None, dtype: np.
     return _One(full, extremes, remarks, hashlib.sha256(content).hexdigest())
 
 
+def _pixels(source: Path, name: str) -> tuple[bytes, Picture]:
+    """What is in a file, and the images that it holds."""
+    path = source / name
+    content = path.read_bytes()
+    decoded = picture(content, path)
+    if decoded.pixels.dtype.kind == "f" and not np.isfinite(decoded.pixels).all():
+        raise PictureError("its pixels hold NaN or infinity")
+    return content, decoded
+
+
+def _header(source: Path, name: str) -> Header:
+    return header_of(source / name)
+
+
 def _headers(pool: ThreadPoolExecutor, source: Path, names: Sequence[str]) -> dict[str, Header]:
     with reading(str(source), len(names), what="looking through") as advance:
         headers = {}
-        for name, head in _each(pool, lambda name: header_of(source / name), names, "read", source):
+        head_of = partial(_header, source)
+        decoded = partial(_pixels, source)
+        for name, head in _each(pool, head_of, names, source, once_failed=decoded):
             headers[name] = head
             advance(1)
     return headers
@@ -139,34 +151,52 @@ def _headers(pool: ThreadPoolExecutor, source: Path, names: Sequence[str]) -> di
 
 def _each(
     pool: ThreadPoolExecutor,
-    read: Callable[[str], _Read],
-    names: Iterable[str],
-    verb: str,
+    read: Callable[[str], T],
+    names: Sequence[str],
     source: Path,
-) -> Iterator[tuple[str, _Read]]:
+    once_failed: Callable[[str], Any] | None = None,
+) -> Iterator[tuple[str, T]]:
     """The contents of every file, in order; all files that fail are counted first.
+
+    Args:
+        pool: threads that read.
+        read: what is read of a file, by its name.
+        names: names of the files.
+        source: their folder.
+        once_failed: what else would be read of the files. Once one has failed, it is read of all
+            others too, so that those are counted that would fail later.
 
     Raises:
         ValueError: at the end, for files that give no image.
     """
 
-    def attempt(name: str) -> tuple[str, _Read | None, str]:
+    def attempt(read: Callable[[str], T], name: str) -> tuple[str, T | None, str]:
         try:
             return name, read(name), ""
         except PictureError as error:
             return name, None, str(error)
 
-    failed, waiting = [], iter(names)
-    while batch := list(islice(waiting, _BATCH)):
-        for name, one, why in pool.map(attempt, batch):
-            if one is None:
-                failed.append(f"{name}: {why}")
-            elif not failed:
-                yield name, one
+    def attempts(
+        read: Callable[[str], T], names: Iterable[str]
+    ) -> Iterator[tuple[str, T | None, str]]:
+        waiting = iter(names)
+        while batch := list(islice(waiting, _BATCH)):
+            yield from pool.map(partial(attempt, read), batch)
+
+    failed: dict[str, str] = {}
+    for name, one, why in attempts(read, names):
+        if one is None:
+            failed[name] = why
+        elif not failed:
+            yield name, one
+    if failed and once_failed is not None:
+        others = [name for name in names if name not in failed]
+        failed |= {name: why for name, _, why in attempts(once_failed, others) if why}
     if failed:
-        listed = "; ".join(failed[:_NAMED]) + "; ..." * (len(failed) > _NAMED)
+        whys = [f"{name}: {failed[name]}" for name in names if name in failed]
+        listed = "; ".join(whys[:_NAMED]) + "; ..." * (len(whys) > _NAMED)
         raise ValueError(
-            f"expected images in {source}, could not {verb} {len(failed):,} of them: {listed}. "
+            f"expected images in {source}, could not read {len(failed):,} of them: {listed}. "
             "Repair these files, or move them elsewhere"
         )
 
@@ -188,7 +218,7 @@ def _size(heads: dict[str, Header], source: Path, image_size: int | None) -> tup
     if len(sizes) > 1:
         raise ValueError(
             f"expected image_size for {source}, whose {len(heads):,} images have {len(sizes):,} "
-            f"sizes, {_range(heads.values())}: give the pixels along each side to resize to"
+            f"sizes, {_range(sizes)}: give the pixels along each side to resize to"
         )
     return next(iter(sizes))
 
@@ -206,17 +236,18 @@ def _depth(heads: dict[str, Header], source: Path) -> np.dtype:
     return next(iter(first))
 
 
-def _sizes_in_words(heads: Iterable[Header], image_size: int | None) -> str:
-    heads = list(heads)
-    shapes = {(head.height, head.width) for head in heads}
+def resized_in_words(sizes: Iterable[tuple[int, int]], image_size: int | None) -> str:
+    """What is done to images of these heights and widths; empty for nothing."""
+    shapes = {*sizes}
     if image_size is None or shapes == {(image_size, image_size)}:
         return ""
     square = all(height == width for height, width in shapes)
-    return f"resized from {_range(heads)}{'' if square else ', stretched to squares'}"
+    several = "sizes of " * (len(shapes) > 1)
+    return f"resized from {several}{_range(shapes)}{'' if square else ', stretched to squares'}"
 
 
-def _range(heads: Iterable[Header]) -> str:
-    shapes = sorted({(head.height * head.width, head.height, head.width) for head in heads})
+def _range(sizes: Iterable[tuple[int, int]]) -> str:
+    shapes = sorted((height * width, height, width) for height, width in {*sizes})
     (_, *small), (_, *large) = shapes[0], shapes[-1]
     words = [" x ".join(map(str, size)) for size in (small, large)]
     return words[0] if len(shapes) == 1 else f"{words[0]} to {words[1]} pixels"
@@ -230,5 +261,6 @@ def _remarks(done: Counter[str], heads: Iterable[Header], channels: int) -> list
     if gray:
         remarks.append(f"{gray:,} gray made color")
     if several:
-        remarks.append(f"{len(several):,} files of several pages, {sum(several):,} images")
+        files = "1 file" if len(several) == 1 else f"{len(several):,} files"
+        remarks.append(f"{files} of several pages, {sum(several):,} images")
     return remarks

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxvae.data.holdout import HELD_OUT, TRAIN, chosen_splits, parts_of
+from jaxvae.data.holdout import HELD_OUT, TRAIN, chosen_splits, held_out_names, parts_of
 from jaxvae.data.pictures import SUFFIXES
 
 _NAMED = 3
@@ -90,6 +90,8 @@ def sort_images(files: list[File], split: str | None, what: str) -> Sorted:
     """
     names = [each.name for each in files if each.name.lower().endswith(SUFFIXES)]
     others = [each.name for each in files if not each.name.lower().endswith(SUFFIXES)]
+    if not files:
+        raise ValueError(f"expected images in {what}, got an empty folder")
     if not names:
         raise ValueError(
             f"expected images ({', '.join(SUFFIXES)}) in {what}, found none among "
@@ -125,6 +127,25 @@ def sort_images(files: list[File], split: str | None, what: str) -> Sorted:
     if beside or len(set(labels.values())) == 1:
         labels = {}
     return Sorted(splits, labels, remarks)
+
+
+def empty_held_out(root: Path, names: Sequence[str]) -> list[str]:
+    """A remark on folders that have the name of a split to hold out and are empty.
+
+    Args:
+        root: a folder of images without splits.
+        names: the images, in that folder.
+    """
+    above = os.path.commonpath([os.path.dirname(name) for name in names])
+    places = [Path(), *reversed(Path(above).parents[:-1]), *([Path(above)] if above else [])]
+    empty = []
+    for place in places:
+        for name in held_out_names(sorted(os.listdir(root / place)), besides=""):
+            folder = place / name
+            inside = any(Path(each).is_relative_to(folder) for each in names)
+            if (root / folder).is_dir() and not inside:
+                empty.append(str(folder))
+    return [f"{', '.join(empty)} holds no images"] if empty else []
 
 
 def _roots(

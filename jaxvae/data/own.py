@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxvae.data.cache import Entry, Kept, create_array, fetch
-from jaxvae.data.decoding import decode
-from jaxvae.data.folders import File, Sorted, files_below, sort_images
+from jaxvae.data.decoding import decode, resized_in_words
+from jaxvae.data.folders import File, Sorted, empty_held_out, files_below, sort_images
 from jaxvae.data.holdout import held_out_tenth, remarks_on_copies
 from jaxvae.data.labels import Labels, number_labels
 from jaxvae.data.layouts import layout_of
@@ -94,13 +94,15 @@ def fetch_own(path: Path, wishes: Wishes) -> Entry:
                 f"expected no image_key for {path}, of image files, got {wishes.image_key}"
             )
         chosen = sort_images(files, wishes.split, str(path))
+        if path.is_dir() and wishes.split is None and "all" in chosen.splits:
+            chosen.remarks.extend(empty_held_out(path, chosen.splits["all"]))
     else:
         raise ValueError(
             f"expected images in {path}, got a file: give a folder of images, a TIFF of several "
             "pages, a .npy, a .npz or a zarr"
         )
     if isinstance(chosen, Stored):
-        _refuse_unusable(chosen, str(path))
+        _refuse_unusable(chosen, wishes.image_size, str(path))
     build = partial(_build, source=path, chosen=chosen, wishes=wishes, files=files)
     entry = fetch(_key(path, wishes, files), build)
     say(f"{path}: {entry.metadata['said']}")
@@ -129,7 +131,7 @@ def _files(path: Path) -> list[File]:
     return files_below(path, hidden=is_store(path))
 
 
-def _refuse_unusable(chosen: Stored, what: str) -> None:
+def _refuse_unusable(chosen: Stored, image_size: int | None, what: str) -> None:
     """Refuse arrays that are no images, before anything is read."""
     arrays = chosen.images
     shapes = {
@@ -139,8 +141,13 @@ def _refuse_unusable(chosen: Stored, what: str) -> None:
     listed = " and ".join(f"{each.dtype} {list(each.shape)}" for each in arrays.values())
     if any(each.dtype.kind not in "buif" for each in arrays.values()):
         raise ValueError(f"expected real pixels in {what}, got {listed}")
-    if len({(shape[1:], arrays[split].dtype) for split, shape in shapes.items()}) > 1:
+    if len({(shape[3], arrays[split].dtype) for split, shape in shapes.items()}) > 1:
         raise ValueError(f"expected images of one shape and type in {what}, got {listed}")
+    if image_size is None and len({shape[1:] for shape in shapes.values()}) > 1:
+        raise ValueError(
+            f"expected image_size for {what}, whose splits are {listed}: give the pixels along "
+            "each side to resize to"
+        )
     if "all" in shapes:
         held_out_tenth(shapes["all"][0], what)
     if not all(math.prod(shape) for shape in shapes.values()):
@@ -227,14 +234,12 @@ def _of_arrays(path: Path, chosen: Stored, size: int | None) -> _Contents:
     }
     layouts = {split: layout_of(array.shape, str(path)) for split, array in arrays.items()}
     arranged = {split: layouts[split].arranged(array) for split, array in arrays.items()}
-    first = next(iter(arranged.values()))
-    height, width = first.shape[1:3]
     words = [layout.words for layout in layouts.values() if layout.words][:1]
-    if size is not None and (height, width) != (size, size):
-        stretched = "" if height == width else ", stretched to squares"
-        words.append(f"resized from {height} x {width}{stretched}")
+    resized = resized_in_words([array.shape[1:3] for array in arranged.values()], size)
+    words += [resized] if resized else []
     remarks = [*chosen.remarks, *([labels.remark] if labels.remark else [])]
-    return _Contents(arranged, first.dtype, labels, extremes, content, words, remarks)
+    dtype = next(iter(arranged.values())).dtype
+    return _Contents(arranged, dtype, labels, extremes, content, words, remarks)
 
 
 def _write(
@@ -323,4 +328,14 @@ def _labels_in_words(labels: Labels) -> str:
     classes = np.unique(np.concatenate(list(labels.numbers.values())))
     names = [labels.names[each] if labels.names else str(each) for each in classes[:_NAMED]]
     more = ", ..." if len(classes) > _NAMED else ""
-    return f"labels of {len(classes):,} classes ({', '.join(names)}{more})"
+    alike = _alike(labels.names)
+    doubt = f", of which {alike} differ only in capital letters" if alike else ""
+    return f"labels of {len(classes):,} classes ({', '.join(names)}{more}){doubt}"
+
+
+def _alike(names: Sequence[str]) -> str:
+    """The first names that are one but for capital letters; empty for none."""
+    by_letters: dict[str, list[str]] = {}
+    for name in names:
+        by_letters.setdefault(name.casefold(), []).append(name)
+    return " and ".join(next((each for each in by_letters.values() if len(each) > 1), []))

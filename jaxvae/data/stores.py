@@ -165,6 +165,8 @@ def _images(
         pictures = [each for each in named if len(each.array.shape) >= 3]
         chosen = [each for each in pictures if not each.parts or each.parts & {*_IMAGES}]
         chosen = chosen or pictures or [each for each in named if each.parts & {*_IMAGES}]
+    if not named and not unread:
+        raise ValueError(f"expected arrays in {path}, found none")
     splits = [each.split for each in chosen]
     if not chosen or len(set(splits)) < len(splits):
         listed = [f"{each.key} {list(each.array.shape)}" for each in chosen or named]
@@ -172,7 +174,7 @@ def _images(
         key = "" if image_key is None else f" and image_key={image_key}"
         raise ValueError(
             f"expected one array of images for every split in {path}, got "
-            f"{', '.join(listed) or 'none'}{key}; say which with image_key=NAME"
+            f"{', '.join(listed)}{key}; say which with image_key=NAME"
         )
     return chosen
 

@@ -62,13 +62,15 @@ def parsed(name: str | Path) -> Iterator[None]:
 
 
 def refuse_irregular(path: Path) -> None:
-    """Refuse devices and pipes, which have no end.
+    """Refuse devices and pipes, which have no end, and files in which nothing is.
 
     Raises:
-        ValueError: for what is there and no regular file.
+        ValueError: for what is there and no regular file, and for an empty one.
     """
     if not path.is_file():
         raise ValueError("expected a regular file, got something else")
+    if path.stat().st_size == 0:
+        raise ValueError("expected an array, got an empty file")
 
 
 def is_npy(path: Path) -> bool:

@@ -244,7 +244,9 @@ def _halvings(side: int) -> tuple[int, ...]:
 def _check(image_shape: Shape, sides: Shape, counts: Shape, channels: int) -> None:
     height, width, _ = image_shape
     if height != width:
-        raise ValueError(f"expected square images, got {height} x {width}; resize them")
+        raise ValueError(
+            f"expected square images, got {height} x {width}; resize them with image_size"
+        )
     growing = all(above < below and below % above == 0 for above, below in pairwise(sides))
     if min(sides) < 1 or not growing or sides[-1] != height:
         raise ValueError(

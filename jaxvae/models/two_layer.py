@@ -177,7 +177,7 @@ def refuse_other_sides(image_shape: ImageShape) -> None:
     if image_shape[:2] not in ((28, 28), (32, 32)):
         raise ValueError(
             f"expected images of 28 x 28 or 32 x 32 pixels, got {image_shape[0]} x "
-            f"{image_shape[1]}; resize them"
+            f"{image_shape[1]}; resize them with image_size"
         )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxvae.analysis.collapse import collapse_warnings, unused_latents
 from jaxvae.analysis.estimate import Estimate, mean_estimate
 from jaxvae.analysis.evaluation import Evaluation
+from jaxvae.analysis.training_loss import change_at_the_end
 from jaxvae.models.hvae import HVAE, latent_names
 from jaxvae.report.page import Chart, Page, Picture, Table, Trace, in_words
 from jaxvae.report.tables import with_error
@@ -30,8 +31,6 @@ _PICTURE_BYTES = 700_000
 # A difference of so many standard errors is called one.
 _SURE = 2.0
 _IMPROVING = "it was still improving"
-# Windows of a quarter of training below which nothing is said of it.
-_FEWEST = 3
 _READ = {
     "reconstructions": "Each row of images is above the row of its reconstructions.",
     "samples": "Images decoded from latents that are drawn from the prior.",
@@ -157,23 +156,14 @@ def _improving(shown: Shown) -> list[str]:
 
 
 def _end_of(curve: Curve) -> str:
-    """The loss of the last quarter of training against that of the quarter before.
-
-    Of a run that began with another, training is what came after: what is known of its loss.
-    """
-    steps, loss = np.array(curve.steps) - curve.begun, np.array(curve.means["loss"])
-    last = steps > 0.75 * steps[-1]
-    before = (steps > 0.5 * steps[-1]) & ~last
+    """The loss of the last quarter of training against that of the quarter before."""
     training = f"training after step {curve.begun:,}" if curve.begun else "training"
-    if min(last.sum(), before.sum()) < _FEWEST:
+    change = change_at_the_end(curve)
+    if change is None:
         return (
             f"{training.capitalize()} was too short to tell from its loss whether the model was "
             "still improving."
         )
-    now, then = mean_estimate(loss[last]), mean_estimate(loss[before])
-    change = Estimate(
-        np.float64(now.value - then.value), np.float64(math.hypot(now.stderr, then.stderr))
-    )
     return (
         f"In the last quarter of {training} the loss changed by "
         f"{_number(change, sign='+')} nats against the quarter before: "

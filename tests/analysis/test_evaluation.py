@@ -87,3 +87,13 @@ def test_a_vae_is_a_hierarchy_of_one_layer(evaluation, taps):
     np.testing.assert_allclose(evaluation.rates.stderr, [error], rtol=1e-5)
     squared = ((taps["output"] - IMAGES / 255) ** 2).mean()
     np.testing.assert_allclose(evaluation.psnr.value, -10 * np.log10(squared), rtol=1e-5)
+
+
+def test_standard_errors_hold_the_noise_of_the_posterior_draws(variables):
+    """Of one image, repeated, nothing else differs: the error is the spread over keys."""
+    copies = np.repeat(IMAGES[:1], 200, axis=0)
+    found = [evaluate(VAE, variables, copies, key=key) for key in jax.random.split(KEY, 100)]
+    distortions = np.array([each.distortion.value for each in found])
+    stated = np.mean([each.distortion.stderr for each in found])
+    # The spread of 100 numbers is known to 7%.
+    assert distortions.std(ddof=1) == pytest.approx(stated, rel=0.25)

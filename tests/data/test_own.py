@@ -184,15 +184,35 @@ def test_what_is_no_image_is_counted_and_left_out(folder):
     assert "2 files left out, no images (Thumbs.db, notes.txt)" in said
 
 
+@pytest.mark.parametrize("above", ["", "data/"])
+def test_an_empty_folder_for_testing_is_said(folder, above):
+    write(GRAY, folder / above / "train")
+    (folder / above / "val").mkdir()
+    said = load(folder).said
+    assert "3 held out, a tenth" in said
+    assert said.endswith(f"{above}val holds no images")
+
+
+def test_labels_that_differ_only_in_capital_letters_are_said(folder):
+    for name, images in (("Cat", GRAY[:10]), ("dog", GRAY[10:20]), ("cat", GRAY[20:])):
+        write(images, folder / name)
+    data = load(folder)
+    assert data.label_names == ("Cat", "cat", "dog")
+    assert "3 classes (Cat, cat, dog), of which Cat and cat differ only in cap" in data.said
+
+
 def test_files_that_are_cut_off_are_named_and_counted(folder):
     write(COLOR, folder)
     for place in (3, 20):
         file = folder / f"{place:03d}.png"
         file.write_bytes(file.read_bytes()[:-120])
-    with pytest.raises(ValueError, match=r"could not decode 2 of them: 0(03|20).png: .*Repair"):
+    with pytest.raises(ValueError, match=r"could not read 2 of them: 003.png: .*Repair"):
         load(folder)
-    (folder / "003.png").write_text("no image")
-    with pytest.raises(ValueError, match=r"could not read 1 of them: 003.png: its content is that"):
+    # One is broken in its head already: the other, which is not, is counted with it.
+    (folder / "020.png").write_text("no image")
+    with pytest.raises(
+        ValueError, match=r"could not read 2 of them: 003.png: .*; 020.png: its content is that"
+    ):
         load(folder)
     assert not list((cache_directory() / "datasets").glob("[!.]*"))
 
@@ -229,7 +249,7 @@ def test_images_of_several_sizes_need_an_image_size_and_are_stretched(folder):
     first = images[ORDER[0]]
     expected = resize_images(first[None, ..., None], size=5)
     np.testing.assert_array_equal(data.test.images[:1], expected)
-    assert "resized from 9 x 6 to 9 x 8 pixels, stretched to squares" in data.said
+    assert "resized from sizes of 9 x 6 to 9 x 8 pixels, stretched to squares" in data.said
 
 
 @parametrize(
@@ -425,7 +445,7 @@ def test_the_range_is_that_of_the_images_before_they_are_resized(folder):
 def test_files_with_nan_are_named(folder):
     for place in range(10):
         tifffile.imwrite(folder / f"{place}.tif", np.full((6, 8), [1.0, np.nan][place == 7]))
-    with pytest.raises(ValueError, match=r"could not decode 1 of them: 7.tif: its pixels hold NaN"):
+    with pytest.raises(ValueError, match=r"could not read 1 of them: 7.tif: its pixels hold NaN"):
         load(folder)
 
 
@@ -658,6 +678,32 @@ def test_held_out_images_that_are_also_trained_on_are_counted(folder, tmp_path):
     write(GRAY[20:21], folder / "test", "more.png")
     assert "12 of 13 held-out images" in load(folder).said
     assert "among" not in load(saved(tmp_path, GRAY, "other.npy")).said
+
+
+def test_splits_of_two_sizes_need_an_image_size(tmp_path):
+    file = tmp_path / "two.npz"
+    np.savez(file, train_images=COLOR, test_images=COLOR[:7, :5])
+    with pytest.raises(
+        ValueError, match=r"expected image_size for .*two.npz, whose splits are uint8 \[30, 6, 8"
+    ):
+        load(file)
+    data = load(file, image_size=5)
+    order = np.random.RandomState(0).permutation(7)
+    np.testing.assert_array_equal(data.test.images, resize_images(COLOR[:7, :5][order], size=5))
+    assert "resized from sizes of 5 x 8 to 6 x 8 pixels, stretched to squares" in data.said
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("images.npy", "got an empty file"), ("images.zarr", "found none")]
+)
+def test_a_file_or_a_store_in_which_nothing_is_is_refused(tmp_path, name, said):
+    place = tmp_path / name
+    if name.endswith(".zarr"):
+        pytest.importorskip("zarr").open_group(place, mode="w")
+    else:
+        place.touch()
+    with pytest.raises(ValueError, match=rf"{name}.*{said}"):
+        load(place)
 
 
 @pytest.mark.parametrize("empty", ["train", "test"])

@@ -262,9 +262,13 @@ def test_the_objective_of_one_layer_is_that_of_the_vae(twins):
 
 
 def test_images_of_another_size_are_refused():
-    with pytest.raises(ValueError, match="28 x 28 or 32 x 32 pixels, got 64 x 64; resize them"):
+    with pytest.raises(
+        ValueError, match="28 x 28 or 32 x 32 pixels, got 64 x 64; resize them with image_size"
+    ):
         two_layer_hvae(image_shape=(64, 64, 1))
-    with pytest.raises(ValueError, match="28 x 28 or 32 x 32 pixels, got 64 x 64; resize them"):
+    with pytest.raises(
+        ValueError, match="28 x 28 or 32 x 32 pixels, got 64 x 64; resize them with image_size"
+    ):
         one_layer_hvae(image_shape=(64, 64, 1))
 
 

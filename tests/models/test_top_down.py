@@ -312,7 +312,10 @@ def test_layers_are_captured_as_float32(moved):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"image_shape": (8, 12, 1)}, "expected square images, got 8 x 12; resize them"),
+        (
+            {"image_shape": (8, 12, 1)},
+            "expected square images, got 8 x 12; resize them with image_size",
+        ),
         ({"resolutions": (1, 3, 8)}, r"each divide the next, up to the 8 .*, got \[1, 3, 8\]"),
         ({"resolutions": (8, 4)}, r"got \[8, 4\]"),
         ({"resolutions": (2, 4)}, r"got \[2, 4\]"),
