@@ -19,11 +19,10 @@ from jaxvae.report.page import Chart, Page, Table, Trace
 from jaxvae.report.results import write_report
 from jaxvae.report.style import bottleneck_colors, figure, mark_bottlenecks, mark_logarithm
 from jaxvae.report.tables import markdown_table
-from jaxvae.report.traces import line, listed_axis, stderr_over
+from jaxvae.report.traces import ACCENT, line, listed_axis, stderr_over
 
 _CLOUDS = 4
 # Of the mean on the page.
-_COLOR = "#1f6fb2"
 _CAPTION = (
     "Δ: information imbalance, near 0 where neighbors in the output are neighbors in the input; "
     "cost and training cost: negative ELBO of held-out and of training images, nats per image; ID: "
@@ -186,7 +185,7 @@ def _page(conclusion: Conclusion, title: str) -> Page:
     logs = xr.DataArray(np.log(reading.imbalance), dims=("size", "seed"))
     # Of a mean of logarithms, as a share of the value.
     stderrs = means * stderr_over(logs, "seed")
-    drawn = line(sizes.tolist(), means, stderrs, name="mean over seeds", color=_COLOR)
+    drawn = line(sizes.tolist(), means, stderrs, name="mean over seeds", color=ACCENT)
     chart = Chart(
         "Information that reconstructions have lost",
         "Δ(output → input) against the size of the bottleneck: a size is enough where it stops "

@@ -20,6 +20,7 @@ from jaxvae.report.page import PAGE
 from jaxvae.report.results import write_report
 from jaxvae.report.tables import printed_table
 from jaxvae.report.two_runs import (
+    PICTURED,
     as_records,
     caveat,
     conclusion,
@@ -30,6 +31,7 @@ from jaxvae.report.two_runs import (
     value_rows,
 )
 from jaxvae.runs.continuing import stored_origin
+from jaxvae.runs.curve import read_curve
 from jaxvae.runs.folder import read_settings
 from jaxvae.runs.provenance import made_by
 from jaxvae.runs.run import SETTINGS
@@ -64,6 +66,8 @@ def compare(arguments: argparse.Namespace, console: Console, errors: Console) ->
     training = {"epochs": _both(_epochs, runs), "training time": _both(_time, runs)}
     values = value_rows(comparison, names, training)
     settings = setting_rows(comparison, names)
+    kept = {name: read_curve(run.folder) for name, run in zip(names, runs, strict=True)}
+    curves = {name: curve for name, curve in kept.items() if curve.steps}
     sentences = [conclusion(comparison, names), caveat(comparison)]
     tables = [printed_table(each, left=["term", "setting"]) for each in (values, settings) if each]
     write_report(
@@ -73,11 +77,9 @@ def compare(arguments: argparse.Namespace, console: Console, errors: Console) ->
         summary=summary(sentences, values, settings, f"{names[0]} and {names[1]}"),
         lines=[*tables, *sentences],
         page=two_runs_page(
-            sentences,
-            values,
-            settings,
-            dict(zip(names, (str(folder) for folder in folders), strict=True)),
+            comparison, names, sentences=sentences, values=values, settings=settings, curves=curves
         ),
+        pictured=PICTURED,
         console=console,
     )
 

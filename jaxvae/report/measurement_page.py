@@ -7,10 +7,9 @@ from jaxvae.analysis.registry import METRICS
 from jaxvae.report.measurement import metrics_of, title, variable
 from jaxvae.report.measurement_tables import caption, cells
 from jaxvae.report.page import Chart, Page, Table, Trace, settings_of
-from jaxvae.report.traces import heat_map, line, listed_axis
+from jaxvae.report.traces import ACCENT, heat_map, line, listed_axis
 
 # The accent of the page.
-_COLOR = "#1f6fb2"
 # So many spaces are named in a sentence.
 _NAMED = 6
 _HOVER = "Hover over it for its value, standard error and null."
@@ -81,11 +80,11 @@ def _chart(records: xr.Dataset, name: str) -> Chart:
             layout={"yaxis": {"autorange": "reversed"}},
         )
     if "rank" not in records[stem].dims:
-        drawn = line(spaces, value, stderr, name=name, color=_COLOR, null=null)
+        drawn = line(spaces, value, stderr, name=name, color=ACCENT, null=null)
         return chart._replace(traces=[Trace(drawn)], x="space", y=name)
     ranks, traces = records["rank"].values.tolist(), []
     for space, *numbers, nothing in zip(spaces, value, stderr, null, strict=True):
-        drawn = line(ranks, *numbers, name=space, color=_COLOR, null=nothing)
+        drawn = line(ranks, *numbers, name=space, color=ACCENT, null=nothing)
         traces.append(Trace(drawn, {"space": space}))
     return chart._replace(
         traces=traces,

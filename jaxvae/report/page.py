@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,8 @@ from jaxvae.files.whole import write_whole
 PAGE = "report.html"
 # What a hover shows of a number.
 _DIGITS = 6
+# Bytes that a picture takes at most; a larger one is made smaller.
+_PICTURE_BYTES = 700_000
 
 
 class Trace(NamedTuple):
@@ -80,7 +83,7 @@ class Table(NamedTuple):
         return {
             column
             for column in (self.rows[0] if self.rows else ())
-            if not any(row[column][:1].isdigit() for row in self.rows)
+            if not any(row[column].lstrip("+-")[:1].isdigit() for row in self.rows)
         }
 
 
@@ -116,6 +119,26 @@ class Page(NamedTuple):
     charts: Sequence[Chart] = ()
     tables: Sequence[Table] = ()
     pictures: Sequence[Picture] = ()
+
+
+def picture_of(path: Path, reads: str) -> Picture:
+    """A PNG file as a picture of a page; a large one is made smaller, and says so.
+
+    Args:
+        path: the file, whose name becomes the title.
+        reads: how it is read.
+    """
+    from PIL import Image  # noqa: PLC0415
+
+    file, smaller = path.read_bytes(), ""
+    with Image.open(path) as image:
+        size = image.size
+        while len(file) > _PICTURE_BYTES:
+            size = (size[0] // 2, size[1] // 2)
+            part = BytesIO()
+            image.convert("RGB").resize(size, Image.Resampling.BOX).save(part, "PNG")
+            file, smaller = part.getvalue(), f" Shown smaller here than in {path.name}."
+    return Picture(path.stem.capitalize(), file, f"{reads}{smaller}")
 
 
 def write_page(folder: Path, page: Page, figures: Sequence[Path] = ()) -> Path:

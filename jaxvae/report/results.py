@@ -1,14 +1,15 @@
 """The results that every sweep writes to its folder: records, figures, a summary and a page."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import xarray as xr
 from rich.console import Console
 
 from jaxvae.files.whole import write_whole
-from jaxvae.report.page import PAGE, Page, write_page
+from jaxvae.report.page import PAGE, Page, picture_of, write_page
 from jaxvae.runs.provenance import made_by
 
 
@@ -21,6 +22,7 @@ def write_report(
     lines: Sequence[Any],
     console: Console,
     page: Page,
+    pictured: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write records.nc, figures/*.png, summary.md and report.html, each whole, and print them.
 
@@ -32,11 +34,14 @@ def write_report(
         lines: tables and sentences that are printed.
         console: console that they are printed to.
         page: what `report.html` shows, beside what made the folder.
+        pictured: how those of the figures are read that the page shows itself, by name.
     """
     write_whole(out / "records.nc", records.to_netcdf)
     drawn = figures(out / "figures")
     write_whole(out / "summary.md", lambda part: part.write_text(summary, encoding="utf-8"))
-    write_page(out, page._replace(settings={**page.settings, **made_by(out)}), drawn)
+    pictures = [picture_of(path, pictured[path.stem]) for path in drawn if path.stem in pictured]
+    told = {**page.settings, **made_by(out)}
+    write_page(out, page._replace(settings=told, pictures=[*page.pictures, *pictures]), drawn)
     console.print(*lines, sep="\n")
     shown = f"figures: {out / 'figures'}/*.png   " if drawn else ""
     ends = f"\n{shown}page: {out / PAGE}   records: {out / 'records.nc'}"

@@ -4,7 +4,6 @@ import dataclasses
 import math
 import shlex
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,19 +14,16 @@ from jaxvae.analysis.estimate import Estimate, mean_estimate
 from jaxvae.analysis.evaluation import Evaluation
 from jaxvae.analysis.training_loss import change_at_the_end
 from jaxvae.models.hvae import HVAE, latent_names
-from jaxvae.report.page import Chart, Page, Picture, Table, Trace, in_words
+from jaxvae.report.page import Chart, Page, Table, Trace, in_words, picture_of
 from jaxvae.report.tables import with_error
-from jaxvae.report.traces import line
+from jaxvae.report.traces import ACCENT, line, training_chart
 from jaxvae.runs.building import in_effect
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.curve import Curve
 from jaxvae.runs.saved import SavedRun
 
-# The accent of the page, and the colors of active, mixed and passive latents.
-_COLOR = "#1f6fb2"
-_TYPES = {"active": "#1f6fb2", "mixed": "#b8860b", "passive": "#a0a8b0"}
-# Bytes that a picture takes at most on the page; a larger one is made smaller.
-_PICTURE_BYTES = 700_000
+# The colors of active, mixed and passive latents.
+_TYPES = {"active": ACCENT, "mixed": "#b8860b", "passive": "#a0a8b0"}
 # A difference of so many standard errors is called one.
 _SURE = 2.0
 _IMPROVING = "it was still improving"
@@ -70,11 +66,11 @@ def run_page(shown: Shown) -> Page:
     """The page of a run."""
     run, evaluation = shown.run, shown.found
     charts = [
-        *([_training(shown.curve)] if shown.curve.steps else []),
+        *([training_chart({"loss": shown.curve})] if shown.curve.steps else []),
         *([_over_snapshots(shown)] if len(shown.snapshots) > 1 else []),
         _latents(run, evaluation),
     ]
-    pictures = [_picture(path) for path in shown.figures]
+    pictures = [picture_of(path, _READ[path.stem]) for path in shown.figures]
     tables = [Table("Layers of latents", _rows(run, evaluation), _TERMS)]
     answer = [_quality(shown), *_collapse(run, evaluation), *_improving(shown)]
     return Page(run_title(run), answer, _settings(run.config), charts, tables, pictures)
@@ -185,33 +181,6 @@ def _verdict(change: Estimate) -> str:
     return _IMPROVING if value < 0 else "it rose"
 
 
-def _training(curve: Curve) -> Chart:
-    traces = [
-        Trace(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": name,
-                "x": curve.steps,
-                "y": values,
-                "hovertemplate": "step %{x:,}: %{y:.5g} nats<extra></extra>",
-                "line": {"color": _COLOR, "width": 2},
-            },
-            {"term": name},
-        )
-        for name, values in curve.means.items()
-    ]
-    return Chart(
-        "Loss and its terms over training",
-        "Each point is the mean over the steps since the point before, on training images. "
-        "Choose the term, and hover for its value.",
-        traces,
-        "step",
-        "nats per image",
-        {"term": [*curve.means][::-1]},
-    )
-
-
 def _over_snapshots(shown: Shown) -> Chart:
     evaluations = [*shown.snapshots.values()]
     names = latent_names(shown.run.vae)
@@ -233,7 +202,7 @@ def _over_snapshots(shown: Shown) -> Chart:
                 np.array([each.value for each in estimates], float),
                 np.array([each.stderr for each in estimates], float),
                 name=name,
-                color=_COLOR,
+                color=ACCENT,
             ),
             {"quantity": name},
         )
@@ -298,20 +267,6 @@ def _rows(run: SavedRun, evaluation: Evaluation) -> list[dict[str, str]]:
             }
         )
     return rows
-
-
-def _picture(path: Path) -> Picture:
-    from PIL import Image  # noqa: PLC0415
-
-    file, smaller = path.read_bytes(), ""
-    with Image.open(path) as image:
-        size = image.size
-        while len(file) > _PICTURE_BYTES:
-            size = (size[0] // 2, size[1] // 2)
-            part = BytesIO()
-            image.convert("RGB").resize(size, Image.Resampling.BOX).save(part, "PNG")
-            file, smaller = part.getvalue(), f" Shown smaller here than in {path.name}."
-    return Picture(path.stem.capitalize(), file, f"{_READ[path.stem]}{smaller}")
 
 
 def _number(estimate: Estimate, *, sign: str = "") -> str:

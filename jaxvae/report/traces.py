@@ -1,14 +1,18 @@
 """The parts of the charts of a page: lines, heat maps, errors and nulls on hover, and axes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
 
-from jaxvae.report.page import hover
+from jaxvae.report.page import Chart, Trace, hover
+from jaxvae.runs.curve import Curve
 
 Value = TypeVar("Value")
+
+ACCENT, SECOND = "#1f6fb2", "#b8860b"
+"""The color of the page, and the one that stands beside it."""
 
 # Numbers of a chart of lines and of one of heat maps at most: the page stays below 8 MB.
 LINE_NUMBERS, MAP_NUMBERS = 4_000, 25_000
@@ -58,6 +62,38 @@ def heat_map(
         "zmax": 1,
         "colorscale": "Viridis",
     }
+
+
+def training_chart(curves: Mapping[str, Curve]) -> Chart:
+    """The loss and its terms over training, of one run or of two, by name."""
+    terms = dict.fromkeys(term for curve in curves.values() for term in curve.means)
+    of = "%{fullData.name}, " if len(curves) > 1 else ""
+    traces = [
+        Trace(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "name": name,
+                "x": curve.steps,
+                "y": values,
+                "hovertemplate": f"{of}step %{{x:,}}: %{{y:.5g}} nats<extra></extra>",
+                "line": {"color": color, "width": 2},
+                "showlegend": len(curves) > 1,
+            },
+            {"term": term},
+        )
+        for (name, curve), color in zip(curves.items(), (ACCENT, SECOND), strict=False)
+        for term, values in curve.means.items()
+    ]
+    return Chart(
+        "Loss and its terms over training",
+        "Each point is the mean over the steps since the point before, on training images. "
+        "Choose the term, and hover for its value.",
+        traces,
+        "step",
+        "nats per image",
+        {"term": [*terms][::-1]},
+    )
 
 
 def stderr_over(values: xr.DataArray, dimension: str) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Two runs side by side: in sentences, tables, figures and records."""
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,14 +12,25 @@ from jaxtyping import UInt8
 
 from jaxvae.analysis.estimate import mean_estimate
 from jaxvae.analysis.two_runs import TwoRuns, different_settings
-from jaxvae.report.page import Page, Table
+from jaxvae.report.page import Chart, Page, Table, Trace, in_words
 from jaxvae.report.style import draw_rows, figure
 from jaxvae.report.tables import markdown_table, with_error
+from jaxvae.report.traces import ACCENT, SECOND, training_chart
+from jaxvae.runs.building import in_effect
+from jaxvae.runs.curve import Curve
 
 Row = dict[str, str]
 
+PICTURED = {
+    "reconstructions": "The first held-out images, and below them their reconstructions by each of "
+    "the two runs."
+}
+"""The figure of `draw_two_runs` that the page shows itself, and how it is read."""
+
 # A difference of so many standard errors is called one.
 _CLEAR = 2
+# Images that the page shows at most.
+_POINTS = 2000
 _ERROR = "± is the standard error over images."
 _CAVEAT = (
     f"Differences are the second run minus the first, image by image; {_ERROR} Two single "
@@ -96,14 +108,37 @@ def summary(
 
 
 def two_runs_page(
+    comparison: TwoRuns,
+    names: tuple[str, str],
+    *,
     sentences: Sequence[str],
     values: Sequence[Row],
     settings: Sequence[Row],
-    folders: Mapping[str, str],
+    curves: Mapping[str, Curve],
 ) -> Page:
-    """Sentences and tables as a page; `folders` are those of the runs, by name."""
+    """Sentences, charts and tables as a page.
+
+    Args:
+        comparison: the comparison of the runs.
+        names: the names of the runs.
+        sentences: what was found.
+        values: rows of `value_rows`.
+        settings: rows of `setting_rows`.
+        curves: loss and terms over training of the runs, by name, where they were kept.
+    """
+    one, other = (
+        in_words(in_effect(dataclasses.asdict(side.run.config))) for side in comparison.sides
+    )
+    shared = {name: value for name, value in one.items() if other.get(name) == value}
+    folders = {
+        name: str(side.run.folder) for name, side in zip(names, comparison.sides, strict=True)
+    }
+    charts = [
+        *([_cost_chart(comparison, names)] if comparison.differences else []),
+        *([training_chart(curves)] if curves else []),
+    ]
     tables = [Table("Side by side", values, _TERMS), Table("Settings that differ", settings)]
-    return Page(" and ".join(folders), sentences, folders, tables=tables)
+    return Page(" and ".join(names), sentences, {**folders, **shared}, charts, tables)
 
 
 def caveat(comparison: TwoRuns) -> str:
@@ -152,6 +187,43 @@ def draw_two_runs(
         paths.append(folder / "costs.png")
         _draw_costs(paths[-1], comparison, names)
     return paths
+
+
+def _cost_chart(comparison: TwoRuns, names: tuple[str, str]) -> Chart:
+    every = len(comparison.sides[0].costs["cost"])
+    first, second = (side.costs["cost"][:_POINTS] for side in comparison.sides)
+    ends = [float(extreme(np.r_[first, second])) for extreme in (np.min, np.max)]
+    images = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": first,
+        "y": second,
+        "text": [
+            f"image {index:,}: {one:.5g} and {other:.5g}, difference {other - one:+.3g}"
+            for index, (one, other) in enumerate(zip(first, second, strict=True))
+        ],
+        "hovertemplate": "%{text}<extra></extra>",
+        "marker": {"color": ACCENT, "size": 5, "opacity": 0.5},
+        "showlegend": False,
+    }
+    equal = {
+        "type": "scatter",
+        "mode": "lines",
+        "name": "equal",
+        "x": ends,
+        "y": ends,
+        "hoverinfo": "skip",
+        "line": {"color": SECOND, "width": 1},
+    }
+    some = f" The first {_POINTS:,} of {every:,} are shown." if every > _POINTS else ""
+    return Chart(
+        "Negative ELBO of every held-out image",
+        f"Each point is an image; below the line it costs {names[1]} less. Hover for its number "
+        f"and its costs.{some}",
+        [Trace(images), Trace(equal)],
+        f"{names[0]}, nats",
+        f"{names[1]}, nats",
+    )
 
 
 def _draw_costs(path: Path, comparison: TwoRuns, names: tuple[str, str]) -> None:

@@ -103,6 +103,8 @@ def test_two_runs_are_compared_in_words_tables_and_files(saved_run, tmp_path, ca
     shutil.rmtree(other / "snapshots/step-0000000006")
     settings = json.loads((other / "run.json").read_text())
     (other / "run.json").write_text(json.dumps(settings | {"learning_rate": 0.1}))
+    curve = {"begun": 0, "steps": [3, 6], "means": {"loss": [2.0, 1.0]}}
+    (other / "curve.json").write_text(json.dumps(curve))
     with noted(other, "training", "jaxvae train"):
         pass
     (made,) = (other / "made").glob("*.json")
@@ -125,6 +127,10 @@ def test_two_runs_are_compared_in_words_tables_and_files(saved_run, tmp_path, ca
     assert {str(file) for file in files} == names
     summary = (tmp_path / "out/summary.md").read_text()
     assert "| learning_rate | 0.0001 | 0.1 |" in summary
+    page = (tmp_path / "out/report.html").read_text()
+    assert "Negative ELBO of every held-out image" in page
+    assert "Loss and its terms over training" in page
+    assert "<img src=" in page
     # Another comparison of runs of these names.
     (tmp_path / "elsewhere").mkdir()
     third = shutil.copytree(other, tmp_path / "elsewhere/other")
@@ -136,7 +142,8 @@ def test_two_runs_are_compared_in_words_tables_and_files(saved_run, tmp_path, ca
     assert main(["report", str(saved_run), str(other), *given]) == 0
     assert "are not compared: nats of one likelihood" in capsys.readouterr().out
     assert list((tmp_path / "out/figures").iterdir()) == []
-    assert "costs.png" not in (tmp_path / "out/report.html").read_text()
+    page = (tmp_path / "out/report.html").read_text()
+    assert not any(each in page for each in ("costs.png", "every held-out image", "<img src="))
 
 
 @pytest.mark.parametrize("name", ["records.nc", "report.html"])

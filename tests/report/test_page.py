@@ -76,7 +76,7 @@ def test_a_page_links_the_figures_that_it_is_given_and_no_others(tmp_path):
 
 
 def test_columns_without_numbers_are_of_words():
-    rows = [{"K": "2", "evidence": "at 2", "Δ": "·"}, {"K": "4", "evidence": "", "Δ": "0.5±0.1"}]
+    rows = [{"K": "2", "evidence": "at 2", "Δ": "·"}, {"K": "4", "evidence": "", "Δ": "+0.5±0.1"}]
     assert Table("sizes", rows).words == {"evidence"}
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxvae.report.run_page import _end_of, _picture
+from jaxvae.report.page import picture_of
+from jaxvae.report.run_page import _end_of
 from jaxvae.runs.curve import Curve
 
 STEPS = [*range(10, 1010, 10)]
@@ -44,7 +45,7 @@ def test_a_picture_that_is_too_large_is_made_smaller_and_says_so(tmp_path):
     for name, (width, height) in sizes.items():
         pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
-    large, small = (_picture(tmp_path / f"{name}.png") for name in sizes)
+    large, small = (picture_of(tmp_path / f"{name}.png", "") for name in sizes)
     assert len(large.file) < 700_000 < (tmp_path / "samples.png").stat().st_size
     assert "Shown smaller here than in samples.png." in large.reads
     assert small.file == (tmp_path / "traversals.png").read_bytes()
