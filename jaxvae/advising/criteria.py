@@ -126,17 +126,17 @@ def _fondue(reading: Reading) -> Criterion:
 def _used(reading: Reading) -> Criterion:
     active, counts = reading.active_units.mean(axis=1), reading.types
     size = round(float(active[-1]))
-    types = ", ".join(
+    kinds = ", ".join(
         f"{float(each.mean(axis=1)[-1]):.1f} {name}"
         for name, each in counts.items()
         if np.isfinite(each[-1]).all()
     )
     return Criterion(
-        "latents in use at the largest size",
+        "active units at the largest size",
         str(size),
         size,
-        f"active units {_listed(reading, active, 1)}"
-        + (f"; of {reading.sizes[-1]} latents {types}" if types else ""),
+        f"units whose mean depends on the image {_listed(reading, active, 1)}"
+        + (f"; by their variance, of {reading.sizes[-1]} latents {kinds}" if kinds else ""),
         "how many latents the objective uses: it changes with beta, the likelihood and training",
     )
 

@@ -189,7 +189,8 @@ def _page(conclusion: Conclusion, title: str) -> Page:
     chart = Chart(
         "Information that reconstructions have lost",
         "Δ(output → input) against the size of the bottleneck: a size is enough where it stops "
-        "falling. Hover over a mean for its standard error over seeds.",
+        "falling. Reconstructions that know nothing of the images have 1. Hover over a mean for "
+        "its standard error over seeds.",
         [Trace(drawn), Trace(points)],
         x="bottleneck size K",
         y="Δ(output → input)",

@@ -186,7 +186,7 @@ def _kept_less(reading: Reading, dimension: tuple[float, float] | None) -> str:
     if used >= least or reading.sizes[-1] < least:
         return ""
     return (
-        f"The models keep fewer dimensions than the data have: {used:.1f} latents are in use, the "
+        f"The models keep fewer dimensions than the data have: {used:.1f} units are active, the "
         f"data have dimension {least} or more. A detail is not kept if it lowers the distortion "
         "by less than its rate. If such details matter, lower beta, or use --likelihood gaussian "
         "with a small standard_deviation. The answer holds for the settings given."

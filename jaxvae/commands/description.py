@@ -11,6 +11,7 @@ from jaxvae.analysis.measure import measure
 from jaxvae.commands.flags import flags_named
 from jaxvae.commands.settings import LONG_NAMES
 from jaxvae.data import Dataset, Split, load
+from jaxvae.data.distinct import first_distinct
 from jaxvae.data.names import refuse_among_images
 from jaxvae.files.results import whole_results
 from jaxvae.report.gallery import draw_images
@@ -88,18 +89,19 @@ def _dimension(
     dataset: Dataset, arguments: argparse.Namespace, console: Console, errors: Console
 ) -> None:
     images = dataset.train.images
-    if min(arguments.points, len(images)) < _FEWEST:
+    order = np.random.default_rng(arguments.seed).permutation(len(images))
+    rows = order[first_distinct((images[row] for row in order), arguments.points)]
+    if len(rows) < _FEWEST:
         console.print(
             "the intrinsic dimension and its error are not measured with fewer than "
-            f"{_FEWEST} images for training (--points)"
+            f"{_FEWEST} distinct images for training (--points)"
         )
         return
     with count_progress(errors, "measuring the dimension", total=100) as report:
         measured = measure(
-            {"pixels": images},
+            {"pixels": images[rows]},
             key=jax.random.key(arguments.seed),
             metrics=_METRICS,
-            points=min(arguments.points, len(images)),
             draws=_DRAWS,
             report=lambda now: report(round(100 * now.done)),
         )
@@ -108,7 +110,7 @@ def _dimension(
         console.print()
         console.print(table(records, name, width=console.width))
     console.print(
-        f"\nThe intrinsic dimension is that of {measured.points:,} of {measured.available:,} "
-        "images for training, and grows with their number.",
+        f"\nThe intrinsic dimension is that of {measured.points:,} distinct images, of "
+        f"{len(images):,} for training, and grows with their number.",
         soft_wrap=True,
     )

@@ -1,16 +1,17 @@
 """Images without copies: two equal images are neighbors whatever a model does with them."""
 
 import hashlib
+from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Int, UInt8
 
 
-def first_distinct(images: UInt8[np.ndarray, "n ..."], most: int) -> Int[np.ndarray, " m"]:
+def first_distinct(images: Iterable[UInt8[np.ndarray, "..."]], most: int) -> Int[np.ndarray, " m"]:
     """The places of the first images that differ from all before them, ascending.
 
     Args:
-        images: bytes.
+        images: bytes, one image after the other.
         most: how many are wanted; fewer come where fewer are distinct.
     """
     rows: dict[bytes, int] = {}

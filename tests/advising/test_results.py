@@ -54,7 +54,7 @@ def test_the_criteria_stand_side_by_side_each_with_what_it_says():
 def test_where_criteria_differ_the_one_with_error_rates_is_to_be_trusted():
     records = records_of(falling(8), active=[2.0, 4, 8, 12])
     found = disagreement(criteria_of(read_records(records), NULLS))
-    assert "latents in use at the largest size says 12" in found
+    assert "active units at the largest size says 12" in found
     assert "Trust the equivalence test" in found
 
 

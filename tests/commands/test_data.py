@@ -44,6 +44,16 @@ def test_a_set_is_described_measured_and_drawn(tmp_path, capsys):
     assert picture.std() > 10
 
 
+def test_the_dimension_is_that_of_distinct_images(capsys):
+    np.save("b.npy", np.concatenate([IMAGES, IMAGES[:130]]))
+    assert main(["data", "b.npy"]) == 0
+    said = words(capsys.readouterr().out)
+    (count,) = re.findall(r"The intrinsic dimension is that of (\d+) distinct images, of 351", said)
+    distinct = len(np.unique(load("b.npy").train.images, axis=0))
+    assert int(count) == distinct < 260
+    assert "repeat another" not in said
+
+
 def test_without_a_set_all_that_are_here_are_listed(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
     main(["data", "images.npy", "--points", "3"])
