@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 
 from jaxvae.data.taps import ArraySpec, open_taps, write_taps
 from jaxvae.files.refusals import as_count
+from jaxvae.geometry.arrays import refuse_no_key
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.training.images import checked_images, unit_interval
@@ -122,6 +123,7 @@ def noisy_batches(
         ValueError: at once, for images that the model does not take.
     """
     images, batch_size = checked_batches(vae, images, batch_size=batch_size)
+    refuse_no_key(key)
     noise = posterior_noise(key, n=len(images), latents=vae.latents)
     batches = (slice(at, at + batch_size) for at in range(0, len(images), batch_size))
     return ((jnp.asarray(images[batch]), noise[batch]) for batch in batches)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from jaxvae.analysis.batches import in_batches, padded_count
 from jaxvae.analysis.estimate import Estimate, share_estimate
 from jaxvae.files.refusals import as_count
-from jaxvae.geometry.arrays import as_row_array
+from jaxvae.geometry.arrays import as_row_array, refuse_no_key
 from jaxvae.metrics.information import inception_score
 from jaxvae.metrics.resample import jackknife_error
 from jaxvae.models.classifier import Classifier
@@ -159,6 +159,7 @@ def ancestral_samples(
     """
     refusal = f"expected n and batch_size of at least 1, got {n} and {batch_size}"
     n, batch_size = (as_count(count, refusal, least=1) for count in (n, batch_size))
+    refuse_no_key(key)
     # Among more numbers of a key are those of fewer.
     noise = jax.random.normal(key, (padded_count(n), vae.latents), jnp.float32)
     return in_batches(partial(_decode, vae, variables), np.asarray(noise)[:n], batch_size)

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from jaxvae.analysis.registry import METRICS, Metric
 from jaxvae.analysis.spaces import as_spaces, choose_rows, finite_rows
 from jaxvae.files.refusals import as_count, did_you_mean
+from jaxvae.geometry.arrays import refuse_no_key
 from jaxvae.metrics.resample import Subsamples, jackknife_error, subsample_error
 from jaxvae.typing import ArrayLike, Key
 
@@ -137,6 +138,7 @@ def measure(
     chosen = {name: _metric(name) for name in metrics}
     given, classes = as_spaces(representations, labels)
     available = len(next(iter(given.values())))
+    refuse_no_key(key)
     rows_key, deal_key, null_key = jax.random.split(key, 3)
     rows = choose_rows(rows_key, available, points)
     spaces = {name: finite_rows(name, array, rows, available) for name, array in given.items()}

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxvae.geometry.arrays import refuse_no_key
 from jaxvae.metrics.dimension import Dimension, two_nn
 from jaxvae.metrics.imbalance import imbalance_matrix
 from jaxvae.typing import ArrayLike, Key
@@ -80,6 +81,7 @@ def gaussian_dimension(
     Returns:
         Mean over the clouds, and the standard deviation of one cloud.
     """
+    refuse_no_key(key)
     shape, is_feature = (n, room or features), np.arange(room or features) < features
     values = [
         float(two_nn(jax.random.normal(cloud_key, shape, jnp.float32) * is_feature).value)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from jaxvae.analysis.capture import posterior_noise
 from jaxvae.files.refusals import as_count
+from jaxvae.geometry.arrays import refuse_no_key
 from jaxvae.models.hvae import HVAE, refuse_other_models, split_noise
 from jaxvae.models.vae import Variables
 from jaxvae.training.images import checked_images, unit_interval
@@ -57,6 +58,7 @@ def regenerate(
     refuse_other_models(hvae, HVAE)
     images = checked_images(images, hvae.image_shape)
     rows = as_count(rows, f"expected at least 2 rows, got {rows}", least=2)
+    refuse_no_key(key)
     layers = len(hvae.shapes)
     kept = np.unique(np.linspace(0, layers, min(rows, layers + 1)).round().astype(int))
     noise = posterior_noise(key, n=len(images), latents=hvae.latents)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxvae.analysis.capture import noisy_batches
 from jaxvae.analysis.estimate import Estimate
+from jaxvae.geometry.arrays import refuse_no_key
 from jaxvae.models.hvae import HVAE, refuse_other_models
 from jaxvae.models.vae import Variables
 from jaxvae.objectives.hierarchical_vae import layer_rates
@@ -71,6 +72,7 @@ def shuffle_effect(
     images = checked_images(images, hvae.image_shape)
     if len(images) < 2:
         raise ValueError(f"expected at least 2 images to shuffle between, got {len(images)}")
+    refuse_no_key(key)
     pair_key, noise_key = jax.random.split(key)
     layers, options = len(hvae.shapes), {"key": noise_key, "batch_size": batch_size}
     circle = np.asarray(jax.random.permutation(pair_key, len(images)))

@@ -49,6 +49,20 @@ def as_array(given: Any) -> ArrayLike:
     return np.asarray(array, np.float32 if of_a_package else array.dtype.newbyteorder("="))
 
 
+def refuse_no_key(given: Any) -> None:
+    """Refuse what is not one key of `jax.random`, of its new type or its old one.
+
+    Raises:
+        ValueError: for a seed, several keys, a generator of NumPy, or anything else.
+    """
+    dtype, shape = getattr(given, "dtype", None), getattr(given, "shape", ())
+    is_typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if shape == () if is_typed else dtype == np.uint32 and len(shape) == 1:
+        return
+    got = repr(given) if dtype is None else f"an array of {dtype} of shape {shape}"
+    raise ValueError(f"expected one key, such as jax.random.key(0), got {got}")
+
+
 def as_float64(given: Any) -> Float[np.ndarray, "..."]:
     """Numbers of any shape, of known values, on the host in float64; refused as in `as_array`."""
     return np.asarray(as_array(given), np.float64)

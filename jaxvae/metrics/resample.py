@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Int
 
 from jaxvae.files.refusals import as_count
-from jaxvae.geometry.arrays import as_row_array
+from jaxvae.geometry.arrays import as_row_array, refuse_no_key
 from jaxvae.geometry.host import as_results, is_on_host
 from jaxvae.geometry.points import same_length
 from jaxvae.typing import ArrayLike, EitherArray, Key
@@ -162,8 +162,9 @@ def generator_of(key: Key) -> np.random.Generator:
     """Draws on the host that follow from the key: nothing is compiled for a new n.
 
     Raises:
-        ValueError: for a key that is traced, from which the host cannot draw.
+        ValueError: for what is no key, and for one that is traced, from which the host cannot draw.
     """
+    refuse_no_key(key)
     if isinstance(key, jax.core.Tracer):
         raise ValueError(
             "expected a key of known value, got one that a transformed function takes as its "

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
+from jaxvae.geometry.arrays import refuse_no_key
 from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.networks import Taps
 from jaxvae.models.repeated import repeat
@@ -148,6 +149,7 @@ def build_hvae(
     hierarchy = _Hierarchy(network, layers, likelihood)
 
     def init(key: Key) -> Variables:
+        refuse_no_key(key)
         images, noise = jnp.zeros((1, *image_shape)), jnp.zeros((1, sum(sizes)))
         variables = hierarchy.init(key, images, noise, train=False)
         return Variables(variables["params"], variables.get("batch_stats", {}))

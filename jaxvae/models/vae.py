@@ -9,6 +9,7 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
 from jaxvae.files.refusals import as_count
+from jaxvae.geometry.arrays import refuse_no_key
 from jaxvae.models.likelihoods import Likelihood, bernoulli
 from jaxvae.typing import ImageShape, Key
 
@@ -108,6 +109,7 @@ def build_vae(
     network = _Autoencoder(encoder, decoder, latents, likelihood)
 
     def init(key: Key) -> Variables:
+        refuse_no_key(key)
         images, noise = jnp.zeros((1, *image_shape)), jnp.zeros((1, latents))
         variables = network.init(key, images, noise, train=False, present=None)
         return Variables(variables["params"], variables.get("batch_stats", {}))

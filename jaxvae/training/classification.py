@@ -11,7 +11,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int, UInt8
 
 from jaxvae.files.refusals import as_count
-from jaxvae.geometry.arrays import as_array
+from jaxvae.geometry.arrays import as_array, refuse_no_key
 from jaxvae.models.classifier import Classifier
 from jaxvae.training.epochs import epoch_order, steps_per_epoch
 from jaxvae.training.images import as_images, training_images, unit_interval
@@ -53,6 +53,7 @@ def train_classifier(
     images, labels = checked_examples(classifier, images, labels)
     epochs = as_count(epochs, f"expected at least one epoch, got {epochs}", least=1)
     steps_per_epoch(images, batch_size)
+    refuse_no_key(key)
     params_key, order_key = jax.random.split(key)
     optimizer = optax.adam(learning_rate)
     state = jax.jit(partial(_start, classifier, optimizer))(params_key)

@@ -13,6 +13,7 @@ import optax
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
+from jaxvae.geometry.arrays import refuse_no_key
 from jaxvae.models.discriminator import Discriminator
 from jaxvae.models.hvae import HVAE, HierarchyOutputs, refuse_other_models
 from jaxvae.models.vae import VAE, Outputs, Variables
@@ -228,6 +229,7 @@ def _as_one_program(init: Callable[[Key], TrainState]) -> Callable[[Key], TrainS
         return jax.jit(init, compiler_options=dict(options))
 
     def call(key: Key) -> TrainState:
+        refuse_no_key(key)
         if isinstance(lax.full((), 0), jax.core.Tracer):
             return init(key)
         optimized = not jax.config.values["jax_disable_most_optimizations"]
@@ -382,6 +384,10 @@ def _check(
     adversary: Adversary | None,
 ) -> None:
     """Refuse what would fail in the middle of a compilation."""
+    if not callable(objective):
+        raise ValueError(
+            f"expected an objective, such as beta_vae, before the optimizer, got {objective}"
+        )
     parameters = list(inspect.signature(objective).parameters.values())[1:]
     numbers = {parameter.name for parameter in parameters} - {"discriminator"}
     required = {p.name for p in parameters if p.default is p.empty} - {"discriminator"}
