@@ -6,7 +6,8 @@ and a half. Expected: something wrong is said of some size in at most 5% of ever
 """
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -33,6 +34,9 @@ training, or to its end; afterwards both change back by just 5%, which is not a 
 which just is one; Δ alone changes back by half; from 16 latents on Δ doubles and KL falls by 20%,
 and below 16 latents neither changes back.
 
+A second peak is also looked for at one size alone, and at six of which one trains less reliably:
+its spread over seeds is ten times that of the others. All layers have the ID of the input there.
+
 Independent Gaussian noise of the given standard deviation is added to log ID and log Δ, and a fifth
 of it to log KL, in which trainings differ less; in a phase, every seed also has a random offset. An
 entry gives the percentage of sizes for which the answer is right and decided / the percentage of
@@ -53,7 +57,8 @@ _FALL, _RISE = -np.minimum(np.arange(EPOCHS), 3) / 2, np.minimum(np.arange(EPOCH
 _EVERY = np.ones(SIZES, bool)
 
 # Log IDs of the decoder over that of the input [sizes, layers], and which sizes have a peak.
-PEAKS: dict[str, tuple[np.ndarray, np.ndarray]] = {
+Truths: TypeAlias = dict[str, tuple[np.ndarray, np.ndarray]]
+PEAKS: Truths = {
     "all layers level": (np.zeros((SIZES, LAYERS)), ~_EVERY),
     "one layer level": (np.tile([-0.3, 0.0, -0.3], (SIZES, 1)), ~_EVERY),
     "all layers below": (np.full((SIZES, LAYERS), np.log(0.8)), ~_EVERY),
@@ -63,6 +68,8 @@ PEAKS: dict[str, tuple[np.ndarray, np.ndarray]] = {
     ),
     "one layer above by 1%": (np.tile([-0.3, np.log(1.01), -0.3], (SIZES, 1)), _EVERY),
 }
+LEVEL: Truths = {name: PEAKS[name] for name in ["all layers level"]}
+ALONE: Truths = {name: (logs[:1], holds[:1]) for name, (logs, holds) in LEVEL.items()}
 # Log Delta and log KL [sizes, epochs], and which sizes have a second phase.
 PHASES: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {
     "level from the middle on": (*(np.tile(x, (SIZES, 1)) for x in (_FALL, _RISE)), ~_EVERY),
@@ -94,16 +101,24 @@ PHASES: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {
 }
 
 
-def peak_sweep(truth: str, *, seeds: int, noise: float, random: np.random.Generator) -> Evidence:
+def peak_sweep(
+    truth: str,
+    *,
+    seeds: int,
+    noise: float,
+    random: np.random.Generator,
+    truths: Truths = PEAKS,
+    spread: np.ndarray = SPREAD,
+) -> Evidence:
     """The evidence of one sweep."""
-    others = np.tile([0.0, -0.3, -0.3], (SIZES, 1))
-    logs = np.concatenate([PEAKS[truth][0], others], axis=1)
+    others = np.tile([0.0, -0.3, -0.3], (len(spread), 1))
+    logs = np.concatenate([truths[truth][0], others], axis=1)
     images = IMAGE_ERROR * random.standard_normal(logs.shape)
     # The input is the same for all.
     images[:, LAYERS] = images[0, LAYERS]
-    spread = noise * SPREAD * random.standard_normal((SIZES, seeds, logs.shape[1]))
-    spread[..., LAYERS] = 0
-    values = 12 * np.exp((logs + images)[:, None] + spread)
+    turns = noise * spread * random.standard_normal((len(spread), seeds, logs.shape[1]))
+    turns[..., LAYERS] = 0
+    values = 12 * np.exp((logs + images)[:, None] + turns)
     estimate = Estimate(values, values * IMAGE_ERROR / OVERLAP)
     return second_peak(
         Estimate(*(each[..., :LAYERS] for each in estimate)),
@@ -128,6 +143,14 @@ def phase_sweep(truth: str, *, seeds: int, noise: float, random: np.random.Gener
 CLAIMS: dict[str, tuple[dict[str, Any], Callable[..., Evidence]]] = {
     "second peak": (PEAKS, peak_sweep),
     "second phase": (PHASES, phase_sweep),
+    "second peak, one size": (
+        ALONE,
+        partial(peak_sweep, truths=ALONE, spread=SPREAD[3:4]),
+    ),
+    "second peak, one size spreads more": (
+        LEVEL,
+        partial(peak_sweep, truths=LEVEL, spread=np.array([1, 1, 1, 1, 1, 10.0])[:, None, None]),
+    ),
 }
 
 

@@ -208,8 +208,12 @@ class DataAndNetwork(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The name as a path of two folders, with no other separators in it."""
-        return "/".join(part.replace("/", "--").replace(":", "--") for part in self)
+        """The name as a path of two folders, with no other separators in it.
+
+        A path begins with none either: netCDF has no such groups, and commands take such files for
+        options.
+        """
+        return "/".join(part.replace("/", "--").replace(":", "--").lstrip("-") for part in self)
 
 
 def data_and_networks(config: Config) -> list[DataAndNetwork]:

@@ -1,5 +1,6 @@
 """The measurements of a sweep over bottleneck sizes, read from the records of any experiment."""
 
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -97,6 +98,24 @@ def size_dimension(records: xr.Dataset) -> str | None:
     return next((name for name in _SIZES if name in records.dims), None)
 
 
+def by_setting(records: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
+    """The records of a sweep for every combination of its other settings, with that in words.
+
+    A sweep over sizes alone is one, without words; so are records of anything else.
+    """
+    size = size_dimension(records)
+    if size is None or "failed" not in records:
+        return [("", records)]
+    others = [str(name) for name in records["failed"].dims if name not in (size, "seed", "epoch")]
+    return [
+        (
+            ", ".join(f"{name} {value}" for name, value in zip(others, values, strict=True)),
+            records.sel(dict(zip(others, values, strict=True))),
+        )
+        for values in product(*(records[name].values.tolist() for name in others))
+    ]
+
+
 def read_records(records: xr.Dataset) -> Reading:
     """The reading of records whose dimensions are sizes, seeds, epochs and layers.
 
@@ -110,8 +129,8 @@ def read_records(records: xr.Dataset) -> Reading:
     if dimension is None or "imbalance" not in records:
         raise ValueError(
             "expected records of a sweep over --latents with --points above 0, got dimensions "
-            f"{', '.join(map(str, records.dims))} and variables "
-            f"{', '.join(map(str, records.data_vars))}"
+            f"{', '.join(map(str, records.dims)) or 'none'} and variables "
+            f"{', '.join(map(str, records.data_vars)) or 'none'}"
         )
     lacking = [name for name in _GEOMETRY if name not in records["layer"].values]
     if lacking:

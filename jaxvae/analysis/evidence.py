@@ -7,6 +7,8 @@ from jaxtyping import Bool, Float, Int
 
 # Of all sweeps, so many may say something wrong of any of their models.
 _ERROR = 0.05
+# The chance that a variance is larger than its upper limit.
+_DOUBT = 0.1
 
 
 class Evidence(NamedTuple):
@@ -45,11 +47,12 @@ def somewhere_all(
     """Whether at one of c places all r differences are above the least, with 95% confidence.
 
     Limits are those of Student's t over the seeds. The variance of every difference between
-    seeds is taken from all models together, and for a model that spreads more from its own
-    seeds, with the fewer degrees of freedom of these; to it comes the square of an error that
-    seeds share. By Bonferroni all answers for
-    the k models are right in at least 95% of sweeps: the lower limit allows for the choice
-    among c places, the upper one for r differences.
+    seeds is taken from all models together. For a model that spreads more, at this place or over
+    all places, that larger variance counts, with the fewer degrees of freedom of its own seeds. To
+    the variance comes the square of an error that seeds share, which adds degrees of freedom
+    (Satterthwaite 1946) as far as it is surely not small beside the variance: beside its upper 90%
+    limit. By Bonferroni all answers for the k models are right in at least 95% of sweeps: the
+    lower limit allows for the choice among c places, the upper one for r differences.
 
     Args:
         differences: differences of logarithms, by model, seed, place and kind. With NaN in any seed
@@ -86,14 +89,20 @@ def _errors(
     certain: Float[np.ndarray, "k c r"] | float,
 ) -> tuple[Float[np.ndarray, "k c r"], Float[np.ndarray, "k c r"]]:
     """Standard errors of the means, a known variance included, and their degrees of freedom."""
+    from scipy.special import gammaincinv  # noqa: PLC0415
+
     seeds = differences.shape[1]
     rest = np.where(known[:, None], differences - differences.mean(axis=1, keepdims=True), 0.0)
     own = np.sum(rest**2, axis=1) / (seeds - 1)
     count = np.maximum(known.sum(axis=0), 1)
     together = own.sum(axis=0) / count
-    spread = np.maximum(together, own) / seeds
-    freedom = np.where(own > together * (1 + 1e-9), 1, count) * (seeds - 1.0)
-    whole = spread + certain
-    # Satterthwaite (1946): a known variance has none of the uncertainty.
-    widened = np.divide(whole, spread, out=np.full_like(whole, np.inf), where=spread > 0) ** 2
-    return np.sqrt(whole), freedom * widened
+    # By chance the few seeds of a model that spreads more agree at some place, hardly at all.
+    shared = np.where(known, together, 0.0).sum(axis=1)
+    ratio = np.divide(own.sum(axis=1), shared, out=np.ones_like(shared), where=shared > 0)
+    larger = np.maximum(own, together * ratio[:, None])
+    spread = np.maximum(together, larger) / seeds
+    freedom = np.where(larger > together * (1 + 1e-9), 1, count) * (seeds - 1.0)
+    half = freedom / 2
+    most = spread * half / gammaincinv(half, _DOUBT)
+    share = np.divide(certain, most, out=np.full_like(most, np.inf), where=most > 0)
+    return np.sqrt(spread + certain), freedom * (1 + share) ** 2

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import math
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from jaxvae.advising.data import data_dimension
 from jaxvae.advising.noise import SIGNAL_TO_NOISE, pixel_noise
 from jaxvae.advising.plane import is_plane, plane_sentences
-from jaxvae.advising.reading import LEAST_IMAGES, read_records
+from jaxvae.advising.reading import LEAST_IMAGES, by_setting, read_records
 from jaxvae.advising.results import conclude, printed, write_conclusion
 from jaxvae.advising.study import Study, StudyOutcome, do_study
 from jaxvae.analysis.sizing import LARGEST, MOST_SEEDS, first_training
@@ -46,6 +47,12 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
             f"{'neither' if arguments.data is None else 'both'}"
         )
     if arguments.results is not None:
+        given = [word for word in shlex.split(arguments.line) if word.startswith("--")]
+        if given:
+            raise ValueError(
+                "expected the folder of a sweep alone, which is read as it is and printed, got "
+                f"{', '.join(given)} beside it"
+            )
         _read(arguments.results, console)
         return
     with flags_named(LONG_NAMES):
@@ -59,6 +66,9 @@ def _read(results: Path, console: Console) -> None:
             f"expected the folder of a sweep over sizes, got the run in {results}: "
             "`jaxvae sweep --latents` trains several sizes, and `jaxvae advise --data` finds one"
         )
+    if not results.is_dir():
+        state = "something else" if results.exists() else "nothing there"
+        raise ValueError(f"expected the folder of a sweep, got {results}, {state}")
     if not file.is_file():
         raise ValueError(
             f"expected the records of a sweep in {results}, got no records.nc; the command that "
@@ -66,8 +76,14 @@ def _read(results: Path, console: Console) -> None:
         )
     with xr.open_dataset(file) as opened:
         records = opened.load()
-    lines = plane_sentences(records) if is_plane(records) else printed(conclude(records))
-    console.print(*lines, sep="\n", soft_wrap=True)
+    if is_plane(records):
+        console.print(*plane_sentences(records), sep="\n", soft_wrap=True)
+        return
+    for setting, some in by_setting(records):
+        title = [f"{setting}:"] if setting else []
+        console.print(
+            *title, *printed(conclude(some)), *([""] if setting else []), sep="\n", soft_wrap=True
+        )
 
 
 def _study(arguments: argparse.Namespace, console: Console) -> None:

@@ -73,7 +73,7 @@ def gather(grid: Grid, out: Path) -> xr.Dataset:
             "run": json.dumps(grid.run, default=list),
             "points": _measured(grid, variables, labels),
             "units": "reconstruction, kl and rate: nats per image, over all held-out images; "
-            "training_cost: reconstruction and kl of 2,000 training images",
+            "training_cost: reconstruction and kl of up to 2,000 training images",
             "estimators": "intrinsic_dimension: TwoNN, 10% discarded; imbalance: k = 1",
         },
     )

@@ -173,7 +173,9 @@ def _hint(folder: Path) -> str:
     for out in (folder, *folder.parents):
         if not (out / SWEEP_SETTINGS).is_file():
             continue
-        if files := sorted((out / RUNS).rglob(f"*{RECORD_SUFFIX}")):
+        found = (out / RUNS).rglob(f"*{RECORD_SUFFIX}")
+        # Runs of a data set in a .npz have a folder of that name.
+        if files := sorted(filter(Path.is_file, found)):
             names = [
                 str(file.relative_to(out / RUNS)).removesuffix(RECORD_SUFFIX)
                 for file in files[:_NAMED]

@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from jaxvae.advising.criteria import criteria_of, decided_bounds
-from jaxvae.advising.reading import read_records
+from jaxvae.advising.reading import by_setting, read_records
 from jaxvae.advising.results import conclude
 from jaxvae.advising.sentences import answer, diagnoses, disagreement
 from tests.advising.records import falling, records_of
@@ -196,3 +196,15 @@ def test_models_whose_other_seeds_are_not_trained_yet_are_said_not_to_be_read():
     assert "Not read: K = 16 seed 0. Sizes are compared by the same seeds" in said(records)
     records["failed"][0, 0] = True
     assert "are not trained yet or have failed" in said(records)
+
+
+def test_a_sweep_that_also_varies_beta_is_read_for_every_beta():
+    parts = [records_of(falling(4)), records_of(falling(8))]
+    both = xr.concat(parts, xr.Variable("beta", [1.0, 4.0]), data_vars="all")
+    read = by_setting(both.assign_attrs(parts[0].attrs))
+    assert [setting for setting, _ in read] == ["beta 1.0", "beta 4.0"]
+    for (_, some), own in zip(read, parts, strict=True):
+        assert answer(read_records(some)) == answer(read_records(own))
+    ((setting, alone),) = by_setting(parts[0])
+    assert setting == ""
+    assert alone.identical(parts[0])

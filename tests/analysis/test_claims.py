@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import chi2, norm
 from scipy.stats import t as student
 
 from benchmarks.error_rates.claims import NOISE, SEEDS, claim_cases, claim_rates
@@ -43,12 +43,31 @@ def test_limits_are_those_of_students_t_with_the_variance_of_all_models():
         error = np.sqrt(max(variances.mean(), variances[model]) / 4 + 0.03**2)
         # An own variance has 3 degrees of freedom; the known error none of its uncertainty.
         freedom = 3 if variances[model] > variances.mean() else 6
-        freedom *= (error**2 / (error**2 - 0.03**2)) ** 2
+        spread = error**2 - 0.03**2
+        freedom *= (1 + 0.03**2 / (spread * freedom / chi2.ppf(0.1, freedom))) ** 2
         step = student.ppf(1 - 0.05 / 2, freedom) * error
         mean = drawn[model].mean()
         assert found.share[model] == pytest.approx(np.expm1(mean))
         assert found.lower[model] == pytest.approx(np.expm1(mean - step))
         assert found.upper[model] == pytest.approx(np.expm1(mean + step))
+
+
+@pytest.mark.parametrize(
+    ("noises", "seeds", "places", "error"),
+    [([0.05], 3, 10, 0.01), ([0.2] + [0.02] * 5, 2, 10, 0.03), ([0.4] + [0.02] * 5, 3, 10, 0.03)],
+)
+def test_one_model_and_one_that_trains_less_reliably_are_told_wrong_as_rarely_as_stated(
+    noises, seeds, places, error
+):
+    """No layer is above the input, whose own ID is known but for the images."""
+    random, spread = np.random.default_rng(3), np.array(noises)[:, None, None]
+    wrong = []
+    for _ in range(1000):
+        drawn = spread * random.normal(size=(len(noises), seeds, places))
+        images = np.sqrt(2) * error * random.normal(size=(len(noises), 1, places))
+        found = somewhere_all((drawn + images)[..., None], known_error=np.sqrt(2) * error)
+        wrong.append(found.shown.any())
+    assert np.mean(wrong) < 0.05 + 0.014
 
 
 def test_the_choice_among_places_widens_the_lower_limit_and_kinds_the_upper_one():

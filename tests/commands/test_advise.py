@@ -140,6 +140,15 @@ def test_a_folder_without_records_is_refused(tmp_path, capsys):
     status, _, said = advise(capsys, tmp_path)
     assert status == 2
     assert "got no records.nc" in said
+    for place, state in (("none", "nothing there"), ("file", "something else")):
+        (tmp_path / "file").touch()
+        status, _, said = advise(capsys, tmp_path / place)
+        assert status == 2
+        assert f"expected the folder of a sweep, got {tmp_path / place}, {state}" in said
+    status, _, said = advise(capsys, tmp_path, "--out", tmp_path / "out", "--epochs", 3)
+    assert status == 2
+    assert "expected the folder of a sweep alone" in said
+    assert "got --out, --epochs beside it" in said
     (tmp_path / "run.json").write_text("{}")
     assert main(["advise", str(tmp_path)]) == 2
     assert "expected the folder of a sweep over sizes, got the run in" in capsys.readouterr().err

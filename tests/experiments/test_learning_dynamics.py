@@ -12,7 +12,7 @@ from rich.console import Console
 
 from experiments.learning_dynamics import Config, models, report
 from experiments.learning_dynamics.comparing import measured_images
-from experiments.learning_dynamics.grid import INITIALIZATIONS, NOISE, OBJECTIVES
+from experiments.learning_dynamics.grid import INITIALIZATIONS, NOISE, OBJECTIVES, DataAndNetwork
 from experiments.learning_dynamics.runs import runs
 from experiments.learning_dynamics.sweep import EXPERIMENT
 from jaxvae.analysis import capture
@@ -334,6 +334,17 @@ def test_models_are_compared_untrained_at_snapshots_and_at_the_end():
 def test_settings_that_make_no_sense_are_refused(changed, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(TINY, **changed)
+
+
+@pytest.mark.parametrize("data", ["/tmp/my images.npz", "mnist", "a/b:1.0.0"])
+def test_the_name_of_any_data_set_can_be_that_of_a_group_of_records(tmp_path, data):
+    name = DataAndNetwork(data, "dense_vae").name
+    assert name.count("/") == 1
+    tree = xr.DataTree.from_dict({name: xr.Dataset({"x": 1.0})})
+    tree.to_netcdf(tmp_path / "records.nc")
+    with xr.open_datatree(tmp_path / "records.nc") as opened:
+        assert float(opened[name]["x"]) == 1.0
+    assert not name.startswith("-")
 
 
 def test_copies_of_images_are_not_compared_and_not_asked_for(tmp_path):
