@@ -8,13 +8,14 @@ from experiments.bottleneck.between_report import between_table
 from experiments.bottleneck.claims import claims, whole_seeds
 from jaxvae.advising.reading import HARDLY_ANYTHING
 from jaxvae.analysis.advice import MOST_COUNTED, TOLERANCE, Advice, sufficient_bottleneck
-from jaxvae.report.tables import markdown_table, printed_table
+from jaxvae.metrics.dimension import OVERLAP
+from jaxvae.report.tables import markdown_table, mean_over_seeds, printed_table
 
 CAPTION = (
     "ID: intrinsic dimension (TwoNN) over held-out images, of the input, the posterior mean, its "
     "sample, and the decoder layer where it is largest. ID Gaussian is the null of the sample: the "
     "ID of Gaussian noise with as many points and latent dimensions K. Δ: information imbalance. "
-    "Reconstruction and KL: nats per held-out image. ± is half the range over seeds."
+    "Reconstruction and KL: nats per held-out image. ± is the standard error over seeds."
 )
 _INPUT, _NULL = "ID input", "ID Gaussian"
 # What the terminal has no room for; the ID of the input is in the sentence below.
@@ -43,9 +44,7 @@ def conclusion(records: xr.Dataset) -> str:
     # Sizes are compared seed by seed.
     imbalance = whole_seeds(records)["imbalance_to_input"].isel(epoch=-1).sel(layer="output")
     imbalance = imbalance.transpose("bottleneck", "seed")
-    data = (
-        f"the ID of the data is {float(last['intrinsic_dimension'].sel(layer='input').mean()):.1f}"
-    )
+    data = _of_data(last)
     if imbalance.sizes["seed"] == 0:
         return f"Not decided: in every seed at least one model failed; {data}."
     least = float(imbalance.mean("seed").min())
@@ -70,6 +69,16 @@ def conclusion(records: xr.Dataset) -> str:
         f"At this K the posterior mean has ID {mean_dimension:.1f}, {data}, "
         f"and {float(chosen['active_units'].mean()):.0f} of {advice.bottleneck} units are active."
     )
+
+
+def _of_data(last: xr.Dataset) -> str:
+    """The dimension of the images, and its error over them; their neighborhoods overlap."""
+    value, stderr = (
+        float(last[name].sel(layer="input").mean())
+        for name in ("intrinsic_dimension", "intrinsic_dimension_stderr")
+    )
+    points = int(last.attrs["points"])
+    return f"the ID of the data is {value:.1f} ± {OVERLAP * stderr:.1f} (of {points:,} images)"
 
 
 def _undecided(advice: Advice, sizes: np.ndarray, seeds: int) -> str:
@@ -128,7 +137,7 @@ def summary_rows(records: xr.Dataset) -> list[dict[str, str]]:
     return [
         {"K": str(size)}
         | {
-            name: _spread(values.sel(bottleneck=size), digits)
+            name: mean_over_seeds(values.sel(bottleneck=size).values, digits)
             for name, (values, digits) in columns.items()
         }
         for size in records["bottleneck"].values
@@ -157,9 +166,3 @@ def _narrowed(row: dict[str, str]) -> dict[str, str]:
         if name == "active units" or name.endswith("nats")
     }
     return {name: text for name, text in (row | brief).items() if name not in _LEFT_OUT}
-
-
-def _spread(values: xr.DataArray, digits: int) -> str:
-    text = f"{float(values.mean()):.{digits}f}"
-    spread = float(values.max() - values.min()) / 2
-    return f"{text}±{spread:.{digits}f}" if spread > 0 else text

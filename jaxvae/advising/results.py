@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import xarray as xr
+from jaxtyping import Float
 from rich.console import Console
 
 from jaxvae.advising.criteria import Criterion, criteria_of, decided_bounds, delta_bounds
@@ -18,7 +19,7 @@ from jaxvae.analysis.advice import TOLERANCE
 from jaxvae.report.page import Chart, Page, Table, Trace
 from jaxvae.report.results import write_report
 from jaxvae.report.style import bottleneck_colors, figure, mark_bottlenecks, mark_logarithm
-from jaxvae.report.tables import markdown_table
+from jaxvae.report.tables import markdown_table, mean_over_seeds
 from jaxvae.report.traces import ACCENT, line, listed_axis, stderr_over
 
 _CLOUDS = 4
@@ -29,7 +30,7 @@ _CAPTION = (
     "intrinsic dimension (TwoNN) of the posterior mean and of its sample; null: the ID of a "
     "Gaussian of as many dimensions; active units: latents whose posterior mean varies with the "
     "image; active, mixed, passive: numbers of latents of each type, by their posterior variance. "
-    "Values are means over seeds, ± their standard deviation."
+    "Values are means over seeds, that of Δ the geometric one, ± their standard errors."
 )
 
 
@@ -122,7 +123,6 @@ def printed(conclusion: Conclusion) -> Sequence[str]:
 
 def _rows(reading: Reading, nulls: dict[int, tuple[float, float]]) -> list[dict[str, str]]:
     columns = {
-        "Δ out→in": (reading.imbalance, 4),
         "cost": (reading.cost, 1),
         "training cost": (reading.training_cost, 1),
         "ID mean": (reading.dimensions["mean"], 1),
@@ -131,18 +131,27 @@ def _rows(reading: Reading, nulls: dict[int, tuple[float, float]]) -> list[dict[
         **{name: (values, 1) for name, values in reading.types.items()},
     }
     return [
-        {"K": str(size)}
+        {"K": str(size), "Δ out→in": f"{mean:.4f}" + (f"±{stderr:.4f}" if stderr > 0 else "")}
         | {name: _shown(values[index], digits) for name, (values, digits) in columns.items()}
         | {"null": f"{nulls[int(size)][0]:.1f}"}
-        for index, size in enumerate(reading.sizes)
+        for index, (size, mean, stderr) in enumerate(
+            zip(reading.sizes, *_deltas(reading), strict=True)
+        )
     ]
+
+
+def _deltas(reading: Reading) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+    """The geometric mean of Delta over seeds for every size, and its standard error."""
+    logs = xr.DataArray(np.log(reading.imbalance), dims=("size", "seed"))
+    means = np.exp(logs.mean("seed").values)
+    # Of a mean of logarithms, as a share of the value.
+    return means, means * stderr_over(logs, "seed")
 
 
 def _shown(values: np.ndarray, digits: int) -> str:
     if not np.isfinite(values).all():
         return "·"
-    spread = f"±{values.std(ddof=1):.{digits}f}" if len(values) > 1 else ""
-    return f"{values.mean():.{digits}f}{spread}"
+    return mean_over_seeds(values, digits)
 
 
 def _draw(conclusion: Conclusion, title: str, folder: Path) -> list[Path]:
@@ -173,7 +182,7 @@ def _draw(conclusion: Conclusion, title: str, folder: Path) -> list[Path]:
 
 def _page(conclusion: Conclusion, title: str) -> Page:
     reading = conclusion.reading
-    sizes, means = reading.sizes, np.exp(np.log(reading.imbalance).mean(axis=1))
+    sizes, (means, stderrs) = reading.sizes, _deltas(reading)
     points = {
         "type": "scatter",
         "mode": "markers",
@@ -182,9 +191,6 @@ def _page(conclusion: Conclusion, title: str) -> Page:
         "x": np.repeat(sizes, reading.imbalance.shape[1]),
         "y": reading.imbalance.reshape(-1),
     }
-    logs = xr.DataArray(np.log(reading.imbalance), dims=("size", "seed"))
-    # Of a mean of logarithms, as a share of the value.
-    stderrs = means * stderr_over(logs, "seed")
     drawn = line(sizes.tolist(), means, stderrs, name="mean over seeds", color=ACCENT)
     chart = Chart(
         "Information that reconstructions have lost",

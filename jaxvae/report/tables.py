@@ -2,10 +2,12 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from jaxvae.analysis.estimate import Estimate
+from jaxvae.analysis.estimate import Estimate, mean_estimate
+from jaxvae.typing import ArrayLike
 
 # Longer words of a column of names are folded where the terminal is narrow.
 _WIDEST_WORD = 16
@@ -14,6 +16,12 @@ _WIDEST_WORD = 16
 def with_error(estimate: Estimate, digits: int = 2, *, sign: str = "") -> str:
     """A number and its standard error, with so many decimals; `sign` is that of a format."""
     return f"{estimate.value:{sign}.{digits}f} ± {estimate.stderr:.{digits}f}"
+
+
+def mean_over_seeds(values: ArrayLike, digits: int) -> str:
+    """The mean of a number over seeds and, where they differ, its standard error: `0.40±0.04`."""
+    mean, stderr = mean_estimate(np.ravel(values))
+    return f"{mean:.{digits}f}" + (f"±{stderr:.{digits}f}" if stderr > 0 else "")
 
 
 def printed_table(

@@ -97,11 +97,16 @@ def training_chart(curves: Mapping[str, Curve]) -> Chart:
 
 
 def stderr_over(values: xr.DataArray, dimension: str) -> np.ndarray:
-    """Standard error of the mean over a dimension, by its spread; NaN for one."""
+    """Standard error of the mean over a dimension, by its spread.
+
+    NaN for one, and for values that are all the same: what all seeds share, such as the images, has
+    an error that they do not show.
+    """
     count = values.sizes[dimension]
     if count == 1:
         return np.full(values.isel({dimension: 0}).shape, np.nan)
-    return (values.std(dimension, ddof=1) / np.sqrt(count)).values
+    stderr = values.std(dimension, ddof=1) / np.sqrt(count)
+    return stderr.where(values.max(dimension) > values.min(dimension)).values
 
 
 def evenly(values: Sequence[Value], count: int) -> list[Value]:
