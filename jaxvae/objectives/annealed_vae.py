@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from jaxvae.models.vae import Outputs
 from jaxvae.objectives.beta_vae import beta_vae
+from jaxvae.objectives.coefficients import refuse_several
 
 
 class AnnealedVAETerms(NamedTuple):
@@ -49,8 +50,12 @@ def annealed_vae(
     Returns:
         The loss and its terms.
 
+    Raises:
+        ValueError: for a capacity or gamma that is not one number.
+
     Reference: Burgess et al. (2018).
     """
+    refuse_several({"capacity": capacity, "gamma": gamma})
     _, (reconstruction, kl) = beta_vae(outputs)
     penalty = capacity_penalty(kl, capacity=capacity, gamma=gamma)
     return reconstruction + penalty, AnnealedVAETerms(reconstruction, kl, penalty)

@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxvae.files.refusals import as_count
 from jaxvae.models.likelihoods import gaussian_log_density
 from jaxvae.models.vae import Outputs
 from jaxvae.objectives.beta_vae import beta_vae
+from jaxvae.objectives.coefficients import refuse_several
 
 
 class KLTerms(NamedTuple):
@@ -67,11 +69,12 @@ def minibatch_weighted(
         present: which latents count; None for all.
 
     Raises:
-        ValueError: for a batch larger than the data set.
+        ValueError: for a batch larger than the data set, and a data set that is no whole number
+            of images.
 
     Reference: Chen, Li, Grosse and Duvenaud (2018).
     """
-    batch = _checked_batch(sample, dataset_size, least=1)
+    batch, dataset_size = _checked_sizes(sample, dataset_size, least=1)
     log_weights = jnp.full((batch, batch), -math.log(batch * dataset_size))
     return _terms(sample, mean, log_variance, log_weights, present)
 
@@ -98,11 +101,12 @@ def minibatch_stratified(
         present: which latents count; None for all.
 
     Raises:
-        ValueError: for a batch of fewer than 2, or larger than the data set.
+        ValueError: for a batch of fewer than 2, or larger than the data set, and a data set that is
+            no whole number of images.
 
     Reference: Chen, Li, Grosse and Duvenaud (2018).
     """
-    batch = _checked_batch(sample, dataset_size, least=2)
+    batch, dataset_size = _checked_sizes(sample, dataset_size, least=2)
     log_weights = jnp.log(stratified_weights(batch, dataset_size))
     return _terms(sample, mean, log_variance, log_weights, present)
 
@@ -136,7 +140,8 @@ def beta_tc_vae(
         The loss and its terms.
 
     Raises:
-        ValueError: for a batch of fewer than 2, or larger than the data set.
+        ValueError: for a batch of fewer than 2, or larger than the data set, a data set that is no
+            whole number of images, and beta that is not one number.
 
     Reference: Chen, Li, Grosse and Duvenaud (2018).
     """
@@ -165,7 +170,8 @@ def weighted_beta_tc_vae(
         The loss and its terms.
 
     Raises:
-        ValueError: for a batch larger than the data set.
+        ValueError: for a batch larger than the data set, a data set that is no whole number of
+            images, and beta that is not one number.
 
     Reference: Chen, Li, Grosse and Duvenaud (2018).
     """
@@ -175,6 +181,7 @@ def weighted_beta_tc_vae(
 def _with_total_correlation(
     outputs: Outputs, estimate: Callable[..., KLTerms], dataset_size: int, beta: float | Array
 ) -> tuple[Float[Array, ""], BetaTCVAETerms]:
+    refuse_several({"beta": beta})
     loss, (reconstruction, kl) = beta_vae(outputs)
     parts = estimate(
         outputs.sample,
@@ -210,10 +217,14 @@ def _terms(
     return KLTerms(*(jnp.mean(part) for part in parts))
 
 
-def _checked_batch(sample: Float[Array, "b k"], dataset_size: int, *, least: int) -> int:
-    batch = len(sample)
-    if not least <= batch <= dataset_size:
+def _checked_sizes(
+    sample: Float[Array, "b k"], dataset_size: int, *, least: int
+) -> tuple[int, int]:
+    """The sizes of the batch and of the data set."""
+    refusal = f"expected a whole number of at least 1 as dataset_size, got {dataset_size}"
+    batch, size = len(sample), as_count(dataset_size, refusal, least=1)
+    if not least <= batch <= size:
         raise ValueError(
-            f"expected a batch of {least} to dataset_size = {dataset_size} images, got {batch}"
+            f"expected a batch of {least} to dataset_size = {size} images, got {batch}"
         )
-    return batch
+    return batch, size

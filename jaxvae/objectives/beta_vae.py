@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxvae.models.vae import Outputs
+from jaxvae.objectives.coefficients import refuse_several
 from jaxvae.objectives.divergences import gaussian_kl
 
 
@@ -33,8 +34,12 @@ def beta_vae(
     Returns:
         The loss and its terms.
 
+    Raises:
+        ValueError: for beta that is not one number.
+
     Reference: Kingma and Welling (2014); Higgins et al. (2017).
     """
+    refuse_several({"beta": beta})
     reconstruction = jnp.mean(outputs.nll)
     kl = jnp.mean(jnp.sum(gaussian_kl(outputs.mean, outputs.log_variance), axis=1))
     return reconstruction + beta * kl, BetaVAETerms(reconstruction, kl)

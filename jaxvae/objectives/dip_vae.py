@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from jaxvae.models.vae import Outputs
 from jaxvae.objectives.beta_vae import beta_vae
+from jaxvae.objectives.coefficients import refuse_several
 
 
 class DIPVAETerms(NamedTuple):
@@ -30,8 +31,12 @@ def dip_penalty(
 
     Never negative; zero for the identity.
 
+    Raises:
+        ValueError: for weights that are not one number each.
+
     Reference: Kumar, Sattigeri and Balakrishnan (2018).
     """
+    refuse_several({"off_diagonal": off_diagonal, "diagonal": diagonal})
     variances = jnp.diagonal(covariance)
     # Without a difference of sums, which would cancel where variances are large.
     between = jnp.sum(jnp.where(jnp.eye(len(covariance), dtype=bool), 0.0, covariance) ** 2)
@@ -55,6 +60,9 @@ def dip_vae_i(
     Returns:
         The loss and its terms, in nats per image. Covariances are the batch's, divided
         by b.
+
+    Raises:
+        ValueError: for weights that are not one number each.
 
     Reference: Kumar, Sattigeri and Balakrishnan (2018).
     """
@@ -81,6 +89,9 @@ def dip_vae_ii(
     Returns:
         The loss and its terms, in nats per image. Covariances are the batch's, divided
         by b.
+
+    Raises:
+        ValueError: for weights that are not one number each.
 
     Reference: Kumar, Sattigeri and Balakrishnan (2018).
     """

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from jaxvae.models.vae import Outputs
 from jaxvae.objectives.beta_vae import beta_vae
+from jaxvae.objectives.coefficients import refuse_several
 from jaxvae.typing import Key
 
 Classifier = Callable[[Float[Array, "b k"]], Float[Array, "b 2"]]
@@ -48,8 +49,12 @@ def factor_vae(
     Returns:
         The loss and its terms.
 
+    Raises:
+        ValueError: for gamma that is not one number.
+
     Reference: Kim and Mnih (2018).
     """
+    refuse_several({"gamma": gamma})
     loss, (reconstruction, kl) = beta_vae(outputs)
     total_correlation = log_density_ratio(discriminator(outputs.sample))
     return loss + gamma * total_correlation, FactorVAETerms(reconstruction, kl, total_correlation)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxvae.models.hvae import HierarchyOutputs, StochasticLayer
+from jaxvae.objectives.coefficients import one_or_each
 from jaxvae.objectives.divergences import gaussian_kl_between
 from jaxvae.typing import ArrayLike
 
@@ -48,26 +49,12 @@ def hierarchical_vae(
     """
     reconstruction = jnp.mean(outputs.nll)
     rates = jnp.mean(layer_rates(outputs), axis=0)
-    betas, least = (of_layers(name, v, rates) for name, v in (("beta", beta), ("free", free)))
+    betas, least = (
+        one_or_each(name, value, rates, of="layers")
+        for name, value in (("beta", beta), ("free", free))
+    )
     loss = reconstruction + jnp.sum(betas * jnp.maximum(rates, least))
     return loss, HierarchicalVAETerms(reconstruction, rates)
-
-
-def of_layers(
-    name: str, values: float | Float[ArrayLike, "*l"], rates: Float[Array, " l"]
-) -> Float[Array, "*l"]:
-    """One number for all layers, or one for each.
-
-    Raises:
-        ValueError: for another shape, which would broadcast or fail.
-    """
-    numbers = jnp.asarray(values, rates.dtype)
-    if numbers.shape not in ((), rates.shape):
-        raise ValueError(
-            f"expected {name} for each of {len(rates)} layers, or one for all, got shape "
-            f"{numbers.shape}"
-        )
-    return numbers
 
 
 def layer_rates(outputs: HierarchyOutputs) -> Float[Array, "b l"]:

@@ -1,6 +1,7 @@
 """Coefficients that are learned: Lagrange multipliers, which ascend the loss."""
 
-from typing import Annotated, TypeAlias
+from collections.abc import Callable
+from typing import Annotated, Any, TypeAlias, get_type_hints
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -14,6 +15,13 @@ LayerMultipliers: TypeAlias = Annotated[Float[Array, " l"], _MARK]
 LEAST, MOST = 1e-3, 1e3
 # The logarithm changes by no more in one step, so that a far start does not end at a bound.
 _LARGEST_CHANGE = 0.02
+
+
+def objective_multipliers(objective: Callable[..., Any]) -> dict[str, bool]:
+    """The coefficients that are learned, and whether every layer has its own."""
+    hints = get_type_hints(objective, include_extras=True)
+    kinds = {Multiplier: False, LayerMultipliers: True}
+    return {name: kinds[hint] for name, hint in hints.items() if hint in kinds}
 
 
 def ascend(

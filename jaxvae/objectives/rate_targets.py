@@ -7,7 +7,8 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxvae.models.hvae import HierarchyOutputs
-from jaxvae.objectives.hierarchical_vae import layer_rates, of_layers
+from jaxvae.objectives.coefficients import one_or_each, refuse_several
+from jaxvae.objectives.hierarchical_vae import layer_rates
 from jaxvae.objectives.multipliers import LayerMultipliers, Multiplier
 from jaxvae.typing import ArrayLike
 
@@ -59,26 +60,30 @@ def rate_targets(
         outputs: outputs of an HVAE.
         targets: nats in every layer, from the top to the bottom; NaN for a layer without a
             target, whose beta stays as it is.
-        beta: weight of the rate of every layer.
+        beta: weight of the rate of every layer, from the top to the bottom, or one of all layers.
+            As a multiplier of `vae_trainer`, which may start with one number, every layer has its
+            own.
         penalty: weight of the squared distance from the targets, per square nat.
 
     Returns:
         The loss and its terms.
 
     Raises:
-        ValueError: unless there are as many targets and betas as layers.
+        ValueError: unless there are as many targets as layers; for beta that is neither one
+            number nor one for every layer, and a penalty that is not one number.
 
     Reference: augmented Lagrangian, Hestenes (1969) and Powell (1969); rates by layer, Xiao
     and Bamler (2023).
     """
     reconstruction, rates = jnp.mean(outputs.nll), jnp.mean(layer_rates(outputs), axis=0)
+    refuse_several({"penalty": penalty})
     # Of one layer, a number will do.
-    targets, betas = (jnp.atleast_1d(jnp.asarray(each, rates.dtype)) for each in (targets, beta))
-    for name, values in (("targets", targets), ("beta", betas)):
-        if values.shape != rates.shape:
-            raise ValueError(
-                f"expected {name} for each of {len(rates)} layers, got shape {values.shape}"
-            )
+    targets = jnp.atleast_1d(jnp.asarray(targets, rates.dtype))
+    if targets.shape != rates.shape:
+        raise ValueError(
+            f"expected targets for each of {len(rates)} layers, got shape {targets.shape}"
+        )
+    betas = jnp.broadcast_to(one_or_each("beta", beta, rates, of="layers"), rates.shape)
     has_target = ~jnp.isnan(targets)
     excess = jnp.where(has_target, rates - jnp.where(has_target, targets, 0.0), 0.0)
     # Without a target, a beta is a constant: its slope is zero, and it stays.
@@ -113,12 +118,14 @@ def distortion_target(
         The loss and its terms.
 
     Raises:
-        ValueError: for beta that is neither one number nor one for every layer.
+        ValueError: for beta that is neither one number nor one for every layer, and a target,
+            weight or penalty that is not one number.
 
     Reference: constrained reconstruction, Rezende and Viola (2018).
     """
     reconstruction, rates = jnp.mean(outputs.nll), jnp.mean(layer_rates(outputs), axis=0)
+    refuse_several({"target": target, "weight": weight, "penalty": penalty})
     excess = reconstruction - target
-    weighted = jnp.sum(of_layers("beta", beta, rates) * rates)
+    weighted = jnp.sum(one_or_each("beta", beta, rates, of="layers") * rates)
     loss = weight * excess + penalty / 2 * excess**2 + weighted
     return loss, DistortionTargetTerms(reconstruction, rates, jnp.asarray(weight, rates.dtype))

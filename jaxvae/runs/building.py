@@ -14,6 +14,7 @@ from jaxvae import models
 from jaxvae.models.hvae import HVAE, HierarchyOutputs
 from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.vae import VAE, Outputs
+from jaxvae.objectives.multipliers import objective_multipliers
 from jaxvae.objectives.schedules import linear_ramp
 from jaxvae.runs.choices import (
     called,
@@ -28,7 +29,6 @@ from jaxvae.runs.choices import (
     network_options,
     networks,
     objective_coefficients,
-    objective_multipliers,
     refuse_other_options,
     refuse_unknown,
 )

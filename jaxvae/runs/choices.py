@@ -20,7 +20,6 @@ from jaxvae.files.refusals import did_you_mean
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.vae import VAE
-from jaxvae.objectives.multipliers import LayerMultipliers, Multiplier
 from jaxvae.training.trainer import outputs_of
 
 # Steps and sizes are counted in int32 on the device.
@@ -121,13 +120,6 @@ def named_likelihood(name: str) -> Callable[..., Likelihood]:
 def is_foreign(name: str) -> bool:
     """Whether a name is that of code elsewhere, which runs where it is looked up."""
     return ":" in name
-
-
-def objective_multipliers(objective: Callable[..., Any]) -> dict[str, bool]:
-    """The coefficients that are learned, and whether every layer has its own."""
-    hints = get_type_hints(objective, include_extras=True)
-    kinds = {Multiplier: False, LayerMultipliers: True}
-    return {name: kinds[hint] for name, hint in hints.items() if hint in kinds}
 
 
 def refuse_unknown(kind: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:

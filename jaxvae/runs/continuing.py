@@ -13,9 +13,10 @@ import optax
 
 from jaxvae.files.refusals import all_pass
 from jaxvae.files.sealed import DamageError
+from jaxvae.objectives.multipliers import objective_multipliers
 from jaxvae.runs import checkpoint
 from jaxvae.runs.building import build_optimizer, build_trainer, in_effect
-from jaxvae.runs.choices import named_objective, objective_multipliers
+from jaxvae.runs.choices import named_objective
 from jaxvae.runs.config import FROM, RunConfig, read_config
 from jaxvae.runs.folder import as_json
 from jaxvae.runs.ready import ReadyRun

@@ -18,7 +18,7 @@ from jaxvae.models.discriminator import Discriminator
 from jaxvae.models.hvae import HVAE, HierarchyOutputs, refuse_other_models
 from jaxvae.models.vae import VAE, Outputs, Variables
 from jaxvae.objectives.factor_vae import discriminator_loss
-from jaxvae.objectives.multipliers import ascend
+from jaxvae.objectives.multipliers import ascend, objective_multipliers
 from jaxvae.platforms import Options, choices_for
 from jaxvae.training.images import unit_interval
 from jaxvae.typing import ImageShape, Key
@@ -113,7 +113,8 @@ def vae_trainer(
         schedules: `(step, *, end) -> value`, by the name of a coefficient, which is the
             end: `partial(linear_ramp, steps=10_000)` lets it grow from 0.
         multipliers: step sizes of dual ascent, by the name of a coefficient, which is where
-            it starts: Lagrange multipliers, such as the betas of `rate_targets`.
+            it starts: Lagrange multipliers, such as the betas of `rate_targets`, which all start
+            at one number where one is given.
         adversary: for an objective that takes a `discriminator`: it is trained in the
             same step, on the samples of the same batch.
 
@@ -129,7 +130,7 @@ def vae_trainer(
             adversary where it is not wanted or absent, what is no optax transformation, and a
             hierarchy for an objective of jaxvae for one layer, or the other way round.
     """
-    values = {} if coefficients is None else dict(coefficients)
+    values: dict[str, Any] = {} if coefficients is None else dict(coefficients)
     ramps = {} if schedules is None else dict(schedules)
     dual_steps = {} if multipliers is None else dict(multipliers)
     _check(objective, set(values), set(ramps), set(dual_steps), adversary)
@@ -146,6 +147,12 @@ def vae_trainer(
     _refuse_no_numbers(values)
     _refuse_other_schedules(ramps)
     refuse_negative(bound | values, nonnegative)
+    if _is_own(function):
+        # One multiplier of all layers would follow the sum of their slopes.
+        of_layers = objective_multipliers(function)
+        for name in dual_steps:
+            if of_layers.get(name) and np.ndim(values[name]) == 0:
+                values[name] = (values[name],) * len(vae.shapes)
 
     # A trace of a deep network takes seconds: there is one for all programs that hold it.
     once = partial(jax.jit, inline=True)

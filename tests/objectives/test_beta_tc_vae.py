@@ -173,6 +173,13 @@ def test_a_batch_that_no_stratum_fits_is_refused(batch, size):
 
 
 @pytest.mark.parametrize("objective", [beta_tc_vae, weighted_beta_tc_vae])
+@pytest.mark.parametrize("size", [40.5, np.inf, np.nan, True])
+def test_a_data_set_of_no_whole_number_of_images_is_refused(objective, size):
+    with pytest.raises(ValueError, match=f"whole number of .* as dataset_size, got {size}"):
+        objective(draw(), dataset_size=size)
+
+
+@pytest.mark.parametrize("objective", [beta_tc_vae, weighted_beta_tc_vae])
 def test_no_array_is_broadcast_to_more_axes(objective):
     with jax.numpy_rank_promotion("raise"):
         jax.eval_shape(partial(objective, dataset_size=100), draw())

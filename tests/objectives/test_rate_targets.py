@@ -62,6 +62,14 @@ def test_the_distortion_has_a_weight_whose_slope_is_its_distance():
     np.testing.assert_allclose(slope, excess, rtol=1e-6)
 
 
+def test_one_beta_is_that_of_every_layer():
+    outputs, targets = chain_outputs(3), (1.0, np.nan, 0.25)
+    for given in ({}, {"beta": 1.0}):
+        found = lagrangian(outputs, targets=np.array(targets), **given)
+        expected = lagrangian(outputs, targets=np.array(targets), beta=np.ones(3))
+        jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
 @pytest.mark.parametrize("slope", [-3.0, 0.0, 0.5])
 def test_a_beta_moves_in_its_logarithm(slope):
     np.testing.assert_allclose(
@@ -80,7 +88,8 @@ def test_a_beta_moves_slowly_and_within_bounds():
     ("given", "message"),
     [
         ({"targets": np.ones(3), "beta": np.ones(2)}, "targets for each of 2 layers"),
-        ({"targets": np.ones(2), "beta": 1.0}, "beta for each of 2 layers"),
+        ({"targets": np.ones(2), "beta": np.ones(3)}, "beta for each of 2 layers, or one for all"),
+        ({"targets": np.ones(2), "beta": np.ones(1)}, "beta for each of 2 layers, or one for all"),
         ({"targets": 1.0, "beta": np.ones(2)}, "targets for each of 2 layers"),
     ],
 )
@@ -121,6 +130,23 @@ def test_a_step_descends_in_the_parameters_and_ascends_in_the_betas():
             alone.variables,
         )
     )
+
+
+def test_betas_that_are_learned_start_at_one_number_and_are_those_of_the_layers():
+    hvae = chain(2)
+    images = jax.ShapeDtypeStruct((5, *hvae.image_shape), jnp.uint8)
+    for objective in (rate_targets, partial(rate_targets, penalty=0.1)):
+        trainer = vae_trainer(
+            hvae,
+            objective,
+            optax.sgd(0.1),
+            coefficients={"targets": TARGETS, "beta": 2},
+            multipliers={"beta": 1e-3},
+        )
+        state = trainer.init(jax.random.key(0))
+        np.testing.assert_array_equal(state.coefficients["beta"], [2, 2])
+        after, _, _ = jax.eval_shape(trainer.step, state, images)
+        assert after.coefficients["beta"].shape == (2,)
 
 
 @pytest.mark.slow
