@@ -99,7 +99,11 @@ def bernoulli_nll(
     this is a negative log-likelihood; for gray values in [0, 1] it is a
     cross-entropy whose minimum is the images' own entropy, above zero.
     Finite for every finite logit.
+
+    Raises:
+        ValueError: for logits and images of different shapes.
     """
+    _refuse_other_shape("logits", jnp.shape(logits), jnp.shape(images))
     return _per_example(jax.nn.softplus(logits) - images * logits)
 
 
@@ -119,7 +123,11 @@ def gaussian_nll(
         images: images of the same shape.
         log_variance: log s^2, of every pixel, or one number for a fixed or a learned
             shared variance.
+
+    Raises:
+        ValueError: for a mean and images of different shapes.
     """
+    _refuse_other_shape("a mean", jnp.shape(mean), jnp.shape(images))
     return -_per_example(gaussian_log_density(images, mean, log_variance))
 
 
@@ -187,10 +195,12 @@ def discretized_logistic_mixture_nll(
         images: k / 255 for k from 0 to 255, of 1 or 3 channels.
 
     Raises:
-        ValueError: for another number of channels, and parameters that do not fit.
+        ValueError: for another number of channels, and parameters that do not fit or are those of
+            other pixels.
 
     Reference: Salimans, Karpathy, Chen and Kingma (2017).
     """
+    _refuse_other_shape("parameters of pixels", parameters.shape[:-1], images.shape[:-1])
     weights, components = _mixture_parts(parameters, images.shape[-1])
     means, log_scales = components[..., 0, :], jnp.maximum(components[..., 1, :], _LEAST_LOG_SCALE)
     if images.shape[-1] == 3:
@@ -198,6 +208,12 @@ def discretized_logistic_mixture_nll(
     pixels = jnp.broadcast_to(images[..., None], means.shape)
     channel_sums = jnp.sum(discretized_logistic(means, log_scales, pixels), axis=-2)
     return -_per_example(jax.nn.logsumexp(weights + channel_sums, axis=-1))
+
+
+def _refuse_other_shape(name: str, given: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+    """Refuse what would broadcast against the images."""
+    if given != wanted:
+        raise ValueError(f"expected {name} of shape {wanted}, as the images are, got {given}")
 
 
 def _kinds(channels: int) -> int:

@@ -112,6 +112,19 @@ def test_a_gaussian_density_integrates_to_one():
     np.testing.assert_allclose(np.trapezoid(density, x[:, 0]), 1, rtol=1e-5)
 
 
+@pytest.mark.parametrize("nll", [bernoulli_nll, gaussian_nll])
+def test_parameters_that_would_be_broadcast_are_refused(nll):
+    one, three = np.zeros((4, 2, 2, 1), np.float32), np.zeros((4, 2, 2, 3), np.float32)
+    for given, images in ((one, three), (three, one), (three[:1], three), (three[0], three)):
+        with pytest.raises(ValueError, match=r"of shape \(4, 2, 2, .\), as the images are, got"):
+            nll(given, images)
+
+
+def test_a_mixture_of_other_pixels_is_refused():
+    with pytest.raises(ValueError, match=r"parameters of pixels of shape \(4, 2, 2\), as the imag"):
+        discretized_logistic_mixture_nll(jnp.zeros((1, 2, 2, 10)), jnp.zeros((4, 2, 2, 3)))
+
+
 def channels_last(array):
     return np.moveaxis(array, 1, -1)
 
