@@ -88,7 +88,8 @@ def measure_costs(
     }
     if not evaluation.is_finite:
         return arrays, ()
-    return arrays, collapse_warnings(evaluation, sizes=sizes, shuffle=shuffled, **against)
+    known = shuffled if shuffled.is_finite else None
+    return arrays, collapse_warnings(evaluation, sizes=sizes, shuffle=known, **against)
 
 
 def measure_uses(

@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxvae.analysis.estimate import Estimate
+from jaxvae.geometry.arrays import as_float64
 from jaxvae.metrics.information import accuracy_bound
 from jaxvae.typing import ArrayLike
 
@@ -65,6 +66,7 @@ def above_bound(
     """
     from scipy.special import betaincinv, stdtrit  # noqa: PLC0415
 
+    hits, information = as_float64(hits), Estimate(*map(as_float64, information))
     tested = ~np.isnan(hits)
     if n < 2 or not np.all((hits[tested] >= 0) & (hits[tested] <= n)):
         raise ValueError(

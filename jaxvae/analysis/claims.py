@@ -5,6 +5,7 @@ from jaxtyping import Float
 
 from jaxvae.analysis.estimate import Estimate
 from jaxvae.analysis.evidence import Evidence, somewhere_all
+from jaxvae.geometry.arrays import as_float64
 from jaxvae.metrics.dimension import OVERLAP
 
 # Nats: two KL divergences below this are the same.
@@ -37,13 +38,14 @@ def second_peak(decoder: Estimate, against: Estimate) -> Evidence:
 
     Reference: Camboulin, Doimo and Glielmo (2024).
     """
+    decoder, against = (Estimate(*map(as_float64, each)) for each in (decoder, against))
     for values, errors in (decoder, against):
-        fine = np.ndim(values) == 3 and np.shape(values) == np.shape(errors)
-        if not fine or np.size(values) == 0 or np.shape(values)[:2] != np.shape(against.value)[:2]:
+        fine = values.ndim == 3 and values.shape == errors.shape
+        if not fine or values.size == 0 or values.shape[:2] != against.value.shape[:2]:
             raise ValueError(
                 "expected dimensions and errors of one shape [bottlenecks, seeds, layers], with "
                 f"the same bottlenecks and seeds for all layers, got dimensions of shape "
-                f"{np.shape(values)} with errors of shape {np.shape(errors)}"
+                f"{values.shape} with errors of shape {errors.shape}"
             )
         if np.any(values <= 0):
             raise ValueError(f"expected positive dimensions, got {np.nanmin(values)}")
@@ -86,11 +88,12 @@ def two_phases(
 
     Reference: Camboulin, Doimo and Glielmo (2024).
     """
-    shape = np.shape(imbalance)
-    if shape != np.shape(kl) or len(shape) != 3 or 0 in shape or shape[-1] < 3:
+    imbalance, kl = as_float64(imbalance), as_float64(kl)
+    shape = imbalance.shape
+    if shape != kl.shape or len(shape) != 3 or 0 in shape or shape[-1] < 3:
         raise ValueError(
             "expected imbalances and KL [bottlenecks, seeds, epochs >= 3], got shapes "
-            f"{shape} and {np.shape(kl)}"
+            f"{shape} and {kl.shape}"
         )
     if np.any(imbalance <= 0) or not tolerance > 0:
         raise ValueError(

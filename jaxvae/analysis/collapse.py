@@ -8,6 +8,7 @@ from jaxtyping import Float, UInt8
 
 from jaxvae.analysis.evaluation import Evaluation
 from jaxvae.analysis.shuffle import ShuffleEffect
+from jaxvae.files.refusals import as_count
 from jaxvae.geometry.arrays import as_float64
 from jaxvae.models.hvae import layer_names
 from jaxvae.training.images import as_images
@@ -15,6 +16,8 @@ from jaxvae.typing import ArrayLike
 
 _LEAST_RATE = 0.01
 _LARGEST_SHARE = 0.95
+# Rounding may leave so many nats less than nothing of a layer without any.
+_ROUNDING = 1e-6
 
 
 class CollapseWarning(NamedTuple):
@@ -40,7 +43,7 @@ class CollapseWarning(NamedTuple):
 def collapse_warnings(
     evaluation: Evaluation,
     *,
-    sizes: Sequence[int],
+    sizes: int | Sequence[int],
     shuffle: ShuffleEffect | None = None,
     betas: Sequence[float] | None = None,
     variance: float | None = None,
@@ -65,7 +68,8 @@ def collapse_warnings(
 
     Args:
         evaluation: result of `evaluate`.
-        sizes: `[l]`, latent dimensions of every layer, from the top.
+        sizes: `[l]`, latent dimensions of every layer, from the top. Of one layer, a number will
+            do.
         shuffle: result of `shuffle_effect`; None leaves this sign out.
         betas: `[l]`, the weight of the rate of every layer, from the top.
         variance: s2 of a Gaussian likelihood with one fixed variance.
@@ -76,23 +80,26 @@ def collapse_warnings(
         Warnings, by layer from the top and in the order above; empty where all is well.
 
     Raises:
-        ValueError: for numbers that are not one a layer, rates that are not finite, sizes
-            and a variance that are not positive, and some but not all of `betas`,
-            `variance` and `eigenvalues`.
+        ValueError: for numbers that are not one a layer, rates and betas that are not finite or
+            are negative, sizes that are not whole and positive, costs of shuffling that are not
+            finite or whose errors are not, a variance that is not positive and finite,
+            eigenvalues that are not finite, and some but not all of `betas`, `variance` and
+            `eigenvalues`.
 
     Reference: Xiao and Bamler (2023); Burda, Grosse and Salakhutdinov (2016); Lucas,
     Tucker, Grosse and Norouzi (2019).
     """
-    rates = np.atleast_1d(evaluation.rates.value)
-    weights = _checked_weights(betas, variance, eigenvalues)
-    _refuse_other_layers(rates, sizes, shuffle, weights)
+    rates = _checked_rates(evaluation.rates.value)
+    dimensions = _checked_sizes(sizes, len(rates))
+    weights = _checked_weights(betas, variance, eigenvalues, len(rates))
+    costs = _checked_costs(shuffle, len(rates))
     warnings: list[CollapseWarning] = []
     for index, layer in enumerate(layer_names(len(rates))):
-        rate, size = rates[index], sizes[index]
+        rate, size = rates[index], dimensions[index]
         signs = [
             _low_rate(rate / size),
             _inactive(int(evaluation.active_units[index]), size),
-            None if shuffle is None else _unread(shuffle, index),
+            None if costs is None else _unread(costs, index),
             _dominant(rates) if index == len(rates) - 1 else None,
             None if weights is None else _too_heavy(weights, index),
         ]
@@ -117,21 +124,22 @@ def unused_latents(evaluation: Evaluation) -> str | None:
 
 
 def rate_warnings(
-    rates: Sequence[float] | Float[np.ndarray, " l"], *, sizes: Sequence[int]
+    rates: float | Sequence[float] | Float[np.ndarray, " l"], *, sizes: int | Sequence[int]
 ) -> tuple[CollapseWarning, ...]:
     """The warnings of `collapse_warnings` that need the rates alone, to watch training by.
 
     Args:
         rates: `[l]`, nats per image, from the top; those of a batch will do.
-        sizes: `[l]`, latent dimensions of every layer, from the top.
+        sizes: `[l]`, latent dimensions of every layer, from the top. Of one layer, a number will
+            do as its rate and its size.
 
     Raises:
-        ValueError: for rates that are not finite, and sizes that are not one a layer.
+        ValueError: for rates that are not finite or are negative, and sizes that are not one
+            positive whole number a layer.
     """
-    nats = as_float64(rates)
-    _refuse_other_layers(nats, sizes, None, None)
+    nats = _checked_rates(rates)
     names = layer_names(len(nats))
-    shares = nats / np.asarray(sizes)
+    shares = nats / _checked_sizes(sizes, len(nats))
     signs = [(name, _low_rate(share)) for name, share in zip(names, shares, strict=True)]
     signs.append((names[-1], _dominant(nats)))
     return tuple(CollapseWarning(name, *sign) for name, sign in signs if sign is not None)
@@ -191,10 +199,10 @@ def _inactive(units: int, size: int) -> _Sign:
     )
 
 
-def _unread(shuffle: ShuffleEffect, index: int) -> _Sign:
-    cost, error = (float(np.atleast_1d(field)[index]) for field in shuffle.cost)
+def _unread(costs: list[Float[np.ndarray, " l"]], index: int) -> _Sign:
+    cost, error = (float(field[index]) for field in costs)
     # Exactly 0 with an error of 0 where nothing reads the layer.
-    if not cost <= error:
+    if cost > error:
         return None
     return (
         "it is ignored: shuffling its samples between images hardly changes the loss",
@@ -232,6 +240,7 @@ def _checked_weights(
     betas: Sequence[float] | None,
     variance: float | None,
     eigenvalues: Float[np.ndarray, " d"] | None,
+    layers: int,
 ) -> _Weights | None:
     if betas is None and variance is None and eigenvalues is None:
         return None
@@ -239,31 +248,47 @@ def _checked_weights(
         named = {"betas": betas, "variance": variance, "eigenvalues": eigenvalues}
         missing = ", ".join(name for name, value in named.items() if value is None)
         raise ValueError(f"expected betas, variance and eigenvalues together, got no {missing}")
-    spectrum = as_float64(eigenvalues)
-    if not variance > 0 or spectrum.ndim != 1 or not len(spectrum):
+    spectrum, weights = as_float64(eigenvalues), as_float64(betas)
+    if not 0 < variance < np.inf or spectrum.ndim != 1 or not len(spectrum):
         raise ValueError(
-            f"expected a variance above 0 and eigenvalues of shape [d], got variance={variance} "
-            f"and eigenvalues of shape {spectrum.shape}"
+            "expected a finite variance above 0 and eigenvalues of shape [d], got "
+            f"variance={variance} and eigenvalues of shape {spectrum.shape}"
         )
     if not np.isfinite(spectrum).all():
         raise ValueError("expected finite eigenvalues, got NaN or infinity")
-    return _Weights(as_float64(betas), float(variance), float(spectrum.max()))
+    if weights.shape != (layers,) or not _are_nonnegative(weights):
+        raise ValueError(f"expected {layers} finite betas of at least 0, got {betas}")
+    return _Weights(weights, float(variance), float(spectrum.max()))
 
 
-def _refuse_other_layers(
-    rates: Float[np.ndarray, " l"],
-    sizes: Sequence[int],
-    shuffle: ShuffleEffect | None,
-    weights: _Weights | None,
-) -> None:
-    if not np.isfinite(rates).all():
-        raise ValueError(f"expected finite rates, got {rates}")
-    if len(sizes) != len(rates) or min(sizes) < 1:
-        raise ValueError(f"expected {len(rates)} sizes of at least 1, got {list(sizes)}")
-    others = {
-        "costs of shuffling": None if shuffle is None else shuffle.cost.value,
-        "betas": None if weights is None else weights.betas,
-    }
-    for name, values in others.items():
-        if values is not None and np.shape(values) != rates.shape:
-            raise ValueError(f"expected {len(rates)} {name}, got shape {np.shape(values)}")
+def _checked_rates(rates: float | Sequence[float] | ArrayLike) -> Float[np.ndarray, " l"]:
+    nats = np.atleast_1d(as_float64(rates))
+    if nats.ndim != 1 or not len(nats) or not _are_nonnegative(nats, _ROUNDING):
+        raise ValueError(f"expected finite rates [l] of at least 0, got {rates}")
+    return nats
+
+
+def _checked_sizes(sizes: int | Sequence[int], layers: int) -> list[int]:
+    refusal = f"expected {layers} whole sizes of at least 1, got {sizes}"
+    given = np.atleast_1d(sizes)
+    if given.shape != (layers,):
+        raise ValueError(refusal)
+    return [as_count(size, refusal, least=1) for size in given]
+
+
+def _checked_costs(
+    shuffle: ShuffleEffect | None, layers: int
+) -> list[Float[np.ndarray, " l"]] | None:
+    """The costs of shuffling and their errors."""
+    if shuffle is None:
+        return None
+    costs = [as_float64(each) for each in shuffle.cost]
+    if any(each.shape != (layers,) or not np.isfinite(each).all() for each in costs):
+        raise ValueError(
+            f"expected {layers} finite costs of shuffling with finite errors, got {shuffle.cost}"
+        )
+    return costs
+
+
+def _are_nonnegative(values: Float[np.ndarray, " l"], rounding: float = 0.0) -> bool:
+    return bool(np.isfinite(values).all() and (values >= -rounding).all())

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jaxvae.analysis.spread import chance_of_alike, freedom_of_sums, spread_of
+from jaxvae.geometry.arrays import as_float64
 
 # Of p, below which trainings of some cells are taken to vary more than those of others.
 _UNLIKE = 0.2
@@ -65,16 +66,16 @@ def compare_cells(values: Float[np.ndarray, "m s n"], *, error: float = 0.05) ->
         different ones without any spread are.
 
     Raises:
-        ValueError: for values that are not `[m, s, n]` with n of at least 2 or not finite, and
-            an error that is not between 0 and 1.
+        ValueError: for values that are not `[m, s, n]` with n of at least 2, have a mask or are
+            not finite, and an error that is not between 0 and 1.
 
     Reference: Cochran (1941); Tukey (1953); Kramer (1956); Games and Howell (1976); Hayter (1984);
         Hsu (1984) for the set of the best.
     """
-    values = np.asarray(values)
+    values = as_float64(values)
     _refuse_unless_comparable(values, error)
     cells, seeds, _ = values.shape
-    runs = values.mean(axis=2, dtype=np.float64)
+    runs = values.mean(axis=2)
     mean = runs.mean(axis=1)
     if seeds == 1:
         return Comparison(mean, np.full(cells, np.nan), np.ones(cells, bool))
@@ -113,7 +114,7 @@ def _refuse_unless_comparable(values: Float[np.ndarray, "m s n"], error: float) 
 
 def _covariances(values: Float[np.ndarray, "m s n"]) -> Float[np.ndarray, "m m"]:
     """Covariances over examples of the cells' means over seeds."""
-    examples = values.mean(axis=1, dtype=np.float64)
+    examples = values.mean(axis=1)
     centered = examples - examples.mean(axis=1, keepdims=True)
     return centered @ centered.T / (values.shape[2] - 1)
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 
 from jaxvae.analysis.bounds import bound_estimate
 from jaxvae.analysis.estimate import Estimate, share_estimate
-from jaxvae.geometry.arrays import as_classes, as_float64, as_row_array
+from jaxvae.geometry.arrays import as_array, as_classes, as_float64, as_row_array
 from jaxvae.models.hvae import layer_names
 from jaxvae.typing import ArrayLike
 
@@ -121,6 +121,7 @@ def choose_classifier(right: Bool[np.ndarray, "*shape c m"]) -> Bool[np.ndarray,
     Raises:
         ValueError: for fewer than two examples, and no classifiers.
     """
+    right = np.asarray(as_array(right))
     if right.ndim < 2 or right.shape[-2] < 1 or right.shape[-1] < 2:
         raise ValueError(
             "expected right [..., classifiers, examples] of at least 1 classifier and 2 examples, "

@@ -33,8 +33,17 @@ def similarities(
             value decomposition, n^3, for every pair.
 
     Returns:
-        The matrices by name; NaN for a constant space.
+        The matrices by name. Of a constant space CKA and Procrustes similarity are NaN; its
+        imbalance is that of a space in which all points are tied, 1 to one without ties.
+
+    Raises:
+        ValueError: for names that are not among `SIMILARITIES`, and what these refuse.
     """
+    unknown = [name for name in points if name not in SIMILARITIES]
+    if unknown:
+        raise ValueError(
+            f"expected points by names among {', '.join(SIMILARITIES)}, got {', '.join(unknown)}"
+        )
     spaces = [as_point_array(space) for space in spaces]
     return {
         name: np.asarray(SIMILARITIES[name]([space[:n] for space in spaces]))

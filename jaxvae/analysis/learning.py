@@ -158,13 +158,22 @@ def learning_order(
         conditions: what else models differ in, such as the objective and its strength; None where
             that is nothing.
         tests: how many such conclusions are drawn; the p value is multiplied by it (Bonferroni).
+
+    Raises:
+        ValueError: for lengths that differ.
     """
-    leads = as_float64(decoder) - as_float64(encoder)
+    encoder, decoder = as_float64(encoder), as_float64(decoder)
+    conditions = [None] * len(seeds) if conditions is None else conditions
+    shapes = [encoder.shape, decoder.shape, np.shape(seeds), (len(conditions),)]
+    if encoder.ndim != 1 or any(shape != encoder.shape for shape in shapes):
+        raise ValueError(
+            "expected encoder, decoder, seeds and conditions of one length [m], got shapes "
+            f"{', '.join(map(str, shapes))}"
+        )
+    leads = decoder - encoder
     tie, known = np.isclose(leads, 0, atol=1e-6), ~np.isnan(leads)
     leads = np.where(tie, 0.0, leads)
-    by_seed = _leads_of_seeds(
-        leads, seeds, [None] * len(leads) if conditions is None else conditions
-    )
+    by_seed = _leads_of_seeds(leads, seeds, conditions)
     return Order(
         encoder=int(np.sum(leads > 0)),
         decoder=int(np.sum(leads < 0)),
@@ -185,7 +194,7 @@ def convergence_epoch(
     """The epoch from which on a layer stays as similar to its final state.
 
     Linear between measured epochs, so no finer than they are. The first epoch where the
-    similarity never is below the threshold; NaN where it is NaN or ends below.
+    similarity never is below the threshold; NaN where it is NaN or infinite, or ends below.
 
     Args:
         epochs: ascending.
@@ -205,11 +214,13 @@ def convergence_epoch(
 def _crossing(
     epochs: Float[np.ndarray, " e"], similarity: Float[np.ndarray, " e"], threshold: float
 ) -> float:
-    below = np.flatnonzero(~(similarity >= threshold))
+    if not np.isfinite(similarity).all():
+        return float("nan")
+    below = np.flatnonzero(similarity < threshold)
     if not len(below):
         return float(epochs[0])
     last = below[-1]
-    if last == len(epochs) - 1 or np.isnan(similarity).any():
+    if last == len(epochs) - 1:
         return float("nan")
     low, high = similarity[last], similarity[last + 1]
     share = (threshold - low) / (high - low)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxvae.files.refusals import as_count
 from jaxvae.geometry.arrays import refuse_no_key
 from jaxvae.metrics.dimension import Dimension, two_nn
 from jaxvae.metrics.imbalance import imbalance_matrix
@@ -74,17 +75,27 @@ def gaussian_dimension(
         key: key of the clouds.
         n: points in a cloud.
         features: dimensions of the Gaussian.
-        clouds: independent clouds averaged over.
+        clouds: independent clouds averaged over, at least 2.
         room: columns of the arrays, those beyond `features` zero, which changes no distance:
             one program for several dimensions. None for no more than `features`.
 
     Returns:
         Mean over the clouds, and the standard deviation of one cloud.
+
+    Raises:
+        ValueError: for what is no key, fewer than 3 points, no features, fewer than 2 clouds, and
+            room for fewer than `features`.
     """
     refuse_no_key(key)
-    shape, is_feature = (n, room or features), np.arange(room or features) < features
-    values = [
-        float(two_nn(jax.random.normal(cloud_key, shape, jnp.float32) * is_feature).value)
-        for cloud_key in jax.random.split(key, clouds)
-    ]
+    as_count(features, f"expected at least 1 feature, got features={features}", least=1)
+    as_count(clouds, f"expected at least 2 clouds, got clouds={clouds}", least=2)
+    columns = features if room is None else room
+    as_count(columns, f"expected room for {features} features, got room={room}", least=features)
+    is_feature = np.arange(columns)[None] < features
+
+    def dimension(cloud_key: Key) -> float:
+        cloud = jax.random.normal(cloud_key, (n, columns), jnp.float32)
+        return float(two_nn(jnp.where(is_feature, cloud, 0.0)).value)
+
+    values = [dimension(cloud_key) for cloud_key in jax.random.split(key, clouds)]
     return float(np.mean(values)), float(np.std(values, ddof=1))

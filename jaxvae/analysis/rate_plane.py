@@ -152,8 +152,15 @@ def rate_distortion_hull(
     Returns:
         Indices of the models on the hull, by growing rate, from the smallest rate to the smallest
         distortion; models with NaN are left out.
+
+    Raises:
+        ValueError: for shapes that do not match.
     """
     rates, distortions = as_float64(rates), as_float64(distortions)
+    if rates.ndim != 1 or rates.shape != distortions.shape:
+        raise ValueError(
+            f"expected rates [m] with distortions [m], got {rates.shape} and {distortions.shape}"
+        )
     known = np.flatnonzero(np.isfinite(rates) & np.isfinite(distortions))
     hull: list[int] = []
     for index in known[np.lexsort((distortions[known], rates[known]))]:

@@ -36,6 +36,11 @@ class ShuffleEffect(NamedTuple):
     distortion: Estimate
     cost: Estimate
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all costs are numbers: samples of other images may be too much for a model."""
+        return bool(np.isfinite(self.cost).all())
+
 
 def shuffle_effect(
     hvae: HVAE, variables: Variables, images: ArrayLike, *, key: Key, batch_size: int = 1000

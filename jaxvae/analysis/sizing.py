@@ -7,12 +7,13 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jaxvae.analysis.advice import TOLERANCE, Advice, sufficient_bottleneck
+from jaxvae.geometry.arrays import as_float64
 
 MOST_SEEDS = 8
 """Trainings of every size, at most."""
 
 LARGEST = 512
-"""The largest bottleneck that is tried."""
+"""The largest bottleneck that is tried, unless the data need so many latents; `largest_size`."""
 
 _FIRST_SEEDS = 3
 # Sizes to begin with where the dimension of the data is not known.
@@ -62,6 +63,14 @@ class Training(NamedTuple):
     sizes: tuple[int, ...]
     seeds: int
     reason: str
+
+
+def largest_size(fewest: int) -> int:
+    """The largest bottleneck that is tried of data that need so many latents at least.
+
+    That is `LARGEST`, or twice the fewest latents if these are more: one size alone tells nothing.
+    """
+    return max(LARGEST, 2 * fewest)
 
 
 def first_training(dimension: float, stderr: float = 0.0, *, fewest: int = 0) -> Training:
@@ -131,6 +140,7 @@ def next_training(
     Raises:
         ValueError: as `sufficient_bottleneck`.
     """
+    imbalance = as_float64(imbalance)
     advice = sufficient_bottleneck(sizes, imbalance, tolerance=tolerance)
     bounds = bounds_of(sizes, advice, tolerance=tolerance).at_least(fewest)
     tried, seeds = tuple(int(size) for size in sizes), imbalance.shape[1]
@@ -154,7 +164,7 @@ def next_training(
 
 def _doubled(tried: tuple[int, ...], seeds: int, fewest: int) -> Training | None:
     larger = max(2 * tried[-1], fewest)
-    if larger > LARGEST:
+    if larger > largest_size(fewest):
         return None
     return Training((*tried, larger), seeds, f"Delta still falls at {tried[-1]}: a larger one")
 

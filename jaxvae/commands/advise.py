@@ -17,7 +17,7 @@ from jaxvae.advising.plane import is_plane, plane_sentences
 from jaxvae.advising.reading import LEAST_IMAGES, by_setting, read_records
 from jaxvae.advising.results import conclude, printed, write_conclusion
 from jaxvae.advising.study import Study, StudyOutcome, do_study
-from jaxvae.analysis.sizing import LARGEST, MOST_SEEDS, first_training
+from jaxvae.analysis.sizing import MOST_SEEDS, first_training, largest_size
 from jaxvae.commands.flags import flags_named
 from jaxvae.commands.settings import LONG_NAMES, given_config
 from jaxvae.data.distinct import first_distinct
@@ -145,7 +145,8 @@ def _ending(outcome: StudyOutcome, minutes: float) -> str:
         return "More sizes or seeds would not change that, so that no more are trained."
     if reading.failed and min(len(reading.sizes), len(reading.seeds)) < 2:
         return "So many models failed that no more are trained."
-    return f"No more than {MOST_SEEDS} seeds and sizes up to {LARGEST} are tried."
+    largest = largest_size(reading.fewest_latents)
+    return f"No more than {MOST_SEEDS} seeds and sizes up to {largest} are tried."
 
 
 def _checked_settings(arguments: argparse.Namespace) -> tuple[RunConfig, int]:

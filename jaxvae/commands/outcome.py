@@ -92,10 +92,11 @@ def outcome_of(
         warning = unused_latents(evaluation)
         return Outcome(lines, [] if warning is None else [warning], numbers, is_finite=True)
     some = images[:_EXAMPLES]
+    shuffled = shuffle_effect(model, variables, some, key=key)
     signs = collapse_warnings(
         evaluation,
         sizes=[math.prod(shape) for shape in model.shapes],
-        shuffle=shuffle_effect(model, variables, some, key=key),
+        shuffle=shuffled if shuffled.is_finite else None,
         **_against_data(config, some, betas),
     )
     unfinished = _unfinished(change) if signs else []

@@ -44,6 +44,14 @@ def test_the_more_is_tested_the_more_it_takes():
     assert above_bound(alone, exact(np.full(100, nats)), SHARES, n=1000).sum() == 1
 
 
+def test_lists_and_whole_numbers_are_taken():
+    assert above_bound([900, 300], Estimate([0.5, 0.5], [0.0, 0.0]), SHARES, n=1000).tolist() == [
+        True,
+        False,
+    ]
+    assert above_bound(900, Estimate(0.5, 0.0), SHARES, n=1000)
+
+
 def test_where_nothing_is_known_nothing_is_broken():
     hits = np.array([100.0, 0.0])
     assert not above_bound(hits, exact(np.full(2, np.nan)), SHARES, n=100).any()

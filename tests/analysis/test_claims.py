@@ -230,6 +230,15 @@ def test_what_is_clear_is_said(claim, truth):
     assert found["right"] >= 0.85
 
 
+def test_lists_are_taken_as_arrays_are():
+    dimensions, others = np.full((1, 2, 1), 18.0), np.full((1, 2, 2), 9.0)
+    estimates = [Estimate(each, each / 50) for each in (dimensions, others)]
+    lists = [Estimate(*(each.tolist() for each in estimate)) for estimate in estimates]
+    np.testing.assert_equal(second_peak(*lists), second_peak(*estimates))
+    courses = [np.tile(each, (1, 2, 1)) for each in (FALL_AND_RISE, RISE_AND_FALL)]
+    np.testing.assert_equal(two_phases(*(each.tolist() for each in courses)), two_phases(*courses))
+
+
 def test_dimensions_that_do_not_match_are_refused():
     good, other = np.ones((2, 3, 4)), np.ones((2, 2, 3))
     for decoder, against in ((good, other), (good[0], other[0]), (good[..., :0], good)):

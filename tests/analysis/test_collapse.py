@@ -12,6 +12,7 @@ from jaxvae.analysis import (
     collapse_warnings,
     evaluate,
     largest_eigenvalue,
+    rate_warnings,
     shuffle_effect,
     unused_latents,
 )
@@ -163,18 +164,35 @@ def test_a_top_layer_that_is_its_prior_has_no_rate_and_no_active_unit():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sizes": [3]}, r"expected 2 sizes of at least 1, got \[3\]"),
-        ({"sizes": [3, 0]}, r"expected 2 sizes of at least 1, got \[3, 0\]"),
+        ({"sizes": [3]}, r"expected 2 whole sizes of at least 1, got \[3\]"),
+        ({"sizes": 3}, "expected 2 whole sizes of at least 1, got 3"),
+        ({"sizes": [3, 0]}, r"expected 2 whole sizes of at least 1, got \[3, 0\]"),
+        ({"sizes": [3, 1.5]}, r"expected 2 whole sizes of at least 1, got \[3, 1.5\]"),
+        ({"sizes": [3, np.nan]}, "expected 2 whole sizes of at least 1"),
         ({"evaluation": evaluated(rates=(np.nan, 1.0))}, "expected finite rates"),
-        ({"shuffle": shuffled([1.0], [0.1])}, r"2 costs of shuffling, got shape \(1,\)"),
+        ({"evaluation": evaluated(rates=(-0.1, 1.0))}, r"rates \[l\] of at least 0"),
+        ({"shuffle": shuffled([1.0], [0.1])}, "expected 2 finite costs of shuffling"),
+        ({"shuffle": shuffled([np.nan, 1.0], [0.1, 0.1])}, "2 finite costs of shuffling"),
+        ({"shuffle": shuffled([0.0, 1.0], [np.nan, 0.1])}, "costs of shuffling with finite errors"),
         ({"variance": 1.0}, "together, got no betas, eigenvalues"),
         (
             {"betas": [1.0], "variance": 1.0, "eigenvalues": np.ones(3)},
-            r"expected 2 betas, got shape \(1,\)",
+            r"expected 2 finite betas of at least 0, got \[1.0\]",
+        ),
+        *(
+            (
+                {"betas": [1.0, beta], "variance": 1.0, "eigenvalues": np.ones(3)},
+                "expected 2 finite betas of at least 0",
+            )
+            for beta in (np.nan, -1.0)
+        ),
+        (
+            {"betas": [1.0, 1.0], "variance": np.inf, "eigenvalues": np.ones(3)},
+            "expected a finite variance above 0",
         ),
         (
             {"betas": [1.0, 1.0], "variance": 0.0, "eigenvalues": np.ones(3)},
-            "expected a variance above 0",
+            "expected a finite variance above 0",
         ),
         (
             {"betas": [1.0, 1.0], "variance": 1.0, "eigenvalues": np.array([1.0, np.nan])},
@@ -186,6 +204,25 @@ def test_numbers_that_are_not_one_a_layer_are_refused(change, message):
     arguments = {"evaluation": evaluated(), "sizes": SIZES, **change}
     with pytest.raises(ValueError, match=message):
         collapse_warnings(arguments.pop("evaluation"), **arguments)
+
+
+def test_of_one_layer_a_number_is_its_rate_and_its_size():
+    assert rate_warnings(0.1, sizes=20) == rate_warnings([0.1], sizes=[20]) != ()
+
+
+def test_a_rate_that_rounding_leaves_below_zero_is_low():
+    assert [one.layer for one in rate_warnings([-1e-9, 2.0], sizes=[4, 4])] == ["z_2", "z_1"]
+
+
+@pytest.mark.parametrize(("rates", "sizes"), [([np.nan], [1]), ([-1.0], [1]), ([1.0], [2.5])])
+def test_rates_and_sizes_that_cannot_be_are_refused(rates, sizes):
+    with pytest.raises(ValueError, match="expected"):
+        rate_warnings(rates, sizes=sizes)
+
+
+def test_costs_of_shuffling_are_finite_where_all_errors_are():
+    assert shuffled([1.0, 2.0], [0.1, 0.1]).is_finite
+    assert not shuffled([1.0, np.inf], [0.1, np.nan]).is_finite
 
 
 @pytest.mark.parametrize("shape", [(40, 3, 4, 1), (5, 4, 4, 3), (2, 2, 2, 1)])

@@ -136,6 +136,7 @@ def test_one_cell_is_the_best():
         (np.zeros((3, 2)), 0.05, r"expected values \[cells, seeds, examples\].*got shape \(3, 2\)"),
         (np.zeros((3, 2, 1)), 0.05, "at least 2 examples"),
         (np.full((3, 2, 4), np.nan), 0.05, "expected finite values"),
+        (np.ma.masked_greater(np.ones((3, 2, 4)), 0), 0.05, "expected an array without a mask"),
         (np.zeros((3, 2, 4)), 1.0, "expected 0 < error < 1, got 1"),
     ],
 )

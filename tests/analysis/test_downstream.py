@@ -183,6 +183,11 @@ def test_a_classifier_is_judged_by_examples_that_did_not_choose_it():
     assert choose_classifier(np.stack([right, right[::-1]])).shape == (2, 6)
 
 
+def test_what_is_right_may_be_a_list():
+    right = [[True, False, True], [False, True, True]]
+    assert choose_classifier(right).tolist() == choose_classifier(np.array(right)).tolist()
+
+
 def test_the_best_of_equal_classifiers_is_as_good_as_each_of_them():
     right = np.random.default_rng(0).random((500, 4, 100)) < 0.7
     largest, chosen = right.mean(axis=2).max(axis=1), choose_classifier(right).mean(axis=1)

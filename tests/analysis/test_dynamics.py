@@ -35,6 +35,11 @@ def test_every_similarity_is_taken_on_its_own_number_of_examples(spaces):
     np.testing.assert_allclose(found["imbalance"][0, 1], expected, rtol=1e-6)
 
 
+def test_a_similarity_that_there_is_not_is_refused(spaces):
+    with pytest.raises(ValueError, match=r"among cka, .*, imbalance, got foo"):
+        similarities(spaces, points={"foo": 3})
+
+
 @parametrize("block", [2, 1, 3, 5])
 def test_blocks_of_spaces_give_the_whole_matrix(spaces, block):
     found = similarities_between(spaces.__getitem__, 5, points={"cka": 60}, block=block)

@@ -25,8 +25,10 @@ def test_a_layer_that_always_was_there_converged_at_the_start():
     assert convergence_epoch([0, 1], np.array([0.9, 1.0])) == 0
 
 
-@pytest.mark.parametrize("values", [[0.1, np.nan, 1.0], [0.1, 0.2, 0.8]])
-def test_a_layer_that_is_nan_or_ends_below_never_converged(values):
+@pytest.mark.parametrize(
+    "values", [[0.1, np.nan, 1.0], [0.1, 0.2, 0.8], [0.1, -np.inf, 1.0], [np.inf, 1.0, 1.0]]
+)
+def test_a_layer_that_is_not_finite_or_ends_below_never_converged(values):
     assert np.isnan(convergence_epoch([0, 1, 2], np.array(values)))
 
 
@@ -144,6 +146,15 @@ def test_the_p_value_is_that_of_a_paired_t_test_of_seeds():
     means = [half.reshape(4, 3).mean(axis=1) for half in (decoder, encoder)]
     np.testing.assert_allclose(order.p_value, stats.ttest_rel(*means).pvalue)
     assert order.seeds == 4
+
+
+@pytest.mark.parametrize(
+    ("decoder", "seeds", "conditions"),
+    [(np.ones(3), [0, 1], None), (np.ones(2), [0, 1, 2], None), (np.ones(3), [0, 1, 2], ["a"])],
+)
+def test_halves_seeds_and_conditions_of_other_lengths_are_refused(decoder, seeds, conditions):
+    with pytest.raises(ValueError, match=r"of one length \[m\], got shapes \(3,\)"):
+        learning_order(np.zeros(3), decoder, seeds, conditions)
 
 
 def test_what_rounding_leaves_of_a_tie_is_no_lead():

@@ -88,6 +88,26 @@ def test_room_for_more_features_changes_no_distance():
     assert mean == pytest.approx(np.mean([float(two_nn(cloud).value) for cloud in cut]), rel=1e-5)
 
 
+def test_the_null_needs_no_promotion_of_types_or_ranks():
+    options = {"n": 50, "features": 2, "clouds": 2, "room": 3}
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        found = gaussian_dimension(jax.random.key(1), **options)
+    assert found == gaussian_dimension(jax.random.key(1), **options)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"room": 2}, "expected room for 3 features, got room=2"),
+        ({"clouds": 1}, "expected at least 2 clouds, got clouds=1"),
+        ({"features": 0}, "expected at least 1 feature, got features=0"),
+    ],
+)
+def test_a_null_that_cannot_be_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        gaussian_dimension(jax.random.key(1), **({"n": 50, "features": 3} | change))
+
+
 def test_the_null_is_a_function_of_its_key():
     first, second = (
         gaussian_dimension(jax.random.key(1), n=200, features=3, clouds=2) for _ in range(2)

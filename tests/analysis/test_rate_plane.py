@@ -124,6 +124,12 @@ def test_a_hull_of_models_on_a_line_has_its_ends():
     assert rate_distortion_hull(np.array([1.0, np.nan]), np.array([2.0, 0.0])).tolist() == [0]
 
 
+@pytest.mark.parametrize("shapes", [((3,), (2,)), ((3, 1), (3, 1)), ((), ())])
+def test_a_hull_of_shapes_that_do_not_match_is_refused(shapes):
+    with pytest.raises(ValueError, match=r"expected rates \[m\] with distortions \[m\]"):
+        rate_distortion_hull(*map(np.zeros, shapes))
+
+
 def test_an_excess_cost_is_what_the_cheapest_other_model_saves():
     rates, distortions = optima(BETAS)
     np.testing.assert_allclose(excess_costs(BETAS, rates, distortions), 0, atol=1e-12)

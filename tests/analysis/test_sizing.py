@@ -13,6 +13,7 @@ from jaxvae.analysis.sizing import (
     Training,
     bounds_of,
     first_training,
+    largest_size,
     next_training,
 )
 
@@ -85,6 +86,17 @@ def test_where_no_size_is_enough_the_next_is_no_smaller_than_the_data_need():
     sizes, found = np.array([2, 4]), np.array([[0.4, 0.41], [0.1, 0.12]])
     assert next_training(sizes, found).sizes == (2, 4, 8)
     assert next_training(sizes, found, fewest=20).sizes == (2, 4, 20)
+
+
+def test_lists_of_imbalances_are_taken():
+    assert next_training([2, 4], [[0.4, 0.41], [0.1, 0.12]]).sizes == (2, 4, 8)
+
+
+@pytest.mark.parametrize("fewest", [0, 300, 2000])
+def test_no_size_is_larger_than_the_largest_that_is_said(fewest):
+    _, steps = study(lambda size: -0.7 * np.log2(size), noise=0.0, fewest=fewest)
+    assert steps[-1].sizes[-1] == largest_size(fewest) == max(LARGEST, 2 * fewest)
+    assert next_training([2, 4], [[0.4, 0.41], [0.1, 0.12]], fewest=2000).sizes == (2, 4, 2000)
 
 
 def test_a_decline_without_end_names_no_size():
