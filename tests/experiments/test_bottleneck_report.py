@@ -125,7 +125,8 @@ def undecided(lost, spread):
 def test_that_delta_still_falls_is_a_fact_only_where_it_is_beyond_chance():
     # The last step is 15%: one more like it would gain more than the tolerance.
     assert undecided([0.2, 0.17, 0.1445], 0.001).endswith(
-        "larger K: up to the largest one, Δ still falls. The ID of the data is 7.2 ± 0.2 (of 2,000 images)."
+        "larger K: up to the largest one, Δ still falls. The ID of the data is 7.2 ± 0.2 (of 2,000 "
+        "images)."
     )
     text = undecided([0.2, 0.17, 0.1445], 0.2)
     assert "larger K, or more seeds: in the means of these seeds Δ falls" in text
