@@ -1,5 +1,7 @@
 """Sentences on the claims of the paper, with the evidence of a grid of betas for them."""
 
+import re
+from collections import Counter
 from itertools import combinations
 
 import numpy as np
@@ -175,14 +177,21 @@ def _explained(score: np.ndarray, *rates: np.ndarray) -> float:
 
 
 def _on_collapse(records: xr.Dataset) -> str:
-    """How many runs end with signs of collapse, and in which layers."""
-    ends = records["warnings"].isel(epoch=-1).values.ravel()
+    """How many runs end with signs of collapse, in which layers, which these are, what to try."""
+    ends = [str(signs).splitlines() for signs in records["warnings"].isel(epoch=-1).values.ravel()]
     # A line begins with the name of its layer.
-    layers = [{line.split(":")[0] for line in str(signs).splitlines()} for signs in ends]
+    layers = [{line.split(":")[0] for line in lines} for lines in ends]
     counts = {layer: sum(layer in those for those in layers) for layer in records["layer"].values}
     where = ", ".join(f"{layer} in {count}" for layer, count in counts.items() if count)
+    if not where:
+        return ""
+    # Its number in brackets differs from run to run.
+    signs = Counter(
+        re.sub(r" \([^()]*\): ", ": ", line, count=1) for lines in ends for line in lines
+    )
+    which = " ".join(f"In {count}: {sign}." for sign, count in signs.most_common())
     runs = sum(map(bool, layers))
-    return where and f"At the end {runs} of {len(ends)} runs show signs of collapse: {where}."
+    return f"At the end {runs} of {len(ends)} runs show signs of collapse: {where}. {which}"
 
 
 def _on_training(records: xr.Dataset) -> str:

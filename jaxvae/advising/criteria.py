@@ -11,7 +11,8 @@ from jaxvae.analysis.advice import TOLERANCE, sufficient_bottleneck
 from jaxvae.analysis.sizing import Bounds, bounds_of
 from jaxvae.analysis.spread import spread_of
 
-UNKNOWN = "unknown: it needs two seeds and two sizes"
+UNKNOWN = "unknown"
+"""The answer of a criterion without the numbers that it needs."""
 """The answer of a criterion that could not be asked."""
 
 # Of the ID of the data: the gap between sample and mean at which FONDUE stops.
@@ -101,7 +102,8 @@ def _cost(reading: Reading) -> Criterion:
         "negative ELBO",
         UNKNOWN if size is None else str(size),
         size,
-        f"nats {_listed(reading, means, 1)}",
+        f"nats {_listed(reading, means, 1)}"
+        + ("; it takes two seeds and two sizes" if size is None else ""),
         "the smallest size within two standard errors of the lowest negative ELBO; it also rewards "
         "pixels that change no neighborhood",
     )
@@ -113,10 +115,9 @@ def _fondue(reading: Reading) -> Criterion:
     most = _GAP * float(dimensions["input"].mean())
     fine = reading.sizes[gap <= most]
     size = int(fine.max()) if len(fine) else None
-    open_end = " or more" if size == reading.sizes[-1] else ""
     return Criterion(
         "FONDUE",
-        f"less than {reading.sizes[0]}" if size is None else f"{size}{open_end}",
+        _largest(reading, size, gap - most),
         size,
         f"ID of sample minus mean {_listed(reading, gap, 1)}; at most {most:.1f}",
         "the largest size tried whose latents all carry information; not what is lost",
@@ -148,14 +149,22 @@ def _filled(reading: Reading, nulls: Mapping[int, tuple[float, float]]) -> Crite
     deviations = np.array([nulls[int(size)][1] for size in reading.sizes])
     filled = reading.sizes[dimensions >= gaussians - _NULL_DEVIATIONS * deviations]
     size = int(filled.max()) if len(filled) else None
-    open_end = " or more" if size == reading.sizes[-1] else ""
     return Criterion(
         "ID of the mean against its Gaussian null",
-        f"less than {reading.sizes[0]}" if size is None else f"{size}{open_end}",
+        _largest(reading, size, dimensions),
         size,
         f"ID {_listed(reading, dimensions, 1)}; null {_listed(reading, gaussians, 1)}",
         "the largest size tried whose dimensions the data all fill; curved data may need more",
     )
+
+
+def _largest(reading: Reading, size: int | None, evidence: Float[np.ndarray, " k"]) -> str:
+    """The largest size that meets a criterion in words, unless its evidence is unknown."""
+    if not np.isfinite(evidence).all():
+        return UNKNOWN
+    if size is None:
+        return f"less than {reading.sizes[0]}"
+    return f"{size} or more" if size == reading.sizes[-1] else str(size)
 
 
 def _listed(reading: Reading, values: Float[np.ndarray, " k"], digits: int) -> str:

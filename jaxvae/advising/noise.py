@@ -9,8 +9,9 @@ from jaxvae.typing import ArrayLike
 SIGNAL_TO_NOISE = 20.0
 """Variance of a direction of the images over that of the noise of the pixels."""
 
-# Where the dimension is not known.
-_USUAL = 8.0
+USUAL = 8.0
+"""Directions of the images, where their dimension is not known."""
+
 # Images of which whole numbers are held at a time.
 _SOME = 256
 
@@ -39,7 +40,7 @@ def pixel_noise(images: ArrayLike, dimension: float) -> float:
     total = _variance(np.asarray(images)) / 255**2
     if total == 0:
         raise ValueError(f"expected images that differ, got {len(images):,} equal images")
-    directions = dimension if math.isfinite(dimension) and dimension > 0 else _USUAL
+    directions = dimension if math.isfinite(dimension) and dimension > 0 else USUAL
     return float(f"{math.sqrt(total / SIGNAL_TO_NOISE / directions):.3g}")
 
 

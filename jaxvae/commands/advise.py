@@ -12,7 +12,7 @@ import xarray as xr
 from rich.console import Console
 
 from jaxvae.advising.data import data_dimension
-from jaxvae.advising.noise import SIGNAL_TO_NOISE, pixel_noise
+from jaxvae.advising.noise import SIGNAL_TO_NOISE, USUAL, pixel_noise
 from jaxvae.advising.plane import is_plane, plane_sentences
 from jaxvae.advising.reading import LEAST_IMAGES, by_setting, read_records
 from jaxvae.advising.results import conclude, printed, write_conclusion
@@ -179,11 +179,15 @@ def _with_noise(config: RunConfig, dimension: float) -> tuple[RunConfig, str]:
     if (config.likelihood, config.likelihood_options) != ("gaussian", {}):
         return config, f"The answer holds for the {config.likelihood} likelihood that was given."
     noise = pixel_noise(dataset_of(config).train.images, dimension)
+    directions = (
+        "as many directions as their intrinsic dimension"
+        if math.isfinite(dimension)
+        else f"{USUAL:.0f} directions"
+    )
     why = (
         f"Models are trained by the evidence lower bound with Gaussian pixels of standard "
-        f"deviation {noise:g}. If the variance of the images is spread evenly over as many "
-        f"directions as their intrinsic dimension, each direction has {SIGNAL_TO_NOISE:.0f} times "
-        "the variance of this noise."
+        f"deviation {noise:g}. If the variance of the images is spread evenly over {directions}, "
+        f"each direction has {SIGNAL_TO_NOISE:.0f} times the variance of this noise."
     )
     return dataclasses.replace(config, likelihood_options={"standard_deviation": noise}), why
 

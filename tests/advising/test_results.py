@@ -208,3 +208,11 @@ def test_a_sweep_that_also_varies_beta_is_read_for_every_beta():
     ((setting, alone),) = by_setting(parts[0])
     assert setting == ""
     assert alone.identical(parts[0])
+
+
+def test_criteria_whose_numbers_are_unknown_say_so():
+    unknown = {"input": [np.nan] * 4, "mean": [2.0, np.nan, 5.0, 5.0]}
+    records = records_of(falling(8, seeds=1), dimensions=unknown)
+    _, cost, fondue, _, filled = criteria_of(read_records(records), NULLS)
+    assert [each.answer for each in (cost, fondue, filled)] == ["unknown"] * 3
+    assert "takes two seeds" in cost.evidence

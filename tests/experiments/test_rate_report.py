@@ -327,7 +327,10 @@ def test_layers_that_collapse_are_counted():
     # Of another epoch, not of the end.
     records["warnings"][0, 0, 0, 0] = "z_2: one (0): do this"
     (line,) = [line for line in rate_conclusions(records) if "collapse" in line]
-    assert line == "At the end 4 of 18 runs show signs of collapse: z_2 in 2, z_1 in 4."
+    assert line == (
+        "At the end 4 of 18 runs show signs of collapse: z_2 in 2, z_1 in 4. "
+        "In 4: z_1: one: do this. In 2: z_1: another: do that. In 2: z_2: one: do this."
+    )
 
 
 @pytest.mark.parametrize(
