@@ -43,7 +43,12 @@ def chosen_splits(splits: list[str], asked: str | None, what: str) -> tuple[str,
     if asked is not None:
         fit, _, held_out = asked.partition("/")
         named = [fit, held_out] if "/" in asked else [fit]
-        if any(name not in splits for name in named) or len(set(named)) < len(named):
+        if len(set(named)) < len(named):
+            raise ValueError(
+                f"expected two different splits of {what} to train on and to hold out, got split "
+                f"{asked}; split={fit} alone holds a tenth of it out"
+            )
+        if any(name not in splits for name in named):
             raise ValueError(
                 f"expected a split of {what} as TRAIN, or two as TRAIN/TEST, among "
                 f"{', '.join(splits) or 'none'}; got split {asked}"
