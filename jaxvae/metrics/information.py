@@ -1,5 +1,7 @@
 """Nats of information: the accuracy that they allow, and the quality of samples that have them."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,8 @@ from jaxvae.geometry.arrays import as_array, as_float64
 from jaxvae.typing import ArrayLike
 
 _HALVINGS = 40
+# Of nats near 1, the rounding of float32.
+_NO_NATS = 2.0**-23
 # Rounding in float16 of a few thousand probabilities.
 _SUM_TOLERANCE = 1e-3
 _ABOVE_MINUS_ONE = np.nextafter(np.float32(-1), np.float32(0))
@@ -31,6 +35,11 @@ def accuracy_bound(
     the rate of a latent, bounds it too. It holds for classifiers of a *sample*
     of z, not of its mean. With unbalanced classes it is loose near zero nats:
     above the share of the largest class, which is reached knowing nothing.
+
+    It is differentiable in both arguments, as the inverse of f: by the nats,
+    `1 / log(a (M - 1) / (1 - a))`. They count as 0 where the bound is 1, and up to 1.2e-7
+    nats above f(1/M), where they would grow without limit. That of H(Y) by a probability of
+    0, which is infinite, counts as some finite number.
 
     Args:
         information: nats, of any shape; also an estimate below zero.
@@ -119,6 +128,13 @@ def _least_information(above: Float[Array, "..."], shares: Float[Array, " m"]) -
 def _largest_accuracy(information: Float[Array, "..."], shares: Float[Array, " m"]) -> Array:
     classes = len(shares)
     target = information + _missing_entropy(shares)
+    certain = target >= np.float32(np.log(classes))
+    return jnp.where(certain, 1.0, 1 / classes + _above_chance(target, classes))
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _above_chance(target: Float[Array, "..."], classes: int) -> Float[Array, "..."]:
+    """Where `_divergence` is `target`: 0 below, and NaN for NaN."""
 
     def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = bracket
@@ -128,8 +144,20 @@ def _largest_accuracy(information: Float[Array, "..."], shares: Float[Array, " m
 
     ends = jnp.zeros_like(target), jnp.full_like(target, 1 - 1 / classes)
     above, _ = lax.fori_loop(0, _HALVINGS, halve, ends)
-    accuracy = jnp.where(target >= np.float32(np.log(classes)), 1.0, 1 / classes + above)
-    return jnp.where(jnp.isnan(target), jnp.nan, accuracy)
+    return jnp.where(jnp.isnan(target), jnp.nan, above)
+
+
+@_above_chance.defjvp
+def _above_chance_and_tangent(
+    classes: int, targets: tuple[Array], tangents: tuple[Array]
+) -> tuple[Array, Array]:
+    # Halving has no derivative; the divergence, whose inverse it finds, has one.
+    above = _above_chance(*targets, classes)
+    at_chance = targets[0] <= _NO_NATS
+    excess = classes * jnp.where(at_chance, 1.0, above)
+    wrong = jnp.maximum(-excess / (classes - 1), _ABOVE_MINUS_ONE)
+    slope = jnp.log1p(excess) - jnp.log1p(wrong)
+    return above, jnp.where(at_chance, 0.0, tangents[0] / slope)
 
 
 def _divergence(above: Float[Array, "..."], classes: int) -> Float[Array, "..."]:

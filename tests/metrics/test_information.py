@@ -191,7 +191,54 @@ def test_one_shape_is_traced_once():
 
 
 def test_traced_nan_gives_nan():
-    assert jnp.isnan(jax.jit(accuracy_bound)(jnp.nan, SKEWED))
+    value, slope = jax.jit(jax.value_and_grad(accuracy_bound))(jnp.nan, SKEWED)
+    assert jnp.isnan(value)
+    assert jnp.isnan(slope)
+
+
+slopes_of_the_bound = jax.jit(jax.vmap(jax.grad(accuracy_bound, argnums=(0, 1)), in_axes=(0, None)))
+
+
+@pytest.mark.parametrize("labels", [BALANCED, SKEWED], ids=["balanced", "unbalanced"])
+def test_the_derivatives_of_the_bound_are_those_of_its_definition(labels):
+    step = 1e-6
+    nats = np.linspace(0.05, 0.95, 5) * float(entropy(labels))
+    by_nats, by_labels = slopes_of_the_bound(jnp.asarray(nats), jnp.asarray(labels))
+    ways = step * (np.eye(len(labels)) - np.full(len(labels), 1 / len(labels)))
+    for place, value in enumerate(nats):
+        differences = [
+            (
+                accuracy_of(value + step * up, labels + way)
+                - accuracy_of(value - step * up, labels - way)
+            )
+            / (2 * step)
+            for up, way in [(1, 0), *((0, way) for way in ways)]
+        ]
+        np.testing.assert_allclose(by_nats[place], differences[0], rtol=1e-4)
+        np.testing.assert_allclose(
+            by_labels[place] @ (ways / step), differences[1:], rtol=1e-4, atol=1e-5
+        )
+
+
+def test_where_the_bound_is_chance_or_one_it_has_no_slope():
+    nats = jnp.array([-jnp.inf, -1.0, 0.0, 1e-8, 2.4, jnp.inf])
+    by_nats, by_labels = slopes_of_the_bound(nats, jnp.asarray(BALANCED))
+    np.testing.assert_array_equal(by_nats, 0)
+    np.testing.assert_array_equal(by_labels, 0)
+
+
+def test_the_slopes_of_the_bound_are_finite_near_its_ends_and_with_absent_classes():
+    nats = jnp.array([1e-30, 1e-12, 1e-6, np.log(2) - 1e-6])
+    for labels in (jnp.array([0.5, 0.5]), jnp.array([0.5, 0.5, 0.0])):
+        assert all(jnp.isfinite(each).all() for each in slopes_of_the_bound(nats, labels))
+
+
+def test_the_bound_has_a_second_derivative():
+    # d2a/dI2 = -f''(a) / f'(a)^3.
+    a = float(accuracy_of(0.5, BALANCED))
+    first, second = np.log(9 * a / (1 - a)), 1 / a + 1 / (1 - a)
+    found = jax.grad(jax.grad(accuracy_bound))(0.5, BALANCED)
+    np.testing.assert_allclose(found, -second / first**3, rtol=1e-4)
 
 
 def test_rows_alike_score_one_and_certain_rows_the_number_of_classes():
