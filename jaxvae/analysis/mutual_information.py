@@ -1,6 +1,7 @@
 """Mutual information of the top layer with the images, from all their posteriors together."""
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -12,9 +13,12 @@ from jaxtyping import Array, Float, Int
 
 from jaxvae.analysis.estimate import Estimate, mean_estimate
 from jaxvae.files.refusals import as_count
-from jaxvae.geometry.arrays import as_array, as_classes
+from jaxvae.geometry.arrays import as_classes, as_float64
+from jaxvae.geometry.float32 import central_value
 from jaxvae.models.likelihoods import gaussian_log_density
 from jaxvae.typing import ArrayLike
+
+_Pair = tuple[np.ndarray, np.ndarray]
 
 
 class AggregateInformation(NamedTuple):
@@ -63,8 +67,9 @@ def aggregate_information(
     the information is well below log n.
 
     It is meant for the top layer, whose posterior depends on the image alone. Below it, use
-    the sum of the rates. Memory grows as `batch_size * n * k`, time as `n^2 k`. For estimates
-    from a batch during training: `jaxvae.objectives.minibatch_stratified`.
+    the sum of the rates. In other units and from another origin it is the same where the prior
+    moves along. Memory grows as `batch_size * n * k`, time as `n^2 k`. For estimates from a
+    batch during training: `jaxvae.objectives.minibatch_stratified`.
 
     Args:
         samples: `[n, ...]`, one of every posterior.
@@ -81,19 +86,25 @@ def aggregate_information(
 
     Raises:
         ValueError: for shapes that differ, labels that are not `[n]`, no examples, values
-            that are not finite, and a batch_size below 1.
+            that are not finite, samples that cannot be of their posteriors, and a batch_size
+            below 1.
 
     Reference: Hoffman and Johnson (2016); Xiao and Bamler (2023).
     """
     batch_size = as_count(
         batch_size, f"expected a batch_size of at least 1, got {batch_size}", least=1
     )
-    z, mean, log_variance = _checked(samples, means, log_variances)
+    z, *posterior = _checked(samples, means, log_variances)
+    given = [_row(value, z.shape[1]) for value in (prior_mean, prior_log_variance)]
+    z, (mean, log_variance), prior = _in_float32(z, posterior, given)
     classes = np.zeros(len(z), np.int32) if labels is None else as_classes(labels, len(z))
     information, shared = _ratios(z, mean, log_variance, classes, batch_size=batch_size)
-    prior = _row(prior_mean, z.shape[1]), _row(prior_log_variance, z.shape[1])
     sampled_rate = np.asarray(_sampled_rates(z, (mean, log_variance), prior), np.float64)
     nats = np.asarray(information, np.float64)
+    if not np.isfinite(nats).all():
+        raise ValueError(
+            "expected samples of the posteriors, got one more than 1e18 deviations from its mean"
+        )
     return AggregateInformation(
         mean_estimate(nats),
         mean_estimate(sampled_rate - nats),
@@ -139,27 +150,47 @@ def _sampled_rates(
 def _checked(
     samples: ArrayLike, means: ArrayLike, log_variances: ArrayLike
 ) -> list[Float[np.ndarray, "n k"]]:
-    given = [as_array(array) for array in (samples, means, log_variances)]
+    given = [as_float64(array) for array in (samples, means, log_variances)]
     shapes = [array.shape for array in given]
     if len(set(shapes)) > 1 or len(shapes[0]) < 2 or 0 in shapes[0]:
         raise ValueError(
             "expected samples, means and log_variances [n, ...] of one shape, got "
             + ", ".join(map(str, shapes))
         )
-    with np.errstate(over="ignore"):
-        arrays = [np.asarray(array, np.float32).reshape(len(array), -1) for array in given]
-    if not all(np.isfinite(array).all() for array in arrays):
-        raise ValueError("expected finite samples and posteriors, got NaN or infinity")
-    return arrays
+    _refuse_infinite(given, "finite samples and posteriors")
+    return [array.reshape(len(array), -1) for array in given]
 
 
-def _row(value: float | ArrayLike, size: int) -> Float[Array, "1 k"]:
-    flat = np.ravel(np.asarray(as_array(value), np.float32))
+def _row(value: float | ArrayLike, size: int) -> Float[np.ndarray, "1 k"]:
+    flat = np.ravel(as_float64(value))
     if flat.size not in (1, size):
         raise ValueError(
             f"expected 1 or {size} numbers for the mean and log-variance of the prior, got "
             f"{flat.size}"
         )
-    if not np.isfinite(flat).all():
-        raise ValueError("expected a finite prior, got NaN or infinity")
-    return jnp.asarray(np.broadcast_to(flat, (1, size)))
+    _refuse_infinite([flat], "a finite prior")
+    return np.broadcast_to(flat, (1, size))
+
+
+def _in_float32(
+    samples: Float[np.ndarray, "n k"], posterior: Sequence[np.ndarray], prior: Sequence[np.ndarray]
+) -> tuple[np.ndarray, _Pair, _Pair]:
+    """All from a central mean and in units of a power of two, in which float32 holds them."""
+    center = central_value(posterior[0])
+    # What is too large becomes infinite, and is refused.
+    with np.errstate(over="ignore"):
+        moved = [array - center for array in (samples, posterior[0], prior[0])]
+        exponents = np.frexp(np.maximum(*(np.abs(array).max(axis=0) for array in moved[:2])))[1]
+        z, mean, prior_mean = (np.ldexp(array, -exponents).astype(np.float32) for array in moved)
+        log_variance, prior_log_variance = (
+            (array - 2 * math.log(2) * exponents).astype(np.float32)
+            for array in (posterior[1], prior[1])
+        )
+    _refuse_infinite([z, mean, log_variance], "finite samples and posteriors")
+    _refuse_infinite([prior_mean, prior_log_variance], "a finite prior")
+    return z, (mean, log_variance), (prior_mean, prior_log_variance)
+
+
+def _refuse_infinite(arrays: Sequence[np.ndarray], expected: str) -> None:
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ValueError(f"expected {expected}, got NaN or infinity")

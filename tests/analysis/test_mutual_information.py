@@ -51,6 +51,23 @@ def test_trailing_axes_and_the_order_of_examples_do_not_matter():
         np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("offset", "scale"), [(1e3, 1e-3), (1e5, 1e-2), (-1e5, 1e5), (0, 1e-60), (0, 1e60)]
+)
+def test_units_and_origin_do_not_matter_where_the_prior_moves_along(offset, scale):
+    expected = aggregate_information(SAMPLES, MEANS, LOG_VARIANCES, labels=LABELS)
+    found = aggregate_information(
+        offset + scale * SAMPLES,
+        offset + scale * MEANS,
+        LOG_VARIANCES + 2 * np.log(scale),
+        labels=LABELS,
+        prior_mean=offset,
+        prior_log_variance=2 * np.log(scale),
+    )
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-5)
+
+
 def test_distant_posteriors_have_the_logarithm_of_their_number():
     means = np.arange(N)[:, None] * 100.0
     found = aggregate_information(means + 0.3, means, np.zeros((N, 1)), labels=LABELS)
@@ -114,7 +131,10 @@ def test_few_images_give_less_information_than_there_is():
     [
         ({"means": MEANS[:, :2]}, r"of one shape, got \(60, 3\), \(60, 2\), \(60, 3\)"),
         ({"samples": SAMPLES * np.nan}, "expected finite samples and posteriors"),
+        ({"samples": SAMPLES * 1e30}, "samples of the posteriors, got one more than 1e18"),
+        ({"samples": SAMPLES * 1e300}, "samples of the posteriors, got one more than 1e18"),
         ({"prior_mean": np.nan}, "expected a finite prior"),
+        ({"prior_mean": 1e60}, "expected a finite prior"),
         ({"labels": LABELS[:5]}, r"expected labels \[n = 60\], got shape \(5,\)"),
         (
             {"prior_mean": np.zeros(2)},
