@@ -50,13 +50,13 @@ def factor_vae(
         The loss and its terms.
 
     Raises:
-        ValueError: for gamma that is not one number.
+        ValueError: for gamma that is not one number, and a discriminator that gives another shape.
 
     Reference: Kim and Mnih (2018).
     """
     refuse_several({"gamma": gamma})
     loss, (reconstruction, kl) = beta_vae(outputs)
-    total_correlation = log_density_ratio(discriminator(outputs.sample))
+    total_correlation = log_density_ratio(_logits(discriminator, outputs.sample))
     return loss + gamma * total_correlation, FactorVAETerms(reconstruction, kl, total_correlation)
 
 
@@ -78,10 +78,14 @@ def discriminator_loss(
         sample: samples of the posteriors of a batch.
         key: key of the permutations.
 
+    Raises:
+        ValueError: for a discriminator that gives another shape.
+
     Reference: Kim and Mnih (2018).
     """
     sample = jax.lax.stop_gradient(sample)
-    return cross_entropy(discriminator(sample), discriminator(permute_latents(sample, key)))
+    permuted = permute_latents(sample, key)
+    return cross_entropy(_logits(discriminator, sample), _logits(discriminator, permuted))
 
 
 def cross_entropy(joint: Float[Array, "b 2"], permuted: Float[Array, "b 2"]) -> Float[Array, ""]:
@@ -93,5 +97,16 @@ def cross_entropy(joint: Float[Array, "b 2"], permuted: Float[Array, "b 2"]) -> 
 def permute_latents(sample: Float[Array, "b k"], key: Key) -> Float[Array, "b k"]:
     """Every latent permuted over the batch on its own: a sample of the product of marginals."""
     # Latents first: the permutations of the first k do not depend on how many there are.
-    draws = jax.random.bits(key, sample.shape[::-1])
+    draws = jax.random.bits(key, sample.shape[::-1], jnp.uint32)
     return jnp.take_along_axis(sample, jnp.argsort(draws, axis=1).T, axis=0)
+
+
+def _logits(discriminator: Classifier, latents: Float[Array, "b k"]) -> Float[Array, "b 2"]:
+    logits = discriminator(latents)
+    # Of one logit, indices beyond it would be taken as its own.
+    if logits.shape != (len(latents), 2):
+        raise ValueError(
+            f"expected a discriminator that gives {(len(latents), 2)} for latents "
+            f"{latents.shape}, got {logits.shape}"
+        )
+    return logits

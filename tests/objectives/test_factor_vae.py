@@ -1,5 +1,7 @@
 """FactorVAE against reference values, and who may see whose gradient."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -63,6 +65,27 @@ def test_a_discriminator_that_cannot_tell_has_a_loss_of_log_two():
         lambda latents: jnp.zeros((len(latents), 2)), outputs.sample, jax.random.key(0)
     )
     np.testing.assert_allclose(loss, np.log(2), rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", ["b 1", "b", "b 3", "1 2", "b 2 1"])
+def test_a_discriminator_that_gives_another_shape_is_refused(shape):
+    outputs = draw()
+    sizes = tuple(len(outputs.sample) if part == "b" else int(part) for part in shape.split())
+
+    def odd(latents):
+        return jnp.zeros(sizes)
+
+    with pytest.raises(ValueError, match=r"expected a discriminator that gives \(\d+, 2\) for"):
+        jax.eval_shape(lambda: factor_vae(outputs, discriminator=odd, gamma=1.0))
+    with pytest.raises(ValueError, match=rf"latents .*, got {re.escape(str(sizes))}"):
+        jax.eval_shape(lambda: discriminator_loss(odd, outputs.sample, jax.random.key(0)))
+
+
+def test_latents_are_permuted_alike_where_float64_is_enabled():
+    sample, key = jnp.arange(40.0).reshape(10, 4), jax.random.key(0)
+    expected = permute_latents(sample, key)
+    with jax.enable_x64(True):
+        np.testing.assert_array_equal(permute_latents(sample, key), expected)
 
 
 def test_permuted_latents_keep_their_values_and_lose_their_rows():
