@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 _LEAST_LOG_SCALE = -7.0
+# So close to 0, (1 - exp(-x)) / x is 1 in float64; the square is above the least float32.
+_RATIO_IS_ONE = 2.0**-60
 
 
 class Likelihood(NamedTuple):
@@ -158,8 +160,8 @@ def discretized_logistic(
     """Log-probability of 8-bit pixels under a logistic distribution cut into 256 bins.
 
     With x = 2 image - 1, the mass between x - 1/255 and x + 1/255; the first and the last
-    bin take the tails. Nats per pixel, at most 0, and finite for log-scales from -80 to
-    80: the difference of two logistic functions is formed as
+    bin take the tails. Nats per pixel, at most 0, and finite for log-scales from -80 up:
+    the difference of two logistic functions is formed as
     `s(a) - s(b) = s(a) s(-b) (1 - exp(b - a))`, which does not cancel.
 
     Args:
@@ -173,7 +175,7 @@ def discretized_logistic(
     centered = 2 * images - 1 - mean
     upper, lower = (centered + 1 / 255) * inverse_scale, (centered - 1 / 255) * inverse_scale
     below, above = jax.nn.log_sigmoid(upper), jax.nn.log_sigmoid(-lower)
-    width = _log_one_minus_exp(2 / 255 * inverse_scale)
+    width = _log_one_minus_exp(2 / 255 * inverse_scale, math.log(2 / 255) - log_scale)
     inside = below + above + width
     return jnp.where(images < 0.5 / 255, below, jnp.where(images > 254.5 / 255, above, inside))
 
@@ -186,7 +188,7 @@ def discretized_logistic_mixture_nll(
     A pixel's channels share the component. In RGB images the means of green and blue
     move with the channels before them: `green + c0 red`, `blue + c1 red + c2 green`,
     each c being the hyperbolic tangent of its parameter. Sum over pixels and channels,
-    nats per example, never negative.
+    nats per example, never negative but for rounding.
 
     Args:
         parameters: m components in the order of PixelCNN++: m mixture logits, then for
@@ -264,11 +266,14 @@ def _follow_channels(
     return means + jnp.stack(shift, axis=-2)
 
 
-def _log_one_minus_exp(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """log(1 - exp(-x)) for x > 0, without cancellation at either end."""
+def _log_one_minus_exp(
+    x: Float[Array, "*shape"], log_x: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
+    """log(1 - exp(-x)) for x > 0, without cancellation at either end, also where x underflows."""
     small = x < math.log(2)
     # Each form sees only what it is good for: the other's gradient could be NaN.
-    near = jnp.log(-jnp.expm1(-jnp.where(small, x, 1.0)))
+    within = jnp.where(small, jnp.maximum(x, _RATIO_IS_ONE), 1.0)
+    near = log_x + jnp.log(-jnp.expm1(-within) / within)
     return jnp.where(small, near, jnp.log1p(-jnp.exp(-jnp.where(small, 1.0, x))))
 
 

@@ -174,11 +174,42 @@ def test_one_component_is_one_discretized_logistic():
 value_and_gradients = jax.jit(jax.value_and_grad(discretized_logistic, argnums=(0, 1)))
 
 
-@pytest.mark.parametrize("log_scale", [-80.0, -20.0, 80.0])
+@pytest.mark.parametrize("log_scale", [-80.0, -20.0, 80.0, 95.0, 1e30])
 @pytest.mark.parametrize("pixel", [0, 1, 128, 255])
 def test_the_logistic_and_its_gradients_are_finite_at_extreme_scales(log_scale, pixel):
     value, gradients = value_and_gradients(0.1, log_scale, pixel / 255)
     assert np.isfinite([value, *gradients]).all()
+
+
+def nats_of_a_wide_pixel(log_scales, mean, image):
+    """Of logistics of equal weights and one mean, in extended precision."""
+    inverse = np.exp(-np.asarray(log_scales, np.longdouble))
+    upper, lower = ((2 * image - 1 - mean + side / 255) * inverse for side in (1, -1))
+    # The difference of two logistic functions without cancellation.
+    width = -np.expm1(lower - upper) / ((1 + np.exp(-upper)) * (1 + np.exp(lower)))
+    return float(-np.log(width.mean()))
+
+
+@pytest.mark.parametrize(
+    "log_scales", [(2.0,), (80.0,), (87.0,), (300.0,), (300.0, 89.0), (0.0, 90)]
+)
+def test_wide_components_have_the_likelihood_of_the_definition(log_scales):
+    image, mean, m = 100 / 255, 0.3, len(log_scales)
+    parameters = jnp.array([0.0] * m + [mean] * m + list(log_scales))[None, None, None]
+
+    @jax.value_and_grad
+    def nats(parameters):
+        return discretized_logistic_mixture_nll(parameters, jnp.full((1, 1, 1, 1), image))[0]
+
+    found, slopes = nats(parameters)
+    np.testing.assert_allclose(found, nats_of_a_wide_pixel(log_scales, mean, image), rtol=1e-6)
+    assert jnp.isfinite(slopes).all()
+    step = 1e-3
+    for place in range(m):
+        way = step * np.eye(m)[place]
+        above, below = (nats_of_a_wide_pixel(log_scales + s * way, mean, image) for s in (1, -1))
+        expected = (above - below) / (2 * step)
+        np.testing.assert_allclose(slopes[..., 2 * m + place], expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(3, 12), (1, 4), (1, 0)])
