@@ -15,6 +15,8 @@ from jaxvae.typing import ArrayLike
 
 # Of the solvers: ten times what they take where nothing is wrong.
 _ITERATIONS = 5000
+# Of a test feature, where those of training are at most 1: standardized, it is finite.
+_FARTHEST = 2.0**1000
 
 
 class Accuracy(NamedTuple):
@@ -90,6 +92,7 @@ def classify(
         )
     if asked.shape != test.shape[:1]:
         raise ValueError(f"expected test labels [{len(test)}], got shape {asked.shape}")
+    train, test = _in_units(train, test)
     neighbors = min(5, len(train))
     constant = len(np.unique(known)) == 1 or bool(np.all(train == train[:1]))
     accuracies = {}
@@ -274,6 +277,16 @@ def _fit(classifier: Any, features: Float[np.ndarray, "n d"], labels: np.ndarray
                 warning.message, warning.category, warning.filename, warning.lineno
             )
     return not unfinished
+
+
+def _in_units(
+    train: Float[np.ndarray, "n d"], test: Float[np.ndarray, "m d"]
+) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "m d"]]:
+    """Features in units of a power of two, in which no variance leaves float64."""
+    exponents = np.frexp(np.abs(train).max(axis=0))[1]
+    with np.errstate(over="ignore"):
+        moved = np.ldexp(test, -exponents)
+    return np.ldexp(train, -exponents), np.clip(moved, -_FARTHEST, _FARTHEST)
 
 
 def _flat(features: ArrayLike, name: str) -> Float[np.ndarray, "n d"]:

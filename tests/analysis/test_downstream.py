@@ -139,6 +139,22 @@ def test_units_offsets_and_shapes_of_features_do_not_matter():
         assert found[name].value == pytest.approx(expected[name].value, abs=0.011)
 
 
+@pytest.mark.parametrize("exponents", [(660, -660), (-1030, 1010)])
+def test_features_of_extreme_scale_are_told_apart_as_others(exponents):
+    (features, labels), (others, asked) = blobs(200, 0, spread=0.6), blobs(100, 1, spread=0.6)
+    # Whole numbers: a power of two rounds none of them, however small.
+    features, others = np.rint(64 * features), np.rint(64 * others)
+    expected = classify(features, labels, others, asked)
+    found = classify(np.ldexp(features, exponents), labels, np.ldexp(others, exponents), asked)
+    assert same(found, expected)
+
+
+def test_a_test_example_beyond_all_those_of_training_is_classified():
+    features, labels = blobs(20, 0)
+    found = classify(features * 1e-200, labels, np.full((1, 2), 1e200), [labels.max()])
+    assert found["logistic regression"].value == 1
+
+
 def test_nothing_is_random():
     arguments = *blobs(200, 0, spread=0.6), *blobs(100, 1, spread=0.6)
     assert same(classify(*arguments), classify(*arguments))
