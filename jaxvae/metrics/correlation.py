@@ -131,8 +131,9 @@ def _principal_basis(values: Float[Array, "n d"], variance: float) -> _Basis:
 def _correlate(x: _Basis, y: _Basis) -> CanonicalCorrelations:
     values = svd(matmul(x.columns.T, y.columns), vectors=False)
     kept = jnp.stack([jnp.sum(x.kept, dtype=jnp.int32), jnp.sum(y.kept, dtype=jnp.int32)])
-    count = jnp.min(kept)
-    values = jnp.where(jnp.arange(len(values)) < count, jnp.minimum(values, 1.0), 0.0)
+    among = jnp.arange(len(values), dtype=kept.dtype) < jnp.min(kept)
+    values = jnp.where(among, jnp.minimum(values, 1.0), 0.0)
+    count = jnp.min(kept).astype(values.dtype)
     return CanonicalCorrelations(
         values, jnp.sum(values) / count, jnp.sum(values * values) / count, kept
     )

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxvae.geometry.arrays import as_array, as_float64
+from jaxvae.geometry.host import numpy_of
 from jaxvae.typing import ArrayLike
 
 
@@ -60,15 +61,23 @@ def water_filling(eigenvalues: ArrayLike, *, level: ArrayLike | float) -> RateDi
     spectrum, height = _checked_eigenvalues(eigenvalues), _checked_level(level)
     # Divided before it becomes float32, in which a variance of 1e-44 is zero; the root
     # of a ratio of any two float32 is a float32.
-    ratios = spectrum**0.5 / height**0.5
-    return _fill(jnp.asarray(ratios, jnp.float32), jnp.asarray(height, jnp.float32))
+    ratios = _root(spectrum) / height**0.5
+    # Beside a traced level, a variance above the largest float32 becomes infinite.
+    with np.errstate(over="ignore"):
+        errors = numpy_of(ratios).minimum(spectrum, height)
+    return _fill(jnp.asarray(ratios, jnp.float32), jnp.asarray(errors, jnp.float32))
 
 
 @jax.jit
-def _fill(ratios: Float[Array, " d"], level: Float[Array, ""]) -> RateDistortion:
+def _fill(ratios: Float[Array, " d"], errors: Float[Array, " d"]) -> RateDistortion:
     rates = jnp.log(jnp.maximum(ratios, 1.0))
-    distortion = level * jnp.sum(jnp.minimum(ratios, 1.0) ** 2)
-    return RateDistortion(jnp.sum(rates), distortion, rates)
+    return RateDistortion(jnp.sum(rates), jnp.sum(errors), rates)
+
+
+def _root(eigenvalues: ArrayLike) -> ArrayLike:
+    """Square roots, whose derivative at 0 counts as 0: it is infinite, and no rate needs it."""
+    numpy, positive = numpy_of(eigenvalues), eigenvalues > 0
+    return numpy.where(positive, numpy.where(positive, eigenvalues, 1.0) ** 0.5, 0.0)
 
 
 def _checked_eigenvalues(eigenvalues: ArrayLike) -> ArrayLike:

@@ -165,6 +165,14 @@ def test_nothing_larger_than_the_input_is_formed():
     assert largest_array(cca, *[((5000, 40), jnp.float32)] * 2) <= 5000 * 40
 
 
+@pytest.mark.parametrize("metric", [cca, svcca])
+def test_no_type_is_promoted_without_being_asked(metric):
+    x, y = gaussian(50, 4), gaussian(50, 3, seed=1)
+    expected = metric(x, y)
+    with jax.numpy_dtype_promotion("strict"):
+        np.testing.assert_array_equal(metric(x, y).values, expected.values)
+
+
 @pytest.mark.parametrize("variance", [0, -0.5, 1.01, np.nan])
 def test_a_variance_outside_0_to_1_is_refused(variance):
     with pytest.raises(ValueError, match="variance <= 1"):

@@ -77,6 +77,24 @@ def test_constant_directions_cost_nothing():
     assert found.distortion == 2
 
 
+def test_derivatives_are_those_of_the_definition_also_at_zero_eigenvalues():
+    def part(name):
+        return lambda spectrum, level: getattr(water_filling(spectrum, level=level), name)
+
+    spectrum, level = jnp.array([8.0, 4.0, 1.0, 0.0, 0.0]), 2.0
+    by_spectrum, by_level = jax.grad(part("rate"), argnums=(0, 1))(spectrum, level)
+    np.testing.assert_allclose(by_spectrum, [1 / 16, 1 / 8, 0, 0, 0], rtol=RTOL)
+    np.testing.assert_allclose(by_level, -2 / 4, rtol=RTOL)
+    by_spectrum, by_level = jax.grad(part("distortion"), argnums=(0, 1))(spectrum, level)
+    np.testing.assert_allclose(by_spectrum, [0, 0, 1, 1, 1], rtol=RTOL)
+    np.testing.assert_allclose(by_level, 2, rtol=RTOL)
+
+
+def test_a_variance_above_the_largest_float32_has_a_rate_at_a_traced_level():
+    found = jax.jit(lambda level: water_filling(np.array([1e60, 0.5]), level=level))(1.0)
+    assert_is(found, definition([1e60, 0.5], 1.0))
+
+
 def test_ratios_above_the_largest_float32_have_a_rate():
     found = water_filling(np.array([1e30]), level=1e-30)
     np.testing.assert_allclose(found.rate, 30 * np.log(10), rtol=RTOL)
