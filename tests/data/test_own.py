@@ -91,6 +91,8 @@ def test_other_splits_are_those_that_were_asked_for(folder):
     assert "7 files left out, in neither three nor two" in data.said
     with pytest.raises(ValueError, match="among one, three, two; got split four"):
         load(folder, split="four")
+    with pytest.raises(ValueError, match=r"expected two different splits of .*, got split one/one"):
+        load(folder, split="one/one")
 
 
 def test_a_lone_folder_within_a_split_is_passed_over(folder):
