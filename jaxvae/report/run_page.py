@@ -118,13 +118,14 @@ def _collapse(run: SavedRun, evaluation: Evaluation) -> list[str]:
     active, mixed, passive = (int(np.sum(each)) for each in types)
     if not (active or mixed or passive):
         return ["Whether latents collapsed cannot be told from one image."]
-    kinds = f"{active} active, {mixed} mixed and {passive} passive"
+    # Active units are counted by the mean, which is another thing.
+    kinds = f"by posterior variance {active} are active, {mixed} mixed and {passive} passive"
     if unused := unused_latents(evaluation):
         return [unused]
     size = run.vae.latents
     if passive:
         return [f"{passive} of {size} latents have collapsed to the prior: {kinds}."]
-    return [f"No latent has collapsed to the prior: of {size}, {kinds}."]
+    return [f"None of {size} latents has collapsed to the prior: {kinds}."]
 
 
 def _improving(shown: Shown) -> list[str]:
