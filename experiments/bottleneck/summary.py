@@ -129,7 +129,7 @@ def summary_rows(records: xr.Dataset) -> list[dict[str, str]]:
         _NULL: (last["intrinsic_dimension_null"], 1),
         "ID dec.": (decoder, 1),
         "Δ out→in": (last["imbalance_to_input"].sel(layer="output"), 4),
-        "active units": (last["active_units"], 0),
+        "active units": (last["active_units"], 1),
         "recon. nats": (last["reconstruction"], 1),
         "KL nats": (last["kl"], 1),
         "-ELBO nats": (last["reconstruction"] + last["kl"], 1),

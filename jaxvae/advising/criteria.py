@@ -13,7 +13,6 @@ from jaxvae.analysis.spread import spread_of
 
 UNKNOWN = "unknown"
 """The answer of a criterion without the numbers that it needs."""
-"""The answer of a criterion that could not be asked."""
 
 # Of the ID of the data: the gap between sample and mean at which FONDUE stops.
 _GAP = 0.2

@@ -15,8 +15,9 @@ from jaxvae.typing import ArrayLike
 
 # Of the solvers: ten times what they take where nothing is wrong.
 _ITERATIONS = 5000
-# Of a test feature, where those of training are at most 1: standardized, it is finite.
-_FARTHEST = 2.0**1000
+# Deviations of a feature in training beyond which one of a test example makes no difference: their
+# squares are finite.
+_FARTHEST = 2.0**400
 
 
 class Accuracy(NamedTuple):
@@ -282,11 +283,18 @@ def _fit(classifier: Any, features: Float[np.ndarray, "n d"], labels: np.ndarray
 def _in_units(
     train: Float[np.ndarray, "n d"], test: Float[np.ndarray, "m d"]
 ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "m d"]]:
-    """Features in units of a power of two, in which no variance leaves float64."""
+    """Features in units of a power of two, in which no variance leaves float64.
+
+    What lies farther out than any example of training can tell apart is moved nearer.
+    """
     exponents = np.frexp(np.abs(train).max(axis=0))[1]
+    moved = np.ldexp(train, -exponents)
     with np.errstate(over="ignore"):
-        moved = np.ldexp(test, -exponents)
-    return np.ldexp(train, -exponents), np.clip(moved, -_FARTHEST, _FARTHEST)
+        others = np.ldexp(test, -exponents)
+    # The deviation of a constant counts as 1 where features are standardized.
+    deviations = moved.std(axis=0)
+    farthest = _FARTHEST * np.where(deviations > 0, deviations, 1.0)
+    return moved, np.clip(others, -farthest, farthest)
 
 
 def _flat(features: ArrayLike, name: str) -> Float[np.ndarray, "n d"]:

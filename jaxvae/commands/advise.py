@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import math
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from rich.console import Console
 from jaxvae.advising.data import data_dimension
 from jaxvae.advising.noise import SIGNAL_TO_NOISE, USUAL, pixel_noise
 from jaxvae.advising.plane import is_plane, plane_sentences
-from jaxvae.advising.reading import LEAST_IMAGES, by_setting, read_records
+from jaxvae.advising.reading import LEAST_IMAGES, NoModelError, by_setting, read_records
 from jaxvae.advising.results import conclude, printed, write_conclusion
 from jaxvae.advising.study import Study, StudyOutcome, do_study
 from jaxvae.analysis.sizing import MOST_SEEDS, first_training, largest_size
@@ -80,10 +81,17 @@ def _read(results: Path, console: Console) -> None:
         console.print(*plane_sentences(records), sep="\n", soft_wrap=True)
         return
     for setting, some in by_setting(records):
-        title = [f"{setting}:"] if setting else []
-        console.print(
-            *title, *printed(conclude(some)), *([""] if setting else []), sep="\n", soft_wrap=True
-        )
+        console.print(*_answer_of(setting, some), sep="\n", soft_wrap=True)
+
+
+def _answer_of(setting: str, records: xr.Dataset) -> Sequence[str]:
+    """The answer for one setting of a sweep; where no model of it is done, that."""
+    if not setting:
+        return printed(conclude(records))
+    try:
+        return [f"{setting}:", *printed(conclude(records)), ""]
+    except NoModelError as error:
+        return [f"{setting}: {error}", ""]
 
 
 def _study(arguments: argparse.Namespace, console: Console) -> None:

@@ -12,12 +12,14 @@ from jaxvae.analysis.collapse import collapse_warnings, largest_eigenvalue, unus
 from jaxvae.analysis.estimate import Estimate
 from jaxvae.analysis.evaluation import Evaluation, evaluate
 from jaxvae.analysis.shuffle import shuffle_effect
+from jaxvae.analysis.training_loss import change_at_the_end
 from jaxvae.files.whole import write_whole
 from jaxvae.models.hvae import HVAE, latent_names
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.objectives.multipliers import LEAST, MOST
 from jaxvae.report.tables import with_error
 from jaxvae.runs.config import RunConfig
+from jaxvae.runs.curve import Curve
 from jaxvae.typing import ArrayLike, Key
 
 HELD_OUT = "held_out.json"
@@ -50,7 +52,7 @@ def outcome_of(
     images: ArrayLike,
     *,
     betas: Sequence[float] | None,
-    change: Estimate | None,
+    curve: Curve,
     key: Key,
 ) -> Outcome:
     """Evaluate a model on held-out images.
@@ -61,7 +63,7 @@ def outcome_of(
         variables: what it learned.
         images: uint8 `[n, h, w, c]`.
         betas: the weight of the rate of every layer of a hierarchy at the end, where known.
-        change: how the loss changed at the end of training, where that is known.
+        curve: its loss over training.
         key: key of the posterior noise.
     """
     evaluation = evaluate(model, variables, images, key=key)
@@ -99,7 +101,7 @@ def outcome_of(
         shuffle=shuffled if shuffled.is_finite else None,
         **_against_data(config, some, betas),
     )
-    unfinished = _unfinished(change) if signs else []
+    unfinished = _unfinished(curve) if signs else []
     warnings = [*unfinished, *map(str, signs), *_missed_targets(config, model, evaluation, betas)]
     return Outcome(lines, warnings, numbers, is_finite=True)
 
@@ -111,8 +113,11 @@ def write_outcome(folder: Path, outcome: Outcome, *, step: int) -> None:
     write_whole(folder / HELD_OUT, lambda part: part.write_text(text, encoding="utf-8"))
 
 
-def _unfinished(change: Estimate | None) -> list[str]:
+def _unfinished(curve: Curve) -> list[str]:
     """A sentence that layers may still fill, where training was too short to call them empty."""
+    if not curve.steps:
+        return []
+    change = change_at_the_end(curve)
     if change is None:
         fact = "Training was too short to tell from its loss whether the model was still improving"
     elif change.value < -2 * change.stderr:

@@ -15,7 +15,6 @@ from jax.sharding import Mesh
 from rich.console import Console
 
 from jaxvae.analysis.collapse import rate_warnings
-from jaxvae.analysis.training_loss import change_at_the_end
 from jaxvae.commands.flags import flags_named
 from jaxvae.commands.outcome import Outcome, outcome_of, write_outcome
 from jaxvae.commands.settings import LONG_NAMES, given_config
@@ -136,7 +135,7 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
                 gathered(evaluation_variables(state)),
                 run.dataset.test.images,
                 betas=_betas(run, state),
-                change=change_at_the_end(read_curve(arguments.out)),
+                curve=read_curve(arguments.out),
                 key=run_keys(run.config)[1],
             )
         _announce_gradients(state, console)
@@ -255,7 +254,8 @@ def _watched(
         rates = [value for name, value in progress.terms.items() if name.startswith("rates")]
         if progress.step <= warm or len(rates) != len(sizes) or not np.isfinite(rates).all():
             return
-        for sign in rate_warnings(rates, sizes=sizes):
+        # Those of an objective of one's own may be estimates, below zero in a batch.
+        for sign in rate_warnings(np.maximum(rates, 0), sizes=sizes):
             if (sign.layer, sign.condition) not in shown:
                 shown.add((sign.layer, sign.condition))
                 line = f"step {progress.step:,}: {sign}"

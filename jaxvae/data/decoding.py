@@ -191,7 +191,11 @@ def _each(
             yield name, one
     if failed and once_failed is not None:
         others = [name for name in names if name not in failed]
-        failed |= {name: why for name, _, why in attempts(once_failed, others) if why}
+        with reading(str(source), len(others), what="looking for more broken files in") as advance:
+            for name, _, why in attempts(once_failed, others):
+                if why:
+                    failed[name] = why
+                advance(1)
     if failed:
         whys = [f"{name}: {failed[name]}" for name in names if name in failed]
         listed = "; ".join(whys[:_NAMED]) + "; ..." * (len(whys) > _NAMED)

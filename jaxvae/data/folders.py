@@ -130,12 +130,14 @@ def sort_images(files: list[File], split: str | None, what: str) -> Sorted:
 
 
 def empty_held_out(root: Path, names: Sequence[str]) -> list[str]:
-    """A remark on folders that have the name of a split to hold out and are empty.
+    """The folders that have the name of a split to hold out and no images.
 
     Args:
-        root: a folder of images without splits.
-        names: the images, in that folder.
+        root: a folder of images.
+        names: its images, where they have no splits; otherwise none.
     """
+    if not names:
+        return []
     above = os.path.commonpath([os.path.dirname(name) for name in names])
     places = [Path(), *reversed(Path(above).parents[:-1]), *([Path(above)] if above else [])]
     empty = []
@@ -145,7 +147,7 @@ def empty_held_out(root: Path, names: Sequence[str]) -> list[str]:
             inside = any(Path(each).is_relative_to(folder) for each in names)
             if (root / folder).is_dir() and not inside:
                 empty.append(str(folder))
-    return [f"{', '.join(empty)} holds no images"] if empty else []
+    return empty
 
 
 def _roots(

@@ -94,8 +94,6 @@ def fetch_own(path: Path, wishes: Wishes) -> Entry:
                 f"expected no image_key for {path}, of image files, got {wishes.image_key}"
             )
         chosen = sort_images(files, wishes.split, str(path))
-        if path.is_dir() and wishes.split is None and "all" in chosen.splits:
-            chosen.remarks.extend(empty_held_out(path, chosen.splits["all"]))
     else:
         raise ValueError(
             f"expected images in {path}, got a file: give a folder of images, a TIFF of several "
@@ -106,6 +104,10 @@ def fetch_own(path: Path, wishes: Wishes) -> Entry:
     build = partial(_build, source=path, chosen=chosen, wishes=wishes, files=files)
     entry = fetch(_key(path, wishes, files), build)
     say(f"{path}: {entry.metadata['said']}")
+    if isinstance(chosen, Sorted) and path.is_dir() and wishes.split is None:
+        # Empty folders come and go without a change of the images.
+        for folder in empty_held_out(path, chosen.splits.get("all", [])):
+            say(f"{path}: {folder} holds no images")
     return entry
 
 

@@ -18,8 +18,14 @@ _LARGEST_CHANGE = 0.02
 
 
 def objective_multipliers(objective: Callable[..., Any]) -> dict[str, bool]:
-    """The coefficients that are learned, and whether every layer has its own."""
-    hints = get_type_hints(objective, include_extras=True)
+    """The coefficients that are learned, and whether every layer has its own.
+
+    They are known by the types of the parameters; without types that can be read there are none.
+    """
+    try:
+        hints = get_type_hints(objective, include_extras=True)
+    except (NameError, TypeError):
+        return {}
     kinds = {Multiplier: False, LayerMultipliers: True}
     return {name: kinds[hint] for name, hint in hints.items() if hint in kinds}
 

@@ -9,7 +9,6 @@ from jaxvae.report.measurement_tables import caption, cells
 from jaxvae.report.page import Chart, Page, Table, Trace, settings_of
 from jaxvae.report.traces import ACCENT, heat_map, line, listed_axis
 
-# The accent of the page.
 # So many spaces are named in a sentence.
 _NAMED = 6
 _HOVER = "Hover over it for its value, standard error and null."

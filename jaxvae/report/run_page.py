@@ -16,14 +16,14 @@ from jaxvae.analysis.training_loss import change_at_the_end
 from jaxvae.models.hvae import HVAE, latent_names
 from jaxvae.report.page import Chart, Page, Table, Trace, in_words, picture_of
 from jaxvae.report.tables import with_error
-from jaxvae.report.traces import ACCENT, line, training_chart
+from jaxvae.report.traces import ACCENT, SECOND, line, training_chart
 from jaxvae.runs.building import in_effect
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.curve import Curve
 from jaxvae.runs.saved import SavedRun
 
 # The colors of active, mixed and passive latents.
-_TYPES = {"active": ACCENT, "mixed": "#b8860b", "passive": "#a0a8b0"}
+_TYPES = {"active": ACCENT, "mixed": SECOND, "passive": "#a0a8b0"}
 # A difference of so many standard errors is called one.
 _SURE = 2.0
 _IMPROVING = "it was still improving"

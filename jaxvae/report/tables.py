@@ -19,9 +19,16 @@ def with_error(estimate: Estimate, digits: int = 2, *, sign: str = "") -> str:
 
 
 def mean_over_seeds(values: ArrayLike, digits: int) -> str:
-    """The mean of a number over seeds and, where they differ, its standard error: `0.40±0.04`."""
-    mean, stderr = mean_estimate(np.ravel(values))
-    return f"{mean:.{digits}f}" + (f"±{stderr:.{digits}f}" if stderr > 0 else "")
+    """The mean of a number over seeds and, where they differ, its standard error: `0.40±0.04`.
+
+    NaN of models that failed is left out; `·` stands for none that is known.
+    """
+    known = np.ravel(values)
+    known = known[np.isfinite(known)]
+    if not len(known):
+        return "·"
+    mean, stderr = mean_estimate(known)
+    return f"{mean:.{digits}f}" + (f"±{stderr:.{digits}f}" if np.ptp(known) > 0 else "")
 
 
 def printed_table(

@@ -146,12 +146,6 @@ def build_trainer(config: RunConfig, vae: VAE | HVAE, *, dataset_size: int) -> T
     _refuse_other_counts(config, vae)
     takes = inspect.signature(objective).parameters
     multipliers = objective_multipliers(objective)
-    coefficients = _coefficients(config, objective)
-    if isinstance(vae, HVAE):
-        coefficients = {
-            name: _for_every_layer(value, vae) if multipliers.get(name) else value
-            for name, value in coefficients.items()
-        }
     if is_foreign(config.objective):
         objective = _guarded(config.objective, objective)
     if "dataset_size" in takes:
@@ -166,7 +160,7 @@ def build_trainer(config: RunConfig, vae: VAE | HVAE, *, dataset_size: int) -> T
         vae,
         objective,
         build_optimizer(config),
-        coefficients=coefficients,
+        coefficients=_coefficients(config, objective),
         schedules={
             name: partial(linear_ramp, steps=np.asarray(steps))
             for name, steps in config.ramps.items()
@@ -247,10 +241,6 @@ def _coefficients(config: RunConfig, objective: Callable[..., Any]) -> dict[str,
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else value
-
-
-def _for_every_layer(value: Any, model: HVAE) -> tuple[float, ...]:
-    return (value,) * len(model.shapes) if isinstance(value, int | float) else tuple(value)
 
 
 def _refuse_other_models(

@@ -147,12 +147,11 @@ def vae_trainer(
     _refuse_no_numbers(values)
     _refuse_other_schedules(ramps)
     refuse_negative(bound | values, nonnegative)
-    if _is_own(function):
-        # One multiplier of all layers would follow the sum of their slopes.
-        of_layers = objective_multipliers(function)
-        for name in dual_steps:
-            if of_layers.get(name) and np.ndim(values[name]) == 0:
-                values[name] = (values[name],) * len(vae.shapes)
+    # One multiplier of all layers would follow the sum of their slopes.
+    of_layers = objective_multipliers(function)
+    for name in dual_steps:
+        if of_layers.get(name) and np.ndim(values[name]) == 0:
+            values[name] = (values[name],) * len(vae.shapes)
 
     # A trace of a deep network takes seconds: there is one for all programs that hold it.
     once = partial(jax.jit, inline=True)

@@ -8,6 +8,7 @@ from jaxvae.advising.criteria import criteria_of, decided_bounds
 from jaxvae.advising.reading import by_setting, read_records
 from jaxvae.advising.results import conclude
 from jaxvae.advising.sentences import answer, diagnoses, disagreement
+from jaxvae.commands.advise import _answer_of
 from tests.advising.records import falling, records_of
 
 SIZES = (2, 4, 8, 16)
@@ -205,6 +206,11 @@ def test_a_sweep_that_also_varies_beta_is_read_for_every_beta():
     assert [setting for setting, _ in read] == ["beta 1.0", "beta 4.0"]
     for (_, some), own in zip(read, parts, strict=True):
         assert answer(read_records(some)) == answer(read_records(own))
+    # What has no model is said, and the rest is read.
+    both["failed"][0] = True
+    lines = [_answer_of(*one) for one in by_setting(both.assign_attrs(parts[0].attrs))]
+    assert lines[0][0].startswith("beta 1.0: expected a model that is done")
+    assert lines[1][:2] == ["beta 4.0:", answer(read_records(parts[1]))]
     ((setting, alone),) = by_setting(parts[0])
     assert setting == ""
     assert alone.identical(parts[0])

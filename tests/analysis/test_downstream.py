@@ -155,6 +155,14 @@ def test_a_test_example_beyond_all_those_of_training_is_classified():
     assert found["logistic regression"].value == 1
 
 
+@pytest.mark.parametrize("far", [1e200, 1e300])
+def test_a_feature_that_hardly_varies_in_training_may_be_anything_in_the_test(far):
+    features, labels = blobs(20, 0)
+    features = np.c_[features, 1 - 2.0**-40 * (np.arange(len(features)) % 2)]
+    found = classify(features, labels, np.array([[0.0, 0.0, far], [0.0, 0.0, 1.0]]), labels[:2])
+    assert all(0 <= one.value <= 1 for one in found.values())
+
+
 def test_nothing_is_random():
     arguments = *blobs(200, 0, spread=0.6), *blobs(100, 1, spread=0.6)
     assert same(classify(*arguments), classify(*arguments))

@@ -187,12 +187,13 @@ def test_what_is_no_image_is_counted_and_left_out(folder):
 
 
 @pytest.mark.parametrize("above", ["", "data/"])
-def test_an_empty_folder_for_testing_is_said(folder, above):
+def test_an_empty_folder_for_testing_is_said(folder, capsys, above):
     write(GRAY, folder / above / "train")
+    assert "3 held out, a tenth" in load(folder).said
+    assert "holds no images" not in capsys.readouterr().err
     (folder / above / "val").mkdir()
-    said = load(folder).said
-    assert "3 held out, a tenth" in said
-    assert said.endswith(f"{above}val holds no images")
+    load(folder)
+    assert capsys.readouterr().err.endswith(f"{folder}: {above}val holds no images\n")
 
 
 def test_labels_that_differ_only_in_capital_letters_are_said(folder):
