@@ -217,7 +217,9 @@ CASES = [case for case in claim_cases() if case[3] in NOISE[1::2]]
 
 @parametrize(("claim", "truth", "seeds", "noise"), CASES, quick=2)
 def test_something_wrong_is_said_of_few_sweeps(claim, truth, seeds, noise):
-    found = claim_rates(claim, truth, seeds=seeds, noise=noise, sweeps=SWEEPS)
+    # One size alone is told wrong in 4% of sweeps, which few sweeps do not tell from 5%.
+    sweeps = 5 * SWEEPS if claim == "second peak, one size" else SWEEPS
+    found = claim_rates(claim, truth, seeds=seeds, noise=noise, sweeps=sweeps)
     assert found["wrong"] <= MOST_WRONG
 
 
