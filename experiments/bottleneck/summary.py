@@ -15,7 +15,8 @@ CAPTION = (
     "ID: intrinsic dimension (TwoNN) over held-out images, of the input, the posterior mean, its "
     "sample, and the decoder layer where it is largest. ID Gaussian is the null of the sample: the "
     "ID of Gaussian noise with as many points and latent dimensions K. Δ: information imbalance. "
-    "Reconstruction and KL: nats per held-out image. ± is the standard error over seeds."
+    "Reconstruction and KL: nats per held-out image. ± is the standard error over seeds, "
+    "· what is not known."
 )
 _INPUT, _NULL = "ID input", "ID Gaussian"
 # What the terminal has no room for; the ID of the input is in the sentence below.
