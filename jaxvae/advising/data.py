@@ -51,15 +51,15 @@ class DataDimension(NamedTuple):
 
     def __str__(self) -> str:
         """The dimension and the doubts in sentences."""
+        if not np.isfinite(self.value):
+            return (
+                "The intrinsic dimension of the data is not known: TwoNN is undefined for these "
+                f"{self.points:,} images, as where all are equally far apart."
+            )
         scales = ", ".join(
             f"{value:.1f} at neighbor {rank}"
             for rank, value in zip(self.neighbors, self.scales, strict=True)
         )
-        if not np.isfinite(self.value):
-            return (
-                f"The intrinsic dimension of the data is not known: TwoNN is undefined for these "
-                f"{self.points:,} images, as where all are equally far apart."
-            )
         text = (
             f"The intrinsic dimension of the data is {self.value:.1f} ± {self.stderr:.1f} (TwoNN, "
             f"{self.points:,} images); over scales (Gride): {scales}."

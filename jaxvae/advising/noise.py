@@ -40,8 +40,13 @@ def pixel_noise(images: ArrayLike, dimension: float) -> float:
     total = _variance(np.asarray(images)) / 255**2
     if total == 0:
         raise ValueError(f"expected images that differ, got {len(images):,} equal images")
-    directions = dimension if math.isfinite(dimension) and dimension > 0 else USUAL
+    directions = dimension if is_known(dimension) else USUAL
     return float(f"{math.sqrt(total / SIGNAL_TO_NOISE / directions):.3g}")
+
+
+def is_known(dimension: float) -> bool:
+    """Whether the variance of images can be spread over as many directions."""
+    return math.isfinite(dimension) and dimension > 0
 
 
 def _variance(images: np.ndarray) -> float:

@@ -19,11 +19,10 @@ from jaxvae.analysis.advice import TOLERANCE
 from jaxvae.report.page import Chart, Page, Table, Trace
 from jaxvae.report.results import write_report
 from jaxvae.report.style import bottleneck_colors, figure, mark_bottlenecks, mark_logarithm
-from jaxvae.report.tables import markdown_table, mean_over_seeds
+from jaxvae.report.tables import markdown_table, mean_over_seeds, over_seeds
 from jaxvae.report.traces import ACCENT, line, listed_axis, stderr_over
 
 _CLOUDS = 4
-# Of the mean on the page.
 _CAPTION = (
     "Δ: information imbalance, near 0 where neighbors in the output are neighbors in the input; "
     "cost and training cost: negative ELBO of held-out and of training images, nats per image; ID: "
@@ -131,7 +130,7 @@ def _rows(reading: Reading, nulls: dict[int, tuple[float, float]]) -> list[dict[
         **{name: (values, 1) for name, values in reading.types.items()},
     }
     return [
-        {"K": str(size), "Δ out→in": f"{mean:.4f}" + (f"±{stderr:.4f}" if stderr > 0 else "")}
+        {"K": str(size), "Δ out→in": over_seeds(mean, stderr, 4)}
         | {name: _shown(values[index], digits) for name, (values, digits) in columns.items()}
         | {"null": f"{nulls[int(size)][0]:.1f}"}
         for index, (size, mean, stderr) in enumerate(
@@ -158,7 +157,7 @@ def _draw(conclusion: Conclusion, title: str, folder: Path) -> list[Path]:
     """Delta against K: a point for every model, the means, and what may be enough."""
     reading, path = conclusion.reading, folder / "imbalance.png"
     bounds, sizes = decided_bounds(reading), reading.sizes.tolist()
-    means = np.exp(np.log(reading.imbalance).mean(axis=1))
+    means, _ = _deltas(reading)
     colors = bottleneck_colors(sizes)
     with figure(path, size=(7, 4.2), title=title) as drawing:
         axes = drawing.subplots()

@@ -13,7 +13,7 @@ import xarray as xr
 from rich.console import Console
 
 from jaxvae.advising.data import data_dimension
-from jaxvae.advising.noise import SIGNAL_TO_NOISE, USUAL, pixel_noise
+from jaxvae.advising.noise import SIGNAL_TO_NOISE, USUAL, is_known, pixel_noise
 from jaxvae.advising.plane import is_plane, plane_sentences
 from jaxvae.advising.reading import LEAST_IMAGES, NoModelError, by_setting, read_records
 from jaxvae.advising.results import conclude, printed, write_conclusion
@@ -189,7 +189,7 @@ def _with_noise(config: RunConfig, dimension: float) -> tuple[RunConfig, str]:
     noise = pixel_noise(dataset_of(config).train.images, dimension)
     directions = (
         "as many directions as their intrinsic dimension"
-        if math.isfinite(dimension)
+        if is_known(dimension)
         else f"{USUAL:.0f} directions"
     )
     why = (

@@ -12,7 +12,7 @@ from jaxvae.analysis.collapse import collapse_warnings, largest_eigenvalue, unus
 from jaxvae.analysis.estimate import Estimate
 from jaxvae.analysis.evaluation import Evaluation, evaluate
 from jaxvae.analysis.shuffle import shuffle_effect
-from jaxvae.analysis.training_loss import change_at_the_end
+from jaxvae.analysis.training_loss import CLEAR, change_at_the_end
 from jaxvae.files.whole import write_whole
 from jaxvae.models.hvae import HVAE, latent_names
 from jaxvae.models.vae import VAE, Variables
@@ -120,7 +120,7 @@ def _unfinished(curve: Curve) -> list[str]:
     change = change_at_the_end(curve)
     if change is None:
         fact = "Training was too short to tell from its loss whether the model was still improving"
-    elif change.value < -2 * change.stderr:
+    elif change.value < -CLEAR * change.stderr:
         fact = (
             f"The loss was still falling, by {with_error(Estimate(-change.value, change.stderr))} "
             "nats in the last quarter of training against the quarter before"

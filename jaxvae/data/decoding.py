@@ -134,16 +134,11 @@ def _pixels(source: Path, name: str) -> tuple[bytes, Picture]:
     return content, decoded
 
 
-def _header(source: Path, name: str) -> Header:
-    return header_of(source / name)
-
-
 def _headers(pool: ThreadPoolExecutor, source: Path, names: Sequence[str]) -> dict[str, Header]:
     with reading(str(source), len(names), what="looking through") as advance:
         headers = {}
-        head_of = partial(_header, source)
-        decoded = partial(_pixels, source)
-        for name, head in _each(pool, head_of, names, source, once_failed=decoded):
+        head_of, pixels_of = lambda name: header_of(source / name), partial(_pixels, source)
+        for name, head in _each(pool, head_of, names, source, once_failed=pixels_of):
             headers[name] = head
             advance(1)
     return headers

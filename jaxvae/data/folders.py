@@ -138,11 +138,14 @@ def empty_held_out(root: Path, names: Sequence[str]) -> list[str]:
     """
     if not names:
         return []
-    above = os.path.commonpath([os.path.dirname(name) for name in names])
+    above = os.path.commonpath({os.path.dirname(name) for name in names})
     places = [Path(), *reversed(Path(above).parents[:-1]), *([Path(above)] if above else [])]
     empty = []
     for place in places:
-        for name in held_out_names(sorted(os.listdir(root / place)), besides=""):
+        with os.scandir(root / place) as entries:
+            # There may be a million files beside it.
+            named = [each.name for each in entries if each.name.lower() in HELD_OUT]
+        for name in held_out_names(sorted(named), besides=""):
             folder = place / name
             inside = any(Path(each).is_relative_to(folder) for each in names)
             if (root / folder).is_dir() and not inside:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from jaxvae.grids.grid import Grid, word
 from jaxvae.grids.quantities import Quantity, geometry, known_runs, rates
-from jaxvae.report.tables import markdown_table, printed_table
+from jaxvae.report.tables import markdown_table, over_seeds, printed_table
 
 _RATES = (
     "Reconstruction is the negative log-likelihood, and KL or rate the KL divergence of the "
@@ -123,17 +123,11 @@ def _rows(grid: Grid, quantities: Sequence[Quantity]) -> list[dict[str, str]]:
     return [
         words
         | {
-            each.name: _shown(float(mean.isel(where)), float(stderr.isel(where)), each.digits)
+            each.name: over_seeds(float(mean.isel(where)), float(stderr.isel(where)), each.digits)
             for each, mean, stderr in last
         }
         for words, where in combinations(grid.varying)
     ]
-
-
-def _shown(mean: float, stderr: float, digits: int) -> str:
-    if math.isnan(mean):
-        return "·"
-    return f"{mean:.{digits}f}" + ("" if math.isnan(stderr) else f"±{stderr:.{digits}f}")
 
 
 def _counted(count: int, noun: str) -> str:

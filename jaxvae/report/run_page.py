@@ -12,7 +12,7 @@ import numpy as np
 from jaxvae.analysis.collapse import collapse_warnings, unused_latents
 from jaxvae.analysis.estimate import Estimate, mean_estimate
 from jaxvae.analysis.evaluation import Evaluation
-from jaxvae.analysis.training_loss import change_at_the_end
+from jaxvae.analysis.training_loss import CLEAR, change_at_the_end
 from jaxvae.models.hvae import HVAE, latent_names
 from jaxvae.report.page import Chart, Page, Table, Trace, in_words, picture_of
 from jaxvae.report.tables import with_error
@@ -24,8 +24,6 @@ from jaxvae.runs.saved import SavedRun
 
 # The colors of active, mixed and passive latents.
 _TYPES = {"active": ACCENT, "mixed": SECOND, "passive": "#a0a8b0"}
-# A difference of so many standard errors is called one.
-_SURE = 2.0
 _IMPROVING = "it was still improving"
 _READ = {
     "reconstructions": "Each row of images is above the row of its reconstructions.",
@@ -177,7 +175,7 @@ def _longer(run: SavedRun) -> str:
 
 def _verdict(change: Estimate) -> str:
     value, stderr = float(change.value), float(change.stderr)
-    if not abs(value) > _SURE * stderr:
+    if not abs(value) > CLEAR * stderr:
         return "no change beyond twice its standard error"
     return _IMPROVING if value < 0 else "it rose"
 

@@ -1,5 +1,6 @@
 """Numbers as text, and rows of text as tables: in Markdown and for the terminal."""
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -18,6 +19,13 @@ def with_error(estimate: Estimate, digits: int = 2, *, sign: str = "") -> str:
     return f"{estimate.value:{sign}.{digits}f} ± {estimate.stderr:.{digits}f}"
 
 
+def over_seeds(mean: float, stderr: float, digits: int) -> str:
+    """A mean over seeds and its standard error where it has one, `0.40±0.04`; `·` for NaN."""
+    if math.isnan(mean):
+        return "·"
+    return f"{mean:.{digits}f}" + ("" if math.isnan(stderr) else f"±{stderr:.{digits}f}")
+
+
 def mean_over_seeds(values: ArrayLike, digits: int) -> str:
     """The mean of a number over seeds and, where they differ, its standard error: `0.40±0.04`.
 
@@ -26,9 +34,9 @@ def mean_over_seeds(values: ArrayLike, digits: int) -> str:
     known = np.ravel(values)
     known = known[np.isfinite(known)]
     if not len(known):
-        return "·"
+        return over_seeds(math.nan, math.nan, digits)
     mean, stderr = mean_estimate(known)
-    return f"{mean:.{digits}f}" + (f"±{stderr:.{digits}f}" if np.ptp(known) > 0 else "")
+    return over_seeds(float(mean), float(stderr) if np.ptp(known) > 0 else math.nan, digits)
 
 
 def printed_table(
