@@ -1,1 +1,1 @@
-"""Speed of the library against its peers: one file per subject, `python -m benchmarks.NAME`."""
+"""What the documentation states of speed, errors and stored runs: `python -m benchmarks.NAME`."""

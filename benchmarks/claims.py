@@ -1,0 +1,225 @@
+"""What the stored records of dense VAEs on MNIST decide, as docs/results/bottleneck.md has it.
+
+    python -m benchmarks.claims [--sweeps N]
+
+The records of `benchmarks/results/dense-mnist-h200.json` are those of three sweeps of
+`experiments.bottleneck`. Their two tables are printed, what the sweeps say of a second peak of the
+ID and of a second phase of training, the limits behind it, and in what share of simulated sweeps
+more seeds would exclude a second phase. A minute or two on one core, most of it for the last.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.progress import track
+
+from experiments.bottleneck.claims import claims
+from jaxvae.analysis import Estimate, Evidence, second_peak, two_phases
+from jaxvae.report.tables import markdown_table, mean_over_seeds
+
+RESULTS = Path(__file__).parent / "results" / "dense-mnist-h200.json"
+# The size of which there are trainings with every L2 penalty.
+OF_EVERY_L2 = 32
+SHOWN_EPOCHS = (20, 50, 100, 200)
+SEEDS = (3, 5, 8, 10)
+_MODEL = ("l2", "bottleneck", "seed", "epoch")
+
+
+def stored_sweeps(path: Path = RESULTS) -> dict[float, xr.Dataset]:
+    """The records of every L2 penalty, as those of an experiment; its null is an attribute."""
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    null = {int(size): value for size, value in stored["gaussian_dimension"].items()}
+    sweeps = {}
+    for l2 in sorted({record["l2"] for record in stored["records"]}):
+        records = [record for record in stored["records"] if record["l2"] == l2]
+        places = {name: sorted({record[name] for record in records}) for name in _MODEL[1:]}
+        by_place = {tuple(record[name] for name in _MODEL[1:]): record for record in records}
+        shape = tuple(len(values) for values in places.values())
+        variables = {}
+        for name in (name for name in records[0] if name not in _MODEL):
+            values = np.array([by_place[place][name] for place in product(*places.values())])
+            layer = ("layer",) * (values.ndim - 1)
+            variables[name] = (tuple(places) + layer, values.reshape(shape + values.shape[1:]))
+        coordinates = places | {"layer": stored["layers"]}
+        sweeps[l2] = xr.Dataset(variables, coordinates, {"gaussian_dimension": null})
+    return sweeps
+
+
+def _sizes(sweeps: dict[float, xr.Dataset]) -> Iterator[tuple[dict[str, str], xr.Dataset]]:
+    """The first cells of a row, and the records, of every L2 penalty and size."""
+    for l2, records in sweeps.items():
+        for size in records["bottleneck"].values:
+            cells = {"K": str(size), "L2": f"{l2:.1e}".replace("e-0", "e-").replace(".0e", "e")}
+            yield cells | ({"L2": "0"} if l2 == 0 else {}), records.sel(bottleneck=size)
+
+
+def at_the_end(sweeps: dict[float, xr.Dataset]) -> str:
+    """The table of the models at their last epoch."""
+    rows = []
+    for cells, of_all in _sizes(sweeps):
+        of = of_all.isel(epoch=-1)
+        dimension, imbalance = of["intrinsic_dimension"], of["imbalance_to_input"]
+        decoder = dimension.sel(layer=[x for x in of["layer"].values if x.startswith("decoder/")])
+        rows.append(
+            cells
+            | {
+                "ID mean": mean_over_seeds(dimension.sel(layer="mean"), 1),
+                "ID sample": mean_over_seeds(dimension.sel(layer="sample"), 1),
+                "null": f"{of.attrs['gaussian_dimension'][int(cells['K'])]:.1f}",
+                "largest ID in decoder": mean_over_seeds(decoder.max("layer"), 1),
+                "Δ(output → input)": mean_over_seeds(imbalance.sel(layer="output"), 4),
+                "Δ(sample → input)": mean_over_seeds(imbalance.sel(layer="sample"), 3),
+                "active units": mean_over_seeds(of["active_units"], 1),
+                "reconstruction, nats": mean_over_seeds(of["reconstruction"], 1),
+                "KL, nats": mean_over_seeds(of["kl"], 1),
+            }
+        )
+    return markdown_table(rows)
+
+
+def over_training(sweeps: dict[float, xr.Dataset]) -> str:
+    """The table of KL and of the imbalance from output to input at some epochs."""
+    rows = []
+    for cells, of in _sizes(sweeps):
+        highest = int(of["kl"].mean("seed").idxmax())
+        imbalance = of["imbalance_to_input"].sel(layer="output")
+        rows.append(
+            cells
+            | {
+                "highest KL, nats": (
+                    f"{mean_over_seeds(of['kl'].sel(epoch=highest), 1)} (epoch {highest})"
+                ),
+                "KL at epoch 200": mean_over_seeds(of["kl"].sel(epoch=200), 1),
+            }
+            | {
+                f"Δ(output → input) at epoch {epoch}": mean_over_seeds(
+                    imbalance.sel(epoch=epoch), 4
+                )
+                for epoch in SHOWN_EPOCHS
+            }
+        )
+    return markdown_table(rows)
+
+
+def _peak(records: xr.Dataset, against: list[str]) -> Evidence:
+    last = records.isel(epoch=-1)
+    layers = [name for name in last["layer"].values if name.startswith("decoder/")]
+    decoder, others = (
+        Estimate(
+            last["intrinsic_dimension"].sel(layer=some).values,
+            last["intrinsic_dimension_stderr"].sel(layer=some).values,
+        )
+        for some in (layers, against)
+    )
+    return second_peak(decoder, others)
+
+
+def _phases(records: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Imbalances from output to input and KL, by size, seed and epoch."""
+    ordered = records.transpose("bottleneck", "seed", "epoch", "layer")
+    return ordered["imbalance_to_input"].sel(layer="output").values, ordered["kl"].values
+
+
+def limits(sweeps: dict[float, xr.Dataset]) -> str:
+    """The table of 95% limits behind the verdicts, in percent."""
+    rows = []
+    for l2, records in sweeps.items():
+        found = {
+            "peak, against input, sample, output": _peak(records, ["input", "sample", "output"]),
+            "peak, against input, output": _peak(records, ["input", "output"]),
+            "second phase": two_phases(*_phases(records)),
+        }
+        for place, (cells, _) in enumerate(_sizes({l2: records})):
+            rows.append(cells | {name: _limit(each, place) for name, each in found.items()})
+    return markdown_table(rows)
+
+
+def _limit(evidence: Evidence, place: int) -> str:
+    verdict = (
+        "shown"
+        if evidence.shown[place]
+        else "excluded"
+        if evidence.excluded[place]
+        else "not decided"
+    )
+    return f"{evidence.share[place]:+.1%}, at most {evidence.upper[place]:+.1%}: {verdict}"
+
+
+def one_size_of_all(sweeps: dict[float, xr.Dataset]) -> str:
+    """The second phase at the size that has every L2 penalty, all of whose trainings are seeds."""
+    of = [_phases(records.sel(bottleneck=[OF_EVERY_L2])) for records in sweeps.values()]
+    imbalance, kl = (np.concatenate(each, axis=1) for each in zip(*of, strict=True))
+    return (
+        f"The {kl.shape[1]} trainings of K = {OF_EVERY_L2}: {_limit(two_phases(imbalance, kl), 0)}"
+    )
+
+
+def decided_by(records: xr.Dataset, seeds: int, *, own: bool, sweeps: int) -> tuple[float, float]:
+    """Shares of simulated sweeps that exclude a second phase for all sizes, and for one alone.
+
+    The logarithms of imbalance and KL are normal around the measured means, independently at every
+    epoch, with the variance that all sizes have together, or each size its own. The one size is
+    `OF_EVERY_L2`.
+    """
+    random = np.random.default_rng(seeds)
+    measured = [np.log(each) for each in _phases(records)]
+    means = [each.mean(axis=1, keepdims=True) for each in measured]
+    variances = [each.var(axis=1, ddof=1, keepdims=True) for each in measured]
+    if not own:
+        variances = [np.broadcast_to(each.mean(axis=0), each.shape) for each in variances]
+    one = list(records["bottleneck"].values).index(OF_EVERY_L2)
+    shape = (len(means[0]), seeds, means[0].shape[2])
+    of_all, alone = 0, 0
+    for _ in range(sweeps):
+        drawn = [
+            np.exp(mean + np.sqrt(variance) * random.standard_normal(shape))
+            for mean, variance in zip(means, variances, strict=True)
+        ]
+        of_all += bool(two_phases(*drawn).excluded.all())
+        alone += bool(two_phases(*(each[[one]] for each in drawn)).excluded[0])
+    return of_all / sweeps, alone / sweeps
+
+
+def more_seeds(records: xr.Dataset, sweeps: int) -> str:
+    """The table of the shares of simulated sweeps in which a second phase is excluded."""
+    rows = []
+    for seeds in track(SEEDS, "simulating more seeds", console=Console(stderr=True)):
+        together, _ = decided_by(records, seeds, own=False, sweeps=sweeps)
+        apart, alone = decided_by(records, seeds, own=True, sweeps=sweeps)
+        rows.append(
+            {
+                "seeds": str(seeds),
+                "all sizes, of one variance": f"{together:.0%}",
+                "all sizes, each with its own": f"{apart:.0%}",
+                f"K = {OF_EVERY_L2} alone, with its own": f"{alone:.0%}",
+            }
+        )
+    return markdown_table(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--sweeps", type=int, default=2000, help="simulated for every number")
+    given = parser.parse_args()
+    sweeps = stored_sweeps()
+    sections = ["# At the last epoch", at_the_end(sweeps), "# Over training", over_training(sweeps)]
+    sections.append("# Claims")
+    for l2, records in sweeps.items():
+        sections += [f"L2 of {l2:g}:", *claims(records)]
+    sections += ["# Limits", limits(sweeps), one_size_of_all(sweeps)]
+    sections += [
+        "# A second phase excluded in simulated sweeps",
+        more_seeds(sweeps[0.0], given.sweeps),
+    ]
+    Console().print(Markdown("\n\n".join(sections)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""What docs/results/bottleneck.md says of the stored records of dense VAEs on MNIST."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.claims import at_the_end, limits, more_seeds, over_training, stored_sweeps
+from experiments.bottleneck.claims import claims
+
+PAGE = Path(__file__).parents[1] / "docs" / "results" / "bottleneck.md"
+
+
+@pytest.fixture(scope="module")
+def sweeps():
+    return stored_sweeps()
+
+
+@pytest.fixture(scope="module")
+def page():
+    return PAGE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("table", [at_the_end, over_training, limits])
+def test_tables_of_the_page_are_those_of_the_records(table, sweeps, page):
+    assert table(sweeps) in page
+
+
+def test_verdicts_of_the_page_are_those_of_the_records(sweeps, page):
+    in_one_line = " ".join(page.split())
+    for verdict in claims(sweeps[0.0]):
+        assert verdict.removesuffix(".") in in_one_line
+
+
+@pytest.mark.slow
+def test_more_seeds_decide_as_often_as_the_page_says(sweeps, page):
+    simulated = more_seeds(sweeps[0.0], 100)
+    head = simulated.partition("\n")[0]
+    stated = page[page.index(head) :].partition("\n\n")[0]
+    shares = [
+        [float(cell.strip(" %")) for cell in line.split("|")[2:-1]]
+        for text in (simulated, stated)
+        for line in text.split("\n")[2:]
+    ]
+    rows = len(shares) // 2
+    for found, expected in zip(shares[:rows], shares[rows:], strict=True):
+        # Four standard errors of a share of 100 sweeps.
+        assert found == pytest.approx(expected, abs=20)
