@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxvae.analysis.estimate import Estimate
+from jaxvae.files.refusals import as_count
 from jaxvae.geometry.arrays import as_float64
 from jaxvae.metrics.information import accuracy_bound
 from jaxvae.typing import ArrayLike
@@ -59,8 +60,8 @@ def above_bound(
         error: error of all tests together.
 
     Raises:
-        ValueError: for hits outside 0 to n, fewer than two examples, and what `accuracy_bound`
-            refuses.
+        ValueError: for hits outside 0 to n, an n that is no whole number of at least 2, and what
+            `accuracy_bound` refuses.
 
     Reference: Clopper and Pearson (1934); Fano (1961).
     """
@@ -68,10 +69,10 @@ def above_bound(
 
     hits, information = as_float64(hits), Estimate(*map(as_float64, information))
     tested = ~np.isnan(hits)
-    if n < 2 or not np.all((hits[tested] >= 0) & (hits[tested] <= n)):
+    n = as_count(n, f"expected a whole number n of at least 2 test examples, got n={n}", least=2)
+    if not np.all((hits[tested] >= 0) & (hits[tested] <= n)):
         raise ValueError(
-            f"expected 0 <= hits <= n and n >= 2, got hits from {np.nanmin(hits)} to "
-            f"{np.nanmax(hits)}, n={n}"
+            f"expected 0 <= hits <= n, got hits from {np.nanmin(hits)} to {np.nanmax(hits)}, n={n}"
         )
     share = error / 2 / max(1, int(tested.sum()))
     some = np.where(tested & (hits > 0), hits, 1)

@@ -34,7 +34,8 @@ def second_peak(decoder: Estimate, against: Estimate) -> Evidence:
         nothing is decided. Simulated error rates are in `docs/statistics.md`.
 
     Raises:
-        ValueError: for shapes that do not match, no layer, and an ID that is not positive.
+        ValueError: for shapes that do not match, no layer, an ID that is not positive, and an
+            infinite one or error.
 
     Reference: Camboulin, Doimo and Glielmo (2024).
     """
@@ -47,8 +48,12 @@ def second_peak(decoder: Estimate, against: Estimate) -> Evidence:
                 f"the same bottlenecks and seeds for all layers, got dimensions of shape "
                 f"{values.shape} with errors of shape {errors.shape}"
             )
-        if np.any(values <= 0):
-            raise ValueError(f"expected positive dimensions, got {np.nanmin(values)}")
+        if np.any(values <= 0) or np.isinf(values).any() or np.isinf(errors).any():
+            raise ValueError(
+                "expected positive and finite dimensions with finite errors, or NaN, got "
+                f"dimensions from {np.nanmin(values)} to {np.nanmax(values)} with errors up to "
+                f"{np.nanmax(errors)}"
+            )
     logs, others = (np.log(each.value) for each in (decoder, against))
     # In a seed; the images are those of all seeds.
     squares, other_squares = (
@@ -84,7 +89,7 @@ def two_phases(
 
     Raises:
         ValueError: for shapes that do not match, fewer than three epochs, imbalances that are
-            not positive, and a tolerance that is not.
+            not positive, infinite imbalances and KL, and a tolerance that is not positive.
 
     Reference: Camboulin, Doimo and Glielmo (2024).
     """
@@ -100,6 +105,8 @@ def two_phases(
             "expected positive imbalances and a positive tolerance, got a least imbalance of "
             f"{np.nanmin(imbalance)} and tolerance={tolerance}"
         )
+    if np.isinf(imbalance).any() or np.isinf(kl).any():
+        raise ValueError("expected finite imbalances and KL, or NaN, got an infinite one")
     falling, rising = -np.log(imbalance), np.log(np.maximum(kl, _LEAST_KL))
     changes = [each[..., 1:-1] - each[..., [end]] for each in (falling, rising) for end in (0, -1)]
     evidence = somewhere_all(np.stack(changes, axis=-1), least=float(np.log1p(tolerance)))

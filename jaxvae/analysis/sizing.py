@@ -16,8 +16,8 @@ LARGEST = 512
 """The largest bottleneck that is tried, unless the data need so many latents; `largest_size`."""
 
 _FIRST_SEEDS = 3
-# Sizes to begin with where the dimension of the data is not known.
-_USUAL = (4, 8, 16)
+# The size to begin with, then its double and again, where the dimension of the data is not known.
+_USUAL = 4
 
 
 class Bounds(NamedTuple):
@@ -85,7 +85,8 @@ def first_training(dimension: float, stderr: float = 0.0, *, fewest: int = 0) ->
         fewest: latents that the data need at least, where that is known: no smaller size is tried.
     """
     if not (math.isfinite(dimension) and math.isfinite(stderr) and dimension > 0):
-        return Training(_USUAL, _FIRST_SEEDS, "a usual range")
+        least = max(_USUAL, fewest)
+        return Training((least, 2 * least, 4 * least), _FIRST_SEEDS, "a usual range")
     above = min(max(2, math.ceil(dimension + 2 * stderr)), LARGEST // 2)
     below = min(max(1, math.floor(dimension - 2 * stderr)), above - 1)
     below = max(below, fewest)

@@ -124,11 +124,12 @@ def vae_trainer(
 
     Raises:
         ValueError: for coefficients that the objective does not take or lacks, negative ones
-            of an objective of jaxvae other than `target` (also those that a `partial` gives), what
-            is no number, a schedule without `end`, a schedule or a multiplier of none of them, one
-            that is both, an objective that lacks a whole number such as `dataset_size`, an
-            adversary where it is not wanted or absent, what is no optax transformation, and a
-            hierarchy for an objective of jaxvae for one layer, or the other way round.
+            of an objective of jaxvae other than `target`, NaN and infinity (also those that a
+            `partial` gives), what is no number, a schedule without `end`, a schedule or a
+            multiplier of none of them, one that is both, an objective that lacks a whole number
+            such as `dataset_size`, an adversary where it is not wanted or absent, what is no optax
+            transformation, and a hierarchy for an objective of jaxvae for one layer, or the other
+            way round.
     """
     values: dict[str, Any] = {} if coefficients is None else dict(coefficients)
     ramps = {} if schedules is None else dict(schedules)
@@ -301,15 +302,18 @@ def _is_number(value: Any) -> bool:
 
 
 def refuse_negative(coefficients: Mapping[str, Any], nonnegative: Collection[str]) -> None:
-    """Refuse weights and rates below zero, for which there is no best model.
+    """Refuse weights and rates below zero, for which there is no best model, and NaN and infinity.
 
     Raises:
         ValueError: names the first of them.
     """
     for name, value in coefficients.items():
-        known = [leaf for leaf in jax.tree.leaves(value) if not isinstance(leaf, jax.core.Tracer)]
-        if name in nonnegative and any(np.any(np.asarray(number) < 0) for number in known):
+        leaves = [leaf for leaf in jax.tree.leaves(value) if not isinstance(leaf, jax.core.Tracer)]
+        known = [np.asarray(leaf) for leaf in leaves if _is_number(leaf)]
+        if name in nonnegative and any(np.any(number < 0) for number in known):
             raise ValueError(f"expected {name} of at least 0, got {value}")
+        if not all(np.all(np.isfinite(number)) for number in known):
+            raise ValueError(f"expected a finite {name}, got {value}")
 
 
 def _refuse_other_state(state: TrainState, expected: TrainState) -> None:

@@ -58,7 +58,13 @@ def test_where_nothing_is_known_nothing_is_broken():
     assert above_bound(hits, exact(np.zeros(2)), SHARES, n=100).tolist() == [True, False]
 
 
-@pytest.mark.parametrize(("hits", "n"), [([101.0], 100), ([-1.0], 100), ([1.0], 1)])
-def test_hits_that_cannot_be_are_refused(hits, n):
-    with pytest.raises(ValueError, match="expected 0 <= hits <= n and n >= 2, got hits from"):
-        above_bound(np.array(hits), exact(np.zeros(1)), SHARES, n=n)
+@pytest.mark.parametrize("hits", [101.0, -1.0])
+def test_hits_that_cannot_be_are_refused(hits):
+    with pytest.raises(ValueError, match="expected 0 <= hits <= n, got hits from"):
+        above_bound(np.array([hits]), exact(np.zeros(1)), SHARES, n=100)
+
+
+@pytest.mark.parametrize("n", [1, 100.5, True, np.nan])
+def test_a_number_of_examples_that_cannot_be_is_refused(n):
+    with pytest.raises(ValueError, match="expected a whole number n of at least 2 test examples"):
+        above_bound(np.ones(1), exact(np.zeros(1)), SHARES, n=n)

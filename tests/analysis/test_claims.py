@@ -246,8 +246,9 @@ def test_dimensions_that_do_not_match_are_refused():
     for decoder, against in ((good, other), (good[0], other[0]), (good[..., :0], good)):
         with pytest.raises(ValueError, match="expected dimensions and errors"):
             second_peak(Estimate(decoder, decoder), Estimate(against, against))
-    with pytest.raises(ValueError, match="expected positive dimensions, got 0"):
-        second_peak(Estimate(0 * good, good), Estimate(good, good))
+    for values, errors in ((0 * good, good), (np.inf * good, good), (good, np.inf * good)):
+        with pytest.raises(ValueError, match="expected positive and finite dimensions with finite"):
+            second_peak(Estimate(values, errors), Estimate(good, good))
 
 
 def test_courses_that_do_not_match_are_refused():
@@ -257,5 +258,8 @@ def test_courses_that_do_not_match_are_refused():
             two_phases(imbalance, kl)
     with pytest.raises(ValueError, match="expected positive imbalances"):
         two_phases(0 * good, good)
+    for imbalance, kl in ((np.inf * good, good), (good, np.inf * good)):
+        with pytest.raises(ValueError, match="expected finite imbalances and KL"):
+            two_phases(imbalance, kl)
     with pytest.raises(ValueError, match="a positive tolerance"):
         two_phases(good, good, tolerance=0.0)

@@ -132,6 +132,7 @@ def test_sizes_begin_two_errors_below_and_above_the_dimension_or_at_usual_ones()
     assert first_training(6.0).sizes == (5, 6, 12)
     assert first_training(0.9, 0.1).sizes == (1, 2, 4)
     assert first_training(float("nan")).sizes == first_training(5.0, float("nan")).sizes
+    assert first_training(float("nan"), fewest=10).sizes == (10, 20, 40)
     assert first_training(1e4).sizes == (255, 256, 512)
     assert first_training(3.0, 0.05, fewest=3).sizes == (3, 4, 8)
     assert first_training(5.05, 0.01, fewest=6).sizes == (6, 12)

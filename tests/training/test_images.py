@@ -112,6 +112,13 @@ def test_a_negative_weight_is_refused(beta):
         init_ensemble(lambda latents: plain, [member])
 
 
+@parametrize("beta", [np.nan, np.inf, [1.0, np.nan], np.float32("nan")])
+def test_a_weight_that_is_not_finite_is_refused(beta):
+    trainer = partial(vae_trainer, dense_vae(image_shape=SHAPE, latents=2), beta_vae)
+    with pytest.raises(ValueError, match="expected a finite beta, got"):
+        trainer(optax.adam(1e-3), coefficients={"beta": beta})
+
+
 def test_a_negative_number_of_an_objective_of_your_own_is_left_to_it():
     def shifted(outputs, *, shift):
         return beta_vae(outputs)[0] + shift, beta_vae(outputs)[1]
