@@ -17,7 +17,7 @@ from experiments.learning_dynamics.selection import (
     to_final,
 )
 from jaxvae.analysis.learning import RESOLUTION, Order
-from jaxvae.report.tables import markdown_table, printed_table
+from jaxvae.report.tables import markdown_table, mean_over_seeds, printed_table
 
 _NAMED = ("data", "network", "objective")
 CAPTION = (
@@ -26,8 +26,9 @@ CAPTION = (
     "untrained to its final state: half of the way in epoch 1 and half in epoch 3 give 2. The "
     "final state is reached at the similarity of two trainings of the last "
     "epoch that differ in their batches, because a higher similarity is noise. Both are means over "
-    "the layers of encoder and decoder that had something to learn; ± is half the range over seeds "
-    "and strengths. First: the number of models whose encoder was first : whose decoder was first. "
+    "the layers of encoder and decoder that had something to learn; ± is the standard error over "
+    "seeds, of the means over strengths. First: the number of models whose encoder was first : "
+    "whose decoder was first. "
     "p: the p-value of the lead over seeds, of a paired Student's t-test over the strengths that "
     "have a lead in every seed. It is not corrected for the number of rows; the p-values of the "
     "findings below are corrected for the number of data sets and networks. Nothing to learn: "
@@ -43,7 +44,7 @@ def dynamics_rows(records: Sequence[xr.Dataset]) -> list[dict[str, str]]:
     for group in records:
         for objective, models in by_objective(group):
             learned, final = learning(models), models.isel(epoch=-1)
-            order = learned.learned.order()
+            order, seeds = learned.learned.order(), learned.learned.seed
             inner = _inner(group["layer"].values.tolist())
             every = group.isel(run=np.flatnonzero(group["objective"].values == objective))
             rows.append(
@@ -51,13 +52,13 @@ def dynamics_rows(records: Sequence[xr.Dataset]) -> list[dict[str, str]]:
                     "data": group.attrs["data"],
                     "network": group.attrs["network"],
                     "objective": objective,
-                    "similar encoder": _spread(learned.similar.encoder),
-                    "similar decoder": _spread(learned.similar.decoder),
+                    "similar encoder": _over_seeds(learned.similar.encoder, seeds),
+                    "similar decoder": _over_seeds(learned.similar.decoder, seeds),
                     "similar first": _counts(learned.similar.order()),
-                    "learned encoder": _spread(learned.learned.encoder),
-                    "learned decoder": _spread(learned.learned.decoder),
+                    "learned encoder": _over_seeds(learned.learned.encoder, seeds),
+                    "learned decoder": _over_seeds(learned.learned.decoder, seeds),
                     "learned first": _counts(order),
-                    "p": "-" if np.isnan(order.p_value) else f"{order.p_value:.3f}",
+                    "p": "·" if np.isnan(order.p_value) else f"{order.p_value:.3f}",
                     "nothing to learn": _share(learned.layers.nothing[:, inner]),
                     "undefined layers": _share(learned.layers.undefined[:, inner]),
                     "failed": f"{int(every['failed'].sum())}/{every.sizes['run']}",
@@ -200,9 +201,9 @@ def _share(chosen: np.ndarray) -> str:
     return f"{int(chosen.sum())}/{chosen.size}"
 
 
-def _spread(values: np.ndarray) -> str:
-    known = values[~np.isnan(values)]
-    if not len(known):
-        return "-"
-    half = f"±{(known.max() - known.min()) / 2:.1f}" if len(known) > 1 else ""
-    return f"{known.mean():.1f}{half}"
+def _over_seeds(epochs: np.ndarray, seeds: np.ndarray) -> str:
+    """The mean over the models of every seed, then over seeds, with its standard error."""
+    known = ~np.isnan(epochs)
+    return mean_over_seeds(
+        [epochs[known & (seeds == one)].mean() for one in np.unique(seeds[known])], 1
+    )
