@@ -19,7 +19,7 @@ def claims(records: xr.Dataset) -> list[str]:
     them right with 95% confidence; see `docs/statistics.md`. Seeds of which a model failed are
     left out, and the number of the others is said.
     """
-    records = whole_seeds(records)
+    records = _whole_seeds(records)
     if records.sizes["seed"] == 0:
         return [
             "Second peak and second phase: not decided, in every seed at least one model failed."
@@ -27,7 +27,7 @@ def claims(records: xr.Dataset) -> list[str]:
     return [_on_second_peak(records), _on_two_phases(records)]
 
 
-def whole_seeds(records: xr.Dataset) -> xr.Dataset:
+def _whole_seeds(records: xr.Dataset) -> xr.Dataset:
     """The seeds of which no model failed: the geometry of a failed model is unknown at the end."""
     imbalance = records["imbalance_to_input"].sel(layer="output").isel(epoch=-1)
     return records.isel(seed=np.flatnonzero(imbalance.notnull().all("bottleneck").values))

@@ -1,13 +1,13 @@
 """A bottleneck sweep in words and numbers: its table, its conclusion, its summary."""
 
-import numpy as np
 import xarray as xr
 from rich.table import Table
 
 from experiments.bottleneck.between_report import between_table
-from experiments.bottleneck.claims import claims, whole_seeds
-from jaxvae.advising.reading import HARDLY_ANYTHING
-from jaxvae.analysis.advice import MOST_COUNTED, TOLERANCE, Advice, sufficient_bottleneck
+from experiments.bottleneck.claims import claims
+from jaxvae.advising.criteria import decided_bounds
+from jaxvae.advising.reading import read_records
+from jaxvae.advising.sentences import answer, diagnoses
 from jaxvae.metrics.dimension import OVERLAP
 from jaxvae.report.tables import markdown_table, mean_over_seeds, printed_table
 
@@ -39,37 +39,21 @@ def summary(records: xr.Dataset) -> str:
 
 
 def conclusion(records: xr.Dataset) -> str:
-    """A sentence on the smallest sufficient K and the evidence for it, or on what is lacking."""
-    sizes = records["bottleneck"].values
+    """The answer of `jaxvae advise`, what the size that it names keeps, and the ID of the data."""
+    reading = read_records(records)
     last = records.isel(epoch=-1)
-    # Sizes are compared seed by seed.
-    imbalance = whole_seeds(records)["imbalance_to_input"].isel(epoch=-1).sel(layer="output")
-    imbalance = imbalance.transpose("bottleneck", "seed")
-    data = _of_data(last)
-    if imbalance.sizes["seed"] == 0:
-        return f"Not decided: in every seed at least one model failed; {data}."
-    least = float(imbalance.mean("seed").min())
-    if least >= HARDLY_ANYTHING:
-        return (
-            f"Not decided: reconstructions have lost most of their neighbors at every K, Δ(output→"
-            f"input) is {least:.2f} at least, and models that have learned next to nothing are "
-            f"alike whatever their K. Train longer, on more images, or try larger K; {data}."
+    bounds = decided_bounds(reading)
+    sentences = [answer(reading)]
+    if bounds.sufficient in reading.sizes:
+        chosen = last.sel(bottleneck=bounds.sufficient)
+        dimension = float(chosen["intrinsic_dimension"].sel(layer="mean").mean())
+        lost = float(chosen["imbalance_to_input"].sel(layer="output").mean())
+        sentences.append(
+            f"At this size Δ(output→input) is {lost:.4f}, the posterior mean has ID "
+            f"{dimension:.1f}, and {float(chosen['active_units'].mean()):.0f} of "
+            f"{bounds.sufficient} units are active."
         )
-    advice = sufficient_bottleneck(sizes, imbalance.values, tolerance=TOLERANCE)
-    if advice.bottleneck is None:
-        return f"{_undecided(advice, sizes, imbalance.sizes['seed'])} {data[0].upper()}{data[1:]}."
-    chosen = last.sel(bottleneck=advice.bottleneck)
-    mean_dimension = float(chosen["intrinsic_dimension"].sel(layer="mean").mean())
-    left = float(imbalance.sel(bottleneck=advice.bottleneck).mean())
-    most = max(0.0, advice.upper[list(sizes).index(advice.bottleneck)])
-    smaller = ", and no smaller K is enough" if advice.bottleneck > sizes[0] else ""
-    return (
-        f"K = {advice.bottleneck} is enough{smaller} (95% confidence, {imbalance.sizes['seed']} "
-        f"seeds): Δ(output→input) is {left:.4f} there, and a larger K lowers it by {most:.0%} at "
-        f"most, where only more than {TOLERANCE:.0%} would make a larger K worth it. "
-        f"At this K the posterior mean has ID {mean_dimension:.1f}, {data}, "
-        f"and {float(chosen['active_units'].mean()):.0f} of {advice.bottleneck} units are active."
-    )
+    return " ".join([*sentences, *diagnoses(reading), _of_data(last)])
 
 
 def _of_data(last: xr.Dataset) -> str:
@@ -79,43 +63,7 @@ def _of_data(last: xr.Dataset) -> str:
         for name in ("intrinsic_dimension", "intrinsic_dimension_stderr")
     )
     points = int(last.attrs["points"])
-    return f"the ID of the data is {value:.1f} ± {OVERLAP * stderr:.1f} (of {points:,} images)"
-
-
-def _undecided(advice: Advice, sizes: np.ndarray, seeds: int) -> str:
-    """Sentences on what the sweep leaves open, and on what would decide it."""
-    if seeds == 1:
-        return (
-            "Not decided which K is enough: with one seed, it is unknown how much Δ differs "
-            "between two trainings. Run at least 4 seeds."
-        )
-    if len(sizes) == 1:
-        return "Not decided which K is enough: only one K was tried."
-    if advice.candidates == (sizes[-1],):
-        return (
-            f"No K below {sizes[-1]} is enough: for each, some larger K lowers Δ(output→input) by "
-            f"more than {TOLERANCE:.0%} (95% confidence, {seeds} seeds). Try larger K."
-        )
-    *others, largest = map(str, advice.candidates)
-    or_more = " or more" if advice.candidates[-1] == sizes[-1] else ""
-    listed = f"{', '.join(others)} or {largest}{or_more}" if others else f"{largest}{or_more}"
-    if advice.seeds is None:
-        # Whether the largest K is better than the last but one, beyond chance.
-        surely = advice.lower[-2] > 0
-        wanted = (
-            "larger K: up to the largest one, Δ still falls"
-            if surely
-            else "larger K, or more seeds: in the means of these seeds Δ falls up to the largest "
-            "K, which may be chance"
-        )
-    else:
-        count = "or more " if advice.seeds == MOST_COUNTED else ""
-        wanted = f"about {advice.seeds} {count}seeds, if they differ as these do"
-    return (
-        f"Not decided which K is enough: the smallest may be {listed} (95% confidence, {seeds} "
-        f"seeds), where a larger K is worth it if it lowers Δ(output→input) by more than "
-        f"{TOLERANCE:.0%}. What would decide it: {wanted}."
-    )
+    return f"The ID of the data is {value:.1f} ± {OVERLAP * stderr:.1f} (of {points:,} images)."
 
 
 def summary_rows(records: xr.Dataset) -> list[dict[str, str]]:

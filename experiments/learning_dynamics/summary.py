@@ -204,6 +204,5 @@ def _share(chosen: np.ndarray) -> str:
 def _over_seeds(epochs: np.ndarray, seeds: np.ndarray) -> str:
     """The mean over the models of every seed, then over seeds, with its standard error."""
     known = ~np.isnan(epochs)
-    return mean_over_seeds(
-        [epochs[known & (seeds == one)].mean() for one in np.unique(seeds[known])], 1
-    )
+    means = [epochs[known & (seeds == one)].mean() for one in np.unique(seeds[known])]
+    return mean_over_seeds(np.array(means), 1)

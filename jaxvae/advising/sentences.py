@@ -8,7 +8,7 @@ import numpy as np
 from jaxvae.advising.criteria import UNKNOWN, Criterion, decided_bounds, delta_bounds
 from jaxvae.advising.length import sizes_that_still_improve
 from jaxvae.advising.reading import HARDLY_ANYTHING, Reading
-from jaxvae.analysis.advice import TOLERANCE
+from jaxvae.analysis.advice import MOST_COUNTED, TOLERANCE, sufficient_bottleneck
 
 # Of the rate: what held-out images cost more than training images.
 _OVERFITTED = 0.2
@@ -98,11 +98,20 @@ def diagnoses(reading: Reading, dimension: tuple[float, float] | None = None) ->
 
 
 def _wanted(reading: Reading) -> str:
-    seeds = reading.imbalance.shape[1]
+    """What would decide the size if means and spread over seeds stayed as they are."""
+    if reading.imbalance.shape[1] == 1:
+        return "One seed does not show how much trainings differ: train several seeds."
+    if len(reading.sizes) == 1:
+        return "One size has nothing to be compared with: train larger ones."
+    advice = sufficient_bottleneck(reading.sizes, reading.imbalance, tolerance=TOLERANCE)
+    if advice.seeds is not None:
+        more = " or more" if advice.seeds == MOST_COUNTED else ""
+        return f"About {advice.seeds}{more} seeds would decide it, if they differ as these do."
+    if advice.lower[-2] > 0:
+        return "Larger sizes would decide it: Δ still falls up to the largest one."
     return (
-        "One seed does not show how much trainings differ: train several seeds."
-        if seeds == 1
-        else "More seeds or larger sizes would decide it."
+        "Larger sizes or more seeds would decide it: in the means of these seeds Δ falls up to the "
+        "largest size, which may be chance."
     )
 
 

@@ -35,6 +35,32 @@ def test_few_trainings_that_differ_decide_nothing_and_say_what_remains():
 def test_one_seed_decides_nothing():
     found = answer(read_records(records_of(falling(8, seeds=1))))
     assert found.startswith("Not decided, sizes 1 or more remain (95% confidence, 1 seed).")
+    assert found.endswith("train several seeds.")
+
+
+def test_one_size_alone_decides_nothing():
+    found = answer(read_records(records_of(falling(8, sizes=(8,)))))
+    assert found.startswith("Not decided, sizes 1 or more remain (95% confidence, 5 seeds).")
+    assert found.endswith("One size has nothing to be compared with: train larger ones.")
+
+
+def wanted(lost, spread):
+    """What would decide, of two seeds that differ so much in log Delta."""
+    turns = np.outer([1, -1, 1], [1, -1])
+    return answer(read_records(records_of(np.array(lost)[:, None] * np.exp(spread * turns))))
+
+
+def test_that_delta_still_falls_is_a_fact_only_where_it_is_beyond_chance():
+    # The last step is 15%: one more like it would gain more than the tolerance.
+    surely = wanted([0.2, 0.17, 0.1445], 0.001)
+    assert surely.endswith("Larger sizes would decide it: Δ still falls up to the largest one.")
+    assert wanted([0.2, 0.17, 0.1445], 0.2).endswith("which may be chance.")
+
+
+def test_where_more_seeds_would_decide_their_number_is_said():
+    found = wanted([0.3, 0.05, 0.05], 0.1)
+    assert "About " in found
+    assert found.endswith("seeds would decide it, if they differ as these do.")
 
 
 def test_a_delta_that_still_falls_at_the_largest_size_is_a_bottleneck_that_is_too_small():

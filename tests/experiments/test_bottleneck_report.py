@@ -49,6 +49,8 @@ def make_records(lost, *, seeds=2, channels=1, sizes=SIZES, epochs=(0, 3)):
             "reconstruction": (axes, random.uniform(80, 200, runs)),
             "kl": (axes, random.uniform(1, 20, runs)),
             "active_units": (axes, np.full(runs, 2)),
+            "failed": (axes, np.zeros(runs, bool)),
+            "missing": (axes[:2], np.zeros(runs[:2], bool)),
             "intrinsic_dimension_null": ("bottleneck", np.asarray(sizes, float)),
             "example_reconstruction": (
                 ("bottleneck", *pictures),
@@ -82,76 +84,27 @@ def shown(table, width):
     return console.file.getvalue()
 
 
-def test_the_sentence_names_the_first_size_that_no_larger_one_improves_on():
+def test_the_conclusion_is_the_answer_of_advise_and_what_the_size_keeps():
     text = conclusion(make_records([0.3, 0.05, 0.05]))
-    assert text.startswith("K = 4 is enough, and no smaller K is enough (95% confidence, 2 seeds)")
-    assert "0.0500" in text
-    assert "a larger K lowers it by 0% at most, where only more than 25% would" in text
+    assert text.startswith("Use a bottleneck of 4: no larger one, up to 8, lowers Δ(output→input)")
+    assert "Whether a smaller one is enough is not decided, sizes 3 to 4 remain; 2 is too" in text
+    assert "At this size Δ(output→input) is 0.0500, the posterior mean has ID" in text
+    assert "2 of 4 units are active" in text
+    assert text.endswith("The ID of the data is 7.2 ± 0.2 (of 2,000 images).")
 
 
-def test_the_smallest_size_has_no_smaller_one_in_its_sentence():
-    text = conclusion(make_records([0.05, 0.05, 0.05]))
-    assert text.startswith("K = 2 is enough (95%")
-
-
-def test_the_sentence_says_when_all_but_the_largest_size_are_excluded():
+def test_the_conclusion_names_no_size_where_none_is_enough():
     text = conclusion(make_records([0.3, 0.2, 0.1]))
-    assert text.startswith("No K below 8 is enough")
-    assert "Try larger K." in text
-
-
-def test_the_sentence_says_what_would_decide_where_nothing_is():
-    records = make_records([0.3, 0.05, 0.04])
-    lost = records["imbalance"].values
-    lost[:, 0, :, -1, 0] *= np.array([1.0, 1.15, 0.9])[:, None]
-    text = conclusion(records)
-    assert text.startswith("Not decided which K is enough: the smallest may be 4 or 8 or more")
-    assert "What would decide it: " in text
-
-
-def test_one_size_alone_decides_nothing():
-    assert conclusion(make_records([0.3], sizes=(8,))).startswith(
-        "Not decided which K is enough: only one K was tried. The ID of the data is"
-    )
-
-
-def undecided(lost, spread):
-    records = make_records(lost)
-    turns = xr.DataArray(np.outer([1, -1, 1], [1, -1]), dims=("bottleneck", "seed"))
-    records["imbalance_to_input"] = records["imbalance_to_input"] * np.exp(spread * turns)
-    return conclusion(records)
-
-
-def test_that_delta_still_falls_is_a_fact_only_where_it_is_beyond_chance():
-    # The last step is 15%: one more like it would gain more than the tolerance.
-    assert undecided([0.2, 0.17, 0.1445], 0.001).endswith(
-        "larger K: up to the largest one, Δ still falls. The ID of the data is 7.2 ± 0.2 (of 2,000 "
-        "images)."
-    )
-    text = undecided([0.2, 0.17, 0.1445], 0.2)
-    assert "larger K, or more seeds: in the means of these seeds Δ falls" in text
-    assert "which may be chance." in text
-
-
-def test_one_seed_decides_nothing():
-    text = conclusion(make_records([0.3, 0.05, 0.05], seeds=1))
-    assert text.startswith("Not decided which K is enough: with one seed")
-    assert "Run at least 4 seeds." in text
-
-
-def test_a_seed_of_which_a_model_failed_is_left_out():
-    records = make_records([0.3, 0.05, 0.05], seeds=3)
-    records["imbalance_to_input"][0, 1] = np.nan
-    assert "2 seeds" in conclusion(records)
-    records["imbalance_to_input"][0] = np.nan
-    assert conclusion(records).startswith("Not decided: in every seed at least one model failed")
+    assert text.startswith("Not decided, sizes 5 or more remain: 4 is too small")
+    assert "The bottleneck is too small: 8 latents still lower Δ by 50% against 4" in text
+    assert "At this size" not in text
 
 
 def test_models_that_learned_next_to_nothing_are_alike_and_none_is_enough():
     text = conclusion(make_records([0.6, 0.6, 0.6]))
-    assert text.startswith("Not decided: reconstructions have lost most of their neighbors")
+    assert text.startswith("Not decided: the models have learned next to nothing")
     assert "Train longer" in text
-    assert conclusion(make_records([0.6, 0.05, 0.05])).startswith("K = 4 is enough")
+    assert conclusion(make_records([0.6, 0.05, 0.05])).startswith("Use a bottleneck of 4")
 
 
 def test_one_size_and_one_seed_promise_nothing():
