@@ -83,7 +83,7 @@ def _center_on_host(
 ) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray | None, ...], int]:
     """Values, what float32 rounds off them, and the power of two they were divided by."""
     wide = _of_one_type(arrays)
-    center = central_value(wide[0] if len(wide) == 1 else np.concatenate(wide))
+    center = _median(wide[0] if len(wide) == 1 else np.concatenate(wide))
     wide = [_difference(array, center) for array in wide]
     exponent = int(np.frexp(max(float(np.abs(array).max()) for array in wide))[1])
     wide = [np.ldexp(array, -exponent) for array in wide]
@@ -122,6 +122,12 @@ def _difference(array: np.ndarray, other: np.ndarray) -> Float[np.ndarray, "..."
     halves = (array >> 1).astype(np.int64) - (other >> 1).astype(np.int64)
     last = (array & 1).astype(np.int8) - (other & 1).astype(np.int8)
     return 2.0 * halves + last
+
+
+def _median(values: np.ndarray) -> np.ndarray:
+    """The lower median of every column, whatever the order of the rows: rounding depends on it."""
+    middle = (len(values) - 1) // 2
+    return np.partition(values, middle, axis=0)[middle]
 
 
 def central_value(values: ArrayLike) -> Any:

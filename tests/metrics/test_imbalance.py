@@ -144,6 +144,19 @@ def test_a_common_permutation_of_the_points_changes_nothing(seed):
     np.testing.assert_allclose(moved, expected, atol=ONE_RANK)
 
 
+@pytest.mark.parametrize("cloud", ["line", "circle"])
+def test_distances_that_float64_ties_are_ranked_alike_in_every_order_of_the_rows(cloud):
+    at = np.arange(200) / 200
+    turns = np.stack([np.cos(2 * np.pi * at), np.sin(2 * np.pi * at)], axis=1)
+    even = {"line": np.linspace(0, 1, 200)[:, None], "circle": turns}[cloud]
+    other = gaussian(200, 3)
+    found = set()
+    for seed in range(4):
+        order = np.random.default_rng(seed).permutation(200)
+        found.add(np.asarray(information_imbalance(even[order], other[order])).round(6).tobytes())
+    assert len(found) == 1
+
+
 def test_the_matrix_holds_the_pairs():
     spaces = [NASTY["plain"], NASTY["one row at 1e6"], OTHER]
     matrix = imbalance_matrix(spaces)
