@@ -122,7 +122,7 @@ def _study(arguments: argparse.Namespace, console: Console) -> None:
         outcome.records,
         ending=ending,
         of_data=f"{outcome.on_length}{dimension} {why}",
-        dimension=(dimension.value, dimension.stderr),
+        dimension=(dimension.smallest, dimension.stderr),
     )
     title = f"{dataset.name}, {config.network}, {concluded.reading.epoch} epochs"
     write_conclusion(out, outcome.records, concluded, title=title, console=console)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from jaxvae.advising.data import data_dimension
+from jaxvae.advising.data import _smooth, data_dimension
 from jaxvae.advising.noise import pixel_noise
+from jaxvae.data.distinct import first_distinct
 from tests.commands.test_advise import linear_images
 from tests.tiers import parametrize
 
@@ -26,7 +27,7 @@ def test_few_images_leave_the_dimension_in_doubt():
 def test_noise_around_a_line_has_another_dimension_at_every_scale():
     line = np.linspace(0, 100, 1000, dtype=np.float32)[:, None]
     points = line * np.ones(8, np.float32) + 0.3 * cloud(1000, 8)
-    assert any("scales differ" in doubt for doubt in data_dimension(points).doubts)
+    assert any("estimates differ" in doubt for doubt in data_dimension(points).doubts)
 
 
 def test_a_high_dimension_is_a_lower_bound():
@@ -68,6 +69,32 @@ def test_the_fewest_latents_are_the_dimensions_that_the_data_surely_have(feature
 def test_rounding_to_bytes_makes_no_size_surely_too_small(rank):
     # It raises the dimension among near neighbors, that of rank 2 to 2.4 with an error of .08.
     assert data_dimension(linear_images(rank)[:2000]).fewest_latents == rank
+
+
+@parametrize(("count", "size"), [(3, 28), (2, 28), (3, 64)])
+def test_sharp_edges_double_the_dimension_and_make_no_size_surely_too_small(count, size):
+    random = np.random.default_rng(0)
+    at, half = random.uniform(0.25, 0.75, (2, 600, 1, 1)) * size, 0.16 * size
+    if count == 3:
+        half = random.uniform(0.1, 0.22, (600, 1, 1)) * size
+    pixels = np.arange(size) + 0.5
+    inside = np.hypot(pixels[:, None] - at[0], pixels - at[1]) < half
+    images = np.where(inside, np.uint8(255), np.uint8(0))
+    found = data_dimension(images[first_distinct(images, 500)])
+    assert found.value > 1.5 * count
+    assert found.smoothed == pytest.approx(count, rel=0.2)
+    assert any("noise or sharp edges" in doubt for doubt in found.doubts)
+    assert found.fewest_latents == 0
+
+
+def test_smoothing_keeps_constants_and_takes_away_what_changes_from_pixel_to_pixel():
+    constant = np.full((5, 40, 30, 3), 7, np.uint8)
+    np.testing.assert_allclose(_smooth(constant), np.full((5, 28, 28, 3), 7), rtol=1e-6)
+    stripes = np.tile(np.array([0, 200], np.uint8), (5, 20, 10))
+    smooth = _smooth(stripes)
+    assert smooth.shape == (5, 20, 20)
+    # Away from the border, a wave of two pixels is weakened by exp(-(2 pi s / 2)^2 / 2).
+    np.testing.assert_allclose(smooth[:, :, 6:14], 100, atol=2)
 
 
 def test_where_the_dimension_is_in_doubt_no_size_is_surely_too_small():
