@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jaxvae.analysis.spread import Spread, chance_of_alike, freedom_of_sums, spread_of
-from jaxvae.geometry.arrays import as_array, as_float64
+from jaxvae.geometry.arrays import as_float64
 
 # Of all answers, so many may be wrong: half of them by leaving out a sufficient size, half by
 # naming an insufficient one.
@@ -96,17 +96,19 @@ def sufficient_bottleneck(
         `Advice`. With one seed nothing is decided: all sizes are candidates.
 
     Raises:
-        ValueError: for sizes that do not ascend, shapes that do not match, values that are not
-            positive and finite, and a tolerance that is not between 0 and 1.
+        ValueError: for sizes that are not whole, below 1 or do not ascend, shapes that do not
+            match, values that are not positive and finite, and a tolerance that is not between 0
+            and 1.
     """
-    bottlenecks, imbalance = np.asarray(as_array(bottlenecks)), as_float64(imbalance)
-    rows = imbalance.ndim == 2 and imbalance.shape[:1] == np.shape(bottlenecks)
-    rows = rows and imbalance.size > 0
+    sizes, imbalance = as_float64(bottlenecks), as_float64(imbalance)
+    rows = imbalance.ndim == 2 and imbalance.shape[:1] == sizes.shape and imbalance.size > 0
     valid = np.all(np.isfinite(imbalance) & (imbalance > 0))
-    if not np.all(np.diff(as_float64(bottlenecks)) > 0) or not rows or not valid:
+    whole = np.all(np.isfinite(sizes) & (sizes >= 1)) and np.all(sizes == np.round(sizes))
+    if not rows or not valid or not whole or not np.all(np.diff(sizes) > 0):
         raise ValueError(
-            "expected bottlenecks [k] that ascend and finite, positive imbalance [k, seeds], got "
-            f"bottlenecks={bottlenecks} and imbalance of shape {imbalance.shape}"
+            "expected whole bottlenecks [k] of at least 1 that ascend, and finite, positive "
+            f"imbalance [k, seeds], got bottlenecks={bottlenecks} and imbalance of shape "
+            f"{imbalance.shape}"
         )
     if not 0 < tolerance < 1:
         raise ValueError(f"expected 0 < tolerance < 1, got tolerance={tolerance}")
@@ -114,8 +116,8 @@ def sufficient_bottleneck(
     lower, upper, rest = _told(logs, most)
     kept, named = _decided(lower, upper, most)
     return Advice(
-        None if named is None else int(bottlenecks[named]),
-        tuple(int(size) for size in bottlenecks[kept]),
+        None if named is None else int(sizes[named]),
+        tuple(int(size) for size in sizes[kept]),
         -np.expm1(-_gains(logs.mean(axis=1))),
         -np.expm1(-lower),
         -np.expm1(-upper),

@@ -61,7 +61,7 @@ def above_bound(
 
     Raises:
         ValueError: for hits outside 0 to n, an n that is no whole number of at least 2, and what
-            `accuracy_bound` refuses.
+            `accuracy_bound` refuses; an error that is not between 0 and 1.
 
     Reference: Clopper and Pearson (1934); Fano (1961).
     """
@@ -74,6 +74,8 @@ def above_bound(
         raise ValueError(
             f"expected 0 <= hits <= n, got hits from {np.nanmin(hits)} to {np.nanmax(hits)}, n={n}"
         )
+    if not 0 < error < 1:
+        raise ValueError(f"expected 0 < error < 1, got {error}")
     share = error / 2 / max(1, int(tested.sum()))
     some = np.where(tested & (hits > 0), hits, 1)
     lowest = np.where(hits > 0, betaincinv(some, n - some + 1, share), 0.0)

@@ -58,17 +58,17 @@ def somewhere_all(
         differences: differences of logarithms, by model, seed, place and kind. With NaN in any seed
             a place neither shows the claim nor excludes it.
         known_error: standard errors that are the same for all seeds, such as those of the
-            images that everything is measured on.
+            images that everything is measured on. A place with NaN neither shows nor excludes.
         least: the logarithm of the least ratio that counts.
     """
     from scipy.special import stdtrit  # noqa: PLC0415
 
     models, seeds, places, kinds = differences.shape
-    known = np.isfinite(differences).all(axis=1)
+    known = np.isfinite(differences).all(axis=1) & np.isfinite(known_error)
     means = np.where(known, differences.mean(axis=1), -np.inf)
     lower, upper = np.full(means.shape, -np.inf), np.full(means.shape, np.inf)
     if seeds > 1:
-        error, freedom = _errors(differences, known, np.square(known_error))
+        error, freedom = _errors(differences, known, np.where(known, np.square(known_error), 0.0))
         t_of = np.stack(
             [stdtrit(freedom, 1 - _ERROR / models / count) for count in (places, kinds)]
         )

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from jaxvae.files.refusals import as_count
 from jaxvae.geometry.arrays import as_float64
 
 # Differences of similarities below this are of no interest, however well they are measured.
@@ -30,7 +31,7 @@ class LearningEpochs(NamedTuple):
     Attributes:
         epoch: mean epoch of learning; NaN where there was nothing to learn, or undefined.
         nothing: where the untrained layer was like the end already.
-        undefined: where a similarity is NaN, as that of a constant layer is.
+        undefined: where a similarity is NaN, as that of a constant layer is, or infinite.
     """
 
     epoch: Float[np.ndarray, "m l"]
@@ -83,7 +84,7 @@ def learned_share(
 
     NaN where there was nothing to learn: where the untrained layer is not twice as far from the
     end, 1 - s(0), as replicates are, 1 - r in the mean over the models, or closer than
-    `RESOLUTION`. NaN too where any similarity of the layer is.
+    `RESOLUTION`. NaN too where any similarity of the layer is, or is infinite.
 
     Args:
         similarity: similarity of every model and layer to its state at the end; the first epoch is
@@ -109,8 +110,9 @@ def learning_epochs(
 
     The area between `learned_share` and 1, linear between measured epochs: a share that is
     learned at epoch e counts with e. Unlike the epoch at which a threshold is passed for good,
-    it is not later for a layer whose similarity fluctuates more. Never before the first epoch or
-    after the last, where fluctuations would put it.
+    it is not later for a layer whose similarity fluctuates more. Fluctuations may put it before the
+    first epoch or after the last. It is not moved to these, since that would make layers that
+    fluctuate more later than others in the mean.
 
     Args:
         epochs: ascending from 0.
@@ -118,19 +120,21 @@ def learning_epochs(
         replicate: see `learned_share`.
 
     Raises:
-        ValueError: for lengths that differ, and epochs that do not ascend.
+        ValueError: for shapes that do not match, no epoch, and epochs that are not finite or do
+            not ascend.
     """
     similarity, replicate = as_float64(similarity), as_float64(replicate)
     _refuse_epochs(epochs, similarity)
+    if similarity.ndim != 3 or similarity.shape[1:] != replicate.shape:
+        raise ValueError(
+            "expected similarities [epochs, models, layers] and replicates [models, layers], got "
+            f"shapes {similarity.shape} and {replicate.shape}"
+        )
     left = 1 - learned_share(similarity, replicate)
     steps = np.diff(as_float64(epochs))[:, None, None]
     undefined = _is_undefined(similarity, replicate)
     area = np.sum((left[1:] + left[:-1]) / 2 * steps, axis=0)
-    return LearningEpochs(
-        np.clip(area, epochs[0], epochs[-1]),
-        _has_nothing(similarity, replicate) & ~undefined,
-        undefined,
-    )
+    return LearningEpochs(area, _has_nothing(similarity, replicate) & ~undefined, undefined)
 
 
 def learning_order(
@@ -152,7 +156,7 @@ def learning_order(
     seed; a seed without any is left out. The counts are of all models.
 
     Args:
-        encoder: epoch of every model; NaN where it has none.
+        encoder: epoch of every model; NaN or infinite where it has none.
         decoder: the same.
         seeds: seed of every model.
         conditions: what else models differ in, such as the objective and its strength; None where
@@ -160,8 +164,10 @@ def learning_order(
         tests: how many such conclusions are drawn; the p value is multiplied by it (Bonferroni).
 
     Raises:
-        ValueError: for lengths that differ.
+        ValueError: for lengths that differ, seeds that are no whole numbers, and a number of tests
+            that is not whole or below 1.
     """
+    tests = as_count(tests, f"expected a whole number of tests of at least 1, got {tests}", least=1)
     encoder, decoder = as_float64(encoder), as_float64(decoder)
     conditions = [None] * len(seeds) if conditions is None else conditions
     shapes = [encoder.shape, decoder.shape, np.shape(seeds), (len(conditions),)]
@@ -170,6 +176,10 @@ def learning_order(
             "expected encoder, decoder, seeds and conditions of one length [m], got shapes "
             f"{', '.join(map(str, shapes))}"
         )
+    if not np.issubdtype(np.asarray(seeds).dtype, np.integer):
+        raise ValueError(f"expected whole numbers as seeds, got {np.asarray(seeds).dtype}")
+    either = np.stack([encoder, decoder])
+    encoder, decoder = np.where(np.isfinite(either), either, np.nan)
     leads = decoder - encoder
     tie, known = np.isclose(leads, 0, atol=1e-6), ~np.isnan(leads)
     leads = np.where(tie, 0.0, leads)
@@ -231,7 +241,7 @@ def _has_nothing(
     similarity: Float[np.ndarray, "e m l"], replicate: Float[np.ndarray, "m l"]
 ) -> Bool[np.ndarray, "m l"]:
     """Which layers had nothing to learn, over all models: one replicate may be close by chance."""
-    known = ~np.isnan(replicate)
+    known = np.isfinite(replicate)
     distance = np.where(known, 1 - replicate, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     return 1 - similarity[0] <= np.maximum(_FLOORS * distance, RESOLUTION)
 
@@ -239,7 +249,7 @@ def _has_nothing(
 def _is_undefined(
     similarity: Float[np.ndarray, "e m l"], replicate: Float[np.ndarray, "m l"]
 ) -> Bool[np.ndarray, "m l"]:
-    return np.isnan(similarity).any(axis=0) | np.isnan(replicate)
+    return ~(np.isfinite(similarity).all(axis=0) & np.isfinite(replicate))
 
 
 def _leads_of_seeds(
@@ -269,7 +279,10 @@ def _p_value(leads: Float[np.ndarray, " s"]) -> float:
 
 
 def _refuse_epochs(epochs: Sequence[float], similarity: Float[np.ndarray, "e *rest"]) -> None:
-    if len(epochs) != len(similarity) or not np.all(np.diff(as_float64(epochs)) > 0):
+    known = as_float64(epochs)
+    ascends = np.isfinite(known).all() and np.all(np.diff(known) > 0)
+    if len(known) != len(similarity) or len(known) == 0 or not ascends:
         raise ValueError(
-            f"expected ascending epochs for {len(similarity)} similarities, got {list(epochs)}"
+            f"expected finite, ascending epochs for {len(similarity)} similarities, at least one, "
+            f"got {list(epochs)}"
         )

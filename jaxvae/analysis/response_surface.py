@@ -65,7 +65,8 @@ def best_region(
 
     Raises:
         ValueError: for shapes that do not match, values that are not finite, negative rates, one
-            seed, fewer than 9 cells, and rates that no quadratic can be fitted to.
+            seed, fewer than 9 cells, rates that no quadratic can be fitted to, and an error that
+            is not between 0 and 1.
     """
     from scipy.special import fdtrc, fdtri  # noqa: PLC0415
 
@@ -80,6 +81,8 @@ def best_region(
             "expected finite scores and finite rates of at least 0, got scores from "
             f"{scores.min()} to {scores.max()} and rates from {rates.min()} to {rates.max()}"
         )
+    if not 0 < error < 1:
+        raise ValueError(f"expected 0 < error < 1, got {error}")
     cells, seeds = scores.shape
     terms = _terms(rates.mean(axis=1))
     if cells < 9 or np.linalg.matrix_rank(terms) < _COEFFICIENTS:

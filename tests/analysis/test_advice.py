@@ -199,11 +199,18 @@ def test_a_clear_plateau_is_named(shape):
         ([2, 4], np.ones((2, 0))),
         ([2, 4], np.array([[0.1], [np.nan]])),
         ([2, 4], np.array([[0.1], [0.0]])),
+        ([0.5, 1.2], np.ones((2, 1))),
+        ([-2, 1], np.ones((2, 1))),
+        ([2, np.inf], np.ones((2, 1))),
+        (2, np.ones((2, 1))),
     ],
-    ids=["falling", "falling bytes", "equal", "lengths", "no seeds", "empty", "nan", "zero"],
-)
+    ids=[
+        "falling", "falling bytes", "equal", "lengths", "no seeds", "empty", "nan", "zero",
+        "not whole", "negative", "infinite", "one number",
+    ],
+)  # fmt: skip
 def test_a_sweep_without_order_shape_or_value_is_refused(sizes, imbalance):
-    with pytest.raises(ValueError, match=r"expected bottlenecks \[k\] that ascend"):
+    with pytest.raises(ValueError, match=r"expected whole bottlenecks \[k\] of"):
         sufficient_bottleneck(np.array(sizes), imbalance)
 
 

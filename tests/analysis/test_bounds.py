@@ -64,6 +64,12 @@ def test_hits_that_cannot_be_are_refused(hits):
         above_bound(np.array([hits]), exact(np.zeros(1)), SHARES, n=100)
 
 
+@pytest.mark.parametrize("error", [0, 1, -1, 2, np.nan])
+def test_an_error_that_is_no_share_is_refused(error):
+    with pytest.raises(ValueError, match="expected 0 < error < 1, got"):
+        above_bound(np.ones(1), exact(np.zeros(1)), SHARES, n=10, error=error)
+
+
 @pytest.mark.parametrize("n", [1, 100.5, True, np.nan])
 def test_a_number_of_examples_that_cannot_be_is_refused(n):
     with pytest.raises(ValueError, match="expected a whole number n of at least 2 test examples"):

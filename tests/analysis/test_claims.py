@@ -146,6 +146,16 @@ def test_a_layer_without_dimension_decides_nothing():
     assert np.isnan(peak([[np.nan]]).share[0])
 
 
+@pytest.mark.parametrize("value", [5.0, np.nan])
+def test_a_layer_without_error_hides_no_peak_in_another(value):
+    values, errors = np.full((1, 3, 2), value), np.full((1, 3, 2), np.nan)
+    values[..., 1], errors[..., 1] = 20.0, 0.2
+    others = np.full((1, 3, 3), 10.0)
+    found = second_peak(Estimate(values, errors), Estimate(others, 0.01 * others))
+    assert (found.shown[0], found.excluded[0], found.place[0]) == (True, False, 1)
+    assert np.isfinite(found.lower[0])
+
+
 def test_scale_does_not_matter():
     one = peak([[14.0, 6.0]], spread=0.1, error=0.02)
     values = np.array([14.0, 6.0]) * np.exp(0.1 * np.linspace(-1, 1, 3))[None, :, None]

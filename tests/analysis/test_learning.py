@@ -85,15 +85,16 @@ def test_an_encoder_that_is_near_its_end_untrained_can_still_be_first():
 
 
 @pytest.mark.parametrize("last", [0.89, 0.905, 0.9])
-def test_one_replicate_that_is_far_from_the_end_leaves_epochs_within_training(last):
+def test_one_replicate_that_is_far_from_the_end_changes_no_other_model(last):
     # Untrained, the layer is at .9: the way to the last replicate alone is none, or backwards.
     similarity = np.repeat(one(0.9, 0.95, 0.98, 0.99, 1.0), 3, axis=1)
     replicate = np.array([[0.999], [0.999], [last]])
     found = learning_epochs([0, 1, 2, 4, 8], similarity, replicate)
-    assert np.all((found.epoch >= 0) & (found.epoch <= 8))
     # Of the way to .999, what is left at the epochs is .099, .049, .019, .009 and nothing.
     expected = ((0.099 + 0.049) / 2 + (0.049 + 0.019) / 2 + (0.019 + 0.009) + 0.009 * 2) / 0.099
     np.testing.assert_allclose(found.epoch[:2], expected)
+    # The way to the last replicate counts as .05 long: of it -.6 and -.8 are left at 2 and 4.
+    np.testing.assert_allclose(found.epoch[2], 0.5 - 0.3 - 1.4 - 1.6)
 
 
 def test_a_replicate_that_is_far_from_the_end_counts_as_half_as_far_as_the_untrained_layer():
@@ -103,11 +104,60 @@ def test_a_replicate_that_is_far_from_the_end_counts_as_half_as_far_as_the_untra
     np.testing.assert_allclose(share[:, 2, 0], [0, 0.5, 1, 1])
 
 
-def test_no_epoch_is_outside_of_training():
-    # Far closer to the end than replicates are, long before it, and farther than at the start.
-    curves = [[0.9, 0.99, 0.99, 0.99, 1.0], [0.9, 0.1, 0.1, 0.1, 1.0]]
-    found = learning_epochs([0, 1, 2, 4, 8], np.array(curves).T[:, None], np.full((1, 2), 0.951))
-    np.testing.assert_array_equal(found.epoch, [[0, 8]])
+def test_fluctuations_long_after_all_was_learned_move_no_mean():
+    # The last intervals count for many epochs: single models come before the first epoch.
+    random = np.random.default_rng(0)
+    epochs, models = [0, 1, 2, 4, 7, 10, 20, 40], 2000
+    similarity = np.full((len(epochs), models, 1), 0.9)
+    similarity[1:-1] += 0.06 * random.standard_normal((len(epochs) - 2, models, 1))
+    similarity[0], similarity[-1] = 0.7, 1
+    # The end counts as the replicate does: a share of 1.
+    found = learning_epochs(epochs, similarity, np.full((models, 1), 0.9)).epoch
+    assert (found < 0).any()
+    assert abs(found.mean() - 0.5) < 5 * found.std() / np.sqrt(models)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_a_layer_with_an_infinite_similarity_is_undefined(value):
+    for curve, replicate in (((0.1, value, 1.0), 0.99), ((0.1, 0.5, 1.0), value)):
+        found = learning_epochs([0, 1, 2], one(*curve), np.array([[replicate]]))
+        assert found.undefined.all()
+        assert np.isnan(found.epoch).all()
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (1, 2), (3,), (2, 3)])
+def test_replicates_of_another_shape_than_models_and_layers_are_refused(shape):
+    with pytest.raises(ValueError, match=r"expected similarities \[epochs, models, layers\]"):
+        learning_epochs([0, 1], np.ones((2, 3, 2)), np.ones(shape))
+
+
+@pytest.mark.parametrize("epochs", [[0, np.inf], [0, np.nan], [1, 0]])
+def test_epochs_that_do_not_ascend_to_a_finite_end_are_refused(epochs):
+    for ask in (convergence_epoch, lambda e, s: learning_epochs(e, s, np.ones((1, 1)))):
+        with pytest.raises(ValueError, match="expected finite, ascending epochs"):
+            ask(epochs, one(0.5, 1.0))
+
+
+def test_no_epoch_is_refused():
+    with pytest.raises(ValueError, match="at least one"):
+        convergence_epoch([], np.ones((0, 2)))
+
+
+def test_an_infinite_epoch_is_undefined():
+    order = learning_order(np.array([1.0, np.inf]), np.array([2.0, 2.0]), np.arange(2))
+    assert (order.encoder, order.undefined, order.seeds) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("seeds", [[0.2, 0.7], ["a", "b"]])
+def test_seeds_that_are_not_whole_are_refused(seeds):
+    with pytest.raises(ValueError, match="expected whole numbers as seeds"):
+        learning_order(np.zeros(2), np.ones(2), seeds)
+
+
+@pytest.mark.parametrize("tests", [0, -1, 1.5])
+def test_a_number_of_tests_that_cannot_be_is_refused(tests):
+    with pytest.raises(ValueError, match="expected a whole number of tests of at least 1"):
+        learning_order(np.zeros(2), np.ones(2), np.arange(2), tests=tests)
 
 
 def test_noise_does_not_make_a_layer_late():

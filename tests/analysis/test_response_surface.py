@@ -69,6 +69,13 @@ def test_what_no_surface_can_be_fitted_to_is_refused(change, expected):
         best_region(*change(rates, scores))
 
 
+@pytest.mark.parametrize("error", [0, 1, -1, 2, np.nan])
+def test_an_error_that_is_no_share_is_refused(error):
+    rates, scores, _ = plane([3.4, 2.2], noise=0.1)
+    with pytest.raises(ValueError, match="expected 0 < error < 1, got"):
+        best_region(rates, scores, error=error)
+
+
 @pytest.mark.parametrize("score", [0.0, 0.1, 1 / 3, 0.7])
 @pytest.mark.parametrize("offset", [0.0, 0.1])
 def test_equal_cells_are_a_quadratic_of_which_none_is_best(score, offset):
