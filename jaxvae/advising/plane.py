@@ -55,7 +55,7 @@ def _sentence(region: BestRegion, rates: Float[np.ndarray, "m 2"]) -> str:
     if not region.is_quadratic:
         return (
             "not decided: the scores of cells differ from every quadratic surface by more than "
-            "those of two trainings differ."
+            "trainings differ."
         )
     if not region.is_decided:
         return "not decided: no split is shown to be worse than another."
@@ -65,7 +65,8 @@ def _sentence(region: BestRegion, rates: Float[np.ndarray, "m 2"]) -> str:
     return (
         f"the best split has {_range(left[:, 0])} nats in the upper half of the layers and "
         f"{_range(left[:, 1])} in the lower half, {_range(left.sum(axis=1))} in all (95% "
-        f"confidence for all uses; {len(left)} of {len(rates)} cells that were tried), which is "
+        f"confidence for all uses if scores are a quadratic function of the logarithms of rates; "
+        f"{len(left)} of {len(rates)} cells that were tried), which is "
         f"{share.min():.0%} to {share.max():.0%} of the rate in the upper half. The fitted surface "
         f"is highest at {best[0]:.1f} nats in the upper and {best[1]:.1f} in the lower half."
     )

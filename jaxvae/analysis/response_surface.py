@@ -10,8 +10,9 @@ from jaxvae.geometry.arrays import as_float64
 
 # 1, x, y, x^2, xy, y^2.
 _COEFFICIENTS = 6
-# More lack of fit than chance leaves in so many of a hundred planes: no quadratic.
-_LACK_OF_FIT = 0.05
+# A plane is no quadratic where p is below: of all in which cells differ from the surface, and of
+# its cubic terms, by which the top of a quadratic is moved from that of a lopsided surface.
+_LACK_OF_FIT, _LOPSIDED = 0.05, 0.2
 # Of the largest score: what sums and the fit leave of differences that are zero.
 _ROUNDING = 1e-12
 
@@ -23,7 +24,8 @@ class BestRegion(NamedTuple):
         candidates: cells of which the surface is not shown to be lower than at another one.
         best: the cell at which the fitted surface is highest.
         fitted: the surface at every cell, in units of the score.
-        is_quadratic: whether cells differ from the surface by no more than trainings do.
+        is_quadratic: whether cells differ from the surface, and from one with cubic terms too, by
+            no more than trainings do.
     """
 
     candidates: Bool[np.ndarray, " m"]
@@ -52,7 +54,9 @@ def best_region(
     A cell is left out where another one is higher by more than `sqrt(5 F)` standard errors of the
     difference, with F the quantile `1 - error` (Scheffe 1953). As this holds for all differences
     together, the true best cell is left out in at most the share `error` of planes, also where the
-    best is at the edge of what was tried, or on a ridge.
+    best is at the edge of what was tried, or on a ridge. That holds if the scores are a quadratic
+    function: the two tests of that may miss a small difference, as where scores level off, and a
+    cell is then left out too often that is better by as little (`docs/statistics.md`).
 
     Args:
         rates: rates of every cell and seed in nats, two layers or halves of a hierarchy.
@@ -60,8 +64,8 @@ def best_region(
         error: share of planes in which the best cell may be left out.
 
     Returns:
-        `BestRegion`. Cells differ from the surface by more than trainings where an F test says so
-        with p < .05.
+        `BestRegion`. It is no quadratic where an F test of the cells around the surface has
+        p < .05, or one of the four cubic terms has p < .2.
 
     Raises:
         ValueError: for shapes that do not match, values that are not finite, negative rates, one
@@ -104,13 +108,31 @@ def best_region(
     own = np.diag(projection)
     squared = np.maximum(own[:, None] + own - 2 * projection, 0.0) * variance[freedom]
     limit = np.sqrt((_COEFFICIENTS - 1) * fdtri(_COEFFICIENTS - 1, freedom, 1 - error) * squared)
-    ratio = variance[around] / max(variance[among], np.finfo(float).tiny)
+    least = max(variance[among], np.finfo(float).tiny)
+    lopsided, places = _lopsided(terms, means, fitted)
+    lopsided = lopsided if lopsided > rounding**2 else 0.0
     return BestRegion(
         ~np.any(fitted - fitted[:, None] > limit + rounding, axis=1),
         int(fitted.argmax()),
         fitted,
-        bool(fdtrc(around, among, ratio) >= _LACK_OF_FIT),
+        bool(
+            fdtrc(around, among, variance[around] / least) >= _LACK_OF_FIT
+            and fdtrc(places, among, lopsided / least) >= _LOPSIDED
+        ),
     )
+
+
+def _lopsided(
+    terms: Float[np.ndarray, "m 6"], means: Float[np.ndarray, " m"], fitted: Float[np.ndarray, " m"]
+) -> tuple[float, int]:
+    """The mean square that cubic terms add to the surface, and how many they are."""
+    _, x, y, *_ = terms.T
+    cubic = np.concatenate([terms, np.stack([x**3, x * x * y, x * y * y, y**3], axis=1)], axis=1)
+    places = int(np.linalg.matrix_rank(cubic)) - _COEFFICIENTS
+    if places == 0:
+        return 0.0, 1
+    added = cubic @ np.linalg.lstsq(cubic, means, rcond=None)[0] - fitted
+    return float(np.sum(added**2)) / places, places
 
 
 def _terms(rates: Float[np.ndarray, "m 2"]) -> Float[np.ndarray, "m 6"]:
