@@ -21,10 +21,7 @@ from experiments.learning_dynamics.grid import (
 )
 from experiments.learning_dynamics.runs import run_config, runs
 from jaxvae.commands.experiment import require
-from jaxvae.data import Dataset
-from jaxvae.models import HVAE, VAE
 from jaxvae.runs.building import build_model
-from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
 from jaxvae.sweeps.estimate import geometry_seconds, layer_features
 from jaxvae.sweeps.launch import Experiment
@@ -40,7 +37,7 @@ def _sweep(config: Config, out: Path) -> Sweep:
         epochs=config.measured,
         measure=partial(measure, config),
         describe=_describe,
-        seconds=partial(_seconds, config),
+        seconds=lambda _, model, __: geometry_seconds(config.points, layer_features(model)),
         replicate=True,
         afterwards=[_comparison(config, group, out) for group in data_and_networks(config)],
     )
@@ -75,10 +72,6 @@ def _describe(name: str, record: Arrays) -> str:
         float(record[each][-1]) for each in ("reconstruction", "kl", "active_latents")
     )
     return f"{name}: reconstruction {reconstruction:.1f}, KL {kl:.1f} nats, {active:.0f} active"
-
-
-def _seconds(config: Config, _: RunConfig, model: VAE | HVAE, dataset: Dataset) -> float:
-    return geometry_seconds(config.points, layer_features(model))
 
 
 def _report(config: Config, sweep: Sweep, console: Console) -> None:
