@@ -1,7 +1,6 @@
 """The results of a run on held-out images, for the terminal and for its folder."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ from jaxvae.analysis.estimate import Estimate
 from jaxvae.analysis.evaluation import Evaluation, evaluate
 from jaxvae.analysis.shuffle import shuffle_effect
 from jaxvae.analysis.training_loss import CLEAR, change_at_the_end
-from jaxvae.files.whole import write_whole
+from jaxvae.files.whole import write_text_whole
 from jaxvae.models.hvae import HVAE, latent_names
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.objectives.multipliers import LEAST, MOST
@@ -97,7 +96,7 @@ def outcome_of(
     shuffled = shuffle_effect(model, variables, some, key=key)
     signs = collapse_warnings(
         evaluation,
-        sizes=[math.prod(shape) for shape in model.shapes],
+        sizes=model.sizes,
         shuffle=shuffled if shuffled.is_finite else None,
         **_against_data(config, some, betas),
     )
@@ -110,7 +109,7 @@ def write_outcome(folder: Path, outcome: Outcome, *, step: int) -> None:
     """Write the outcome of a run to a JSON file in its folder."""
     content = {"step": step, **outcome.numbers, "warnings": list(outcome.warnings)}
     text = json.dumps(content, indent=2) + "\n"
-    write_whole(folder / HELD_OUT, lambda part: part.write_text(text, encoding="utf-8"))
+    write_text_whole(folder / HELD_OUT, text)
 
 
 def _unfinished(curve: Curve) -> list[str]:
@@ -155,7 +154,7 @@ def _layer_lines(
 ) -> list[str]:
     lines = []
     for index, (name, rate) in enumerate(_by_layer(model, evaluation.rates).items()):
-        size = math.prod(model.shapes[index])
+        size = model.sizes[index]
         weight = "" if betas is None else f", beta {betas[index]:.3g}"
         lines.append(
             f"  {name}: rate {with_error(rate)} nats, {rate.value / size:.3f} per dimension, "

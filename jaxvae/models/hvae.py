@@ -103,6 +103,11 @@ class HVAE(NamedTuple):
     apply: Callable[..., HierarchyOutputs]
     decode: Callable[[Variables, Float[Array, "b k"]], Float[Array, "b h w c"]]
 
+    @property
+    def sizes(self) -> list[int]:
+        """How many latents each of its layers has."""
+        return [math.prod(shape) for shape in self.shapes]
+
 
 def build_hvae(
     network: nn.Module,

@@ -1,7 +1,6 @@
 """Two runs side by side: in sentences, tables, figures and records."""
 
 import dataclasses
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -258,8 +257,7 @@ def _row(term: str, names: tuple[str, str], values: Sequence[str], difference: s
 
 
 def _active(units: np.ndarray, model: Any) -> str:
-    sizes = map(math.prod, model.shapes)
-    return ", ".join(f"{each} of {size}" for each, size in zip(units, sizes, strict=True))
+    return ", ".join(f"{each} of {size}" for each, size in zip(units, model.sizes, strict=True))
 
 
 def _word(value: Any) -> str:
