@@ -32,7 +32,7 @@ from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.models.hvae import Gaussian, layer_names
 from jaxvae.sweeps.estimate import geometry_seconds
-from jaxvae.sweeps.records import as_bytes
+from jaxvae.training.images import as_bytes
 from jaxvae.typing import Key
 
 # Layers with more numbers than this are not classified: kernels of them take minutes.

@@ -79,6 +79,11 @@ def unit_interval(images: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
     return images.astype(jnp.float32) / 255
 
 
+def as_bytes(images: ArrayLike) -> UInt8[np.ndarray, "*shape"]:
+    """Convert floats from 0 to 1 to bytes, on the host; NaN becomes black."""
+    return np.rint(np.clip(np.nan_to_num(np.asarray(images)), 0, 1) * 255).astype(np.uint8)
+
+
 def _remedies(images: ArrayLike, image_shape: ImageShape | None) -> list[str]:
     remedies = []
     if jnp.issubdtype(images.dtype, jnp.floating):
