@@ -3,8 +3,6 @@
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
-
 from experiments.bottleneck.between_models import BETWEEN, between_models
 from experiments.bottleneck.config import Config, compared_seeds, load, run_name, runs
 from experiments.bottleneck.measuring import measure, measured_images
@@ -13,7 +11,7 @@ from jaxvae.files.numpy_files import read_members
 from jaxvae.runs.building import build_model
 from jaxvae.runs.member import run_file
 from jaxvae.sweeps.estimate import geometry_seconds, layer_features
-from jaxvae.sweeps.launch import Experiment
+from jaxvae.sweeps.launch import Experiment, imported_when_called
 from jaxvae.sweeps.records import Arrays, done_runs
 from jaxvae.sweeps.sweep import Afterwards, Sweep
 from jaxvae.training import steps_per_epoch
@@ -76,11 +74,5 @@ def _describe(name: str, record: Arrays) -> str:
     return f"{name}: reconstruction {reconstruction:.1f}, KL {kl:.1f} nats, {active} active units"
 
 
-def _report(config: Config, sweep: Sweep, console: Console) -> None:
-    # It draws, which processes that train never do.
-    from experiments.bottleneck.report import report  # noqa: PLC0415
-
-    report(config, sweep, console)
-
-
+_report = imported_when_called("experiments.bottleneck.report:report")
 EXPERIMENT = Experiment(_sweep, _report, _check, extendable=("bottlenecks", "seeds"))

@@ -3,8 +3,6 @@
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
-
 from experiments.learning_dynamics.comparing import (
     between_file,
     between_models,
@@ -24,7 +22,7 @@ from jaxvae.commands.experiment import require
 from jaxvae.runs.building import build_model
 from jaxvae.runs.images import dataset_of
 from jaxvae.sweeps.estimate import geometry_seconds, layer_features
-from jaxvae.sweeps.launch import Experiment
+from jaxvae.sweeps.launch import Experiment, imported_when_called
 from jaxvae.sweeps.records import Arrays
 from jaxvae.sweeps.sweep import Afterwards, Sweep
 from jaxvae.training import steps_per_epoch
@@ -74,13 +72,7 @@ def _describe(name: str, record: Arrays) -> str:
     return f"{name}: reconstruction {reconstruction:.1f}, KL {kl:.1f} nats, {active:.0f} active"
 
 
-def _report(config: Config, sweep: Sweep, console: Console) -> None:
-    # It draws, which processes that train never do.
-    from experiments.learning_dynamics.report import report  # noqa: PLC0415
-
-    report(config, sweep, console)
-
-
+_report = imported_when_called("experiments.learning_dynamics.report:report")
 EXPERIMENT = Experiment(
     _sweep, _report, _check, extendable=("data", "networks", "objectives", "values", "seeds")
 )

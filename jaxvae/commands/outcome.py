@@ -7,7 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxvae.analysis.collapse import collapse_warnings, largest_eigenvalue, unused_latents
+from jaxvae.analysis.collapse import (
+    against_data,
+    collapse_warnings,
+    largest_eigenvalue,
+    unused_latents,
+)
 from jaxvae.analysis.estimate import Estimate
 from jaxvae.analysis.evaluation import Evaluation, evaluate
 from jaxvae.analysis.shuffle import shuffle_effect
@@ -98,7 +103,7 @@ def outcome_of(
         evaluation,
         sizes=model.sizes,
         shuffle=shuffled if shuffled.is_finite else None,
-        **_against_data(config, some, betas),
+        **against_data(config, betas, lambda: largest_eigenvalue(some)),
     )
     unfinished = _unfinished(curve) if signs else []
     warnings = [*unfinished, *map(str, signs), *_missed_targets(config, model, evaluation, betas)]
@@ -130,17 +135,6 @@ def _unfinished(curve: Curve) -> list[str]:
         f"{fact}: a layer that seems collapsed may still fill. Train for more --epochs before you "
         "change the model."
     ]
-
-
-def _against_data(
-    config: RunConfig, images: ArrayLike, betas: Sequence[float] | None
-) -> dict[str, Any]:
-    """Variances of the data and of a Gaussian likelihood, which betas are compared with."""
-    if config.likelihood != "gaussian" or betas is None:
-        return {}
-    deviation = float(config.likelihood_options.get("standard_deviation", 1.0))
-    largest = np.array([largest_eigenvalue(images)])
-    return {"betas": betas, "variance": deviation**2, "eigenvalues": largest}
 
 
 def _by_layer(model: VAE | HVAE, every: Estimate) -> dict[str, Estimate]:

@@ -54,6 +54,15 @@ class Experiment(NamedTuple):
     extendable: tuple[str, ...] = ()
 
 
+def imported_when_called(name: str) -> Callable[..., Any]:
+    """The function `module:name`, such as one that draws, which processes that train never do."""
+
+    def call(*given: Any) -> Any:
+        return _named(name)(*given)
+
+    return call
+
+
 class Job(NamedTuple):
     """A sweep as other processes are told of it.
 
@@ -73,8 +82,7 @@ class Job(NamedTuple):
 
     def open(self) -> tuple[Experiment, Sweep]:
         """The experiment and its sweep."""
-        module, _, name = self.experiment.partition(":")
-        experiment: Experiment = getattr(importlib.import_module(module), name)
+        experiment: Experiment = _named(self.experiment)
         sweep = experiment.sweep(self.config, self.out)
         return experiment, dataclasses.replace(sweep, members=self.members, command=self.command)
 
@@ -129,6 +137,11 @@ def run(job: Job, launch: Launch, console: Console) -> None:
         if left:
             raise UnfinishedError(f"{len(left)} units are left; the same command does them")
     _report(experiment, job, sweep, console)
+
+
+def _named(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def _images(file: Path, stored: Mapping[str, Any], sweep: Sweep) -> dict[str, Any]:
