@@ -16,7 +16,8 @@ import optax
 from jaxtyping import Array, Int
 
 from jaxvae.files.refusals import as_count
-from jaxvae.training.trainer import Trainer, TrainState, refuse_negative
+from jaxvae.training.refusals import refuse_negative
+from jaxvae.training.trainer import Trainer, TrainState
 from jaxvae.typing import Key
 
 TrainerOf = Callable[[int], Trainer]
