@@ -62,10 +62,10 @@ def serve(works: dict[str, Work], described: dict[str, Any], prepare: Work = np.
             answer(error=f"{type(error).__name__}: {error}")
 
 
-def two_nn_fit(nearest: np.ndarray, second: np.ndarray, discard: float = 0.1) -> float:
-    """TwoNN from the two nearest distances, for peers that only search neighbors."""
+def two_nn_fit(nearest: np.ndarray, second: np.ndarray) -> float:
+    """TwoNN from the two nearest distances, without a tenth, for peers that only search."""
     log_ratios = np.sort(np.log(second / nearest))
-    count = int(len(log_ratios) * (1 - discard))
+    count = int(len(log_ratios) * 0.9)
     x = log_ratios[:count]
     y = -np.log1p(-np.arange(1, count + 1) / len(log_ratios))
     return float(x @ y / (x @ x))

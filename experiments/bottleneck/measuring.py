@@ -15,9 +15,9 @@ from jaxvae.data.distinct import first_distinct
 from jaxvae.metrics import gride
 from jaxvae.metrics.gride import DimensionScale
 from jaxvae.models import VAE, Variables
-from jaxvae.sweeps.records import as_bytes
 from jaxvae.sweeps.sweep import Trained
 from jaxvae.training import unit_interval
+from jaxvae.training.images import as_bytes
 from jaxvae.typing import ArrayLike, Key
 
 _EXAMPLES = 10

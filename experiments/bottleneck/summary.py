@@ -8,6 +8,7 @@ from experiments.bottleneck.claims import claims
 from jaxvae.advising.criteria import decided_bounds
 from jaxvae.advising.reading import read_records
 from jaxvae.advising.sentences import answer, diagnoses
+from jaxvae.files.words import counted
 from jaxvae.metrics.dimension import OVERLAP
 from jaxvae.report.tables import markdown_table, mean_over_seeds, printed_table
 
@@ -95,10 +96,10 @@ def summary_rows(records: xr.Dataset) -> list[dict[str, str]]:
 
 def title(records: xr.Dataset) -> str:
     """The data, the network, the epoch and the number of seeds."""
-    attributes, seeds = records.attrs, records.sizes["seed"]
+    attributes = records.attrs
     return (
         f"{attributes['data']}, {attributes['network'].replace('_', ' ')} VAE, "
-        f"epoch {int(records['epoch'][-1])}, {seeds} seed{'s' if seeds > 1 else ''}"
+        f"epoch {int(records['epoch'][-1])}, {counted(records.sizes['seed'], 'seed')}"
     )
 
 

@@ -3,20 +3,15 @@
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
-
 from experiments.bottleneck.between_models import BETWEEN, between_models
 from experiments.bottleneck.config import Config, compared_seeds, load, run_name, runs
 from experiments.bottleneck.measuring import measure, measured_images
 from jaxvae.commands.experiment import require
-from jaxvae.data import Dataset
 from jaxvae.files.numpy_files import read_members
-from jaxvae.models import HVAE, VAE
 from jaxvae.runs.building import build_model
-from jaxvae.runs.config import RunConfig
 from jaxvae.runs.member import run_file
 from jaxvae.sweeps.estimate import geometry_seconds, layer_features
-from jaxvae.sweeps.launch import Experiment
+from jaxvae.sweeps.launch import Experiment, imported_when_called
 from jaxvae.sweeps.records import Arrays, done_runs
 from jaxvae.sweeps.sweep import Afterwards, Sweep
 from jaxvae.training import steps_per_epoch
@@ -39,7 +34,7 @@ def _sweep(config: Config, out: Path) -> Sweep:
         load=lambda _: load(config),
         measure=partial(measure, config),
         describe=_describe,
-        seconds=partial(_seconds, config),
+        seconds=lambda _, model, __: geometry_seconds(config.points, layer_features(model)),
         afterwards=[between],
     )
 
@@ -79,15 +74,5 @@ def _describe(name: str, record: Arrays) -> str:
     return f"{name}: reconstruction {reconstruction:.1f}, KL {kl:.1f} nats, {active} active units"
 
 
-def _seconds(config: Config, _: RunConfig, model: VAE | HVAE, dataset: Dataset) -> float:
-    return geometry_seconds(config.points, layer_features(model))
-
-
-def _report(config: Config, sweep: Sweep, console: Console) -> None:
-    # It draws, which processes that train never do.
-    from experiments.bottleneck.report import report  # noqa: PLC0415
-
-    report(config, sweep, console)
-
-
+_report = imported_when_called("experiments.bottleneck.report:report")
 EXPERIMENT = Experiment(_sweep, _report, _check, extendable=("bottlenecks", "seeds"))

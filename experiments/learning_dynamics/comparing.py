@@ -113,15 +113,16 @@ def between_models(
     load = cache(partial(open_member, out, trust=any(map(is_foreign, config.networks))))
     first = load(names_done[0])
     images = measured_images(config, dataset_of(first.config))
+
+    def load_layer(layer: str, index: int) -> np.ndarray:
+        return _taps(first.model, load(names_done[index]).variables, images, [layer])[layer]
+
     matrices = []
     for layer in layers[names_done[0]]:
         note(f"{layer} of {len(names_done)} models")
-
-        def load_layer(index: int, layer: str = str(layer)) -> np.ndarray:
-            return _taps(first.model, load(names_done[index]).variables, images, [layer])[layer]
-
+        load_one = partial(load_layer, str(layer))
         matrices.append(
-            similarities_between(load_layer, len(names_done), points=points_of(config, 0))
+            similarities_between(load_one, len(names_done), points=points_of(config, 0))
         )
     matrices_by_name = {
         name: np.stack([matrix[name] for matrix in matrices]) for name in matrices[0]

@@ -89,7 +89,7 @@ def _maps(records: Sequence[xr.Dataset]) -> Chart:
     for when, models in groups:
         layers = models["layer"].values.tolist()
         last = models["debiased_cka"].isel(other_epoch=-1)
-        for epoch in (per_epoch for per_epoch in epochs if per_epoch in models["epoch"]):
+        for epoch in (each for each in epochs if each in models["epoch"]):
             similarity = last.sel(epoch=epoch).transpose("layer", "other_layer", "run")
             drawn = heat_map(
                 layers, layers, similarity.mean("run").values, stderr_over(similarity, "run")

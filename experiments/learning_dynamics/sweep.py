@@ -3,8 +3,6 @@
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
-
 from experiments.learning_dynamics.comparing import (
     between_file,
     between_models,
@@ -21,13 +19,10 @@ from experiments.learning_dynamics.grid import (
 )
 from experiments.learning_dynamics.runs import run_config, runs
 from jaxvae.commands.experiment import require
-from jaxvae.data import Dataset
-from jaxvae.models import HVAE, VAE
 from jaxvae.runs.building import build_model
-from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
 from jaxvae.sweeps.estimate import geometry_seconds, layer_features
-from jaxvae.sweeps.launch import Experiment
+from jaxvae.sweeps.launch import Experiment, imported_when_called
 from jaxvae.sweeps.records import Arrays
 from jaxvae.sweeps.sweep import Afterwards, Sweep
 from jaxvae.training import steps_per_epoch
@@ -40,7 +35,7 @@ def _sweep(config: Config, out: Path) -> Sweep:
         epochs=config.measured,
         measure=partial(measure, config),
         describe=_describe,
-        seconds=partial(_seconds, config),
+        seconds=lambda _, model, __: geometry_seconds(config.points, layer_features(model)),
         replicate=True,
         afterwards=[_comparison(config, group, out) for group in data_and_networks(config)],
     )
@@ -77,17 +72,7 @@ def _describe(name: str, record: Arrays) -> str:
     return f"{name}: reconstruction {reconstruction:.1f}, KL {kl:.1f} nats, {active:.0f} active"
 
 
-def _seconds(config: Config, _: RunConfig, model: VAE | HVAE, dataset: Dataset) -> float:
-    return geometry_seconds(config.points, layer_features(model))
-
-
-def _report(config: Config, sweep: Sweep, console: Console) -> None:
-    # It draws, which processes that train never do.
-    from experiments.learning_dynamics.report import report  # noqa: PLC0415
-
-    report(config, sweep, console)
-
-
+_report = imported_when_called("experiments.learning_dynamics.report:report")
 EXPERIMENT = Experiment(
     _sweep, _report, _check, extendable=("data", "networks", "objectives", "values", "seeds")
 )

@@ -11,6 +11,7 @@ from experiments.rate_allocation.uses import ERROR, GRID, Cell, Use, halves, tru
 from jaxvae.analysis.bounds import above_bound
 from jaxvae.analysis.estimate import Estimate
 from jaxvae.analysis.rate_plane import MATERIAL
+from jaxvae.files.words import counted
 
 # Best cells that are named, at most.
 _NAMED = 4
@@ -206,7 +207,7 @@ def _on_training(records: xr.Dataset) -> str:
         f"up to {float(excess.max()):.0f} nats: training has not come to its optimum there"
     )
     return (
-        f"Of {count} run{'s' * (count != 1)} {failed} failed; {suspect} are suspect, because their "
+        f"Of {counted(count, 'run')} {failed} failed; {suspect} are suspect, because their "
         f"rates are out of order; {finished}. Cells with failed or suspect runs are not counted "
         "among the best."
     )

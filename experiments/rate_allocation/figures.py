@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from experiments.rate_allocation.protocol_report import draw_baseline
 from experiments.rate_allocation.summary import rate_title
 from experiments.rate_allocation.uses import (
-    GRID,
+    MODELS,
     Cell,
     classified,
     corners,
@@ -25,7 +25,6 @@ from jaxvae.analysis.rate_plane import rate_distortion_hull
 from jaxvae.metrics.information import accuracy_bound
 from jaxvae.report.style import draw_each, draw_rows, figure, mark_epochs
 
-_GRID = (*GRID, "seed")
 # Layers that have a panel of their own, at most.
 _PANELS = 4
 _COLORS = ("tab:blue", "tab:orange", "tab:green", "tab:red")
@@ -56,10 +55,10 @@ def draw_rate_figures(records: xr.Dataset, folder: Path) -> list[Path]:
 
 
 def _rate_plane(records: xr.Dataset, path: Path) -> None:
-    flat = records.isel(epoch=-1).stack(cell=_GRID)
+    flat = records.isel(epoch=-1).stack(cell=MODELS)
     names = {"reconstruction": "PSNR, dB", "generation": "inception score"}
     scores = {
-        name: values.mean(str(values.dims[-1]), skipna=False).stack(cell=_GRID)
+        name: values.mean(str(values.dims[-1]), skipna=False).stack(cell=MODELS)
         for name, values in scores_of_examples(records).items()
         if name != "compression"
     }
@@ -122,7 +121,7 @@ def _draw_plane(axes: Axes, last: xr.Dataset) -> None:
 
 def _accuracy(records: xr.Dataset, path: Path) -> None:
     """Accuracy against the rate of a layer and above, filled for samples, open for means."""
-    flat = records.isel(epoch=-1).stack(cell=_GRID)
+    flat = records.isel(epoch=-1).stack(cell=MODELS)
     layers, shares = classified(records, _PANELS), records["label_shares"].values
     with figure(path, size=(4.6 * len(layers) + 1.6, 4.2), title=rate_title(records)) as drawing:
         panels = drawing.subplots(1, len(layers), sharey=True, squeeze=False)[0]
@@ -157,7 +156,7 @@ def _accuracy(records: xr.Dataset, path: Path) -> None:
 
 
 def _rate_distortion(records: xr.Dataset, path: Path) -> None:
-    flat = records.isel(epoch=-1).stack(cell=_GRID)
+    flat = records.isel(epoch=-1).stack(cell=MODELS)
     upper, lower = (part.values for part in halves(flat))
     total, distortion = upper + lower, flat["distortion"].values
     hull = rate_distortion_hull(total, distortion)
@@ -216,7 +215,7 @@ def _layers(records: xr.Dataset, path: Path) -> None:
 
 def _geometry(records: xr.Dataset, path: Path) -> None:
     """Dimension and imbalance of layers beside their rates."""
-    flat = records.isel(epoch=-1).stack(cell=_GRID)
+    flat = records.isel(epoch=-1).stack(cell=MODELS)
     layers = most_rate(records, _PANELS)
     panels = {
         "Intrinsic dimension (TwoNN)": ("rates", "intrinsic_dimension"),

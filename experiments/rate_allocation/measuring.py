@@ -32,7 +32,7 @@ from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.models.hvae import Gaussian, layer_names
 from jaxvae.sweeps.estimate import geometry_seconds
-from jaxvae.sweeps.records import as_bytes
+from jaxvae.training.images import as_bytes
 from jaxvae.typing import Key
 
 # Layers with more numbers than this are not classified: kernels of them take minutes.
@@ -76,7 +76,7 @@ def measure_costs(
     """
     evaluation_key, shuffle_key = jax.random.split(key)
     evaluation = evaluate(hvae, variables, images, key=evaluation_key)
-    some, sizes = images[: config.points], [math.prod(shape) for shape in hvae.shapes]
+    some, sizes = images[: config.points], hvae.sizes
     shuffled = shuffle_effect(hvae, variables, some, key=shuffle_key)
     estimates = {name: getattr(evaluation, name) for name in COSTS}
     effect = {"shuffle_distortion": shuffled.distortion, "shuffle_cost": shuffled.cost}
@@ -144,7 +144,7 @@ def measure_uses(
 
 def uses_seconds(config: Config, model: VAE | HVAE) -> float:
     """An estimate of the seconds that `measure_uses` takes."""
-    layers = [math.prod(shape) for shape in model.shapes] if isinstance(model, HVAE) else []
+    layers = model.sizes if isinstance(model, HVAE) else []
     geometry = geometry_seconds(config.points, [math.prod(model.image_shape), *layers, *layers])
     # Samples, means, and means as the paper splits them.
     learned = 3 * config.labeled * sum(size for size in layers if size <= _WIDEST)
@@ -170,9 +170,7 @@ def _accuracies(
     train_labels = labels_of(dataset.train)[: config.labeled]
     labels = labels_of(dataset.test)[: config.points]
     layers = layer_names(len(hvae.shapes))
-    narrow = [
-        name for name, shape in zip(layers, hvae.shapes, strict=True) if math.prod(shape) <= _WIDEST
-    ]
+    narrow = [name for name, size in zip(layers, hvae.sizes, strict=True) if size <= _WIDEST]
     chosen = [f"{name}/{kind}" for name in layers for kind in KINDS]
     train_taps = capture(hvae, variables, labeled, key=key, layers=chosen)
     accuracies = layer_accuracies(

@@ -7,6 +7,7 @@ import xarray as xr
 
 from experiments.rate_allocation.summary import rate_title
 from experiments.rate_allocation.uses import (
+    MODELS,
     accuracy_of_images,
     cells_of,
     classified,
@@ -17,7 +18,6 @@ from experiments.rate_allocation.uses import (
 from jaxvae.report.style import draw_spread, figure
 from jaxvae.report.tables import markdown_table
 
-_GRID = ("beta_top", "beta_bottom", "seed")
 _PROTOCOL = (
     "The accuracy of a layer is that of the best of four classifiers of posterior means, which "
     "learn from the first 80% of the test images and are tested on the others; no rate bounds the "
@@ -95,12 +95,12 @@ def draw_baseline(records: xr.Dataset, path: Path) -> None:
     layer of a cell, the better one of two, is chosen on the images that it is tested on.
     """
     measured = records[["rates", "distortion", "psnr", "inception_score"]].isel(epoch=-1)
-    flat = measured.where(trust(records)).stack(cell=_GRID)
+    flat = measured.where(trust(records)).stack(cell=MODELS)
     upper, lower = (part.values for part in halves(flat))
     total, line = upper + lower, records.transpose("price", "seed", ...)
     layers = [accuracy_of_images(records, layer) for layer in classified(records, 2)]
     sampled = xr.concat([layer.mean("image", skipna=False) for layer in layers], "layer")
-    sampled = sampled.where(trust(records)).max("layer").stack(cell=_GRID)
+    sampled = sampled.where(trust(records)).max("layer").stack(cell=MODELS)
     panels = {
         "distortion, nats": (flat["distortion"], "baseline_distortion"),
         "PSNR, dB": (flat["psnr"], "baseline_psnr"),

@@ -8,13 +8,12 @@ import xarray as xr
 from experiments.rate_allocation.config import Config, GridModel, grid_models
 from experiments.rate_allocation.measuring import CLASSIFIERS, KINDS, SCORES
 from experiments.rate_allocation.protocol import PROTOCOL
-from experiments.rate_allocation.uses import corners, is_done
+from experiments.rate_allocation.uses import GRID, MODELS, corners, is_done
 from jaxvae.analysis import excess_costs, suspect_cells
 from jaxvae.files.numpy_files import read_members
 from jaxvae.models.hvae import layer_names
 from jaxvae.sweeps.records import Arrays, over_runs, run_file
 
-_GRID = ("beta_top", "beta_bottom", "seed")
 _PIXELS = ("height", "width", "channel")
 # What is recorded at every epoch and at the last, with the dimensions that it has of its own.
 _BY_EPOCH: dict[str, tuple[str, ...]] = {
@@ -93,7 +92,7 @@ def _labelled(config: Config, arrays: Arrays, shared: Arrays) -> xr.Dataset:
     sizes = shared["size"][-1]
     return xr.Dataset(
         {
-            name: ((*_GRID, *inner), arrays[name].reshape(*shape, *arrays[name].shape[1:]))
+            name: ((*MODELS, *inner), arrays[name].reshape(*shape, *arrays[name].shape[1:]))
             for name, inner in _QUANTITIES.items()
             if name in arrays
         },
@@ -126,22 +125,22 @@ def _with_order(records: xr.Dataset) -> xr.Dataset:
     excess = [
         excess_costs(betas, *_listed(here.isel(epoch=-1), "rates", "distortion")) for here in seeds
     ]
-    shape = [records.sizes[name] for name in _GRID]
+    shape = [records.sizes[name] for name in MODELS]
     return records.assign(
-        suspect=(_GRID, np.stack(suspect, axis=1).reshape(shape)),
-        excess_cost=(_GRID, np.stack(excess, axis=1).reshape(shape)),
+        suspect=(MODELS, np.stack(suspect, axis=1).reshape(shape)),
+        excess_cost=(MODELS, np.stack(excess, axis=1).reshape(shape)),
     )
 
 
 def _listed(records: xr.Dataset, *names: str) -> list[np.ndarray]:
     """Quantities of the cells of a seed, `[m, ...]`, in the order of `grid_models`."""
-    wide = [records[name].transpose(*_GRID[:2], ...).values for name in names]
+    wide = [records[name].transpose(*GRID, ...).values for name in names]
     return [values.reshape(-1, *values.shape[2:]) for values in wide]
 
 
 def _with_examples(records: xr.Dataset, out: Path, begin: str) -> xr.Dataset:
     """Adds pictures of the corners of the grid, or of the first cell where no corner is done."""
-    done = is_done(records).stack(cell=_GRID)
+    done = is_done(records).stack(cell=MODELS)
     every = [
         GridModel(float(top), float(bottom), int(seed))
         for top, bottom, seed in done["cell"].values[done.values]

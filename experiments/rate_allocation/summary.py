@@ -15,6 +15,7 @@ from experiments.rate_allocation.uses import (
     trusted,
     uses,
 )
+from jaxvae.files.words import counted
 from jaxvae.report.tables import markdown_table, printed_table
 
 _CAPTION = (
@@ -70,9 +71,8 @@ def rate_title(records: xr.Dataset) -> str:
     data = f"binarized {attributes['data']}" if attributes["binarized"] else attributes["data"]
     cells, seeds = records.sizes["beta_top"] * records.sizes["beta_bottom"], records.sizes["seed"]
     return (
-        f"{data}, {attributes['network'].replace('_', '-')} hierarchy, {cells} "
-        f"cell{'s' if cells > 1 else ''}, "
-        f"{seeds} seed{'s' if seeds > 1 else ''}, epoch {int(records['epoch'][-1])}"
+        f"{data}, {attributes['network'].replace('_', '-')} hierarchy, "
+        f"{counted(cells, 'cell')}, {counted(seeds, 'seed')}, epoch {int(records['epoch'][-1])}"
     )
 
 

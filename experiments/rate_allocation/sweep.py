@@ -6,19 +6,18 @@ from typing import Any
 
 import jax
 import numpy as np
-from rich.console import Console
 
 from experiments.rate_allocation.collapse import See, collapse_watch
 from experiments.rate_allocation.config import Config
 from experiments.rate_allocation.judge import judge_of, labels_of, untrained_judge
 from experiments.rate_allocation.measuring import measure_costs, measure_uses, uses_seconds
 from experiments.rate_allocation.runs import load, runs
-from jaxvae.analysis import largest_eigenvalue
+from jaxvae.analysis.collapse import against_data, largest_eigenvalue
 from jaxvae.commands.experiment import require
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE
 from jaxvae.runs.config import RunConfig, numbers
-from jaxvae.sweeps.launch import Experiment
+from jaxvae.sweeps.launch import Experiment, imported_when_called
 from jaxvae.sweeps.records import Arrays
 from jaxvae.sweeps.sweep import Sweep, Trained
 from jaxvae.training import steps_per_epoch
@@ -58,12 +57,13 @@ def _measure(
         raise ValueError(f"expected a hierarchy of latents, got {trained.config.network}")
     cost_key, use_key = jax.random.split(trained.key)
     images = trained.dataset.test.images
+    betas = numbers(trained.config.coefficients["beta"])
     costs, signs = measure_costs(
         config,
         hvae,
         trained.variables,
         images,
-        against=_against(config, trained),
+        against=against_data(trained.config, betas, partial(_largest_eigenvalue, config)),
         key=cost_key,
     )
     costs["failed"] |= trained.stopped
@@ -75,20 +75,9 @@ def _measure(
     return costs, measure_uses(config, hvae, trained.variables, trained.dataset, judge, key=use_key)
 
 
-def _against(config: Config, trained: Trained) -> dict[str, Any]:
-    """Variances of the data and of a Gaussian likelihood, which betas are compared with."""
-    if config.likelihood != "gaussian":
-        return {}
-    return {
-        "betas": numbers(trained.config.coefficients["beta"]),
-        "variance": config.standard_deviation**2,
-        "eigenvalues": _spectrum(config),
-    }
-
-
 @cache
-def _spectrum(config: Config) -> np.ndarray:
-    return np.array([largest_eigenvalue(load(config).test.images[: config.points])])
+def _largest_eigenvalue(config: Config) -> float:
+    return largest_eigenvalue(load(config).test.images[: config.points])
 
 
 def _describe(name: str, record: Arrays) -> str:
@@ -102,13 +91,7 @@ def _seconds(config: Config, _: RunConfig, model: VAE | HVAE, __: Dataset) -> fl
     return uses_seconds(config, model) / len(config.measured_epochs)
 
 
-def _report(config: Config, sweep: Sweep, console: Console) -> None:
-    # It draws, which processes that train never do.
-    from experiments.rate_allocation.report import report  # noqa: PLC0415
-
-    report(config, sweep, console)
-
-
+_report = imported_when_called("experiments.rate_allocation.report:report")
 EXPERIMENT = Experiment(
     _sweep, _report, _check, extendable=("beta_top", "beta_bottom", "seeds", "baseline")
 )

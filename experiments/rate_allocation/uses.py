@@ -10,6 +10,7 @@ from jaxvae.analysis.comparison import compare_cells
 from jaxvae.analysis.downstream import choose_classifier
 
 GRID = ("beta_top", "beta_bottom")
+MODELS = (*GRID, "seed")
 # Of all uses of a grid together, the share in which equal cells may be told apart.
 ERROR = 0.05
 

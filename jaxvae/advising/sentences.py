@@ -9,6 +9,7 @@ from jaxvae.advising.criteria import UNKNOWN, Criterion, decided_bounds, delta_b
 from jaxvae.advising.length import sizes_that_still_improve
 from jaxvae.advising.reading import HARDLY_ANYTHING, Reading
 from jaxvae.analysis.advice import MOST_COUNTED, TOLERANCE, sufficient_bottleneck
+from jaxvae.files.words import counted
 
 # Of the rate: what held-out images cost more than training images.
 _OVERFITTED = 0.2
@@ -24,7 +25,7 @@ def answer(reading: Reading, *, ending: str = "") -> str:
         ending: why training stopped where nothing is decided, as a sentence.
     """
     bounds, seeds = decided_bounds(reading), reading.imbalance.shape[1]
-    confidence = f"95% confidence, {seeds} seed{'s' * (seeds != 1)}"
+    confidence = f"95% confidence, {counted(seeds, 'seed')}"
     most = int(reading.sizes[-1])
     if reading.obstacle:
         return f"Not decided: {reading.obstacle}. {ending}".strip()

@@ -19,6 +19,7 @@ from jaxvae.advising.criteria import decided_bounds
 from jaxvae.advising.length import first_epochs, longer_epochs
 from jaxvae.advising.reading import NoModelError, Reading, read_records
 from jaxvae.analysis.sizing import Training, next_training
+from jaxvae.files.words import counted
 from jaxvae.grids.grid import Grid
 from jaxvae.grids.records import gather
 from jaxvae.grids.sweep import EXPERIMENT
@@ -255,7 +256,7 @@ def _train(sweep: Sweep, training: Training, clock: _Clock, console: Console) ->
     if not left:
         return True
     sizes = ", ".join(map(str, training.sizes))
-    seeds = f"{training.seeds} seed{'s' * (training.seeds != 1)}"
+    seeds = counted(training.seeds, "seed")
     epochs, units = sweep.epochs[-1], len(sweep.units)
     console.print(f"{training.reason}: sizes {sizes}, {seeds}, {epochs} epochs")
     with sweep_progress(console, units=units, done=units - len(left)) as progress:

@@ -1,7 +1,7 @@
 """Signs that a layer of a hierarchy carries no information, or all of it, and what to try."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -11,6 +11,7 @@ from jaxvae.analysis.shuffle import ShuffleEffect
 from jaxvae.files.refusals import as_count
 from jaxvae.geometry.arrays import as_float64
 from jaxvae.models.hvae import layer_names
+from jaxvae.runs.config import RunConfig
 from jaxvae.training.images import as_images
 from jaxvae.typing import ArrayLike
 
@@ -143,6 +144,22 @@ def rate_warnings(
     signs = [(name, _low_rate(share)) for name, share in zip(names, shares, strict=True)]
     signs.append((names[-1], _dominant(nats)))
     return tuple(CollapseWarning(name, *sign) for name, sign in signs if sign is not None)
+
+
+def against_data(
+    config: RunConfig, betas: Sequence[float] | None, largest: Callable[[], float]
+) -> dict[str, Any]:
+    """The last arguments of `collapse_warnings` for a run, whose likelihood has to be Gaussian.
+
+    Args:
+        config: configuration of the run.
+        betas: the weight of the rate of every layer, where known.
+        largest: computes the `largest_eigenvalue` of the data.
+    """
+    if config.likelihood != "gaussian" or betas is None:
+        return {}
+    deviation = float(config.likelihood_options.get("standard_deviation", 1.0))
+    return {"betas": betas, "variance": deviation**2, "eigenvalues": np.array([largest()])}
 
 
 def largest_eigenvalue(images: UInt8[ArrayLike, "n h w c"]) -> float:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from jaxvae.analysis.capture import noisy_batches
 from jaxvae.analysis.estimate import Estimate, mean_estimate
 from jaxvae.metrics.latents import LatentTypes, active_units, latent_types
-from jaxvae.models.hvae import HVAE, Gaussian, HierarchyOutputs, StochasticLayer
+from jaxvae.models.hvae import HVAE, Gaussian, HierarchyOutputs, StochasticLayer, flat
 from jaxvae.models.likelihoods import standardized
 from jaxvae.models.vae import VAE, Outputs, Variables
 from jaxvae.objectives.hierarchical_vae import number_rates
@@ -172,7 +172,7 @@ def _assess(model: VAE | HVAE, variables: Variables, images: Array, noise: Array
     def assess(noise: Array) -> _Assessment:
         outputs = model.apply(variables, pixels, noise)
         layers = layers_of(outputs)
-        rates = tuple(_flat(number_rates(layer)) for layer in layers)
+        rates = tuple(flat(number_rates(layer)) for layer in layers)
         return _Assessment(
             outputs.nll,
             jnp.stack([jnp.sum(each, axis=1) for each in rates], axis=1),
@@ -202,15 +202,11 @@ def _squared_error(expected: Array, pixels: Array) -> Float[Array, " b"]:
 def _shift(layer: StochasticLayer) -> Float[Array, "b k"]:
     """How far the image moves the mean of every latent, in standard deviations of its prior."""
     posterior, prior = layer.posterior, layer.prior
-    return _flat(standardized(posterior.mean, *prior))
+    return flat(standardized(posterior.mean, *prior))
 
 
 def _variance(layer: StochasticLayer) -> Float[Array, "b k"]:
-    return _flat(jnp.exp(layer.posterior.log_variance - layer.prior.log_variance))
-
-
-def _flat(values: Array) -> Float[Array, "b k"]:
-    return values.reshape(len(values), -1)
+    return flat(jnp.exp(layer.posterior.log_variance - layer.prior.log_variance))
 
 
 def _types(variances: Float[np.ndarray, "n k"], several: bool) -> LatentTypes:

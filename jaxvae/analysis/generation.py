@@ -19,7 +19,7 @@ from jaxvae.models.classifier import Classifier
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.training.classification import checked_examples
-from jaxvae.training.images import unit_interval
+from jaxvae.training.images import as_pixels, checked_floats
 from jaxvae.typing import ArrayLike, Key
 
 
@@ -100,15 +100,8 @@ def class_probabilities(
     if images.shape[1:] != classifier.image_shape or len(images) == 0:
         shape = ", ".join(map(str, classifier.image_shape))
         raise ValueError(f"expected images [n, {shape}], got {images.shape}")
-    refusal = f"expected a batch_size of at least 1, got {batch_size}"
-    size = as_count(batch_size, refusal, least=1)
-    batches = (images[at : at + size] for at in range(0, len(images), size))
-    return np.concatenate(
-        [
-            np.asarray(_probabilities(classifier, params, _checked_pixels(batch)))
-            for batch in batches
-        ]
-    )
+    pixels = images if images.dtype == np.uint8 else checked_floats(images)
+    return in_batches(partial(_probabilities, classifier, params), pixels, batch_size)
 
 
 def classifier_accuracy(
@@ -172,23 +165,7 @@ def _decode(vae: VAE | HVAE, variables: Variables, noise: Array) -> Float[Array,
 
 @partial(jax.jit, static_argnames="classifier")
 def _probabilities(classifier: Classifier, params: Any, images: Array) -> Float[Array, "b m"]:
-    pixels = unit_interval(images) if images.dtype == jnp.uint8 else images.astype(jnp.float32)
-    return jax.nn.softmax(classifier.apply(params, pixels), axis=-1)
-
-
-def _checked_pixels(images: ArrayLike) -> ArrayLike:
-    """Images as bytes or floats in [0, 1], if they are either."""
-    if images.dtype == np.uint8:
-        return images
-    # On the host, where samples are: on the device every shape would need programs of its own.
-    pixels = np.asarray(images)
-    # NaN fails every comparison.
-    if not jnp.issubdtype(pixels.dtype, jnp.floating) or not ((pixels >= 0) & (pixels <= 1)).all():
-        raise ValueError(
-            f"expected uint8 images or floats in [0, 1], got {pixels.dtype} from {pixels.min()} "
-            f"to {pixels.max()}"
-        )
-    return pixels
+    return jax.nn.softmax(classifier.apply(params, as_pixels(images)), axis=-1)
 
 
 def _quality(probabilities: ArrayLike) -> tuple[Array, Array, Array]:

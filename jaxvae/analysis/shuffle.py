@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxvae.analysis.capture import noisy_batches
+from jaxvae.analysis.capture import checked_batches, posterior_noise
 from jaxvae.analysis.estimate import Estimate
 from jaxvae.geometry.arrays import refuse_no_key
 from jaxvae.models.hvae import HVAE, refuse_other_models
 from jaxvae.models.vae import Variables
 from jaxvae.objectives.hierarchical_vae import layer_rates
-from jaxvae.training.images import checked_images, unit_interval
+from jaxvae.training.images import unit_interval
 from jaxvae.typing import ArrayLike, Key
 
 # At most so many arcs of a circle of images, each of at least so many.
@@ -74,29 +74,28 @@ def shuffle_effect(
             one.
     """
     refuse_other_models(hvae, HVAE)
-    images = checked_images(images, hvae.image_shape)
+    images, batch_size = checked_batches(hvae, images, batch_size=batch_size)
     if len(images) < 2:
         raise ValueError(f"expected at least 2 images to shuffle between, got {len(images)}")
     refuse_no_key(key)
     pair_key, noise_key = jax.random.split(key)
-    layers, options = len(hvae.shapes), {"key": noise_key, "batch_size": batch_size}
+    noise = posterior_noise(noise_key, n=len(images), latents=hvae.latents)
     circle = np.asarray(jax.random.permutation(pair_key, len(images)))
     partners = np.empty_like(circle)
     partners[circle] = np.roll(circle, -1)
 
     def passes(samples: list[np.ndarray], layer: int) -> Iterator[tuple[Array, list[Array]]]:
         """Batch by batch with the pair's sample of one layer."""
-        start = 0
-        for batch in noisy_batches(hvae, images, **options):
-            pairs = partners[start : start + len(batch[0])]
+        for start in range(0, len(images), batch_size):
+            rows = slice(start, start + batch_size)
+            batch, pairs = (jnp.asarray(images[rows]), noise[rows]), partners[rows]
             yield _pass(hvae, variables, batch, [each[pairs] for each in samples], layer)
-            start += len(pairs)
 
     nothing = [np.broadcast_to(np.float32(0), (len(images), *shape)) for shape in hvae.shapes]
     untouched = map(jax.device_get, passes(nothing, _NO_LAYER))
     own, samples = jax.tree.map(lambda *parts: np.concatenate(parts), *untouched)
     distortions, totals = [], []
-    for layer in range(layers):
+    for layer in range(len(hvae.shapes)):
         shuffled = np.concatenate([np.asarray(costs) for costs, _ in passes(samples, layer)])
         growth = (shuffled.astype(np.float64) - own)[circle]
         distortions.append(_around(growth[:, 0]))

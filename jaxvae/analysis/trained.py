@@ -18,7 +18,7 @@ from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.saved import SavedRun, open_run
-from jaxvae.training.images import checked_images, unit_interval
+from jaxvae.training.images import as_pixels, checked_floats, checked_images
 from jaxvae.typing import ArrayLike, ImageShape, Key
 
 # One array of a VAE; one for every layer of a hierarchy, from the top.
@@ -161,8 +161,7 @@ def _decode(vae: VAE | HVAE, variables: Variables, latents: Any) -> Array:
 
 def _decided(vae: VAE | HVAE, variables: Variables, images: Array) -> Any:
     """The outputs of a model with every sample at its posterior mean."""
-    pixels = unit_interval(images) if images.dtype == jnp.uint8 else images
-    return vae.apply(variables, pixels, jnp.zeros((len(images), vae.latents)))
+    return vae.apply(variables, as_pixels(images), jnp.zeros((len(images), vae.latents)))
 
 
 def _pixels(images: ArrayLike, image_shape: ImageShape) -> ArrayLike:
@@ -172,18 +171,10 @@ def _pixels(images: ArrayLike, image_shape: ImageShape) -> ArrayLike:
         given = given[..., None]
     if not jnp.issubdtype(given.dtype, jnp.floating):
         return checked_images(given, image_shape)
-    pixels = np.asarray(given, np.float32)
-    if pixels.shape[1:] != image_shape or len(pixels) == 0:
+    if given.shape[1:] != image_shape or len(given) == 0:
         shape = ", ".join(map(str, image_shape))
         raise ValueError(f"expected images [n, {shape}], got {given.dtype} {given.shape}")
-    if np.isnan(pixels).any():
-        raise ValueError("expected floats in [0, 1], got NaN among them")
-    if not ((pixels >= 0) & (pixels <= 1)).all():
-        raise ValueError(
-            f"expected uint8 images, or floats in [0, 1], got floats from {pixels.min():g} to "
-            f"{pixels.max():g}; bring them to the range of the images that the run was trained on"
-        )
-    return pixels
+    return checked_floats(given)
 
 
 def _checked_latents(vae: VAE | HVAE, latents: ArrayLike | Sequence[ArrayLike]) -> Latents:

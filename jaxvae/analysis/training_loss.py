@@ -7,7 +7,7 @@ import numpy as np
 from jaxvae.analysis.estimate import Estimate, mean_estimate
 from jaxvae.runs.curve import Curve
 
-CLEAR = 2.0
+CLEAR = 2
 """A change of so many standard errors is called one."""
 
 # Windows of a quarter of training below which nothing is said of it.

@@ -2,14 +2,13 @@
 
 import argparse
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import jax
 from rich.console import Console
 
 from jaxvae.analysis.capture import capture_to, captured_spaces, checked_batches
 from jaxvae.commands.runs import chosen_images
+from jaxvae.files.words import counted
 from jaxvae.report.progress import count_progress
 from jaxvae.report.sizes import in_bytes
 from jaxvae.runs.saved import open_run
@@ -29,8 +28,8 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
     )
     size = sum(math.prod(space.shape) * space.dtype.itemsize for space in spaces.values())
     console.print(
-        f"{in_bytes(size)} for {_layers(spaces)} of {len(images):,} images; --layers and "
-        "--examples choose some",
+        f"{in_bytes(size)} for {counted(len(spaces), 'layer')} of {len(images):,} images; --layers "
+        "and --examples choose some",
         soft_wrap=True,
     )
     with count_progress(errors, "capturing", total=len(images)) as report:
@@ -45,11 +44,7 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
             report=report,
         )
     console.print(
-        f"{_layers(taps)} of {len(images):,} images at {run.when} in {arguments.out}: "
-        f"{', '.join(taps)}\nmeasure them: jaxvae measure {arguments.out}",
+        f"{counted(len(taps), 'layer')} of {len(images):,} images at {run.when} in "
+        f"{arguments.out}: {', '.join(taps)}\nmeasure them: jaxvae measure {arguments.out}",
         soft_wrap=True,
     )
-
-
-def _layers(those: Mapping[str, Any]) -> str:
-    return f"{len(those)} layer{'s' * (len(those) != 1)}"

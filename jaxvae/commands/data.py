@@ -10,6 +10,7 @@ from jaxvae.data.cache import Kept, cache_directory, kept_entries
 from jaxvae.data.own import is_of_use
 from jaxvae.data.prepared import data_directory, find_prepared, prepared_names
 from jaxvae.files.whole import remove_whole
+from jaxvae.files.words import counted
 from jaxvae.report.sizes import in_bytes
 
 _WHY_USELESS = "of images that are gone, have changed, or whose path is not known"
@@ -79,7 +80,7 @@ def _clean(console: Console) -> None:
 
 def _sets(entries: Sequence[Kept]) -> str:
     size = sum(entry.size for entry in entries)
-    return f"{len(entries):,} decoded set{'s' * (len(entries) != 1)}, {in_bytes(size)}"
+    return f"{counted(len(entries), 'decoded set')}, {in_bytes(size)}"
 
 
 def _prepare(name: str, console: Console) -> None:

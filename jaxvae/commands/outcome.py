@@ -1,19 +1,23 @@
 """The results of a run on held-out images, for the terminal and for its folder."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxvae.analysis.collapse import collapse_warnings, largest_eigenvalue, unused_latents
+from jaxvae.analysis.collapse import (
+    against_data,
+    collapse_warnings,
+    largest_eigenvalue,
+    unused_latents,
+)
 from jaxvae.analysis.estimate import Estimate
 from jaxvae.analysis.evaluation import Evaluation, evaluate
 from jaxvae.analysis.shuffle import shuffle_effect
 from jaxvae.analysis.training_loss import CLEAR, change_at_the_end
-from jaxvae.files.whole import write_whole
+from jaxvae.files.whole import write_text_whole
 from jaxvae.models.hvae import HVAE, latent_names
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.objectives.multipliers import LEAST, MOST
@@ -97,9 +101,9 @@ def outcome_of(
     shuffled = shuffle_effect(model, variables, some, key=key)
     signs = collapse_warnings(
         evaluation,
-        sizes=[math.prod(shape) for shape in model.shapes],
+        sizes=model.sizes,
         shuffle=shuffled if shuffled.is_finite else None,
-        **_against_data(config, some, betas),
+        **against_data(config, betas, lambda: largest_eigenvalue(some)),
     )
     unfinished = _unfinished(curve) if signs else []
     warnings = [*unfinished, *map(str, signs), *_missed_targets(config, model, evaluation, betas)]
@@ -110,7 +114,7 @@ def write_outcome(folder: Path, outcome: Outcome, *, step: int) -> None:
     """Write the outcome of a run to a JSON file in its folder."""
     content = {"step": step, **outcome.numbers, "warnings": list(outcome.warnings)}
     text = json.dumps(content, indent=2) + "\n"
-    write_whole(folder / HELD_OUT, lambda part: part.write_text(text, encoding="utf-8"))
+    write_text_whole(folder / HELD_OUT, text)
 
 
 def _unfinished(curve: Curve) -> list[str]:
@@ -133,17 +137,6 @@ def _unfinished(curve: Curve) -> list[str]:
     ]
 
 
-def _against_data(
-    config: RunConfig, images: ArrayLike, betas: Sequence[float] | None
-) -> dict[str, Any]:
-    """Variances of the data and of a Gaussian likelihood, which betas are compared with."""
-    if config.likelihood != "gaussian" or betas is None:
-        return {}
-    deviation = float(config.likelihood_options.get("standard_deviation", 1.0))
-    largest = np.array([largest_eigenvalue(images)])
-    return {"betas": betas, "variance": deviation**2, "eigenvalues": largest}
-
-
 def _by_layer(model: VAE | HVAE, every: Estimate) -> dict[str, Estimate]:
     """The estimate of every layer, by its name, from the top to the bottom."""
     pairs = zip(np.atleast_1d(every.value), np.atleast_1d(every.stderr), strict=True)
@@ -155,7 +148,7 @@ def _layer_lines(
 ) -> list[str]:
     lines = []
     for index, (name, rate) in enumerate(_by_layer(model, evaluation.rates).items()):
-        size = math.prod(model.shapes[index])
+        size = model.sizes[index]
         weight = "" if betas is None else f", beta {betas[index]:.3g}"
         lines.append(
             f"  {name}: rate {with_error(rate)} nats, {rate.value / size:.3f} per dimension, "

@@ -33,24 +33,34 @@ def given_config(arguments: argparse.Namespace, base: RunConfig | None = None) -
     likelihood = named_likelihood(values.get("likelihood", default.likelihood))
     if base is None:
         values.setdefault("objective", default_objective(network))
-    coefficients = _pairs("--coefficient", arguments.coefficient, _numbers(float))
-    ramps = _pairs("--ramp", arguments.ramp, _numbers(int))
+    coefficients = read_pairs("--coefficient", arguments.coefficient, _numbers(float))
+    ramps = read_pairs("--ramp", arguments.ramp, _numbers(int))
     if values.get("objective", default.objective) == default.objective:
         coefficients, ramps = {**default.coefficients, **coefficients}, {**default.ramps, **ramps}
-    likelihood_options = _pairs(
+    likelihood_options = read_pairs(
         "--likelihood-option", arguments.likelihood_option, _reader(likelihood)
     )
     return dataclasses.replace(
         default,
         **values,
-        options={**default.options, **_pairs("--option", arguments.option, _reader(network))},
+        options={**default.options, **read_pairs("--option", arguments.option, _reader(network))},
         likelihood_options={**default.likelihood_options, **likelihood_options},
         coefficients=coefficients,
         ramps=ramps,
     )
 
 
-def _pairs(flag: str, words: Sequence[str], read: Callable[[str, str], Any]) -> dict[str, Any]:
+def read_pairs(flag: str, words: Sequence[str], read: Callable[[str, str], Any]) -> dict[str, Any]:
+    """The values of words NAME=VALUE by their names.
+
+    Args:
+        flag: flag that they were given to.
+        words: the words.
+        read: `(name, text) -> value`.
+
+    Raises:
+        ValueError: for other words, a name that comes twice, and values that cannot be read.
+    """
     pairs = {}
     for word in words:
         name, _, text = word.partition("=")

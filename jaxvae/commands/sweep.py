@@ -9,7 +9,7 @@ from rich.console import Console
 
 from jaxvae.commands.arguments.sweep import NOTATION
 from jaxvae.commands.flags import flags_named
-from jaxvae.commands.settings import LONG_NAMES, given_config
+from jaxvae.commands.settings import LONG_NAMES, given_config, read_pairs
 from jaxvae.grids.grid import Grid, ordered, setting_of, shared_settings
 from jaxvae.runs.config import RunConfig
 from jaxvae.sweeps.arguments import take_launch
@@ -75,16 +75,14 @@ def _values(arguments: argparse.Namespace) -> dict[str, tuple[Any, ...]]:
         if isinstance(vars(arguments).get(name), tuple)
     }
     for flag, field in _PAIRS.items():
-        for pair in getattr(arguments, flag):
-            name, _, text = pair.partition("=")
-            if not (name and text):
-                raise ValueError(f"expected --{flag.replace('_', '-')} NAME=VALUE, got {pair}")
-            if f"{field}.{name}" in values:
-                raise ValueError(f"expected one --{flag.replace('_', '-')} {name}, got also {pair}")
-            values[f"{field}.{name}"] = tuple(
-                value.replace(NOTATION.between, ",") for value in text.split(",")
-            )
+        pairs = read_pairs(f"--{flag.replace('_', '-')}", getattr(arguments, flag), _several)
+        values |= {f"{field}.{name}": each for name, each in pairs.items()}
     return values
+
+
+def _several(_: str, text: str) -> tuple[str, ...]:
+    """The values of a pair, between which there are commas."""
+    return tuple(value.replace(NOTATION.between, ",") for value in text.split(","))
 
 
 def _config(arguments: argparse.Namespace, values: Mapping[str, Any]) -> Any:

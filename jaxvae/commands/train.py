@@ -1,7 +1,6 @@
 """`jaxvae train`: one run, any data set, network, likelihood and objective."""
 
 import argparse
-import math
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -245,7 +244,7 @@ def _watched(
     """A report that also warns once of every layer of a hierarchy that collapses after warm-up."""
     if not isinstance(run.vae, HVAE):
         return report
-    sizes, shown = [math.prod(shape) for shape in run.vae.shapes], set[tuple[str, str]]()
+    sizes, shown = run.vae.sizes, set[tuple[str, str]]()
     ramps = [steps for given in run.config.ramps.values() for steps in numbers(given)]
     warm = max([run.per_epoch, *ramps])
 

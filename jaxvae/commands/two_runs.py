@@ -36,6 +36,7 @@ from jaxvae.runs.folder import read_settings
 from jaxvae.runs.provenance import made_by
 from jaxvae.runs.run import SETTINGS
 from jaxvae.runs.saved import SavedRun, open_run
+from jaxvae.training.images import as_bytes
 from jaxvae.typing import ArrayLike, Key
 
 T = TypeVar("T")
@@ -126,7 +127,7 @@ def _pictures(
     rows = {"image": shown}
     for run, name in zip(runs, names, strict=True):
         made = capture(run.vae, run.variables, shown, key=key, layers=["output"])["output"]
-        rows[name] = np.rint(255 * np.clip(made, 0, 1)).astype(np.uint8)
+        rows[name] = as_bytes(made)
     return rows
 
 

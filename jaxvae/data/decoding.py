@@ -20,11 +20,11 @@ from jaxvae.data.pictures import Header, Picture, PictureError, header_of, pictu
 from jaxvae.data.reading import reading
 from jaxvae.data.resize import resize_values
 from jaxvae.data.values import Extremes, whole_of
+from jaxvae.files.words import counted, first_few
 
 _THREADS = min(32, (os.cpu_count() or 1) + 1)
 # Files at a time: those of a batch are in memory together, resized.
 _BATCH = 256
-_NAMED = 3
 
 T = TypeVar("T")
 
@@ -193,10 +193,9 @@ def _each(
                 advance(1)
     if failed:
         whys = [f"{name}: {failed[name]}" for name in names if name in failed]
-        listed = "; ".join(whys[:_NAMED]) + "; ..." * (len(whys) > _NAMED)
         raise ValueError(
-            f"expected images in {source}, could not read {len(failed):,} of them: {listed}. "
-            "Repair these files, or move them elsewhere"
+            f"expected images in {source}, could not read {len(failed):,} of them: "
+            f"{first_few(whys, '; ')}. Repair these files, or move them elsewhere"
         )
 
 
@@ -260,6 +259,6 @@ def _remarks(done: Counter[str], heads: Iterable[Header], channels: int) -> list
     if gray:
         remarks.append(f"{gray:,} gray made color")
     if several:
-        files = "1 file" if len(several) == 1 else f"{len(several):,} files"
+        files = counted(len(several), "file")
         remarks.append(f"{files} of several pages, {sum(several):,} images")
     return remarks

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from jaxvae.data.holdout import HELD_OUT, TRAIN, chosen_splits, held_out_names, parts_of
 from jaxvae.data.pictures import SUFFIXES
+from jaxvae.files.words import counted, first_few
 
 _NAMED = 3
 
@@ -221,12 +222,11 @@ def _top(name: str, root: str) -> str:
 
 
 def _left(names: list[str], why: str) -> str:
-    return f"{len(names):,} file{'s' * (len(names) > 1)} left out, {why}{_listed(names)}"
+    return f"{counted(len(names), 'file')} left out, {why}{_listed(names)}"
 
 
 def _listed(names: list[str]) -> str:
-    more = ", ..." if len(names) > _NAMED else ""
-    return f" ({', '.join(names[:_NAMED])}{more})" if names else ""
+    return f" ({first_few(names)})" if names else ""
 
 
 def _file(path: Path, name: str) -> File:

@@ -34,10 +34,10 @@ from jaxvae.data.values import (
     to_bytes,
     whole_of,
 )
+from jaxvae.files.words import first_few
 
 _LAYOUT = 3  # to be raised when the same images would be cached as other bytes
 _BLOCK_BYTES = 1 << 25
-_NAMED = 3
 # How the keys of entries begin.
 _OWN = "own-"
 
@@ -328,11 +328,10 @@ def _labels_in_words(labels: Labels) -> str:
     if not labels.numbers:
         return "no labels"
     classes = np.unique(np.concatenate(list(labels.numbers.values())))
-    names = [labels.names[each] if labels.names else str(each) for each in classes[:_NAMED]]
-    more = ", ..." if len(classes) > _NAMED else ""
+    names = [labels.names[each] if labels.names else str(each) for each in classes]
     alike = _alike(labels.names)
     doubt = f", of which {alike} differ only in capital letters" if alike else ""
-    return f"labels of {len(classes):,} classes ({', '.join(names)}{more}){doubt}"
+    return f"labels of {len(classes):,} classes ({first_few(names)}){doubt}"
 
 
 def _alike(names: Sequence[str]) -> str:

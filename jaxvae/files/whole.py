@@ -108,6 +108,11 @@ def write_whole(
             os.replace(beside / path.name, path)
 
 
+def write_text_whole(path: Path, text: str) -> None:
+    """Write a text file, in UTF-8, as `write_whole` does."""
+    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
 @contextmanager
 def plainly_named(folder: Path) -> Iterator[Path]:
     """Another name for a folder, of letters that every library takes for what they are.

@@ -187,7 +187,8 @@ def _search_distinct_traced(cloud: Whole, k: int) -> tuple[SearchResult, Bool[Ei
         return carry[2], *without(carry[2])
 
     first = cloud.points.present
-    start = jnp.zeros_like(first), *jax.tree.map(_zeros, jax.eval_shape(without, first)[:1]), first
+    nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(without, first)[0])
+    start = jnp.zeros_like(first), nothing, first
     _, found, present = lax.while_loop(lambda carry: jnp.any(carry[0] != carry[2]), again, start)
     return found, present[: cloud.n]
 
@@ -206,7 +207,3 @@ def _repeated(points: Points, found: SearchResult) -> Bool[EitherArray, " m"]:
         return same & numpy.all(numpy.stack(alike), axis=0)
     same[rows] = np.all(alike, axis=0)
     return same
-
-
-def _zeros(shape: jax.ShapeDtypeStruct) -> Array:
-    return jnp.zeros(shape.shape, shape.dtype)

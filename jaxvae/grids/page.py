@@ -116,7 +116,7 @@ def _map(grid: Grid, records: xr.Dataset) -> Chart:
         for snapshot, epoch in zip(snapshots, epochs, strict=True):
             selection = {**where, "epoch": snapshot}
             mean, stderr = (
-                per_epoch.isel(selection).values for per_epoch in (quantity.mean, quantity.stderr)
+                each.isel(selection).values for each in (quantity.mean, quantity.stderr)
             )
             traces.append(
                 Trace(heat_map(layers, layers, mean, stderr), {"run": label, "epoch": epoch})

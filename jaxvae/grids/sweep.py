@@ -3,8 +3,6 @@
 from functools import partial
 from pathlib import Path
 
-from rich.console import Console
-
 from jaxvae.data import Dataset
 from jaxvae.data.distinct import first_distinct
 from jaxvae.data.memory import available_memory
@@ -17,7 +15,7 @@ from jaxvae.runs.member import program_of
 from jaxvae.runs.ready import ReadyRun, ready_run
 from jaxvae.runs.run import snapshot_epochs
 from jaxvae.sweeps.estimate import geometry_seconds, layer_features
-from jaxvae.sweeps.launch import Experiment
+from jaxvae.sweeps.launch import Experiment, imported_when_called
 from jaxvae.sweeps.records import Arrays
 from jaxvae.sweeps.sweep import Sweep
 
@@ -87,11 +85,5 @@ def _seconds(grid: Grid, _: RunConfig, model: VAE | HVAE, dataset: Dataset) -> f
     return geometry_seconds(points, layer_features(model)) if points else 0.0
 
 
-def _report(grid: Grid, sweep: Sweep, console: Console) -> None:
-    # It draws, which processes that train never do.
-    from jaxvae.grids.report import report  # noqa: PLC0415
-
-    report(grid, sweep, console)
-
-
+_report = imported_when_called("jaxvae.grids.report:report")
 EXPERIMENT = Experiment(_sweep, _report, _check, extendable=("values", "seeds"))

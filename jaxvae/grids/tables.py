@@ -8,6 +8,7 @@ from typing import Any
 import xarray as xr
 from rich.table import Table
 
+from jaxvae.files.words import counted
 from jaxvae.grids.grid import Grid, word
 from jaxvae.grids.quantities import Quantity, geometry, known_runs, rates
 from jaxvae.report.tables import markdown_table, over_seeds, printed_table
@@ -106,7 +107,7 @@ def title(grid: Grid, records: xr.Dataset) -> str:
     """What was trained in all runs, for how many epochs, with how many seeds."""
     same = [grid.run[name] for name in ("data", "network", "objective") if name in grid.run]
     epoch = f"epoch {int(records['epoch'][-1])}"
-    return ", ".join([*same, epoch, _counted(len(grid.seeds), "seed")])
+    return ", ".join([*same, epoch, counted(len(grid.seeds), "seed")])
 
 
 def combinations(
@@ -128,7 +129,3 @@ def _rows(grid: Grid, quantities: Sequence[Quantity]) -> list[dict[str, str]]:
         }
         for words, where in combinations(grid.varying)
     ]
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' * (count != 1)}"

@@ -103,6 +103,11 @@ class HVAE(NamedTuple):
     apply: Callable[..., HierarchyOutputs]
     decode: Callable[[Variables, Float[Array, "b k"]], Float[Array, "b h w c"]]
 
+    @property
+    def sizes(self) -> list[int]:
+        """How many latents each of its layers has."""
+        return [math.prod(shape) for shape in self.shapes]
+
 
 def build_hvae(
     network: nn.Module,
@@ -222,11 +227,11 @@ class _Hierarchy(nn.Module):
                 sample = jnp.where(given.taken, given.sample.reshape(sample.shape), sample)
             return StochasticLayer(posterior, prior, sample)
 
-        given = [_Given(_rows(part)) for part in split_noise(noise, self.shapes)]
+        given = [_Given(flat(part)) for part in split_noise(noise, self.shapes)]
         if samples is not None:
             chosen = jnp.array([each is not None for each in samples]) if taken is None else taken
             known = [
-                jnp.zeros_like(own.noise) if each is None else _rows(each)
+                jnp.zeros_like(own.noise) if each is None else flat(each)
                 for each, own in zip(samples, given, strict=True)
             ]
             given = list(map(_Given, [each.noise for each in given], known, chosen))
@@ -251,7 +256,7 @@ class _Hierarchy(nn.Module):
             sample = prior.sample(noise.reshape(prior.mean.shape))
             return StochasticLayer(posterior, prior, sample)
 
-        parts = list(map(_rows, split_noise(noise, self.shapes)))
+        parts = list(map(flat, split_noise(noise, self.shapes)))
         state = self._descend(None, len(noise), parts, draw, train=False)[0]
         return network.output(state, train=False)[0]
 
@@ -346,7 +351,8 @@ def _refuse_other_choices(taken: Any, layers: int) -> None:
         raise ValueError(f"expected taken as {layers} booleans, got {dtype} of shape {shape}")
 
 
-def _rows(values: Float[Array, "b *shape"]) -> Float[Array, "b k"]:
+def flat(values: Float[Array, "b *shape"]) -> Float[Array, "b k"]:
+    """The numbers of every example in one row."""
     return values.reshape(len(values), -1)
 
 

@@ -79,6 +79,11 @@ class VAE(NamedTuple):
         """The shapes of its layers of latents: a VAE is a hierarchy of one layer."""
         return ((self.latents,),)
 
+    @property
+    def sizes(self) -> list[int]:
+        """How many latents each of its layers has."""
+        return [self.latents]
+
 
 def build_vae(
     encoder: nn.Module,

@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 from jaxvae.analysis.regeneration import Regenerations
 from jaxvae.analysis.traversal import Traversals
 from jaxvae.report.style import figure
+from jaxvae.training.images import as_bytes
 from jaxvae.typing import ArrayLike
 
 # What is shown at most.
@@ -244,7 +245,7 @@ def _as_bytes(images: ArrayLike) -> UInt8[np.ndarray, "n h w c"]:
         raise ValueError(f"expected uint8 or real images, got {values.dtype}")
     if not np.isfinite(values).all():
         raise ValueError("expected finite images, got NaN or infinity")
-    return np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8)
+    return as_bytes(values)
 
 
 def _of(shown: int, available: int) -> str:

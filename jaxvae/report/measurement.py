@@ -6,6 +6,7 @@ import xarray as xr
 
 from jaxvae.analysis.measure import Measurement, Measurements
 from jaxvae.analysis.registry import METRICS
+from jaxvae.files.words import counted
 from jaxvae.metrics import jackknife_error
 
 _SUFFIXES = ("", "_stderr", "_subset", "_null", "_null_spread")
@@ -100,5 +101,4 @@ def title(records: xr.Dataset) -> str:
     of = (
         "" if points == available else f" of {available:,}, drawn with seed {records.attrs['seed']}"
     )
-    spaces = records.sizes["space"]
-    return f"{spaces} space{'s' if spaces > 1 else ''}, {points:,} points{of}"
+    return f"{counted(records.sizes['space'], 'space')}, {points:,} points{of}"

@@ -5,7 +5,7 @@ import xarray as xr
 
 from jaxvae.analysis.registry import METRICS
 from jaxvae.report.measurement import metrics_of, title, variable
-from jaxvae.report.measurement_tables import caption, cells
+from jaxvae.report.measurement_tables import caption, cells, in_one_line
 from jaxvae.report.page import Chart, Page, Table, Trace, settings_of
 from jaxvae.report.traces import ACCENT, heat_map, line, listed_axis
 
@@ -61,8 +61,7 @@ def _table(records: xr.Dataset, name: str) -> Table:
     columns = ["space", *(column.replace("\n", " ") for column in header)]
     shown = []
     for row_name, row in rows.items():
-        texts = ("{}{} {}".format(*cell).strip() for cell in row)
-        shown.append(dict(zip(columns, (row_name, *texts), strict=True)))
+        shown.append(dict(zip(columns, (row_name, *map(in_one_line, row)), strict=True)))
     return Table(METRICS[name].title, shown, caption(records, name))
 
 

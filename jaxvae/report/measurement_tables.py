@@ -78,7 +78,7 @@ def summary(records: xr.Dataset) -> str:
     for name in metrics_of(records):
         header, rows = cells(records, name)
         texts = [
-            {"": space, **dict(zip(header, map(_in_one_line, row), strict=True))}
+            {"": space, **dict(zip(header, map(in_one_line, row), strict=True))}
             for space, row in rows.items()
         ]
         parts += [f"## {METRICS[name].title}", markdown_table(texts, left=[""])]
@@ -86,7 +86,8 @@ def summary(records: xr.Dataset) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _in_one_line(cell: Cell) -> str:
+def in_one_line(cell: Cell) -> str:
+    """A cell in one line of text."""
     return "{}{} {}".format(*cell).strip()
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from jaxvae.files.whole import write_whole
+from jaxvae.files.whole import write_text_whole
 
 PAGE = "report.html"
 # What a hover shows of a number.
@@ -153,7 +153,7 @@ def write_page(folder: Path, page: Page, figures: Sequence[Path] = ()) -> Path:
         OSError: if the disk cannot be written.
     """
     text = page_text(page, sorted(path.name for path in figures))
-    write_whole(folder / PAGE, lambda part: part.write_text(text, encoding="utf-8"))
+    write_text_whole(folder / PAGE, text)
     return folder / PAGE
 
 

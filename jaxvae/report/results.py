@@ -8,7 +8,7 @@ from typing import Any
 import xarray as xr
 from rich.console import Console
 
-from jaxvae.files.whole import write_whole
+from jaxvae.files.whole import write_text_whole, write_whole
 from jaxvae.report.page import PAGE, Page, picture_of, write_page
 from jaxvae.runs.provenance import made_by
 
@@ -38,7 +38,7 @@ def write_report(
     """
     write_whole(out / "records.nc", records.to_netcdf)
     drawn = figures(out / "figures")
-    write_whole(out / "summary.md", lambda part: part.write_text(summary, encoding="utf-8"))
+    write_text_whole(out / "summary.md", summary)
     pictures = [picture_of(path, pictured[path.stem]) for path in drawn if path.stem in pictured]
     told = {**page.settings, **made_by(out)}
     write_page(out, page._replace(settings=told, pictures=[*page.pictures, *pictures]), drawn)

@@ -100,7 +100,7 @@ def _quality(shown: Shown) -> str:
 def _collapse(run: SavedRun, evaluation: Evaluation) -> list[str]:
     """Sentences on latents that have collapsed to the prior."""
     if isinstance(run.vae, HVAE):
-        sizes = [math.prod(shape) for shape in run.vae.shapes]
+        sizes = run.vae.sizes
         signs = collapse_warnings(evaluation, sizes=sizes) if evaluation.is_finite else ()
         collapsed = ", ".join(
             f"{int(np.sum(types.passive))} of the {size} of {name}"
@@ -254,7 +254,7 @@ def _rows(run: SavedRun, evaluation: Evaluation) -> list[dict[str, str]]:
     rates = zip(*(np.atleast_1d(each) for each in evaluation.rates), strict=True)
     rows = []
     for index, (name, rate) in enumerate(zip(latent_names(run.vae), rates, strict=True)):
-        size = math.prod(run.vae.shapes[index])
+        size = run.vae.sizes[index]
         kinds = zip(_TYPES, evaluation.latent_types[index], strict=True)
         rows.append(
             {

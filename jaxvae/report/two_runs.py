@@ -1,7 +1,6 @@
 """Two runs side by side: in sentences, tables, figures and records."""
 
 import dataclasses
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import xarray as xr
 from jaxtyping import UInt8
 
 from jaxvae.analysis.estimate import mean_estimate
+from jaxvae.analysis.training_loss import CLEAR
 from jaxvae.analysis.two_runs import TwoRuns, different_settings
 from jaxvae.report.page import Chart, Page, Table, Trace, in_words
 from jaxvae.report.style import draw_rows, figure
@@ -27,8 +27,6 @@ PICTURED = {
 }
 """The figure of `draw_two_runs` that the page shows itself, and how it is read."""
 
-# A difference of so many standard errors is called one.
-_CLEAR = 2
 # Images that the page shows at most.
 _POINTS = 2000
 _ERROR = "± is the standard error over images."
@@ -53,10 +51,10 @@ def conclusion(comparison: TwoRuns, names: tuple[str, str]) -> str:
     value, stderr = map(float, comparison.differences["cost"])
     by = f"{abs(value):.2f} ± {stderr:.2f} nats per image"
     on = f"on the same {len(comparison.sides[0].costs['cost']):,} held-out images"
-    if not abs(value) > _CLEAR * stderr:
+    if not abs(value) > CLEAR * stderr:
         return (
             f"The negative ELBO of {second} does not differ from that of {first} by more than "
-            f"{_CLEAR} standard errors {on}: the difference is {by}."
+            f"{CLEAR} standard errors {on}: the difference is {by}."
         )
     than = "lower" if value < 0 else "higher"
     return f"The negative ELBO of {second} is {by} {than} than that of {first} {on}."
@@ -258,8 +256,7 @@ def _row(term: str, names: tuple[str, str], values: Sequence[str], difference: s
 
 
 def _active(units: np.ndarray, model: Any) -> str:
-    sizes = map(math.prod, model.shapes)
-    return ", ".join(f"{each} of {size}" for each, size in zip(units, sizes, strict=True))
+    return ", ".join(f"{each} of {size}" for each, size in zip(units, model.sizes, strict=True))
 
 
 def _word(value: Any) -> str:

@@ -34,8 +34,9 @@ from jaxvae.runs.choices import (
 )
 from jaxvae.runs.config import RunConfig, numbers
 from jaxvae.runs.folder import as_json
+from jaxvae.training.refusals import outputs_of
 from jaxvae.training.stability import averaged, stabilized
-from jaxvae.training.trainer import Adversary, Trainer, outputs_of, vae_trainer
+from jaxvae.training.trainer import Adversary, Trainer, vae_trainer
 from jaxvae.typing import ImageShape
 
 _LATENTS = 10

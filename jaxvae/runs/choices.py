@@ -20,7 +20,7 @@ from jaxvae.files.refusals import did_you_mean
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.vae import VAE
-from jaxvae.training.trainer import outputs_of
+from jaxvae.training.refusals import outputs_of
 
 # Steps and sizes are counted in int32 on the device.
 LARGEST = 2**31 - 1

@@ -202,11 +202,8 @@ def _optimizer_state(config: RunConfig, then: RunConfig, old: TrainState) -> Any
         rate = jnp.float32(config.learning_rate)
         return optax.tree.set(old.optimizer_state, learning_rate=rate)
 
-    def is_adam(part: Any) -> bool:
-        return isinstance(part, optax.ScaleByAdamState)
-
-    (moments,) = filter(is_adam, jax.tree.leaves(old.optimizer_state, is_leaf=is_adam))
-    return jax.tree.map(lambda part: moments if is_adam(part) else part, new, is_leaf=is_adam)
+    moments = optax.tree.get(old.optimizer_state, "ScaleByAdamState")
+    return optax.tree.set(new, ScaleByAdamState=moments)
 
 
 def _parts(config: RunConfig) -> tuple[Any, ...]:

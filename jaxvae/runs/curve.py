@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxvae.files.whole import write_whole
+from jaxvae.files.whole import write_text_whole
 from jaxvae.training.epochs import Progress
 
 CURVE = "curve.json"
@@ -105,4 +105,4 @@ def _write(folder: Path, rows: list[dict[str, Any]], begun: int) -> None:
     means = {name: [row[name] for row in rows] for name in rows[0] if name != "step"}
     steps = [row["step"] for row in rows]
     text = json.dumps({"begun": begun, "steps": steps, "means": means}) + "\n"
-    write_whole(folder / CURVE, lambda part: part.write_text(text, encoding="utf-8"))
+    write_text_whole(folder / CURVE, text)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxvae.files.reading import content
-from jaxvae.files.whole import remove_leftovers, write_whole
+from jaxvae.files.whole import remove_leftovers, write_text_whole
 
 _LOCK = ".lock"
 
@@ -112,7 +112,7 @@ def write_settings(file: Path, settings: Mapping[str, Any]) -> None:
     """
     text = json.dumps(as_json(settings), indent=2) + "\n"
     try:
-        write_whole(file, lambda part: part.write_text(text, encoding="utf-8"))
+        write_text_whole(file, text)
     except OSError as error:
         raise OSError(
             f"expected a folder that can be written for --out, got {file.parent} ({error}); "

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 from jaxvae import __version__
-from jaxvae.files.whole import write_whole
+from jaxvae.files.whole import write_text_whole
 
 _FOLDER = "made"
 # Of commands that differ, as the shares of a sweep do, so many are shown.
@@ -120,7 +120,7 @@ def _devices() -> str:
 def _add(out: Path, name: str, entry: Entry) -> None:
     file = out / _FOLDER / f"{name}.json"
     text = json.dumps([*_entries(file), entry], indent=2) + "\n"
-    write_whole(file, lambda part: part.write_text(text, encoding="utf-8"))
+    write_text_whole(file, text)
 
 
 def _entries(file: Path) -> list[Entry]:

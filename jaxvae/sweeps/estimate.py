@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxvae.files.words import counted
 from jaxvae.models import HVAE, VAE
 from jaxvae.runs.member import latents_of, model_of, program_of
 from jaxvae.sweeps.sweep import Sweep
@@ -120,8 +121,7 @@ def in_words(units: Iterable[Seconds]) -> str:
     seconds = sum(sum(unit) for unit in units)
     minutes = max(1, round(seconds / 60))
     count, unit = (minutes, "minute") if minutes < 90 else (round(seconds / 3600), "hour")
-    plural = "s" * (count > 1)
-    return f"about {count} {unit}{plural} on this machine, less where it has run before"
+    return f"about {counted(count, unit)} on this machine, less where it has run before"
 
 
 @cache

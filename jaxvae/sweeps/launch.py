@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxvae.data.names import refuse_among_images
+from jaxvae.files.words import counted, first_few
 from jaxvae.report.progress import sweep_progress
 from jaxvae.runs.config import IMAGES
 from jaxvae.runs.folder import (
@@ -54,6 +55,15 @@ class Experiment(NamedTuple):
     extendable: tuple[str, ...] = ()
 
 
+def imported_when_called(name: str) -> Callable[..., Any]:
+    """The function `module:name`, such as one that draws, which processes that train never do."""
+
+    def call(*given: Any) -> Any:
+        return _named(name)(*given)
+
+    return call
+
+
 class Job(NamedTuple):
     """A sweep as other processes are told of it.
 
@@ -73,8 +83,7 @@ class Job(NamedTuple):
 
     def open(self) -> tuple[Experiment, Sweep]:
         """The experiment and its sweep."""
-        module, _, name = self.experiment.partition(":")
-        experiment: Experiment = getattr(importlib.import_module(module), name)
+        experiment: Experiment = _named(self.experiment)
         sweep = experiment.sweep(self.config, self.out)
         return experiment, dataclasses.replace(sweep, members=self.members, command=self.command)
 
@@ -131,6 +140,11 @@ def run(job: Job, launch: Launch, console: Console) -> None:
     _report(experiment, job, sweep, console)
 
 
+def _named(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
 def _images(file: Path, stored: Mapping[str, Any], sweep: Sweep) -> dict[str, Any]:
     """The images that the runs are trained on; it is an error if they have changed."""
     datasets = {id(data): data for data in map(sweep.load, sweep.runs.values())}
@@ -169,9 +183,9 @@ def _report(experiment: Experiment, job: Job, sweep: Sweep, console: Console) ->
     if len(missing) == len(sweep.runs):
         raise ValueError(f"expected runs in {job.out} to report on, found none")
     if missing:
-        named = ", ".join(missing[:3]) + ", ..." * (len(missing) > 3)
         console.print(
-            f"{len(missing)} of {len(sweep.runs)} runs are not done, and missing below: {named}",
+            f"{len(missing)} of {len(sweep.runs)} runs are not done, and missing below: "
+            f"{first_few(missing)}",
             soft_wrap=True,
         )
     lacking = [each.title for each in sweep.afterwards if not each.is_done]
@@ -214,7 +228,7 @@ def _announce(sweep: Sweep, unfinished: list[Unit], launch: Launch, console: Con
     # Of devices that are left to other processes nothing is known here.
     time = "" if launch.on_host else f"{in_words(seconds_of(sweep, each) for each in unfinished)}; "
     console.print(
-        f"{runs} of {len(sweep.runs)} runs to do, in {units} unit{'s' * (units != 1)}; {time}"
+        f"{runs} of {len(sweep.runs)} runs to do, in {counted(units, 'unit')}; {time}"
         f"results in {sweep.out}",
         soft_wrap=True,
     )
@@ -222,7 +236,7 @@ def _announce(sweep: Sweep, unfinished: list[Unit], launch: Launch, console: Con
     shared = sum(not unit.needs for unit in sweep.units)
     if shared < processes:
         console.print(
-            f"{shared} unit{'s' * (shared != 1)} for {processes} processes, so that some "
+            f"{counted(shared, 'unit')} for {processes} processes, so that some "
             "have nothing to do; in a new folder, a smaller --members makes more units",
             style="yellow",
             soft_wrap=True,

@@ -1,14 +1,13 @@
 """Files in the folder of a sweep that are not needed, and files that are lost."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from jaxvae.files.reading import names_in
+from jaxvae.files.words import first_few
 from jaxvae.runs import checkpoint
 from jaxvae.runs.member import RUNS, UNITS, Place
 from jaxvae.sweeps.claims import holders
 from jaxvae.sweeps.sweep import CLAIMS, PART, Sweep
-
-_NAMED = 3
 
 
 def lost_models(sweep: Sweep, places: Mapping[str, Place]) -> list[str]:
@@ -54,17 +53,13 @@ def remarks(sweep: Sweep, places: Mapping[str, Place], *, at_work: bool) -> Iter
     lost = lost_models(sweep, places)
     if lost:
         yield (
-            f"the models of {len(lost)} of {len(sweep.runs)} runs are lost: {_listed(lost)}. Their "
-            "measurements are whole; for the model of a run, remove "
+            f"the models of {len(lost)} of {len(sweep.runs)} runs are lost: {first_few(lost)}. "
+            "Their measurements are whole; for the model of a run, remove "
             f"{sweep.out / RUNS}/NAME.npz, and the same command trains it again"
         )
     unneeded = [] if at_work else unneeded_units(sweep, places)
     if unneeded:
         yield (
             f"not needed in {sweep.out / UNITS}, left by a sweep of other runs: "
-            f"{_listed(unneeded)}. Remove them, unless you go back to that sweep"
+            f"{first_few(unneeded)}. Remove them, unless you go back to that sweep"
         )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + ", ..." * (len(names) > _NAMED)

@@ -54,7 +54,7 @@ from jaxvae.training import (
     steps_per_epoch,
     train_ensemble,
 )
-from jaxvae.training.members import ensemble_shapes
+from jaxvae.training.members import ensemble_shapes, unstack_one
 from jaxvae.training.memory import refuse_too_large
 from jaxvae.training.mesh import gathered
 from jaxvae.training.windows import saving
@@ -167,7 +167,7 @@ def _train(job: _Job) -> None:
         before = _go_on(job, sorted({*lacking, last - 1} - {last}), job.folder / RESUME)
         branch, start = job.folder / f"{RESUME}-{_REPLICATES}", replicated_ensemble(before)
         another = _go_on(job, [last], branch, start=start, measuring=False)
-        checkpoint.save(job.folder / _REPLICATES, last, _variables_of(another))
+        checkpoint.save(job.folder / _REPLICATES, last, evaluation_variables(another.states))
         lacking = [epoch for epoch in lacking if epoch == last]
     if lacking:
         _go_on(job, lacking, job.folder / RESUME)
@@ -232,7 +232,7 @@ def _sizes(job: _Job) -> list[int]:
 
 def _measure(job: _Job, ensemble: Ensemble, epoch: int) -> None:
     """Keep what all runs have learned at an epoch, and what is measured of it."""
-    checkpoint.save(job.folder / SNAPSHOTS, epoch, _variables_of(ensemble))
+    checkpoint.save(job.folder / SNAPSHOTS, epoch, evaluation_variables(ensemble.states))
     every: dict[str, np.ndarray] = {}
     at, replicates = (cache(partial(_loaded, job, each)) for each in (SNAPSHOTS, _REPLICATES))
     for index, name in enumerate(job.names):
@@ -325,19 +325,10 @@ def _loaded(job: _Job, folder: str, epoch: int) -> Variables:
 
 def _measurable(ensemble: Ensemble, index: int, mesh: Mesh | None) -> Variables:
     """The variables of one run, on the default device."""
-    own = _one(_variables_of(ensemble), index)
+    own = unstack_one(evaluation_variables(ensemble.states), index)
     return own if mesh is None else gathered(own)
-
-
-def _variables_of(ensemble: Ensemble) -> Variables:
-    return evaluation_variables(ensemble.states)
 
 
 def _one_of(load: Callable[..., Variables], index: int, *epoch: int) -> Variables:
     # On the host, where these are: all of them would go to the device for one.
     return jax.tree.map(lambda leaf: leaf[index], load(*epoch))
-
-
-@jax.jit
-def _one(variables: Variables, index: int) -> Variables:
-    return jax.tree.map(lambda leaf: leaf[index], variables)

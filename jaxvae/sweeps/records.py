@@ -17,7 +17,7 @@ from jaxvae.files.reading import left_alone
 from jaxvae.files.whole import write_whole
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.member import Place, run_file, settings_arrays
-from jaxvae.typing import ArrayLike, ImageShape
+from jaxvae.typing import ImageShape
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -142,11 +142,6 @@ def _read_if_whole(file: Path, names: Collection[str]) -> dict[str, np.ndarray]:
     except (ValueError, FileNotFoundError, NotADirectoryError):
         # Of a damaged one `is_whole` says so.
         return {}
-
-
-def as_bytes(images: ArrayLike) -> np.ndarray:
-    """Convert images in [0, 1] to uint8, to be recorded; NaN becomes black."""
-    return np.rint(np.clip(np.nan_to_num(np.asarray(images)), 0, 1) * 255).astype(np.uint8)
 
 
 @cache

@@ -18,6 +18,7 @@ from jaxvae.runs.building import build_trainer, run_keys
 from jaxvae.runs.config import Coefficient, RunConfig
 from jaxvae.runs.member import latents_of, model_of, program_of
 from jaxvae.training import Member, Trainer, group_members
+from jaxvae.training.memory import tree_bytes
 from jaxvae.typing import ImageShape
 
 # A unit is at most so many models, and at most so many bytes of training state: what fits
@@ -125,8 +126,7 @@ def _units(
     def bytes_of(latents: int) -> int:
         # The size of the data set changes no shape.
         trainer = trainer_of(program_of(first, latents), image_shape, 2)
-        state = jax.eval_shape(trainer.init, jax.random.key(0))
-        return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+        return tree_bytes(jax.eval_shape(trainer.init, jax.random.key(0)))
 
     sized = [_Sized(name, latents_of(config, image_shape)) for name, config in runs.items()]
     for group in group_members(sized, size_of=bytes_of):

@@ -190,8 +190,7 @@ def run_steps(
     def unfinished(window: Window) -> Bool[Array, ""]:
         return (window.state.step < last_step) & jnp.isfinite(window.last[0]) & alive
 
-    shapes = jax.eval_shape(step, state)[1:]
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    zeros = jax.tree.map(jnp.zeros_like, jax.eval_shape(step, state)[1:])
     return lax.while_loop(unfinished, body, Window(state, zeros, zeros))
 
 

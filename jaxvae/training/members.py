@@ -16,7 +16,8 @@ import optax
 from jaxtyping import Array, Int
 
 from jaxvae.files.refusals import as_count
-from jaxvae.training.trainer import Trainer, TrainState, refuse_negative
+from jaxvae.training.refusals import refuse_negative
+from jaxvae.training.trainer import Trainer, TrainState
 from jaxvae.typing import Key
 
 TrainerOf = Callable[[int], Trainer]
@@ -148,7 +149,7 @@ def take_member(ensemble: Ensemble, index: int, trainer: Trainer) -> TrainState:
     members = len(ensemble.failed)
     refusal = f"expected a member from 0 to {members - 1}, got {index}"
     index = as_count(index, refusal, least=0, most=members - 1)
-    state = _member(ensemble.states, index)._replace(present=None)
+    state = unstack_one(ensemble.states, index)._replace(present=None)
     shapes = jax.eval_shape(trainer.init, state.key)
     taken = cut(state, shapes)
     if jax.tree.map(jnp.shape, taken) != jax.tree.map(jnp.shape, shapes):
@@ -216,8 +217,9 @@ def stack(trees: list[T]) -> T:
 
 
 @jax.jit
-def _member(states: TrainState, index: int) -> TrainState:
-    return jax.tree.map(lambda leaf: leaf[index], states)
+def unstack_one(trees: T, index: int) -> T:
+    """One of the trees that were stacked."""
+    return jax.tree.map(lambda leaf: leaf[index], trees)
 
 
 def _pad(state: Any, shapes: Any) -> Any:

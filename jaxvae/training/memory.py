@@ -21,7 +21,7 @@ def refuse_too_large(state: Any, *, batch: Any = ()) -> None:
     Raises:
         ValueError: says how much is needed, and how much there is.
     """
-    needed = 2 * _bytes(state) + _bytes(batch)
+    needed = 2 * tree_bytes(state) + tree_bytes(batch)
     # Of the device that trains; on CPU that is the memory of the host.
     stats = jax.local_devices()[0].memory_stats() or {}
     available = float(stats.get("bytes_limit", available_memory()))
@@ -46,5 +46,6 @@ def device_memory(mesh: Mesh | None) -> float:
     return float(stats.get("bytes_limit", whole_memory() / len(devices)))
 
 
-def _bytes(tree: Any) -> int:
+def tree_bytes(tree: Any) -> int:
+    """The bytes of all arrays of a tree, or of arrays of these shapes."""
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))

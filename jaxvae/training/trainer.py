@@ -1,10 +1,8 @@
 """Trainers: a training step as a pair of pure functions, `init` and `step`."""
 
-import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
-from numbers import Real
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +13,22 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from jaxvae.geometry.arrays import refuse_no_key
 from jaxvae.models.discriminator import Discriminator
-from jaxvae.models.hvae import HVAE, HierarchyOutputs, refuse_other_models
+from jaxvae.models.hvae import HVAE, HierarchyOutputs
 from jaxvae.models.vae import VAE, Outputs, Variables
 from jaxvae.objectives.factor_vae import discriminator_loss
 from jaxvae.objectives.multipliers import ascend, objective_multipliers
 from jaxvae.platforms import Options, choices_for
 from jaxvae.training.images import unit_interval
+from jaxvae.training.refusals import (
+    checked_loss,
+    nonnegative_of,
+    refuse_negative,
+    refuse_no_numbers,
+    refuse_other_arguments,
+    refuse_other_kind,
+    refuse_other_schedules,
+    refuse_other_state,
+)
 from jaxvae.typing import ImageShape, Key
 
 Objective = Callable[..., tuple[Array, NamedTuple]]
@@ -134,19 +142,19 @@ def vae_trainer(
     values: dict[str, Any] = {} if coefficients is None else dict(coefficients)
     ramps = {} if schedules is None else dict(schedules)
     dual_steps = {} if multipliers is None else dict(multipliers)
-    _check(objective, set(values), set(ramps), set(dual_steps), adversary)
+    refuse_other_arguments(objective, set(values), set(ramps), set(dual_steps), adversary)
     bound: dict[str, Any] = {}
     function: Any = objective
     while isinstance(function, partial):
         bound, function = {**function.keywords, **bound}, function.func
-    nonnegative = _nonnegative(function)
-    _refuse_the_other_kind(vae, function)
+    nonnegative = nonnegative_of(function)
+    refuse_other_kind(vae, function)
     if not hasattr(optimizer, "update"):
         raise ValueError(
             f"expected an optax transformation, such as optax.adam(1e-3), got {optimizer}"
         )
-    _refuse_no_numbers(values)
-    _refuse_other_schedules(ramps)
+    refuse_no_numbers(values)
+    refuse_other_schedules(ramps)
     refuse_negative(bound | values, nonnegative)
     # One multiplier of all layers would follow the sum of their slopes.
     of_layers = objective_multipliers(function)
@@ -188,7 +196,7 @@ def vae_trainer(
             arguments["discriminator"] = partial(
                 adversary.discriminator.apply, state.adversary.params
             )
-        loss, terms = _loss_and_terms(objective(outputs, **arguments))
+        loss, terms = checked_loss(objective(outputs, **arguments))
         return loss, (terms, outputs)
 
     @once
@@ -197,7 +205,7 @@ def vae_trainer(
     ) -> tuple[TrainState, Array, NamedTuple]:
         if images.dtype != jnp.uint8:
             raise ValueError(f"expected uint8 images of 0 to 255 for a step, got {images.dtype}")
-        _refuse_other_state(state, jax.eval_shape(first_state, state.key))
+        refuse_other_state(state, jax.eval_shape(first_state, state.key))
         noise_key = jax.random.fold_in(state.key, state.step)
         learned = {name: state.coefficients[name] for name in dual_steps}
         differentiated = jax.value_and_grad(loss_of, argnums=(0, 1), has_aux=True)
@@ -245,105 +253,6 @@ def _as_one_program(init: Callable[[Key], TrainState]) -> Callable[[Key], TrainS
     return call
 
 
-def _is_own(objective: Callable[..., Any]) -> bool:
-    """Whether an objective is one of jaxvae, or wraps one under its name."""
-    return getattr(objective, "__module__", "").startswith("jaxvae.")
-
-
-def _refuse_the_other_kind(vae: VAE | HVAE, objective: Callable[..., Any]) -> None:
-    """Refuse a hierarchy for an objective of jaxvae for one layer, and the other way round."""
-    # What wraps an objective may take other outputs.
-    if not _is_own(objective) or hasattr(objective, "__wrapped__"):
-        return
-    taken = outputs_of(objective)
-    if taken is HierarchyOutputs and isinstance(vae, VAE):
-        refuse_other_models(vae, HVAE)
-    if taken is Outputs and isinstance(vae, HVAE):
-        refuse_other_models(vae, VAE)
-
-
-def outputs_of(objective: Callable[..., Any]) -> Any:
-    """The type of outputs that an objective takes, where it is known: of a VAE or a hierarchy."""
-    first = next(iter(get_type_hints(objective).values()), None)
-    return first if first in (Outputs, HierarchyOutputs) else None
-
-
-def _nonnegative(objective: Callable[..., Any]) -> frozenset[str]:
-    """The coefficients of an objective of jaxvae that may not be negative: all but a distortion."""
-    if not _is_own(objective):
-        return frozenset()
-    return frozenset(inspect.signature(objective).parameters) - {"target"}
-
-
-def _refuse_other_schedules(schedules: Mapping[str, Any]) -> None:
-    for name, schedule in schedules.items():
-        parameters = inspect.signature(schedule).parameters if callable(schedule) else {}
-        if "end" not in parameters and not any(
-            p.kind is p.VAR_KEYWORD for p in parameters.values()
-        ):
-            raise ValueError(
-                f"expected a schedule (step, *, end) -> value for {name}, such as "
-                f"partial(linear_ramp, steps=1000), got {schedule}; one of optax is taken as "
-                "lambda step, *, end: schedule(step)"
-            )
-
-
-def _refuse_no_numbers(coefficients: Mapping[str, Any]) -> None:
-    for name, value in coefficients.items():
-        leaves = jax.tree.leaves(value)
-        # Nothing is computed: processes may be joined after a trainer was made.
-        if not leaves or not all(map(_is_number, leaves)):
-            raise ValueError(f"expected a number for {name}, or one for every layer, got {value!r}")
-
-
-def _is_number(value: Any) -> bool:
-    kind = getattr(value, "dtype", None)
-    return isinstance(value, Real) if kind is None else jnp.issubdtype(kind, np.number)
-
-
-def refuse_negative(coefficients: Mapping[str, Any], nonnegative: Collection[str]) -> None:
-    """Refuse weights and rates below zero, for which there is no best model, and NaN and infinity.
-
-    Raises:
-        ValueError: names the first of them.
-    """
-    for name, value in coefficients.items():
-        leaves = [leaf for leaf in jax.tree.leaves(value) if not isinstance(leaf, jax.core.Tracer)]
-        known = [np.asarray(leaf) for leaf in leaves if _is_number(leaf)]
-        if name in nonnegative and any(np.any(number < 0) for number in known):
-            raise ValueError(f"expected {name} of at least 0, got {value}")
-        if not all(np.all(np.isfinite(number)) for number in known):
-            raise ValueError(f"expected a finite {name}, got {value}")
-
-
-def _refuse_other_state(state: TrainState, expected: TrainState) -> None:
-    """Refuse what another model, optimizer or objective has left, before it fails halfway."""
-    for part in ("variables", "optimizer_state", "adversary", "coefficients"):
-        if _names_and_shapes(getattr(state, part)) != _names_and_shapes(getattr(expected, part)):
-            raise ValueError(
-                "expected a state that this trainer began with, got one of another model, "
-                f"optimizer or objective: names or shapes of its {part} differ"
-            )
-
-
-def _names_and_shapes(tree: Any) -> tuple[Any, list[tuple[int, ...]]]:
-    """The structure of a tree, whose nodes may be equal to themselves alone, and its shapes."""
-    leaves, structure = jax.tree.flatten(tree)
-    return structure, [jnp.shape(leaf) for leaf in leaves]
-
-
-def _loss_and_terms(returned: Any) -> tuple[Array, NamedTuple]:
-    """The loss and terms that an objective returned, if it returned both."""
-    if not isinstance(returned, tuple) or len(returned) != 2 or not hasattr(returned[1], "_asdict"):
-        raise ValueError(
-            f"expected an objective to return a loss and a NamedTuple, got {type(returned)}"
-        )
-    loss, terms = returned
-    if jnp.shape(loss) != () or not jnp.issubdtype(jnp.result_type(loss), jnp.floating):
-        raise ValueError(f"expected one number as the loss of an objective, got {loss}")
-    return loss, terms
-
-
 def _current(state: TrainState, schedules: dict[str, Schedule]) -> dict[str, Array]:
     """The coefficients of this step."""
     return {
@@ -384,46 +293,3 @@ def _train_adversary(
     return AdversaryState(
         *_descend(adversary.optimizer, gradients, state.optimizer_state, state.params)
     )
-
-
-def _check(
-    objective: Objective,
-    given: set[str],
-    scheduled: set[str],
-    learned: set[str],
-    adversary: Adversary | None,
-) -> None:
-    """Refuse what would fail in the middle of a compilation."""
-    if not callable(objective):
-        raise ValueError(
-            f"expected an objective, such as beta_vae, before the optimizer, got {objective}"
-        )
-    parameters = list(inspect.signature(objective).parameters.values())[1:]
-    numbers = {parameter.name for parameter in parameters} - {"discriminator"}
-    required = {p.name for p in parameters if p.default is p.empty} - {"discriminator"}
-    # A whole number shapes the program; a coefficient is a part of the state.
-    whole = sorted(p.name for p in parameters if p.annotation is int and p.name in required)
-    if whole:
-        wanted = ", ".join(f"{name}=..." for name in whole)
-        raise ValueError(
-            f"expected an objective that knows {', '.join(whole)}, which no coefficient can be: "
-            f"give partial({getattr(objective, '__name__', 'objective')}, {wanted})"
-        )
-    if not required <= given <= numbers:
-        raise ValueError(
-            f"expected coefficients among {sorted(numbers)}, with {sorted(required)}, "
-            f"got {sorted(given)}"
-        )
-    if not scheduled <= given:
-        raise ValueError(
-            f"expected schedules of the coefficients {sorted(given)}, got {sorted(scheduled)}"
-        )
-    if not learned <= given - scheduled:
-        raise ValueError(
-            f"expected multipliers among the coefficients without a schedule, "
-            f"{sorted(given - scheduled)}, got {sorted(learned)}"
-        )
-    adversarial = any(parameter.name == "discriminator" for parameter in parameters)
-    if adversarial != (adversary is not None):
-        wanted = "an adversary" if adversarial else "no adversary"
-        raise ValueError(f"expected {wanted} for this objective, got {adversary}")

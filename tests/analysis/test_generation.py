@@ -123,8 +123,8 @@ def test_no_samples_are_refused(arguments):
     [
         (np.ones((3, 1, 4, 1), np.uint8), r"expected images \[n, 1, 5, 1\], got \(3, 1, 4, 1\)"),
         (np.ones((0, 1, M, 1), np.uint8), r"expected images \[n, 1, 5, 1\], got \(0, "),
-        (np.full((3, 1, M, 1), 1.5), r"floats in \[0, 1\], got float64 from 1.5"),
-        (np.full((3, 1, M, 1), np.nan), r"floats in \[0, 1\], got float64 from nan"),
+        (np.full((3, 1, M, 1), 1.5), r"floats in \[0, 1\], got floats from 1.5"),
+        (np.full((3, 1, M, 1), np.nan), r"floats in \[0, 1\], got NaN"),
         (np.ones((3, 1, M, 1), np.int64), r"floats in \[0, 1\], got int64"),
     ],
 )

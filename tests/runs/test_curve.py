@@ -31,7 +31,7 @@ def test_a_disk_that_is_full_by_then_hides_no_reason_that_training_ended(tmp_pat
         with kept_curve(tmp_path, first=0, last=800) as keep:
             for step in (1, 4):
                 keep(progress(step, 8.0))
-            monkeypatch.setattr("jaxvae.runs.curve.write_whole", full)
+            monkeypatch.setattr("jaxvae.runs.curve.write_text_whole", full)
             keep(progress(5, 8.0))
             raise KeyboardInterrupt
 

@@ -9,7 +9,6 @@ from jaxvae.runs.config import RunConfig
 from jaxvae.runs.member import Place, read_settings_of, run_file
 from jaxvae.sweeps import records
 from jaxvae.sweeps.records import (
-    as_bytes,
     done_runs,
     is_whole,
     over_runs,
@@ -153,11 +152,6 @@ def test_arrays_that_do_not_fit_together_are_refused_with_the_name_of_the_file(t
     write(tmp_path, "b", kl=other)
     with pytest.raises(ValueError, match=r"expected kl of shape \(2,\) and type float64 in .*b\.n"):
         over_runs(tmp_path, ("a", "b"), ("kl",))
-
-
-def test_images_are_recorded_as_bytes():
-    images = np.array([-1.0, 0.0, 0.5, 1.0, 2.0, np.nan, 0.499])
-    assert as_bytes(images).tolist() == [0, 0, 128, 255, 255, 0, 127]
 
 
 def test_the_settings_of_a_file_that_is_no_record_are_refused_by_name(tmp_path):

@@ -19,7 +19,7 @@ from jaxvae.training import (
     train_ensemble,
     vae_trainer,
 )
-from jaxvae.training.images import as_images, on_device, training_images
+from jaxvae.training.images import as_bytes, as_images, on_device, training_images
 from tests.tiers import parametrize
 
 SHAPE = (4, 6, 3)
@@ -156,3 +156,8 @@ def test_images_are_copied_to_the_device_without_a_program(compilations):
     assert not compilations
     images[:] = 7
     assert not placed.any()
+
+
+def test_floats_become_bytes():
+    images = np.array([-1.0, 0.0, 0.5, 1.0, 2.0, np.nan, 0.499])
+    assert as_bytes(images).tolist() == [0, 0, 128, 255, 255, 0, 127]
