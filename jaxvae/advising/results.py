@@ -87,7 +87,7 @@ def conclude(
     by_delta = decided_bounds(reading).sufficient == delta_bounds(reading).sufficient
     sentences = (
         answer(reading, ending=ending),
-        disagreement(criteria) if by_delta else "",
+        disagreement(criteria, reading) if by_delta else "",
         *diagnoses(reading, dimension),
         of_data,
     )

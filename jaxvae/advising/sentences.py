@@ -41,13 +41,14 @@ def answer(reading: Reading, *, ending: str = "") -> str:
         why = f" ({confidence})" if not by_dimension else ""
         why = f": {below}{why}" if bounds.insufficient else why
         return f"{ending} {left}{why}." if ending else f"{left}{why}. {_wanted(reading)}"
+    few = f", as far as {reading.points:,} held-out images tell" if _has_few(reading) else ""
     use = (
-        f"Use a bottleneck of {bounds.sufficient}: no larger one, up to {most}, lowers "
+        f"Use a bottleneck of {bounds.sufficient}{few}: no larger one, up to {most}, lowers "
         f"Δ(output→input) by more than {TOLERANCE:.0%} ({confidence})."
     )
     if bounds.sufficient != by_delta.sufficient:
         return (
-            f"Use a bottleneck of {bounds.sufficient}: the data have no fewer dimensions. For "
+            f"Use a bottleneck of {bounds.sufficient}{few}: the data have no fewer dimensions. For "
             f"Δ(output→input) alone {by_delta.sufficient} would do: no larger one, up to {most}, "
             f"lowers it by more than {TOLERANCE:.0%} ({confidence}), so that the last dimensions "
             "change few neighbors of the images, or the models do not keep them."
@@ -58,7 +59,7 @@ def answer(reading: Reading, *, ending: str = "") -> str:
     return f"{use} {not_decided}{f'; {below}' if bounds.insufficient else ''}. {ending}".strip()
 
 
-def disagreement(criteria: Sequence[Criterion]) -> str:
+def disagreement(criteria: Sequence[Criterion], reading: Reading) -> str:
     """Which criterion to trust if they differ, and why; an empty text if no size is decided."""
     decides, *others = criteria
     if decides.size is None:
@@ -68,6 +69,12 @@ def disagreement(criteria: Sequence[Criterion]) -> str:
     if not apart:
         return "All criteria agree."
     named = "; ".join(f"{each.name} says {each.answer}" for each in apart)
+    if _has_few(reading):
+        return (
+            f"The criteria differ: {named}. On so few held-out images the {decides.name} may miss "
+            "what a size loses, so that none of them is to be trusted alone: a larger size may be "
+            "needed, and does no harm."
+        )
     return (
         f"The criteria differ: {named}. Trust the {decides.name}: it alone asks whether "
         "reconstructions lose neighbors of the images, and its error rates are known. The others "
@@ -87,7 +94,7 @@ def diagnoses(reading: Reading, dimension: tuple[float, float] | None = None) ->
         for text in (
             _too_small(reading),
             _undertrained(reading),
-            _collapsed(reading),
+            without_active(reading) or _collapsed(reading),
             _overfitted(reading),
             _kept_less(reading, dimension),
             _few_images(reading),
@@ -146,24 +153,35 @@ def _undertrained(reading: Reading) -> str:
     )
 
 
+def _has_few(reading: Reading) -> bool:
+    return reading.points < _MANY_IMAGES
+
+
 def _few_images(reading: Reading) -> str:
-    if reading.points >= _MANY_IMAGES:
+    if not _has_few(reading):
         return ""
     return (
-        f"Few held-out images: Δ was measured on {reading.points:,} distinct ones. The confidence "
-        "limits are about other seeds and not about other images, and with more of them a larger "
-        "size may be needed."
+        f"Few held-out images: Δ was measured on {reading.points:,} distinct ones, of which it is "
+        f"{2 / reading.points:.2f} at least. What a size loses may change no neighbor among so "
+        "few. The confidence limits are about other seeds and not about other images, and with "
+        "more of them a larger size may be needed."
+    )
+
+
+def without_active(reading: Reading) -> str:
+    """A sentence that says so, and what to try, where no latent of the largest size is active."""
+    if float(reading.active_units[-1].mean()) >= 0.5:
+        return ""
+    return (
+        f"Collapsed latents: none of {int(reading.sizes[-1])} is active, so that the decoder "
+        "ignores them. Lower beta, let it grow from 0 (--ramp), or train longer; of dark images, "
+        "give the range that they use (--value-range)."
     )
 
 
 def _collapsed(reading: Reading) -> str:
     """A sentence on collapsed latents, unless a size is enough: larger ones have some to spare."""
     active, size = float(reading.active_units[-1].mean()), int(reading.sizes[-1])
-    if active < 0.5:
-        return (
-            f"Collapsed latents: none of {size} is active, so that the decoder ignores them. Lower "
-            "beta, let it grow from 0 (--ramp), or train longer."
-        )
     if active > 0.75 * size or decided_bounds(reading).sufficient is not None:
         return ""
     return (

@@ -18,6 +18,7 @@ from rich.console import Console
 from jaxvae.advising.criteria import decided_bounds
 from jaxvae.advising.length import first_epochs, longer_epochs
 from jaxvae.advising.reading import NoModelError, Reading, read_records
+from jaxvae.advising.sentences import without_active
 from jaxvae.analysis.sizing import Training, next_training
 from jaxvae.files.words import counted
 from jaxvae.grids.grid import Grid
@@ -156,7 +157,7 @@ def do_study(
         sweep = dataclasses.replace(EXPERIMENT.sweep(grid, folder), command=command)
         return _train(sweep, training, clock, console)
 
-    epochs, in_time = _length(study, out, first, train)
+    epochs, in_time = _length(study, out, first, train, console)
     if not in_time:
         return StudyOutcome(_records(study, out, epochs, first), first, epochs)
     outcome = _decide(study, out, epochs, first, train)
@@ -216,7 +217,11 @@ def _next(reading: Reading, done: Training) -> Training | None:
 
 
 def _length(
-    study: Study, out: Path, first: Training, train: Callable[[int, Training], bool]
+    study: Study,
+    out: Path,
+    first: Training,
+    train: Callable[[int, Training], bool],
+    console: Console,
 ) -> tuple[int, bool]:
     """The epochs of all models, and whether there was time to find them."""
     if study.epochs is not None:
@@ -225,8 +230,10 @@ def _length(
     steps = _steps_per_epoch(study)
     epochs = first_epochs(steps)
     while train(epochs, large):
-        trial = gather(study.grid(epochs, large), out / f"epochs-{epochs}")
-        longer = longer_epochs(read_records(trial), steps)
+        trial = read_records(gather(study.grid(epochs, large), out / f"epochs-{epochs}"))
+        if unused := without_active(trial):
+            console.print(unused, soft_wrap=True)
+        longer = longer_epochs(trial, steps)
         if longer is None:
             return epochs, True
         epochs = longer
@@ -255,6 +262,8 @@ def _train(sweep: Sweep, training: Training, clock: _Clock, console: Console) ->
     left = sweep.unfinished()
     if not left:
         return True
+    if not clock.allows(sweep.epochs[-1]):
+        return False
     sizes = ", ".join(map(str, training.sizes))
     seeds = counted(training.seeds, "seed")
     epochs, units = sweep.epochs[-1], len(sweep.units)

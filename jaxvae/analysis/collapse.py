@@ -117,10 +117,12 @@ def unused_latents(evaluation: Evaluation) -> str | None:
     (types,) = evaluation.latent_types
     if evaluation.active_units.any() or not any(map(np.any, types)):
         return None
+    rate = float(np.sum(evaluation.rates.value))
+    spent = f" It spends {rate:.1f} nats on latents that are the same for all images." * (rate > 1)
     return (
         f"None of the {len(types.passive)} latents is active: the model ignores them, as after too "
-        "few steps of training or with too large a beta. Train for more --epochs, with a larger "
-        "--learning-rate, or with a lower beta."
+        f"few steps of training or with too large a beta.{spent} Train for more --epochs, with a "
+        "larger --learning-rate, or with a lower beta."
     )
 
 

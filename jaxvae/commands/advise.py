@@ -116,7 +116,7 @@ def _study(arguments: argparse.Namespace, console: Console) -> None:
     )
     ending = _ending(outcome, arguments.minutes)
     if outcome.records is None:
-        console.print(f"Not decided. {ending}", soft_wrap=True)
+        console.print(ending, soft_wrap=True)
         return
     concluded = conclude(
         outcome.records,

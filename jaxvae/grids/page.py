@@ -8,7 +8,14 @@ from matplotlib.colors import to_hex
 
 from jaxvae.grids.grid import Grid, are_numbers, word
 from jaxvae.grids.quantities import Quantity, geometry, known_runs, rates
-from jaxvae.grids.tables import captioned_rows, combinations, errors, lowest, title
+from jaxvae.grids.tables import (
+    captioned_rows,
+    collapsed,
+    combinations,
+    errors,
+    lowest,
+    title,
+)
 from jaxvae.report.page import Chart, Page, Table, Trace, settings_of
 from jaxvae.report.style import ordered_colors
 from jaxvae.report.traces import (
@@ -40,7 +47,7 @@ def grid_page(grid: Grid, records: xr.Dataset) -> Page:
     if "imbalance" in records:
         charts += [_layers(grid, records), _map(grid, records)]
     tables = [Table(name, rows, reads) for name, rows, reads in captioned_rows(grid, records)]
-    answer = [*lowest(grid, records), errors(grid)]
+    answer = [*lowest(grid, records), *collapsed(grid, records), errors(grid)]
     return Page(title(grid, records), answer, settings_of(records), charts, tables)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import xarray as xr
 from rich.table import Table
 
-from jaxvae.files.words import counted
+from jaxvae.files.words import counted, first_few
 from jaxvae.grids.grid import Grid, word
 from jaxvae.grids.quantities import Quantity, geometry, known_runs, rates
 from jaxvae.report.tables import markdown_table, over_seeds, printed_table
@@ -48,7 +48,7 @@ def sweep_tables(grid: Grid, records: xr.Dataset) -> list[Table]:
 
 def summary(grid: Grid, records: xr.Dataset) -> str:
     """All numbers at the last epoch, and what they are, as Markdown."""
-    parts = [f"# {title(grid, records)}", *lowest(grid, records)]
+    parts = [f"# {title(grid, records)}", *lowest(grid, records), *collapsed(grid, records)]
     for _, rows, caption in captioned_rows(grid, records):
         parts += [markdown_table(rows), caption]
     return "\n\n".join([*parts, errors(grid)]) + "\n"
@@ -94,6 +94,27 @@ def lowest(grid: Grid, records: xr.Dataset) -> list[str]:
     ]
     second = f"; the next is {texts[1]}" if len(texts) > 1 else ""
     return [f"The lowest negative ELBO of held-out images is {texts[0]}{second}."]
+
+
+def collapsed(grid: Grid, records: xr.Dataset) -> list[str]:
+    """A sentence on the settings with which no latent of any seed is active, where there are some.
+
+    Their layers of latents are noise, whatever is measured of them.
+    """
+    last = known_runs(records).isel(epoch=-1)
+    counts = last["active_units"].sum("latent_layer", skipna=False).max("seed")
+    named = [
+        ", ".join(f"{name} = {each}" for name, each in words.items())
+        for words, where in combinations(grid.varying)
+        if float(counts.isel(where)) == 0
+    ]
+    if not named:
+        return []
+    where = f" with {first_few(named, '; ')}" if named[0] else ""
+    return [
+        f"No latent is active{where}: these models ignore their latents, of which IDs and "
+        "imbalances say nothing."
+    ]
 
 
 def errors(grid: Grid) -> str:

@@ -20,6 +20,11 @@ def said(records, **given):
     return " ".join([answer(read_records(records)), *diagnoses(read_records(records), **given)])
 
 
+def disagreed(records):
+    reading = read_records(records)
+    return disagreement(criteria_of(reading, NULLS), reading)
+
+
 def test_where_delta_is_level_from_a_size_on_that_size_is_the_answer():
     found = answer(read_records(records_of(falling(8))))
     assert found.startswith("Use a bottleneck of 8: no larger one, up to 16")
@@ -80,7 +85,7 @@ def test_the_criteria_stand_side_by_side_each_with_what_it_says():
 
 def test_where_criteria_differ_the_one_with_error_rates_is_to_be_trusted():
     records = records_of(falling(8), active=[2.0, 4, 8, 12])
-    found = disagreement(criteria_of(read_records(records), NULLS))
+    found = disagreed(records)
     assert "active units at the largest size says 12" in found
     assert "Trust the equivalence test" in found
 
@@ -204,6 +209,17 @@ def test_few_held_out_images_are_said_to_be_no_part_of_the_confidence(points, fe
     records.attrs["points"] = points
     said = " ".join(diagnoses(read_records(records)))
     assert ("not about other images" in said) == few
+    assert (
+        "Use a bottleneck of 8, as far as 199 held-out images tell" in answer(read_records(records))
+    ) == few
+
+
+def test_on_few_images_no_criterion_is_to_be_trusted_alone():
+    records = records_of(falling(8), active=[2.0, 4, 8, 12])
+    assert "Trust the equivalence test" in disagreed(records)
+    records.attrs["points"] = 60
+    assert "none of them is to be trusted alone" in disagreed(records)
+    assert "a larger size may be needed" in disagreed(records)
 
 
 def test_a_criterion_that_no_size_meets_does_not_agree_with_one_that_some_does():
@@ -211,7 +227,7 @@ def test_a_criterion_that_no_size_meets_does_not_agree_with_one_that_some_does()
     records = records_of(
         falling(8), cost=[120.0, 110, 100, 100], active=[2.0, 4, 8, 8], dimensions=gap
     )
-    found = disagreement(criteria_of(read_records(records), NULLS))
+    found = disagreed(records)
     assert "FONDUE says less than 2" in found
     assert "agree" not in found
 

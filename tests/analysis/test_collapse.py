@@ -133,6 +133,13 @@ def test_latents_of_which_none_is_active_are_unused_though_some_are_mixed():
     assert unused_latents(of_types(1, mixed=[True, False], passive=[False, True])) is None
 
 
+@pytest.mark.parametrize(("rate", "spent"), [(0.9, False), (32.2, True)])
+def test_a_rate_that_no_image_changes_is_told(rate, spent):
+    none = of_types(0, mixed=[True, False], passive=[False, True])
+    said = unused_latents(none._replace(rates=evaluated(rates=(rate,), active=(0,)).rates))
+    assert ("spends 32.2 nats on latents that are the same for all images" in said) == spent
+
+
 def test_one_image_tells_nothing_of_unused_latents():
     assert unused_latents(of_types(0, mixed=[False] * 2, passive=[False] * 2)) is None
 

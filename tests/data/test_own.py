@@ -554,7 +554,7 @@ def test_images_that_one_bright_pixel_makes_dark_are_said(tmp_path):
     data = load(saved(tmp_path, images, "hot.npy"))
     assert (np.sort(all_images(data).max((1, 2, 3)))[[-2, -1]] == [1, 255]).all()
     assert "dark: 29 of 30 images stay below a quarter of 0 to 65535" in data.said
-    low, high = map(float, re.search(r"--value-range=(\S+):(\S+) cuts", data.said).groups())
+    low, high = map(float, re.search(r"--value-range=(\S+):(\S+) makes", data.said).groups())
     assert low == images.min() < np.sort(images.max((1, 2)))[-2] <= high < 512
     again = load(tmp_path / "hot.npy", value_range=(low, high))
     assert "dark" not in again.said

@@ -10,7 +10,7 @@ from jaxvae.grids.grid import Grid, ordered, word
 from jaxvae.grids.page import grid_page
 from jaxvae.grids.quantities import geometry, rates
 from jaxvae.grids.records import merged
-from jaxvae.grids.tables import lowest
+from jaxvae.grids.tables import collapsed, lowest
 
 LAYERS = ["input", "mean", "sample", "output"]
 
@@ -42,6 +42,19 @@ def test_the_error_of_a_mean_over_seeds_is_that_of_independent_draws():
         values = found[name].values
         np.testing.assert_allclose(quantity.mean, values.mean(axis=1))
         np.testing.assert_allclose(quantity.stderr, values.std(axis=1, ddof=1) / 3**0.5)
+
+
+def test_settings_with_which_no_latent_is_active_are_named_unless_their_runs_are_missing():
+    found = records()
+    assert collapsed(grid(), found) == []
+    found["active_units"][1] = 0
+    (said,) = collapsed(grid(), found)
+    assert said.startswith("No latent is active with beta = 4: these models ignore their latents")
+    found["missing"][1] = True
+    assert collapsed(grid(), found) == []
+    found["active_units"][:] = 0
+    (said,) = collapsed(grid((1.0,)), found.isel(beta=0))
+    assert said.startswith("No latent is active: these models")
 
 
 def test_failed_and_missing_runs_are_left_out_of_means():
