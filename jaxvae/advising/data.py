@@ -10,11 +10,13 @@ from jaxvae.metrics import gride, two_nn
 from jaxvae.metrics.dimension import OVERLAP
 from jaxvae.typing import ArrayLike
 
-# Standard errors.
+# The dimension is sure to so many standard errors.
 _SURE = 3.0
 _FARTHEST = 32
-# Between scales, largest to smallest; of the standard error; points; a dimension at which TwoNN
-# falls behind at thousands of points.
+# The ID at two scales may differ by this factor.
+# The standard error may be this share of the ID.
+# At least so many distinct points are needed.
+# Above this dimension TwoNN falls behind even with thousands of points.
 _MOST_BETWEEN_SCALES, _MOST_ERROR, _LEAST_POINTS, _HIGH = 1.5, 0.1, 200, 10.0
 
 

@@ -10,7 +10,8 @@ from jaxvae.advising.length import sizes_that_still_improve
 from jaxvae.advising.reading import HARDLY_ANYTHING, Reading
 from jaxvae.analysis.advice import TOLERANCE
 
-# Of the rate: what held-out images cost more than training images.
+# A model is overfitted where held-out images cost more than training images by this share of the
+# rate.
 _OVERFITTED = 0.2
 # With fewer distinct held-out images, others could lead to another answer (simulated).
 _MANY_IMAGES = 200

@@ -8,11 +8,11 @@ from jaxtyping import Bool, Float
 from jaxvae.analysis.spread import residual_squares
 from jaxvae.geometry.arrays import as_float64
 
-# 1, x, y, x^2, xy, y^2.
+# A quadratic has the terms 1, x, y, x^2, xy and y^2.
 _COEFFICIENTS = 6
-# More lack of fit than chance leaves in so many of a hundred planes: no quadratic.
+# A plane is no quadratic where its lack of fit is more than chance leaves in this share of planes.
 _LACK_OF_FIT = 0.05
-# Of the largest score: what sums and the fit leave of differences that are zero.
+# Sums and the fit leave up to this share of the largest score of differences that are zero.
 _ROUNDING = 1e-12
 
 
