@@ -5,7 +5,7 @@ import pytest
 
 from jaxvae.advising.data import data_dimension
 from jaxvae.advising.noise import pixel_noise
-from tests.commands.test_advise import linear_images
+from tests.advising.images import linear_images
 from tests.tiers import parametrize
 
 
