@@ -66,7 +66,7 @@ from jaxvae.training import Member, train
 
 RESULTS = Path(__file__).parent / "results"
 REPEATS = 5
-# Of a group of the paper's sweep.
+# A group of the paper's sweep is trained for so many steps.
 _SWEEP_STEPS = 300
 Record = dict[str, Any]
 # What is measured, and how: made one by one, so that what is there is not measured again.

@@ -36,7 +36,7 @@ from jaxvae.training.mesh import chosen_devices
 from jaxvae.training.placed import STORAGES
 
 RESULTS = Path(__file__).parent / "results" / "storage.json"
-# In a call, batches are laid out so many times.
+# A call lays out batches so many times.
 PIECES, REPEATS, GIBIBYTE = 2, 3, 2**30
 
 

@@ -52,15 +52,16 @@ from jaxvae.typing import Array
 
 RESULTS = Path(__file__).parent / "results" / "training.json"
 INSIDE, ALONE, PEER = "jaxvae, train", "jaxvae, step alone", "PyTorch"
-# As benchmarks/peers/torch_training.py has them.
+# `benchmarks/peers/torch_training.py` has the same.
 BETA, LEARNING_RATE = 4.0, 1e-4
 CHECKED_STEPS = 10
-# Of the first loss, and of the range of all. On an accelerator products may be rounded to TF32
-# or bfloat16. (In the two-layer hierarchy a first layer that is not trained is off by 8e-4 of it.)
+# First losses may differ by the first share of themselves, and all losses by the second of their
+# range. On an accelerator products may be rounded to TF32 or bfloat16. (In the two-layer hierarchy
+# a first layer that is not trained is off by 8e-4 of the range.)
 TOLERANCES = {"cpu": (1e-6, 1e-4)}
 ACCELERATOR_TOLERANCES = (1e-3, 1e-1)
 
-# Of each epoch of every candidate.
+# Every candidate has the seconds of each of its epochs.
 Times = dict[str, list[float]]
 Candidates = dict[str, Callable[[], Any]]
 

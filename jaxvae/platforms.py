@@ -45,13 +45,13 @@ CPU = Choices(
     block_rows=2**10,
     # Blocks are long; side by side they would only contend for the same cores.
     block_options=(("xla_cpu_scheduler_type", "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"),),
-    # Of a deep network that takes a quarter of the time to compile.
+    # With this option the start of a deep network compiles in a quarter of the time.
     start_options=(("xla_backend_optimization_level", 1),),
     # One model fills the cores.
     way="map",
     settles_on_device=False,
 )
-# Larger blocks, or it is not full; it holds many small models at once.
+# An accelerator takes larger blocks, or it is not full, and many small models at once.
 ACCELERATOR = Choices(
     block_entries=2**28,
     block_rows=2**16,
@@ -61,7 +61,8 @@ ACCELERATOR = Choices(
     settles_on_device=True,
 )
 
-# Of blocks of more rows, where the host goes through them, its compiler makes longer programs.
+# Where the host goes through the blocks, the compiler for TPU makes longer programs of blocks of
+# more rows.
 TPU = ACCELERATOR._replace(block_rows=2**12)
 _CHOICES = {"cpu": CPU, "tpu": TPU}
 

@@ -8,7 +8,8 @@ import numpy as np
 Array: TypeAlias = jax.Array
 ArrayLike: TypeAlias = jax.Array | np.ndarray
 Key: TypeAlias = jax.Array
-# In code whose lines take both: NumPy's on the host, JAX's on a device and while it traces.
+# Arrays in code whose lines take both NumPy's, on the host, and JAX's, on a device and while it
+# traces.
 EitherArray: TypeAlias = Any
 # Height, width and channels.
 ImageShape: TypeAlias = tuple[int, int, int]

@@ -11,6 +11,11 @@ def gaussian(n=N, d=WIDTH, seed=0):
     return np.random.default_rng(seed).standard_normal((n, d)).astype(np.float32)
 
 
+def rotation(d=WIDTH, seed=0):
+    """Orthogonal, in float64."""
+    return np.linalg.qr(np.random.default_rng(seed).standard_normal((d, d)))[0]
+
+
 def clusters(separation, count=2, spread=1e-3, n=N, d=WIDTH):
     sites = separation * (np.arange(n) % count)
     return (sites[:, None] + spread * gaussian(n, d)).astype(np.float32)
@@ -63,6 +68,13 @@ def hidden_steps():
     return cloud
 
 
+def half_dead():
+    """A layer of which half of the rows are zero: their nearest neighbors are all the others."""
+    layer = gaussian(seed=5)
+    layer[::2] = 0
+    return layer
+
+
 # Every one is [N, WIDTH], so that all share one compilation.
 NASTY = {
     "plain": gaussian(),
@@ -103,6 +115,14 @@ TIED = {
     "binary": NASTY["binary"],
     "exact duplicates of whole numbers": np.tile(grid(50)[: N // 3], (3, 1)).astype(np.float32),
     "constant": NASTY["constant"],
+}
+# Nearest neighbors that tie: all, most, half, groups, and at a distance.
+TIED_NEIGHBORS = {
+    "constant": NASTY["constant"],
+    "dead": np.where(np.arange(N)[:, None] % 60, 0, gaussian(seed=6)),
+    "half dead": half_dead(),
+    "many duplicates": NASTY["many duplicates"],
+    "binary": NASTY["binary"],
 }
 # Every width is compiled anew.
 WIDTHS = [1, 3, 17, 784, *(pytest.param(d, marks=pytest.mark.slow) for d in (16, 50, 300))]

@@ -89,5 +89,11 @@ def two_nn_mle(x):
     return (len(ratios) - 1) / ratios.sum()
 
 
+def centered(x):
+    """Every row less their mean."""
+    values = flat(x)
+    return values - values.mean(axis=0)
+
+
 def flat(x):
     return np.asarray(x).astype(np.float64).reshape(len(x), -1)

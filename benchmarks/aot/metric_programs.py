@@ -64,14 +64,14 @@ METRICS = {
     "cca": Metric(metrics.cca, NARROW),
     "svcca": Metric(metrics.svcca, NARROW),
 }
-# Of single operations, unless they are traced.
+# These run as single operations, unless they are traced.
 SMALL = {
     "active_units": Metric(metrics.active_units, (16,)),
     "latent_types": Metric(lambda x: metrics.latent_types(jnp.exp(x)), (16,)),
     "inception_score": Metric(lambda x: metrics.inception_score(jax.nn.softmax(x)), (10,)),
     "water_filling": Metric(lambda x: metrics.water_filling(x[0] ** 2, level=0.5), (784,)),
 }
-# One of each kind: what they hold is the same, in one program.
+# One metric of each kind is traced: what the others of its kind hold is the same.
 TRACED = {
     name: METRICS[name]
     for name in (

@@ -101,7 +101,7 @@ NETWORKS = {
     "two_layer_hvae": Network("two_layer_hvae", (32, 32, 3), 128),
     "deep_hvae": Network("deep_hvae", (32, 32, 3), 64),
 }
-# Sixteen images a device, as there.
+# A device has sixteen images, as in Child (2021).
 FORTY_LAYERS = Network("deep_hvae", (32, 32, 3), 16, 50_000, DEEP)
 
 

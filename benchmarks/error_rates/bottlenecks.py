@@ -63,7 +63,8 @@ SHAPES |= {
 SEEDS = (2, 3, 4, 5)
 NOISE = (0.05, 0.1, 0.2, 0.3, 0.5)
 SEED_OFFSET = 0.1
-# Of a size that is not noisy, where only one is; of the smallest one, where noise grows.
+# A size that is not noisy has this noise where only some are, and so has the smallest one where
+# noise grows.
 _LEAST = 0.02
 
 

@@ -35,7 +35,7 @@ class PeerError(Exception):
     """A peer that cannot be installed, or that failed; says why."""
 
 
-# Without requirements: the environment of whoever runs the benchmark.
+# Ours has no requirements: it runs in the environment of whoever runs the benchmark.
 OURS = Peer("jaxvae", "jaxvae", ())
 PEERS = (
     Peer("DADApy", "dadapy", ("dadapy",)),

@@ -29,10 +29,10 @@ from benchmarks.peers.worker import Work, cores, serve, versions
 CPU = not torch.cuda.is_available()
 DEVICE = "cpu" if CPU else "cuda"
 DEFAULT_THREADS = torch.get_num_threads()
-# On a GPU they do not matter.
+# On a GPU the number of threads does not matter.
 THREADS = sorted({DEFAULT_THREADS, cores()}) if CPU else [DEFAULT_THREADS]
 BETA, LEARNING_RATE = 4.0, 1e-4
-# Of the image's side and the latents.
+# Networks are built for the side of an image and a number of latents.
 NETWORKS: dict[str, Callable[[int, int], nn.Module]] = {
     builder.__name__: builder
     for builder in (

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from jaxvae.runs.config import RunConfig
 
 NETWORKS = ("dense", "convolutional")
-# Pairs of models grow as their square.
+# No more models are compared: their pairs grow as the square.
 _MOST_COMPARED = 64
 
 

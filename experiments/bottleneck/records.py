@@ -29,7 +29,7 @@ _BY_EPOCH = {
 _AT_END = dict.fromkeys(
     ("scale_dimension", "scale_dimension_stderr", "scale_radius"), ("layer", "far_neighbor")
 )
-# Of one seed: what is drawn of them does not grow with the sweep.
+# Pictures are read of one seed alone: what is drawn of them does not grow with the sweep.
 _EXAMPLES = ("example_reconstruction", "example_sample", "example_input")
 
 

@@ -24,7 +24,7 @@ _BY_EPOCH = (
     *("reconstruction", "kl", "kl_per_latent", "active_units"),
     *("active_latents", "mixed_latents", "passive_latents"),
 )
-# Of the end: by name of a similarity and what follows it.
+# What is measured at the end is named by a similarity and what follows it.
 _PAIRS = ("epoch", "layer", "other_epoch", "other_layer")
 _AT_END = {
     f"{name}{suffix}": dims

@@ -12,7 +12,7 @@ from experiments.learning_dynamics.grid import (
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
 
-# Of the annealed capacity, as a share of all steps: a third in the paper.
+# The annealed capacity grows over this share of all steps: a third in the paper.
 _RAMP = 1 / 3
 
 

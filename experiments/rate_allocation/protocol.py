@@ -15,7 +15,8 @@ PROTOCOL: dict[str, tuple[str, ...]] = {
     "split_score": (),
     "split_score_deviation": (),
 }
-# Of the test images, those that classifiers learn from; of the generated ones, the parts.
+# Classifiers learn from this share of the test images.
+# The generated images are scored in so many parts.
 _LEARNED_FROM, _PARTS = 0.8, 5
 
 

@@ -55,7 +55,7 @@ _QUANTITIES = {
     }.items()
     for each in (name, f"{name}_stderr")
 }
-# The same for all cells; and images, which are merged of those alone that are drawn.
+# These are the same for all cells. Images are merged of those cells alone that are drawn.
 _OF_JUDGE = ("judge_accuracy", "judge_accuracy_stderr")
 _SHARED = ("epoch", "size", "label_shares", *_OF_JUDGE)
 _EXAMPLES = ("example_reconstruction", "example_sample")

@@ -11,7 +11,7 @@ from jaxvae.analysis.downstream import choose_classifier
 
 GRID = ("beta_top", "beta_bottom")
 MODELS = (*GRID, "seed")
-# Of all uses of a grid together, the share in which equal cells may be told apart.
+# Equal cells may be told apart in this share of grids, over all uses of a grid together.
 ERROR = 0.05
 
 Cell = tuple[float, float]

@@ -14,7 +14,7 @@ from jaxvae.analysis.spread import spread_of
 UNKNOWN = "unknown"
 """The answer of a criterion without the numbers that it needs."""
 
-# Of the ID of the data: the gap between sample and mean at which FONDUE stops.
+# FONDUE stops where the IDs of sample and mean differ by this share of the ID of the data.
 _GAP = 0.2
 _NULL_DEVIATIONS = 2.0
 

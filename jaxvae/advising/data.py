@@ -11,7 +11,7 @@ from jaxvae.metrics import gride, two_nn
 from jaxvae.metrics.dimension import OVERLAP
 from jaxvae.typing import ArrayLike
 
-# Standard errors.
+# The dimension is sure to so many standard errors.
 _SURE = 3.0
 _FARTHEST = 32
 # The largest estimate, over scales and after smoothing, may be so many times the smallest.

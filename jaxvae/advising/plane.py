@@ -7,7 +7,7 @@ from jaxtyping import Float
 from jaxvae.analysis.response_surface import BestRegion, best_region
 
 _BETAS = ("beta_top", "beta_bottom")
-# Of all uses together.
+# The chance that the best region of any use leaves out its best cell, over all uses together.
 _ERROR = 0.05
 
 

@@ -15,7 +15,8 @@ _TYPES = ("active_latents", "mixed_latents", "passive_latents")
 LEAST_IMAGES = 50
 """Distinct held-out images without which no size is named."""
 
-# Of the images measured, which move Delta by as large a share of it.
+# At most this share of the images measured may be copies, which move Delta by as large a share of
+# it.
 _MOST_COPIES = 0.01
 
 HARDLY_ANYTHING = 0.5

@@ -143,7 +143,7 @@ def _deltas(reading: Reading) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray
     """The geometric mean of Delta over seeds for every size, and its standard error."""
     logs = xr.DataArray(np.log(reading.imbalance), dims=("size", "seed"))
     means = np.exp(logs.mean("seed").values)
-    # Of a mean of logarithms, as a share of the value.
+    # The standard error of a mean of logarithms is a share of the value.
     return means, means * stderr_over(logs, "seed")
 
 

@@ -11,7 +11,8 @@ from jaxvae.advising.reading import HARDLY_ANYTHING, Reading
 from jaxvae.analysis.advice import MOST_COUNTED, TOLERANCE, sufficient_bottleneck
 from jaxvae.files.words import counted
 
-# Of the rate: what held-out images cost more than training images.
+# A model is overfitted where held-out images cost more than training images by this share of the
+# rate.
 _OVERFITTED = 0.2
 # With fewer distinct held-out images, others could lead to another answer (simulated).
 _MANY_IMAGES = 200

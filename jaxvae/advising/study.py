@@ -203,7 +203,7 @@ def _longer(study: Study, records: xr.Dataset | None) -> tuple[int, Training] | 
 
 
 def _next(reading: Reading, done: Training) -> Training | None:
-    # Of models that have failed nobody knows how others would do.
+    # Where models have failed, nobody knows how others would do.
     if reading.obstacle:
         return None
     if len(reading.sizes) < 2 or len(reading.seeds) < min(2, done.seeds):

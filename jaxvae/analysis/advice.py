@@ -9,11 +9,11 @@ from jaxtyping import Bool, Float, Int
 from jaxvae.analysis.spread import Spread, chance_of_alike, freedom_of_sums, spread_of
 from jaxvae.geometry.arrays import as_float64
 
-# Of all answers, so many may be wrong: half of them by leaving out a sufficient size, half by
+# This share of all answers may be wrong: half of them by leaving out a sufficient size, half by
 # naming an insufficient one.
 _ERROR = 0.05
-# Of p, below which some sizes are taken to vary more than others: higher, and in more sweeps of
-# sizes that do vary alike some of the degrees of freedom would be lost.
+# p below this means that sizes vary differently. With a higher limit, more sweeps of sizes that do
+# vary alike would lose some of the degrees of freedom.
 _UNLIKE = 0.05
 TOLERANCE = 0.25
 """A larger bottleneck that lowers Delta by no more than this share is not worth it."""

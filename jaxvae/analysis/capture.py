@@ -177,7 +177,7 @@ def captured_spaces(
     Raises:
         ValueError: for layers that the model does not have.
     """
-    # Of a whole batch, so that it is traced only once.
+    # The shapes are those of a whole batch, so that it is traced only once.
     b = min(n, batch_size)
     images = jax.ShapeDtypeStruct((b, *vae.image_shape), jnp.uint8)
     noise = jax.ShapeDtypeStruct((b, vae.latents), jnp.float32)

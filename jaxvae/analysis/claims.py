@@ -8,7 +8,7 @@ from jaxvae.analysis.evidence import Evidence, somewhere_all
 from jaxvae.geometry.arrays import as_float64
 from jaxvae.metrics.dimension import OVERLAP
 
-# Nats: two KL divergences below this are the same.
+# Two KL divergences below so many nats are the same.
 _LEAST_KL = 0.01
 
 

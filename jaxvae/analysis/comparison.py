@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from jaxvae.analysis.spread import chance_of_alike, freedom_of_sums, spread_of
 from jaxvae.geometry.arrays import as_float64
 
-# Of p, below which trainings of some cells are taken to vary more than those of others.
+# p below this means that trainings of some cells vary more than those of others.
 _UNLIKE = 0.2
 
 

@@ -13,7 +13,7 @@ from jaxvae.geometry.arrays import as_array, as_classes, as_float64, as_row_arra
 from jaxvae.models.hvae import layer_names
 from jaxvae.typing import ArrayLike
 
-# Of the solvers: ten times what they take where nothing is wrong.
+# Solvers may take ten times the iterations that they take where nothing is wrong.
 _ITERATIONS = 5000
 # Deviations of a feature in training beyond which one of a test example makes no difference: their
 # squares are finite.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-# Of all sweeps, so many may say something wrong of any of their models.
+# This share of all sweeps may say something wrong of any of their models.
 _ERROR = 0.05
 # The chance that a variance is larger than its upper limit.
 _DOUBT = 0.1

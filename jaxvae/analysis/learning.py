@@ -20,8 +20,8 @@ RESOLUTION = 1e-3
 # A layer whose untrained state is not so many times as far from the end as replicates are has
 # nothing to learn that could be told from noise.
 _FLOORS = 2.0
-# Of p, where a half is named: a little less than .05, because leads of layers that have hardly
-# more to learn than noise are not quite Gaussian.
+# A half is named where p is below this: a little less than .05, because leads of layers that have
+# hardly more to learn than noise are not quite Gaussian.
 _LARGEST_P = 0.03
 
 

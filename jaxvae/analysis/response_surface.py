@@ -8,12 +8,12 @@ from jaxtyping import Bool, Float
 from jaxvae.analysis.spread import residual_squares
 from jaxvae.geometry.arrays import as_float64
 
-# 1, x, y, x^2, xy, y^2.
+# A quadratic has the terms 1, x, y, x^2, xy and y^2.
 _COEFFICIENTS = 6
 # A plane is no quadratic where p is below: of all in which cells differ from the surface, and of
 # its cubic terms, by which the top of a quadratic is moved from that of a lopsided surface.
 _LACK_OF_FIT, _LOPSIDED = 0.05, 0.2
-# Of the largest score: what sums and the fit leave of differences that are zero.
+# Sums and the fit leave up to this share of the largest score of differences that are zero.
 _ROUNDING = 1e-12
 
 

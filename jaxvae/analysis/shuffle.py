@@ -20,7 +20,7 @@ from jaxvae.typing import ArrayLike, Key
 
 # At most so many arcs of a circle of images, each of at least so many.
 _ARCS, _ARC = 30, 10
-# In place of a layer, where none is shuffled.
+# Stands in place of a layer where none is shuffled.
 _NO_LAYER = -1
 
 

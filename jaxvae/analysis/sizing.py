@@ -146,7 +146,7 @@ def next_training(
     bounds = bounds_of(sizes, advice, tolerance=tolerance).at_least(fewest)
     tried, seeds = tuple(int(size) for size in sizes), imbalance.shape[1]
     if bounds.sufficient is None:
-        # Of one seed nobody knows how many would do.
+        # From one seed nobody knows how many would do.
         if advice.seeds is None and seeds > 1:
             return _doubled(tried, seeds, fewest)
         return _more_seeds(tried, seeds, advice.seeds)

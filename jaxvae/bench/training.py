@@ -14,7 +14,7 @@ from jaxvae.runs.choices import default_objective, named_network
 from jaxvae.runs.config import RunConfig
 from jaxvae.training import Member, init_ensemble, train_ensemble
 
-# Of a call: an epoch of random images, whose content costs nothing.
+# A call takes so many steps: an epoch of random images, whose content costs nothing.
 _STEPS = 20
 
 

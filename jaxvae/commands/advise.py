@@ -29,14 +29,15 @@ from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
 from jaxvae.runs.run import SETTINGS as RUN_SETTINGS
 
-# Of the training images, unless another number is given: more take longer to the same answer.
+# So many training images are used, unless another number is given: more take longer to the same
+# answer.
 _TRAIN_SIZE = 20_000
 _POINTS = 2000
 _REMEDY = (
     f"; a tenth of the images is held out, so that at least {10 * LEAST_IMAGES} are needed in all, "
     "unless there is a split for testing: a folder test beside train, or --split TRAIN/TEST"
 )
-# Of the dense network, which is quick on a processor.
+# These widths of the dense network are quick on a processor.
 _WIDTHS = (256, 128)
 
 

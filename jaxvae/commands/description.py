@@ -24,7 +24,7 @@ _METRICS = ("id", "gride")
 _FEWEST = 200
 _SHOWN = 96
 _CLASSES = 20
-# Of the null, a Gaussian of the same covariance, as many as tell its spread.
+# The null is a Gaussian of the same covariance, drawn just as often as tells its spread.
 _DRAWS = 2
 
 

@@ -21,7 +21,8 @@ _PAIRS = {
     "coefficient": "coefficients",
     "ramp": "ramps",
 }
-# In names and records also where they have one value, so that others may be added later.
+# These settings are in names and records even where they have one value, so that others may be
+# added later.
 _ALWAYS = ("latents", "coefficients.")
 
 

@@ -43,7 +43,7 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 _PICTURES = 12
-# In the records, the folders of the runs.
+# The attribute of the records that holds the folders of the runs.
 _COMPARED = "compared"
 
 

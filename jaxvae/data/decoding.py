@@ -68,7 +68,7 @@ def decode(source: Path, chosen: Sorted, directory: Path, *, image_size: int | N
     """
     names = [name for inside in chosen.splits.values() for name in inside]
     with _threads() as pool, warnings.catch_warnings():
-        # Of the libraries, on metadata that nothing here needs.
+        # The libraries warn of metadata that nothing here needs.
         warnings.simplefilter("ignore")
         heads = _headers(pool, source, names)
         height, width = _size(heads, source, image_size)

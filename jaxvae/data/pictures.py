@@ -106,7 +106,7 @@ def _single(source: Any) -> tuple[Header, Any]:
     from PIL import Image, ImageOps  # noqa: PLC0415
 
     image: Any = Image.open(source)
-    # Of a PNG, asking for what is not in its head would decode it.
+    # To ask a PNG for what is not in its head would decode it.
     known = image.format != "PNG" or "exif" in image.info
     turned = image.getexif().get(_ORIENTATION, 1) if known else 1
     # Some versions of Pillow give the size of a TIFF as it will be turned.

@@ -13,9 +13,10 @@ import numpy as np
 
 WHITE = 255
 _BITS = (1, 8, 10, 12, 14, 16)
-# What rounding may add to a range, and from where on an end of [-1, 1] counts as reached.
+# Rounding may add this share to a range.
+# Images that come this far towards both ends of [-1, 1] have that range.
 _SLACK, _REACHED = 1e-5, 0.95
-# Below, images are so dark that it is said.
+# Images whose brightest pixel is below this are so dark that it is said.
 _DARK = 64
 
 

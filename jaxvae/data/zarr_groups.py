@@ -16,7 +16,7 @@ GROUP = "zarr.json"
 LAYERS = "layers"
 
 _CHUNK_BYTES = 1 << 22
-# Before, a pickle could come in by a filter.
+# In versions before this one a pickle could come in by a filter.
 _SAFE_NUMCODECS = (0, 16, 6)
 
 

@@ -35,16 +35,17 @@ from jaxvae.typing import EitherArray
 
 # Targets of a row that share one pass over its distances.
 _TARGETS = 16
-# Lanes in which open comparisons are looked up at a time, and how many an ordinary block leaves
-# at most.
+# Open comparisons are looked up in so many lanes at a time.
+# An ordinary block leaves open comparisons in at most so many lanes.
 _LANES, _FEW_LANES = 2048, 256
-# What is settled on the device: open comparisons at a time, for each row of a block and by their
-# coordinates, and how many times fewer are settled at a time that float32 leaves open.
+# The device settles at most so many open comparisons at a time for each row of a block,
+# and at most so many coordinates of them.
+# Of those that float32 leaves open it settles so many times fewer at a time.
 _OPEN_PER_ROW, _OPEN_ENTRIES, _FEWER_UNSURE = 8, 2**26, 16
-# There, a row is left out with a larger share of open comparisons, or with so many that int32
-# could not count those of all rows.
+# On the device, a row with a larger share of open comparisons is left out,
+# and so is one with so many that int32 could not count those of all rows.
 _LEFT_OUT_SHARE, _MOST_OPEN = 1 / 4, 2**30
-# Coordinates of so few pairs are subtracted on the host.
+# Pairs of at most so many coordinates are subtracted on the host.
 _FEW_ENTRIES = 2**14
 # A row with a larger share of open comparisons is taken by differences.
 _HEAVY_SHARE = 1 / 16

@@ -30,7 +30,7 @@ from jaxvae.typing import ArrayLike, EitherArray
 FAR = 2.0**120
 UNIT = 2.0**-24  # the rounding of one float32 operation
 _SMALLEST = 2.0**-126  # a program flushes what is smaller to zero
-# Up to here differences cost no more than products, and distances are formed so.
+# Up to so many features differences cost no more than products, and distances are formed by them.
 NARROW_FEATURES = 4
 # Products are summed in runs of this many features, which bounds their rounding.
 _RUN = 1024

@@ -36,7 +36,7 @@ _CANDIDATES = 8
 _SPARE = 6
 # Coordinates that may be held at once; a loop over candidates takes longer to compile.
 _ENTRIES = 2**24
-# Of so few features differences of pairs take the host no longer than a program.
+# With at most so many features, the host takes no longer for differences of pairs than a program.
 _HOST_FEATURES = 64
 # Coordinates of pairs that stay in the cache, of the host and of a program.
 _HOST_ENTRIES, _PROGRAM_ENTRIES = 2**16, 2**19

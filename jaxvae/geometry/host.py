@@ -18,7 +18,7 @@ from jaxvae.typing import ArrayLike, EitherArray
 _FEW_ENTRIES = 2**19
 # The largest array from which the C library learns: a little below 32 MB.
 _LARGEST_LEARNED = 2**25 - 2**16
-# Where nothing is traced, as it is while modules are imported.
+# The state where nothing is traced, which is that while modules are imported.
 _TOP = get_opaque_trace_state(convention="nnx")
 
 Function = Callable[..., Any]

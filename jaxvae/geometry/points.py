@@ -18,7 +18,7 @@ from jaxvae.typing import ArrayLike, EitherArray
 _LARGEST_EXPONENT = 40
 # Neither the power of two nor a coordinate far from zero may leave float32.
 _MOST_EXPONENT = 126
-# Of a cloud on the host, before all of it is looked at.
+# So many rows of a cloud on the host are looked at before all of it is.
 _FIRST_ROWS = 64
 
 

@@ -12,7 +12,7 @@ from jaxvae.typing import EitherArray
 GROUP = 16
 # Column c of a row is in lane c % (n / LANE): int8 counts the entries of a lane.
 LANE = 64
-# Up to here lengths are powers of two: compilation would take longer than what it saves.
+# Lengths up to this are powers of two: to compile more of them would take longer than they save.
 _COARSE = 2048
 
 

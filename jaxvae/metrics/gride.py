@@ -19,7 +19,7 @@ from jaxvae.typing import ArrayLike, EitherArray
 # The start is within a factor 1.5 of the maximum and the error is squared, times 1/8
 # at most, in every step: three reach float32, one is to spare.
 _NEWTON_STEPS = 4
-# In units of (95% quantile - median), above the median.
+# A ratio is outlying so many times (95% quantile - median) above the median.
 _OUTLYING = 20.0
 
 

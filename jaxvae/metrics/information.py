@@ -13,9 +13,9 @@ from jaxvae.geometry.arrays import as_array, as_float64
 from jaxvae.typing import ArrayLike
 
 _HALVINGS = 40
-# Of nats near 1, the rounding of float32.
+# Information below the rounding of nats near 1 in float32 is none.
 _NO_NATS = 2.0**-23
-# Rounding in float16 of a few thousand probabilities.
+# Rounding in float16 moves the sum of a few thousand probabilities by up to this.
 _SUM_TOLERANCE = 1e-3
 _ABOVE_MINUS_ONE = np.nextafter(np.float32(-1), np.float32(0))
 _SERIES_BELOW, _SERIES_TERMS = 0.25, 12

@@ -12,10 +12,11 @@ from jaxvae.geometry.float32 import from_first_row
 from jaxvae.geometry.host import as_results, numpy_of
 from jaxvae.typing import ArrayLike, EitherArray
 
-# Of a posterior variance over the data: below this spread it is constant.
+# A posterior variance whose variance over the data is below this is constant.
 _CONSTANT = 0.1
 _LARGEST_ACTIVE = 0.1
-# Within 0.1 of the prior's; as a range, because abs(0.9 - 1) is above 0.1 in float32.
+# A passive variance is within 0.1 of the prior's; as a range, because abs(0.9 - 1) is above 0.1 in
+# float32.
 _PASSIVE = 0.9, 1.1
 
 
@@ -52,7 +53,8 @@ def active_units(means: ArrayLike, *, threshold: float = 0.01) -> Bool[Array, " 
     means = as_array(means)
     if means.ndim != 2 or len(means) < 2:
         raise ValueError(f"expected means [n >= 2, k], got shape {means.shape}")
-    # Off the first example: the mean of a large constant would not be that constant.
+    # Means are taken as differences from the first example: rounded, the mean of a large constant
+    # would not be that constant.
     with np.errstate(over="ignore", invalid="ignore"):
         return as_results(from_first_row(means).var(axis=0) > threshold)
 
@@ -98,7 +100,8 @@ def latent_types(variances: ArrayLike) -> LatentTypes:
 
 def _sort_latents(variances: Float[EitherArray, "n k"]) -> LatentTypes:
     with np.errstate(over="ignore", invalid="ignore"):
-        # Off the first example: the mean of a constant would not be that constant.
+        # The mean is taken of differences from the first example: rounded, the mean of a constant
+        # would not be that constant.
         deviations = variances - variances[:1]
         mean = (variances[0] + deviations.mean(axis=0)).astype(np.float32)
         constant = deviations.var(axis=0).astype(np.float32) < _CONSTANT

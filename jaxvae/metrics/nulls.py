@@ -30,7 +30,7 @@ from jaxvae.typing import ArrayLike, EitherArray, Key
 
 # Rows of a Gaussian cloud made at a time: memory grows as this times n, never as n * n.
 _BLOCK = 1024
-# Of a column, in units of its spread.
+# A column keeps its mean up to this many times its spread.
 _LARGEST_MEAN = 2.0**7
 _PRECISE = {"precision": jax.lax.Precision.HIGHEST}
 

@@ -73,7 +73,7 @@ def _factor_and_self_similarity(
     space: ArrayLike,
 ) -> tuple[Float[Array, "n p"], Float[Array, ""]]:
     (features,) = centered_features([space])
-    # Of a constant space it is undefined.
+    # The similarity of a constant space to itself is undefined.
     similarity = jnp.where(features.exponent > NO_SPREAD, jnp.float32(1), jnp.float32(jnp.nan))
     return _factor(features.values), similarity
 

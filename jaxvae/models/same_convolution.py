@@ -96,7 +96,7 @@ _PRODUCTS = Way(_same, _image_gradient, _kernel_gradient)
 _DIRECT = Way(_direct, _direct_image_gradient, _direct_kernel_gradient)
 _NATIVE = differentiated(_native)
 _convolve = convolution(direct=_DIRECT, products=_PRODUCTS, native=_NATIVE)
-# Of single pixels, a convolution is a product.
+# A convolution of single pixels is a product.
 _convolve_pixels = convolution(direct=_PRODUCTS, products=_PRODUCTS, native=_NATIVE)
 
 

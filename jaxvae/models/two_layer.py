@@ -20,7 +20,7 @@ from jaxvae.models.vae import BERNOULLI
 from jaxvae.typing import ImageShape
 
 SIDE = 4
-# Below, softplus is the exponential to the last bit of float32.
+# Below this, softplus is the exponential to the last bit of float32.
 _LINEAR = -17.0
 
 

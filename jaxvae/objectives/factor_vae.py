@@ -103,7 +103,8 @@ def permute_latents(sample: Float[Array, "b k"], key: Key) -> Float[Array, "b k"
 
 def _logits(discriminator: Classifier, latents: Float[Array, "b k"]) -> Float[Array, "b 2"]:
     logits = discriminator(latents)
-    # Of one logit, indices beyond it would be taken as its own.
+    # JAX takes an index beyond the end as the last one: a discriminator of one logit would be read
+    # as if it had two equal ones.
     if logits.shape != (len(latents), 2):
         raise ValueError(
             f"expected a discriminator that gives {(len(latents), 2)} for latents "

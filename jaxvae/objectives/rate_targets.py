@@ -77,7 +77,7 @@ def rate_targets(
     """
     reconstruction, rates = jnp.mean(outputs.nll), jnp.mean(layer_rates(outputs), axis=0)
     refuse_several({"penalty": penalty})
-    # Of one layer, a number will do.
+    # A plain number will do as the target of a single layer.
     targets = jnp.atleast_1d(jnp.asarray(targets, rates.dtype))
     if targets.shape != rates.shape:
         raise ValueError(

@@ -18,11 +18,11 @@ from jaxvae.report.style import figure
 from jaxvae.training.images import as_bytes
 from jaxvae.typing import ArrayLike
 
-# What is shown at most.
+# A figure shows at most so many columns, pairs of rows, samples and latents.
 _COLUMNS, _PAIRS, _SAMPLES, _LATENTS = 12, 4, 100, 12
 # Pixels of a figure: what an image takes, about, and the gaps between images and groups.
 _CELL, _GAP, _GROUP_GAP = 96, 6, 20
-# Inches: above and below the images, beside them, and what a letter takes.
+# The space above the images, below them and beside them in inches, and the widths of letters.
 _TITLE, _LINE, _MARGIN, _LETTER, _TITLE_LETTER = 0.3, 0.2, 0.12, 0.075, 0.105
 _WHITE = 255
 
@@ -141,7 +141,7 @@ def _layers(regenerations: Regenerations, images: ArrayLike) -> _Sheet:
     """A row for every number of kept layers, under the images."""
     layers, made = regenerations.layers, regenerations.images[:, :_COLUMNS]
     shown = np.stack([_as_bytes(images[: made.shape[1]]), *map(_as_bytes, made)])
-    # Of k kept layers the lowest is z_(L - k + 1).
+    # The lowest of k kept layers is z_(L - k + 1).
     labels = [
         f"kept down to z_{layers - kept + 1}" if kept else "no layer kept"
         for kept in regenerations.kept

@@ -20,7 +20,7 @@ from rich.table import Column
 
 from jaxvae.training.epochs import Progress as Training
 
-# Between two lines of a run that no terminal shows.
+# A run that no terminal shows writes a line after so many seconds.
 _LINE_SECONDS = 60.0
 # Letters of the name of a unit.
 _TITLE = 40

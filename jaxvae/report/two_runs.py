@@ -170,7 +170,7 @@ def draw_two_runs(
             different images.
         folder: folder for the figures.
     """
-    # Of other images an earlier comparison may have drawn others.
+    # An earlier comparison, on other images, may have drawn figures that this one does not draw.
     for name in ("reconstructions", "costs"):
         (folder / f"{name}.png").unlink(missing_ok=True)
     paths = []

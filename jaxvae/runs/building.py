@@ -40,7 +40,7 @@ from jaxvae.training.trainer import Adversary, Trainer, vae_trainer
 from jaxvae.typing import ImageShape
 
 _LATENTS = 10
-# Of all resolutions together.
+# A hierarchy may have so many layers over all resolutions together.
 _MOST_LAYERS = 1000
 _ADVERSARY = {"learning_rate": 1e-4, "b1": 0.5, "b2": 0.9}
 # With a rate one nat above its target, the beta doubles in 700 steps.

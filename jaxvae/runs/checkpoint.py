@@ -39,7 +39,7 @@ _PREFIX = "step-"
 _DIGITS = 10
 _NAME = re.compile(rf"{_PREFIX}[0-9]{{{_DIGITS}}}")
 _TREE = "tree"
-# Of the states to go on from: where the latest is damaged, the one before is there.
+# So many states to go on from are kept: where the latest is damaged, the one before is there.
 _LATEST = 2
 # A write of Orbax that others have to follow, which may be lost, is waited for no longer.
 _WRITE_SECONDS = 10.0

@@ -22,7 +22,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from jaxvae.data.cache import cache_directory
 
-# Seconds: what compiles faster is compiled again, and leaves no file.
+# What compiles in fewer seconds is compiled again, and leaves no file.
 _LEAST_COMPILE_SECONDS = 0.1
 _UNUSED_SECONDS = 30 * 24 * 3600.0
 _LEAST_COMPILE_VARIABLE = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"

@@ -22,7 +22,7 @@ from jaxvae import __version__
 from jaxvae.files.whole import write_text_whole
 
 _FOLDER = "made"
-# Of commands that differ, as the shares of a sweep do, so many are shown.
+# Where commands differ, as the shares of a sweep do, so many of them are shown.
 _NAMED = 3
 _MINUTE, _HOUR = 60, 3600
 

@@ -85,7 +85,7 @@ def train_run(
         checkpoint.save_latest(folder / RESUME, int(state.step), state)
 
     damaged = checkpoint.damaged_steps(folder / SNAPSHOTS)
-    # Of several processes none may end while the others wait for it: `train` sees to that.
+    # None of several processes may end while the others wait for it: `train` sees to that.
     with postponed() if are_several(mesh) else nullcontext():
         for epoch in snapshot_epochs(epochs, snapshots, begun=begun):
             last = epoch * per_epoch

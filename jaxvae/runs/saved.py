@@ -15,7 +15,7 @@ from jaxvae.runs.member import RECORD_SUFFIX, RUNS, model_of, open_member, run_f
 from jaxvae.runs.member import SETTINGS as SWEEP_SETTINGS
 from jaxvae.runs.run import SETTINGS, SNAPSHOTS
 
-# Of the runs of a sweep, so many are named where none was.
+# So many runs of a sweep are named where its folder was given and none of them.
 _NAMED = 3
 
 

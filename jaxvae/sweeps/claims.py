@@ -29,11 +29,11 @@ from jaxvae.training.signals import postponed
 
 STALE_SECONDS = 120.0
 _RENEWED_SECONDS = STALE_SECONDS / 8
-# Between two times that a process says how far it is.
+# A process says how far it is once in so many seconds at most.
 _TOLD_SECONDS = 2.0
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 _SUFFIX = ".claim"
-# Of this process alone, also where machines share names and numbers.
+# No other process has this word, even where machines share names and numbers.
 _PROCESS = uuid.uuid4().hex
 # What a file says is written over what it said, and never shorter: there is no moment without.
 _LETTERS, _STATUS_LETTERS = 600, 80

@@ -22,10 +22,12 @@ from jaxvae.sweeps.sweep import Sweep
 from jaxvae.sweeps.units import Unit, trainer_of
 from jaxvae.training import Trainer, steps_per_epoch
 
-# Seconds to compile a line of a training step as XLA is given it, and to draw initial states.
+# A line of a training step, as XLA is given it, takes the first to compile; the initial states of a
+# size take the second to draw.
 _LINE, _INITIAL = 0.005, 2.0
-# Of the geometry of a layer, besides its distances; and, for every operation of a product of
-# its points with themselves, operations to find neighbors twice and to count ranks.
+# The geometry of a layer takes so many seconds besides its distances.
+# To find its neighbors twice and to count ranks takes so many operations for every operation of a
+# product of its points with themselves.
 _LAYER, _SEARCHES = 0.05, 10.0
 
 

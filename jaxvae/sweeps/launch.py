@@ -34,7 +34,7 @@ from jaxvae.sweeps.units import Unit
 from jaxvae.sweeps.work import work
 from jaxvae.training.mesh import chosen_devices
 
-# To be raised when the files of a sweep are no longer read as they were.
+# The number is raised when the files of a sweep are no longer read as they were.
 _LAYOUT = {"layout": 3}
 
 
@@ -225,7 +225,7 @@ def _refuse_earlier(out: Path, stored: Mapping[str, Any]) -> None:
 
 def _announce(sweep: Sweep, unfinished: list[Unit], launch: Launch, console: Console) -> None:
     runs, units = len(sweep.missing()), len(unfinished)
-    # Of devices that are left to other processes nothing is known here.
+    # Where devices are left to other processes, nothing is known of them here.
     time = "" if launch.on_host else f"{in_words(seconds_of(sweep, each) for each in unfinished)}; "
     console.print(
         f"{runs} of {len(sweep.runs)} runs to do, in {counted(units, 'unit')}; {time}"

@@ -33,13 +33,13 @@ from jaxvae.sweeps.workers import LOGS
 
 # Nodes may be lost without limit; of what else may pass by itself, a unit has so many tries.
 _TRIES, _MAY_PASS = 3, (OSError, MemoryError, jax.errors.JaxRuntimeError)
-# Until a unit that failed, or that a process outside of the cluster holds, is tried again.
+# A unit that failed, or that a process outside of the cluster holds, is tried again after this.
 _AGAIN_SECONDS = 20.0
-# What is left to tasks that are cancelled: the state of their units is written.
+# Tasks that are cancelled have so long to write the state of their units.
 _END_SECONDS = 60.0
 # Variables of this process that decide what a task finds and computes.
 _TOLD = ("JAX_", "JAXVAE_", "PJRT_", "TFDS_", "XLA_")
-# For objects in a cluster of our own; words need no room.
+# A cluster of our own keeps so much memory for objects, which are words and need hardly any.
 _OBJECT_BYTES = 80 * 10**6
 
 

@@ -140,7 +140,7 @@ def _read_if_whole(file: Path, names: Collection[str]) -> dict[str, np.ndarray]:
     try:
         return read_members(file, names)
     except (ValueError, FileNotFoundError, NotADirectoryError):
-        # Of a damaged one `is_whole` says so.
+        # `is_whole` says that a damaged one is none.
         return {}
 
 

@@ -19,9 +19,9 @@ from jaxvae.sweeps.units import Unit, unit_name, units_of
 from jaxvae.typing import ImageShape, Key
 
 CLAIMS = "claims"
-# In the folder of a unit: the state to go on from, while it is at work.
+# The folder of a unit at work holds here the state to go on from.
 RESUME = "resume"
-# Between the name of a unit and what tells a folder for some of its runs from others.
+# Stands between the name of a unit and what tells a folder for some of its runs from others.
 PART = "-"
 MADE_OF = "made_of"
 

@@ -13,7 +13,7 @@ from jaxvae.sweeps.records import read_run, write_arrays
 from jaxvae.sweeps.sweep import CLAIMS, MADE_OF, Sweep
 from jaxvae.sweeps.units import Unit
 
-# Between two looks at whether others are done with what they hold.
+# Whether others are done with what they hold is looked at after every so many seconds.
 _WAIT_SECONDS = 2.0
 
 _logger = logging.getLogger("jaxvae")

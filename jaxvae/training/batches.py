@@ -16,7 +16,8 @@ from jaxtyping import Array, Int, UInt8
 from jaxvae.training.mesh import everywhere, put, split
 from jaxvae.training.placed import PlacedImages, lay_out
 
-# Of batches that are laid out at a time: long against a call, short against the memory.
+# The batches that are laid out at a time take about so many bytes: long against a call, short
+# against the memory.
 _PIECE_BYTES = 32 * 2**20
 
 Item = TypeVar("Item")

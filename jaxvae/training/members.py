@@ -113,7 +113,8 @@ def init_ensemble(
     if any(member.latents < largest for member in members):
         sizes = jnp.array([member.latents for member in members])
         states = states._replace(present=jnp.arange(largest) < sizes[:, None])
-    # Of the dtype that training gives it, or the second call would be compiled anew.
+    # The steps at which members failed have the dtype that training gives them, or the second call
+    # would be compiled anew.
     return Ensemble(states, jnp.full(len(members), -1, jnp.int32))
 
 

@@ -22,7 +22,7 @@ def refuse_too_large(state: Any, *, batch: Any = ()) -> None:
         ValueError: says how much is needed, and how much there is.
     """
     needed = 2 * tree_bytes(state) + tree_bytes(batch)
-    # Of the device that trains; on CPU that is the memory of the host.
+    # What counts is the memory of the device that trains; on CPU that is the memory of the host.
     stats = jax.local_devices()[0].memory_stats() or {}
     available = float(stats.get("bytes_limit", available_memory()))
     if needed > available:

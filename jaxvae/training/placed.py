@@ -18,7 +18,7 @@ from jaxvae.training.mesh import AXIS, everywhere, in_line, put, split
 from jaxvae.training.processes import are_several, from_first
 from jaxvae.typing import ArrayLike, ImageShape
 
-# Of the memory of a device, images take at most so much: the rest is for the model.
+# Images take at most this share of the memory of a device: the rest is for the model.
 _SHARE = 0.5
 
 

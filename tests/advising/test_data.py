@@ -6,7 +6,7 @@ import pytest
 from jaxvae.advising.data import _smooth, data_dimension
 from jaxvae.advising.noise import pixel_noise
 from jaxvae.data.distinct import first_distinct
-from tests.commands.test_advise import linear_images
+from tests.advising.images import linear_images
 from tests.tiers import parametrize
 
 

@@ -15,7 +15,7 @@ from jaxvae.models import Classifier, build_hvae, convolutional_classifier, dens
 from jaxvae.training import train_classifier
 from tests.models.hierarchies import Chain
 from tests.tiers import parametrize
-from tests.training.test_classification import bars
+from tests.training.bars import bars
 
 KEY = jax.random.key(4)
 M = 5

@@ -122,11 +122,6 @@ def test_looking_after_every_step_names_too_small_a_size_in_at_most_five_of_a_hu
     assert sum(each.sufficient is not None and each.sufficient < 12 for each in found) <= 5
 
 
-def test_the_same_knowledge_gives_the_same_step():
-    sizes, found = np.array([4, 8, 16]), np.array([[0.4, 0.41], [0.1, 0.12], [0.1, 0.11]])
-    assert next_training(sizes, found) == next_training(sizes, found)
-
-
 def test_sizes_begin_two_errors_below_and_above_the_dimension_or_at_usual_ones():
     assert first_training(12.3, 0.4).sizes == (11, 14, 28)
     assert first_training(6.0).sizes == (5, 6, 12)

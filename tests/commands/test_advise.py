@@ -10,18 +10,11 @@ from jaxvae.advising.study import StudyOutcome
 from jaxvae.analysis.sizing import Training
 from jaxvae.cli import main
 from jaxvae.commands.advise import _ending
+from tests.advising.images import linear_images
 from tests.advising.records import falling, records_of
 
 # One wide layer and long steps: models of one size differ little after a second of training.
 SMALL = ("--option", "widths=128", "--learning-rate", "1e-2", "--points", "500")
-
-
-def linear_images(rank, *, n=2500, side=8):
-    """Bytes around gray: a Gaussian of so many dimensions, drawn into orthogonal patterns."""
-    random = np.random.default_rng(rank)
-    patterns = np.linalg.qr(random.standard_normal((side**2, rank)))[0].T
-    values = 0.5 + random.standard_normal((n, rank)) @ patterns * 0.14 * side / np.sqrt(rank)
-    return np.rint(255 * np.clip(values, 0, 1)).astype(np.uint8).reshape(n, side, side)
 
 
 def save_images(folder):

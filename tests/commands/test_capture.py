@@ -13,7 +13,8 @@ from jaxvae.runs import checkpoint
 from jaxvae.runs.building import build_model
 from jaxvae.runs.config import RunConfig, write_config
 from jaxvae.runs.saved import open_run
-from tests.data.test_load import needs
+from tests.commands.refusals import assert_refused
+from tests.data.prepared import needs
 
 pytest.importorskip("zarr", minversion="3")
 
@@ -74,11 +75,8 @@ def test_what_was_captured_can_be_measured(saved_run, tmp_path, capsys):
 def test_wrong_use_has_status_2_one_line_and_leaves_nothing(
     saved_run, tmp_path, capsys, arguments, message
 ):
-    capsys.readouterr()
-    assert main(["capture", str(saved_run), "--out", str(tmp_path / "new/taps"), *arguments]) == 2
-    printed = capsys.readouterr()
-    assert (printed.out, printed.err.count("\n")) == ("", 1)
-    assert message in printed.err
+    words = ["capture", saved_run, "--out", tmp_path / "new/taps", *arguments]
+    assert_refused(words, message, capsys)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -88,6 +88,14 @@ def out(own_images, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def alone(own_images, tmp_path_factory):
+    """The folder of the same run, of one process that nothing stopped."""
+    folder = tmp_path_factory.mktemp("alone") / "run"
+    assert main([*RUN, "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
 def killed(out):
     return signalled(out, signal.SIGKILL, to=1, after=60, seconds=60)
 
@@ -114,7 +122,7 @@ def test_where_one_is_told_to_end_all_save_and_end(terminated, out):
     assert not list(out.rglob("*.part"))
 
 
-def test_what_is_left_is_done_by_one_two_or_four_devices(terminated, out, tmp_path):
+def test_what_is_left_is_done_by_one_two_or_four_devices(terminated, out, alone, tmp_path):
     one, four = tmp_path / "one", tmp_path / "four"
     for copy in (one, four):
         shutil.copytree(out, copy)
@@ -125,8 +133,7 @@ def test_what_is_left_is_done_by_one_two_or_four_devices(terminated, out, tmp_pa
     command = [*PROGRAM, "--devices", "4", "--out", str(four)]
     subprocess.run(command, env=environment(4), check=True)
     assert main([*RUN, "--out", str(one)]) == 0
-    assert main([*RUN, "--out", str(tmp_path / "alone")]) == 0
-    alone, numbers = open_run(tmp_path / "alone"), held_out(tmp_path / "alone")
+    variables, numbers = open_run(alone).variables, held_out(alone)
     for folder in (one, out, four):
         assert checkpoint.steps(folder / "snapshots") == [60, 120, 180]
         found = held_out(folder)
@@ -135,15 +142,15 @@ def test_what_is_left_is_done_by_one_two_or_four_devices(terminated, out, tmp_pa
         jax.tree.map(
             lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-5),
             open_run(folder).variables,
-            alone.variables,
+            variables,
         )
 
 
-def test_processes_that_open_mpi_started_train_one_model(tmp_path):
+def test_processes_that_open_mpi_started_train_one_model(alone, tmp_path):
     launcher = Path(sys.executable).with_name("mpiexec")
     if not launcher.exists() or find_spec("mpi4py") is None:
         pytest.skip("Open MPI is not installed: pip install -e '.[mpi]'")
-    out, alone = tmp_path / "out", tmp_path / "alone"
+    out = tmp_path / "out"
     start = [launcher, "--allow-run-as-root", "--oversubscribe", "-n", "2"]
     command = [*start, *PROGRAM, "--distributed", "--out", str(out)]
     ended = subprocess.run(
@@ -152,7 +159,6 @@ def test_processes_that_open_mpi_started_train_one_model(tmp_path):
     assert ended.returncode == 0, ended.stderr
     # Of two processes that did not know of each other both would say so.
     assert ended.stdout.count(f"run: {out}") == 1
-    assert main([*RUN, "--out", str(alone)]) == 0
     found, numbers = held_out(out), held_out(alone)
     assert found.keys() == numbers.keys()
     np.testing.assert_allclose(list(found.values()), list(numbers.values()), rtol=1e-6)

@@ -89,29 +89,21 @@ def test_a_layer_that_collapses_is_warned_of_with_what_to_try(printed):
 
 
 @pytest.mark.slow
-def test_rates_that_were_asked_for_and_missed_are_said(tmp_path, capsys):
-    arguments = ["--objective", "rate_targets", "--coefficient", "targets=50,none"]
-    assert run(tmp_path, *arguments, "--epochs", "2") == 0
-    (missed,) = [each for each in held_out(tmp_path)["warnings"] if "the target of" in each]
-    assert missed.startswith("rate of z_2: ")
-    assert "nats on held-out images, where the target of training is 50" in missed
-    assert missed in capsys.readouterr().err
-    # The beta of a layer falls below its start while its rate is too low; the other stays.
-    assert open_run(tmp_path).config.coefficients == {"targets": [50.0, None]}
-
-
-@pytest.mark.slow
 def test_the_deep_hierarchy_trains_for_a_distortion_from_the_command_line(tmp_path, capsys):
     arguments = ["train", *DATA, "--image-size", "8", "--network", "deep_hvae"]
     arguments += ["--option", "resolutions=1,8", "blocks=1", "channels=4", "latent_channels=1"]
     arguments += ["remat=true"]
-    arguments += ["--objective", "distortion_target", "--coefficient", "target=500", "penalty=0.1"]
+    arguments += ["--objective", "distortion_target", "--coefficient", "target=5", "penalty=0.1"]
     arguments += ["--ramp", "beta=5", "--average", "0.9", "--clip", "100", "--epochs", "1"]
     assert main([*arguments, "--out", str(tmp_path)]) == 0
-    shown = capsys.readouterr().out
+    shown, said = capsys.readouterr()
     assert "gradients, " in shown
     assert "  z_2: rate " in shown
     assert np.isfinite(held_out(tmp_path)["reconstruction"]["value"])
+    # Nothing is learned in so few steps.
+    (missed,) = [each for each in held_out(tmp_path)["warnings"] if "the target of" in each]
+    assert missed.startswith("distortion: ")
+    assert missed in said
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from jaxvae.cli import main
 from jaxvae.commands import measure as command
 from jaxvae.files.results import whole_results
 from tests.clouds import gaussian
+from tests.commands.refusals import assert_refused
 
 X = gaussian(120, 3)
 
@@ -200,10 +201,5 @@ def test_wrong_use_has_status_2_one_line_and_leaves_nothing(folder, capsys, argu
     np.save("nan.npy", spoiled)
     before = names(folder)
     out = [] if "--out" in arguments else ["--out", "out"]
-    assert main(["measure", *arguments, *out]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.count("\n") == 1
-    assert printed.err.startswith("error: ")
-    assert message in printed.err
+    assert_refused(["measure", *arguments, *out], message, capsys)
     assert names(folder) == before

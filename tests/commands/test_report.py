@@ -14,6 +14,7 @@ from jaxvae.cli import main
 from jaxvae.data import load
 from jaxvae.runs.provenance import noted
 from jaxvae.runs.saved import open_run
+from tests.commands.refusals import assert_refused
 
 FIGURES = ["reconstructions.png", "samples.png", "traversals.png"]
 RESULTS = ["report.html", *(f"figures/{name}" for name in FIGURES)]
@@ -83,11 +84,7 @@ def test_a_report_is_the_same_again(saved_run, tmp_path):
 def test_wrong_use_has_status_2_one_line_and_leaves_nothing(
     saved_run, tmp_path, capsys, arguments, message
 ):
-    capsys.readouterr()
-    assert main(["report", str(saved_run), "--out", str(tmp_path / "new"), *arguments]) == 2
-    printed = capsys.readouterr()
-    assert (printed.out, printed.err.count("\n")) == ("", 1)
-    assert message in printed.err
+    assert_refused(["report", saved_run, "--out", tmp_path / "new", *arguments], message, capsys)
     assert list(tmp_path.iterdir()) == []
 
 

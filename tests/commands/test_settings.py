@@ -25,6 +25,12 @@ def test_what_another_run_has_is_off_with_none(name):
     assert getattr(asked(f"--{name}", "none", base=base), name) is None
 
 
+def test_a_layer_without_a_target_is_none():
+    words = ["--network", "two_layer_hvae", "--objective", "rate_targets"]
+    config = asked(*words, "--coefficient", "targets=50,none")
+    assert config.coefficients == {"targets": (50.0, None)}
+
+
 def test_a_setting_that_may_be_none_says_what_it_takes(capsys):
     with pytest.raises(SystemExit):
         asked("--clip", "little")

@@ -14,6 +14,7 @@ from jaxvae.commands.sweep import given_grid
 from jaxvae.grids.grid import runs_of
 from jaxvae.runs.saved import open_run
 from jaxvae.sweeps.arguments import take_launch
+from tests.commands.refusals import assert_refused
 
 pytestmark = pytest.mark.usefixtures("own_images")
 
@@ -97,11 +98,7 @@ def test_what_does_not_vary_is_in_no_name():
 def test_what_would_fail_later_has_status_2_one_line_and_leaves_nothing(
     tmp_path, capsys, words, message
 ):
-    capsys.readouterr()
-    assert main(["sweep", *SMALL, "--out", str(tmp_path / "new"), *words]) == 2
-    printed = capsys.readouterr()
-    assert (printed.out, printed.err.count("\n")) == ("", 1)
-    assert message in printed.err
+    assert_refused(["sweep", *SMALL, "--out", tmp_path / "new", *words], message, capsys)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -37,9 +37,8 @@ def fetch_in_process(key: str, results) -> None:
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAXVAE_CACHE_DIR", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+def cache(own_cache):
+    return own_cache
 
 
 def truncate(entry: Path) -> None:

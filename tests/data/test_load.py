@@ -1,6 +1,5 @@
 import io
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -18,18 +17,7 @@ from PIL import Image
 from jaxvae.data import dataset_names, load
 from jaxvae.data.prepared import find_prepared, preparation
 from jaxvae.data.resize import resize_images
-
-DATA = os.environ.get("TFDS_DATA_DIR")
-
-
-def needs(name):
-    """For the slow run, which is told where the images are."""
-    absent = pytest.mark.skipif(
-        DATA is None or not (Path(DATA) / name).is_dir(),
-        reason=f"no {name} images: TFDS_DATA_DIR names the folder of prepared sets",
-    )
-    return lambda test: pytest.mark.slow(absent(test))
-
+from tests.data.prepared import DATA, needs
 
 MNIST_TRAIN = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 MNIST_TEST = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
@@ -46,11 +34,6 @@ def cache(shared_cache, monkeypatch):
     """One cache for the whole run: every set is decoded once."""
     monkeypatch.setenv("JAXVAE_CACHE_DIR", str(shared_cache))
     return shared_cache
-
-
-@pytest.fixture
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAXVAE_CACHE_DIR", str(tmp_path / "cache"))
 
 
 def png(image: np.ndarray) -> io.BytesIO:

@@ -18,15 +18,12 @@ from jaxvae.data.layouts import layout_of
 from jaxvae.data.resize import resize_images
 from tests.tiers import parametrize
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 RANDOM = np.random.default_rng(0)
 GRAY = RANDOM.integers(0, 256, (30, 6, 8), dtype=np.uint8)
 COLOR = RANDOM.integers(0, 256, (30, 6, 8, 3), dtype=np.uint8)
 ORDER = np.random.RandomState(0).permutation(30)
-
-
-@pytest.fixture(autouse=True)
-def _cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAXVAE_CACHE_DIR", str(tmp_path / "cache"))
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.launch import Job, run
 from jaxvae.sweeps.sweep import UNITS
 from jaxvae.training import replicated, train
+from tests.runs.states import assert_can_be_trained
 from tests.sweeps.stops import StopError, stopping
 
 pytestmark = pytest.mark.slow
@@ -308,10 +309,7 @@ def test_the_grid_takes_strengths_from_all_over_the_range():
 def test_a_run_of_every_objective_can_be_trained(objective):
     config = dataclasses.replace(TINY, objectives=(objective,), seeds=(0,))
     (each,) = runs(config).values()
-    trainer = build_trainer(each, build_model(each, (16, 16, 1)), dataset_size=256)
-    state = jax.eval_shape(trainer.init, jax.random.key(0))
-    batch = jax.ShapeDtypeStruct((64, 16, 16, 1), np.uint8)
-    assert jax.eval_shape(trainer.step, state, batch)[1].shape == ()
+    assert_can_be_trained(each, (16, 16, 1))
 
 
 def test_models_are_compared_untrained_at_snapshots_and_at_the_end():

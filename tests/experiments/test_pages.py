@@ -13,8 +13,8 @@ from experiments.learning_dynamics.summary import dynamics_summary
 from experiments.rate_allocation.page import rate_page
 from experiments.rate_allocation.summary import rate_summary
 from jaxvae.report.page import page_text
-from tests.experiments.test_dynamics_report import EARLY, LATE, made
-from tests.experiments.test_rate_report import grid
+from tests.experiments.dynamics import EARLY, LATE, made
+from tests.experiments.rates import grid
 from tests.tiers import parametrize
 
 

@@ -1,15 +1,14 @@
 """Files that many write into one folder at a time appear whole, and what is left is removed."""
 
-import errno
 import fcntl
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
 from jaxvae.files.whole import hidden_folder, remove_leftovers, write_whole
+from tests.files.disks import set_age, without_locks
 
 WRITER = """
 import sys
@@ -61,11 +60,6 @@ def elsewhere(left):
     return left.rename(left.with_name(name))
 
 
-def set_age(path, seconds):
-    then = time.time() - seconds
-    os.utime(path, (then, then))
-
-
 def test_what_a_killed_process_left_is_removed_and_what_is_held_is_not(tmp_path, left):
     with hidden_folder(tmp_path) as held:
         write_whole(tmp_path / "file", lambda path: path.write_text("x"))
@@ -94,10 +88,7 @@ def test_what_another_machine_writes_is_kept_until_nothing_of_it_has_changed_for
 
 
 def test_on_a_disk_without_locks_what_is_left_is_removed_after_a_day(tmp_path, left, monkeypatch):
-    def flock(*_):
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-
-    monkeypatch.setattr(fcntl, "flock", flock)
+    monkeypatch.setattr(fcntl, "flock", without_locks)
     remove_leftovers(tmp_path)
     assert left.exists()
     for path in (left / "half", left):

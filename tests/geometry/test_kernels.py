@@ -10,6 +10,7 @@ from jaxvae.geometry.kernels import (
     median,
     rbf_gram,
 )
+from tests import oracles
 from tests.clouds import NASTY, N, gaussian, outlier
 from tests.memory import largest_array
 from tests.tiers import parametrize
@@ -22,12 +23,8 @@ def exact_products(spaces, unbiased):
 
 
 def exact_grams(spaces, unbiased):
-    return [(u_centered if unbiased else lambda k: k)(centered(s) @ centered(s).T) for s in spaces]
-
-
-def centered(space):
-    values = np.asarray(space, np.float64)
-    return values - values.mean(axis=0)
+    grams = [space @ space.T for space in map(oracles.centered, spaces)]
+    return [u_centered(gram) for gram in grams] if unbiased else grams
 
 
 def u_centered(gram):
@@ -45,7 +42,7 @@ def values_of(*spaces):
 @pytest.mark.parametrize("name", NASTY)
 def test_features_are_centered_and_of_unit_scale(name):
     (features,) = centered_features([NASTY[name]])
-    exact = centered(NASTY[name])
+    exact = oracles.centered(NASTY[name])
     means = np.asarray(features.values, np.float64).mean(axis=0)
     np.testing.assert_allclose(means, 0, atol=1e-8)
     if name == "constant":

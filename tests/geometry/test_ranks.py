@@ -7,16 +7,10 @@ from hypothesis import strategies as st
 
 from jaxvae.geometry import conditional_ranks, nearest_neighbors
 from tests import oracles
-from tests.clouds import NASTY, TIED, WIDTHS, N, clusters, gaussian, of_width
-from tests.memory import largest_array
+from tests.clouds import NASTY, TIED, WIDTHS, N, clusters, gaussian, of_width, rotation
+from tests.geometry.targets import TARGETS
 from tests.tiers import parametrize
 
-# Near, far and arbitrary others: two neighbors in an unrelated cloud and one at random.
-TARGETS = np.append(
-    oracles.nearest(gaussian(seed=5), 2),
-    (np.arange(N) + np.random.default_rng(0).integers(1, N, N))[:, None] % N,
-    axis=1,
-)
 # What float64 itself rounds in sums over the features, and two float32 for one float64.
 TOLERANCE = 1e-12
 
@@ -97,8 +91,7 @@ def test_the_block_size_does_not_matter(block):
 @given(st.integers(0, 1000), st.floats(-30, 30), st.floats(-1e3, 1e3))
 def test_ranks_are_unchanged_by_scale_shift_and_rotation(seed, exponent, shift):
     cloud = gaussian(seed=seed).astype(np.float64)
-    rotation = np.linalg.qr(gaussian(20, 20, seed + 1).astype(np.float64))[0]
-    moved = conditional_ranks(10**exponent * (cloud @ rotation + shift), TARGETS)
+    moved = conditional_ranks(10**exponent * (cloud @ rotation(seed=seed + 1) + shift), TARGETS)
     low, high = oracles.rank_bounds(cloud, TARGETS, TOLERANCE)
     assert np.all((low <= moved) & (moved <= high))
 
@@ -118,14 +111,6 @@ def test_the_jitted_vmap_equals_the_loop_over_ordinary_and_nasty_clouds():
     for got, name in zip(ranks, names, strict=True):
         expected = conditional_ranks(NASTY[name], TARGETS)
         np.testing.assert_array_equal(got, expected)
-
-
-@parametrize("d", [50, 3])
-def test_no_array_is_as_large_as_n_by_n(d):
-    n = 30_000
-    shapes = ((n, d), jnp.float32), ((n, 6), jnp.int32)
-    # A block by the targets by n, of comparisons that are summed as they are formed.
-    assert largest_array(conditional_ranks, *shapes) < n * n / 15
 
 
 @pytest.mark.parametrize(

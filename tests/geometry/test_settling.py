@@ -13,7 +13,7 @@ from jaxvae.metrics import imbalance_matrix, two_nn
 from jaxvae.platforms import compiled_for
 from tests import oracles
 from tests.clouds import NASTY, TIED, N, clusters, gaussian
-from tests.geometry.test_ranks import TARGETS
+from tests.geometry.targets import TARGETS
 from tests.tiers import parametrize
 
 

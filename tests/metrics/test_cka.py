@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxvae.metrics.cka import cka_matrix, debiased_cka, linear_cka, minibatch_cka, rbf_cka
-from tests import reference
-from tests.clouds import NASTY, gaussian
+from tests import oracles, reference
+from tests.clouds import NASTY, gaussian, rotation
 from tests.memory import largest_array
 from tests.tiers import parametrize
 
@@ -17,21 +17,16 @@ METRICS = {"linear": linear_cka, "debiased": debiased_cka, "rbf": rbf_cka}
 
 
 def exact_cka(x, y):
-    x, y = centered(x), centered(y)
+    x, y = oracles.centered(x), oracles.centered(y)
     return cosine(x @ x.T, y @ y.T)
 
 
 def exact_debiased(x, y):
-    return cosine(*(off_diagonal(centered(space)) for space in (x, y)), product=hsic)
+    return cosine(*(off_diagonal(oracles.centered(space)) for space in (x, y)), product=hsic)
 
 
 def exact_rbf(x, y, bandwidth=0.5):
-    return cosine(*(kernel(centered(space), bandwidth) for space in (x, y)))
-
-
-def centered(space):
-    values = np.asarray(space).astype(np.float64)
-    return values - values.mean(axis=0)
+    return cosine(*(kernel(oracles.centered(space), bandwidth) for space in (x, y)))
 
 
 def cosine(a, b, product=lambda a, b: np.sum(a * b)):
@@ -99,16 +94,12 @@ def accumulate(spaces, batch):
     return result(state)
 
 
-def random_rotation(d, seed):
-    return np.linalg.qr(np.random.default_rng(seed).standard_normal((d, d)))[0]
-
-
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(st.integers(0, 1000), st.floats(-60, 60), st.sampled_from(sorted(METRICS)))
 def test_rotation_scale_shift_padding_and_order_change_nothing(seed, exponent, metric):
     x, y = gaussian(60, 8, seed), gaussian(60, 8, seed) + gaussian(60, 8, seed + 1)
     order = np.random.default_rng(seed).permutation(60)
-    moved = 2.0**exponent * (x.astype(np.float64) @ random_rotation(8, seed) + 5)
+    moved = 2.0**exponent * (x.astype(np.float64) @ rotation(8, seed) + 5)
     padded = np.concatenate([moved, np.zeros((60, 8))], axis=1)
     expected = METRICS[metric](x, y)
     found = METRICS[metric](padded[order], y[order])
@@ -243,7 +234,7 @@ def test_minibatch_cka_tends_to_debiased_cka(scale):
 def test_minibatch_cka_adds_hsic_whatever_the_scale_of_a_batch():
     x, y = gaussian(24, 3), gaussian(24, 2, seed=1)
     x[8:16] *= 1000
-    grams = [[off_diagonal(centered(s[i : i + 8])) for i in (0, 8, 16)] for s in (x, y)]
+    grams = [[off_diagonal(oracles.centered(s[i : i + 8])) for i in (0, 8, 16)] for s in (x, y)]
 
     def sums(a, b):
         return sum(map(hsic, a, b))

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxvae.metrics.correlation import cca, svcca
-from tests import reference
-from tests.clouds import NASTY, gaussian
+from tests import oracles, reference
+from tests.clouds import NASTY, gaussian, rotation
 from tests.memory import largest_array
 
 OTHER = gaussian(seed=9)[:, :7] + NASTY["plain"][:, :7]
@@ -18,18 +18,14 @@ CLEAR = [name for name in NASTY if name not in (*BLURRED, "constant", "clusters 
 
 
 def exact_cca(x, y):
-    return np.linalg.svd(basis(centered(x)).T @ basis(centered(y)), compute_uv=False)
+    x, y = oracles.centered(x), oracles.centered(y)
+    return np.linalg.svd(basis(x).T @ basis(y), compute_uv=False)
 
 
 def exact_svcca(x, y, variance):
-    first, second = main_components(centered(x), variance), main_components(centered(y), variance)
+    first, second = (main_components(oracles.centered(each), variance) for each in (x, y))
     values = np.linalg.svd(first.T @ second, compute_uv=False)
     return values.mean(), (first.shape[1], second.shape[1])
-
-
-def centered(space):
-    values = np.asarray(space).astype(np.float64)
-    return values - values.mean(axis=0)
 
 
 def basis(x):
@@ -93,9 +89,8 @@ def test_cca_is_unchanged_by_invertible_maps_shift_padding_and_order(seed, expon
 @settings(max_examples=5, deadline=None, derandomize=True)
 @given(st.integers(0, 1000))
 def test_svcca_is_unchanged_by_rotation_scale_and_shift(seed):
-    generator = np.random.default_rng(seed)
     x, y = gaussian(80, 6, seed), gaussian(80, 6, seed) + gaussian(80, 6, seed + 1)
-    moved = 1e-5 * x @ np.linalg.qr(generator.standard_normal((6, 6)))[0] + 7
+    moved = 1e-5 * x @ rotation(6, seed) + 7
     np.testing.assert_allclose(svcca(moved, y).mean, svcca(x, y).mean, atol=1e-5)
 
 

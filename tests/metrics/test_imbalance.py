@@ -1,3 +1,5 @@
+import itertools
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from jaxvae.geometry.selection import filled_length
 from jaxvae.metrics import imbalance_matrix, information_imbalance
 from tests import oracles, reference
-from tests.clouds import NASTY, TIED, N, clusters, gaussian
+from tests.clouds import NASTY, TIED, TIED_NEIGHBORS, N, clusters, gaussian
 from tests.memory import largest_array
 from tests.tiers import parametrize
 
@@ -65,36 +67,27 @@ def test_against_a_constant_space_delta_is_one():
     np.testing.assert_allclose(found.forward, 1, rtol=1e-6)
 
 
-def half_dead():
-    """A layer of which half of the rows are zero: their nearest neighbors are all the others."""
-    layer = gaussian(seed=5)
-    layer[::2] = 0
-    return layer
-
-
-# Nearest neighbors that tie: all, most, half, groups, and at a distance.
-SOURCES = {
-    "constant": NASTY["constant"],
-    "dead": np.where(np.arange(N)[:, None] % 60, 0, gaussian(seed=6)),
-    "half dead": half_dead(),
-    "many duplicates": NASTY["many duplicates"],
-    "binary": NASTY["binary"],
-}
-
-
-@parametrize("k", [1, 5, 200])
-@pytest.mark.parametrize("name", SOURCES)
+# Within most groups of neighbors that tie, and beyond them.
+@parametrize(
+    ("name", "k"),
+    [
+        *itertools.product(TIED_NEIGHBORS, (1,)),
+        *itertools.product(TIED_NEIGHBORS, (5, 60)),
+        ("half dead", 200),
+    ],
+    quick=len(TIED_NEIGHBORS),
+)
 def test_neighbors_that_tie_are_averaged(name, k):
-    found = information_imbalance(SOURCES[name], OTHER, k=k)
-    expected = oracles.information_imbalance(SOURCES[name], OTHER, k)
+    found = information_imbalance(TIED_NEIGHBORS[name], OTHER, k=k)
+    expected = oracles.information_imbalance(TIED_NEIGHBORS[name], OTHER, k)
     np.testing.assert_allclose(found.forward, expected, atol=5 * ONE_RANK, rtol=1e-6)
 
 
 @parametrize("name", ["half dead", "constant", "binary"])
 def test_the_order_of_rows_does_not_matter_where_neighbors_tie(name):
     order = np.random.default_rng(3).permutation(N)
-    matrix = imbalance_matrix([SOURCES[name], OTHER])
-    moved = imbalance_matrix([SOURCES[name][order], OTHER[order]])
+    matrix = imbalance_matrix([TIED_NEIGHBORS[name], OTHER])
+    moved = imbalance_matrix([TIED_NEIGHBORS[name][order], OTHER[order]])
     np.testing.assert_allclose(moved, matrix, rtol=1e-6)
 
 

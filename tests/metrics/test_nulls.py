@@ -5,25 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.metrics import information_imbalance, two_nn
+from jaxvae.metrics import information_imbalance
 from jaxvae.metrics.nulls import gaussian_null, unrelated_null
 from tests.clouds import gaussian
+from tests.metrics.statistics import dimension, linear_cka, mean
 
 KEY = jax.random.key(3)
-
-
-def mean(x):
-    return jnp.mean(x)
-
-
-def dimension(x):
-    return two_nn(x).value
-
-
-@jax.jit
-def linear_cka(x, y):
-    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
-    return jnp.sum((x.T @ y) ** 2) / jnp.sqrt(jnp.sum((x.T @ x) ** 2) * jnp.sum((y.T @ y) ** 2))
 
 
 @pytest.mark.slow

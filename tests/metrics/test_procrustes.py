@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxvae.metrics.procrustes import procrustes_matrix, procrustes_similarity
-from tests import reference
-from tests.clouds import NASTY, gaussian
+from tests import oracles, reference
+from tests.clouds import NASTY, gaussian, rotation
 from tests.memory import largest_array
 from tests.tiers import parametrize
 
@@ -21,13 +21,8 @@ def exact(x, y):
 
 
 def unit(space):
-    values = np.asarray(space).astype(np.float64)
-    values = values - values.mean(axis=0)
+    values = oracles.centered(space)
     return values / np.linalg.norm(values)
-
-
-def rotation(d, seed):
-    return np.linalg.qr(np.random.default_rng(seed).standard_normal((d, d)))[0]
 
 
 @pytest.mark.parametrize("name", SPREAD)

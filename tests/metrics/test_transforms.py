@@ -26,8 +26,7 @@ from jaxvae.metrics import (
     two_nn,
     two_nn_mle,
 )
-from tests.clouds import NASTY, gaussian
-from tests.metrics.test_imbalance import SOURCES
+from tests.clouds import NASTY, TIED_NEIGHBORS, gaussian
 
 pytestmark = pytest.mark.slow
 # Of small clouds and few neighbors, alike in all metrics, less is compiled.
@@ -44,7 +43,7 @@ TOGETHER = [
     MANY,
     THREE_TIMES,
     *(NASTY[name][:N] for name in ("clusters 2 apart", "ten clusters", "grid", "constant")),
-    *(SOURCES[name][:N] for name in ("half dead", "dead")),
+    *(TIED_NEIGHBORS[name][:N] for name in ("half dead", "dead")),
 ]
 TARGETS = (np.arange(N)[:, None] + np.arange(1, 6)) % N
 # A metric, and what it takes beside the cloud.

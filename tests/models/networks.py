@@ -38,10 +38,17 @@ def tap_shapes(network, shape):
     return named
 
 
-def assert_close(actual, expected):
+def count_parameters(network, shape):
+    shapes = jax.eval_shape(
+        lambda: network.init(jax.random.key(0), jnp.zeros((1, *shape)), train=False)
+    )
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes))
+
+
+def assert_close(actual, expected, tolerance=1e-4):
     # The same float32 sums of up to a hundred terms, grouped in another way, and normalized.
     jax.tree.map(
-        lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4),
+        lambda one, other: np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance),
         actual,
         expected,
     )

@@ -20,6 +20,7 @@ from jaxvae.models.strided_convolution import (
     convolve_up,
 )
 from jaxvae.platforms import convolutions_as
+from tests.models.kernels import assert_close, draw, values_and_gradients, with_gradients, zeros
 from tests.tiers import parametrize
 
 
@@ -64,18 +65,6 @@ SIZES = [
 each = pytest.mark.parametrize("of", ALL, ids=lambda of: of.function.__name__)
 
 
-def draw(size, kernel_size):
-    batch, height, width, inputs, outputs = size
-    random = np.random.default_rng(0)
-    images = random.normal(size=(batch, height, width, inputs))
-    kernel = random.normal(size=(kernel_size, kernel_size, inputs, outputs))
-    return images.astype(np.float32), kernel.astype(np.float32)
-
-
-def zeros(*shape):
-    return np.zeros(shape, np.float32)
-
-
 def peer_of(of):
     def convolve(images, kernel):
         layer = of.peer(kernel.shape[3], kernel.shape[0], use_bias=False)
@@ -84,30 +73,9 @@ def peer_of(of):
     return convolve
 
 
-def with_gradients(function, images, kernel):
-    def loss(images, kernel):
-        # A cotangent that differs at every output, so that no tap can stand for another.
-        values = function(images, kernel)
-        return jnp.vdot(jnp.sin(jnp.arange(values.size)), values.ravel()), values
-
-    gradients, values = jax.grad(loss, argnums=(0, 1), has_aux=True)(images, kernel)
-    return values, gradients
-
-
-values_and_gradients = jax.jit(with_gradients, static_argnums=0)
-
-
 @partial(jax.jit, static_argnums=0)
 def ours_and_those_of_flax(of, images, kernel):
     return [with_gradients(each, images, kernel) for each in (of.function, peer_of(of))]
-
-
-def assert_close(actual, expected, name=""):
-    # The same few hundred float32 products summed in another order: the difference is a
-    # few dozen roundings (eps 6e-8) of the largest value, not of each one, as terms cancel.
-    for one, other in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
-        largest = np.max(np.abs(other))
-        np.testing.assert_allclose(one, other, rtol=0, atol=4e-6 * largest, err_msg=name)
 
 
 @parametrize("size", SIZES[::2] + SIZES[1::2], quick=2)

@@ -8,7 +8,15 @@ import pytest
 from jaxvae.models.residual import ResidualBlock, ResidualDecoder, ResidualEncoder
 from jaxvae.models.same_convolution import convolve_same
 from jaxvae.models.strided_convolution import convolve_up
-from tests.models.networks import BATCH, assert_close, draw, outputs_of, parameters_of, tap_shapes
+from tests.models.networks import (
+    BATCH,
+    assert_close,
+    count_parameters,
+    draw,
+    outputs_of,
+    parameters_of,
+    tap_shapes,
+)
 
 CHANNELS, IMAGE, LATENTS = (4, 6, 5), (16, 8, 2), 3
 ENCODER, DECODER = ResidualEncoder(CHANNELS), ResidualDecoder(CHANNELS, IMAGE)
@@ -40,13 +48,6 @@ def test_the_decoder_returns_images_that_may_be_negative():
     logits, _ = outputs_of(DECODER, parameters_of(DECODER, latents), latents)
     assert logits.shape == (BATCH, *IMAGE)
     assert logits.min() < 0 < logits.max()
-
-
-def count_parameters(network, shape):
-    shapes = jax.eval_shape(
-        lambda: network.init(jax.random.key(0), jnp.zeros((1, *shape)), train=False)
-    )
-    return sum(leaf.size for leaf in jax.tree.leaves(shapes))
 
 
 def strided(inputs, outputs):

@@ -14,7 +14,15 @@ from jaxvae.models.transformer import (
     _to_images,
     _to_patches,
 )
-from tests.models.networks import BATCH, assert_close, draw, outputs_of, parameters_of, tap_shapes
+from tests.models.networks import (
+    BATCH,
+    assert_close,
+    count_parameters,
+    draw,
+    outputs_of,
+    parameters_of,
+    tap_shapes,
+)
 
 SMALL = {"patch": 4, "width": 12, "depth": 2, "heads": 3}
 IMAGE, LATENTS, TOKENS = (8, 12, 2), 3, 6
@@ -51,13 +59,6 @@ def test_the_decoder_returns_images():
     latents = draw((LATENTS,))
     logits, _ = outputs_of(DECODER, parameters_of(DECODER, latents), latents)
     assert logits.shape == (BATCH, *IMAGE)
-
-
-def count_parameters(network, shape):
-    shapes = jax.eval_shape(
-        lambda: network.init(jax.random.key(0), jnp.zeros((1, *shape)), train=False)
-    )
-    return sum(leaf.size for leaf in jax.tree.leaves(shapes))
 
 
 def blocks(width, depth):

@@ -23,6 +23,7 @@ from jaxvae.models import (
 )
 from jaxvae.models.strided_convolution import convolve_down
 from jaxvae.objectives import gaussian_kl
+from tests.models import networks
 from tests.tiers import parametrize
 
 DENSE = {"image_shape": (4, 4, 1), "latents": 3, "widths": (8, 6)}
@@ -65,19 +66,14 @@ def _initializer(vae):
     return jax.jit(moved)
 
 
+# The same float32 sums, grouped in another way by the compiler: a few dozen roundings.
+assert_close = partial(networks.assert_close, tolerance=1e-5)
+
+
 # Where both say the same, the convolutional one, which takes seconds, is for the slow run.
 @pytest.fixture(params=["dense", pytest.param("convolutional", marks=pytest.mark.slow)])
 def vae(request):
     return VAES[request.param]
-
-
-def assert_close(actual, expected):
-    # The same float32 sums, grouped in another way by the compiler: a few dozen roundings.
-    jax.tree.map(
-        lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5),
-        actual,
-        expected,
-    )
 
 
 # --- taps -----------------------------------------------------------------------------

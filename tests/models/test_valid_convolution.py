@@ -10,7 +10,7 @@ import pytest
 
 from jaxvae.models.layers import FullConvolution, ValidConvolution
 from jaxvae.models.valid_convolution import convolve_full, convolve_valid
-from tests.models.test_convolutions import assert_close, draw, values_and_gradients, zeros
+from tests.models.kernels import assert_close, draw, values_and_gradients, zeros
 
 PEERS = {convolve_valid: nn.Conv, convolve_full: nn.ConvTranspose}
 LAYERS = {convolve_valid: ValidConvolution, convolve_full: FullConvolution}

@@ -11,6 +11,7 @@ from jaxvae.runs.config import RunConfig, write_config
 from jaxvae.runs.continuing import Origin, first_state, refuse_other_model, stored_origin
 from jaxvae.runs.ready import ready_run
 from jaxvae.runs.run import latest_state, train_run
+from tests.runs.states import assert_same
 from tests.tiers import parametrize
 
 CONFIG = RunConfig(
@@ -68,11 +69,6 @@ def began(folder, **other):
     config, origin = dataclasses.replace(CONFIG, **{"epochs": 5, **other}), Origin(folder, 2)
     refuse_other_model(origin, CONFIG, config)
     return first_state(ready_run(config), origin, KEY)
-
-
-def assert_same(one, other):
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-        assert bool((a == b).all())
 
 
 def test_two_epochs_and_three_more_are_five_bit_by_bit(begun, tmp_path):

@@ -13,6 +13,7 @@ from jaxvae.objectives import beta_vae
 from jaxvae.runs import checkpoint
 from jaxvae.runs.run import latest_state, latest_step, snapshot_epochs, train_run
 from jaxvae.training import train, vae_trainer
+from tests.runs.states import assert_same
 from tests.tiers import parametrize
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 4, 4, 1), dtype=np.uint8)
@@ -31,11 +32,6 @@ def go(folder, epochs, snapshots=1, report=lambda progress: None):
     state = latest_state(TRAINER, folder, FIRST)
     kept = {"epochs": epochs, "batch_size": 5, "snapshots": snapshots}
     return train_run(TRAINER, state, IMAGES, folder=folder, report=report, **kept)
-
-
-def assert_same(one, other):
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-        assert bool((a == b).all())
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ import pytest
 from jaxvae.sweeps import claims
 from jaxvae.sweeps.claims import STALE_SECONDS, LostError, claim, holders
 from jaxvae.training.signals import Terminated, clear_pending, terminable
+from tests.files.disks import set_age, without_locks
 
 HOLD = """
 import errno, fcntl, sys
@@ -27,10 +28,6 @@ with claim(Path(sys.argv[1]), "unit", lock=without if sys.argv[2] == "created" e
     print("held", flush=True)
     sys.stdin.read()
 """
-
-
-def without_locks(descriptor, operation):
-    raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
 
 WAYS = {"locked": fcntl.flock, "created": without_locks}
@@ -48,12 +45,6 @@ def start(folder, way):
 def kill(process):
     with process:
         process.kill()
-
-
-def set_age(file, seconds):
-    """By the clock of the disk."""
-    then = time.time() - seconds
-    os.utime(file, (then, then))
 
 
 def files(folder):

@@ -10,8 +10,8 @@ import pytest
 from jaxvae.runs.member import read_settings_of, run_file
 from jaxvae.sweeps.claims import claim
 from jaxvae.sweeps.sweep import CLAIMS
+from tests.sweeps.folders import contents
 from tests.sweeps.smallest import Config, main, name_of, runs, sweep_of
-from tests.sweeps.test_work import contents
 
 ONE_EACH = ("--members", "1")
 

@@ -15,13 +15,13 @@ from jaxvae.sweeps.arguments import HERE, add_launch
 from jaxvae.sweeps.claims import claim, holders
 from jaxvae.sweeps.sweep import CLAIMS
 from jaxvae.sweeps.workers import LOGS
+from tests.sweeps.folders import contents
 from tests.sweeps.nodes import running_nodes
 from tests.sweeps.processes import COMMAND, end, start, wait_for
 from tests.sweeps.smallest import Config, main, sweep_of
-from tests.sweeps.test_clusters import RECIPES
-from tests.sweeps.test_work import contents
 
 # Four units of a run each, and one that needs them.
+RECIPES = Path(__file__).parents[2] / "examples" / "clusters"
 SWEEP = ("--members", "1", "--epochs", "400")
 # The same, where a unit that another process holds is tried again after a second.
 SOON_AGAIN = [

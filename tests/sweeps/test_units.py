@@ -45,15 +45,10 @@ def test_every_run_is_in_one_unit():
     assert sorted(found) == sorted(runs)
 
 
-def test_the_units_of_the_same_settings_are_the_same():
-    assert units(grid()) == units(grid())
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", ["0", "1", "random"])
-def test_the_units_are_the_same_in_every_process(seed):
+def test_the_units_are_the_same_in_a_process_that_hashes_otherwise():
     root = str(Path(__file__).parents[2])
-    environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": root}
+    environment = {**os.environ, "PYTHONHASHSEED": "random", "PYTHONPATH": root}
     words = [sys.executable, "-c", PROCESS]
     done = subprocess.run(words, env=environment, check=True, capture_output=True, text=True)
     assert done.stdout.strip() == str(units(grid()))
@@ -85,10 +80,8 @@ def test_another_size_of_images_makes_another_unit():
 
 
 def test_a_name_depends_on_every_part():
-    assert unit_name("a", "b") == unit_name("a", "b")
-    assert (
-        len({unit_name("a", "b"), unit_name("ab"), unit_name("b", "a"), unit_name(["a", "b"])}) == 4
-    )
+    parts = [("a", "b"), ("ab",), ("b", "a"), (["a", "b"],)]
+    assert len({unit_name(*each) for each in parts}) == len(parts)
     assert set(unit_name("a")) <= set("0123456789abcdef")
 
 

@@ -25,6 +25,7 @@ from jaxvae.sweeps.sweep import CLAIMS, RESUME
 from jaxvae.sweeps.work import work
 from jaxvae.training import train, windows
 from tests.files.unreadable import MESSAGE, make_readable, make_unreadable
+from tests.sweeps.folders import contents, tree
 from tests.sweeps.processes import end, start
 from tests.sweeps.smallest import Config, flat, load, measure, name_of, runs, sweep_of
 from tests.sweeps.stops import StopError, stopping
@@ -41,25 +42,6 @@ def do(sweep, names=None, *, wait=True):
     names = [unit.name for unit in sweep.units] if names is None else names
     with sweep_progress(Console(file=said, width=200), units=len(sweep.units)) as progress:
         return work(sweep, names, progress, wait=wait), said.getvalue()
-
-
-def contents(out):
-    """All records, by their place, with their bytes' meaning: arrays, bit by bit."""
-    found = {}
-    for file in sorted(path for path in out.rglob("*.npz") if ".part" not in str(path)):
-        with np.load(file) as archive:
-            found[str(file.relative_to(out))] = {
-                name: (archive[name].dtype.str, archive[name].shape, archive[name].tobytes())
-                for name in archive
-            }
-    return found
-
-
-def tree(out):
-    """Folders and files, apart from those of Orbax, which have names of their own."""
-    return sorted(
-        str(path.relative_to(out)) for path in out.rglob("*") if "/tree/" not in str(path)
-    )
 
 
 @pytest.fixture(scope="module")

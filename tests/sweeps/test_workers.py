@@ -11,10 +11,10 @@ import pytest
 from jaxvae.sweeps.claims import holders
 from jaxvae.sweeps.sweep import CLAIMS
 from jaxvae.sweeps.workers import LOGS, _devices, _environment, run_workers
+from tests.sweeps.folders import contents, tree
 from tests.sweeps.forks import FULL, WITH_LOCKS, WITHOUT_LOCKS, forks
 from tests.sweeps.processes import end, start, wait_for
 from tests.sweeps.smallest import main
-from tests.sweeps.test_work import contents, tree
 
 # Four units and what needs them.
 SWEEP = ("--members", "1")

@@ -6,18 +6,10 @@ import pytest
 
 from jaxvae.models import convolutional_classifier
 from jaxvae.training import train_classifier
+from tests.training.bars import bars
 
 CLASSIFIER = convolutional_classifier(image_shape=(4, 4, 1), classes=3, channels=4, width=8)
 KEY = jax.random.key(0)
-
-
-def bars(n, seed=0):
-    """Noisy images with one bright row, their label."""
-    random = np.random.default_rng(seed)
-    labels = random.integers(0, 3, n)
-    images = random.integers(0, 128, (n, 4, 4, 1), dtype=np.uint8)
-    images[np.arange(n), labels] += 100
-    return images, labels
 
 
 IMAGES, LABELS = bars(250)

@@ -158,15 +158,16 @@ def test_a_padded_member_has_the_loss_and_the_gradient_of_the_model_alone(name):
     assert max(jax.tree.leaves(moved)) > 0.01
 
 
+# The third way, "map", is that of sweeps here: tests/sweeps/test_work.py holds it to single runs.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("way", "network", "method"),
     [
-        pytest.param("map", dense_vae, ADAM, marks=pytest.mark.slow),
-        pytest.param("vmap", dense_vae, ADAM, marks=pytest.mark.slow),
-        pytest.param("unrolled", dense_vae, ADAM, marks=pytest.mark.slow),
+        ("vmap", dense_vae, ADAM),
+        ("unrolled", dense_vae, ADAM),
         # A bias before batch normalization has a gradient of rounding alone, which Adam
         # would divide by its own size.
-        pytest.param("vmap", convolutional_vae, SGD, marks=pytest.mark.slow),
+        ("vmap", convolutional_vae, SGD),
     ],
 )
 def test_a_member_is_the_model_trained_alone(way, network, method):

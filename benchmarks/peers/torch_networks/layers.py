@@ -9,7 +9,7 @@ import math
 import torch
 from torch import nn
 
-# c, h, w.
+# Channels, height and width.
 Images = tuple[int, int, int]
 
 

@@ -31,7 +31,7 @@ DIR/summary.md, DIR/report.html, DIR/records.nc and DIR/figures hold the answer 
 DIR/epochs-E is a sweep: `jaxvae capture DIR/epochs-E/latents-16_seed-0` reads one of its models.
 """
 
-# Where these differ from those of a run.
+# The defaults that differ from those of a run.
 _DEFAULTS = {
     "data": None,
     "network": "dense_vae",
