@@ -63,7 +63,7 @@ def debiased_cka(x: ArrayLike, y: ArrayLike) -> Float[Array, ""]:
         rotation, shift and isotropic scale of either space. NaN where an HSIC of a
         space with itself is zero: where it is constant, or all its points are
         equally far apart. Where one row of few is 1e5 times as far from the others as
-        these from each other, it is off by up to 1e-3; at 1e6 by up to 3e-3, or NaN.
+        these from each other, it is off by up to 2e-3; at 1e6 by up to 1e-2, or NaN.
 
     Raises:
         ValueError: for different n, fewer than 4 points, NaN or infinite input.
