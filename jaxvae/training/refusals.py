@@ -103,7 +103,9 @@ def refuse_negative(coefficients: Mapping[str, Any], nonnegative: Collection[str
         known = [np.asarray(leaf) for leaf in leaves if _is_number(leaf)]
         if name in nonnegative and any(np.any(number < 0) for number in known):
             raise ValueError(f"expected {name} of at least 0, got {value}")
-        if not all(np.all(np.isfinite(number)) for number in known):
+        # NaN stands for a layer that has no target.
+        refused = np.isinf if name == "targets" else _is_not_finite
+        if any(np.any(refused(number)) for number in known):
             raise ValueError(f"expected a finite {name}, got {value}")
 
 
@@ -150,6 +152,10 @@ def _is_own(objective: Callable[..., Any]) -> bool:
 def _is_number(value: Any) -> bool:
     kind = getattr(value, "dtype", None)
     return isinstance(value, Real) if kind is None else jnp.issubdtype(kind, np.number)
+
+
+def _is_not_finite(number: np.ndarray) -> np.ndarray:
+    return ~np.isfinite(number)
 
 
 def _names_and_shapes(tree: Any) -> tuple[Any, list[tuple[int, ...]]]:

@@ -3,7 +3,6 @@
 import dataclasses
 
 import jax
-import pytest
 
 from jaxvae.runs.building import build_model, build_trainer, in_effect
 from jaxvae.runs.config import RunConfig
@@ -33,7 +32,6 @@ def test_a_ramp_alone_leads_to_the_default_of_its_coefficient():
     assert jax.jit(trainer.init)(jax.random.key(0)).coefficients == {"beta": 1.0}
 
 
-@pytest.mark.xfail(reason="the NaN of a layer without a target is refused since f556b31")
 def test_a_hierarchy_can_be_trained_for_the_rates_of_some_of_its_layers():
     config = RunConfig(network="two_layer_hvae", options={"channels": 4, "top": 3})
     targets = {"objective": "rate_targets", "coefficients": {"targets": [50.0, None]}}
