@@ -9,6 +9,7 @@ from benchmarks.claims import (
     beside_the_paper,
     limits,
     more_seeds,
+    one_size_of_all,
     over_training,
     stored_sweeps,
 )
@@ -36,6 +37,13 @@ def test_verdicts_of_the_page_are_those_of_the_records(sweeps, page):
     in_one_line = " ".join(page.split())
     for verdict in claims(sweeps[0.0]):
         assert verdict.removesuffix(".") in in_one_line
+    for l2 in (3.9e-7, 1e-4):
+        peak, phase = claims(sweeps[l2])
+        assert "excluded at K = 32 (" in peak
+        assert "not decided at K = 32 (" in phase
+    assert "excluded at K = 32 with either L2 penalty" in in_one_line
+    assert "at most +2.0%: excluded" in one_size_of_all(sweeps)
+    assert "excluded (the smaller change is at most 2.0%)" in in_one_line
 
 
 @pytest.mark.slow

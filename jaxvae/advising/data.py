@@ -53,14 +53,16 @@ class DataDimension(NamedTuple):
         The next whole number from three standard errors below the smallest estimate: fewer latents
         cannot keep all neighbors. Noise of pixels raises the dimension of near neighbors, and
         sharp edges that of all scales: where an edge moves across pixels, the squared distance
-        grows as the path, not as its square, which doubles the dimension. Neither does so after
-        smoothing. Where the value is in doubt, nothing is sure.
+        grows as the path, not as its square, which doubles the dimension. Smoothing takes most of
+        both away. Where the value is in doubt, nothing is sure.
         """
         return 0 if self.doubts else math.ceil(self.smallest - _SURE * self.stderr)
 
     @property
     def smallest(self) -> float:
-        """The smallest of all estimates; NaN where none is defined."""
+        """The smallest of all estimates; NaN where TwoNN is."""
+        if not math.isfinite(self.value):
+            return math.nan
         return float(np.nanmin([self.value, *self.scales, self.smoothed]))
 
     def __str__(self) -> str:

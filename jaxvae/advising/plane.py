@@ -54,8 +54,8 @@ def _scores(stacked: xr.Dataset) -> dict[str, Float[np.ndarray, "m s"]]:
 def _sentence(region: BestRegion, rates: Float[np.ndarray, "m 2"]) -> str:
     if not region.is_quadratic:
         return (
-            "not decided: the scores of cells differ from every quadratic surface by more than "
-            "trainings differ."
+            "not decided: the scores may be no quadratic surface, from which cells or cubic terms "
+            "differ by more than trainings do."
         )
     if not region.is_decided:
         return "not decided: no split is shown to be worse than another."

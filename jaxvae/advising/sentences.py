@@ -162,21 +162,21 @@ def _few_images(reading: Reading) -> str:
     if not _has_few(reading):
         return ""
     return (
-        f"Few held-out images: Δ was measured on {reading.points:,} distinct ones, of which it is "
-        f"{2 / reading.points:.2f} at least. What a size loses may change no neighbor among so "
-        "few. The confidence limits are about other seeds and not about other images, and with "
+        f"Few held-out images: Δ was measured on {reading.points:,} distinct ones, among which it "
+        f"cannot be below {2 / reading.points:.2f}. What a size loses may change no neighbor among "
+        "so few. The confidence limits are about other seeds and not about other images, and with "
         "more of them a larger size may be needed."
     )
 
 
 def without_active(reading: Reading) -> str:
     """A sentence that says so, and what to try, where no latent of the largest size is active."""
-    if float(reading.active_units[-1].mean()) >= 0.5:
+    if not float(reading.active_units[-1].mean()) < 0.5:
         return ""
     return (
         f"Collapsed latents: none of {int(reading.sizes[-1])} is active, so that the decoder "
-        "ignores them. Lower beta, let it grow from 0 (--ramp), or train longer; of dark images, "
-        "give the range that they use (--value-range)."
+        "ignores them. Lower beta, let it grow from 0, or train longer; if the images are dark, "
+        "give the range that they use."
     )
 
 
@@ -217,8 +217,8 @@ def _kept_less(reading: Reading, dimension: tuple[float, float] | None) -> str:
     return (
         f"The models keep fewer dimensions than the data have: {used:.1f} units are active, the "
         f"data have dimension {least} or more. A detail is not kept if it lowers the distortion "
-        "by less than its rate. If such details matter, lower beta, or use --likelihood gaussian "
-        "with a small standard_deviation. The answer holds for the settings given."
+        "by less than its rate. If such details matter, lower beta, or use a Gaussian likelihood "
+        "with a small standard deviation. The answer holds for the settings given."
     )
 
 

@@ -176,7 +176,7 @@ def learning_order(
             "expected encoder, decoder, seeds and conditions of one length [m], got shapes "
             f"{', '.join(map(str, shapes))}"
         )
-    if not np.issubdtype(np.asarray(seeds).dtype, np.integer):
+    if len(seeds) and not np.issubdtype(np.asarray(seeds).dtype, np.integer):
         raise ValueError(f"expected whole numbers as seeds, got {np.asarray(seeds).dtype}")
     either = np.stack([encoder, decoder])
     encoder, decoder = np.where(np.isfinite(either), either, np.nan)

@@ -55,8 +55,8 @@ def best_region(
     difference, with F the quantile `1 - error` (Scheffe 1953). As this holds for all differences
     together, the true best cell is left out in at most the share `error` of planes, also where the
     best is at the edge of what was tried, or on a ridge. That holds if the scores are a quadratic
-    function: the two tests of that may miss a small difference, as where scores level off, and a
-    cell is then left out too often that is better by as little (`docs/statistics.md`).
+    function: the two tests of that may miss a small difference, and a cell is then left out too
+    often that is better by as little (`docs/statistics.md`).
 
     Args:
         rates: rates of every cell and seed in nats, two layers or halves of a hierarchy.
@@ -65,7 +65,7 @@ def best_region(
 
     Returns:
         `BestRegion`. It is no quadratic where an F test of the cells around the surface has
-        p < .05, or one of the four cubic terms has p < .2.
+        p < .05, or one of all cubic terms together has p < .2.
 
     Raises:
         ValueError: for shapes that do not match, values that are not finite, negative rates, one

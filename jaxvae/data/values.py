@@ -128,8 +128,8 @@ def remarks_on(scale: Scale, splits: Mapping[str, Extremes], peaks: np.ndarray) 
     high = scale.low + share * (scale.high - scale.low)
     return [
         f"dark: {dark:,} of {len(peaks):,} images stay below a quarter of {scale.low:g} to "
-        f"{scale.high:g}, and use as few of the 256 gray levels; --value-range={extremes.low:g}:"
-        f"{high:.4g} makes them brighter, and what is above it white"
+        f"{scale.high:g}, and use a quarter of the 256 gray levels at most; --value-range="
+        f"{extremes.low:g}:{high:.4g} makes them brighter, and what is above it white"
     ]
 
 

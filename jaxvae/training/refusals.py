@@ -1,7 +1,7 @@
 """Refusals of what a trainer is given and cannot train with, before anything is compiled."""
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Set
 from numbers import Real
 from typing import Any, NamedTuple, get_type_hints
 
@@ -92,16 +92,19 @@ def refuse_no_numbers(coefficients: Mapping[str, Any]) -> None:
             raise ValueError(f"expected a number for {name}, or one for every layer, got {value!r}")
 
 
-def refuse_negative(coefficients: Mapping[str, Any], nonnegative: Collection[str]) -> None:
-    """Refuse weights and rates below zero, for which there is no best model, and NaN and infinity.
+def refuse_negative(coefficients: Mapping[str, Any], nonnegative: Set[str]) -> None:
+    """Refuse weights and rates below zero, for which there is no best model, NaN and infinity.
+
+    Those of an objective of the user, which are not among the names, are left to it.
 
     Raises:
         ValueError: names the first of them.
     """
-    for name, value in coefficients.items():
+    for name in nonnegative & coefficients.keys():
+        value = coefficients[name]
         leaves = [leaf for leaf in jax.tree.leaves(value) if not isinstance(leaf, jax.core.Tracer)]
-        known = [np.asarray(leaf) for leaf in leaves if _is_number(leaf)]
-        if name in nonnegative and any(np.any(number < 0) for number in known):
+        known = [np.asarray(leaf, np.float64) for leaf in leaves if _is_number(leaf)]
+        if any(np.any(number < 0) for number in known):
             raise ValueError(f"expected {name} of at least 0, got {value}")
         # NaN stands for a layer that has no target.
         refused = np.isinf if name == "targets" else _is_not_finite

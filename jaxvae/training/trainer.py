@@ -132,7 +132,7 @@ def vae_trainer(
 
     Raises:
         ValueError: for coefficients that the objective does not take or lacks, negative ones
-            of an objective of jaxvae other than `target`, NaN and infinity (also those that a
+            of an objective of jaxvae other than `target`, NaN and infinite ones (also those that a
             `partial` gives), what is no number, a schedule without `end`, a schedule or a
             multiplier of none of them, one that is both, an objective that lacks a whole number
             such as `dataset_size`, an adversary where it is not wanted or absent, what is no optax

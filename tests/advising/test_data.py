@@ -107,4 +107,5 @@ def test_where_the_dimension_is_in_doubt_no_size_is_surely_too_small():
 def test_a_dimension_that_is_undefined_is_said_to_be_unknown():
     found = data_dimension(np.eye(300, dtype=np.float32))
     assert str(found).startswith("The intrinsic dimension of the data is not known")
+    assert np.isnan(found.smallest)
     assert "nan" not in str(found)

@@ -89,6 +89,16 @@ def test_a_layer_that_collapses_is_warned_of_with_what_to_try(printed):
 
 
 @pytest.mark.slow
+def test_a_layer_without_a_target_trains_from_the_command_line(tmp_path, capsys):
+    arguments = ["--objective", "rate_targets", "--coefficient", "targets=50,none"]
+    assert run(tmp_path, *arguments, "--epochs", "1") == 0
+    (missed,) = [each for each in held_out(tmp_path)["warnings"] if "the target of" in each]
+    assert missed.startswith("rate of z_2: ")
+    assert missed in capsys.readouterr().err
+    assert open_run(tmp_path).config.coefficients == {"targets": [50.0, None]}
+
+
+@pytest.mark.slow
 def test_the_deep_hierarchy_trains_for_a_distortion_from_the_command_line(tmp_path, capsys):
     arguments = ["train", *DATA, "--image-size", "8", "--network", "deep_hvae"]
     arguments += ["--option", "resolutions=1,8", "blocks=1", "channels=4", "latent_channels=1"]

@@ -424,7 +424,7 @@ def test_a_run_that_was_killed_and_told_to_end_goes_on_and_ends_bitwise_as_one_t
     tmp_path,
 ):
     out, last = tmp_path / "run", 3 * LONG_EPOCHS
-    status, _ = stop(out, signal.SIGKILL, after="snapshots/step-0000000600")
+    status, _ = stop(out, signal.SIGKILL, after="resume/step-0000000300")
     assert status == -signal.SIGKILL
     assert 0 < max(checkpoint.steps(out / "resume")) < last
     before = max(checkpoint.steps(out / "resume"))

@@ -270,6 +270,19 @@ def test_a_deep_hierarchy_of_gray_images_goes_through_all_parts(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
+def test_a_ladder_with_mixtures_of_logistics_is_measured_in_nats_of_256_gray_values(tmp_path):
+    short = {"epochs": 1, "snapshots": (), "beta_top": (1.0,), "binarize": False}
+    config = dataclasses.replace(LINE, network="ladder", likelihood="logistic_mixture", **short)
+    assert "Of 1 run 0 failed" in grid(config, tmp_path)
+    with xr.open_dataset(tmp_path / "records.nc") as opened:
+        records = opened.load()
+    assert np.isfinite(records["distortion"]).all()
+    # Not those of black and white.
+    assert float(records["distortion"].min()) > 784 * np.log(2)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_one_layer_vaes_of_the_same_size_stand_beside_a_grid(copy, finished):
     config = dataclasses.replace(GRID, beta_top=(0.3,), beta_bottom=(2.0,), baseline=True)
     assert "2 of 3 runs to do, in 2 units" in grid(config, copy)

@@ -72,23 +72,23 @@ def test_resolutions_and_layers_are_those_given():
 
 @pytest.mark.slow
 def test_layers_have_the_shapes_and_taps_they_say():
-    hvae = deep_hvae(image_shape=(8, 8, 3), blocks=(1, 2, 5), likelihood=learned_gaussian())
+    # Of more than nine, whose numbers are in another order as texts.
+    hvae = deep_hvae(image_shape=(8, 8, 3), blocks=(1, 2, 8), likelihood=learned_gaussian())
     variables = jax.eval_shape(hvae.init, jax.random.key(0))
     outputs = jax.eval_shape(hvae.apply, variables, *draw(hvae, batch=2))
-    assert len(outputs.layers) == 8
+    assert len(outputs.layers) == 11
     for layer, shape in zip(outputs.layers, hvae.shapes, strict=True):
         assert {leaf.shape for leaf in jax.tree.leaves(layer)} == {(2, *shape)}
-    latents = [f"z_{number}" for number in range(8, 0, -1)]
+    latents = [f"z_{number}" for number in range(11, 0, -1)]
     assert list(outputs.taps) == [
         "input",
-        *(f"encoder/{depth}" for depth in range(1, 9)),
+        *(f"encoder/{depth}" for depth in range(1, 12)),
         *(f"{name}/{part}" for name in latents for part in ("mean", "log_variance", "sample")),
         *(f"decoder/{name}" for name in latents),
         "output",
     ]
-    assert outputs.taps["encoder/5"].shape == outputs.taps["decoder/z_5"].shape == (2, 8, 8, 64)
-    assert outputs.taps["encoder/6"].shape == outputs.taps["decoder/z_6"].shape == (2, 4, 4, 64)
-    assert outputs.taps["output"].shape == (2, 8, 8, 3)
+    assert outputs.taps["encoder/8"].shape == outputs.taps["decoder/z_8"].shape == (2, 8, 8, 64)
+    assert outputs.taps["encoder/9"].shape == outputs.taps["decoder/z_9"].shape == (2, 4, 4, 64)
 
 
 def test_parameters_are_those_of_the_convolutions_in_as_many_arrays_at_any_depth():

@@ -126,6 +126,7 @@ def test_a_negative_number_of_an_objective_of_your_own_is_left_to_it():
     vae = dense_vae(image_shape=SHAPE, latents=2)
     assert vae_trainer(vae, partial(shifted, shift=-1.0), optax.adam(1e-3)).image_shape == SHAPE
     own = vae_trainer(vae, shifted, optax.adam(1e-3), coefficients={"shift": -1.0})
+    assert vae_trainer(vae, partial(shifted, shift=np.inf), optax.adam(1e-3)).image_shape == SHAPE
     member = Member(jax.random.key(0), latents=2, coefficients={"shift": -2.0})
     shift = init_ensemble(lambda latents: own, [member]).states.coefficients["shift"]
     assert shift.tolist() == [-2.0]
