@@ -14,7 +14,7 @@ from experiments.learning_dynamics.selection import between, learning, to_final
 from experiments.learning_dynamics.summary import dynamics_rows, dynamics_summary
 from jaxvae.runs.member import Place
 from jaxvae.sweeps.records import write_arrays, write_run
-from tests.experiments.dynamics import EARLY, KINDS, LATE, LAYERS, MODELS, made
+from tests.experiments.dynamics import EARLY, EPOCHS, KINDS, LATE, LAYERS, MODELS, made
 
 
 def test_similarity_to_the_end_is_the_diagonal_of_the_last_epoch():

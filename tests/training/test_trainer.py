@@ -409,7 +409,7 @@ def test_an_objective_of_another_kind_of_model_is_refused():
 
 def test_an_objective_of_the_user_may_be_any_callable():
     class Weighted:
-        def __call__(self, outputs, *, teacher: "HierarchyOutputs | 3" = None, beta=1.0):
+        def __call__(self, outputs, *, teacher: "HierarchyOutputs | 3" = None, beta=1.0):  # noqa: F821
             del teacher
             return beta_vae(outputs, beta=beta)
 
