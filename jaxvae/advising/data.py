@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxvae.metrics import gride, two_nn
-from jaxvae.metrics.dimension import OVERLAP
+from jaxvae.metrics.dimension import OVERLAP, Dimension
+from jaxvae.metrics.gride import DimensionScale
 from jaxvae.typing import ArrayLike
 
 # The dimension is sure to so many standard errors.
@@ -34,7 +35,8 @@ class DataDimension(NamedTuple):
         points: distinct images that it rests on.
         scales: Gride, from near to far neighbors.
         neighbors: the farther of the two neighbors compared, of every scale.
-        smoothed: TwoNN of the images after smoothing; NaN of points that are no images.
+        smoothed: TwoNN, then Gride from near to far neighbors, of the images after smoothing; none
+            of points that are no images.
         doubts: why the value is not to be relied on; none where it is.
     """
 
@@ -43,15 +45,15 @@ class DataDimension(NamedTuple):
     points: int
     scales: Float[np.ndarray, " s"]
     neighbors: tuple[int, ...]
-    smoothed: float
+    smoothed: tuple[float, ...]
     doubts: tuple[str, ...]
 
     @property
     def fewest_latents(self) -> int:
         """The fewest latents that can hold the images, as far as is sure; 0 where nothing is.
 
-        The next whole number from three standard errors below the smallest estimate: fewer latents
-        cannot keep all neighbors. Noise of pixels raises the dimension of near neighbors, and
+        The next whole number from three standard errors below `smallest`: fewer latents cannot keep
+        all neighbors. Noise of pixels raises the dimension of near neighbors, and
         sharp edges that of all scales: where an edge moves across pixels, the squared distance
         grows as the path, not as its square, which doubles the dimension. Smoothing takes most of
         both away. Where the value is in doubt, nothing is sure.
@@ -60,10 +62,13 @@ class DataDimension(NamedTuple):
 
     @property
     def smallest(self) -> float:
-        """The smallest of all estimates; NaN where TwoNN is."""
+        """The smallest of TwoNN, Gride, and TwoNN after smoothing; NaN where TwoNN is.
+
+        Without Gride after smoothing, which is too small for details that smoothing weakens.
+        """
         if not math.isfinite(self.value):
             return math.nan
-        return float(np.nanmin([self.value, *self.scales, self.smoothed]))
+        return float(np.nanmin([self.value, *self.scales, *self.smoothed[:1]]))
 
     def __str__(self) -> str:
         """The dimension and the doubts in sentences."""
@@ -80,7 +85,7 @@ class DataDimension(NamedTuple):
             f"The intrinsic dimension of the data is {self.value:.1f} ± {self.stderr:.1f} (TwoNN, "
             f"{self.points:,} images); over scales (Gride): {scales}"
         )
-        text += f"; after smoothing: {self.smoothed:.1f}." if np.isfinite(self.smoothed) else "."
+        text += f"; TwoNN after smoothing: {self.smoothed[0]:.1f}." if self.smoothed else "."
         if self.doubts:
             text += f" It cannot be relied on, because {'; '.join(self.doubts)}."
         return text
@@ -98,13 +103,21 @@ def data_dimension(images: ArrayLike) -> DataDimension:
         images: `[n, h, w]` or `[n, h, w, c]`, three at least, without copies, which smoothing would
             tell apart by rounding; other points are not smoothed.
     """
-    estimate, scale = two_nn(images), gride(images, max_rank=min(_FARTHEST, len(images) - 1))
+    estimate, scale = _estimates(images)
     value, error = float(estimate.value), OVERLAP * float(estimate.stderr)
     scales, points = np.asarray(scale.values, float), int(estimate.points)
     ranks = tuple(int(rank) for rank in np.asarray(scale.ranks)[:, 1])
-    smoothed = float(two_nn(_smooth(images)).value) if np.ndim(images) in (3, 4) else math.nan
+    smoothed: tuple[float, ...] = ()
+    if np.ndim(images) in (3, 4):
+        near, far = _estimates(_smooth(images))
+        smoothed = (float(near.value), *np.asarray(far.values, float).tolist())
     doubts = _doubts(value, error, scales, smoothed, points)
     return DataDimension(value, error, points, scales, ranks, smoothed, doubts)
+
+
+def _estimates(points: ArrayLike) -> tuple[Dimension, DimensionScale]:
+    """TwoNN, and Gride over scales."""
+    return two_nn(points), gride(points, max_rank=min(_FARTHEST, len(points) - 1))
 
 
 def _smooth(images: ArrayLike) -> Float[np.ndarray, "n i j *c"]:
@@ -126,11 +139,15 @@ def _smoothing(size: int) -> Float[np.ndarray, "i h"]:
 
 
 def _doubts(
-    value: float, error: float, scales: Float[np.ndarray, " s"], smoothed: float, points: int
+    value: float,
+    error: float,
+    scales: Float[np.ndarray, " s"],
+    smoothed: tuple[float, ...],
+    points: int,
 ) -> tuple[str, ...]:
     if not np.isfinite(value):
         return ("it is undefined for these images",)
-    known = np.array([*scales, value, smoothed])
+    known = np.array([*scales, value, *smoothed])
     known = known[np.isfinite(known)]
     ratio = known.max() / known.min()
     apart = ratio > _MOST_BETWEEN_SCALES

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmarks.advise import sprite_images
 from jaxvae.advising.data import _smooth, data_dimension
 from jaxvae.advising.noise import pixel_noise
 from jaxvae.data.distinct import first_distinct
@@ -71,6 +72,16 @@ def test_rounding_to_bytes_makes_no_size_surely_too_small(rank):
     assert data_dimension(linear_images(rank)[:2000]).fewest_latents == rank
 
 
+@pytest.mark.slow
+def test_sharp_edges_are_seen_where_neighbors_differ_by_single_pixels():
+    # Of so many images neighbors are nearer than a pixel, where TwoNN after smoothing is 3 too.
+    random = np.random.default_rng(1)
+    images = np.where(sprite_images(2, random, 2000) > 127, np.uint8(255), np.uint8(0))
+    found = data_dimension(images[first_distinct(images, 2000)])
+    assert found.smoothed[0] > 2.5
+    assert found.fewest_latents == 0
+
+
 @parametrize(("count", "size"), [(3, 28), (2, 28), (3, 64)])
 def test_sharp_edges_double_the_dimension_and_make_no_size_surely_too_small(count, size):
     random = np.random.default_rng(0)
@@ -82,7 +93,7 @@ def test_sharp_edges_double_the_dimension_and_make_no_size_surely_too_small(coun
     images = np.where(inside, np.uint8(255), np.uint8(0))
     found = data_dimension(images[first_distinct(images, 500)])
     assert found.value > 1.5 * count
-    assert found.smoothed == pytest.approx(count, rel=0.2)
+    assert found.smoothed[0] == pytest.approx(count, rel=0.2)
     assert any("noise or sharp edges" in doubt for doubt in found.doubts)
     assert found.fewest_latents == 0
 
