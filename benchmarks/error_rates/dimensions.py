@@ -18,8 +18,9 @@ TEXT = """## The fewest latents that images need
 
 `jaxvae advise` names no size below the dimension that the images surely have
 (`jaxvae.advising.data.DataDimension.fewest_latents`): the next whole number from three standard
-errors below the smallest of TwoNN, Gride over scales, and TwoNN after smoothing. It excludes no size
-where these estimates are in doubt, also because they, or Gride after smoothing, differ by half.
+errors below the smallest of TwoNN, Gride over scales, and TwoNN after smoothing. It excludes no
+size where these estimates are in doubt, also because they, or Gride after smoothing, differ by
+half.
 
 The table is of images of 28 x 28 pixels, rounded to bytes: of a linear-Gaussian model of some rank,
 or of a sprite with some free factors; and of sprites that are black and white, whose sharp edges

@@ -240,7 +240,8 @@ def test_the_terminal_shows_a_row_per_bottleneck_and_the_sentence(finished):
     rows = [line.split()[0] for line in shown.splitlines() if line.startswith((" 2 ", " 3 "))]
     assert rows == ["2", "3"]
     # Its models have learned next to nothing in a moment.
-    assert "Not decided: the models have learned next to nothing" in " ".join(shown.split("──")[-1].split())
+    below = " ".join(shown.split("──")[-1].split())
+    assert "Not decided: the models have learned next to nothing" in below
     assert str(finished[0] / "records.nc") in shown
 
 
