@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import track
 
-from experiments.bottleneck.claims import claims
-from jaxvae.analysis import Estimate, Evidence, second_peak, two_phases
+from experiments.bottleneck.claims import claims, courses, decoder_layers, peak_evidence
+from jaxvae.analysis import Evidence, two_phases
 from jaxvae.report.tables import markdown_table, mean_over_seeds
 
 RESULTS = Path(__file__).parent / "results" / "dense-mnist-h200.json"
@@ -93,7 +93,7 @@ def at_the_end(sweeps: dict[float, xr.Dataset]) -> str:
     for cells, of_all in _sizes(sweeps):
         of = of_all.isel(epoch=-1)
         dimension, imbalance = of["intrinsic_dimension"], of["imbalance_to_input"]
-        decoder = dimension.sel(layer=[x for x in of["layer"].values if x.startswith("decoder/")])
+        decoder = dimension.sel(layer=decoder_layers(of))
         rows.append(
             cells
             | {
@@ -135,33 +135,14 @@ def over_training(sweeps: dict[float, xr.Dataset]) -> str:
     return markdown_table(rows)
 
 
-def _peak(records: xr.Dataset, against: list[str]) -> Evidence:
-    last = records.isel(epoch=-1)
-    layers = [name for name in last["layer"].values if name.startswith("decoder/")]
-    decoder, others = (
-        Estimate(
-            last["intrinsic_dimension"].sel(layer=some).values,
-            last["intrinsic_dimension_stderr"].sel(layer=some).values,
-        )
-        for some in (layers, against)
-    )
-    return second_peak(decoder, others)
-
-
-def _phases(records: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Imbalances from output to input and KL, by size, seed and epoch."""
-    ordered = records.transpose("bottleneck", "seed", "epoch", "layer")
-    return ordered["imbalance_to_input"].sel(layer="output").values, ordered["kl"].values
-
-
 def limits(sweeps: dict[float, xr.Dataset]) -> str:
     """The table of 95% limits behind the verdicts, in percent."""
     rows = []
     for l2, records in sweeps.items():
         found = {
-            "peak, against input, sample, output": _peak(records, ["input", "sample", "output"]),
-            "peak, against input, output": _peak(records, ["input", "output"]),
-            "second phase": two_phases(*_phases(records)),
+            "peak, against input, sample, output": peak_evidence(records),
+            "peak, against input, output": peak_evidence(records, ["input", "output"]),
+            "second phase": two_phases(*courses(records)),
         }
         for place, (cells, _) in enumerate(_sizes({l2: records})):
             rows.append(cells | {name: _limit(each, place) for name, each in found.items()})
@@ -181,7 +162,7 @@ def _limit(evidence: Evidence, place: int) -> str:
 
 def one_size_of_all(sweeps: dict[float, xr.Dataset]) -> str:
     """The second phase at the size that has every L2 penalty, all of whose trainings are seeds."""
-    of = [_phases(records.sel(bottleneck=[OF_EVERY_L2])) for records in sweeps.values()]
+    of = [courses(records.sel(bottleneck=[OF_EVERY_L2])) for records in sweeps.values()]
     imbalance, kl = (np.concatenate(each, axis=1) for each in zip(*of, strict=True))
     return (
         f"The {kl.shape[1]} trainings of K = {OF_EVERY_L2}: {_limit(two_phases(imbalance, kl), 0)}"
@@ -196,7 +177,7 @@ def decided_by(records: xr.Dataset, seeds: int, *, own: bool, sweeps: int) -> tu
     `OF_EVERY_L2`.
     """
     random = np.random.default_rng(seeds)
-    measured = [np.log(each) for each in _phases(records)]
+    measured = [np.log(each) for each in courses(records)]
     means = [each.mean(axis=1, keepdims=True) for each in measured]
     variances = [each.var(axis=1, ddof=1, keepdims=True) for each in measured]
     if not own:

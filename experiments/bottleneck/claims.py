@@ -1,5 +1,7 @@
 """Sentences on the claims of the paper: for which sizes a bottleneck sweep shows them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
@@ -8,6 +10,7 @@ from jaxvae.analysis.estimate import Estimate
 from jaxvae.analysis.evidence import Evidence
 
 _DIMENSION = ("intrinsic_dimension", "intrinsic_dimension_stderr")
+# A second peak is compared with these layers.
 _AGAINST = ("input", "sample", "output")
 _TOLERANCE = 0.05
 
@@ -33,18 +36,34 @@ def _whole_seeds(records: xr.Dataset) -> xr.Dataset:
     return records.isel(seed=np.flatnonzero(imbalance.notnull().all("bottleneck").values))
 
 
-def _on_second_peak(records: xr.Dataset) -> str:
+def decoder_layers(records: xr.Dataset) -> list[str]:
+    """The names of the decoder's taps, without the output."""
+    return [name for name in records["layer"].values if name.startswith("decoder/")]
+
+
+def peak_evidence(records: xr.Dataset, against: Sequence[str] = _AGAINST) -> Evidence:
+    """The evidence for a second peak at the last epoch, compared with some layers."""
     last = records.isel(epoch=-1)
-    layers = [name for name in records["layer"].values if name.startswith("decoder/")]
+    # Where all ratios are infinite a dimension is zero: it is as unknown as NaN.
+    known = last[[*_DIMENSION]].where(last["intrinsic_dimension"] > 0)
+    decoder, others = (
+        Estimate(*(_values(known[name].sel(layer=list(some)), "layer") for name in _DIMENSION))
+        for some in (decoder_layers(records), against)
+    )
+    return second_peak(decoder, others)
+
+
+def courses(records: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Imbalances from output to input and KL, by size, seed and epoch."""
+    imbalance = records["imbalance_to_input"].sel(layer="output")
+    return _values(imbalance, "epoch"), _values(records["kl"], "epoch")
+
+
+def _on_second_peak(records: xr.Dataset) -> str:
+    layers = decoder_layers(records)
     if not layers:
         return "Second peak of the ID: the decoder has no layer in which it could be."
-    known = last[[*_DIMENSION]].where(last["intrinsic_dimension"] > 0)
-    decoder, against = (
-        # Where all ratios are infinite a dimension is zero: it is as unknown as NaN.
-        Estimate(*(_values(known[name].sel(layer=list(some)), "layer") for name in _DIMENSION))
-        for some in (layers, _AGAINST)
-    )
-    evidence = second_peak(decoder, against)
+    evidence = peak_evidence(records)
     text = (
         "Second peak of the ID, which is a layer of the decoder with a higher ID than input, "
         f"sample and output: {_verdicts(evidence, records)}"
@@ -66,8 +85,7 @@ def _on_two_phases(records: xr.Dataset) -> str:
     )
     if len(epochs) < 3:
         return f"{name}: not tested, which takes at least three measured epochs."
-    imbalance = _values(records["imbalance_to_input"].sel(layer="output"), "epoch")
-    evidence = two_phases(imbalance, _values(records["kl"], "epoch"), tolerance=_TOLERANCE)
+    evidence = two_phases(*courses(records), tolerance=_TOLERANCE)
     text = f"{name}, each by {_TOLERANCE:.0%}: {_verdicts(evidence, records)}"
     if not evidence.shown.any():
         return text

@@ -7,8 +7,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from experiments.bottleneck.between_report import draw_between
+from experiments.bottleneck.claims import decoder_layers
 from experiments.bottleneck.scales import draw_scales
-from experiments.bottleneck.summary import decoder_layers, title
+from experiments.bottleneck.summary import title
 from jaxvae.report.style import (
     bottleneck_colors,
     draw_each,

@@ -4,7 +4,7 @@ import xarray as xr
 from rich.table import Table
 
 from experiments.bottleneck.between_report import between_table
-from experiments.bottleneck.claims import claims
+from experiments.bottleneck.claims import claims, decoder_layers
 from jaxvae.advising.criteria import decided_bounds
 from jaxvae.advising.reading import read_records
 from jaxvae.advising.sentences import answer, diagnoses
@@ -101,11 +101,6 @@ def title(records: xr.Dataset) -> str:
         f"{attributes['data']}, {attributes['network'].replace('_', ' ')} VAE, "
         f"epoch {int(records['epoch'][-1])}, {counted(records.sizes['seed'], 'seed')}"
     )
-
-
-def decoder_layers(records: xr.Dataset) -> list[str]:
-    """The names of the decoder's taps, without the output."""
-    return [name for name in records["layer"].values if name.startswith("decoder/")]
 
 
 def _narrowed(row: dict[str, str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxvae.advising.reading import Reading
-from jaxvae.analysis.advice import TOLERANCE, sufficient_bottleneck
+from jaxvae.analysis.advice import TOLERANCE, Advice, sufficient_bottleneck
 from jaxvae.analysis.sizing import Bounds, bounds_of
 from jaxvae.analysis.spread import spread_of
 
@@ -50,8 +50,12 @@ def delta_bounds(reading: Reading) -> Bounds:
     """
     if reading.obstacle:
         return Bounds(0, None)
-    advice = sufficient_bottleneck(reading.sizes, reading.imbalance, tolerance=TOLERANCE)
-    return bounds_of(reading.sizes, advice, tolerance=TOLERANCE)
+    return bounds_of(reading.sizes, delta_advice(reading), tolerance=TOLERANCE)
+
+
+def delta_advice(reading: Reading) -> Advice:
+    """The result of the equivalence test on Delta(output -> input)."""
+    return sufficient_bottleneck(reading.sizes, reading.imbalance, tolerance=TOLERANCE)
 
 
 def criteria_of(

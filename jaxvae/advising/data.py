@@ -1,6 +1,7 @@
 """The intrinsic dimension of images, and whether it can be told from as many as there are."""
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -111,7 +112,7 @@ def data_dimension(images: ArrayLike) -> DataDimension:
     if np.ndim(images) in (3, 4):
         near, far = _estimates(_smooth(images))
         smoothed = (float(near.value), *np.asarray(far.values, float).tolist())
-    doubts = _doubts(value, error, scales, smoothed, points)
+    doubts = _doubts(value, error, [*scales, *smoothed], points)
     return DataDimension(value, error, points, scales, ranks, smoothed, doubts)
 
 
@@ -138,16 +139,10 @@ def _smoothing(size: int) -> Float[np.ndarray, "i h"]:
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def _doubts(
-    value: float,
-    error: float,
-    scales: Float[np.ndarray, " s"],
-    smoothed: tuple[float, ...],
-    points: int,
-) -> tuple[str, ...]:
+def _doubts(value: float, error: float, others: Sequence[float], points: int) -> tuple[str, ...]:
     if not np.isfinite(value):
         return ("it is undefined for these images",)
-    known = np.array([*scales, value, *smoothed])
+    known = np.array([value, *others])
     known = known[np.isfinite(known)]
     ratio = known.max() / known.min()
     apart = ratio > _MOST_BETWEEN_SCALES

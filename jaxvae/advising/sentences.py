@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxvae.advising.criteria import UNKNOWN, Criterion, decided_bounds, delta_bounds
+from jaxvae.advising.criteria import UNKNOWN, Criterion, decided_bounds, delta_advice, delta_bounds
 from jaxvae.advising.length import sizes_that_still_improve
 from jaxvae.advising.reading import HARDLY_ANYTHING, Reading
-from jaxvae.analysis.advice import MOST_COUNTED, TOLERANCE, sufficient_bottleneck
+from jaxvae.analysis.advice import MOST_COUNTED, TOLERANCE
 from jaxvae.files.words import counted
 
 # A model is overfitted where held-out images cost more than training images by this share of the
@@ -112,7 +112,7 @@ def _wanted(reading: Reading) -> str:
         return "One seed does not show how much trainings differ: train several seeds."
     if len(reading.sizes) == 1:
         return "One size has nothing to be compared with: train larger ones."
-    advice = sufficient_bottleneck(reading.sizes, reading.imbalance, tolerance=TOLERANCE)
+    advice = delta_advice(reading)
     if advice.seeds is not None:
         more = " or more" if advice.seeds == MOST_COUNTED else ""
         return f"About {advice.seeds}{more} seeds would decide it, if they differ as these do."

@@ -262,11 +262,11 @@ def _train(sweep: Sweep, training: Training, clock: _Clock, console: Console) ->
     left = sweep.unfinished()
     if not left:
         return True
-    if not clock.allows(sweep.epochs[-1]):
+    epochs, units = sweep.epochs[-1], len(sweep.units)
+    if not clock.allows(epochs):
         return False
     sizes = ", ".join(map(str, training.sizes))
     seeds = counted(training.seeds, "seed")
-    epochs, units = sweep.epochs[-1], len(sweep.units)
     console.print(f"{training.reason}: sizes {sizes}, {seeds}, {epochs} epochs")
     with sweep_progress(console, units=units, done=units - len(left)) as progress:
         for unit in left:

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxvae.analysis.estimate import Estimate
-from jaxvae.files.refusals import as_count
+from jaxvae.files.refusals import as_count, refuse_no_share
 from jaxvae.geometry.arrays import as_float64
 from jaxvae.metrics.information import accuracy_bound
 from jaxvae.typing import ArrayLike
@@ -74,8 +74,7 @@ def above_bound(
         raise ValueError(
             f"expected 0 <= hits <= n, got hits from {np.nanmin(hits)} to {np.nanmax(hits)}, n={n}"
         )
-    if not 0 < error < 1:
-        raise ValueError(f"expected 0 < error < 1, got {error}")
+    refuse_no_share(error)
     share = error / 2 / max(1, int(tested.sum()))
     some = np.where(tested & (hits > 0), hits, 1)
     lowest = np.where(hits > 0, betaincinv(some, n - some + 1, share), 0.0)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jaxvae.analysis.spread import chance_of_alike, freedom_of_sums, spread_of
+from jaxvae.files.refusals import refuse_no_share
 from jaxvae.geometry.arrays import as_float64
 
 # p below this means that trainings of some cells vary more than those of others.
@@ -110,8 +111,7 @@ def _refuse_unless_comparable(values: Float[np.ndarray, "m s n"], error: float) 
         )
     if not np.isfinite(values).all():
         raise ValueError("expected finite values, got NaN or infinity: leave such cells out")
-    if not 0 < error < 1:
-        raise ValueError(f"expected 0 < error < 1, got {error}")
+    refuse_no_share(error)
 
 
 def _covariances(values: Float[np.ndarray, "m s n"]) -> Float[np.ndarray, "m m"]:

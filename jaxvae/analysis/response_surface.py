@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxvae.analysis.spread import residual_squares
+from jaxvae.files.refusals import refuse_no_share
 from jaxvae.geometry.arrays import as_float64
 
 # A quadratic has the terms 1, x, y, x^2, xy and y^2.
@@ -85,8 +86,7 @@ def best_region(
             "expected finite scores and finite rates of at least 0, got scores from "
             f"{scores.min()} to {scores.max()} and rates from {rates.min()} to {rates.max()}"
         )
-    if not 0 < error < 1:
-        raise ValueError(f"expected 0 < error < 1, got {error}")
+    refuse_no_share(error)
     cells, seeds = scores.shape
     terms = _terms(rates.mean(axis=1))
     if cells < 9 or np.linalg.matrix_rank(terms) < _COEFFICIENTS:

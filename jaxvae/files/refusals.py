@@ -1,4 +1,4 @@
-"""Refusals of what is no count, several refusals as one, and hints at what was meant."""
+"""Refusals of what is no count or share, several refusals as one, and hints at what was meant."""
 
 import difflib
 import operator
@@ -30,6 +30,16 @@ def did_you_mean(known: Iterable[str], *names: str) -> str:
     known = [*known]
     close = dict.fromkeys(each for name in names for each in difflib.get_close_matches(name, known))
     return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def refuse_no_share(error: float) -> None:
+    """Refuse as the error of a conclusion what is not between 0 and 1.
+
+    Raises:
+        ValueError: says what came.
+    """
+    if not 0 < error < 1:
+        raise ValueError(f"expected 0 < error < 1, got {error}")
 
 
 def as_count(value: Any, refusal: str, *, least: int, most: int | None = None) -> int:

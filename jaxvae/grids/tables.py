@@ -89,7 +89,7 @@ def lowest(grid: Grid, records: xr.Dataset) -> list[str]:
         return []
     texts = [
         f"{value:.1f}{f' ± {stderr:.1f}' if math.isfinite(stderr) else ''} nats with "
-        + ", ".join(f"{name} = {each}" for name, each in words.items())
+        + _assigned(words)
         for value, stderr, words in sorted(costs, key=lambda each: each[0])[:2]
     ]
     second = f"; the next is {texts[1]}" if len(texts) > 1 else ""
@@ -104,7 +104,7 @@ def collapsed(grid: Grid, records: xr.Dataset) -> list[str]:
     last = known_runs(records).isel(epoch=-1)
     counts = last["active_units"].sum("latent_layer", skipna=False).max("seed")
     named = [
-        ", ".join(f"{name} = {each}" for name, each in words.items())
+        _assigned(words)
         for words, where in combinations(grid.varying)
         if float(counts.isel(where)) == 0
     ]
@@ -115,6 +115,10 @@ def collapsed(grid: Grid, records: xr.Dataset) -> list[str]:
         f"No latent is active{where}: these models ignore their latents, of which IDs and "
         "imbalances say nothing."
     ]
+
+
+def _assigned(words: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} = {each}" for name, each in words.items())
 
 
 def errors(grid: Grid) -> str:

@@ -22,8 +22,8 @@ from jaxvae.sweeps.sweep import Sweep
 from jaxvae.sweeps.units import Unit, trainer_of
 from jaxvae.training import Trainer, steps_per_epoch
 
-# A line of a training step, as XLA is given it, takes the first to compile; the initial states of a
-# size take the second to draw.
+# To compile a line of a training step, as XLA is given it, takes the first number of seconds; to
+# draw the initial states of a size takes the second.
 _LINE, _INITIAL = 0.005, 2.0
 # The geometry of a layer takes so many seconds besides its distances.
 # To find its neighbors twice and to count ranks takes so many operations for every operation of a
