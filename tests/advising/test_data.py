@@ -104,8 +104,9 @@ def test_smoothing_keeps_constants_and_takes_away_what_changes_from_pixel_to_pix
     stripes = np.tile(np.array([0, 200], np.uint8), (5, 20, 10))
     smooth = _smooth(stripes)
     assert smooth.shape == (5, 20, 20)
-    # Away from the border, a wave of two pixels is weakened by exp(-(2 pi s / 2)^2 / 2).
-    np.testing.assert_allclose(smooth[:, :, 6:14], 100, atol=2)
+    # Away from the border, a wave of two pixels and of height 100 is weakened, with a deviation of
+    # s = 20 / 14 pixels, to 200 exp(-(pi s)^2 / 2) = .0085: twice, as its two frequencies are one.
+    np.testing.assert_allclose(smooth[:, :, 6:14], 100, atol=0.01)
 
 
 def test_where_the_dimension_is_in_doubt_no_size_is_surely_too_small():
