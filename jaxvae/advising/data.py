@@ -71,6 +71,12 @@ class DataDimension(NamedTuple):
             return math.nan
         return float(np.nanmin([self.value, *self.scales, *self.smoothed[:1]]))
 
+    @property
+    def likely(self) -> float:
+        """The dimension to begin with: TwoNN, or `smallest` where the estimates differ by half."""
+        estimates = (self.value, *self.scales, *self.smoothed)
+        return self.smallest if _ratio(estimates) > _MOST_BETWEEN_SCALES else self.value
+
     def __str__(self) -> str:
         """The dimension and the doubts in sentences."""
         if not np.isfinite(self.value):
@@ -142,9 +148,7 @@ def _smoothing(size: int) -> Float[np.ndarray, "i h"]:
 def _doubts(value: float, error: float, others: Sequence[float], points: int) -> tuple[str, ...]:
     if not np.isfinite(value):
         return ("it is undefined for these images",)
-    known = np.array([value, *others])
-    known = known[np.isfinite(known)]
-    ratio = known.max() / known.min()
+    ratio = _ratio([value, *others])
     apart = ratio > _MOST_BETWEEN_SCALES
     doubts = {
         f"there are only {points:,} distinct images": points < _LEAST_POINTS,
@@ -155,3 +159,9 @@ def _doubts(value: float, error: float, others: Sequence[float], points: int) ->
         ),
     }
     return tuple(text for text, holds in doubts.items() if holds)
+
+
+def _ratio(estimates: Sequence[float]) -> float:
+    """The largest over the smallest of those that are known; NaN where none is."""
+    known = np.array([each for each in estimates if np.isfinite(each)])
+    return float(known.max() / known.min()) if len(known) else math.nan

@@ -6,6 +6,7 @@ OUT/advise.json     the settings
 """
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,7 +25,7 @@ from jaxvae.files.words import counted
 from jaxvae.grids.grid import Grid
 from jaxvae.grids.records import gather
 from jaxvae.grids.sweep import EXPERIMENT
-from jaxvae.report.progress import sweep_progress
+from jaxvae.report.progress import SweepProgress, UnitProgress, sweep_progress
 from jaxvae.runs.config import IMAGES, RunConfig
 from jaxvae.runs.folder import (
     as_json,
@@ -74,21 +75,8 @@ class Study:
         )
 
 
-@dataclasses.dataclass
-class _Clock:
-    """The time that is left, and how long models took.
-
-    Attributes:
-        deadline: by `time.monotonic`, when training is to end.
-        seconds_per_epoch: of the last model; 0 before the first.
-    """
-
-    deadline: float
-    seconds_per_epoch: float = 0.0
-
-    def allows(self, epochs: int) -> bool:
-        """Whether a model of so many epochs would end in time, if it is as fast as the last one."""
-        return time.monotonic() + epochs * self.seconds_per_epoch <= self.deadline
+class _TimeIsOverError(KeyboardInterrupt):
+    """The minutes are over: the state of the model at work is saved, as at Ctrl-C."""
 
 
 class StudyOutcome(NamedTuple):
@@ -134,8 +122,8 @@ def do_study(
     """Train until the question is decided, nothing more would decide it, or the time is over.
 
     Where models of some size still improve when all is decided, it is decided again with twice
-    as many epochs. No model is begun after the minutes, nor one that would not end in them, if it
-    takes as long as the one before. What is done is not done again: the same call goes on.
+    as many epochs. After the minutes no model is begun, and the one at work is saved as it is.
+    What is done is not done again: the same call goes on.
 
     Args:
         study: what is asked.
@@ -149,13 +137,13 @@ def do_study(
         ValueError: for settings that cannot be trained, or others than those of the folder.
     """
     _begin(study, out, first)
-    clock = _Clock(time.monotonic() + 60 * minutes)
+    deadline = time.monotonic() + 60 * minutes
     _estimate(study, out, first, minutes, console)
 
     def train(epochs: int, training: Training) -> bool:
         grid, folder = study.grid(epochs, training), out / f"epochs-{epochs}"
         sweep = dataclasses.replace(EXPERIMENT.sweep(grid, folder), command=command)
-        return _train(sweep, training, clock, console)
+        return _train(sweep, training, deadline, console)
 
     epochs, in_time = _length(study, out, first, train, console)
     if not in_time:
@@ -254,7 +242,7 @@ def _records(study: Study, out: Path, epochs: int, training: Training) -> xr.Dat
     return gather(grid, sweep.out).assign_attrs(fewest_latents=study.fewest_latents)
 
 
-def _train(sweep: Sweep, training: Training, clock: _Clock, console: Console) -> bool:
+def _train(sweep: Sweep, training: Training, deadline: float, console: Console) -> bool:
     """Do the runs of a sweep one unit after another; whether all are done in time."""
     # One model fills the cores of a processor; an accelerator holds many.
     on_host = jax.default_backend() == "cpu"
@@ -262,21 +250,44 @@ def _train(sweep: Sweep, training: Training, clock: _Clock, console: Console) ->
     left = sweep.unfinished()
     if not left:
         return True
-    epochs, units = sweep.epochs[-1], len(sweep.units)
-    if not clock.allows(epochs):
+    if time.monotonic() > deadline:
         return False
+    epochs, units = sweep.epochs[-1], len(sweep.units)
     sizes = ", ".join(map(str, training.sizes))
     seeds = counted(training.seeds, "seed")
     console.print(f"{training.reason}: sizes {sizes}, {seeds}, {epochs} epochs")
-    with sweep_progress(console, units=units, done=units - len(left)) as progress:
-        for unit in left:
-            if not clock.allows(epochs):
-                return False
-            begun = time.monotonic()
-            work(sweep, {unit.name}, progress, wait=True)
-            if unit.runs:
-                clock.seconds_per_epoch = (time.monotonic() - begun) / epochs
+    try:
+        with sweep_progress(console, units=units, done=units - len(left)) as progress:
+            work(sweep, {unit.name for unit in left}, _until(deadline, progress), wait=True)
+    except _TimeIsOverError:
+        return False
     return True
+
+
+def _until(deadline: float, progress: SweepProgress) -> SweepProgress:
+    """Progress that ends the work, once it has been reported and the time is over."""
+
+    def refuse_late() -> None:
+        if time.monotonic() > deadline:
+            raise _TimeIsOverError
+
+    def begin(*unit: Any) -> UnitProgress:
+        refuse_late()
+        shown, reports = progress.begin(*unit), itertools.count()
+
+        def report(training: Any) -> None:
+            shown.report(training)
+            # Nothing is there to be saved before the second report.
+            if next(reports):
+                refuse_late()
+
+        return shown._replace(report=report)
+
+    def note(text: str) -> None:
+        progress.note(text)
+        refuse_late()
+
+    return progress._replace(begin=begin, note=note)
 
 
 def _begin(study: Study, out: Path, first: Training) -> None:

@@ -105,13 +105,13 @@ def _study(arguments: argparse.Namespace, console: Console) -> None:
     images = dataset.train.images
     dimension = data_dimension(images[first_distinct(images, _POINTS)])
     console.print(str(dimension), soft_wrap=True)
-    config, why = _with_noise(config, dimension.value)
+    config, why = _with_noise(config, dimension.likely)
     console.print(why, soft_wrap=True)
     fewest = dimension.fewest_latents
     study = Study(
         run=_shared(config), points=points, epochs=arguments.epochs, fewest_latents=fewest
     )
-    first = first_training(dimension.value, dimension.stderr, fewest=fewest)
+    first = first_training(dimension.likely, dimension.stderr, fewest=fewest)
     outcome = do_study(
         study, out, first, minutes=arguments.minutes, console=console, command=arguments.line
     )

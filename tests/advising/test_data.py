@@ -69,7 +69,9 @@ def test_the_fewest_latents_are_the_dimensions_that_the_data_surely_have(feature
 @pytest.mark.parametrize("rank", [2, 4])
 def test_rounding_to_bytes_makes_no_size_surely_too_small(rank):
     # It raises the dimension among near neighbors, that of rank 2 to 2.4 with an error of .08.
-    assert data_dimension(linear_images(rank)[:2000]).fewest_latents == rank
+    found = data_dimension(linear_images(rank)[:2000])
+    assert found.fewest_latents == rank
+    assert found.likely == found.value
 
 
 @pytest.mark.slow
@@ -96,6 +98,8 @@ def test_sharp_edges_double_the_dimension_and_make_no_size_surely_too_small(coun
     assert found.smoothed[0] == pytest.approx(count, rel=0.2)
     assert any("noise or sharp edges" in doubt for doubt in found.doubts)
     assert found.fewest_latents == 0
+    # Sizes to try begin where the images are, not at twice that.
+    assert found.likely == found.smallest == pytest.approx(count, rel=0.2)
 
 
 def test_smoothing_keeps_constants_and_takes_away_what_changes_from_pixel_to_pixel():
@@ -120,4 +124,5 @@ def test_a_dimension_that_is_undefined_is_said_to_be_unknown():
     found = data_dimension(np.eye(300, dtype=np.float32))
     assert str(found).startswith("The intrinsic dimension of the data is not known")
     assert np.isnan(found.smallest)
+    assert np.isnan(found.likely)
     assert "nan" not in str(found)

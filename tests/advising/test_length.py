@@ -1,6 +1,5 @@
 """How long models are trained: until the second half of a training no longer helps."""
 
-import dataclasses
 from functools import cache, partial
 from types import SimpleNamespace
 
@@ -18,6 +17,9 @@ from jaxvae.advising.length import (
 from jaxvae.advising.reading import read_records
 from jaxvae.advising.study import Study, do_study
 from jaxvae.analysis.sizing import Training
+from jaxvae.runs.checkpoint import steps
+from jaxvae.sweeps import members
+from jaxvae.training import train_ensemble
 from tests.advising.records import falling, records_of
 
 
@@ -120,34 +122,29 @@ def test_a_longer_training_that_is_not_done_yet_is_named(studied):
     assert studied(time_for=1000).on_length == ""
 
 
-def test_no_model_is_begun_that_would_end_after_the_deadline(monkeypatch):
-    monkeypatch.setattr(studies.time, "monotonic", lambda: 90.0)
-    clock = studies._Clock(deadline=100.0)
-    assert clock.allows(1000)  # nobody knows how long the first takes
-    clock.seconds_per_epoch = 1.0
-    assert clock.allows(10)
-    assert not clock.allows(11)
+@pytest.mark.slow
+def test_a_model_that_is_not_done_in_time_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    # The clock is looked at before training, as a unit begins, and at every report but the first.
+    run = {"data": "sprites", "image_size": 8, "train_size": 64, "batch_size": 16}
+    run |= {"network": "dense_vae", "options": {"widths": (8,)}}
+    study, first = Study(run=run, points=50, epochs=400), Training((2,), 1, "")
 
+    def done(minutes):
+        return do_study(study, tmp_path, first, minutes=minutes, console=Console(quiet=True))
 
-def test_training_ends_before_a_model_that_would_end_after_the_deadline(monkeypatch):
-    @dataclasses.dataclass
-    class Sweep:
-        epochs: tuple[int, ...] = (10,)
-        units: tuple[SimpleNamespace, ...] = tuple(SimpleNamespace(name=n, runs=[n]) for n in "abc")
-        members: int | None = None
+    clock = iter([0.0, 1.0, 1.0, 100.0])
+    monkeypatch.setattr(studies, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    assert done(minutes=1).wanted == first
+    (stopped,) = tmp_path.glob("epochs-400/units/*/resume")
+    (step,) = steps(stopped)
+    assert 0 < step < 400 * 4
+    begun = []
 
-        def unfinished(self):
-            return list(self.units)
+    def train(trainer, ensemble, *arguments, **options):
+        begun.append(int(ensemble.states.step.max()))
+        return train_ensemble(trainer, ensemble, *arguments, **options)
 
-    now, done = [0.0], []
-
-    def work(sweep, names, progress, *, wait):
-        done.extend(names)
-        now[0] += 40.0
-
-    monkeypatch.setattr(studies.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(studies, "work", work)
-    clock = studies._Clock(deadline=100.0)
-    training = Training((2,), 3, "to test")
-    assert not studies._train(Sweep(), training, clock, Console(quiet=True))
-    assert done == ["a", "b"]
+    monkeypatch.setattr(studies, "time", SimpleNamespace(monotonic=lambda: 0.0))
+    monkeypatch.setattr(members, "train_ensemble", train)
+    assert done(minutes=1).records is not None
+    assert begun[0] == step
