@@ -3,7 +3,7 @@
     python -m benchmarks.advise [--only NAME ...] [--minutes M] [--out FILE]
 
 Every answer is that of the command, in a process of its own that begins with nothing compiled and
-nothing trained. Images of a linear-Gaussian model of rank r need r latents. Sprites have 1 to 5
+nothing trained. Images of a linear-Gaussian model of rank r need r latents. Ellipses have 1 to 5
 free factors: two positions, size, elongation, and the angle, which goes once around. All five are
 intervals but the angle, which is a circle; with the elongation it is a ring, which fits a plane, so
 that as many latents as factors are enough in principle, and one more where the network does not
@@ -39,7 +39,7 @@ FACTORS = ("x", "y", "size", "elongation", "angle")
 # Smallest and largest size that is right, by name; None where nobody knows.
 TRUTHS: dict[str, tuple[int, int] | None] = {
     **{f"linear {rank}": (rank, rank) for rank in (3, 6, 12)},
-    **{f"sprites {count}": (count, count + (count == 5)) for count in range(1, 6)},
+    **{f"ellipses {count}": (count, count + (count == 5)) for count in range(1, 6)},
     "mnist": None,
     "fashion_mnist": None,
 }
@@ -53,7 +53,7 @@ def linear_images(rank: int, random: np.random.Generator, n: int = _IMAGES) -> n
     return np.rint(255 * np.clip(0.5 + drawn, 0, 1)).astype(np.uint8).reshape(-1, _SIDE, _SIDE)
 
 
-def sprite_images(count: int, random: np.random.Generator, n: int = _IMAGES) -> np.ndarray:
+def ellipse_images(count: int, random: np.random.Generator, n: int = _IMAGES) -> np.ndarray:
     """Ellipses with soft edges of which the first factors are uniform and the others fixed."""
     drawn = random.random((n, len(FACTORS), 1, 1))
     drawn[:, count:] = np.array([0.5, 0.5, 0.5, 0.5, 0.0])[count:, None, None]
@@ -68,7 +68,7 @@ def sprite_images(count: int, random: np.random.Generator, n: int = _IMAGES) -> 
     return np.rint(255 / (1 + np.exp(np.clip(3 * _SIDE * outside, -50, 50)))).astype(np.uint8)
 
 
-IMAGES = {"linear": linear_images, "sprites": sprite_images}
+IMAGES = {"linear": linear_images, "ellipses": ellipse_images}
 
 
 def answered(name: str, minutes: float) -> dict[str, Any]:

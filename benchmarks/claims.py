@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -215,9 +215,7 @@ def more_seeds(records: xr.Dataset, sweeps: int) -> str:
 def beside_the_paper(sweeps: dict[float, xr.Dataset]) -> str:
     """The table of the paper's numbers and of those of both stored results at their last epochs."""
     rows = [_beside("paper, CIFAR-10", size, numbers) for size, numbers in PAPER.items()]
-    stored = json.loads(OF_THE_PAPERS_NETWORK.read_text(encoding="utf-8"))
-    records = sorted(stored["records"], key=lambda record: record["epoch"])
-    for size, record in sorted({record["bottleneck"]: record for record in records}.items()):
+    for size, record in _of_the_papers_network():
         layers = record["layers"]
         to_input = [row[layers.index("input")] for row in record["imbalance"]]
         numbers = _measured(layers, record["intrinsic_dimension"], to_input)
@@ -228,6 +226,23 @@ def beside_the_paper(sweeps: dict[float, xr.Dataset]) -> str:
         numbers = _measured(of["layer"].values, of["intrinsic_dimension"], of["imbalance_to_input"])
         rows.append(_beside("dense network, MNIST", int(size), numbers))
     return markdown_table(rows, left=["network, images"])
+
+
+def by_layer() -> str:
+    """The table of the ID of all layers of the paper's network at its last epochs."""
+    rows = []
+    for size, record in _of_the_papers_network():
+        dimensions = (f"{value:.1f}" for value in record["intrinsic_dimension"])
+        cells = {"K": str(size), "epoch": str(record["epoch"])}
+        rows.append(cells | dict(zip(record["layers"], dimensions, strict=True)))
+    return markdown_table(rows)
+
+
+def _of_the_papers_network() -> list[tuple[int, dict[str, Any]]]:
+    """The sizes, ascending, with the record of the last epoch of each."""
+    stored = json.loads(OF_THE_PAPERS_NETWORK.read_text(encoding="utf-8"))
+    records = sorted(stored["records"], key=lambda record: record["epoch"])
+    return sorted({record["bottleneck"]: record for record in records}.items())
 
 
 def _measured(
@@ -274,6 +289,7 @@ def main() -> None:
         "# A second phase excluded in simulated sweeps",
         more_seeds(sweeps[0.0], given.sweeps),
     ]
+    sections += ["# The paper's network", by_layer()]
     sections += ["# Beside the numbers of the paper", beside_the_paper(sweeps)]
     Console().print(Markdown("\n\n".join(sections)))
 

@@ -7,6 +7,7 @@ import pytest
 from benchmarks.claims import (
     at_the_end,
     beside_the_paper,
+    by_layer,
     limits,
     more_seeds,
     one_size_of_all,
@@ -31,6 +32,10 @@ def page():
 @pytest.mark.parametrize("table", [at_the_end, over_training, limits, beside_the_paper])
 def test_tables_of_the_page_are_those_of_the_records(table, sweeps, page):
     assert table(sweeps) in page
+
+
+def test_layers_of_the_papers_network_are_those_of_the_records(page):
+    assert by_layer() in page
 
 
 def test_verdicts_of_the_page_are_those_of_the_records(sweeps, page):

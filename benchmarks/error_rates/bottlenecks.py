@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.error_rates.tables import right_and_wrong, rows_by
+from benchmarks.error_rates.tables import right_and_wrong, rows_by, worst_of_undecided
 from jaxvae.analysis import sufficient_bottleneck
 from jaxvae.report.tables import markdown_table
 
 TEXT = """## Which bottleneck is enough
 
-A bottleneck is called sufficient if no larger one that was tried lowers Δ(output → input) by more
+A bottleneck is called enough if no larger one that was tried lowers Δ(output → input) by more
 than 25%, nor would one further step that changes Δ as the last step did. The largest one that was
-tried is never called sufficient. `jaxvae.analysis.sufficient_bottleneck`, and the sentence at the
-end of a sweep, name the smallest sufficient size only if confidence limits over the seeds exclude
+tried is never called enough. `jaxvae.analysis.sufficient_bottleneck`, and the sentence at the end
+of a sweep, name the smallest size that is enough only if confidence limits over the seeds exclude
 all others. Otherwise the answer is the set of sizes that are not excluded, and what would decide
 between them.
 
@@ -28,18 +28,19 @@ The table is of simulated sweeps of 2, 4, 8, 16, 32 and 64 latents. The truth is
 for all sizes, or halved at every doubling of the size until a plateau, or falling to the end and
 beyond it, where naming any size is an error. A random offset for every seed and independent
 Gaussian noise of the given standard deviation are added to log Δ (.1 is a spread of 10% in Δ
-between two trainings). An entry gives the percentage of sweeps that name the smallest sufficient
-size / the percentage of sweeps that name another one, which is an error. "One size noisy": one of
+between two trainings). An entry gives the percentage of sweeps that name the smallest size that is
+enough / the percentage of sweeps that name another one, which is an error. "One size noisy": one of
 the six sizes, another one in every sweep, has the given noise and all others have .02. "Small sizes
 noisy": 2, 4 and 8 have it, and the others .02. "Noise growing": the noise grows in equal steps from
 .02 at the smallest size to the given one at the largest.
 
 {table}
 
-A wrong size is named in {equal:.1f}% of the sweeps of the worst entry where noise is the same at
-all sizes, and in {unequal:.1f}% of those of the worst where it is not. A spread of 5% between
-trainings needs 4 seeds, and one of 20% or more needs many, or larger steps between sizes. In all
-other sweeps the answer is that the size is not decided, which is no error.
+In the worst entry with the same noise at all sizes, {equal:.1f}% of sweeps name a wrong size; in
+the worst with unequal noise, {unequal:.1f}%. Truths for which no size can be named have one row,
+with the worst entry of all numbers of seeds. A spread of 5% between trainings needs 4 seeds, and
+one of 20% or more needs many, or larger steps between sizes. In all other sweeps the answer is that
+the size is not decided, which is no error.
 """
 SIZES = 2 ** np.arange(1, 7)
 STEPS = np.arange(len(SIZES))
@@ -123,6 +124,7 @@ def section(rows: list[dict[str, Any]]) -> str:
         one["wrong"] for one in rows if not one["truth"].endswith((ONE_NOISY, SMALL_NOISY, GROWING))
     ]
     table = markdown_table(
-        rows_by(rows, ("truth", "seeds"), "noise", right_and_wrong), left=["truth"]
+        rows_by(worst_of_undecided(rows, ["truth"]), ("truth", "seeds"), "noise", right_and_wrong),
+        left=["truth"],
     )
     return TEXT.format(table=table, equal=100 * max(equal), unequal=100 * max(unequal))

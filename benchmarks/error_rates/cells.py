@@ -38,9 +38,9 @@ pairs of cells together.
 The table is of simulated grids of 7 x 7 cells. The unit is the standard error of the score of a
 cell over test images; the standard deviation between two trainings of the same cell is 1, 2 or 3
 units. "Training unequal": this deviation grows over the cells, from half to twice its value. "Few
-noisy cells": it is six times as large in 7 of the cells. The method takes one variance for all
-cells, except for a cell whose own is larger; where the cells do not vary equally, by Cochran's
-test, every variance has only the few degrees of freedom of the seeds of one cell. Where all cells
+noisy cells": it is six times as large in 7 of the cells. The method uses the variance of all cells
+together, or that of a cell alone where this is larger. If cells clearly differ in it (Cochran's
+test), every cell is judged by its own few seeds only. Where all cells
 are equally good, an entry is the percentage of grids in which some cell is wrongly called worse
 than another. Where one cell is better than all others, by 10 or 20 units, an entry gives the
 percentage of grids in which this cell alone is left / the percentage in which it is wrongly left

@@ -23,9 +23,9 @@ size where these estimates are in doubt, also because they, or Gride after smoot
 half.
 
 The table is of images of 28 x 28 pixels, rounded to bytes: of a linear-Gaussian model of some rank,
-or of a sprite with some free factors; and of sprites that are black and white, whose sharp edges
-double the dimension at all scales. The error is too large a number. An entry gives the percentage
-of draws.
+or of an ellipse with some free factors; and of ellipses that are black and white, whose sharp edges
+double the dimension at all scales. What is counted as an error is a number of latents that is too
+large. An entry gives the percentage of draws.
 
 {table}
 
@@ -33,14 +33,14 @@ It is too large in {worst:.1f}% of the draws of the worst row.
 """
 TRUTHS = (
     *product(["linear"], (1, 2, 3, 4, 6, 8, 12)),
-    *product(["sprites"], range(1, 6)),
+    *product(["ellipses"], range(1, 6)),
     *product(["black and white"], (2, 3, 4)),
 )
 POINTS = (500, 2000)
 
 
 def _black_and_white(count: int, random: np.random.Generator, n: int) -> np.ndarray:
-    return np.where(IMAGES["sprites"](count, random, n) > 127, np.uint8(255), np.uint8(0))
+    return np.where(IMAGES["ellipses"](count, random, n) > 127, np.uint8(255), np.uint8(0))
 
 
 _IMAGES = IMAGES | {"black and white": _black_and_white}

@@ -73,8 +73,8 @@ the decoder; "decoder takes" is the time that the decoder needs, divided by that
 the percentage of studies that name the encoder / the percentage of studies that name the decoder.
 Where the decoder takes as long as the encoder, both are wrong.
 
-The test takes leads to be Gaussian over seeds: where one half is late in a few trainings only,
-halves that are equally early in the mean are told apart more often than that. And layers that are
+The test assumes that the difference between the halves is Gaussian over seeds. If one half is late
+in a few trainings only, the test is wrong more often than the table says. And layers that are
 learned between two measured epochs are only as well known as these: measure where they are learned.
 
 {table}

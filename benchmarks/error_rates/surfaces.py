@@ -24,11 +24,10 @@ layers, which vary by 5% between seeds. The truth is a paraboloid in log(1 + R) 
 distance of 1, with its top inside of the grid, at an edge or far outside; a ridge along which
 nothing changes; or the same score everywhere. Three more are no quadratic functions: a cone; a
 score that rises with one rate, levels off and then falls slowly; and one to which a layer adds
-nothing below 6 nats. An effect
-of every seed with a standard deviation of 1, the same in all cells, and independent noise of the
-given standard deviation are added to it. A region is decided if the scores fit the surface (an F
-test of the cells around it with a p of .05 or more, and one of cubic terms with .2 or more) and at
-least one cell is left out. An entry gives the percentage of grids in
+nothing below 6 nats. An effect of every seed with a standard deviation of 1, the same in all cells,
+and independent noise of the given standard deviation are added to it. A region is decided if the
+scores fit the surface (an F test of the cells around it with a p of .05 or more, and one of cubic
+terms with .2 or more) and at least one cell is left out. An entry gives the percentage of grids in
 which the region is decided and the best cell is left out, which is an error / the percentage in
 which the region is decided; then the mean share of cells in the region. With less noise the F test
 refuses more surfaces, so that fewer grids are decided.
@@ -36,7 +35,8 @@ refuses more surfaces, so that fewer grids are decided.
 {table}
 
 The best cell is left out in {worst:.1f}% of the grids of the worst entry of a quadratic function,
-and in {other:.1f}% of that of another one, of which the tests miss in some grids that it is none.
+and in {other:.1f}% of those of the worst entry of another function, which the tests do not always
+recognize.
 The best cell that is left is then worse by {short:.1f} in the mean, of a range of {range:.0f} that
 scores have.
 """

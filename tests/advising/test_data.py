@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.advise import sprite_images
+from benchmarks.advise import ellipse_images
 from jaxvae.advising.data import _smooth, data_dimension
 from jaxvae.advising.noise import pixel_noise
 from jaxvae.data.distinct import first_distinct
@@ -78,7 +78,7 @@ def test_rounding_to_bytes_makes_no_size_surely_too_small(rank):
 def test_sharp_edges_are_seen_where_neighbors_differ_by_single_pixels():
     # Of so many images neighbors are nearer than a pixel, where TwoNN after smoothing is 3 too.
     random = np.random.default_rng(1)
-    images = np.where(sprite_images(2, random, 2000) > 127, np.uint8(255), np.uint8(0))
+    images = np.where(ellipse_images(2, random, 2000) > 127, np.uint8(255), np.uint8(0))
     found = data_dimension(images[first_distinct(images, 2000)])
     assert found.smoothed[0] > 2.5
     assert found.fewest_latents == 0
