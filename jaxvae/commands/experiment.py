@@ -48,6 +48,8 @@ class ImageSettings:
 # Settings that are read otherwise than their type says: how, and what the help calls them.
 _READ: Mapping[str, tuple[Any, str]] = {
     "data": (data_set, "DATA"),
+    "image_key": (str, "NAME"),
+    "split": (str, "TRAIN/TEST"),
     "value_range": (value_range, "LOW:HIGH"),
 }
 
@@ -179,7 +181,9 @@ def _parser(
     add_launch(parser)
     demo = presets["demo"]
     settings = parser.add_argument_group(
-        "settings", "A setting that is not given has the value of the preset."
+        "settings",
+        "A setting that is not given has the value of the preset. Several values are written with "
+        "spaces between them, seeds as 0,3,7 or 0..4.",
     )
     kinds = get_type_hints(type(demo))
     for field in dataclasses.fields(demo):  # type: ignore[arg-type]

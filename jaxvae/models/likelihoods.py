@@ -51,12 +51,12 @@ class Likelihood(NamedTuple):
 
 
 def bernoulli() -> Likelihood:
-    """Black and white pixels, from their log-odds; `bernoulli_nll`."""
+    """Black and white pixels, from their log-odds."""
     return Likelihood(lambda channels: channels, bernoulli_nll, jax.nn.sigmoid)
 
 
 def gaussian(*, standard_deviation: float = 1.0) -> Likelihood:
-    """Gaussian pixels with a fixed standard deviation; `gaussian_nll`."""
+    """Gaussian pixels with a fixed standard deviation."""
     if not standard_deviation > 0:
         raise ValueError(f"expected a positive standard_deviation, got {standard_deviation}")
     log_variance = 2 * math.log(standard_deviation)
@@ -65,7 +65,7 @@ def gaussian(*, standard_deviation: float = 1.0) -> Likelihood:
 
 
 def learned_gaussian() -> Likelihood:
-    """Gaussian pixels whose log-variances are learned; `gaussian_nll`."""
+    """Gaussian pixels whose log-variances are learned."""
 
     def nll(parameters: Array, images: Array) -> Array:
         mean, log_variance = jnp.split(parameters, 2, axis=-1)
@@ -78,7 +78,7 @@ def learned_gaussian() -> Likelihood:
 
 
 def logistic_mixture(*, components: int = 10) -> Likelihood:
-    """8-bit pixels with a mixture of logistics; `discretized_logistic_mixture_nll`."""
+    """8-bit pixels with a mixture of logistics."""
     if components < 1:
         raise ValueError(f"expected at least one component, got {components}")
 

@@ -154,7 +154,7 @@ def weighted_beta_tc_vae(
     dataset_size: int,
     beta: float | Array = 1.0,
 ) -> tuple[Float[Array, ""], BetaTCVAETerms]:
-    """`beta_tc_vae` with a total correlation by minibatch-weighted sampling.
+    """`beta_tc_vae`, its total correlation by minibatch-weighted in place of stratified sampling.
 
     All posteriors of the batch count the same. That is the estimator of Locatello et al. (2019)
     and of Bonheme and Grzes (2022), up to a constant: the loss is (beta - 1)(k - 1) log(b N)

@@ -43,6 +43,9 @@ _DEFAULTS = {
 _HELPS = {
     # It is refused, with a reason.
     "latents": argparse.SUPPRESS,
+    "likelihood": "likelihood of the images, one of those below (default: gaussian, with a "
+    "standard deviation chosen from the images; see the end)",
+    "epochs": "passes over the training images (default: as many as the models need; see the end)",
     "train-size": "training images (default: 20000, or all where there are fewer)",
 }
 
@@ -63,8 +66,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         nargs="?",
         type=as_path,
         metavar="RESULTS",
-        help="folder of a finished sweep, from whose results the answer is read (default: train "
-        "models on --data)",
+        help="folder of a sweep or an experiment, from whose records.nc the answer is read "
+        "(default: train models on --data)",
     )
     parser.add_argument(
         "--out",

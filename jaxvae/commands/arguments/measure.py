@@ -69,8 +69,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--parts",
         metavar="P",
         type=int,
-        help="random groups of points that the standard error comes from: disjoint subsets where "
-        "each has 100 points or more, else the groups of a jackknife (default: 10)",
+        help="random groups of points that the standard error comes from: disjoint subsets for id, "
+        "id-mle and imbalance where each has 100 points or more, else a jackknife (default: 10)",
     )
     parser.add_argument(
         "--draws",

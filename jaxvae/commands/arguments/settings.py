@@ -134,7 +134,13 @@ def add_settings(
     _add_pairs(parser, "ramp", "STEPS", "steps over which a coefficient grows from 0 to its value")
     add("learning-rate", float, "RATE", "learning rate of Adam")
     add("epsilon", float, "E", "epsilon of Adam, which divides by sqrt(second moment) + E")
-    add("l2", float, "WEIGHT", "L2 penalty (weight decay), added to the gradient before Adam")
+    add(
+        "l2",
+        float,
+        "WEIGHT",
+        "L2 penalty, added to the gradient before Adam, as weight_decay of torch.optim.Adam, and "
+        "not of AdamW",
+    )
     add(
         "clip",
         _or_none(float),
