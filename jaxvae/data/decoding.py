@@ -20,11 +20,13 @@ from jaxvae.data.pictures import Header, Picture, PictureError, header_of, pictu
 from jaxvae.data.reading import reading
 from jaxvae.data.resize import resize_values
 from jaxvae.data.values import Extremes, whole_of
-from jaxvae.files.words import counted, first_few
+from jaxvae.files.words import counted
 
 _THREADS = min(32, (os.cpu_count() or 1) + 1)
 # Files at a time: those of a batch are in memory together, resized.
 _BATCH = 256
+# Files that cannot be read and are named: enough to move all of them at once, as a rule.
+_NAMED = 200
 
 T = TypeVar("T")
 
@@ -62,7 +64,7 @@ def decode(source: Path, chosen: Sorted, directory: Path, *, image_size: int | N
         image_size: pixels along each side to resize to, or None for the sizes as they are.
 
     Raises:
-        ValueError: for files that give no image, all of them counted and the first named, for
+        ValueError: for files that give no image, all of them counted and named, for
             images of several sizes without `image_size`, and of several depths.
         OSError: for files that cannot be read, and where nothing can be written.
     """
@@ -193,9 +195,11 @@ def _each(
                 advance(1)
     if failed:
         whys = [f"{name}: {failed[name]}" for name in names if name in failed]
+        more = [f"and {len(whys) - _NAMED:,} more"] if len(whys) > _NAMED else []
+        named = "\n".join([*whys[:_NAMED], *more])
         raise ValueError(
-            f"expected images in {source}, could not read {len(failed):,} of them: "
-            f"{first_few(whys, '; ')}. Repair these files, or move them elsewhere"
+            f"expected images in {source}, could not read {len(failed):,} of them; repair these "
+            f"files, or move them elsewhere:\n{named}"
         )
 
 

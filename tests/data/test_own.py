@@ -206,15 +206,24 @@ def test_files_that_are_cut_off_are_named_and_counted(folder):
     for place in (3, 20):
         file = folder / f"{place:03d}.png"
         file.write_bytes(file.read_bytes()[:-120])
-    with pytest.raises(ValueError, match=r"could not read 2 of them: 003.png: .*Repair"):
+    with pytest.raises(ValueError, match=r"could not read 2 of them; repair .*:\n003.png: .*\n020"):
         load(folder)
     # One is broken in its head already: the other, which is not, is counted with it.
     (folder / "020.png").write_text("no image")
-    with pytest.raises(
-        ValueError, match=r"could not read 2 of them: 003.png: .*; 020.png: its content is that"
-    ):
+    with pytest.raises(ValueError, match=r"\n003.png: .*\n020.png: its content is that"):
         load(folder)
     assert not list((cache_directory() / "datasets").glob("[!.]*"))
+
+
+@pytest.mark.slow
+def test_so_many_files_are_named_that_they_can_be_moved_at_once(folder):
+    write(np.concatenate([GRAY] * 10), folder)
+    for file in folder.iterdir():
+        file.write_text("no image")
+    count = len(list(folder.iterdir()))
+    with pytest.raises(ValueError, match=f"and {count - 200} more$") as refused:
+        load(folder)
+    assert str(refused.value).count(".png: its content") == 200
 
 
 def test_a_folder_without_images_is_refused(folder):
@@ -445,7 +454,7 @@ def test_the_range_is_that_of_the_images_before_they_are_resized(folder):
 def test_files_with_nan_are_named(folder):
     for place in range(10):
         tifffile.imwrite(folder / f"{place}.tif", np.full((6, 8), [1.0, np.nan][place == 7]))
-    with pytest.raises(ValueError, match=r"could not read 1 of them: 7.tif: its pixels hold NaN"):
+    with pytest.raises(ValueError, match=r"could not read 1 of them; .*:\n7.tif: its pixels hold"):
         load(folder)
 
 
