@@ -37,7 +37,8 @@ def similarities(
         imbalance is that of a space in which all points are tied, 1 to one without ties.
 
     Raises:
-        ValueError: for names that are not among `SIMILARITIES`, and what these refuse.
+        ValueError: for names that are not among `SIMILARITIES`, fewer examples than `points`, and
+            what these refuse.
     """
     unknown = [name for name in points if name not in SIMILARITIES]
     if unknown:
@@ -45,6 +46,9 @@ def similarities(
             f"expected points by names among {', '.join(SIMILARITIES)}, got {', '.join(unknown)}"
         )
     spaces = [as_point_array(space) for space in spaces]
+    most, least = max(points.values(), default=0), min(map(len, spaces), default=0)
+    if most > least:
+        raise ValueError(f"expected points up to the {least:,} examples there are, got {most:,}")
     return {
         name: np.asarray(SIMILARITIES[name]([space[:n] for space in spaces]))
         for name, n in points.items()

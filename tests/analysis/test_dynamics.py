@@ -40,6 +40,11 @@ def test_a_similarity_that_there_is_not_is_refused(spaces):
         similarities(spaces, points={"foo": 3})
 
 
+def test_more_points_than_there_are_are_refused():
+    with pytest.raises(ValueError, match="up to the 5 examples there are, got 6"):
+        similarities([np.eye(5), np.eye(5)], points={"cka": 6})
+
+
 @parametrize("block", [2, 1, 3, 5])
 def test_blocks_of_spaces_give_the_whole_matrix(spaces, block):
     found = similarities_between(spaces.__getitem__, 5, points={"cka": 60}, block=block)
