@@ -14,7 +14,7 @@ a beta of its own; a rate bounds the accuracy of any classifier of samples of it
 reconstruction, classification and generation are best at different splits of the rate.
 
     python -m experiments.rate_allocation                 # demo: 3 x 3 betas, sprites, minutes
-    python -m experiments.rate_allocation --seeds 0..2    # seeds enough to compare cells
+    python -m experiments.rate_allocation --seeds 0..3    # seeds enough to compare cells
     python -m experiments.rate_allocation smoke           # 2 x 2 betas, 1,000 digits, a minute
     python -m experiments.rate_allocation mnist           # 7 x 7 betas, 6,000 binarized digits
     python -m experiments.rate_allocation deep            # 12 layers of latents

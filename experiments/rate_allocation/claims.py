@@ -110,7 +110,7 @@ def _on_uses(every: list[Use], *, seeds: int) -> str:
             f"Highest score with this one seed: {where}. With one seed it is unknown how much "
             "another training with the same betas would change the scores: no cell is shown to be "
             "better than another, and no two uses to want different cells. The same command with "
-            "--seeds 0..2 adds the seeds that are lacking."
+            "--seeds 0..3 adds the seeds that are lacking."
         )
     where = "; ".join(_best(use) for use in every)
     pairs = [(one, two) for one, two in combinations(every, 2) if _apart(one, two)]
@@ -120,10 +120,13 @@ def _on_uses(every: list[Use], *, seeds: int) -> str:
         if apart
         else "No two uses are shown to want different cells."
     )
+    few = (
+        " Two seeds decide only differences of dozens of standard errors; the same command with "
+        "--seeds 0..3 adds seeds that decide smaller ones."
+    )
     return (
         f"Cells that cannot be told from the best, over {seeds} seeds (the error of all uses "
-        f"together is {ERROR:.0%} if scores vary equally between trainings in all cells): {where}. "
-        f"{splits}"
+        f"together is at most {ERROR:.0%}): {where}. {splits}{few if seeds == 2 else ''}"
     )
 
 

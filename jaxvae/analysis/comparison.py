@@ -1,13 +1,12 @@
 """Which of many models cannot be told from the best, as trainings and test examples vary."""
 
-from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
-from jaxvae.analysis.spread import chance_of_alike, freedom_of_sums, spread_of
+from jaxvae.analysis.spread import chance_of_alike
 from jaxvae.files.refusals import refuse_no_share
 from jaxvae.geometry.arrays import as_float64
 
@@ -35,29 +34,24 @@ def compare_cells(values: Float[np.ndarray, "m s n"], *, error: float = 0.05) ->
     """The cells of a grid that cannot be told from the best one.
 
     A cell is a setting, its score the mean of `values` over seeds and examples; large is good.
-    One cell is clearly better than another where the difference of their scores exceeds
-    `q / sqrt(2)` of its standard errors, with q the quantile `1 - error` of the studentized
-    range of m means with (m - 1)(s - 1) degrees of freedom, or n - 1 if fewer (Tukey), or those
-    of Welch where a cell's own variance counts (Games and Howell). So of all pairs of cells
-    together one is wrongly told apart in at most the share `error` of such grids,
-    and a cell that is left out is truly worse than another.
+    Of all pairs of cells together one is wrongly told apart in at most the share `error` of such
+    grids, whatever seeds do in which cells, and a cell that is left out is truly worse than
+    another. With two seeds that takes a difference of dozens of standard errors, so that nearly
+    nothing is decided; four or more decide (power and errors, simulated: `docs/statistics.md`).
 
-    Differences are paired. The model is additive: a value is that of the cell, plus that of
-    the seed (the same seed begins alike in all cells), plus that of the training, plus that of
-    the example, which is the same in all cells. (Where a seed has other effects in other cells,
-    as in one half of a grid and not in the other, equal cells are told apart in up to 20% of grids
-    of two seeds, and in 5% to 7% with five.) The squared error of a difference adds
+    Differences are paired. One cell is clearly better than another where the square of the
+    difference of their scores exceeds the sum of
 
-    - the variance of the training over s, of both cells: what the means over examples leave
-      when those of cells and seeds are taken off. It is pooled over cells, because few seeds
-      tell little of one cell; where the own variance of a cell is the larger, that one counts, with
-      s - 1 degrees of freedom. Where cells do not vary alike (Cochran 1941, p < .2), a cell that
-      varies much may not show it in few seeds: all variances have s - 1 degrees then;
-    - the variance over examples of the difference of both cells, averaged over seeds, over n.
+    - `q(f)^2 / 2` times the variance of the difference between trainings over s: that over seeds,
+      or the mean of those of all pairs where this is larger, because few seeds tell little of one;
+    - `q(n - 1)^2 / 2` times the variance of the difference over examples, averaged over seeds,
+      over n (both limits are added as Banerjee does).
 
-    For normal trainings of one variance, and unequal errors of differences, the limit is
-    conservative (Hayter 1984); it takes some hundreds of examples. Simulated, also for trainings
-    of very different variance: `docs/statistics.md`.
+    q(f) is the quantile `1 - error` of the studentized range of m means with f degrees of freedom
+    (Tukey). f is s - 1 times the number of ways, 1 to s - 1, in which trainings are seen to differ:
+    the share of Greenhouse and Geisser times m - 1. It is s - 1 where seeds change all cells in one
+    pattern, as one half of a grid against the other, and where the cells do not vary alike
+    (Cochran 1941, p < .2). The limit takes normal trainings and some hundreds of examples.
 
     Args:
         values: scores of every cell, seed and example. Examples are the same in all cells; of the
@@ -72,8 +66,8 @@ def compare_cells(values: Float[np.ndarray, "m s n"], *, error: float = 0.05) ->
         ValueError: for values that are not `[m, s, n]` with n of at least 2, have a mask or are
             not finite, and an error that is not between 0 and 1.
 
-    Reference: Cochran (1941); Tukey (1953); Kramer (1956); Games and Howell (1976); Hayter (1984);
-        Hsu (1984) for the set of the best.
+    Reference: Cochran (1941); Tukey (1953); Greenhouse and Geisser (1959); Banerjee (1960); Hsu
+        (1984) for the set of the best.
     """
     values = as_float64(values)
     _refuse_unless_comparable(values, error)
@@ -87,19 +81,12 @@ def compare_cells(values: Float[np.ndarray, "m s n"], *, error: float = 0.05) ->
     stderr = np.sqrt(_variances(runs - mean[:, None], cells * (seeds - 1)) / seeds + own)
     if cells == 1:
         return Comparison(mean, stderr, np.ones(1, bool))
-    trainings = spread_of(runs)
-    if chance_of_alike(runs) < _UNLIKE:
-        trainings = trainings._replace(own=np.ones(cells, bool))
-    training = trainings.variance / seeds
+    training, freedom = _trainings(runs)
     # Rounding may leave less than nothing of equal examples.
     paired = np.maximum(own[:, None] + own - 2 * examples, 0)
-    errors = np.sqrt(training[:, None] + training + paired)
-    unit = np.eye(cells)
-    freedom = freedom_of_sums(trainings, unit[:, None] + unit, paired * seeds)
-    # Whole numbers: the limit of each is computed once.
-    freedom = np.minimum(np.floor(freedom + 1e-9), values.shape[2] - 1).astype(int)
-    limit = partial(_widest_range, cells, error=error)
-    better = _beyond(mean[:, None] - mean, errors, freedom, limit)
+    limit = _widest_range(cells, freedom, error) ** 2 * training
+    limit += _widest_range(cells, values.shape[2] - 1, error) ** 2 * paired
+    better = mean[:, None] - mean > np.sqrt(limit)
     return Comparison(mean, stderr, ~np.any(better, axis=0))
 
 
@@ -127,25 +114,20 @@ def _variances(rest: Float[np.ndarray, "m s"], freedom: int) -> Float[np.ndarray
     return np.maximum(squares * len(rest), squares.sum()) / freedom
 
 
-def _beyond(
-    differences: Float[np.ndarray, "*p"],
-    errors: Float[np.ndarray, "*p"],
-    freedom: Int[np.ndarray, "*p"],
-    limit: Callable[[int], float],
-) -> Bool[np.ndarray, "*p"]:
-    """Which differences exceed as many of their errors as `limit` gives for their freedom.
-
-    A limit takes a quarter of a second, and falls as freedom grows: those of the least and
-    the most freedom decide nearly all differences.
-    """
-    low, high = int(freedom.min()), int(freedom.max())
-    beyond = differences > limit(low) * errors
-    undecided = ~beyond & (differences > limit(high) * errors)
-    upper = freedom > (low + high) // 2
-    for part in (undecided & upper, undecided & ~upper):
-        if part.any():
-            beyond[part] = _beyond(differences[part], errors[part], freedom[part], limit)
-    return beyond
+def _trainings(runs: Float[np.ndarray, "m s"]) -> tuple[Float[np.ndarray, "m m"], int]:
+    """The error that trainings leave in every difference, squared, and its degrees of freedom."""
+    cells, seeds = runs.shape
+    rest = runs - runs.mean(axis=1, keepdims=True) - runs.mean(axis=0) + runs.mean()
+    products, by_seed = rest @ rest.T, rest.T @ rest
+    squares = np.diag(products)
+    pairs = squares[:, None] + squares - 2 * products
+    together = 2 * squares.sum() / (cells - 1)
+    ways = 1.0
+    if squares.any() and chance_of_alike(runs) >= _UNLIKE:
+        ways = 1 / np.sum((by_seed / squares.sum()) ** 2)
+    # A whole number: the limit of each is computed once.
+    freedom = int((seeds - 1) * ways + 1e-9)
+    return np.maximum(pairs, together) / (seeds - 1) / seeds, freedom
 
 
 @cache

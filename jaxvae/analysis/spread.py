@@ -65,9 +65,7 @@ def residual_squares(runs: Float[np.ndarray, "m s"]) -> Float[np.ndarray, " m"]:
     return np.sum(rest**2, axis=1)
 
 
-def freedom_of_sums(
-    spread: Spread, squares: Float[np.ndarray, "*c m"], rest: Float[np.ndarray, "*c"] | float = 0.0
-) -> Float[np.ndarray, "*c"]:
+def freedom_of_sums(spread: Spread, squares: Float[np.ndarray, "*c m"]) -> Float[np.ndarray, "*c"]:
     """Degrees of freedom of variances of sums over models, at most those of all together.
 
     Those of own variances are combined by Welch (1947) and Satterthwaite (1946).
@@ -75,12 +73,11 @@ def freedom_of_sums(
     Args:
         spread: spread of the models.
         squares: squared weights of the models in every sum.
-        rest: a variance that is known, in units of the variances of one training.
     """
     parts = squares * spread.variance
     own = np.sum(np.where(spread.own, parts, 0.0) ** 2, axis=-1) / (spread.seeds - 1)
     shared = np.sum(np.where(spread.own, 0.0, parts), axis=-1) ** 2 / spread.freedom
-    whole = (parts.sum(axis=-1) + rest) ** 2
+    whole = parts.sum(axis=-1) ** 2
     most = np.full(np.shape(whole), float(spread.freedom))
     with np.errstate(over="ignore"):
         combined = np.divide(whole, own + shared, out=most.copy(), where=own + shared > 0)

@@ -42,6 +42,32 @@ def test_equal_cells_are_all_candidates_where_a_few_vary_six_times_as_much(seeds
     assert wrong < 0.05 + 3 * (0.05 * 0.95 / 200) ** 0.5
 
 
+# Seeds that move half of the cells, or all by a slope, and what is left to the cells themselves.
+PATTERNS = {"half": np.arange(9) < 4, "slope": np.linspace(-1, 1, 9)}
+
+
+@parametrize("seeds", [2, 3, 5])
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_equal_cells_are_all_candidates_also_where_seeds_change_some_cells_only(pattern, seeds):
+    random = np.random.default_rng(0)
+    drawn = grids(np.zeros(9), seeds=seeds, training=0.1, test=0.05)
+    moved = (3.0 * PATTERNS[pattern])[:, None, None]
+    wrong = share(
+        not compare_cells(values + moved * random.standard_normal((seeds, 1))).candidates.all()
+        for values in drawn
+    )
+    # Three standard errors of 400 grids above 5%.
+    assert wrong < 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
+
+
+def test_two_seeds_decide_what_stands_out_by_far_and_five_much_less():
+    means = np.where(np.arange(9) == 3, 1.0, 0.0)
+    for seeds, gap, expected in [(2, 12, 0), (5, 12, 1), (2, 1000, 1)]:
+        drawn = grids(gap * means, seeds=seeds, training=1.0, test=1.0)
+        alone = share((compare_cells(next(drawn)).candidates.sum() == 1 for _ in range(50)), 50)
+        assert alone == pytest.approx(expected, abs=0.1)
+
+
 def test_the_best_cell_is_found_where_it_stands_out_and_never_lost():
     means = np.array([0.0, 0.0, 8.0, 0.0, 7.9])
     drawn = grids(means, seeds=4, training=1.0, test=0.5)

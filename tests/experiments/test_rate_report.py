@@ -159,6 +159,12 @@ def test_uses_want_different_cells_only_where_no_best_one_is_in_common():
     assert "; 2 more)" in rate_conclusions(records)[1]
 
 
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_two_seeds_ask_for_more(seeds):
+    (line,) = [line for line in rate_conclusions(grid(seeds=seeds)) if line.startswith("Cells")]
+    assert line.endswith("--seeds 0..3 adds seeds that decide smaller ones.") == (seeds == 2)
+
+
 def test_one_seed_decides_nothing_however_large_a_difference_is():
     records = grid(seeds=1)
     psnr_of(records, 60.0, **at(0.1, 10.0))
