@@ -36,10 +36,9 @@ from jaxvae.bench.timing import machine
 from jaxvae.commands.arguments.paths import as_path
 from jaxvae.files.whole import write_whole
 from jaxvae.runs import checkpoint
-from jaxvae.sweeps.members import SNAPSHOTS
-from jaxvae.sweeps.records import Place, done_runs, write_arrays, write_run
-from jaxvae.sweeps.sweep import MADE_OF, UNITS, Sweep
-from jaxvae.sweeps.units import model_of, program_of
+from jaxvae.runs.member import SNAPSHOTS, UNITS, Place, model_of, program_of
+from jaxvae.sweeps.records import done_runs, write_arrays, write_run
+from jaxvae.sweeps.sweep import MADE_OF, Sweep
 
 RESULTS = Path(__file__).parent / "results" / "sweeps.json"
 RUNS, SIZES = 10_000, tuple(range(2, 42, 2))

@@ -12,7 +12,8 @@ from experiments.rate_allocation.uses import GRID, MODELS, corners, is_done
 from jaxvae.analysis import excess_costs, suspect_cells
 from jaxvae.files.numpy_files import read_members
 from jaxvae.models.hvae import layer_names
-from jaxvae.sweeps.records import Arrays, over_runs, run_file
+from jaxvae.runs.member import run_file
+from jaxvae.sweeps.records import Arrays, over_runs
 
 _PIXELS = ("height", "width", "channel")
 # What is recorded at every epoch and at the last, with the dimensions that it has of its own.

@@ -19,10 +19,11 @@ from experiments.bottleneck.measuring import measured_images
 from experiments.bottleneck.records import gather
 from experiments.bottleneck.sweep import EXPERIMENT
 from jaxvae.metrics import gride, information_imbalance
+from jaxvae.runs.member import run_file
 from jaxvae.sweeps import members
 from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.launch import Job, run
-from jaxvae.sweeps.records import read_run, run_file, write_arrays
+from jaxvae.sweeps.records import read_run, write_arrays
 from tests.experiments.figures import drawn
 from tests.experiments.processes import command, stop
 from tests.sweeps.stops import StopError, stopping

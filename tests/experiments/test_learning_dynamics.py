@@ -21,11 +21,10 @@ from jaxvae.data import load
 from jaxvae.models import initialization
 from jaxvae.runs.building import build_model, build_trainer, run_keys
 from jaxvae.runs.images import dataset_of
-from jaxvae.runs.member import open_member
+from jaxvae.runs.member import UNITS, open_member
 from jaxvae.sweeps import members
 from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.launch import Job, run
-from jaxvae.sweeps.sweep import UNITS
 from jaxvae.training import replicated, train
 from tests.runs.states import assert_can_be_trained
 from tests.sweeps.stops import StopError, stopping
