@@ -36,7 +36,8 @@ from jaxvae.bench.timing import machine
 from jaxvae.commands.arguments.paths import as_path
 from jaxvae.files.whole import write_whole
 from jaxvae.runs import checkpoint
-from jaxvae.runs.member import SNAPSHOTS, UNITS, Place, model_of, program_of
+from jaxvae.runs.checkpoint import SNAPSHOTS
+from jaxvae.runs.sweep_run import UNITS, Place, model_of, program_of
 from jaxvae.sweeps.records import done_runs, write_arrays, write_run
 from jaxvae.sweeps.sweep import MADE_OF, Sweep
 

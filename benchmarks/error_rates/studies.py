@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.error_rates.tables import rows_by
 from jaxvae.analysis.advice import TOLERANCE, sufficient_bottleneck
-from jaxvae.analysis.sizing import LARGEST, Bounds, bounds_of, first_training, next_training
+from jaxvae.analysis.sizing import LARGEST, SizeBounds, bounds_of, first_training, next_training
 from jaxvae.report.tables import markdown_table
 
 TEXT = """## Studies that choose what to train next
@@ -67,7 +67,7 @@ def smallest_sufficient(logs: np.ndarray) -> int:
     return int(_SIZES[np.argmax(logs - best <= -np.log1p(-TOLERANCE) + 1e-9)])
 
 
-def study(trained: Callable[[int, int], float]) -> tuple[Bounds, int]:
+def study(trained: Callable[[int, int], float]) -> tuple[SizeBounds, int]:
     """The final answer of a study, and how many models it trained.
 
     Args:

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxvae.files.numpy_files import read_members
 from jaxvae.metrics import imbalance_matrix
-from jaxvae.runs.member import run_file
+from jaxvae.runs.sweep_run import run_file
 
 BETWEEN = "between.npz"
 # The layers that models are compared in.

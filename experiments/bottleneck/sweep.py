@@ -9,7 +9,7 @@ from experiments.bottleneck.measuring import measure, measured_images
 from jaxvae.commands.experiment import require
 from jaxvae.files.numpy_files import read_members
 from jaxvae.runs.building import build_model
-from jaxvae.runs.member import run_file
+from jaxvae.runs.sweep_run import run_file
 from jaxvae.sweeps.estimate import geometry_seconds, layer_features
 from jaxvae.sweeps.launch import Experiment, imported_when_called
 from jaxvae.sweeps.records import Arrays, done_runs

@@ -17,7 +17,7 @@ from jaxvae.files.numpy_files import read_members
 from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.runs.choices import is_foreign
 from jaxvae.runs.images import dataset_of
-from jaxvae.runs.member import open_member, run_file
+from jaxvae.runs.sweep_run import open_sweep_run, run_file
 from jaxvae.sweeps.sweep import Trained
 
 
@@ -110,7 +110,7 @@ def between_models(
     if not names_done:
         return {"model": np.array(names_done, str)}
     # Whoever gave the command has named their code.
-    load = cache(partial(open_member, out, trust=any(map(is_foreign, config.networks))))
+    load = cache(partial(open_sweep_run, out, trust=any(map(is_foreign, config.networks))))
     first = load(names_done[0])
     images = measured_images(config, dataset_of(first.config))
 

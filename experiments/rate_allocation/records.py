@@ -12,7 +12,7 @@ from experiments.rate_allocation.uses import GRID, MODELS, corners, is_done
 from jaxvae.analysis import excess_costs, suspect_cells
 from jaxvae.files.numpy_files import read_members
 from jaxvae.models.hvae import layer_names
-from jaxvae.runs.member import run_file
+from jaxvae.runs.sweep_run import run_file
 from jaxvae.sweeps.records import Arrays, over_runs
 
 _PIXELS = ("height", "width", "channel")

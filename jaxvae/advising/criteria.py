@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from jaxvae.advising.reading import Reading
+from jaxvae.advising.reading import SweepReading
 from jaxvae.analysis.advice import TOLERANCE, Advice, sufficient_bottleneck
-from jaxvae.analysis.sizing import Bounds, bounds_of
+from jaxvae.analysis.sizing import SizeBounds, bounds_of
 from jaxvae.analysis.spread import spread_of
 
 UNKNOWN = "unknown"
@@ -37,29 +37,29 @@ class Criterion(NamedTuple):
     trust: str
 
 
-def decided_bounds(reading: Reading) -> Bounds:
+def decided_bounds(reading: SweepReading) -> SizeBounds:
     """`delta_bounds` without the sizes below the fewest latents that the data need."""
     bounds = delta_bounds(reading)
     return bounds if reading.obstacle else bounds.at_least(reading.fewest_latents)
 
 
-def delta_bounds(reading: Reading) -> Bounds:
+def delta_bounds(reading: SweepReading) -> SizeBounds:
     """Bounds that the equivalence test on Delta(output -> input) leaves for the smallest size.
 
     The bounds exclude no size where nothing can be shown.
     """
     if reading.obstacle:
-        return Bounds(0, None)
+        return SizeBounds(0, None)
     return bounds_of(reading.sizes, delta_advice(reading), tolerance=TOLERANCE)
 
 
-def delta_advice(reading: Reading) -> Advice:
+def delta_advice(reading: SweepReading) -> Advice:
     """The result of the equivalence test on Delta(output -> input)."""
     return sufficient_bottleneck(reading.sizes, reading.imbalance, tolerance=TOLERANCE)
 
 
 def criteria_of(
-    reading: Reading, nulls: Mapping[int, tuple[float, float]]
+    reading: SweepReading, nulls: Mapping[int, tuple[float, float]]
 ) -> tuple[Criterion, ...]:
     """All criteria, that which decides first.
 
@@ -76,7 +76,7 @@ def criteria_of(
     )
 
 
-def _equivalence(reading: Reading) -> Criterion:
+def _equivalence(reading: SweepReading) -> Criterion:
     bounds, decided = delta_bounds(reading), decided_bounds(reading)
     means = np.exp(np.log(reading.imbalance).mean(axis=1))
     evidence = f"Δ {_listed(reading, means, 4)}"
@@ -93,7 +93,7 @@ def _equivalence(reading: Reading) -> Criterion:
     )
 
 
-def _cost(reading: Reading) -> Criterion:
+def _cost(reading: SweepReading) -> Criterion:
     """The smallest size whose negative ELBO is within two standard errors of the lowest one."""
     means = reading.cost.mean(axis=1)
     best, size = int(means.argmin()), None
@@ -112,7 +112,7 @@ def _cost(reading: Reading) -> Criterion:
     )
 
 
-def _fondue(reading: Reading) -> Criterion:
+def _fondue(reading: SweepReading) -> Criterion:
     dimensions = {name: each.mean(axis=1) for name, each in reading.dimensions.items()}
     gap = dimensions["sample"] - dimensions["mean"]
     most = _GAP * float(dimensions["input"].mean())
@@ -127,7 +127,7 @@ def _fondue(reading: Reading) -> Criterion:
     )
 
 
-def _used(reading: Reading) -> Criterion:
+def _used(reading: SweepReading) -> Criterion:
     active, counts = reading.active_units.mean(axis=1), reading.types
     size = round(float(active[-1]))
     kinds = ", ".join(
@@ -145,7 +145,7 @@ def _used(reading: Reading) -> Criterion:
     )
 
 
-def _filled(reading: Reading, nulls: Mapping[int, tuple[float, float]]) -> Criterion:
+def _filled(reading: SweepReading, nulls: Mapping[int, tuple[float, float]]) -> Criterion:
     """The largest size that the means fill, so that their ID is no smaller than a Gaussian's."""
     dimensions = reading.dimensions["mean"].mean(axis=1)
     gaussians = np.array([nulls[int(size)][0] for size in reading.sizes])
@@ -161,7 +161,7 @@ def _filled(reading: Reading, nulls: Mapping[int, tuple[float, float]]) -> Crite
     )
 
 
-def _largest(reading: Reading, size: int | None, evidence: Float[np.ndarray, " k"]) -> str:
+def _largest(reading: SweepReading, size: int | None, evidence: Float[np.ndarray, " k"]) -> str:
     """The largest size that meets a criterion in words, unless its evidence is unknown."""
     if not np.isfinite(evidence).all():
         return UNKNOWN
@@ -170,7 +170,7 @@ def _largest(reading: Reading, size: int | None, evidence: Float[np.ndarray, " k
     return f"{size} or more" if size == reading.sizes[-1] else str(size)
 
 
-def _listed(reading: Reading, values: Float[np.ndarray, " k"], digits: int) -> str:
+def _listed(reading: SweepReading, values: Float[np.ndarray, " k"], digits: int) -> str:
     return ", ".join(
         f"{value:.{digits}f} at {size}" for size, value in zip(reading.sizes, values, strict=True)
     )

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from jaxvae.advising.reading import Reading
+from jaxvae.advising.reading import SweepReading
 from jaxvae.analysis.advice import TOLERANCE
 
 # Steps of the shortest training that is tried.
@@ -18,13 +18,13 @@ def first_epochs(steps_per_epoch: int) -> int:
     return 2 * max(1, math.ceil(_FIRST_STEPS / steps_per_epoch / 2))
 
 
-def sizes_that_still_improve(reading: Reading) -> list[int]:
+def sizes_that_still_improve(reading: SweepReading) -> list[int]:
     """The sizes whose Delta fell, since it was measured before, by a share worth a larger size."""
     falls = 1 - np.exp(np.log(reading.imbalance / reading.earlier_imbalance).mean(axis=1))
     return reading.sizes[falls > TOLERANCE].tolist()
 
 
-def longer_epochs(reading: Reading, steps_per_epoch: int) -> int | None:
+def longer_epochs(reading: SweepReading, steps_per_epoch: int) -> int | None:
     """Twice the epochs where the second half of a training still helped some size, else None.
 
     Models that have learned nothing so far may be on a plateau: they are trained on.

@@ -27,7 +27,7 @@ class NoModelError(ValueError):
     """No model is done that did not fail."""
 
 
-class Reading(NamedTuple):
+class SweepReading(NamedTuple):
     """Measurements of k sizes and s seeds, all of whose models were trained and did not fail.
 
     Attributes:
@@ -117,7 +117,7 @@ def by_setting(records: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
     ]
 
 
-def read_records(records: xr.Dataset) -> Reading:
+def read_records(records: xr.Dataset) -> SweepReading:
     """The reading of records whose dimensions are sizes, seeds, epochs and layers.
 
     Of runs that are missing or have failed the whole seed is left out, or the whole size:
@@ -152,7 +152,7 @@ def read_records(records: xr.Dataset) -> Reading:
     asked = int(records.attrs["points"])
     points = _distinct(some, asked)
     imbalance = some["imbalance"].sel(layer="output", other_layer="input")
-    return Reading(
+    return SweepReading(
         sizes[kept].astype(int),
         tuple(int(seed) for seed in names[seeds]),
         _last(imbalance, dimension),

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from rich.console import Console
 
 from jaxvae.advising.criteria import Criterion, criteria_of, decided_bounds, delta_bounds
-from jaxvae.advising.reading import Reading, read_records
+from jaxvae.advising.reading import SweepReading, read_records
 from jaxvae.advising.sentences import answer, diagnoses, disagreement
 from jaxvae.analysis import gaussian_dimension
 from jaxvae.analysis.advice import TOLERANCE
@@ -43,7 +43,7 @@ class Conclusion(NamedTuple):
         sizes: a row of numbers for every size.
     """
 
-    reading: Reading
+    reading: SweepReading
     sentences: tuple[str, ...]
     criteria: tuple[Criterion, ...]
     sizes: list[dict[str, str]]
@@ -120,7 +120,7 @@ def printed(conclusion: Conclusion) -> Sequence[str]:
     ]
 
 
-def _rows(reading: Reading, nulls: dict[int, tuple[float, float]]) -> list[dict[str, str]]:
+def _rows(reading: SweepReading, nulls: dict[int, tuple[float, float]]) -> list[dict[str, str]]:
     columns = {
         "cost": (reading.cost, 1),
         "training cost": (reading.training_cost, 1),
@@ -139,7 +139,7 @@ def _rows(reading: Reading, nulls: dict[int, tuple[float, float]]) -> list[dict[
     ]
 
 
-def _deltas(reading: Reading) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+def _deltas(reading: SweepReading) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """The geometric mean of Delta over seeds for every size, and its standard error."""
     logs = xr.DataArray(np.log(reading.imbalance), dims=("size", "seed"))
     means = np.exp(logs.mean("seed").values)

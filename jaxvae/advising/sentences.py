@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxvae.advising.criteria import UNKNOWN, Criterion, decided_bounds, delta_advice, delta_bounds
 from jaxvae.advising.length import sizes_that_still_improve
-from jaxvae.advising.reading import HARDLY_ANYTHING, Reading
+from jaxvae.advising.reading import HARDLY_ANYTHING, SweepReading
 from jaxvae.analysis.advice import MOST_COUNTED, TOLERANCE
 from jaxvae.files.words import counted
 
@@ -18,7 +18,7 @@ _OVERFITTED = 0.2
 _MANY_IMAGES = 200
 
 
-def answer(reading: Reading, *, ending: str = "") -> str:
+def answer(reading: SweepReading, *, ending: str = "") -> str:
     """The first sentence: the size to use, or what is left.
 
     Args:
@@ -60,7 +60,7 @@ def answer(reading: Reading, *, ending: str = "") -> str:
     return f"{use} {not_decided}{f'; {below}' if bounds.insufficient else ''}. {ending}".strip()
 
 
-def disagreement(criteria: Sequence[Criterion], reading: Reading) -> str:
+def disagreement(criteria: Sequence[Criterion], reading: SweepReading) -> str:
     """Which criterion to trust if they differ, and why; an empty text if no size is decided."""
     decides, *others = criteria
     if decides.size is None:
@@ -83,7 +83,7 @@ def disagreement(criteria: Sequence[Criterion], reading: Reading) -> str:
     )
 
 
-def diagnoses(reading: Reading, dimension: tuple[float, float] | None = None) -> list[str]:
+def diagnoses(reading: SweepReading, dimension: tuple[float, float] | None = None) -> list[str]:
     """Sentences on problems of the models or the data, each with advice; none if all is well.
 
     Args:
@@ -106,7 +106,7 @@ def diagnoses(reading: Reading, dimension: tuple[float, float] | None = None) ->
     ]
 
 
-def _wanted(reading: Reading) -> str:
+def _wanted(reading: SweepReading) -> str:
     """What would decide the size if means and spread over seeds stayed as they are."""
     if reading.imbalance.shape[1] == 1:
         return "One seed does not show how much trainings differ: train several seeds."
@@ -124,7 +124,7 @@ def _wanted(reading: Reading) -> str:
     )
 
 
-def _too_small(reading: Reading) -> str:
+def _too_small(reading: SweepReading) -> str:
     bounds, largest = decided_bounds(reading), int(reading.sizes[-1])
     if bounds.sufficient is not None or len(reading.sizes) < 2:
         return ""
@@ -138,7 +138,7 @@ def _too_small(reading: Reading) -> str:
     )
 
 
-def _undertrained(reading: Reading) -> str:
+def _undertrained(reading: SweepReading) -> str:
     left = float(reading.imbalance.mean(axis=1).min())
     if left >= HARDLY_ANYTHING:
         return (
@@ -154,11 +154,11 @@ def _undertrained(reading: Reading) -> str:
     )
 
 
-def _has_few(reading: Reading) -> bool:
+def _has_few(reading: SweepReading) -> bool:
     return reading.points < _MANY_IMAGES
 
 
-def _few_images(reading: Reading) -> str:
+def _few_images(reading: SweepReading) -> str:
     if not _has_few(reading):
         return ""
     return (
@@ -169,7 +169,7 @@ def _few_images(reading: Reading) -> str:
     )
 
 
-def without_active(reading: Reading) -> str:
+def without_active(reading: SweepReading) -> str:
     """A sentence that says so, and what to try, where no latent of the largest size is active."""
     if not float(reading.active_units[-1].mean()) < 0.5:
         return ""
@@ -180,7 +180,7 @@ def without_active(reading: Reading) -> str:
     )
 
 
-def _collapsed(reading: Reading) -> str:
+def _collapsed(reading: SweepReading) -> str:
     """A sentence on collapsed latents, unless a size is enough: larger ones have some to spare."""
     active, size = float(reading.active_units[-1].mean()), int(reading.sizes[-1])
     if active > 0.75 * size or decided_bounds(reading).sufficient is not None:
@@ -191,7 +191,7 @@ def _collapsed(reading: Reading) -> str:
     )
 
 
-def _overfitted(reading: Reading) -> str:
+def _overfitted(reading: SweepReading) -> str:
     excess = (reading.cost - reading.training_cost).mean(axis=1)
     shares = excess / np.maximum(reading.rate.mean(axis=1), 1.0)
     worst = float(np.nanmax(shares)) if np.isfinite(shares).any() else 0.0
@@ -205,7 +205,7 @@ def _overfitted(reading: Reading) -> str:
     )
 
 
-def _kept_less(reading: Reading, dimension: tuple[float, float] | None) -> str:
+def _kept_less(reading: SweepReading, dimension: tuple[float, float] | None) -> str:
     if dimension is None or not np.isfinite(dimension[0]):
         return ""
     used = float(reading.active_units[-1].mean())
@@ -222,7 +222,7 @@ def _kept_less(reading: Reading, dimension: tuple[float, float] | None) -> str:
     )
 
 
-def _not_read(reading: Reading) -> str:
+def _not_read(reading: SweepReading) -> str:
     if not reading.not_read:
         return ""
     return (
@@ -231,7 +231,7 @@ def _not_read(reading: Reading) -> str:
     )
 
 
-def _failed(reading: Reading) -> str:
+def _failed(reading: SweepReading) -> str:
     if not reading.failed:
         return ""
     return (

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from jaxvae.advising.criteria import decided_bounds
 from jaxvae.advising.length import first_epochs, longer_epochs
-from jaxvae.advising.reading import NoModelError, Reading, read_records
+from jaxvae.advising.reading import NoModelError, SweepReading, read_records
 from jaxvae.advising.sentences import without_active
 from jaxvae.analysis.sizing import Training, next_training
 from jaxvae.files.words import counted
@@ -34,12 +34,12 @@ from jaxvae.runs.folder import (
     write_settings,
 )
 from jaxvae.runs.images import dataset_of, known_images
-from jaxvae.sweeps.estimate import in_words, seconds_of
+from jaxvae.sweeps.estimate import seconds_of, time_in_words
 from jaxvae.sweeps.sweep import Sweep
 from jaxvae.sweeps.work import work
 from jaxvae.training import steps_per_epoch
 
-SETTINGS = "advise.json"
+STUDY_FILE = "advise.json"
 # A setting that follows from the images, and which folders of earlier versions lack.
 _DERIVED = "fewest_latents"
 # Models that an answer usually takes, for the estimate.
@@ -190,7 +190,7 @@ def _longer(study: Study, records: xr.Dataset | None) -> tuple[int, Training] | 
     return epochs, Training(tuple(sizes.tolist()), seeds, "models still improve: train longer")
 
 
-def _next(reading: Reading, done: Training) -> Training | None:
+def _next(reading: SweepReading, done: Training) -> Training | None:
     # Where models have failed, nobody knows how others would do.
     if reading.obstacle:
         return None
@@ -292,7 +292,7 @@ def _until(deadline: float, progress: SweepProgress) -> SweepProgress:
 
 def _begin(study: Study, out: Path, first: Training) -> None:
     """Refuse what cannot be done, and write the settings."""
-    file = out / SETTINGS
+    file = out / STUDY_FILE
     stored = stored_settings(file)
     settings = as_json(dataclasses.asdict(study) | {"sizes": first.sizes})
     refuse_other_settings(file, stored, settings, extendable=(IMAGES, _DERIVED))
@@ -310,7 +310,7 @@ def _estimate(study: Study, out: Path, first: Training, minutes: float, console:
     per_model = seconds_of(sweep, sweep.units[0])
     console.print(
         f"{len(images):,} training images; an answer usually takes about {_USUAL_MODELS} models of "
-        f"{epochs} epochs, {in_words([per_model] * _USUAL_MODELS)}; training stops after "
+        f"{epochs} epochs, {time_in_words([per_model] * _USUAL_MODELS)}; training stops after "
         f"{minutes:g} minutes, and the same command continues",
         soft_wrap=True,
     )

@@ -20,7 +20,7 @@ _FIRST_SEEDS = 3
 _USUAL = 4
 
 
-class Bounds(NamedTuple):
+class SizeBounds(NamedTuple):
     """The sizes between which the smallest sufficient bottleneck lies.
 
     Attributes:
@@ -37,10 +37,10 @@ class Bounds(NamedTuple):
         """Whether only one size is left."""
         return self.sufficient == self.insufficient + 1
 
-    def at_least(self, fewest: int) -> "Bounds":
+    def at_least(self, fewest: int) -> "SizeBounds":
         """The bounds that are left where no size below the fewest latents can be sufficient."""
         sufficient = None if self.sufficient is None else max(self.sufficient, fewest)
-        return Bounds(max(self.insufficient, fewest - 1), sufficient)
+        return SizeBounds(max(self.insufficient, fewest - 1), sufficient)
 
     def __str__(self) -> str:
         """The sizes that are left: `12`, `9 to 16`, `9 or more`."""
@@ -95,7 +95,7 @@ def first_training(dimension: float, stderr: float = 0.0, *, fewest: int = 0) ->
     return Training(tuple(sorted({below, above, 2 * above})), _FIRST_SEEDS, why)
 
 
-def bounds_of(sizes: Int[np.ndarray, " k"], advice: Advice, *, tolerance: float) -> Bounds:
+def bounds_of(sizes: Int[np.ndarray, " k"], advice: Advice, *, tolerance: float) -> SizeBounds:
     """Bounds of the smallest sufficient size, from the result of `sufficient_bottleneck`.
 
     Args:
@@ -109,7 +109,7 @@ def bounds_of(sizes: Int[np.ndarray, " k"], advice: Advice, *, tolerance: float)
     short = sizes[advice.lower > tolerance]
     if sufficient is not None:
         short = short[short < sufficient]
-    return Bounds(int(short.max(initial=0)), sufficient)
+    return SizeBounds(int(short.max(initial=0)), sufficient)
 
 
 def next_training(

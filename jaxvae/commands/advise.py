@@ -27,7 +27,7 @@ from jaxvae.grids.grid import shared_settings
 from jaxvae.runs.choices import has_bottleneck, named_network
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
-from jaxvae.runs.run import SETTINGS as RUN_SETTINGS
+from jaxvae.runs.run import RUN_FILE
 
 # So many training images are used, unless another number is given: more take longer to the same
 # answer.
@@ -63,7 +63,7 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
 
 def _read(results: Path, console: Console) -> None:
     file = results / "records.nc"
-    if (results / RUN_SETTINGS).is_file():
+    if (results / RUN_FILE).is_file():
         raise ValueError(
             f"expected the folder of a sweep over sizes, got the run in {results}: "
             "`jaxvae sweep --latents` trains several sizes, and `jaxvae advise --data` finds one"

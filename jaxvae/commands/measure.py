@@ -19,7 +19,7 @@ from jaxvae.report.measurement import as_records, metrics_of, title
 from jaxvae.report.measurement_page import measurement_page
 from jaxvae.report.measurement_tables import summary, table
 from jaxvae.report.page import PAGE, write_page
-from jaxvae.runs.provenance import begin, in_words
+from jaxvae.runs.provenance import begin, entries_in_words
 
 
 def main(arguments: argparse.Namespace, console: Console, errors: Console) -> None:
@@ -47,7 +47,7 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
         records = as_records(
             measurements,
             files=[source.origin for source in sources.values()],
-            attributes={"seed": arguments.seed, **in_words([entry()])},
+            attributes={"seed": arguments.seed, **entries_in_words([entry()])},
         )
         if part is not None:
             _save(records, part)

@@ -26,7 +26,7 @@ from jaxvae.runs.config import RunConfig
 from jaxvae.runs.curve import Curve
 from jaxvae.typing import ArrayLike, Key
 
-HELD_OUT = "held_out.json"
+OUTCOME_FILE = "held_out.json"
 # Images that samples are shuffled between, and whose covariance betas are compared with.
 _EXAMPLES = 1000
 # A target is missed if the result differs by more than this share of it and three standard errors.
@@ -114,7 +114,7 @@ def write_outcome(folder: Path, outcome: Outcome, *, step: int) -> None:
     """Write the outcome of a run to a JSON file in its folder."""
     content = {"step": step, **outcome.numbers, "warnings": list(outcome.warnings)}
     text = json.dumps(content, indent=2) + "\n"
-    write_text_whole(folder / HELD_OUT, text)
+    write_text_whole(folder / OUTCOME_FILE, text)
 
 
 def _unfinished(curve: Curve) -> list[str]:

@@ -48,10 +48,10 @@ from jaxvae.runs.folder import (
     stored_settings,
 )
 from jaxvae.runs.images import dataset_of, known_images
-from jaxvae.runs.member import SETTINGS as SWEEP_SETTINGS
 from jaxvae.runs.provenance import noted
 from jaxvae.runs.ready import ReadyRun, ready_run
-from jaxvae.runs.run import SETTINGS, latest_state, latest_step, snapshot_epochs, train_run
+from jaxvae.runs.run import RUN_FILE, latest_state, latest_step, snapshot_epochs, train_run
+from jaxvae.runs.sweep_run import SWEEP_FILE
 from jaxvae.training.epochs import NonFiniteLossError, Progress
 from jaxvae.training.mesh import chosen_devices, gathered
 from jaxvae.training.processes import is_first
@@ -75,12 +75,12 @@ class _Task(NamedTuple):
 def main(arguments: argparse.Namespace, console: Console, errors: Console) -> None:
     """Train until the last epoch, and evaluate; of several processes the first does."""
     with flags_named(LONG_NAMES):
-        settings_file, mesh = arguments.out / SETTINGS, chosen_devices(arguments.devices)
+        settings_file, mesh = arguments.out / RUN_FILE, chosen_devices(arguments.devices)
         stored = stored_settings(settings_file)
         origin, base = _origin(arguments, stored)
         config = given_config(arguments, base)
         refuse_among_images(arguments.out, config.data)
-        refuse_other_results(arguments.out / SWEEP_SETTINGS, "a sweep")
+        refuse_other_results(arguments.out / SWEEP_FILE, "a sweep")
         if origin is not None and base is not None:
             refuse_other_model(origin, base, config)
         snapshot_epochs(config.epochs, arguments.snapshots, begun=_begun(origin))
@@ -157,14 +157,14 @@ def _origin(
             f"expected another folder for --out than --from, got {arguments.out}; in its own "
             "folder a run is continued by its own command with more --epochs"
         )
-    origin = stored_origin(stored, arguments.out / SETTINGS)
+    origin = stored_origin(stored, arguments.out / RUN_FILE)
     if origin is not None:
         _refuse_other_origin(arguments, origin)
         return origin, _own_settings(arguments, stored)
     if arguments.origin is None:
         return None, None
     config = read_origin(arguments.origin, trust=arguments.trust)
-    file = arguments.origin / SETTINGS
+    file = arguments.origin / RUN_FILE
     known_images(file, stored_settings(file), [dataset_of(config)])
     return Origin(Path(os.path.abspath(arguments.origin)), config.epochs), config
 
@@ -181,7 +181,7 @@ def _refuse_other_origin(arguments: argparse.Namespace, origin: Origin) -> None:
 def _own_settings(arguments: argparse.Namespace, stored: Mapping[str, Any]) -> RunConfig:
     # What the command names itself needs no trust.
     named = {each: getattr(arguments, each) for each in _CODE if each in arguments}
-    return parsed_config({**stored, **named}, arguments.out / SETTINGS, trust=arguments.trust)[0]
+    return parsed_config({**stored, **named}, arguments.out / RUN_FILE, trust=arguments.trust)[0]
 
 
 def _begun(origin: Origin | None) -> int:

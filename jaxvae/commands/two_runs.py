@@ -34,7 +34,7 @@ from jaxvae.runs.continuing import stored_origin
 from jaxvae.runs.curve import read_curve
 from jaxvae.runs.folder import read_settings
 from jaxvae.runs.provenance import made_by
-from jaxvae.runs.run import SETTINGS
+from jaxvae.runs.run import RUN_FILE
 from jaxvae.runs.saved import SavedRun, open_run
 from jaxvae.training.images import as_bytes
 from jaxvae.typing import ArrayLike, Key
@@ -133,7 +133,7 @@ def _pictures(
 
 def _epochs(run: SavedRun) -> str:
     """The number of epochs of a run, and the run that it began with."""
-    file = run.folder / SETTINGS
+    file = run.folder / RUN_FILE
     origin = stored_origin(read_settings(file), file) if file.is_file() else None
     began = f", {origin.epochs} of them in {origin.folder.name}" if origin else ""
     return f"{run.config.epochs}{began}"

@@ -11,8 +11,8 @@ import xarray as xr
 
 from jaxvae.grids.grid import Grid, are_numbers, runs_of, word
 from jaxvae.runs.config import RunConfig
-from jaxvae.runs.member import program_of
 from jaxvae.runs.run import snapshot_epochs
+from jaxvae.runs.sweep_run import program_of
 from jaxvae.sweeps.records import over_runs
 
 # What is recorded of every run and epoch, with the dimensions of its own.

@@ -11,9 +11,9 @@ from jaxvae.grids.measuring import measure
 from jaxvae.models import HVAE, VAE
 from jaxvae.runs.building import build_trainer
 from jaxvae.runs.config import RunConfig
-from jaxvae.runs.member import program_of
 from jaxvae.runs.ready import ReadyRun, ready_run
 from jaxvae.runs.run import snapshot_epochs
+from jaxvae.runs.sweep_run import program_of
 from jaxvae.sweeps.estimate import geometry_seconds, layer_features
 from jaxvae.sweeps.launch import Experiment, imported_when_called
 from jaxvae.sweeps.records import Arrays

@@ -186,10 +186,10 @@ def settings_of(records: xr.Dataset | xr.DataTree) -> dict[str, str]:
     for name, value in records.attrs.items():
         is_json = isinstance(value, str) and value.startswith("{")
         settings |= json.loads(value) if is_json else {str(name): value}
-    return in_words(settings)
+    return settings_in_words(settings)
 
 
-def in_words(settings: Mapping[str, Any]) -> dict[str, str]:
+def settings_in_words(settings: Mapping[str, Any]) -> dict[str, str]:
     """Settings by name, as a page shows them; those that are not set are left out.
 
     Args:

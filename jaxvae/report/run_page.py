@@ -14,7 +14,7 @@ from jaxvae.analysis.estimate import Estimate, mean_estimate
 from jaxvae.analysis.evaluation import Evaluation
 from jaxvae.analysis.training_loss import CLEAR, change_at_the_end
 from jaxvae.models.hvae import HVAE, latent_names
-from jaxvae.report.page import Chart, Page, Table, Trace, in_words, picture_of
+from jaxvae.report.page import Chart, Page, Table, Trace, picture_of, settings_in_words
 from jaxvae.report.tables import with_error
 from jaxvae.report.traces import ACCENT, SECOND, line, training_chart
 from jaxvae.runs.building import in_effect
@@ -81,7 +81,7 @@ def run_title(run: SavedRun) -> str:
 
 
 def _settings(config: RunConfig) -> dict[str, str]:
-    return in_words(in_effect(dataclasses.asdict(config)))
+    return settings_in_words(in_effect(dataclasses.asdict(config)))
 
 
 def _quality(shown: Shown) -> str:

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from jaxvae.analysis.estimate import mean_estimate
 from jaxvae.analysis.training_loss import CLEAR
 from jaxvae.analysis.two_runs import TwoRuns, different_settings
-from jaxvae.report.page import Chart, Page, Table, Trace, in_words
+from jaxvae.report.page import Chart, Page, Table, Trace, settings_in_words
 from jaxvae.report.style import draw_rows, figure
 from jaxvae.report.tables import markdown_table, with_error
 from jaxvae.report.traces import ACCENT, SECOND, training_chart
@@ -125,7 +125,8 @@ def two_runs_page(
         curves: loss and terms over training of the runs, by name, where they were kept.
     """
     one, other = (
-        in_words(in_effect(dataclasses.asdict(side.run.config))) for side in comparison.sides
+        settings_in_words(in_effect(dataclasses.asdict(side.run.config)))
+        for side in comparison.sides
     )
     shared = {name: value for name, value in one.items() if other.get(name) == value}
     folders = {

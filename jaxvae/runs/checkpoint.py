@@ -35,6 +35,9 @@ from jaxvae.training.signals import postponed
 
 Tree = TypeVar("Tree")
 
+# The folders of what is kept of a run, or of the runs of a unit: to analyze, and to go on from.
+SNAPSHOTS, RESUME = "snapshots", "resume"
+
 _PREFIX = "step-"
 _DIGITS = 10
 _NAME = re.compile(rf"{_PREFIX}[0-9]{{{_DIGITS}}}")

@@ -16,11 +16,12 @@ from jaxvae.files.sealed import DamageError
 from jaxvae.objectives.multipliers import objective_multipliers
 from jaxvae.runs import checkpoint
 from jaxvae.runs.building import build_optimizer, build_trainer, in_effect
+from jaxvae.runs.checkpoint import RESUME
 from jaxvae.runs.choices import named_objective
 from jaxvae.runs.config import FROM, RunConfig, read_config
 from jaxvae.runs.folder import as_json
 from jaxvae.runs.ready import ReadyRun
-from jaxvae.runs.run import RESUME, SETTINGS, latest_step
+from jaxvae.runs.run import RUN_FILE, latest_step
 from jaxvae.runs.saved import member_place, refuse_no_run
 from jaxvae.training.epochs import steps_per_epoch
 from jaxvae.training.trainer import TrainState
@@ -79,14 +80,14 @@ def read_origin(folder: Path, *, trust: bool = False) -> RunConfig:
         ValueError: for a folder that holds no run, and for a run of a sweep, which keeps no state
             of the optimizer.
     """
-    if not (folder / SETTINGS).is_file() and member_place(folder):
+    if not (folder / RUN_FILE).is_file() and member_place(folder):
         raise ValueError(
             f"expected a run of `jaxvae train` for --from, got {folder}: a sweep keeps its models, "
             "not what Adam remembers. Train this one with `jaxvae train` and its settings, then "
             "go on from that"
         )
     refuse_no_run(folder)
-    return read_config(folder / SETTINGS, trust=trust)[0]
+    return read_config(folder / RUN_FILE, trust=trust)[0]
 
 
 def refuse_other_model(origin: Origin, then: RunConfig, config: RunConfig) -> None:
@@ -147,7 +148,7 @@ def first_state(run: ReadyRun, origin: Origin, key: Key, *, trust: bool = False)
         ValueError: for a run that is absent, another one, not finished, has gone on since, or
             whose state is damaged; says what to do.
     """
-    if not (origin.folder / SETTINGS).is_file():
+    if not (origin.folder / RUN_FILE).is_file():
         raise ValueError(
             f"expected the run of --from in {origin.folder}, found none: it is needed as long as "
             "the run that begins with it has no whole state of its own. Put it back, or choose "

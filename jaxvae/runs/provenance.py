@@ -77,10 +77,10 @@ def made_by(out: Path) -> dict[str, str]:
     Entries that are damaged are left out: nothing else depends on them.
     """
     files = sorted(chain(out.glob(f"{_FOLDER}/*.json"), out.glob(f"epochs-*/{_FOLDER}/*.json")))
-    return in_words([entry for file in files for entry in _entries(file)])
+    return entries_in_words([entry for file in files for entry in _entries(file)])
 
 
-def in_words(entries: Sequence[Entry]) -> dict[str, str]:
+def entries_in_words(entries: Sequence[Entry]) -> dict[str, str]:
     """Entries by what they say: the work of all of them is added up."""
     if not entries:
         return {}

@@ -21,6 +21,7 @@ from jaxtyping import UInt8
 
 from jaxvae.files.refusals import as_count
 from jaxvae.runs import checkpoint
+from jaxvae.runs.checkpoint import RESUME, SNAPSHOTS
 from jaxvae.training.epochs import NonFiniteLossError, Progress, train, whole_batches
 from jaxvae.training.mesh import everywhere, in_line, shapes_on
 from jaxvae.training.placed import PlacedImages, place_images
@@ -30,9 +31,7 @@ from jaxvae.training.stability import evaluation_variables
 from jaxvae.training.trainer import Trainer, TrainState
 from jaxvae.typing import ArrayLike
 
-SETTINGS = "run.json"
-SNAPSHOTS = "snapshots"
-RESUME = "resume"
+RUN_FILE = "run.json"
 
 _logger = logging.getLogger("jaxvae")
 

@@ -9,11 +9,18 @@ import jax
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.runs import checkpoint
+from jaxvae.runs.checkpoint import SNAPSHOTS
 from jaxvae.runs.config import PER_EPOCH, RunConfig, read_config
 from jaxvae.runs.folder import read_settings
-from jaxvae.runs.member import RECORD_SUFFIX, RUNS, model_of, open_member, run_file
-from jaxvae.runs.member import SETTINGS as SWEEP_SETTINGS
-from jaxvae.runs.run import SETTINGS, SNAPSHOTS
+from jaxvae.runs.run import RUN_FILE
+from jaxvae.runs.sweep_run import (
+    RECORD_SUFFIX,
+    RUNS,
+    SWEEP_FILE,
+    model_of,
+    open_sweep_run,
+    run_file,
+)
 
 # So many runs of a sweep are named where its folder was given and none of them.
 _NAMED = 3
@@ -70,13 +77,13 @@ def open_run(
     if step is not None and epoch is not None:
         raise ValueError(f"expected a step or an epoch, got step {step} and epoch {epoch}")
     folder = Path(os.path.expanduser(folder))
-    place = None if (folder / SETTINGS).is_file() else member_place(folder)
+    place = None if (folder / RUN_FILE).is_file() else member_place(folder)
     if place is not None:
-        return _open_member(*place, step if epoch is None else epoch, trust=trust)
+        return _open_of_sweep(*place, step if epoch is None else epoch, trust=trust)
     refuse_no_run(folder)
-    config, image_shape = read_config(folder / SETTINGS, trust=trust)
+    config, image_shape = read_config(folder / RUN_FILE, trust=trust)
     steps = tuple(checkpoint.steps(folder / SNAPSHOTS))
-    per_epoch = read_settings(folder / SETTINGS).get(PER_EPOCH)
+    per_epoch = read_settings(folder / RUN_FILE).get(PER_EPOCH)
     if epoch is not None:
         step = _step_of(folder, steps, epoch, per_epoch)
     step = _chosen(folder / SNAPSHOTS, steps, step, "step")
@@ -86,8 +93,8 @@ def open_run(
     return SavedRun(config, vae, variables, step, steps, _when(step, per_epoch), folder)
 
 
-def _open_member(out: Path, name: str, step: int | None, *, trust: bool) -> SavedRun:
-    config, model, variables, place = open_member(out, name, trust=trust)
+def _open_of_sweep(out: Path, name: str, step: int | None, *, trust: bool) -> SavedRun:
+    config, model, variables, place = open_sweep_run(out, name, trust=trust)
     steps = (config.epochs,)
     step = _chosen(place.snapshots(out), steps, step, "epoch")
     return SavedRun(config, model, variables, step, steps, f"epoch {step:,}", out / name)
@@ -119,7 +126,7 @@ def _step_of(folder: Path, steps: tuple[int, ...], epoch: int, per_epoch: Any) -
     """
     if not _is_count(per_epoch):
         raise ValueError(
-            f"expected {PER_EPOCH} in {folder / SETTINGS}, got {per_epoch}: choose the snapshot by "
+            f"expected {PER_EPOCH} in {folder / RUN_FILE}, got {per_epoch}: choose the snapshot by "
             f"its step, {', '.join(map(str, steps)) or 'of which there is none'}"
         )
     if epoch * per_epoch not in steps:
@@ -141,8 +148,8 @@ def refuse_no_run(folder: Path) -> None:
     Raises:
         ValueError: names runs of a sweep, where the folder is one or is in one.
     """
-    if not (folder / SETTINGS).is_file():
-        raise ValueError(f"expected a run in {folder}, with {SETTINGS}, found none{_hint(folder)}")
+    if not (folder / RUN_FILE).is_file():
+        raise ValueError(f"expected a run in {folder}, with {RUN_FILE}, found none{_hint(folder)}")
 
 
 def stored_settings_of(run: SavedRun) -> dict[str, Any]:
@@ -152,9 +159,9 @@ def stored_settings_of(run: SavedRun) -> dict[str, Any]:
         ValueError: for a file that is damaged.
         OSError: for one that cannot be read.
     """
-    file = run.folder / SETTINGS
+    file = run.folder / RUN_FILE
     place = None if file.is_file() else member_place(run.folder)
-    return read_settings(file if place is None else place[0] / SWEEP_SETTINGS)
+    return read_settings(file if place is None else place[0] / SWEEP_FILE)
 
 
 def member_place(folder: Path) -> tuple[Path, str] | None:
@@ -171,7 +178,7 @@ def member_place(folder: Path) -> tuple[Path, str] | None:
 def _hint(folder: Path) -> str:
     """Names of the runs of a sweep, where the folder is one or is in one."""
     for out in (folder, *folder.parents):
-        if not (out / SWEEP_SETTINGS).is_file():
+        if not (out / SWEEP_FILE).is_file():
             continue
         found = (out / RUNS).rglob(f"*{RECORD_SUFFIX}")
         # Runs of a data set in a .npz have a folder of that name.

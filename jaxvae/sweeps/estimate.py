@@ -17,7 +17,7 @@ from jax import lax
 
 from jaxvae.files.words import counted
 from jaxvae.models import HVAE, VAE
-from jaxvae.runs.member import latents_of, model_of, program_of
+from jaxvae.runs.sweep_run import latents_of, model_of, program_of
 from jaxvae.sweeps.sweep import Sweep
 from jaxvae.sweeps.units import Unit, trainer_of
 from jaxvae.training import Trainer, steps_per_epoch
@@ -118,7 +118,7 @@ def layer_features(model: VAE | HVAE) -> list[int]:
     return [math.prod(tap.shape) for tap in taps.values()]
 
 
-def in_words(units: Iterable[Seconds]) -> str:
+def time_in_words(units: Iterable[Seconds]) -> str:
     """The time of all units, one after another, such as "about 3 minutes on this machine"."""
     seconds = sum(sum(unit) for unit in units)
     minutes = max(1, round(seconds / 60))

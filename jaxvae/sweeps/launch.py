@@ -22,11 +22,11 @@ from jaxvae.runs.folder import (
     write_settings,
 )
 from jaxvae.runs.images import known_images
-from jaxvae.runs.member import SETTINGS, Place, read_settings_of, run_file
-from jaxvae.runs.run import SETTINGS as RUN_SETTINGS
+from jaxvae.runs.run import RUN_FILE
+from jaxvae.runs.sweep_run import SWEEP_FILE, Place, read_settings_of, run_file
 from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.claims import holders
-from jaxvae.sweeps.estimate import in_words, seconds_of
+from jaxvae.sweeps.estimate import seconds_of, time_in_words
 from jaxvae.sweeps.leftovers import remarks
 from jaxvae.sweeps.records import done_runs
 from jaxvae.sweeps.sweep import CLAIMS, Sweep
@@ -98,8 +98,8 @@ def run(job: Job, launch: Launch, console: Console) -> None:
         ValueError: for settings that make no sense, or others than those of the folder.
         OSError: where the folder cannot be written.
     """
-    file = job.out / SETTINGS
-    refuse_other_results(job.out / RUN_SETTINGS, "`jaxvae train`")
+    file = job.out / SWEEP_FILE
+    refuse_other_results(job.out / RUN_FILE, "`jaxvae train`")
     stored = stored_settings(file)
     _refuse_earlier(job.out, stored)
     if job.members is None:
@@ -225,8 +225,10 @@ def _refuse_earlier(out: Path, stored: Mapping[str, Any]) -> None:
 
 def _announce(sweep: Sweep, unfinished: list[Unit], launch: Launch, console: Console) -> None:
     runs, units = len(sweep.missing()), len(unfinished)
+    time = ""
     # Where devices are left to other processes, nothing is known of them here.
-    time = "" if launch.on_host else f"{in_words(seconds_of(sweep, each) for each in unfinished)}; "
+    if not launch.on_host:
+        time = f"{time_in_words(seconds_of(sweep, each) for each in unfinished)}; "
     console.print(
         f"{runs} of {len(sweep.runs)} runs to do, in {counted(units, 'unit')}; {time}"
         f"results in {sweep.out}",
@@ -274,7 +276,7 @@ def _print_plan(sweep: Sweep, unfinished: list[Unit], console: Console) -> None:
     console.print(table)
     console.print(
         f"{len(unfinished)} of {len(sweep.units)} units to do, "
-        f"{in_words(seconds_of(sweep, unit) for unit in unfinished)} for one process; GiB are "
+        f"{time_in_words(seconds_of(sweep, unit) for unit in unfinished)} for one process; GiB are "
         "those of the parameters and the optimizer",
         soft_wrap=True,
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from jaxvae.files.reading import names_in
 from jaxvae.files.words import first_few
 from jaxvae.runs import checkpoint
-from jaxvae.runs.member import RUNS, UNITS, Place
+from jaxvae.runs.sweep_run import RUNS, UNITS, Place
 from jaxvae.sweeps.claims import holders
 from jaxvae.sweeps.sweep import CLAIMS, PART, Sweep
 

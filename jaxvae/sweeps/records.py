@@ -16,7 +16,7 @@ from jaxvae.files.numpy_files import read_archive, read_members, verify_archive
 from jaxvae.files.reading import left_alone
 from jaxvae.files.whole import write_whole
 from jaxvae.runs.config import RunConfig
-from jaxvae.runs.member import Place, run_file, settings_arrays
+from jaxvae.runs.sweep_run import Place, run_file, settings_arrays
 from jaxvae.typing import ImageShape
 
 Arrays = Mapping[str, np.ndarray]

@@ -11,16 +11,15 @@ from jax.sharding import Mesh
 from jaxvae.data import Dataset
 from jaxvae.files.numpy_files import read_members
 from jaxvae.models import HVAE, VAE, Variables
+from jaxvae.runs.checkpoint import RESUME
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
-from jaxvae.runs.member import UNITS
+from jaxvae.runs.sweep_run import UNITS
 from jaxvae.sweeps.records import Arrays, done_runs, is_whole
 from jaxvae.sweeps.units import Unit, unit_name, units_of
 from jaxvae.typing import ImageShape, Key
 
 CLAIMS = "claims"
-# The folder of a unit at work holds here the state to go on from.
-RESUME = "resume"
 # Stands between the name of a unit and what tells a folder for some of its runs from others.
 PART = "-"
 MADE_OF = "made_of"

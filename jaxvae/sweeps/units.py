@@ -16,7 +16,7 @@ import jax
 
 from jaxvae.runs.building import build_trainer, run_keys
 from jaxvae.runs.config import Coefficient, RunConfig
-from jaxvae.runs.member import latents_of, model_of, program_of
+from jaxvae.runs.sweep_run import latents_of, model_of, program_of
 from jaxvae.training import Member, Trainer, group_members
 from jaxvae.training.memory import tree_bytes
 from jaxvae.typing import ImageShape

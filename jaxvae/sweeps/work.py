@@ -8,9 +8,9 @@ from jaxvae.report.progress import SweepProgress, UnitProgress
 from jaxvae.runs.provenance import noted
 from jaxvae.sweeps.claims import LostError, claim
 from jaxvae.sweeps.estimate import seconds_of
-from jaxvae.sweeps.members import train_unit
 from jaxvae.sweeps.records import read_run, write_arrays
 from jaxvae.sweeps.sweep import CLAIMS, MADE_OF, Sweep
+from jaxvae.sweeps.unit_training import train_unit
 from jaxvae.sweeps.units import Unit
 
 # Whether others are done with what they hold is looked at after every so many seconds.

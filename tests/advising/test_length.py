@@ -18,7 +18,7 @@ from jaxvae.advising.reading import read_records
 from jaxvae.advising.study import Study, do_study
 from jaxvae.analysis.sizing import Training
 from jaxvae.runs.checkpoint import steps
-from jaxvae.sweeps import members
+from jaxvae.sweeps import unit_training
 from jaxvae.training import train_ensemble
 from tests.advising.records import falling, records_of
 
@@ -145,6 +145,6 @@ def test_a_model_that_is_not_done_in_time_goes_on_where_it_stopped(tmp_path, mon
         return train_ensemble(trainer, ensemble, *arguments, **options)
 
     monkeypatch.setattr(studies, "time", SimpleNamespace(monotonic=lambda: 0.0))
-    monkeypatch.setattr(members, "train_ensemble", train)
+    monkeypatch.setattr(unit_training, "train_ensemble", train)
     assert done(minutes=1).records is not None
     assert begun[0] == step

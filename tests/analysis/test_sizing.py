@@ -9,7 +9,7 @@ from jaxvae.analysis.advice import sufficient_bottleneck
 from jaxvae.analysis.sizing import (
     LARGEST,
     MOST_SEEDS,
-    Bounds,
+    SizeBounds,
     Training,
     bounds_of,
     first_training,
@@ -42,7 +42,7 @@ def study(log_imbalance, *, dimension=8.0, noise=0.03, seed=0, fewest=0):
 @pytest.mark.parametrize("rank", [1, 3, 6, 12, 40])
 def test_a_rank_below_which_much_is_lost_is_found_exactly(rank):
     bounds, _ = study(lambda size: -2.0 * (size >= rank) - np.log2(min(size, rank)))
-    assert bounds == Bounds(rank - 1, rank)
+    assert bounds == SizeBounds(rank - 1, rank)
 
 
 def test_sizes_are_doubled_until_the_largest_adds_nothing():
@@ -61,7 +61,7 @@ def test_no_size_is_tried_below_the_latents_that_the_data_need(rank, fewest):
     bounds, steps = study(lambda size: -2.0 * (size >= rank), dimension=float(rank), fewest=fewest)
     assert min(steps[-1].sizes) >= fewest
     enough = max(rank, fewest)
-    assert bounds == Bounds(enough - 1, enough)
+    assert bounds == SizeBounds(enough - 1, enough)
 
 
 def test_the_dimension_of_the_data_spares_the_models_below_it():
@@ -75,11 +75,11 @@ def test_the_fewest_latents_exclude_smaller_sizes_from_the_bounds():
     sizes, found = np.array([4, 8, 16]), np.array([[0.1, 0.11], [0.1, 0.11], [0.1, 0.11]])
     advice = sufficient_bottleneck(sizes, found)
     bounds = bounds_of(sizes, advice, tolerance=0.25)
-    assert bounds == bounds.at_least(0) == Bounds(0, 4)
-    assert bounds.at_least(3) == Bounds(2, 4)
-    assert bounds.at_least(6) == Bounds(5, 6)
-    assert Bounds(4, None).at_least(3) == Bounds(4, None)
-    assert Bounds(4, None).at_least(9) == Bounds(8, None)
+    assert bounds == bounds.at_least(0) == SizeBounds(0, 4)
+    assert bounds.at_least(3) == SizeBounds(2, 4)
+    assert bounds.at_least(6) == SizeBounds(5, 6)
+    assert SizeBounds(4, None).at_least(3) == SizeBounds(4, None)
+    assert SizeBounds(4, None).at_least(9) == SizeBounds(8, None)
 
 
 def test_where_no_size_is_enough_the_next_is_no_smaller_than_the_data_need():
@@ -134,7 +134,7 @@ def test_sizes_begin_two_errors_below_and_above_the_dimension_or_at_usual_ones()
 
 
 def test_what_is_left_is_said_in_numbers():
-    shown = [str(each) for each in (Bounds(11, 12), Bounds(8, 16), Bounds(8, None))]
+    shown = [str(each) for each in (SizeBounds(11, 12), SizeBounds(8, 16), SizeBounds(8, None))]
     assert shown == ["12", "9 to 16", "9 or more"]
 
 

@@ -19,8 +19,8 @@ from experiments.bottleneck.measuring import measured_images
 from experiments.bottleneck.records import gather
 from experiments.bottleneck.sweep import EXPERIMENT
 from jaxvae.metrics import gride, information_imbalance
-from jaxvae.runs.member import run_file
-from jaxvae.sweeps import members
+from jaxvae.runs.sweep_run import run_file
+from jaxvae.sweeps import unit_training
 from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.launch import Job, run
 from jaxvae.sweeps.records import read_run, write_arrays
@@ -364,7 +364,7 @@ def test_a_sweep_that_was_killed_ends_with_the_records_of_one_that_was_not(
     (unit, _) = EXPERIMENT.sweep(SWEEP, out).units
     with monkeypatch.context() as patch:
         # When it has written what was measured at the second of three epochs.
-        patch.setattr(members, "write_arrays", stopping(members.write_arrays, 3, StopError()))
+        patch.setattr(unit_training, "write_arrays", stopping(write_arrays, 3, StopError()))
         with pytest.raises(StopError):
             sweep(SWEEP, tmp_path, **ONLY_TRAINED)
     assert (tmp_path / "units" / unit.name / "epoch-0001.npz").exists()

@@ -12,7 +12,7 @@ from experiments.learning_dynamics.records import gather
 from experiments.learning_dynamics.runs import runs
 from experiments.learning_dynamics.selection import between, learning, to_final
 from experiments.learning_dynamics.summary import dynamics_rows, dynamics_summary
-from jaxvae.runs.member import Place
+from jaxvae.runs.sweep_run import Place
 from jaxvae.sweeps.records import write_arrays, write_run
 from tests.experiments.dynamics import EARLY, EPOCHS, KINDS, LATE, LAYERS, MODELS, made
 

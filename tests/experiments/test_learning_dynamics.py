@@ -21,10 +21,11 @@ from jaxvae.data import load
 from jaxvae.models import initialization
 from jaxvae.runs.building import build_model, build_trainer, run_keys
 from jaxvae.runs.images import dataset_of
-from jaxvae.runs.member import UNITS, open_member
-from jaxvae.sweeps import members
+from jaxvae.runs.sweep_run import UNITS, open_sweep_run
+from jaxvae.sweeps import unit_training
 from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.launch import Job, run
+from jaxvae.sweeps.records import write_arrays
 from jaxvae.training import replicated, train
 from tests.runs.states import assert_can_be_trained
 from tests.sweeps.stops import StopError, stopping
@@ -96,7 +97,7 @@ def grown(tmp_path_factory):
     times.append(written(out))
     with pytest.MonkeyPatch.context() as patch:
         # When it has written what was measured at the second of three epochs.
-        patch.setattr(members, "write_arrays", stopping(members.write_arrays, 3, StopError()))
+        patch.setattr(unit_training, "write_arrays", stopping(write_arrays, 3, StopError()))
         with pytest.raises(StopError):
             study(TINY, out)
     times.append(written(out))
@@ -194,7 +195,7 @@ def alone():
 
 
 def test_a_model_is_one_trained_alone(finished, alone):
-    config, vae, variables, _ = open_member(finished[0], f"{PLACE}/annealed_vae_25_seed-1")
+    config, vae, variables, _ = open_sweep_run(finished[0], f"{PLACE}/annealed_vae_25_seed-1")
     assert (config.objective, config.coefficients["capacity"], vae.latents) == (
         "annealed_vae", 25, TINY.latents,
     )  # fmt: skip

@@ -19,7 +19,7 @@ from experiments.rate_allocation.protocol_report import draw_baseline
 from experiments.rate_allocation.runs import BASELINE, baseline_of, runs, shared_run
 from jaxvae.analysis import CollapseWarning
 from jaxvae.runs.building import build_model
-from jaxvae.runs.member import run_file
+from jaxvae.runs.sweep_run import run_file
 from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.claims import claim
 from jaxvae.sweeps.launch import Job, run

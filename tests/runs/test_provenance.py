@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from jaxvae import __version__
-from jaxvae.runs.provenance import in_words, made_by, noted
+from jaxvae.runs.provenance import entries_in_words, made_by, noted
 
 ENTRY = {
     "command": "jaxvae train",
@@ -26,7 +26,7 @@ def test_what_was_worked_on_twice_took_the_sum_and_both_machines():
         "machine": "another",
         "command": "jaxvae train --epochs 9",
     }
-    assert in_words([later, ENTRY]) == {
+    assert entries_in_words([later, ENTRY]) == {
         "command": "jaxvae train --epochs 9; jaxvae train",
         "began": "2026-01-01 10:00 UTC",
         "ended": "2026-01-02 11:00 UTC",

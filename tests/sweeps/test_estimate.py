@@ -9,7 +9,7 @@ from jaxvae.sweeps.estimate import (
     Seconds,
     Step,
     geometry_seconds,
-    in_words,
+    time_in_words,
     training_step,
 )
 from jaxvae.training import vae_trainer
@@ -26,7 +26,7 @@ def step_of(width, batch_size):
      (7300, "about 2 hours ")],
 )  # fmt: skip
 def test_a_duration_is_said_in_minutes_or_hours(seconds, words):
-    assert in_words([Seconds(seconds - 2, 1), Seconds(1, 0)]).startswith(words)
+    assert time_in_words([Seconds(seconds - 2, 1), Seconds(1, 0)]).startswith(words)
 
 
 def test_a_larger_network_and_a_larger_batch_take_longer_but_are_compiled_as_fast():

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from jaxvae.runs.member import read_settings_of, run_file
+from jaxvae.runs.sweep_run import read_settings_of, run_file
 from jaxvae.sweeps.claims import claim
 from jaxvae.sweeps.sweep import CLAIMS
 from tests.sweeps.folders import contents

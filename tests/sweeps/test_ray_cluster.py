@@ -10,7 +10,7 @@ from socket import gethostname, socket
 
 import pytest
 
-from jaxvae.runs.member import UNITS, run_file
+from jaxvae.runs.sweep_run import UNITS, run_file
 from jaxvae.sweeps.arguments import HERE, add_launch
 from jaxvae.sweeps.claims import claim, holders
 from jaxvae.sweeps.sweep import CLAIMS

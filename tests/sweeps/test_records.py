@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxvae.runs.config import RunConfig
-from jaxvae.runs.member import Place, read_settings_of, run_file
+from jaxvae.runs.sweep_run import Place, read_settings_of, run_file
 from jaxvae.sweeps import records
 from jaxvae.sweeps.records import (
     done_runs,

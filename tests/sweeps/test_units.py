@@ -11,7 +11,7 @@ import pytest
 
 from jaxvae.runs.building import build_model, run_keys
 from jaxvae.runs.config import RunConfig
-from jaxvae.runs.member import latents_of, program_of
+from jaxvae.runs.sweep_run import latents_of, program_of
 from jaxvae.sweeps.units import MOST_MEMBERS, unit_name, units_of
 
 SHAPE = (8, 8, 1)

@@ -17,11 +17,12 @@ from jaxvae.files.whole import hidden_folder
 from jaxvae.report.progress import sweep_progress
 from jaxvae.runs import checkpoint
 from jaxvae.runs.building import build_model, build_trainer, run_keys
-from jaxvae.runs.member import UNITS, model_of, program_of, read_settings_of, run_file
-from jaxvae.sweeps import claims, members
+from jaxvae.runs.checkpoint import RESUME
+from jaxvae.runs.sweep_run import UNITS, model_of, program_of, read_settings_of, run_file
+from jaxvae.sweeps import claims, unit_training
 from jaxvae.sweeps.claims import claim
 from jaxvae.sweeps.records import read_run
-from jaxvae.sweeps.sweep import CLAIMS, RESUME
+from jaxvae.sweeps.sweep import CLAIMS
 from jaxvae.sweeps.work import work
 from jaxvae.training import train, windows
 from tests.files.unreadable import MESSAGE, make_readable, make_unreadable
@@ -201,11 +202,11 @@ def test_a_measurement_that_is_broken_off_is_made_as_if_it_were_not(
 
 STEPS = {
     "save": (checkpoint, "save", (1, 2, 3, 5, 6, 7)),
-    "write": (members, "write_arrays", (1, 2, 3)),
-    "record": (members, "write_run", (1, 2)),
+    "write": (unit_training, "write_arrays", (1, 2, 3)),
+    "record": (unit_training, "write_run", (1, 2)),
     "remove": (checkpoint, "remove", (1, 2)),
-    "tidy": (members, "_tidy", (1,)),
-    "rmtree": (members, "shutil", (1, 2, 3)),
+    "tidy": (unit_training, "_tidy", (1,)),
+    "rmtree": (unit_training, "shutil", (1, 2, 3)),
 }
 
 
@@ -217,7 +218,7 @@ def test_a_unit_that_is_killed_at_any_step_ends_with_the_same_files(
 ):
     place, name, _ = STEPS[step]
     with monkeypatch.context() as patch:
-        if name == "shutil":  # as `members` has it, and nobody else
+        if name == "shutil":  # as `unit_training` has it, and nobody else
             rmtree = stopping(shutil.rmtree, at, StopError())
             patch.setattr(place, name, SimpleNamespace(rmtree=rmtree))
         else:

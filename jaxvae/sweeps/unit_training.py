@@ -26,9 +26,9 @@ from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.report.progress import UnitProgress
 from jaxvae.runs import checkpoint
 from jaxvae.runs.building import run_keys
+from jaxvae.runs.checkpoint import RESUME, SNAPSHOTS
 from jaxvae.runs.config import RunConfig
-from jaxvae.runs.member import (
-    SNAPSHOTS,
+from jaxvae.runs.sweep_run import (
     UNITS,
     Place,
     latents_of,
@@ -37,13 +37,8 @@ from jaxvae.runs.member import (
     stacked_variables,
 )
 from jaxvae.sweeps.records import Arrays, done_runs, write_arrays, write_run
-from jaxvae.sweeps.sweep import PART, RESUME, Sweep, Trained
-from jaxvae.sweeps.units import (
-    Unit,
-    member_of,
-    trainer_of,
-    unit_name,
-)
+from jaxvae.sweeps.sweep import PART, Sweep, Trained
+from jaxvae.sweeps.units import Unit, member_of, trainer_of, unit_name
 from jaxvae.training import (
     Ensemble,
     Trainer,
@@ -65,7 +60,7 @@ _REPLICATES = "replicates"
 _KINDS = ("every", "last")
 
 
-class _Job(NamedTuple):
+class _UnitWork(NamedTuple):
     """The work on one unit.
 
     Attributes:
@@ -136,9 +131,9 @@ def _train_runs(sweep: Sweep, unit: Unit, names: tuple[str, ...], progress: Unit
     configs = tuple(sweep.runs[name] for name in names)
     dataset = sweep.load(configs[0])
     shape = sweep.image_shape(configs[0])
-    job = _Job(sweep, names, configs, folder, unit.latents, shape, dataset, progress)
-    _train(job)
-    _record_runs(job)
+    work = _UnitWork(sweep, names, configs, folder, unit.latents, shape, dataset, progress)
+    _train(work)
+    _record_runs(work)
 
 
 def _lacking(sweep: Sweep, unit: Unit) -> tuple[str, ...]:
@@ -154,27 +149,27 @@ def _lacking(sweep: Sweep, unit: Unit) -> tuple[str, ...]:
     return lacking
 
 
-def _train(job: _Job) -> None:
+def _train(work: _UnitWork) -> None:
     """Train to the last epoch, stopping at each that is measured."""
-    last, saved_steps = job.sweep.epochs[-1], _whole_steps(job.folder / SNAPSHOTS)
+    last, saved_steps = work.sweep.epochs[-1], _whole_steps(work.folder / SNAPSHOTS)
     lacking = [
-        each for each in job.sweep.epochs if not (each in saved_steps and _is_measured(job, each))
+        each for each in work.sweep.epochs if not (each in saved_steps and _is_measured(work, each))
     ]
-    replicating = job.sweep.replicate and last not in _whole_steps(job.folder / _REPLICATES)
-    job.progress.start(last * job.steps_per_epoch, len(job.sweep.epochs) * len(job.names))
+    replicating = work.sweep.replicate and last not in _whole_steps(work.folder / _REPLICATES)
+    work.progress.start(last * work.steps_per_epoch, len(work.sweep.epochs) * len(work.names))
     if replicating:
         # First, since the state before the last epoch is kept only until the next one.
-        before = _go_on(job, sorted({*lacking, last - 1} - {last}), job.folder / RESUME)
-        branch, start = job.folder / f"{RESUME}-{_REPLICATES}", replicated_ensemble(before)
-        another = _go_on(job, [last], branch, start=start, measuring=False)
-        checkpoint.save(job.folder / _REPLICATES, last, evaluation_variables(another.states))
+        before = _go_on(work, sorted({*lacking, last - 1} - {last}), work.folder / RESUME)
+        branch, start = work.folder / f"{RESUME}-{_REPLICATES}", replicated_ensemble(before)
+        another = _go_on(work, [last], branch, start=start, measuring=False)
+        checkpoint.save(work.folder / _REPLICATES, last, evaluation_variables(another.states))
         lacking = [epoch for epoch in lacking if epoch == last]
     if lacking:
-        _go_on(job, lacking, job.folder / RESUME)
+        _go_on(work, lacking, work.folder / RESUME)
 
 
 def _go_on(
-    job: _Job,
+    work: _UnitWork,
     epochs: Sequence[int],
     resume: Path,
     *,
@@ -184,24 +179,24 @@ def _go_on(
     """Train until the last of some epochs, stopping at each, from where `resume` is.
 
     Args:
-        job: the unit.
+        work: the unit.
         epochs: ascending.
         resume: folder of the state to go on from.
         start: where training begins without one; None for untrained models.
         measuring: whether the measured ones among the epochs are.
     """
-    trainer = job.trainer(job.latents)
-    members = list(map(member_of, job.configs, _sizes(job)))
-    shapes = ensemble_shapes(job.trainer, members, room=job.latents)
-    per_device = -(-len(members) // (1 if job.mesh is None else job.mesh.size))
-    refuse_too_large(ensemble_shapes(job.trainer, members[:per_device], room=job.latents))
-    last_step = epochs[0] * job.steps_per_epoch
+    trainer = work.trainer(work.latents)
+    members = list(map(member_of, work.configs, _sizes(work)))
+    shapes = ensemble_shapes(work.trainer, members, room=work.latents)
+    per_device = -(-len(members) // (1 if work.mesh is None else work.mesh.size))
+    refuse_too_large(ensemble_shapes(work.trainer, members[:per_device], room=work.latents))
+    last_step = epochs[0] * work.steps_per_epoch
     ensemble = checkpoint.load_latest(resume, shapes, last=last_step)
     if ensemble is None:
         ensemble = start
     if ensemble is None:
-        ensemble = init_ensemble(job.trainer, members, room=job.latents)
-    images = place_images(job.dataset.train.images, mesh=job.mesh)
+        ensemble = init_ensemble(work.trainer, members, room=work.latents)
+    images = place_images(work.dataset.train.images, mesh=work.mesh)
     with saving(partial(_save, resume)) as saver:
         for epoch in epochs:
             ensemble = train_ensemble(
@@ -209,14 +204,14 @@ def _go_on(
                 ensemble,
                 images,
                 epochs=epoch,
-                batch_size=job.configs[0].batch_size,
-                report=job.progress.report,
+                batch_size=work.configs[0].batch_size,
+                report=work.progress.report,
                 save=saver,
-                mesh=job.mesh,
+                mesh=work.mesh,
             )
             saver(ensemble)
-            if measuring and epoch in job.sweep.epochs:
-                _measure(job, ensemble, epoch)
+            if measuring and epoch in work.sweep.epochs:
+                _measure(work, ensemble, epoch)
     # After the records: a unit whose state is at its end never lacks one.
     _save(resume, ensemble)
     return ensemble
@@ -226,52 +221,52 @@ def _save(folder: Path, ensemble: Ensemble) -> None:
     checkpoint.save_latest(folder, int(jnp.max(ensemble.states.step)), ensemble)
 
 
-def _sizes(job: _Job) -> list[int]:
-    return [latents_of(config, job.image_shape) for config in job.configs]
+def _sizes(work: _UnitWork) -> list[int]:
+    return [latents_of(config, work.image_shape) for config in work.configs]
 
 
-def _measure(job: _Job, ensemble: Ensemble, epoch: int) -> None:
+def _measure(work: _UnitWork, ensemble: Ensemble, epoch: int) -> None:
     """Keep what all runs have learned at an epoch, and what is measured of it."""
-    checkpoint.save(job.folder / SNAPSHOTS, epoch, evaluation_variables(ensemble.states))
+    checkpoint.save(work.folder / SNAPSHOTS, epoch, evaluation_variables(ensemble.states))
     every: dict[str, np.ndarray] = {}
-    at, replicates = (cache(partial(_loaded, job, each)) for each in (SNAPSHOTS, _REPLICATES))
-    for index, name in enumerate(job.names):
-        job.progress.note(f"measuring model {index + 1} of {len(job.names)} at epoch {epoch}")
+    at, replicates = (cache(partial(_loaded, work, each)) for each in (SNAPSHOTS, _REPLICATES))
+    for index, name in enumerate(work.names):
+        work.progress.note(f"measuring model {index + 1} of {len(work.names)} at epoch {epoch}")
         trained = Trained(
             name=name,
-            config=job.configs[index],
-            model=job.model,
-            variables=_measurable(ensemble, index, job.mesh),
-            latents=_sizes(job)[index],
+            config=work.configs[index],
+            model=work.model,
+            variables=_measurable(ensemble, index, work.mesh),
+            latents=_sizes(work)[index],
             epoch=epoch,
-            is_last=epoch == job.sweep.epochs[-1],
+            is_last=epoch == work.sweep.epochs[-1],
             stopped=int(ensemble.failed[index]) >= 0,
-            dataset=job.dataset,
-            key=run_keys(job.configs[index])[1],
+            dataset=work.dataset,
+            key=run_keys(work.configs[index])[1],
             at=partial(_one_of, at, index),
-            replicate=partial(_one_of, partial(replicates, job.sweep.epochs[-1]), index),
-            warn=job.progress.warn,
+            replicate=partial(_one_of, partial(replicates, work.sweep.epochs[-1]), index),
+            warn=work.progress.warn,
         )
-        for kind, arrays in zip(_KINDS, job.sweep.measure(trained), strict=True):
+        for kind, arrays in zip(_KINDS, work.sweep.measure(trained), strict=True):
             every |= {f"{index} {kind} {key}": np.asarray(value) for key, value in arrays.items()}
-        job.progress.measured()
-    write_arrays(_epoch_file(job, epoch), every, scratch=job.folder)
+        work.progress.measured()
+    write_arrays(_epoch_file(work, epoch), every, scratch=work.folder)
 
 
-def _record_runs(job: _Job) -> None:
+def _record_runs(work: _UnitWork) -> None:
     """Write the record of every run from what was measured at its epochs."""
-    epochs = [read_archive(_epoch_file(job, epoch)) for epoch in job.sweep.epochs]
-    for index, (name, config) in enumerate(zip(job.names, job.configs, strict=True)):
+    epochs = [read_archive(_epoch_file(work, epoch)) for epoch in work.sweep.epochs]
+    for index, (name, config) in enumerate(zip(work.names, work.configs, strict=True)):
         by_epoch = [_of(at_epoch, index, _KINDS[0]) for at_epoch in epochs]
         arrays = {key: np.stack([at_epoch[key] for at_epoch in by_epoch]) for key in by_epoch[0]}
         write_run(
-            job.sweep.out,
+            work.sweep.out,
             name,
-            {"epoch": np.array(job.sweep.epochs), **arrays, **_of(epochs[-1], index, _KINDS[1])},
+            {"epoch": np.array(work.sweep.epochs), **arrays, **_of(epochs[-1], index, _KINDS[1])},
             config=config,
-            image_shape=job.image_shape,
-            place=Place(job.folder.name, index, len(job.names), job.latents),
-            scratch=job.folder,
+            image_shape=work.image_shape,
+            place=Place(work.folder.name, index, len(work.names), work.latents),
+            scratch=work.folder,
         )
 
 
@@ -298,14 +293,14 @@ def _tidy(folder: Path, last: int) -> None:
     shutil.rmtree(folder / RESUME)
 
 
-def _is_measured(job: _Job, epoch: int) -> bool:
-    file = _epoch_file(job, epoch)
+def _is_measured(work: _UnitWork, epoch: int) -> bool:
+    file = _epoch_file(work, epoch)
     try:
         verify_archive(file)
     except FileNotFoundError:
         return False
     except ValueError as error:
-        job.progress.warn(f"{error}: it is measured again")
+        work.progress.warn(f"{error}: it is measured again")
         return False
     return True
 
@@ -315,12 +310,12 @@ def _whole_steps(folder: Path) -> set[int]:
     return set(checkpoint.steps(folder)) - set(checkpoint.damaged_steps(folder))
 
 
-def _epoch_file(job: _Job, epoch: int) -> Path:
-    return job.folder / f"epoch-{epoch:04d}.npz"
+def _epoch_file(work: _UnitWork, epoch: int) -> Path:
+    return work.folder / f"epoch-{epoch:04d}.npz"
 
 
-def _loaded(job: _Job, folder: str, epoch: int) -> Variables:
-    return stacked_variables(job.folder / folder, epoch, job.model, len(job.names))
+def _loaded(work: _UnitWork, folder: str, epoch: int) -> Variables:
+    return stacked_variables(work.folder / folder, epoch, work.model, len(work.names))
 
 
 def _measurable(ensemble: Ensemble, index: int, mesh: Mesh | None) -> Variables:

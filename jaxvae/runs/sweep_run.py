@@ -18,12 +18,13 @@ from jaxvae.files.numpy_files import parsed, read_members
 from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.runs import checkpoint
 from jaxvae.runs.building import build_model
+from jaxvae.runs.checkpoint import SNAPSHOTS
 from jaxvae.runs.config import RunConfig, parsed_config, run_settings
 from jaxvae.training.members import cut
 from jaxvae.typing import ImageShape
 
-SETTINGS = "config.json"
-RUNS, UNITS, SNAPSHOTS = "runs", "units", "snapshots"
+SWEEP_FILE = "config.json"
+RUNS, UNITS = "runs", "units"
 RECORD_SUFFIX = ".npz"
 # Where the settings of a run are in its record, and each part of its place.
 _SETTINGS, _PLACE = "run_settings", "unit_{}"
@@ -49,7 +50,7 @@ class Place(NamedTuple):
         return out / UNITS / self.unit / SNAPSHOTS
 
 
-class Member(NamedTuple):
+class SweepRun(NamedTuple):
     """A finished run of a sweep.
 
     Attributes:
@@ -91,7 +92,7 @@ def read_settings_of(file: Path) -> tuple[dict[str, Any], Place]:
         return json.loads(str(arrays[_SETTINGS])), Place(str(unit), *map(int, numbers))
 
 
-def open_member(out: Path, name: str, *, trust: bool = False) -> Member:
+def open_sweep_run(out: Path, name: str, *, trust: bool = False) -> SweepRun:
     """A run that is done, with its model and what that had learned at the end.
 
     Args:
@@ -117,7 +118,7 @@ def open_member(out: Path, name: str, *, trust: bool = False) -> Member:
             "the command of the sweep trains it again"
         ) from error
     own = jax.tree.map(lambda leaf: leaf[place.member], every)
-    return Member(config, model, cut(own, _shapes(model)), place)
+    return SweepRun(config, model, cut(own, _shapes(model)), place)
 
 
 # The runs of a unit are asked for one after another.
