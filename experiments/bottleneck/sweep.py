@@ -11,7 +11,7 @@ from jaxvae.files.numpy_files import read_members
 from jaxvae.runs.building import build_model
 from jaxvae.runs.sweep_run import run_file
 from jaxvae.sweeps.estimate import geometry_seconds, layer_features
-from jaxvae.sweeps.launch import Experiment, imported_when_called
+from jaxvae.sweeps.job import Experiment, imported_when_called
 from jaxvae.sweeps.records import Arrays, done_runs
 from jaxvae.sweeps.sweep import Afterwards, Sweep
 from jaxvae.training import steps_per_epoch

@@ -22,7 +22,7 @@ from jaxvae.commands.experiment import require
 from jaxvae.runs.building import build_model
 from jaxvae.runs.images import dataset_of
 from jaxvae.sweeps.estimate import geometry_seconds, layer_features
-from jaxvae.sweeps.launch import Experiment, imported_when_called
+from jaxvae.sweeps.job import Experiment, imported_when_called
 from jaxvae.sweeps.records import Arrays
 from jaxvae.sweeps.sweep import Afterwards, Sweep
 from jaxvae.training import steps_per_epoch

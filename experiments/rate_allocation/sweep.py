@@ -17,7 +17,7 @@ from jaxvae.commands.experiment import require
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE
 from jaxvae.runs.config import RunConfig, numbers
-from jaxvae.sweeps.launch import Experiment, imported_when_called
+from jaxvae.sweeps.job import Experiment, imported_when_called
 from jaxvae.sweeps.records import Arrays
 from jaxvae.sweeps.sweep import Sweep, Trained
 from jaxvae.training import steps_per_epoch

@@ -86,7 +86,7 @@ def run_experiment(
         name: name of the module that `python -m` runs.
         description: shown by `--help`.
         presets: configurations by name; `demo` is the default.
-        experiment: `module:name` of a `jaxvae.sweeps.launch.Experiment`, which is imported
+        experiment: `module:name` of a `jaxvae.sweeps.job.Experiment`, which is imported
             once the command line is known to be right: help and wrong use are answered at once.
         arguments: the command line, or None for that of the process, which then ends at once
             where it is interrupted.
@@ -103,7 +103,8 @@ def run_experiment(
     after_interruption = "The same command continues where it stopped."
     try:
         from jaxvae.report.ending import end_process, status_of  # noqa: PLC0415
-        from jaxvae.sweeps.launch import Job, run  # noqa: PLC0415
+        from jaxvae.sweeps.job import Job  # noqa: PLC0415
+        from jaxvae.sweeps.launch import run  # noqa: PLC0415
     except KeyboardInterrupt:
         print(f"Interrupted. {after_interruption}", file=sys.stderr)
         return 130

@@ -13,7 +13,8 @@ from jaxvae.commands.settings import LONG_NAMES, given_config, read_pairs
 from jaxvae.grids.grid import Grid, ordered, setting_of, shared_settings
 from jaxvae.runs.config import RunConfig
 from jaxvae.sweeps.arguments import take_launch
-from jaxvae.sweeps.launch import Job, run
+from jaxvae.sweeps.job import Job
+from jaxvae.sweeps.launch import run
 
 _PAIRS = {
     "option": "options",

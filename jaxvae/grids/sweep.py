@@ -15,7 +15,7 @@ from jaxvae.runs.ready import ReadyRun, ready_run
 from jaxvae.runs.run import snapshot_epochs
 from jaxvae.runs.sweep_run import program_of
 from jaxvae.sweeps.estimate import geometry_seconds, layer_features
-from jaxvae.sweeps.launch import Experiment, imported_when_called
+from jaxvae.sweeps.job import Experiment, imported_when_called
 from jaxvae.sweeps.records import Arrays
 from jaxvae.sweeps.sweep import Sweep
 

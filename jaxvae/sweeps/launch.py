@@ -1,10 +1,9 @@
 """The ways to do a sweep: all in this process, a share of it, processes here, Ray, or a report."""
 
 import dataclasses
-import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -27,65 +26,17 @@ from jaxvae.runs.sweep_run import SWEEP_FILE, Place, read_settings_of, run_file
 from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.claims import holders
 from jaxvae.sweeps.estimate import seconds_of, time_in_words
+from jaxvae.sweeps.job import Experiment, Job
 from jaxvae.sweeps.leftovers import remarks
 from jaxvae.sweeps.records import done_runs
 from jaxvae.sweeps.sweep import CLAIMS, Sweep
 from jaxvae.sweeps.units import Unit
 from jaxvae.sweeps.work import work
+from jaxvae.sweeps.workers import run_workers
 from jaxvae.training.mesh import chosen_devices
 
 # The number is raised when the files of a sweep are no longer read as they were.
 _LAYOUT = {"layout": 3}
-
-
-class Experiment(NamedTuple):
-    """The functions of an experiment that is done as a sweep.
-
-    Attributes:
-        sweep: from its configuration and its folder.
-        report: `report(config, sweep, console)` merges and draws what is done.
-        check: refuses what would fail after training; loads the data.
-        extendable: settings that only say which runs there are, and may change between
-            commands with one folder.
-    """
-
-    sweep: Callable[[Any, Path], Sweep]
-    report: Callable[[Any, Sweep, Console], None]
-    check: Callable[[Any], None] = lambda config: None
-    extendable: tuple[str, ...] = ()
-
-
-def imported_when_called(name: str) -> Callable[..., Any]:
-    """The function `module:name`, such as one that draws, which processes that train never do."""
-
-    def call(*given: Any) -> Any:
-        return _named(name)(*given)
-
-    return call
-
-
-class Job(NamedTuple):
-    """A sweep as other processes are told of it.
-
-    Attributes:
-        experiment: `module:name` of an `Experiment`.
-        config: its configuration, a frozen dataclass.
-        out: the folder, absolute.
-        members: runs in a unit, at most; None for as many as fit.
-        command: as it was typed.
-    """
-
-    experiment: str
-    config: Any
-    out: Path
-    members: int | None = None
-    command: str = ""
-
-    def open(self) -> tuple[Experiment, Sweep]:
-        """The experiment and its sweep."""
-        experiment: Experiment = _named(self.experiment)
-        sweep = experiment.sweep(self.config, self.out)
-        return experiment, dataclasses.replace(sweep, members=self.members, command=self.command)
 
 
 def run(job: Job, launch: Launch, console: Console) -> None:
@@ -140,11 +91,6 @@ def run(job: Job, launch: Launch, console: Console) -> None:
     _report(experiment, job, sweep, console)
 
 
-def _named(name: str) -> Any:
-    module, _, attribute = name.partition(":")
-    return getattr(importlib.import_module(module), attribute)
-
-
 def _images(file: Path, stored: Mapping[str, Any], sweep: Sweep) -> dict[str, Any]:
     """The images that the runs are trained on; it is an error if they have changed."""
     datasets = {id(data): data for data in map(sweep.load, sweep.runs.values())}
@@ -155,10 +101,9 @@ def _images(file: Path, stored: Mapping[str, Any], sweep: Sweep) -> dict[str, An
 def _do(job: Job, sweep: Sweep, launch: Launch, console: Console) -> list[Unit]:
     """Do all units, or those of the shard; those that are left."""
     if launch.workers:
-        from jaxvae.sweeps.workers import run_workers  # noqa: PLC0415
-
         return run_workers(job, sweep, launch.workers, console)
     if launch.ray:
+        # Ray takes seconds to import, and may not be installed.
         from jaxvae.sweeps.ray_cluster import run_on_ray  # noqa: PLC0415
 
         return run_on_ray(job, sweep, launch.ray, console)

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from jaxvae.report.ending import end_process, status_of
 from jaxvae.report.progress import sweep_progress
-from jaxvae.sweeps.launch import Job
+from jaxvae.sweeps.job import Job
 from jaxvae.sweeps.sweep import Sweep
 from jaxvae.sweeps.units import Unit
 from jaxvae.sweeps.watch import watch

@@ -13,7 +13,8 @@ from jaxvae.cli import main
 from jaxvae.commands.experiment import _parse
 from jaxvae.data import load
 from jaxvae.runs.images import _loaded
-from jaxvae.sweeps.launch import Job, run
+from jaxvae.sweeps.job import Job
+from jaxvae.sweeps.launch import run
 
 IMAGES = np.random.default_rng(0).random((260, 5, 5))
 SMALL = ["--network", "dense_vae", "--option", "widths=8", "--latents", "2", "--batch-size", "20"]

@@ -22,7 +22,8 @@ from jaxvae.runs.building import build_model
 from jaxvae.runs.sweep_run import run_file
 from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.claims import claim
-from jaxvae.sweeps.launch import Job, run
+from jaxvae.sweeps.job import Job
+from jaxvae.sweeps.launch import run
 from jaxvae.sweeps.records import read_run
 from jaxvae.sweeps.sweep import CLAIMS
 from jaxvae.sweeps.units import units_of

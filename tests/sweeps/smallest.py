@@ -9,7 +9,7 @@ import numpy as np
 from jaxvae.commands.experiment import option, run_experiment
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
-from jaxvae.sweeps.launch import Experiment
+from jaxvae.sweeps.job import Experiment
 from jaxvae.sweeps.records import over_runs
 from jaxvae.sweeps.sweep import Afterwards, Sweep
 
