@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from jaxvae.commands.arguments.launch import add_launch, take_launch
 from jaxvae.commands.arguments.parser import Parser, as_line
-from jaxvae.commands.arguments.paths import as_path, data_set, value_range
+from jaxvae.commands.arguments.paths import as_path, data_set
+from jaxvae.commands.arguments.values import seeds, value_range
 from jaxvae.commands.flags import flag_of, flags_named
-from jaxvae.sweeps.arguments import Launch, add_launch, seeds, take_launch
+from jaxvae.sweeps.launch_options import Launch
 
 Config = TypeVar("Config")
 

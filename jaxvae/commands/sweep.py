@@ -7,12 +7,12 @@ from typing import Any
 
 from rich.console import Console
 
+from jaxvae.commands.arguments.launch import take_launch
 from jaxvae.commands.arguments.sweep import NOTATION
 from jaxvae.commands.flags import flags_named
 from jaxvae.commands.settings import LONG_NAMES, given_config, read_pairs
 from jaxvae.grids.grid import Grid, ordered, setting_of, shared_settings
 from jaxvae.runs.config import RunConfig
-from jaxvae.sweeps.arguments import take_launch
 from jaxvae.sweeps.job import Job
 from jaxvae.sweeps.launch import run
 

@@ -23,10 +23,10 @@ from jaxvae.runs.folder import (
 from jaxvae.runs.images import known_images
 from jaxvae.runs.run import RUN_FILE
 from jaxvae.runs.sweep_run import SWEEP_FILE, Place, read_settings_of, run_file
-from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.claims import holders
 from jaxvae.sweeps.estimate import seconds_of, time_in_words
 from jaxvae.sweeps.job import Experiment, Job
+from jaxvae.sweeps.launch_options import Launch
 from jaxvae.sweeps.leftovers import remarks
 from jaxvae.sweeps.records import done_runs
 from jaxvae.sweeps.sweep import CLAIMS, Sweep

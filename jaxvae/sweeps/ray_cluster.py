@@ -23,8 +23,8 @@ from rich.console import Console
 
 from jaxvae.report.progress import sweep_progress
 from jaxvae.runs.compiled import keep_compiled_programs
-from jaxvae.sweeps.arguments import HERE
 from jaxvae.sweeps.job import Job
+from jaxvae.sweeps.launch_options import HERE
 from jaxvae.sweeps.sweep import Sweep
 from jaxvae.sweeps.units import Unit
 from jaxvae.sweeps.watch import watch

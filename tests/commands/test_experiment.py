@@ -10,8 +10,8 @@ import pytest
 from experiments.bottleneck import PRESETS, Config
 from jaxvae.commands.experiment import _parse, run_experiment
 from jaxvae.runs.folder import BusyError, UnfinishedError
-from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.job import Experiment
+from jaxvae.sweeps.launch_options import Launch
 from tests.tiers import parametrize
 
 # As `python -m` does it, and then what was imported of that which takes a second and more.

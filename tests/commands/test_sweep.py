@@ -9,11 +9,11 @@ import pytest
 import xarray as xr
 
 from jaxvae.cli import _parser, main
+from jaxvae.commands.arguments.launch import take_launch
 from jaxvae.commands.settings import given_config
 from jaxvae.commands.sweep import given_grid
 from jaxvae.grids.grid import runs_of
 from jaxvae.runs.saved import open_run
-from jaxvae.sweeps.arguments import take_launch
 from tests.commands.refusals import assert_refused
 
 pytestmark = pytest.mark.usefixtures("own_images")

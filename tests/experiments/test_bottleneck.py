@@ -21,9 +21,9 @@ from experiments.bottleneck.sweep import EXPERIMENT
 from jaxvae.metrics import gride, information_imbalance
 from jaxvae.runs.sweep_run import run_file
 from jaxvae.sweeps import unit_training
-from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.job import Job
 from jaxvae.sweeps.launch import run
+from jaxvae.sweeps.launch_options import Launch
 from jaxvae.sweeps.records import read_run, write_arrays
 from tests.experiments.figures import drawn
 from tests.experiments.processes import command, stop

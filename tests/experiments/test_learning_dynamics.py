@@ -23,9 +23,9 @@ from jaxvae.runs.building import build_model, build_trainer, run_keys
 from jaxvae.runs.images import dataset_of
 from jaxvae.runs.sweep_run import UNITS, open_sweep_run
 from jaxvae.sweeps import unit_training
-from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.job import Job
 from jaxvae.sweeps.launch import run
+from jaxvae.sweeps.launch_options import Launch
 from jaxvae.sweeps.records import write_arrays
 from jaxvae.training import replicated, train
 from tests.runs.states import assert_can_be_trained

@@ -20,10 +20,10 @@ from experiments.rate_allocation.runs import BASELINE, baseline_of, runs, shared
 from jaxvae.analysis import CollapseWarning
 from jaxvae.runs.building import build_model
 from jaxvae.runs.sweep_run import run_file
-from jaxvae.sweeps.arguments import Launch
 from jaxvae.sweeps.claims import claim
 from jaxvae.sweeps.job import Job
 from jaxvae.sweeps.launch import run
+from jaxvae.sweeps.launch_options import Launch
 from jaxvae.sweeps.records import read_run
 from jaxvae.sweeps.sweep import CLAIMS
 from jaxvae.sweeps.units import units_of

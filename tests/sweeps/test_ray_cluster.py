@@ -10,9 +10,10 @@ from socket import gethostname, socket
 
 import pytest
 
+from jaxvae.commands.arguments.launch import add_launch
 from jaxvae.runs.sweep_run import UNITS, run_file
-from jaxvae.sweeps.arguments import HERE, add_launch
 from jaxvae.sweeps.claims import claim, holders
+from jaxvae.sweeps.launch_options import HERE
 from jaxvae.sweeps.sweep import CLAIMS
 from jaxvae.sweeps.workers import LOGS
 from tests.sweeps.folders import contents

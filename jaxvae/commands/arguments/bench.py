@@ -3,7 +3,7 @@
 import argparse
 
 from jaxvae.commands.arguments.paths import as_path
-from jaxvae.sweeps.arguments import count, several
+from jaxvae.commands.arguments.values import count, several
 
 PARTS = ("metrics", "training")
 

@@ -2,8 +2,8 @@
 
 import argparse
 
-from jaxvae.commands.arguments.paths import as_path, data_set, value_range
-from jaxvae.sweeps.arguments import count
+from jaxvae.commands.arguments.paths import as_path, data_set
+from jaxvae.commands.arguments.values import count, value_range
 
 _EXAMPLES = """\
 examples:

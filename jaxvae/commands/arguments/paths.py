@@ -28,16 +28,3 @@ def data_set(text: str) -> str:
 
     own_path = own_place(text, data_directory(None))
     return text if own_path is None else os.path.abspath(own_path)
-
-
-def value_range(text: str) -> tuple[float, float]:
-    """LOW:HIGH as two numbers.
-
-    Raises:
-        argparse.ArgumentTypeError: for anything else.
-    """
-    try:
-        low, high = map(float, text.split(":"))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"expected LOW:HIGH, such as 0:16, got {text}") from error
-    return low, high

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from jaxvae.commands.arguments.declared import Function, functions
 from jaxvae.commands.arguments.declared import defaults as declared_defaults
-from jaxvae.commands.arguments.paths import data_set, value_range
+from jaxvae.commands.arguments.paths import data_set
+from jaxvae.commands.arguments.values import value_range
 
 _DEFAULTS = declared_defaults("runs/config", "RunConfig")
 

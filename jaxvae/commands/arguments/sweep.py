@@ -2,9 +2,10 @@
 
 import argparse
 
+from jaxvae.commands.arguments.launch import add_launch
 from jaxvae.commands.arguments.paths import as_path
 from jaxvae.commands.arguments.settings import Notation, add_help, add_settings
-from jaxvae.sweeps.arguments import add_launch, seeds, several
+from jaxvae.commands.arguments.values import seeds, several
 
 _EXAMPLES = """\
 examples:

@@ -4,7 +4,7 @@ import argparse
 
 from jaxvae.commands.arguments.paths import as_path
 from jaxvae.commands.arguments.settings import add_help, add_settings
-from jaxvae.sweeps.arguments import count
+from jaxvae.commands.arguments.values import count
 
 _EXAMPLES = """\
 examples:

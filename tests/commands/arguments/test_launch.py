@@ -4,7 +4,8 @@ import argparse
 
 import pytest
 
-from jaxvae.sweeps.arguments import HERE, Launch, add_launch, seeds, take_launch
+from jaxvae.commands.arguments.launch import add_launch, take_launch
+from jaxvae.sweeps.launch_options import HERE, Launch
 
 
 def parse(*words):
@@ -54,27 +55,6 @@ def test_words_that_make_no_sense_are_wrong_use(words):
 def test_devices_of_processes_that_take_one_each_are_refused():
     with pytest.raises(ValueError, match="--devices without --workers and --ray"):
         parse("--workers", "2", "--devices", "4")
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("0", (0,)),
-        ("0..4", (0, 1, 2, 3, 4)),
-        ("0,3,7", (0, 3, 7)),
-        ("7,3,3", (3, 7)),
-        ("0..2,10,1..3", (0, 1, 2, 3, 10)),
-        ("5..5", (5,)),
-    ],
-)
-def test_seeds_are_a_list_or_a_range(text, found):
-    assert seeds(text) == found
-
-
-@pytest.mark.parametrize("text", ["", "a", "-1", "1..", "..2", "1,", "1.5", "0...3", "4..2"])
-def test_other_words_are_no_seeds(text):
-    with pytest.raises(argparse.ArgumentTypeError, match="expected"):
-        seeds(text)
 
 
 def test_the_process_that_starts_others_leaves_the_accelerators_to_them():

@@ -1,39 +1,10 @@
-"""The options of the command line that say how the units of a sweep are launched."""
+"""The options that say how the units of a sweep are launched."""
 
 import argparse
 import importlib.util
-from collections.abc import Callable
-from typing import Any, NamedTuple
 
-# The address of a Ray cluster that is started for the sweep alone.
-HERE = "here"
-
-
-class Launch(NamedTuple):
-    """How the units of a sweep are done, which changes none of its results.
-
-    Attributes:
-        plan: list the units, and do nothing else.
-        report: merge and draw the results of finished units, and do nothing else.
-        shard: `(i, n)`: do the units of the i-th of n shares, counted from 0.
-        workers: number of processes that are started on this machine.
-        ray: address of a Ray cluster, or `HERE` for one that is started for the sweep.
-        members: number of runs that are trained in one program, at most; None for as many as fit.
-        devices: number of devices of this machine that share the runs of a unit; None for one.
-    """
-
-    plan: bool = False
-    report: bool = False
-    shard: tuple[int, int] | None = None
-    workers: int | None = None
-    ray: str | None = None
-    members: int | None = None
-    devices: int | None = None
-
-    @property
-    def on_host(self) -> bool:
-        """Whether this process leaves the accelerators to those that it starts."""
-        return self.workers is not None or self.ray is not None
+from jaxvae.commands.arguments.values import count
+from jaxvae.sweeps.launch_options import HERE, Launch
 
 
 def add_launch(parser: argparse.ArgumentParser) -> None:
@@ -110,37 +81,6 @@ def take_launch(arguments: argparse.Namespace) -> Launch:
     return launch
 
 
-def seeds(text: str) -> tuple[int, ...]:
-    """Seeds as a list or a range: `0,3,7`, `0..4`, or both, `0..4,10`.
-
-    Raises:
-        argparse.ArgumentTypeError: for other words, and ranges that are empty.
-    """
-    numbers: list[int] = []
-    for part in text.split(","):
-        first, dots, last = part.partition("..")
-        if not (first.isdecimal() and (last.isdecimal() if dots else True)):
-            raise argparse.ArgumentTypeError(
-                f"expected seeds as a list such as 0,3,7 or a range such as 0..4, got {text!r}"
-            )
-        span = range(int(first), int(last if dots else first) + 1)
-        if not span:
-            raise argparse.ArgumentTypeError(f"expected a range that ascends, got {part!r}")
-        numbers.extend(span)
-    return tuple(sorted(set(numbers)))
-
-
-def several(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
-    """Reads values with commas between them."""
-
-    def values(text: str) -> tuple[Any, ...]:
-        return tuple(map(kind, text.split(",")))
-
-    # Where one cannot be read, argparse says which kind was expected.
-    values.__name__ = kind.__name__
-    return values
-
-
 def _shard(text: str) -> tuple[int, int]:
     index, _, count = text.partition("/")
     if index.isdecimal() and count.isdecimal() and int(index) < int(count):
@@ -155,14 +95,3 @@ def _cluster(text: str) -> str:
             "expected Ray, which is not installed: pip install -e '.[ray]' in a clone of jaxvae"
         )
     return text
-
-
-def count(text: str) -> int:
-    """A whole number of at least 1.
-
-    Raises:
-        argparse.ArgumentTypeError: for other words.
-    """
-    if text.isdecimal() and int(text) > 0:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"expected a count of at least 1, got {text!r}")
