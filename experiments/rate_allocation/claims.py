@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import xarray as xr
 
-from experiments.rate_allocation.uses import ERROR, GRID, Cell, Use, halves, trusted, uses
+from experiments.rate_allocation.uses import ERROR, GRID, Cell, Use, halves, trusted
 from jaxvae.analysis.bounds import above_bound
 from jaxvae.analysis.estimate import Estimate
 from jaxvae.analysis.rate_plane import MATERIAL
@@ -17,15 +17,14 @@ from jaxvae.files.words import counted
 _NAMED = 4
 
 
-def rate_conclusions(records: xr.Dataset) -> list[str]:
+def rate_conclusions(records: xr.Dataset, every_use: list[Use]) -> list[str]:
     """Sentences on the claims of the paper, with the evidence for them."""
-    every = uses(records)
     lines = [
         _on_missing(records),
         _on_bounds(records),
         _on_classifiers(records),
-        _on_uses(every, seeds=records.sizes["seed"]),
-        _on_split(records, every),
+        _on_uses(every_use, seeds=records.sizes["seed"]),
+        _on_split(records, every_use),
         _on_collapse(records),
         _on_training(records),
     ]

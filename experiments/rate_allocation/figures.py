@@ -1,5 +1,7 @@
 """The figures of a grid of betas, from its records."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from experiments.rate_allocation.summary import rate_title
 from experiments.rate_allocation.uses import (
     MODELS,
     Cell,
+    Use,
     classified,
     corners,
     half_names,
@@ -19,7 +22,6 @@ from experiments.rate_allocation.uses import (
     most_rate,
     scores_of_examples,
     trusted,
-    uses,
 )
 from jaxvae.analysis.rate_plane import rate_distortion_hull
 from jaxvae.metrics.information import accuracy_bound
@@ -30,19 +32,20 @@ _PANELS = 4
 _COLORS = ("tab:blue", "tab:orange", "tab:green", "tab:red")
 
 
-def draw_rate_figures(records: xr.Dataset, folder: Path) -> list[Path]:
+def draw_rate_figures(records: xr.Dataset, every_use: list[Use], folder: Path) -> list[Path]:
     """All figures of a grid.
 
     Args:
         records: dimensions `beta_top, beta_bottom, seed, epoch, layer, kind, classifier`, as
             `experiments.rate_allocation` saves them.
+        every_use: their uses.
         folder: where the PNG files go; made where absent.
 
     Returns:
         The files.
     """
-    drawings = {
-        "rate_plane": _rate_plane,
+    drawings: dict[str, Callable[[xr.Dataset, Path], None]] = {
+        "rate_plane": partial(_rate_plane, every_use),
         "accuracy": _accuracy,
         "rate_distortion": _rate_distortion,
         "training": _training,
@@ -54,7 +57,7 @@ def draw_rate_figures(records: xr.Dataset, folder: Path) -> list[Path]:
     return draw_each(drawings, records, folder)
 
 
-def _rate_plane(records: xr.Dataset, path: Path) -> None:
+def _rate_plane(every_use: list[Use], records: xr.Dataset, path: Path) -> None:
     flat = records.isel(epoch=-1).stack(cell=MODELS)
     names = {"reconstruction": "PSNR, dB", "generation": "inception score"}
     scores = {
@@ -62,7 +65,7 @@ def _rate_plane(records: xr.Dataset, path: Path) -> None:
         for name, values in scores_of_examples(records).items()
         if name != "compression"
     }
-    by_name, suspect = {use.name: use for use in uses(records)}, flat["suspect"].values
+    by_name, suspect = {use.name: use for use in every_use}, flat["suspect"].values
     upper, lower = (part.values for part in halves(flat))
     with figure(path, size=(10.5, 8.4), title=rate_title(records)) as drawing:
         grid = drawing.subplots(2, 2, sharex=True, sharey=True)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from experiments.rate_allocation.claims import rate_conclusions
 from experiments.rate_allocation.summary import rate_caption, rate_rows, rate_title
 from experiments.rate_allocation.uses import (
     Cell,
@@ -16,7 +15,6 @@ from experiments.rate_allocation.uses import (
     half_names,
     halves,
     trusted,
-    uses,
 )
 from jaxvae.report.page import Chart, Page, Table, Trace, hover, settings_of
 
@@ -35,19 +33,19 @@ _READS = (
 _PICTURES = "From the top: held-out images, their reconstructions, and samples of the prior."
 
 
-def rate_page(records: xr.Dataset) -> Page:
+def rate_page(records: xr.Dataset, every_use: list[Use], conclusions: list[str]) -> Page:
     """The page of the grid: its conclusions, and its cells in the plane of rates."""
     return Page(
         rate_title(records),
-        rate_conclusions(records),
+        conclusions,
         settings_of(records),
-        [_plane(records)],
-        [Table("All cells", rate_rows(records), rate_caption(records))],
+        [_plane(records, every_use)],
+        [Table("All cells", rate_rows(records, every_use), rate_caption(records))],
     )
 
 
-def _plane(records: xr.Dataset) -> Chart:
-    every_use, (first, second) = uses(records), half_names(records)
+def _plane(records: xr.Dataset, every_use: list[Use]) -> Chart:
+    first, second = half_names(records)
     names = {use.name: _score_name(use) for use in reversed(every_use)}
     return Chart(
         "Rate plane",

@@ -13,7 +13,7 @@ from experiments.rate_allocation.page import rate_page
 from experiments.rate_allocation.protocol_report import protocol_tables
 from experiments.rate_allocation.records import gather
 from experiments.rate_allocation.summary import rate_summary, rate_table
-from experiments.rate_allocation.uses import GRID
+from experiments.rate_allocation.uses import GRID, uses
 from jaxvae.report.results import write_report
 from jaxvae.sweeps.sweep import Sweep
 
@@ -36,13 +36,16 @@ def report(config: Config, sweep: Sweep, console: Console) -> None:
         "Generated images are judged by a classifier with accuracy "
         f"{records.attrs['judge_accuracy']:.4f}."
     )
-    text = "\n\n".join([rate_summary(records).rstrip(), *protocol_tables(records)]) + "\n"
+    # Computed once: which cells are best takes seconds.
+    every_use = uses(records)
+    conclusions = rate_conclusions(records, every_use)
+    summary = rate_summary(records, every_use, conclusions)
     write_report(
         sweep.out,
         records,
-        figures=partial(draw_rate_figures, records),
-        summary=text,
-        lines=[rate_table(records), judged, *rate_conclusions(records)],
+        figures=partial(draw_rate_figures, records, every_use),
+        summary="\n\n".join([summary.rstrip(), *protocol_tables(records)]) + "\n",
+        lines=[rate_table(records, every_use), judged, *conclusions],
         console=console,
-        page=rate_page(records),
+        page=rate_page(records, every_use, conclusions),
     )

@@ -4,7 +4,6 @@ import numpy as np
 import xarray as xr
 from rich.table import Table
 
-from experiments.rate_allocation.claims import rate_conclusions
 from experiments.rate_allocation.uses import (
     Cell,
     Use,
@@ -13,7 +12,6 @@ from experiments.rate_allocation.uses import (
     half_names,
     halves,
     trusted,
-    uses,
 )
 from jaxvae.files.words import counted
 from jaxvae.report.tables import markdown_table, printed_table
@@ -29,30 +27,30 @@ _FIRST = "highest for"
 _ONE_SEED = " With one seed the standard error is unknown."
 
 
-def rate_table(records: xr.Dataset) -> Table:
+def rate_table(records: xr.Dataset, every_use: list[Use]) -> Table:
     """The highest cell of every use, as wide as a terminal of 80: errors are in the summary."""
     rows = [
         {column: value.partition(" ±")[0] for column, value in row.items()}
-        for row in _highest_rows(records, uses(records))
+        for row in _highest_rows(records, every_use)
     ]
     return printed_table(rows, left=[_FIRST], title=rate_title(records), split=True)
 
 
-def rate_summary(records: xr.Dataset) -> str:
+def rate_summary(records: xr.Dataset, every_use: list[Use], conclusions: list[str]) -> str:
     """Highest cells, conclusions and all cells as Markdown."""
-    every_use = uses(records)
     highest = [
         row | {"as good": _as_good(use)}
         for row, use in zip(_highest_rows(records, every_use), every_use, strict=True)
     ]
     parts = [f"# {rate_title(records)}", markdown_table(highest), rate_caption(records)]
-    parts += [f"- {line}" for line in rate_conclusions(records)]
-    return "\n\n".join([*parts, "## All cells", markdown_table(rate_rows(records))]) + "\n"
+    parts += [f"- {line}" for line in conclusions]
+    parts += ["## All cells", markdown_table(rate_rows(records, every_use))]
+    return "\n\n".join(parts) + "\n"
 
 
-def rate_rows(records: xr.Dataset) -> list[dict[str, str]]:
+def rate_rows(records: xr.Dataset, every_use: list[Use]) -> list[dict[str, str]]:
     """A row of text for every cell, by column."""
-    every_use, suspect = uses(records), records["suspect"].any("seed")
+    suspect = records["suspect"].any("seed")
     return [
         _row(records, every_use, (top, bottom))
         | {"suspect": "yes" if suspect.sel(beta_top=top, beta_bottom=bottom) else ""}

@@ -1,7 +1,12 @@
-"""Grids of betas made by hand."""
+"""Grids of betas made by hand, and what is said of them."""
 
 import numpy as np
 import xarray as xr
+
+from experiments.rate_allocation.claims import rate_conclusions
+from experiments.rate_allocation.page import rate_page
+from experiments.rate_allocation.summary import rate_summary
+from experiments.rate_allocation.uses import uses
 
 GRID = ("beta_top", "beta_bottom", "seed")
 CLASSIFIERS = ["logistic regression", "nearest neighbors"]
@@ -69,3 +74,15 @@ def grid(tops=3, bottoms=3, seeds=2, layers=2, channels=1):
     }
     attributes = {"data": "mnist", "binarized": 1, "network": "two_layer", "points": POINTS}
     return xr.Dataset(variables, coords, attributes)
+
+
+def conclusions_of(records):
+    return rate_conclusions(records, uses(records))
+
+
+def summary_of(records):
+    return rate_summary(records, uses(records), conclusions_of(records))
+
+
+def page_of(records):
+    return rate_page(records, uses(records), conclusions_of(records))

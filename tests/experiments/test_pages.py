@@ -10,11 +10,9 @@ from PIL import Image
 
 from experiments.learning_dynamics.page import dynamics_page
 from experiments.learning_dynamics.summary import dynamics_summary
-from experiments.rate_allocation.page import rate_page
-from experiments.rate_allocation.summary import rate_summary
 from jaxvae.report.page import page_text
 from tests.experiments.dynamics import EARLY, LATE, made
-from tests.experiments.rates import grid
+from tests.experiments.rates import grid, page_of, summary_of
 from tests.tiers import parametrize
 
 
@@ -25,12 +23,12 @@ def rates():
 
 @pytest.fixture(scope="module")
 def page(rates):
-    return rate_page(rates)
+    return page_of(rates)
 
 
 def test_the_answers_are_the_sentences_of_the_summaries(rates, page):
     for answer, summary in (
-        (page.answer, rate_summary(rates)),
+        (page.answer, summary_of(rates)),
         (dynamics_page([made()], missing=["a"]).answer, dynamics_summary([made()], missing=["a"])),
     ):
         assert answer
@@ -59,7 +57,7 @@ def test_a_marker_stands_at_the_rates_of_its_cell(rates, page):
 @parametrize("channels", [3, 1])
 def test_the_page_holds_the_pictures_that_were_kept_and_says_where_none_were(channels):
     records = grid(channels=channels)
-    text = page_text(rate_page(records))
+    text = page_text(page_of(records))
     first, second = re.findall(r"<img src=\"data:image/png;base64,([^\"]+)", text)
     pixels = np.asarray(Image.open(BytesIO(b64decode(second)))).reshape(30, 40, channels)
     np.testing.assert_array_equal(pixels[11:19, 1:9], records["example_reconstruction"][1, 0])

@@ -102,7 +102,7 @@ def records(finished):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Reports have no figures here, which other tests draw."""
-    monkeypatch.setattr(report, "draw_rate_figures", lambda records, folder: [])
+    monkeypatch.setattr(report, "draw_rate_figures", lambda records, every_use, folder: [])
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from experiments.rate_allocation.claims import _explained, rate_conclusions
+from experiments.rate_allocation.claims import _explained
 from experiments.rate_allocation.figures import draw_rate_figures
 from experiments.rate_allocation.protocol_report import draw_baseline, protocol_tables
-from experiments.rate_allocation.summary import rate_summary, rate_table
+from experiments.rate_allocation.summary import rate_table
 from experiments.rate_allocation.uses import (
     classified,
     half_names,
@@ -16,7 +16,7 @@ from experiments.rate_allocation.uses import (
     uses,
 )
 from jaxvae.analysis import choose_classifier
-from tests.experiments.rates import CLASSIFIERS, GRID, grid
+from tests.experiments.rates import CLASSIFIERS, GRID, conclusions_of, grid, summary_of
 from tests.tiers import parametrize
 
 USES = [
@@ -117,7 +117,7 @@ def test_cells_with_runs_that_failed_or_are_suspect_are_not_among_the_best():
     (reconstruction, *_) = uses(records)
     assert reconstruction.best == [(10.0, 0.1)]
     # What is known of the others is shown, without an error.
-    assert "| 50.0 |" in rate_summary(records).split("## All cells")[1]
+    assert "| 50.0 |" in summary_of(records).split("## All cells")[1]
 
 
 def test_a_use_without_any_trusted_score_is_left_out():
@@ -127,36 +127,36 @@ def test_a_use_without_any_trusted_score_is_left_out():
     assert [use.name for use in uses(records)] == USES[:3]
     records["suspect"][:] = True
     assert uses(records) == []
-    assert rate_table(records).row_count == 0
-    assert "Cells that cannot be told" not in rate_summary(records)
+    assert rate_table(records, uses(records)).row_count == 0
+    assert "Cells that cannot be told" not in summary_of(records)
 
 
 def test_runs_that_are_not_done_are_counted_and_trusted_for_nothing():
     records = grid()
     records["missing"].loc[at(0.1, 10.0, seed=1)] = True
-    lines = rate_conclusions(records)
+    lines = conclusions_of(records)
     assert lines[0] == "1 of 18 runs are not done; what follows is about the others."
     assert lines[-1].startswith("Of 17 runs 0 failed")
     assert not any(bool(use.candidates.sel(at(0.1, 10.0))) for use in uses(records))
-    assert "\n| 0.1 | 10 | " in rate_summary(records).partition("## All cells")[2]
+    assert "\n| 0.1 | 10 | " in summary_of(records).partition("## All cells")[2]
     records["missing"].loc[at(0.1, 10.0)] = True
-    assert "\n| 0.1 | 10 | " not in rate_summary(records)
+    assert "\n| 0.1 | 10 | " not in summary_of(records)
 
 
 def test_uses_want_different_cells_only_where_no_best_one_is_in_common():
     records = grid(seeds=3)
     psnr_of(records, 40.0, **at(0.1, 10.0))
-    (line,) = [line for line in rate_conclusions(records) if line.startswith("Cells that")]
+    (line,) = [line for line in conclusions_of(records) if line.startswith("Cells that")]
     assert "reconstruction 1 of 9 (beta 0.1 and 10)" in line
     assert "generation any of 9." in line
     assert line.endswith("No two uses are shown to want different cells.")
     records["image_distortion"].loc[at(1.0, 1.0)] -= 90
-    (line,) = [line for line in rate_conclusions(records) if line.startswith("Cells that")]
+    (line,) = [line for line in conclusions_of(records) if line.startswith("Cells that")]
     apart = line.partition("Uses without a best cell in common, which want different betas: ")[2]
     assert apart == "reconstruction and compression."
     # Six of nine, of which four are named.
     records["image_distortion"].loc[{"beta_top": [0.1, 10.0]}] -= 300
-    assert "; 2 more)" in rate_conclusions(records)[1]
+    assert "; 2 more)" in conclusions_of(records)[1]
 
 
 @pytest.mark.parametrize("seeds", [2, 3])
@@ -170,11 +170,11 @@ def test_one_seed_decides_nothing_however_large_a_difference_is():
     psnr_of(records, 60.0, **at(0.1, 10.0))
     records["image_distortion"].loc[at(1.0, 1.0)] -= 90
     assert all(use.candidates.all() for use in uses(records))
-    (line,) = [line for line in rate_conclusions(records) if "Highest" in line]
+    (line,) = [line for line in conclusions_of(records) if "Highest" in line]
     assert "reconstruction at beta 0.1 and 10;" in line
     assert line.startswith("Highest score with this one seed: ")
     assert "no cell is shown to be better than another" in line
-    summary = rate_summary(records)
+    summary = summary_of(records)
     assert "want different betas" not in summary
     assert "| unknown |" in summary
     assert "±" not in summary.replace("± is one standard error", "")
@@ -187,22 +187,22 @@ def test_one_seed_decides_nothing_however_large_a_difference_is():
 def test_a_bound_is_broken_only_beyond_the_errors_of_all_tests_together():
     records = grid()
     # 36 of each layer, and once more those of the top layer.
-    assert "never clearly exceeded in 108 tests" in rate_conclusions(records)[0]
+    assert "never clearly exceeded in 108 tests" in conclusions_of(records)[0]
     place = at(0.1, 0.1, layer="z_1", kind="sample", classifier=CLASSIFIERS[0], seed=0)
     # 36 of 40 are above .62 by 3.6 standard errors, and the exact limits of 108 tests lower still.
     for hits, broken in ((36, "never"), (40, "EXCEEDED 1 times")):
         records["accuracy"].loc[place] = hits / 40
-        assert broken in rate_conclusions(records)[0]
+        assert broken in conclusions_of(records)[0]
     # That the rate is known badly is a doubt too.
     records["known_information_stderr"][:] = 1.0
-    assert "never" in rate_conclusions(records)[0]
+    assert "never" in conclusions_of(records)[0]
 
 
 def test_bounds_of_one_cannot_be_broken():
     records = grid()
     for name in ("accuracy_bound", "top_accuracy_bound"):
         records[name][:] = 1.0
-    assert "it is 1, and cannot be exceeded" in rate_conclusions(records)[0]
+    assert "it is 1, and cannot be exceeded" in conclusions_of(records)[0]
 
 
 def test_the_information_on_the_labels_is_a_bound_of_its_own_with_its_own_error():
@@ -212,19 +212,19 @@ def test_the_information_on_the_labels_is_a_bound_of_its_own_with_its_own_error(
     records["accuracy"].loc[{"kind": "sample"}] = 0.0
     # Below what the rate allows, which is .62.
     records["accuracy"].loc[place] = 0.6
-    assert "EXCEEDED 1 times" in rate_conclusions(records)[0]
+    assert "EXCEEDED 1 times" in conclusions_of(records)[0]
     records["top_label_information_stderr"][:] = 1.0
-    assert "never" in rate_conclusions(records)[0]
+    assert "never" in conclusions_of(records)[0]
 
 
 def test_classifiers_that_did_not_converge_are_counted():
     records = grid()
-    assert not any("converge" in line for line in rate_conclusions(records))
+    assert not any("converge" in line for line in conclusions_of(records))
     records["converged"].loc[at(0.1, 0.1, classifier=CLASSIFIERS[0], layer="z_1")] = False
     # Not trained at all.
     records["converged"].loc[at(1.0, 0.1, layer="z_2")] = False
     records["accuracy"].loc[at(1.0, 0.1, layer="z_2")] = np.nan
-    (line,) = [line for line in rate_conclusions(records) if "converge" in line]
+    (line,) = [line for line in conclusions_of(records) if "converge" in line]
     assert line.startswith("Of 136 classifiers 4 did not converge")
     assert line.endswith("logistic regression in 4.")
 
@@ -242,8 +242,8 @@ def test_what_is_explained_is_all_of_a_quadratic_and_nothing_of_noise():
 def test_training_that_is_not_finished_is_said():
     records = grid()
     records["excess_cost"].loc[at(0.1, 10.0)] = 38.0
-    assert "2 have a loss more than a nat above that of another" in rate_conclusions(records)[-1]
-    assert "up to 38 nats" in rate_conclusions(records)[-1]
+    assert "2 have a loss more than a nat above that of another" in conclusions_of(records)[-1]
+    assert "up to 38 nats" in conclusions_of(records)[-1]
 
 
 def test_the_layers_that_are_shown_are_those_of_most_rate_from_the_top():
@@ -260,13 +260,13 @@ def test_the_layers_that_are_shown_are_those_of_most_rate_from_the_top():
 
 def test_layers_that_collapse_are_counted():
     records = grid()
-    assert not any("collapse" in line for line in rate_conclusions(records))
+    assert not any("collapse" in line for line in conclusions_of(records))
     signs = records["warnings"].isel(epoch=-1)
     signs.loc[at(0.1, 10.0)] = "z_1: one (0): do this\nz_1: another (1): do that"
     signs.loc[at(10.0, 10.0)] = "z_2: one (0): do this\nz_1: one (0): do this"
     # Of another epoch, not of the end.
     records["warnings"][0, 0, 0, 0] = "z_2: one (0): do this"
-    (line,) = [line for line in rate_conclusions(records) if "collapse" in line]
+    (line,) = [line for line in conclusions_of(records) if "collapse" in line]
     assert line == (
         "At the end 4 of 18 runs show signs of collapse: z_2 in 2, z_1 in 4. "
         "In 4: z_1: one: do this. In 2: z_1: another: do that. In 2: z_2: one: do this."
@@ -303,8 +303,8 @@ def test_figures_and_summary_are_made_of_any_grid(tmp_path, shape):
     records = grid(**shape)
     if shape.get("layers"):
         records["accuracy"].loc[{"layer": records["layer"].values[6:]}] = np.nan
-    assert len(draw_rate_figures(records, tmp_path)) == 7
-    assert "## All cells" in rate_summary(records)
+    assert len(draw_rate_figures(records, uses(records), tmp_path)) == 7
+    assert "## All cells" in summary_of(records)
 
 
 # --- as the paper measured, and one layer ---------------------------------------------
@@ -363,11 +363,11 @@ def test_one_layer_vaes_are_drawn_beside_the_cells(tmp_path):
 @pytest.mark.slow
 def test_one_cell_is_drawn_and_one_layer_vaes_beside_it(tmp_path):
     records = with_protocol(grid(tops=1, bottoms=1, seeds=1))
-    *others, baseline = draw_rate_figures(records, tmp_path)
+    *others, baseline = draw_rate_figures(records, uses(records), tmp_path)
     assert len(others) == 7
     assert baseline.name == "baseline.png"
     assert baseline.stat().st_size > 10_000
-    assert "## All cells" in rate_summary(records)
+    assert "## All cells" in summary_of(records)
 
 
 def test_the_upper_half_of_one_layer_is_no_layer():
