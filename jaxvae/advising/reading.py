@@ -94,17 +94,12 @@ class SweepReading(NamedTuple):
         return ""
 
 
-def size_dimension(records: xr.Dataset) -> str | None:
-    """The dimension of records along which the bottleneck grows, if they have one."""
-    return next((name for name in _SIZES if name in records.dims), None)
-
-
 def by_setting(records: xr.Dataset) -> list[tuple[str, xr.Dataset]]:
     """The records of a sweep for every combination of its other settings, with that in words.
 
     A sweep over sizes alone is one, without words; so are records of anything else.
     """
-    size = size_dimension(records)
+    size = _size_dimension(records)
     if size is None or "failed" not in records:
         return [("", records)]
     others = [str(name) for name in records["failed"].dims if name not in (size, "seed", "epoch")]
@@ -126,7 +121,7 @@ def read_records(records: xr.Dataset) -> SweepReading:
     Raises:
         ValueError: for records of anything else, and where no model is left.
     """
-    dimension = size_dimension(records)
+    dimension = _size_dimension(records)
     if dimension is None or "imbalance" not in records:
         raise ValueError(
             "expected records of a sweep over --latents with --points above 0, got dimensions "
@@ -220,3 +215,8 @@ def _earlier(values: xr.DataArray, dimension: str) -> np.ndarray:
     if len(epochs) < 2 or epochs[-2] == 0:
         return np.full_like(_last(values, dimension), np.nan)
     return _last(values.isel(epoch=slice(None, -1)), dimension)
+
+
+def _size_dimension(records: xr.Dataset) -> str | None:
+    """The dimension of records along which the bottleneck grows, if they have one."""
+    return next((name for name in _SIZES if name in records.dims), None)

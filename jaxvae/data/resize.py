@@ -32,12 +32,12 @@ def resize_images(images: np.ndarray, *, size: int) -> np.ndarray:
 def resize_values(values: np.ndarray, *, size: int) -> np.ndarray:
     """Resize float32 values of any range as `resize_images` does, without rounding them."""
     _, height, width, _ = values.shape
-    values = np.einsum("ih,bhwc->biwc", triangle_weights(height, size), values, optimize=True)
-    return np.einsum("jw,biwc->bijc", triangle_weights(width, size), values, optimize=True)
+    values = np.einsum("ih,bhwc->biwc", _triangle_weights(height, size), values, optimize=True)
+    return np.einsum("jw,biwc->bijc", _triangle_weights(width, size), values, optimize=True)
 
 
 @lru_cache(maxsize=1024)
-def triangle_weights(length: int, size: int) -> np.ndarray:
+def _triangle_weights(length: int, size: int) -> np.ndarray:
     """Weight of every input pixel in every output pixel along one side, `[size, length]`.
 
     Pixel centers lie at half integers. The weight falls linearly with the distance from

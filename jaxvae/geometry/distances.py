@@ -171,10 +171,10 @@ def distance_bounds(points: Points, rows: Int[Array, " b"]) -> Bounds:
     if features <= NARROW_FEATURES:
         lower, ratio = _around(points, _narrow_distances(points, rows, points))
         return _bounds(lower, rows, zero + ratio, zero)
-    slack = jnp.where(points.on_grid, 0.0, product_rounding(features))
+    slack = jnp.where(points.on_grid, 0.0, _product_rounding(features))
     scale = points.norms[rows, None] + _column_norms(points)[None]
     lower = (1 - slack) * scale - 2 * _product(points.centered[rows], points.centered)
-    share = jnp.where(points.on_grid, 0.0, _few_bits(2.01 * product_rounding(features)))
+    share = jnp.where(points.on_grid, 0.0, _few_bits(2.01 * _product_rounding(features)))
     return _bounds(lower, rows, zero, zero + share)
 
 
@@ -247,7 +247,7 @@ def difference_rounding(features: int) -> float:
     return (most_additions(features) + 4) * UNIT
 
 
-def product_rounding(features: int) -> float:
+def _product_rounding(features: int) -> float:
     """Worst case of |a|^2 + |b|^2 - 2 ab, relative to |a|^2 + |b|^2."""
     # The norms are sums of squares; centering and the three terms add a few units.
     size = _run_length(features)

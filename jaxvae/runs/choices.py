@@ -186,11 +186,11 @@ def _is_a(value: Any, hint: Any) -> bool:
     if hint is int:
         return type(value) is int and 1 <= value <= LARGEST
     if hint is float:
-        return is_number(value)
+        return _is_number(value)
     return not isinstance(hint, type) or isinstance(value, hint)
 
 
-def is_number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     """Whether it is a number that float32 holds, 0 or one that does not become 0 there."""
     return type(value) in (int, float) and (value == 0 or TINY <= abs(value) <= HUGE)
 

@@ -21,18 +21,6 @@ from jaxvae.runs.folder import as_json
 from jaxvae.runs.saved import SavedRun
 
 
-def named_arrays(variables: Variables) -> dict[str, np.ndarray]:
-    """Parameters and statistics by name, on the host."""
-    arrays = {}
-    for tree in variables:
-        for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
-            name = jax.tree_util.keystr(path, simple=True, separator=".")
-            if name in arrays:
-                raise ValueError(f"expected one array of every name, got several {name}")
-            arrays[name] = np.asarray(leaf)
-    return arrays
-
-
 def export_run(run: SavedRun, kind: str, path: Path) -> list[str]:
     """Write what a run learned, whole.
 
@@ -50,7 +38,7 @@ def export_run(run: SavedRun, kind: str, path: Path) -> list[str]:
         ModuleNotFoundError: for safetensors where it is not installed.
         OSError: if it cannot be written.
     """
-    arrays = named_arrays(run.variables)
+    arrays = _named_arrays(run.variables)
     settings = json.dumps(as_json(run_settings(run.config, image_shape=run.vae.image_shape)))
     if kind == "safetensors":
         _write_safetensors(path, arrays, {"config": settings, "step": str(run.step)})
@@ -79,3 +67,15 @@ def _write_npz(part: Path, arrays: Mapping[str, Any]) -> None:
     # Through a file, because of a path NumPy would change the name.
     with part.open("wb") as file:
         np.savez(file, **arrays)
+
+
+def _named_arrays(variables: Variables) -> dict[str, np.ndarray]:
+    """Parameters and statistics by name, on the host."""
+    arrays = {}
+    for tree in variables:
+        for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+            name = jax.tree_util.keystr(path, simple=True, separator=".")
+            if name in arrays:
+                raise ValueError(f"expected one array of every name, got several {name}")
+            arrays[name] = np.asarray(leaf)
+    return arrays
