@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING
 
-from jaxvae.commands.experiment import ImageSettings, option, require
+from jaxvae.commands.experiment import ImageSettings, option, require, require_least
 
 if TYPE_CHECKING:
     from jaxvae.data import Dataset
@@ -50,9 +50,8 @@ class Config(ImageSettings):
     def __post_init__(self) -> None:
         networks = list(NETWORKS)
         require(self, "network", f"among {networks}", self.network in networks)
-        for name, least in (("epochs", 1), ("batch_size", 1), ("points", 3)):
-            fine = getattr(self, name) >= least
-            require(self, name, f"of at least {least}", fine)
+        require_least(self, 1, "epochs", "batch_size")
+        require_least(self, 3, "points")
         for name, zero in (
             ("learning_rate", False),
             ("epsilon", False),
@@ -63,9 +62,8 @@ class Config(ImageSettings):
             allowed = math.isfinite(value) and (value > 0 or (zero and value == 0))
             kind = "finite and not negative" if zero else "finite and positive"
             require(self, name, kind, allowed)
-        for name, least in (("bottlenecks", 1), ("widths", 1), ("snapshots", 0), ("seeds", 0)):
-            fine = min(getattr(self, name), default=least) >= least
-            require(self, name, f"of at least {least}", fine)
+        require_least(self, 1, "bottlenecks", "widths")
+        require_least(self, 0, "snapshots", "seeds")
         for name in ("bottlenecks", "seeds"):
             require(self, name, "of at least one", bool(getattr(self, name)))
         # One order, so that records and figures read from small to large.

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import NamedTuple
 
-from jaxvae.commands.experiment import ImageSettings, option, require
+from jaxvae.commands.experiment import ImageSettings, option, require, require_least
 
 
 class Objective(NamedTuple):
@@ -93,9 +93,7 @@ class Config(ImageSettings):
             fine = least <= getattr(self, name) <= most
             expectation = f"of at least {least}" if most == math.inf else f"of {least} to {most}"
             require(self, name, expectation, fine)
-        for name in ("snapshots", "seeds"):
-            fine = min(getattr(self, name), default=0) >= 0
-            require(self, name, "of at least 0", fine)
+        require_least(self, 0, "snapshots", "seeds")
         for name in ("data", "networks", "objectives", "seeds"):
             require(self, name, "of at least one", bool(getattr(self, name)))
             # One order and nothing twice: they name runs.

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxvae.commands.experiment import ImageSettings, option, require
+from jaxvae.commands.experiment import ImageSettings, option, require, require_least
 
 NETWORKS = ("two_layer", "ladder", "deep", "one_layer")
 LIKELIHOODS = ("bernoulli", "gaussian", "logistic_mixture")
@@ -77,16 +77,9 @@ class Config(ImageSettings):
         fine = not self.baseline or self.network == "two_layer"
         require(self, "baseline", "with --network two_layer alone", fine)
         require(self, "warmup", "from 0 to 1", 0 <= self.warmup <= 1)
-        for names, least in (
-            (("epochs", "batch_size", "judge_epochs"), 1),
-            (("points", "labeled", "samples"), 20),
-        ):
-            for name in names:
-                fine = getattr(self, name) >= least
-                require(self, name, f"of at least {least}", fine)
-        for name in ("snapshots", "seeds"):
-            fine = min(getattr(self, name), default=0) >= 0
-            require(self, name, "of at least 0", fine)
+        require_least(self, 1, "epochs", "batch_size", "judge_epochs")
+        require_least(self, 20, "points", "labeled", "samples")
+        require_least(self, 0, "snapshots", "seeds")
         require(self, "seeds", "of at least one", bool(self.seeds))
         # One order, so that records and figures read from small to large.
         for name in ("beta_top", "beta_bottom", "snapshots", "seeds"):

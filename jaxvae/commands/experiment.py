@@ -75,6 +75,14 @@ def require(config: Any, name: str, expectation: str, condition: bool) -> None:
         raise ValueError(f"expected {flag_of(name)} {expectation}, got {getattr(config, name)}")
 
 
+def require_least(config: Any, least: int, *names: str) -> None:
+    """Refuse settings below a number, and those with a value below it, as `require` does."""
+    for name in names:
+        value = getattr(config, name)
+        several = value if isinstance(value, tuple) else (value,)
+        require(config, name, f"of at least {least}", min(several, default=least) >= least)
+
+
 def run_experiment(
     name: str,
     description: str,
