@@ -17,9 +17,8 @@ from jaxvae.runs.saved import open_run
 def main(arguments: argparse.Namespace, console: Console, errors: Console) -> None:
     """Write the layers that were asked for."""
     run = open_run(arguments.folder, arguments.snapshot, trust=arguments.trust)
-    images, batch_size = checked_batches(
-        run.vae, chosen_images(run, arguments), batch_size=arguments.batch_size
-    )
+    images, _ = chosen_images(run, arguments)
+    images, batch_size = checked_batches(run.vae, images, batch_size=arguments.batch_size)
     layers = arguments.layers and [
         name.strip() for name in arguments.layers.split(",") if name.strip()
     ]

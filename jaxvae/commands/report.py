@@ -10,7 +10,7 @@ from jaxvae.analysis.capture import capture
 from jaxvae.analysis.evaluation import Evaluation, evaluate
 from jaxvae.analysis.regeneration import Regenerations, regenerate
 from jaxvae.analysis.traversal import Traversals, latent_traversals
-from jaxvae.commands.runs import chosen_images, images_in_words
+from jaxvae.commands.runs import chosen_images
 from jaxvae.commands.two_runs import compare
 from jaxvae.files.results import whole_results
 from jaxvae.models.hvae import HVAE
@@ -34,7 +34,7 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
         compare(arguments, console, errors)
         return
     run = open_run(arguments.folder, arguments.snapshot, trust=arguments.trust)
-    images = chosen_images(run, arguments)
+    images, words = chosen_images(run, arguments)
     out = arguments.out or run.folder
     noise_key, sample_key = jax.random.split(jax.random.key(arguments.seed))
     prior = jax.random.normal(sample_key, (_SAMPLES, run.vae.latents))
@@ -55,7 +55,7 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
             page = run_page(
                 Shown(
                     run,
-                    images_in_words(run, arguments),
+                    words,
                     evaluate(run.vae, run.variables, images, key=noise_key),
                     dict(_snapshots(run, arguments, images[:_COMPARED], noise_key)),
                     read_curve(run.folder),

@@ -17,32 +17,31 @@ _CHANGED = (
 )
 
 
-def chosen_images(run: SavedRun, arguments: argparse.Namespace) -> UInt8[ArrayLike, "n h w c"]:
-    """The images that were asked for, in the size of the run, and black and white as its own.
+def chosen_images(
+    run: SavedRun, arguments: argparse.Namespace
+) -> tuple[UInt8[ArrayLike, "n h w c"], str]:
+    """The images that were asked for, and what they are, such as "held-out images of mnist".
+
+    They have the size of those of the run, and are black and white as they are.
 
     Raises:
         ValueError: for a data set that there is not, fewer images than asked for, and
             images of another shape than the model takes.
     """
-    dataset = _dataset(run, arguments)
+    dataset, changed = _dataset(run, arguments), ""
     if have_changed(stored_settings_of(run), dataset):
         say(f"warning: {dataset.name} {_CHANGED}")
-    images = (dataset.test if arguments.split == "test" else dataset.train).images
+        changed = f" (which {_CHANGED})"
+    held_out = arguments.split == "test"
+    images = (dataset.test if held_out else dataset.train).images
     if images.shape[1:] != run.vae.image_shape:
         expected, got = (" x ".join(map(str, s)) for s in (run.vae.image_shape, images.shape[1:]))
         raise ValueError(f"expected images of {expected}, got {got} of {dataset.name}")
     count = len(images) if arguments.examples is None else arguments.examples
     if not 1 <= count <= len(images):
         raise ValueError(f"expected --examples from 1 to {len(images)}, got {count}")
-    return images[:count]
-
-
-def images_in_words(run: SavedRun, arguments: argparse.Namespace) -> str:
-    """The images that were asked for, such as "held-out images of mnist"."""
-    dataset = _dataset(run, arguments)
-    kind = "held-out images" if arguments.split == "test" else "training images"
-    changed = have_changed(stored_settings_of(run), dataset)
-    return f"{kind} of {dataset.name}{f' (which {_CHANGED})' if changed else ''}"
+    kind = "held-out images" if held_out else "training images"
+    return images[:count], f"{kind} of {dataset.name}{changed}"
 
 
 def _dataset(run: SavedRun, arguments: argparse.Namespace) -> Dataset:

@@ -59,7 +59,7 @@ def compare(arguments: argparse.Namespace, console: Console, errors: Console) ->
     compared = json.dumps([*map(str, whole)])
     _refuse_other_results(out, compared)
     runs = _both(partial(open_run, trust=arguments.trust), folders)
-    images = _both(partial(chosen_images, arguments=arguments), runs)
+    images = _both(lambda run: chosen_images(run, arguments)[0], runs)
     key = jax.random.key(arguments.seed)
     with errors.status("evaluating on held-out images"):
         comparison = compare_runs(runs, images, key=key)
