@@ -32,8 +32,10 @@ class DimensionScale(NamedTuple):
             ratio equal to one (a lattice).
         stderrs: `[s]`, standard errors as if the points' ratios were
             independent. Neighborhoods overlap, so the true spread is wider: by
-            a measured factor of 1 to 1.2 at the smallest scale, up to 1.9 at
-            rank 64 (1,000 points, Gaussians and cubes of 1 to 10 dimensions).
+            a measured factor of 1.1 to 1.4 at the smallest scale, and of 1.1 to
+            2.2 at rank 64 of 1,000 points and 1.2 to 2.8 of 300 (Gaussians and
+            cubes of 1 to 10 dimensions), most in one and two dimensions.
+            `jackknife_error` is an upper bound.
         radii: `[s]`, mean over the points of the two distances, in units of the
             input: the scale at which the estimate looks. NaN above the largest
             float32, and where there is no estimate to be had.

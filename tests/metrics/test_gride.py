@@ -173,13 +173,13 @@ def test_a_line_of_steps_has_no_dimension_at_the_smallest_scale_only():
 
 
 @pytest.mark.slow
-def test_the_standard_error_is_the_spread_over_clouds_but_for_shared_neighbors():
-    found = [gride(gaussian(500, 5, seed)) for seed in range(150)]
+@pytest.mark.parametrize(("d", "at_rank_64"), [(5, 1.2), (1, 2.0)])
+def test_the_standard_error_is_too_small_by_the_factors_that_are_documented(d, at_rank_64):
+    found = [gride(gaussian(300, d, seed)) for seed in range(150)]
     spread = np.std([curve.values for curve in found], axis=0)
     claimed = np.mean([curve.stderrs for curve in found], axis=0)
-    # The documented factor is 1 to 1.9; 150 clouds give a spread to 6%.
-    assert min(spread / claimed) > 0.9
-    assert max(spread / claimed) < 2
+    # 150 clouds give a spread to 6%.
+    np.testing.assert_allclose((spread / claimed)[[0, -1]], [1.25, at_rank_64], rtol=0.18)
 
 
 properties = settings(max_examples=8, deadline=None, derandomize=True)
