@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 import xarray as xr
+from jax.random import key
 
 from jaxvae.advising.criteria import criteria_of, decided_bounds
 from jaxvae.advising.reading import by_setting, read_records
 from jaxvae.advising.results import conclude
 from jaxvae.advising.sentences import answer, diagnoses, disagreement
+from jaxvae.analysis.profile import gaussian_dimension
 from jaxvae.commands.advise import _answer_of
+from jaxvae.metrics import two_nn
 from tests.advising.records import falling, records_of
 
 SIZES = (2, 4, 8, 16)
@@ -94,6 +97,41 @@ def test_fondue_is_the_largest_size_whose_gap_is_a_fifth_of_the_dimension_of_the
     gap = {"mean": [2.0, 4.0, 7.0, 9.0], "sample": [2.0, 5.0, 8.01, 15.0]}
     found = criteria_of(read_records(records_of(falling(8), dimensions=gap)), NULLS)[2]
     assert (found.name, found.answer, found.size) == ("FONDUE", "4", 4)
+
+
+def criteria_of_means(means, samples, *, active, data, nulls):
+    """FONDUE and the Gaussian null, of the IDs of clouds by size."""
+    dimensions = {
+        "input": [float(two_nn(data).value)] * len(SIZES),
+        **{
+            name: [float(two_nn(cloud).value) for cloud in clouds]
+            for name, clouds in (("mean", means), ("sample", samples))
+        },
+    }
+    records = records_of(falling(8), dimensions=dimensions, active=active)
+    return criteria_of(read_records(records), nulls)[2::2]
+
+
+@pytest.mark.parametrize(
+    ("spread", "active", "n", "expected"),
+    [
+        (1.0, SIZES, 400, ["16 or more", "16 or more"]),
+        # Collapsed: clouds of means have no scale, but the latents carry nothing.
+        (1e-3, (0,) * 4, 400, ["less than 2", "less than 2"]),
+        (1.0, SIZES, 60, ["unknown", "unknown"]),
+    ],
+)
+def test_latents_without_information_and_few_images_do_not_look_like_full_ones(
+    spread, active, n, expected
+):
+    random = np.random.default_rng(0)
+    clouds = [random.standard_normal((n, size)).astype(np.float32) for size in SIZES]
+    nulls = {size: gaussian_dimension(key(0), n=n, features=size, clouds=4) for size in SIZES}
+    means = [np.float32(spread) * cloud for cloud in clouds]
+    noise = [random.standard_normal(cloud.shape).astype(np.float32) for cloud in clouds]
+    samples = [mean + (1 - 0.9 * spread) * each for mean, each in zip(means, noise, strict=True)]
+    found = criteria_of_means(means, samples, active=active, data=clouds[2], nulls=nulls)
+    assert [each.answer for each in found] == expected
 
 
 def test_models_that_have_learned_nothing_show_no_size_to_be_enough():
