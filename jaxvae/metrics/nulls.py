@@ -41,7 +41,8 @@ class Null(NamedTuple):
     Attributes:
         mean: over the draws.
         spread: standard deviation of one draw: how far from `mean` a metric of
-            such data falls by chance.
+            such data falls by chance. Of 5 draws it is known to 35% alone: such
+            data then fall beyond twice the spread in 14%, of 20 draws in 7%.
         values: `[draws, ...]`.
     """
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import t
 
 from jaxvae.metrics import information_imbalance
 from jaxvae.metrics.nulls import gaussian_null, unrelated_null
@@ -27,6 +28,21 @@ def test_unrelated_spaces_have_the_floor_of_linear_cka():
     null = unrelated_null(KEY, linear_cka, x, x)
     assert null.values.shape == (20,)
     assert null.mean == pytest.approx(50 / (50 + 200 - 1), rel=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("draws", [5, 20])
+def test_unrelated_data_fall_beyond_two_spreads_of_few_draws_as_often_as_is_documented(draws):
+    def product(a, b):
+        return np.float32(np.mean(a * b))
+
+    pairs, beyond = np.random.default_rng(0).standard_normal((600, 2, 100, 1)), 0
+    for seed, pair in enumerate(pairs):
+        found = unrelated_null(jax.random.key(seed), product, *pair, draws=draws)
+        beyond += abs(product(*pair) - found.mean) > 2 * found.spread
+    expected = 2 * t.sf(2 / (1 + 1 / draws) ** 0.5, draws - 1)
+    assert round(100 * expected) == {5: 14, 20: 7}[draws]
+    assert beyond / 600 == pytest.approx(expected, abs=3 * (expected / 600) ** 0.5)
 
 
 def test_every_space_but_the_first_is_permuted_by_itself():
