@@ -161,7 +161,7 @@ def test_uses_want_different_cells_only_where_no_best_one_is_in_common():
 
 @pytest.mark.parametrize("seeds", [2, 3])
 def test_two_seeds_ask_for_more(seeds):
-    (line,) = [line for line in rate_conclusions(grid(seeds=seeds)) if line.startswith("Cells")]
+    (line,) = [line for line in conclusions_of(grid(seeds=seeds)) if line.startswith("Cells")]
     assert line.endswith("--seeds 0..3 adds seeds that decide smaller ones.") == (seeds == 2)
 
 
