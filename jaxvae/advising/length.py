@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 
+from jaxvae.advising.criteria import decided_bounds
 from jaxvae.advising.reading import SweepReading
-from jaxvae.analysis.advice import TOLERANCE
+from jaxvae.analysis.advice import TOLERANCE, keep_less
 
 # Steps of the shortest training that is tried.
 _FIRST_STEPS = 3000
@@ -27,12 +28,15 @@ def sizes_that_still_improve(reading: SweepReading) -> list[int]:
 def longer_epochs(reading: SweepReading, steps_per_epoch: int) -> int | None:
     """Twice the epochs where the second half of a training still helped some size, else None.
 
-    Models that have learned nothing so far may be on a plateau: they are trained on.
+    Models that have learned nothing so far may be on a plateau: they are trained on. So are those
+    of which a larger one keeps less than a smaller one, where no size is shown to be enough.
 
     Args:
         reading: measurements at half of the training and at its end.
         steps_per_epoch: steps of an epoch, for the longest training that is tried.
     """
-    helped = not reading.has_learned or sizes_that_still_improve(reading)
+    undecided = decided_bounds(reading).sufficient is None
+    worse = undecided and bool(keep_less(reading.imbalance).any())
+    helped = not reading.has_learned or worse or sizes_that_still_improve(reading)
     more = 2 * reading.epoch
     return more if helped and more * steps_per_epoch <= MOST_STEPS else None

@@ -182,13 +182,17 @@ def _distinct(records: xr.Dataset, points: int) -> int:
 
 
 def _rectangle(done: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The largest set of sizes times seeds of which all are done, the most common seeds first."""
+    """The largest set of sizes times seeds of which all are done, the most common seeds first.
+
+    One of two sizes or more, if there is one: with one size nothing can be compared.
+    """
     order = np.argsort(-done.sum(axis=0), kind="stable")
     best: tuple[np.ndarray, np.ndarray] = (np.array([], int), np.array([], int))
     for count in range(1, len(order) + 1):
         seeds = np.sort(order[:count])
         kept = np.flatnonzero(done[:, seeds].all(axis=1))
-        if len(kept) * len(seeds) >= len(best[0]) * len(best[1]):
+        found = min(len(kept), 2), len(kept) * len(seeds)
+        if found >= (min(len(best[0]), 2), len(best[0]) * len(best[1])):
             best = kept, seeds
     if len(best[0]) == 0:
         raise NoModelError(

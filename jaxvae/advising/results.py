@@ -12,6 +12,7 @@ from jaxtyping import Float
 from rich.console import Console
 
 from jaxvae.advising.criteria import Criterion, criteria_of, decided_bounds, delta_bounds
+from jaxvae.advising.data import DataDimension
 from jaxvae.advising.reading import SweepReading, read_records
 from jaxvae.advising.sentences import answer, diagnoses, disagreement
 from jaxvae.analysis import gaussian_dimension
@@ -62,7 +63,7 @@ def conclude(
     *,
     ending: str = "",
     of_data: str = "",
-    dimension: tuple[float, float] | None = None,
+    dimension: DataDimension | None = None,
 ) -> Conclusion:
     """The answer to how large a bottleneck must be, from the records of a sweep over sizes.
 
@@ -70,7 +71,7 @@ def conclude(
         records: records of `jaxvae sweep`, `jaxvae advise` or `experiments.bottleneck`.
         ending: why training stopped, where nothing is decided.
         of_data: sentences about the data.
-        dimension: dimension of the data, with its standard error, where it is known.
+        dimension: dimension of the data, where it is known.
 
     Raises:
         ValueError: for other records.

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxvae.advising.criteria import UNKNOWN, Criterion, decided_bounds, delta_advice, delta_bounds
+from jaxvae.advising.data import DataDimension
 from jaxvae.advising.length import sizes_that_still_improve
 from jaxvae.advising.reading import HARDLY_ANYTHING, SweepReading
-from jaxvae.analysis.advice import MOST_COUNTED, TOLERANCE
+from jaxvae.analysis.advice import MOST_COUNTED, TOLERANCE, keep_less
 from jaxvae.files.words import counted
 
 # A model is overfitted where held-out images cost more than training images by this share of the
@@ -83,21 +84,23 @@ def disagreement(criteria: Sequence[Criterion], reading: SweepReading) -> str:
     )
 
 
-def diagnoses(reading: SweepReading, dimension: tuple[float, float] | None = None) -> list[str]:
+def diagnoses(reading: SweepReading, dimension: DataDimension | None = None) -> list[str]:
     """Sentences on problems of the models or the data, each with advice; none if all is well.
 
     Args:
         reading: measurements of all models.
-        dimension: dimension of the data, with its standard error.
+        dimension: dimension of the data, where it is known.
     """
     return [
         text
         for text in (
             _too_small(reading),
             _undertrained(reading),
-            without_active(reading) or _collapsed(reading),
+            _worse(reading),
+            without_active(reading) or _collapsed(reading, dimension),
             _overfitted(reading),
             _kept_less(reading, dimension),
+            _below_dimension(reading, dimension),
             _few_images(reading),
             _failed(reading),
             _not_read(reading),
@@ -115,7 +118,13 @@ def _wanted(reading: SweepReading) -> str:
     advice = delta_advice(reading)
     if advice.seeds is not None:
         more = " or more" if advice.seeds == MOST_COUNTED else ""
-        return f"About {advice.seeds}{more} seeds would decide it, if they differ as these do."
+        least = int(reading.sizes[0])
+        which = "it"
+        if least > decided_bounds(reading).insufficient + 1:
+            which = f"between these sizes, and training smaller ones than {least} about those"
+        return f"About {advice.seeds}{more} seeds would decide {which}, if they differ as these do."
+    if keep_less(reading.imbalance)[-1]:
+        return "Longer training, or another learning rate, would decide it."
     if advice.lower[-2] > 0:
         return "Larger sizes would decide it: Δ still falls up to the largest one."
     return (
@@ -128,9 +137,9 @@ def _too_small(reading: SweepReading) -> str:
     bounds, largest = decided_bounds(reading), int(reading.sizes[-1])
     if bounds.sufficient is not None or len(reading.sizes) < 2:
         return ""
-    means = np.log(reading.imbalance).mean(axis=1)
-    gain = -np.expm1(means[-1] - means[-2])
-    if gain <= TOLERANCE:
+    advice = delta_advice(reading)
+    gain = advice.gain[-2]
+    if not advice.lower[-2] > TOLERANCE:
         return ""
     return (
         f"The bottleneck is too small: {largest} latents still lower Δ by {gain:.0%} against "
@@ -151,6 +160,24 @@ def _undertrained(reading: SweepReading) -> str:
     return (
         f"Undertrained: the last part of training still lowered Δ by more than {TOLERANCE:.0%} at "
         f"{improving} latents. With more --epochs these sizes may become better than others."
+    )
+
+
+def _worse(reading: SweepReading) -> str:
+    """A sentence on sizes that keep less than a smaller one, which could do the same."""
+    worse = keep_less(reading.imbalance)
+    if reading.obstacle or not worse.any():
+        return ""
+    means = np.exp(np.log(reading.imbalance).mean(axis=1))
+    best = int(means.argmin())
+    named = ", ".join(
+        f"{value:.3g} at {size}"
+        for size, value in zip(reading.sizes[worse], means[worse], strict=True)
+    )
+    return (
+        f"Not trained well: larger sizes keep less than smaller ones (Δ {named}, and "
+        f"{means[best]:.3g} at {reading.sizes[best]}), although they could do the same. They say "
+        "nothing about smaller sizes. Train longer, or at another learning rate."
     )
 
 
@@ -180,10 +207,13 @@ def without_active(reading: SweepReading) -> str:
     )
 
 
-def _collapsed(reading: SweepReading) -> str:
-    """A sentence on collapsed latents, unless a size is enough: larger ones have some to spare."""
+def _collapsed(reading: SweepReading, dimension: DataDimension | None) -> str:
+    """A sentence on collapsed latents, unless as many are active as a size or the data need."""
     active, size = float(reading.active_units[-1].mean()), int(reading.sizes[-1])
     if active > 0.75 * size or decided_bounds(reading).sufficient is not None:
+        return ""
+    needed = float(reading.dimensions["input"].mean()) if dimension is None else dimension.smallest
+    if active >= needed:
         return ""
     return (
         f"Collapsed latents: of {size} latents {active:.0f} are active at the largest size. Larger "
@@ -197,20 +227,38 @@ def _overfitted(reading: SweepReading) -> str:
     worst = float(np.nanmax(shares)) if np.isfinite(shares).any() else 0.0
     if worst <= _OVERFITTED:
         return ""
-    # Fewer epochs are no advice where more would help some size.
-    fewer = "" if sizes_that_still_improve(reading) else " or fewer --epochs"
+    # Fewer epochs are no advice where more would help some size, or where that is not known.
+    improves = sizes_that_still_improve(reading) or keep_less(reading.imbalance).any()
+    unknown = not np.isfinite(reading.earlier_imbalance).all()
+    fewer = "" if improves or unknown else " or fewer --epochs"
     return (
         "Overfitted: the negative ELBO of held-out images is above that of training images, by up "
         f"to {worst:.0%} of their KL. Use more images{fewer}."
     )
 
 
-def _kept_less(reading: SweepReading, dimension: tuple[float, float] | None) -> str:
-    if dimension is None or not np.isfinite(dimension[0]):
+def _below_dimension(reading: SweepReading, dimension: DataDimension | None) -> str:
+    """A sentence where the size that is enough is below the dimension among near neighbors."""
+    size = decided_bounds(reading).sufficient
+    if dimension is None or dimension.doubts or size is None:
+        return ""
+    if size >= dimension.value - 2 * dimension.stderr:
+        return ""
+    return (
+        f"Fewer latents than dimensions: among near neighbors the images have dimension "
+        f"{dimension.value:.1f} ± {dimension.stderr:.1f}, of which {size} latents cannot keep all. "
+        "The rest changes few neighbors, or a larger size does not keep it either; if it matters, "
+        "lower the standard deviation of the pixels, or beta."
+    )
+
+
+def _kept_less(reading: SweepReading, dimension: DataDimension | None) -> str:
+    if dimension is None or not np.isfinite(dimension.smallest):
         return ""
     used = float(reading.active_units[-1].mean())
     # Noise may raise the value by a part of a dimension.
-    least = max(math.floor(dimension[0] - 2 * dimension[1]), reading.fewest_latents)
+    least = math.floor(dimension.smallest - 2 * dimension.stderr)
+    least = max(least, reading.fewest_latents)
     # A bottleneck below it cannot keep more.
     if used >= least or reading.sizes[-1] < least:
         return ""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxvae.analysis.advice import TOLERANCE, Advice, sufficient_bottleneck
+from jaxvae.analysis.advice import TOLERANCE, Advice, keep_less, sufficient_bottleneck
 from jaxvae.geometry.arrays import as_float64
 
 MOST_SEEDS = 8
@@ -122,7 +122,8 @@ def next_training(
     """The models to train next, which depend on the measurements so far alone.
 
     - As long as no number of seeds would show a size to be sufficient, because Delta still falls
-      to the largest: double the largest.
+      to the largest: double the largest. Not where the largest keeps less than a smaller one
+      (`keep_less`): longer training would decide, and no larger size.
     - Where seeds would: add half as many as there are, at least one, at most as many as needed.
     - Where a size is shown to be sufficient: halve the smallest if that is the one; or try the
       middle between it and the largest insufficient one; or, where a size between is undecided,
@@ -147,9 +148,10 @@ def next_training(
     tried, seeds = tuple(int(size) for size in sizes), imbalance.shape[1]
     if bounds.sufficient is None:
         # From one seed nobody knows how many would do.
-        if advice.seeds is None and seeds > 1:
-            return _doubled(tried, seeds, fewest)
-        return _more_seeds(tried, seeds, advice.seeds)
+        if advice.seeds is not None or seeds == 1:
+            return _more_seeds(tried, seeds, advice.seeds)
+        worse = keep_less(imbalance, tolerance=tolerance)[-1]
+        return None if worse else _doubled(tried, seeds, fewest)
     if bounds.is_decided:
         return None
     if bounds.sufficient == tried[0]:

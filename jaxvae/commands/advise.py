@@ -123,7 +123,7 @@ def _study(arguments: argparse.Namespace, console: Console) -> None:
         outcome.records,
         ending=ending,
         of_data=f"{outcome.on_length}{dimension} {why}",
-        dimension=(dimension.smallest, dimension.stderr),
+        dimension=dimension,
     )
     title = f"{dataset.name}, {config.network}, {concluded.reading.epoch} epochs"
     write_conclusion(out, outcome.records, concluded, title=title, console=console)

@@ -46,6 +46,13 @@ def test_training_that_made_a_model_worse_is_long_enough():
     assert longer_epochs(reading_of(0.2, earlier=0.5), 100) is None
 
 
+def test_a_size_that_keeps_less_than_a_smaller_one_is_trained_longer_unless_a_size_is_enough():
+    lost = np.array([0.2, 0.1, 0.3])[:, None] * np.ones(3)
+    assert longer_epochs(read_records(records_of(lost)), 100) == 16
+    decided = np.array([0.1, 0.1, 0.1, 0.3])[:, None] * np.ones(3)
+    assert longer_epochs(read_records(records_of(decided)), 100) is None
+
+
 def test_one_size_that_still_improves_is_named_and_enough_to_train_longer():
     records = records_of(np.full((2, 3), 0.1))
     records["imbalance"].values[1, :, 0, 3, 0] = 0.2

@@ -6,6 +6,7 @@ import xarray as xr
 from jax.random import key
 
 from jaxvae.advising.criteria import criteria_of, decided_bounds
+from jaxvae.advising.data import DataDimension
 from jaxvae.advising.reading import by_setting, read_records
 from jaxvae.advising.results import conclude
 from jaxvae.advising.sentences import answer, diagnoses, disagreement
@@ -23,6 +24,12 @@ def said(records, **given):
     return " ".join([answer(read_records(records)), *diagnoses(read_records(records), **given)])
 
 
+def dimension_of(value, stderr, *, smallest=None):
+    """The dimension of data, of which nothing is in doubt."""
+    scales = np.array([value if smallest is None else smallest])
+    return DataDimension(value, stderr, 2000, scales, (2,), (), ())
+
+
 def disagreed(records):
     reading = read_records(records)
     return disagreement(criteria_of(reading, NULLS), reading)
@@ -38,6 +45,35 @@ def test_few_trainings_that_differ_decide_nothing_and_say_what_remains():
     reading = read_records(records_of(falling(8, seeds=2, noise=0.4)))
     assert answer(reading).startswith("Not decided, sizes 1 or more remain")
     assert answer(reading, ending="Time is over.").startswith("Time is over. Sizes 1 or more")
+
+
+def test_a_size_that_keeps_less_than_a_smaller_one_is_no_evidence_that_it_is_enough():
+    # As images of three factors were read: 16 latents could do what 8 do.
+    lost = np.array([0.0565, 0.0494, 0.0365, 0.2229])[:, None] * np.exp([[0.02, -0.02, 0.0]])
+    records = records_of(lost, sizes=np.array([3, 4, 8, 16]))
+    assert answer(read_records(records)).startswith("Not decided, sizes 5 or more remain")
+    assert "Longer training, or another learning rate, would decide it." in said(records)
+    assert "Δ 0.223 at 16, and 0.0365 at 8" in said(records)
+    # With 16 as good as 8, that is enough.
+    enough = records_of(np.append(lost[:3], lost[2:3], axis=0), sizes=np.array([3, 4, 8, 16]))
+    assert answer(read_records(enough)).startswith("Use a bottleneck of 8")
+    assert "Not trained well" not in said(enough)
+
+
+def test_seeds_do_not_decide_about_smaller_sizes_than_were_trained():
+    turns = np.outer([1, -1, 1], [1, -1])
+    records = records_of(0.1 * np.exp(0.05 * turns), sizes=np.array([5, 7, 14]))
+    assert "seeds would decide between these sizes, and training smaller ones than 5" in said(
+        records
+    )
+
+
+def test_two_sizes_are_compared_where_one_has_a_further_seed():
+    records = records_of(falling(4, sizes=(4, 10), seeds=2), sizes=np.array([4, 10]))
+    records["missing"][1, 1] = True
+    reading = read_records(records)
+    assert reading.sizes.tolist() == [4, 10]
+    assert reading.seeds == (0,)
 
 
 def test_one_seed_decides_nothing():
@@ -157,18 +193,40 @@ def test_what_ails_models_is_named(given, expected):
 def test_latents_to_spare_are_named_only_where_no_size_is_enough():
     active = [2.0, 4, 6, 6]
     expected = "of 16 latents 6 are active at the largest size"
-    assert expected in said(records_of(falling(99), active=active))
-    assert expected not in said(records_of(falling(8), active=active))
+    needed = {"dimensions": {"input": [8.0] * 4}}
+    assert expected in said(records_of(falling(99), active=active, **needed))
+    assert expected not in said(records_of(falling(8), active=active, **needed))
+
+
+def test_as_many_active_latents_as_the_data_have_dimensions_are_not_collapsed():
+    records = records_of(falling(99), active=[2.0, 4, 6, 6])
+    assert "Collapsed" not in said(records, dimension=dimension_of(6.0, 0.1))
+    assert "Collapsed" in said(records, dimension=dimension_of(7.0, 0.1))
+
+
+def test_a_size_below_the_dimension_among_near_neighbors_is_told():
+    dimension, expected = dimension_of(9.0, 0.1, smallest=7.0), "Fewer latents than dimensions"
+    assert f"{expected}: among near neighbors the images have dimension 9.0 ± 0.1, of which 8" in (
+        said(records_of(falling(8)), dimension=dimension)
+    )
+    assert expected not in said(records_of(falling(8)), dimension=dimension_of(8.1, 0.1))
+    assert expected not in said(records_of(falling(8)), dimension=dimension._replace(doubts=("",)))
 
 
 def test_models_that_use_fewer_latents_than_the_data_have_dimensions_are_told():
     records = records_of(falling(8), active=[2.0, 4, 8, 9])
-    assert "keep fewer dimensions than the data have" in said(records, dimension=(14.0, 1.0))
-    assert "keep fewer dimensions than the data have" not in said(records, dimension=(10.0, 1.0))
+    assert "keep fewer dimensions than the data have" in said(
+        records, dimension=dimension_of(14.0, 1.0)
+    )
+    assert "keep fewer dimensions than the data have" not in said(
+        records, dimension=dimension_of(10.0, 1.0)
+    )
     # Noise of the pixels raised it by a part of a dimension.
-    assert "keep fewer dimensions than the data have" not in said(records, dimension=(9.9, 0.2))
+    assert "keep fewer dimensions than the data have" not in said(
+        records, dimension=dimension_of(9.9, 0.2)
+    )
     surely = records.assign_attrs(fewest_latents=10)
-    assert "the data have dimension 10 or more" in said(surely, dimension=(9.9, 0.2))
+    assert "the data have dimension 10 or more" in said(surely, dimension=dimension_of(9.9, 0.2))
 
 
 @pytest.mark.parametrize("fewest", [0, 4, 8])

@@ -8,7 +8,7 @@ from scipy.stats import t as student
 
 from benchmarks.error_rates.bottlenecks import SHAPES, rates
 from jaxvae.analysis import sufficient_bottleneck
-from jaxvae.analysis.advice import MOST_COUNTED
+from jaxvae.analysis.advice import MOST_COUNTED, keep_less
 from tests.tiers import parametrize
 
 SIZES = np.array([2, 4, 8, 16, 32, 64])
@@ -41,17 +41,49 @@ def test_a_small_bottleneck_is_enough_where_none_helps():
     assert sufficient_bottleneck(SIZES, certain(np.full(6, 0.3))).bottleneck == 2
 
 
-def test_a_larger_bottleneck_that_does_worse_is_no_improvement():
+def test_larger_bottlenecks_that_do_worse_are_no_evidence_that_a_smaller_one_is_enough():
+    # They could do what it does: they were not trained well, and nobody knows what they would gain.
     rising = np.array([0.01, 0.02, 0.03, 0.04, 0.05, 0.06])
     advice = sufficient_bottleneck(SIZES, certain(rising))
-    assert advice.bottleneck == 2
+    assert advice.bottleneck is None
+    assert advice.candidates == tuple(SIZES)
+    assert advice.seeds is None
     assert advice.gain[0] == pytest.approx(-1.0)
+    assert keep_less(certain(rising)).tolist() == [False] + 5 * [True]
+
+
+@pytest.mark.parametrize(("worse", "size"), [(1.32, 2), (1.34, None)])
+def test_a_larger_bottleneck_is_evidence_up_to_the_tolerance(worse, size):
+    # 1 / (1 - .25) is 1.333.
+    lost = certain(np.array([0.1, 0.1 * worse]))
+    assert sufficient_bottleneck([2, 4], lost).bottleneck == size
+    assert keep_less(lost)[1] == (size is None)
+
+
+def test_one_larger_bottleneck_that_keeps_as_much_is_evidence_enough():
+    means = np.array([0.3, 0.1, 0.02, 0.1, 0.02, 0.1])
+    assert sufficient_bottleneck(SIZES, certain(means)).bottleneck == 8
+
+
+def test_a_larger_bottleneck_that_may_be_much_worse_is_no_evidence():
+    # Of two sizes that vary alike, the larger one is 20% worse, with an error of 40%.
+    turns = np.outer([1, -1], [1, -1, 0])
+    lost = np.array([0.1, 0.12])[:, None] * np.exp(0.35 * turns)
+    assert not keep_less(lost).any()
+    assert np.isnan(sufficient_bottleneck([2, 4], lost).upper[0])
+
+
+def test_a_decline_goes_on_beyond_a_size_that_was_not_trained_well():
+    # Each of the first four lowers Delta by 20%, so that one more step may matter.
+    means = np.append(0.3 * 0.8 ** np.arange(4), 1.0)
+    assert sufficient_bottleneck(SIZES[:5], certain(means)).bottleneck is None
+    assert sufficient_bottleneck(SIZES[:5], certain(means)).candidates == (8, 16, 32)
 
 
 def test_a_bottleneck_between_two_better_ones_is_not_enough():
     # A dip at 8 alone: 4 is worse than 8 although it equals 16.
     means = np.array([0.3, 0.1, 0.02, 0.1, 0.1, 0.1])
-    assert sufficient_bottleneck(SIZES, certain(means)).bottleneck == 8
+    assert sufficient_bottleneck(SIZES, certain(means)).candidates == (8, 16, 32, 64)
 
 
 def test_an_improvement_below_the_tolerance_does_not_count():

@@ -99,6 +99,14 @@ def test_no_size_is_larger_than_the_largest_that_is_said(fewest):
     assert next_training([2, 4], [[0.4, 0.41], [0.1, 0.12]], fewest=2000).sizes == (2, 4, 2000)
 
 
+def test_no_larger_size_is_tried_where_the_largest_keeps_less_than_a_smaller_one():
+    lost = np.repeat([[0.2], [0.1], [0.3]], 3, axis=1)
+    assert next_training([2, 4, 8], lost) is None
+    # Of seeds that differ so much it may keep as much: more of them tell.
+    noisy = np.array([[0.1, 0.2, 0.4], [0.05, 0.1, 0.2], [0.2, 0.05, 0.1]])
+    assert next_training([2, 4, 8], noisy).seeds > 3
+
+
 def test_a_decline_without_end_names_no_size():
     bounds, steps = study(lambda size: -0.7 * np.log2(size), noise=0.05)
     assert bounds.sufficient is None
