@@ -12,7 +12,14 @@ from jaxtyping import Array, Float, Int
 from jaxvae.analysis.capture import noisy_batches
 from jaxvae.analysis.estimate import Estimate, mean_estimate
 from jaxvae.metrics.latents import LatentTypes, active_units, latent_types
-from jaxvae.models.hvae import HVAE, Gaussian, HierarchyOutputs, StochasticLayer, flat
+from jaxvae.models.hvae import (
+    HVAE,
+    Gaussian,
+    HierarchyOutputs,
+    StochasticLayer,
+    flat,
+    latent_names,
+)
 from jaxvae.models.likelihoods import standardized
 from jaxvae.models.vae import VAE, Outputs, Variables
 from jaxvae.objectives.hierarchical_vae import number_rates
@@ -143,6 +150,12 @@ def evaluate(
         tuple(_types(each, several) for each in every.variances),
         ExampleCosts(every.nll, every.rates, every.squared_error),
     )
+
+
+def by_layer(model: VAE | HVAE, every: Estimate) -> dict[str, Estimate]:
+    """Estimates `[l]` of the layers of a model as those of each, by its name, from the top."""
+    pairs = zip(np.atleast_1d(every.value), np.atleast_1d(every.stderr), strict=True)
+    return {name: Estimate(*pair) for name, pair in zip(latent_names(model), pairs, strict=True)}
 
 
 class _Assessment(NamedTuple):

@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from jaxvae.analysis.collapse import (
     against_data,
     collapse_warnings,
@@ -14,11 +12,11 @@ from jaxvae.analysis.collapse import (
     unused_latents,
 )
 from jaxvae.analysis.estimate import Estimate
-from jaxvae.analysis.evaluation import Evaluation, evaluate
+from jaxvae.analysis.evaluation import Evaluation, by_layer, evaluate
 from jaxvae.analysis.shuffle import shuffle_effect
 from jaxvae.analysis.training_loss import CLEAR, change_at_the_end
 from jaxvae.files.whole import write_text_whole
-from jaxvae.models.hvae import HVAE, latent_names
+from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.objectives.multipliers import LEAST, MOST
 from jaxvae.report.tables import with_error
@@ -73,7 +71,7 @@ def outcome_of(
     evaluation = evaluate(model, variables, images, key=key)
     estimates = {
         "reconstruction": evaluation.distortion,
-        **{f"rate of {name}": rate for name, rate in _by_layer(model, evaluation.rates).items()},
+        **{f"rate of {name}": rate for name, rate in by_layer(model, evaluation.rates).items()},
         "psnr": evaluation.psnr,
         "bits_per_dimension": evaluation.bits_per_dimension,
     }
@@ -85,7 +83,7 @@ def outcome_of(
         },
         "active_units": evaluation.active_units.tolist(),
     }
-    *_, total = _by_layer(model, evaluation.information_bounds).values()
+    *_, total = by_layer(model, evaluation.information_bounds).values()
     lines = [
         f"held out, {len(images):,} images: distortion {with_error(evaluation.distortion)}, rate "
         f"{with_error(total)} nats, PSNR {with_error(evaluation.psnr)} dB, "
@@ -137,17 +135,11 @@ def _unfinished(curve: Curve) -> list[str]:
     ]
 
 
-def _by_layer(model: VAE | HVAE, every: Estimate) -> dict[str, Estimate]:
-    """The estimate of every layer, by its name, from the top to the bottom."""
-    pairs = zip(np.atleast_1d(every.value), np.atleast_1d(every.stderr), strict=True)
-    return {name: Estimate(*pair) for name, pair in zip(latent_names(model), pairs, strict=True)}
-
-
 def _layer_lines(
     model: VAE | HVAE, evaluation: Evaluation, betas: Sequence[float] | None
 ) -> list[str]:
     lines = []
-    for index, (name, rate) in enumerate(_by_layer(model, evaluation.rates).items()):
+    for index, (name, rate) in enumerate(by_layer(model, evaluation.rates).items()):
         size = model.sizes[index]
         weight = "" if betas is None else f", beta {betas[index]:.3g}"
         lines.append(
@@ -165,7 +157,7 @@ def _missed_targets(
     if config.objective == "rate_targets":
         targets = config.coefficients["targets"]
         several = targets if isinstance(targets, Sequence) else (targets,)
-        rates = _by_layer(hvae, evaluation.rates)
+        rates = by_layer(hvae, evaluation.rates)
         asked = {f"rate of {n}": (t, rates[n]) for n, t in zip(rates, several, strict=True)}
     if config.objective == "distortion_target":
         asked = {"distortion": (config.coefficients["target"], evaluation.distortion)}

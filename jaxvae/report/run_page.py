@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxvae.analysis.collapse import collapse_warnings, unused_latents
 from jaxvae.analysis.estimate import Estimate, mean_estimate
-from jaxvae.analysis.evaluation import Evaluation
+from jaxvae.analysis.evaluation import Evaluation, by_layer
 from jaxvae.analysis.training_loss import CLEAR, change_at_the_end
 from jaxvae.models.hvae import HVAE, latent_names
 from jaxvae.report.page import Chart, Page, Table, Trace, picture_of, settings_in_words
@@ -251,16 +251,15 @@ def _latents(run: SavedRun, evaluation: Evaluation) -> Chart:
 
 
 def _rows(run: SavedRun, evaluation: Evaluation) -> list[dict[str, str]]:
-    rates = zip(*(np.atleast_1d(each) for each in evaluation.rates), strict=True)
     rows = []
-    for index, (name, rate) in enumerate(zip(latent_names(run.vae), rates, strict=True)):
+    for index, (name, rate) in enumerate(by_layer(run.vae, evaluation.rates).items()):
         size = run.vae.sizes[index]
         kinds = zip(_TYPES, evaluation.latent_types[index], strict=True)
         rows.append(
             {
                 "layer": name,
                 "latents": f"{size:,}",
-                "rate, nats": _number(Estimate(*rate)),
+                "rate, nats": _number(rate),
                 "active units": f"{int(evaluation.active_units[index]):,}",
                 **{kind: f"{int(np.sum(mask)):,}" for kind, mask in kinds},
             }
