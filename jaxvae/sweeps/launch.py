@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from jaxvae.data.memory import GIBIBYTE
 from jaxvae.data.names import refuse_among_images
 from jaxvae.files.words import counted, first_few
 from jaxvae.report.progress import sweep_progress
@@ -215,7 +216,7 @@ def _print_plan(sweep: Sweep, unfinished: list[Unit], console: Console) -> None:
         if unit in unfinished and unit.name in at_work:
             holder = at_work[unit.name]
             state = f"{holder.share:.0%} by {holder.process}@{holder.host}"
-        size = f"{unit.bytes / 2**30:.2g}" if unit.runs else ""
+        size = f"{unit.bytes / GIBIBYTE:.2g}" if unit.runs else ""
         cost = f"{minutes:.1f}" if unit.runs else ""
         table.add_row(unit.name, str(len(unit.runs) or ""), size, cost, state, unit.title)
     console.print(table)

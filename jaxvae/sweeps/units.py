@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from jaxvae.data.memory import GIBIBYTE
 from jaxvae.runs.building import build_trainer, run_keys
 from jaxvae.runs.config import Coefficient, RunConfig
 from jaxvae.runs.sweep_run import latents_of, model_of, program_of
@@ -23,7 +24,7 @@ from jaxvae.typing import ImageShape
 
 # A unit is at most so many models, and at most so many bytes of training state: what fits
 # the smallest devices that people train on, beside a batch and the images.
-MOST_MEMBERS, _MOST_BYTES = 64, 4 * 2**30
+MOST_MEMBERS, _MOST_BYTES = 64, 4 * GIBIBYTE
 _NAME_DIGITS = 12
 
 
