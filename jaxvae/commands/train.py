@@ -63,86 +63,109 @@ _CODE = ("network", "likelihood", "objective")
 
 
 class _Task(NamedTuple):
-    """A run, what it begins with, the devices that train it, and how many snapshots it keeps."""
+    """A run that is to be trained.
+
+    Attributes:
+        run: its model, trainer and data.
+        origin: what it begins with.
+        first: gives its first state.
+        mesh: the devices that train it.
+        snapshots: how many it keeps.
+        done: steps that its folder holds.
+        write: writes its settings.
+    """
 
     run: ReadyRun
     origin: Origin | None
     first: Callable[[], TrainState]
     mesh: Mesh | None
     snapshots: int
+    done: int
+    write: Callable[[], None]
 
 
 def main(arguments: argparse.Namespace, console: Console, errors: Console) -> None:
     """Train until the last epoch, and evaluate; of several processes the first does."""
     with flags_named(LONG_NAMES):
-        settings_file, mesh = arguments.out / RUN_FILE, chosen_devices(arguments.devices)
-        stored = stored_settings(settings_file)
-        origin, base = _origin(arguments, stored)
-        config = given_config(arguments, base)
-        refuse_among_images(arguments.out, config.data)
-        refuse_other_results(arguments.out / SWEEP_FILE, "a sweep")
-        if origin is not None and base is not None:
-            refuse_other_model(origin, base, config)
-        snapshot_epochs(config.epochs, arguments.snapshots, begun=_begun(origin))
-        devices = 1 if mesh is None else mesh.size
-        run = ready_run(config, devices=devices, also=[partial(refuse_unwritable, arguments.out)])
-        image_shape = run.vae.image_shape
-        origin_settings = None if origin is None else origin.told
-        settings = {**run_settings(config, image_shape=image_shape), FROM: origin_settings}
-        extendable = ("epochs", IMAGES, PER_EPOCH)
-        refuse_other_settings(
-            settings_file, in_effect(stored), in_effect(settings), extendable=extendable
+        task = _prepared(arguments)
+    run, out = task.run, arguments.out
+    if task.done > run.steps:
+        raise ValueError(
+            f"expected --epochs of at least {-(-task.done // run.per_epoch)}, which {out} has "
+            f"begun, got {run.config.epochs}"
         )
-        images = known_images(settings_file, stored, [run.dataset])
-        done = latest_step(arguments.out)
-        first = _first(run, origin, trust=arguments.trust)
-        if origin is not None and not done:
-            # What it refuses is refused before anything is written.
-            first()
-        task = _Task(run, origin, first, mesh, arguments.snapshots)
+    if not is_first():
+        _train(task, out, console, errors)
+        return
+    if not (out / RUN_FILE).exists():
+        task.write()
+    with sole_process(out):
+        # Again: another number of epochs, and two that began at once.
+        task.write()
+        _announce(run, console)
+        training = noted(out, "training", arguments.line)
+        with training if task.done < run.steps else nullcontext():
+            state = _train(task, out, console, errors)
+        _finish(run, state, out, console, errors)
+
+
+def _prepared(arguments: argparse.Namespace) -> _Task:
+    """The run that was asked for; what can be refused is, before anything is written."""
+    settings_file, mesh = arguments.out / RUN_FILE, chosen_devices(arguments.devices)
+    stored = stored_settings(settings_file)
+    origin, base = _origin(arguments, stored)
+    config = given_config(arguments, base)
+    refuse_among_images(arguments.out, config.data)
+    refuse_other_results(arguments.out / SWEEP_FILE, "a sweep")
+    if origin is not None and base is not None:
+        refuse_other_model(origin, base, config)
+    snapshot_epochs(config.epochs, arguments.snapshots, begun=_begun(origin))
+    devices = 1 if mesh is None else mesh.size
+    run = ready_run(config, devices=devices, also=[partial(refuse_unwritable, arguments.out)])
+    image_shape = run.vae.image_shape
+    told = None if origin is None else origin.told
+    settings = {**run_settings(config, image_shape=image_shape), FROM: told}
+    refuse_other_settings(
+        settings_file,
+        in_effect(stored),
+        in_effect(settings),
+        extendable=("epochs", IMAGES, PER_EPOCH),
+    )
     write = partial(
         write_config,
         settings_file,
         config,
         image_shape=image_shape,
         per_epoch=run.per_epoch,
-        images=images,
-        origin=origin_settings,
+        images=known_images(settings_file, stored, [run.dataset]),
+        origin=told,
     )
-    if done > run.steps:
-        raise ValueError(
-            f"expected --epochs of at least {-(-done // run.per_epoch)}, which {arguments.out} has "
-            f"begun, got {run.config.epochs}"
+    done = latest_step(arguments.out)
+    first = _first(run, origin, trust=arguments.trust)
+    if origin is not None and not done:
+        # What it refuses is refused here too.
+        first()
+    return _Task(run, origin, first, mesh, arguments.snapshots, done, write)
+
+
+def _finish(run: ReadyRun, state: TrainState, out: Path, console: Console, errors: Console) -> None:
+    """Evaluate what was learned on held-out images, and keep and say what was found."""
+    with errors.status("evaluating on held-out images"):
+        outcome = outcome_of(
+            run.config,
+            run.vae,
+            gathered(evaluation_variables(state)),
+            run.dataset.test.images,
+            betas=_betas(run, state),
+            curve=read_curve(out),
+            key=run_keys(run.config)[1],
         )
-    if not is_first():
-        _train(task, arguments.out, console, errors)
-        return
-    if not settings_file.exists():
-        write()
-    with sole_process(arguments.out):
-        # Again: another number of epochs, and two that began at once.
-        write()
-        _announce(run, console)
-        with (
-            noted(arguments.out, "training", arguments.line) if done < run.steps else nullcontext()
-        ):
-            state = _train(task, arguments.out, console, errors)
-        with errors.status("evaluating on held-out images"):
-            outcome = outcome_of(
-                run.config,
-                run.vae,
-                gathered(evaluation_variables(state)),
-                run.dataset.test.images,
-                betas=_betas(run, state),
-                curve=read_curve(arguments.out),
-                key=run_keys(run.config)[1],
-            )
-        _announce_gradients(state, console)
-        _refuse_non_finite(run, int(state.step), outcome)
-        write_outcome(arguments.out, outcome, step=int(state.step))
-        for warning in outcome.warnings:
-            errors.print(warning, style="yellow", soft_wrap=True)
-        _conclude(outcome, arguments.out, console)
+    _announce_gradients(state, console)
+    _refuse_non_finite(run, int(state.step), outcome)
+    write_outcome(out, outcome, step=int(state.step))
+    for warning in outcome.warnings:
+        errors.print(warning, style="yellow", soft_wrap=True)
+    _conclude(outcome, out, console)
 
 
 def _origin(
@@ -199,7 +222,7 @@ def _first(run: ReadyRun, origin: Origin | None, *, trust: bool) -> Callable[[],
 
 def _train(task: _Task, out: Path, console: Console, errors: Console) -> TrainState:
     """Train until the last epoch."""
-    run, origin, first, mesh, snapshots = task
+    run, origin, first, mesh, snapshots, *_ = task
     epochs = snapshot_epochs(run.config.epochs, snapshots, begun=_begun(origin))
     wanted = [each * run.per_epoch for each in epochs]
     state = latest_state(run.trainer, out, first, wanted=wanted, mesh=mesh)
