@@ -9,7 +9,7 @@ from jaxvae.advising.criteria import UNKNOWN, Criterion, decided_bounds, delta_a
 from jaxvae.advising.data import DataDimension
 from jaxvae.advising.length import sizes_that_still_improve
 from jaxvae.advising.reading import HARDLY_ANYTHING, SweepReading
-from jaxvae.analysis.advice import MOST_COUNTED, TOLERANCE, keep_less
+from jaxvae.analysis.advice import MOST_COUNTED, MOST_LOST, TOLERANCE, keep_less
 from jaxvae.files.words import counted
 
 # A model is overfitted where held-out images cost more than training images by this share of the
@@ -175,9 +175,9 @@ def _worse(reading: SweepReading) -> str:
         for size, value in zip(reading.sizes[worse], means[worse], strict=True)
     )
     return (
-        f"Not trained well: larger sizes keep less than smaller ones (Δ {named}, and "
-        f"{means[best]:.3g} at {reading.sizes[best]}), although they could do the same. They say "
-        "nothing about smaller sizes. Train longer, or at another learning rate."
+        f"Not trained well: larger sizes have {MOST_LOST:g} times the Δ of smaller ones or more "
+        f"({named}, and {means[best]:.3g} at {reading.sizes[best]}), although they could do the "
+        "same. They say nothing about smaller sizes. Train longer, or at another learning rate."
     )
 
 

@@ -150,7 +150,7 @@ def next_training(
         # From one seed nobody knows how many would do.
         if advice.seeds is not None or seeds == 1:
             return _more_seeds(tried, seeds, advice.seeds)
-        worse = keep_less(imbalance, tolerance=tolerance)[-1]
+        worse = keep_less(imbalance)[-1]
         return None if worse else _doubled(tried, seeds, fewest)
     if bounds.is_decided:
         return None

@@ -53,7 +53,7 @@ def test_a_size_that_keeps_less_than_a_smaller_one_is_no_evidence_that_it_is_eno
     records = records_of(lost, sizes=np.array([3, 4, 8, 16]))
     assert answer(read_records(records)).startswith("Not decided, sizes 5 or more remain")
     assert "Longer training, or another learning rate, would decide it." in said(records)
-    assert "Δ 0.223 at 16, and 0.0365 at 8" in said(records)
+    assert "0.223 at 16, and 0.0365 at 8" in said(records)
     # With 16 as good as 8, that is enough.
     enough = records_of(np.append(lost[:3], lost[2:3], axis=0), sizes=np.array([3, 4, 8, 16]))
     assert answer(read_records(enough)).startswith("Use a bottleneck of 8")

@@ -43,18 +43,17 @@ def test_a_small_bottleneck_is_enough_where_none_helps():
 
 def test_larger_bottlenecks_that_do_worse_are_no_evidence_that_a_smaller_one_is_enough():
     # They could do what it does: they were not trained well, and nobody knows what they would gain.
-    rising = np.array([0.01, 0.02, 0.03, 0.04, 0.05, 0.06])
+    rising = np.array([0.01, 0.021, 0.03, 0.04, 0.05, 0.06])
     advice = sufficient_bottleneck(SIZES, certain(rising))
     assert advice.bottleneck is None
     assert advice.candidates == tuple(SIZES)
     assert advice.seeds is None
-    assert advice.gain[0] == pytest.approx(-1.0)
+    assert advice.gain[0] == pytest.approx(-1.1)
     assert keep_less(certain(rising)).tolist() == [False] + 5 * [True]
 
 
-@pytest.mark.parametrize(("worse", "size"), [(1.32, 2), (1.34, None)])
-def test_a_larger_bottleneck_is_evidence_up_to_the_tolerance(worse, size):
-    # 1 / (1 - .25) is 1.333.
+@pytest.mark.parametrize(("worse", "size"), [(1.99, 2), (2.01, None)])
+def test_a_larger_bottleneck_is_evidence_below_twice_the_imbalance(worse, size):
     lost = certain(np.array([0.1, 0.1 * worse]))
     assert sufficient_bottleneck([2, 4], lost).bottleneck == size
     assert keep_less(lost)[1] == (size is None)
@@ -66,9 +65,9 @@ def test_one_larger_bottleneck_that_keeps_as_much_is_evidence_enough():
 
 
 def test_a_larger_bottleneck_that_may_be_much_worse_is_no_evidence():
-    # Of two sizes that vary alike, the larger one is 20% worse, with an error of 40%.
+    # Of two sizes that vary alike, the larger one is 50% worse, with an error of 40%.
     turns = np.outer([1, -1], [1, -1, 0])
-    lost = np.array([0.1, 0.12])[:, None] * np.exp(0.35 * turns)
+    lost = np.array([0.1, 0.15])[:, None] * np.exp(0.35 * turns)
     assert not keep_less(lost).any()
     assert np.isnan(sufficient_bottleneck([2, 4], lost).upper[0])
 
