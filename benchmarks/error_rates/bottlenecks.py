@@ -65,7 +65,7 @@ SHAPES |= {
 }
 _FAILED = ", largest not trained"
 SHAPES |= {
-    truth + _FAILED: (SHAPES[truth][0] + 1.5 * (STEPS == STEPS[-1]), SHAPES[truth][1])
+    truth + _FAILED: (SHAPES[truth][0] + 1.5 * (STEPS[-1] == STEPS), SHAPES[truth][1])
     for truth in ("plateau from 16", "15% less at every doubling")
 }
 SEEDS = (2, 3, 4, 5)
