@@ -76,7 +76,8 @@ ANSWERED = [
     ("measure --help", 0, "Intrinsic dimension (TwoNN)"),
     ("mesure a.npy", 2, "invalid choice: 'mesure'"),
     ("trian --out a", 2, "; did you mean train?"),
-    ("measure a.npy --point 5 --kk 3", 2, "error: there is no option --kk"),
+    ("measure a.npy --points 5 --kk 3", 2, "error: there is no option --kk"),
+    ("advise --dat disc", 2, "error: there is no option --dat; did you mean --data"),
     (
         "train --netwrok dense_vae --out a",
         2,

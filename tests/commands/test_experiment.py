@@ -63,6 +63,7 @@ def test_help_lists_the_presets(capsys):
         (["--help"], 0, "named configuration; the settings below change single values of it"),
         (["domo"], 2, "invalid choice: 'domo'"),
         (["--epochs", "0"], 2, "error: expected --epochs of "),
+        (["--epoch", "3"], 2, "there is no option --epoch; did you mean --epochs"),
     ],
 )
 def test_help_and_mistakes_are_answered_before_anything_slow_is_imported(name, words, status, said):

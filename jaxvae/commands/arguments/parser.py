@@ -11,7 +11,14 @@ from jaxvae.files.refusals import did_you_mean
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that refuses unknown options first, and suggests names that are spelled alike."""
+    """A parser that refuses unknown options first, and suggests names that are spelled alike.
+
+    The beginning of an option does not stand for it: what is begun would take another meaning
+    when an option is added, and a slip of the hand would begin something else.
+    """
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given, allow_abbrev=False)
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
@@ -24,13 +31,12 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(words, namespace)
 
     def _refuse_unknown_options(self, words: Sequence[str]) -> None:
-        options = [*self._option_string_actions]
+        options = self._option_string_actions
         for word in words:
             flag = word.partition("=")[0]
             if flag == "--":
                 return
-            # The beginning of one stands for it.
-            if flag.startswith("--") and not any(each.startswith(flag) for each in options):
+            if flag.startswith("--") and flag not in options:
                 self.error(f"there is no option {flag}{did_you_mean(options, flag)}")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
