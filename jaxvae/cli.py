@@ -36,6 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(typed)
     options.line = as_line(["jaxvae", *typed])
     try:
+        if "check" in options:
+            options.check(options)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    try:
         # JAX takes seconds to import: help, and what cannot be read, do without.
         from jaxvae.report.ending import end_process, status_of  # noqa: PLC0415
 

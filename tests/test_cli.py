@@ -85,6 +85,10 @@ ANSWERED = [
     ),
     ("train --latents 4,8 --out run", 2, "expected one number, got 4,8; `jaxvae sweep`"),
     ("advise --help", 0, "training images (default: 20000, or all where there are fewer)"),
+    ("advise", 2, "error: expected --data DATA, to train models on, or else the folder of a sweep"),
+    ("advise --data sprites --minutes 0", 2, "--minutes: expected a number above 0, got '0'"),
+    ("advise --data sprites --latents 4", 2, "error: expected no --latents"),
+    ("advise runs/a --epochs 3", 2, "is read as it is and printed, got --epochs beside it"),
     ("train --epochs many --out run", 2, "argument --epochs: invalid int value: 'many'"),
 ]
 

@@ -2,8 +2,6 @@
 
 import argparse
 import dataclasses
-import math
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,18 +41,7 @@ _WIDTHS = (256, 128)
 
 def main(arguments: argparse.Namespace, console: Console, errors: Console) -> None:
     """Answer from records, or train until the question is decided."""
-    if (arguments.results is None) == (arguments.data is None):
-        raise ValueError(
-            "expected --data DATA, to train models on, or else the folder of a sweep, got "
-            f"{'neither' if arguments.data is None else 'both'}"
-        )
     if arguments.results is not None:
-        given = [word for word in shlex.split(arguments.line) if word.startswith("--")]
-        if given:
-            raise ValueError(
-                "expected the folder of a sweep alone, which is read as it is and printed, got "
-                f"{', '.join(given)} beside it"
-            )
         _read(arguments.results, console)
         return
     with flags_named(LONG_NAMES):
@@ -160,13 +147,6 @@ def _ending(outcome: StudyOutcome, minutes: float) -> str:
 
 def _checked_settings(arguments: argparse.Namespace) -> tuple[RunConfig, int]:
     """The settings of all models, and held-out images to measure; what can be refused is."""
-    if "latents" in arguments:
-        raise ValueError(
-            f"expected no --latents, which is what the command looks for, got {arguments.latents}; "
-            "`jaxvae sweep --latents` trains given sizes, and `jaxvae advise` reads them"
-        )
-    if not (arguments.minutes > 0 and math.isfinite(arguments.minutes)):
-        raise ValueError(f"expected --minutes above 0, got {arguments.minutes:g}")
     settings = {**vars(arguments), "epochs": arguments.epochs or 1, "seed": 0}
     config = given_config(argparse.Namespace(**settings))
     if not has_bottleneck(named_network(config.network)):

@@ -1,10 +1,12 @@
 """The options and the help of `jaxvae advise`."""
 
 import argparse
+import shlex
 
 from jaxvae.commands.arguments.declared import defaults
 from jaxvae.commands.arguments.paths import as_path
 from jaxvae.commands.arguments.settings import add_help, add_settings
+from jaxvae.commands.arguments.values import positive
 
 _EXAMPLES = """\
 examples:
@@ -78,7 +80,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument(
         "--minutes",
         metavar="M",
-        type=float,
+        type=positive,
         default=5.0,
         help="minutes of training, after which the same command continues (default: 5)",
     )
@@ -91,4 +93,30 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     )
     all_defaults = {**defaults("runs/config", "RunConfig"), **_DEFAULTS}
     add_settings(parser, defaults=all_defaults, helps=_HELPS)
-    parser.set_defaults(after_interruption="The same command continues where it stopped.")
+    parser.set_defaults(
+        after_interruption="The same command continues where it stopped.", check=_check
+    )
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse what is neither a study nor one folder to read.
+
+    Raises:
+        ValueError: says what came.
+    """
+    if (arguments.results is None) == (arguments.data is None):
+        raise ValueError(
+            "expected --data DATA, to train models on, or else the folder of a sweep, got "
+            f"{'neither' if arguments.data is None else 'both'}"
+        )
+    given = [word for word in shlex.split(arguments.line) if word.startswith("--")]
+    if arguments.results is not None and given:
+        raise ValueError(
+            "expected the folder of a sweep alone, which is read as it is and printed, got "
+            f"{', '.join(given)} beside it"
+        )
+    if "latents" in arguments:
+        raise ValueError(
+            f"expected no --latents, which is what the command looks for, got {arguments.latents}; "
+            "`jaxvae sweep --latents` trains given sizes, and `jaxvae advise` reads them"
+        )

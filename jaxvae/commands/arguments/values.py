@@ -1,7 +1,9 @@
 """Numbers as they are written on the command line, one or several."""
 
 import argparse
+import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 
@@ -14,6 +16,18 @@ def count(text: str) -> int:
     if text.isdecimal() and int(text) > 0:
         return int(text)
     raise argparse.ArgumentTypeError(f"expected a count of at least 1, got {text!r}")
+
+
+def positive(text: str) -> float:
+    """A finite number above 0.
+
+    Raises:
+        argparse.ArgumentTypeError: for other words.
+    """
+    with suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
 
 
 def several(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:

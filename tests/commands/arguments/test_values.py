@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from jaxvae.commands.arguments.values import seeds
+from jaxvae.commands.arguments.values import positive, seeds
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,14 @@ def test_seeds_are_a_list_or_a_range(text, found):
 def test_other_words_are_no_seeds(text):
     with pytest.raises(argparse.ArgumentTypeError, match="expected"):
         seeds(text)
+
+
+@pytest.mark.parametrize("text", ["5", "1e-9", "2.5"])
+def test_a_number_above_0_is_read(text):
+    assert positive(text) == float(text)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "inf", "nan", "", "five"])
+def test_other_words_are_no_number_above_0(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="expected a number above 0, got"):
+        positive(text)
