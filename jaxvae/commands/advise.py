@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from jaxvae.commands.flags import flags_named
 from jaxvae.commands.settings import LONG_NAMES, given_config
 from jaxvae.data.distinct import first_distinct
 from jaxvae.data.names import refuse_among_images
+from jaxvae.data.pictures import SUFFIXES
 from jaxvae.grids.grid import shared_settings
 from jaxvae.runs.choices import has_bottleneck, named_network
 from jaxvae.runs.config import RunConfig
@@ -59,6 +61,11 @@ def _read(results: Path, console: Console) -> None:
         state = "something else" if results.exists() else "nothing there"
         raise ValueError(f"expected the folder of a sweep, got {results}, {state}")
     if not file.is_file():
+        if any(map(_is_image, results.rglob("*"))):
+            raise ValueError(
+                f"expected the folder of a sweep, got the images in {results}: `jaxvae advise "
+                f"--data {shlex.quote(str(results))}` trains models on them"
+            )
         raise ValueError(
             f"expected the records of a sweep in {results}, got no records.nc; the command that "
             "made the folder writes them with --report"
@@ -70,6 +77,11 @@ def _read(results: Path, console: Console) -> None:
         return
     for setting, some in by_setting(records):
         console.print(*_answer_of(setting, some), sep="\n", soft_wrap=True)
+
+
+def _is_image(file: Path) -> bool:
+    """Whether it is an image that no command of ours drew."""
+    return file.suffix.lower() in SUFFIXES and file.parent.name != "figures"
 
 
 def _answer_of(setting: str, records: xr.Dataset) -> Sequence[str]:

@@ -146,6 +146,20 @@ def test_a_folder_without_records_is_refused(tmp_path, capsys):
     assert "expected the folder of a sweep over sizes, got the run in" in capsys.readouterr().err
 
 
+def test_a_folder_of_images_that_are_no_records_is_refused_with_what_trains_on_them(
+    tmp_path, capsys
+):
+    images = tmp_path / "my disc"
+    (images / "figures").mkdir(parents=True)
+    (images / "figures" / "imbalance.png").touch()
+    assert "got no records.nc" in advise(capsys, images)[2]
+    (images / "small").mkdir()
+    (images / "small" / "0.PNG").touch()
+    status, _, said = advise(capsys, images)
+    assert status == 2
+    assert f"got the images in {images}: `jaxvae advise --data '{images}'` trains" in said
+
+
 def test_copies_of_too_few_held_out_images_are_refused_before_anything_is_written(tmp_path, capsys):
     np.save(tmp_path / "images.npy", np.repeat(linear_images(2, n=40), 50, axis=0))
     asked = ("--data", tmp_path / "images.npy", "--out", tmp_path / "out")
