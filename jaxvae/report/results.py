@@ -42,7 +42,9 @@ def write_report(
     pictures = [picture_of(path, pictured[path.stem]) for path in drawn if path.stem in pictured]
     told = {**page.settings, **made_by(out)}
     write_page(out, page._replace(settings=told, pictures=[*page.pictures, *pictures]), drawn)
-    console.print(*lines, sep="\n")
+    for line in lines:
+        # A table has its own lines.
+        console.print(line, soft_wrap=isinstance(line, str))
     shown = f"figures: {out / 'figures'}/*.png   " if drawn else ""
     ends = f"\n{shown}page: {out / PAGE}   records: {out / 'records.nc'}"
     console.print(ends, soft_wrap=True)
