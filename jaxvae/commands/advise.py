@@ -37,6 +37,7 @@ _REMEDY = (
     f"; a tenth of the images is held out, so that at least {10 * LEAST_IMAGES} are needed in all, "
     "unless there is a split for testing: a folder test beside train, or --split TRAIN/TEST"
 )
+_CONCLUDING = "concluding from the records"
 # These widths of the dense network are quick on a processor.
 _WIDTHS = (256, 128)
 
@@ -44,13 +45,15 @@ _WIDTHS = (256, 128)
 def main(arguments: argparse.Namespace, console: Console, errors: Console) -> None:
     """Answer from records, or train until the question is decided."""
     if arguments.results is not None:
-        _read(arguments.results, console)
+        lines = _read(arguments.results, errors)
+        console.print(*lines, sep="\n", soft_wrap=True)
         return
     with flags_named(LONG_NAMES):
-        _study(arguments, console)
+        _study(arguments, console, errors)
 
 
-def _read(results: Path, console: Console) -> None:
+def _read(results: Path, errors: Console) -> Sequence[str]:
+    """The answer from the records in a folder, in lines."""
     file = results / "records.nc"
     if (results / RUN_FILE).is_file():
         raise ValueError(
@@ -72,11 +75,10 @@ def _read(results: Path, console: Console) -> None:
         )
     with xr.open_dataset(file) as opened:
         records = opened.load()
-    if is_plane(records):
-        console.print(*plane_sentences(records), sep="\n", soft_wrap=True)
-        return
-    for setting, some in by_setting(records):
-        console.print(*_answer_of(setting, some), sep="\n", soft_wrap=True)
+    with errors.status(_CONCLUDING):
+        if is_plane(records):
+            return plane_sentences(records)
+        return [line for each in by_setting(records) for line in _answer_of(*each)]
 
 
 def _is_image(file: Path) -> bool:
@@ -94,7 +96,7 @@ def _answer_of(setting: str, records: xr.Dataset) -> Sequence[str]:
         return [f"{setting}: {error}", ""]
 
 
-def _study(arguments: argparse.Namespace, console: Console) -> None:
+def _study(arguments: argparse.Namespace, console: Console, errors: Console) -> None:
     config, points = _checked_settings(arguments)
     out = (arguments.out or Path("results", "advise", Path(arguments.data).stem)).absolute()
     refuse_among_images(out, arguments.data)
@@ -118,12 +120,13 @@ def _study(arguments: argparse.Namespace, console: Console) -> None:
     if outcome.records is None:
         console.print(ending, soft_wrap=True)
         return
-    concluded = conclude(
-        outcome.records,
-        ending=ending,
-        of_data=f"{outcome.on_length}{dimension} {why}",
-        dimension=dimension,
-    )
+    with errors.status(_CONCLUDING):
+        concluded = conclude(
+            outcome.records,
+            ending=ending,
+            of_data=f"{outcome.on_length}{dimension} {why}",
+            dimension=dimension,
+        )
     title = f"{dataset.name}, {config.network}, {concluded.reading.epoch} epochs"
     write_conclusion(out, outcome.records, concluded, title=title, console=console)
 

@@ -1,15 +1,17 @@
 """`jaxvae advise`: the right size of images whose rank is known, in words and in files."""
 
+import io
 import json
 
 import numpy as np
 import pytest
 import xarray as xr
+from rich.console import Console
 
 from jaxvae.advising.study import StudyOutcome
 from jaxvae.analysis.sizing import Training
 from jaxvae.cli import main
-from jaxvae.commands.advise import _ending
+from jaxvae.commands.advise import _ending, _read
 from tests.advising.images import linear_images
 from tests.advising.records import falling, records_of
 
@@ -126,6 +128,18 @@ def test_what_makes_no_sense_is_refused(capsys, arguments, expected):
     status, _, said = advise(capsys, *arguments)
     assert status == 2
     assert expected in said
+
+
+def test_a_terminal_is_told_that_it_concludes(tmp_path, monkeypatch):
+    monkeypatch.setattr("jaxvae.commands.advise.conclude", lambda records: records)
+    monkeypatch.setattr(
+        "jaxvae.commands.advise.printed", lambda records: ["Use a bottleneck of 8."]
+    )
+    records_of(falling(8)).to_netcdf(tmp_path / "records.nc")
+    terminal = io.StringIO()
+    lines = _read(tmp_path, Console(file=terminal, force_terminal=True, width=80))
+    assert lines == ["Use a bottleneck of 8."]
+    assert "concluding from the records" in terminal.getvalue()
 
 
 def test_a_folder_without_records_is_refused(tmp_path, capsys):
