@@ -126,8 +126,8 @@ def _fondue(reading: SweepReading, chance: float) -> Criterion:
         answer,
         size,
         f"ID of sample minus mean {_listed(reading, gap, 1)}; at most {most:.1f}{_few(chance)}",
-        "the largest size tried whose latents carry information, but for a fifth of the dimensions "
-        "at most; noise beside curved data counts as latents without; not what is lost",
+        "the largest size tried at which at most a fifth of the dimensions carry no information; "
+        "noise around curved data counts as such. It does not say what is lost",
     )
 
 
@@ -158,8 +158,8 @@ def _filled(reading: SweepReading, nulls: Float[np.ndarray, " k"], chance: float
         answer,
         size,
         f"ID {_listed(reading, dimensions, 1)}; null {_listed(reading, nulls, 1)}{_few(chance)}",
-        "the largest size tried whose dimensions the data all fill, and evenly; data that are "
-        "curved, in clusters or in a cube may need more",
+        "the largest size tried whose dimensions the means all fill, evenly; data that are curved, "
+        "or in clusters or a cube, may need more",
     )
 
 
