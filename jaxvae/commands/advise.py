@@ -106,7 +106,7 @@ def _study(arguments: argparse.Namespace, console: Console, errors: Console) -> 
     images = dataset.train.images
     dimension = data_dimension(images[first_distinct(images, _POINTS)])
     console.print(str(dimension), soft_wrap=True)
-    config, why = _with_noise(config, dimension.likely)
+    config, why = _with_noise(config, dimension.value)
     console.print(why, soft_wrap=True)
     fewest = dimension.fewest_latents
     study = Study(
