@@ -1,11 +1,13 @@
 """A page in a real browser: Chromium without a screen, driven by Playwright."""
 
 import shutil
+from io import BytesIO
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from jaxvae.report.page import Chart, Page, Table, Trace, write_page
+from jaxvae.report.page import Chart, Page, Picture, Table, Trace, write_page
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +52,10 @@ def make_page():
     }
     plane = Chart("Plane", "Cells.", [Trace(cells)], "rate", "rate", pictures=PICTURES)
     table = Table("Numbers", [{"K": str(place), "Δ": text} for place, text in enumerate(ROWS)])
-    return Page("A sweep", ["K = 4 is enough."], {"seeds": "0, 1"}, [chart, plane], [table])
+    samples = BytesIO()
+    Image.new("L", (80, 20)).save(samples, "PNG")
+    charts, pictures = [chart, plane], [Picture("Samples", samples.getvalue(), "Some samples.")]
+    return Page("A sweep", ["K = 4 is enough."], {"seeds": "0, 1"}, charts, [table], pictures)
 
 
 @pytest.fixture(scope="module")
@@ -206,3 +211,14 @@ def test_nothing_is_wider_than_a_phone(opened):
     tab.set_viewport_size({"width": 380, "height": 800})
     tab.wait_for_timeout(300)
     assert tab.evaluate("document.documentElement.scrollWidth") <= 380
+
+
+def test_on_a_phone_a_picture_scrolls_and_its_text_is_no_smaller_and_not_in_squares(opened):
+    tab, _, _ = opened
+    tab.set_viewport_size({"width": 380, "height": 800})
+    picture = tab.locator(".picture img")
+    assert picture.bounding_box()["width"] == 640
+    assert picture.evaluate("one => one.parentElement.scrollWidth > one.parentElement.clientWidth")
+    rendering = "one => getComputedStyle(one).imageRendering"
+    assert picture.evaluate(rendering) == "auto"
+    assert tab.locator("[data-picture] img").evaluate(rendering) == "pixelated"
