@@ -192,15 +192,43 @@ def _page(conclusion: Conclusion, title: str) -> Page:
         "y": reading.imbalance.reshape(-1),
     }
     drawn = line(sizes.tolist(), means, stderrs, name="mean over seeds", color=ACCENT)
+    bounds, sufficient = decided_bounds(reading), means.min() / (1 - TOLERANCE)
+    lower = {
+        "type": "scatter",
+        "mode": "lines",
+        "name": f"the least Δ is {TOLERANCE:.0%} lower",
+        "hoverinfo": "skip",
+        "x": [sizes[0], sizes[-1]],
+        "y": [sufficient, sufficient],
+        "line": {"color": "#8c8c8c", "dash": "dash", "width": 1.5},
+    }
+    remaining = {
+        "type": "rect",
+        "name": "may be the smallest sufficient size",
+        "showlegend": True,
+        "layer": "below",
+        "x0": bounds.insufficient + 0.7,
+        "x1": (sizes[-1] if bounds.sufficient is None else bounds.sufficient) + 0.3,
+        "yref": "paper",
+        "y0": 0,
+        "y1": 1,
+        "fillcolor": "#2ca02c",
+        "opacity": 0.15,
+        "line": {"width": 0},
+    }
     chart = Chart(
         "Information that reconstructions have lost",
         "Δ(output → input) against the size of the bottleneck: a size is enough where it stops "
         "falling. Reconstructions that know nothing of the images have 1. Hover over a mean for "
         "its standard error over seeds.",
-        [Trace(drawn), Trace(points)],
+        [Trace(drawn), Trace(points), Trace(lower)],
         x="bottleneck size K",
         y="Δ(output → input)",
-        layout={"xaxis": listed_axis(sizes.tolist()), "yaxis": {"type": "log"}},
+        layout={
+            "xaxis": listed_axis(sizes.tolist()),
+            "yaxis": {"type": "log"},
+            "shapes": [remaining],
+        },
     )
     tables = [
         Table("Criteria side by side", conclusion.side_by_side),

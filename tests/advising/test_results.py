@@ -8,7 +8,7 @@ from jax.random import key
 from jaxvae.advising.criteria import criteria_of, decided_bounds
 from jaxvae.advising.data import DataDimension
 from jaxvae.advising.reading import by_setting, read_records
-from jaxvae.advising.results import conclude
+from jaxvae.advising.results import _page, conclude
 from jaxvae.advising.sentences import answer, diagnoses, disagreement
 from jaxvae.analysis.profile import gaussian_dimension
 from jaxvae.commands.advise import _answer_of
@@ -360,3 +360,14 @@ def test_criteria_whose_numbers_are_unknown_say_so():
     _, cost, fondue, _, filled = criteria_of(read_records(records), NULLS)
     assert [each.answer for each in (cost, fondue, filled)] == ["unknown"] * 3
     assert "takes two seeds" in cost.evidence
+
+
+def test_the_chart_shows_what_the_figure_does_the_line_to_beat_and_the_sizes_that_remain():
+    concluded = conclude(records_of(falling(8)))
+    (chart,) = _page(concluded, "title").charts
+    lower = next(one.drawn for one in chart.traces if one.drawn["name"].endswith("25% lower"))
+    least = np.exp(np.log(concluded.reading.imbalance).mean(axis=1)).min()
+    assert lower["y"] == pytest.approx([least / 0.75] * 2)
+    (remaining,) = chart.layout["shapes"]
+    assert (remaining["x0"], remaining["x1"]) == (4.7, 8.3)
+    assert remaining["showlegend"]
