@@ -1,6 +1,7 @@
 """What `jaxvae data NAME` says of a data set: counts, labels, some images, its dimension."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 import jax
@@ -111,6 +112,14 @@ def _dimension(
         console.print(table(records, name, width=console.width))
     console.print(
         f"\nThe intrinsic dimension is that of {measured.points:,} distinct images, of "
-        f"{len(images):,} for training, and grows with their number.",
+        f"{len(images):,} for training, and grows with their number.\n"
+        f"find a bottleneck for them: jaxvae advise --data {shlex.quote(arguments.data)}"
+        f"{_same_options(arguments)}",
         soft_wrap=True,
     )
+
+
+def _same_options(arguments: argparse.Namespace) -> str:
+    """A reminder of the options by which the images were read."""
+    options = arguments.image_size, arguments.image_key, arguments.split, arguments.value_range
+    return ", and the same options" if any(options) else ""

@@ -39,6 +39,7 @@ def test_a_set_is_described_measured_and_drawn(tmp_path, capsys):
     assert "234 images for training and 26 held out, 5 x 5, gray, from 0 to 255" in said
     assert re.search(r"labels for training: no 1\d\d, yes 1\d\d", said)
     # Random pixels fill all 25 dimensions; TwoNN underestimates them.
+    assert said.endswith(f"find a bottleneck for them: jaxvae advise --data {tmp_path / 'a.npz'}")
     (dimension,) = re.findall(r"pixels 25 220 (\d+\.\d)±", said)
     assert 9 < float(dimension) < 25
     picture = np.asarray(Image.open(tmp_path / "results/data/a/samples.png"))
@@ -47,12 +48,13 @@ def test_a_set_is_described_measured_and_drawn(tmp_path, capsys):
 
 def test_the_dimension_is_that_of_distinct_images(capsys):
     np.save("b.npy", np.concatenate([IMAGES, IMAGES[:130]]))
-    assert main(["data", "b.npy"]) == 0
+    assert main(["data", "b.npy", "--value-range", "0:1"]) == 0
     said = words(capsys.readouterr().out)
     (count,) = re.findall(r"The intrinsic dimension is that of (\d+) distinct images, of 351", said)
     distinct = len(np.unique(load("b.npy").train.images, axis=0))
     assert int(count) == distinct < 260
     assert "repeat another" not in said
+    assert said.endswith("b.npy, and the same options")
 
 
 def test_without_a_set_all_that_are_here_are_listed(tmp_path, capsys, monkeypatch):
