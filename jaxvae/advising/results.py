@@ -24,6 +24,8 @@ from jaxvae.report.tables import markdown_table, mean_over_seeds, over_seeds
 from jaxvae.report.traces import ACCENT, line, listed_axis, stderr_over
 
 _CLOUDS = 4
+_TO_BEAT = f"the least Δ is {TOLERANCE:.0%} lower"
+_LEFT = "may be the smallest size that is enough"
 _CAPTION = (
     "Δ: information imbalance, near 0 where neighbors in the output are neighbors in the input; "
     "cost and training cost: negative ELBO of held-out and of training images, nats per image; ID: "
@@ -157,27 +159,33 @@ def _shown(values: np.ndarray, digits: int) -> str:
 def _draw(conclusion: Conclusion, title: str, folder: Path) -> list[Path]:
     """Delta against K: a point for every model, the means, and what may be enough."""
     reading, path = conclusion.reading, folder / "imbalance.png"
-    bounds, sizes = decided_bounds(reading), reading.sizes.tolist()
-    means, _ = _deltas(reading)
+    sizes, (means, _) = reading.sizes.tolist(), _deltas(reading)
     colors = bottleneck_colors(sizes)
     with figure(path, size=(7, 4.2), title=title) as drawing:
         axes = drawing.subplots()
         axes.plot(sizes, means, color="0.4", zorder=1, label="mean over seeds")
         for size, values in zip(sizes, reading.imbalance, strict=True):
             axes.plot([size] * len(values), values, "o", color=colors[size], alpha=0.8)
-        enough = means.min() / (1 - TOLERANCE)
-        label = f"the least Δ is {TOLERANCE:.0%} lower"
-        axes.axhline(enough, color="0.6", linestyle="--", label=label)
-        last = sizes[-1] if bounds.sufficient is None else bounds.sufficient
-        span = bounds.insufficient + 0.7, last + 0.3
-        label = "may be the smallest sufficient size"
-        axes.axvspan(*span, color="tab:green", alpha=0.12, label=label)
+        axes.axhline(_to_beat(means), color="0.6", linestyle="--", label=_TO_BEAT)
+        axes.axvspan(*_left(reading), color="tab:green", alpha=0.12, label=_LEFT)
         mark_bottlenecks(axes, sizes)
         mark_logarithm(axes)
         axes.set_ylabel("Δ(output → input)")
-        axes.set_title(f"The smallest sufficient size may be {bounds}")
+        axes.set_title(f"The smallest size that is enough may be {decided_bounds(reading)}")
         axes.legend()
     return [path]
+
+
+def _to_beat(means: Float[np.ndarray, " k"]) -> float:
+    """The Delta that the best size is below by the tolerance."""
+    return float(means.min() / (1 - TOLERANCE))
+
+
+def _left(reading: SweepReading) -> tuple[float, float]:
+    """Where the sizes that are left begin and end on an axis of sizes."""
+    bounds = decided_bounds(reading)
+    last = reading.sizes[-1] if bounds.sufficient is None else bounds.sufficient
+    return bounds.insufficient + 0.7, float(last) + 0.3
 
 
 def _page(conclusion: Conclusion, title: str) -> Page:
@@ -192,23 +200,23 @@ def _page(conclusion: Conclusion, title: str) -> Page:
         "y": reading.imbalance.reshape(-1),
     }
     drawn = line(sizes.tolist(), means, stderrs, name="mean over seeds", color=ACCENT)
-    bounds, sufficient = decided_bounds(reading), means.min() / (1 - TOLERANCE)
-    lower = {
+    begin, end = _left(reading)
+    to_beat = {
         "type": "scatter",
         "mode": "lines",
-        "name": f"the least Δ is {TOLERANCE:.0%} lower",
+        "name": _TO_BEAT,
         "hoverinfo": "skip",
         "x": [sizes[0], sizes[-1]],
-        "y": [sufficient, sufficient],
+        "y": [_to_beat(means)] * 2,
         "line": {"color": "#8c8c8c", "dash": "dash", "width": 1.5},
     }
-    remaining = {
+    left = {
         "type": "rect",
-        "name": "may be the smallest sufficient size",
+        "name": _LEFT,
         "showlegend": True,
         "layer": "below",
-        "x0": bounds.insufficient + 0.7,
-        "x1": (sizes[-1] if bounds.sufficient is None else bounds.sufficient) + 0.3,
+        "x0": begin,
+        "x1": end,
         "yref": "paper",
         "y0": 0,
         "y1": 1,
@@ -221,13 +229,13 @@ def _page(conclusion: Conclusion, title: str) -> Page:
         "Δ(output → input) against the size of the bottleneck: a size is enough where it stops "
         "falling. Reconstructions that know nothing of the images have 1. Hover over a mean for "
         "its standard error over seeds.",
-        [Trace(drawn), Trace(points), Trace(lower)],
+        [Trace(drawn), Trace(points), Trace(to_beat)],
         x="bottleneck size K",
         y="Δ(output → input)",
         layout={
             "xaxis": listed_axis(sizes.tolist()),
             "yaxis": {"type": "log"},
-            "shapes": [remaining],
+            "shapes": [left],
         },
     )
     tables = [
