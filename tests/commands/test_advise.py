@@ -38,8 +38,9 @@ def advise(capsys, *arguments):
         (falling(8), [], "No more than 8 seeds and sizes up to 512 are tried."),
         (np.full((4, 5), 0.9), [], "More sizes or seeds would not change that, so that no more"),
         (falling(8), [0, 1, 2], "So many models failed that no more are trained."),
+        (falling(99) * [[1], [1], [1], [9]], [], "The largest size was not trained well, so that"),
     ],
-    ids=["at the limit", "nothing learned", "failed"],
+    ids=["at the limit", "nothing learned", "failed", "not trained well"],
 )
 def test_why_no_more_models_are_trained_is_said(lost, failed, said):
     records = records_of(lost)
