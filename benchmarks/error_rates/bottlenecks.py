@@ -4,7 +4,7 @@ Sweeps of six bottlenecks, 2 to 64, are drawn: log Delta(output -> input) by siz
 seeds but for an offset of every seed and independent Gaussian noise, that of some rows not of the
 same variance at all sizes. Expected: another size than
 the smallest sufficient one in at most 5% of every row; a plateau with noise .05 and four seeds is
-named in at least 85%.
+named in at least 85%, where the largest size is trained.
 """
 
 from typing import Any
@@ -63,9 +63,9 @@ SHAPES |= {
     for unequal in (ONE_NOISY, SMALL_NOISY, GROWING)
     for truth in ("noise only", "plateau from 16", "15% less at every doubling")
 }
-_FAILED = ", largest not trained"
+NOT_TRAINED = ", largest not trained"
 SHAPES |= {
-    truth + _FAILED: (SHAPES[truth][0] + 1.5 * (STEPS[-1] == STEPS), SHAPES[truth][1])
+    truth + NOT_TRAINED: (SHAPES[truth][0] + 1.5 * (STEPS[-1] == STEPS), SHAPES[truth][1])
     for truth in ("plateau from 16", "15% less at every doubling")
 }
 SEEDS = (2, 3, 4, 5)
