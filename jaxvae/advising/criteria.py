@@ -82,8 +82,7 @@ def criteria_of(
 
 def _equivalence(reading: SweepReading) -> Criterion:
     bounds, decided = delta_bounds(reading), decided_bounds(reading)
-    means = np.exp(np.log(reading.imbalance).mean(axis=1))
-    evidence = f"Δ {_listed(reading, means, 4)}"
+    evidence = f"Δ {_listed(reading, reading.mean_imbalance, 4)}"
     if decided.sufficient == bounds.sufficient and decided != bounds:
         fewest = reading.fewest_latents
         evidence += f"; smaller sizes are left out, as the data have {fewest} dimensions or more"

@@ -68,6 +68,11 @@ class SweepReading(NamedTuple):
     not_read: tuple[tuple[int, int], ...]
 
     @property
+    def mean_imbalance(self) -> Float[np.ndarray, " k"]:
+        """Delta(output -> input) of every size: the geometric mean over seeds."""
+        return np.exp(np.log(self.imbalance).mean(axis=1))
+
+    @property
     def has_learned(self) -> bool:
         """Whether some size keeps neighbors at all: otherwise that none is better shows nothing."""
         keeps = float(self.imbalance.mean(axis=1).min()) < HARDLY_ANYTHING

@@ -168,7 +168,7 @@ def _worse(reading: SweepReading) -> str:
     worse = keep_less(reading.imbalance)
     if reading.obstacle or not worse.any():
         return ""
-    means = np.exp(np.log(reading.imbalance).mean(axis=1))
+    means = reading.mean_imbalance
     best = int(means.argmin())
     named = ", ".join(
         f"{value:.3g} at {size}"

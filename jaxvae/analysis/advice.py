@@ -187,7 +187,6 @@ def _limits(sweep: _Sweep) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "
     unit = np.eye(sizes)
     smaller, larger = np.triu_indices(sizes, 1)
     gains = unit[smaller] - unit[larger]
-    shown = _trained(sweep)
     # A step beyond the largest size that changes log Delta as the last one did.
     before, last = [0, 0, *np.flatnonzero(_lost(means) < np.log(MOST_LOST))][-2:]
     beyond = unit[:last] + unit[before] - 2 * unit[last]
@@ -196,7 +195,7 @@ def _limits(sweep: _Sweep) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "
     further = beyond @ means + _step(spread, beyond, _ERROR / 2)
     for size in range(sizes - 1):
         lower[size] = below[smaller == size].max()
-    for size in range(min(last, shown[-1])):
+    for size in range(min(last, _last_trained(sweep))):
         upper[size] = max(above[smaller == size].max(), further[size])
     return lower, upper
 
@@ -206,14 +205,15 @@ def _lost(means: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
     return means - np.append(means[:1], np.minimum.accumulate(means)[:-1])
 
 
-def _trained(sweep: _Sweep) -> Int[np.ndarray, " p"]:
-    """The places of the sizes that are shown not to keep less than a smaller one; the first is."""
+def _last_trained(sweep: _Sweep) -> int:
+    """The place of the largest size that is shown not to keep less than a smaller one."""
     means, spread = sweep
     assert spread is not None
     best = [0, *(int(means[:place].argmin()) for place in range(1, len(means)))]
     unit = np.eye(len(means))
-    lost = unit - unit[best]
-    return np.flatnonzero(lost @ means + _step(spread, lost, _ERROR / 2) < np.log(MOST_LOST))
+    most = _lost(means) + _step(spread, unit - unit[best], _ERROR / 2)
+    # The first has nothing to be compared with.
+    return int(np.flatnonzero(most < np.log(MOST_LOST))[-1])
 
 
 def _step(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from jaxvae.analysis.spread import chance_of_alike
+from jaxvae.analysis.spread import chance_of_alike, residuals
 from jaxvae.files.refusals import refuse_no_share
 from jaxvae.geometry.arrays import as_float64
 
@@ -117,7 +117,7 @@ def _variances(rest: Float[np.ndarray, "m s"], freedom: int) -> Float[np.ndarray
 def _trainings(runs: Float[np.ndarray, "m s"]) -> tuple[Float[np.ndarray, "m m"], int]:
     """The error that trainings leave in every difference, squared, and its degrees of freedom."""
     cells, seeds = runs.shape
-    rest = runs - runs.mean(axis=1, keepdims=True) - runs.mean(axis=0) + runs.mean()
+    rest = residuals(runs)
     products, by_seed = rest @ rest.T, rest.T @ rest
     squares = np.diag(products)
     pairs = squares[:, None] + squares - 2 * products

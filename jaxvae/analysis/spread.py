@@ -59,10 +59,14 @@ def chance_of_alike(runs: Float[np.ndarray, "m s"]) -> float:
     return min(1.0, models * float(betainc((models - 1) * half, half, rest)))
 
 
+def residuals(runs: Float[np.ndarray, "m s"]) -> Float[np.ndarray, "m s"]:
+    """What the means of models and of seeds leave of runs."""
+    return runs - runs.mean(axis=1, keepdims=True) - runs.mean(axis=0) + runs.mean()
+
+
 def residual_squares(runs: Float[np.ndarray, "m s"]) -> Float[np.ndarray, " m"]:
     """Squared residuals of every model, without its own mean and that of every seed."""
-    rest = runs - runs.mean(axis=1, keepdims=True) - runs.mean(axis=0) + runs.mean()
-    return np.sum(rest**2, axis=1)
+    return np.sum(residuals(runs) ** 2, axis=1)
 
 
 def freedom_of_sums(spread: Spread, squares: Float[np.ndarray, "*c m"]) -> Float[np.ndarray, "*c"]:
