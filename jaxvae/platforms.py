@@ -6,17 +6,18 @@ chooses when the trace is compiled, between the rows of this table (`traced_rows
 the ways of a convolution (`convolved_by_way`) and of a decomposition (`svd`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial
-from typing import Any, Literal, NamedTuple
+from functools import cache, partial, wraps
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import jax
 from jax import lax
 
 Options = tuple[tuple[str, Any], ...]
 Convolutions = Literal["direct", "products", "native"]
+T = TypeVar("T")
 
 
 class Choices(NamedTuple):
@@ -27,6 +28,7 @@ class Choices(NamedTuple):
         block_rows: the most rows of such a block.
         block_options: options of the compiler, for programs that work on blocks.
         start_options: options of the compiler, for a program that runs once.
+        step_options: options of the compiler, for programs of training steps.
         way: how the members of an ensemble share a device, of `train_ensemble`.
         settles_on_device: whether the comparisons that products leave open are settled on the
             device. On the host that compiles less, but all that is open has to get there.
@@ -36,6 +38,7 @@ class Choices(NamedTuple):
     block_rows: int
     block_options: Options
     start_options: Options
+    step_options: Options
     way: str
     settles_on_device: bool
 
@@ -47,6 +50,9 @@ CPU = Choices(
     block_options=(("xla_cpu_scheduler_type", "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"),),
     # With this option the start of a deep network compiles in a quarter of the time.
     start_options=(("xla_backend_optimization_level", 1),),
+    # Products are left to YNNPACK, and sums are not: the one over all pixels of a batch, with what
+    # is summed, would take up to two fifths of a step of a small network.
+    step_options=(("xla_cpu_experimental_ynn_fusion_type", "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"),),
     # One model fills the cores.
     way="map",
     settles_on_device=False,
@@ -57,6 +63,7 @@ ACCELERATOR = Choices(
     block_rows=2**16,
     block_options=(),
     start_options=(),
+    step_options=(),
     way="vmap",
     settles_on_device=True,
 )
@@ -88,6 +95,25 @@ def platform_of(*arrays: Any) -> str:
             return next(iter(leaf.devices())).platform
     device = jax.config.values["jax_default_device"]
     return getattr(device, "platform", device) or jax.default_backend()
+
+
+def jit_steps(*, static_argnames: Sequence[str]) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """`jax.jit` for programs of training steps, with the options that suit their devices."""
+
+    def decorate(function: Callable[..., T]) -> Callable[..., T]:
+        @cache
+        def program(options: Options) -> Callable[..., T]:
+            return jax.jit(
+                function, static_argnames=static_argnames, compiler_options=dict(options)
+            )
+
+        @wraps(function)
+        def call(*given: Any, **named: Any) -> T:
+            return program(choices_for(given).step_options)(*given, **named)
+
+        return call
+
+    return decorate
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from jaxvae.analysis.sizing import Training, next_training
 from jaxvae.files.words import counted
 from jaxvae.grids.grid import Grid
 from jaxvae.grids.records import gather
-from jaxvae.grids.sweep import EXPERIMENT
+from jaxvae.grids.sweep import EXPERIMENT, SWEEP
 from jaxvae.report.progress import SweepProgress, UnitProgress, sweep_progress
 from jaxvae.runs.config import IMAGES, RunConfig
 from jaxvae.runs.folder import (
@@ -35,8 +35,10 @@ from jaxvae.runs.folder import (
 )
 from jaxvae.runs.images import dataset_of, known_images
 from jaxvae.sweeps.estimate import seconds_of, time_in_words
-from jaxvae.sweeps.sweep import Sweep
+from jaxvae.sweeps.job import Job
+from jaxvae.sweeps.records import read_run
 from jaxvae.sweeps.work import work
+from jaxvae.sweeps.workers import helpers
 from jaxvae.training import steps_per_epoch
 
 STUDY_FILE = "advise.json"
@@ -118,11 +120,12 @@ def do_study(
     minutes: float,
     console: Console,
     command: str = "",
+    processes: int = 1,
 ) -> StudyOutcome:
     """Train until the question is decided, nothing more would decide it, or the time is over.
 
     Where models of some size still improve when all is decided, it is decided again with twice
-    as many epochs. After the minutes no model is begun, and the one at work is saved as it is.
+    as many epochs. After the minutes no model is begun, and those at work are saved as they are.
     What is done is not done again: the same call goes on.
 
     Args:
@@ -132,18 +135,25 @@ def do_study(
         minutes: minutes that training may take.
         console: for what is being done.
         command: command that asked for it, as it was typed.
+        processes: how many train models at once, at most, this one among them.
 
     Raises:
         ValueError: for settings that cannot be trained, or others than those of the folder.
     """
     _begin(study, out, first)
     deadline = time.monotonic() + 60 * minutes
-    _estimate(study, out, first, minutes, console)
+    console.print(
+        f"{_estimate(study, out, first, processes)}; training stops after {minutes:g} minutes, and "
+        "the same command continues",
+        soft_wrap=True,
+    )
 
     def train(epochs: int, training: Training) -> bool:
         grid, folder = study.grid(epochs, training), out / f"epochs-{epochs}"
-        sweep = dataclasses.replace(EXPERIMENT.sweep(grid, folder), command=command)
-        return _train(sweep, training, deadline, console)
+        # A processor is filled by a few processes; an accelerator by a program of many models.
+        members = 1 if jax.default_backend() == "cpu" else None
+        job = Job(SWEEP, grid, folder, members=members, command=command)
+        return _train(job, training, deadline, processes, console)
 
     epochs, in_time = _length(study, out, first, train, console)
     if not in_time:
@@ -242,38 +252,53 @@ def _records(study: Study, out: Path, epochs: int, training: Training) -> xr.Dat
     return gather(grid, sweep.out).assign_attrs(fewest_latents=study.fewest_latents)
 
 
-def _train(sweep: Sweep, training: Training, deadline: float, console: Console) -> bool:
-    """Do the runs of a sweep one unit after another; whether all are done in time."""
-    # One model fills the cores of a processor; an accelerator holds many.
-    on_host = jax.default_backend() == "cpu"
-    sweep = dataclasses.replace(sweep, members=1 if on_host else None)
+def _train(job: Job, training: Training, deadline: float, processes: int, console: Console) -> bool:
+    """Do the units of a sweep by some processes; whether all are done in time."""
+    _, sweep = job.open()
     left = sweep.unfinished()
     if not left:
         return True
     if time.monotonic() > deadline:
         return False
     epochs, units = sweep.epochs[-1], len(sweep.units)
+    others = min(processes, len(left)) - 1
+    own: set[str] = set()
     sizes = ", ".join(map(str, training.sizes))
     seeds = counted(training.seeds, "seed")
     console.print(f"{training.reason}: sizes {sizes}, {seeds}, {epochs} epochs")
     try:
-        with sweep_progress(console, units=units, done=units - len(left)) as progress:
-            work(sweep, {unit.name for unit in left}, _until(deadline, progress), wait=True)
+        with (
+            helpers(job, others, console),
+            sweep_progress(console, units=units, done=units - len(left)) as progress,
+        ):
+            shown = _until(deadline, progress, own)
+            work(sweep, {unit.name for unit in left}, shown, wait=True)
     except _TimeIsOverError:
         return False
+    for unit in left:
+        if unit.title not in own:
+            lines = [sweep.describe(name, read_run(sweep.out, name)) for name in unit.runs]
+            console.print(f"{unit.title}: by another process", *lines, sep="\n  ", soft_wrap=True)
     return True
 
 
-def _until(deadline: float, progress: SweepProgress) -> SweepProgress:
-    """Progress that ends the work, once it has been reported and the time is over."""
+def _until(deadline: float, progress: SweepProgress, begun: set[str]) -> SweepProgress:
+    """Progress that ends the work, once it has been reported and the time is over.
+
+    Args:
+        deadline: when it is over.
+        progress: where it is reported.
+        begun: receives the titles of the units that begin.
+    """
 
     def refuse_late() -> None:
         if time.monotonic() > deadline:
             raise _TimeIsOverError
 
-    def begin(*unit: Any) -> UnitProgress:
+    def begin(title: str, *unit: Any) -> UnitProgress:
         refuse_late()
-        shown, reports = progress.begin(*unit), itertools.count()
+        begun.add(title)
+        shown, reports = progress.begin(title, *unit), itertools.count()
 
         def report(training: Any) -> None:
             shown.report(training)
@@ -303,16 +328,15 @@ def _begin(study: Study, out: Path, first: Training) -> None:
         write_settings(file, settings)
 
 
-def _estimate(study: Study, out: Path, first: Training, minutes: float, console: Console) -> None:
+def _estimate(study: Study, out: Path, first: Training, processes: int) -> str:
     images = dataset_of(RunConfig(**study.run, epochs=1)).train.images
     # As many as were needed so far, where this goes on.
     tried = [int(folder.name.partition("-")[2]) for folder in out.glob("epochs-*")]
     epochs = study.epochs or max([2 * first_epochs(_steps_per_epoch(study)), *tried])
     sweep = EXPERIMENT.sweep(study.grid(epochs, Training(first.sizes[-1:], 1, "")), out)
     per_model = seconds_of(sweep, sweep.units[0])
-    console.print(
+    shared = f", for one process, and {processes} share the work" if processes > 1 else ""
+    return (
         f"{len(images):,} training images; an answer usually takes about {_USUAL_MODELS} models of "
-        f"{epochs} epochs, {time_in_words([per_model] * _USUAL_MODELS)}; training stops after "
-        f"{minutes:g} minutes, and the same command continues",
-        soft_wrap=True,
+        f"{epochs} epochs, {time_in_words([per_model] * _USUAL_MODELS)}{shared}"
     )

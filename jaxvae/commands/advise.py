@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import xarray as xr
 from rich.console import Console
@@ -30,6 +31,7 @@ from jaxvae.runs.choices import has_bottleneck, named_network
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
 from jaxvae.runs.run import RUN_FILE
+from jaxvae.sweeps.processes import usable_cores
 
 # So many training images are used, unless another number is given: more take longer to the same
 # answer.
@@ -39,6 +41,8 @@ _REMEDY = (
     f"; a tenth of the images is held out, so that at least {10 * LEAST_IMAGES} are needed in all, "
     "unless there is a split for testing: a folder test beside train, or --split TRAIN/TEST"
 )
+# Each needs up to one gigabyte of memory.
+_MOST_PROCESSES = 4
 _CONCLUDING = "concluding from the records"
 # These widths of the dense network are quick on a processor.
 _WIDTHS = (256, 128)
@@ -116,7 +120,13 @@ def _study(arguments: argparse.Namespace, console: Console, errors: Console) -> 
     )
     first = first_training(dimension.likely, dimension.stderr, fewest=fewest)
     outcome = do_study(
-        study, out, first, minutes=arguments.minutes, console=console, command=arguments.line
+        study,
+        out,
+        first,
+        minutes=arguments.minutes,
+        console=console,
+        command=arguments.line,
+        processes=_processes(),
     )
     ending = _ending(outcome, arguments.minutes)
     if outcome.records is None:
@@ -131,6 +141,11 @@ def _study(arguments: argparse.Namespace, console: Console, errors: Console) -> 
         )
     title = f"{dataset.name}, {config.network}, {concluded.reading.epoch} epochs"
     write_conclusion(out, outcome.records, concluded, title=title, console=console)
+
+
+def _processes() -> int:
+    """How many train at once: one model of a usual size does not fill two cores."""
+    return min(_MOST_PROCESSES, usable_cores()) if jax.default_backend() == "cpu" else 1
 
 
 def _refuse_copies(images: np.ndarray, points: int, console: Console) -> None:

@@ -12,6 +12,7 @@ from jaxvae.commands.arguments.sweep import NOTATION
 from jaxvae.commands.flags import flags_named
 from jaxvae.commands.settings import LONG_NAMES, given_config, read_pairs
 from jaxvae.grids.grid import Grid, ordered, setting_of, shared_settings
+from jaxvae.grids.sweep import SWEEP
 from jaxvae.runs.config import RunConfig
 from jaxvae.sweeps.job import Job
 from jaxvae.sweeps.launch import run
@@ -32,7 +33,7 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
     launch = take_launch(arguments)
     with flags_named(LONG_NAMES):
         grid, out = given_grid(arguments), arguments.out.absolute()
-        job = Job("jaxvae.grids.sweep:EXPERIMENT", grid, out, launch.members, arguments.line)
+        job = Job(SWEEP, grid, out, launch.members, arguments.line)
         run(job, launch, console)
 
 

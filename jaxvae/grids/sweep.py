@@ -87,3 +87,5 @@ def _seconds(grid: Grid, _: RunConfig, model: VAE | HVAE, dataset: Dataset) -> f
 
 _report = imported_when_called("jaxvae.grids.report:report")
 EXPERIMENT = Experiment(_sweep, _report, _check, extendable=("values", "seeds"))
+SWEEP = f"{__name__}:EXPERIMENT"
+"""The experiment as other processes are told of it."""

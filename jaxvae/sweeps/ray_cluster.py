@@ -25,11 +25,11 @@ from jaxvae.report.progress import sweep_progress
 from jaxvae.runs.compiled import keep_compiled_programs
 from jaxvae.sweeps.job import Job
 from jaxvae.sweeps.launch_options import HERE
+from jaxvae.sweeps.processes import LOGS, usable_cores
 from jaxvae.sweeps.sweep import Sweep
 from jaxvae.sweeps.units import Unit
 from jaxvae.sweeps.watch import watch
 from jaxvae.sweeps.work import do_unit
-from jaxvae.sweeps.workers import LOGS
 
 # Nodes may be lost without limit; of what else may pass by itself, a unit has so many tries.
 _TRIES, _MAY_PASS = 3, (OSError, MemoryError, jax.errors.JaxRuntimeError)
@@ -151,8 +151,7 @@ def _connected(address: str) -> Iterator[None]:
     cluster: dict[str, Any] = {"address": address}
     if address == HERE:
         # Ray would count cores that this process may not use, and report to its makers.
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-        cluster = {"address": "local", "num_cpus": cores, "include_dashboard": False}
+        cluster = {"address": "local", "num_cpus": usable_cores(), "include_dashboard": False}
         cluster["object_store_memory"] = _OBJECT_BYTES
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     terminated = signal.getsignal(signal.SIGTERM)

@@ -11,7 +11,7 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Int, UInt8
 
-from jaxvae.platforms import choices_for
+from jaxvae.platforms import choices_for, jit_steps
 from jaxvae.training.batches import Batches, Plan, pieces
 from jaxvae.training.epochs import (
     Progress,
@@ -124,7 +124,7 @@ WAYS: dict[str, Callable[[Run], Run]] = {
 }
 
 
-@partial(jax.jit, static_argnames=("trainer", "batch_size", "way", "mesh"))
+@jit_steps(static_argnames=("trainer", "batch_size", "way", "mesh"))
 def _run_members(
     trainer: Trainer,
     ensemble: Ensemble,

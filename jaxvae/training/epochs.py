@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Int, UInt8
 
 from jaxvae.files.refusals import as_count
+from jaxvae.platforms import jit_steps
 from jaxvae.training.batches import Batches, Plan, batch_at, pieces
 from jaxvae.training.mesh import everywhere, on_its_own_mesh, put
 from jaxvae.training.placed import PlacedImages, place_images
@@ -211,7 +212,7 @@ def named(values: tuple[Array, NamedTuple], divisor: float) -> dict[str, float]:
     return numbers
 
 
-@partial(jax.jit, static_argnames=("trainer", "batch_size", "mesh"))
+@jit_steps(static_argnames=("trainer", "batch_size", "mesh"))
 def _run(
     trainer: Trainer,
     state: TrainState,

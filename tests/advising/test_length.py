@@ -1,10 +1,13 @@
 """How long models are trained: until the second half of a training no longer helps."""
 
+import io
+import time
 from functools import cache, partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import xarray as xr
 from rich.console import Console
 
 from jaxvae.advising import study as studies
@@ -19,6 +22,7 @@ from jaxvae.advising.study import Study, do_study
 from jaxvae.analysis.sizing import Training
 from jaxvae.runs.checkpoint import steps
 from jaxvae.sweeps import unit_training
+from jaxvae.sweeps.processes import LOGS
 from jaxvae.training import train_ensemble
 from tests.advising.records import falling, records_of
 
@@ -84,7 +88,7 @@ def studied(tmp_path_factory):
 
     @cache
     def study(*, time_for, epochs=None, failing=False):
-        train = lambda sweep, *_: sweep.epochs[-1] <= time_for  # noqa: E731
+        train = lambda job, *_: job.config.run["epochs"] <= time_for  # noqa: E731
         first_model = lambda grid, _: records(grid.run["epochs"], earlier=1.0)  # noqa: E731
         run = {"data": "sprites", "image_size": 8, "train_size": 20000, "network": "dense_vae"}
         asked = Study(run=run, points=100, epochs=epochs)
@@ -155,3 +159,26 @@ def test_a_model_that_is_not_done_in_time_goes_on_where_it_stopped(tmp_path, mon
     monkeypatch.setattr(unit_training, "train_ensemble", train)
     assert done(minutes=1).records is not None
     assert begun[0] == step
+
+
+@pytest.mark.slow
+def test_models_that_another_process_trains_are_those_of_this_one(tmp_path, monkeypatch):
+    run = {"data": "sprites", "image_size": 8, "train_size": 64, "batch_size": 16}
+    run |= {"network": "dense_vae", "options": {"widths": (8,)}}
+    study, first = Study(run=run, points=50, epochs=2), Training((1, 2), 2, "")
+    printed = io.StringIO()
+
+    def done(out, processes):
+        console = Console(file=printed, width=200)
+        return do_study(study, out, first, minutes=9, console=console, processes=processes).records
+
+    def wait(sweep, names, progress, *, wait):
+        while sweep.unfinished():
+            time.sleep(0.1)
+
+    monkeypatch.setattr(studies, "next_training", lambda *_, **__: None)
+    expected = done(tmp_path / "one", 1)
+    monkeypatch.setattr(studies, "work", wait)
+    xr.testing.assert_identical(done(tmp_path / "two", 2), expected)
+    assert printed.getvalue().count("by another process\n  latents-") == 4
+    assert "latents-2_seed-1" in (tmp_path / "two/epochs-2" / LOGS / "0.log").read_text()

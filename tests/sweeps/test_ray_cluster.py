@@ -14,8 +14,8 @@ from jaxvae.commands.arguments.launch import add_launch
 from jaxvae.runs.sweep_run import UNITS, run_file
 from jaxvae.sweeps.claims import claim, holders
 from jaxvae.sweeps.launch_options import HERE
+from jaxvae.sweeps.processes import LOGS
 from jaxvae.sweeps.sweep import CLAIMS
-from jaxvae.sweeps.workers import LOGS
 from tests.sweeps.folders import contents
 from tests.sweeps.nodes import running_nodes
 from tests.sweeps.processes import COMMAND, end, start, wait_for

@@ -9,8 +9,9 @@ import time
 import pytest
 
 from jaxvae.sweeps.claims import holders
+from jaxvae.sweeps.processes import LOGS, child_processes
 from jaxvae.sweeps.sweep import CLAIMS
-from jaxvae.sweeps.workers import LOGS, _devices, _environment, run_workers
+from jaxvae.sweeps.workers import _devices, _environment
 from tests.sweeps.folders import contents, tree
 from tests.sweeps.forks import FULL, WITH_LOCKS, WITHOUT_LOCKS, forks
 from tests.sweeps.processes import end, start, wait_for
@@ -136,18 +137,19 @@ def test_shards_without_locks_of_which_one_was_killed_have_the_records_of_one_pr
 # --- devices --------------------------------------------------------------------------
 
 
-def test_where_a_process_cannot_be_started_those_before_it_end(monkeypatch):
+def test_where_a_process_cannot_be_started_those_before_it_end(tmp_path):
     started = []
 
-    def environment(devices, number, count):
-        if number == 1:
-            started.extend(multiprocessing.active_children())
-            raise OSError("no more processes")
-        return {}
+    def environments():
+        yield {}
+        started.extend(multiprocessing.active_children())
+        raise OSError("no more processes")
 
-    monkeypatch.setattr("jaxvae.sweeps.workers._environment", environment)
-    with pytest.raises(OSError, match="no more processes"):
-        run_workers(None, None, 2, None)
+    with (
+        pytest.raises(OSError, match="no more processes"),
+        child_processes(time.sleep, out=tmp_path, environments=environments(), console=None),
+    ):
+        pass
     assert len(started) == 1
     assert not started[0].is_alive()
 

@@ -1,0 +1,119 @@
+"""Processes that this one starts on its machine, and that end before it goes on."""
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+
+from rich.console import Console
+
+from jaxvae.report.ending import end_process, status_of
+
+LOGS = "workers"
+# Time for a process that receives SIGTERM: the state of its unit is written.
+_END_SECONDS = 60.0
+
+
+@contextmanager
+def child_processes(
+    work: Callable[..., object],
+    *,
+    out: Path,
+    environments: Iterable[Mapping[str, str]],
+    console: Console,
+) -> Iterator[list[SpawnProcess]]:
+    """Processes that work within the block; those that are left at its end are told to end.
+
+    Each writes what it says to OUT/workers/NUMBER.log. If one has failed within the block, the
+    end of the block says so.
+
+    Args:
+        work: `work(console=console)` is called in each of them; `pickle` must take it.
+        out: the folder.
+        environments: variables for each process, besides those of this one.
+        console: where a failure is told.
+    """
+    context = multiprocessing.get_context("spawn")
+    started: list[SpawnProcess] = []
+
+    def log(number: int) -> Path:
+        return out / LOGS / f"{number}.log"
+
+    try:
+        for number, environment in enumerate(environments):
+            process = context.Process(target=_do, args=(work, log(number)), daemon=True)
+            with _environment_variables(environment), _ignoring_interrupts():
+                process.start()
+                started.append(process)
+        yield started
+        for number, process in enumerate(started):
+            if process.exitcode:
+                console.print(
+                    f"process {number} ended with status {process.exitcode}: "
+                    f"{_last_line(log(number))} ({log(number)})",
+                    soft_wrap=True,
+                )
+    finally:
+        for process in started:
+            process.terminate()
+        end = time.monotonic() + _END_SECONDS
+        for process in started:
+            process.join(max(0.0, end - time.monotonic()))
+            # What does not hear loses no more than it has done since it last kept its state.
+            process.kill()
+
+
+def usable_cores() -> int:
+    """The number of processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _do(work: Callable[..., object], log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+
+        def do(console: Console, errors: Console) -> None:
+            work(console=console)
+
+        status = status_of(do, after_interruption="The same command continues where it stopped.")
+        raise SystemExit(end_process(status))
+
+
+def _last_line(log: Path) -> str:
+    """The last line that a process printed, if it printed any."""
+    with suppress(OSError, IndexError):
+        return log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1]
+    return "it printed nothing"
+
+
+@contextmanager
+def _ignoring_interrupts() -> Iterator[None]:
+    """Within the block, started processes ignore Ctrl-C: this process ends them."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _environment_variables(variables: Mapping[str, str]) -> Iterator[None]:
+    """Within the block, processes that are started have these variables."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
