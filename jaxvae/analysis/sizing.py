@@ -91,7 +91,7 @@ def first_training(dimension: float, stderr: float = 0.0, *, fewest: int = 0) ->
     below = min(max(1, math.floor(dimension - 2 * stderr)), above - 1)
     below = max(below, fewest)
     above = max(above, below)
-    why = f"around the dimension of the data, {dimension:.1f} ± {stderr:.1f}"
+    why = f"around the likely dimension of the data, {dimension:.1f} ± {stderr:.1f}"
     return Training(tuple(sorted({below, above, 2 * above})), _FIRST_SEEDS, why)
 
 
@@ -125,8 +125,8 @@ def next_training(
       to the largest: double the largest. Not where the largest keeps less than a smaller one
       (`keep_less`): longer training would decide, and no larger size.
     - Where seeds would: add half as many as there are, at least one, at most as many as needed.
-    - Where a size is shown to be sufficient: halve the smallest if that is the one; or try the
-      middle between it and the largest insufficient one; or, where a size between is undecided,
+    - Where a size is shown to be sufficient: halve the smallest, unless that is shown to be
+      insufficient; then try the middle between the two, or, where a size between is undecided,
       add seeds.
 
     Args:
@@ -154,8 +154,8 @@ def next_training(
         return None if worse else _doubled(tried, seeds, fewest)
     if bounds.is_decided:
         return None
-    if bounds.sufficient == tried[0]:
-        smaller = max(bounds.sufficient // 2, bounds.insufficient + 1)
+    if tried[0] > bounds.insufficient + 1:
+        smaller = max(tried[0] // 2, bounds.insufficient + 1)
         return Training((smaller, *tried), seeds, f"{bounds.sufficient} is enough: a smaller one")
     between = [size for size in tried if bounds.insufficient < size < bounds.sufficient]
     if between:
