@@ -18,8 +18,8 @@ from jaxvae.report.tables import markdown_table
 TEXT = """## Studies that choose what to train next
 
 `jaxvae advise --data` begins with up to three sizes and three seeds, computes the confidence limits
-above after every step, and chooses what to train next by them: larger sizes, a size between two, or
-more seeds, up to 8 (`jaxvae.analysis.sizing.next_training`). The command also trains no size below
+above after every step, and chooses what to train next by them: larger or smaller sizes, a size
+between two, or more seeds, up to 8 (`jaxvae.analysis.sizing.next_training`). The command also trains no size below
 the dimension that the images surely have; this simulation does. Each step has limits of 95%; the
 rates here are those of the final answer, after all steps. The first sizes are 7, 9 and 18, as for
 images of dimension 8 ± 0.4. The truth is Δ of any size from 1 to {largest}: the same for all sizes;

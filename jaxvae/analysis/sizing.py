@@ -127,7 +127,8 @@ def next_training(
     - Where seeds would: add half as many as there are, at least one, at most as many as needed.
     - Where a size is shown to be sufficient: halve the smallest, unless that is shown to be
       insufficient; then try the middle between the two, or, where a size between is undecided,
-      add seeds.
+      add seeds. With all seeds that there may be, the smallest is halved only where it is the one
+      that is sufficient: a further size may vary more, and seeds could not make up for that.
 
     Args:
         sizes: sizes that are trained, ascending, two at least.
@@ -154,7 +155,8 @@ def next_training(
         return None if worse else _doubled(tried, seeds, fewest)
     if bounds.is_decided:
         return None
-    if tried[0] > bounds.insufficient + 1:
+    undecided = bounds.insufficient + 1 < tried[0] < bounds.sufficient
+    if bounds.sufficient == tried[0] or (undecided and seeds < MOST_SEEDS):
         smaller = max(tried[0] // 2, bounds.insufficient + 1)
         return Training((smaller, *tried), seeds, f"{bounds.sufficient} is enough: a smaller one")
     between = [size for size in tried if bounds.insufficient < size < bounds.sufficient]
