@@ -53,7 +53,7 @@ CPU = Choices(
     # Products are left to YNNPACK, and sums are not: the one over all pixels of a batch, with what
     # is summed, would take up to two fifths of a step of a small network.
     step_options=(("xla_cpu_experimental_ynn_fusion_type", "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"),),
-    # One model fills the cores.
+    # Side by side in one program models are no faster: the products of one share the cores.
     way="map",
     settles_on_device=False,
 )

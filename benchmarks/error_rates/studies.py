@@ -19,17 +19,17 @@ TEXT = """## Studies that choose what to train next
 
 `jaxvae advise --data` begins with up to three sizes and three seeds, computes the confidence limits
 above after every step, and chooses what to train next by them: larger or smaller sizes, a size
-between two, or more seeds, up to 8 (`jaxvae.analysis.sizing.next_training`). The command also trains no size below
-the dimension that the images surely have; this simulation does. Each step has limits of 95%; the
-rates here are those of the final answer, after all steps. The first sizes are 7, 9 and 18, as for
-images of dimension 8 ± 0.4. The truth is Δ of any size from 1 to {largest}: the same for all sizes;
-halved at every doubling until a size; the same, with a further factor of exp(-2) from that size on,
-as for images of that dimension ("rank"); or falling to the end. The smallest sufficient size is the
-smallest that no size up to {largest} improves by more than 25%. Noise is as above. An entry gives
-the percentage of studies that name the smallest sufficient size alone / that call a larger size
-enough and leave the smallest among those that may be / that call a smaller one enough, which is an
-error; then the mean number of models that were trained. In the other studies no size is called
-enough, or the smallest one is not among those that are left.
+between two, or more seeds, up to 8 (`jaxvae.analysis.sizing.next_training`). The command also
+trains no size below the dimension that the images surely have; this simulation does. Each step has
+limits of 95%; the rates here are those of the final answer, after all steps. The first sizes are 7,
+9 and 18, as for images of dimension 8 ± 0.4. The truth is Δ of any size from 1 to {largest}: the
+same for all sizes; halved at every doubling until a size; the same, with a further factor of
+exp(-2) from that size on, as for images of that dimension ("rank"); or falling to the end. The
+smallest sufficient size is the smallest that no size up to {largest} improves by more than 25%.
+Noise is as above. An entry gives the percentage of studies that name the smallest sufficient size
+alone / that call a larger size enough and leave the smallest among those that may be / that call a
+smaller one enough, which is an error; then the mean number of models that were trained. In the
+other studies no size is called enough, or the smallest one is not among those that are left.
 
 {table}
 

@@ -125,7 +125,7 @@ def do_study(
     """Train until the question is decided, nothing more would decide it, or the time is over.
 
     Where models of some size still improve when all is decided, it is decided again with twice
-    as many epochs. After the minutes no model is begun, and those at work are saved as they are.
+    as many epochs. After the minutes the models at work are saved as they are.
     What is done is not done again: the same call goes on.
 
     Args:
@@ -206,7 +206,10 @@ def _next(reading: SweepReading, done: Training) -> Training | None:
         return None
     if len(reading.sizes) < 2 or len(reading.seeds) < min(2, done.seeds):
         return None
-    training = next_training(reading.sizes, reading.imbalance, fewest=reading.fewest_latents)
+    # No size up to one whose models failed is tried again.
+    failed = [size + 1 for size in done.sizes if size < reading.sizes[0]]
+    fewest = max([reading.fewest_latents, *failed])
+    training = next_training(reading.sizes, reading.imbalance, fewest=fewest)
     if training is None:
         return None
     sizes = tuple(sorted({*done.sizes, *training.sizes}))
@@ -258,7 +261,8 @@ def _train(job: Job, training: Training, deadline: float, processes: int, consol
     left = sweep.unfinished()
     if not left:
         return True
-    if time.monotonic() > deadline:
+    in_time = time.monotonic() <= deadline
+    if not in_time:
         return False
     epochs, units = sweep.epochs[-1], len(sweep.units)
     others = min(processes, len(left)) - 1
@@ -274,12 +278,12 @@ def _train(job: Job, training: Training, deadline: float, processes: int, consol
             shown = _until(deadline, progress, own)
             work(sweep, {unit.name for unit in left}, shown, wait=True)
     except _TimeIsOverError:
-        return False
+        in_time = False
     for unit in left:
-        if unit.title not in own:
+        if unit.title not in own and sweep.is_done(unit):
             lines = [sweep.describe(name, read_run(sweep.out, name)) for name in unit.runs]
             console.print(f"{unit.title}: by another process", *lines, sep="\n  ", soft_wrap=True)
-    return True
+    return in_time
 
 
 def _until(deadline: float, progress: SweepProgress, begun: set[str]) -> SweepProgress:

@@ -158,7 +158,8 @@ def next_training(
     undecided = bounds.insufficient + 1 < tried[0] < bounds.sufficient
     if bounds.sufficient == tried[0] or (undecided and seeds < MOST_SEEDS):
         smaller = max(tried[0] // 2, bounds.insufficient + 1)
-        return Training((smaller, *tried), seeds, f"{bounds.sufficient} is enough: a smaller one")
+        reason = f"{bounds.sufficient} is enough{f', {tried[0]} may be' if undecided else ''}"
+        return Training((smaller, *tried), seeds, f"{reason}: a smaller one")
     between = [size for size in tried if bounds.insufficient < size < bounds.sufficient]
     if between:
         return _more_seeds(tried, seeds, advice.seeds)

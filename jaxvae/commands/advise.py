@@ -24,6 +24,7 @@ from jaxvae.analysis.sizing import MOST_SEEDS, first_training, largest_size
 from jaxvae.commands.flags import flags_named
 from jaxvae.commands.settings import LONG_NAMES, given_config
 from jaxvae.data.distinct import first_distinct
+from jaxvae.data.memory import GIBIBYTE, available_memory
 from jaxvae.data.names import refuse_among_images
 from jaxvae.data.pictures import SUFFIXES
 from jaxvae.grids.grid import shared_settings
@@ -41,7 +42,6 @@ _REMEDY = (
     f"; a tenth of the images is held out, so that at least {10 * LEAST_IMAGES} are needed in all, "
     "unless there is a split for testing: a folder test beside train, or --split TRAIN/TEST"
 )
-# Each needs up to one gigabyte of memory.
 _MOST_PROCESSES = 4
 _CONCLUDING = "concluding from the records"
 # These widths of the dense network are quick on a processor.
@@ -126,7 +126,7 @@ def _study(arguments: argparse.Namespace, console: Console, errors: Console) -> 
         minutes=arguments.minutes,
         console=console,
         command=arguments.line,
-        processes=_processes(),
+        processes=_processes(dataset.train.images),
     )
     ending = _ending(outcome, arguments.minutes)
     if outcome.records is None:
@@ -143,9 +143,13 @@ def _study(arguments: argparse.Namespace, console: Console, errors: Console) -> 
     write_conclusion(out, outcome.records, concluded, title=title, console=console)
 
 
-def _processes() -> int:
+def _processes(images: np.ndarray) -> int:
     """How many train at once: one model of a usual size does not fill two cores."""
-    return min(_MOST_PROCESSES, usable_cores()) if jax.default_backend() == "cpu" else 1
+    if jax.default_backend() != "cpu":
+        return 1
+    # Of images there are those that are kept, and a copy for the device.
+    fitting = int(available_memory() / (GIBIBYTE + 2 * images.nbytes))
+    return max(1, min(_MOST_PROCESSES, usable_cores(), fitting))
 
 
 def _refuse_copies(images: np.ndarray, points: int, console: Console) -> None:

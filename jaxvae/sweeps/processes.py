@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -28,8 +29,8 @@ def child_processes(
 ) -> Iterator[list[SpawnProcess]]:
     """Processes that work within the block; those that are left at its end are told to end.
 
-    Each writes what it says to OUT/workers/NUMBER.log. If one has failed within the block, the
-    end of the block says so.
+    Each writes what it says to OUT/workers/NUMBER.log. If one has failed within the block, that is
+    said at its end. They also end, and save what they have, if this process is killed.
 
     Args:
         work: `work(console=console)` is called in each of them; `pickle` must take it.
@@ -39,6 +40,7 @@ def child_processes(
     """
     context = multiprocessing.get_context("spawn")
     started: list[SpawnProcess] = []
+    begun: list[int] = []
 
     def log(number: int) -> Path:
         return out / LOGS / f"{number}.log"
@@ -46,19 +48,19 @@ def child_processes(
     try:
         for number, environment in enumerate(environments):
             process = context.Process(target=_do, args=(work, log(number)), daemon=True)
+            begun.append(log(number).stat().st_size if log(number).exists() else 0)
             with _environment_variables(environment), _ignoring_interrupts():
                 process.start()
                 started.append(process)
         yield started
+    finally:
         for number, process in enumerate(started):
             if process.exitcode:
                 console.print(
                     f"process {number} ended with status {process.exitcode}: "
-                    f"{_last_line(log(number))} ({log(number)})",
+                    f"{_last_line(log(number), begun[number])} ({log(number)})",
                     soft_wrap=True,
                 )
-    finally:
-        for process in started:
             process.terminate()
         end = time.monotonic() + _END_SECONDS
         for process in started:
@@ -75,6 +77,7 @@ def usable_cores() -> int:
 
 
 def _do(work: Callable[..., object], log: Path) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as file:
         for stream in (1, 2):
@@ -87,10 +90,19 @@ def _do(work: Callable[..., object], log: Path) -> None:
         raise SystemExit(end_process(status))
 
 
-def _last_line(log: Path) -> str:
-    """The last line that a process printed, if it printed any."""
+def _end_with_parent() -> None:
+    """Wait for the end of the process that started this one, and end as if told to."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _last_line(log: Path, begun: int) -> str:
+    """The last line that a process printed beyond so many bytes, if it printed any."""
     with suppress(OSError, IndexError):
-        return log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1]
+        printed = log.read_bytes()[begun:].decode(errors="replace")
+        return printed.strip().splitlines()[-1]
     return "it printed nothing"
 
 

@@ -59,7 +59,7 @@ def train_ensemble(
         save: as in `train`.
         way: how members share the device, of `WAYS`: `vmap` batches their arrays, `map`
             runs them one after another, `unrolled` puts them side by side in the program.
-            By default `map` on CPU, where one model fills the cores, and `vmap` elsewhere.
+            By default `map` on CPU, where the others are no faster, and `vmap` elsewhere.
         mesh: devices that share the members, each training its own by itself; all its axes
             are used. Any number of members will do, and fills all devices where it is a
             multiple of theirs. The numbers are those of one device, bitwise with `map`.

@@ -115,6 +115,16 @@ def test_until_the_longer_training_is_done_the_shorter_one_answers(studied):
     assert found.epochs == 40
 
 
+def test_a_small_size_whose_models_failed_is_not_tried_again_and_does_not_end_the_study():
+    # Seven latents may be enough, so that three were tried, and all of them failed.
+    enough = [[0.0115, 0.0119, 0.0109, 0.0115], [0.0124, 0.0136, 0.0105, 0.0141]]
+    lost = [[0.06] * 4, [0.0182, 0.0168, 0.0173, 0.0169], *enough]
+    records = records_of(lost, sizes=[3, 7, 10, 20])
+    records["failed"][{"latents": 0}] = True
+    wanted = studies._next(read_records(records), Training((3, 7, 10, 20), 4, ""))
+    assert wanted.sizes == (3, 4, 7, 10, 20)
+
+
 def test_given_epochs_are_not_doubled(studied):
     found = studied(time_for=1000, epochs=10)
     assert found.wanted is None
