@@ -261,18 +261,18 @@ def _train(job: Job, training: Training, deadline: float, processes: int, consol
     left = sweep.unfinished()
     if not left:
         return True
-    in_time = time.monotonic() <= deadline
-    if not in_time:
+    if time.monotonic() > deadline:
         return False
     epochs, units = sweep.epochs[-1], len(sweep.units)
-    others = min(processes, len(left)) - 1
-    own: set[str] = set()
     sizes = ", ".join(map(str, training.sizes))
     seeds = counted(training.seeds, "seed")
-    console.print(f"{training.reason}: sizes {sizes}, {seeds}, {epochs} epochs")
+    asked = f"{training.reason}: sizes {sizes}, {seeds}, {epochs} epochs"
+    console.print(asked, soft_wrap=True)
+    own: set[str] = set()
+    in_time = True
     try:
         with (
-            helpers(job, others, console),
+            helpers(job, min(processes, len(left)) - 1, console),
             sweep_progress(console, units=units, done=units - len(left)) as progress,
         ):
             shown = _until(deadline, progress, own)
