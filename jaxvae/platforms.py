@@ -109,11 +109,21 @@ def jit_steps(*, static_argnames: Sequence[str]) -> Callable[[Callable[..., T]],
 
         @wraps(function)
         def call(*given: Any, **named: Any) -> T:
-            return program(choices_for(given).step_options)(*given, **named)
+            return program(_known(choices_for(given).step_options))(*given, **named)
 
         return call
 
     return decorate
+
+
+@cache
+def _known(options: Options) -> Options:
+    """These options, or none if the compiler lacks one: those that only save time may go away."""
+    try:
+        jax.jit(lambda: 0, compiler_options=dict(options)).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return ()
+    return options
 
 
 @contextmanager

@@ -8,9 +8,11 @@ from jaxvae.platforms import (
     ACCELERATOR,
     CPU,
     TPU,
+    _known,
     choices_for,
     compiled_for,
     convolutions_as,
+    jit_steps,
     platform_of,
     svd,
 )
@@ -62,3 +64,20 @@ def test_a_decomposition_has_the_singular_values_of_float64():
     alone = svd(jnp.asarray(values, jnp.float32), vectors=False)
     np.testing.assert_allclose(alone, expected, rtol=1e-5)
     np.testing.assert_allclose((u * s) @ v, values, atol=1e-5)
+
+
+def test_steps_are_compiled_with_the_options_of_their_devices_and_sums_stay_outside_of_ynnpack():
+    assert _known(CPU.step_options) == CPU.step_options
+    options = dict(CPU.step_options)
+    loss = jax.jit(lambda x: jnp.sum((2 * x) ** 2), compiler_options=options)
+    assert "ynn_fusion" not in loss.lower(jnp.ones((8, 28, 28, 1))).compile().as_text()
+
+
+def test_an_option_that_the_compiler_lacks_is_left_out():
+    assert _known((("xla_cpu_option_of_yesterday", True),)) == ()
+
+    @jit_steps(static_argnames=["power"])
+    def powers(x, *, power):
+        return x**power
+
+    assert powers(jnp.float32(3), power=2) == 9
