@@ -80,8 +80,8 @@ def study(trained: Callable[[int, int], float]) -> tuple[SizeBounds, int]:
             [[trained(size, seed) for seed in range(step.seeds)] for size in sizes]
         )
         step = next_training(sizes, imbalance)
-    advice = sufficient_bottleneck(sizes, imbalance, tolerance=TOLERANCE)
-    return bounds_of(sizes, advice, tolerance=TOLERANCE), imbalance.size
+    advice = sufficient_bottleneck(sizes, imbalance)
+    return bounds_of(sizes, advice), imbalance.size
 
 
 def rates(shape: str, *, noise: float, studies: int) -> dict[str, Any]:

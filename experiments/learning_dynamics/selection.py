@@ -91,10 +91,8 @@ KINDS = {
 """What the models that `between` compares differ in, by kind of comparison."""
 
 
-def between(
-    group: xr.Dataset, kind: str, name: str = "debiased_cka_between"
-) -> dict[str, float] | None:
-    """Mean similarity, by layer, of models that differ in their seed and at most in one more thing.
+def between(group: xr.Dataset, kind: str) -> dict[str, float] | None:
+    """Mean debiased CKA, by layer, of models that differ in their seed and one thing more at most.
 
     Models of the same seed are never compared: they begin with the same parameters and see the
     same batches, so that they are similar for another reason.
@@ -103,7 +101,6 @@ def between(
         group: records of one data set and network.
         kind: one of `KINDS`: `seeds` (everything else is the same), `strengths` (the objective is
             the same), `objectives` (the strengths are any).
-        name: name of the similarity in the records.
 
     Returns:
         None where there are no such pairs.
@@ -115,7 +112,7 @@ def between(
         "strengths": objective & ~value & ~seed,
         "objectives": ~objective & ~seed,
     }[kind]
-    values = group[name].transpose("layer", "run", "other_run").values
+    values = group["debiased_cka_between"].transpose("layer", "run", "other_run").values
     if not chosen.any() or np.isnan(values[:, chosen]).all():
         return None
     means = np.nanmean(values[:, chosen], axis=1)

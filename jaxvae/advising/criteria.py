@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxvae.advising.reading import SweepReading
-from jaxvae.analysis.advice import TOLERANCE, Advice, sufficient_bottleneck
+from jaxvae.analysis.advice import Advice, sufficient_bottleneck
 from jaxvae.analysis.sizing import SizeBounds, bounds_of
 from jaxvae.analysis.spread import spread_of
 
@@ -51,12 +51,12 @@ def delta_bounds(reading: SweepReading) -> SizeBounds:
     """
     if reading.obstacle:
         return SizeBounds(0, None)
-    return bounds_of(reading.sizes, delta_advice(reading), tolerance=TOLERANCE)
+    return bounds_of(reading.sizes, delta_advice(reading))
 
 
 def delta_advice(reading: SweepReading) -> Advice:
     """The result of the equivalence test on Delta(output -> input)."""
-    return sufficient_bottleneck(reading.sizes, reading.imbalance, tolerance=TOLERANCE)
+    return sufficient_bottleneck(reading.sizes, reading.imbalance)
 
 
 def criteria_of(

@@ -195,7 +195,7 @@ def _limits(sweep: _Sweep) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, "
     further = beyond @ means + _step(spread, beyond, _ERROR / 2)
     for size in range(sizes - 1):
         lower[size] = below[smaller == size].max()
-    for size in range(min(last, _last_trained(sweep))):
+    for size in range(min(last, _last_trained(means, spread))):
         upper[size] = max(above[smaller == size].max(), further[size])
     return lower, upper
 
@@ -205,10 +205,8 @@ def _lost(means: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
     return means - np.append(means[:1], np.minimum.accumulate(means)[:-1])
 
 
-def _last_trained(sweep: _Sweep) -> int:
+def _last_trained(means: Float[np.ndarray, " k"], spread: Spread) -> int:
     """The place of the largest size that is shown not to keep less than a smaller one."""
-    means, spread = sweep
-    assert spread is not None
     best = [0, *(int(means[:place].argmin()) for place in range(1, len(means)))]
     unit = np.eye(len(means))
     most = _lost(means) + _step(spread, unit - unit[best], _ERROR / 2)

@@ -95,18 +95,17 @@ def first_training(dimension: float, stderr: float = 0.0, *, fewest: int = 0) ->
     return Training(tuple(sorted({below, above, 2 * above})), _FIRST_SEEDS, why)
 
 
-def bounds_of(sizes: Int[np.ndarray, " k"], advice: Advice, *, tolerance: float) -> SizeBounds:
-    """Bounds of the smallest sufficient size, from the result of `sufficient_bottleneck`.
+def bounds_of(sizes: Int[np.ndarray, " k"], advice: Advice) -> SizeBounds:
+    """Bounds of the smallest sufficient size, from what `sufficient_bottleneck` finds by default.
 
     Args:
         sizes: the sizes that were given to it, ascending.
         advice: its result.
-        tolerance: the one that it was given, the smallest share of Delta that matters.
     """
     sizes = np.asarray(sizes)
-    enough = sizes[advice.upper < tolerance]
+    enough = sizes[advice.upper < TOLERANCE]
     sufficient = int(enough.min()) if len(enough) else None
-    short = sizes[advice.lower > tolerance]
+    short = sizes[advice.lower > TOLERANCE]
     if sufficient is not None:
         short = short[short < sufficient]
     return SizeBounds(int(short.max(initial=0)), sufficient)
@@ -116,7 +115,6 @@ def next_training(
     sizes: Int[np.ndarray, " k"],
     imbalance: Float[np.ndarray, "k s"],
     *,
-    tolerance: float = TOLERANCE,
     fewest: int = 0,
 ) -> Training | None:
     """The models to train next, which depend on the measurements so far alone.
@@ -133,7 +131,6 @@ def next_training(
     Args:
         sizes: sizes that are trained, ascending, two at least.
         imbalance: Delta(output -> input) of every size and seed, positive.
-        tolerance: as for `sufficient_bottleneck`.
         fewest: latents that the data need at least, where that is known: no smaller size is tried.
 
     Returns:
@@ -144,8 +141,8 @@ def next_training(
         ValueError: as `sufficient_bottleneck`.
     """
     imbalance = as_float64(imbalance)
-    advice = sufficient_bottleneck(sizes, imbalance, tolerance=tolerance)
-    bounds = bounds_of(sizes, advice, tolerance=tolerance).at_least(fewest)
+    advice = sufficient_bottleneck(sizes, imbalance)
+    bounds = bounds_of(sizes, advice).at_least(fewest)
     tried, seeds = tuple(int(size) for size in sizes), imbalance.shape[1]
     if bounds.sufficient is None:
         # From one seed nobody knows how many would do.

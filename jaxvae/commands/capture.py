@@ -8,9 +8,8 @@ from rich.console import Console
 
 from jaxvae.analysis.capture import capture_to, captured_spaces, checked_batches
 from jaxvae.commands.runs import chosen_images
-from jaxvae.files.words import counted
+from jaxvae.files.words import counted, in_bytes
 from jaxvae.report.progress import count_progress
-from jaxvae.report.sizes import in_bytes
 from jaxvae.runs.saved import open_run
 
 

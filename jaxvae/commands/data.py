@@ -10,8 +10,7 @@ from jaxvae.data.cache import Kept, cache_directory, kept_entries
 from jaxvae.data.own import is_of_use
 from jaxvae.data.prepared import data_directory, find_prepared, prepared_names
 from jaxvae.files.whole import remove_whole
-from jaxvae.files.words import counted
-from jaxvae.report.sizes import in_bytes
+from jaxvae.files.words import counted, in_bytes
 
 _WHY_USELESS = "of images that are gone, have changed, or whose path is not known"
 

@@ -171,7 +171,6 @@ def _parser(
     parser = Parser(
         prog=_program(name),
         description=description,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Numbers of things, and long lists, in words."""
+"""Numbers of things and of bytes, and long lists, in words."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,16 @@ _FEW = 3
 def counted(count: int, noun: str) -> str:
     """A number of things, such as "1 run" or "2,000 runs"."""
     return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+def in_bytes(count: int) -> str:
+    """A number of bytes as a text such as `3.8 GiB` or `1.2 MiB`, never 0.0 of a unit."""
+    size, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if size < 1024:
+            break
+        size, unit = size / 1024, larger
+    return f"{size:,.0f} B" if unit == "B" else f"{size:,.1f} {unit}"
 
 
 def first_few(words: Sequence[str], separator: str = ", ") -> str:

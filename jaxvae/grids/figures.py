@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from jaxvae.grids.grid import Grid, are_numbers, word
 from jaxvae.grids.quantities import Quantity, geometry, known_runs, rates
-from jaxvae.grids.tables import combinations, title
+from jaxvae.grids.tables import assigned, combinations, title
 from jaxvae.report.style import draw_each, figure, mark_layers, mark_logarithm, ordered_colors
 
 _COLUMNS = 4
@@ -105,7 +105,7 @@ def _lines(
     every = [*combinations(varying)]
     colors = ordered_colors(len(every))
     for color, (words, where) in zip(colors, every, strict=True):
-        yield ", ".join(f"{name} = {each}" for name, each in words.items()), color, where
+        yield assigned(words), color, where
 
 
 def _draw(

@@ -37,24 +37,30 @@ class Grid:
     points: int
 
     def __post_init__(self) -> None:
-        words = [*map(self.label, self.settings), *_RESERVED]
+        words = [*map(label, self.settings), *_RESERVED]
         twice = sorted({word for word in words if words.count(word) > 1})
         if twice:
             raise ValueError(f"expected settings of different names, got several {twice[0]}")
 
-    def label(self, setting: str) -> str:
-        """A setting in names, tables and records: `beta` for `coefficients.beta`."""
-        return setting.rpartition(".")[2]
-
     @property
     def varying(self) -> dict[str, tuple[Any, ...]]:
         """The labels of the settings that have several values, and these."""
-        return {self.label(name): each for name, each in self.values.items() if len(each) > 1}
+        return {label(name): each for name, each in self.values.items() if len(each) > 1}
 
     @property
     def epochs(self) -> int:
         """Passes over the training images."""
         return int(self.run["epochs"])
+
+
+def label(setting: str) -> str:
+    """A setting in names, tables and records: `beta` for `coefficients.beta`."""
+    return setting.rpartition(".")[2]
+
+
+def coordinate(values: Sequence[Any]) -> list[Any]:
+    """Values of a setting as they are on an axis: numbers, or the words for them."""
+    return [*values] if are_numbers(values) else [*map(word, values)]
 
 
 def runs_of(grid: Grid) -> dict[str, RunConfig]:
@@ -129,6 +135,6 @@ def _parted(settings: Sequence[str] | Mapping[str, Any]) -> Iterator[tuple[str, 
 
 
 def _name(grid: Grid, values: Sequence[Any], seed: int) -> str:
-    pairs = zip(map(grid.label, grid.settings), map(word, values), strict=True)
-    parts = [f"{label.replace('_', '-')}-{value}" for label, value in (*pairs, ("seed", str(seed)))]
+    pairs = zip(map(label, grid.settings), map(word, values), strict=True)
+    parts = [f"{name.replace('_', '-')}-{value}" for name, value in (*pairs, ("seed", str(seed)))]
     return "_".join(parts).replace("/", "--")

@@ -6,9 +6,10 @@ from typing import Any
 import xarray as xr
 from matplotlib.colors import to_hex
 
-from jaxvae.grids.grid import Grid, are_numbers, word
+from jaxvae.grids.grid import Grid, are_numbers, coordinate
 from jaxvae.grids.quantities import Quantity, geometry, known_runs, rates
 from jaxvae.grids.tables import (
+    assigned,
     captioned_rows,
     collapsed,
     combinations,
@@ -57,7 +58,7 @@ def _against(grid: Grid, quantities: Sequence[Quantity], axis: str) -> Chart:
     traces = [
         trace
         for quantity in quantities
-        for trace in _lines(quantity, others, _on_axis(values), {"epoch": -1})
+        for trace in _lines(quantity, others, coordinate(values), {"epoch": -1})
     ]
     kind = "linear" if are_numbers(values) else "category"
     return Chart(
@@ -158,17 +159,12 @@ def _combinations(
     """The label, color and place of at most `_LINES` combinations, evenly chosen."""
     chosen = evenly([*combinations(varying)], _LINES)
     for (words, where), color in zip(chosen, ordered_colors(len(chosen)), strict=True):
-        label = ", ".join(f"{name} = {each}" for name, each in words.items())
-        yield label or "all runs", to_hex(color), where
+        yield assigned(words) or "all runs", to_hex(color), where
 
 
 def _of_how_many(varying: Mapping[str, Sequence[Any]]) -> str:
     count = len([*combinations(varying)])
     return f", {_LINES} of {count:,} combinations of settings" if count > _LINES else ""
-
-
-def _on_axis(values: Sequence[Any]) -> list[Any]:
-    return [*values] if are_numbers(values) else [word(value) for value in values]
 
 
 def _titles(quantities: Sequence[Quantity]) -> dict[str, list[str]]:

@@ -82,12 +82,8 @@ def geometry(records: xr.Dataset) -> list[Quantity]:
     quantities = []
     for name in records["layer"].values.tolist():
         if name.endswith(("mean", "sample", "output")):
-            dimension = known.sel(layer=name)
-            values, stderrs = (
-                dimension["intrinsic_dimension"],
-                dimension["intrinsic_dimension_stderr"],
-            )
-            quantities.append(Quantity(f"ID\n{name}", f"ID of {name}", values, stderrs, 1))
+            layer, title = known.sel(layer=name), f"ID of {name}"
+            quantities.append(_with_error(f"ID\n{name}", title, layer, "intrinsic_dimension"))
     imbalance = known["imbalance"].sel(layer="output", other_layer="input")
     return [*quantities, Quantity("Δ\nout→in", "Δ(output → input)", imbalance, None, 4)]
 

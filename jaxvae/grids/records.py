@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from jaxvae.grids.grid import Grid, are_numbers, runs_of, word
+from jaxvae.grids.grid import Grid, coordinate, label, runs_of
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.run import snapshot_epochs
 from jaxvae.runs.sweep_run import program_of
@@ -52,7 +52,7 @@ def gather(grid: Grid, out: Path) -> xr.Dataset:
     labels = {
         name: merged(part.labels[name] for part in parts if name in part.labels) for name in _LABELS
     }
-    run = (*map(grid.label, grid.settings), "seed")
+    run = (*map(label, grid.settings), "seed")
     epochs = snapshot_epochs(grid.epochs, grid.snapshots)
     sizes = (*map(len, grid.values.values()), len(grid.seeds))
     missing = np.ones(sizes, bool)
@@ -63,7 +63,7 @@ def gather(grid: Grid, out: Path) -> xr.Dataset:
         for name, inner in _DIMENSIONS.items()
         if any(name in part.found for part in parts)
     }
-    values = {grid.label(name): coordinate(each) for name, each in grid.values.items()}
+    values = {label(name): coordinate(each) for name, each in grid.values.items()}
     layers = {name: each for name, each in labels.items() if each}
     return xr.Dataset(
         {**variables, "missing": (run, missing)},
@@ -88,11 +88,6 @@ def _measured(
     counts = variables["distinct_points"][1][..., labels["layer"].index("input")]
     known = counts[np.isfinite(counts) & (counts > 0)]
     return int(known.max()) if len(known) else grid.points
-
-
-def coordinate(values: Sequence[Any]) -> list[Any]:
-    """Values of a setting as they are on an axis: numbers, or the words for them."""
-    return [*values] if are_numbers(values) else [*map(word, values)]
 
 
 def merged(lists: Iterable[Sequence[str]]) -> list[str]:

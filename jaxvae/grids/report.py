@@ -6,7 +6,7 @@ import xarray as xr
 from rich.console import Console
 
 from jaxvae.grids.figures import draw_grid
-from jaxvae.grids.grid import Grid
+from jaxvae.grids.grid import Grid, label
 from jaxvae.grids.page import grid_page
 from jaxvae.grids.records import gather
 from jaxvae.grids.tables import errors, summary, sweep_tables, title
@@ -22,8 +22,8 @@ def report(grid: Grid, sweep: Sweep, console: Console) -> None:
             "expected a run that is done and did not fail, got none: where losses became NaN or "
             "infinite, try a smaller --learning-rate and another --out"
         )
-    labels = map(grid.label, grid.settings)
-    shown = records.isel({label: 0 for label in labels if label not in grid.varying})
+    labels = map(label, grid.settings)
+    shown = records.isel({each: 0 for each in labels if each not in grid.varying})
     _say_failed(sweep, records, console)
     write_report(
         sweep.out,

@@ -70,10 +70,10 @@ def captioned_rows(
 
 
 def lowest(grid: Grid, records: xr.Dataset) -> list[str]:
-    """A sentence that says which settings have the lowest negative ELBO of held-out images.
+    """A sentence on the settings with the lowest negative ELBO of held-out images, if there is one.
 
-    None for a single combination of settings, and where images or likelihoods differ between
-    runs, or nothing is known.
+    There is none for a single combination of settings, and where images or likelihoods differ
+    between runs, or nothing is known.
     """
     several = {name.partition(".")[0] for name, each in grid.values.items() if len(each) > 1}
     if not several or several & _OTHER_NATS:
@@ -89,7 +89,7 @@ def lowest(grid: Grid, records: xr.Dataset) -> list[str]:
         return []
     texts = [
         f"{value:.1f}{f' ± {stderr:.1f}' if math.isfinite(stderr) else ''} nats with "
-        + _assigned(words)
+        + assigned(words)
         for value, stderr, words in sorted(costs, key=lambda each: each[0])[:2]
     ]
     second = f"; the next is {texts[1]}" if len(texts) > 1 else ""
@@ -104,7 +104,7 @@ def collapsed(grid: Grid, records: xr.Dataset) -> list[str]:
     last = known_runs(records).isel(epoch=-1)
     counts = last["active_units"].sum("latent_layer", skipna=False).max("seed")
     named = [
-        _assigned(words)
+        assigned(words)
         for words, where in combinations(grid.varying)
         if float(counts.isel(where)) == 0
     ]
@@ -117,7 +117,8 @@ def collapsed(grid: Grid, records: xr.Dataset) -> list[str]:
     ]
 
 
-def _assigned(words: Mapping[str, str]) -> str:
+def assigned(words: Mapping[str, str]) -> str:
+    """Settings and their values, in words."""
     return ", ".join(f"{name} = {each}" for name, each in words.items())
 
 

@@ -41,7 +41,7 @@ def write_report(
     write_text_whole(out / "summary.md", summary)
     pictures = [picture_of(path, pictured[path.stem]) for path in drawn if path.stem in pictured]
     told = {**page.settings, **made_by(out)}
-    write_page(out, page._replace(settings=told, pictures=[*page.pictures, *pictures]), drawn)
+    write_page(out, page._replace(settings=told, pictures=pictures), drawn)
     for line in lines:
         # A table has its own lines.
         console.print(line, soft_wrap=isinstance(line, str))

@@ -36,7 +36,7 @@ def study(log_imbalance, *, dimension=8.0, noise=0.03, seed=0, fewest=0):
         found = np.array([[trained(size, each) for each in range(step.seeds)] for size in sizes])
         step = next_training(sizes, found, fewest=fewest)
     advice = sufficient_bottleneck(sizes, found)
-    return bounds_of(sizes, advice, tolerance=0.25).at_least(fewest), steps
+    return bounds_of(sizes, advice).at_least(fewest), steps
 
 
 @pytest.mark.parametrize("rank", [1, 3, 6, 12, 40])
@@ -88,7 +88,7 @@ def test_the_dimension_of_the_data_spares_the_models_below_it():
 def test_the_fewest_latents_exclude_smaller_sizes_from_the_bounds():
     sizes, found = np.array([4, 8, 16]), np.array([[0.1, 0.11], [0.1, 0.11], [0.1, 0.11]])
     advice = sufficient_bottleneck(sizes, found)
-    bounds = bounds_of(sizes, advice, tolerance=0.25)
+    bounds = bounds_of(sizes, advice)
     assert bounds == bounds.at_least(0) == SizeBounds(0, 4)
     assert bounds.at_least(3) == SizeBounds(2, 4)
     assert bounds.at_least(6) == SizeBounds(5, 6)

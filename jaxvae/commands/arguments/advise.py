@@ -60,7 +60,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="say how large a bottleneck your images need, and why",
         description="Say how large a bottleneck some images need, and why: for a data set, by "
         "training as few models\nas decide it; or from the results of a sweep.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
     )
     add_help(parser, _EXAMPLES)

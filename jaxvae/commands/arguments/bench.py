@@ -28,7 +28,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="measure how fast metrics and training are on this device",
         description="Time the metrics and the training of networks on the device that JAX finds.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(after_interruption="With --out, what was measured before is saved.")
     parser.add_argument(

@@ -24,7 +24,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="write the activations of every layer of a trained model",
         description="Write the activations of every layer of a trained model on a data set.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(after_interruption="Nothing was written.")
     add_run(parser)

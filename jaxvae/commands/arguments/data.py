@@ -31,7 +31,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         description="List the data sets on this machine; or describe one: its images, labels and "
         "intrinsic dimension.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(after_interruption="Nothing was written.")
     parser.add_argument(

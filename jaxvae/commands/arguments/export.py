@@ -24,7 +24,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="write a trained model as one file, for PyTorch and others",
         description="Write the parameters of a trained model as one file of named arrays.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(after_interruption="Nothing was written.")
     add_snapshot(parser)

@@ -31,7 +31,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "number has a\nstandard error and a null: the value that unstructured data of the same "
         "size would give.",
         epilog=f"metrics:\n{listed}\n\n{_EXAMPLES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(after_interruption="Nothing was written.")
     parser.add_argument(

@@ -18,7 +18,8 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, **given: Any) -> None:
-        super().__init__(**given, allow_abbrev=False)
+        formatter = argparse.RawDescriptionHelpFormatter
+        super().__init__(**given, allow_abbrev=False, formatter_class=formatter)
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None

@@ -32,7 +32,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         description="Write a report on a trained model: its loss and latents on held-out images,\n"
         "reconstructions, samples of the prior and latent traversals; or compare two.",
         epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(after_interruption="Nothing was written.")
     add_run(parser)

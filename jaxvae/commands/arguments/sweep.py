@@ -42,7 +42,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="train all combinations of some settings, on any number of machines",
         description="Train and measure all combinations of some settings of `jaxvae train`, on any "
         "number of\nmachines that share a folder.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
     )
     add_help(parser, _EXAMPLES, NOTATION)

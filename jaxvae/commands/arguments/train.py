@@ -37,7 +37,6 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "train",
         help="train a VAE, or continue its training after an interruption",
         description="Train a VAE on images: any data set, network, likelihood and objective.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
     )
     add_help(parser, _EXAMPLES)

@@ -1,8 +1,8 @@
-"""Bytes in words."""
+"""Numbers in words."""
 
 import pytest
 
-from jaxvae.report.sizes import in_bytes
+from jaxvae.files.words import in_bytes
 
 
 @pytest.mark.parametrize(
