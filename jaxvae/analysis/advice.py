@@ -38,10 +38,10 @@ class Advice(NamedTuple):
         gain: for every size, the largest share by which a larger size lowers Delta(output ->
             input), in the means over seeds; negative where all larger ones raise it, NaN for
             the largest size.
-        lower: lower confidence limit of that share; NaN for one seed.
-        upper: the upper confidence limit, one step beyond the largest size included; NaN where no
-            larger size is shown to be trained, with less than `MOST_LOST` times the Delta of
-            every smaller one.
+        lower: lower confidence limit of that share; NaN for one seed, and for the largest size.
+        upper: the upper confidence limit, one step beyond the largest size included; NaN for one
+            seed, for the largest size, and where no larger size is shown to be trained, with less
+            than `MOST_LOST` times the Delta of every smaller one.
         seeds: how many seeds would decide if means and spread stayed as they are, `MOST_COUNTED`
             for so many or more; None where it is decided, where no number would, since the
             means themselves fall to the largest size, and for one seed.

@@ -43,8 +43,8 @@ def capture(
         The taps by name, in depth order, `[n, ...]` float32 on the host.
 
     Raises:
-        ValueError: for images that the model does not take, and layers that it
-            does not have.
+        ValueError: for images that the model does not take, layers that it does not have, a
+            batch_size below 1, and what is no key.
     """
     images, batch_size = checked_batches(vae, images, batch_size=batch_size)
     batches = _batches(vae, variables, images, key, batch_size)
@@ -89,8 +89,8 @@ def capture_to(
         `jaxvae.data.taps.open_taps(path)` gives later.
 
     Raises:
-        ValueError: for images that the model does not take, and layers that it
-            does not have.
+        ValueError: for images that the model does not take, layers that it does not have, a
+            batch_size below 1, and what is no key.
         FileExistsError: where `path` holds anything but an earlier capture.
         ModuleNotFoundError: for `.zarr` without zarr 3.
         OSError: if the disk cannot be written.

@@ -78,7 +78,8 @@ def collapse_warnings(
             Either all of the last three are given, for the last sign, or none of them.
 
     Returns:
-        Warnings, by layer from the top and in the order above; empty where all is well.
+        Warnings, by layer from the top and in the order above; empty where all is well. Of one
+        image no unit is active: give an evaluation of many.
 
     Raises:
         ValueError: for numbers that are not one a layer, rates and betas that are not finite or
@@ -112,7 +113,10 @@ def unused_latents(evaluation: Evaluation) -> str | None:
     """A sentence that says so, and what to try, where no latent of a VAE is active; else None.
 
     Args:
-        evaluation: result of `evaluate` for a VAE. One image tells nothing.
+        evaluation: result of `evaluate` for a VAE. One image tells nothing, so gives None.
+
+    Raises:
+        ValueError: for a hierarchy of several layers.
     """
     (types,) = evaluation.latent_types
     if evaluation.active_units.any() or not any(map(np.any, types)):
@@ -171,10 +175,11 @@ def largest_eigenvalue(images: UInt8[ArrayLike, "n h w c"]) -> float:
         images: uint8, at least two.
 
     Returns:
-        The eigenvalue; 0 for images that are all the same.
+        The eigenvalue, in squared units of the pixels; the covariance divides by n - 1. 0 for
+        images that are all the same.
 
     Raises:
-        ValueError: for fewer than two images.
+        ValueError: for fewer than two images, and what is no uint8 `[n, h, w, c]`.
     """
     images = as_images(images, None)
     if len(images) < 2:

@@ -62,9 +62,9 @@ def classify(
 
     Logistic regression and a linear support-vector machine (both with weight 1 on the
     loss), one with a radial kernel (weight 1, scaled by the variance of the features), and
-    the 5 nearest neighbors. Features are flattened and standardized with the means and
-    deviations of the training examples. The radial kernel takes time quadratic in those:
-    give it at most some 10,000.
+    the 5 nearest neighbors (all, of fewer examples). Features are flattened and standardized
+    with the means and deviations of the training examples. The radial kernel takes time
+    quadratic in those: give it at most some 10,000.
 
     Args:
         train_features: `[n, ...]`.
@@ -79,8 +79,8 @@ def classify(
 
     Raises:
         ModuleNotFoundError: without scikit-learn.
-        ValueError: for shapes that do not match, no examples, and features that are not
-            finite.
+        ValueError: for shapes that do not match, no examples, features that are not finite, and
+            labels that are missing (None, NaN) or have no hash.
 
     Reference: Cortes and Vapnik (1995); Cover and Hart (1967).
     """
@@ -174,7 +174,7 @@ def layer_accuracies(
 
     Raises:
         ModuleNotFoundError: without scikit-learn.
-        ValueError: for information that is not `[l]` and not of all layers in the taps, taps
+        ValueError: for information that is not `[l]`, not of all layers in the taps, or NaN, taps
             that lack a layer, layers that there are not, and what `classify` refuses.
 
     Reference: Xiao and Bamler (2023).

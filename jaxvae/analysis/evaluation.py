@@ -125,7 +125,8 @@ def evaluate(
         active in it.
 
     Raises:
-        ValueError: for images that the model does not take.
+        ValueError: for images that the model does not take, a batch_size below 1, and what is no
+            key.
 
     Reference: Xiao and Bamler (2023); Burda, Grosse and Salakhutdinov (2016); of the types of
     latents: Bonheme and Grzes (2022).

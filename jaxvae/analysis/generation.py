@@ -66,7 +66,8 @@ def generation_quality(
         batch_size: images on the device at a time.
 
     Raises:
-        ValueError: for images that the classifier does not take, and parts outside 2 to n.
+        ValueError: for images that the classifier does not take, a classifier that gives NaN,
+            parts outside 2 to n, a batch_size below 1, and what is no key.
 
     Reference: Salimans et al. (2016); Xiao and Bamler (2023) for the factors.
     """
@@ -122,7 +123,8 @@ def classifier_accuracy(
         batch_size: images on the device at a time.
 
     Returns:
-        The share, and its standard error; see `share_estimate`.
+        The share, and its standard error; see `share_estimate`. Of equal probabilities the first
+        class counts, and so does class 0 where a classifier gives NaN alone.
 
     Raises:
         ValueError: for images or labels that the classifier does not take.

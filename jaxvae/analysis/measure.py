@@ -35,14 +35,15 @@ class Measurement(NamedTuple):
             the true error for TwoNN and imbalances); and where a subset has more than 1.5 times
             the value, as an imbalance near its floor has.
         subset: the metric at n / parts points, whose distance from `value` is
-            how far n matters; NaN where the error is a jackknife.
+            how far n matters; NaN where `error` is `jackknife`.
         null: mean over draws of the null (`Metric.null`); NaN without draws.
         null_spread: standard deviation of one draw.
         distinct: `[l]`, distinct points of a dimension, else None.
         ranks: `[s]`, the scales of a dimension as neighbor ranks, else None.
         radii: `[l, s]`, the same as distances in units of the input, else None.
         k: neighbors, or None where the metric has no such setting.
-        error: `subsets` or `jackknife`, which `stderr` is from.
+        error: `subsets` or `jackknife`, what `stderr` is from. With `subsets`, entries whose
+            subset has more than 1.5 times the value have the error of a jackknife all the same.
     """
 
     value: Float[np.ndarray, "..."]

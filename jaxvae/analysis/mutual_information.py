@@ -25,12 +25,13 @@ class AggregateInformation(NamedTuple):
     """The two parts of the sampled rate of a layer, nats, with standard errors over samples.
 
     Attributes:
-        information: I(x; z), between the image and its sample.
+        information: I(x; z), between the image and its sample; at most log n, and below zero only
+            by chance.
         mismatch: KL(q(z) || p(z)), of the aggregate posterior from the prior: the part of the
             rate that carries no information on the image, and the error of samples drawn from
             the prior. The two parts add up to the sampled rate,
             `mean(log q(z | x) - log p(z))`, whose expectation is R.
-        label_information: I(y; z), between the label and the sample, at most the
+        label_information: I(y; z), between the label and the sample, in expectation at most the
             `information`; None without labels.
     """
 

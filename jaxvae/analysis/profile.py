@@ -43,8 +43,11 @@ def profile(taps: Mapping[str, ArrayLike]) -> Profile:
         `Profile`, on the host.
 
     Raises:
-        ValueError: for layers of different n, fewer than 3 examples, and NaN or
+        ValueError: for no layers, layers of different n, fewer than 3 examples, and NaN or
             infinite activations.
+
+    Reference: Facco, d'Errico, Rodriguez and Laio (2017) for the dimension; Glielmo, Zeni, Cheng,
+    Csanyi and Laio (2022) for the imbalance.
     """
     dimensions = [two_nn(tap) for tap in taps.values()]
     value, stderr, points = (

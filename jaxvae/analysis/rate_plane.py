@@ -110,7 +110,7 @@ def excess_costs(
 ) -> Float[np.ndarray, " m"]:
     """How far the loss of every model is above the lowest loss of any model at the same betas.
 
-    The loss is D + beta . R in nats, at the betas of the first model. The optimum at these betas
+    The loss is D + beta . R in nats, for every model at its own betas. The optimum at these betas
     is at least so much lower: a large excess is a sign that training is not finished.
 
     Args:
@@ -151,7 +151,8 @@ def rate_distortion_hull(
 
     Returns:
         Indices of the models on the hull, by growing rate, from the smallest rate to the smallest
-        distortion; models with NaN are left out.
+        distortion. Of equal models the first one counts, of models on a line the two ends; those
+        with NaN or infinity are left out.
 
     Raises:
         ValueError: for shapes that do not match.

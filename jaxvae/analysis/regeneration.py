@@ -50,8 +50,8 @@ def regenerate(
             least 2.
 
     Raises:
-        ValueError: for a model of one layer, images that the model does not take, and fewer
-            than 2 rows.
+        ValueError: for a `VAE` (an `HVAE` of one layer is taken), images that the model does
+            not take, fewer than 2 rows, and what is no key.
 
     Reference: Child (2021).
     """

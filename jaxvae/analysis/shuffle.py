@@ -66,12 +66,12 @@ def shuffle_effect(
 
     Returns:
         `ShuffleEffect`, exactly 0 with an error of 0 where a layer's sample is not read.
-        The standard errors rest on 30 groups of images, or n / 10: they are known to 13%
-        from 300 images up.
+        The standard errors rest on 30 groups of images, or n / 10, at least 2: they are
+        known to 13% from 300 images up.
 
     Raises:
-        ValueError: for a model of one layer, images that the model does not take, and a single
-            one.
+        ValueError: for a `VAE` (an `HVAE` of one layer is taken), images that the model does
+            not take, a single one, a batch_size below 1, and what is no key.
     """
     refuse_other_models(hvae, HVAE)
     images, batch_size = checked_batches(hvae, images, batch_size=batch_size)

@@ -23,7 +23,8 @@ class Traversals(NamedTuple):
     """Images decoded while one of l latents moves, on the host.
 
     Attributes:
-        images: `[l, s, h, w, c]`, in [0, 1].
+        images: `[l, s, h, w, c]`, expected images, as the likelihood gives them: in [0, 1], but
+            for Gaussians, whose means may leave it.
         latents: `[l]`, which latent moves, from 0; largest KL first.
         kl: `[l]`, its mean KL divergence from the prior over the data, nats.
         means: `[l]`, where the example has it: its posterior mean.

@@ -111,16 +111,16 @@ def rbf_cka(x: ArrayLike, y: ArrayLike, *, bandwidth: float = 0.5) -> Float[Arra
         x: `[n, ...]`, trailing axes are flattened.
         y: `[n, ...]`, the same points in another space, of any width.
         bandwidth: kernel width, as a multiple of the root median squared distance.
-            Wide kernels tend to `linear_cka`, narrow ones to 1 whatever the data.
+            Wide kernels tend to `linear_cka`, narrow ones to 1 where no row is repeated.
 
     Returns:
         Between 0 and 1; biased as `linear_cka` is. Unchanged by rotation, shift and
-        isotropic scale. NaN where more than half of the distances are zero, as in a
-        constant space: the kernel has no width.
+        isotropic scale. NaN where more than half of the n^2 distances, the zero diagonal
+        included, are zero, as in a constant space: the kernel has no width.
 
     Raises:
-        ValueError: for a bandwidth that is not above 0, different n, fewer than 2 or more
-            than 65,535 points, NaN or infinite input.
+        ValueError: for a bandwidth that is not positive and finite, different n, fewer than 2
+            or more than 65,535 points, NaN or infinite input.
 
     Cost: n^2 (d + e) operations; two n x n matrices are held.
 

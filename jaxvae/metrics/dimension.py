@@ -21,7 +21,8 @@ class Dimension(NamedTuple):
 
     Attributes:
         value: `[]`, the estimate, at least 0. NaN where it is undefined: fewer
-            than 3 distinct points, or every ratio equal to one (a lattice).
+            than 3 distinct points, every ratio that enters equal to one (a
+            lattice), or a `discard` that leaves no ratio to enter.
         stderr: `[]`, standard error as if the points' ratios were independent.
             Neighbors share distances, so the true spread is wider: by a factor
             of 1.2 for Gaussians of 5 dimensions.

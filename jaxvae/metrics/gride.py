@@ -28,8 +28,8 @@ class DimensionScale(NamedTuple):
 
     Attributes:
         values: `[s]`, the estimates. NaN where undefined: fewer than 3 usable
-            ratios, fewer distinct points than neighbors asked for, or every
-            ratio equal to one (a lattice).
+            ratios, fewer distinct points than neighbors asked for, or a 95%
+            quantile of the ratios of one (a lattice), as the rest is left out.
         stderrs: `[s]`, standard errors as if the points' ratios were
             independent. Neighborhoods overlap, so the true spread is wider: by
             a measured factor of 1.1 to 1.4 at the smallest scale, and of 1.1 to

@@ -47,10 +47,12 @@ def information_imbalance(
         progress: called as `progress(points done, n)` after every few blocks.
 
     Returns:
-        `Imbalance(forward, backward)`. Identical spaces give `(k + 1) / n`,
-        unrelated ones 1 with a spread of about `0.58 / sqrt(n)` at k = 1. Points
-        as far from another as its k-th neighbor share the last of its k places:
-        their ranks are averaged; so a constant space gives 1 to any without ties.
+        `Imbalance(forward, backward)`, each from `(k + 1) / n` to
+        `2 - (k + 1) / n`; above 1, neighbors in one space are farther apart in the
+        other than chance makes them. Identical spaces without ties give
+        `(k + 1) / n`, unrelated ones 1 with a spread of about `0.58 / sqrt(n)` at
+        k = 1. Points as far from another as its k-th neighbor share the last of its
+        k places: their ranks are averaged; so a constant space gives 1 to any.
         In the other space points that tie take the mean of their ranks: against a
         constant space Delta is 1. The order of the rows does not matter, repeated
         rows are kept, and scale, shift and rotation of either space change nothing.

@@ -55,7 +55,7 @@ def unrelated_null(key: Key, metric: Metric, *arrays: ArrayLike, draws: int = 20
     """A metric between representations that have nothing to do with each other.
 
     The rows of every array but the first are permuted, each array by its own
-    permutation: every array keeps its cloud, and no row matches another. It is
+    permutation: every array keeps its cloud, and rows match by chance alone. It is
     what imbalance, overlap, CKA, Procrustes and CCA give by chance: 1 for
     imbalance, about `p / (p + n - 1)` for linear CKA of white data in p
     dimensions.
@@ -71,7 +71,7 @@ def unrelated_null(key: Key, metric: Metric, *arrays: ArrayLike, draws: int = 20
 
     Raises:
         ValueError: for fewer than two arrays, fewer than 2 draws, different n,
-            and what the metric refuses.
+            what is no key or a traced one, and what the metric refuses.
     """
     if len(arrays) < 2:
         raise ValueError(
@@ -112,7 +112,7 @@ def gaussian_null(key: Key, metric: Metric, *arrays: ArrayLike, draws: int = 20)
 
     Raises:
         ValueError: for no arrays, fewer than 2 draws or 2 points, different n,
-            and what the metric refuses.
+            what is no key or a traced one, and what the metric refuses.
     """
     arrays = tuple(map(as_point_array, arrays))
     if len(arrays) == 0 or same_length(*arrays) < 2:

@@ -44,14 +44,15 @@ def neighborhood_overlap(
         progress: called as `progress(points done, n)` after every few blocks.
 
     Returns:
-        `[]`, between 0 and 1: 1 if the neighborhoods are the same, `k / (n - 1)`
-        on average if the spaces are unrelated. Symmetric in a and b. Scale,
-        shift and rotation of either do not matter. Repeated rows are kept.
+        `[]`, between 0 and 1: 1 if the neighborhoods are the same and no points
+        tie for the last places, else less, also of a space with itself;
+        `k / (n - 1)` on average if the spaces are unrelated. Symmetric in a and
+        b. Scale, shift and rotation of either do not matter. Repeated rows are kept.
         Points that tie for the last places share them: t points that tie for r
         places count r / t each, and a point that has a share in both spaces the
         product of the two, as if ties were broken at random in each, on average.
-        So a constant space has k / (n - 1) in common with any other, and the
-        order of the rows does not matter.
+        So a constant space has k / (n - 1) in common with any, itself too, and
+        the order of the rows does not matter.
 
     Raises:
         ValueError: for different n, k outside 1 to n - 1, NaN or infinite input.

@@ -46,10 +46,10 @@ def water_filling(eigenvalues: ArrayLike, *, level: ArrayLike | float) -> RateDi
         level: the water level w > 0, in the same units; `beta s2` for a VAE.
 
     Returns:
-        `RateDistortion`; the rate in nats, 0 from the largest eigenvalue up, and
-        growing by d / 2 nats for every factor e that w falls. Eigenvalues of
-        zero (constant directions) cost nothing. Scaling both arguments changes
-        only the distortion.
+        `RateDistortion`; the rate in nats, 0 where w is at least the largest
+        eigenvalue. As w falls by a factor of e it grows by half a nat for each
+        eigenvalue above w. Those of zero (constant directions) cost nothing.
+        Scaling both arguments changes only the distortion.
 
     Raises:
         ValueError: for eigenvalues that are not `[d]` or are negative, NaN or

@@ -93,8 +93,8 @@ def subsample_error(key: Key, metric: Metric, *arrays: ArrayLike, parts: int = 1
         `Subsamples`. NaN of the metric on any subset gives NaN.
 
     Raises:
-        ValueError: for parts outside 2 to n, different n, and what the metric
-            refuses, such as too few points in a subset.
+        ValueError: for no arrays, parts outside 2 to n, different n, what is no key or a
+            traced one, and what the metric refuses, such as too few points in a subset.
     """
     arrays, subsets = _deal(key, arrays, parts)
     parts = len(subsets)
@@ -132,8 +132,8 @@ def jackknife_error(key: Key, metric: Metric, *arrays: ArrayLike, parts: int = 1
         `Jackknife`. NaN of the metric without any group gives NaN.
 
     Raises:
-        ValueError: for parts outside 2 to n, different n, and what the metric
-            refuses.
+        ValueError: for no arrays, parts outside 2 to n, different n, what is no key or a
+            traced one, and what the metric refuses.
 
     Reference: Efron and Stein (1981); Kott (2001) for groups.
     """

@@ -27,7 +27,9 @@ class AnnealedVAETerms(NamedTuple):
 def capacity_penalty(
     kl: Float[Array, "*shape"], *, capacity: float | Array, gamma: float | Array = 1000.0
 ) -> Float[Array, "*shape"]:
-    """`gamma |kl - capacity|`: zero where the rate is the capacity.
+    """`gamma |kl - capacity|` in nats, for kl and capacity in nats: zero where they are equal.
+
+    Of the shape of `kl`, never negative for a gamma of at least 0. NaN gives NaN.
 
     Reference: Burgess et al. (2018).
     """

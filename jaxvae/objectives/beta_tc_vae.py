@@ -68,6 +68,10 @@ def minibatch_weighted(
         dataset_size: N, the images that the batch is drawn from.
         present: which latents count; None for all.
 
+    Returns:
+        `KLTerms`, batch means in nats. Estimates from samples: any part may be negative. NaN in a
+        sample or a posterior gives NaN.
+
     Raises:
         ValueError: for a batch larger than the data set, and a data set that is no whole number
             of images.
@@ -99,6 +103,10 @@ def minibatch_stratified(
         log_variance: logarithms of the posterior variances.
         dataset_size: N, the images that the batch is drawn from.
         present: which latents count; None for all.
+
+    Returns:
+        `KLTerms`, batch means in nats. Estimates from samples: any part may be negative. NaN in a
+        sample or a posterior gives NaN.
 
     Raises:
         ValueError: for a batch of fewer than 2, or larger than the data set, and a data set that is

@@ -29,7 +29,8 @@ def dip_penalty(
 ) -> Float[Array, ""]:
     """`off_diagonal sum_{i != j} C_ij^2 + diagonal sum_i (C_ii - 1)^2`.
 
-    Never negative; zero for the identity.
+    In nats, as weights are nats per unit of a squared covariance. Zero for the identity; never
+    negative where the weights are not. Of a covariance with NaN it is NaN.
 
     Raises:
         ValueError: for weights that are not one number each.

@@ -61,8 +61,8 @@ def layer_rates(outputs: HierarchyOutputs) -> Float[Array, "b l"]:
     """The rate of every layer, for every example, in nats, from the top to the bottom.
 
     `KL(q(z_l | z_>l, x) || p(z_l | z_>l))` at the samples from above, in closed form, summed
-    over dimensions. Never negative; the mean over data and samples is the rate R_l, and the
-    sum over layers the KL divergence of the joint distributions.
+    over dimensions. Never negative but for rounding; the mean over data and samples is the rate
+    R_l, and the sum over layers the KL divergence of the joint distributions.
 
     Reference: Xiao and Bamler (2023).
     """

@@ -45,9 +45,9 @@ def train_ensemble(
 ) -> Ensemble:
     """Train all members until `epochs` epochs are complete, counted from the start.
 
-    Member i has the numbers of the model that is trained alone with its key: to the last digit if
-    it has as many latents as there is room for, to rounding if it is padded. A member
-    whose loss becomes NaN or infinite stops there and is marked; the others go on.
+    Member i has the numbers of the model that is trained alone with its key: with `map` to the last
+    digit if it has as many latents as there is room for, else to rounding. A member whose loss
+    becomes NaN or infinite stops there and is marked; the others go on.
 
     Args:
         trainer: trainer of a model with the latents that the arrays have room for.

@@ -62,7 +62,7 @@ def steps_per_epoch(images: UInt8[ArrayLike, "n h w c"], batch_size: int) -> int
     """Whole batches in one pass; the remainder is left out, another one each epoch.
 
     Raises:
-        ValueError: if there are fewer images than a batch takes.
+        ValueError: for a batch_size that is no whole number from 1 to the number of images.
     """
     return whole_batches(len(images), batch_size)
 

@@ -102,9 +102,10 @@ def init_ensemble(
         room: latents that the arrays have room for; None for those of the largest member.
 
     Raises:
-        ValueError: for no member, too little room, a coefficient that the trainer has not or that
-            is negative, and a learning rate that is negative or that the optimizer does not hold in
-            its state.
+        ValueError: for no member, too little room, a coefficient that the trainer has not, that is
+            negative or not finite (of an objective of jaxvae) or has a number for other layers, and
+            a learning rate that is negative, not finite, or that the optimizer does not hold in its
+            state.
     """
     largest = _room(members, room)
     shapes = jax.eval_shape(trainer_of(largest).init, members[0].key)

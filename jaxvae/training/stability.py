@@ -118,7 +118,8 @@ def averaged(
         average in it.
 
     Raises:
-        ValueError: for a decay outside of 0 to 1, and an update without the parameters.
+        ValueError: for a decay that is not above 0 and below 1, and an update without the
+            parameters.
 
     Reference: Polyak and Juditsky (1992) for averaging, Kingma and Ba (2015) for the
     correction of its start.
