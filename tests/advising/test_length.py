@@ -191,4 +191,5 @@ def test_models_that_another_process_trains_are_those_of_this_one(tmp_path, monk
     monkeypatch.setattr(studies, "work", wait)
     xr.testing.assert_identical(done(tmp_path / "two", 2), expected)
     assert printed.getvalue().count("by another process\n  latents-") == 4
-    assert "latents-2_seed-1" in (tmp_path / "two/epochs-2" / LOGS / "0.log").read_text()
+    # It may be told to end before it has said that the last is done.
+    assert "latents-1_seed-0" in (tmp_path / "two/epochs-2" / LOGS / "0.log").read_text()
