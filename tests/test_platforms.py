@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -66,18 +68,33 @@ def test_a_decomposition_has_the_singular_values_of_float64():
     np.testing.assert_allclose((u * s) @ v, values, atol=1e-5)
 
 
-def test_steps_are_compiled_with_the_options_of_their_devices_and_sums_stay_outside_of_ynnpack():
+def test_sums_of_steps_stay_outside_of_ynnpack():
     assert _known(CPU.step_options) == CPU.step_options
     options = dict(CPU.step_options)
     loss = jax.jit(lambda x: jnp.sum((2 * x) ** 2), compiler_options=options)
     assert "ynn_fusion" not in loss.lower(jnp.ones((8, 28, 28, 1))).compile().as_text()
 
 
-def test_an_option_that_the_compiler_lacks_is_left_out():
-    assert _known((("xla_cpu_option_of_yesterday", True),)) == ()
+@pytest.mark.parametrize(("platform", "options"), [("cpu", CPU.step_options), ("tpu", ())])
+def test_the_options_of_steps_reach_the_compiler(monkeypatch, platform, options):
+    asked = []
+
+    def jit(function, *, compiler_options, **named):
+        asked.append(compiler_options)
+        return jax.jit(function, **named)
 
     @jit_steps(static_argnames=["power"])
     def powers(x, *, power):
         return x**power
 
-    assert powers(jnp.float32(3), power=2) == 9
+    x, known = jnp.float32(3), _known(options)
+    with monkeypatch.context() as patch, compiled_for(platform):
+        patch.setattr("jaxvae.platforms.jax", SimpleNamespace(jit=jit, config=jax.config))
+        assert [powers(x, power=power) for power in (2, 3)] == [9, 27]
+    # One program serves both.
+    assert asked == [dict(options)]
+    assert known == options
+
+
+def test_an_option_that_the_compiler_lacks_is_left_out():
+    assert _known((("xla_cpu_option_of_yesterday", True),)) == ()

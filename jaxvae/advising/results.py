@@ -145,8 +145,9 @@ def _rows(reading: SweepReading, nulls: dict[int, tuple[float, float]]) -> list[
 def _deltas(reading: SweepReading) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """The geometric mean of Delta over seeds for every size, and its standard error."""
     logs = xr.DataArray(np.log(reading.imbalance), dims=("size", "seed"))
+    means = reading.mean_imbalance
     # The standard error of a mean of logarithms is a share of the value.
-    return reading.mean_imbalance, reading.mean_imbalance * stderr_over(logs, "seed")
+    return means, means * stderr_over(logs, "seed")
 
 
 def _shown(values: np.ndarray, digits: int) -> str:

@@ -1,10 +1,10 @@
 """Processes of this machine that share a sweep, one a device where there are several."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
-from multiprocessing.process import BaseProcess
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from rich.console import Console
@@ -33,16 +33,14 @@ def run_workers(job: Job, sweep: Sweep, count: int, console: Console) -> list[Un
     return sweep.unfinished()
 
 
-@contextmanager
-def helpers(job: Job, count: int, console: Console) -> Iterator[None]:
+def helpers(job: Job, count: int, console: Console) -> AbstractContextManager[object]:
     """Within the block, so many processes do units beside this one; at its end they end."""
-    with _at_work(job, [{}] * count, console):
-        yield
+    return _at_work(job, [{}] * count, console)
 
 
 def _at_work(
     job: Job, environments: Sequence[Mapping[str, str]], console: Console
-) -> AbstractContextManager[Sequence[BaseProcess]]:
+) -> AbstractContextManager[Sequence[SpawnProcess]]:
     # On CPU with as many threads as a process alone has: in other sums records would differ.
     do = partial(_work, job)
     return child_processes(do, out=job.out, environments=environments, console=console)

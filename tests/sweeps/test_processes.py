@@ -78,5 +78,12 @@ def test_processes_end_with_one_that_is_killed(tmp_path):
     wait_for(is_gone)
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no process is kept to cores")
 def test_as_many_cores_are_counted_as_may_be_used():
-    assert 1 <= usable_cores() <= os.cpu_count()
+    allowed = os.sched_getaffinity(0)
+    assert usable_cores() == len(allowed)
+    try:
+        os.sched_setaffinity(0, [min(allowed)])
+        assert usable_cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
