@@ -1,12 +1,13 @@
 """Which bottlenecks to train next, to find the smallest sufficient one with few models."""
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxvae.analysis.advice import TOLERANCE, Advice, keep_less, sufficient_bottleneck
+from jaxvae.analysis.advice import MOST_COUNTED, TOLERANCE, Advice, keep_less, sufficient_bottleneck
 from jaxvae.geometry.arrays import as_float64
 
 MOST_SEEDS = 8
@@ -16,6 +17,8 @@ LARGEST = 512
 """The largest bottleneck that is tried, unless the data need so many latents; `largest_size`."""
 
 _FIRST_SEEDS = 3
+# Where more than these would be needed, other sizes tell more than further seeds.
+_TOO_MANY_SEEDS = 2 * MOST_SEEDS
 # The size to begin with, then its double and again, where the dimension of the data is not known.
 _USUAL = 4
 
@@ -124,9 +127,10 @@ def next_training(
       (`keep_less`): longer training would decide, and no larger size.
     - Where seeds would: add half as many as there are, at least one, at most as many as needed.
     - Where a size is shown to be sufficient: halve the smallest, unless that is shown to be
-      insufficient; then try the middle between the two, or, where a size between is undecided,
-      add seeds. With all seeds that there may be, the smallest is halved only where it is the one
-      that is sufficient: a further size may vary more, and seeds could not make up for that.
+      insufficient; then try the middle between the two. Where a size between is undecided, add
+      seeds, if 16 would decide it or fewer; otherwise it is left as it is, and the middle of the
+      widest gap beside it is tried, until there is none. With all 8 seeds that there may be, no
+      size is added beside an undecided one: it may vary more, and seeds could not make up for that.
 
     Args:
         sizes: sizes that are trained, ascending, two at least.
@@ -158,11 +162,15 @@ def next_training(
         reason = f"{bounds.sufficient} is enough{f', {tried[0]} may be' if undecided else ''}"
         return Training((smaller, *tried), seeds, f"{reason}: a smaller one")
     between = [size for size in tried if bounds.insufficient < size < bounds.sufficient]
-    if between:
+    if between and (seeds == MOST_SEEDS or (advice.seeds or MOST_COUNTED) <= _TOO_MANY_SEEDS):
         return _more_seeds(tried, seeds, advice.seeds)
-    middle = (bounds.insufficient + bounds.sufficient) // 2
+    edges = (bounds.insufficient, *between, bounds.sufficient)
+    gaps = [(below, above) for below, above in pairwise(edges) if above - below > 1]
+    if not gaps:
+        return None
+    below, above = max(gaps, key=lambda gap: gap[1] / max(gap[0], 1))
     reason = f"{bounds.sufficient} is enough, {bounds.insufficient or 'none'} is not: between them"
-    return Training(tuple(sorted((*tried, middle))), seeds, reason)
+    return Training(tuple(sorted((*tried, (below + above) // 2))), seeds, reason)
 
 
 def _doubled(tried: tuple[int, ...], seeds: int, fewest: int) -> Training | None:

@@ -177,8 +177,11 @@ def _ending(outcome: StudyOutcome, minutes: float) -> str:
         return "More sizes or seeds would not change that, so that no more are trained."
     if reading.failed and min(len(reading.sizes), len(reading.seeds)) < 2:
         return "So many models failed that no more are trained."
-    if decided_bounds(reading).sufficient is None and keep_less(reading.imbalance)[-1]:
+    bounds = decided_bounds(reading)
+    if bounds.sufficient is None and keep_less(reading.imbalance)[-1]:
         return "The largest size was not trained well, so that no larger one is tried."
+    if bounds.sufficient is not None and len(reading.seeds) < MOST_SEEDS:
+        return f"To decide it, more seeds would be needed than the {MOST_SEEDS} that are tried."
     largest = largest_size(reading.fewest_latents)
     return f"No more than {MOST_SEEDS} seeds and sizes up to {largest} are tried."
 
