@@ -161,15 +161,22 @@ def next_training(
         smaller = max(tried[0] // 2, bounds.insufficient + 1)
         reason = f"{bounds.sufficient} is enough{f', {tried[0]} may be' if undecided else ''}"
         return Training((smaller, *tried), seeds, f"{reason}: a smaller one")
-    between = [size for size in tried if bounds.insufficient < size < bounds.sufficient]
-    if between and (seeds == MOST_SEEDS or (advice.seeds or MOST_COUNTED) <= _TOO_MANY_SEEDS):
-        return _more_seeds(tried, seeds, advice.seeds)
-    edges = (bounds.insufficient, *between, bounds.sufficient)
-    gaps = [(below, above) for below, above in pairwise(edges) if above - below > 1]
+    return _between(bounds.insufficient, bounds.sufficient, tried, seeds, advice.seeds)
+
+
+def _between(
+    insufficient: int, sufficient: int, tried: tuple[int, ...], seeds: int, wanted: int | None
+) -> Training | None:
+    """More seeds where these would decide a size between the two, else one more size."""
+    undecided = [size for size in tried if insufficient < size < sufficient]
+    if undecided and (seeds == MOST_SEEDS or (wanted or MOST_COUNTED) <= _TOO_MANY_SEEDS):
+        return _more_seeds(tried, seeds, wanted)
+    neighbors = pairwise([insufficient, *undecided, sufficient])
+    gaps = [(below, above) for below, above in neighbors if above - below > 1]
     if not gaps:
         return None
     below, above = max(gaps, key=lambda gap: gap[1] / max(gap[0], 1))
-    reason = f"{bounds.sufficient} is enough, {bounds.insufficient or 'none'} is not: between them"
+    reason = f"{sufficient} is enough, {insufficient or 'none'} is not: between them"
     return Training(tuple(sorted((*tried, (below + above) // 2))), seeds, reason)
 
 
