@@ -16,11 +16,12 @@ examples:
   jaxvae advise results/bottleneck/mnist     the answer of an experiment
   jaxvae advise results/rate_allocation/mnist    the best split of the rate between two layers
 
-A bottleneck is enough if no larger one lowers the information imbalance from output to input by
-more than 25%, with 95% confidence over seeds. The first sizes that are trained are around the
-intrinsic dimension of the data. Then the largest size is doubled until a larger one adds nothing,
-the smallest is halved until it is too small, sizes between one that is too small and one that is
-enough are tried, and seeds are added where they are needed. All models are trained for the same
+A bottleneck is enough if no larger one, nor one more step of sizes, lowers the information
+imbalance from output to input by more than 25%, with 95% confidence over seeds. The first sizes
+that are trained are around the intrinsic dimension of the data. Then the largest size is doubled
+until a larger one adds nothing, the smallest is halved until it is too small or below the dimension
+of the data, sizes between one that is too small and one that is enough are tried, and seeds are
+added where they are needed. All models are trained for the same
 number of epochs: --epochs, or the number after which more epochs add little to a large model,
 doubled if models of some size still improve when all are done. When the minutes are over, the same
 command continues from there.
@@ -88,8 +89,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--points",
         metavar="N",
         type=int,
-        help="distinct held-out images on which information imbalance and dimensions are measured, "
-        "at least 50 (default: up to 2000)",
+        help="distinct held-out images on which the information imbalance between layers and "
+        "their dimensions are measured, at least 50 (default: up to 2000)",
     )
     all_defaults = {**defaults("runs/config", "RunConfig"), **_DEFAULTS}
     add_settings(parser, defaults=all_defaults, helps=_HELPS)
