@@ -21,10 +21,9 @@ imbalance from output to input by more than 25%, with 95% confidence over seeds.
 that are trained are around the intrinsic dimension of the data. Then the largest size is doubled
 until a larger one adds nothing, the smallest is halved until it is too small or below the dimension
 of the data, sizes between one that is too small and one that is enough are tried, and seeds are
-added where they are needed. All models are trained for the same
-number of epochs: --epochs, or the number after which more epochs add little to a large model,
-doubled if models of some size still improve when all are done. When the minutes are over, the same
-command continues from there.
+added where they are needed. All models are trained for the same number of epochs: --epochs, or the
+number after which more epochs add little to a large model, doubled if models of some size still
+improve when all are done. When the minutes are over, the same command continues from there.
 
 Unless another likelihood is given, pixels are Gaussian. Their standard deviation is chosen so that,
 if the variance of the images is spread evenly over as many directions as their intrinsic dimension,
