@@ -1,7 +1,7 @@
 """Which bottlenecks to train next, to find the smallest sufficient one with few models."""
 
 import math
-from itertools import pairwise
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -119,6 +119,7 @@ def next_training(
     imbalance: Float[np.ndarray, "k s"],
     *,
     fewest: int = 0,
+    failed: Collection[int] = (),
 ) -> Training | None:
     """The models to train next, which depend on the measurements so far alone.
 
@@ -127,15 +128,17 @@ def next_training(
       (`keep_less`): longer training would decide, and no larger size.
     - Where seeds would: add half as many as there are, at least one, at most as many as needed.
     - Where a size is shown to be sufficient: halve the smallest, unless that is shown to be
-      insufficient; then try the middle between the two. Where a size between is undecided, add
-      seeds, if 16 would decide it or fewer; otherwise it is left as it is, and the middle of the
-      widest gap beside it is tried, until there is none. With all 8 seeds that there may be, no
-      size is added beside an undecided one: it may vary more, and seeds could not make up for that.
+      insufficient; then try the middle between the two. Where sizes between are undecided, add
+      seeds, if 16 would decide them or fewer; otherwise first try what is left below the smallest
+      and above the largest of them, which narrows the answer sooner. With all 8 seeds that there
+      may be, no size is added beside an undecided one: it may vary more, and seeds could not make
+      up for that.
 
     Args:
         sizes: sizes that are trained, ascending, two at least.
         imbalance: Delta(output -> input) of every size and seed, positive.
         fewest: latents that the data need at least, where that is known: no smaller size is tried.
+        failed: sizes that were tried and have no measurements: they are not tried again.
 
     Returns:
         All sizes and seeds that are wanted, or None where one size is left, or nothing that may
@@ -161,23 +164,24 @@ def next_training(
         smaller = max(tried[0] // 2, bounds.insufficient + 1)
         reason = f"{bounds.sufficient} is enough{f', {tried[0]} may be' if undecided else ''}"
         return Training((smaller, *tried), seeds, f"{reason}: a smaller one")
-    return _between(bounds.insufficient, bounds.sufficient, tried, seeds, advice.seeds)
+    between = [size for size in tried if bounds.insufficient < size < bounds.sufficient]
+    middle = _middle(bounds.insufficient, between, bounds.sufficient, failed)
+    seeds_tell = (advice.seeds or MOST_COUNTED) <= _TOO_MANY_SEEDS
+    if middle is None or (between and (seeds_tell or seeds == MOST_SEEDS)):
+        return _more_seeds(tried, seeds, advice.seeds) if between else None
+    reason = f"{bounds.sufficient} is enough, {bounds.insufficient or 'none'} is not: between them"
+    return Training(tuple(sorted((*tried, middle))), seeds, reason)
 
 
-def _between(
-    insufficient: int, sufficient: int, tried: tuple[int, ...], seeds: int, wanted: int | None
-) -> Training | None:
-    """More seeds where these would decide a size between the two, else one more size."""
-    undecided = [size for size in tried if insufficient < size < sufficient]
-    if undecided and (seeds == MOST_SEEDS or (wanted or MOST_COUNTED) <= _TOO_MANY_SEEDS):
-        return _more_seeds(tried, seeds, wanted)
-    neighbors = pairwise([insufficient, *undecided, sufficient])
-    gaps = [(below, above) for below, above in neighbors if above - below > 1]
-    if not gaps:
-        return None
-    below, above = max(gaps, key=lambda gap: gap[1] / max(gap[0], 1))
-    reason = f"{sufficient} is enough, {insufficient or 'none'} is not: between them"
-    return Training(tuple(sorted((*tried, (below + above) // 2))), seeds, reason)
+def _middle(
+    insufficient: int, undecided: Sequence[int], sufficient: int, failed: Collection[int]
+) -> int | None:
+    """A size in the wider of the gaps between what is undecided and what is known, as a ratio."""
+    lower = (insufficient, min(undecided, default=sufficient))
+    upper = (max(undecided, default=insufficient), sufficient)
+    wider = sorted((lower, upper), key=lambda gap: -gap[1] / max(gap[0], 1))
+    middles = [(below + above) // 2 for below, above in wider if above - below > 1]
+    return next((middle for middle in middles if middle not in failed), None)
 
 
 def _doubled(tried: tuple[int, ...], seeds: int, fewest: int) -> Training | None:

@@ -12,14 +12,14 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
-from jaxvae.advising.criteria import decided_bounds, delta_advice
+from jaxvae.advising.criteria import decided_bounds
 from jaxvae.advising.data import data_dimension
 from jaxvae.advising.noise import SIGNAL_TO_NOISE, USUAL, is_known, pixel_noise
 from jaxvae.advising.plane import is_plane, plane_sentences
 from jaxvae.advising.reading import LEAST_IMAGES, NoModelError, by_setting, read_records
 from jaxvae.advising.results import conclude, printed, write_conclusion
 from jaxvae.advising.study import Study, StudyOutcome, do_study
-from jaxvae.analysis.advice import MOST_COUNTED, keep_less
+from jaxvae.analysis.advice import keep_less
 from jaxvae.analysis.sizing import MOST_SEEDS, first_training, largest_size
 from jaxvae.commands.flags import flags_named
 from jaxvae.commands.settings import LONG_NAMES, given_config
@@ -177,13 +177,8 @@ def _ending(outcome: StudyOutcome, minutes: float) -> str:
         return "More sizes or seeds would not change that, so that no more are trained."
     if reading.failed and min(len(reading.sizes), len(reading.seeds)) < 2:
         return "So many models failed that no more are trained."
-    bounds = decided_bounds(reading)
-    if bounds.sufficient is None and keep_less(reading.imbalance)[-1]:
+    if decided_bounds(reading).sufficient is None and keep_less(reading.imbalance)[-1]:
         return "The largest size was not trained well, so that no larger one is tried."
-    seeds = delta_advice(reading).seeds
-    if bounds.sufficient is not None and seeds is not None and seeds > MOST_SEEDS:
-        needed = f"about {seeds}" if seeds < MOST_COUNTED else f"{seeds} or more"
-        return f"It would take {needed} seeds to decide it, and at most {MOST_SEEDS} are tried."
     largest = largest_size(reading.fewest_latents)
     return f"No more than {MOST_SEEDS} seeds and sizes up to {largest} are tried."
 

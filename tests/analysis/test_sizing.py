@@ -87,16 +87,30 @@ def test_sizes_beside_one_that_seeds_would_hardly_decide_are_tried_instead_of_se
         [0.0156, 0.0170, 0.0143],
     ]
     assert next_training([3, 7, 10, 20], lost)[:2] == ((3, 5, 7, 10, 20), 3)
-    # The widest gap first, as a ratio.
-    assert next_training([6, 7, 10, 20], lost)[:2] == ((6, 7, 8, 10, 20), 3)
-    # No size is left to try, and seeds would not tell.
-    assert next_training([6, 7, 8, 20], lost) is None
+    # The wider gap first, as a ratio: from 2 to 8 and not from 8 to 15.
+    assert next_training([2, 8, 15, 30], lost)[:2] == ((2, 5, 8, 15, 30), 3)
+    assert next_training([6, 8, 15, 30], lost)[:2] == ((6, 8, 11, 15, 30), 3)
+    # A size of which models failed is not tried again, but the other gap is.
+    assert next_training([3, 7, 10, 20], lost, failed=[5])[:2] == ((3, 7, 8, 10, 20), 3)
+    # With four seeds 30 would be needed, and with all of them nothing is added.
+    assert next_training([3, 7, 10, 20], np.c_[lost, [0.1139, 0.0210, 0.0153, 0.0175]]).seeds == 4
+    assert next_training([3, 7, 10, 20], np.repeat(lost, 3, axis=1)[:, :8]) is None
+    # Where there is no gap seeds may still tell.
+    assert next_training([6, 7, 8, 20], lost)[:2] == ((6, 7, 8, 20), 5)
+    assert next_training([3, 7, 8, 20], lost, failed=[5])[:2] == ((3, 7, 8, 20), 5)
+
+
+def test_no_size_is_tried_between_two_undecided_ones():
+    # From 3 latents on all lose a quarter more than 100 do, so that seeds hardly tell.
+    bounds, steps = study(lambda size: -2.0 * (size >= 3) - 0.29 * (size >= 100), dimension=100.0)
+    assert bounds.insufficient < 100 <= bounds.sufficient
+    assert len(steps[-1].sizes) < 15
 
 
 def test_a_size_at_the_tolerance_is_left_with_the_one_that_is_enough():
     bounds, steps = study(lambda size: -2.0 * (size >= 7) - 0.288 * (size >= 8))
     assert bounds == SizeBounds(6, 8)
-    assert steps[-1].seeds < MOST_SEEDS
+    assert steps[-1].seeds == MOST_SEEDS
 
 
 def test_the_dimension_of_the_data_spares_the_models_below_it():
