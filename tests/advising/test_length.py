@@ -125,6 +125,16 @@ def test_a_small_size_whose_models_failed_is_not_tried_again_and_does_not_end_th
     assert wanted.sizes == (3, 4, 7, 10, 20)
 
 
+def test_a_size_between_others_whose_models_failed_does_not_end_the_study():
+    # Of VAEs of MNIST: seeds would hardly decide seven latents, so that five were tried.
+    enough = [[0.0156, 0.0143, 0.0135], [0.0156, 0.0170, 0.0143]]
+    lost = [[0.1136, 0.1094, 0.1080], [0.04] * 3, [0.0217, 0.0186, 0.0195], *enough]
+    records = records_of(lost, sizes=[3, 5, 7, 10, 20])
+    records["failed"][{"latents": 1, "seed": 1}] = True
+    wanted = studies._next(read_records(records), Training((3, 5, 7, 10, 20), 3, ""))
+    assert wanted[:2] == ((3, 5, 7, 8, 10, 20), 3)
+
+
 def test_given_epochs_are_not_doubled(studied):
     found = studied(time_for=1000, epochs=10)
     assert found.wanted is None
