@@ -68,7 +68,7 @@ def test_the_latents_of_an_exported_file_are_those_of_the_model(vae, images, tmp
     np.testing.assert_allclose(model.reconstruct(images), wanted, atol=1e-5)
 
 
-def test_the_encoder_that_the_documentation_builds_in_pytorch_gives_the_same_latents(
+def test_the_network_that_the_documentation_builds_in_pytorch_gives_the_same_numbers(
     images, tmp_path, monkeypatch
 ):
     pytest.importorskip("torch")
@@ -82,8 +82,11 @@ def test_the_encoder_that_the_documentation_builds_in_pytorch_gives_the_same_lat
     page = (Path(__file__).parents[2] / "docs/using_a_model.md").read_text(encoding="utf-8")
     code, found = page[page.index("import torch") :].partition("```")[0], {"images": images}
     exec(code, found)
-    latents = found["latents"].detach().numpy()
+    latents, reconstructions = (
+        found[name].detach().numpy() for name in ("latents", "reconstructions")
+    )
     np.testing.assert_allclose(latents, model.encode(images).mean, atol=1e-5)
+    np.testing.assert_allclose(reconstructions, model.reconstruct(images), atol=1e-5)
 
 
 def test_safetensors_hold_the_same_arrays_and_the_settings(vae, tmp_path):
