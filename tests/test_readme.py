@@ -137,18 +137,22 @@ def test_an_objective_of_ones_own_charges_what_is_beyond_the_free_rate():
 
 
 @pytest.mark.slow
-def test_a_metric_of_ones_own_is_measured_with_its_error_and_null():
+def test_a_metric_of_ones_own_is_measured_with_its_error_and_null(folder, capsys):
     from jaxvae.analysis import METRICS  # noqa: PLC0415
 
     before = dict(METRICS)
     try:
-        found = run("docs/own_metric.md", {"__name__": "page"})["correlation"]
+        page = run("docs/own_metric.md", {"__name__": "page"})
+        np.savez(folder / "layers.npz", **page["spaces"])
+        assert main(["measure", "layers.npz", "--metrics", "distance-correlation"]) == 0
+        found = page["correlation"]
     finally:
         METRICS.clear()
         METRICS.update(before)
     np.testing.assert_allclose(found.value[:2, :2], 1.0, atol=1e-5)
     assert abs(found.value[0, 2] - found.null[0, 2]) < 5 * found.null_spread[0, 2]
     assert found.value[0, 2] < 0.3
+    assert "Distance correlation" in capsys.readouterr().out
 
 
 def test_a_data_set_of_ones_own_is_read_as_its_page_says(folder):

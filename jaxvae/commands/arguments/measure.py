@@ -26,7 +26,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     listed = "\n".join(f"  {name:{width}}{title}" for name, title in metrics.items())
     parser = commands.add_parser(
         "measure",
-        help="measure dimension, imbalance and similarity of arrays in .npy and .npz files",
+        help="measure dimension, imbalance and similarity of arrays in .npy, .npz or zarr",
         description="Measure representations of the same points, each alone and in pairs. Every "
         "number has a\nstandard error and a null: the value that unstructured data of the same "
         "size would give.",
