@@ -24,7 +24,7 @@ def collapse_watch(config: Config) -> See:
     def see(
         run: str, epoch: int, signs: Sequence[CollapseWarning], say: Callable[[str], None]
     ) -> str:
-        if epoch < config.epochs and epoch <= max(1, config.warmup * config.epochs):
+        if epoch < config.epochs and epoch <= max(1, config.beta_warmup * config.epochs):
             return ""
         layers = defaultdict(list)
         for sign in signs:

@@ -45,7 +45,9 @@ class Config(ImageSettings):
     snapshots: tuple[int, ...] = option(
         (1, 2, 5), "epochs at which models are measured, besides the last one"
     )
-    warmup: float = option(0.0, "share of training over which betas grow from 0 to their values")
+    beta_warmup: float = option(
+        0.0, "share of training over which betas grow from 0 to their values"
+    )
     batch_size: int = option(128, "training images in every step")
     learning_rate: float = option(1e-3, "learning rate of Adam")
     points: int = option(
@@ -76,7 +78,7 @@ class Config(ImageSettings):
             require(self, name, "finite and positive", fine)
         fine = not self.baseline or self.network == "two_layer"
         require(self, "baseline", "with --network two_layer alone", fine)
-        require(self, "warmup", "from 0 to 1", 0 <= self.warmup <= 1)
+        require(self, "beta_warmup", "from 0 to 1", 0 <= self.beta_warmup <= 1)
         require_least(self, 1, "epochs", "batch_size", "judge_epochs")
         require_least(self, 20, "points", "labeled", "samples")
         require_least(self, 0, "snapshots", "seeds")
@@ -115,7 +117,7 @@ _COLOR = dataclasses.replace(
 )
 
 # The ladder's betas grow from 0 over a fifth of training.
-_LADDER: dict[str, Any] = {"network": "ladder", "warmup": 0.2, "baseline": False}
+_LADDER: dict[str, Any] = {"network": "ladder", "beta_warmup": 0.2, "baseline": False}
 _CIFAR10 = dataclasses.replace(_COLOR, data="cifar10", epochs=500)
 
 _DEMO = Config(

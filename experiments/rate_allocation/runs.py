@@ -61,7 +61,7 @@ def shared_run(config: Config, image_shape: ImageShape, *, steps: int) -> RunCon
         image_shape: shape of the images of the data.
         steps: steps of training.
     """
-    warmup = round(config.warmup * steps)
+    warmup = round(config.beta_warmup * steps)
     return dataclasses.replace(
         _on_data(config),
         network=_NETWORKS[config.network],

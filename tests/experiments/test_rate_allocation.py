@@ -42,7 +42,7 @@ GRID = Config(
     beta_bottom=(0.5, 2.0),
     epochs=4,
     snapshots=(1,),
-    warmup=0.25,
+    beta_warmup=0.25,
     batch_size=32,
     points=60,
     labeled=60,
@@ -253,7 +253,7 @@ def test_a_deep_hierarchy_of_gray_images_goes_through_all_parts(tmp_path):
     deep = {"network": "deep", "blocks": (1,), "binarize": False}
     # With a beta of 1e3 no rate is worth its cost at this deviation.
     heavy = {"likelihood": "gaussian", "beta_top": (1e3,)}
-    short = {"image_size": 8, "epochs": 1, "snapshots": (), "warmup": 0.0}
+    short = {"image_size": 8, "epochs": 1, "snapshots": (), "beta_warmup": 0.0}
     config = dataclasses.replace(LINE, **deep, **heavy, **short)
     shown = grid(config, tmp_path)
     with xr.open_dataset(tmp_path / "records.nc") as opened:
@@ -470,7 +470,7 @@ def test_layers_that_show_the_same_are_said_together():
     ("epochs", "warmup", "quiet"), [(8, 0.5, [1, 2, 3, 4]), (8, 0.0, [1]), (1, 1.0, [])]
 )
 def test_signs_wait_until_betas_have_grown_or_training_ends(epochs, warmup, quiet):
-    see, said = watched(dataclasses.replace(GRID, epochs=epochs, warmup=warmup))
+    see, said = watched(dataclasses.replace(GRID, epochs=epochs, beta_warmup=warmup))
     recorded = {epoch: see("one", epoch, [LOW]) for epoch in range(1, epochs + 1)}
     assert [epoch for epoch, text in recorded.items() if not text] == quiet
     assert len(said) == 1
@@ -517,7 +517,9 @@ def test_a_ladder_with_mixtures_of_logistics_can_be_trained():
 def test_a_network_is_told_by_its_name_and_options(changed, network, options):
     found = shared_run(dataclasses.replace(GRID, **changed), (28, 28, 1), steps=10)
     assert (found.network, found.options, found.likelihood_options) == (network, options, {})
-    gray = dataclasses.replace(GRID, **changed, likelihood="gaussian", binarize=False, warmup=0.0)
+    gray = dataclasses.replace(
+        GRID, **changed, likelihood="gaussian", binarize=False, beta_warmup=0.0
+    )
     found = shared_run(gray, (28, 28, 1), steps=10)
     assert found.likelihood_options == {"standard_deviation": 0.71}
     assert (found.binarize, found.ramps) == (False, {})
@@ -567,7 +569,11 @@ def test_one_layer_vaes_are_trained_at_all_betas_of_the_grid():
 def test_the_ladders_of_the_paper_warm_up_over_a_fifth():
     for name in ("paper-mnist-ladder", "paper-cifar10-ladder"):
         ladder = PRESETS[name]
-        assert (ladder.network, ladder.warmup, len(grid_models(ladder))) == ("ladder", 0.2, 441)
+        assert (ladder.network, ladder.beta_warmup, len(grid_models(ladder))) == (
+            "ladder",
+            0.2,
+            441,
+        )
     assert PRESETS["paper-cifar10-mixture"].likelihood == "logistic_mixture"
 
 
@@ -586,7 +592,7 @@ def test_the_deep_preset_has_at_least_ten_layers():
         ({"beta_top": (0.0, 1.0)}, "--beta-top of at least one finite, positive beta"),
         ({"beta_bottom": ()}, "--beta-bottom of at least one finite, positive beta"),
         ({"baseline": True, "network": "deep"}, "--baseline with --network two_layer alone"),
-        ({"warmup": 2.0}, "--warmup from 0 to 1, got 2"),
+        ({"beta_warmup": 2.0}, "--beta-warmup from 0 to 1, got 2"),
         ({"points": 5}, "--points of at least 20, got 5"),
         ({"seeds": ()}, "--seeds of at least one, got"),
         ({"learning_rate": float("nan")}, "--learning-rate finite and positive"),
