@@ -170,14 +170,19 @@ def _refuse_copies(images: np.ndarray, points: int, console: Console) -> None:
 
 def _ending(outcome: StudyOutcome, minutes: float) -> str:
     """Why no more models were trained, as a sentence."""
-    if outcome.records is None or outcome.wanted is not None:
-        return f"Not decided within {minutes:g} minutes; the same command continues."
+    not_decided = f"Not decided within {minutes:g} minutes; the same command continues."
+    if outcome.records is None:
+        return not_decided
     reading = read_records(outcome.records)
+    enough = decided_bounds(reading).sufficient is not None
+    if outcome.wanted is not None:
+        over = f"The {minutes:g} minutes are over, and the same command continues."
+        return over if enough else not_decided
     if reading.obstacle:
         return "More sizes or seeds would not change that, so that no more are trained."
     if reading.failed and min(len(reading.sizes), len(reading.seeds)) < 2:
         return "So many models failed that no more are trained."
-    if decided_bounds(reading).sufficient is None and keep_less(reading.imbalance)[-1]:
+    if not enough and keep_less(reading.imbalance)[-1]:
         return "The largest size was not trained well, so that no larger one is tried."
     largest = largest_size(reading.fewest_latents)
     return f"No more than {MOST_SEEDS} seeds and sizes up to {largest} are tried."
