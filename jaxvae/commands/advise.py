@@ -18,7 +18,7 @@ from jaxvae.advising.noise import SIGNAL_TO_NOISE, USUAL, is_known, pixel_noise
 from jaxvae.advising.plane import is_plane, plane_sentences
 from jaxvae.advising.reading import LEAST_IMAGES, NoModelError, by_setting, read_records
 from jaxvae.advising.results import conclude, printed, write_conclusion
-from jaxvae.advising.study import Study, StudyOutcome, do_study
+from jaxvae.advising.study import STUDY_FILE, Study, StudyOutcome, do_study
 from jaxvae.analysis.advice import keep_less
 from jaxvae.analysis.sizing import MOST_SEEDS, first_training, largest_size
 from jaxvae.commands.flags import flags_named
@@ -70,6 +70,12 @@ def _read(results: Path, errors: Console) -> Sequence[str]:
         state = "something else" if results.exists() else "nothing there"
         raise ValueError(f"expected the folder of a sweep, got {results}, {state}")
     if not file.is_file():
+        if (results / STUDY_FILE).is_file():
+            raise ValueError(
+                f"expected the records of a sweep in {results}, got a study that was interrupted: "
+                "the command with --data that began it continues, and with --minutes 0.01 it says "
+                "what is known so far"
+            )
         if any(map(_is_image, results.rglob("*"))):
             raise ValueError(
                 f"expected the folder of a sweep, got the images in {results}: `jaxvae advise "

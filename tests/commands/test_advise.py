@@ -158,6 +158,10 @@ def test_a_folder_without_records_is_refused(tmp_path, capsys):
     assert status == 2
     assert "expected the folder of a sweep alone" in said
     assert "got --out, --epochs beside it" in said
+    (tmp_path / "advise.json").write_text("{}")
+    assert (
+        "got a study that was interrupted: the command with --data" in advise(capsys, tmp_path)[2]
+    )
     (tmp_path / "run.json").write_text("{}")
     assert main(["advise", str(tmp_path)]) == 2
     assert "expected the folder of a sweep over sizes, got the run in" in capsys.readouterr().err
