@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import joblib
 import numpy as np
 import xarray as xr
 from rich.console import Console
@@ -32,7 +33,6 @@ from jaxvae.runs.choices import has_bottleneck, named_network
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
 from jaxvae.runs.run import RUN_FILE
-from jaxvae.sweeps.processes import usable_cores
 
 # So many training images are used, unless another number is given: more take longer to the same
 # answer.
@@ -155,7 +155,7 @@ def _processes(images: np.ndarray) -> int:
         return 1
     # Of images there are those that are kept, and a copy for the device.
     fitting = int(available_memory() / (GIBIBYTE + 2 * images.nbytes))
-    return max(1, min(_MOST_PROCESSES, usable_cores(), fitting))
+    return max(1, min(_MOST_PROCESSES, joblib.cpu_count(), fitting))
 
 
 def _refuse_copies(images: np.ndarray, points: int, console: Console) -> None:

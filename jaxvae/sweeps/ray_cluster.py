@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import joblib
 import ray
 from ray.exceptions import RayTaskError
 from rich.console import Console
@@ -25,7 +26,7 @@ from jaxvae.report.progress import sweep_progress
 from jaxvae.runs.compiled import keep_compiled_programs
 from jaxvae.sweeps.job import Job
 from jaxvae.sweeps.launch_options import HERE
-from jaxvae.sweeps.processes import LOGS, usable_cores
+from jaxvae.sweeps.processes import LOGS
 from jaxvae.sweeps.sweep import Sweep
 from jaxvae.sweeps.units import Unit
 from jaxvae.sweeps.watch import watch
@@ -151,7 +152,7 @@ def _connected(address: str) -> Iterator[None]:
     cluster: dict[str, Any] = {"address": address}
     if address == HERE:
         # Ray would count cores that this process may not use, and report to its makers.
-        cluster = {"address": "local", "num_cpus": usable_cores(), "include_dashboard": False}
+        cluster = {"address": "local", "num_cpus": joblib.cpu_count(), "include_dashboard": False}
         cluster["object_store_memory"] = _OBJECT_BYTES
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     terminated = signal.getsignal(signal.SIGTERM)

@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 from rich.console import Console
 
-from jaxvae.sweeps.processes import LOGS, child_processes, usable_cores
+from jaxvae.sweeps.processes import LOGS, child_processes
 from tests.sweeps.processes import wait_for
 
 
@@ -76,14 +76,3 @@ def test_processes_end_with_one_that_is_killed(tmp_path):
         return False
 
     wait_for(is_gone)
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no process is kept to cores")
-def test_as_many_cores_are_counted_as_may_be_used():
-    allowed = os.sched_getaffinity(0)
-    assert usable_cores() == len(allowed)
-    try:
-        os.sched_setaffinity(0, [min(allowed)])
-        assert usable_cores() == 1
-    finally:
-        os.sched_setaffinity(0, allowed)
