@@ -206,8 +206,8 @@ def _next(reading: SweepReading, done: Training) -> Training | None:
         return None
     if len(reading.sizes) < 2 or len(reading.seeds) < min(2, done.seeds):
         return None
-    # No size whose models failed is tried again, nor one below the smallest that has any.
-    failed = sorted({*done.sizes} - {*reading.sizes.tolist()})
+    # No size whose models failed is tried again, nor one below such a size at the lower end.
+    failed = {*done.sizes} - {*reading.sizes.tolist()}
     smaller = [size + 1 for size in failed if size < reading.sizes[0]]
     fewest = max([reading.fewest_latents, *smaller])
     training = next_training(reading.sizes, reading.imbalance, fewest=fewest, failed=failed)

@@ -176,7 +176,10 @@ def next_training(
 def _middle(
     insufficient: int, undecided: Sequence[int], sufficient: int, failed: Collection[int]
 ) -> int | None:
-    """A size in the wider of the gaps between what is undecided and what is known, as a ratio."""
+    """The middle of the gap below or above the undecided sizes, or between the two others.
+
+    Of the wider gap, as a ratio, unless that size has failed; None where there is none to try.
+    """
     lower = (insufficient, min(undecided, default=sufficient))
     upper = (max(undecided, default=insufficient), sufficient)
     wider = sorted((lower, upper), key=lambda gap: -gap[1] / max(gap[0], 1))
