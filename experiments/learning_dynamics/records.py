@@ -93,7 +93,6 @@ def _between(file: Path, names: list[str], layers: int) -> dict[str, np.ndarray]
     rows_here, rows_there = ([every.index(name) for name in known] for every in (names, compared))
     matrices = {name: np.full((layers, len(names), len(names)), np.nan) for name in SIMILARITIES}
     for name in matrices.keys() & arrays.keys():
-        matrices[name][:, np.c_[rows_here], rows_here] = arrays[name][
-            :, np.c_[rows_there], rows_there
-        ]
+        here, there = (np.ix_(range(layers), rows, rows) for rows in (rows_here, rows_there))
+        matrices[name][here] = arrays[name][there]
     return matrices

@@ -154,8 +154,8 @@ def _processes(images: np.ndarray) -> int:
     if jax.default_backend() != "cpu":
         return 1
     # Of images there are those that are kept, and a copy for the device.
-    fitting = int(available_memory() / (GIBIBYTE + 2 * images.nbytes))
-    return max(1, min(_MOST_PROCESSES, joblib.cpu_count(), fitting))
+    fitting = available_memory() / (GIBIBYTE + 2 * images.nbytes)
+    return max(1, int(min(_MOST_PROCESSES, joblib.cpu_count(), fitting)))
 
 
 def _refuse_copies(images: np.ndarray, points: int, console: Console) -> None:

@@ -71,8 +71,8 @@ class _Task(NamedTuple):
         first: gives its first state.
         mesh: the devices that train it.
         snapshots: how many it keeps.
-        done: steps that its folder holds.
-        write: writes its settings.
+        begin: writes its settings, and gives the steps that its folder holds; refuses a folder of
+            other settings, or of more epochs.
     """
 
     run: ReadyRun
@@ -80,8 +80,7 @@ class _Task(NamedTuple):
     first: Callable[[], TrainState]
     mesh: Mesh | None
     snapshots: int
-    done: int
-    write: Callable[[], None]
+    begin: Callable[[], int]
 
 
 def main(arguments: argparse.Namespace, console: Console, errors: Console) -> None:
@@ -89,22 +88,17 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
     with flags_named(LONG_NAMES):
         task = _prepared(arguments)
     run, out = task.run, arguments.out
-    if task.done > run.steps:
-        raise ValueError(
-            f"expected --epochs of at least {-(-task.done // run.per_epoch)}, which {out} has "
-            f"begun, got {run.config.epochs}"
-        )
     if not is_first():
         _train(task, out, console, errors)
         return
     if not (out / RUN_FILE).exists():
-        task.write()
+        task.begin()
     with sole_process(out):
-        # Again: another number of epochs, and two that began at once.
-        task.write()
+        # Again: another number of epochs, and what another process has done in the meantime.
+        done = task.begin()
         _announce(run, console)
         training = noted(out, "training", arguments.line)
-        with training if task.done < run.steps else nullcontext():
+        with training if done < run.steps else nullcontext():
             state = _train(task, out, console, errors)
         _finish(run, state, out, console, errors)
 
@@ -125,27 +119,40 @@ def _prepared(arguments: argparse.Namespace) -> _Task:
     image_shape = run.vae.image_shape
     told = None if origin is None else origin.told
     settings = {**run_settings(config, image_shape=image_shape), FROM: told}
-    refuse_other_settings(
-        settings_file,
-        in_effect(stored),
-        in_effect(settings),
-        extendable=("epochs", IMAGES, PER_EPOCH),
-    )
-    write = partial(
-        write_config,
-        settings_file,
-        config,
-        image_shape=image_shape,
-        per_epoch=run.per_epoch,
-        images=known_images(settings_file, stored, [run.dataset]),
-        origin=told,
-    )
-    done = latest_step(arguments.out)
+
+    def steps_done() -> int:
+        refuse_other_settings(
+            settings_file,
+            in_effect(stored_settings(settings_file)),
+            in_effect(settings),
+            extendable=("epochs", IMAGES, PER_EPOCH),
+        )
+        done = latest_step(arguments.out)
+        if done > run.steps:
+            raise ValueError(
+                f"expected --epochs of at least {-(-done // run.per_epoch)}, which {arguments.out} "
+                f"has begun, got {config.epochs}"
+            )
+        return done
+
+    def begin() -> int:
+        done = steps_done()
+        write_config(
+            settings_file,
+            config,
+            image_shape=image_shape,
+            per_epoch=run.per_epoch,
+            images=known_images(settings_file, stored_settings(settings_file), [run.dataset]),
+            origin=told,
+        )
+        return done
+
+    done = steps_done()
     first = _first(run, origin, trust=arguments.trust)
     if origin is not None and not done:
         # What it refuses is refused here too.
         first()
-    return _Task(run, origin, first, mesh, arguments.snapshots, done, write)
+    return _Task(run, origin, first, mesh, arguments.snapshots, begin)
 
 
 def _finish(run: ReadyRun, state: TrainState, out: Path, console: Console, errors: Console) -> None:

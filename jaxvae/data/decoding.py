@@ -1,7 +1,6 @@
 """A folder of image files -> one array for every split, decoded by several threads."""
 
 import hashlib
-import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +21,7 @@ from jaxvae.data.resize import resize_values
 from jaxvae.data.values import Extremes, whole_of
 from jaxvae.files.words import counted
 
-_THREADS = min(32, (os.cpu_count() or 1) + 1)
+_MOST_THREADS = 32
 # Files at a time: those of a batch are in memory together, resized.
 _BATCH = 256
 # Files that cannot be read and are named: enough to move all of them at once, as a rule.
@@ -206,7 +205,9 @@ def _each(
 @contextmanager
 def _threads() -> Iterator[ThreadPoolExecutor]:
     """Threads, none of which goes on with what is waiting after an error or Ctrl-C."""
-    pool = ThreadPoolExecutor(_THREADS)
+    import joblib  # noqa: PLC0415
+
+    pool = ThreadPoolExecutor(min(_MOST_THREADS, joblib.cpu_count() + 1))
     try:
         yield pool
     finally:

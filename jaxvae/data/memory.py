@@ -1,27 +1,51 @@
 """The memory of the machine, for work that would need more than there is."""
 
+import math
 import re
 import resource
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 GIBIBYTE = 2**30
 
-_CONTROL_GROUPS = (
-    "/sys/fs/cgroup/memory.max",
-    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+_ROOT = Path("/")
+
+
+class _Group(NamedTuple):
+    """Files of a container, in one of the two ways that Linux has of limiting its memory.
+
+    Attributes:
+        limit: holds the bytes that it may have.
+        used: holds those that it has, pages of files among them.
+        reclaimed: begins the line of `memory.stat` with the pages that are given back when needed.
+    """
+
+    limit: str
+    used: str
+    reclaimed: str
+
+
+_GROUPS = (
+    _Group("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory.current", "inactive_file"),
+    _Group(
+        "sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "total_inactive_file",
+    ),
 )
 
 
 def available_memory() -> float:
     """Bytes that this process can still allocate; infinite if the system does not say."""
-    return min(_limits("MemAvailable"), default=float("inf"))
+    free = (max(0.0, limit - used) for limit, used in _limits("MemAvailable"))
+    return min(free, default=math.inf)
 
 
 def whole_memory() -> float:
     """Bytes that this process could allocate on an idle machine, which are always the same."""
-    return min(_limits("MemTotal"), default=float("inf"))
+    return min((limit for limit, _ in _limits("MemTotal")), default=math.inf)
 
 
 def refuse_beyond_memory(bytes_needed: float, what: str) -> None:
@@ -38,14 +62,23 @@ def refuse_beyond_memory(bytes_needed: float, what: str) -> None:
         )
 
 
-def _limits(of_system: str) -> Iterator[float]:
-    with suppress(OSError):
-        match = re.search(rf"{of_system}:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-        if match:
-            yield 1024 * float(match[1])
-    for name in _CONTROL_GROUPS:
+def _limits(of_system: str) -> Iterator[tuple[float, float]]:
+    """Limits in bytes, and what of each is used: by all programs, a container, this process."""
+    for kibibytes in _numbers(_ROOT / "proc/meminfo", f"{of_system}:"):
+        yield 1024 * kibibytes, 0.0
+    for group in _GROUPS:
         with suppress(OSError, ValueError):  # "max": no limit
-            yield float(Path(name).read_text())
+            limit, used = (float((_ROOT / name).read_text()) for name in group[:2])
+            files = _numbers((_ROOT / group.used).with_name("memory.stat"), group.reclaimed)
+            yield limit, used - sum(files)
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     if soft != resource.RLIM_INFINITY:
-        yield float(soft)
+        pages = float((_ROOT / "proc/self/statm").read_text().split()[0])
+        yield float(soft), pages * resource.getpagesize()
+
+
+def _numbers(file: Path, name: str) -> list[float]:
+    """The number that follows a name at the beginning of a line, if there is one."""
+    with suppress(OSError):
+        return [float(each) for each in re.findall(rf"(?m)^{name}\s+(\d+)", file.read_text())]
+    return []

@@ -17,6 +17,8 @@ from jaxvae.files.errors import explained_error
 # What is not whole yet, or no longer wanted. Its first digits are of the machine that writes it.
 _PART = re.compile(r"\.[0-9a-f]{32}\.part")
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+# In it, what a new folder takes the place of.
+_REPLACED = "replaced"
 # Where a lock does not tell whether its writer lives, it has ended if nothing changed for so long.
 _LEFT_SECONDS = 24 * 3600.0
 
@@ -199,6 +201,8 @@ def _remove_unheld(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if _is_free(descriptor, folder) or age(folder) > _LEFT_SECONDS:
+            # Its writer was killed between two renames.
+            _put_back(folder / _REPLACED, folder.parent)
             shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(descriptor)
@@ -229,7 +233,7 @@ def _folder(folder: Path, put: Callable[[Path, Path, Path], None]) -> Iterator[P
             part.mkdir()
             yield part
             _sync(part)
-            put(part, folder, beside / "replaced")
+            put(part, folder, beside / _REPLACED / folder.name)
 
 
 def _put_first(part: Path, folder: Path, _: Path) -> None:
@@ -241,14 +245,22 @@ def _put_first(part: Path, folder: Path, _: Path) -> None:
 
 
 def _exchange(part: Path, path: Path, replaced: Path) -> None:
-    if path.exists():
-        path.rename(replaced)
+    replaced.parent.mkdir()
     try:
+        if path.exists():
+            path.rename(replaced)
         part.rename(path)
     except BaseException:
         with suppress(OSError):
-            replaced.rename(path)
+            _put_back(replaced.parent, path.parent)
         raise
+
+
+def _put_back(replaced: Path, parent: Path) -> None:
+    """Put a folder back in its place, unless another one came there."""
+    for folder in list(replaced.glob("*")):
+        if not (parent / folder.name).exists():
+            folder.rename(parent / folder.name)
 
 
 def _sync(folder: Path) -> None:

@@ -64,11 +64,12 @@ def _refuse_points(points: int, run: ReadyRun) -> None:
             f"expected at least {_FEWEST} distinct held-out images of {run.config.data}, or "
             f"--points 0 to measure no geometry, got {distinct}"
         )
-    points, most = distinct, int(available_memory() / (_FLOAT_BYTES * sum(layer_features(run.vae))))
-    if points > most:
+    most = available_memory() / (_FLOAT_BYTES * sum(layer_features(run.vae)))
+    if distinct > most:
         raise ValueError(
-            f"expected --points of at most {most:,}, of which all layers of {run.config.network} "
-            f"fit in the memory available, or 0 to measure no geometry, got {points:,}"
+            f"expected --points of at most {int(most):,}, of which all layers of "
+            f"{run.config.network} fit in the memory available, or 0 to measure no geometry, got "
+            f"{distinct:,}"
         )
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxvae.files.reading import content, is_regular
 from jaxvae.files.whole import write_text_whole
 from jaxvae.training.epochs import Progress
 
@@ -32,15 +33,20 @@ class Curve(NamedTuple):
 
 
 def read_curve(folder: Path) -> Curve:
-    """The curve of a run; empty where none was kept, and where it is damaged."""
+    """The curve of a run; empty where none was kept, and where it is damaged.
+
+    Raises:
+        OSError: where it cannot be read.
+    """
+    file = folder / CURVE
     try:
-        curve = json.loads((folder / CURVE).read_text(encoding="utf-8"))
+        curve = json.loads(content(file)) if is_regular(file) else {}
         steps, means, begun = curve["steps"], curve["means"], curve.get("begun", 0)
         rows = [steps, *means.values()]
         whole = "loss" in means and len({*map(len, rows)}) == 1 and type(begun) is int
         if whole and all(map(_are_numbers, rows)):
             return Curve(steps, means, begun)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         pass
     return Curve([], {})
 
@@ -63,6 +69,9 @@ def kept_curve(
 
     Yields:
         A callback for `jaxvae.training.train`.
+
+    Raises:
+        OSError: where what is there of the curve cannot be read, or nothing can be written.
     """
     before = read_curve(folder)
     rows: list[dict[str, Any]] = [

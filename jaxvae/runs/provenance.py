@@ -19,6 +19,7 @@ import jax
 import numpy as np
 
 from jaxvae import __version__
+from jaxvae.files.reading import content, is_regular
 from jaxvae.files.whole import write_text_whole
 
 _FOLDER = "made"
@@ -74,10 +75,14 @@ def begin(command: str) -> Callable[[], Entry]:
 def made_by(out: Path) -> dict[str, str]:
     """How a folder, and sweeps in its folders, were made, in words; empty if that is unknown.
 
-    Entries that are damaged are left out: nothing else depends on them.
+    Entries that are damaged or cannot be read are left out: nothing else depends on them.
     """
     files = sorted(chain(out.glob(f"{_FOLDER}/*.json"), out.glob(f"epochs-*/{_FOLDER}/*.json")))
-    return entries_in_words([entry for file in files for entry in _entries(file)])
+    entries = list[Entry]()
+    for file in files:
+        with suppress(OSError):
+            entries += _entries(file)
+    return entries_in_words(entries)
 
 
 def entries_in_words(entries: Sequence[Entry]) -> dict[str, str]:
@@ -119,14 +124,20 @@ def _devices() -> str:
 
 def _add(out: Path, name: str, entry: Entry) -> None:
     file = out / _FOLDER / f"{name}.json"
-    text = json.dumps([*_entries(file), entry], indent=2) + "\n"
-    write_text_whole(file, text)
+    # What cannot be read is not written over.
+    entries = _entries(file) if is_regular(file) else []
+    write_text_whole(file, json.dumps([*entries, entry], indent=2) + "\n")
 
 
 def _entries(file: Path) -> list[Entry]:
+    """The entries of a file that are whole.
+
+    Raises:
+        OSError: where it cannot be read.
+    """
     try:
-        entry = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        entry = json.loads(content(file))
+    except ValueError:
         return []
     return [each for each in entry if _is_entry(each)] if isinstance(entry, list) else []
 

@@ -25,7 +25,7 @@ from jaxvae.runs.building import build_model, build_trainer
 from jaxvae.runs.choices import likelihoods, named_objectives, networks, objective_coefficients
 from jaxvae.runs.config import RunConfig, read_config
 from jaxvae.runs.folder import sole_process
-from jaxvae.runs.ready import refuse_few
+from jaxvae.runs.ready import ready_run, refuse_few
 from jaxvae.runs.run import latest_state
 from jaxvae.runs.saved import open_run
 from jaxvae.training import evaluation_variables, train
@@ -257,6 +257,22 @@ def test_other_settings_are_refused_by_name_and_nothing_is_touched(finished, cap
 
 
 # --- from another run -----------------------------------------------------------------
+
+
+def test_a_run_that_another_process_began_meanwhile_is_left_alone(
+    finished, tmp_path, capsys, monkeypatch
+):
+    out = tmp_path / "run"
+
+    def ready_later(*arguments, **options):
+        made = ready_run(*arguments, **options)
+        shutil.copytree(finished, out)
+        return made
+
+    monkeypatch.setattr("jaxvae.commands.train.ready_run", ready_later)
+    assert run(out, "--learning-rate", "1e-3") == 2
+    assert "--learning-rate 0.0001 (now 0.001)" in capsys.readouterr().err
+    assert sorted(contents(out).values()) == sorted(contents(finished).values())
 
 
 def go_on(source, out, *arguments):

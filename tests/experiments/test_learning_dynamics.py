@@ -287,6 +287,16 @@ def test_a_report_on_the_way_is_of_what_is_done_and_says_what_is_missing(copy):
     assert not list((copy / "runs" / PLACE).glob("annealed_vae_*.npz"))
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_of_models_that_were_never_compared_the_similarities_are_unknown(copy):
+    (file,) = (copy / "between").rglob("*.npz")
+    with np.load(file) as compared:
+        others = dict(compared) | {"model": np.array(["a", "b", "c", "d"])}
+    np.savez(file, **others)
+    study(TINY, copy, report=True)
+    assert np.isnan(records_of(copy)["debiased_cka_between"]).all()
+
+
 def test_other_settings_in_the_same_folder_are_refused(finished):
     with pytest.raises(ValueError, match="epochs 4 \\(now 5\\)"):
         study(dataclasses.replace(TINY, epochs=5), finished[0])

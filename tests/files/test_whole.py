@@ -67,6 +67,34 @@ def test_what_a_killed_process_left_is_removed_and_what_is_held_is_not(tmp_path,
     assert os.listdir(tmp_path) == ["file"]
 
 
+ENDS_AT = """
+import os, sys
+from pathlib import Path
+from jaxvae.files.whole import whole_folder
+ways = {"kill": lambda: os._exit(1), "interrupt": lambda: os.kill(os.getpid(), 2)}
+rename, calls = Path.rename, []
+def ends(path, target):
+    rename(path, target)
+    calls.append(path)
+    if len(calls) == int(sys.argv[3]):
+        ways[sys.argv[2]]()
+Path.rename = ends
+with whole_folder(Path(sys.argv[1], "folder")) as part:
+    (part / "new").touch()
+"""
+
+
+@pytest.mark.parametrize("way", ["kill", "interrupt"])
+@pytest.mark.parametrize(("renames", "kept"), [(1, "old"), (2, "new")])
+def test_a_folder_is_old_or_new_wherever_its_replacement_ends(tmp_path, way, renames, kept):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "old").touch()
+    ended = [sys.executable, "-c", ENDS_AT, str(tmp_path), way, str(renames)]
+    assert subprocess.run(ended, stderr=subprocess.DEVNULL, check=False).returncode != 0
+    remove_leftovers(tmp_path)
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*/*")] == [f"folder/{kept}"]
+
+
 def test_what_is_held_is_kept_however_old_it_is(tmp_path):
     with hidden_folder(tmp_path) as held:
         set_age(held, 10**6)

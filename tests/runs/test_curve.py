@@ -4,6 +4,7 @@ import pytest
 
 from jaxvae.runs.curve import CURVE, kept_curve, read_curve
 from jaxvae.training.epochs import Progress
+from tests.files.unreadable import MESSAGE, make_readable, make_unreadable
 
 
 def progress(step, loss):
@@ -46,6 +47,16 @@ def test_of_a_run_that_began_with_another_as_many_windows_are_kept(tmp_path):
                 keep(progress(step, 1.0))
     curve = read_curve(tmp_path)
     assert (curve.steps, curve.begun) == ([*range(10_001, 10_009)], 10_000)
+
+
+def test_a_curve_that_cannot_be_read_is_not_written_over(tmp_path):
+    with kept_curve(tmp_path, first=0, last=8) as keep:
+        keep(progress(4, 2.0))
+    make_unreadable(tmp_path / CURVE)
+    with pytest.raises(OSError, match=MESSAGE.format(CURVE)), kept_curve(tmp_path, first=4, last=8):
+        pass
+    make_readable(tmp_path / CURVE)
+    assert read_curve(tmp_path).steps == [4]
 
 
 def test_what_is_trained_again_takes_the_place_of_what_was_lost(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from jaxvae import __version__
 from jaxvae.runs.provenance import entries_in_words, made_by, noted
+from tests.files.unreadable import MESSAGE, make_readable, make_unreadable
 
 ENTRY = {
     "command": "jaxvae train",
@@ -47,6 +48,18 @@ def test_an_interrupted_block_is_noted_too_and_goes_on_in_the_same_file(tmp_path
     told = made_by(tmp_path)
     assert told["device"] == jax.devices()[0].device_kind
     assert told["versions"].startswith(f"jaxvae {__version__}, jax {jax.__version__}")
+
+
+def test_a_history_that_cannot_be_read_is_not_written_over(tmp_path):
+    with noted(tmp_path, "unit", "first"):
+        pass
+    (file,) = (tmp_path / "made").iterdir()
+    make_unreadable(file)
+    with pytest.raises(OSError, match=MESSAGE.format("unit.json")), noted(tmp_path, "unit", "b"):
+        pass
+    assert made_by(tmp_path) == {}
+    make_readable(file)
+    assert made_by(tmp_path)["command"] == "first"
 
 
 def test_sweeps_in_folders_of_the_folder_count_and_damaged_entries_do_not(tmp_path):
