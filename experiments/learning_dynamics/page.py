@@ -21,6 +21,18 @@ from jaxvae.report.traces import (
 
 _TITLE = "Learning dynamics"
 _REST = "Hover for the mean over the models of an objective and its standard error"
+# By name in the records; the last one is shown first.
+_SIMILARITIES = {
+    "imbalance": "information imbalance Δ(epoch → end)",
+    "procrustes": "Procrustes similarity",
+    "cka": "CKA",
+    "debiased_cka": "debiased CKA",
+}
+_SAME = (
+    "CKA and Procrustes similarity are 1 for layers that are the same up to rotation and scale; "
+    "Δ is near 0 where the nearest neighbors at the epoch are also near at the end, and near 1 "
+    "where they are as far as any."
+)
 
 
 def dynamics_page(records: Sequence[xr.Dataset], *, missing: Sequence[str] = ()) -> Page:
@@ -54,11 +66,11 @@ def _settings(records: Sequence[xr.Dataset]) -> dict[str, str]:
 
 def _lines(records: Sequence[xr.Dataset]) -> Chart:
     traces = []
-    for when, models in _groups(records):
-        similarity = to_final(models)
+    for when, name, models in _measured(records):
+        similarity = to_final(models, name)
         for layer, (color, style) in layer_colors(models["layer"].values.tolist()).items():
             curve = similarity.sel(layer=layer)
-            null = np.full(curve.sizes["epoch"], _null(models, layer))
+            null = np.full(curve.sizes["epoch"], _null(models, name, layer))
             drawn = line(
                 models["epoch"].values.tolist(),
                 curve.mean("run").values,
@@ -71,24 +83,24 @@ def _lines(records: Sequence[xr.Dataset]) -> Chart:
             traces.append(Trace(drawn, when))
     return Chart(
         "Similarity of every layer to its own final state",
-        "Debiased CKA of a layer at an epoch with the same layer at the last epoch: 1 is the same "
-        f"up to rotation and scale. {_REST}, and, where it was measured, the null: the value for "
-        "the same layer with its examples shuffled.",
+        f"A layer at an epoch, compared with the same layer at the last epoch. {_SAME} {_REST}, "
+        "and, where it was measured, the null: the value for the same layer with its examples "
+        "shuffled.",
         traces,
         "epoch",
-        "debiased CKA with the final state",
+        "similarity to the final state",
         _choices(records),
         {"xaxis": whole_axis(_epochs(records))},
     )
 
 
 def _maps(records: Sequence[xr.Dataset]) -> Chart:
-    traces, groups = [], [*_groups(records)]
-    per_epoch = sum(models.sizes["layer"] ** 2 for _, models in groups)
+    traces, groups = [], [*_measured(records)]
+    per_epoch = sum(models.sizes["layer"] ** 2 for _, _, models in groups)
     epochs, note = shown_epochs(_epochs(records), per_epoch=per_epoch, most=MAP_NUMBERS)
-    for when, models in groups:
+    for when, name, models in groups:
         layers = models["layer"].values.tolist()
-        last = models["debiased_cka"].isel(other_epoch=-1)
+        last = models[name].isel(other_epoch=-1)
         for epoch in (each for each in epochs if each in models["epoch"]):
             similarity = last.sel(epoch=epoch).transpose("layer", "other_layer", "run")
             drawn = heat_map(
@@ -97,8 +109,8 @@ def _maps(records: Sequence[xr.Dataset]) -> Chart:
             traces.append(Trace(drawn, when | {"epoch": str(epoch)}))
     return Chart(
         "Layers at an epoch against layers at the end",
-        "Debiased CKA of the layer of the row, at the chosen epoch, with the layer of the column, "
-        f"at the end. {_REST}.{note}",
+        "The layer of the row, at the chosen epoch, compared with the layer of the column, at the "
+        f"end. {_SAME} {_REST}.{note}",
         traces,
         "layer at the end",
         "layer at the epoch",
@@ -115,9 +127,21 @@ def _groups(records: Sequence[xr.Dataset]) -> Iterator[tuple[dict[str, str], xr.
             yield where | {"objective": objective}, models
 
 
+def _measured(
+    records: Sequence[xr.Dataset],
+) -> Iterator[tuple[dict[str, str], str, xr.Dataset]]:
+    """Every similarity of the groups that have it, and the models of which it was measured."""
+    for when, models in _groups(records):
+        for name, title in _SIMILARITIES.items():
+            if name in models:
+                known = models[name].notnull().any([d for d in models[name].dims if d != "run"])
+                if known.any():
+                    yield when | {"similarity": title}, name, models.isel(run=np.flatnonzero(known))
+
+
 def _choices(records: Sequence[xr.Dataset]) -> dict[str, list[str]]:
-    groups = [when for when, _ in _groups(records)]
-    names = ("data", "network", "objective")
+    groups = [when for when, _, _ in _measured(records)]
+    names = ("data", "network", "objective", "similarity")
     return {name: list(dict.fromkeys(when[name] for when in groups)) for name in names}
 
 
@@ -126,8 +150,8 @@ def _epochs(records: Sequence[xr.Dataset]) -> list[int]:
     return sorted({epoch for group in records for epoch in group["epoch"].values.tolist()})
 
 
-def _null(models: xr.Dataset, layer: str) -> float:
+def _null(models: xr.Dataset, similarity: str, layer: str) -> float:
     """The null of the similarity of a layer; NaN where none was measured."""
-    if "debiased_cka_null" not in models:
+    if f"{similarity}_null" not in models:
         return float("nan")
-    return float(models["debiased_cka_null"].sel(layer=layer).mean("run"))
+    return float(models[f"{similarity}_null"].sel(layer=layer).mean("run"))

@@ -56,9 +56,9 @@ class Learning(NamedTuple):
     layers: LearningEpochs
 
 
-def to_final(records: xr.Dataset) -> xr.DataArray:
-    """Debiased CKA `[run, epoch, layer]` of every layer to its own state at the end."""
-    last = records["debiased_cka"].isel(other_epoch=-1)
+def to_final(records: xr.Dataset, similarity: str = "debiased_cka") -> xr.DataArray:
+    """A similarity `[run, epoch, layer]` of every layer to its own state at the end."""
+    last = records[similarity].isel(other_epoch=-1)
     own = [last.sel(layer=layer, other_layer=layer, drop=True) for layer in records["layer"].values]
     return xr.concat(own, dim=records["layer"]).transpose("run", "epoch", "layer")
 

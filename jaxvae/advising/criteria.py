@@ -39,9 +39,18 @@ class Criterion(NamedTuple):
 
 
 def decided_bounds(reading: SweepReading) -> SizeBounds:
-    """`delta_bounds` without the sizes below the fewest latents that the data need."""
+    """`delta_bounds` without the sizes below the fewest latents that the data need.
+
+    On few held-out images no size is enough that has a higher negative ELBO than a larger one: an
+    image that a model describes badly counts there, also where no neighbor changes.
+    """
     bounds = delta_bounds(reading)
-    return bounds if reading.obstacle else bounds.at_least(reading.fewest_latents)
+    if reading.obstacle:
+        return bounds
+    bounds = bounds.at_least(reading.fewest_latents)
+    if bounds.sufficient is None or not reading.has_few_images:
+        return bounds
+    return bounds._replace(sufficient=max(bounds.sufficient, cheapest_size(reading) or 0))
 
 
 def delta_bounds(reading: SweepReading) -> SizeBounds:
@@ -96,19 +105,27 @@ def _equivalence(reading: SweepReading) -> Criterion:
     )
 
 
-def _cost(reading: SweepReading) -> Criterion:
-    """The smallest size whose negative ELBO is within two standard errors of the lowest one."""
+def cheapest_size(reading: SweepReading) -> int | None:
+    """The smallest size whose negative ELBO is within two standard errors of the lowest one.
+
+    None for one seed or one size, which do not show how much trainings differ.
+    """
+    if min(reading.cost.shape) < 2:
+        return None
     means = reading.cost.mean(axis=1)
-    best, size = int(means.argmin()), None
-    if min(reading.cost.shape) > 1:
-        variance = spread_of(reading.cost).variance / reading.cost.shape[1]
-        near = means - means[best] <= 2 * np.sqrt(variance + variance[best])
-        size = int(reading.sizes[near].min())
+    best = int(means.argmin())
+    variance = spread_of(reading.cost).variance / reading.cost.shape[1]
+    near = means - means[best] <= 2 * np.sqrt(variance + variance[best])
+    return int(reading.sizes[near].min())
+
+
+def _cost(reading: SweepReading) -> Criterion:
+    size = cheapest_size(reading)
     return Criterion(
         "negative ELBO",
         UNKNOWN if size is None else str(size),
         size,
-        f"nats {_listed(reading, means, 1)}"
+        f"nats {_listed(reading, reading.cost.mean(axis=1), 1)}"
         + ("; it takes two seeds and two sizes" if size is None else ""),
         "the smallest size within two standard errors of the lowest negative ELBO; it also rewards "
         "pixels that change no neighborhood",

@@ -15,6 +15,9 @@ _TYPES = ("active_latents", "mixed_latents", "passive_latents")
 LEAST_IMAGES = 50
 """Distinct held-out images without which no size is named."""
 
+# With fewer distinct held-out images, others could lead to another answer (simulated).
+_MANY_IMAGES = 200
+
 # At most this share of the images measured may be copies, which move Delta by as large a share of
 # it.
 _MOST_COPIES = 0.01
@@ -71,6 +74,11 @@ class SweepReading(NamedTuple):
     def mean_imbalance(self) -> Float[np.ndarray, " k"]:
         """Delta(output -> input) of every size: the geometric mean over seeds."""
         return np.exp(np.log(self.imbalance).mean(axis=1))
+
+    @property
+    def has_few_images(self) -> bool:
+        """Whether a factor that a size loses may change no neighbor among the images measured."""
+        return self.points < _MANY_IMAGES
 
     @property
     def has_learned(self) -> bool:

@@ -15,8 +15,6 @@ from jaxvae.files.words import counted
 # A model is overfitted where held-out images cost more than training images by this share of the
 # rate.
 _OVERFITTED = 0.2
-# With fewer distinct held-out images, others could lead to another answer (simulated).
-_MANY_IMAGES = 200
 
 
 def answer(reading: SweepReading, *, ending: str = "") -> str:
@@ -43,17 +41,23 @@ def answer(reading: SweepReading, *, ending: str = "") -> str:
         why = f" ({confidence})" if not by_dimension else ""
         why = f": {below}{why}" if bounds.insufficient else why
         return f"{ending} {left}{why}." if ending else f"{left}{why}. {_wanted(reading)}"
-    few = f", as far as {reading.points:,} held-out images tell" if _has_few(reading) else ""
-    use = (
-        f"Use a bottleneck of {bounds.sufficient}{few}: no larger one, up to {most}, lowers "
-        f"Δ(output→input) by more than {TOLERANCE:.0%} ({confidence})."
+    few = f", as far as {reading.points:,} held-out images tell" if reading.has_few_images else ""
+    level = (
+        f"no larger one, up to {most}, lowers Δ(output→input) by more than {TOLERANCE:.0%} "
+        f"({confidence})"
     )
+    use = f"Use a bottleneck of {bounds.sufficient}{few}: {level}."
     if bounds.sufficient != by_delta.sufficient:
+        if bounds.sufficient > max(by_delta.sufficient, bounds.insufficient + 1):
+            first = "smaller ones have a higher negative ELBO"
+            but = "but what a size loses may change no neighbor among so few images"
+        else:
+            first = "the data have no fewer dimensions"
+            but = "so that the last dimensions change few neighbors, or the models do not keep them"
+        left = "" if bounds.is_decided else f" Sizes {bounds} remain. {ending}".rstrip()
         return (
-            f"Use a bottleneck of {bounds.sufficient}{few}: the data have no fewer dimensions. For "
-            f"Δ(output→input) alone {by_delta.sufficient} would do: no larger one, up to {most}, "
-            f"lowers it by more than {TOLERANCE:.0%} ({confidence}), so that the last dimensions "
-            "change few neighbors of the images, or the models do not keep them."
+            f"Use a bottleneck of {bounds.sufficient}{few}: {first}. By Δ alone "
+            f"{by_delta.sufficient} would do: {level}, {but}.{left}"
         )
     if bounds.is_decided:
         return f"{use} {below[0].upper()}{below[1:]}." if bounds.insufficient else use
@@ -71,7 +75,7 @@ def disagreement(criteria: Sequence[Criterion], reading: SweepReading) -> str:
     if not apart:
         return "All criteria agree."
     named = "; ".join(f"{each.name} says {each.answer}" for each in apart)
-    if _has_few(reading):
+    if reading.has_few_images:
         return (
             f"The criteria differ: {named}. On so few held-out images the {decides.name} may miss "
             "what a size loses, so that none of them is to be trusted alone: a larger size may be "
@@ -181,12 +185,8 @@ def _worse(reading: SweepReading) -> str:
     )
 
 
-def _has_few(reading: SweepReading) -> bool:
-    return reading.points < _MANY_IMAGES
-
-
 def _few_images(reading: SweepReading) -> str:
-    if not _has_few(reading):
+    if not reading.has_few_images:
         return ""
     return (
         f"Few held-out images: Δ was measured on {reading.points:,} distinct ones, among which it "

@@ -235,7 +235,7 @@ def test_a_size_below_the_dimension_of_the_data_is_never_the_answer(fewest):
     used = max(fewest, 4)
     text = " ".join(concluded.sentences)
     assert text.startswith(f"Use a bottleneck of {used}")
-    assert ("Δ(output→input) alone 4 would do" in text) == (used > 4)
+    assert ("By Δ alone 4 would do" in text) == (used > 4)
     assert ("criteria" in text) == (used == 4)
     # What the figure shows and the benchmark counts.
     assert decided_bounds(concluded.reading).sufficient == used
@@ -316,6 +316,22 @@ def test_on_few_images_no_criterion_is_to_be_trusted_alone():
     records.attrs["points"] = 60
     assert "none of them is to be trusted alone" in disagreed(records)
     assert "a larger size may be needed" in disagreed(records)
+
+
+def test_on_few_images_a_size_with_a_higher_negative_elbo_than_a_larger_one_is_not_enough():
+    records = records_of(falling(4), cost=[120.0, 110, 100, 100])
+    assert said(records).startswith("Use a bottleneck of 4: no larger one")
+    records.attrs["points"] = 60
+    text = said(records)
+    assert text.startswith(
+        "Use a bottleneck of 8, as far as 60 held-out images tell: smaller ones have a higher "
+        "negative ELBO. By Δ alone 4 would do: no larger one, up to 16, lowers Δ"
+    )
+    assert decided_bounds(read_records(records)) == (2, 8)
+    # A size that the ELBO finds enough is no evidence against what Δ tells.
+    lower = records_of(falling(8), cost=[100.0, 100, 100, 100])
+    lower.attrs["points"] = 60
+    assert decided_bounds(read_records(lower)).sufficient == 8
 
 
 def test_a_criterion_that_no_size_meets_does_not_agree_with_one_that_some_does():

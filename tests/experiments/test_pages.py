@@ -45,6 +45,23 @@ def test_a_line_is_the_similarity_of_its_layer_to_the_end():
     assert lines.choices["objective"] == ["beta_vae", "dip_vae_i"]
 
 
+def test_each_similarity_that_was_measured_can_be_chosen_and_is_of_the_models_that_have_it():
+    records = made()
+    of_some = records["debiased_cka"].where(records["seed"] == 0) / 2
+    lines, maps = dynamics_page([records.assign(procrustes=of_some)]).charts
+    assert lines.choices["similarity"] == ["Procrustes similarity", "debiased CKA"]
+    assert maps.choices["similarity"] == lines.choices["similarity"]
+    drawn = {
+        trace.drawn["name"]: trace.drawn
+        for trace in lines.traces
+        if trace.when["similarity"] == "Procrustes similarity"
+    }
+    np.testing.assert_allclose(drawn["decoder/1"]["y"], np.array(LATE) / 2)
+    # One model of each objective has it, which has no spread.
+    assert np.isnan(drawn["decoder/1"]["error_y"]["array"]).all()
+    assert len(maps.traces) == 16
+
+
 def test_a_marker_stands_at_the_rates_of_its_cell(rates, page):
     (chart,) = page.charts
     drawn = chart.traces[0].drawn
