@@ -137,7 +137,8 @@ def _verdict(order: Order, groups: int) -> str:
             "Not decided which half was learned first, which takes at least two seeds of the same "
             f"objective and strength: {counts}."
         )
-    test = f"{abs(order.lead):.1f} epochs, p = {order.p_value:.3f}, paired over {order.seeds} seeds"
+    chance = "p < 0.001" if order.p_value < 0.001 else f"p = {order.p_value:.3f}"
+    test = f"{abs(order.lead):.1f} epochs, {chance}, paired over {order.seeds} seeds"
     if groups > 1:
         test += f", corrected for {groups} data sets and networks"
     if order.first is None:
