@@ -41,8 +41,9 @@ class Criterion(NamedTuple):
 def decided_bounds(reading: SweepReading) -> SizeBounds:
     """`delta_bounds` without the sizes below the fewest latents that the data need.
 
-    On few held-out images no size is enough that has a higher negative ELBO than a larger one: an
-    image that a model describes badly counts there, also where no neighbor changes.
+    On few held-out images a factor that a size loses may change no neighbor. No size is enough
+    there that has a higher negative ELBO than a larger one, or fewer latents than the largest size
+    uses.
     """
     bounds = delta_bounds(reading)
     if reading.obstacle:
@@ -50,7 +51,8 @@ def decided_bounds(reading: SweepReading) -> SizeBounds:
     bounds = bounds.at_least(reading.fewest_latents)
     if bounds.sufficient is None or not reading.has_few_images:
         return bounds
-    return bounds._replace(sufficient=max(bounds.sufficient, cheapest_size(reading) or 0))
+    roomy = int(reading.sizes[reading.sizes >= used_latents(reading)].min())
+    return bounds._replace(sufficient=max(bounds.sufficient, cheapest_size(reading) or 0, roomy))
 
 
 def delta_bounds(reading: SweepReading) -> SizeBounds:
@@ -119,6 +121,11 @@ def cheapest_size(reading: SweepReading) -> int | None:
     return int(reading.sizes[near].min())
 
 
+def used_latents(reading: SweepReading) -> int:
+    """The active units of the largest size, in the mean over seeds."""
+    return round(float(reading.active_units[-1].mean()))
+
+
 def _cost(reading: SweepReading) -> Criterion:
     size = cheapest_size(reading)
     return Criterion(
@@ -148,8 +155,7 @@ def _fondue(reading: SweepReading, chance: float) -> Criterion:
 
 
 def _used(reading: SweepReading) -> Criterion:
-    active, counts = reading.active_units.mean(axis=1), reading.types
-    size = round(float(active[-1]))
+    active, counts, size = reading.active_units.mean(axis=1), reading.types, used_latents(reading)
     kinds = ", ".join(
         f"{float(each.mean(axis=1)[-1]):.1f} {name}"
         for name, each in counts.items()

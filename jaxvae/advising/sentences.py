@@ -5,7 +5,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jaxvae.advising.criteria import UNKNOWN, Criterion, decided_bounds, delta_advice, delta_bounds
+from jaxvae.advising.criteria import (
+    UNKNOWN,
+    Criterion,
+    cheapest_size,
+    decided_bounds,
+    delta_advice,
+    delta_bounds,
+    used_latents,
+)
 from jaxvae.advising.data import DataDimension
 from jaxvae.advising.length import sizes_that_still_improve
 from jaxvae.advising.reading import HARDLY_ANYTHING, SweepReading
@@ -49,7 +57,12 @@ def answer(reading: SweepReading, *, ending: str = "") -> str:
     use = f"Use a bottleneck of {bounds.sufficient}{few}: {level}."
     if bounds.sufficient != by_delta.sufficient:
         if bounds.sufficient > max(by_delta.sufficient, bounds.insufficient + 1):
-            first = "smaller ones have a higher negative ELBO"
+            cheaper = cheapest_size(reading) == bounds.sufficient
+            first = (
+                "smaller ones have a higher negative ELBO"
+                if cheaper
+                else f"models of {most} latents use {used_latents(reading)}"
+            )
             but = "but what a size loses may change no neighbor among so few images"
         else:
             first = "the data have no fewer dimensions"

@@ -301,7 +301,7 @@ def test_copies_and_few_images_show_no_size_to_be_enough(points, distinct, expec
 
 @pytest.mark.parametrize(("points", "few"), [(199, True), (200, False)])
 def test_few_held_out_images_are_said_to_be_no_part_of_the_confidence(points, few):
-    records = records_of(falling(8))
+    records = records_of(falling(8), active=[2.0, 4, 8, 8])
     records.attrs["points"] = points
     said = " ".join(diagnoses(read_records(records)))
     assert ("not about other images" in said) == few
@@ -318,20 +318,23 @@ def test_on_few_images_no_criterion_is_to_be_trusted_alone():
     assert "a larger size may be needed" in disagreed(records)
 
 
-def test_on_few_images_a_size_with_a_higher_negative_elbo_than_a_larger_one_is_not_enough():
-    records = records_of(falling(4), cost=[120.0, 110, 100, 100])
-    assert said(records).startswith("Use a bottleneck of 4: no larger one")
+@pytest.mark.parametrize(
+    ("given", "used", "why"),
+    [
+        ({"cost": [120.0, 110, 100, 100]}, 8, "smaller ones have a higher negative ELBO"),
+        ({"active": [2.0, 4, 6, 6]}, 8, "models of 16 latents use 6"),
+        ({}, 16, "models of 16 latents use 16"),
+        ({"active": [2.0, 3, 3, 3]}, 4, ""),
+    ],
+)
+def test_on_few_images_a_size_is_enough_only_if_elbo_and_active_units_say_so_too(given, used, why):
+    records = records_of(falling(4), **{"active": [2.0, 4, 4, 4]} | given if given else {})
+    assert said(records).startswith("Use a bottleneck of 4: no larger one, up to 16, lowers Δ")
     records.attrs["points"] = 60
-    text = said(records)
-    assert text.startswith(
-        "Use a bottleneck of 8, as far as 60 held-out images tell: smaller ones have a higher "
-        "negative ELBO. By Δ alone 4 would do: no larger one, up to 16, lowers Δ"
-    )
-    assert decided_bounds(read_records(records)) == (2, 8)
-    # A size that the ELBO finds enough is no evidence against what Δ tells.
-    lower = records_of(falling(8), cost=[100.0, 100, 100, 100])
-    lower.attrs["points"] = 60
-    assert decided_bounds(read_records(lower)).sufficient == 8
+    assert decided_bounds(read_records(records)) == (2, used)
+    why = f"{why}. By Δ alone 4 would do: no larger one, up to 16" if why else "no larger one"
+    expected = f"Use a bottleneck of {used}, as far as 60 held-out images tell: {why}"
+    assert said(records).startswith(expected)
 
 
 def test_a_criterion_that_no_size_meets_does_not_agree_with_one_that_some_does():
