@@ -12,8 +12,8 @@ from jaxvae.runs.building import build_model
 from jaxvae.runs.sweep_run import run_file
 from jaxvae.sweeps.estimate import geometry_seconds, layer_features
 from jaxvae.sweeps.job import Experiment, imported_when_called
-from jaxvae.sweeps.records import Arrays, done_runs
-from jaxvae.sweeps.sweep import Afterwards, Sweep
+from jaxvae.sweeps.records import done_runs
+from jaxvae.sweeps.sweep import Afterwards, Sweep, last_rates
 from jaxvae.training import steps_per_epoch
 
 
@@ -33,7 +33,7 @@ def _sweep(config: Config, out: Path) -> Sweep:
         epochs=config.measured_epochs,
         load=lambda _: load(config),
         measure=partial(measure, config),
-        describe=_describe,
+        describe=last_rates,
         seconds=lambda _, model, __: geometry_seconds(config.points, layer_features(model)),
         afterwards=[between],
     )
@@ -64,14 +64,6 @@ def _check(config: Config) -> None:
     require(config, "points", expectation, fine)
     steps_per_epoch(dataset.train.images, config.batch_size)
     build_model(next(iter(runs(config).values())), dataset.train.images.shape[1:])
-
-
-def _describe(name: str, record: Arrays) -> str:
-    if record["failed"][-1]:
-        return f"{name}: failed, the loss became NaN or infinite"
-    reconstruction, kl = float(record["reconstruction"][-1]), float(record["kl"][-1])
-    active = int(record["active_units"][-1])
-    return f"{name}: reconstruction {reconstruction:.1f}, KL {kl:.1f} nats, {active} active units"
 
 
 _report = imported_when_called("experiments.bottleneck.report:report")

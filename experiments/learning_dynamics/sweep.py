@@ -23,8 +23,7 @@ from jaxvae.runs.building import build_model
 from jaxvae.runs.images import dataset_of
 from jaxvae.sweeps.estimate import geometry_seconds, layer_features
 from jaxvae.sweeps.job import Experiment, imported_when_called
-from jaxvae.sweeps.records import Arrays
-from jaxvae.sweeps.sweep import Afterwards, Sweep
+from jaxvae.sweeps.sweep import Afterwards, Sweep, last_rates
 from jaxvae.training import steps_per_epoch
 
 
@@ -34,7 +33,7 @@ def _sweep(config: Config, out: Path) -> Sweep:
         runs=runs(config),
         epochs=config.measured,
         measure=partial(measure, config),
-        describe=_describe,
+        describe=last_rates,
         seconds=lambda _, model, __: geometry_seconds(config.points, layer_features(model)),
         replicate=True,
         afterwards=[_comparison(config, group, out) for group in data_and_networks(config)],
@@ -61,15 +60,6 @@ def _check(config: Config) -> None:
         require(config, "points", expectation, config.points <= available)
         steps_per_epoch(dataset.train.images, config.batch_size)
         vae_of(build_model(run, dataset.train.images.shape[1:]), group.network)
-
-
-def _describe(name: str, record: Arrays) -> str:
-    if record["failed"].any():
-        return f"{name}: failed, the loss became NaN or infinite"
-    reconstruction, kl, active = (
-        float(record[each][-1]) for each in ("reconstruction", "kl", "active_latents")
-    )
-    return f"{name}: reconstruction {reconstruction:.1f}, KL {kl:.1f} nats, {active:.0f} active"
 
 
 _report = imported_when_called("experiments.learning_dynamics.report:report")

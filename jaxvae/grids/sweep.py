@@ -16,8 +16,7 @@ from jaxvae.runs.run import snapshot_epochs
 from jaxvae.runs.sweep_run import program_of
 from jaxvae.sweeps.estimate import geometry_seconds, layer_features
 from jaxvae.sweeps.job import Experiment, imported_when_called
-from jaxvae.sweeps.records import Arrays
-from jaxvae.sweeps.sweep import Sweep
+from jaxvae.sweeps.sweep import Sweep, last_rates
 
 _FLOAT_BYTES = 4
 # Points of which TwoNN knows a ratio.
@@ -30,7 +29,7 @@ def _sweep(grid: Grid, out: Path) -> Sweep:
         runs=runs_of(grid),
         epochs=snapshot_epochs(grid.epochs, grid.snapshots),
         measure=partial(measure, grid.points),
-        describe=_describe,
+        describe=last_rates,
         seconds=partial(_seconds, grid),
     )
 
@@ -71,14 +70,6 @@ def _refuse_points(points: int, run: ReadyRun) -> None:
             f"{run.config.network} fit in the memory available, or 0 to measure no geometry, got "
             f"{distinct:,}"
         )
-
-
-def _describe(name: str, record: Arrays) -> str:
-    if record["failed"].any():
-        return f"{name}: failed, the loss became NaN or infinite"
-    reconstruction, kl = float(record["reconstruction"][-1]), float(record["kl"][-1])
-    active = int(record["active_units"][-1].sum())
-    return f"{name}: reconstruction {reconstruction:.1f}, KL {kl:.1f} nats, {active} active units"
 
 
 def _seconds(grid: Grid, _: RunConfig, model: VAE | HVAE, dataset: Dataset) -> float:

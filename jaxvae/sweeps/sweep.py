@@ -100,6 +100,15 @@ def last_numbers(name: str, record: Arrays) -> str:
     return f"{name}: {', '.join(texts)}"
 
 
+def last_rates(name: str, record: Arrays) -> str:
+    """A run in a line: its rates and active units at the last epoch, or that it failed."""
+    if record["failed"].any():
+        return f"{name}: failed, the loss became NaN or infinite"
+    reconstruction, kl = float(record["reconstruction"][-1]), float(record["kl"][-1])
+    active = int(record["active_units"][-1].sum())
+    return f"{name}: reconstruction {reconstruction:.1f}, KL {kl:.1f} nats, {active} active units"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sweep:
     """Runs, when and how they are measured, and what is made of all of them.
