@@ -120,6 +120,16 @@ def build_model(config: RunConfig, image_shape: ImageShape) -> VAE | HVAE:
     return models.initialized(model, config.initialization)
 
 
+def given_coefficients(config: RunConfig) -> dict[str, Any]:
+    """The coefficients of a run as arrays take them: NaN where a layer has none."""
+    return {
+        name: value
+        if isinstance(value, int | float)
+        else tuple(math.nan if each is None else each for each in value)
+        for name, value in config.coefficients.items()
+    }
+
+
 def refuse_other_coefficients(config: RunConfig) -> None:
     """Refuse an objective that there is not, and coefficients and ramps that it does not take.
 
@@ -228,20 +238,12 @@ def _coefficients(config: RunConfig, objective: Callable[..., Any]) -> dict[str,
         for name in changing
         if isinstance(known[name].default, int | float)
     }
-    given = {
-        name: value if isinstance(value, int | float) else tuple(map(_number, value))
-        for name, value in config.coefficients.items()
-    }
-    coefficients = {**defaults, **given}
+    coefficients = {**defaults, **given_coefficients(config)}
     required = [name for name, parameter in known.items() if parameter.default is parameter.empty]
     lacking = [name for name in [*required, *config.ramps] if name not in coefficients]
     if lacking:
         raise ValueError(f"expected the coefficient {lacking[0]} of {config.objective}, got none")
     return coefficients
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
 
 
 def _refuse_other_models(

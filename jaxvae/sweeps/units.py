@@ -7,7 +7,6 @@ given the same settings has the same units, whatever lies in the folder.
 import dataclasses
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -15,8 +14,8 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxvae.data.memory import GIBIBYTE
-from jaxvae.runs.building import build_trainer, run_keys
-from jaxvae.runs.config import Coefficient, RunConfig
+from jaxvae.runs.building import build_trainer, given_coefficients, run_keys
+from jaxvae.runs.config import RunConfig
 from jaxvae.runs.sweep_run import latents_of, model_of, program_of
 from jaxvae.training import Member, Trainer, group_members
 from jaxvae.training.memory import tree_bytes
@@ -94,24 +93,13 @@ def member_of(config: RunConfig, latents: int) -> Member:
         config: configuration of the run.
         latents: number of latents of the model that is built from it.
     """
-    return Member(run_keys(config)[0], latents, _numbers(config), config.learning_rate)
+    return Member(run_keys(config)[0], latents, given_coefficients(config), config.learning_rate)
 
 
 @cache
 def trainer_of(program: RunConfig, image_shape: ImageShape, dataset_size: int) -> Trainer:
     """The trainer of a program: one object, so that what is compiled for it is found again."""
     return build_trainer(program, model_of(program, image_shape), dataset_size=dataset_size)
-
-
-def _numbers(config: RunConfig) -> dict[str, Any]:
-    """The coefficients of a run as arrays take them: NaN where a layer has none."""
-
-    def number(value: Coefficient) -> Any:
-        if isinstance(value, int | float):
-            return value
-        return tuple(math.nan if each is None else each for each in value)
-
-    return {name: number(value) for name, value in config.coefficients.items()}
 
 
 def _units(
@@ -155,7 +143,7 @@ def _title(configs: Sequence[RunConfig]) -> str:
         "seed": [config.seed for config in configs],
     }
     for name in first.coefficients:
-        varying[name] = [_numbers(config)[name] for config in configs]
+        varying[name] = [given_coefficients(config)[name] for config in configs]
     texts = [
         f"{name} {_listed(sorted(set(values)))}"
         for name, values in varying.items()
