@@ -1,17 +1,15 @@
 """All models of a grid, as runs that `jaxvae train` could train, and their data."""
 
 import dataclasses
-import math
 from functools import cache
 from typing import Any
 
-import jax
 import numpy as np
 
 from experiments.rate_allocation.config import Config, grid_models
 from jaxvae.data import Dataset
-from jaxvae.models import HVAE, VAE
-from jaxvae.runs.building import build_model
+from jaxvae.models import HVAE
+from jaxvae.runs.building import build_model, parameter_count
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
 from jaxvae.training import steps_per_epoch
@@ -117,7 +115,7 @@ def _width_of_the_same_size(config: Config, image_shape: ImageShape) -> int:
 
     def size(network: str, **options: Any) -> int:
         run = dataclasses.replace(_on_data(config), network=network, options=options)
-        return _size(build_model(run, image_shape))
+        return parameter_count(build_model(run, image_shape))
 
     # Their number is a quadratic function of the width.
     widths = np.arange(1, 4)
@@ -125,9 +123,3 @@ def _width_of_the_same_size(config: Config, image_shape: ImageShape) -> int:
     square, linear, rest = np.polyfit(widths, sizes, 2)
     missing = size("two_layer_hvae", **_options(two_layers, image_shape)) - rest
     return max(1, round((np.sqrt(linear**2 + 4 * square * missing) - linear) / (2 * square)))
-
-
-def _size(model: VAE | HVAE) -> int:
-    """The number of parameters of a model."""
-    params = jax.eval_shape(model.init, jax.random.key(0)).params
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))

@@ -8,7 +8,6 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 from rich.console import Console
@@ -20,7 +19,7 @@ from jaxvae.commands.settings import LONG_NAMES, given_config
 from jaxvae.data.names import refuse_among_images
 from jaxvae.models.hvae import HVAE
 from jaxvae.report.progress import run_progress
-from jaxvae.runs.building import in_effect, run_keys
+from jaxvae.runs.building import in_effect, parameter_count, run_keys
 from jaxvae.runs.choices import named_objective, objective_coefficients
 from jaxvae.runs.config import (
     FROM,
@@ -304,9 +303,8 @@ def _betas(run: ReadyRun, state: TrainState) -> list[float] | None:
 
 
 def _announce(run: ReadyRun, console: Console) -> None:
-    config, shapes = run.config, jax.eval_shape(run.vae.init, jax.random.key(0)).params
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(shapes))
-    count, shape = len(run.dataset.train.images), " x ".join(map(str, run.vae.image_shape))
+    config, count = run.config, len(run.dataset.train.images)
+    parameters, shape = parameter_count(run.vae), " x ".join(map(str, run.vae.image_shape))
     console.print(
         f"{config.network}, {run.vae.latents:,} latents, {parameters:,} parameters; "
         f"{config.objective}, {config.likelihood}; {count:,} images of {config.data}, {shape}",

@@ -13,7 +13,7 @@ import optax
 from jaxvae import models
 from jaxvae.models.hvae import HVAE, HierarchyOutputs
 from jaxvae.models.likelihoods import Likelihood
-from jaxvae.models.vae import VAE, Outputs
+from jaxvae.models.vae import VAE, Outputs, Variables
 from jaxvae.objectives.multipliers import objective_multipliers
 from jaxvae.objectives.schedules import linear_ramp
 from jaxvae.runs.choices import (
@@ -118,6 +118,16 @@ def build_model(config: RunConfig, image_shape: ImageShape) -> VAE | HVAE:
             f"expected a VAE or an HVAE of {config.network}, got {type(model).__name__}"
         )
     return models.initialized(model, config.initialization)
+
+
+def variable_shapes(model: VAE | HVAE) -> Variables:
+    """The shapes of all that a model learns."""
+    return jax.eval_shape(model.init, jax.random.key(0))
+
+
+def parameter_count(model: VAE | HVAE) -> int:
+    """The number of parameters of a model."""
+    return sum(leaf.size for leaf in jax.tree.leaves(variable_shapes(model).params))
 
 
 def given_coefficients(config: RunConfig) -> dict[str, Any]:

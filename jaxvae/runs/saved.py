@@ -4,11 +4,10 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.runs import checkpoint
+from jaxvae.runs.building import variable_shapes
 from jaxvae.runs.checkpoint import SNAPSHOTS
 from jaxvae.runs.config import PER_EPOCH, RunConfig, read_config
 from jaxvae.runs.folder import read_settings
@@ -88,8 +87,7 @@ def open_run(
         step = _step_of(folder, steps, epoch, per_epoch)
     step = _chosen(folder / SNAPSHOTS, steps, step, "step")
     vae = model_of(config, image_shape)
-    like = jax.eval_shape(vae.init, jax.random.key(0))
-    variables = checkpoint.load(folder / SNAPSHOTS, step, like)
+    variables = checkpoint.load(folder / SNAPSHOTS, step, variable_shapes(vae))
     return SavedRun(config, vae, variables, step, steps, _when(step, per_epoch), folder)
 
 

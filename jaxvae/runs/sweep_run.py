@@ -17,7 +17,7 @@ import jax
 from jaxvae.files.numpy_files import parsed, read_members
 from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.runs import checkpoint
-from jaxvae.runs.building import build_model
+from jaxvae.runs.building import build_model, variable_shapes
 from jaxvae.runs.checkpoint import SNAPSHOTS
 from jaxvae.runs.config import RunConfig, parsed_config, run_settings
 from jaxvae.training.members import cut
@@ -118,7 +118,7 @@ def open_sweep_run(out: Path, name: str, *, trust: bool = False) -> SweepRun:
             "the command of the sweep trains it again"
         ) from error
     own = jax.tree.map(lambda leaf: leaf[place.member], every)
-    return SweepRun(config, model, cut(own, _shapes(model)), place)
+    return SweepRun(config, model, cut(own, variable_shapes(model)), place)
 
 
 # The runs of a unit are asked for one after another.
@@ -136,7 +136,8 @@ def stacked_variables(folder: Path, epoch: int, model: VAE | HVAE, members: int)
         ValueError: as `checkpoint.load`.
     """
     like = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((members, *leaf.shape), leaf.dtype), _shapes(model)
+        lambda leaf: jax.ShapeDtypeStruct((members, *leaf.shape), leaf.dtype),
+        variable_shapes(model),
     )
     return jax.device_get(checkpoint.load(folder, epoch, like))
 
@@ -165,7 +166,3 @@ def latents_of(config: RunConfig, image_shape: ImageShape) -> int:
     if config.latents is not None:
         return config.latents
     return build_model(config, image_shape).latents
-
-
-def _shapes(model: VAE | HVAE) -> Variables:
-    return jax.eval_shape(model.init, jax.random.key(0))

@@ -17,6 +17,7 @@ from jax import lax
 
 from jaxvae.files.words import counted
 from jaxvae.models import HVAE, VAE
+from jaxvae.runs.building import variable_shapes
 from jaxvae.runs.sweep_run import latents_of, model_of, program_of
 from jaxvae.sweeps.sweep import Sweep
 from jaxvae.sweeps.units import Unit, trainer_of
@@ -113,8 +114,7 @@ def layer_features(model: VAE | HVAE) -> list[int]:
     """The number of features of every layer of a model for one image."""
     images = jax.ShapeDtypeStruct((1, *model.image_shape), jnp.float32)
     noise = jax.ShapeDtypeStruct((1, model.latents), jnp.float32)
-    variables = jax.eval_shape(model.init, jax.random.key(0))
-    taps = jax.eval_shape(model.apply, variables, images, noise).taps
+    taps = jax.eval_shape(model.apply, variable_shapes(model), images, noise).taps
     return [math.prod(tap.shape) for tap in taps.values()]
 
 
