@@ -169,7 +169,7 @@ def captured_spaces(
 
     Args:
         vae: the model.
-        variables: what it learned.
+        variables: what it learned, or the shapes of that.
         n: examples.
         batch_size: examples on the device at a time.
         layers: names of the taps; None for all.

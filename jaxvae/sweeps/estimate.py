@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxvae.analysis.capture import captured_spaces
 from jaxvae.files.words import counted
 from jaxvae.models import HVAE, VAE
 from jaxvae.runs.building import variable_shapes
@@ -112,10 +113,8 @@ def seconds_of(sweep: Sweep, unit: Unit) -> Seconds:
 
 def layer_features(model: VAE | HVAE) -> list[int]:
     """The number of features of every layer of a model for one image."""
-    images = jax.ShapeDtypeStruct((1, *model.image_shape), jnp.float32)
-    noise = jax.ShapeDtypeStruct((1, model.latents), jnp.float32)
-    taps = jax.eval_shape(model.apply, variable_shapes(model), images, noise).taps
-    return [math.prod(tap.shape) for tap in taps.values()]
+    spaces = captured_spaces(model, variable_shapes(model), 1)
+    return [math.prod(space.shape) for space in spaces.values()]
 
 
 def time_in_words(units: Iterable[Seconds]) -> str:
