@@ -9,7 +9,7 @@ from rich.console import Console
 from jaxvae.analysis.capture import capture_to, captured_spaces, checked_batches
 from jaxvae.commands.runs import chosen_images
 from jaxvae.files.words import counted, in_bytes
-from jaxvae.report.progress import count_progress
+from jaxvae.report.progress import share_progress
 from jaxvae.runs.saved import open_run
 
 
@@ -30,7 +30,7 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
         "and --examples choose some",
         soft_wrap=True,
     )
-    with count_progress(errors, "capturing", total=len(images)) as report:
+    with share_progress(errors) as report:
         taps = capture_to(
             arguments.out,
             run.vae,
@@ -39,7 +39,7 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
             key=jax.random.key(arguments.seed),
             batch_size=batch_size,
             layers=layers,
-            report=report,
+            report=lambda done: report(done / len(images), "capturing"),
         )
     console.print(
         f"{counted(len(taps), 'layer')} of {len(images):,} images at {run.when} in "

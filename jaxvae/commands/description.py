@@ -18,7 +18,7 @@ from jaxvae.files.results import whole_results
 from jaxvae.report.gallery import draw_images
 from jaxvae.report.measurement import as_records
 from jaxvae.report.measurement_tables import table
-from jaxvae.report.progress import count_progress
+from jaxvae.report.progress import share_progress
 
 _METRICS = ("id", "gride")
 # TwoNN of so many points is known to a tenth.
@@ -98,13 +98,13 @@ def _dimension(
             f"{_FEWEST} distinct images for training (--points)"
         )
         return
-    with count_progress(errors, "measuring the dimension", total=100) as report:
+    with share_progress(errors) as report:
         measured = measure(
             {"pixels": images[rows]},
             key=jax.random.key(arguments.seed),
             metrics=_METRICS,
             draws=_DRAWS,
-            report=lambda now: report(round(100 * now.done)),
+            report=lambda now: report(*now),
         )
     records = as_records(measured, files=[arguments.data], attributes={"seed": arguments.seed})
     for name in _METRICS:

@@ -1,17 +1,15 @@
 """`jaxvae measure`: dimension, imbalance and similarity of arrays."""
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import jax
 import xarray as xr
 from rich.console import Console
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 
-from jaxvae.analysis.measure import Progress, measure
+from jaxvae.analysis.measure import measure
 from jaxvae.analysis.registry import METRICS
 from jaxvae.data.arrays import Source, read_array, read_arrays
 from jaxvae.files.results import whole_results
@@ -19,6 +17,7 @@ from jaxvae.report.measurement import as_records, metrics_of, title
 from jaxvae.report.measurement_page import measurement_page
 from jaxvae.report.measurement_tables import summary, table
 from jaxvae.report.page import PAGE, write_page
+from jaxvae.report.progress import share_progress
 from jaxvae.runs.provenance import begin, entries_in_words
 
 
@@ -32,7 +31,7 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
     labels = None if arguments.labels is None else read_array(arguments.labels)
     folder = whole_results(arguments.out) if arguments.out else nullcontext()
     with folder as part:
-        with _progress(errors) as report:
+        with share_progress(errors) as report:
             measurements = measure(
                 {name: source.array for name, source in sources.items()},
                 key=jax.random.key(arguments.seed),
@@ -42,7 +41,7 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
                 k=arguments.k,
                 parts=arguments.parts,
                 draws=arguments.draws,
-                report=report,
+                report=lambda now: report(*now),
             )
         records = as_records(
             measurements,
@@ -98,18 +97,3 @@ def _print(records: xr.Dataset, out: Path | None, console: Console) -> None:
             f"figures: {out / 'figures'}/*.png   page: {out / PAGE}   records: {out / 'records.nc'}"
         )
     console.print(f"\n{saved}", soft_wrap=True)
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[Callable[[Progress], None]]:
-    """A bar with what is being measured and the time left, on terminals only."""
-    columns = (
-        TextColumn("{task.description:24}"),
-        BarColumn(bar_width=24),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-    )
-    disable = not console.is_terminal
-    with Bars(*columns, console=console, transient=True, disable=disable) as bars:
-        bar = bars.add_task("reading", total=1.0)
-        yield lambda now: bars.update(bar, completed=now.done, description=now.doing)

@@ -228,22 +228,22 @@ def run_progress(
 
 
 @contextmanager
-def count_progress(console: Console, name: str, *, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar for work that is counted, on terminals only.
+def share_progress(console: Console) -> Iterator[Callable[[float, str], None]]:
+    """A bar for work of which a share is done, with the time left, on terminals only.
 
     Yields:
-        A callback that is told how much is done.
+        A callback that is told the share that is done, and what is being done.
     """
     columns = (
-        TextColumn("{task.description}"),
-        MofNCompleteColumn(),
+        TextColumn("{task.description:24}"),
         BarColumn(bar_width=24),
+        TaskProgressColumn(),
         TimeRemainingColumn(),
     )
     disable = not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=disable) as bars:
-        bar = bars.add_task(name, total=total)
-        yield lambda done: bars.update(bar, completed=done)
+        bar = bars.add_task("reading", total=1.0)
+        yield lambda share, doing: bars.update(bar, completed=share, description=doing)
 
 
 def _status(training: Training) -> str:
