@@ -29,6 +29,7 @@ import numpy as np
 from PIL import Image
 
 from jaxvae.data.prepared import CARS3D_URL, data_directory, find_prepared, manual_directory
+from jaxvae.data.reading import reading
 from jaxvae.data.tfds import quiet_library
 
 FACTOR_SIZES: dict[str, int] = {"elevation": 4, "azimuth": 24, "object": 183}
@@ -64,7 +65,7 @@ class Cars3d(tfds.core.GeneratorBasedBuilder):  # type: ignore[name-defined]
     `label_elevation` are places along the axes of `im`.
 
     Args:
-        report: called after every car with how many are done, and of how many.
+        report: called after every car with how many more are done, which is 1.
         **options: as for every TFDS builder: `data_dir`, `file_format`.
     """
 
@@ -74,9 +75,9 @@ class Cars3d(tfds.core.GeneratorBasedBuilder):  # type: ignore[name-defined]
     # Nothing is downloaded. Looking for checksums would import `importlib_resources`.
     url_infos = None
 
-    def __init__(self, *, report: Callable[[int, int], None] | None = None, **options: Any):
+    def __init__(self, *, report: Callable[[int], None] | None = None, **options: Any):
         super().__init__(**options)
-        self._report = report or (lambda done, total: None)
+        self._report = report or (lambda more: None)
 
     def _info(self) -> Any:
         levels = {
@@ -100,7 +101,7 @@ class Cars3d(tfds.core.GeneratorBasedBuilder):  # type: ignore[name-defined]
             cars = _cars(tar, archive)
             numbers = {name: number for number, name in enumerate(sorted(cars))}
             # In the order of the archive: a compressed file is slow to read backwards.
-            for done, (name, member) in enumerate(cars.items(), start=1):
+            for name, member in cars.items():
                 views = _views(_content(tar, member), name)
                 for azimuth, elevation in np.ndindex(views.shape[:2]):
                     yield (
@@ -112,7 +113,7 @@ class Cars3d(tfds.core.GeneratorBasedBuilder):  # type: ignore[name-defined]
                             "label_object": numbers[name],
                         },
                     )
-                self._report(done, len(cars))
+                self._report(1)
 
 
 def prepare_cars3d(
@@ -149,7 +150,8 @@ def prepare_cars3d(
             f"expected the archive {manual / ARCHIVE}, got none; download it from\n"
             f"  {CARS3D_URL}\nand put it there as it is (MD5 {_MD5})"
         )
-    with quiet_library(), _progress() as report:
+    count = FACTOR_SIZES["object"]
+    with quiet_library(), reading("cars3d", count, what="preparing") as report, _no_bars():
         builder = Cars3d(data_dir=directory, file_format="array_record", report=report)
         builder.download_and_prepare(
             download_config=tfds.download.DownloadConfig(manual_dir=manual)
@@ -186,22 +188,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar on the terminal, in place of what TFDS prints."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import MofNCompleteColumn, Progress  # noqa: PLC0415
-
-    console = Console(stderr=True)
-    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-    hidden = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        task = progress.add_task("preparing cars3d", total=None)
-        tfds.disable_progress_bar()
-        try:
-            with redirect_stdout(io.StringIO()):
-                yield lambda done, total: progress.update(task, completed=done, total=total)
-        finally:
-            tfds.enable_progress_bar()
+def _no_bars() -> Iterator[None]:
+    """Without what TFDS prints."""
+    tfds.disable_progress_bar()
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        tfds.enable_progress_bar()
 
 
 @contextmanager
