@@ -1,6 +1,6 @@
 """The figures of a grid, from its records."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,11 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from jaxvae.grids.combinations import colored
 from jaxvae.grids.grid import Grid, are_numbers, word
-from jaxvae.grids.quantities import Quantity, geometry, known_runs, rates
-from jaxvae.grids.tables import assigned, combinations, title
-from jaxvae.report.style import draw_each, figure, mark_layers, mark_logarithm, ordered_colors
+from jaxvae.grids.quantities import geometry, layer_quantities, rates
+from jaxvae.grids.tables import title
+from jaxvae.report.style import draw_each, figure, mark_layers, mark_logarithm
 
 _COLUMNS = 4
 # With more lines than this colors cannot be told apart, and the legend is left out.
@@ -58,7 +59,7 @@ def _against(
         for axes, quantity in zip(panels, quantities, strict=False):
             x = _mark_values(axes, axis, values)
             mean, stderr = (_at_end(each, axis) for each in (quantity.mean, quantity.stderr))
-            for label, color, where in _lines(others):
+            for label, color, where in colored(others):
                 selected = (each.isel(where) for each in (mean, stderr))
                 _draw(axes, x, *selected, color=color, label=label)
             axes.set_title(quantity.title)
@@ -68,25 +69,14 @@ def _against(
 
 
 def _layers(records: xr.Dataset, path: Path, *, grid: Grid) -> None:
-    names = [name for name in records["layer"].values.tolist() if "log_variance" not in name]
-    known = known_runs(records).isel(epoch=-1).sel(layer=names)
-    panels = [
-        Quantity(
-            "",
-            "Intrinsic dimension (TwoNN)",
-            known["intrinsic_dimension"],
-            known["intrinsic_dimension_stderr"],
-            1,
-        )
-    ]
-    for other in ("input", "output"):
-        values = known["imbalance"].sel(other_layer=other).where(known["layer"] != other)
-        panels.append(Quantity("", f"Δ(layer → {other})", values, None, 1))
+    panels = layer_quantities(records, ("input", "output"))
+    names = panels[0].values["layer"].values.tolist()
     with figure(path, size=(15, 4.4), title=title(grid, records)) as drawing:
         row = drawing.subplots(1, len(panels))
         for axes, quantity in zip(row, panels, strict=True):
-            for label, color, where in _lines(grid.varying):
-                mean, stderr = (each.isel(where) for each in (quantity.mean, quantity.stderr))
+            for label, color, where in colored(grid.varying):
+                at = {**where, "epoch": -1}
+                mean, stderr = (each.isel(at) for each in (quantity.mean, quantity.stderr))
                 # Layers that a network lacks are passed over.
                 measured = np.flatnonzero(mean.notnull().values)
                 _draw(axes, measured, mean[measured], stderr[measured], color=color, label=label)
@@ -96,16 +86,6 @@ def _layers(records: xr.Dataset, path: Path, *, grid: Grid) -> None:
         for axes in row[1:]:
             mark_logarithm(axes)
         _legend(drawing, row[0])
-
-
-def _lines(
-    varying: Mapping[str, Sequence[Any]],
-) -> Iterator[tuple[str, tuple[float, ...], dict[str, int]]]:
-    """The label, color and place of every combination."""
-    every = [*combinations(varying)]
-    colors = ordered_colors(len(every))
-    for color, (words, where) in zip(colors, every, strict=True):
-        yield assigned(words), color, where
 
 
 def _draw(

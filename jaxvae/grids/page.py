@@ -4,25 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import xarray as xr
-from matplotlib.colors import to_hex
 
+from jaxvae.grids.combinations import colored, combinations
 from jaxvae.grids.grid import Grid, are_numbers, coordinate
-from jaxvae.grids.quantities import Quantity, geometry, known_runs, rates
-from jaxvae.grids.tables import (
-    assigned,
-    captioned_rows,
-    collapsed,
-    combinations,
-    errors,
-    lowest,
-    title,
-)
+from jaxvae.grids.quantities import Quantity, geometry, known_runs, layer_quantities, rates
+from jaxvae.grids.tables import captioned_rows, collapsed, errors, lowest, title
 from jaxvae.report.page import Chart, Page, Table, Trace, settings_of
-from jaxvae.report.style import ordered_colors
 from jaxvae.report.traces import (
     LINE_NUMBERS,
     MAP_NUMBERS,
-    evenly,
     heat_map,
     line,
     shown_epochs,
@@ -84,14 +74,8 @@ def _over_training(grid: Grid, quantities: Sequence[Quantity], records: xr.Datas
 
 
 def _layers(grid: Grid, records: xr.Dataset) -> Chart:
-    names = [name for name in records["layer"].values.tolist() if "log_variance" not in name]
-    known = known_runs(records).sel(layer=names)
-    dimension = known["intrinsic_dimension"], known["intrinsic_dimension_stderr"]
-    imbalance = known["imbalance"].sel(other_layer="input").where(known["layer"] != "input")
-    quantities = [
-        Quantity("", "intrinsic dimension", *dimension, 1),
-        Quantity("", "Δ(layer → input)", imbalance, None, 4),
-    ]
+    quantities = layer_quantities(records, ("input",))
+    names = quantities[0].values["layer"].values.tolist()
     count = min(len([*combinations(grid.varying)]), _LINES)
     per_epoch = count * len(names) * len(quantities)
     snapshots, note = shown_epochs(range(grid.snapshots), per_epoch=per_epoch, most=LINE_NUMBERS)
@@ -120,7 +104,7 @@ def _map(grid: Grid, records: xr.Dataset) -> Chart:
     per_epoch = count * len(layers) ** 2
     snapshots, note = shown_epochs(range(grid.snapshots), per_epoch=per_epoch, most=MAP_NUMBERS)
     epochs = [str(records["epoch"].values[snapshot]) for snapshot in snapshots]
-    for label, _, where in _combinations(grid.varying):
+    for label, _, where in colored(grid.varying, _LINES):
         for snapshot, epoch in zip(snapshots, epochs, strict=True):
             selection = {**where, "epoch": snapshot}
             mean, stderr = (
@@ -137,7 +121,7 @@ def _map(grid: Grid, records: xr.Dataset) -> Chart:
         traces,
         "to",
         "from",
-        {"run": [label for label, *_ in _combinations(grid.varying)], "epoch": epochs},
+        {"run": [label for label, *_ in colored(grid.varying, _LINES)], "epoch": epochs},
         {"yaxis": {"autorange": "reversed"}},
     )
 
@@ -146,20 +130,11 @@ def _lines(
     quantity: Quantity, varying: Mapping[str, Sequence[Any]], x: list[Any], at: dict[str, int]
 ) -> Iterator[Trace]:
     """A line for every combination of some settings, shown where the quantity is chosen."""
-    for label, color, where in _combinations(varying):
+    for label, color, where in colored(varying, _LINES):
         mean, stderr = (
             each.isel({**where, **at}).values for each in (quantity.mean, quantity.stderr)
         )
         yield Trace(line(x, mean, stderr, name=label, color=color), {"quantity": quantity.title})
-
-
-def _combinations(
-    varying: Mapping[str, Sequence[Any]],
-) -> Iterator[tuple[str, str, dict[str, int]]]:
-    """The label, color and place of at most `_LINES` combinations, evenly chosen."""
-    chosen = evenly([*combinations(varying)], _LINES)
-    for (words, where), color in zip(chosen, ordered_colors(len(chosen)), strict=True):
-        yield assigned(words) or "all runs", to_hex(color), where
 
 
 def _of_how_many(varying: Mapping[str, Sequence[Any]]) -> str:

@@ -1,5 +1,6 @@
 """The quantities that are shown of a grid, as means over seeds with their standard errors."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -86,6 +87,17 @@ def geometry(records: xr.Dataset) -> list[Quantity]:
             quantities.append(_with_error(f"ID\n{name}", title, layer, "intrinsic_dimension"))
     imbalance = known["imbalance"].sel(layer="output", other_layer="input")
     return [*quantities, Quantity("Δ\nout→in", "Δ(output → input)", imbalance, None, 4)]
+
+
+def layer_quantities(records: xr.Dataset, others: Sequence[str]) -> list[Quantity]:
+    """The dimension of every layer that is no log-variance, and its imbalance to other layers."""
+    names = [name for name in records["layer"].values.tolist() if "log_variance" not in name]
+    known = known_runs(records).sel(layer=names)
+    quantities = [_with_error("", "Intrinsic dimension (TwoNN)", known, "intrinsic_dimension")]
+    for other in others:
+        imbalance = known["imbalance"].sel(other_layer=other).where(known["layer"] != other)
+        quantities.append(Quantity("", f"Δ(layer → {other})", imbalance, None, 4))
+    return quantities
 
 
 def known_runs(records: xr.Dataset) -> xr.Dataset:

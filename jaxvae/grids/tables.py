@@ -1,15 +1,14 @@
 """A grid in words and numbers: its tables in the terminal, and its summary."""
 
-import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import xarray as xr
 from rich.table import Table
 
 from jaxvae.files.words import counted, first_few
-from jaxvae.grids.grid import Grid, word
+from jaxvae.grids.combinations import assigned, combinations
+from jaxvae.grids.grid import Grid
 from jaxvae.grids.quantities import Quantity, geometry, known_runs, rates
 from jaxvae.report.tables import markdown_table, over_seeds, printed_table
 
@@ -117,11 +116,6 @@ def collapsed(grid: Grid, records: xr.Dataset) -> list[str]:
     ]
 
 
-def assigned(words: Mapping[str, str]) -> str:
-    """Settings and their values, in words."""
-    return ", ".join(f"{name} = {each}" for name, each in words.items())
-
-
 def errors(grid: Grid) -> str:
     """A sentence on what the ± of tables and figures is."""
     seeds = len(grid.seeds)
@@ -134,15 +128,6 @@ def title(grid: Grid, records: xr.Dataset) -> str:
     same = [grid.run[name] for name in ("data", "network", "objective") if name in grid.run]
     epoch = f"epoch {int(records['epoch'][-1])}"
     return ", ".join([*same, epoch, counted(len(grid.seeds), "seed")])
-
-
-def combinations(
-    varying: Mapping[str, Sequence[Any]],
-) -> Iterator[tuple[dict[str, str], dict[str, int]]]:
-    """Every combination of values of some settings: in words, and where it is in records."""
-    for indices in itertools.product(*(range(len(each)) for each in varying.values())):
-        where = dict(zip(varying, indices, strict=True))
-        yield {name: word(varying[name][index]) for name, index in where.items()}, where
 
 
 def _rows(grid: Grid, quantities: Sequence[Quantity]) -> list[dict[str, str]]:
