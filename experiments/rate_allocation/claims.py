@@ -11,7 +11,7 @@ from experiments.rate_allocation.uses import ERROR, GRID, Cell, Use, halves, tru
 from jaxvae.analysis.bounds import above_bound
 from jaxvae.analysis.estimate import Estimate
 from jaxvae.analysis.rate_plane import MATERIAL
-from jaxvae.files.words import counted
+from jaxvae.files.words import counted, first_few
 
 # Best cells that are named, at most.
 _NAMED = 4
@@ -134,9 +134,7 @@ def _best(use: Use) -> str:
     cells, size = [_named(cell) for cell in use.best], use.candidates.size
     if len(cells) == size:
         return f"{use.name} any of {size}"
-    more = [f"{len(cells) - _NAMED} more"] if len(cells) > _NAMED else []
-    shown = "; ".join(cells[:_NAMED] + more)
-    return f"{use.name} {len(cells)} of {size} (beta {shown})"
+    return f"{use.name} {len(cells)} of {size} (beta {first_few(cells, '; ', most=_NAMED)})"
 
 
 def _apart(one: Use, two: Use) -> bool:

@@ -10,8 +10,6 @@ from jaxvae.data.holdout import HELD_OUT, TRAIN, chosen_splits, held_out_names, 
 from jaxvae.data.pictures import SUFFIXES
 from jaxvae.files.words import counted, first_few
 
-_NAMED = 3
-
 
 class File(NamedTuple):
     """A file below a folder, as it is now.
@@ -197,7 +195,7 @@ def _refuse_doubt(fit: str, by_top: Mapping[str, list[str]], root: str, what: st
         others = [top or "images" for top in by_top if top != fit]
         raise ValueError(
             f"expected to know whether {fit} is a split or a label in {what}, got subfolders in it "
-            f"and {', '.join(others[:_NAMED])} beside it: say split={fit}, of which a tenth is "
+            f"and {first_few(others)} beside it: say split={fit}, of which a tenth is "
             f"then held out, or split={fit}/TEST, or rename {fit} if it is a label"
         )
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-_FEW = 3
-
 
 def counted(count: int, noun: str) -> str:
     """A number of things, such as "1 run" or "2,000 runs"."""
@@ -20,6 +18,7 @@ def in_bytes(count: int) -> str:
     return f"{size:,.0f} B" if unit == "B" else f"{size:,.1f} {unit}"
 
 
-def first_few(words: Sequence[str], separator: str = ", ") -> str:
-    """The first three of some words, and dots for more of them."""
-    return separator.join([*words[:_FEW], *["..."] * (len(words) > _FEW)])
+def first_few(words: Sequence[str], separator: str = ", ", *, most: int = 3) -> str:
+    """The first of some words, and how many more there are: "a, b, c and 2 more"."""
+    more = f"{separator.lstrip(',')}and {len(words) - most:,} more" if len(words) > most else ""
+    return separator.join(words[:most]) + more

@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 
 from jaxvae.analysis.registry import METRICS
+from jaxvae.files.words import first_few
 from jaxvae.report.measurement import metrics_of, title, variable
 from jaxvae.report.measurement_tables import caption, cells, in_one_line
 from jaxvae.report.page import Chart, Page, Table, Trace, settings_of
@@ -38,9 +39,8 @@ def _found(records: xr.Dataset, name: str) -> str:
         # Over scales: that of the nearest neighbors, where the estimate rests on most points.
         numbers = [each.isel(rank=0, missing_dims="ignore").values for each in (value, stderr)]
         texts = [f"{x} {_number(*two)}" for x, *two in zip(spaces, *numbers, strict=True)]
-        more = f" and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
         at = f" (r = {records['rank'].values[0]})" if "rank" in value.dims else ""
-        return f"{METRICS[name].title}{at}: {', '.join(texts[:_NAMED])}{more}."
+        return f"{METRICS[name].title}{at}: {first_few(texts, most=_NAMED)}."
     others = np.where(np.eye(len(spaces), dtype=bool), np.nan, value.values)
     if not np.isfinite(others).any():
         return f"{METRICS[name].title}: undefined between all spaces."

@@ -21,10 +21,9 @@ import numpy as np
 from jaxvae import __version__
 from jaxvae.files.reading import content, is_regular
 from jaxvae.files.whole import write_text_whole
+from jaxvae.files.words import first_few
 
 _FOLDER = "made"
-# Where commands differ, as the shares of a sweep do, so many of them are shown.
-_NAMED = 3
 _MINUTE, _HOUR = 60, 3600
 
 Entry = Mapping[str, Any]
@@ -152,9 +151,7 @@ def _is_entry(content: Any) -> bool:
 
 
 def _listed(words: Iterable[str]) -> str:
-    every = [*dict.fromkeys(filter(None, words))]
-    more = f"; and {len(every) - _NAMED} more" if len(every) > _NAMED else ""
-    return "; ".join(every[:_NAMED]) + more
+    return first_few([*dict.fromkeys(filter(None, words))], "; ")
 
 
 def _duration(seconds: float) -> str:

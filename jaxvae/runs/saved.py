@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxvae.files.words import first_few
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.runs import checkpoint
@@ -20,9 +21,6 @@ from jaxvae.runs.sweep_run import (
     open_sweep_run,
     run_file,
 )
-
-# So many runs of a sweep are named where its folder was given and none of them.
-_NAMED = 3
 
 
 class SavedRun(NamedTuple):
@@ -182,9 +180,7 @@ def _hint(folder: Path) -> str:
         # Runs of a data set in a .npz have a folder of that name.
         if files := sorted(filter(Path.is_file, found)):
             names = [
-                str(file.relative_to(out / RUNS)).removesuffix(RECORD_SUFFIX)
-                for file in files[:_NAMED]
+                str(file.relative_to(out / RUNS)).removesuffix(RECORD_SUFFIX) for file in files
             ]
-            more = f" and {len(files) - _NAMED:,} more" if len(files) > _NAMED else ""
-            return f"; the sweep in {out} has the runs {', '.join(names)}{more}: give {out}/NAME"
+            return f"; the sweep in {out} has the runs {first_few(names)}: give {out}/NAME"
     return ""

@@ -156,7 +156,7 @@ def test_uses_want_different_cells_only_where_no_best_one_is_in_common():
     assert apart == "reconstruction and compression."
     # Six of nine, of which four are named.
     records["image_distortion"].loc[{"beta_top": [0.1, 10.0]}] -= 300
-    assert "; 2 more)" in conclusions_of(records)[1]
+    assert "; and 2 more)" in conclusions_of(records)[1]
 
 
 @pytest.mark.parametrize("seeds", [2, 3])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jaxvae.files.words import in_bytes
+from jaxvae.files.words import first_few, in_bytes
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,9 @@ from jaxvae.files.words import in_bytes
 )
 def test_a_size_has_the_largest_unit_of_which_it_is_one_at_least(count, words):
     assert in_bytes(count) == words
+
+
+def test_of_a_long_list_the_first_are_named_and_the_others_counted():
+    assert first_few("abc") == "a, b, c"
+    assert first_few("abcde") == "a, b, c and 2 more"
+    assert first_few("abcde", "; ", most=4) == "a; b; c; d; and 1 more"
