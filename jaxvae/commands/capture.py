@@ -18,11 +18,8 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
     run = open_run(arguments.folder, arguments.snapshot, trust=arguments.trust)
     images, _ = chosen_images(run, arguments)
     images, batch_size = checked_batches(run.vae, images, batch_size=arguments.batch_size)
-    layers = arguments.layers and [
-        name.strip() for name in arguments.layers.split(",") if name.strip()
-    ]
     spaces = captured_spaces(
-        run.vae, run.variables, len(images), batch_size=batch_size, layers=layers
+        run.vae, run.variables, len(images), batch_size=batch_size, layers=arguments.layers
     )
     size = sum(math.prod(space.shape) * space.dtype.itemsize for space in spaces.values())
     console.print(
@@ -38,7 +35,7 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
             images,
             key=jax.random.key(arguments.seed),
             batch_size=batch_size,
-            layers=layers,
+            layers=arguments.layers,
             report=lambda done: report(done / len(images), "capturing"),
         )
     console.print(

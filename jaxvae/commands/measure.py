@@ -69,9 +69,9 @@ def _refuse_labels_as_points(sources: Sequence[Source]) -> None:
         )
 
 
-def _metrics(names: str | None, spaces: int, labelled: bool) -> tuple[str, ...]:
-    if names is not None:
-        return tuple(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+def _metrics(given: tuple[str, ...] | None, spaces: int, labelled: bool) -> tuple[str, ...]:
+    if given is not None:
+        return given
     pairs = ("imbalance", "cka") if spaces > 1 else ()
     return ("id", *pairs, *(("label-overlap",) if labelled else ()))
 

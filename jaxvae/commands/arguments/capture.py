@@ -4,6 +4,7 @@ import argparse
 
 from jaxvae.commands.arguments.paths import as_path
 from jaxvae.commands.arguments.runs import add_run
+from jaxvae.commands.arguments.values import names
 
 _EXAMPLES = """\
 examples:
@@ -31,7 +32,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--out", metavar="DIR", type=as_path, required=True, help="folder or zarr group to write"
     )
     parser.add_argument(
-        "--layers", metavar="NAME,...", help="layers, such as encoder/1,mean,output (default: all)"
+        "--layers",
+        metavar="NAME,...",
+        type=names,
+        help="layers, such as encoder/1,mean,output (default: all)",
     )
     parser.add_argument(
         "--batch-size", metavar="N", type=int, default=1000, help="images at a time (default: 1000)"

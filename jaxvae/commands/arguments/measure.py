@@ -4,6 +4,7 @@ import argparse
 
 from jaxvae.commands.arguments.declared import titles
 from jaxvae.commands.arguments.paths import as_path
+from jaxvae.commands.arguments.values import names
 
 _EXAMPLES = """\
 examples:
@@ -43,6 +44,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument(
         "--metrics",
         metavar="NAME,...",
+        type=names,
         help="metrics, which are listed below (default: id; with two arrays or more also imbalance "
         "and cka; with --labels also label-overlap)",
     )

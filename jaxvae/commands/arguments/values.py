@@ -1,4 +1,4 @@
-"""Numbers as they are written on the command line, one or several."""
+"""Numbers and names as they are written on the command line, one or several."""
 
 import argparse
 import math
@@ -28,6 +28,11 @@ def positive(text: str) -> float:
         if 0 < float(text) < math.inf:
             return float(text)
     raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names with commas between them, each once; blanks around them say nothing."""
+    return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
 def several(kind: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
