@@ -17,6 +17,7 @@ from experiments.rate_allocation.uses import (
     trusted,
 )
 from jaxvae.report.page import Chart, Page, Table, Trace, hover, settings_of
+from jaxvae.report.style import in_rows
 
 _UNITS = {
     "reconstruction": "PSNR, dB",
@@ -119,8 +120,6 @@ def _png(records: xr.Dataset, corner: int) -> bytes:
         records["example_input"].values,
         *(records[f"example_{kind}"].values[corner] for kind in ("reconstruction", "sample")),
     ]
-    framed = [np.pad(row, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255) for row in rows]
-    pixels = np.concatenate([np.concatenate(list(row), axis=1) for row in framed])
-    file = BytesIO()
+    pixels, file = in_rows(rows), BytesIO()
     Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(file, "PNG")
     return file.getvalue()

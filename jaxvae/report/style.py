@@ -1,6 +1,6 @@
 """The style of figures: quiet axes, one color per bottleneck, readable in print."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -149,6 +149,12 @@ def draw_spread(
         )
 
 
+def in_rows(rows: Iterable[np.ndarray]) -> np.ndarray:
+    """Rows of images uint8 `[n, h, w, c]` as one image, with thin gaps between them."""
+    framed = [np.pad(row, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255) for row in rows]
+    return np.concatenate([np.concatenate(list(row), axis=1) for row in framed])
+
+
 def draw_rows(axes: Axes, rows: Mapping[str, np.ndarray]) -> None:
     """Draw images in a grid with thin gaps, with a named row for every entry.
 
@@ -156,11 +162,7 @@ def draw_rows(axes: Axes, rows: Mapping[str, np.ndarray]) -> None:
         axes: where to draw.
         rows: uint8 `[n, h, w, c]` of the same shape, by the name of the row.
     """
-    framed = [
-        np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
-        for images in rows.values()
-    ]
-    grid = np.concatenate([np.concatenate(list(row), axis=1) for row in framed])
+    grid = in_rows(rows.values())
     height = len(grid) / len(rows)
     axes.imshow(grid.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.set_yticks([(index + 0.5) * height for index in range(len(rows))], list(rows))
