@@ -39,6 +39,6 @@ Expected: an encoder reaches its final representation before its decoder does. W
 holds for what was left to learn is decided by a test over seeds, which needs more than one seed.
 """
 
-from experiments.learning_dynamics.grid import PRESETS as PRESETS
-from experiments.learning_dynamics.grid import Config as Config
-from experiments.learning_dynamics.grid import models as models
+from experiments.learning_dynamics.config import PRESETS as PRESETS
+from experiments.learning_dynamics.config import Config as Config
+from experiments.learning_dynamics.config import models as models

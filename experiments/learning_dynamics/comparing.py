@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.learning_dynamics.grid import NOISE, Config, DataAndNetwork, points_of
+from experiments.learning_dynamics.config import NOISE, Config, DataAndNetwork, points_of
 from jaxvae.analysis import capture, evaluate
 from jaxvae.analysis.dynamics import similarities, similarities_between
 from jaxvae.data import Dataset

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from experiments.learning_dynamics.grid import DataAndNetwork
+from experiments.learning_dynamics.config import DataAndNetwork
 from experiments.learning_dynamics.selection import KINDS, between, by_objective, learning, to_final
 from jaxvae.report.style import draw_spread, figure
 

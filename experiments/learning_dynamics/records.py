@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from experiments.learning_dynamics.comparing import between_file
-from experiments.learning_dynamics.grid import (
+from experiments.learning_dynamics.config import (
     Config,
     DataAndNetwork,
     Model,

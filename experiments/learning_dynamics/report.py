@@ -6,8 +6,8 @@ from functools import partial
 import xarray as xr
 from rich.console import Console
 
+from experiments.learning_dynamics.config import Config, DataAndNetwork, data_and_networks
 from experiments.learning_dynamics.figures import draw_dynamics
-from experiments.learning_dynamics.grid import Config, DataAndNetwork, data_and_networks
 from experiments.learning_dynamics.page import dynamics_page
 from experiments.learning_dynamics.records import gather
 from experiments.learning_dynamics.summary import dynamics_summary, dynamics_table

@@ -1,6 +1,6 @@
 """The models of the grid as runs of the library, which `jaxvae train` could train."""
 
-from experiments.learning_dynamics.grid import (
+from experiments.learning_dynamics.config import (
     OBJECTIVES,
     Config,
     DataAndNetwork,

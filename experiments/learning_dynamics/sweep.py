@@ -10,7 +10,7 @@ from experiments.learning_dynamics.comparing import (
     measured_images,
     vae_of,
 )
-from experiments.learning_dynamics.grid import (
+from experiments.learning_dynamics.config import (
     Config,
     DataAndNetwork,
     data_and_networks,

@@ -7,7 +7,7 @@ import jax
 from rich.console import Console
 
 from jaxvae.analysis.capture import capture_to, captured_spaces, checked_batches
-from jaxvae.commands.runs import chosen_images
+from jaxvae.commands.shown_images import chosen_images
 from jaxvae.files.words import counted, in_bytes
 from jaxvae.report.progress import share_progress
 from jaxvae.runs.saved import open_run

@@ -10,7 +10,7 @@ from jaxvae.analysis.capture import capture
 from jaxvae.analysis.evaluation import Evaluation, evaluate
 from jaxvae.analysis.regeneration import Regenerations, regenerate
 from jaxvae.analysis.traversal import Traversals, latent_traversals
-from jaxvae.commands.runs import chosen_images
+from jaxvae.commands.shown_images import chosen_images
 from jaxvae.commands.two_runs import compare
 from jaxvae.files.results import whole_results
 from jaxvae.models.hvae import HVAE

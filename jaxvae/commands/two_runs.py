@@ -15,7 +15,7 @@ from rich.console import Console
 
 from jaxvae.analysis.capture import capture
 from jaxvae.analysis.two_runs import compare_runs
-from jaxvae.commands.runs import chosen_images
+from jaxvae.commands.shown_images import chosen_images
 from jaxvae.report.page import PAGE
 from jaxvae.report.results import write_report
 from jaxvae.report.tables import printed_table

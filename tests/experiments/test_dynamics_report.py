@@ -6,8 +6,8 @@ import pytest
 
 from experiments.learning_dynamics import Config
 from experiments.learning_dynamics.comparing import between_file
+from experiments.learning_dynamics.config import data_and_networks
 from experiments.learning_dynamics.figures import draw_dynamics
-from experiments.learning_dynamics.grid import data_and_networks
 from experiments.learning_dynamics.records import gather
 from experiments.learning_dynamics.runs import runs
 from experiments.learning_dynamics.selection import between, learning, to_final

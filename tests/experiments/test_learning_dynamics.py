@@ -12,7 +12,7 @@ from rich.console import Console
 
 from experiments.learning_dynamics import Config, models, report
 from experiments.learning_dynamics.comparing import measured_images
-from experiments.learning_dynamics.grid import INITIALIZATIONS, NOISE, OBJECTIVES, DataAndNetwork
+from experiments.learning_dynamics.config import INITIALIZATIONS, NOISE, OBJECTIVES, DataAndNetwork
 from experiments.learning_dynamics.runs import runs
 from experiments.learning_dynamics.sweep import EXPERIMENT
 from jaxvae.analysis import capture

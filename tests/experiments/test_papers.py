@@ -10,7 +10,7 @@ from experiments.bottleneck import PRESETS
 from experiments.bottleneck.config import runs
 from experiments.learning_dynamics import PRESETS as DYNAMICS
 from experiments.learning_dynamics import models
-from experiments.learning_dynamics.grid import data_and_networks
+from experiments.learning_dynamics.config import data_and_networks
 from experiments.learning_dynamics.runs import run_config
 from jaxvae.data.sprites import GRID_SIZE
 from jaxvae.runs.building import build_model, build_optimizer, build_trainer
