@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -16,6 +16,7 @@ from jaxvae.bench.timing import machine
 from jaxvae.bench.training import TrainingSpeed, trained_model, training_speed
 from jaxvae.commands.arguments.bench import PARTS
 from jaxvae.files.whole import write_whole
+from jaxvae.report.tables import printed_table
 from jaxvae.runs.compiled import compiled_anew
 
 
@@ -36,14 +37,11 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
                 results[part].append(measure())
             if arguments.out:
                 write_whole(arguments.out, partial(_write, results))
-        console.print()
         rows = results[part]
         console.print(
             _metric_table(rows) if part == "metrics" else _training_table(rows, arguments)
         )
-    console.print(
-        f"\nsaved: {arguments.out}" if arguments.out else "\nNot saved: --out FILE keeps it."
-    )
+    console.print(f"saved: {arguments.out}" if arguments.out else "Not saved: --out FILE keeps it.")
 
 
 Cases = list[tuple[str, Callable[[], Any]]]
@@ -91,49 +89,35 @@ def _title(described: dict[str, Any]) -> str:
 
 
 def _metric_table(rows: Sequence[MetricSpeed]) -> Table:
-    columns = ("metric", "points", "features", "first call", "later", "pairs/s", "of product")
-    return _table(
-        columns,
-        (
-            (
-                row.metric,
-                f"{row.points:,}",
-                f"{row.features:,}",
-                _seconds(row.first_seconds),
-                _seconds(row.seconds),
-                "" if row.pairs_per_second is None else f"{row.pairs_per_second:.2g}",
-                f"{row.share_of_product:.0%}",
-            )
-            for row in rows
-        ),
-    )
+    shown = [
+        {
+            "metric": row.metric,
+            "points": f"{row.points:,}",
+            "features": f"{row.features:,}",
+            "first call": _seconds(row.first_seconds),
+            "later": _seconds(row.seconds),
+            "pairs/s": "" if row.pairs_per_second is None else f"{row.pairs_per_second:.2g}",
+            "of product": f"{row.share_of_product:.0%}",
+        }
+        for row in rows
+    ]
+    return printed_table(shown, left=("metric",))
 
 
 def _training_table(rows: Sequence[TrainingSpeed], arguments: argparse.Namespace) -> Table:
-    columns = ("network", "members", "compiling", "step and model", "images/s", "models/hour")
-    return _table(
-        columns,
-        (
-            (
-                row.network,
-                str(row.members),
-                _seconds(row.compile_seconds),
-                f"{row.milliseconds:.3g} ms",
-                f"{row.images_per_second:,.0f}",
-                f"{row.models_per_hour(epochs=arguments.epochs, images=arguments.train_size):.3g}",
-            )
-            for row in rows
-        ),
-    )
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    return table
+    full = {"epochs": arguments.epochs, "images": arguments.train_size}
+    shown = [
+        {
+            "network": row.network,
+            "members": str(row.members),
+            "compiling": _seconds(row.compile_seconds),
+            "step and model": f"{row.milliseconds:.3g} ms",
+            "images/s": f"{row.images_per_second:,.0f}",
+            "models/hour": f"{row.models_per_hour(**full):.3g}",
+        }
+        for row in rows
+    ]
+    return printed_table(shown, left=("network",))
 
 
 def _seconds(seconds: float) -> str:
