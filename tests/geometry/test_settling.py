@@ -7,8 +7,8 @@ import pytest
 
 from jaxvae.geometry import conditional_ranks, nearest_neighbors
 from jaxvae.geometry.clouds import as_cloud
-from jaxvae.geometry.counting import counted
 from jaxvae.geometry.distances import distance_bounds
+from jaxvae.geometry.settling_on_device import counted
 from jaxvae.metrics import imbalance_matrix, two_nn
 from jaxvae.platforms import compiled_for
 from tests import oracles
