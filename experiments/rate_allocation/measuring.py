@@ -30,7 +30,7 @@ from jaxvae.analysis import (
 )
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE, Variables
-from jaxvae.models.hvae import Gaussian, layer_names
+from jaxvae.models.stochastic_layers import Gaussian, layer_names
 from jaxvae.sweeps.estimate import geometry_seconds
 from jaxvae.training.images import as_bytes
 from jaxvae.typing import Key

@@ -11,7 +11,7 @@ from experiments.rate_allocation.protocol import PROTOCOL
 from experiments.rate_allocation.uses import GRID, MODELS, corners, is_done
 from jaxvae.analysis import excess_costs, suspect_cells
 from jaxvae.files.numpy_files import read_members
-from jaxvae.models.hvae import layer_names
+from jaxvae.models.stochastic_layers import layer_names
 from jaxvae.runs.sweep_run import run_file
 from jaxvae.sweeps.records import Arrays, over_runs
 

@@ -10,7 +10,7 @@ from jaxvae.analysis.evaluation import Evaluation
 from jaxvae.analysis.shuffle import ShuffleEffect
 from jaxvae.files.refusals import as_count
 from jaxvae.geometry.arrays import as_float64
-from jaxvae.models.hvae import layer_names
+from jaxvae.models.stochastic_layers import layer_names
 from jaxvae.runs.config import RunConfig
 from jaxvae.training.images import as_images
 from jaxvae.typing import ArrayLike

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from jaxvae.analysis.bounds import bound_estimate
 from jaxvae.analysis.estimate import Estimate, share_estimate
 from jaxvae.geometry.arrays import as_array, as_classes, as_float64, as_row_array
-from jaxvae.models.hvae import layer_names
+from jaxvae.models.stochastic_layers import layer_names
 from jaxvae.typing import ArrayLike
 
 # Solvers may take ten times the iterations that they take where nothing is wrong.

@@ -12,15 +12,10 @@ from jaxtyping import Array, Float, Int
 from jaxvae.analysis.capture import noisy_batches
 from jaxvae.analysis.estimate import Estimate, mean_estimate
 from jaxvae.metrics.latents import LatentTypes, active_units, latent_types
-from jaxvae.models.hvae import (
-    HVAE,
-    Gaussian,
-    HierarchyOutputs,
-    StochasticLayer,
-    flat,
-    latent_names,
-)
+from jaxvae.models.hierarchy import HierarchyOutputs
+from jaxvae.models.hvae import HVAE, latent_names
 from jaxvae.models.likelihoods import standardized
+from jaxvae.models.stochastic_layers import Gaussian, StochasticLayer, flat
 from jaxvae.models.vae import VAE, Outputs, Variables
 from jaxvae.objectives.hierarchical_vae import number_rates
 from jaxvae.training.images import unit_interval

@@ -11,7 +11,8 @@ from jaxtyping import Array, Float
 from jaxvae.analysis.capture import posterior_noise
 from jaxvae.files.refusals import as_count
 from jaxvae.geometry.arrays import refuse_no_key
-from jaxvae.models.hvae import HVAE, refuse_other_models, split_noise
+from jaxvae.models.hvae import HVAE, refuse_other_models
+from jaxvae.models.stochastic_layers import split_noise
 from jaxvae.models.vae import Variables
 from jaxvae.training.images import checked_images, unit_interval
 from jaxvae.typing import ArrayLike, Key

@@ -9,7 +9,8 @@ from jaxtyping import Float
 
 from jaxvae.analysis.estimate import Estimate, mean_estimate
 from jaxvae.analysis.evaluation import Evaluation, evaluate
-from jaxvae.models.hvae import HVAE, layer_names
+from jaxvae.models.hvae import HVAE
+from jaxvae.models.stochastic_layers import layer_names
 from jaxvae.runs.building import in_effect
 from jaxvae.runs.folder import as_json
 from jaxvae.runs.saved import SavedRun

@@ -9,7 +9,7 @@ from jaxvae.analysis import Evaluation, capture, evaluate, profile, unknown_prof
 from jaxvae.data.distinct import first_distinct
 from jaxvae.metrics.latents import LatentTypes
 from jaxvae.models import HVAE
-from jaxvae.models.hvae import layer_names
+from jaxvae.models.stochastic_layers import layer_names
 from jaxvae.sweeps.sweep import Trained
 
 # Training images on which the cost is measured too, to be held against that of held-out ones.

@@ -10,12 +10,9 @@ from jaxvae.models.classifier import Classifier as Classifier
 from jaxvae.models.classifier import convolutional_classifier as convolutional_classifier
 from jaxvae.models.discriminator import Discriminator as Discriminator
 from jaxvae.models.discriminator import dense_discriminator as dense_discriminator
+from jaxvae.models.hierarchy import HierarchyOutputs as HierarchyOutputs
 from jaxvae.models.hvae import HVAE as HVAE
-from jaxvae.models.hvae import Gaussian as Gaussian
-from jaxvae.models.hvae import HierarchyOutputs as HierarchyOutputs
-from jaxvae.models.hvae import StochasticLayer as StochasticLayer
 from jaxvae.models.hvae import build_hvae as build_hvae
-from jaxvae.models.hvae import merge_precisions as merge_precisions
 from jaxvae.models.initialization import INITIALIZATIONS as INITIALIZATIONS
 from jaxvae.models.initialization import initialized as initialized
 from jaxvae.models.likelihoods import Likelihood as Likelihood
@@ -24,6 +21,9 @@ from jaxvae.models.likelihoods import gaussian as gaussian
 from jaxvae.models.likelihoods import learned_gaussian as learned_gaussian
 from jaxvae.models.likelihoods import logistic_mixture as logistic_mixture
 from jaxvae.models.one_layer import one_layer_hvae as one_layer_hvae
+from jaxvae.models.stochastic_layers import Gaussian as Gaussian
+from jaxvae.models.stochastic_layers import StochasticLayer as StochasticLayer
+from jaxvae.models.stochastic_layers import merge_precisions as merge_precisions
 from jaxvae.models.top_down import deep_hvae as deep_hvae
 from jaxvae.models.two_layer import two_layer_hvae as two_layer_hvae
 from jaxvae.models.vae import VAE as VAE

@@ -4,10 +4,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from jaxvae.models.hvae import HVAE, Gaussian, build_hvae
+from jaxvae.models.hvae import HVAE, build_hvae
 from jaxvae.models.layers import DownConvolution, SameConvolution, UpConvolution
 from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.networks import Taps
+from jaxvae.models.stochastic_layers import Gaussian
 from jaxvae.models.two_layer import (
     SIDE,
     decoded,

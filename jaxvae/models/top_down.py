@@ -29,11 +29,12 @@ from jaxvae.models.blocks import (
     enlarge,
     shrink,
 )
-from jaxvae.models.hvae import HVAE, Gaussian, Shape, StochasticLayer, build_hvae
+from jaxvae.models.hvae import HVAE, build_hvae
 from jaxvae.models.layers import SameConvolution
 from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.networks import Taps
 from jaxvae.models.repeated import repeat
+from jaxvae.models.stochastic_layers import Gaussian, Shape, StochasticLayer
 from jaxvae.models.vae import BERNOULLI
 from jaxvae.typing import ImageShape
 

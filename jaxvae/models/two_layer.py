@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from jaxvae.models.hvae import HVAE, Gaussian, build_hvae, merge_precisions
+from jaxvae.models.hvae import HVAE, build_hvae
 from jaxvae.models.layers import (
     DownConvolution,
     FullConvolution,
@@ -16,6 +16,7 @@ from jaxvae.models.layers import (
 )
 from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.networks import Taps
+from jaxvae.models.stochastic_layers import Gaussian, merge_precisions
 from jaxvae.models.vae import BERNOULLI
 from jaxvae.typing import ImageShape
 

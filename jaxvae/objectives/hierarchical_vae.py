@@ -5,7 +5,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxvae.models.hvae import HierarchyOutputs, StochasticLayer
+from jaxvae.models.hierarchy import HierarchyOutputs
+from jaxvae.models.stochastic_layers import StochasticLayer
 from jaxvae.objectives.coefficients import one_or_each
 from jaxvae.objectives.divergences import gaussian_kl_between
 from jaxvae.typing import ArrayLike

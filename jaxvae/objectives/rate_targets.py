@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxvae.models.hvae import HierarchyOutputs
+from jaxvae.models.hierarchy import HierarchyOutputs
 from jaxvae.objectives.coefficients import one_or_each, refuse_several
 from jaxvae.objectives.hierarchical_vae import layer_rates
 from jaxvae.objectives.multipliers import LayerMultipliers, Multiplier

@@ -11,7 +11,8 @@ import numpy as np
 import optax
 
 from jaxvae import models
-from jaxvae.models.hvae import HVAE, HierarchyOutputs
+from jaxvae.models.hierarchy import HierarchyOutputs
+from jaxvae.models.hvae import HVAE
 from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.vae import VAE, Outputs, Variables
 from jaxvae.objectives.multipliers import objective_multipliers

@@ -9,7 +9,8 @@ import numpy as np
 
 from jaxvae.data import Dataset
 from jaxvae.files.refusals import all_pass
-from jaxvae.models.hvae import HVAE, HierarchyOutputs
+from jaxvae.models.hierarchy import HierarchyOutputs
+from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Outputs
 from jaxvae.runs.building import build_model, build_trainer, refuse_other_coefficients
 from jaxvae.runs.choices import LARGEST

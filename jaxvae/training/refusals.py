@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from jaxvae.models.hvae import HVAE, HierarchyOutputs, refuse_other_models
+from jaxvae.models.hierarchy import HierarchyOutputs
+from jaxvae.models.hvae import HVAE, refuse_other_models
 from jaxvae.models.vae import VAE, Outputs
 
 

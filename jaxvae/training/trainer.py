@@ -13,7 +13,8 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from jaxvae.geometry.arrays import refuse_no_key
 from jaxvae.models.discriminator import Discriminator
-from jaxvae.models.hvae import HVAE, HierarchyOutputs
+from jaxvae.models.hierarchy import HierarchyOutputs
+from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Outputs, Variables
 from jaxvae.objectives.factor_vae import discriminator_loss
 from jaxvae.objectives.multipliers import ascend, objective_multipliers

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxvae.models import Gaussian
-from jaxvae.models.hvae import merge_precisions
+from jaxvae.models.stochastic_layers import merge_precisions
 from jaxvae.objectives import gaussian_kl
 from jaxvae.objectives.divergences import gaussian_kl_between
 from tests.objectives.losses import assert_reference, reference_cases
