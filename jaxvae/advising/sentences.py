@@ -56,26 +56,27 @@ def answer(reading: SweepReading, *, ending: str = "") -> str:
     )
     use = f"Use a bottleneck of {bounds.sufficient}{few}: {level}."
     if bounds.sufficient != by_delta.sufficient:
-        if bounds.sufficient > max(by_delta.sufficient, bounds.insufficient + 1):
-            cheaper = cheapest_size(reading) == bounds.sufficient
-            first = (
-                "smaller ones have a higher negative ELBO"
-                if cheaper
-                else f"models of {most} latents use {used_latents(reading)}"
-            )
-            but = "but what a size loses may change no neighbor among so few images"
-        else:
-            first = "the data have no fewer dimensions"
-            but = "so that the last dimensions change few neighbors, or the models do not keep them"
+        because, but = _beyond_delta(reading, bounds.sufficient)
         left = "" if bounds.is_decided else f" Sizes {bounds} remain. {ending}".rstrip()
         return (
-            f"Use a bottleneck of {bounds.sufficient}{few}: {first}. By Δ alone "
+            f"Use a bottleneck of {bounds.sufficient}{few}: {because}. By Δ alone "
             f"{by_delta.sufficient} would do: {level}, {but}.{left}"
         )
     if bounds.is_decided:
         return f"{use} {below[0].upper()}{below[1:]}." if bounds.insufficient else use
     not_decided = f"Whether a smaller one is enough is not decided, sizes {bounds} remain"
     return f"{use} {not_decided}{f'; {below}' if bounds.insufficient else ''}. {ending}".strip()
+
+
+def _beyond_delta(reading: SweepReading, size: int) -> tuple[str, str]:
+    """Why a larger size is named than Delta asks for, and what that says about Delta."""
+    if size == decided_bounds(reading).insufficient + 1:
+        keeps = "so that the last dimensions change few neighbors, or the models do not keep them"
+        return "the data have no fewer dimensions", keeps
+    missed = "but what a size loses may change no neighbor among so few images"
+    if size == cheapest_size(reading):
+        return "smaller ones have a higher negative ELBO", missed
+    return f"models of {reading.sizes[-1]} latents use {used_latents(reading)}", missed
 
 
 def disagreement(criteria: Sequence[Criterion], reading: SweepReading) -> str:
