@@ -85,22 +85,23 @@ def _lines(records: Sequence[xr.Dataset]) -> Chart:
         "Similarity of every layer to its own final state",
         f"A layer at an epoch, compared with the same layer at the last epoch. {_SAME} {_REST}, "
         "and, where it was measured, the null: the value for the same layer with its examples "
-        "shuffled.",
+        "shuffled. Procrustes similarity and Δ are of fewer images, and of the models of the first "
+        "seeds.",
         traces,
         "epoch",
         "similarity to the final state",
-        _choices(records),
+        _choices(records) | {"similarity": _measured_similarities(records)},
         {"xaxis": whole_axis(_epochs(records))},
     )
 
 
 def _maps(records: Sequence[xr.Dataset]) -> Chart:
-    traces, groups = [], [*_measured(records)]
-    per_epoch = sum(models.sizes["layer"] ** 2 for _, _, models in groups)
+    traces, groups = [], [*_groups(records)]
+    per_epoch = sum(models.sizes["layer"] ** 2 for _, models in groups)
     epochs, note = shown_epochs(_epochs(records), per_epoch=per_epoch, most=MAP_NUMBERS)
-    for when, name, models in groups:
+    for when, models in groups:
         layers = models["layer"].values.tolist()
-        last = models[name].isel(other_epoch=-1)
+        last = models["debiased_cka"].isel(other_epoch=-1)
         for epoch in (each for each in epochs if each in models["epoch"]):
             similarity = last.sel(epoch=epoch).transpose("layer", "other_layer", "run")
             drawn = heat_map(
@@ -109,8 +110,8 @@ def _maps(records: Sequence[xr.Dataset]) -> Chart:
             traces.append(Trace(drawn, when | {"epoch": str(epoch)}))
     return Chart(
         "Layers at an epoch against layers at the end",
-        "The layer of the row, at the chosen epoch, compared with the layer of the column, at the "
-        f"end. {_SAME} {_REST}.{note}",
+        "Debiased CKA of the layer of the row, at the chosen epoch, with the layer of the column, "
+        f"at the end. {_REST}.{note}",
         traces,
         "layer at the end",
         "layer at the epoch",
@@ -139,9 +140,15 @@ def _measured(
                     yield when | {"similarity": title}, name, models.isel(run=np.flatnonzero(known))
 
 
+def _measured_similarities(records: Sequence[xr.Dataset]) -> list[str]:
+    """Their titles, in one order whichever models are done."""
+    found = {name for _, name, _ in _measured(records)}
+    return [title for name, title in _SIMILARITIES.items() if name in found]
+
+
 def _choices(records: Sequence[xr.Dataset]) -> dict[str, list[str]]:
-    groups = [when for when, _, _ in _measured(records)]
-    names = ("data", "network", "objective", "similarity")
+    groups = [when for when, _ in _groups(records)]
+    names = ("data", "network", "objective")
     return {name: list(dict.fromkeys(when[name] for when in groups)) for name in names}
 
 

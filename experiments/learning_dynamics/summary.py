@@ -58,7 +58,7 @@ def dynamics_rows(records: Sequence[xr.Dataset]) -> list[dict[str, str]]:
                     "learned encoder": _over_seeds(learned.learned.encoder, seeds),
                     "learned decoder": _over_seeds(learned.learned.decoder, seeds),
                     "learned first": _counts(order),
-                    "p": "·" if np.isnan(order.p_value) else f"{order.p_value:.3f}",
+                    "p": _chance(order.p_value),
                     "nothing to learn": _share(learned.layers.nothing[:, inner]),
                     "undefined layers": _share(learned.layers.undefined[:, inner]),
                     "failed": f"{int(every['failed'].sum())}/{every.sizes['run']}",
@@ -129,6 +129,12 @@ def _order(group: xr.Dataset, *, groups: int) -> str:
     )
 
 
+def _chance(p_value: float) -> str:
+    if np.isnan(p_value):
+        return "·"
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
 def _verdict(order: Order, groups: int) -> str:
     """Which half learned first what was left to learn, and the test that decides it."""
     counts = f"of what was left to learn, {_models(order)}"
@@ -137,8 +143,9 @@ def _verdict(order: Order, groups: int) -> str:
             "Not decided which half was learned first, which takes at least two seeds of the same "
             f"objective and strength: {counts}."
         )
-    chance = "p < 0.001" if order.p_value < 0.001 else f"p = {order.p_value:.3f}"
-    test = f"{abs(order.lead):.1f} epochs, {chance}, paired over {order.seeds} seeds"
+    chance = _chance(order.p_value)
+    equals = "" if chance.startswith("<") else "= "
+    test = f"{abs(order.lead):.1f} epochs, p {equals}{chance}, paired over {order.seeds} seeds"
     if groups > 1:
         test += f", corrected for {groups} data sets and networks"
     if order.first is None:

@@ -42,8 +42,8 @@ def decided_bounds(reading: SweepReading) -> SizeBounds:
     """`delta_bounds` without the sizes below the fewest latents that the data need.
 
     On few held-out images a factor that a size loses may change no neighbor. No size is enough
-    there that has a higher negative ELBO than a larger one, or fewer latents than the largest size
-    uses.
+    there that is below the answer of the negative ELBO, `cheapest_size`, or has fewer latents than
+    the largest size uses.
     """
     bounds = delta_bounds(reading)
     if reading.obstacle:

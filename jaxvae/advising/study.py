@@ -16,7 +16,7 @@ import jax
 import xarray as xr
 from rich.console import Console
 
-from jaxvae.advising.criteria import decided_bounds
+from jaxvae.advising.criteria import decided_bounds, used_latents
 from jaxvae.advising.length import first_epochs, longer_epochs
 from jaxvae.advising.reading import NoModelError, SweepReading, read_records
 from jaxvae.advising.sentences import without_active
@@ -34,6 +34,7 @@ from jaxvae.runs.folder import (
     write_settings,
 )
 from jaxvae.runs.images import dataset_of, known_images
+from jaxvae.runs.sweep_run import RUNS
 from jaxvae.sweeps.estimate import seconds_of, time_in_words
 from jaxvae.sweeps.job import Job
 from jaxvae.sweeps.records import read_run
@@ -177,14 +178,20 @@ def do_study(
 def _decide(
     study: Study, out: Path, epochs: int, wanted: Training, train: Callable[[int, Training], bool]
 ) -> StudyOutcome:
-    """Train models of some epochs until the question is decided or the time is over."""
+    """Train models of some epochs until the question is decided or the time is over.
+
+    Then it is answered from the last sizes and seeds that were all trained: of those on the way
+    one would leave out whole sizes, or whole seeds.
+    """
+    whole = None
     while train(epochs, wanted):
-        records = _records(study, out, epochs, wanted)
-        following = _next(read_records(records), wanted) if records is not None else None
+        whole = _records(study, out, epochs, wanted)
+        following = _next(read_records(whole), wanted) if whole is not None else None
         if following is None:
-            return StudyOutcome(records, None, epochs)
+            return StudyOutcome(whole, None, epochs)
         wanted = following
-    return StudyOutcome(_records(study, out, epochs, wanted), wanted, epochs)
+    known = _records(study, out, epochs, wanted) if whole is None else whole
+    return StudyOutcome(known, wanted, epochs)
 
 
 def _longer(study: Study, records: xr.Dataset | None) -> tuple[int, Training] | None:
@@ -211,11 +218,22 @@ def _next(reading: SweepReading, done: Training) -> Training | None:
     smaller = [size + 1 for size in failed if size < reading.sizes[0]]
     fewest = max([reading.fewest_latents, *smaller])
     training = next_training(reading.sizes, reading.imbalance, fewest=fewest, failed=failed)
+    if training is None and reading.has_few_images and used_latents(reading) not in failed:
+        training = _as_many_as_are_used(reading)
     if training is None:
         return None
     sizes = tuple(sorted({*done.sizes, *training.sizes}))
     wanted = training._replace(sizes=sizes, seeds=max(training.seeds, done.seeds))
     return None if wanted[:2] == done[:2] else wanted
+
+
+def _as_many_as_are_used(reading: SweepReading) -> Training | None:
+    """A size with as many latents as models use, where it may be enough and a larger one is."""
+    bounds, used = decided_bounds(reading), used_latents(reading)
+    if bounds.sufficient is None or not bounds.insufficient < used < bounds.sufficient:
+        return None
+    sizes = tuple(sorted({*reading.sizes.tolist(), used}))
+    return Training(sizes, len(reading.seeds), f"models use {used} latents: a model of as many")
 
 
 def _length(
@@ -233,9 +251,16 @@ def _length(
     epochs = first_epochs(steps)
     while train(epochs, large):
         trial = read_records(gather(study.grid(epochs, large), out / f"epochs-{epochs}"))
+        longer = longer_epochs(trial, steps)
+        then = f"all models get {epochs}" if longer is None else f"it is trained for {longer}"
+        halfway, end = (float(each.min()) for each in (trial.earlier_imbalance, trial.imbalance))
+        console.print(
+            f"Δ(output→input) of a model of {large.sizes[0]} latents: {halfway:.3g} after half of "
+            f"{epochs} epochs, {end:.3g} after all; {then} epochs",
+            soft_wrap=True,
+        )
         if unused := without_active(trial):
             console.print(unused, soft_wrap=True)
-        longer = longer_epochs(trial, steps)
         if longer is None:
             return epochs, True
         epochs = longer
@@ -340,8 +365,11 @@ def _estimate(study: Study, out: Path, first: Training, processes: int) -> str:
     epochs = study.epochs or max([2 * first_epochs(_steps_per_epoch(study)), *tried])
     sweep = EXPERIMENT.sweep(study.grid(epochs, Training(first.sizes[-1:], 1, "")), out)
     per_model = seconds_of(sweep, sweep.units[0])
+    done = len(list((out / f"epochs-{epochs}" / RUNS).glob("*.npz")))
+    left = max(1, _USUAL_MODELS - done)
+    rest = f"; {done} are done, and {left} more take" if done else ","
     shared = f", for one process, and {processes} share the work" if processes > 1 else ""
     return (
         f"{len(images):,} training images; an answer usually takes about {_USUAL_MODELS} models of "
-        f"{epochs} epochs, {time_in_words([per_model] * _USUAL_MODELS)}{shared}"
+        f"{epochs} epochs{rest} {time_in_words([per_model] * left)}{shared}"
     )

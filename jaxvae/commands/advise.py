@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from rich.console import Console
 
-from jaxvae.advising.criteria import decided_bounds
+from jaxvae.advising.criteria import decided_bounds, delta_bounds
 from jaxvae.advising.data import data_dimension
 from jaxvae.advising.noise import SIGNAL_TO_NOISE, USUAL, is_known, pixel_noise
 from jaxvae.advising.plane import is_plane, plane_sentences
@@ -80,6 +80,11 @@ def _read(results: Path, errors: Console) -> Sequence[str]:
             raise ValueError(
                 f"expected the folder of a sweep, got the images in {results}: `jaxvae advise "
                 f"--data {shlex.quote(str(results))}` trains models on them"
+            )
+        if (results.parent / STUDY_FILE).is_file():
+            raise ValueError(
+                f"expected the folder of a study, got a part of it, {results}: `jaxvae advise "
+                f"{shlex.quote(str(results.parent))}` reads it"
             )
         raise ValueError(
             f"expected the records of a sweep in {results}, got no records.nc; the command that "
@@ -190,8 +195,15 @@ def _ending(outcome: StudyOutcome, minutes: float) -> str:
         return "So many models failed that no more are trained."
     if not enough and keep_less(reading.imbalance)[-1]:
         return "The largest size was not trained well, so that no larger one is tried."
-    largest = largest_size(reading.fewest_latents)
-    return f"No more than {MOST_SEEDS} seeds and sizes up to {largest} are tried."
+    if enough and decided_bounds(reading).sufficient != delta_bounds(reading).sufficient:
+        tried = "So few images do not tell more."
+    else:
+        largest = largest_size(reading.fewest_latents)
+        tried = (
+            f"No more than {MOST_SEEDS} seeds and sizes up to {largest} are tried; a `jaxvae "
+            "sweep` may have more, and `jaxvae advise` reads it."
+        )
+    return tried
 
 
 def _checked_settings(arguments: argparse.Namespace) -> tuple[RunConfig, int]:

@@ -70,8 +70,8 @@ class _Task(NamedTuple):
         first: gives its first state.
         mesh: the devices that train it.
         snapshots: how many it keeps.
-        begin: writes its settings, and gives the steps that its folder holds; refuses a folder of
-            other settings, or of more epochs.
+        begin: writes its settings, and gives the steps that its folder holds; refuses what another
+            process has done there in the meantime with other settings, images or more epochs.
     """
 
     run: ReadyRun
@@ -90,11 +90,10 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
     if not is_first():
         _train(task, out, console, errors)
         return
-    if not (out / RUN_FILE).exists():
-        task.begin()
+    out.mkdir(parents=True, exist_ok=True)
     with sole_process(out):
-        # Again: another number of epochs, and what another process has done in the meantime.
-        done = task.begin()
+        with flags_named(LONG_NAMES):
+            done = task.begin()
         _announce(run, console)
         training = noted(out, "training", arguments.line)
         with training if done < run.steps else nullcontext():
@@ -119,34 +118,37 @@ def _prepared(arguments: argparse.Namespace) -> _Task:
     told = None if origin is None else origin.told
     settings = {**run_settings(config, image_shape=image_shape), FROM: told}
 
-    def steps_done() -> int:
+    def checked() -> tuple[int, Any]:
+        """Steps that the folder holds, and what is known of its images."""
+        known = stored_settings(settings_file)
         refuse_other_settings(
             settings_file,
-            in_effect(stored_settings(settings_file)),
+            in_effect(known),
             in_effect(settings),
             extendable=("epochs", IMAGES, PER_EPOCH),
         )
+        images = known_images(settings_file, known, [run.dataset])
         done = latest_step(arguments.out)
         if done > run.steps:
             raise ValueError(
                 f"expected --epochs of at least {-(-done // run.per_epoch)}, which {arguments.out} "
                 f"has begun, got {config.epochs}"
             )
-        return done
+        return done, images
 
     def begin() -> int:
-        done = steps_done()
+        done, images = checked()
         write_config(
             settings_file,
             config,
             image_shape=image_shape,
             per_epoch=run.per_epoch,
-            images=known_images(settings_file, stored_settings(settings_file), [run.dataset]),
+            images=images,
             origin=told,
         )
         return done
 
-    done = steps_done()
+    done, _ = checked()
     first = _first(run, origin, trust=arguments.trust)
     if origin is not None and not done:
         # What it refuses is refused here too.

@@ -124,7 +124,7 @@ def prepare_cars3d(
     """Prepare `cars3d` from the published archive, once; about a minute.
 
     The set is written beside its place and renamed when it is whole. One that is there
-    already is left as it is. On a terminal a bar shows how many cars are done.
+    already is left as it is. On a terminal a bar shows how far it is.
 
     Args:
         manual_dir: where `nips2015-analogy-data.tar.gz` lies; None for

@@ -19,20 +19,20 @@ class _Group(NamedTuple):
     Attributes:
         limit: holds the bytes that it may have.
         used: holds those that it has, pages of files among them.
-        reclaimed: begins the line of `memory.stat` with the pages that are given back when needed.
+        files: begins the lines of `memory.stat` with these pages, which are given back when needed.
     """
 
     limit: str
     used: str
-    reclaimed: str
+    files: str
 
 
 _GROUPS = (
-    _Group("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory.current", "inactive_file"),
+    _Group("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory.current", "(?:in)?active_file"),
     _Group(
         "sys/fs/cgroup/memory/memory.limit_in_bytes",
         "sys/fs/cgroup/memory/memory.usage_in_bytes",
-        "total_inactive_file",
+        "total_(?:in)?active_file",
     ),
 )
 
@@ -69,16 +69,16 @@ def _limits(of_system: str) -> Iterator[tuple[float, float]]:
     for group in _GROUPS:
         with suppress(OSError, ValueError):  # "max": no limit
             limit, used = (float((_ROOT / name).read_text()) for name in group[:2])
-            files = _numbers((_ROOT / group.used).with_name("memory.stat"), group.reclaimed)
+            files = _numbers((_ROOT / group.used).with_name("memory.stat"), group.files)
             yield limit, used - sum(files)
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     if soft != resource.RLIM_INFINITY:
-        pages = float((_ROOT / "proc/self/statm").read_text().split()[0])
-        yield float(soft), pages * resource.getpagesize()
+        own = _numbers(_ROOT / "proc/self/status", "VmSize:")
+        yield float(soft), 1024 * sum(own)
 
 
 def _numbers(file: Path, name: str) -> list[float]:
-    """The number that follows a name at the beginning of a line, if there is one."""
+    """The numbers that follow a name, a pattern, at the beginning of lines."""
     with suppress(OSError):
         return [float(each) for each in re.findall(rf"(?m)^{name}\s+(\d+)", file.read_text())]
     return []

@@ -18,7 +18,7 @@ from jaxvae.files.errors import explained_error
 _PART = re.compile(r"\.[0-9a-f]{32}\.part")
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 # In it, what a new folder takes the place of.
-_REPLACED = "replaced"
+_ASIDE = "aside"
 # Where a lock does not tell whether its writer lives, it has ended if nothing changed for so long.
 _LEFT_SECONDS = 24 * 3600.0
 
@@ -83,7 +83,8 @@ def hidden_folder(parent: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            _remove_hidden(folder)
         os.close(descriptor)
 
 
@@ -201,11 +202,21 @@ def _remove_unheld(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if _is_free(descriptor, folder) or age(folder) > _LEFT_SECONDS:
-            # Its writer was killed between two renames.
-            _put_back(folder / _REPLACED, folder.parent)
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove_hidden(folder)
     finally:
         os.close(descriptor)
+
+
+def _remove_hidden(folder: Path) -> None:
+    """Remove a hidden folder, of which what has lost its place, and no other took it, goes back.
+
+    Raises:
+        OSError: if it cannot go back: nothing is removed then.
+    """
+    for replaced in list((folder / _ASIDE).glob("*")):
+        if not (folder.parent / replaced.name).exists():
+            replaced.rename(folder.parent / replaced.name)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_free(descriptor: int, folder: Path) -> bool:
@@ -233,7 +244,7 @@ def _folder(folder: Path, put: Callable[[Path, Path, Path], None]) -> Iterator[P
             part.mkdir()
             yield part
             _sync(part)
-            put(part, folder, beside / _REPLACED / folder.name)
+            put(part, folder, beside / _ASIDE / folder.name)
 
 
 def _put_first(part: Path, folder: Path, _: Path) -> None:
@@ -246,21 +257,11 @@ def _put_first(part: Path, folder: Path, _: Path) -> None:
 
 def _exchange(part: Path, path: Path, replaced: Path) -> None:
     replaced.parent.mkdir()
-    try:
-        if path.exists():
-            path.rename(replaced)
-        part.rename(path)
-    except BaseException:
-        with suppress(OSError):
-            _put_back(replaced.parent, path.parent)
-        raise
-
-
-def _put_back(replaced: Path, parent: Path) -> None:
-    """Put a folder back in its place, unless another one came there."""
-    for folder in list(replaced.glob("*")):
-        if not (parent / folder.name).exists():
-            folder.rename(parent / folder.name)
+    if path.exists():
+        path.rename(replaced)
+    part.rename(path)
+    # From here on it is not put back, also where a kill leaves half of it.
+    replaced.parent.rename(replaced.parent.with_name("removed"))
 
 
 def _sync(folder: Path) -> None:

@@ -41,16 +41,22 @@ def noted(out: Path, name: str, command: str) -> Iterator[None]:
         command: as it was typed.
 
     Raises:
-        OSError: if it cannot be written, and the block did not fail.
+        OSError: before the block, if what is there already cannot be read; after a block that did
+            not fail, if it cannot be written.
     """
-    clock = begin(command)
+    file, clock = out / _FOLDER / f"{name}.json", begin(command)
+    before = _entries(file) if is_regular(file) else []
+
+    def add() -> None:
+        write_text_whole(file, json.dumps([*before, clock()], indent=2) + "\n")
+
     try:
         yield
     except KeyboardInterrupt:
         with suppress(OSError):
-            _add(out, name, clock())
+            add()
         raise
-    _add(out, name, clock())
+    add()
 
 
 def begin(command: str) -> Callable[[], Entry]:
@@ -119,13 +125,6 @@ def _devices() -> str:
     devices = jax.local_devices()
     count = f"{len(devices)} x " if len(devices) > 1 else ""
     return f"{count}{devices[0].device_kind}"
-
-
-def _add(out: Path, name: str, entry: Entry) -> None:
-    file = out / _FOLDER / f"{name}.json"
-    # What cannot be read is not written over.
-    entries = _entries(file) if is_regular(file) else []
-    write_text_whole(file, json.dumps([*entries, entry], indent=2) + "\n")
 
 
 def _entries(file: Path) -> list[Entry]:

@@ -115,6 +115,33 @@ def test_until_the_longer_training_is_done_the_shorter_one_answers(studied):
     assert found.epochs == 40
 
 
+def test_a_study_that_is_stopped_answers_from_what_was_all_trained(tmp_path, monkeypatch):
+    def all_models(study, out, epochs, training):
+        return records_of(falling(2, sizes=training.sizes, seeds=training.seeds, noise=0.3))
+
+    monkeypatch.setattr(studies, "_train", lambda job, training, *_: training.seeds == 3)
+    monkeypatch.setattr(studies, "_records", all_models)
+    run = {"data": "sprites", "image_size": 8, "train_size": 64, "network": "dense_vae"}
+    first, console = Training((2, 4, 8), 3, ""), Console(quiet=True)
+    asked = Study(run=run, points=50, epochs=10)
+    found = do_study(asked, tmp_path, first, minutes=1, console=console)
+    assert found.wanted.seeds > 3
+    assert found.records.sizes["seed"] == 3
+
+
+@pytest.mark.parametrize(("points", "tried"), [(500, False), (60, True)])
+def test_on_few_images_a_size_of_as_many_latents_as_are_used_is_trained_too(points, tried):
+    def following(sizes):
+        lost = falling(3, sizes=sizes, noise=0.01)
+        records = records_of(lost, sizes=np.array(sizes), active=np.minimum(sizes, 4))
+        records.attrs["points"] = points
+        return studies._next(read_records(records), Training(sizes, 5, ""))
+
+    wanted = following((1, 2, 3, 5, 10))
+    assert (wanted[:2] if wanted else None) == (((1, 2, 3, 4, 5, 10), 5) if tried else None)
+    assert following((1, 2, 3, 4, 5, 10)) is None
+
+
 def test_a_small_size_whose_models_failed_is_not_tried_again_and_does_not_end_the_study():
     # Seven latents may be enough, so that three were tried, and all of them failed.
     enough = [[0.0115, 0.0119, 0.0109, 0.0115], [0.0124, 0.0136, 0.0105, 0.0141]]

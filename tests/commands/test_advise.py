@@ -35,7 +35,12 @@ def advise(capsys, *arguments):
 @pytest.mark.parametrize(
     ("lost", "failed", "said"),
     [
-        (falling(8), [], "No more than 8 seeds and sizes up to 512 are tried."),
+        (
+            falling(8),
+            [],
+            "No more than 8 seeds and sizes up to 512 are tried; a `jaxvae sweep` may "
+            "have more, and `jaxvae advise` reads it.",
+        ),
         (np.full((4, 5), 0.9), [], "More sizes or seeds would not change that, so that no more"),
         (falling(8), [0, 1, 2], "So many models failed that no more are trained."),
         (falling(99) * [[1], [1], [1], [9]], [], "The largest size was not trained well, so that"),
@@ -46,6 +51,12 @@ def test_why_no_more_models_are_trained_is_said(lost, failed, said):
     records = records_of(lost)
     records["failed"][{"latents": failed}] = True
     assert _ending(StudyOutcome(records, None, 8), 5).startswith(said)
+
+
+def test_on_few_images_no_seeds_are_said_to_be_lacking():
+    records = records_of(falling(4), active=[2.0, 4, 8, 8])
+    records.attrs["points"] = 60
+    assert _ending(StudyOutcome(records, None, 8), 5) == "So few images do not tell more."
 
 
 def test_that_the_minutes_are_over_is_said():
@@ -162,6 +173,9 @@ def test_a_folder_without_records_is_refused(tmp_path, capsys):
     assert (
         "got a study that was interrupted: the command with --data" in advise(capsys, tmp_path)[2]
     )
+    (tmp_path / "epochs-40").mkdir()
+    said = advise(capsys, tmp_path / "epochs-40")[2]
+    assert f"got a part of it, {tmp_path / 'epochs-40'}: `jaxvae advise {tmp_path}`" in said
     (tmp_path / "run.json").write_text("{}")
     assert main(["advise", str(tmp_path)]) == 2
     assert "expected the folder of a sweep over sizes, got the run in" in capsys.readouterr().err

@@ -9,11 +9,15 @@ import pytest
 from jaxvae.data import memory
 from jaxvae.data.memory import GIBIBYTE, available_memory, refuse_beyond_memory, whole_memory
 
-NEW = {"memory.max": "4096", "memory.current": "3000", "memory.stat": "anon 9\ninactive_file 500\n"}
+NEW = {
+    "memory.max": "4096",
+    "memory.current": "3000",
+    "memory.stat": "anon 9\ninactive_file 300\nactive_file 200\n",
+}
 OLD = {
     "memory/memory.limit_in_bytes": "4096",
     "memory/memory.usage_in_bytes": "3000",
-    "memory/memory.stat": "inactive_file 1\ntotal_inactive_file 500\n",
+    "memory/memory.stat": "inactive_file 1\ntotal_inactive_file 300\ntotal_active_file 200\n",
 }
 
 

@@ -68,7 +68,7 @@ def test_what_a_killed_process_left_is_removed_and_what_is_held_is_not(tmp_path,
 
 
 ENDS_AT = """
-import os, sys
+import os, shutil, sys
 from pathlib import Path
 from jaxvae.files.whole import whole_folder
 ways = {"kill": lambda: os._exit(1), "interrupt": lambda: os.kill(os.getpid(), 2)}
@@ -79,13 +79,15 @@ def ends(path, target):
     if len(calls) == int(sys.argv[3]):
         ways[sys.argv[2]]()
 Path.rename = ends
+if sys.argv[3] == "3":
+    shutil.rmtree = lambda *_, **__: ways[sys.argv[2]]()
 with whole_folder(Path(sys.argv[1], "folder")) as part:
     (part / "new").touch()
 """
 
 
 @pytest.mark.parametrize("way", ["kill", "interrupt"])
-@pytest.mark.parametrize(("renames", "kept"), [(1, "old"), (2, "new")])
+@pytest.mark.parametrize(("renames", "kept"), [(1, "old"), (2, "new"), (3, "new")])
 def test_a_folder_is_old_or_new_wherever_its_replacement_ends(tmp_path, way, renames, kept):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "old").touch()
@@ -93,6 +95,16 @@ def test_a_folder_is_old_or_new_wherever_its_replacement_ends(tmp_path, way, ren
     assert subprocess.run(ended, stderr=subprocess.DEVNULL, check=False).returncode != 0
     remove_leftovers(tmp_path)
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*/*")] == [f"folder/{kept}"]
+
+
+def test_of_a_folder_that_is_removed_nothing_comes_back(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "old").touch()
+    ended = [sys.executable, "-c", ENDS_AT, str(tmp_path), "kill", "3"]
+    subprocess.run(ended, stderr=subprocess.DEVNULL, check=False)
+    (tmp_path / "folder").rename(tmp_path / "elsewhere")
+    remove_leftovers(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["elsewhere"]
 
 
 def test_what_is_held_is_kept_however_old_it_is(tmp_path):
