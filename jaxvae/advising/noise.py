@@ -37,7 +37,7 @@ def pixel_noise(images: ArrayLike, dimension: float) -> float:
     Raises:
         ValueError: for images that are all the same.
     """
-    total = _variance(np.asarray(images)) / 255**2
+    total = _variance(np.asarray(images))
     if total == 0:
         raise ValueError(f"expected images that differ, got {len(images):,} equal images")
     directions = dimension if is_known(dimension) else USUAL
@@ -49,11 +49,31 @@ def is_known(dimension: float) -> bool:
     return math.isfinite(dimension) and dimension > 0
 
 
+def lost_variance(nll: float, images: ArrayLike, standard_deviation: float) -> float:
+    """The share of the variance of images that reconstructions by Gaussian pixels lose.
+
+    The squared error of reconstructions over the variance, both summed over pixels. A linear model
+    of d directions of equal variance, with the noise of `pixel_noise` and reconstructions decoded
+    from posterior samples, loses 1 / 20.
+
+    Args:
+        nll: negative log-likelihood of images, the mean in nats per image, of pixels from 0 to 1.
+        images: bytes, `[n, h, w, c]`, whose variance it is.
+        standard_deviation: of every pixel.
+    """
+    images, variance = np.asarray(images), standard_deviation**2
+    constant = images[0].size / 2 * math.log(2 * math.pi * variance)
+    return 2 * variance * (nll - constant) / _variance(images)
+
+
 def _variance(images: np.ndarray) -> float:
-    """The variance of bytes summed over pixels, from whole numbers, some images at a time."""
+    """The variance of pixels from 0 to 1, summed over pixels.
+
+    From the whole numbers of bytes, some images at a time.
+    """
     n, sums, squares = len(images), np.zeros(images[0].size, np.int64), 0
     for start in range(0, n, _SOME):
         some = images[start : start + _SOME].reshape(-1, len(sums)).astype(np.int64)
         sums += some.sum(axis=0)
         squares += int(np.sum(some**2))
-    return (n * squares - int(np.sum(sums.astype(object) ** 2))) / n**2
+    return (n * squares - int(np.sum(sums.astype(object) ** 2))) / n**2 / 255**2

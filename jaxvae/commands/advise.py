@@ -15,9 +15,15 @@ from rich.console import Console
 
 from jaxvae.advising.criteria import decided_bounds, delta_bounds
 from jaxvae.advising.data import data_dimension
-from jaxvae.advising.noise import SIGNAL_TO_NOISE, USUAL, is_known, pixel_noise
+from jaxvae.advising.noise import SIGNAL_TO_NOISE, USUAL, is_known, lost_variance, pixel_noise
 from jaxvae.advising.plane import is_plane, plane_sentences
-from jaxvae.advising.reading import LEAST_IMAGES, NoModelError, by_setting, read_records
+from jaxvae.advising.reading import (
+    LEAST_IMAGES,
+    NoModelError,
+    SweepReading,
+    by_setting,
+    read_records,
+)
 from jaxvae.advising.results import conclude, printed, write_conclusion
 from jaxvae.advising.study import STUDY_FILE, Study, StudyOutcome, do_study
 from jaxvae.analysis.advice import keep_less
@@ -43,6 +49,8 @@ _REMEDY = (
     "unless there is a split for testing: a folder test beside train, or --split TRAIN/TEST"
 )
 _MOST_PROCESSES = 4
+# Three times the share of the variance that a linear model loses at the usual noise.
+_MUCH_LOST = 0.15
 _CONCLUDING = "concluding from the records"
 # These widths of the dense network are quick on a processor.
 _WIDTHS = (256, 128)
@@ -144,10 +152,11 @@ def _study(arguments: argparse.Namespace, console: Console, errors: Console) -> 
         console.print(ending, soft_wrap=True)
         return
     with errors.status(_CONCLUDING):
+        blurred = _blurred(read_records(outcome.records), config, images)
         concluded = conclude(
             outcome.records,
             ending=ending,
-            of_data=f"{outcome.on_length}{dimension} {why}",
+            of_data=f"{outcome.on_length}{blurred}{dimension} {why}",
             dimension=dimension,
         )
     title = f"{dataset.name}, {config.network}, {concluded.reading.epoch} epochs"
@@ -240,6 +249,25 @@ def _with_noise(config: RunConfig, dimension: float) -> tuple[RunConfig, str]:
         f"each direction has {SIGNAL_TO_NOISE:.0f} times the variance of this noise."
     )
     return dataclasses.replace(config, likelihood_options={"standard_deviation": noise}), why
+
+
+def _blurred(reading: SweepReading, config: RunConfig, images: np.ndarray) -> str:
+    """A sentence where reconstructions of every size lose much of the variance of the pixels."""
+    deviation = config.likelihood_options.get("standard_deviation")
+    if config.likelihood != "gaussian" or deviation is None:
+        return ""
+    nll = (reading.cost - reading.rate).mean(axis=1)
+    best = int(nll.argmin())
+    lost = lost_variance(float(nll[best]), images, deviation)
+    if lost < _MUCH_LOST:
+        return ""
+    return (
+        f"Blurred reconstructions: those of {reading.sizes[best]} latents, the best, lose "
+        f"{lost:.0%} of the variance of the pixels. The answer is about what they keep; what is "
+        "lost may be noise and detail, or whole factors of the images. Models keep more with "
+        f"`--likelihood gaussian --likelihood-option standard_deviation={deviation / 3:.2g}`, in "
+        "another --out. "
+    )
 
 
 def _shared(config: RunConfig) -> dict[str, Any]:

@@ -5,8 +5,9 @@ import pytest
 
 from benchmarks.advise import ellipse_images
 from jaxvae.advising.data import _smooth, data_dimension
-from jaxvae.advising.noise import pixel_noise
+from jaxvae.advising.noise import lost_variance, pixel_noise
 from jaxvae.data.distinct import first_distinct
+from jaxvae.models.likelihoods import gaussian_nll
 from tests.advising.images import linear_images
 from tests.tiers import parametrize
 
@@ -53,6 +54,16 @@ def test_the_noise_is_that_of_the_variance_of_all_images_at_once():
     images = np.random.default_rng(1).integers(0, 256, (600, 5, 4, 1)).astype(np.uint8)
     variance = (images / 255).var(axis=0).sum()
     assert pixel_noise(images, 4.0) == float(f"{(variance / 20 / 4.0) ** 0.5:.3g}")
+
+
+def test_the_share_of_the_variance_that_is_lost_is_the_squared_error_over_the_variance():
+    random = np.random.default_rng(2)
+    images = random.integers(0, 256, (300, 5, 4, 1)).astype(np.uint8)
+    pixels = (images / 255).astype(np.float32)
+    reconstructions = pixels + 0.1 * random.standard_normal(pixels.shape, np.float32)
+    nll = gaussian_nll(reconstructions, pixels, log_variance=2 * np.log(0.3))
+    error = ((reconstructions - pixels) ** 2).sum() / len(images) / pixels.var(axis=0).sum()
+    assert lost_variance(float(nll.mean()), images, 0.3) == pytest.approx(error, rel=1e-4)
 
 
 @parametrize("features", [5, 3, 2])

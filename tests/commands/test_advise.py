@@ -1,5 +1,6 @@
 """`jaxvae advise`: the right size of images whose rank is known, in words and in files."""
 
+import dataclasses
 import io
 import json
 
@@ -8,10 +9,12 @@ import pytest
 import xarray as xr
 from rich.console import Console
 
+from jaxvae.advising.reading import read_records
 from jaxvae.advising.study import StudyOutcome
 from jaxvae.analysis.sizing import Training
 from jaxvae.cli import main
-from jaxvae.commands.advise import _ending, _read
+from jaxvae.commands.advise import _blurred, _ending, _read
+from jaxvae.runs.config import RunConfig
 from tests.advising.images import linear_images
 from tests.advising.records import falling, records_of
 
@@ -57,6 +60,23 @@ def test_on_few_images_no_seeds_are_said_to_be_lacking():
     records = records_of(falling(4), active=[2.0, 4, 8, 8])
     records.attrs["points"] = 60
     assert _ending(StudyOutcome(records, None, 8), 5) == "So few images do not tell more."
+
+
+@pytest.mark.parametrize(("lost", "told"), [(0.1, False), (0.3, True)])
+def test_reconstructions_that_lose_much_of_the_variance_are_told(lost, told):
+    images, deviation = np.array([[0] * 16, [200] * 16], np.uint8).reshape(2, 4, 4, 1), 0.3
+    # Variance of 16 pixels (100 / 255)^2; the rate of the records is 20 nats.
+    variance, squared = 16 * (100 / 255) ** 2, deviation**2
+    nll = 8 * np.log(2 * np.pi * squared) + lost * variance / 2 / squared
+    reading = read_records(records_of(falling(4), cost=20 + nll + np.array([9.0, 0, 1, 2])))
+    config = RunConfig(
+        data="x", network="dense_vae", likelihood="gaussian",
+        likelihood_options={"standard_deviation": deviation},
+    )  # fmt: skip
+    text = _blurred(reading, config, images)
+    assert ("those of 4 latents, the best, lose 30% of the variance" in text) == told
+    assert ("standard_deviation=0.1`" in text) == told
+    assert _blurred(reading, dataclasses.replace(config, likelihood="bernoulli"), images) == ""
 
 
 def test_that_the_minutes_are_over_is_said():
