@@ -15,6 +15,7 @@ from jaxvae.data import Dataset, Split, load
 from jaxvae.data.distinct import first_distinct
 from jaxvae.data.names import refuse_among_images
 from jaxvae.files.results import whole_results
+from jaxvae.files.words import first_few
 from jaxvae.report.gallery import draw_images
 from jaxvae.report.measurement import as_records
 from jaxvae.report.measurement_tables import table
@@ -73,11 +74,11 @@ def _label_lines(dataset: Dataset) -> list[str]:
         return ["no labels"]
     classes, counts = np.unique(labels, return_counts=True)
     names = dataset.label_names
-    listed = ", ".join(
+    listed = [
         f"{names[label] if names else label} {count:,}"
-        for label, count in zip(classes[:_CLASSES], counts, strict=False)
-    )
-    return [f"labels for training: {listed}{', ...' * (len(classes) > _CLASSES)}"]
+        for label, count in zip(classes, counts, strict=True)
+    ]
+    return [f"labels for training: {first_few(listed, most=_CLASSES)}"]
 
 
 def _same(split: Split) -> list[str]:

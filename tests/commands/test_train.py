@@ -256,9 +256,6 @@ def test_other_settings_are_refused_by_name_and_nothing_is_touched(finished, cap
     assert contents(finished) == before
 
 
-# --- from another run -----------------------------------------------------------------
-
-
 def test_a_run_that_another_process_began_meanwhile_is_left_alone(
     finished, tmp_path, capsys, monkeypatch
 ):
@@ -273,6 +270,9 @@ def test_a_run_that_another_process_began_meanwhile_is_left_alone(
     assert run(out, "--learning-rate", "1e-3") == 2
     assert "--learning-rate 0.0001 (now 0.001)" in capsys.readouterr().err
     assert sorted(contents(out).values()) == sorted(contents(finished).values())
+
+
+# --- from another run -----------------------------------------------------------------
 
 
 def go_on(source, out, *arguments):
