@@ -71,7 +71,9 @@ ENDS_AT = """
 import os, shutil, sys
 from pathlib import Path
 from jaxvae.files.whole import whole_folder
-ways = {"kill": lambda: os._exit(1), "interrupt": lambda: os.kill(os.getpid(), 2)}
+def interrupt():
+    raise KeyboardInterrupt
+ways = {"kill": lambda: os._exit(1), "interrupt": interrupt}
 rename, calls = Path.rename, []
 def ends(path, target):
     rename(path, target)
