@@ -197,7 +197,8 @@ def _ending(outcome: StudyOutcome, minutes: float) -> str:
     enough = decided_bounds(reading).sufficient is not None
     if outcome.wanted is not None:
         over = f"The {minutes:g} minutes are over, and the same command continues."
-        return over if enough else not_decided
+        # Where there is an obstacle, the answer begins with that nothing is decided.
+        return over if enough or reading.obstacle else not_decided
     if reading.obstacle:
         return "More sizes or seeds would not change that, so that no more are trained."
     if reading.failed and min(len(reading.sizes), len(reading.seeds)) < 2:
@@ -254,7 +255,7 @@ def _with_noise(config: RunConfig, dimension: float) -> tuple[RunConfig, str]:
 def _blurred(reading: SweepReading, config: RunConfig, images: np.ndarray) -> str:
     """A sentence where reconstructions of every size lose much of the variance of the pixels."""
     deviation = config.likelihood_options.get("standard_deviation")
-    if config.likelihood != "gaussian" or deviation is None:
+    if config.likelihood != "gaussian" or deviation is None or reading.obstacle:
         return ""
     nll = (reading.cost - reading.rate).mean(axis=1)
     best = int(nll.argmin())

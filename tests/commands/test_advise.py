@@ -86,6 +86,8 @@ def test_that_the_minutes_are_over_is_said():
     assert _ending(StudyOutcome(records_of(falling(99)), wanted, 8), 5) == within
     over = "The 5 minutes are over, and the same command continues."
     assert _ending(StudyOutcome(records_of(falling(8)), wanted, 8), 5) == over
+    nothing = records_of(np.full((4, 5), 0.9))
+    assert _ending(StudyOutcome(nothing, wanted, 8), 5) == over
 
 
 @pytest.fixture(scope="module")
