@@ -34,7 +34,7 @@ from jaxvae.runs.folder import (
     write_settings,
 )
 from jaxvae.runs.images import dataset_of, known_images
-from jaxvae.runs.sweep_run import RUNS
+from jaxvae.runs.sweep_run import RECORD_SUFFIX, RUNS
 from jaxvae.sweeps.estimate import seconds_of, time_in_words
 from jaxvae.sweeps.job import Job
 from jaxvae.sweeps.records import read_run
@@ -365,7 +365,7 @@ def _estimate(study: Study, out: Path, first: Training, processes: int) -> str:
     epochs = study.epochs or max([2 * first_epochs(_steps_per_epoch(study)), *tried])
     sweep = EXPERIMENT.sweep(study.grid(epochs, Training(first.sizes[-1:], 1, "")), out)
     per_model = seconds_of(sweep, sweep.units[0])
-    done = len(list((out / f"epochs-{epochs}" / RUNS).glob("*.npz")))
+    done = len(list((out / f"epochs-{epochs}" / RUNS).glob(f"*{RECORD_SUFFIX}")))
     left = max(1, _USUAL_MODELS - done)
     rest = f"; {done} are done, and {left} more take" if done else ","
     shared = f", for one process, and {processes} share the work" if processes > 1 else ""

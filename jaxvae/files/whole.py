@@ -83,6 +83,7 @@ def hidden_folder(parent: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
+        # What cannot go back is left, and goes back when leftovers are removed.
         with suppress(OSError):
             _remove_hidden(folder)
         os.close(descriptor)

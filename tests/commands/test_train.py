@@ -256,20 +256,28 @@ def test_other_settings_are_refused_by_name_and_nothing_is_touched(finished, cap
     assert contents(finished) == before
 
 
+@pytest.mark.parametrize("after", [ready_run, sole_process])
 def test_a_run_that_another_process_began_meanwhile_is_left_alone(
-    finished, tmp_path, capsys, monkeypatch
+    finished, tmp_path, capsys, monkeypatch, after
 ):
     out = tmp_path / "run"
 
-    def ready_later(*arguments, **options):
-        made = ready_run(*arguments, **options)
-        shutil.copytree(finished, out)
+    def later(*arguments, **options):
+        made = after(*arguments, **options)
+        shutil.copytree(finished, out, dirs_exist_ok=True)
         return made
 
-    monkeypatch.setattr("jaxvae.commands.train.ready_run", ready_later)
+    monkeypatch.setattr(f"jaxvae.commands.train.{after.__name__}", later)
     assert run(out, "--learning-rate", "1e-3") == 2
     assert "--learning-rate 0.0001 (now 0.001)" in capsys.readouterr().err
-    assert sorted(contents(out).values()) == sorted(contents(finished).values())
+    files, before = (
+        {path.relative_to(folder): time for path, time in contents(folder).items()}
+        for folder in (out, finished)
+    )
+    if after is sole_process:
+        # It was taken.
+        del files[Path(".lock")], before[Path(".lock")]
+    assert files == before
 
 
 # --- from another run -----------------------------------------------------------------
