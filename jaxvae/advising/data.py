@@ -103,8 +103,10 @@ def data_dimension(images: ArrayLike) -> DataDimension:
 
     It is doubted where fewer than 200 images are distinct, where its standard error is above
     10%, where its estimates over scales and after smoothing differ by more than half, and above 10,
-    where TwoNN underestimates at the usual n. Images are smoothed by a Gaussian of a fourteenth of
-    their height and width.
+    where TwoNN underestimates at the usual n. Noise and sharp edges give estimates that are smaller
+    among far neighbors or after smoothing; images that curve, as those of an arm that turns, ones
+    that are larger among far neighbors, and so few of them that near ones are far apart make all
+    too large. Images are smoothed by a Gaussian of a fourteenth of their height and width.
 
     Args:
         images: `[n, h, w]` or `[n, h, w, c]`, three at least, without copies, which smoothing would
@@ -148,12 +150,16 @@ def _smoothing(size: int) -> Float[np.ndarray, "i h"]:
 def _doubts(value: float, error: float, others: Sequence[float], points: int) -> tuple[str, ...]:
     if not np.isfinite(value):
         return ("it is undefined for these images",)
-    ratio = _ratio([value, *others])
+    estimates = np.array([value, *others])
+    ratio = _ratio(estimates)
     apart = ratio > _MOST_BETWEEN_SCALES
+    # Which of the others are farther from it, the larger or the smaller ones.
+    grows = np.nanmax(estimates) * np.nanmin(estimates) > value**2
+    cause = "where images curve" if grows else "with noise or sharp edges"
     doubts = {
         f"there are only {points:,} distinct images": points < _LEAST_POINTS,
         f"its error is {error / value:.0%}": error > _MOST_ERROR * value,
-        f"its estimates differ by a factor of {ratio:.1f}, as with noise or sharp edges": apart,
+        f"its estimates differ by a factor of {ratio:.1f}, as {cause}": apart,
         f"above {_HIGH:.0f} it is too small with {points:,} images: take it as a lower bound": (
             value > _HIGH and not apart
         ),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.advise import ellipse_images
+from benchmarks.error_rates.dimensions import arm_images
 from jaxvae.advising.data import _smooth, data_dimension
 from jaxvae.advising.noise import lost_variance, pixel_noise
 from jaxvae.data.distinct import first_distinct
@@ -111,6 +112,15 @@ def test_sharp_edges_double_the_dimension_and_make_no_size_surely_too_small(coun
     assert found.fewest_latents == 0
     # Sizes to try begin where the images are, not at twice that.
     assert found.likely == found.smallest == pytest.approx(count, rel=0.2)
+
+
+def test_an_arm_that_turns_has_a_dimension_that_grows_with_the_distance_of_neighbors():
+    images = arm_images(2, np.random.default_rng(0), 500)
+    found = data_dimension(images[first_distinct(images, 500)])
+    assert found.value == pytest.approx(2, rel=0.2)
+    assert found.scales[-1] > 1.5 * found.value
+    assert any(doubt.endswith("as where images curve") for doubt in found.doubts)
+    assert found.fewest_latents == 0
 
 
 def test_smoothing_keeps_constants_and_takes_away_what_changes_from_pixel_to_pixel():
