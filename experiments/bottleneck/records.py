@@ -74,8 +74,10 @@ def gather(config: Config, sweep: Sweep) -> xr.Dataset:
 
 
 def _with_examples(records: xr.Dataset, config: Config, out: Path) -> xr.Dataset:
-    """Adds pictures of the first seed of every size, as far as it is done."""
-    names = [run_name(size, config.seeds[0]) for size in config.bottlenecks]
+    """Adds pictures of the first seed of every size that is done and has not failed."""
+    lacking = (records["failed"].any("epoch") | records["missing"]).transpose(*_RUN).values
+    firsts = np.array(config.seeds)[lacking.argmin(axis=1)]
+    names = [run_name(*run) for run in zip(config.bottlenecks, firsts, strict=True)]
     arrays = over_runs(out, names, _EXAMPLES)
     if not arrays:
         return records

@@ -433,3 +433,18 @@ def test_a_run_that_failed_is_named_and_left_out(copy):
     with xr.open_dataset(copy / "records.nc") as records:
         assert records.sizes["seed"] == 2
         assert np.isnan(records["scale_dimension"].sel(bottleneck=3, seed=1)).all()
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_pictures_are_of_the_first_seed_that_did_not_fail(copy):
+    file, record = run_file(copy, run_name(3, 0)), read_run(copy, run_name(3, 0))
+    expected = read_run(copy, run_name(3, 1))["example_reconstruction"]
+    record["failed"][-1] = True
+    # NaN becomes black.
+    for name in ("example_reconstruction", "example_sample"):
+        record[name][:] = 0
+    write_arrays(file, record, scratch=copy)
+    sweep(SWEEP, copy)
+    with xr.open_dataset(copy / "records.nc") as records:
+        shown = records["example_reconstruction"].sel(bottleneck=3).values
+    np.testing.assert_array_equal(shown, expected)
