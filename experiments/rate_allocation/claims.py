@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import xarray as xr
 
-from experiments.rate_allocation.uses import ERROR, GRID, Cell, Use, halves, trusted
+from experiments.rate_allocation.uses import ERROR, GRID, Cell, Use, halves, is_done, trusted
 from jaxvae.analysis.bounds import above_bound
 from jaxvae.analysis.estimate import Estimate
 from jaxvae.analysis.rate_plane import MATERIAL
@@ -40,6 +40,8 @@ def _on_missing(records: xr.Dataset) -> str:
 def _on_bounds(records: xr.Dataset) -> str:
     sampled, means = (_tests(records, kind) for kind in ("sample", "mean"))
     hits, excess = sampled[:2]
+    if not np.isfinite(hits).any():
+        return "Bound of accuracy by the rate: not tested, no layer was classified."
     if not np.isfinite(excess).any():
         return "Bound of accuracy by the rate: at these rates it is 1, and cannot be exceeded."
     broken, above = (_clearly_above(records, tests) for tests in (sampled, means))
@@ -179,7 +181,8 @@ def _explained(score: np.ndarray, *rates: np.ndarray) -> float:
 
 def _on_collapse(records: xr.Dataset) -> str:
     """How many runs end with signs of collapse, in which layers, which these are, what to try."""
-    ends = [str(signs).splitlines() for signs in records["warnings"].isel(epoch=-1).values.ravel()]
+    signs_of_runs = records["warnings"].isel(epoch=-1).transpose(*records["missing"].dims).values
+    ends = [str(signs).splitlines() for signs in signs_of_runs[is_done(records).values]]
     # A line begins with the name of its layer.
     layers = [{line.split(":")[0] for line in lines} for lines in ends]
     counts = {layer: sum(layer in those for those in layers) for layer in records["layer"].values}

@@ -46,7 +46,7 @@ def draw_rate_figures(records: xr.Dataset, every_use: list[Use], folder: Path) -
     """
     drawings: dict[str, Callable[[xr.Dataset, Path], None]] = {
         "rate_plane": partial(_rate_plane, every_use),
-        "accuracy": _accuracy,
+        **({"accuracy": _accuracy} if classified(records, 1) else {}),
         "rate_distortion": _rate_distortion,
         "training": _training,
         "layers": _layers,

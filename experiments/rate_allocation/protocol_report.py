@@ -1,5 +1,6 @@
 """A grid of betas as its paper measured it, and beside one-layer VAEs of the same size."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from experiments.rate_allocation.uses import (
     trusted,
 )
 from jaxvae.report.style import draw_spread, figure
-from jaxvae.report.tables import markdown_table
+from jaxvae.report.tables import markdown_table, over_seeds
 
 _PROTOCOL = (
     "The accuracy of a layer is that of the best of four classifiers of posterior means, which "
@@ -57,12 +58,15 @@ def _protocol_rows(records: xr.Dataset) -> list[dict[str, str]]:
             "beta top": f"{top:.3g}",
             "beta bottom": f"{bottom:.3g}",
             **{
-                f"acc. {layer}": f"{float(cell['split_accuracy'].sel(layer=layer)):.3f}"
+                f"acc. {layer}": over_seeds(
+                    float(cell["split_accuracy"].sel(layer=layer)), math.nan, 3
+                )
                 for layer in layers
             },
-            "acc. reconstructions": f"{float(cell['reconstruction_accuracy']):.3f}",
-            "IS of parts": f"{float(cell['split_score']):.2f}"
-            f"±{float(cell['split_score_deviation']):.2f}",
+            "acc. reconstructions": over_seeds(float(cell["reconstruction_accuracy"]), math.nan, 3),
+            "IS of parts": over_seeds(
+                float(cell["split_score"]), float(cell["split_score_deviation"]), 2
+            ),
         }
         for top, bottom in cells_of(records)
         for cell in [scores.sel(beta_top=top, beta_bottom=bottom)]
@@ -81,7 +85,7 @@ def _baseline_rows(records: xr.Dataset) -> list[dict[str, str]]:
     return [
         {"beta": f"{beta:.3g}"}
         | {
-            column: f"{float(means[name].sel(price=beta)):.{digits}f}"
+            column: over_seeds(float(means[name].sel(price=beta)), math.nan, digits)
             for column, (name, digits) in columns.items()
         }
         for beta in records["price"].values[means["baseline_rate"].notnull()]
@@ -98,9 +102,13 @@ def draw_baseline(records: xr.Dataset, path: Path) -> None:
     flat = measured.where(trust(records)).stack(cell=MODELS)
     upper, lower = (part.values for part in halves(flat))
     total, line = upper + lower, records.transpose("price", "seed", ...)
-    layers = [accuracy_of_images(records, layer) for layer in classified(records, 2)]
-    sampled = xr.concat([layer.mean("image", skipna=False) for layer in layers], "layer")
-    sampled = sampled.where(trust(records)).max("layer").stack(cell=MODELS)
+    layers = [
+        accuracy_of_images(records, layer).mean("image", skipna=False).drop_vars("layer")
+        for layer in classified(records, 2)
+    ]
+    # NaN where no layer was classified.
+    best = xr.concat([trust(records) * np.nan, *layers], "layer").max("layer")
+    sampled = best.where(trust(records)).stack(cell=MODELS)
     panels = {
         "distortion, nats": (flat["distortion"], "baseline_distortion"),
         "PSNR, dB": (flat["psnr"], "baseline_psnr"),

@@ -163,7 +163,7 @@ def _attributes(config: Config) -> dict[str, str | int | float]:
         "binarized": int(config.binarize),
         "network": config.network,
         "likelihood": config.likelihood,
-        "train_size": config.train_size or 0,
+        **({} if config.train_size is None else {"train_size": config.train_size}),
         "points": config.points,
         "labeled": config.labeled,
         "units": "distortion, rates, information, costs: nats per image; psnr: dB. Those of every "

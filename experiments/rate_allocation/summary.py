@@ -1,6 +1,7 @@
 """A grid of betas in numbers: the score of every use in every cell, and where it is highest."""
 
-import numpy as np
+import math
+
 import xarray as xr
 from rich.table import Table
 
@@ -14,7 +15,7 @@ from experiments.rate_allocation.uses import (
     trusted,
 )
 from jaxvae.files.words import counted
-from jaxvae.report.tables import markdown_table, printed_table
+from jaxvae.report.tables import markdown_table, over_seeds, printed_table
 
 _CAPTION = (
     "R: rate, and D: distortion, in nats per held-out image, of one posterior sample. The scores "
@@ -30,7 +31,7 @@ _ONE_SEED = " With one seed the standard error is unknown."
 def rate_table(records: xr.Dataset, every_use: list[Use]) -> Table:
     """The highest cell of every use, as wide as a terminal of 80: errors are in the summary."""
     rows = [
-        {column: value.partition(" ±")[0] for column, value in row.items()}
+        {column: value.partition("±")[0] for column, value in row.items()}
         for row in _highest_rows(records, every_use)
     ]
     return printed_table(rows, left=[_FIRST], title=rate_title(records), split=True)
@@ -97,9 +98,9 @@ def _row(records: xr.Dataset, every_use: list[Use], cell: Cell) -> dict[str, str
     return {
         "beta top": f"{cell[0]:.3g}",
         "beta bottom": f"{cell[1]:.3g}",
-        f"R {first}": f"{upper:.1f}",
-        f"R {second}": f"{lower:.1f}",
-        "D": f"{float(cell_rates['distortion']):.1f}",
+        f"R {first}": over_seeds(upper, math.nan, 1),
+        f"R {second}": over_seeds(lower, math.nan, 1),
+        "D": over_seeds(float(cell_rates["distortion"]), math.nan, 1),
         **{
             shown[use.name][0]: _with_error(use, cell, shown[use.name][1])
             for use in every_use
@@ -111,4 +112,4 @@ def _row(records: xr.Dataset, every_use: list[Use], cell: Cell) -> dict[str, str
 def _with_error(use: Use, cell: Cell, digits: int) -> str:
     selection = {"beta_top": cell[0], "beta_bottom": cell[1]}
     value, error = (float(one.sel(selection)) for one in (use.score, use.stderr))
-    return f"{value:.{digits}f}" + (f" ±{error:.{digits}f}" if np.isfinite(error) else "")
+    return over_seeds(value, error, digits)

@@ -105,10 +105,14 @@ def scores_of_examples(records: xr.Dataset) -> dict[str, xr.DataArray]:
 
 
 def accuracy_of_images(records: xr.Dataset, layer: str) -> xr.DataArray:
-    """For every run and image, 1 where the classifier chosen on the other half is right, else 0."""
+    """For every run and image, 1 where the classifier chosen on the other half is right, else 0.
+
+    NaN of runs that are not done or failed, and of a layer that was not classified.
+    """
     right = records["image_right"].sel(layer=layer).transpose(..., "classifier", "image")
     judged = right.isel(classifier=0, drop=True).copy(data=choose_classifier(right.values))
-    return judged.astype(float).where(is_done(records))
+    known = records["accuracy"].sel(layer=layer, drop=True).notnull().any(["kind", "classifier"])
+    return judged.astype(float).where(is_done(records) & known)
 
 
 def trusted(records: xr.Dataset, *names: str) -> xr.Dataset:

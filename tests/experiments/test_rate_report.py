@@ -8,6 +8,7 @@ from experiments.rate_allocation.figures import draw_rate_figures
 from experiments.rate_allocation.protocol_report import draw_baseline, protocol_tables
 from experiments.rate_allocation.summary import rate_table
 from experiments.rate_allocation.uses import (
+    accuracy_of_images,
     classified,
     half_names,
     halves,
@@ -205,6 +206,21 @@ def test_bounds_of_one_cannot_be_broken():
     assert "it is 1, and cannot be exceeded" in conclusions_of(records)[0]
 
 
+def test_without_a_classified_layer_no_bound_is_tested():
+    records = grid()
+    records["accuracy"][:] = np.nan
+    assert conclusions_of(records)[0].endswith("not tested, no layer was classified.")
+
+
+def test_a_layer_that_was_not_classified_has_no_accuracy():
+    records = grid()
+    records["accuracy"].loc[{"layer": "z_1"}] = np.nan
+    # As it is saved of such a layer.
+    records["image_right"].loc[{"layer": "z_1"}] = False
+    assert np.isnan(accuracy_of_images(records, "z_1")).all()
+    assert not np.isnan(accuracy_of_images(records, "z_2")).any()
+
+
 def test_the_information_on_the_labels_is_a_bound_of_its_own_with_its_own_error():
     records = grid()
     place = at(0.1, 0.1, layer="z_2", kind="sample", classifier=CLASSIFIERS[0], seed=0)
@@ -264,11 +280,12 @@ def test_layers_that_collapse_are_counted():
     signs = records["warnings"].isel(epoch=-1)
     signs.loc[at(0.1, 10.0)] = "z_1: one (0): do this\nz_1: another (1): do that"
     signs.loc[at(10.0, 10.0)] = "z_2: one (0): do this\nz_1: one (0): do this"
-    # Of another epoch, not of the end.
+    # Of another epoch, not of the end; and of a run that is not done nothing is known.
     records["warnings"][0, 0, 0, 0] = "z_2: one (0): do this"
+    records["missing"].loc[at(1.0, 1.0, seed=0)] = True
     (line,) = [line for line in conclusions_of(records) if "collapse" in line]
     assert line == (
-        "At the end 4 of 18 runs show signs of collapse: z_2 in 2, z_1 in 4. "
+        "At the end 4 of 17 runs show signs of collapse: z_2 in 2, z_1 in 4. "
         "In 4: z_1: one: do this. In 2: z_1: another: do that. In 2: z_2: one: do this."
     )
 
@@ -342,6 +359,14 @@ def test_what_the_paper_measures_is_a_table_of_all_cells_with_the_best_classifie
     assert "| 0.1 | 10 | 0.900 | 0.700 | 0.600 | 3.50±0.25 |" in table
 
 
+def test_what_is_not_known_of_a_cell_is_a_dot():
+    records = with_protocol(grid())
+    records["suspect"].loc[at(0.1, 10.0)] = True
+    table = protocol_tables(records)[1]
+    assert "| 0.1 | 10 | · | · | · | · |" in table
+    assert "| 0.1 | 10 | · | · | · | · | · | · | · | yes |" in summary_of(records)
+
+
 def test_one_layer_vaes_have_a_row_for_every_beta():
     records = with_protocol(grid())
     records["baseline_rate"].loc[{"price": 10.0}] = [3.0, 5.0]
@@ -356,8 +381,15 @@ def test_records_without_them_have_no_such_tables():
 
 @pytest.mark.slow
 def test_one_layer_vaes_are_drawn_beside_the_cells(tmp_path):
-    draw_baseline(with_protocol(grid()), tmp_path / "baseline.png")
+    records = with_protocol(grid())
+    draw_baseline(records, tmp_path / "baseline.png")
     assert (tmp_path / "baseline.png").stat().st_size > 10_000
+    # Where all layers are too wide to be classified, too.
+    records["accuracy"][:] = np.nan
+    records["baseline_accuracy"][:] = np.nan
+    draw_baseline(records, tmp_path / "wide.png")
+    files = draw_rate_figures(records, uses(records), tmp_path)
+    assert "accuracy" not in {file.stem for file in files}
 
 
 @pytest.mark.slow
