@@ -62,6 +62,11 @@ def as_records(
     return records
 
 
+def has_null(records: xr.Dataset) -> bool:
+    """Whether the metrics were measured of a null, too."""
+    return int(records.attrs["draws"]) > 0
+
+
 def _variables(name: str, measurement: Measurement) -> dict[str, tuple]:
     metric, stem = METRICS[name], variable(name)
     dimensions: tuple[str, ...] = ("space",)

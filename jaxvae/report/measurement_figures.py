@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxvae.analysis.registry import METRICS
-from jaxvae.report.measurement import metrics_of, title, variable
+from jaxvae.report.measurement import has_null, metrics_of, title, variable
 from jaxvae.report.style import figure
 
 # With more spaces the numbers in a heat map are too small to read.
@@ -71,7 +71,9 @@ def _draw_scales(records: xr.Dataset, name: str, path: Path) -> None:
             )
             axes.errorbar(ranks, value, stderr, marker="o", color=color, capsize=2, label=space)
             axes.plot(ranks, null, linestyle=":", linewidth=1, color=color)
-        axes.plot([], [], ":", color="0.3", label=f"null: {_wrapped(records[stem].attrs['null'])}")
+        if has_null(records):
+            label = f"null: {_wrapped(records[stem].attrs['null'])}"
+            axes.plot([], [], ":", color="0.3", label=label)
         axes.set_xscale("log", base=2)
         axes.set_xticks(ranks, [str(rank) for rank in ranks])
         axes.set_xlabel("rank r of the nearer neighbor")

@@ -5,14 +5,13 @@ import xarray as xr
 
 from jaxvae.analysis.registry import METRICS
 from jaxvae.files.words import first_few
-from jaxvae.report.measurement import metrics_of, title, variable
+from jaxvae.report.measurement import has_null, metrics_of, title, variable
 from jaxvae.report.measurement_tables import caption, cells, in_one_line
 from jaxvae.report.page import Chart, Page, Table, Trace, settings_of
 from jaxvae.report.traces import ACCENT, heat_map, line, listed_axis
 
 # So many spaces are named in a sentence.
 _NAMED = 6
-_HOVER = "Hover over it for its value, standard error and null."
 
 
 def measurement_page(records: xr.Dataset) -> Page:
@@ -69,7 +68,9 @@ def _chart(records: xr.Dataset, name: str) -> Chart:
     stem, spaces = variable(name), records["space"].values.tolist()
     value, stderr, null = (records[stem + end].values for end in ("", "_stderr", "_null"))
     metric = METRICS[name]
-    chart = Chart(metric.title, f"{metric.reads[0].upper()}{metric.reads[1:]}. {_HOVER}", [])
+    shown = "value, standard error and null" if has_null(records) else "value and standard error"
+    text = f"{metric.reads[0].upper()}{metric.reads[1:]}. Hover over it for its {shown}."
+    chart = Chart(metric.title, text, [])
     if "space_to" in records[stem].dims:
         return chart._replace(
             traces=[Trace(heat_map(spaces, spaces, value, stderr, null))],

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxvae.analysis.registry import METRICS
-from jaxvae.report.measurement import metrics_of, title, variable
+from jaxvae.report.measurement import has_null, metrics_of, title, variable
 from jaxvae.report.tables import markdown_table
 
 # More spaces than this are a list in the terminal; figures and records have all pairs.
@@ -95,7 +95,7 @@ def caption(records: xr.Dataset, name: str) -> str:
     """A caption that says how to read the numbers: what they are, their error, and their null."""
     attributes = records[variable(name)].attrs
     k = f" (k = {attributes['k']})" if "k" in attributes else ""
-    null = f"; (null): the value for {attributes['null']}" if _has_null(records) else ""
+    null = f"; (null): the value for {attributes['null']}" if has_null(records) else ""
     reads = METRICS[name].reads
     undefined = "" if np.isfinite(_given(records, name)).all() else _UNDEFINED
     return (
@@ -146,7 +146,7 @@ def _of_spaces(records: xr.Dataset, name: str) -> tuple[list[str], dict[str, lis
     if f"{stem}_distinct" in records:
         columns["distinct\npoints"] = [Cell(f"{n:,}") for n in records[f"{stem}_distinct"].values]
     columns[name] = _with_spread(values, stderrs, digits)
-    if _has_null(records):
+    if has_null(records):
         nulls = records[f"{stem}_null"].values, records[f"{stem}_null_spread"].values
         columns["(null)"] = _with_spread(*nulls, digits)
     if np.isfinite(subsets).any():
@@ -202,7 +202,3 @@ def _digits(stderr: np.ndarray) -> int:
     """Decimals that show the smallest error, at most 4."""
     errors = stderr[np.isfinite(stderr) & (stderr > 0)]
     return int(np.clip(np.ceil(-np.log10(errors.min())), 1, 4)) if errors.size else 2
-
-
-def _has_null(records: xr.Dataset) -> bool:
-    return int(records.attrs["draws"]) > 0

@@ -122,6 +122,8 @@ def test_without_a_null_none_is_mentioned(tmp_path):
     records = make_records(draws=0)
     assert "null" not in summary(records)
     assert len(draw_measurements(records, tmp_path)) == len(FORMS)
+    assert not any("null" in chart.reads for chart in measurement_page(records).charts)
+    assert all("null" in chart.reads for chart in measurement_page(make_records()).charts)
 
 
 def test_the_summary_holds_every_metric_as_a_table():
