@@ -99,13 +99,12 @@ def training_chart(curves: Mapping[str, Curve]) -> Chart:
 def stderr_over(values: xr.DataArray, dimension: str) -> np.ndarray:
     """Standard error of the mean over a dimension, by its spread.
 
-    NaN for one, and for values that are all the same: what all seeds share, such as the images, has
-    an error that they do not show.
+    Of the values that are known, as the mean is. NaN for fewer than two, and for values that are
+    all the same: what all seeds share, such as the images, has an error that they do not show.
     """
-    count = values.sizes[dimension]
-    if count == 1:
-        return np.full(values.isel({dimension: 0}).shape, np.nan)
-    stderr = values.std(dimension, ddof=1) / np.sqrt(count)
+    count = values.notnull().sum(dimension)
+    squares = ((values - values.mean(dimension)) ** 2).sum(dimension)
+    stderr = np.sqrt(squares / (count * (count - 1)).where(count > 1))
     return stderr.where(values.max(dimension) > values.min(dimension)).values
 
 

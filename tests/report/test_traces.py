@@ -21,6 +21,12 @@ def test_the_error_over_seeds_is_that_of_the_mean_and_unknown_for_one():
     assert np.isnan(stderr_over(values.isel(seed=[0]), "seed")).all()
 
 
+def test_the_error_over_seeds_counts_those_that_are_known():
+    values = xr.DataArray([[1.0, 4.0], [3.0, np.nan], [np.nan, np.nan]], dims=("seed", "layer"))
+    # Of two values 1 and 3, whose standard deviation is the root of 2, and of one alone.
+    np.testing.assert_allclose(stderr_over(values, "seed"), [1.0, np.nan])
+
+
 def test_of_many_values_the_first_the_last_and_some_evenly_between_are_chosen():
     assert evenly([*range(101)], 5) == [0, 25, 50, 75, 100]
     assert evenly([3, 7], 5) == [3, 7]
