@@ -99,6 +99,8 @@ def _quality(shown: Shown) -> str:
 
 def _collapse(run: SavedRun, evaluation: Evaluation) -> list[str]:
     """Sentences on latents that have collapsed to the prior."""
+    if len(evaluation.examples.distortion) == 1:
+        return ["Whether latents collapsed cannot be told from one image."]
     if isinstance(run.vae, HVAE):
         sizes = run.vae.sizes
         signs = collapse_warnings(evaluation, sizes=sizes) if evaluation.is_finite else ()
@@ -114,8 +116,6 @@ def _collapse(run: SavedRun, evaluation: Evaluation) -> list[str]:
         return [sentence, *(f"A sign of collapse: {sign}." for sign in signs)]
     (types,) = evaluation.latent_types
     active, mixed, passive = (int(np.sum(each)) for each in types)
-    if not (active or mixed or passive):
-        return ["Whether latents collapsed cannot be told from one image."]
     # Active units are counted by the mean, which is another thing.
     kinds = f"by posterior variance {active} are active, {mixed} mixed and {passive} passive"
     if unused := unused_latents(evaluation):
@@ -175,6 +175,8 @@ def _longer(run: SavedRun) -> str:
 
 def _verdict(change: Estimate) -> str:
     value, stderr = float(change.value), float(change.stderr)
+    if not np.isfinite(stderr):
+        return "whether this is more than chance is not known"
     if not abs(value) > CLEAR * stderr:
         return "no change beyond twice its standard error"
     return _IMPROVING if value < 0 else "it rose"

@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from jaxvae.analysis.estimate import mean_estimate
 from jaxvae.analysis.training_loss import CLEAR
 from jaxvae.analysis.two_runs import TwoRuns, different_settings
+from jaxvae.files.words import counted
 from jaxvae.report.page import Chart, Page, Table, Trace, settings_in_words
 from jaxvae.report.style import draw_rows, figure
 from jaxvae.report.tables import markdown_table, with_error
@@ -50,7 +51,12 @@ def conclusion(comparison: TwoRuns, names: tuple[str, str]) -> str:
         return f"The negative ELBOs of {first} and {second} are not compared: {comparison.why_not}."
     value, stderr = map(float, comparison.differences["cost"])
     by = f"{abs(value):.2f} ± {stderr:.2f} nats per image"
-    on = f"on the same {len(comparison.sides[0].costs['cost']):,} held-out images"
+    on = f"on the same {counted(len(comparison.sides[0].costs['cost']), 'held-out image')}"
+    if not np.isfinite(stderr):
+        return (
+            f"The negative ELBO of {second} minus that of {first} is {value:+.2f} nats {on}, which "
+            "does not tell how it is on others."
+        )
     if not abs(value) > CLEAR * stderr:
         return (
             f"The negative ELBO of {second} does not differ from that of {first} by more than "

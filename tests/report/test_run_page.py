@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxvae.analysis.estimate import Estimate
 from jaxvae.report.page import picture_of
-from jaxvae.report.run_page import _end_of
+from jaxvae.report.run_page import _end_of, _verdict
 from jaxvae.runs.curve import Curve
 
 STEPS = [*range(10, 1010, 10)]
@@ -38,6 +39,10 @@ def test_of_a_training_of_few_windows_nothing_is_said():
     assert said.startswith("Training was too short to tell")
     said = _end_of(Curve([8100, 8200], {"loss": [2.0, 1.0]}, 8000))
     assert said.startswith("Training after step 8,000 was too short to tell")
+
+
+def test_what_one_image_cannot_tell_is_not_said():
+    assert "not known" in _verdict(Estimate(np.float64(-3.0), np.float64(np.nan)))
 
 
 def test_a_picture_that_is_too_large_is_made_smaller_and_says_so(tmp_path):
