@@ -153,7 +153,7 @@ def _wanted(reading: SweepReading) -> str:
 
 def _too_small(reading: SweepReading) -> str:
     bounds, largest = decided_bounds(reading), int(reading.sizes[-1])
-    if bounds.sufficient is not None or len(reading.sizes) < 2:
+    if reading.obstacle or bounds.sufficient is not None or len(reading.sizes) < 2:
         return ""
     advice = delta_advice(reading)
     gain = advice.gain[-2]

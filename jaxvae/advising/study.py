@@ -361,7 +361,8 @@ def _begin(study: Study, out: Path, first: Training) -> None:
 def _estimate(study: Study, out: Path, first: Training, processes: int) -> str:
     images = dataset_of(RunConfig(**study.run, epochs=1)).train.images
     # As many as were needed so far, where this goes on.
-    tried = [int(folder.name.partition("-")[2]) for folder in out.glob("epochs-*")]
+    names = [folder.name.removeprefix("epochs-") for folder in out.glob("epochs-*")]
+    tried = [int(name) for name in names if name.isdecimal()]
     epochs = study.epochs or max([2 * first_epochs(_steps_per_epoch(study)), *tried])
     sweep = EXPERIMENT.sweep(study.grid(epochs, Training(first.sizes[-1:], 1, "")), out)
     per_model = seconds_of(sweep, sweep.units[0])

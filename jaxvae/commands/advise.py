@@ -5,7 +5,6 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import joblib
@@ -135,7 +134,10 @@ def _study(arguments: argparse.Namespace, console: Console, errors: Console) -> 
     console.print(why, soft_wrap=True)
     fewest = dimension.fewest_latents
     study = Study(
-        run=_shared(config), points=points, epochs=arguments.epochs, fewest_latents=fewest
+        run=shared_settings(config, ["latents", "epochs"]),
+        points=points,
+        epochs=arguments.epochs,
+        fewest_latents=fewest,
     )
     first = first_training(dimension.likely, dimension.stderr, fewest=fewest)
     outcome = do_study(
@@ -269,9 +271,3 @@ def _blurred(reading: SweepReading, config: RunConfig, images: np.ndarray) -> st
         f"`--likelihood gaussian --likelihood-option standard_deviation={deviation / 3:.2g}`, in "
         "another --out. "
     )
-
-
-def _shared(config: RunConfig) -> dict[str, Any]:
-    run = shared_settings(config, ["latents"])
-    del run["epochs"]
-    return run

@@ -107,7 +107,7 @@ def run_experiment(
     try:
         typed = sys.argv[1:] if arguments is None else arguments
         config, out, launch = _parse(name, description, presets, typed)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     after_interruption = "The same command continues where it stopped."

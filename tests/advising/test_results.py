@@ -111,6 +111,9 @@ def test_a_delta_that_still_falls_at_the_largest_size_is_a_bottleneck_that_is_to
     found = said(records_of(falling(99, noise=1e-6)))
     assert found.startswith("Not decided, sizes 9 or more remain: 8 is too small")
     assert "The bottleneck is too small: 16 latents still lower Δ by 50%" in found
+    # Of so few images nothing is said of a size.
+    few = records_of(falling(99, noise=1e-6)).assign_attrs(points=40)
+    assert "too small" not in said(few)
 
 
 def test_the_criteria_stand_side_by_side_each_with_what_it_says():

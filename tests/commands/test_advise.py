@@ -157,6 +157,7 @@ def test_without_time_nothing_is_decided_and_the_same_command_goes_on(tmp_path, 
             "expected --data DATA, to train models on, or else the folder of a sweep, got neither",
         ),
         (("--data", "sprites", "--latents", "4"), "expected no --latents"),
+        (("--data", "sprites", "--points", "0"), "expected a count of at least 1, got '0'"),
         (("--data", "sprites", "--network", "two_layer_hvae"), "got the hierarchy two_layer_hvae"),
     ],
 )

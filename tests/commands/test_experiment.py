@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from experiments.bottleneck import PRESETS, Config
@@ -235,6 +236,15 @@ def test_a_data_set_that_is_not_prepared_is_refused_with_the_command_that_prepar
     assert "tensorflow" in message
     assert "jaxvae data mnist --prepare" in message
     assert not (tmp_path / "out").exists()
+
+
+def test_a_zarr_store_without_zarr_is_refused_with_what_to_install(capsys, tmp_path, monkeypatch):
+    zarr = pytest.importorskip("zarr")
+    zarr.save(str(tmp_path / "images.zarr"), np.zeros((20, 8, 8), np.uint8))
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    data, out = str(tmp_path / "images.zarr"), str(tmp_path / "out")
+    assert command("smoke", "--data", data, "--out", out) == 2
+    assert "expected zarr 3 for a .zarr group, found none: pip install" in capsys.readouterr().err
 
 
 def test_an_unknown_data_set_is_refused_with_the_choices(capsys, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import shlex
 from jaxvae.commands.arguments.declared import defaults
 from jaxvae.commands.arguments.paths import as_path
 from jaxvae.commands.arguments.settings import add_help, add_settings
-from jaxvae.commands.arguments.values import positive
+from jaxvae.commands.arguments.values import count, positive
 
 _EXAMPLES = """\
 examples:
@@ -87,7 +87,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument(
         "--points",
         metavar="N",
-        type=int,
+        type=count,
         help="distinct held-out images on which the information imbalance between layers and "
         "their dimensions are measured, at least 50 (default: up to 2000)",
     )
