@@ -20,6 +20,9 @@ from jaxvae.runs.images import dataset_of
 from jaxvae.runs.sweep_run import open_sweep_run, run_file
 from jaxvae.sweeps.sweep import Trained
 
+BETWEEN = "debiased_cka"
+"""The similarity between models."""
+
 
 def measure(config: Config, trained: Trained) -> tuple[dict[str, Any], dict[str, Any]]:
     """The measurements of a model that are recorded at every epoch, and at the last one alone.
@@ -89,14 +92,14 @@ def _within(
 
 
 def between_file(out: Path, group: DataAndNetwork) -> Path:
-    """The file of the similarities between the models of a data set and network."""
+    """The file of the similarity between the models of a data set and network."""
     return out / "between" / f"{group.name}.npz"
 
 
 def between_models(
     config: Config, out: Path, names: Sequence[str], note: Callable[[str], None]
 ) -> dict[str, np.ndarray]:
-    """Similarities `[layer, model, model]` at the end, between the runs that did not fail.
+    """Debiased CKA `[layer, model, model]` at the end, between the runs that did not fail.
 
     Args:
         config: configuration of the experiment.
@@ -121,13 +124,9 @@ def between_models(
     for layer in layers[names_done[0]]:
         note(f"{layer} of {len(names_done)} models")
         load_one = partial(load_layer, str(layer))
-        matrices.append(
-            similarities_between(load_one, len(names_done), points=points_of(config, 0))
-        )
-    matrices_by_name = {
-        name: np.stack([matrix[name] for matrix in matrices]) for name in matrices[0]
-    }
-    return {"model": np.array(names_done), **matrices_by_name}
+        points = {BETWEEN: config.points}
+        matrices.append(similarities_between(load_one, len(names_done), points=points)[BETWEEN])
+    return {"model": np.array(names_done), BETWEEN: np.stack(matrices)}
 
 
 def _taps(

@@ -156,7 +156,6 @@ def _convergence(records: Sequence[xr.Dataset], path: Path) -> None:
                     )
             axes.set_yticks(range(len(names)), names)
             axes.set_ylim(len(names) - 0.5, -0.5)
-            axes.set_xlim(left=0)
             axes.set_title(_name(group))
         panels[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
         panels[-1].set_xlabel("epoch, mean over the layers")

@@ -89,7 +89,7 @@ def _lines(records: Sequence[xr.Dataset]) -> Chart:
         "seeds.",
         traces,
         "epoch",
-        "similarity to the final state",
+        "similarity to the final state, or Δ",
         _choices(records) | {"similarity": _measured_similarities(records)},
         {"xaxis": whole_axis(_epochs(records))},
     )

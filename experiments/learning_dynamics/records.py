@@ -1,13 +1,12 @@
 """The measurements of all models of a data set and network, as one labelled data set."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from experiments.learning_dynamics.comparing import between_file
+from experiments.learning_dynamics.comparing import BETWEEN, between_file
 from experiments.learning_dynamics.config import (
     Config,
     DataAndNetwork,
@@ -45,10 +44,9 @@ def gather(config: Config, group: DataAndNetwork, out: Path) -> xr.Dataset | Non
     grid, names = [grid[index] for index in done], [names[index] for index in done]
     failed = arrays["failed"].any(axis=1)
     layers = arrays["layer"][~failed][0].tolist()
-    sizes = {"run": len(grid), "epoch": len(config.measured), "layer": len(layers)}
-    variables = _variables(arrays, sizes)
-    for name, matrix in _between(between_file(out, group), names, len(layers)).items():
-        variables[f"{name}_between"] = (("layer", "run", "other_run"), matrix)
+    variables = _variables(arrays)
+    matrix = _between(between_file(out, group), names, len(layers))
+    variables[f"{BETWEEN}_between"] = (("layer", "run", "other_run"), matrix)
     labels = {
         f"{prefix}{field}": (f"{prefix}run", [getattr(model, field) for model in grid])
         for field in Model._fields
@@ -72,27 +70,23 @@ def gather(config: Config, group: DataAndNetwork, out: Path) -> xr.Dataset | Non
     )
 
 
-def _variables(arrays: Arrays, sizes: Mapping[str, int]) -> dict[str, Any]:
-    """The measurements of the runs, with their dimensions; NaN for those that no run has."""
+def _variables(arrays: Arrays) -> dict[str, Any]:
+    """The measurements of the runs, with their dimensions."""
     variables: dict[str, Any] = {}
     for name in _BY_EPOCH:
         latent = ("latent",) * (name == "kl_per_latent")
         variables[name] = (("run", "epoch", *latent), arrays[name])
-    for name, inner in _AT_END.items():
-        dims = ("run", *inner)
-        unknown = np.full([sizes[dim.removeprefix("other_")] for dim in dims], np.nan)
-        variables[name] = (dims, arrays.get(name, unknown))
-    return variables
+    known = {name: inner for name, inner in _AT_END.items() if name in arrays}
+    return variables | {name: (("run", *inner), arrays[name]) for name, inner in known.items()}
 
 
-def _between(file: Path, names: list[str], layers: int) -> dict[str, np.ndarray]:
-    """`[layer, run, run]` by name; NaN for runs that are not among those that were compared."""
-    arrays = read_members(file, ("model", *SIMILARITIES)) if file.is_file() else {}
-    compared = arrays.get("model", np.array([])).tolist()
-    known = [name for name in names if name in compared]
-    rows_here, rows_there = ([every.index(name) for name in known] for every in (names, compared))
-    matrices = {name: np.full((layers, len(names), len(names)), np.nan) for name in SIMILARITIES}
-    for name in matrices.keys() & arrays.keys():
-        here, there = (np.ix_(range(layers), rows, rows) for rows in (rows_here, rows_there))
-        matrices[name][here] = arrays[name][there]
-    return matrices
+def _between(file: Path, names: list[str], layers: int) -> np.ndarray:
+    """`[layer, run, run]`; NaN for runs that are not among those that were compared."""
+    matrix = np.full((layers, len(names), len(names)), np.nan)
+    arrays = read_members(file, ("model", BETWEEN)) if file.is_file() else {}
+    if BETWEEN in arrays:
+        compared = arrays["model"].tolist()
+        known = [name for name in names if name in compared]
+        here, there = ([every.index(name) for name in known] for every in (names, compared))
+        matrix[np.ix_(range(layers), here, here)] = arrays[BETWEEN][:, there][:, :, there]
+    return matrix
