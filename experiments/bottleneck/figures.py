@@ -1,5 +1,6 @@
 """The figures of a bottleneck sweep, from its records."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,16 +35,18 @@ def draw_figures(records: xr.Dataset, folder: Path) -> list[Path]:
     Returns:
         The files.
     """
+    name = title(records)
+    scales = partial(draw_scales, title=f"{name}: dimension from near to far neighbors")
     drawings = {
         "dimension_profile": (_dimension_profile, "intrinsic_dimension"),
-        "dimension_scale": (_dimension_scale, "scale_dimension"),
+        "dimension_scale": (scales, "scale_dimension"),
         "imbalance_profile": (_imbalance_profile, "imbalance"),
         "against_bottleneck": (_against_bottleneck, "imbalance"),
-        "between_bottlenecks": (_between_bottlenecks, "imbalance_between"),
+        "between_bottlenecks": (partial(draw_between, title=name), "imbalance_between"),
         "phases": (_phases, "imbalance"),
         "examples": (_examples, "example_input"),
     }
-    possible = {name: draw for name, (draw, needed) in drawings.items() if needed in records}
+    possible = {file: draw for file, (draw, needed) in drawings.items() if needed in records}
     return draw_each(possible, records, folder)
 
 
@@ -66,14 +69,6 @@ def _dimension_profile(records: xr.Dataset, path: Path) -> None:
         axes.set_ylim(bottom=0)
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
         axes.set_title(f"Intrinsic dimension of every layer{_points(records)}")
-
-
-def _dimension_scale(records: xr.Dataset, path: Path) -> None:
-    draw_scales(records, path, title=f"{title(records)}: dimension from near to far neighbors")
-
-
-def _between_bottlenecks(records: xr.Dataset, path: Path) -> None:
-    draw_between(records, path, title=title(records))
 
 
 def _imbalance_profile(records: xr.Dataset, path: Path) -> None:

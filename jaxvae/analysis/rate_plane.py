@@ -132,7 +132,8 @@ def excess_costs(
             f"expected betas [m, l] with rates [m, l] and distortions [m], got "
             f"{betas.shape}, {rates.shape} and {distortions.shape}"
         )
-    costs = _costs(betas, rates, distortions)
+    # The loss D + beta . R of model j at the betas of model i, at [i, j].
+    costs = distortions + betas @ rates.T
     least = np.min(np.where(np.isnan(costs), np.inf, costs), axis=1)
     return np.where(np.isfinite(least), np.diag(costs) - least, np.nan)
 
@@ -171,15 +172,6 @@ def rate_distortion_hull(
             hull.pop()
         hull.append(int(index))
     return np.array(hull, int)
-
-
-def _costs(
-    betas: Float[np.ndarray, "m l"],
-    rates: Float[np.ndarray, "m l"],
-    distortions: Float[np.ndarray, " m"],
-) -> Float[np.ndarray, "m m"]:
-    """The loss D + beta . R of model j at the betas of model i, at [i, j]."""
-    return distortions + betas @ rates.T
 
 
 def _turns_left(x: np.ndarray, y: np.ndarray, a: int, b: int, c: int) -> bool:
