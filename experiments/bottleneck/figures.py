@@ -1,5 +1,6 @@
 """The figures of a bottleneck sweep, from its records."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def draw_figures(records: xr.Dataset, folder: Path) -> list[Path]:
     """
     name = title(records)
     scales = partial(draw_scales, title=f"{name}: dimension from near to far neighbors")
-    drawings = {
+    drawings: dict[str, tuple[Callable[[xr.Dataset, Path], None], str]] = {
         "dimension_profile": (_dimension_profile, "intrinsic_dimension"),
         "dimension_scale": (scales, "scale_dimension"),
         "imbalance_profile": (_imbalance_profile, "imbalance"),

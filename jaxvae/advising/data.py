@@ -150,7 +150,7 @@ def _smoothing(size: int) -> Float[np.ndarray, "i h"]:
 def _doubts(value: float, error: float, others: Sequence[float], points: int) -> tuple[str, ...]:
     if not np.isfinite(value):
         return ("it is undefined for these images",)
-    estimates = np.array([value, *others])
+    estimates = [value, *others]
     ratio = _ratio(estimates)
     apart = ratio > _MOST_BETWEEN_SCALES
     # Which of the others are farther from it, the larger or the smaller ones.

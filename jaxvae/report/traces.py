@@ -104,7 +104,7 @@ def stderr_over(values: xr.DataArray, dimension: str) -> np.ndarray:
     """
     count = values.notnull().sum(dimension)
     squares = ((values - values.mean(dimension)) ** 2).sum(dimension)
-    stderr = np.sqrt(squares / (count * (count - 1)).where(count > 1))
+    stderr = (squares / (count * (count - 1)).where(count > 1)) ** 0.5
     return stderr.where(values.max(dimension) > values.min(dimension)).values
 
 
