@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxvae.geometry.arrays import as_array, as_float64
+from jaxvae.geometry.distances import refuse_overflow
 from jaxvae.geometry.host import numpy_of
 from jaxvae.typing import ArrayLike
 
@@ -49,28 +50,33 @@ def water_filling(eigenvalues: ArrayLike, *, level: ArrayLike | float) -> RateDi
         `RateDistortion`; the rate in nats, 0 where w is at least the largest
         eigenvalue. As w falls by a factor of e it grows by half a nat for each
         eigenvalue above w. Those of zero (constant directions) cost nothing.
-        Scaling both arguments changes only the distortion.
+        Scaling both arguments changes only the distortion. Beside a traced level, the
+        rate of eigenvalues above 1e76 is infinite.
 
     Raises:
         ValueError: for eigenvalues that are not `[d]` or are negative, NaN or
-            infinite, and for a level that is not one positive number.
+            infinite, for a level that is not one positive number, and for a
+            distortion above the largest float32.
 
     Reference: Cover and Thomas (2006), section 10.3.3; Lucas, Tucker, Grosse and
     Norouzi (2019) for the linear VAE.
     """
     spectrum, height = _checked_eigenvalues(eigenvalues), _checked_level(level)
     # Divided before it becomes float32, in which a variance of 1e-44 is zero; the root
-    # of a ratio of any two float32 is a float32.
+    # of a ratio of any two float32 is a float32, that of two float64 need not be.
     ratios = _root(spectrum) / height**0.5
+    numpy = numpy_of(ratios)
+    rates = numpy.log(numpy.maximum(ratios, 1.0))
     # Beside a traced level, a variance above the largest float32 becomes infinite.
     with np.errstate(over="ignore"):
-        errors = numpy_of(ratios).minimum(spectrum, height)
-    return _fill(jnp.asarray(ratios, jnp.float32), jnp.asarray(errors, jnp.float32))
+        errors = numpy.minimum(spectrum, height)
+        if numpy is np:
+            refuse_overflow(errors.sum().astype(np.float32), "distortions")
+    return _summed(jnp.asarray(rates, jnp.float32), jnp.asarray(errors, jnp.float32))
 
 
 @jax.jit
-def _fill(ratios: Float[Array, " d"], errors: Float[Array, " d"]) -> RateDistortion:
-    rates = jnp.log(jnp.maximum(ratios, 1.0))
+def _summed(rates: Float[Array, " d"], errors: Float[Array, " d"]) -> RateDistortion:
     return RateDistortion(jnp.sum(rates), jnp.sum(errors), rates)
 
 

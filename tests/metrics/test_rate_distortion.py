@@ -102,6 +102,15 @@ def test_ratios_above_the_largest_float32_have_a_rate():
     np.testing.assert_allclose(traced(jnp.array([1e30]), 1e-30).rate, found.rate, rtol=RTOL)
 
 
+def test_ratios_whose_root_is_above_the_largest_float32_have_a_rate():
+    assert_is(water_filling(np.array([1e80, 1e-80]), level=1.0), definition([1e80, 1e-80], 1.0))
+
+
+def test_a_distortion_above_the_largest_float32_is_refused():
+    with pytest.raises(ValueError, match="expected distortions below the largest float32"):
+        water_filling(np.full(4, 1e38), level=2e38)
+
+
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.int32, np.uint8, bool, jnp.bfloat16])
 def test_eigenvalues_of_every_kind_are_taken(kind):
     expected = water_filling(np.ones(3), level=0.25)
