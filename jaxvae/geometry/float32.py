@@ -25,8 +25,9 @@ def as_float32(
     """Values of arrays `[n, ...]`, what float32 rounds off them, and the exponent of their unit.
 
     What float32 does not hold is centered and scaled on the host; see `as_points`, also
-    for what is refused. Arrays in the memory of the host are given as NumPy's, so that
-    preparing them compiles nothing; an array on an accelerator stays there.
+    for what is refused. Beside one that is traced, arrays become float32 as they are. Arrays
+    in the memory of the host are given as NumPy's, so that preparing them compiles nothing;
+    an array on an accelerator stays there.
     """
     flat = [_flatten(array) for array in arrays]
     if len({array.shape[1] for array in flat}) > 1:
@@ -34,7 +35,10 @@ def as_float32(
             f"expected the same number of features, got {[array.shape[1] for array in flat]}"
         )
     largest = [largest_magnitude(array) for array in flat]
-    if any(_needs_host(array, most) for array, most in zip(flat, largest, strict=True)):
+    is_traced = any(isinstance(array, jax.core.Tracer) for array in flat)
+    if not is_traced and any(
+        _needs_host(array, most) for array, most in zip(flat, largest, strict=True)
+    ):
         return _center_on_host([np.asarray(array) for array in flat])
     together = jnp if any(isinstance(array, jax.Array) for array in flat) else np
     values = tuple(together.asarray(array, jnp.float32) for array in flat)
@@ -71,8 +75,6 @@ def _largest(array: Float[Array, "n d"]) -> Float[Array, ""]:
 
 
 def _needs_host(array: ArrayLike, largest: float) -> bool:
-    if isinstance(array, jax.core.Tracer):
-        return False
     # A difference of larger values overflows; devices flush smaller ones to zero.
     least, most = _DEVICE_RANGE
     return array.dtype not in _EXACT_IN_FLOAT32 or not least < largest < most

@@ -69,6 +69,15 @@ def test_trailing_axes_are_flattened():
     np.testing.assert_array_equal(folded, flat)
 
 
+def test_a_traced_array_may_stand_beside_one_of_float64():
+    x, y = gaussian(30, 5), gaussian(20, 5, seed=1).astype(np.float64)
+    expected = oracles.squared_distances(x, y)
+    found = jax.jit(lambda q: squared_distances(q, y))(x)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    found = jax.jit(lambda q: squared_distances(y, q))(x)
+    np.testing.assert_allclose(found, expected.T, rtol=1e-5)
+
+
 def test_different_widths_are_refused():
     with pytest.raises(ValueError, match=r"same number of features, got \[2, 3\]"):
         squared_distances(np.ones((4, 2)), np.ones((4, 3)))
