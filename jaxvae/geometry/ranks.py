@@ -7,7 +7,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from jaxvae.geometry.arrays import as_array
-from jaxvae.geometry.clouds import Cloud, as_cloud
+from jaxvae.geometry.clouds import Cloud, as_cloud, refuse_tiles
 from jaxvae.geometry.counting import count, count_traced
 from jaxvae.geometry.host import as_results
 from jaxvae.geometry.points import Points
@@ -43,6 +43,7 @@ def conditional_ranks(
             neighbors in another space.
         block: rows at a time; the default keeps a block of distances small.
         mesh: devices to split the rows over; all its axes are used.
+            Arrays that are read in tiles use one device.
         progress: called as `progress(rows done, n)` after every few blocks.
 
     Returns:
@@ -51,10 +52,12 @@ def conditional_ranks(
 
     Raises:
         ValueError: for indices that are not `[n, k >= 1]` integers between 0 and
-            n - 1 or name the point itself, and NaN or infinite input.
+            n - 1 or name the point itself, and NaN or infinite input; for traced
+            indices beside a space too large for the device.
     """
     cloud = as_cloud(space)
     indices = _checked_indices(indices, cloud.n)
+    refuse_tiles([cloud], beside=isinstance(indices, jax.core.Tracer))
     ranks = ranks_around(cloud, indices, block=block, mesh=mesh, progress=progress)
     return as_results(ranks)
 

@@ -99,8 +99,9 @@ def test_nan_in_a_tile_is_refused_by_its_row(small_device):
         lambda x: information_imbalance(x[:, None], other()),
         lambda x: neighborhood_overlap(x[:, None], other(), k=2),
         lambda x: label_overlap(other(), x > 0, k=2),
+        lambda x: conditional_ranks(other(), (x[:, None] > 0).astype(np.int32)),
     ],
-    ids=["imbalance", "neighborhood overlap", "label overlap"],
+    ids=["imbalance", "neighborhood overlap", "label overlap", "ranks"],
 )
 def test_a_cloud_in_tiles_is_refused_beside_traced_values(measure, small_device):
     small_device()
