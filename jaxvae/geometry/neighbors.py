@@ -60,6 +60,7 @@ def nearest_neighbors(
         k: number of neighbors, 1 to n - 1.
         block: rows at a time; the default keeps a block of distances small.
         mesh: devices to split the rows over; all its axes are used.
+            Arrays that are read in tiles use one device.
         progress: called as `progress(rows done, n)` after every few blocks.
 
     Returns:
@@ -117,7 +118,7 @@ def search(
         cloud: the points.
         k: how many.
         block: rows at a time.
-        mesh: devices to split the rows over.
+        mesh: devices to split the rows over; tiles use one device.
         progress: called as `progress(rows done, n)`.
         in_order: whether the indices are to be as exact as the distances; else points may
             change places whose distances float32 cannot tell apart.

@@ -57,6 +57,7 @@ def two_nn(
         discard: share of the largest ratios left out, 0 <= discard < 1; with 0
             only the largest one, whose ordinate is infinite, is.
         mesh: devices to split the points over; all its axes are used.
+            Arrays that are read in tiles use one device.
         progress: called as `progress(points done, n)` after every few blocks.
 
     Returns:
@@ -90,6 +91,7 @@ def two_nn_mle(
     Args:
         x: `[n, ...]` points; trailing axes are flattened.
         mesh: devices to split the points over; all its axes are used.
+            Arrays that are read in tiles use one device.
         progress: called as `progress(points done, n)` after every few blocks.
 
     Returns:

@@ -87,6 +87,7 @@ def gride(
         max_rank: the farthest neighbor, at least 2; ranks above n - 1 are left
             out, so that small clouds have fewer scales.
         mesh: devices to split the points over; all its axes are used.
+            Arrays that are read in tiles use one device.
         progress: called as `progress(points done, n)` after every few blocks.
 
     Returns:

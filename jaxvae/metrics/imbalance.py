@@ -44,6 +44,7 @@ def information_imbalance(
         b: `[n, ...]`, the same points in another space.
         k: neighbors averaged over, 1 to n - 1.
         mesh: devices to split the points over; all its axes are used.
+            Arrays that are read in tiles use one device.
         progress: called as `progress(points done, n)` after every few blocks.
 
     Returns:
@@ -79,6 +80,7 @@ def imbalance_matrix(
         spaces: l arrays `[n, ...]`, of any widths.
         k: neighbors averaged over, 1 to n - 1.
         mesh: devices to split the points over; all its axes are used.
+            Arrays that are read in tiles use one device.
         progress: called as `progress(points done, n)` after every few blocks.
 
     Returns:

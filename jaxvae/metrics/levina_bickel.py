@@ -35,6 +35,7 @@ def levina_bickel(
         k: neighbors of each point, 2 to n - 1. With k = 2 it is
             `two_nn_mle` times N / (N - 1).
         mesh: devices to split the points over; all its axes are used.
+            Arrays that are read in tiles use one device.
         progress: called as `progress(points done, n)` after every few blocks.
 
     Returns:

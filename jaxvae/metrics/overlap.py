@@ -41,6 +41,7 @@ def neighborhood_overlap(
         b: `[n, ...]`, the same points in another space, of any width.
         k: neighbors compared, 1 to n - 1.
         mesh: devices to split the points over; all its axes are used.
+            Arrays that are read in tiles use one device.
         progress: called as `progress(points done, n)` after every few blocks.
 
     Returns:
@@ -86,6 +87,7 @@ def label_overlap(
             a function is traced.
         k: neighbors of each point, 1 to n - 1.
         mesh: devices to split the points over; all its axes are used.
+            Arrays that are read in tiles use one device.
         progress: called as `progress(points done, n)` after every few blocks.
 
     Returns:
