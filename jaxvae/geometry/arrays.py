@@ -107,6 +107,9 @@ def as_row_array(given: Any) -> EitherArray:
         array = _array_of(given)
         if len(array.shape) == 0:
             raise ValueError(f"expected an array [n, ...], got shape {array.shape}")
+        if len(array.shape) > 1 and array.dtype == object and not isinstance(given, np.ndarray):
+            # A column alone may be of labels, which keep their types.
+            return _numbers_of(array)
         return array
     # Element by element: NumPy would make an axis of a label that is a tuple.
     rows = np.empty(len(given), object)

@@ -164,6 +164,20 @@ def test_float64_data_reach_the_metric_as_they_are():
     assert seen == [np.float64, np.float64]
 
 
+def test_tables_of_nullable_columns_are_taken_and_their_labels_kept():
+    pandas = pytest.importorskip("pandas")
+    x, labels = gaussian(40, 2).astype(np.float64), 2**53 + np.arange(40)
+    table, column = pandas.DataFrame(x), pandas.Series(labels)
+
+    def metric(x, labels):
+        return mean(x) + len(set(labels))
+
+    given = table.astype("Float64"), column.astype("Int64")
+    found = subsample_error(KEY, metric, *given, parts=2)
+    expected = subsample_error(KEY, metric, table, column, parts=2)
+    np.testing.assert_array_equal(found.values, expected.values)
+
+
 def test_jit_and_vmap_equal_the_loop():
     draws = jnp.stack([gaussian(60, 2, seed) for seed in range(3)])
     lifted = jax.jit(jax.vmap(lambda x: subsample_error(KEY, mean, x, parts=4)))(draws)
