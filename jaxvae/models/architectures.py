@@ -14,7 +14,7 @@ from jaxvae.models.networks import (
     DenseEncoder,
 )
 from jaxvae.models.residual import ResidualDecoder, ResidualEncoder
-from jaxvae.models.sizes import refuse_indivisible
+from jaxvae.models.sizes import checked_widths, refuse_indivisible
 from jaxvae.models.transformer import TransformerDecoder, TransformerEncoder
 from jaxvae.models.vae import BERNOULLI, VAE, build_vae
 from jaxvae.typing import ImageShape
@@ -28,8 +28,9 @@ def dense_vae(
     likelihood: Likelihood = BERNOULLI,
 ) -> VAE:
     """The fully connected VAE: `widths` with ReLU, mirrored in the decoder."""
-    encoder = DenseEncoder(tuple(widths))
-    decoder = DenseDecoder(tuple(widths)[::-1], _put_out(image_shape, likelihood))
+    widths = checked_widths(widths)
+    encoder = DenseEncoder(widths)
+    decoder = DenseDecoder(widths[::-1], _put_out(image_shape, likelihood))
     return build_vae(
         encoder, decoder, image_shape=image_shape, latents=latents, likelihood=likelihood
     )
@@ -52,11 +53,12 @@ def convolutional_vae(
         likelihood: likelihood of the images, given the output of the decoder.
 
     Raises:
-        ValueError: for images that cannot be halved that often.
+        ValueError: for no widths, widths below 1, and images that cannot be halved that often.
     """
+    widths = checked_widths(widths)
     _check_halvings(image_shape, len(widths))
-    encoder = ConvolutionalEncoder(tuple(widths))
-    decoder = ConvolutionalDecoder(tuple(widths), _put_out(image_shape, likelihood))
+    encoder = ConvolutionalEncoder(widths)
+    decoder = ConvolutionalDecoder(widths, _put_out(image_shape, likelihood))
     return build_vae(
         encoder, decoder, image_shape=image_shape, latents=latents, likelihood=likelihood
     )
@@ -97,8 +99,9 @@ def wide_dense_vae(
 
     Two layers of `width` with ReLU in the encoder, three with tanh in the decoder.
     """
-    encoder = DenseEncoder((width,) * 2)
-    decoder = DenseDecoder((width,) * 3, _put_out(image_shape, likelihood), nn.tanh)
+    widths = checked_widths([width])
+    encoder = DenseEncoder(widths * 2)
+    decoder = DenseDecoder(widths * 3, _put_out(image_shape, likelihood), nn.tanh)
     return build_vae(
         encoder, decoder, image_shape=image_shape, latents=latents, likelihood=likelihood
     )
@@ -121,11 +124,12 @@ def residual_vae(
         likelihood: likelihood of the images, given the output of the decoder.
 
     Raises:
-        ValueError: for images that cannot be halved that often.
+        ValueError: for no widths, widths below 1, and images that cannot be halved that often.
     """
+    widths = checked_widths(widths)
     _check_halvings(image_shape, len(widths))
-    encoder = ResidualEncoder(tuple(widths))
-    decoder = ResidualDecoder(tuple(widths), _put_out(image_shape, likelihood))
+    encoder = ResidualEncoder(widths)
+    decoder = ResidualDecoder(widths, _put_out(image_shape, likelihood))
     return build_vae(
         encoder, decoder, image_shape=image_shape, latents=latents, likelihood=likelihood
     )
@@ -166,5 +170,7 @@ def _put_out(image_shape: ImageShape, likelihood: Likelihood) -> ImageShape:
 
 
 def _check_halvings(image_shape: ImageShape, convolutions: int) -> None:
+    if convolutions < 1:
+        raise ValueError("expected the widths of at least one convolution, got none")
     what = f"for {convolutions} convolutions of stride 2"
     refuse_indivisible(image_shape[:2], 2**convolutions, what)

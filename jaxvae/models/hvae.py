@@ -91,6 +91,8 @@ def build_hvae(
     Raises:
         ValueError: for no layer, and a layer without latents.
     """
+    height, width, channels = image_shape
+    image_shape = height, width, channels
     layers = tuple(map(tuple, shapes))
     sizes = [math.prod(shape) for shape in layers]
     if not layers or min(sizes) < 1:

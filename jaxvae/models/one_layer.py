@@ -8,6 +8,7 @@ from jaxvae.models.hvae import HVAE, build_hvae
 from jaxvae.models.layers import DownConvolution, SameConvolution, UpConvolution
 from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.networks import Taps
+from jaxvae.models.sizes import checked_widths
 from jaxvae.models.stochastic_layers import Gaussian
 from jaxvae.models.two_layer import (
     SIDE,
@@ -40,9 +41,10 @@ def one_layer_hvae(
         likelihood: likelihood of the images, given the output of the decoder.
 
     Raises:
-        ValueError: for images of another size.
+        ValueError: for images of another size, and a width below 1.
     """
     refuse_other_sides(image_shape)
+    (width,) = checked_widths([width])
     parameters = likelihood.parameters(image_shape[2])
     network = OneLayerNetwork(channels, width, parameters, image_shape[0] == 28)
     shapes = ((SIDE, SIDE, channels),)

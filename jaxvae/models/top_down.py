@@ -248,8 +248,11 @@ def _check(image_shape: Shape, sides: Shape, counts: Shape, channels: int) -> No
         raise ValueError(
             f"expected square images, got {height} x {width}; resize them with image_size"
         )
-    growing = all(above < below and below % above == 0 for above, below in pairwise(sides))
-    if min(sides) < 1 or not growing or sides[-1] != height:
+    if (
+        min(sides) < 1
+        or sides[-1] != height
+        or not all(above < below and below % above == 0 for above, below in pairwise(sides))
+    ):
         raise ValueError(
             f"expected resolutions that each divide the next, up to the {height} pixels of the "
             f"images, got {list(sides)}"

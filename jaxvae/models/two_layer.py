@@ -175,7 +175,7 @@ def refuse_other_sides(image_shape: ImageShape) -> None:
     Raises:
         ValueError: for others than those of 28 x 28 or 32 x 32 pixels.
     """
-    if image_shape[:2] not in ((28, 28), (32, 32)):
+    if tuple(image_shape[:2]) not in ((28, 28), (32, 32)):
         raise ValueError(
             f"expected images of 28 x 28 or 32 x 32 pixels, got {image_shape[0]} x "
             f"{image_shape[1]}; resize them with image_size"

@@ -272,6 +272,16 @@ def test_images_of_another_size_are_refused():
         one_layer_hvae(image_shape=(64, 64, 1))
 
 
+def test_the_shape_of_images_may_be_a_list():
+    hvae = two_layer_hvae(image_shape=[28, 28, 1], channels=4, top=3)
+    assert hvae.image_shape == (28, 28, 1)
+
+
+def test_one_layer_without_width_is_refused():
+    with pytest.raises(ValueError, match=r"expected widths of at least 1, got \[0\]"):
+        one_layer_hvae(image_shape=(28, 28, 1), width=0)
+
+
 @pytest.mark.parametrize("shapes", [[], [(3,), (0,)]])
 def test_hierarchies_without_latents_are_refused(shapes):
     with pytest.raises(ValueError, match="at least one layer, none of them empty"):

@@ -320,6 +320,7 @@ def test_layers_are_captured_as_float32(moved):
         ({"resolutions": (8, 4)}, r"got \[8, 4\]"),
         ({"resolutions": (2, 4)}, r"got \[2, 4\]"),
         ({"resolutions": (-8, 8)}, r"got \[-8, 8\]"),
+        ({"resolutions": (0, 8)}, r"got \[0, 8\]"),
         ({"blocks": (1, 2)}, r"one for each of the 3 resolutions \[1, 4, 8\].* got \[1, 2\]"),
         ({"blocks": (1, 0, 2)}, r"of at least 1, got \[1, 0, 2\]"),
         ({"blocks": ()}, r"got \[\]"),

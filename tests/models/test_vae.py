@@ -19,6 +19,8 @@ from jaxvae.models import (
     gaussian,
     learned_gaussian,
     logistic_mixture,
+    residual_vae,
+    transformer_vae,
     wide_dense_vae,
 )
 from jaxvae.models.strided_convolution import convolve_down
@@ -564,6 +566,23 @@ def test_noise_that_would_broadcast_is_refused(shape):
 def test_images_that_cannot_be_halved_four_times_are_refused(build, shape):
     with pytest.raises(ValueError, match=r"divisible by 16 .* got \d+ x \d+; resize"):
         build(image_shape=shape, latents=2)
+
+
+@pytest.mark.parametrize("build", [convolutional_vae, residual_vae])
+def test_no_convolutions_are_refused(build):
+    with pytest.raises(ValueError, match="widths of at least one convolution, got none"):
+        build(image_shape=(16, 16, 1), latents=2, widths=())
+
+
+@pytest.mark.parametrize("build", [dense_vae, convolutional_vae, residual_vae])
+def test_layers_without_units_are_refused(build):
+    with pytest.raises(ValueError, match=r"expected widths of at least 1, got \[8, 0\]"):
+        build(image_shape=(16, 16, 1), latents=2, widths=(8, 0))
+
+
+def test_patches_without_pixels_are_refused():
+    with pytest.raises(ValueError, match=r"of at least 1 for patches .*, got 16 x 16 and 0"):
+        transformer_vae(image_shape=(16, 16, 1), latents=2, patch=0)
 
 
 @pytest.mark.parametrize("build", [dense_vae, wide_dense_vae, convolutional_vae, compact_vae])
