@@ -26,6 +26,7 @@ from jaxvae.geometry.ties import compared_with
 # Points take this many times their bytes on the device while they are compared.
 _COPIES = 4
 _ROWS = 1024
+_BYTES = "JAXVAE_DEVICE_BYTES"
 
 
 class Tiles(NamedTuple):
@@ -87,7 +88,7 @@ def search_tiles(
     tiles: Tiles, *, k: int, progress: Progress | None
 ) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, "n k"], int]:
     """Squared distances and indices of the k nearest, and the exponent of the unit."""
-    squared, indices = [], []
+    squared, exponents, indices = [], [], []
     for rows in _blocks(tiles.n, _ROWS, progress):
         nearest = [rows]
         for tile in _tiles(tiles):
@@ -98,11 +99,17 @@ def search_tiles(
         together = np.unique(np.concatenate(nearest))
         cloud = _local_cloud(tiles, rows, together, 2 ** (len(together) - 1).bit_length())
         distances, found = cloud.nearest(rows, k)
-        exponent = 2 * int(cloud.space.points.exponent)
-        squared.append(np.ldexp(distances.astype(np.float64), exponent))
+        squared.append(distances.astype(np.float64))
+        exponents.append(int(cloud.space.points.exponent))
         indices.append(cloud.ids[found])
-    kept, exponent = _scaled(np.concatenate(squared))
-    return kept, np.concatenate(indices).astype(np.int32), exponent
+    # In the largest unit: float64 may not hold squares in that of the input.
+    most = max(exponents)
+    alike = [
+        np.ldexp(some, 2 * (exponent - most))
+        for some, exponent in zip(squared, exponents, strict=True)
+    ]
+    kept, exponent = _scaled(np.concatenate(alike))
+    return kept, np.concatenate(indices).astype(np.int32), exponent + most
 
 
 def rank_tiles(
@@ -211,8 +218,17 @@ def _hashes(values: np.ndarray) -> Int[np.ndarray, " b"]:
 
 
 def _device_bytes() -> int:
-    """Memory that clouds may fill: `JAXVAE_DEVICE_BYTES`, or half of what the device has."""
-    if "JAXVAE_DEVICE_BYTES" in os.environ:
-        return int(os.environ["JAXVAE_DEVICE_BYTES"])
+    """Memory that clouds may fill: `JAXVAE_DEVICE_BYTES`, or half of what the device has.
+
+    Raises:
+        ValueError: for a variable that is no whole number.
+    """
+    if given := os.environ.get(_BYTES):
+        try:
+            return int(given)
+        except ValueError as error:
+            raise ValueError(
+                f"expected a whole number of bytes as {_BYTES}, got {given}"
+            ) from error
     limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
     return (limit or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) // 2

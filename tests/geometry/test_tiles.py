@@ -73,8 +73,20 @@ def test_a_file_is_read_a_tile_at_a_time(kind, small_device, tmp_path):
     np.testing.assert_array_equal(nearest_neighbors(stored, k=2).indices, expected)
 
 
+def test_distances_whose_squares_float64_does_not_hold_are_kept_in_tiles(small_device):
+    small_device()
+    found = two_nn(np.ldexp(other(), 600))
+    np.testing.assert_array_equal(found.value, two_nn(other()).value)
+
+
 def test_what_fits_is_not_tiled():
     assert not is_too_large(cloud())
+
+
+def test_memory_that_is_no_number_is_refused_by_its_name(monkeypatch):
+    monkeypatch.setenv("JAXVAE_DEVICE_BYTES", "8e9")
+    with pytest.raises(ValueError, match="whole number of bytes as JAXVAE_DEVICE_BYTES, got 8e9"):
+        two_nn(cloud())
 
 
 def test_progress_of_tiles_reaches_the_end(small_device):
