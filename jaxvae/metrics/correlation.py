@@ -90,6 +90,7 @@ def svcca(x: ArrayLike, y: ArrayLike, *, variance: float = 0.99) -> CanonicalCor
 
     Reference: Raghu, Gilmer, Yosinski and Sohl-Dickstein (2017).
     """
+    variance = float(variance)
     if not 0 < variance <= 1:
         raise ValueError(f"expected 0 < variance <= 1, got {variance}")
     first, second = (f.values for f in centered_features([x, y]))

@@ -168,6 +168,13 @@ def test_no_type_is_promoted_without_being_asked(metric):
         np.testing.assert_array_equal(metric(x, y).values, expected.values)
 
 
+@pytest.mark.parametrize("kind", [np.float32, jnp.float32])
+def test_a_variance_may_be_of_any_real_type(kind):
+    x, y = gaussian(50, 4), gaussian(50, 3, seed=1)
+    expected = svcca(x, y, variance=0.5)
+    np.testing.assert_array_equal(svcca(x, y, variance=kind(0.5)).values, expected.values)
+
+
 @pytest.mark.parametrize("variance", [0, -0.5, 1.01, np.nan])
 def test_a_variance_outside_0_to_1_is_refused(variance):
     with pytest.raises(ValueError, match="variance <= 1"):
