@@ -26,8 +26,11 @@ def objective_multipliers(objective: Callable[..., Any]) -> dict[str, bool]:
         hints = get_type_hints(objective, include_extras=True)
     except (NameError, TypeError):
         return {}
-    kinds = {Multiplier: False, LayerMultipliers: True}
-    return {name: kinds[hint] for name, hint in hints.items() if hint in kinds}
+    kinds = ((Multiplier, False), (LayerMultipliers, True))
+    # Compared one by one: what others annotate types with may have no hash.
+    return {
+        name: by_layer for name, hint in hints.items() for kind, by_layer in kinds if hint == kind
+    }
 
 
 def ascend(

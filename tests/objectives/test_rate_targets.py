@@ -1,6 +1,7 @@
 """Rates and distortions that are asked for: the Lagrangian, its betas, and where they end."""
 
 from functools import partial
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,13 @@ import optax
 import pytest
 
 from jaxvae.objectives import distortion_target, hierarchical_vae, rate_targets
-from jaxvae.objectives.multipliers import LEAST, MOST, ascend
+from jaxvae.objectives.multipliers import (
+    LEAST,
+    MOST,
+    Multiplier,
+    ascend,
+    objective_multipliers,
+)
 from jaxvae.training import Member, init_ensemble, take_member, train_ensemble, vae_trainer
 from tests.models.hierarchies import chain, chain_outputs
 
@@ -96,6 +103,13 @@ def test_a_beta_moves_slowly_and_within_bounds():
 def test_there_is_a_target_and_a_beta_for_every_layer(given, message):
     with pytest.raises(ValueError, match=message):
         rate_targets(chain_outputs(2), **given)
+
+
+def test_types_without_a_hash_mark_no_multipliers():
+    def objective(outputs, *, beta: Multiplier, width: Annotated[float, []] = 1.0):
+        return beta * width
+
+    assert objective_multipliers(objective) == {"beta": False}
 
 
 # --- trained --------------------------------------------------------------------------
