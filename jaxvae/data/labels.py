@@ -20,7 +20,7 @@ class Labels(NamedTuple):
     remark: str
 
 
-def number_labels(given: Mapping[str, np.ndarray], counts: Mapping[str, int]) -> Labels:
+def number_labels(given: Mapping[str, np.ndarray], counts: Mapping[str, int], what: str) -> Labels:
     """Labels as numbers: whole ones stay, texts are numbered in alphabetical order.
 
     Columns of 0 with one 1 in every row are read as the place of that 1. Others, such as real
@@ -29,6 +29,7 @@ def number_labels(given: Mapping[str, np.ndarray], counts: Mapping[str, int]) ->
     Args:
         given: by split, `[n]`, `[n, 1]` or `[n, classes]`; none for no labels.
         counts: images by split.
+        what: the set, in words.
 
     Raises:
         ValueError: for another number of labels than of images.
@@ -36,8 +37,9 @@ def number_labels(given: Mapping[str, np.ndarray], counts: Mapping[str, int]) ->
     for split, labels in given.items():
         if len(labels) != counts[split]:
             raise ValueError(
-                f"expected a label for each of {counts[split]:,} images of {split}, "
-                f"got {len(labels):,}"
+                f"expected a label for each of {counts[split]:,} images of "
+                f"{what if split == 'all' else f'{split} of {what}'}, got {len(labels):,}; an "
+                "array that is not of labels is left out under another name, such as info"
             )
     flat = {split: _flat(labels) for split, labels in given.items()}
     if not flat or any(labels is None for labels in flat.values()):

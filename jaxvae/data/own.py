@@ -215,7 +215,7 @@ def _of_files(path: Path, chosen: Sorted, directory: Path, size: int | None) -> 
     return _Contents(
         decoded.arrays,
         decoded.dtype,
-        number_labels(texts, counts),
+        number_labels(texts, counts, str(path)),
         decoded.extremes,
         content,
         [decoded.sizes] if decoded.sizes else [],
@@ -226,7 +226,7 @@ def _of_files(path: Path, chosen: Sorted, directory: Path, size: int | None) -> 
 def _of_arrays(path: Path, chosen: Stored, size: int | None) -> _Contents:
     arrays = read_stored(chosen.images, path)
     counts = {split: len(array) for split, array in arrays.items()}
-    labels = number_labels(read_stored(chosen.labels, path), counts)
+    labels = number_labels(read_stored(chosen.labels, path), counts, str(path))
     content = hashlib.sha256()
     extremes = {
         split: extremes_of(

@@ -180,10 +180,14 @@ def _images(
 
 
 def _labels(named: list[_Named], wanted: Mapping[str, str]) -> dict[str, _Named]:
-    """One array of labels for every split, or none at all."""
+    """One array of labels for every split, or none at all; a single number is of no images."""
     labels = {}
     for ours, theirs in wanted.items():
-        of_split = [each for each in named if each.split == theirs and each.parts & {*_LABELS}]
+        of_split = [
+            each
+            for each in named
+            if each.split == theirs and each.parts & {*_LABELS} and each.array.shape
+        ]
         if len(of_split) != 1:
             return {}
         labels[ours] = of_split[0]

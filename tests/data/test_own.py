@@ -674,8 +674,15 @@ def test_labels_of_one_column_and_of_ones_are_classes(tmp_path):
 
 def test_a_label_less_or_more_is_refused(tmp_path):
     np.savez(tmp_path / "a.npz", images=GRAY, labels=np.arange(29))
-    with pytest.raises(ValueError, match="a label for each of 30 images of all, got 29"):
+    with pytest.raises(ValueError, match=r"each of 30 images of .*a.npz, got 29; an array that is"):
         load(tmp_path / "a.npz")
+
+
+def test_a_single_number_is_no_label(tmp_path):
+    np.savez(tmp_path / "a.npz", images=GRAY, labels=3)
+    data = load(tmp_path / "a.npz")
+    assert data.train.labels is None
+    assert "left out: labels" in data.said
 
 
 def test_held_out_images_that_are_also_trained_on_are_counted(folder, tmp_path):
