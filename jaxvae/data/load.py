@@ -67,8 +67,8 @@ def load(
 
     Args:
         name: `sprites`, `cars3d`, or a TFDS name: `mnist`, `name/config`, either with `:version`;
-            or a path, as it begins with `/`, `.` or `~`, ends with `/`, `.npy`, `.npz` or `.zarr`,
-            or is there while no set of that name is prepared.
+            or a path, as it begins with `/`, `.` or `~`, ends with `/`, `.npy`, `.npz`, `.zarr`,
+            `.tif` or `.tiff`, or is there while no set of that name is prepared.
         image_size: pixels along each side to resize to, bilinear and antialiased; None
             for the images as they are. Images that are not square are stretched.
         train_size: keep the first so many train examples; None for all of them (for
@@ -95,9 +95,17 @@ def load(
         OSError: if the cache cannot be written, or images cannot be read.
     """
     given = {"image_size": image_size, "train_size": train_size, "test_size": test_size}
-    sizes = {argument: size for argument, size in given.items() if size is not None}
-    for argument, size in sizes.items():
-        as_count(size, f"expected a positive {argument}, a whole number, got {size!r}", least=1)
+    sizes = {
+        argument: as_count(
+            size, f"expected a positive {argument}, a whole number, got {size!r}", least=1
+        )
+        for argument, size in given.items()
+        if size is not None
+    }
+    image_size = sizes.get("image_size")
+    if value_range is not None:
+        low, high = map(float, value_range)
+        value_range = low, high
     name, directory = os.fspath(name), data_directory(data_dir)
     own_path = own_place(name, directory)
     if own_path is not None:
@@ -107,7 +115,6 @@ def load(
     if name and os.path.exists(name):
         say(f"{name}: the data set of this name is taken; for the file or folder here, ./{name}")
     if value_range is not None:
-        low, high = value_range
         raise ValueError(
             f"expected no value_range for {name!r}, whose pixels are bytes, got {low:g}:{high:g}"
         )

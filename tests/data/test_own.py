@@ -7,6 +7,7 @@ import warnings
 import zlib
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tifffile
@@ -670,6 +671,14 @@ def test_labels_of_one_column_and_of_ones_are_classes(tmp_path):
         np.savez(tmp_path / f"{name}.npz", images=GRAY, labels=given)
         data = load(tmp_path / f"{name}.npz")
         np.testing.assert_array_equal(data.test.labels, labels[ORDER[:3]])
+
+
+def test_settings_may_be_numbers_of_numpy_and_jax(tmp_path):
+    file = saved(tmp_path, GRAY)
+    expected = load(file, image_size=4, train_size=5, value_range=(0, 128))
+    numbers = {"image_size": np.int64(4), "train_size": jnp.int32(5)}
+    data = load(file, **numbers, value_range=(np.float32(0), jnp.float32(128)))
+    np.testing.assert_array_equal(data.train.images, expected.train.images)
 
 
 def test_a_label_less_or_more_is_refused(tmp_path):
