@@ -6,6 +6,7 @@ TIFF are images of their own.
 """
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,8 @@ _GRAY = ("1", "L", "LA", "La")
 _DEEP = {"I;16": np.uint16, "I;16L": np.uint16, "I;16B": np.uint16, "I": np.int32, "F": np.float32}
 _COLORS = ("RGB", "RGBA", "RGBX", "RGBa", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV")
 _WHITE = 255
+_TURNED = "rotated by their EXIF orientation"
+_LEFT_OUT = "with pages of other sizes or types, which are left out"
 
 
 class Header(NamedTuple):
@@ -101,11 +104,13 @@ def _opened(source: Any, file: Path) -> tuple[Header, Any]:
         raise PictureError(_reason(error)) from error
 
 
-def _single(source: Any) -> tuple[Header, Any]:
-    """An image as Pillow reads it."""
+def _single(source: Any, pages: Sequence[int] = (0,)) -> tuple[Header, Any]:
+    """An image as Pillow reads it; of a TIFF also pages that are alike in size and type."""
     from PIL import Image, ImageOps  # noqa: PLC0415
 
     image: Any = Image.open(source)
+    if pages[0] != image.tell():
+        image.seek(pages[0])
     # To ask a PNG for what is not in its head would decode it.
     known = image.format != "PNG" or "exif" in image.info
     turned = image.getexif().get(_ORIENTATION, 1) if known else 1
@@ -119,7 +124,7 @@ def _single(source: Any) -> tuple[Header, Any]:
         raise PictureError(f"expected gray or color, got an image of mode {image.mode}")
     moves = image.format in ("GIF", "WEBP", "PNG") and getattr(image, "is_animated", False)
     done = {
-        "rotated by their EXIF orientation": turned in _FLIPS,
+        _TURNED: turned in _FLIPS,
         f"{image.mode} made red, green and blue": image.mode in ("CMYK", "YCbCr", "LAB", "HSV"),
         "animated, of which the first picture is read": moves,
         "transparent, which is left out": image.has_transparency_data and deep,
@@ -127,9 +132,9 @@ def _single(source: Any) -> tuple[Header, Any]:
     }
     remarks = tuple(remark for remark, is_so in done.items() if is_so)
     dtype = np.dtype(_DEEP.get(image.mode, np.uint8))
-    header = Header(height, width, 1 if gray else 3, dtype, 1, remarks)
+    header = Header(height, width, 1 if gray else 3, dtype, len(pages), remarks)
 
-    def read() -> Picture:
+    def read_page() -> Picture:
         remarks: tuple[str, ...] = ()
         upright: Any = image if turned == 1 else ImageOps.exif_transpose(image)
         if deep:
@@ -143,6 +148,15 @@ def _single(source: Any) -> tuple[Header, Any]:
             upright = Image.alpha_composite(paper, upright)
         pixels = np.asarray(upright.convert("RGB").convert("L") if gray else upright.convert("RGB"))
         return Picture(pixels[None, ..., None] if gray else pixels[None], remarks)
+
+    def read() -> Picture:
+        pictures = []
+        for page in pages:
+            if page != image.tell():
+                image.seek(page)
+            pictures.append(read_page())
+        pixels = np.concatenate([each.pixels for each in pictures])
+        return Picture(pixels, pictures[0].remarks)
 
     return header, read
 
@@ -160,7 +174,7 @@ def _has_gray_palette(image: Any) -> bool:
 
 
 def _stack(source: Any) -> tuple[Header, Any] | None:
-    """A TIFF of several pages or more than 8 bits; None for others, which Pillow reads."""
+    """A TIFF of several pages, of 1 bit or more than 8; None for others, which Pillow reads."""
     import tifffile  # noqa: PLC0415
 
     # Files of OME may refer to others, which are images of their own here.
@@ -169,8 +183,14 @@ def _stack(source: Any) -> tuple[Header, Any] | None:
         bytes_alone = page.dtype == np.uint8 and page.samplesperpixel in (1, 3, 4)
         # One directory may describe a whole stack.
         plain = len(tiff.pages) == 1 and series.size == page.size and bytes_alone
-        if plain or page.bitspersample == 1:
+        if plain:
             return None
+        left_out = (_LEFT_OUT,) * (len(tiff.series) > 1)
+        if page.bitspersample == 1:
+            # Pillow knows the ways in which faxes are compressed.
+            pages = [each.index for each in series if each is not None]
+            stored, read_pages = _single(_from_start(source), pages)
+            return stored._replace(remarks=(*stored.remarks, *left_out)), read_pages
         colors = tifffile.PHOTOMETRIC(page.photometric)
         if colors not in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB):
             raise PictureError(
@@ -181,15 +201,12 @@ def _stack(source: Any) -> tuple[Header, Any] | None:
         order = _axes_of(axes)
         turned = page.tags.valueof(_ORIENTATION, 1)
         stored = _of_stack(shape, axes, np.dtype(series.dtype).newbyteorder("="))
-        done = {
-            "rotated by their EXIF orientation": turned in _FLIPS,
-            "with pages of other sizes or types, which are left out": len(tiff.series) > 1,
-        }
+        turns = (_TURNED,) * (turned in _FLIPS)
     height, width = stored.height, stored.width
     header = stored._replace(
         height=width if turned in _LYING else height,
         width=height if turned in _LYING else width,
-        remarks=(*stored.remarks, *(remark for remark, is_so in done.items() if is_so)),
+        remarks=(*stored.remarks, *turns, *left_out),
     )
 
     def read() -> Picture:

@@ -420,6 +420,16 @@ def test_pages_of_other_sizes_are_left_out_and_that_is_said(folder):
     assert "30 with pages of other sizes or types, which are left out" in data.said
 
 
+@pytest.mark.parametrize("options", [{}, {"compression": "group4"}], ids=["plain", "fax"])
+def test_pages_of_one_bit_are_images(folder, options):
+    images = GRAY > 99
+    first, *others = map(Image.fromarray, [*images, images[0, :3]])
+    first.save(folder / "a.tif", save_all=True, append_images=others, **options)
+    data = load(folder)
+    np.testing.assert_array_equal(all_images(data)[..., 0], 255 * images[ORDER])
+    assert "1 with pages of other sizes or types, which are left out" in data.said
+
+
 def test_files_that_refer_to_each_other_are_images_of_their_own(folder):
     """As microscopes write a stack: every file describes all of them."""
     uuids = [f"urn:uuid:{place:08d}-0000-0000-0000-000000000000" for place in range(12)]
