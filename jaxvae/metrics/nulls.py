@@ -32,6 +32,8 @@ from jaxvae.typing import ArrayLike, EitherArray, Key
 _BLOCK = 1024
 # A column keeps its mean up to this many times its spread.
 _LARGEST_MEAN = 2.0**7
+# Spreads within this are those of float32, as are those of columns that spread far less.
+_RANGE = 2.0**-80, 2.0**100
 _PRECISE = {"precision": jax.lax.Precision.HIGHEST}
 
 
@@ -103,7 +105,8 @@ def gaussian_null(key: Key, metric: Metric, *arrays: ArrayLike, draws: int = 20)
 
     Args:
         key: key of the clouds.
-        metric: `f(*arrays)`; it gets float32 arrays of the shapes given.
+        metric: `f(*arrays)`; it gets arrays of the shapes given, of float32, or of float64
+            where float32 does not reach so far.
         *arrays: each `[n, ...]`, of real numbers.
         draws: at least 2.
 
@@ -135,16 +138,33 @@ def _gaussian_like(generator: np.random.Generator, array: ArrayLike) -> Float[Ei
     deviations = from_first_row(array)
     numpy, shift = numpy_of(deviations), deviations.mean(axis=0)
     centered = deviations - shift
-    center = (array[0] + shift).astype(np.float32)
-    spread = numpy.abs(centered).max(axis=0)
+    center, spread = array[0] + shift, numpy.abs(centered).max(axis=0)
     kept = (spread == 0) | (numpy.abs(center) <= _LARGEST_MEAN * spread)
-    flat = centered.astype(np.float32).reshape(len(array), -1)
+    center = numpy.where(kept, center, 0)
+    if numpy is np and _is_beyond_float32(spread.max(), abs(center).max()):
+        exponent = np.frexp(spread.max())[1]
+        cloud = _combined(generator, np.ldexp(centered, -exponent)).astype(np.float64)
+        return np.ldexp(cloud, exponent) + center.astype(np.float64)
+    return _combined(generator, centered) + center.astype(np.float32)
+
+
+def _is_beyond_float32(spread: float, center: float) -> bool:
+    """Whether the largest spread or center leave no room for random combinations of rows."""
+    least, most = _RANGE
+    return 0 < spread < least or max(spread, center) > most
+
+
+def _combined(
+    generator: np.random.Generator, centered: Float[EitherArray, "n ..."]
+) -> Float[EitherArray, "n ..."]:
+    """Random combinations of the rows, as many as there are, in float32."""
+    numpy, flat = numpy_of(centered), centered.astype(np.float32).reshape(len(centered), -1)
     drawn = [
         # Rounding to fewer digits would add dimensions of its own.
         numpy.matmul(weights, flat, **({} if numpy is np else _PRECISE))
-        for weights in _weights(generator, len(array))
+        for weights in _weights(generator, len(centered))
     ]
-    return numpy.concatenate(drawn).reshape(array.shape) + numpy.where(kept, center, 0)
+    return numpy.concatenate(drawn).reshape(centered.shape)
 
 
 def _weights(generator: np.random.Generator, n: int) -> Iterator[Float[np.ndarray, "b n"]]:

@@ -85,6 +85,14 @@ def test_a_gaussian_null_of_data_far_from_zero_keeps_their_spread():
     np.testing.assert_allclose(found, 1e-3, rtol=0.2)
 
 
+@pytest.mark.parametrize("exponent", [-200, 200])
+def test_a_gaussian_null_of_any_scale_is_the_same(exponent):
+    data = gaussian(100, 3).astype(np.float64) + 1
+    expected = gaussian_null(KEY, dimension, data, draws=2)
+    found = gaussian_null(KEY, dimension, np.ldexp(data, exponent), draws=2)
+    np.testing.assert_allclose(found.values, expected.values, rtol=1e-5)
+
+
 @pytest.mark.parametrize("null", [unrelated_null, gaussian_null])
 def test_the_same_key_gives_the_same_numbers_and_another_others(null):
     x, y = gaussian(100, 2), gaussian(100, 3, 1)
