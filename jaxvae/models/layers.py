@@ -13,7 +13,15 @@ from jaxvae.typing import Array
 
 
 class _Convolution(nn.Module):
-    """A kernel and, where it is used, a bias; subclasses say which convolution."""
+    """A kernel and, where it is used, a bias; subclasses say which convolution.
+
+    Attributes:
+        features: number of output channels.
+        kernel_size: height and width of the kernel; even where the image is halved or doubled,
+            odd where it keeps its size.
+        kernel_init: initializer of the kernel; the bias starts at zero.
+        use_bias: whether there is a bias; before batch normalization it would have no effect.
+    """
 
     # A static `(images, kernel) -> images`.
     convolve: ClassVar[Any]
@@ -41,12 +49,6 @@ class DownConvolution(_Convolution):
     """Halve the height and width of the images.
 
     `convolve_down` plus a bias, with the parameters of `flax.linen.Conv`.
-
-    Attributes:
-        features: number of output channels.
-        kernel_size: height and width of the kernel, even.
-        kernel_init: initializer of the kernel; the bias starts at zero.
-        use_bias: whether there is a bias; before batch normalization it would have no effect.
     """
 
     convolve = staticmethod(convolve_down)
@@ -56,12 +58,6 @@ class UpConvolution(_Convolution):
     """Double the height and width of the images.
 
     `convolve_up` plus a bias, with the parameters of `flax.linen.ConvTranspose`.
-
-    Attributes:
-        features: number of output channels.
-        kernel_size: height and width of the kernel, even.
-        kernel_init: initializer of the kernel; the bias starts at zero.
-        use_bias: whether there is a bias; before batch normalization it would have no effect.
     """
 
     convolve = staticmethod(convolve_up)
@@ -71,12 +67,6 @@ class SameConvolution(_Convolution):
     """Give every pixel a weighted sum of the pixels around it.
 
     `convolve_same` plus a bias, with the parameters of `flax.linen.Conv`.
-
-    Attributes:
-        features: number of output channels.
-        kernel_size: height and width of the kernel, odd.
-        kernel_init: initializer of the kernel; the bias starts at zero.
-        use_bias: whether there is a bias; before batch normalization it would have no effect.
     """
 
     convolve = staticmethod(convolve_same)
@@ -89,12 +79,6 @@ class ValidConvolution(_Convolution):
     Images of h x w pixels become h - k + 1 by w - k + 1.
 
     `convolve_valid` plus a bias, with the parameters of `flax.linen.Conv`.
-
-    Attributes:
-        features: number of output channels.
-        kernel_size: height and width of the kernel.
-        kernel_init: initializer of the kernel; the bias starts at zero.
-        use_bias: whether there is a bias; before batch normalization it would have no effect.
     """
 
     convolve = staticmethod(convolve_valid)
@@ -106,12 +90,6 @@ class FullConvolution(_Convolution):
     Images of h x w pixels become h + k - 1 by w + k - 1.
 
     `convolve_full` plus a bias, with the parameters of `flax.linen.ConvTranspose`.
-
-    Attributes:
-        features: number of output channels.
-        kernel_size: height and width of the kernel.
-        kernel_init: initializer of the kernel; the bias starts at zero.
-        use_bias: whether there is a bias; before batch normalization it would have no effect.
     """
 
     convolve = staticmethod(convolve_full)
