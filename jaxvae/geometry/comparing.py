@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from jaxvae.geometry.distances import rounding
 from jaxvae.geometry.points import Points, known_values
-from jaxvae.geometry.precise import Expansion, less, precise_distances
+from jaxvae.geometry.precise import Expansion, compared, less, precise_distances
 
 # Coordinates that are held at a time.
 _ENTRIES = 2**20
@@ -33,7 +33,7 @@ def closer(
         if len(open_) == 0:
             return result
         a, b = (precise_distances(points, rows[at][open_], p[at][open_]) for p in (first, second))
-        result[open_] = 1 + less(a, b).astype(np.int32) - less(b, a)
+        result[open_] = compared(a, b)
         return result
 
     return _in_parts(of_some, points, len(rows))

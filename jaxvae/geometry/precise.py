@@ -62,6 +62,11 @@ def less(a: Expansion, b: Expansion) -> Bool[EitherArray, "*shape"]:
     return apart | (difference < -np.float32(_RESOLUTION) * b.first)
 
 
+def compared(a: Expansion, b: Expansion) -> Int[EitherArray, "*shape"]:
+    """2 where a < b, 1 where they are equal, else 0."""
+    return 1 + less(a, b).astype(np.int32) - less(b, a)
+
+
 def precise_row(points: Points, row: Int[Array, ""]) -> Expansion:
     """Squared distances of one point to all, while a function is traced."""
     columns = jnp.arange(len(points.norms), dtype=jnp.int32)
@@ -77,8 +82,7 @@ def comparisons(
     """
     limit = Expansion(*(part[target] for part in exact))
     others = points.present & (jnp.arange(len(points.norms)) != row)
-    result = 1 + less(exact, limit).astype(jnp.int32) - less(limit, exact)
-    return jnp.where(others, result, 0)
+    return jnp.where(others, compared(exact, limit), 0)
 
 
 def _sum(

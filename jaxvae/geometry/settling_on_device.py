@@ -8,7 +8,13 @@ from jaxvae.geometry.distances import Bounds, pair_distances, rounding
 from jaxvae.geometry.finding import pair_block
 from jaxvae.geometry.open_comparisons import Lanes, Targets, open_columns, tally
 from jaxvae.geometry.points import Points
-from jaxvae.geometry.precise import Expansion, comparisons, less, precise_distances, precise_row
+from jaxvae.geometry.precise import (
+    Expansion,
+    compared,
+    comparisons,
+    precise_distances,
+    precise_row,
+)
 from jaxvae.geometry.rows import without_coordinates
 from jaxvae.geometry.selection import LANE
 
@@ -127,7 +133,7 @@ def _with_unsure(
         row, column, one = (each[jnp.minimum(place, len(left) - 1)] for each in triples)
         both = precise_distances(points, row, jnp.stack([column, one]))
         a, b = (Expansion(*(part[at] for part in both)) for at in (0, 1))
-        result = 1 + less(a, b).astype(jnp.int32) - less(b, a)
+        result = compared(a, b)
         at = jnp.where(place < len(left), pair[place], len(doubled))
         return left.at[place].set(False, mode="drop"), doubled.at[at].add(result, mode="drop")
 
