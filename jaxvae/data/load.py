@@ -23,7 +23,7 @@ from jaxvae.data.prepared import (
 )
 from jaxvae.data.reading import say
 from jaxvae.data.tfds import Part, close_names, write_arrays, write_resized
-from jaxvae.files.refusals import as_count
+from jaxvae.files.refusals import as_count, close_to_it
 
 _LAYOUT = 2  # to be raised when the same set would be cached as other arrays
 _FACTOR = "label_"
@@ -183,11 +183,10 @@ def _refusal(name: str, directory: Path) -> ValueError:
             f"prepare it once:\n{preparation(name, directory)}"
         )
     choices = ", ".join(dataset_names(directory))
-    hint = f" Close to it: {', '.join(close)}." if close else ""
     return ValueError(
         f"expected one of {choices} (sprites, and what is prepared under {directory}) or the "
         f"name of any other image set of TensorFlow Datasets once prepared, or the path of images, "
-        f"got {name!r}.{hint}"
+        f"got {name!r}.{close_to_it(close)}"
     )
 
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from jaxvae.data.prepared import data_directory, find_prepared
+from jaxvae.files.refusals import close_to_it
 
 _SUFFIXES = (".npy", ".npz", ".zarr", ".tif", ".tiff")
 
@@ -41,8 +42,7 @@ def refuse_nothing(path: Path) -> None:
         return
     above = next(folder for folder in path.absolute().parents if folder.is_dir())
     missing = path.absolute().relative_to(above).parts[0]
-    close = close_files(missing, above)
-    hint = f" Close to it: {', '.join(close)}." if close else ""
+    hint = close_to_it(close_files(missing, above))
     raise ValueError(
         f"expected images in {path}, found nothing there: {above} has no {missing!r}.{hint}"
     )

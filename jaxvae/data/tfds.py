@@ -26,6 +26,7 @@ from jaxvae.data.prepared import (
 )
 from jaxvae.data.reading import reading
 from jaxvae.data.resize import resize_images
+from jaxvae.files.refusals import close_to_it
 
 _BATCH = 1000
 _BATCH_BYTES = 1 << 25
@@ -157,8 +158,9 @@ def prepare(name: str, directory: Path) -> None:
         )
     known, close = close_names(name)
     if not known:
-        hint = f" Close to it: {', '.join(close)}." if close else ""
-        raise ValueError(f"expected a name that TensorFlow Datasets knows, got {name!r}.{hint}")
+        raise ValueError(
+            f"expected a name that TensorFlow Datasets knows, got {name!r}.{close_to_it(close)}"
+        )
     if importlib.util.find_spec("tensorflow") is None:
         raise ValueError(
             f"expected TensorFlow, which preparing a set needs, and nothing else does; install it, "

@@ -32,6 +32,12 @@ def did_you_mean(known: Iterable[str], *names: str) -> str:
     return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
+def close_to_it(names: Iterable[str]) -> str:
+    """A sentence that lists names close to the one that was given, or nothing."""
+    listed = ", ".join(names)
+    return f" Close to it: {listed}." if listed else ""
+
+
 def refuse_no_share(error: float) -> None:
     """Refuse as the error of a conclusion what is not between 0 and 1.
 
