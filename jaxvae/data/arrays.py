@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxvae.data.memory import refuse_beyond_memory
 from jaxvae.data.taps import is_capture, open_taps
-from jaxvae.data.zarr_stores import is_zarr, open_zarr
+from jaxvae.data.zarr_stores import announced_zarr, is_zarr, open_zarr
 from jaxvae.files.numpy_files import (
     Announced,
     announced_file,
@@ -148,8 +148,9 @@ def _announced_taps(path: Path, selected: str | None) -> list[tuple[str, _Origin
 
 def _of_tap(tap: Any) -> Announced:
     """A memory map stays one. A zarr array is read, since it does not index as NumPy does."""
-    held = 0 if isinstance(tap, np.memmap) else tap.size * tap.dtype.itemsize
-    return Announced(tap.shape, tap.dtype, held, lambda: np.asanyarray(tap))
+    if isinstance(tap, np.memmap):
+        return Announced(tap.shape, tap.dtype, 0, lambda: tap)
+    return announced_zarr(tap)
 
 
 def _chosen(keys: Sequence[str], selected: str | None) -> Sequence[str]:

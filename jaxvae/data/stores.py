@@ -7,13 +7,19 @@ The name of an array is taken apart at `_`, `/`, `-` and `.`: one part may say t
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from jaxvae.data.holdout import HELD_OUT, TRAIN, chosen_splits, parts_of
 from jaxvae.data.memory import refuse_beyond_memory
-from jaxvae.data.zarr_stores import absent_chunks, is_zarr, open_zarr, other_arrays
+from jaxvae.data.zarr_stores import (
+    absent_chunks,
+    announced_zarr,
+    is_zarr,
+    open_zarr,
+    other_arrays,
+)
 from jaxvae.files.numpy_files import (
     Announced,
     announced_file,
@@ -25,8 +31,6 @@ from jaxvae.files.numpy_files import (
 _IMAGES = ("images", "image", "imgs", "x", "data", "faces", "arr")
 _LABELS = ("labels", "label", "y", "targets", "target", "classes", "class")
 _SPLITS = (*TRAIN, *HELD_OUT)
-# Rows of a zarr array that are read at a time.
-_ROWS = 1024
 
 
 class Stored(NamedTuple):
@@ -121,7 +125,7 @@ def open_store(path: Path, *, image_key: str | None, split: str | None) -> Store
 def _contents(path: Path) -> _Contents:
     if path.is_dir():
         opened = open_zarr(path)
-        arrays = {name: _of_zarr(array) for name, array in opened.items()}
+        arrays = {name: announced_zarr(array) for name, array in opened.items()}
         notes = {
             name: f"{absent:,} of {total:,} chunks of {name} are not there and read as "
             f"{opened[name].fill_value}"
@@ -132,16 +136,6 @@ def _contents(path: Path) -> _Contents:
     if is_npy(path):
         return _Contents({"images": announced_file(path)}, [], {})
     return _Contents(*sorted_members(path, lambda keys: keys), {})
-
-
-def _of_zarr(array: Any) -> Announced:
-    def read() -> np.ndarray:
-        full = np.empty(array.shape, array.dtype)
-        for start in range(0, len(full), _ROWS):
-            full[start : start + _ROWS] = array[start : start + _ROWS]
-        return full
-
-    return Announced(array.shape, array.dtype, array.size * array.dtype.itemsize, read)
 
 
 def _named(key: str, array: Announced, extra: frozenset[str]) -> _Named:

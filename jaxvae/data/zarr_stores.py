@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from jaxvae.data.zarr_groups import GROUP, LAYERS, import_zarr
+from jaxvae.files.numpy_files import Announced
 
 # What marks an array and a group of format 2; `GROUP` marks both of format 3.
 _ARRAY, _GROUP_2 = ".zarray", ".zgroup"
@@ -30,6 +31,8 @@ _CODECS = {
     *(f"numcodecs.{name}" for name in _COMMON),
 }
 _MOST_CHUNKS = 1_000_000
+# At least so many rows are read at a time, in whole chunks.
+_ROWS = 1024
 _CHUNK_NAMES = ({"name": "default"}, {"name": "default", "configuration": {"separator": "/"}})
 
 
@@ -61,6 +64,21 @@ def open_zarr(path: Path) -> dict[str, Any]:
         if is_numeric
     }
     return dict(sorted(arrays.items()))
+
+
+def announced_zarr(array: Any) -> Announced:
+    """An array that is read whole, some chunks at a time, so that zarr holds few besides."""
+
+    def read() -> np.ndarray:
+        if not array.shape:
+            return np.asarray(array[...])
+        full, rows = np.empty(array.shape, array.dtype), array.chunks[0]
+        step = rows * -(-_ROWS // rows)
+        for start in range(0, len(full), step):
+            full[start : start + step] = array[start : start + step]
+        return full
+
+    return Announced(array.shape, array.dtype, array.size * array.dtype.itemsize, read)
 
 
 def other_arrays(path: Path) -> list[str]:
