@@ -17,6 +17,7 @@ from jaxvae.commands.arguments import (
     sweep,
     train,
 )
+from jaxvae.commands.arguments.launch import launch_of
 from jaxvae.commands.arguments.parser import Parser, as_line
 
 _COMMANDS = (advise, data, train, sweep, capture, measure, report, export, bench)
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     status = status_of(
         lambda console, errors: command.main(options, console, errors),
         after_interruption=options.after_interruption,
+        on_host=launch_of(options).on_host,
         distributed=getattr(options, "distributed", False),
     )
     return end_process(status) if arguments is None else status

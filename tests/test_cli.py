@@ -14,6 +14,7 @@ import pytest
 import jaxvae
 from jaxvae import cli
 from jaxvae.cli import main
+from jaxvae.report import ending
 from tests.tiers import parametrize
 
 # What takes a second and more to import, together or alone.
@@ -143,6 +144,22 @@ def test_a_signal_ends_a_command_with_its_status_and_word(
     assert main(["measure", "a.npy"]) == status
     signal.signal(signal.SIGINT, earlier)
     assert capsys.readouterr().err == f"{name}. Nothing was written.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "leaves_them"),
+    [(["--workers", "2"], True), (["--ray"], True), (["--shard", "0/2"], False), ([], False)],
+    ids=" ".join,
+)
+def test_a_sweep_by_other_processes_leaves_the_accelerators_to_them(
+    monkeypatch, words, leaves_them
+):
+    # Ray is looked for, and need not be installed.
+    monkeypatch.setitem(sys.modules, "ray", json)
+    told = {}
+    monkeypatch.setattr(ending, "status_of", lambda work, **options: told.update(options) or 0)
+    assert main(["sweep", "--out", "absent", *words]) == 0
+    assert told["on_host"] == leaves_them
 
 
 # --- where a command runs -------------------------------------------------------------

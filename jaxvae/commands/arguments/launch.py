@@ -65,14 +65,21 @@ def add_launch(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def launch_of(arguments: argparse.Namespace) -> Launch:
+    """The launch that a command line asks for, also that of a command without these options."""
+    values = vars(arguments)
+    return Launch(**{name: values[name] for name in Launch._fields if name in values})
+
+
 def take_launch(arguments: argparse.Namespace) -> Launch:
     """The launch that the command line asks for; its options are removed from the arguments.
 
     Raises:
         ValueError: for --devices together with --workers or --ray.
     """
-    values = vars(arguments)
-    launch = Launch(**{name: values.pop(name) for name in Launch._fields if name in values})
+    launch = launch_of(arguments)
+    for name in Launch._fields:
+        vars(arguments).pop(name, None)
     if launch.devices is not None and launch.on_host:
         raise ValueError(
             "expected --devices without --workers and --ray, whose processes take a device each, "
