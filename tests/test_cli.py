@@ -85,6 +85,11 @@ ANSWERED = [
         "there is no option --netwrok; did you mean --network?",
     ),
     ("train --latents 4,8 --out run", 2, "expected one number, got 4,8; `jaxvae sweep`"),
+    (
+        "sweep --epochs 5,10 --out a",
+        2,
+        "--epochs: expected one number, got 5,10; `jaxvae sweep --snapshots N` measures models",
+    ),
     ("advise --help", 0, "training images (default: 20000, or all where there are fewer)"),
     ("advise", 2, "error: expected --data DATA, to train models on, or else the folder of a sweep"),
     ("advise --data sprites --minutes 0", 2, "--minutes: expected a number above 0, got '0'"),
@@ -149,7 +154,6 @@ def test_a_signal_ends_a_command_with_its_status_and_word(
 @pytest.mark.parametrize(
     ("words", "leaves_them"),
     [(["--workers", "2"], True), (["--ray"], True), (["--shard", "0/2"], False), ([], False)],
-    ids=" ".join,
 )
 def test_a_sweep_by_other_processes_leaves_the_accelerators_to_them(
     monkeypatch, words, leaves_them

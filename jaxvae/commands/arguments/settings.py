@@ -25,22 +25,33 @@ class Notation(NamedTuple):
     between: str
 
 
-def _one(kind: Any) -> Any:
-    """Reads one value; where several numbers are given, says which command takes them."""
-    if kind not in (int, float):
-        return kind
+def _single(kind: Any, advice: str) -> Any:
+    """Reads one number; where several are given, says what to do."""
 
     def number(text: str) -> Any:
         if "," in text:
-            raise argparse.ArgumentTypeError(
-                f"expected one number, got {text}; `jaxvae sweep` takes several here, and trains "
-                "a model with each"
-            )
+            raise argparse.ArgumentTypeError(f"expected one number, got {text}; {advice}")
         return kind(text)
 
     # Where it cannot be read, argparse says which kind was expected.
     number.__name__ = kind.__name__
     return number
+
+
+def _one(kind: Any) -> Any:
+    """Reads one value; where several numbers are given, says which command takes them."""
+    if kind not in (int, float):
+        return kind
+    return _single(kind, "`jaxvae sweep` takes several here, and trains a model with each")
+
+
+def _epochs(kind: Any) -> Any:
+    """Reads one number, also for a sweep, whose models are all measured at the same epochs."""
+    return _single(
+        kind,
+        "`jaxvae sweep --snapshots N` measures models at N epochs up to the last; to train for "
+        "several numbers of epochs, give a command with another --out for each",
+    )
 
 
 ONE = Notation(_one, ",")
@@ -64,13 +75,18 @@ def add_settings(
     """
     comma = notation.between
 
-    def add(flag: str, kind: Any, metavar: str, text: str) -> None:
+    def add(
+        flag: str,
+        kind: Any,
+        metavar: str,
+        text: str,
+        read: Callable[[Any], Any] = notation.read,
+    ) -> None:
         default = defaults[flag.replace("-", "_")]
         shown = "" if default is None else f" (default: {default})"
-        read = notation.read(kind)
         own = argparse.SUPPRESS if default == _DEFAULTS[flag.replace("-", "_")] else default
         told = helps.get(flag, text + shown)
-        parser.add_argument(f"--{flag}", type=read, metavar=metavar, default=own, help=told)
+        parser.add_argument(f"--{flag}", type=read(kind), metavar=metavar, default=own, help=told)
 
     add(
         "data", data_set, "DATA", "data set: a name, or the path of a folder of images or of arrays"
@@ -167,7 +183,7 @@ def add_settings(
         "steps over which the learning rate grows from 0 (default: none)",
     )
     add("batch-size", int, "N", "training images in every step")
-    add("epochs", int, "N", "passes over the training images")
+    add("epochs", int, "N", "passes over the training images", _epochs)
 
 
 def add_help(parser: argparse.ArgumentParser, examples: str, notation: Notation = ONE) -> None:

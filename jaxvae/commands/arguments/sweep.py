@@ -17,10 +17,11 @@ examples:
       --objective beta_vae,beta_tc_vae --latents 8 --points 0 --plan --out runs/wide
   jaxvae capture runs/sweep/latents-2_beta-4_seed-0 --out layers
 
-Any setting of `jaxvae train` may have several values, with commas between them, and all
-combinations are trained. If one value consists of several numbers, such as the beta of every layer
-of a hierarchy or the widths of a network, these have / between them: beta=0.5/1,1/1 trains one
-model with beta = 0.5 in the top layer and 1 in the lower one, and one model with 1 in both.
+All settings of `jaxvae train` but --binarize and --epochs may have several values, with commas
+between them, and all combinations are trained. If one value consists of several numbers, such as
+the beta of every layer of a hierarchy or the widths of a network, these have / between them:
+beta=0.5/1,1/1 trains one model with beta = 0.5 in the top layer and 1 in the lower one, and one
+model with 1 in both.
 
 The name of a run consists of the settings that vary, of its latents and coefficients where they
 are given, and of its seed. More values of these settings, and more seeds, may be added later: runs
