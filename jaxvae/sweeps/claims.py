@@ -88,6 +88,8 @@ def claim(folder: Path, name: str, *, lock: Lock = fcntl.flock) -> Iterator[Tell
             tell = _hold(file, lock, stack)
         try:
             yield tell
+        except LostError:
+            raise
         except Exception as error:
             # Whoever has it now removes what this process still wanted to read.
             if tell is not None and _is_lost(file):

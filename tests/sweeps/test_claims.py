@@ -194,6 +194,15 @@ def test_a_process_whose_unit_was_taken_over_is_told_and_leaves_the_file_alone(
     assert file.read_text() == other
 
 
+@ways
+def test_what_a_process_that_was_overtaken_is_told_has_no_other_cause(tmp_path, monkeypatch, way):
+    monkeypatch.setattr(claims, "_TOLD_SECONDS", 0.0)
+    with pytest.raises(LostError) as told, claim(tmp_path, "unit", lock=WAYS[way]) as tell:
+        (tmp_path / "unit.claim").unlink()
+        tell(0.5, "training")
+    assert told.value.__cause__ is None
+
+
 def test_a_claim_that_a_full_disk_does_not_hold_is_an_error_of_the_disk_and_leaves_nothing(
     tmp_path,
 ):
