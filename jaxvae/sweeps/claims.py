@@ -107,7 +107,7 @@ def holders(folder: Path) -> dict[str, Holder]:
     current = {}
     for file in folder.glob(f"*{_SUFFIX}"):
         with suppress(OSError, ValueError, TypeError):
-            if time.time() - file.stat().st_mtime < STALE_SECONDS:
+            if _age(file) < STALE_SECONDS:
                 host, process, share, status, _ = _read_claim(file)
                 current[file.name.removesuffix(_SUFFIX)] = Holder(
                     str(host), int(process), float(share), str(status)

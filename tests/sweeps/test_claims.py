@@ -253,6 +253,13 @@ def test_who_was_killed_is_no_holder_after_two_minutes_and_torn_files_are_none(t
     assert holders(tmp_path / "absent") == {}
 
 
+def test_who_is_at_work_is_told_by_the_clock_of_the_disk(tmp_path, monkeypatch):
+    with claim(tmp_path, "unit"):
+        # As on a machine whose own clock is an hour ahead.
+        monkeypatch.setattr(time, "time", lambda now=time.time: now() + 3600)
+        assert set(holders(tmp_path)) == {"unit"}
+
+
 def test_an_error_of_the_lock_that_is_no_lack_of_locks_is_raised(tmp_path):
     def broken(descriptor, operation):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
