@@ -102,7 +102,8 @@ def claim(folder: Path, name: str, *, lock: Lock = fcntl.flock) -> Iterator[Tell
 def holders(folder: Path) -> dict[str, Holder]:
     """The processes at work on units, by the name of the unit, as far as their files tell.
 
-    One that has ended without a word, as by a kill, is among them for two minutes.
+    One that has ended without a word, as by a kill, is among them for two minutes. In a folder that
+    cannot be written, where the clock of the disk is not known, there are none.
     """
     current = {}
     for file in folder.glob(f"*{_SUFFIX}"):

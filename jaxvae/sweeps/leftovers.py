@@ -8,6 +8,7 @@ from jaxvae.runs import checkpoint
 from jaxvae.runs.sweep_run import RUNS, UNITS, Place
 from jaxvae.sweeps.claims import holders
 from jaxvae.sweeps.sweep import CLAIMS, PART, Sweep
+from jaxvae.sweeps.units import is_unit_name
 
 
 def remarks(sweep: Sweep, places: Mapping[str, Place], *, at_work: bool) -> Iterator[str]:
@@ -54,4 +55,6 @@ def _unneeded_units(sweep: Sweep, places: Mapping[str, Place]) -> list[str]:
     own = set(holders(sweep.out / CLAIMS))
     if others and sweep.missing():
         own |= {unit.name for unit in sweep.units}
-    return [name for name in others if name.partition(PART)[0] not in own]
+    units = {name: name.partition(PART)[0] for name in others}
+    # Others put files of their own beside them, such as .DS_Store.
+    return [name for name, unit in units.items() if is_unit_name(unit) and unit not in own]

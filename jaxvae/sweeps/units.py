@@ -7,6 +7,7 @@ given the same settings has the same units, whatever lies in the folder.
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -84,6 +85,11 @@ def units_of(
 def unit_name(*parts: Any) -> str:
     """The name of what depends on these parts, which JSON can write, alone."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:_NAME_DIGITS]
+
+
+def is_unit_name(name: str) -> bool:
+    """Whether a name is one that `unit_name` may give."""
+    return re.fullmatch(f"[0-9a-f]{{{_NAME_DIGITS}}}", name) is not None
 
 
 def member_of(config: RunConfig, latents: int) -> Member:

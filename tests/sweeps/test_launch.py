@@ -167,6 +167,8 @@ def test_models_that_are_lost_are_named_and_made_again_when_their_records_are_re
 def test_what_an_extension_leaves_of_a_unit_is_named_and_not_removed(copy, capsys):
     left = copy / "units" / "0123456789ab" / "resume"
     left.mkdir(parents=True)
+    # What a system leaves wherever it looks.
+    (copy / "units" / ".DS_Store").touch()
     assert command(copy, *ONE_EACH) == 0
     assert (
         f"not needed in {copy / 'units'}, left by a sweep of other runs: 0123456789ab. Remove"

@@ -12,7 +12,7 @@ import pytest
 from jaxvae.runs.building import build_model, run_keys
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.sweep_run import latents_of, program_of
-from jaxvae.sweeps.units import MOST_MEMBERS, unit_name, units_of
+from jaxvae.sweeps.units import MOST_MEMBERS, is_unit_name, unit_name, units_of
 
 SHAPE = (8, 8, 1)
 BASE = RunConfig(network="dense_vae", options={"widths": (4,)}, coefficients={"beta": 1.0})
@@ -83,6 +83,8 @@ def test_a_name_depends_on_every_part():
     parts = [("a", "b"), ("ab",), ("b", "a"), (["a", "b"],)]
     assert len({unit_name(*each) for each in parts}) == len(parts)
     assert set(unit_name("a")) <= set("0123456789abcdef")
+    assert is_unit_name(unit_name("a"))
+    assert not any(map(is_unit_name, (".DS_Store", "0123456789a", "0123456789abc", "snapshots")))
 
 
 def test_runs_that_differ_in_numbers_alone_share_a_program():
