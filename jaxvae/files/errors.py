@@ -1,4 +1,9 @@
-"""Errors of the system, in words that say what was tried and what to do."""
+"""Errors of the system: which there are, and in words that say what was tried and what to do."""
+
+import errno
+
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
+"""The numbers of the errors by which a file system says that it has no locks."""
 
 
 def explained_error(error: OSError, message: str) -> OSError:

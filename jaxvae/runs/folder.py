@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from jaxvae.files.errors import NO_LOCKS
 from jaxvae.files.reading import content
 from jaxvae.files.whole import remove_leftovers, write_text_whole
 
@@ -144,7 +145,8 @@ def as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
 def sole_process(out: Path) -> Iterator[None]:
     """Keep other processes out of a folder; the system frees it when this one ends.
 
-    What a kill left half written there is removed.
+    On a disk without locks, as some network file systems, nothing keeps them out. What a kill left
+    half written there is removed.
 
     Raises:
         BusyError: if another process is at work there.
@@ -154,6 +156,9 @@ def sole_process(out: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise BusyError(f"expected no other process at work in {out}; wait for it") from error
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
         remove_leftovers(out)
         yield
 

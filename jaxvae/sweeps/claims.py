@@ -8,7 +8,6 @@ A process that finds its unit taken over, as after it was stopped for long, leav
 Nothing rests on the claim but time: a unit that is done twice writes the same bytes twice.
 """
 
-import errno
 import fcntl
 import json
 import math
@@ -24,6 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxvae.files.errors import NO_LOCKS
 from jaxvae.files.whole import age
 from jaxvae.training.signals import postponed
 
@@ -31,7 +31,6 @@ STALE_SECONDS = 120.0
 _RENEWED_SECONDS = STALE_SECONDS / 8
 # A process says how far it is once in so many seconds at most.
 _TOLD_SECONDS = 2.0
-_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 _SUFFIX = ".claim"
 # No other process has this word, even where machines share names and numbers.
 _PROCESS = uuid.uuid4().hex
@@ -151,7 +150,7 @@ def _has_locks(folder: Path, lock: Lock) -> bool:
         try:
             lock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            if error.errno in _NO_LOCKS:
+            if error.errno in NO_LOCKS:
                 return False
             raise
     return True

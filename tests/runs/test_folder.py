@@ -1,6 +1,8 @@
 """The folder of results: whole files, its own settings, one process at a time."""
 
 import dataclasses
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from jaxvae.runs.folder import (
     stored_settings,
     write_settings,
 )
+from tests.files.disks import without_locks
 from tests.files.unreadable import MESSAGE, make_unreadable
 
 
@@ -187,3 +190,19 @@ def test_a_folder_is_free_again_after_use(tmp_path):
     for _ in range(2):
         with sole_process(tmp_path):
             pass
+
+
+def test_a_folder_on_a_disk_without_locks_is_worked_in(tmp_path, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", without_locks)
+    with sole_process(tmp_path):
+        write(tmp_path, Config())
+    assert stored_settings(tmp_path / "config.json")["size"] == 3
+
+
+def test_an_error_of_the_lock_that_is_no_lack_of_locks_is_raised(tmp_path, monkeypatch):
+    def broken(descriptor, operation):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(fcntl, "flock", broken)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)), sole_process(tmp_path):
+        pass
