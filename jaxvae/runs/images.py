@@ -94,4 +94,5 @@ def _loaded(data: str, binarize: bool, **asked: Any) -> Dataset:
 
 
 def _binarized(split: Split) -> Split:
-    return split._replace(images=np.where(split.images > _MIDDLE, 255, 0).astype(np.uint8))
+    white = split.images > _MIDDLE
+    return split._replace(images=np.where(white, np.uint8(255), np.uint8(0)))
