@@ -29,6 +29,8 @@ class Dataset(NamedTuple):
         label_names: the name of every class, empty where there are none.
         fingerprint: hash of the images, empty for those that are rendered.
         said: a sentence that says how images of your own were read; empty for others.
+        asked: the settings of `load` that the fingerprint of images of your own depends on, such as
+            `image_size=32`; empty for others.
     """
 
     train: Split
@@ -37,3 +39,4 @@ class Dataset(NamedTuple):
     label_names: tuple[str, ...]
     fingerprint: str = ""
     said: str = ""
+    asked: str = ""

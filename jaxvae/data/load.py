@@ -110,8 +110,10 @@ def load(
     own_path = own_place(name, directory)
     if own_path is not None:
         refuse_nothing(own_path)
-        entry = fetch_own(own_path, Wishes(image_size, image_key, split, value_range))
-        return _dataset(name, entry, sizes, fingerprint=entry.metadata["fingerprint"])
+        wishes = Wishes(image_size, image_key, split, value_range)
+        entry = fetch_own(own_path, wishes)
+        fingerprint = entry.metadata["fingerprint"]
+        return _dataset(name, entry, sizes, fingerprint=fingerprint, asked=wishes.asked)
     if name and os.path.exists(name):
         say(f"{name}: the data set of this name is taken; for the file or folder here, ./{name}")
     if value_range is not None:
@@ -148,7 +150,9 @@ def load(
     return _dataset(name, entry, sizes, fingerprint=f"{prepared.version}-{prepared.fingerprint}")
 
 
-def _dataset(name: str, entry: Entry, sizes: dict[str, int], *, fingerprint: str) -> Dataset:
+def _dataset(
+    name: str, entry: Entry, sizes: dict[str, int], *, fingerprint: str, asked: str = ""
+) -> Dataset:
     splits = {}
     for part in ("train", "test"):
         size = sizes.get(f"{part}_size")
@@ -160,6 +164,7 @@ def _dataset(name: str, entry: Entry, sizes: dict[str, int], *, fingerprint: str
         label_names=tuple(entry.metadata["label_names"]),
         fingerprint=fingerprint,
         said=entry.metadata.get("said", ""),
+        asked=asked,
     )
 
 

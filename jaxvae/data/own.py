@@ -50,6 +50,12 @@ class Wishes(NamedTuple):
     split: str | None
     value_range: tuple[float, float] | None
 
+    @property
+    def asked(self) -> str:
+        """Those given that a fingerprint depends on, in words: all but the range of values."""
+        given = self._replace(value_range=None)._asdict()
+        return ", ".join(f"{name}={each}" for name, each in given.items() if each is not None)
+
 
 class _Contents(NamedTuple):
     """Images as they are in a folder or in arrays, before they are read.

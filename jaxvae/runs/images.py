@@ -47,7 +47,8 @@ def known_images(
         datasets: data sets that are used now.
 
     Returns:
-        By name, also of sets that are not used now, fingerprint and numbers of images.
+        By name and how they were asked for, also of sets that are not used now, fingerprint and
+        numbers of images.
 
     Raises:
         ValueError: where images have changed since; names them.
@@ -56,21 +57,34 @@ def known_images(
     for data in datasets:
         now: dict[str, Any] = {"fingerprint": data.fingerprint}
         now |= {"train": len(data.train.images), "test": len(data.test.images)}
-        then = known.setdefault(data.name, now) if data.fingerprint else now
         if have_changed(stored, data):
+            then = _then(stored, data)
             counts = [f"{each['train']:,} + {each['test']:,}" for each in (then, now)]
             raise ValueError(
                 f"expected the images of {data.name} that the results in {file.parent} were made "
                 f"of, got others: it has changed since ({counts[0]} images for training and held "
                 f"out then, {counts[1]} now). Put it back as it was, or choose another --out"
             )
+        if data.fingerprint:
+            known.setdefault(_key(data), now)
     return known
 
 
 def have_changed(stored: Mapping[str, Any], data: Dataset) -> bool:
     """Whether the images of results were others, as far as their settings know."""
-    then = (stored.get(IMAGES) or {}).get(data.name)
+    then = _then(stored, data)
     return bool(then and data.fingerprint and then["fingerprint"] != data.fingerprint)
+
+
+def _then(stored: Mapping[str, Any], data: Dataset) -> dict[str, Any]:
+    """What the settings of results know of the images; nothing where they were made of others."""
+    known = stored.get(IMAGES) or {}
+    # Earlier versions kept them by their name alone.
+    return known.get(_key(data)) or known.get(data.name) or {}
+
+
+def _key(data: Dataset) -> str:
+    return f"{data.name} ({data.asked})" if data.asked else data.name
 
 
 def _ends(value_range: Any) -> tuple[float, float] | None:

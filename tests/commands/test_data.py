@@ -181,6 +181,22 @@ def test_a_sweep_of_one_combination_has_no_figures_and_refuses_other_images(tmp_
     assert "it has changed since" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_a_sweep_over_sizes_of_the_images_is_extended_and_its_runs_are_shown(tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    for number in range(30):
+        Image.fromarray((255 * IMAGES[number]).astype(np.uint8)).save(f"photos/{number}.png")
+    sweep = ["sweep", "--data", "photos", *SMALL, "--image-size", "6,8", "--epochs", "1"]
+    sweep += ["--points", "0", "--out", "all"]
+    assert main(sweep) == 0
+    assert main([*sweep, "--seeds", "0,1"]) == 0
+    assert "2 of 4 runs to do" in words(capsys.readouterr().out)
+    for size in (6, 8):
+        run = f"all/image-size-{size}_latents-2_seed-1"
+        assert main(["capture", run, "--out", f"layers-{size}"]) == 0
+        assert "has changed" not in capsys.readouterr().err
+
+
 def test_presets_of_experiments_are_cut_down_to_the_images_there_are(capsys):
     config = _parse("bottleneck", "", PRESETS, ["demo", "--data", "images.npy"])[0]
     assert (config.train_size, config.test_size, config.points) == (234, 26, 26)
