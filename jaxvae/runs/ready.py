@@ -17,7 +17,7 @@ from jaxvae.runs.choices import LARGEST
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
 from jaxvae.training.epochs import refuse_uneven, steps_per_epoch
-from jaxvae.training.memory import refuse_too_large
+from jaxvae.training.memory import refuse_too_large, tree_bytes
 from jaxvae.training.trainer import Trainer, TrainState
 
 
@@ -74,7 +74,8 @@ def ready_run(
             f"expected at most {LARGEST} steps in all, got {run.steps}; fewer --epochs"
         )
     state = jax.eval_shape(trainer.init, jax.random.key(0))
-    refuse_too_large(state, batch=_outputs(vae, state, config.batch_size // devices))
+    outputs = _outputs(vae, state, config.batch_size // devices)
+    refuse_too_large(tree_bytes(state), batch=tree_bytes(outputs))
     batch = jax.ShapeDtypeStruct((config.batch_size, *vae.image_shape), images.dtype)
     jax.eval_shape(trainer.step, state, batch)
     return run

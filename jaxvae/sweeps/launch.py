@@ -31,6 +31,7 @@ from jaxvae.sweeps.launch_options import Launch
 from jaxvae.sweeps.leftovers import remarks
 from jaxvae.sweeps.records import done_runs
 from jaxvae.sweeps.sweep import CLAIMS, Sweep
+from jaxvae.sweeps.unit_training import refuse_large_unit
 from jaxvae.sweeps.units import Unit
 from jaxvae.sweeps.work import work
 from jaxvae.sweeps.workers import run_workers
@@ -80,6 +81,9 @@ def run(job: Job, launch: Launch, console: Console) -> None:
         _print_plan(sweep, unfinished, console)
         return
     if stored != settings:
+        # Of devices that are left to other processes nothing is known here.
+        for unit in [] if launch.on_host else unfinished:
+            refuse_large_unit(sweep, unit)
         write_settings(file, settings)
     if unfinished:
         _announce(sweep, unfinished, launch, console)

@@ -117,10 +117,24 @@ def train_unit(sweep: Sweep, unit: Unit, progress: UnitProgress) -> tuple[str, .
     """
     lacking = _lacking(sweep, unit)
     if lacking:
+        refuse_large_unit(sweep, unit)
         _train_runs(sweep, unit, lacking, progress)
     for folder in (sweep.out / UNITS).glob(f"{unit.name}*/{RESUME}"):
         _tidy(folder.parent, sweep.epochs[-1])
     return lacking
+
+
+def refuse_large_unit(sweep: Sweep, unit: Unit) -> None:
+    """Refuse a unit of which the runs that are not done do not fit together in the memory there is.
+
+    Raises:
+        ValueError: says how much is needed, how much there is, and what to do.
+    """
+    lacking = _lacking(sweep, unit)
+    if lacking:
+        devices = 1 if sweep.mesh is None else sweep.mesh.size
+        state = unit.bytes // len(unit.runs)
+        refuse_too_large(state, members=len(lacking), devices=devices)
 
 
 def _train_runs(sweep: Sweep, unit: Unit, names: tuple[str, ...], progress: UnitProgress) -> None:
@@ -188,8 +202,6 @@ def _go_on(
     trainer = work.trainer(work.latents)
     members = list(map(member_of, work.configs, _sizes(work)))
     shapes = ensemble_shapes(work.trainer, members, room=work.latents)
-    per_device = -(-len(members) // (1 if work.mesh is None else work.mesh.size))
-    refuse_too_large(ensemble_shapes(work.trainer, members[:per_device], room=work.latents))
     last_step = epochs[0] * work.steps_per_epoch
     ensemble = checkpoint.load_latest(resume, shapes, last=last_step)
     if ensemble is None:

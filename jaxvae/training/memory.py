@@ -9,27 +9,32 @@ from jax.sharding import Mesh
 from jaxvae.data.memory import GIBIBYTE, available_memory, whole_memory
 
 
-def refuse_too_large(state: Any, *, batch: Any = ()) -> None:
+def refuse_too_large(state: int, *, batch: int = 0, members: int = 1, devices: int = 1) -> None:
     """Refuse what cannot be trained in the memory there is.
 
     While a step runs there are its state before and after, and what the layers make of a batch.
 
     Args:
-        state: shapes of what a device holds of a `TrainState`, or of an `Ensemble`.
-        batch: shapes of what it holds of the outputs of the model, where they are known.
+        state: bytes of the `TrainState` of a model.
+        batch: bytes of what a device holds of the outputs of the model, where they are known.
+        members: models that are trained together, in one program.
+        devices: devices that share them.
 
     Raises:
-        ValueError: says how much is needed, and how much there is.
+        ValueError: says how much is needed, how much there is, and what to do.
     """
-    needed = 2 * tree_bytes(state) + tree_bytes(batch)
+    needed = 2 * state * -(-members // devices) + batch
     # What counts is the memory of the device that trains; on CPU that is the memory of the host.
     stats = jax.local_devices()[0].memory_stats() or {}
     available = float(stats.get("bytes_limit", available_memory()))
     if needed > available:
+        most = devices * int(available // (2 * state))
+        cure = "choose a smaller network or batch"
+        if 0 < most < members:
+            cure = f"in a new folder, choose --members of at most {most:,}, got {members:,}"
         raise ValueError(
             f"expected at most {available / GIBIBYTE:,.1f} GiB, the memory available, for the "
-            f"parameters, the optimizer and a batch, got {needed / GIBIBYTE:,.1f} GiB; "
-            "choose a smaller network or batch"
+            f"parameters, the optimizer and a batch, got {needed / GIBIBYTE:,.1f} GiB; {cure}"
         )
 
 

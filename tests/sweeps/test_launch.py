@@ -234,6 +234,26 @@ def test_what_would_fail_later_is_refused_before_anything_is_written(tmp_path, c
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("share", "advice"),
+    [
+        (1, "in a new folder, choose --members of at most 2, got 4"),
+        (0.25, "choose a smaller network or batch"),
+    ],
+)
+def test_runs_that_do_not_fit_together_are_refused_before_anything_is_written(
+    tmp_path, capsys, monkeypatch, share, advice
+):
+    unit = sweep_of(Config(), tmp_path).units[0]
+    available = share * unit.bytes
+    monkeypatch.setattr("jaxvae.training.memory.available_memory", lambda: available)
+    assert command(tmp_path / "out") == 2
+    assert advice in capsys.readouterr().err
+    # A plan may be for another machine.
+    assert command(tmp_path / "out", "--plan") == 0
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_report_on_nothing_is_refused(tmp_path, capsys):
     assert command(tmp_path / "out", "--report") == 2
     assert "expected runs in" in capsys.readouterr().err
