@@ -22,8 +22,8 @@ from jaxvae.training.epochs import Progress as Training
 
 # A run that no terminal shows writes a line after so many seconds.
 _LINE_SECONDS = 60.0
-# Letters of the name of a unit.
-_TITLE = 40
+# Letters of the title of a unit, which ends with what differs from others, and of its beginning.
+_TITLE, _BEGINNING = 40, 12
 
 
 class UnitProgress(NamedTuple):
@@ -98,7 +98,7 @@ def sweep_progress(console: Console, *, units: int, done: int = 0) -> Iterator[S
 
             def start(steps: int, measurements: int) -> None:
                 counts.update(steps=max(1, steps), measurements=max(1, measurements))
-                bars.reset(current, description=title[:_TITLE], total=steps)
+                bars.reset(current, description=_shortened(title), total=steps)
                 show(status)
 
             def report(training: Training) -> None:
@@ -112,7 +112,7 @@ def sweep_progress(console: Console, *, units: int, done: int = 0) -> Iterator[S
             def warn(text: str) -> None:
                 console.print(text, style="yellow", soft_wrap=True)
 
-            bars.reset(current, description=title[:_TITLE], total=None)
+            bars.reset(current, description=_shortened(title), total=None)
             show(status)
             return UnitProgress(start, report, show, measured, warn)
 
@@ -132,7 +132,7 @@ def sweep_progress(console: Console, *, units: int, done: int = 0) -> Iterator[S
 @contextmanager
 def watched_progress(
     console: Console, *, units: int
-) -> Iterator[Callable[[int, Mapping[str, tuple[float, str]]], None]]:
+) -> Iterator[Callable[[int, Mapping[str, tuple[str, float, str]]], None]]:
     """A bar for a sweep that other processes work on, and one for each unit at work.
 
     Where there is no terminal, a line a minute instead.
@@ -142,25 +142,33 @@ def watched_progress(
         units: in the sweep.
 
     Yields:
-        `show(done, at_work)`: so many units are done; those at work have, by title, the share
-        that is done and what is being done.
+        `show(done, at_work)`: so many units are done; those at work have, by name, a title, the
+        share that is done and what is being done.
     """
     with Progress(*_columns(), console=console, transient=True) as bars:
         sweep, say = bars.add_task("sweep", total=float(units), status=""), _lines(console)
         shown: dict[str, TaskID] = {}
 
-        def show(done: int, at_work: Mapping[str, tuple[float, str]]) -> None:
-            completed = done + sum(share for share, _ in at_work.values())
+        def show(done: int, at_work: Mapping[str, tuple[str, float, str]]) -> None:
+            completed = done + sum(share for _, share, _ in at_work.values())
             bars.update(sweep, completed=completed, status=f"{done} of {units} units")
-            for title in shown.keys() - at_work.keys():
-                bars.remove_task(shown.pop(title))
-            for title, (share, status) in at_work.items():
-                if title not in shown:
-                    shown[title] = bars.add_task(title[:_TITLE], total=1.0, status="")
-                bars.update(shown[title], completed=share, status=status)
+            for name in shown.keys() - at_work.keys():
+                bars.remove_task(shown.pop(name))
+            for name, (title, share, status) in at_work.items():
+                if name not in shown:
+                    shown[name] = bars.add_task(_shortened(title), total=1.0, status="")
+                bars.update(shown[name], completed=share, status=status)
             say(completed / units)
 
         yield show
+
+
+def _shortened(title: str) -> str:
+    """A title without its middle, where it is long."""
+    if len(title) <= _TITLE:
+        return title
+    gap = "..."
+    return f"{title[:_BEGINNING]}{gap}{title[_BEGINNING + len(gap) - _TITLE :]}"
 
 
 def _columns() -> tuple[ProgressColumn, ...]:

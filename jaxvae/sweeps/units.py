@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -75,10 +75,11 @@ def units_of(
     programs: dict[RunConfig, list[str]] = {}
     for name, config in runs.items():
         programs.setdefault(program_of(config, 1), []).append(name)
+    varying = _varying(runs.values())
     return [
         unit
         for names in programs.values()
-        for unit in _units({name: runs[name] for name in names}, shape_of, members)
+        for unit in _units({name: runs[name] for name in names}, shape_of, members, varying)
     ]
 
 
@@ -112,6 +113,7 @@ def _units(
     runs: Mapping[str, RunConfig],
     shape_of: Callable[[RunConfig], ImageShape],
     most: int | None,
+    varying: Collection[str],
 ) -> Iterable[Unit]:
     """The units of the runs of one program."""
     first = next(iter(runs.values()))
@@ -133,37 +135,55 @@ def _units(
             settings = [dataclasses.asdict(config) for config in configs]
             yield Unit(
                 unit_name(names, settings, latents, image_shape),
-                _title(configs),
+                _title(configs, varying),
                 names,
                 latents,
                 bytes_of(latents) * len(names),
             )
 
 
-def _title(configs: Sequence[RunConfig]) -> str:
-    """A title of some runs: what they share, and what differs between them."""
-    first = configs[0]
-    varying: dict[str, list[Any]] = {
-        "latents": [config.latents for config in configs if config.latents is not None],
-        "learning rate": [config.learning_rate for config in configs],
-        "seed": [config.seed for config in configs],
-    }
-    for name in first.coefficients:
-        varying[name] = [given_coefficients(config)[name] for config in configs]
+def _title(configs: Sequence[RunConfig], varying: Collection[str]) -> str:
+    """A title of some runs: what they share, and the settings in which those of a sweep differ."""
+    first, settings = configs[0], [*map(_settings, configs)]
     texts = [
-        f"{name} {_listed(sorted(set(values)))}"
-        for name, values in varying.items()
-        if len(set(values)) > 1 or (name in ("latents", "seed") and values)
+        f"{name} {_listed([each[name] for each in settings])}"
+        for name, value in settings[0].items()
+        if value is not None and (name in varying or name in ("latents", "seed"))
     ]
     return f"{first.network} on {first.data}, {first.objective}: {'; '.join(texts)}"
 
 
+def _varying(configs: Iterable[RunConfig]) -> set[str]:
+    """The settings, as `_settings` names them, in which runs differ, or which some of them lack."""
+    settings = [*map(_settings, configs)]
+    names = {name for each in settings for name in each}
+    return {name for name in names if len({_word(each.get(name)) for each in settings}) > 1}
+
+
+def _settings(config: RunConfig) -> dict[str, Any]:
+    """The settings of a run that its title does not begin with, by their names there."""
+    settings: dict[str, Any] = {}
+    for field, value in dataclasses.asdict(config).items():
+        if isinstance(value, Mapping):
+            start = "ramp of " if field == "ramps" else ""
+            settings |= {f"{start}{name}": each for name, each in value.items()}
+        elif field not in ("network", "data", "objective"):
+            settings[field.replace("_", " ")] = value
+    return settings
+
+
 def _listed(values: Sequence[Any], most: int = 4) -> str:
-    words = [_word(value) for value in values]
+    """Different values, numbers ascending."""
+    numbers = all(isinstance(value, int | float) for value in values)
+    words = [*dict.fromkeys(map(_word, sorted(values) if numbers else values))]
     if len(words) > most:
         words = [*words[: most - 1], "...", words[-1]]
     return ", ".join(words)
 
 
 def _word(value: Any) -> str:
-    return "/".join(map(_word, value)) if isinstance(value, tuple) else f"{value:g}"
+    if isinstance(value, list | tuple):
+        return "/".join(map(_word, value))
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.12g}" if isinstance(value, float) else str(value)

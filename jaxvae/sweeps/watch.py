@@ -24,7 +24,7 @@ def watch(sweep: Sweep, console: Console, goes_on: Callable[[], bool]) -> None:
     with watched_progress(console, units=len(titles)) as show:
         while goes_on():
             at_work = {
-                titles[name]: (holder.share, holder.status)
+                name: (titles[name], holder.share, holder.status)
                 for name, holder in holders(sweep.out / CLAIMS).items()
                 if name in titles
             }

@@ -57,10 +57,23 @@ def test_what_others_have_done_counts_from_the_start(shown):
 
 def test_of_a_sweep_that_others_work_on_what_is_done_and_begun_is_counted(shown):
     with progress.watched_progress(shown, units=4) as show:
-        show(0, {"a": (0.5, "compiling")})
-        show(1, {"b": (0.25, "loss 3.0"), "c": (0.75, "measuring")})
+        show(0, {"a": ("one", 0.5, "compiling")})
+        show(1, {"b": ("two", 0.25, "loss 3.0"), "c": ("three", 0.75, "measuring")})
+        # Their titles may be the same.
+        show(1, {"b": ("two", 0.5, "loss 2.0"), "d": ("two", 0.5, "loss 2.0")})
         show(4, {})
-    assert said_in(shown) == ["12%", "50%", "100%"]
+    assert said_in(shown) == ["12%", "50%", "50%", "100%"]
+
+
+def test_the_bars_of_units_with_long_titles_can_be_told_apart(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=160)
+    with progress.watched_progress(terminal, units=2) as show:
+        titles = (f"dense_vae on sprites, beta_vae: beta {beta}; seed 0" for beta in (1, 4))
+        show(0, {title: (title, 0.5, "compiling") for title in titles})
+    shown = terminal.file.getvalue()
+    for beta in (1, 4):
+        assert f"dense_vae on... beta_vae: beta {beta}; seed 0 " in shown
 
 
 def test_lines_are_a_minute_apart(shown, monkeypatch):

@@ -182,6 +182,37 @@ def test_a_title_says_what_differs():
     )
 
 
+def titles(runs, **options):
+    return [unit.title.partition(": ")[2] for unit in units(runs, **options)]
+
+
+def test_units_of_one_sweep_have_titles_that_differ():
+    base = dataclasses.replace(BASE, latents=8)
+    runs = {
+        f"{beta}-{seed}": dataclasses.replace(base, coefficients={"beta": beta}, seed=seed)
+        for beta in (1.0, 4.0)
+        for seed in (0, 1)
+    }
+    assert titles(runs, members=2) == [f"latents 8; beta {beta}; seed 0, 1" for beta in (1, 4)]
+    assert len(set(titles(runs, members=1))) == 4
+    changes = [
+        {"options": {"widths": (16, 8)}},
+        {"clip": 0.5},
+        {"binarize": True},
+        {"ramps": {"beta": 100}},
+        {"data": "mnist"},
+    ]
+    others = {str(change): dataclasses.replace(base, **change) for change in changes}
+    assert titles({"as it is": base, **others}) == [
+        "binarize false; widths 4; latents 8; seed 0",
+        "binarize false; widths 16/8; latents 8; seed 0",
+        "binarize false; widths 4; latents 8; clip 0.5; seed 0",
+        "binarize true; widths 4; latents 8; seed 0",
+        "binarize false; widths 4; latents 8; ramp of beta 100; seed 0",
+        "binarize false; widths 4; latents 8; seed 0",
+    ]
+
+
 def test_the_keys_of_a_run_are_those_of_jaxvae_train():
     expected = jax.random.split(jax.random.key(7))
     found = run_keys(dataclasses.replace(BASE, seed=7))
