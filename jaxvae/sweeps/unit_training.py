@@ -1,9 +1,10 @@
 """The runs of a unit: trained together, measured on the way, recorded at the end.
 
-OUT/units/UNIT/snapshots/step-*   variables of all runs, stacked; in the end those of the last epoch
-OUT/units/UNIT/replicates/step-*  the same after another last epoch, while the unit is at work
-OUT/units/UNIT/epoch-*.npz        what was measured there, while the unit is at work
-OUT/units/UNIT/resume/step-*      the state to go on from, while the unit is at work
+OUT/units/UNIT/snapshots/step-*          variables of all runs, stacked; at last of the last epoch
+OUT/units/UNIT/replicates/step-*         the same after another last epoch, while at work
+OUT/units/UNIT/epoch-*.npz               what was measured there, while the unit is at work
+OUT/units/UNIT/resume/step-*             the state to go on from, while the unit is at work
+OUT/units/UNIT/resume-replicates/step-*  the same within another last epoch
 
 Killed at any point and done again, by any process, a unit ends with the same records.
 """
@@ -92,11 +93,6 @@ class _UnitWork(NamedTuple):
     def model(self) -> VAE | HVAE:
         """The largest."""
         return model_of(program_of(self.configs[0], self.latents), self.image_shape)
-
-    @property
-    def mesh(self) -> Mesh | None:
-        """The devices that share the runs."""
-        return self.sweep.mesh
 
     @property
     def steps_per_epoch(self) -> int:
@@ -208,7 +204,7 @@ def _go_on(
         ensemble = start
     if ensemble is None:
         ensemble = init_ensemble(work.trainer, members, room=work.latents)
-    images = place_images(work.dataset.train.images, mesh=work.mesh)
+    images = place_images(work.dataset.train.images, mesh=work.sweep.mesh)
     with saving(partial(_save, resume)) as saver:
         for epoch in epochs:
             ensemble = train_ensemble(
@@ -219,7 +215,7 @@ def _go_on(
                 batch_size=work.configs[0].batch_size,
                 report=work.progress.report,
                 save=saver,
-                mesh=work.mesh,
+                mesh=work.sweep.mesh,
             )
             saver(ensemble)
             if measuring and epoch in work.sweep.epochs:
@@ -242,14 +238,15 @@ def _measure(work: _UnitWork, ensemble: Ensemble, epoch: int) -> None:
     checkpoint.save(work.folder / SNAPSHOTS, epoch, evaluation_variables(ensemble.states))
     every: dict[str, np.ndarray] = {}
     at, replicates = (cache(partial(_loaded, work, each)) for each in (SNAPSHOTS, _REPLICATES))
+    sizes = _sizes(work)
     for index, name in enumerate(work.names):
         work.progress.note(f"measuring model {index + 1} of {len(work.names)} at epoch {epoch}")
         trained = Trained(
             name=name,
             config=work.configs[index],
             model=work.model,
-            variables=_measurable(ensemble, index, work.mesh),
-            latents=_sizes(work)[index],
+            variables=_measurable(ensemble, index, work.sweep.mesh),
+            latents=sizes[index],
             epoch=epoch,
             is_last=epoch == work.sweep.epochs[-1],
             stopped=int(ensemble.failed[index]) >= 0,
