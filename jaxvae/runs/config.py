@@ -14,7 +14,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from jaxvae.files.refusals import all_pass
 from jaxvae.runs.choices import HUGE, LARGEST, TINY, is_foreign
-from jaxvae.runs.folder import read_settings, write_settings
+from jaxvae.runs.folder import write_settings
 from jaxvae.typing import ImageShape
 
 IMAGES = "images"
@@ -178,26 +178,6 @@ def write_config(
     write_settings(path, settings | {name: each for name, each in known.items() if each})
 
 
-def read_config(path: Path, *, trust: bool = False) -> tuple[RunConfig, ImageShape]:
-    """The configuration that `write_config` wrote, and the shape of the images.
-
-    Args:
-        path: where it is.
-        trust: whether code that it names outside of jaxvae, which runs when the model is
-            built, may run.
-
-    Raises:
-        ValueError: for a file that is none, and for one that names other code where it is
-            not trusted.
-        OSError: for a file that cannot be read.
-    """
-    try:
-        settings = read_settings(path)
-    except ValueError as error:
-        raise ValueError(f"expected the settings of a run in {path}, got {error}") from error
-    return parsed_config(settings, path, trust=trust)
-
-
 def parsed_config(
     settings: Mapping[str, Any], path: Path, *, trust: bool = False
 ) -> tuple[RunConfig, ImageShape]:
@@ -208,10 +188,12 @@ def parsed_config(
     Args:
         settings: as they were read.
         path: path of the file that they were in.
-        trust: as for `read_config`.
+        trust: whether code that they name outside of jaxvae, which runs when the model is built,
+            may run.
 
     Raises:
-        ValueError: as `read_config`.
+        ValueError: for settings of something else, and for those that name other code where it is
+            not trusted.
     """
     fields = {name: value for name, value in settings.items() if name not in _BESIDE}
     try:

@@ -18,8 +18,8 @@ from jaxvae.runs import checkpoint
 from jaxvae.runs.building import build_optimizer, build_trainer, in_effect
 from jaxvae.runs.checkpoint import RESUME
 from jaxvae.runs.choices import named_objective
-from jaxvae.runs.config import FROM, RunConfig, read_config
-from jaxvae.runs.folder import as_json
+from jaxvae.runs.config import FROM, RunConfig, parsed_config
+from jaxvae.runs.folder import as_json, read_settings
 from jaxvae.runs.ready import ReadyRun
 from jaxvae.runs.run import RUN_FILE, latest_step
 from jaxvae.runs.saved import member_place, refuse_no_run
@@ -80,14 +80,15 @@ def read_origin(folder: Path, *, trust: bool = False) -> RunConfig:
         ValueError: for a folder that holds no run, and for a run of a sweep, which keeps no state
             of the optimizer.
     """
-    if not (folder / RUN_FILE).is_file() and member_place(folder):
+    if member_place(folder):
         raise ValueError(
             f"expected a run of `jaxvae train` for --from, got {folder}: a sweep keeps its models, "
             "not what Adam remembers. Train this one with `jaxvae train` and its settings, then "
             "go on from that"
         )
     refuse_no_run(folder)
-    return read_config(folder / RUN_FILE, trust=trust)[0]
+    file = folder / RUN_FILE
+    return parsed_config(read_settings(file), file, trust=trust)[0]
 
 
 def refuse_other_model(origin: Origin, then: RunConfig, config: RunConfig) -> None:

@@ -10,7 +10,7 @@ from jaxvae.models.vae import VAE, Variables
 from jaxvae.runs import checkpoint
 from jaxvae.runs.building import variable_shapes
 from jaxvae.runs.checkpoint import SNAPSHOTS
-from jaxvae.runs.config import PER_EPOCH, RunConfig, read_config
+from jaxvae.runs.config import PER_EPOCH, RunConfig, parsed_config
 from jaxvae.runs.folder import read_settings
 from jaxvae.runs.run import RUN_FILE
 from jaxvae.runs.sweep_run import (
@@ -74,13 +74,13 @@ def open_run(
     if step is not None and epoch is not None:
         raise ValueError(f"expected a step or an epoch, got step {step} and epoch {epoch}")
     folder = Path(os.path.expanduser(folder))
-    place = None if (folder / RUN_FILE).is_file() else member_place(folder)
+    place = member_place(folder)
     if place is not None:
         return _open_of_sweep(*place, step if epoch is None else epoch, trust=trust)
     refuse_no_run(folder)
-    config, image_shape = read_config(folder / RUN_FILE, trust=trust)
-    steps = tuple(checkpoint.steps(folder / SNAPSHOTS))
-    per_epoch = read_settings(folder / RUN_FILE).get(PER_EPOCH)
+    settings = read_settings(folder / RUN_FILE)
+    config, image_shape = parsed_config(settings, folder / RUN_FILE, trust=trust)
+    steps, per_epoch = tuple(checkpoint.steps(folder / SNAPSHOTS)), settings.get(PER_EPOCH)
     if epoch is not None:
         step = _step_of(folder, steps, epoch, per_epoch)
     step = _chosen(folder / SNAPSHOTS, steps, step, "step")
@@ -155,13 +155,14 @@ def stored_settings_of(run: SavedRun) -> dict[str, Any]:
         ValueError: for a file that is damaged.
         OSError: for one that cannot be read.
     """
-    file = run.folder / RUN_FILE
-    place = None if file.is_file() else member_place(run.folder)
-    return read_settings(file if place is None else place[0] / SWEEP_FILE)
+    place = member_place(run.folder)
+    return read_settings(run.folder / RUN_FILE if place is None else place[0] / SWEEP_FILE)
 
 
 def member_place(folder: Path) -> tuple[Path, str] | None:
-    """The sweep and the name of a run of it, where a path is that of one."""
+    """The sweep and the name of a run of it, where a path is that of one, and no run itself."""
+    if (folder / RUN_FILE).is_file():
+        return None
     folder = folder.absolute()
     for out in folder.parents:
         name = str(folder.relative_to(out)).removesuffix(RECORD_SUFFIX)

@@ -23,8 +23,8 @@ from jaxvae.data import dataset_names, load
 from jaxvae.runs import checkpoint
 from jaxvae.runs.building import build_model, build_trainer
 from jaxvae.runs.choices import likelihoods, named_objectives, networks, objective_coefficients
-from jaxvae.runs.config import RunConfig, read_config
-from jaxvae.runs.folder import sole_process
+from jaxvae.runs.config import RunConfig, parsed_config
+from jaxvae.runs.folder import read_settings, sole_process
 from jaxvae.runs.ready import ready_run, refuse_few
 from jaxvae.runs.run import latest_state
 from jaxvae.runs.saved import open_run
@@ -104,7 +104,8 @@ def test_a_run_is_that_of_the_library(finished, own_images):
 
 def test_the_folder_holds_the_settings_one_snapshot_and_the_state(finished, own_images):
     config = dataclasses.replace(CONFIG, data=str(own_images))
-    assert read_config(finished / "run.json") == (config, (16, 16, 1))
+    file = finished / "run.json"
+    assert parsed_config(read_settings(file), file) == (config, (16, 16, 1))
     assert checkpoint.steps(finished / "snapshots") == [6]
     assert checkpoint.steps(finished / "resume") == [6]
     assert {path.name for path in finished.iterdir()} == {
