@@ -38,7 +38,6 @@ _PROCESS = uuid.uuid4().hex
 _LETTERS, _STATUS_LETTERS = 600, 80
 
 Tell = Callable[[float, str], None]
-Lock = Callable[[int, int], None]
 
 
 class LostError(OSError):
@@ -62,13 +61,12 @@ class Holder(NamedTuple):
 
 
 @contextmanager
-def claim(folder: Path, name: str, *, lock: Lock = fcntl.flock) -> Iterator[Tell | None]:
+def claim(folder: Path, name: str) -> Iterator[Tell | None]:
     """Claim a unit for the time of the block.
 
     Args:
         folder: folder of claims; made where absent.
         name: name of the unit.
-        lock: as `fcntl.flock`.
 
     Yields:
         `tell(share, status)`, which says to other processes how far the work is, and raises
@@ -84,7 +82,7 @@ def claim(folder: Path, name: str, *, lock: Lock = fcntl.flock) -> Iterator[Tell
     with ExitStack() as stack:
         # An interruption waits: it would leave a file that names a process that has ended.
         with postponed():
-            tell = _hold(file, lock, stack)
+            tell = _hold(file, stack)
         try:
             yield tell
         except LostError:
@@ -115,9 +113,9 @@ def holders(folder: Path) -> dict[str, Holder]:
     return current
 
 
-def _hold(file: Path, lock: Lock, stack: ExitStack) -> Tell | None:
+def _hold(file: Path, stack: ExitStack) -> Tell | None:
     """Hold the file until the stack ends, and renew it; None if another process holds it."""
-    descriptor = _locked(file, lock) if _has_locks(file.parent, lock) else _created(file)
+    descriptor = _locked(file) if _has_locks(file.parent) else _created(file)
     if descriptor is None:
         return None
     stack.callback(os.close, descriptor)
@@ -145,10 +143,10 @@ def _release(file: Path, renewing: threading.Thread, ended: threading.Event) -> 
 
 
 @cache
-def _has_locks(folder: Path, lock: Lock) -> bool:
+def _has_locks(folder: Path) -> bool:
     with tempfile.TemporaryFile(dir=folder) as file:
         try:
-            lock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in NO_LOCKS:
                 return False
@@ -156,12 +154,12 @@ def _has_locks(folder: Path, lock: Lock) -> bool:
     return True
 
 
-def _locked(file: Path, lock: Lock) -> int | None:
+def _locked(file: Path) -> int | None:
     """A descriptor of the file, locked while the file had its name; None if it is taken."""
     while True:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             named = os.fstat(descriptor).st_ino == file.stat().st_ino
         except FileNotFoundError:
             named = False

@@ -17,6 +17,12 @@ import sys
 import uuid
 from pathlib import Path
 
+# What a command imports once it runs.
+import jaxvae.report.ending
+import jaxvae.sweeps.work  # noqa: F401
+from jaxvae.sweeps import claims
+from tests.sweeps import smallest
+
 WITH_LOCKS, WITHOUT_LOCKS, FULL = "with locks", "without locks", "full"
 _STALE_SECONDS = 4.0
 # The system ends what takes longer: no test waits for ever.
@@ -90,12 +96,6 @@ def main(folder):
         flock(descriptor, operation)
 
     fcntl.flock = flock_of_the_disk
-    # Only now: claims ask for locks by the function that they find when they are imported.
-    import jaxvae.report.ending  # noqa: PLC0415
-    import jaxvae.sweeps.work  # noqa: F401, PLC0415
-    from jaxvae.sweeps import claims  # noqa: PLC0415
-    from tests.sweeps import smallest  # noqa: PLC0415
-
     for line in sys.stdin:
         verb, *words = json.loads(line)
         if verb == "start":

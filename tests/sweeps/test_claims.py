@@ -24,14 +24,20 @@ from pathlib import Path
 from jaxvae.sweeps.claims import claim
 def without(descriptor, operation):
     raise OSError(errno.ENOSYS, "no locks")
-with claim(Path(sys.argv[1]), "unit", lock=without if sys.argv[2] == "created" else fcntl.flock):
+if sys.argv[2] == "created":
+    fcntl.flock = without
+with claim(Path(sys.argv[1]), "unit"):
     print("held", flush=True)
     sys.stdin.read()
 """
 
 
-WAYS = {"locked": fcntl.flock, "created": without_locks}
-ways = pytest.mark.parametrize("way", WAYS)
+@pytest.fixture(params=["locked", "created"])
+def way(request, monkeypatch):
+    """How units are held: on a disk with locks, or without."""
+    if request.param == "created":
+        monkeypatch.setattr(fcntl, "flock", without_locks)
+    return request.param
 
 
 def start(folder, way):
@@ -51,28 +57,27 @@ def files(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-@ways
-def test_a_unit_is_held_once_and_free_again_after_it_and_nothing_is_left(tmp_path, way):
-    lock = WAYS[way]
+@pytest.mark.usefixtures("way")
+def test_a_unit_is_held_once_and_free_again_after_it_and_nothing_is_left(tmp_path):
     for _ in range(2):
-        with claim(tmp_path, "unit", lock=lock) as tell, claim(tmp_path, "other", lock=lock) as two:
+        with claim(tmp_path, "unit") as tell, claim(tmp_path, "other") as two:
             assert tell is not None
             assert two is not None
-            with claim(tmp_path, "unit", lock=lock) as again:
+            with claim(tmp_path, "unit") as again:
                 assert again is None
             assert files(tmp_path) == ["other.claim", "unit.claim"]
     assert files(tmp_path) == []
 
 
-@ways
-def test_a_unit_is_free_again_after_an_error(tmp_path, way):
-    with pytest.raises(ValueError, match="broken"), claim(tmp_path, "unit", lock=WAYS[way]):
+@pytest.mark.usefixtures("way")
+def test_a_unit_is_free_again_after_an_error(tmp_path):
+    with pytest.raises(ValueError, match="broken"), claim(tmp_path, "unit"):
         raise ValueError("broken")
     assert files(tmp_path) == []
 
 
-@ways
-def test_a_termination_at_any_call_until_a_unit_is_held_leaves_no_holder(tmp_path, way):
+@pytest.mark.usefixtures("way")
+def test_a_termination_at_any_call_until_a_unit_is_held_leaves_no_holder(tmp_path):
     def calls(terminated=None):
         """How many calls are made until a unit is held; at one of them SIGTERM comes."""
         count = 0
@@ -88,7 +93,7 @@ def test_a_termination_at_any_call_until_a_unit_is_held_leaves_no_holder(tmp_pat
         before = sys.getprofile()
         try:
             sys.setprofile(on_event)
-            with claim(tmp_path, "unit", lock=WAYS[way]):
+            with claim(tmp_path, "unit"):
                 sys.setprofile(before)
         finally:
             sys.setprofile(before)
@@ -107,21 +112,20 @@ def test_a_termination_at_any_call_until_a_unit_is_held_leaves_no_holder(tmp_pat
             assert files(tmp_path) == []
 
 
-@ways
 def test_a_process_tells_others_how_far_it_is(tmp_path, way):
     process = start(tmp_path, way)
     holder = holders(tmp_path)["unit"]
     assert (holder.host, holder.process) == (socket.gethostname(), process.pid)
     assert (holder.share, holder.status) == (0.0, "beginning")
-    with claim(tmp_path, "unit", lock=WAYS[way]) as tell:
+    with claim(tmp_path, "unit") as tell:
         assert tell is None
     kill(process)
 
 
-@ways
-def test_what_is_told_is_read_by_others_whole_at_any_time(tmp_path, monkeypatch, way):
+@pytest.mark.usefixtures("way")
+def test_what_is_told_is_read_by_others_whole_at_any_time(tmp_path, monkeypatch):
     monkeypatch.setattr(claims, "_TOLD_SECONDS", 0.0)
-    with claim(tmp_path, "unit", lock=WAYS[way]) as tell:
+    with claim(tmp_path, "unit") as tell:
         for share, status in ((0.25, "a long status \N{GREEK CAPITAL LETTER DELTA}" * 99), (1, "")):
             tell(share, status)
             found = holders(tmp_path)["unit"]
@@ -136,28 +140,31 @@ def test_a_lock_is_free_the_moment_its_process_is_killed(tmp_path):
     assert files(tmp_path) == []
 
 
-def test_a_file_that_was_created_is_taken_over_when_nobody_has_renewed_it_for_two_minutes(tmp_path):
+def test_a_file_that_was_created_is_taken_over_when_nobody_has_renewed_it_for_two_minutes(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(fcntl, "flock", without_locks)
     kill(start(tmp_path, "created"))
     file = tmp_path / "unit.claim"
     for age, is_free in ((0, False), (STALE_SECONDS - 5, False), (STALE_SECONDS + 5, True)):
         set_age(file, age)
-        with claim(tmp_path, "unit", lock=without_locks) as tell:
+        with claim(tmp_path, "unit") as tell:
             assert (tell is not None) == is_free
     assert files(tmp_path) == []
 
 
-@ways
-def test_a_holder_renews_its_file(tmp_path, monkeypatch, way):
+@pytest.mark.usefixtures("way")
+def test_a_holder_renews_its_file(tmp_path, monkeypatch):
     monkeypatch.setattr(claims, "_RENEWED_SECONDS", 0.01)
-    with claim(tmp_path, "unit", lock=WAYS[way]):
+    with claim(tmp_path, "unit"):
         file = tmp_path / "unit.claim"
         set_age(file, 2 * STALE_SECONDS)
         end = time.monotonic() + 60
         while time.time() - file.stat().st_mtime > STALE_SECONDS:
             assert time.monotonic() < end
             time.sleep(0.01)
-        with claim(tmp_path, "unit", lock=without_locks) as tell:
-            assert tell is None
+        # Nor is it free for a process that has no locks.
+        assert claims._created(file) is None
 
 
 def test_a_lock_that_other_machines_do_not_see_is_not_trusted_while_they_renew(tmp_path):
@@ -173,16 +180,16 @@ def test_a_lock_that_other_machines_do_not_see_is_not_trusted_while_they_renew(t
             assert (tell is not None) == is_free
 
 
-@ways
+@pytest.mark.usefixtures("way")
 def test_a_process_whose_unit_was_taken_over_is_told_and_leaves_the_file_alone(
-    tmp_path, monkeypatch, way
+    tmp_path, monkeypatch
 ):
     monkeypatch.setattr(claims, "_TOLD_SECONDS", 0.0)
     file, other = tmp_path / "unit.claim", json.dumps(["elsewhere", 1, 0.5, "training", "another"])
     told = r"unit\.claim to be held by this process"
 
     def overtaken():
-        with claim(tmp_path, "unit", lock=WAYS[way]) as tell:
+        with claim(tmp_path, "unit") as tell:
             file.unlink()
             file.write_text(other)
             with pytest.raises(LostError, match=told):
@@ -194,12 +201,17 @@ def test_a_process_whose_unit_was_taken_over_is_told_and_leaves_the_file_alone(
     assert file.read_text() == other
 
 
-@ways
-def test_what_a_process_that_was_overtaken_is_told_has_no_other_cause(tmp_path, monkeypatch, way):
+@pytest.mark.usefixtures("way")
+def test_what_a_process_that_was_overtaken_is_told_has_no_other_cause(tmp_path, monkeypatch):
     monkeypatch.setattr(claims, "_TOLD_SECONDS", 0.0)
-    with pytest.raises(LostError) as told, claim(tmp_path, "unit", lock=WAYS[way]) as tell:
-        (tmp_path / "unit.claim").unlink()
-        tell(0.5, "training")
+
+    def overtaken():
+        with claim(tmp_path, "unit") as tell:
+            (tmp_path / "unit.claim").unlink()
+            tell(0.5, "training")
+
+    with pytest.raises(LostError) as told:
+        overtaken()
     assert told.value.__cause__ is None
 
 
@@ -220,10 +232,10 @@ def test_a_claim_that_a_full_disk_does_not_hold_is_an_error_of_the_disk_and_leav
     assert list(tmp_path.iterdir()) == []
 
 
-@ways
-def test_an_error_of_a_process_whose_unit_was_taken_over_is_that_it_was(tmp_path, way):
+@pytest.mark.usefixtures("way")
+def test_an_error_of_a_process_whose_unit_was_taken_over_is_that_it_was(tmp_path):
     def fail(*, lost):
-        with claim(tmp_path, "unit", lock=WAYS[way]):
+        with claim(tmp_path, "unit"):
             if lost:
                 (tmp_path / "unit.claim").unlink()
             raise FileNotFoundError("removed by whoever has it")
@@ -260,11 +272,12 @@ def test_who_is_at_work_is_told_by_the_clock_of_the_disk(tmp_path, monkeypatch):
         assert set(holders(tmp_path)) == {"unit"}
 
 
-def test_an_error_of_the_lock_that_is_no_lack_of_locks_is_raised(tmp_path):
+def test_an_error_of_the_lock_that_is_no_lack_of_locks_is_raised(tmp_path, monkeypatch):
     def broken(descriptor, operation):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    with pytest.raises(OSError, match=os.strerror(errno.EIO)), claim(tmp_path, "u", lock=broken):
+    monkeypatch.setattr(fcntl, "flock", broken)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)), claim(tmp_path, "unit"):
         pass
 
 
