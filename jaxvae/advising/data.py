@@ -103,10 +103,11 @@ def data_dimension(images: ArrayLike) -> DataDimension:
 
     It is doubted where fewer than 200 images are distinct, where its standard error is above
     10%, where its estimates over scales and after smoothing differ by more than half, and above 10,
-    where TwoNN underestimates at the usual n. Noise and sharp edges give estimates that are smaller
-    among far neighbors or after smoothing; images that curve, as those of an arm that turns, ones
-    that are larger among far neighbors, and so few of them that near ones are far apart make all
-    too large. Images are smoothed by a Gaussian of a fourteenth of their height and width.
+    where TwoNN underestimates at the usual n. Noise and sharp edges give smaller estimates
+    among far neighbors or after smoothing. Images that curve, as those of an arm that turns, give
+    larger ones among far neighbors; where there are so few that near neighbors are far apart, all
+    estimates are too large. Images are smoothed by a Gaussian of a fourteenth of their height and
+    width.
 
     Args:
         images: `[n, h, w]` or `[n, h, w, c]`, three at least, without copies, which smoothing would

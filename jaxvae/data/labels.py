@@ -38,8 +38,8 @@ def number_labels(given: Mapping[str, np.ndarray], counts: Mapping[str, int], wh
         if len(labels) != counts[split]:
             raise ValueError(
                 f"expected a label for each of {counts[split]:,} images of "
-                f"{what if split == 'all' else f'{split} of {what}'}, got {len(labels):,}; an "
-                "array that is not of labels is left out under another name, such as info"
+                f"{what if split == 'all' else f'{split} of {what}'}, got {len(labels):,}; if "
+                "the array holds no labels, rename it, for example to info, and it is left out"
             )
     flat = {split: _flat(labels) for split, labels in given.items()}
     if not flat or any(labels is None for labels in flat.values()):

@@ -36,7 +36,7 @@ from jaxvae.data.values import (
 )
 from jaxvae.files.words import first_few
 
-_LAYOUT = 3  # to be raised when the same images would be cached as other bytes
+_LAYOUT = 4  # to be raised when the same images would be cached as other bytes
 _BLOCK_BYTES = 1 << 25
 # How the keys of entries begin.
 _OWN = "own-"

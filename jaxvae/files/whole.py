@@ -150,9 +150,18 @@ def age(path: Path) -> float:
     Raises:
         OSError: where the folder above it cannot be written, or the path is not there.
     """
-    with tempfile.NamedTemporaryFile(dir=path.parent) as now:
-        changed = max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
-        return os.stat(now.name).st_mtime - changed
+    now = disk_time(path.parent)
+    return now - max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
+
+
+def disk_time(folder: Path) -> float:
+    """The time by the clock of the disk, which changes of files in a folder are told by.
+
+    Raises:
+        OSError: where the folder cannot be written.
+    """
+    with tempfile.NamedTemporaryFile(dir=folder) as now:
+        return os.stat(now.name).st_mtime
 
 
 @contextmanager

@@ -36,6 +36,11 @@ def as_float32(
         )
     largest = [largest_magnitude(array) for array in flat]
     is_traced = any(isinstance(array, jax.core.Tracer) for array in flat)
+    if is_traced and max(largest) > float(jnp.finfo(jnp.float32).max):
+        raise ValueError(
+            "expected numbers within the range of float32 beside a traced array, got "
+            f"{max(largest):.3g}; without jit any scale is taken"
+        )
     if not is_traced and any(
         _needs_host(array, most) for array, most in zip(flat, largest, strict=True)
     ):

@@ -51,7 +51,7 @@ def water_filling(eigenvalues: ArrayLike, *, level: ArrayLike | float) -> RateDi
         eigenvalue. As w falls by a factor of e it grows by half a nat for each
         eigenvalue above w. Those of zero (constant directions) cost nothing.
         Scaling both arguments changes only the distortion. Beside a traced level, the
-        rate of eigenvalues above 1e76 is infinite.
+        rate of an eigenvalue above 1e76, or 1e76 times the level, is infinite.
 
     Raises:
         ValueError: for eigenvalues that are not `[d]` or are negative, NaN or

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxvae.files.errors import NO_LOCKS
-from jaxvae.files.whole import age
+from jaxvae.files.whole import age, disk_time
 from jaxvae.training.signals import postponed
 
 STALE_SECONDS = 120.0
@@ -99,13 +99,17 @@ def claim(folder: Path, name: str) -> Iterator[Tell | None]:
 def holders(folder: Path) -> dict[str, Holder]:
     """The processes at work on units, by the name of the unit, as far as their files tell.
 
-    One that has ended without a word, as by a kill, is among them for two minutes. In a folder that
-    cannot be written, where the clock of the disk is not known, there are none.
+    One that has ended without a word, as by a kill, is among them for two minutes, by the clock of
+    the disk; where the folder cannot be written, by that of this machine.
     """
-    current = {}
-    for file in folder.glob(f"*{_SUFFIX}"):
+    current, files = {}, [*folder.glob(f"*{_SUFFIX}")]
+    try:
+        now = disk_time(folder) if files else 0.0
+    except OSError:
+        now = time.time()
+    for file in files:
         with suppress(OSError, ValueError, TypeError):
-            if _age(file) < STALE_SECONDS:
+            if now - file.stat().st_mtime < STALE_SECONDS:
                 host, process, share, status, _ = _read_claim(file)
                 current[file.name.removesuffix(_SUFFIX)] = Holder(
                     str(host), int(process), float(share), str(status)

@@ -81,8 +81,10 @@ def run(job: Job, launch: Launch, console: Console) -> None:
         _print_plan(sweep, unfinished, console)
         return
     if stored != settings:
-        # Of devices that are left to other processes nothing is known here.
-        for unit in [] if launch.on_host else unfinished:
+        # Of devices that are left to other processes nothing is known here. The largest models come
+        # first: what fits for them fits for all.
+        trained = [] if launch.on_host else [unit for unit in unfinished if unit.runs]
+        for unit in sorted(trained, key=lambda unit: -unit.bytes / len(unit.runs)):
             refuse_large_unit(sweep, unit)
         write_settings(file, settings)
     if unfinished:

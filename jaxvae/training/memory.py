@@ -30,11 +30,13 @@ def refuse_too_large(state: int, *, batch: int = 0, members: int = 1, devices: i
     if needed > available:
         most = devices * int(available // (2 * state))
         cure = "choose a smaller network or batch"
+        together = f" of {members:,} models that are trained together" if members > 1 else ""
         if 0 < most < members:
-            cure = f"in a new folder, choose --members of at most {most:,}, got {members:,}"
+            cure += f", or --members of at most {most:,} for a sweep in a new folder"
         raise ValueError(
             f"expected at most {available / GIBIBYTE:,.1f} GiB, the memory available, for the "
-            f"parameters, the optimizer and a batch, got {needed / GIBIBYTE:,.1f} GiB; {cure}"
+            f"parameters, the optimizer and a batch{together}, got {needed / GIBIBYTE:,.1f} GiB; "
+            f"{cure}"
         )
 
 

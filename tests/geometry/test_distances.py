@@ -69,6 +69,12 @@ def test_trailing_axes_are_flattened():
     np.testing.assert_array_equal(folded, flat)
 
 
+def test_beside_a_traced_array_numbers_beyond_float32_are_refused():
+    x = np.ones((3, 2), np.float32)
+    with pytest.raises(ValueError, match="the range of float32 beside a traced array, got 1e"):
+        jax.jit(lambda q: squared_distances(q, 1e60 * np.ones((4, 2))))(x)
+
+
 def test_a_traced_array_may_stand_beside_one_of_float64():
     x, y = gaussian(30, 5), gaussian(20, 5, seed=1).astype(np.float64)
     expected = oracles.squared_distances(x, y)
