@@ -287,8 +287,8 @@ def test_a_report_draws_what_is_done_and_says_what_is_not(copy):
     shown = sweep(SWEEP, copy, report=True)
     assert "2 of 4 runs are not done, and missing below: bottleneck-2_seed-0" in shown
     drawn = {path.stem for path in (copy / "figures").iterdir()}
-    # Pictures are of the first seed, and Delta between models of all of them.
-    assert drawn == set(FIGURES) - {"between_bottlenecks", "examples"}
+    # Delta between models is of all of them.
+    assert drawn == set(FIGURES) - {"between_bottlenecks"}
     with xr.open_dataset(copy / "records.nc") as records:
         assert records["missing"].values.tolist() == [[True, False], [True, False]]
         assert np.isnan(records["kl"].sel(seed=0)).all()
