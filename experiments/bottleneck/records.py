@@ -73,10 +73,15 @@ def gather(config: Config, sweep: Sweep) -> xr.Dataset:
     return _with_between(records, config, between) if between.is_done else records
 
 
+def lacking(records: xr.Dataset) -> xr.DataArray:
+    """The runs that are not done or have failed."""
+    return records["failed"].any("epoch") | records["missing"]
+
+
 def _with_examples(records: xr.Dataset, config: Config, out: Path) -> xr.Dataset:
     """Adds pictures of the first seed of every size that is done and has not failed."""
-    lacking = (records["failed"].any("epoch") | records["missing"]).transpose(*_RUN).values
-    firsts = np.array(config.seeds)[lacking.argmin(axis=1)]
+    lacks = lacking(records).transpose(*_RUN).values
+    firsts = np.array(config.seeds)[lacks.argmin(axis=1)]
     names = [run_name(*run) for run in zip(config.bottlenecks, firsts, strict=True)]
     arrays = over_runs(out, names, _EXAMPLES)
     if not arrays:

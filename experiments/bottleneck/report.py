@@ -10,7 +10,7 @@ from experiments.bottleneck.claims import claims
 from experiments.bottleneck.config import Config
 from experiments.bottleneck.figures import draw_figures
 from experiments.bottleneck.page import bottleneck_page
-from experiments.bottleneck.records import gather
+from experiments.bottleneck.records import gather, lacking
 from experiments.bottleneck.summary import conclusion, summary, sweep_table
 from jaxvae.report.results import write_report
 from jaxvae.sweeps.sweep import Sweep
@@ -39,10 +39,10 @@ def report(config: Config, sweep: Sweep, console: Console) -> None:
 
 def trained_runs(records: xr.Dataset, console: Console) -> xr.Dataset:
     """The seeds of which all runs are done and none failed, or else the bottlenecks like that."""
-    lacking = records["failed"].any("epoch") | records["missing"]
-    if not lacking.any():
+    lacks = lacking(records)
+    if not lacks.any():
         return records
-    seeds, sizes = ~lacking.any("bottleneck"), ~lacking.any("seed")
+    seeds, sizes = ~lacks.any("bottleneck"), ~lacks.any("seed")
     if not seeds.any() and not sizes.any():
         raise ValueError(
             "expected at least one seed, or one bottleneck, of which all runs are done and none "

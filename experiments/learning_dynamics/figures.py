@@ -157,6 +157,8 @@ def _convergence(records: Sequence[xr.Dataset], path: Path) -> None:
             axes.set_yticks(range(len(names)), names)
             axes.set_ylim(len(names) - 0.5, -0.5)
             axes.set_title(_name(group))
+        # From epoch 0 on, or from before it, where fluctuations put a layer there.
+        panels[0].set_xlim(left=min(0, panels[0].get_xlim()[0]))
         panels[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
         panels[-1].set_xlabel("epoch, mean over the layers")
 

@@ -1,6 +1,5 @@
 """A grid of betas as its paper measured it, and beside one-layer VAEs of the same size."""
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from experiments.rate_allocation.uses import (
     trusted,
 )
 from jaxvae.report.style import draw_spread, figure
-from jaxvae.report.tables import markdown_table, over_seeds
+from jaxvae.report.tables import decimals, markdown_table, over_seeds
 
 _PROTOCOL = (
     "The accuracy of a layer is that of the best of four classifiers of posterior means, which "
@@ -58,12 +57,10 @@ def _protocol_rows(records: xr.Dataset) -> list[dict[str, str]]:
             "beta top": f"{top:.3g}",
             "beta bottom": f"{bottom:.3g}",
             **{
-                f"acc. {layer}": over_seeds(
-                    float(cell["split_accuracy"].sel(layer=layer)), math.nan, 3
-                )
+                f"acc. {layer}": decimals(float(cell["split_accuracy"].sel(layer=layer)), 3)
                 for layer in layers
             },
-            "acc. reconstructions": over_seeds(float(cell["reconstruction_accuracy"]), math.nan, 3),
+            "acc. reconstructions": decimals(float(cell["reconstruction_accuracy"]), 3),
             "IS of parts": over_seeds(
                 float(cell["split_score"]), float(cell["split_score_deviation"]), 2
             ),
@@ -85,7 +82,7 @@ def _baseline_rows(records: xr.Dataset) -> list[dict[str, str]]:
     return [
         {"beta": f"{beta:.3g}"}
         | {
-            column: over_seeds(float(means[name].sel(price=beta)), math.nan, digits)
+            column: decimals(float(means[name].sel(price=beta)), digits)
             for column, (name, digits) in columns.items()
         }
         for beta in records["price"].values[means["baseline_rate"].notnull()]
@@ -126,6 +123,8 @@ def draw_baseline(records: xr.Dataset, path: Path) -> None:
             draw_spread(axes, rates, spread, color="black", label="one layer, the same size")
             axes.set_title(name)
             axes.set_xlim(left=0)
+            if not np.isfinite(values).any():
+                axes.text(0.5, 0.5, "not measured", ha="center", transform=axes.transAxes)
         for axes in grid[1]:
             axes.set_xlabel("total rate, nats per image")
         grid[0, 0].legend()

@@ -1,7 +1,5 @@
 """A grid of betas in numbers: the score of every use in every cell, and where it is highest."""
 
-import math
-
 import xarray as xr
 from rich.table import Table
 
@@ -15,7 +13,7 @@ from experiments.rate_allocation.uses import (
     trusted,
 )
 from jaxvae.files.words import counted
-from jaxvae.report.tables import markdown_table, over_seeds, printed_table
+from jaxvae.report.tables import decimals, markdown_table, over_seeds, printed_table
 
 _CAPTION = (
     "R: rate, and D: distortion, in nats per held-out image, of one posterior sample. The scores "
@@ -98,9 +96,9 @@ def _row(records: xr.Dataset, every_use: list[Use], cell: Cell) -> dict[str, str
     return {
         "beta top": f"{cell[0]:.3g}",
         "beta bottom": f"{cell[1]:.3g}",
-        f"R {first}": over_seeds(upper, math.nan, 1),
-        f"R {second}": over_seeds(lower, math.nan, 1),
-        "D": over_seeds(float(cell_rates["distortion"]), math.nan, 1),
+        f"R {first}": decimals(upper, 1),
+        f"R {second}": decimals(lower, 1),
+        "D": decimals(float(cell_rates["distortion"]), 1),
         **{
             shown[use.name][0]: _with_error(use, cell, shown[use.name][1])
             for use in every_use

@@ -82,7 +82,7 @@ def compare_runs(
         Side(run, evaluate(run.vae, run.variables, own, key=key))
         for run, own in zip(runs, images, strict=True)
     )
-    why_not = _why_not(runs, images)
+    why_not = _why_not((one, other), images)
     differences = {}
     if not why_not:
         first, second = one.costs, other.costs
@@ -102,14 +102,16 @@ def different_settings(one: SavedRun, other: SavedRun) -> dict[str, tuple[Any, A
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _why_not(runs: tuple[SavedRun, SavedRun], images: tuple[ArrayLike, ArrayLike]) -> str:
+def _why_not(sides: tuple[Side, Side], images: tuple[ArrayLike, ArrayLike]) -> str:
     first, second = map(np.asarray, images)
     if not np.array_equal(first, second):
         return "their held-out images are not the same"
-    one, other = runs[0].config, runs[1].config
+    one, other = (side.run.config for side in sides)
     options = [as_json(config.likelihood_options) for config in (one, other)]
     if one.likelihood != other.likelihood or options[0] != options[1]:
         return "nats of one likelihood are not those of another"
+    if not all(np.isfinite(side.costs["cost"]).all() for side in sides):
+        return "one of them is not finite"
     return ""
 
 

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from jaxvae.report.traces import stderr_of_known
+
 
 class Quantity(NamedTuple):
     """A number of every run at every epoch.
@@ -41,9 +43,7 @@ class Quantity(NamedTuple):
         if self.values.sizes["seed"] == 1:
             own = xr.full_like(self.values, np.nan) if self.stderrs is None else self.stderrs
             return own.isel(seed=0)
-        count = self.values.notnull().sum("seed")
-        squares = ((self.values - self.mean) ** 2).sum("seed")
-        return (squares / (count * (count - 1)).where(count > 1)) ** 0.5
+        return stderr_of_known(self.values, "seed")
 
 
 def rates(records: xr.Dataset) -> list[Quantity]:

@@ -19,11 +19,15 @@ def with_error(estimate: Estimate, digits: int = 2, *, sign: str = "") -> str:
     return f"{estimate.value:{sign}.{digits}f} ± {estimate.stderr:.{digits}f}"
 
 
+def decimals(number: float, digits: int) -> str:
+    """A number with so many decimals; `·` for NaN."""
+    return "·" if math.isnan(number) else f"{number:.{digits}f}"
+
+
 def over_seeds(mean: float, stderr: float, digits: int) -> str:
     """A mean over seeds and its standard error where it has one, `0.40±0.04`; `·` for NaN."""
-    if math.isnan(mean):
-        return "·"
-    return f"{mean:.{digits}f}" + ("" if math.isnan(stderr) else f"±{stderr:.{digits}f}")
+    error = "" if math.isnan(mean) or math.isnan(stderr) else f"±{stderr:.{digits}f}"
+    return decimals(mean, digits) + error
 
 
 def mean_over_seeds(values: ArrayLike, digits: int) -> str:
@@ -34,7 +38,7 @@ def mean_over_seeds(values: ArrayLike, digits: int) -> str:
     known = np.ravel(values)
     known = known[np.isfinite(known)]
     if not len(known):
-        return over_seeds(math.nan, math.nan, digits)
+        return decimals(math.nan, digits)
     mean, stderr = mean_estimate(known)
     return over_seeds(float(mean), float(stderr) if np.ptp(known) > 0 else math.nan, digits)
 

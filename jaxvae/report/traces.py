@@ -97,15 +97,23 @@ def training_chart(curves: Mapping[str, Curve]) -> Chart:
 
 
 def stderr_over(values: xr.DataArray, dimension: str) -> np.ndarray:
-    """Standard error of the mean over a dimension, by its spread.
+    """Standard error of the mean over a dimension, by the spread of the values that are known.
 
-    Of the values that are known, as the mean is. NaN for fewer than two, and for values that are
-    all the same: what all seeds share, such as the images, has an error that they do not show.
+    NaN for fewer than two, and for values that are all the same: what all seeds share, such as the
+    images, has an error that they do not show.
+    """
+    stderr = stderr_of_known(values, dimension)
+    return stderr.where(values.max(dimension) > values.min(dimension)).values
+
+
+def stderr_of_known(values: xr.DataArray, dimension: str) -> xr.DataArray:
+    """Standard error of the mean over a dimension of the values that are not NaN.
+
+    NaN for fewer than two.
     """
     count = values.notnull().sum(dimension)
     squares = ((values - values.mean(dimension)) ** 2).sum(dimension)
-    stderr = (squares / (count * (count - 1)).where(count > 1)) ** 0.5
-    return stderr.where(values.max(dimension) > values.min(dimension)).values
+    return (squares / (count * (count - 1)).where(count > 1)) ** 0.5
 
 
 def evenly(values: Sequence[Value], count: int) -> list[Value]:

@@ -113,7 +113,7 @@ def train_unit(sweep: Sweep, unit: Unit, progress: UnitProgress) -> tuple[str, .
     """
     lacking = _lacking(sweep, unit)
     if lacking:
-        refuse_large_unit(sweep, unit)
+        _refuse_together(sweep, unit, len(lacking))
         _train_runs(sweep, unit, lacking, progress)
     for folder in (sweep.out / UNITS).glob(f"{unit.name}*/{RESUME}"):
         _tidy(folder.parent, sweep.epochs[-1])
@@ -126,11 +126,14 @@ def refuse_large_unit(sweep: Sweep, unit: Unit) -> None:
     Raises:
         ValueError: says how much is needed, how much there is, and what to do.
     """
-    lacking = _lacking(sweep, unit)
-    if lacking:
-        devices = 1 if sweep.mesh is None else sweep.mesh.size
-        state = unit.bytes // len(unit.runs)
-        refuse_too_large(state, members=len(lacking), devices=devices)
+    if lacking := _lacking(sweep, unit):
+        _refuse_together(sweep, unit, len(lacking))
+
+
+def _refuse_together(sweep: Sweep, unit: Unit, members: int) -> None:
+    """Refuse so many runs of a unit that do not fit together."""
+    devices = 1 if sweep.mesh is None else sweep.mesh.size
+    refuse_too_large(unit.bytes // len(unit.runs), members=members, devices=devices)
 
 
 def _train_runs(sweep: Sweep, unit: Unit, names: tuple[str, ...], progress: UnitProgress) -> None:

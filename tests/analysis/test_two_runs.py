@@ -66,6 +66,16 @@ def test_exchanged_runs_have_the_opposite_difference_and_equal_ones_none(runs, f
     assert f"nats per image {word} than that of one on the same 30" in conclusion(found, NAMES)
 
 
+def test_a_model_that_is_not_finite_is_compared_with_none_and_one_image_tells_of_no_others(runs):
+    one, other = runs
+    broken = other._replace(variables=jax.tree.map(lambda leaf: leaf * np.nan, other.variables))
+    found = compare_runs((one, broken), (IMAGES, IMAGES), key=KEY)
+    assert found.differences == {}
+    assert "are not compared: one of them is not finite" in conclusion(found, NAMES)
+    single = compare_runs(runs, (IMAGES[:1], IMAGES[:1]), key=KEY)
+    assert "on the same 1 held-out image, which does not tell" in conclusion(single, NAMES)
+
+
 def test_costs_of_other_images_or_another_likelihood_are_not_compared(runs):
     one, _ = runs
     other_images = compare_runs((one, one), (IMAGES, IMAGES[:20]), key=KEY)
