@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxvae.geometry.distances import Bounds, distance_bounds
 from jaxvae.geometry.points import Points
-from jaxvae.geometry.rows import Space, on_host, with_redone
+from jaxvae.geometry.rows import Space, finished_in_turn, on_host, with_redone
 from jaxvae.geometry.settling_on_device import counted, doubled_precisely
 from jaxvae.geometry.settling_on_host import ranks_on_host, with_heavy
 
@@ -26,27 +26,27 @@ def count(
     space: Space, rows: Int[np.ndarray, " b"], targets: Int[np.ndarray, "b k"]
 ) -> Float[np.ndarray, "b k"]:
     """Mid-ranks of the targets of each row among the present points."""
-    return count_each([space], rows, [space.run(distance_bounds, rows)], targets)[0]
+    return count_each([space], rows, [space.run(distance_bounds, rows)], [targets])[0]
 
 
 def count_each(
     spaces: Sequence[Space],
     rows: Int[np.ndarray, " b"],
     bounds: Sequence[Bounds],
-    targets: Int[np.ndarray, "b k"],
+    targets: Sequence[Int[np.ndarray, "b k"]],
 ) -> list[Float[np.ndarray, "b k"]]:
-    """In every space 1 + closer + (equally far) / 2 for the targets of each row, by its bounds."""
-    k = targets.shape[1]
+    """In every space 1 + closer + (equally far) / 2 for its targets of each row, by its bounds."""
+    k = targets[0].shape[1]
     width = min(k, _TARGETS)
-    padded = np.pad(targets, ((0, 0), (0, -k % width)), mode="edge")
-    groups = np.split(padded, padded.shape[1] // width, axis=1)
-    begun = [
+    padded = [np.pad(of_space, ((0, 0), (0, -k % width)), mode="edge") for of_space in targets]
+    groups = -(-k // width)
+    begun = (
         _begun(space, rows, of_space, group)
-        for space, of_space in zip(spaces, bounds, strict=True)
-        for group in groups
-    ]
-    ranks = [finish() for finish in begun]
-    parts = [ranks[start : start + len(groups)] for start in range(0, len(ranks), len(groups))]
+        for space, of_space, wanted in zip(spaces, bounds, padded, strict=True)
+        for group in np.split(wanted, groups, axis=1)
+    )
+    ranks = [*finished_in_turn(begun)]
+    parts = [ranks[start : start + groups] for start in range(0, len(ranks), groups)]
     return [np.concatenate(of_space, axis=1)[:, :k] for of_space in parts]
 
 
@@ -67,9 +67,9 @@ def count_traced(
 def _begun(
     space: Space, rows: Int[np.ndarray, " b"], bounds: Bounds, indices: Int[np.ndarray, "b t"]
 ) -> Callable[[], Float[np.ndarray, "b t"]]:
-    """The ranks as a function to call for them: until then an accelerator works on them."""
+    """The ranks as a function to call for them: until then the device works on them."""
     if not space.choices.settles_on_device:
-        return lambda: ranks_on_host(space, rows, bounds, indices)
+        return ranks_on_host(space, rows, bounds, indices)
     counts = space.run(counted, rows, bounds, indices)
 
     def finish() -> Float[np.ndarray, "b t"]:

@@ -40,6 +40,8 @@ def mutual_ranks(
 ) -> Float[EitherArray, "n l l"]:
     """Mean rank in space j of the first k neighbors in space i, for every point, at `[:, i, j]`.
 
+    For two spaces or more.
+
     Points that tie for the last of the k places share it: the mean is that over all of them.
 
     Each space's distances are formed once: a block of them gives the neighbors
@@ -54,9 +56,14 @@ def mutual_ranks(
     whole = [cloud.points for cloud in clouds if isinstance(cloud, Whole) and not cloud.is_traced]
     if len(whole) < len(clouds):
         places = [first_places(c, k, mesh=mesh, progress=progress) for c in clouds]
-        targets = jnp.concatenate([jnp.asarray(of_space.first) for of_space in places], axis=1)
-        ranks = [ranks_around(c, targets, mesh=mesh, progress=progress) for c in clouds]
-        ranks = _mean_over_neighbors(ranks, k)
+        targets = _of_others([jnp.asarray(of_space.first) for of_space in places])
+        ranks = _mean_ranks(
+            [
+                ranks_around(cloud, of_others, mesh=mesh, progress=progress)
+                for cloud, of_others in zip(clouds, targets, strict=True)
+            ],
+            k,
+        )
         if any(of_space.is_traced for of_space in places):
             return with_shared_traced(places, ranks, lambda at, old, _: _redo_traced(at, old, k))
     else:
@@ -84,16 +91,30 @@ def _mutual_block(
         settle(space, rows, finish(), nearest)
         for space, finish in zip(spaces, proposals, strict=True)
     ]
-    targets = np.concatenate([columns[:, :k] for _, columns in settled], axis=1)
-    return settled, _mean_over_neighbors(count_each(spaces, rows, bounds, targets), k)
+    targets = _of_others([columns[:, :k] for _, columns in settled])
+    return settled, _mean_ranks(count_each(spaces, rows, bounds, targets), k)
 
 
-def _mean_over_neighbors(
-    ranks: Sequence[Float[EitherArray, "b lk"]], k: int
-) -> Float[EitherArray, "b l l"]:
-    """The mean rank over neighbors, from the ranks of k neighbors from every space."""
-    stacked = numpy_of(ranks[0]).stack(ranks, axis=2)
-    return stacked.reshape(len(stacked), -1, k, len(ranks)).mean(axis=2)
+def _of_others(nearest: Sequence[Int[EitherArray, "b k"]]) -> list[Int[EitherArray, "b lk"]]:
+    """For every space the k nearest in all others, l spaces."""
+    numpy = numpy_of(nearest[0])
+    return [
+        numpy.concatenate([*nearest[:own], *nearest[own + 1 :]], axis=1)
+        for own in range(len(nearest))
+    ]
+
+
+def _mean_ranks(ranks: Sequence[Float[EitherArray, "b lk"]], k: int) -> Float[EitherArray, "b l l"]:
+    """The mean rank in every space of the k nearest in each, from the ranks of `_of_others`.
+
+    The first k of a space itself have the ranks 1 to k, unless the last place is shared.
+    """
+    numpy = numpy_of(ranks[0])
+    means = [of_others.reshape(len(of_others), -1, k).mean(axis=2) for of_others in ranks]
+    return numpy.stack(
+        [numpy.insert(of_others, own, (k + 1) / 2, axis=1) for own, of_others in enumerate(means)],
+        axis=2,
+    )
 
 
 def _with_shared(

@@ -19,6 +19,7 @@ from jaxvae.geometry.points import Points, known_values
 from jaxvae.geometry.rows import (
     Progress,
     as_space,
+    finished_in_turn,
     joined,
     traced_rows,
 )
@@ -134,14 +135,9 @@ def search(
         found = traced_rows(function, cloud.points, cloud.n, columns=columns, block=block)
         return SearchResult(found[0], found[1], cloud.points.exponent)
     space = as_space(cloud.points, mesh)
-    begun, proposals = [], []
-    for some in space.blocks(cloud.n, block=block, progress=progress):
-        begun.append(propose(space, some, k))
-        # The device works on one block while the host looks at the one before.
-        if len(begun) > 1:
-            proposals.append(begun.pop(0)())
-    proposals += [finish() for finish in begun]
-    proposal = joined(proposals, cloud.n)
+    places = space.blocks(cloud.n, block=block, progress=progress)
+    proposals = finished_in_turn(propose(space, some, k) for some in places)
+    proposal = joined([*proposals], cloud.n)
     found = settle(space, np.arange(cloud.n, dtype=np.int32), proposal, k, in_order=in_order)
     return SearchResult(*found, cloud.points.exponent)
 

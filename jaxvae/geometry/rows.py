@@ -1,8 +1,8 @@
 """The rows of a computation, split into blocks, over devices, and over time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,7 @@ _ALIGNED = 128
 # what came before.
 _FEWEST_SHARED, _FEWEST_ALONE = 8, 4
 
+T = TypeVar("T")
 Progress = Callable[[int, int], None]
 # `(points, *arrays by row) -> arrays by row`.
 Program = Callable[..., Any]
@@ -167,6 +168,19 @@ def block_length(columns: int, choices: Choices, *, shared: bool = True) -> int:
         return min(rows, columns, -(-columns // (count * _ALIGNED)) * _ALIGNED)
     fewest = _FEWEST_SHARED if shared else _FEWEST_ALONE
     return min(rows, max(_FEWEST_ROWS, -(-columns // fewest)))
+
+
+def finished_in_turn(begun: Iterable[Callable[[], T]]) -> Iterator[T]:
+    """The results of functions that finish what was begun, each once the next is begun.
+
+    So the device works on one while the host looks at the one before.
+    """
+    functions = iter(begun)
+    finish = next(functions, None)
+    while finish is not None:
+        following = next(functions, None)
+        yield finish()
+        finish = following
 
 
 def joined(results: list[Any], n: int) -> Any:
