@@ -1,6 +1,7 @@
 """The programs of training of every network: a step, an epoch, an ensemble, several devices."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +17,10 @@ from jaxvae.runs.choices import default_objective, named_network
 from jaxvae.runs.config import RunConfig
 from jaxvae.training import Member, Trainer, init_ensemble, train, train_ensemble
 
-MEMBERS = 8
+LATENTS = 10
+MEMBERS = (LATENTS,) * 8
+# Those of the bottleneck paper.
+BOTTLENECKS = (2, 4, 8, 16, 32, 64, 128)
 # Forty layers of the width that very deep VAEs have for images of 32 x 32 (Child 2021).
 DEEP = {
     "blocks": (2, 4, 8, 10, 16),
@@ -36,10 +40,11 @@ class Network(NamedTuple):
     images: int = 10_000
     options: Mapping[str, Any] | None = None
 
-    def trainer(self) -> Trainer:
+    def trainer(self, latents: int | None = None) -> Trainer:
         """The trainer of a network, as the command line builds it."""
         config = RunConfig(
             network=self.network,
+            latents=latents,
             options=self.options or {},
             objective=default_objective(named_network(self.network)),
             coefficients={"beta": 1.0},
@@ -54,22 +59,27 @@ class Network(NamedTuple):
 
     def epoch(self, target: Target) -> Iterator[Part]:
         """The programs that `train` runs in an epoch."""
-        trainer, images = self.trainer(), np.zeros((self.images, *self.shape), np.uint8)
+        return self.one_by_one((None,), target)
+
+    def one_by_one(self, sizes: Sequence[int | None], target: Target) -> Iterator[Part]:
+        """The programs that `train` runs in an epoch of models of several sizes, one by one."""
 
         def run() -> None:
-            state = trainer.init(jax.random.key(0))
-            train(trainer, state, images, epochs=1, batch_size=self.batch)
+            for trainer in map(self.trainer, sizes):
+                state = trainer.init(jax.random.key(0))
+                train(trainer, state, self._all_images(), epochs=1, batch_size=self.batch)
 
         return parts_of(run, target, is_computed=False)
 
-    def ensemble(self, target: Target) -> Iterator[Part]:
-        """The programs that `train_ensemble` runs in an epoch of some members."""
-        trainer, images = self.trainer(), np.zeros((self.images, *self.shape), np.uint8)
-        members = [Member(jax.random.key(seed), latents=10) for seed in range(MEMBERS)]
+    def ensemble(self, sizes: Sequence[int], target: Target) -> Iterator[Part]:
+        """The programs that `train_ensemble` runs in an epoch of members of these sizes."""
+        trainer_of = cache(self.trainer)
+        members = [Member(jax.random.key(seed), size) for seed, size in enumerate(sizes)]
 
         def run() -> None:
-            ensemble = init_ensemble(lambda latents: trainer, members)
-            train_ensemble(trainer, ensemble, images, epochs=1, batch_size=self.batch)
+            ensemble = init_ensemble(trainer_of, members)
+            trainer = trainer_of(max(sizes))
+            train_ensemble(trainer, ensemble, self._all_images(), epochs=1, batch_size=self.batch)
 
         return parts_of(run, target, is_computed=False)
 
@@ -81,6 +91,9 @@ class Network(NamedTuple):
         given = placed(_state(trainer), everywhere), placed(self._batch(), split)
         step = jax.jit(trainer.step, out_shardings=everywhere)
         yield Part("step", 1, None, lambda: step.lower(*given))
+
+    def _all_images(self) -> np.ndarray:
+        return np.zeros((self.images, *self.shape), np.uint8)
 
     def _batch(self) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((self.batch, *self.shape), jnp.uint8)
@@ -110,12 +123,20 @@ def training_programs() -> dict[str, Program]:
     steps = {f"{name}, step": network.step for name, network in NETWORKS.items()}
     epochs = {f"{name}, epoch": network.epoch for name, network in NETWORKS.items()}
     together = {
-        f"{name}, {MEMBERS} members": NETWORKS[name].ensemble
+        f"{name}, {len(MEMBERS)} members": partial(NETWORKS[name].ensemble, MEMBERS)
         for name in ("dense_vae", "compact_vae", "convolutional_vae")
+    }
+    padded = {
+        f"{name}, 2 to 128 latents, {how}": partial(programs, BOTTLENECKS)
+        for name in ("dense_vae", "convolutional_vae")
+        for how, programs in (
+            ("one by one", NETWORKS[name].one_by_one),
+            ("as one ensemble", NETWORKS[name].ensemble),
+        )
     }
     parallel = {
         f"{name}, step on all devices": NETWORKS[name].parallel
         for name in ("dense_vae", "convolutional_vae")
     }
     deep = {"deep_hvae, 40 layers, bfloat16, step": FORTY_LAYERS.step}
-    return steps | epochs | together | parallel | deep
+    return steps | epochs | together | padded | parallel | deep
