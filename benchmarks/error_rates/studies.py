@@ -12,14 +12,22 @@ import numpy as np
 
 from benchmarks.error_rates.tables import rows_by
 from jaxvae.analysis.advice import TOLERANCE, sufficient_bottleneck
-from jaxvae.analysis.sizing import LARGEST, SizeBounds, bounds_of, first_training, next_training
+from jaxvae.analysis.sizing import (
+    LARGEST,
+    MOST_DECIDING,
+    SizeBounds,
+    bounds_of,
+    first_training,
+    next_training,
+)
 from jaxvae.report.tables import markdown_table
 
 TEXT = """## Studies that choose what to train next
 
 `jaxvae advise --data` begins with up to three sizes and three seeds, computes the confidence limits
 above after every step, and chooses what to train next by them: larger or smaller sizes, a size
-between two, or more seeds, up to 8 (`jaxvae.analysis.sizing.next_training`). The command also
+between two, or more seeds, up to 8, and up to {seeds} where these are expected to decide
+(`jaxvae.analysis.sizing.next_training`). The command also
 trains no size below the dimension that the images surely have; this simulation does. Each step has
 limits of 95%; the rates here are those of the final answer, after all steps. The first sizes are 7,
 9 and 18, as for images of dimension 8 ± 0.4. The truth is Δ of any size from 1 to {largest}: the
@@ -89,7 +97,7 @@ def rates(shape: str, *, noise: float, studies: int) -> dict[str, Any]:
     random = np.random.default_rng((list(_EVERY).index(shape), round(100 * noise)))
     truth, counts, models = smallest_sufficient(_EVERY[shape]), np.zeros(3), 0
     for _ in range(studies):
-        drawn = _EVERY[shape][:, None] + _OFFSET * random.standard_normal(8)
+        drawn = _EVERY[shape][:, None] + _OFFSET * random.standard_normal(MOST_DECIDING)
         drawn = np.exp(drawn + noise * random.standard_normal(drawn.shape))
         bounds, count = study(lambda size, seed, drawn=drawn: drawn[size - 1, seed])
         models += count
@@ -129,4 +137,5 @@ def section(records: list[dict[str, Any]]) -> str:
         unseen=100 * quiet["small"],
         quiet=quiet["noise"],
         largest=LARGEST,
+        seeds=MOST_DECIDING,
     )

@@ -11,7 +11,10 @@ from jaxvae.analysis.advice import MOST_COUNTED, TOLERANCE, Advice, keep_less, s
 from jaxvae.geometry.arrays import as_float64
 
 MOST_SEEDS = 8
-"""Trainings of every size, at most."""
+"""Trainings of every size, at most, unless `MOST_DECIDING` would decide."""
+
+MOST_DECIDING = 12
+"""Trainings of every size, at most, where so many are expected to decide."""
 
 LARGEST = 512
 """The largest bottleneck that is tried, unless the data need so many latents; `largest_size`."""
@@ -130,9 +133,10 @@ def next_training(
     - Where a size is shown to be sufficient: halve the smallest, unless that is shown to be
       insufficient; then try the middle between the two. Where sizes between are undecided, add
       seeds, if 16 would decide them or fewer; otherwise first try what is left below the smallest
-      and above the largest of them, which narrows the answer sooner. With all 8 seeds that there
-      may be, no size is added beside an undecided one: it may vary more, and seeds could not make
-      up for that.
+      and above the largest of them, which narrows the answer sooner. With 8 seeds or more no
+      size is added beside an undecided one: it may vary more, and seeds could not make up for
+      that.
+    - There are up to 8 seeds, and up to 12 where so many are expected to decide.
 
     Args:
         sizes: sizes that are trained, ascending, two at least.
@@ -167,7 +171,7 @@ def next_training(
     between = [size for size in tried if bounds.insufficient < size < bounds.sufficient]
     middle = _middle(bounds.insufficient, between, bounds.sufficient, failed)
     seeds_tell = (advice.seeds or MOST_COUNTED) <= _TOO_MANY_SEEDS
-    if middle is None or (between and (seeds_tell or seeds == MOST_SEEDS)):
+    if middle is None or (between and (seeds_tell or seeds >= MOST_SEEDS)):
         return _more_seeds(tried, seeds, advice.seeds) if between else None
     reason = f"{bounds.sufficient} is enough, {bounds.insufficient or 'none'} is not: between them"
     return Training(tuple(sorted((*tried, middle))), seeds, reason)
@@ -195,7 +199,8 @@ def _doubled(tried: tuple[int, ...], seeds: int, fewest: int) -> Training | None
 
 
 def _more_seeds(tried: tuple[int, ...], seeds: int, wanted: int | None) -> Training | None:
-    more = max(seeds + 1, min(wanted or MOST_SEEDS, math.ceil(1.5 * seeds)))
-    if seeds >= MOST_SEEDS:
+    most = MOST_DECIDING if wanted is not None and wanted <= MOST_DECIDING else MOST_SEEDS
+    more = max(seeds + 1, min(wanted or most, math.ceil(1.5 * seeds)))
+    if seeds >= most:
         return None
-    return Training(tried, min(more, MOST_SEEDS), "undecided between trainings: more seeds")
+    return Training(tried, min(more, most), "undecided between trainings: more seeds")

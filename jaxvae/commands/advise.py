@@ -26,7 +26,7 @@ from jaxvae.advising.reading import (
 from jaxvae.advising.results import conclude, printed, write_conclusion
 from jaxvae.advising.study import STUDY_FILE, Study, StudyOutcome, do_study
 from jaxvae.analysis.advice import keep_less
-from jaxvae.analysis.sizing import MOST_SEEDS, first_training, largest_size
+from jaxvae.analysis.sizing import MOST_DECIDING, MOST_SEEDS, first_training, largest_size
 from jaxvae.commands.flags import flags_named
 from jaxvae.commands.settings import LONG_NAMES, given_config
 from jaxvae.data.distinct import first_distinct
@@ -212,8 +212,9 @@ def _ending(outcome: StudyOutcome, minutes: float) -> str:
     else:
         largest = largest_size(reading.fewest_latents)
         tried = (
-            f"No more than {MOST_SEEDS} seeds and sizes up to {largest} are tried; a `jaxvae "
-            "sweep` may have more, and `jaxvae advise` reads it."
+            f"No more than {MOST_SEEDS} seeds, or {MOST_DECIDING} where they would decide, and "
+            f"sizes up to {largest} are tried; a `jaxvae sweep` may have more, and `jaxvae advise` "
+            "reads it."
         )
     return tried
 

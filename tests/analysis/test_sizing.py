@@ -8,6 +8,7 @@ import pytest
 from jaxvae.analysis.advice import sufficient_bottleneck
 from jaxvae.analysis.sizing import (
     LARGEST,
+    MOST_DECIDING,
     MOST_SEEDS,
     SizeBounds,
     Training,
@@ -21,7 +22,7 @@ from jaxvae.analysis.sizing import (
 def study(log_imbalance, *, dimension=8.0, noise=0.03, seed=0, fewest=0):
     """Bounds at the end, and all steps, of simulated trainings."""
     random, known, steps = np.random.default_rng(seed), {}, []
-    offsets = random.normal(0, 0.1, MOST_SEEDS)
+    offsets = random.normal(0, 0.1, MOST_DECIDING)
 
     def trained(size, each):
         key = size, each
@@ -98,6 +99,25 @@ def test_sizes_beside_one_that_seeds_would_hardly_decide_are_tried_instead_of_se
     # Where there is no gap seeds may still tell.
     assert next_training([6, 7, 8, 20], lost)[:2] == ((6, 7, 8, 20), 5)
     assert next_training([3, 7, 8, 20], lost, failed=[5])[:2] == ((3, 7, 8, 20), 5)
+
+
+def test_more_than_eight_seeds_are_trained_where_a_few_more_are_expected_to_decide():
+    # Delta of dense VAEs of linear images of rank 12: nine seeds would do, by what eight say.
+    lost = np.array(
+        [
+            [0.02973, 0.03003, 0.03451, 0.02417, 0.02502, 0.02971, 0.02479, 0.03092],
+            [0.01015, 0.00927, 0.01098, 0.0111, 0.01043, 0.01033, 0.01082, 0.00919],
+            [0.01045, 0.00945, 0.01006, 0.0091, 0.00944, 0.01127, 0.01005, 0.00916],
+        ]
+    )
+    assert next_training([11, 12, 24], lost)[:2] == ((11, 12, 24), 9)
+    # Twice the spread would need many more.
+    logs = np.log(lost)
+    wide = logs.mean(axis=1, keepdims=True) + 2 * (logs - logs.mean(axis=1, keepdims=True))
+    assert sufficient_bottleneck([11, 12, 24], np.exp(wide)).seeds > MOST_DECIDING
+    assert next_training([11, 12, 24], np.exp(wide)) is None
+    # And there are never more than twelve.
+    assert next_training([11, 12, 24], np.tile(np.exp(wide), 2)[:, :MOST_DECIDING]) is None
 
 
 def test_no_size_is_tried_between_two_undecided_ones():

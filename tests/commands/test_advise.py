@@ -41,8 +41,8 @@ def advise(capsys, *arguments):
         (
             falling(8),
             [],
-            "No more than 8 seeds and sizes up to 512 are tried; a `jaxvae sweep` may "
-            "have more, and `jaxvae advise` reads it.",
+            "No more than 8 seeds, or 12 where they would decide, and sizes up to 512 are tried; "
+            "a `jaxvae sweep` may have more, and `jaxvae advise` reads it.",
         ),
         (np.full((4, 5), 0.9), [], "More sizes or seeds would not change that, so that no more"),
         (falling(8), [0, 1, 2], "So many models failed that no more are trained."),
