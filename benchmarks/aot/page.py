@@ -52,13 +52,14 @@ step of the defaults with 32 images of 28 x 28 pixels needs 305 MB of temporary 
 
 ## Models of several sizes in one program
 
-Models of a sweep over bottlenecks that are of similar size are trained in one program, whose arrays have room for the
-largest of them (`jaxvae.training.group_members`). The rows "2 to 128 latents" are an epoch of sizes 2, 4, 8, 16, 32, 64
-and 128, in seven programs one by one and in one as an ensemble. Without initialization, the one program has 1.09 times
-the operations of the seven together for `dense_vae` and 1.04 times for `convolutional_vae`, moves 1.13 and 1.03 times
-the bytes, and takes the compiler a third and a tenth of the time. On an NVIDIA H100 eight models of `dense_vae` in one
-program took 0.22 of their time one by one ([speed](speed.md)), so the room that smaller models do not use costs far
-less than one program gains.
+Models of a sweep over bottlenecks that are of similar size are trained in one program, whose
+arrays have room for the largest of them (`jaxvae.training.group_members`). The rows "2 to 128
+latents" are an epoch of sizes 2, 4, 8, 16, 32, 64 and 128, in seven programs one by one and in
+one as an ensemble. Without initialization, the one program has 1.09 times the operations of the
+seven together for `dense_vae` and 1.04 times for `convolutional_vae`, moves 1.13 and 1.03 times
+the bytes, and takes the compiler a third and a tenth of the time. On an NVIDIA H100 eight models
+of `dense_vae` in one program took 0.22 of their time one by one ([speed](speed.md)), so the room
+that smaller models do not use costs far less than one program gains.
 
 `--topology` takes other TPUs (`v6e:1x1`, `v5p:2x2x1`, `v4:2x2x1`), and a GPU by a file
 `NAME.txtpb` in which XLA's sources describe it, with JAX's plugin for CUDA installed (`pip

@@ -17,8 +17,8 @@ from jaxvae.runs.choices import default_objective, named_network
 from jaxvae.runs.config import RunConfig
 from jaxvae.training import Member, Trainer, init_ensemble, train, train_ensemble
 
-LATENTS = 10
-MEMBERS = (LATENTS,) * 8
+# Latents of the members of an ensemble, all alike.
+MEMBERS = (10,) * 8
 # Those of the bottleneck paper.
 BOTTLENECKS = (2, 4, 8, 16, 32, 64, 128)
 # Forty layers of the width that very deep VAEs have for images of 32 x 32 (Child 2021).

@@ -35,10 +35,13 @@ def count_each(
     bounds: Sequence[Bounds],
     targets: Sequence[Int[np.ndarray, "b k"]],
 ) -> list[Float[np.ndarray, "b k"]]:
-    """In every space 1 + closer + (equally far) / 2 for its targets of each row, by its bounds."""
+    """In every space 1 + closer + (equally far) / 2 for its targets of each row, by its bounds.
+
+    Every space has k targets of a row.
+    """
     k = targets[0].shape[1]
     width = min(k, _TARGETS)
-    padded = [np.pad(of_space, ((0, 0), (0, -k % width)), mode="edge") for of_space in targets]
+    padded = [np.pad(wanted, ((0, 0), (0, -k % width)), mode="edge") for wanted in targets]
     groups = -(-k // width)
     begun = (
         _begun(space, rows, of_space, group)

@@ -40,12 +40,10 @@ def mutual_ranks(
 ) -> Float[EitherArray, "n l l"]:
     """Mean rank in space j of the first k neighbors in space i, for every point, at `[:, i, j]`.
 
-    For two spaces or more.
-
     Points that tie for the last of the k places share it: the mean is that over all of them.
 
     Each space's distances are formed once: a block of them gives the neighbors
-    in that space, then the ranks of the neighbors in all spaces. (Twice for
+    in that space, then the ranks of the neighbors in all others. (Twice for
     spaces in tiles, of which no block is at hand again.)
 
     Raises:
@@ -56,15 +54,14 @@ def mutual_ranks(
     whole = [cloud.points for cloud in clouds if isinstance(cloud, Whole) and not cloud.is_traced]
     if len(whole) < len(clouds):
         places = [first_places(c, k, mesh=mesh, progress=progress) for c in clouds]
-        targets = _of_others([jnp.asarray(of_space.first) for of_space in places])
-        ranks = _mean_ranks(
-            [
-                ranks_around(cloud, of_others, mesh=mesh, progress=progress)
-                for cloud, of_others in zip(clouds, targets, strict=True)
-            ],
-            k,
-        )
-        if any(of_space.is_traced for of_space in places):
+        is_traced = any(of_space.is_traced for of_space in places)
+        first = [(jnp if is_traced else np).asarray(of_space.first) for of_space in places]
+        of_others = [
+            ranks_around(cloud, targets, mesh=mesh, progress=progress)
+            for cloud, targets in zip(clouds, _of_others(first), strict=False)
+        ]
+        ranks = _mean_ranks(of_others, first)
+        if is_traced:
             return with_shared_traced(places, ranks, lambda at, old, _: _redo_traced(at, old, k))
     else:
         spaces = [as_space(points, mesh) for points in whole]
@@ -91,12 +88,16 @@ def _mutual_block(
         settle(space, rows, finish(), nearest)
         for space, finish in zip(spaces, proposals, strict=True)
     ]
-    targets = _of_others([columns[:, :k] for _, columns in settled])
-    return settled, _mean_ranks(count_each(spaces, rows, bounds, targets), k)
+    first = [columns[:, :k] for _, columns in settled]
+    targets = _of_others(first)
+    of_others = count_each(spaces, rows, bounds, targets) if targets else []
+    return settled, _mean_ranks(of_others, first)
 
 
-def _of_others(nearest: Sequence[Int[EitherArray, "b k"]]) -> list[Int[EitherArray, "b lk"]]:
-    """For every space the k nearest in all others, l spaces."""
+def _of_others(nearest: Sequence[Int[EitherArray, "b k"]]) -> list[Int[EitherArray, "b mk"]]:
+    """For every space the k nearest in each of the m others; nothing for one space alone."""
+    if len(nearest) == 1:
+        return []
     numpy = numpy_of(nearest[0])
     return [
         numpy.concatenate([*nearest[:own], *nearest[own + 1 :]], axis=1)
@@ -104,17 +105,22 @@ def _of_others(nearest: Sequence[Int[EitherArray, "b k"]]) -> list[Int[EitherArr
     ]
 
 
-def _mean_ranks(ranks: Sequence[Float[EitherArray, "b lk"]], k: int) -> Float[EitherArray, "b l l"]:
+def _mean_ranks(
+    ranks: Sequence[Float[EitherArray, "b mk"]], nearest: Sequence[Int[EitherArray, "b k"]]
+) -> Float[EitherArray, "b l l"]:
     """The mean rank in every space of the k nearest in each, from the ranks of `_of_others`.
 
-    The first k of a space itself have the ranks 1 to k, unless the last place is shared.
+    The mean rank of the k nearest in their own space is (k + 1) / 2, unless the last place is
+    shared.
     """
-    numpy = numpy_of(ranks[0])
-    means = [of_others.reshape(len(of_others), -1, k).mean(axis=2) for of_others in ranks]
-    return numpy.stack(
-        [numpy.insert(of_others, own, (k + 1) / 2, axis=1) for own, of_others in enumerate(means)],
-        axis=2,
-    )
+    numpy, (b, k) = numpy_of(nearest[0]), nearest[0].shape
+    own = numpy.full((b, 1), (k + 1) / 2, dtype=float)
+    means = [of_others.reshape(b, -1, k).mean(axis=2) for of_others in ranks] or [own[:, :0]]
+    columns = [
+        numpy.concatenate([mean[:, :at], own, mean[:, at:]], axis=1)
+        for at, mean in enumerate(means)
+    ]
+    return numpy.stack(columns, axis=2)
 
 
 def _with_shared(

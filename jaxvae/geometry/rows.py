@@ -175,12 +175,13 @@ def finished_in_turn(begun: Iterable[Callable[[], T]]) -> Iterator[T]:
 
     So the device works on one while the host looks at the one before.
     """
-    functions = iter(begun)
-    finish = next(functions, None)
-    while finish is not None:
-        following = next(functions, None)
-        yield finish()
-        finish = following
+    before = None
+    for finish in begun:
+        if before is not None:
+            yield before()
+        before = finish
+    if before is not None:
+        yield before()
 
 
 def joined(results: list[Any], n: int) -> Any:

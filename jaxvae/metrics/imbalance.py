@@ -95,9 +95,7 @@ def imbalance_matrix(
     """
     if len(spaces) == 0:
         raise ValueError("expected at least one space, got none")
-    # Ranks are counted in other spaces; one alone is compared with itself.
-    compared = spaces if len(spaces) > 1 else [*spaces, *spaces]
-    return as_results(_matrix(compared, k, mesh, progress)[: len(spaces), : len(spaces)])
+    return as_results(_matrix(spaces, k, mesh, progress))
 
 
 def _matrix(

@@ -1,5 +1,6 @@
 import itertools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -156,6 +157,17 @@ def test_the_matrix_holds_the_pairs():
     for i, a in enumerate(spaces):
         for j, b in enumerate(spaces):
             np.testing.assert_allclose(matrix[i, j], information_imbalance(a, b).forward, rtol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_the_matrix_of_one_space_is_that_of_the_space_beside_others(k):
+    for cloud in (gaussian(), NASTY["grid 0.1"]):
+        alone = imbalance_matrix([cloud], k=k)
+        assert alone.shape == (1, 1)
+        assert alone[0, 0] == imbalance_matrix([cloud, OTHER], k=k)[0, 0]
+        traced = jax.jit(lambda x: imbalance_matrix([x], k=k))(cloud)
+        np.testing.assert_allclose(traced, alone, rtol=1e-6)
+    np.testing.assert_allclose(imbalance_matrix([gaussian()], k=k), (k + 1) / N, rtol=1e-6)
 
 
 def test_the_matrix_takes_spaces_of_any_width_and_shape():
