@@ -40,9 +40,9 @@ No program uses float64.
 
 `deep_hvae` compiles the layers of a resolution as one loop over their parameters. With 40 layers
 and 384 channels, in bfloat16 and with `remat`, a step with the 16 images a device of Child (2021)
-takes the compiler 115 seconds of a core and needs 3.5 GiB of a v5e's 16; written out, layer after
+takes the compiler 103 seconds of a core and needs 3.5 GiB of a v5e's 16; written out, layer after
 layer, it took 1,127 seconds and 6.7 GiB, with 667 MiB of code in place of 69. The 15 layers of the
-defaults, for images of 32 x 32, take 80 seconds instead of 484, and 1.9 GiB instead of 1.5.
+defaults, for images of 32 x 32, take 60 seconds instead of 484, and 1.9 GiB instead of 1.5.
 
 What such a loop keeps for the gradient has the examples or the channels as its last axis, because
 the compiler fills up that axis to 128: with the few columns or channels of images there, the
