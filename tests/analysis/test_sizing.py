@@ -117,7 +117,9 @@ def test_more_than_eight_seeds_are_trained_where_a_few_more_are_expected_to_deci
     assert sufficient_bottleneck([11, 12, 24], np.exp(wide)).seeds > MOST_DECIDING
     assert next_training([11, 12, 24], np.exp(wide)) is None
     # And there are never more than twelve.
-    assert next_training([11, 12, 24], np.tile(np.exp(wide), 2)[:, :MOST_DECIDING]) is None
+    twelve = np.tile(np.exp(wide), 2)[:, :MOST_DECIDING]
+    assert sufficient_bottleneck([11, 12, 24], twelve).bottleneck is None
+    assert next_training([11, 12, 24], twelve) is None
 
 
 def test_no_size_is_tried_between_two_undecided_ones():
