@@ -93,6 +93,20 @@ def test_shards_share_the_units_and_a_report_merges_them(tmp_path, finished, cap
 
 
 @pytest.mark.slow
+def test_shards_of_machines_that_share_no_folder_are_merged_by_copying(tmp_path, finished):
+    merged = tmp_path / "merged"
+    for share in ("0/2", "1/2"):
+        own = tmp_path / share[0]
+        assert command(own, "--shard", share, *ONE_EACH) == 0
+        shutil.copytree(own, merged, dirs_exist_ok=True)
+    trained = {path: path.stat().st_mtime_ns for path in (merged / "runs").rglob("*.npz")}
+    assert len(trained) == len(sweep_of(Config(), tmp_path).runs)
+    assert command(merged, *ONE_EACH) == 0
+    assert {path: path.stat().st_mtime_ns for path in trained} == trained
+    assert contents(merged) == contents(finished)
+
+
+@pytest.mark.slow
 def test_a_report_says_what_is_missing_and_writes_nothing_but_itself(copy, capsys, monkeypatch):
     run_file(copy, name_of(2, 0)).unlink()
     run_file(copy, name_of(3, 1)).write_bytes(b"damaged")
