@@ -1,16 +1,17 @@
 """How often `learning_order` names a half of the network, where none or the encoder is first.
 
 Training is drawn as it looks in records: what a layer lacks decays with a time constant of its
-own, and similarities fluctuate by the distance of replicates. Expected: without a difference
-a half is named in at most 5% of studies, however much the untrained encoder is like the trained
-one, and also where some of its layers have nothing to learn.
+own, in CKA or in the tangent of its angle, and similarities fluctuate by the distance of
+replicates. Expected: without a difference a half is named in at most 5% of studies, however much
+the untrained encoder is like the trained one, and also where some of its layers have nothing to
+learn.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxvae.analysis.learning import learning_epochs, learning_order
+from jaxvae.analysis.learning import learning_epochs, learning_order, of_both, tangent_scale
 from jaxvae.report.tables import markdown_table
 
 # The epochs that are measured, by the last one.
@@ -31,6 +32,7 @@ class Case(NamedTuple):
         nothing: layers of the encoder that are at their end from the start.
         decoder: how many times as long the decoder takes.
         last: the last epoch.
+        even: the scale on which what a layer lacks decays evenly.
     """
 
     start: float
@@ -38,6 +40,7 @@ class Case(NamedTuple):
     nothing: int = 0
     decoder: float = 1.0
     last: int = 10
+    even: str = "CKA"
 
 
 CASES = (
@@ -52,6 +55,15 @@ CASES = (
     Case(0.95, 0.01, last=40),
     Case(0.98, 0.01, last=40),
     Case(0.95, 0.01, decoder=2.0, last=40),
+    Case(0.95, 0.01, even="tangent"),
+    Case(0.98, 0.01, even="tangent"),
+    Case(0.95, 0.01, nothing=3, even="tangent"),
+    Case(0.95, 0.01, last=40, even="tangent"),
+    Case(0.95, 0.01, decoder=1.5, even="tangent"),
+    Case(0.95, 0.01, decoder=2.0, even="tangent"),
+    Case(0.95, 0.01, decoder=4.0, even="tangent"),
+    Case(0.95, 0.01, decoder=0.5, even="tangent"),
+    Case(0.95, 0.01, decoder=0.5),
 )
 
 _TEXT = """## Encoder or decoder first
@@ -61,7 +73,8 @@ test over seeds gives p < .03; otherwise the order is not decided, as always wit
 epoch of a layer is the average epoch of its progress from its untrained state to its final one:
 half of the way in epoch 1 and half in epoch 3 give 2. A layer has reached its final state when it
 is as similar to it as the end of another training of the last epoch with other batches (a
-replicate).
+replicate). The test is made with CKA, and with the squared tangent of the angle whose cosine is CKA
+(`jaxvae.analysis.tangent_scale`); a half is named if it is first by both.
 
 The table is of simulated studies of 2 to 10 seeds, with 5 layers in each half: what a layer still
 has to learn falls to a third in about 1.5 epochs, with a spread of 20% between seeds and 30%
@@ -69,9 +82,10 @@ between layers, and similarities fluctuate by 30% of the distance of replicates.
 "untrained encoder" is the similarity of the untrained encoder to its final state, which is .1 for
 the decoder; "decoder takes" is the time that the decoder needs, divided by that of the encoder;
 "epochs" is the length of training, which is measured at epochs {measured};
-"nothing to learn" is the number of layers of the encoder that have nothing to learn. An entry gives
-the percentage of studies that name the encoder / the percentage of studies that name the decoder.
-Where the decoder takes as long as the encoder, both are wrong.
+"nothing to learn" is the number of layers of the encoder that have nothing to learn; "falls in" is
+what falls to a third, 1 - CKA or the tangent. An entry gives the percentage of studies that name
+the encoder / the percentage of studies that name the decoder. Where the decoder takes as long as
+the encoder, both are wrong.
 
 The test assumes that the difference between the halves is Gaussian over seeds. If one half is late
 in a few trainings only, the test is wrong more often than the table says. And layers that are
@@ -80,9 +94,9 @@ learned between two measured epochs are only as well known as these: measure whe
 {table}
 
 The wrong half is named in {worst:.1f}% of the studies of the worst row, also if the encoder is
-nearly in its final state from the start, and if most of its layers have nothing to learn. To find a
-decoder that takes twice as long takes 5 seeds in trainings of 10 epochs, and more in those of 40,
-of which the late epochs add noise.
+nearly in its final state from the start, if most of its layers have nothing to learn, and whichever
+of the two scales is even. The price is that much is not decided: where the decoder takes twice as
+long in one scale, it need not do so in the other.
 """
 
 
@@ -91,11 +105,15 @@ def study(case: Case, *, seeds: int, random: np.random.Generator) -> tuple[np.nd
     spread = np.repeat(BETWEEN_SEEDS * random.standard_normal((seeds, 2)), LAYERS, axis=1)
     spread = spread + BETWEEN_LAYERS * random.standard_normal((seeds, 2 * LAYERS))
     times = TIME * np.repeat([1.0, case.decoder], LAYERS) * np.exp(spread)
-    ways = 1 - np.repeat([case.start, 0.1], LAYERS)
-    ways[: case.nothing] = 0
+    start = np.repeat([case.start, 0.1], LAYERS)
+    start[: case.nothing] = 1
     epochs = np.array(EPOCHS[case.last])
-    lacks = np.exp(-epochs[:, None, None] / times)
-    lacks = ways * (lacks - lacks[-1]) / (1 - lacks[-1])
+    left = np.exp(-epochs[:, None, None] / times)
+    left = (left - left[-1]) / (1 - left[-1])
+    if case.even == "CKA":
+        lacks = left * (1 - start)
+    else:
+        lacks = 1 - 1 / np.sqrt(1 + left**2 * (1 - tangent_scale(start)))
     # The last row is the replicate's.
     noise = random.standard_normal((len(epochs) + 1, seeds, 2 * LAYERS))
     distances = case.floor * np.abs(1 + FLUCTUATION * noise)
@@ -108,11 +126,27 @@ def rates(case: Case, *, seeds: int, studies: int) -> dict[str, Any]:
     """Shares of studies that name a half."""
     random, named = np.random.default_rng((CASES.index(case), seeds)), []
     for _ in range(studies):
-        epochs = learning_epochs(EPOCHS[case.last], *study(case, seeds=seeds, random=random)).epoch
-        halves = (np.nanmean(half, axis=1) for half in np.split(epochs, 2, axis=1))
-        named.append(learning_order(*halves, np.arange(seeds)).first)
+        drawn = study(case, seeds=seeds, random=random)
+        orders = []
+        for scaled in (drawn, map(tangent_scale, drawn)):
+            epochs = learning_epochs(EPOCHS[case.last], *scaled).epoch
+            halves = (_mean(half) for half in np.split(epochs, 2, axis=1))
+            orders.append(learning_order(*halves, np.arange(seeds)))
+        named.append(of_both(*orders).first)
     shares = {half: named.count(half) / studies for half in ("encoder", "decoder")}
     return {"case": case._asdict(), "seeds": seeds, **shares}
+
+
+def _mean(half: np.ndarray) -> np.ndarray:
+    """The mean over layers that have an epoch, NaN where none has."""
+    known = ~np.isnan(half)
+    counts = known.sum(axis=1)
+    return np.divide(
+        np.where(known, half, 0).sum(axis=1),
+        counts,
+        out=np.full(len(half), np.nan),
+        where=counts > 0,
+    )
 
 
 def records(studies: int) -> list[dict[str, Any]]:
@@ -128,6 +162,7 @@ def rows(studies: list[dict[str, Any]]) -> list[dict[str, str]]:
             "untrained encoder": f"{case.start:g}",
             "nothing to learn": str(case.nothing),
             "epochs": str(case.last),
+            "falls in": case.even,
         }
         | {
             f"{one['seeds']} seeds": f"{100 * one['encoder']:.1f} / {100 * one['decoder']:.1f}"

@@ -1,6 +1,6 @@
 """When encoders and decoders were learned, and how similar models are, from the records."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,8 @@ from jaxvae.analysis.learning import (
     convergence_epoch,
     learning_epochs,
     learning_order,
+    of_both,
+    tangent_scale,
 )
 
 THRESHOLD = 0.9
@@ -48,11 +50,13 @@ class Learning(NamedTuple):
     Attributes:
         similar: epochs from which on layers stay similar to their final state.
         learned: mean epochs of learning.
+        by_tangent: mean epochs of learning, with similarities on the scale of tangents.
         layers: `[runs, layers]`, the epochs that `learned` is the mean of, and why some have none.
     """
 
     similar: Halves
     learned: Halves
+    by_tangent: Halves
     layers: LearningEpochs
 
 
@@ -71,7 +75,27 @@ def learning(models: xr.Dataset) -> Learning:
     layers = learning_epochs(epochs, values, replicate)
     counted = ~np.isnan(layers.epoch)
     similar = np.where(counted, convergence_epoch(epochs, values, threshold=THRESHOLD), np.nan)
-    return Learning(_halves(similar, models), _halves(layers.epoch, models), layers)
+    tangents = learning_epochs(epochs, tangent_scale(values), tangent_scale(replicate))
+    return Learning(
+        _halves(similar, models),
+        _halves(layers.epoch, models),
+        _halves(tangents.epoch, models),
+        layers,
+    )
+
+
+def learned_first(learnings: Sequence[Learning], *, tests: int = 1) -> Order:
+    """Which half was learned first, by CKA and by its tangent too; models of all objectives.
+
+    Args:
+        learnings: one for every objective.
+        tests: how many such conclusions are drawn together.
+    """
+    orders = (
+        Halves(*map(np.concatenate, zip(*halves, strict=True))).order(tests=tests)
+        for halves in zip(*((one.learned, one.by_tangent) for one in learnings), strict=True)
+    )
+    return of_both(*orders)
 
 
 def by_objective(records: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:

@@ -13,6 +13,7 @@ from experiments.learning_dynamics.selection import (
     Learning,
     between,
     by_objective,
+    learned_first,
     learning,
     to_final,
 )
@@ -30,8 +31,11 @@ CAPTION = (
     "seeds, of the means over strengths. First: the number of models whose encoder was first : "
     "whose decoder was first. "
     "p: the p-value of the lead over seeds, of a paired Student's t-test over the strengths that "
-    "have a lead in every seed. It is not corrected for the number of rows; the p-values of the "
-    "findings below are corrected for the number of data sets and networks. Nothing to learn: "
+    "have a lead in every seed. Since CKA tells the way to the final state unevenly, the same test "
+    "is made with the tangent of the angle whose cosine is CKA: p is the larger of both, and 1 if "
+    "the two do not have the same half first. It is not corrected for the number of rows; the "
+    "p-values of the findings below are corrected for the number of data sets and networks. "
+    "Nothing to learn: "
     "layers, counted over models, that before training were at most twice as far (in 1 - CKA) from "
     f"their final state as those two trainings are from each other, or within {RESOLUTION} of it; "
     "they are left out of the means."
@@ -44,7 +48,7 @@ def dynamics_rows(records: Sequence[xr.Dataset]) -> list[dict[str, str]]:
     for group in records:
         for objective, models in by_objective(group):
             learned, final = learning(models), models.isel(epoch=-1)
-            order, seeds = learned.learned.order(), learned.learned.seed
+            order, seeds = learned_first([learned]), learned.learned.seed
             inner = _inner(group["layer"].values.tolist())
             every = group.isel(run=np.flatnonzero(group["objective"].values == objective))
             rows.append(
@@ -108,10 +112,8 @@ def findings(records: Sequence[xr.Dataset]) -> list[str]:
 
 def _order(group: xr.Dataset, *, groups: int) -> str:
     learnings = [learning(models) for _, models in by_objective(group)]
-    similar, learned = (
-        Halves(*map(np.concatenate, zip(*halves, strict=True))).order(tests=groups)
-        for halves in ([one.similar for one in learnings], [one.learned for one in learnings])
-    )
+    similar = Halves(*map(np.concatenate, zip(*(one.similar for one in learnings), strict=True)))
+    learned = learned_first(learnings, tests=groups)
     trained = group.isel(run=np.flatnonzero(~group["failed"].values.astype(bool)))
     start = to_final(trained).isel(epoch=0).mean("run")
     encoder, decoder = (
@@ -123,9 +125,9 @@ def _order(group: xr.Dataset, *, groups: int) -> str:
     return (
         f"- **{group.attrs['data']}, {group.attrs['network']}**, {count} models ({ends}): "
         f"{_verdict(learned, groups)} By the epoch from which on a layer is similar to its final "
-        f"state, {_models(similar)}; but untrained layers are similar to it already, with a CKA of "
-        f"{encoder:.2f} in the encoder and {decoder:.2f} in the decoder. Median epoch at which a "
-        f"layer was learned: {_layers(trained, learnings)}."
+        f"state, {_models(similar.order())}; but untrained layers are similar to it already, with "
+        f"a CKA of {encoder:.2f} in the encoder and {decoder:.2f} in the decoder. Median epoch at "
+        f"which a layer was learned: {_layers(trained, learnings)}."
     )
 
 
@@ -145,7 +147,10 @@ def _verdict(order: Order, groups: int) -> str:
         )
     chance = _chance(order.p_value)
     equals = "" if chance.startswith("<") else "= "
-    test = f"{abs(order.lead):.1f} epochs, p {equals}{chance}, paired over {order.seeds} seeds"
+    test = (
+        f"{abs(order.lead):.1f} epochs, p {equals}{chance} by both scales, paired over "
+        f"{order.seeds} seeds"
+    )
     if groups > 1:
         test += f", corrected for {groups} data sets and networks"
     if order.first is None:

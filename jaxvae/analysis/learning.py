@@ -3,7 +3,9 @@
 A layer is compared with its own state at the end of training. Two things are in the way of
 reading off when it was learned: an untrained layer may be like the trained one already, and
 trained ones differ by what training cannot decide. What was there at first is no learning, and
-a replicate of the last epoch, with other batches, says what cannot be told from the end.
+a replicate of the last epoch, with other batches, says what cannot be told from the end. And a
+similarity is no even measure of the way to the end: which half of a network is first is only said
+where it is so by the similarity and by the tangent of its angle (`tangent_scale`).
 """
 
 from collections.abc import Hashable, Sequence
@@ -20,6 +22,8 @@ RESOLUTION = 1e-3
 # A layer whose untrained state is not so many times as far from the end as replicates are has
 # nothing to learn that could be told from noise.
 _FLOORS = 2.0
+# Smaller similarities count as this one on the scale of tangents, which has no end.
+_LEAST_COSINE = 0.05
 # A half is named where p is below this: a little less than .05, because leads of layers that have
 # hardly more to learn than noise are not quite Gaussian.
 _LARGEST_P = 0.03
@@ -68,6 +72,29 @@ class Order(NamedTuple):
         if not self.p_value < _LARGEST_P:
             return None
         return "encoder" if self.lead > 0 else "decoder"
+
+
+def tangent_scale(similarity: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Similarities on another scale, where 1 - similarity is the squared tangent of their angle.
+
+    Linear CKA is the cosine of the angle between the inner products of all pairs of examples in one
+    layer and those in the other. If a layer is its state at the end plus something else that is
+    unrelated to it, the tangent is the size of the inner products of that other part, relative to
+    those of the end. CKA itself tells that size unevenly: near the end 1 - CKA falls with its
+    square, and far from the end it hardly falls at all. So of two layers that lose the other part
+    at the same pace, by CKA the one that begins nearer to its end is the faster one. The square
+    adds up over parts that are unrelated, such as the noise of replicates.
+
+    Args:
+        similarity: cosines, as CKA is; below .05 they count as .05, since the tangent has no end.
+            NaN and infinities stay.
+
+    Returns:
+        `2 - 1 / similarity^2`: 1 at the end, -398 at the least.
+    """
+    similarity = as_float64(similarity)
+    cosine = np.clip(similarity, _LEAST_COSINE, 1.0)
+    return np.where(np.isfinite(similarity), 2 - 1 / cosine**2, similarity)
 
 
 def learned_share(
@@ -193,6 +220,18 @@ def learning_order(
         p_value=float(np.minimum(1, tests * _p_value(by_seed))),
         seeds=len(by_seed),
     )
+
+
+def of_both(order: Order, other: Order) -> Order:
+    """An order with the p-value of a lead that it and another one have in common.
+
+    The two are of the same models, by two scales of similarity, and neither is known to be even. A
+    half is first if it is by both: the p-value is the larger one (an intersection-union test,
+    Berger 1982), and 1 where they do not have the same half first. NaN where either is.
+    """
+    p_value = float(np.maximum(order.p_value, other.p_value))
+    same = np.isnan(p_value) or order.lead * other.lead > 0
+    return order._replace(p_value=p_value if same else 1.0)
 
 
 def convergence_epoch(
