@@ -55,7 +55,8 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
-    sys.modules.pop("mine", None)
+    for name in ("my_metric", "my_network", "my_objective"):
+        sys.modules.pop(name, None)
 
 
 def trainings():
@@ -64,7 +65,7 @@ def trainings():
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *helps]:
         lines = page.read_text().replace("\\\\\n", "")
         for words in re.findall(r"jaxvae ((?:train|sweep) --[^`|\n]*)", lines):
-            others = r"mine:|--from|--data (?!mnist|sprites)"
+            others = r"my_\w+:|--from|--data (?!mnist|sprites)"
             if "--out" in words and not re.search(others, words):
                 yield pytest.param(words, id=f"{page.stem}: {words}")
 
@@ -116,10 +117,11 @@ def test_an_experiment_of_ones_own_is_the_file_that_its_page_shows(folder, capsy
 def test_a_network_and_an_objective_of_ones_own_are_trained_by_the_command_of_the_page(
     page, folder
 ):
-    (folder / "mine.py").write_text(*examples(page))
+    name = page.removeprefix("docs/own_").removesuffix(".md")
+    (folder / f"my_{name}.py").write_text(*examples(page))
     words = command(page, "jaxvae train")[1:]
     assert main([*words, "--train-size", "200", "--batch-size", "50", "--epochs", "1"]) == 0
-    words = ["capture", "runs/mine", "--trust", "--examples", "20", "--out", "layers"]
+    words = ["capture", f"runs/my_{name}", "--trust", "--examples", "20", "--out", "layers"]
     assert main(words) == 0
     assert np.load("layers/encoder/1.npy").shape[0] == 20
 

@@ -55,9 +55,10 @@ step of the defaults with 32 images of 28 x 28 pixels needs 305 MB of temporary 
 Models of a sweep over bottlenecks that are of similar size are trained in one program, whose
 arrays have room for the largest of them (`jaxvae.training.group_members`). The rows "2 to 128
 latents" are an epoch of sizes 2, 4, 8, 16, 32, 64 and 128, in seven programs one by one and in
-one as an ensemble. Without initialization, the one program has 1.09 times the operations of the
-seven together for `dense_vae` and 1.04 times for `convolutional_vae`, moves 1.13 and 1.03 times
-the bytes, and takes the compiler a third and a tenth of the time. On an NVIDIA H100 eight models
+one as an ensemble. Of the programs that train, without those that initialize, stack and shuffle,
+the one has 1.09 times the operations of the seven together for `dense_vae` and 1.04 times for
+`convolutional_vae`, moves 1.13 and 1.03 times the bytes, and takes the compiler two thirds and an
+eighth of the time. On an NVIDIA H100 eight models
 of `dense_vae` in one program took 0.22 of their time one by one ([speed](speed.md)), so the room
 that smaller models do not use costs far less than one program gains.
 

@@ -31,7 +31,7 @@ each direction has 20 times the variance of the noise. The network is dense_vae 
 128, unless another is given.
 
 DIR/summary.md, DIR/report.html, DIR/records.nc and DIR/figures hold the answer and its evidence;
-DIR/epochs-E is a sweep: `jaxvae capture DIR/epochs-E/latents-16_seed-0` reads one of its models.
+DIR/epochs-E is a sweep: `jaxvae report DIR/epochs-E/latents-16_seed-0` reads one of its models.
 """
 
 # The defaults that differ from those of a run.

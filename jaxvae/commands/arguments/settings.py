@@ -111,7 +111,7 @@ def add_settings(
         "LOW:HIGH",
         "values of a black and of a white pixel (default: found from type and values)",
     )
-    add("train-size", int, "N", "training images (default: all)")
+    add("train-size", int, "N", "training images (default: all; 50,000 of sprites)")
     parser.add_argument(
         "--binarize",
         action="store_true",

@@ -28,8 +28,9 @@ are given, and of its seed. More values of these settings, and more seeds, may b
 that are done are not trained again.
 
 DIR/records.nc (xarray) has a dimension for every such setting, then seed and epoch; DIR/summary.md
-and DIR/figures/*.png show means over seeds with their standard errors. `jaxvae capture DIR/NAME`
-and `jaxvae report DIR/NAME` read the run NAME, of which DIR/runs/NAME.npz is the record.
+and DIR/figures/*.png show means over seeds with their standard errors. `jaxvae report DIR/NAME`
+and `jaxvae capture DIR/NAME --out FOLDER` read the run NAME, of which DIR/runs/NAME.npz is the
+record.
 """
 
 
