@@ -204,10 +204,11 @@ def _on_training(records: xr.Dataset) -> str:
     excess = records["excess_cost"]
     beaten = int((excess > MATERIAL).sum())
     finished = (
-        "no run has a loss more than a nat above that of another run at the same betas"
+        "no run is shown to have a loss more than a nat above that of another at the same betas"
         if not beaten
-        else f"{beaten} have a loss more than a nat above that of another run at the same betas, "
-        f"up to {float(excess.max()):.0f} nats: training has not come to its optimum there"
+        else f"{beaten} have a loss more than a nat above that of another run at the same betas "
+        f"(95% confidence over images), one by {float(excess.max()):.0f} nats or more: training "
+        "has not come to its optimum there, or the model is overfitted"
     )
     return (
         f"Of {counted(count, 'run')} {failed} failed; {suspect} are suspect, because their "

@@ -119,13 +119,13 @@ def _with_order(records: xr.Dataset) -> xr.Dataset:
             for bottom in records["beta_bottom"].values
         ]
     )
-    seeds = [records.isel(seed=index) for index in range(records.sizes["seed"])]
-    suspect = [
-        suspect_cells(betas, *_listed(here, "image_rates", "image_distortion")) for here in seeds
+    seeds = [
+        _listed(records.isel(seed=index), "image_rates", "image_distortion")
+        for index in range(records.sizes["seed"])
     ]
-    excess = [
-        excess_costs(betas, *_listed(here.isel(epoch=-1), "rates", "distortion")) for here in seeds
-    ]
+    suspect, excess = (
+        [ask(betas, *of_seed) for of_seed in seeds] for ask in (suspect_cells, excess_costs)
+    )
     shape = [records.sizes[name] for name in MODELS]
     return records.assign(
         suspect=(MODELS, np.stack(suspect, axis=1).reshape(shape)),

@@ -1,5 +1,7 @@
 """Which models of a grid of betas are no optimum beside others, and which are the best."""
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
@@ -45,6 +47,67 @@ def suspect_cells(
 
     Reference: Xiao and Bamler (2023).
     """
+    compared = _compared(betas, rates, distortions)
+    broken = (compared.product > 0) & (compared.product > compared.product_limit)
+    costly = compared.excess > np.maximum(MATERIAL, compared.excess_limit)
+    return _of_all(np.any(broken & costly, axis=1), compared.known, False)
+
+
+def excess_costs(
+    betas: Float[np.ndarray, "m l"],
+    rates: Float[np.ndarray, "m n l"],
+    distortions: Float[np.ndarray, "m n"],
+) -> Float[np.ndarray, " m"]:
+    """By how much the loss of every model is at least above that of another at the same betas.
+
+    The loss is D + beta . R in nats, of every model at its own betas. What a model costs more than
+    another is a mean over the images of their differences; its lower confidence limit is taken,
+    and the largest over the others. The limits hold for all pairs of a grid together, with 95%
+    confidence over images (Bonferroni, Student's t). The optimum at these betas is at least so much
+    lower: training is not finished, or, on held-out images, a model is overfitted.
+
+    Args:
+        betas: as in `suspect_cells`.
+        rates: as in `suspect_cells`.
+        distortions: as in `suspect_cells`.
+
+    Returns:
+        The excess of every model, 0 for one that no other is clearly better than, NaN for one
+        without rates.
+
+    Raises:
+        ValueError: as in `suspect_cells`.
+    """
+    compared = _compared(betas, rates, distortions)
+    surely = np.max(compared.excess - compared.excess_limit, axis=1, initial=0.0)
+    return _of_all(surely, compared.known, np.nan)
+
+
+class _Compared(NamedTuple):
+    """Pairs of the models that have rates, `[i, j]`, and which of all models these are.
+
+    Attributes:
+        known: which models have rates.
+        product: `(beta - beta') . (R - R')`.
+        product_limit: what it exceeds by chance in no pair of 95% of grids.
+        excess: what the loss at the betas of model i is larger for it than for model j.
+        excess_limit: what it exceeds by chance.
+    """
+
+    known: Bool[np.ndarray, " m"]
+    product: Float[np.ndarray, "k k"]
+    product_limit: Float[np.ndarray, "k k"]
+    excess: Float[np.ndarray, "k k"]
+    excess_limit: Float[np.ndarray, "k k"]
+
+
+def _compared(
+    betas: Float[np.ndarray, "m l"],
+    rates: Float[np.ndarray, "m n l"],
+    distortions: Float[np.ndarray, "m n"],
+) -> _Compared:
+    from scipy.special import stdtrit  # noqa: PLC0415
+
     betas, rates, distortions = map(as_float64, (betas, rates, distortions))
     are_matrices = betas.ndim == distortions.ndim == 2 and len(betas) == len(distortions)
     if not are_matrices or rates.shape != (*distortions.shape, betas.shape[1]):
@@ -52,37 +115,34 @@ def suspect_cells(
             f"expected betas [m, l] with rates [m, n, l] and distortions [m, n], got "
             f"{betas.shape}, {rates.shape} and {distortions.shape}"
         )
-    if distortions.shape[1] < 2:
-        raise ValueError(f"expected at least 2 images, got {distortions.shape[1]}")
+    images = distortions.shape[1]
+    if images < 2:
+        raise ValueError(f"expected at least 2 images, got {images}")
     known = np.isfinite(distortions).all(axis=1) & np.isfinite(rates).all(axis=(1, 2))
-    suspect = np.zeros(len(betas), bool)
-    if known.sum() > 1:
-        suspect[known] = _out_of_order(betas[known], rates[known], distortions[known])
-    return suspect
-
-
-def _out_of_order(
-    betas: Float[np.ndarray, "m l"],
-    rates: Float[np.ndarray, "m n l"],
-    distortions: Float[np.ndarray, "m n"],
-) -> Bool[np.ndarray, " m"]:
-    from scipy.special import stdtrit  # noqa: PLC0415
-
-    models, images = distortions.shape
-    clear = stdtrit(images - 1, 1 - _ERROR / (models * (models - 1)))
+    pairs = max(int(known.sum()) * (int(known.sum()) - 1), 1)
+    clear = stdtrit(images - 1, 1 - _ERROR / pairs)
+    betas, rates, distortions = betas[known], rates[known], distortions[known]
     # D + beta . R as a product with (1, beta).
     weights = np.insert(betas, 0, 1.0, axis=1)
     nats = np.concatenate([distortions[:, None], np.moveaxis(rates, 2, 1)], axis=1, dtype=float)
     means, spread = nats.mean(axis=2), _difference_covariances(nats)
     costs = weights @ means.T
-    excess = np.diag(costs)[:, None] - costs
-    noise = _error("ia,ijab,ib->ij", weights, spread, images)
     # The distortions have one weight everywhere, and drop out.
     between = weights[:, None] - weights
-    product = np.einsum("ija,ija->ij", between, means[:, None] - means)
-    error = _error("ija,ijab,ijb->ij", between, spread, images)
-    broken = (product > 0) & (product > clear * error)
-    return np.any(broken & (excess > np.maximum(MATERIAL, clear * noise)), axis=1)
+    return _Compared(
+        known,
+        np.einsum("ija,ija->ij", between, means[:, None] - means),
+        clear * _error("ija,ijab,ijb->ij", between, spread, images),
+        np.diag(costs)[:, None] - costs,
+        clear * _error("ia,ijab,ib->ij", weights, spread, images),
+    )
+
+
+def _of_all(values: np.ndarray, known: Bool[np.ndarray, " m"], unknown: float) -> np.ndarray:
+    """Values of the models that have rates, and another one for those that have none."""
+    every = np.full(len(known), unknown, values.dtype)
+    every[known] = values
+    return every
 
 
 def _error(
@@ -101,41 +161,6 @@ def _difference_covariances(nats: Float[np.ndarray, "m k n"]) -> Float[np.ndarra
     joint = joint.swapaxes(1, 2)
     own = joint[np.arange(models), np.arange(models)]
     return own[:, None] + own - joint - joint.swapaxes(2, 3)
-
-
-def excess_costs(
-    betas: Float[np.ndarray, "m l"],
-    rates: Float[np.ndarray, "m l"],
-    distortions: Float[np.ndarray, " m"],
-) -> Float[np.ndarray, " m"]:
-    """How far the loss of every model is above the lowest loss of any model at the same betas.
-
-    The loss is D + beta . R in nats, for every model at its own betas. The optimum at these betas
-    is at least so much lower: a large excess is a sign that training is not finished.
-
-    Args:
-        betas: beta_l of every model and layer.
-        rates: R_l, nats; NaN for a model without any.
-        distortions: D, nats.
-
-    Returns:
-        The excess of every model, 0 for one that no other is better than, NaN for one without
-        rates.
-
-    Raises:
-        ValueError: for shapes that do not match, and no models.
-    """
-    betas, rates, distortions = map(as_float64, (betas, rates, distortions))
-    is_matrix = betas.ndim == 2 and len(betas) > 0
-    if not is_matrix or betas.shape != rates.shape or betas.shape[:1] != distortions.shape:
-        raise ValueError(
-            f"expected betas [m, l] with rates [m, l] and distortions [m], got "
-            f"{betas.shape}, {rates.shape} and {distortions.shape}"
-        )
-    # The loss D + beta . R of model j at the betas of model i, at [i, j].
-    costs = distortions + betas @ rates.T
-    least = np.min(np.where(np.isnan(costs), np.inf, costs), axis=1)
-    return np.where(np.isfinite(least), np.diag(costs) - least, np.nan)
 
 
 def rate_distortion_hull(

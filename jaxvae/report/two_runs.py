@@ -10,7 +10,6 @@ import xarray as xr
 from jaxtyping import UInt8
 
 from jaxvae.analysis.estimate import mean_estimate
-from jaxvae.analysis.training_loss import CLEAR
 from jaxvae.analysis.two_runs import TwoRuns, different_settings
 from jaxvae.files.words import counted
 from jaxvae.report.page import Chart, Page, Table, Trace, settings_in_words
@@ -45,22 +44,25 @@ _TERMS = (
 
 
 def conclusion(comparison: TwoRuns, names: tuple[str, str]) -> str:
-    """A sentence that says which model has the lower negative ELBO."""
+    """A sentence that says which model has the lower negative ELBO, where 95% limits tell."""
+    from scipy.special import stdtrit  # noqa: PLC0415
+
     first, second = names
     if comparison.why_not:
         return f"The negative ELBOs of {first} and {second} are not compared: {comparison.why_not}."
     value, stderr = map(float, comparison.differences["cost"])
     by = f"{abs(value):.2f} ± {stderr:.2f} nats per image"
-    on = f"on the same {counted(len(comparison.sides[0].costs['cost']), 'held-out image')}"
+    images = len(comparison.sides[0].costs["cost"])
+    on = f"on the same {counted(images, 'held-out image')}"
     if not np.isfinite(stderr):
         return (
             f"The negative ELBO of {second} minus that of {first} is {value:+.2f} nats {on}, which "
             "does not tell how it is on others."
         )
-    if not abs(value) > CLEAR * stderr:
+    if not abs(value) > stdtrit(images - 1, 0.975) * stderr:
         return (
-            f"The negative ELBO of {second} does not differ from that of {first} by more than "
-            f"{CLEAR} standard errors {on}: the difference is {by}."
+            f"The negative ELBO of {second} is not shown to differ from that of {first} {on} (95% "
+            f"confidence): the difference is {by}."
         )
     than = "lower" if value < 0 else "higher"
     return f"The negative ELBO of {second} is {by} {than} than that of {first} {on}."

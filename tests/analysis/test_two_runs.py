@@ -2,13 +2,15 @@
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 
+from jaxvae.analysis.estimate import mean_estimate
 from jaxvae.analysis.evaluation import evaluate
-from jaxvae.analysis.two_runs import compare_runs, different_settings
+from jaxvae.analysis.two_runs import TwoRuns, compare_runs, different_settings
 from jaxvae.report.two_runs import as_records, conclusion
 from jaxvae.runs.building import build_model
 from jaxvae.runs.config import RunConfig
@@ -61,9 +63,21 @@ def test_exchanged_runs_have_the_opposite_difference_and_equal_ones_none(runs, f
     assert back == (-there.value, there.stderr)
     same = compare_runs((runs[0], runs[0]), (IMAGES, IMAGES), key=KEY)
     assert same.differences["cost"] == (0, 0)
-    assert "of other does not differ from that of one by more" in conclusion(same, NAMES)
+    assert "of other is not shown to differ from that of one on the same 30" in conclusion(
+        same, NAMES
+    )
     word = "lower" if there.value < 0 else "higher"
     assert f"nats per image {word} than that of one on the same 30" in conclusion(found, NAMES)
+
+
+def test_equal_models_are_said_to_differ_on_few_images_in_a_twentieth_of_cases():
+    random, images, draws = np.random.default_rng(0), 3, 2000
+    side, said = SimpleNamespace(costs={"cost": np.zeros(images)}), 0
+    for _ in range(draws):
+        difference = mean_estimate(random.standard_normal(images))
+        found = TwoRuns((side, side), {"cost": difference}, "")
+        said += "not shown to differ" not in conclusion(found, NAMES)
+    assert abs(said / draws - 0.05) < 3 * np.sqrt(0.05 * 0.95 / draws)
 
 
 def test_a_model_that_is_not_finite_is_compared_with_none_and_one_image_tells_of_no_others(runs):

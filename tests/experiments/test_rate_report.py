@@ -259,7 +259,7 @@ def test_training_that_is_not_finished_is_said():
     records = grid()
     records["excess_cost"].loc[at(0.1, 10.0)] = 38.0
     assert "2 have a loss more than a nat above that of another" in conclusions_of(records)[-1]
-    assert "up to 38 nats" in conclusions_of(records)[-1]
+    assert "one by 38 nats or more" in conclusions_of(records)[-1]
 
 
 def test_the_layers_that_are_shown_are_those_of_most_rate_from_the_top():
