@@ -153,26 +153,32 @@ def _missed_targets(
     config: RunConfig, hvae: HVAE, evaluation: Evaluation, betas: Sequence[float] | None
 ) -> list[str]:
     """Sentences on the rates or the distortion that the run has as targets and missed."""
-    asked: dict[str, tuple[Any, Estimate]] = {}
+    several = betas or (1.0,) * len(hvae.sizes)
+    asked: list[tuple[str, Any, Estimate, Sequence[float]]] = []
     if config.objective == "rate_targets":
         targets = config.coefficients["targets"]
-        several = targets if isinstance(targets, Sequence) else (targets,)
-        rates = by_layer(hvae, evaluation.rates)
-        asked = {f"rate of {n}": (t, rates[n]) for n, t in zip(rates, several, strict=True)}
+        targets = targets if isinstance(targets, Sequence) else (targets,)
+        rates = by_layer(hvae, evaluation.rates).items()
+        asked = [
+            (f"rate of {name}", target, rate, [beta])
+            for (name, rate), target, beta in zip(rates, targets, several, strict=True)
+        ]
     if config.objective == "distortion_target":
-        asked = {"distortion": (config.coefficients["target"], evaluation.distortion)}
-    # A multiplier at its bound has given up.
-    at_bound = any(beta <= 1.01 * LEAST or beta >= 0.99 * MOST for beta in betas or ())
-    advice = (
-        "the target is infeasible, because a beta is at its bound; choose one that the network "
-        "can reach"
-        if at_bound
-        else "train longer, or, if training images have the target, use more of them"
-    )
+        asked = [("distortion", config.coefficients["target"], evaluation.distortion, several)]
     return [
         f"{name}: {with_error(got)} nats on held-out images, where the target of training is "
-        f"{target:g}: {advice}"
-        for name, (target, got) in asked.items()
+        f"{target:g}: {_to_reach_it(own)}"
+        for name, target, got, own in asked
         if target is not None
         and abs(got.value - target) > max(3 * got.stderr, _TOLERANCE * abs(target))
     ]
+
+
+def _to_reach_it(betas: Sequence[float]) -> str:
+    """What to do about a missed target, by the betas that training has adapted to it."""
+    if any(beta <= 1.01 * LEAST or beta >= 0.99 * MOST for beta in betas):
+        return (
+            "its beta has come to the end of its range, so that the network may not reach the "
+            "target; choose another, or, if training was short, train longer"
+        )
+    return "train longer, or, if training images have the target, use more of them"

@@ -35,9 +35,11 @@ def test_a_distortion_that_was_asked_for_and_missed_is_said():
 
 
 @pytest.mark.parametrize("beta", [LEAST, MOST])
-def test_a_target_whose_beta_is_at_its_bound_is_infeasible(beta):
+def test_a_target_whose_own_beta_is_at_the_end_of_its_range_may_be_out_of_reach(beta):
     (sentence,) = missed(RATES, betas=(beta, 1.0))
-    assert "infeasible, because a beta is at its bound" in sentence
+    assert "its beta has come to the end of its range" in sentence
+    (of_another_layer,) = missed(RATES, betas=(1.0, beta))
+    assert "end of its range" not in of_another_layer
 
 
 @pytest.mark.parametrize("rate", [(50.0, 0.1), (47.6, 0.1), (52.4, 0.1), (41.1, 3.0), (58.9, 3.0)])
