@@ -19,6 +19,10 @@ def second_peak(decoder: Estimate, against: Estimate) -> Evidence:
     the second peak of a double hunchback. Above the mean alone it would be no peak: the noise
     of the sample has a dimension too, which the decoder may just pass on.
 
+    The dimension of a layer of the decoder is never truly above that of the sample, from which it
+    is computed. What is compared are estimates from finitely many points, which a bent layer
+    raises: an untrained decoder may have such a peak too (simulated, `docs/statistics.md`).
+
     The errors are the spread over seeds and the standard errors of the dimensions over the
     images, widened by 1.2 because neighborhoods overlap. Those of two layers are taken as
     independent, although the images are the same: limits are too wide rather than too narrow.
