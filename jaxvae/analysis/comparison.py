@@ -34,10 +34,12 @@ def compare_cells(values: Float[np.ndarray, "m s n"], *, error: float = 0.05) ->
     """The cells of a grid that cannot be told from the best one.
 
     A cell is a setting, its score the mean of `values` over seeds and examples; large is good.
-    Of all pairs of cells together one is wrongly told apart in at most the share `error` of such
-    grids, whatever seeds do in which cells, and a cell that is left out is truly worse than
-    another. With two seeds that takes a difference of dozens of standard errors, so that nearly
-    nothing is decided; four or more decide (power and errors, simulated: `docs/statistics.md`).
+    If trainings are normal, of all pairs of cells together one is wrongly told apart in at most the
+    share `error` of such grids, whatever seeds do in which cells, and a cell that is left out is
+    truly worse than another. With two seeds that takes a difference of dozens of standard errors,
+    so that nearly nothing is decided; four or more decide (power and errors, simulated:
+    `docs/statistics.md`). Of failures that no seed has shown nothing is known: a cell that fails in
+    some trainings is called better than it is in their mean where none of its seeds has failed.
 
     Differences are paired. One cell is clearly better than another where the square of the
     difference of their scores exceeds the sum of
@@ -51,7 +53,7 @@ def compare_cells(values: Float[np.ndarray, "m s n"], *, error: float = 0.05) ->
     (Tukey). f is s - 1 times the number of ways, 1 to s - 1, in which trainings are seen to differ:
     the share of Greenhouse and Geisser times m - 1. It is s - 1 where seeds change all cells in one
     pattern, as one half of a grid against the other, and where the cells do not vary alike
-    (Cochran 1941, p < .2). The limit takes normal trainings and some hundreds of examples.
+    (Cochran 1941, p < .2). The limit takes some hundreds of examples.
 
     Args:
         values: scores of every cell, seed and example. Examples are the same in all cells; of the

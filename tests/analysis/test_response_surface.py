@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import stdtr
 
 from jaxvae.analysis.response_surface import best_region
 from tests.tiers import parametrize
@@ -40,6 +41,41 @@ def test_the_best_cell_is_left_out_in_at_most_five_of_a_hundred_planes(optimum):
         rates, scores, truth = plane(optimum, noise=0.5, seed=seed)
         missed += not best_region(rates, scores).candidates[truth.argmax()]
     assert missed <= 15
+
+
+@parametrize("seeds", [3, 2, 5])
+def test_equal_cells_are_all_candidates_also_where_a_seed_tilts_the_plane(seeds):
+    random, wrong = np.random.default_rng(0), 0
+    tilt = LOGS @ [1.0, 0.5]
+    for _ in range(400):
+        scores = np.outer(tilt, random.standard_normal(seeds))
+        scores += random.standard_normal(scores.shape)
+        rates = np.repeat(np.expm1(LOGS)[:, None], seeds, axis=1)
+        wrong += best_region(rates, scores).is_decided
+    # Three standard errors of 400 planes above 5%.
+    assert wrong < 400 * (0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5)
+
+
+def test_a_seed_that_tilts_the_plane_widens_the_region_of_all_others():
+    rates, scores, truth = plane([3.4, 2.2], noise=0.3, seeds=5, seed=1)
+    tilted = scores + np.outer(LOGS[:, 0], [1.0, -1.0, 0.5, -0.5, 0.0])
+    still, moved = best_region(rates, scores), best_region(rates, tilted)
+    assert still.is_quadratic
+    assert moved.is_quadratic
+    assert still.candidates.sum() < moved.candidates.sum()
+    assert moved.candidates[truth.argmax()]
+    np.testing.assert_allclose(moved.fitted, still.fitted, atol=1e-10)
+
+
+def test_one_pattern_of_seeds_has_the_limit_of_a_t_test_along_it():
+    # Along the middle of a symmetric plane, cells at both ends differ by the pattern alone.
+    x, y = np.meshgrid(np.arange(5.0), np.arange(5.0), indexing="ij")
+    rates = np.repeat(np.expm1(np.stack([x.ravel(), y.ravel()], axis=1))[:, None], 4, axis=1)
+    tilts = np.array([3.0, 4.0, 5.0, 6.0])
+    p = 2 * stdtr(3, -tilts.mean() / (tilts.std(ddof=1) / 2))
+    for error, is_decided in [(1.001 * p, True), (0.999 * p, False)]:
+        found = best_region(rates, np.outer(x.ravel(), tilts), error=error)
+        assert found.is_decided == is_decided
 
 
 def test_scores_that_are_noise_alone_decide_nothing():
