@@ -251,16 +251,22 @@ def _overfitted(reading: SweepReading) -> str:
     )
 
 
+def _least_dimension(dimension: DataDimension) -> float:
+    """Two standard errors below the smallest estimate, which noise of the pixels raises least."""
+    return dimension.smallest - 2 * dimension.stderr
+
+
 def _below_dimension(reading: SweepReading, dimension: DataDimension | None) -> str:
-    """A sentence where the size that is enough is below the dimension among near neighbors."""
+    """A sentence where the size that is enough is below the dimension by all its estimates."""
     size = decided_bounds(reading).sufficient
     if dimension is None or dimension.doubts or size is None:
         return ""
-    if size >= dimension.value - 2 * dimension.stderr:
+    if size >= _least_dimension(dimension):
         return ""
     return (
-        f"Fewer latents than dimensions: among near neighbors the images have dimension "
-        f"{dimension.value:.1f} ± {dimension.stderr:.1f}, of which {size} latents cannot keep all. "
+        "Fewer latents than dimensions: by the smallest of its estimates the dimension of the "
+        f"images is {dimension.smallest:.1f} ± {dimension.stderr:.1f}, of which {size} latents "
+        "cannot keep all. "
         "The rest changes few neighbors, or a larger size does not keep it either; if it matters, "
         "lower the standard deviation of the pixels, or beta."
     )
@@ -270,9 +276,8 @@ def _kept_less(reading: SweepReading, dimension: DataDimension | None) -> str:
     if dimension is None or not np.isfinite(dimension.smallest):
         return ""
     used = float(reading.active_units[-1].mean())
-    # Noise may raise the value by a part of a dimension.
-    least = math.floor(dimension.smallest - 2 * dimension.stderr)
-    least = max(least, reading.fewest_latents)
+    # Noise may raise even the smallest estimate by a part of a dimension.
+    least = max(math.floor(_least_dimension(dimension)), reading.fewest_latents)
     # A bottleneck below it cannot keep more.
     if used >= least or reading.sizes[-1] < least:
         return ""

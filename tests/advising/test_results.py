@@ -5,8 +5,9 @@ import pytest
 import xarray as xr
 from jax.random import key
 
+from benchmarks.advise import linear_images
 from jaxvae.advising.criteria import criteria_of, decided_bounds
-from jaxvae.advising.data import DataDimension
+from jaxvae.advising.data import DataDimension, data_dimension
 from jaxvae.advising.reading import by_setting, read_records
 from jaxvae.advising.results import _page, conclude
 from jaxvae.advising.sentences import answer, diagnoses, disagreement
@@ -207,13 +208,29 @@ def test_as_many_active_latents_as_the_data_have_dimensions_are_not_collapsed():
     assert "Collapsed" in said(records, dimension=dimension_of(7.0, 0.1))
 
 
-def test_a_size_below_the_dimension_among_near_neighbors_is_told():
-    dimension, expected = dimension_of(9.0, 0.1, smallest=7.0), "Fewer latents than dimensions"
-    assert f"{expected}: among near neighbors the images have dimension 9.0 ± 0.1, of which 8" in (
+def test_a_size_below_the_dimension_by_all_estimates_is_told():
+    dimension, expected = dimension_of(12.0, 0.1, smallest=9.0), "Fewer latents than dimensions"
+    assert "the dimension of the images is 9.0 ± 0.1, of which 8 latents" in (
         said(records_of(falling(8)), dimension=dimension)
     )
     assert expected not in said(records_of(falling(8)), dimension=dimension_of(8.1, 0.1))
+    # Noise of pixels raises TwoNN alone.
+    assert expected not in said(
+        records_of(falling(8)), dimension=dimension_of(9.0, 0.1, smallest=8.1)
+    )
     assert expected not in said(records_of(falling(8)), dimension=dimension._replace(doubts=("",)))
+
+
+def test_noise_of_the_pixels_does_not_make_the_true_rank_too_few_latents():
+    # TwoNN less two standard errors is above 3 in all of these draws.
+    records, told = records_of(falling(3, sizes=(2, 3, 6)), sizes=np.array([2, 3, 6])), 0
+    assert decided_bounds(read_records(records)).sufficient == 3
+    for draw in range(20):
+        random = np.random.default_rng(draw)
+        noisy = linear_images(3, random, 500) + 2 * random.standard_normal((500, 28, 28))
+        images = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+        told += "Fewer latents" in said(records, dimension=data_dimension(images))
+    assert told <= 1
 
 
 def test_models_that_use_fewer_latents_than_the_data_have_dimensions_are_told():
