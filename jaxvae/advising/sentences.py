@@ -15,7 +15,7 @@ from jaxvae.advising.criteria import (
     used_latents,
 )
 from jaxvae.advising.data import DataDimension
-from jaxvae.advising.length import sizes_that_still_improve
+from jaxvae.advising.length import improving_in_the_means, shown_to_improve
 from jaxvae.advising.reading import HARDLY_ANYTHING, SweepReading
 from jaxvae.analysis.advice import MOST_COUNTED, MOST_LOST, TOLERANCE, keep_less
 from jaxvae.files.words import counted
@@ -172,12 +172,23 @@ def _undertrained(reading: SweepReading) -> str:
             f"Undertrained, or a bottleneck far too small: reconstructions have lost most "
             f"neighbors of the images (Δ {left:.2f}). Train longer, or at another learning rate."
         )
-    improving = ", ".join(map(str, sizes_that_still_improve(reading)))
-    if not improving:
+    lowered = f"the last part of training lowered Δ by more than {TOLERANCE:.0%}"
+    if shown := shown_to_improve(reading):
+        return (
+            f"Undertrained: {lowered} at {', '.join(map(str, shown))} latents (95% confidence). "
+            "With more --epochs these sizes may become better than others."
+        )
+    means = ", ".join(map(str, improving_in_the_means(reading)))
+    if not means:
         return ""
+    if reading.imbalance.shape[1] == 1:
+        return (
+            f"Perhaps undertrained: with one seed {lowered} at {means} latents, and one seed does "
+            "not show whether that is chance. With more --epochs these sizes may become better."
+        )
     return (
-        f"Undertrained: the last part of training still lowered Δ by more than {TOLERANCE:.0%} at "
-        f"{improving} latents. With more --epochs these sizes may become better than others."
+        f"Perhaps undertrained: in the means of these seeds {lowered} at {means} latents, which "
+        "may be chance. With more --epochs these sizes may become better."
     )
 
 
@@ -242,7 +253,7 @@ def _overfitted(reading: SweepReading) -> str:
     if worst <= _OVERFITTED:
         return ""
     # Fewer epochs are no advice where more would help some size, or where that is not known.
-    improves = sizes_that_still_improve(reading) or keep_less(reading.imbalance).any()
+    improves = improving_in_the_means(reading) or keep_less(reading.imbalance).any()
     unknown = not np.isfinite(reading.earlier_imbalance).all()
     fewer = "" if improves or unknown else " or fewer --epochs"
     return (
