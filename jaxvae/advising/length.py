@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from jaxvae.advising.criteria import decided_bounds
 from jaxvae.advising.reading import SweepReading
-from jaxvae.analysis.advice import TOLERANCE, keep_less
+from jaxvae.analysis.advice import TOLERANCE, keep_less_in_the_means
 from jaxvae.analysis.spread import lower_limits
 
 # A fall of log Delta that is worth a larger size is worth a longer training.
@@ -53,14 +53,15 @@ def longer_epochs(reading: SweepReading, steps_per_epoch: int) -> int | None:
     """Twice the epochs where the second half of a training may have helped some size, else None.
 
     Models that have learned nothing so far may be on a plateau: they are trained on. So are those
-    of which a larger one keeps less than a smaller one, where no size is shown to be enough.
+    of which a larger one keeps less than a smaller one in the means, where no size is shown to be
+    enough.
 
     Args:
         reading: measurements at half of the training and at its end.
         steps_per_epoch: steps of an epoch, for the longest training that is tried.
     """
     undecided = decided_bounds(reading).sufficient is None
-    worse = undecided and bool(keep_less(reading.imbalance).any())
+    worse = undecided and bool(keep_less_in_the_means(reading.imbalance).any())
     helped = not reading.has_learned or worse or improving_in_the_means(reading)
     more = 2 * reading.epoch
     return more if helped and more * steps_per_epoch <= MOST_STEPS else None

@@ -17,7 +17,14 @@ from jaxvae.advising.criteria import (
 from jaxvae.advising.data import DataDimension
 from jaxvae.advising.length import improving_in_the_means, shown_to_improve
 from jaxvae.advising.reading import HARDLY_ANYTHING, SweepReading
-from jaxvae.analysis.advice import MOST_COUNTED, MOST_LOST, TOLERANCE, keep_less
+from jaxvae.analysis.advice import (
+    MOST_COUNTED,
+    MOST_LOST,
+    TOLERANCE,
+    Advice,
+    keep_less_in_the_means,
+    shown_to_keep_less,
+)
 from jaxvae.files.words import counted
 
 # A model is overfitted where held-out images cost more than training images by this share of the
@@ -141,8 +148,17 @@ def _wanted(reading: SweepReading) -> str:
         if least > decided_bounds(reading).insufficient + 1:
             which = f"between these sizes, and training smaller ones than {least} about those"
         return f"About {advice.seeds}{more} seeds would decide {which}, if they differ as these do."
-    if keep_less(reading.imbalance)[-1]:
-        return "Longer training, or another learning rate, would decide it."
+    return _wanted_beyond_seeds(reading, advice)
+
+
+def _wanted_beyond_seeds(reading: SweepReading, advice: Advice) -> str:
+    """What may decide the size where no number of seeds would with these means."""
+    if shown_to_keep_less(reading.imbalance)[-1]:
+        return "Longer training, or another learning rate, may decide it."
+    if keep_less_in_the_means(reading.imbalance)[-1]:
+        which = "the largest size keeps less than a smaller one, which may be chance"
+        remedy = "More seeds, longer training or another learning rate may decide it"
+        return f"{remedy}: in the means of these seeds {which}."
     if advice.lower[-2] > 0:
         return "Larger sizes would decide it: Δ still falls up to the largest one."
     return (
@@ -194,7 +210,8 @@ def _undertrained(reading: SweepReading) -> str:
 
 def _worse(reading: SweepReading) -> str:
     """A sentence on sizes that keep less than a smaller one, which could do the same."""
-    worse = keep_less(reading.imbalance)
+    shown = shown_to_keep_less(reading.imbalance)
+    worse = shown if shown.any() else keep_less_in_the_means(reading.imbalance)
     if reading.obstacle or not worse.any():
         return ""
     means = reading.mean_imbalance
@@ -203,10 +220,17 @@ def _worse(reading: SweepReading) -> str:
         f"{value:.3g} at {size}"
         for size, value in zip(reading.sizes[worse], means[worse], strict=True)
     )
+    have = f"larger sizes have {MOST_LOST:g} times the Δ of smaller ones or more"
+    named = f"({named}, and {means[best]:.3g} at {reading.sizes[best]}"
+    remedy = "Train longer, or at another learning rate."
+    if shown.any():
+        return (
+            f"Not trained well: {have} {named}; 95% confidence), although they could do the same. "
+            f"They say nothing about smaller sizes. {remedy}"
+        )
     return (
-        f"Not trained well: larger sizes have {MOST_LOST:g} times the Δ of smaller ones or more "
-        f"({named}, and {means[best]:.3g} at {reading.sizes[best]}), although they could do the "
-        "same. They say nothing about smaller sizes. Train longer, or at another learning rate."
+        f"Perhaps not trained well: in the means of these seeds {have} {named}), although they "
+        f"could do the same. That may be chance; more seeds would tell. {remedy}"
     )
 
 
@@ -253,7 +277,7 @@ def _overfitted(reading: SweepReading) -> str:
     if worst <= _OVERFITTED:
         return ""
     # Fewer epochs are no advice where more would help some size, or where that is not known.
-    improves = improving_in_the_means(reading) or keep_less(reading.imbalance).any()
+    improves = improving_in_the_means(reading) or keep_less_in_the_means(reading.imbalance).any()
     unknown = not np.isfinite(reading.earlier_imbalance).all()
     fewer = "" if improves or unknown else " or fewer --epochs"
     return (

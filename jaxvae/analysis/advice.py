@@ -55,16 +55,37 @@ class Advice(NamedTuple):
     seeds: int | None
 
 
-def keep_less(imbalance: Float[np.ndarray, "k s"]) -> Bool[np.ndarray, " k"]:
+def keep_less_in_the_means(imbalance: Float[np.ndarray, "k s"]) -> Bool[np.ndarray, " k"]:
     """Which sizes have `MOST_LOST` times the Delta of a smaller one, in the mean over seeds.
 
-    They are no evidence for the smaller one in `sufficient_bottleneck`. Where models are trained
-    well there are none.
+    It may be chance, which `shown_to_keep_less` excludes: it decides about training alone.
 
     Args:
         imbalance: as for `sufficient_bottleneck`, which refuses others.
     """
     return _lost(np.log(as_float64(imbalance)).mean(axis=1)) >= np.log(MOST_LOST)
+
+
+def shown_to_keep_less(imbalance: Float[np.ndarray, "k s"]) -> Bool[np.ndarray, " k"]:
+    """Which sizes are shown to have `MOST_LOST` times the Delta of a smaller one, or more.
+
+    By lower confidence limits of Student's t with the spread of `sufficient_bottleneck`, and
+    Bonferroni over all pairs of sizes: a size is named that has less in at most 5% of sweeps. None
+    for one seed. Where models are trained well there are none.
+
+    Args:
+        imbalance: as for `sufficient_bottleneck`, which refuses others.
+    """
+    means, spread = _summarized(np.log(as_float64(imbalance)))
+    shown = np.zeros(len(means), bool)
+    if spread is None:
+        return shown
+    smaller, larger = np.triu_indices(len(means), 1)
+    unit = np.eye(len(means))
+    lost = unit[larger] - unit[smaller]
+    least = lost @ means - _step(spread, lost, _ERROR / len(lost))
+    shown[larger[least >= np.log(MOST_LOST)]] = True
+    return shown
 
 
 class _Sweep(NamedTuple):

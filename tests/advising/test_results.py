@@ -53,12 +53,23 @@ def test_a_size_that_keeps_less_than_a_smaller_one_is_no_evidence_that_it_is_eno
     lost = np.array([0.0565, 0.0494, 0.0365, 0.2229])[:, None] * np.exp([[0.02, -0.02, 0.0]])
     records = records_of(lost, sizes=np.array([3, 4, 8, 16]))
     assert answer(read_records(records)).startswith("Not decided, sizes 5 or more remain")
-    assert "Longer training, or another learning rate, would decide it." in said(records)
+    assert "Longer training, or another learning rate, may decide it." in said(records)
     assert "0.223 at 16, and 0.0365 at 8" in said(records)
     # With 16 as good as 8, that is enough.
     enough = records_of(np.append(lost[:3], lost[2:3], axis=0), sizes=np.array([3, 4, 8, 16]))
     assert answer(read_records(enough)).startswith("Use a bottleneck of 8")
     assert "Not trained well" not in said(enough)
+
+
+def test_that_a_size_keeps_less_in_the_means_alone_is_said_to_be_perhaps_chance():
+    # The largest size has 2.5 times the Delta, in the means of two seeds that differ as much.
+    turns = np.outer([1, -1, 1], [1, -1])
+    lost = np.array([0.2, 0.1, 0.25])[:, None] * np.exp(0.4 * turns)
+    found = said(records_of(lost))
+    assert "Perhaps not trained well: in the means of these seeds larger sizes have 2" in found
+    assert "larger sizes have 2 times the Δ of smaller ones or more (0.25 at 8, and" in found
+    assert "Not trained well" not in found
+    assert "the largest size keeps less than a smaller one, which may be chance." in found
 
 
 def test_seeds_do_not_decide_about_smaller_sizes_than_were_trained():

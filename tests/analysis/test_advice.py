@@ -8,7 +8,7 @@ from scipy.stats import t as student
 
 from benchmarks.error_rates.bottlenecks import NOT_TRAINED, SHAPES, rates
 from jaxvae.analysis import sufficient_bottleneck
-from jaxvae.analysis.advice import MOST_COUNTED, keep_less
+from jaxvae.analysis.advice import MOST_COUNTED, keep_less_in_the_means, shown_to_keep_less
 from tests.tiers import parametrize
 
 SIZES = np.array([2, 4, 8, 16, 32, 64])
@@ -49,14 +49,14 @@ def test_larger_bottlenecks_that_do_worse_are_no_evidence_that_a_smaller_one_is_
     assert advice.candidates == tuple(SIZES)
     assert advice.seeds is None
     assert advice.gain[0] == pytest.approx(-1.1)
-    assert keep_less(certain(rising)).tolist() == [False] + 5 * [True]
+    assert keep_less_in_the_means(certain(rising)).tolist() == [False] + 5 * [True]
 
 
 @pytest.mark.parametrize(("worse", "size"), [(1.99, 2), (2.01, None)])
 def test_a_larger_bottleneck_is_evidence_below_twice_the_imbalance(worse, size):
     lost = certain(np.array([0.1, 0.1 * worse]))
     assert sufficient_bottleneck([2, 4], lost).bottleneck == size
-    assert keep_less(lost)[1] == (size is None)
+    assert keep_less_in_the_means(lost)[1] == (size is None)
 
 
 def test_one_larger_bottleneck_that_keeps_as_much_is_evidence_enough():
@@ -68,7 +68,7 @@ def test_a_larger_bottleneck_that_may_be_much_worse_is_no_evidence():
     # Of two sizes that vary alike, the larger one is 50% worse, with an error of 40%.
     turns = np.outer([1, -1], [1, -1, 0])
     lost = np.array([0.1, 0.15])[:, None] * np.exp(0.35 * turns)
-    assert not keep_less(lost).any()
+    assert not keep_less_in_the_means(lost).any()
     assert np.isnan(sufficient_bottleneck([2, 4], lost).upper[0])
 
 
@@ -219,6 +219,37 @@ PLATEAUS = [
 @parametrize("shape", PLATEAUS, quick=2)
 def test_a_clear_plateau_is_named(shape):
     assert rates(shape, seeds=4, noise=0.05, sweeps=SWEEPS)["right"] >= 0.85
+
+
+def shares_of_size_8(times, *, seeds, noise, noisy=6, draws=300):
+    """How often some size keeps less in the means, and is shown to.
+
+    Of six sizes it has so many times the Delta of the others, which are level. Of log Delta, noise
+    of some sizes is given, and that of the others is .02.
+    """
+    random = np.random.default_rng(0)
+    truth, means, shown = np.log(np.where(SIZES == 8, times, 1.0))[:, None], 0, 0
+    for _ in range(draws):
+        deviations = np.where(random.permutation(6) < noisy, noise, 0.02)[:, None]
+        drawn = np.exp(truth + deviations * random.standard_normal((6, seeds)))
+        means += keep_less_in_the_means(drawn).any()
+        shown += shown_to_keep_less(drawn).any()
+    return means / draws, shown / draws
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+@pytest.mark.parametrize(("noise", "noisy"), [(0.3, 6), (0.5, 6), (0.5, 1)])
+@pytest.mark.parametrize("times", [1.0, 2.0])
+def test_a_size_that_keeps_no_less_is_rarely_shown_to(times, noise, noisy, seeds):
+    assert shares_of_size_8(times, seeds=seeds, noise=noise, noisy=noisy)[1] <= 0.03
+
+
+def test_level_sizes_often_seem_to_keep_less_in_the_means():
+    assert shares_of_size_8(1.0, seeds=2, noise=0.5)[0] > 0.4
+
+
+def test_a_size_that_keeps_much_less_is_shown_to():
+    assert shares_of_size_8(4.0, seeds=5, noise=0.1)[1] > 0.95
 
 
 # --- refusals -------------------------------------------------------------------------
