@@ -135,7 +135,7 @@ def diagnoses(reading: SweepReading, dimension: DataDimension | None = None) -> 
 
 
 def _wanted(reading: SweepReading) -> str:
-    """What would decide the size if means and spread over seeds stayed as they are."""
+    """What would decide the size, or may: of the seeds, if means and spread stay as they are."""
     if reading.imbalance.shape[1] == 1:
         return "One seed does not show how much trainings differ: train several seeds."
     if len(reading.sizes) == 1:
@@ -147,7 +147,8 @@ def _wanted(reading: SweepReading) -> str:
         which = "it"
         if least > decided_bounds(reading).insufficient + 1:
             which = f"between these sizes, and training smaller ones than {least} about those"
-        return f"About {advice.seeds}{more} seeds would decide {which}, if they differ as these do."
+        given = "If the means and the spread of these seeds stay as they are"
+        return f"{given}, about {advice.seeds}{more} seeds would decide {which}."
     return _wanted_beyond_seeds(reading, advice)
 
 
@@ -160,9 +161,9 @@ def _wanted_beyond_seeds(reading: SweepReading, advice: Advice) -> str:
         remedy = "More seeds, longer training or another learning rate may decide it"
         return f"{remedy}: in the means of these seeds {which}."
     if advice.lower[-2] > 0:
-        return "Larger sizes would decide it: Δ still falls up to the largest one."
+        return "Larger sizes may decide it: Δ still falls up to the largest one."
     return (
-        "Larger sizes or more seeds would decide it: in the means of these seeds Δ falls up to the "
+        "Larger sizes or more seeds may decide it: in the means of these seeds Δ falls up to the "
         "largest size, which may be chance."
     )
 

@@ -44,7 +44,8 @@ class Advice(NamedTuple):
             than `MOST_LOST` times the Delta of every smaller one.
         seeds: how many seeds would decide if means and spread stayed as they are, `MOST_COUNTED`
             for so many or more; None where it is decided, where no number would, since the
-            means themselves fall to the largest size, and for one seed.
+            means themselves fall to the largest size, and for one seed. Means change with more
+            seeds: see `docs/choosing_a_bottleneck.md` for how often so many do decide.
     """
 
     bottleneck: int | None

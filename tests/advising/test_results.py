@@ -109,14 +109,27 @@ def wanted(lost, spread):
 def test_that_delta_still_falls_is_a_fact_only_where_it_is_beyond_chance():
     # The last step is 15%: one more like it would gain more than the tolerance.
     surely = wanted([0.2, 0.17, 0.1445], 0.001)
-    assert surely.endswith("Larger sizes would decide it: Δ still falls up to the largest one.")
+    assert surely.endswith("Larger sizes may decide it: Δ still falls up to the largest one.")
     assert wanted([0.2, 0.17, 0.1445], 0.2).endswith("which may be chance.")
 
 
 def test_where_more_seeds_would_decide_their_number_is_said():
     found = wanted([0.3, 0.05, 0.05], 0.1)
-    assert "About " in found
-    assert found.endswith("seeds would decide it, if they differ as these do.")
+    assert "If the means and the spread of these seeds stay as they are, about " in found
+    assert found.endswith(" seeds would decide it.")
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_where_nothing_would_decide_nothing_is_said_to_do_so_whatever_the_means(seeds):
+    # 15% less at every doubling: no size is enough, whatever the number of seeds.
+    random, reading = np.random.default_rng(0), read_records(records_of(np.ones((6, seeds))))
+    shape, if_the_means = 0.85 ** np.arange(6)[:, None], 0
+    for _ in range(150):
+        drawn = 0.3 * shape * np.exp(0.2 * random.standard_normal((6, seeds)))
+        found = answer(reading._replace(imbalance=drawn)).partition(". ")[2]
+        if_the_means += found.startswith("If the means and the spread of these seeds stay as they")
+        assert "would decide" not in found or found.startswith("If the means")
+    assert if_the_means > 15
 
 
 def test_a_delta_that_still_falls_at_the_largest_size_is_a_bottleneck_that_is_too_small():

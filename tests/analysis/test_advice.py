@@ -221,6 +221,30 @@ def test_a_clear_plateau_is_named(shape):
     assert rates(shape, seeds=4, noise=0.05, sweeps=SWEEPS)["right"] >= 0.85
 
 
+def come_true(shape, *, seeds, noise, draws=100):
+    """How many of the sweeps say how many seeds would decide, and how many of these then do."""
+    random, said, decided = np.random.default_rng(0), 0, 0
+    for _ in range(draws):
+        noises = noise * random.standard_normal((6, MOST_COUNTED))
+        drawn = np.exp(SHAPES[shape][0][:, None] + noises)
+        wanted = sufficient_bottleneck(SIZES, drawn[:, :seeds]).seeds
+        said += wanted is not None
+        decided += (
+            wanted is not None
+            and sufficient_bottleneck(SIZES, drawn[:, :wanted]).bottleneck is not None
+        )
+    return said / draws, decided / max(said, 1)
+
+
+def test_so_many_seeds_as_are_said_mostly_decide_a_plateau_and_never_a_decline():
+    said, decided = come_true("plateau from 16", seeds=3, noise=0.1)
+    assert said > 0.6
+    assert decided > 0.7
+    said, decided = come_true("15% less at every doubling", seeds=3, noise=0.2)
+    assert said > 0.2
+    assert decided == 0
+
+
 def shares_of_size_8(times, *, seeds, noise, noisy=6, draws=300):
     """How often some size keeps less in the means, and is shown to.
 
