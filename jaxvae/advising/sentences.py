@@ -30,6 +30,8 @@ from jaxvae.files.words import counted
 # A model is overfitted where held-out images cost more than training images by this share of the
 # rate.
 _OVERFITTED = 0.2
+# The chance that this is said of models that are not.
+_ERROR = 0.05
 
 
 def answer(reading: SweepReading, *, ending: str = "") -> str:
@@ -272,18 +274,28 @@ def _collapsed(reading: SweepReading, dimension: DataDimension | None) -> str:
 
 
 def _overfitted(reading: SweepReading) -> str:
+    """A sentence where held-out images surely cost more, and by a large share of the KL.
+
+    The limits are about other images, of all sizes together. All models have the same images, so
+    that the error is no smaller with several seeds.
+    """
+    from scipy.special import stdtrit  # noqa: PLC0415
+
     excess = (reading.cost - reading.training_cost).mean(axis=1)
+    error = np.hypot(reading.cost_stderr, reading.training_cost_stderr).mean(axis=1)
+    surely = excess > stdtrit(reading.points - 1, 1 - _ERROR / len(excess)) * error
     shares = excess / np.maximum(reading.rate.mean(axis=1), 1.0)
-    worst = float(np.nanmax(shares)) if np.isfinite(shares).any() else 0.0
-    if worst <= _OVERFITTED:
+    told = surely & (shares > _OVERFITTED)
+    if not told.any():
         return ""
+    worst = float(shares[told].max())
     # Fewer epochs are no advice where more would help some size, or where that is not known.
     improves = improving_in_the_means(reading) or keep_less_in_the_means(reading.imbalance).any()
     unknown = not np.isfinite(reading.earlier_imbalance).all()
     fewer = "" if improves or unknown else " or fewer --epochs"
     return (
-        "Overfitted: the negative ELBO of held-out images is above that of training images, by up "
-        f"to {worst:.0%} of their KL. Use more images{fewer}."
+        "Overfitted: the negative ELBO of held-out images is above that of training images (95% "
+        f"confidence, over images), by up to {worst:.0%} of their KL. Use more images{fewer}."
     )
 
 

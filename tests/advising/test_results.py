@@ -218,6 +218,45 @@ def test_what_ails_models_is_named(given, expected):
     assert expected not in said(records_of(falling(8)))
 
 
+def told_overfitted(excess, *, images, deviation, seeds=2, draws=300):
+    """How often models are said to be overfitted whose held-out images truly cost so much more.
+
+    Nats at a KL of 20; costs of images have the given deviation, those of models differ by a tenth
+    of it. There are 2,000 training images.
+    """
+    random, told = np.random.default_rng(0), 0
+    records = records_of(falling(8, seeds=seeds)).assign_attrs(points=images)
+    reading = read_records(records)
+    for _ in range(draws):
+        held_out, trained = (
+            deviation * (random.standard_normal(n) + 0.1 * random.standard_normal((4, seeds, n)))
+            for n in (images, 2000)
+        )
+        errors = [each.std(axis=-1) / each.shape[-1] ** 0.5 for each in (held_out, trained)]
+        costs = [100 + excess + held_out.mean(axis=-1), 100 + trained.mean(axis=-1)]
+        drawn = dict(zip(("cost", "training_cost"), costs, strict=True))
+        drawn |= dict(zip(("cost_stderr", "training_cost_stderr"), errors, strict=True))
+        told += "Overfitted" in " ".join(diagnoses(reading._replace(**drawn)))
+    return told / draws
+
+
+@pytest.mark.parametrize(("images", "deviation"), [(50, 20), (100, 40)])
+def test_models_whose_few_held_out_images_cost_more_by_chance_are_rarely_said_to_be_overfitted(
+    images, deviation
+):
+    assert told_overfitted(0.0, images=images, deviation=deviation) <= 0.05
+
+
+def test_models_whose_held_out_images_cost_much_more_are_said_to_be_overfitted():
+    assert told_overfitted(10.0, images=200, deviation=20, draws=50) > 0.95
+
+
+def test_without_errors_over_images_nothing_is_said_of_overfitting():
+    records = records_of(falling(8), training_cost=[90.0] * 4)
+    assert "Overfitted" in said(records)
+    assert "Overfitted" not in said(records.drop_vars("cost_stderr"))
+
+
 def test_latents_to_spare_are_named_only_where_no_size_is_enough():
     active = [2.0, 4, 6, 6]
     expected = "of 16 latents 6 are active at the largest size"
