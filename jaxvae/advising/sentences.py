@@ -8,10 +8,10 @@ import numpy as np
 from jaxvae.advising.criteria import (
     UNKNOWN,
     Criterion,
-    cheapest_size,
     decided_bounds,
     delta_advice,
     delta_bounds,
+    smallest_near_cheapest,
     used_latents,
 )
 from jaxvae.advising.data import DataDimension
@@ -83,8 +83,11 @@ def _beyond_delta(reading: SweepReading, size: int) -> tuple[str, str]:
         keeps = "so that the last dimensions change few neighbors, or the models do not keep them"
         return "the data have no fewer dimensions", keeps
     missed = "but what a size loses may change no neighbor among so few images"
-    if size == cheapest_size(reading):
-        return "smaller ones have a higher negative ELBO", missed
+    if size == smallest_near_cheapest(reading):
+        higher = (
+            "the negative ELBO of smaller ones is more than two standard errors above the lowest"
+        )
+        return higher, missed
     return f"models of {reading.sizes[-1]} latents use {used_latents(reading)}", missed
 
 
