@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from benchmarks.error_rates.bottlenecks import NOT_TRAINED, SHAPES, rates
+from benchmarks.error_rates.bottlenecks import FAILING, NOT_TRAINED, SHAPES, rates
 from jaxvae.analysis import sufficient_bottleneck
 from jaxvae.analysis.advice import MOST_COUNTED, keep_less_in_the_means, shown_to_keep_less
 from tests.tiers import parametrize
@@ -201,7 +201,7 @@ def test_one_size_alone_decides_nothing():
 SWEEPS, MOST_WRONG = 200, 0.05
 
 
-CASES = list(product(SHAPES, (2, 3), (0.05, 0.2, 0.5)))
+CASES = list(product([shape for shape in SHAPES if shape != FAILING], (2, 3), (0.05, 0.2, 0.5)))
 
 
 @parametrize(("shape", "seeds", "noise"), CASES)
@@ -209,6 +209,13 @@ def test_a_wrong_size_is_named_in_few_sweeps(shape, seeds, noise):
     found = rates(shape, seeds=seeds, noise=noise, sweeps=SWEEPS)
     assert found["wrong"] <= MOST_WRONG
     assert found["excluded"] <= MOST_WRONG
+
+
+def test_a_size_that_fails_sometimes_is_named_where_no_seed_of_it_failed():
+    # The known limit that the page states: noise is not Gaussian. More seeds see it.
+    few, many = (rates(FAILING, seeds=s, noise=0.05, sweeps=SWEEPS)["wrong"] for s in (3, 8))
+    assert 0.15 < few < 0.35
+    assert many < few / 2
 
 
 PLATEAUS = [
