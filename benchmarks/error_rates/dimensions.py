@@ -17,10 +17,10 @@ from jaxvae.report.tables import markdown_table
 TEXT = """## The fewest latents that images need
 
 `jaxvae advise` names no size below the dimension that the images surely have
-(`jaxvae.advising.data.DataDimension.fewest_latents`): the next whole number from three standard
-errors below the smallest of TwoNN, Gride over scales, and TwoNN after smoothing. It excludes no
-size where these estimates are in doubt, also because they, or Gride after smoothing, differ by
-half.
+(`jaxvae.advising.data.DataDimension.fewest_latents`): the smallest of TwoNN, Gride over scales, and
+TwoNN after smoothing, less three standard errors, rounded up. It excludes no size where an estimate
+is in doubt, for example because the largest, Gride after smoothing included, is more than 1.5 times
+the smallest.
 
 The table is of images of 28 x 28 pixels, rounded to bytes: of a linear-Gaussian model of some rank,
 or of an ellipse with some free factors; of ellipses that are black and white, whose sharp edges

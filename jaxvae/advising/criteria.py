@@ -42,8 +42,7 @@ def decided_bounds(reading: SweepReading) -> SizeBounds:
     """`delta_bounds` without the sizes below the fewest latents that the data need.
 
     On few held-out images a factor that a size loses may change no neighbor. No size is enough
-    there that is below the answer of the negative ELBO, `cheapest_size`, or has fewer latents than
-    the largest size uses.
+    there that is below `smallest_near_cheapest`, or has fewer latents than the largest size uses.
     """
     bounds = delta_bounds(reading)
     if reading.obstacle:
@@ -52,7 +51,9 @@ def decided_bounds(reading: SweepReading) -> SizeBounds:
     if bounds.sufficient is None or not reading.has_few_images:
         return bounds
     roomy = int(reading.sizes[reading.sizes >= used_latents(reading)].min())
-    return bounds._replace(sufficient=max(bounds.sufficient, cheapest_size(reading) or 0, roomy))
+    return bounds._replace(
+        sufficient=max(bounds.sufficient, smallest_near_cheapest(reading) or 0, roomy)
+    )
 
 
 def delta_bounds(reading: SweepReading) -> SizeBounds:
@@ -107,10 +108,11 @@ def _equivalence(reading: SweepReading) -> Criterion:
     )
 
 
-def cheapest_size(reading: SweepReading) -> int | None:
+def smallest_near_cheapest(reading: SweepReading) -> int | None:
     """The smallest size whose negative ELBO is within two standard errors of the lowest one.
 
-    None for one seed or one size, which do not show how much trainings differ.
+    It is not told from the lowest, which is no evidence that it is as low. None for one seed or one
+    size, which do not show how much trainings differ.
     """
     if min(reading.cost.shape) < 2:
         return None
@@ -127,15 +129,15 @@ def used_latents(reading: SweepReading) -> int:
 
 
 def _cost(reading: SweepReading) -> Criterion:
-    size = cheapest_size(reading)
+    size = smallest_near_cheapest(reading)
     return Criterion(
-        "negative ELBO",
+        "negative ELBO not told from the lowest",
         UNKNOWN if size is None else str(size),
         size,
         f"nats {_listed(reading, reading.cost.mean(axis=1), 1)}"
         + ("; it takes two seeds and two sizes" if size is None else ""),
-        "the smallest size within two standard errors of the lowest negative ELBO; it also rewards "
-        "pixels that change no neighborhood",
+        "the smallest size within two standard errors of the lowest negative ELBO, which may be "
+        "higher all the same; it also rewards pixels that change no neighborhood",
     )
 
 

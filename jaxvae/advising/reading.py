@@ -39,6 +39,8 @@ class SweepReading(NamedTuple):
         imbalance: Delta(output -> input).
         cost: negative ELBO of held-out images, nats per image.
         training_cost: negative ELBO of training images; NaN where it was not measured.
+        cost_stderr: standard error of the cost over held-out images; NaN where it is unknown.
+        training_cost_stderr: that over training images; NaN where it is unknown.
         rate: KL of held-out images, nats per image.
         earlier_imbalance: Delta at the epoch measured before; NaN without one.
         dimensions: TwoNN of the layers input, mean, sample and output, by name.
@@ -58,6 +60,8 @@ class SweepReading(NamedTuple):
     imbalance: Float[np.ndarray, "k s"]
     cost: Float[np.ndarray, "k s"]
     training_cost: Float[np.ndarray, "k s"]
+    cost_stderr: Float[np.ndarray, "k s"]
+    training_cost_stderr: Float[np.ndarray, "k s"]
     rate: Float[np.ndarray, "k s"]
     earlier_imbalance: Float[np.ndarray, "k s"]
     dimensions: dict[str, Float[np.ndarray, "k s"]]
@@ -166,6 +170,8 @@ def read_records(records: xr.Dataset) -> SweepReading:
         _last(imbalance, dimension),
         _last(some["reconstruction"] + some["kl"], dimension),
         _last_of(some, "training_cost", dimension),
+        _last_of(some, "cost_stderr", dimension),
+        _last_of(some, "training_cost_stderr", dimension),
         _last(some["kl"], dimension),
         _earlier(imbalance, dimension),
         {name: _last(some["intrinsic_dimension"].sel(layer=name), dimension) for name in _GEOMETRY},

@@ -8,21 +8,30 @@ import numpy as np
 from jaxvae.advising.criteria import (
     UNKNOWN,
     Criterion,
-    cheapest_size,
     decided_bounds,
     delta_advice,
     delta_bounds,
+    smallest_near_cheapest,
     used_latents,
 )
 from jaxvae.advising.data import DataDimension
-from jaxvae.advising.length import sizes_that_still_improve
+from jaxvae.advising.length import improving_in_the_means, shown_to_improve
 from jaxvae.advising.reading import HARDLY_ANYTHING, SweepReading
-from jaxvae.analysis.advice import MOST_COUNTED, MOST_LOST, TOLERANCE, keep_less
+from jaxvae.analysis.advice import (
+    MOST_COUNTED,
+    MOST_LOST,
+    TOLERANCE,
+    Advice,
+    keep_less_in_the_means,
+    shown_to_keep_less,
+)
 from jaxvae.files.words import counted
 
 # A model is overfitted where held-out images cost more than training images by this share of the
 # rate.
 _OVERFITTED = 0.2
+# The chance that this is said of models that are not.
+_ERROR = 0.05
 
 
 def answer(reading: SweepReading, *, ending: str = "") -> str:
@@ -74,8 +83,11 @@ def _beyond_delta(reading: SweepReading, size: int) -> tuple[str, str]:
         keeps = "so that the last dimensions change few neighbors, or the models do not keep them"
         return "the data have no fewer dimensions", keeps
     missed = "but what a size loses may change no neighbor among so few images"
-    if size == cheapest_size(reading):
-        return "smaller ones have a higher negative ELBO", missed
+    if size == smallest_near_cheapest(reading):
+        higher = (
+            "the negative ELBO of smaller ones is more than two standard errors above the lowest"
+        )
+        return higher, missed
     return f"models of {reading.sizes[-1]} latents use {used_latents(reading)}", missed
 
 
@@ -128,7 +140,7 @@ def diagnoses(reading: SweepReading, dimension: DataDimension | None = None) -> 
 
 
 def _wanted(reading: SweepReading) -> str:
-    """What would decide the size if means and spread over seeds stayed as they are."""
+    """What would decide the size, or may: of the seeds, if means and spread stay as they are."""
     if reading.imbalance.shape[1] == 1:
         return "One seed does not show how much trainings differ: train several seeds."
     if len(reading.sizes) == 1:
@@ -140,13 +152,23 @@ def _wanted(reading: SweepReading) -> str:
         which = "it"
         if least > decided_bounds(reading).insufficient + 1:
             which = f"between these sizes, and training smaller ones than {least} about those"
-        return f"About {advice.seeds}{more} seeds would decide {which}, if they differ as these do."
-    if keep_less(reading.imbalance)[-1]:
-        return "Longer training, or another learning rate, would decide it."
+        given = "If the means and the spread of these seeds stay as they are"
+        return f"{given}, about {advice.seeds}{more} seeds would decide {which}."
+    return _wanted_beyond_seeds(reading, advice)
+
+
+def _wanted_beyond_seeds(reading: SweepReading, advice: Advice) -> str:
+    """What may decide the size where no number of seeds would with these means."""
+    if shown_to_keep_less(reading.imbalance)[-1]:
+        return "Longer training, or another learning rate, may decide it."
+    if keep_less_in_the_means(reading.imbalance)[-1]:
+        which = "the largest size keeps less than a smaller one, which may be chance"
+        remedy = "More seeds, longer training or another learning rate may decide it"
+        return f"{remedy}: in the means of these seeds {which}."
     if advice.lower[-2] > 0:
-        return "Larger sizes would decide it: Δ still falls up to the largest one."
+        return "Larger sizes may decide it: Δ still falls up to the largest one."
     return (
-        "Larger sizes or more seeds would decide it: in the means of these seeds Δ falls up to the "
+        "Larger sizes or more seeds may decide it: in the means of these seeds Δ falls up to the "
         "largest size, which may be chance."
     )
 
@@ -172,18 +194,30 @@ def _undertrained(reading: SweepReading) -> str:
             f"Undertrained, or a bottleneck far too small: reconstructions have lost most "
             f"neighbors of the images (Δ {left:.2f}). Train longer, or at another learning rate."
         )
-    improving = ", ".join(map(str, sizes_that_still_improve(reading)))
-    if not improving:
+    lowered = f"the last part of training lowered Δ by more than {TOLERANCE:.0%}"
+    if shown := shown_to_improve(reading):
+        return (
+            f"Undertrained: {lowered} at {', '.join(map(str, shown))} latents (95% confidence). "
+            "With more --epochs these sizes may become better than others."
+        )
+    means = ", ".join(map(str, improving_in_the_means(reading)))
+    if not means:
         return ""
+    if reading.imbalance.shape[1] == 1:
+        return (
+            f"Perhaps undertrained: with one seed {lowered} at {means} latents, and one seed does "
+            "not show whether that is chance. With more --epochs these sizes may become better."
+        )
     return (
-        f"Undertrained: the last part of training still lowered Δ by more than {TOLERANCE:.0%} at "
-        f"{improving} latents. With more --epochs these sizes may become better than others."
+        f"Perhaps undertrained: in the means of these seeds {lowered} at {means} latents, which "
+        "may be chance. With more --epochs these sizes may become better."
     )
 
 
 def _worse(reading: SweepReading) -> str:
     """A sentence on sizes that keep less than a smaller one, which could do the same."""
-    worse = keep_less(reading.imbalance)
+    shown = shown_to_keep_less(reading.imbalance)
+    worse = shown if shown.any() else keep_less_in_the_means(reading.imbalance)
     if reading.obstacle or not worse.any():
         return ""
     means = reading.mean_imbalance
@@ -192,10 +226,17 @@ def _worse(reading: SweepReading) -> str:
         f"{value:.3g} at {size}"
         for size, value in zip(reading.sizes[worse], means[worse], strict=True)
     )
+    have = f"larger sizes have {MOST_LOST:g} times the Δ of smaller ones or more"
+    named = f"({named}, and {means[best]:.3g} at {reading.sizes[best]}"
+    remedy = "Train longer, or at another learning rate."
+    if shown.any():
+        return (
+            f"Not trained well: {have} {named}; 95% confidence), although they could do the same. "
+            f"They say nothing about smaller sizes. {remedy}"
+        )
     return (
-        f"Not trained well: larger sizes have {MOST_LOST:g} times the Δ of smaller ones or more "
-        f"({named}, and {means[best]:.3g} at {reading.sizes[best]}), although they could do the "
-        "same. They say nothing about smaller sizes. Train longer, or at another learning rate."
+        f"Perhaps not trained well: in the means of these seeds {have} {named}), although they "
+        f"could do the same. That may be chance; more seeds would tell. {remedy}"
     )
 
 
@@ -236,31 +277,47 @@ def _collapsed(reading: SweepReading, dimension: DataDimension | None) -> str:
 
 
 def _overfitted(reading: SweepReading) -> str:
+    """A sentence where held-out images surely cost more, and by a large share of the KL.
+
+    The limits are about other images, of all sizes together. All models have the same images, so
+    that the error is no smaller with several seeds.
+    """
+    from scipy.special import stdtrit  # noqa: PLC0415
+
     excess = (reading.cost - reading.training_cost).mean(axis=1)
+    error = np.hypot(reading.cost_stderr, reading.training_cost_stderr).mean(axis=1)
+    surely = excess > stdtrit(reading.points - 1, 1 - _ERROR / len(excess)) * error
     shares = excess / np.maximum(reading.rate.mean(axis=1), 1.0)
-    worst = float(np.nanmax(shares)) if np.isfinite(shares).any() else 0.0
-    if worst <= _OVERFITTED:
+    told = surely & (shares > _OVERFITTED)
+    if not told.any():
         return ""
+    worst = float(shares[told].max())
     # Fewer epochs are no advice where more would help some size, or where that is not known.
-    improves = sizes_that_still_improve(reading) or keep_less(reading.imbalance).any()
+    improves = improving_in_the_means(reading) or keep_less_in_the_means(reading.imbalance).any()
     unknown = not np.isfinite(reading.earlier_imbalance).all()
     fewer = "" if improves or unknown else " or fewer --epochs"
     return (
-        "Overfitted: the negative ELBO of held-out images is above that of training images, by up "
-        f"to {worst:.0%} of their KL. Use more images{fewer}."
+        "Overfitted: the negative ELBO of held-out images is above that of training images (95% "
+        f"confidence, over images), by up to {worst:.0%} of their KL. Use more images{fewer}."
     )
 
 
+def _least_dimension(dimension: DataDimension) -> float:
+    """Two standard errors below the smallest estimate, which noise of the pixels raises least."""
+    return dimension.smallest - 2 * dimension.stderr
+
+
 def _below_dimension(reading: SweepReading, dimension: DataDimension | None) -> str:
-    """A sentence where the size that is enough is below the dimension among near neighbors."""
+    """A sentence where the size that is enough is below the dimension by all its estimates."""
     size = decided_bounds(reading).sufficient
     if dimension is None or dimension.doubts or size is None:
         return ""
-    if size >= dimension.value - 2 * dimension.stderr:
+    if size >= _least_dimension(dimension):
         return ""
     return (
-        f"Fewer latents than dimensions: among near neighbors the images have dimension "
-        f"{dimension.value:.1f} ± {dimension.stderr:.1f}, of which {size} latents cannot keep all. "
+        "Fewer latents than dimensions: by the smallest of its estimates the dimension of the "
+        f"images is {dimension.smallest:.1f} ± {dimension.stderr:.1f}, of which {size} latents "
+        "cannot keep all. "
         "The rest changes few neighbors, or a larger size does not keep it either; if it matters, "
         "lower the standard deviation of the pixels, or beta."
     )
@@ -270,9 +327,8 @@ def _kept_less(reading: SweepReading, dimension: DataDimension | None) -> str:
     if dimension is None or not np.isfinite(dimension.smallest):
         return ""
     used = float(reading.active_units[-1].mean())
-    # Noise may raise the value by a part of a dimension.
-    least = math.floor(dimension.smallest - 2 * dimension.stderr)
-    least = max(least, reading.fewest_latents)
+    # Noise may raise even the smallest estimate by a part of a dimension.
+    least = max(math.floor(_least_dimension(dimension)), reading.fewest_latents)
     # A bottleneck below it cannot keep more.
     if used >= least or reading.sizes[-1] < least:
         return ""

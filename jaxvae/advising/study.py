@@ -107,10 +107,10 @@ class StudyOutcome(NamedTuple):
             return ""
         if self.wanted is None:
             return (
-                f"Models still improved after {epochs} epochs, but with {self.epochs} epochs some "
+                f"Models may improve after {epochs} epochs, but with {self.epochs} epochs some "
                 f"failed: their loss was not finite. This is the answer for {epochs} epochs. "
             )
-        return f"Models still improve: the same command continues with {self.epochs} epochs. "
+        return f"Models may still improve: the same command continues with {self.epochs} epochs. "
 
 
 def do_study(
@@ -125,7 +125,7 @@ def do_study(
 ) -> StudyOutcome:
     """Train until the question is decided, nothing more would decide it, or the time is over.
 
-    Where models of some size still improve when all is decided, it is decided again with twice
+    Where models of some size may still improve when all is decided, it is decided again with twice
     as many epochs. After the minutes the models at work are saved as they are.
     What is done is not done again: the same call goes on.
 
@@ -195,7 +195,7 @@ def _decide(
 
 
 def _longer(study: Study, records: xr.Dataset | None) -> tuple[int, Training] | None:
-    """Twice the epochs and what to train with them, where models still improve."""
+    """Twice the epochs and what to train with them, where models may still improve."""
     if study.epochs is not None or records is None:
         return None
     reading = read_records(records)
@@ -204,7 +204,7 @@ def _longer(study: Study, records: xr.Dataset | None) -> tuple[int, Training] | 
         return None
     sizes = reading.sizes[reading.sizes >= decided_bounds(reading).insufficient]
     seeds = len(reading.seeds)
-    return epochs, Training(tuple(sizes.tolist()), seeds, "models still improve: train longer")
+    return epochs, Training(tuple(sizes.tolist()), seeds, "models may still improve: train longer")
 
 
 def _next(reading: SweepReading, done: Training) -> Training | None:

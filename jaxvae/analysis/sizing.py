@@ -7,7 +7,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxvae.analysis.advice import MOST_COUNTED, TOLERANCE, Advice, keep_less, sufficient_bottleneck
+from jaxvae.analysis.advice import (
+    MOST_COUNTED,
+    TOLERANCE,
+    Advice,
+    keep_less_in_the_means,
+    sufficient_bottleneck,
+)
 from jaxvae.geometry.arrays import as_float64
 
 MOST_SEEDS = 8
@@ -128,7 +134,7 @@ def next_training(
 
     - As long as no number of seeds would show a size to be sufficient, because Delta still falls
       to the largest: double the largest. Not where the largest keeps less than a smaller one
-      (`keep_less`): longer training would decide, and no larger size.
+      (`keep_less_in_the_means`): longer training may decide, and no larger size.
     - Where seeds would: add half as many as there are, at least one, at most as many as needed.
     - Where a size is shown to be sufficient: halve the smallest, unless that is shown to be
       insufficient; then try the middle between the two. Where sizes between are undecided, add
@@ -159,7 +165,7 @@ def next_training(
         # From one seed nobody knows how many would do.
         if advice.seeds is not None or seeds == 1:
             return _more_seeds(tried, seeds, advice.seeds)
-        worse = keep_less(imbalance)[-1]
+        worse = keep_less_in_the_means(imbalance)[-1]
         return None if worse else _doubled(tried, seeds, fewest)
     if bounds.is_decided:
         return None

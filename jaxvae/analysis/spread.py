@@ -86,3 +86,30 @@ def freedom_of_sums(spread: Spread, squares: Float[np.ndarray, "*c m"]) -> Float
     with np.errstate(over="ignore"):
         combined = np.divide(whole, own + shared, out=most.copy(), where=own + shared > 0)
     return np.minimum(combined, most)
+
+
+def lower_limits(runs: Float[np.ndarray, "m s"], *, error: float) -> Float[np.ndarray, " m"]:
+    """Lower confidence limits of the means of models, one-sided, of all models together.
+
+    Limits of Student's t, with Bonferroni's correction. Trainings of different models are taken to
+    share nothing: what all of a seed share counts as spread, unlike in `spread_of`. The variance is
+    that of all models together, with m (s - 1) degrees of freedom, or that of the model where it is
+    larger, with s - 1.
+
+    Args:
+        runs: what is measured of every model and seed. Limits are NaN for one seed.
+        error: the chance that some limit is above its mean.
+    """
+    from scipy.special import stdtrit  # noqa: PLC0415
+
+    models, seeds = runs.shape
+    if seeds == 1:
+        return np.full(models, np.nan)
+    own = runs.var(axis=1, ddof=1)
+    together = own.mean()
+    # Not by rounding.
+    larger = own > together * (1 + 1e-9)
+    freedom = np.where(larger, seeds - 1, models * (seeds - 1))
+    variance = np.where(larger, own, together)
+    steps = stdtrit(freedom, 1 - error / models) * np.sqrt(variance / seeds)
+    return runs.mean(axis=1) - steps

@@ -25,7 +25,7 @@ from jaxvae.advising.reading import (
 )
 from jaxvae.advising.results import conclude, printed, write_conclusion
 from jaxvae.advising.study import STUDY_FILE, Study, StudyOutcome, do_study
-from jaxvae.analysis.advice import keep_less
+from jaxvae.analysis.advice import MOST_LOST, keep_less_in_the_means, shown_to_keep_less
 from jaxvae.analysis.sizing import MOST_DECIDING, MOST_SEEDS, first_training, largest_size
 from jaxvae.commands.flags import flags_named
 from jaxvae.commands.settings import LONG_NAMES, given_config
@@ -205,8 +205,15 @@ def _ending(outcome: StudyOutcome, minutes: float) -> str:
         return "More sizes or seeds would not change that, so that no more are trained."
     if reading.failed and min(len(reading.sizes), len(reading.seeds)) < 2:
         return "So many models failed that no more are trained."
-    if not enough and keep_less(reading.imbalance)[-1]:
-        return "The largest size was not trained well, so that no larger one is tried."
+    if not enough and keep_less_in_the_means(reading.imbalance)[-1]:
+        if shown_to_keep_less(reading.imbalance)[-1]:
+            why = "The largest size was not trained well"
+        else:
+            why = (
+                "In the means of these seeds, which may be chance, the largest size has "
+                f"{MOST_LOST:g} times the Δ of a smaller one"
+            )
+        return f"{why}, so that no larger one is tried."
     if enough and decided_bounds(reading).sufficient != delta_bounds(reading).sufficient:
         tried = "So few images do not tell more."
     else:

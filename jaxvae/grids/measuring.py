@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxvae.analysis import Evaluation, capture, evaluate, profile, unknown_profile
+from jaxvae.analysis.estimate import Estimate, mean_estimate
 from jaxvae.data.distinct import first_distinct
 from jaxvae.metrics.latents import LatentTypes
 from jaxvae.models import HVAE
@@ -32,6 +33,7 @@ def measure(points: int, trained: Trained) -> tuple[dict[str, Any], dict[str, An
     model, images = trained.model, trained.dataset.test.images
     evaluation = evaluate(model, trained.variables, images, key=trained.key)
     failed = trained.stopped or not evaluation.is_finite
+    training_cost = _training_cost(trained)
     kl, kl_stderr = (np.atleast_1d(each)[-1] for each in evaluation.information_bounds)
     every = {
         "reconstruction": evaluation.distortion.value,
@@ -41,7 +43,9 @@ def measure(points: int, trained: Trained) -> tuple[dict[str, Any], dict[str, An
         "rate": evaluation.rates.value,
         "rate_stderr": evaluation.rates.stderr,
         "active_units": evaluation.active_units.astype(float),
-        "training_cost": _training_cost(trained),
+        "cost_stderr": mean_estimate(evaluation.examples.cost).stderr,
+        "training_cost": training_cost.value,
+        "training_cost_stderr": training_cost.stderr,
         "failed": failed,
         **_types(evaluation, trained),
     }
@@ -55,11 +59,11 @@ def measure(points: int, trained: Trained) -> tuple[dict[str, Any], dict[str, An
     return every | _geometry(taps, failed=failed), last | {"layer": np.array([*taps])}
 
 
-def _training_cost(trained: Trained) -> float:
+def _training_cost(trained: Trained) -> Estimate:
     """Negative ELBO of the first training images, nats per image."""
     images = trained.dataset.train.images[:_TRAINING_IMAGES]
     evaluation = evaluate(trained.model, trained.variables, images, key=trained.key)
-    return float(evaluation.distortion.value + np.sum(evaluation.rates.value))
+    return mean_estimate(evaluation.examples.cost)
 
 
 def _types(evaluation: Evaluation, trained: Trained) -> dict[str, np.ndarray]:

@@ -18,7 +18,7 @@ from jaxvae.sweeps.records import over_runs
 # What is recorded of every run and epoch, with the dimensions of its own.
 _DIMENSIONS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("reconstruction", "reconstruction_stderr", "kl", "kl_stderr", "failed"), ()),
-    "training_cost": (),
+    **dict.fromkeys(("cost_stderr", "training_cost", "training_cost_stderr"), ()),
     **dict.fromkeys(("rate", "rate_stderr", "active_units"), ("latent_layer",)),
     **dict.fromkeys(("active_latents", "mixed_latents", "passive_latents"), ("latent_layer",)),
     **dict.fromkeys(("intrinsic_dimension", "intrinsic_dimension_stderr"), ("layer",)),
@@ -73,7 +73,8 @@ def gather(grid: Grid, out: Path) -> xr.Dataset:
             "run": json.dumps(grid.run, default=list),
             "points": _measured(grid, variables, labels),
             "units": "reconstruction, kl and rate: nats per image, over all held-out images; "
-            "training_cost: reconstruction and kl of up to 2,000 training images",
+            "training_cost: reconstruction and kl of up to 2,000 training images; cost_stderr: of "
+            "the sum of reconstruction and kl",
             "estimators": "intrinsic_dimension: TwoNN, 10% discarded; imbalance: k = 1",
         },
     )

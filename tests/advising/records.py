@@ -18,7 +18,8 @@ def records_of(
 ):
     """Of `[k, s]` imbalances at the last of two epochs; other numbers as they are given.
 
-    `earlier` is the factor of the imbalance at the epoch before; the rate is 20 nats;
+    `earlier` is the factor of the imbalance at the epoch before; the rate is 20 nats,
+    the standard errors of costs over images 1 nat;
     `dimensions` are `[k]` by layer.
     """
     imbalance = np.asarray(imbalance, float)
@@ -42,6 +43,8 @@ def records_of(
             "reconstruction": (run, epochs(cost - 20)),
             "kl": (run, epochs(0 * cost + 20)),
             "training_cost": (run, epochs(training)),
+            "cost_stderr": (run, epochs(np.ones_like(cost))),
+            "training_cost_stderr": (run, epochs(np.ones_like(cost))),
             "active_units": ((*run, "latent_layer"), epochs(active)[..., None]),
             "failed": (run, np.zeros((count, seeds, 2), bool)),
             "missing": (("latents", "seed"), np.zeros((count, seeds), bool)),

@@ -14,10 +14,12 @@ from jaxvae.advising import study as studies
 from jaxvae.advising.length import (
     MOST_STEPS,
     first_epochs,
+    improving_in_the_means,
     longer_epochs,
-    sizes_that_still_improve,
+    shown_to_improve,
 )
 from jaxvae.advising.reading import read_records
+from jaxvae.advising.sentences import diagnoses
 from jaxvae.advising.study import Study, do_study
 from jaxvae.analysis.sizing import Training
 from jaxvae.runs.checkpoint import steps
@@ -60,8 +62,50 @@ def test_a_size_that_keeps_less_than_a_smaller_one_is_trained_longer_unless_a_si
 def test_one_size_that_still_improves_is_named_and_enough_to_train_longer():
     records = records_of(np.full((2, 3), 0.1))
     records["imbalance"].values[1, :, 0, 3, 0] = 0.2
-    assert sizes_that_still_improve(read_records(records)) == [4]
+    assert improving_in_the_means(read_records(records)) == [4]
+    assert shown_to_improve(read_records(records)) == [4]
     assert longer_epochs(read_records(records), 100) == 16
+
+
+def told(share_left, *, seeds, noise, draws=300, noisy=6, shared=0.0):
+    """How often six sizes are said to be undertrained, and perhaps to be.
+
+    The second half of their training truly leaves a share of Delta. Of log Delta, noise of some
+    sizes is given, and that of the others is .02; a seed may share some of it.
+    """
+    random = np.random.default_rng(0)
+    reading = read_records(records_of(np.full((6, seeds), 0.1)))
+    said = []
+    for _ in range(draws):
+        deviations = np.where(random.permutation(6) < noisy, noise, 0.02)[:, None]
+        logs = deviations * random.standard_normal((2, 6, seeds))
+        logs[0] += shared * random.standard_normal(seeds)
+        earlier, end = 0.1 * np.exp(logs) * np.array([1.0, share_left])[:, None, None]
+        after = reading._replace(earlier_imbalance=earlier, imbalance=end)
+        said.append(" ".join(diagnoses(after)))
+    return tuple(
+        np.mean([text in each for each in said])
+        for text in ("Undertrained: the last part", "Perhaps undertrained: ")
+    )
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+@pytest.mark.parametrize(("noise", "noisy", "shared"), [(0.3, 6, 0.0), (0.1, 6, 0.1), (0.1, 1, 0)])
+def test_sizes_that_gained_a_quarter_and_no_more_are_rarely_said_to_be_undertrained(
+    seeds, noise, noisy, shared
+):
+    assert told(0.75, seeds=seeds, noise=noise, noisy=noisy, shared=shared, draws=150)[0] <= 0.08
+
+
+@pytest.mark.parametrize(("seeds", "noise"), [(1, 0.1), (2, 0.3)])
+def test_that_delta_falls_by_chance_alone_is_said_to_be_perhaps_chance(seeds, noise):
+    surely, perhaps = told(1.0, seeds=seeds, noise=noise)
+    assert surely <= 0.02
+    assert perhaps > 0.05
+
+
+def test_training_that_halves_delta_is_told():
+    assert told(0.5, seeds=3, noise=0.1, draws=50)[0] > 0.95
 
 
 def test_the_first_training_is_three_thousand_steps_and_has_a_half():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from benchmarks.error_rates.bottlenecks import NOT_TRAINED, SHAPES, rates
+from benchmarks.error_rates.bottlenecks import FAILING, NOT_TRAINED, SHAPES, rates
 from jaxvae.analysis import sufficient_bottleneck
-from jaxvae.analysis.advice import MOST_COUNTED, keep_less
+from jaxvae.analysis.advice import MOST_COUNTED, keep_less_in_the_means, shown_to_keep_less
 from tests.tiers import parametrize
 
 SIZES = np.array([2, 4, 8, 16, 32, 64])
@@ -49,14 +49,14 @@ def test_larger_bottlenecks_that_do_worse_are_no_evidence_that_a_smaller_one_is_
     assert advice.candidates == tuple(SIZES)
     assert advice.seeds is None
     assert advice.gain[0] == pytest.approx(-1.1)
-    assert keep_less(certain(rising)).tolist() == [False] + 5 * [True]
+    assert keep_less_in_the_means(certain(rising)).tolist() == [False] + 5 * [True]
 
 
 @pytest.mark.parametrize(("worse", "size"), [(1.99, 2), (2.01, None)])
 def test_a_larger_bottleneck_is_evidence_below_twice_the_imbalance(worse, size):
     lost = certain(np.array([0.1, 0.1 * worse]))
     assert sufficient_bottleneck([2, 4], lost).bottleneck == size
-    assert keep_less(lost)[1] == (size is None)
+    assert keep_less_in_the_means(lost)[1] == (size is None)
 
 
 def test_one_larger_bottleneck_that_keeps_as_much_is_evidence_enough():
@@ -68,7 +68,7 @@ def test_a_larger_bottleneck_that_may_be_much_worse_is_no_evidence():
     # Of two sizes that vary alike, the larger one is 50% worse, with an error of 40%.
     turns = np.outer([1, -1], [1, -1, 0])
     lost = np.array([0.1, 0.15])[:, None] * np.exp(0.35 * turns)
-    assert not keep_less(lost).any()
+    assert not keep_less_in_the_means(lost).any()
     assert np.isnan(sufficient_bottleneck([2, 4], lost).upper[0])
 
 
@@ -201,7 +201,7 @@ def test_one_size_alone_decides_nothing():
 SWEEPS, MOST_WRONG = 200, 0.05
 
 
-CASES = list(product(SHAPES, (2, 3), (0.05, 0.2, 0.5)))
+CASES = list(product([shape for shape in SHAPES if shape != FAILING], (2, 3), (0.05, 0.2, 0.5)))
 
 
 @parametrize(("shape", "seeds", "noise"), CASES)
@@ -209,6 +209,13 @@ def test_a_wrong_size_is_named_in_few_sweeps(shape, seeds, noise):
     found = rates(shape, seeds=seeds, noise=noise, sweeps=SWEEPS)
     assert found["wrong"] <= MOST_WRONG
     assert found["excluded"] <= MOST_WRONG
+
+
+def test_a_size_that_fails_sometimes_is_named_where_no_seed_of_it_failed():
+    # The known limit that the page states: noise is not Gaussian. More seeds see it.
+    few, many = (rates(FAILING, seeds=s, noise=0.05, sweeps=SWEEPS)["wrong"] for s in (3, 8))
+    assert 0.15 < few < 0.35
+    assert many < few / 2
 
 
 PLATEAUS = [
@@ -219,6 +226,61 @@ PLATEAUS = [
 @parametrize("shape", PLATEAUS, quick=2)
 def test_a_clear_plateau_is_named(shape):
     assert rates(shape, seeds=4, noise=0.05, sweeps=SWEEPS)["right"] >= 0.85
+
+
+def come_true(shape, *, seeds, noise, draws=100):
+    """How many of the sweeps say how many seeds would decide, and how many of these then do."""
+    random, said, decided = np.random.default_rng(0), 0, 0
+    for _ in range(draws):
+        noises = noise * random.standard_normal((6, MOST_COUNTED))
+        drawn = np.exp(SHAPES[shape][0][:, None] + noises)
+        wanted = sufficient_bottleneck(SIZES, drawn[:, :seeds]).seeds
+        said += wanted is not None
+        decided += (
+            wanted is not None
+            and sufficient_bottleneck(SIZES, drawn[:, :wanted]).bottleneck is not None
+        )
+    return said / draws, decided / max(said, 1)
+
+
+def test_so_many_seeds_as_are_said_mostly_decide_a_plateau_and_never_a_decline():
+    said, decided = come_true("plateau from 16", seeds=3, noise=0.1)
+    assert said > 0.6
+    assert decided > 0.7
+    said, decided = come_true("15% less at every doubling", seeds=3, noise=0.2)
+    assert said > 0.2
+    assert decided == 0
+
+
+def shares_of_size_8(times, *, seeds, noise, noisy=6, draws=300):
+    """How often some size keeps less in the means, and is shown to.
+
+    Of six sizes it has so many times the Delta of the others, which are level. Of log Delta, noise
+    of some sizes is given, and that of the others is .02.
+    """
+    random = np.random.default_rng(0)
+    truth, means, shown = np.log(np.where(SIZES == 8, times, 1.0))[:, None], 0, 0
+    for _ in range(draws):
+        deviations = np.where(random.permutation(6) < noisy, noise, 0.02)[:, None]
+        drawn = np.exp(truth + deviations * random.standard_normal((6, seeds)))
+        means += keep_less_in_the_means(drawn).any()
+        shown += shown_to_keep_less(drawn).any()
+    return means / draws, shown / draws
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+@pytest.mark.parametrize(("noise", "noisy"), [(0.3, 6), (0.5, 6), (0.5, 1)])
+@pytest.mark.parametrize("times", [1.0, 2.0])
+def test_a_size_that_keeps_no_less_is_rarely_shown_to(times, noise, noisy, seeds):
+    assert shares_of_size_8(times, seeds=seeds, noise=noise, noisy=noisy)[1] <= 0.03
+
+
+def test_level_sizes_often_seem_to_keep_less_in_the_means():
+    assert shares_of_size_8(1.0, seeds=2, noise=0.5)[0] > 0.4
+
+
+def test_a_size_that_keeps_much_less_is_shown_to():
+    assert shares_of_size_8(4.0, seeds=5, noise=0.1)[1] > 0.95
 
 
 # --- refusals -------------------------------------------------------------------------

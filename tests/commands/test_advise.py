@@ -47,8 +47,13 @@ def advise(capsys, *arguments):
         (np.full((4, 5), 0.9), [], "More sizes or seeds would not change that, so that no more"),
         (falling(8), [0, 1, 2], "So many models failed that no more are trained."),
         (falling(99) * [[1], [1], [1], [9]], [], "The largest size was not trained well, so that"),
+        (
+            [[0.2] * 2, [0.07, 0.15], [0.37, 0.17]],
+            [],
+            "In the means of these seeds, which may be chance, the largest size has 2 times the Δ",
+        ),
     ],
-    ids=["at the limit", "nothing learned", "failed", "not trained well"],
+    ids=["at the limit", "nothing learned", "failed", "not trained well", "perhaps not"],
 )
 def test_why_no_more_models_are_trained_is_said(lost, failed, said):
     records = records_of(lost)

@@ -177,6 +177,16 @@ def test_a_run_of_a_sweep_is_to_the_bit_the_run_that_train_trains(out, trained):
         assert float(run["rate"][0]) == rate
 
 
+def test_the_errors_of_costs_over_images_are_recorded_for_both_sets(out):
+    with xr.open_dataset(out / "records.nc") as records:
+        for name in ("cost_stderr", "training_cost_stderr"):
+            assert records[name].dims == records["training_cost"].dims
+            assert (records[name] > 0).all()
+        # No more than where distortion and rate rise and fall together.
+        most = records["reconstruction_stderr"] + records["kl_stderr"]
+        assert (records["cost_stderr"] <= most * (1 + 1e-6)).all()
+
+
 @pytest.mark.slow
 def test_models_of_one_unit_are_those_of_units_of_their_own(out, together):
     for name in runs(*SMALL, *SWEEP):
