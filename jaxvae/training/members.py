@@ -31,7 +31,8 @@ class Member(NamedTuple):
         latents: size of its bottleneck.
         coefficients: coefficients of its objective, where they differ from the trainer's.
         learning_rate: where it differs from the trainer's, whose optimizer must then hold
-            it in its state: `optax.inject_hyperparams(optax.adam)(learning_rate=1e-3)`.
+            it in its state: `optax.inject_hyperparams(optax.adam)(learning_rate=1e-3)`, a
+            number and no schedule.
     """
 
     key: Key
@@ -190,16 +191,17 @@ def _set_apart(trainer: Trainer, member: Member) -> TrainState:
         return state
     if not 0 <= member.learning_rate < math.inf:
         raise ValueError(f"expected a learning rate of at least 0, got {member.learning_rate}")
-    try:
-        optimizer_state = optax.tree.set(
-            state.optimizer_state, learning_rate=jnp.float32(member.learning_rate)
-        )
-    except KeyError as error:
+    held = optax.tree.get_all_with_path(state.optimizer_state, "learning_rate")
+    # A schedule holds its own state under the same name, and overwrites the number in every step.
+    if not held or not all(isinstance(value, jax.Array) for _, value in held):
         raise ValueError(
-            "expected an optimizer that holds its learning rate, such as "
+            "expected an optimizer that holds its learning rate as a number, such as "
             "optax.inject_hyperparams(optax.adam)(learning_rate=1e-3), for members with their "
             "own, got one that does not"
-        ) from error
+        )
+    optimizer_state = optax.tree.set(
+        state.optimizer_state, learning_rate=jnp.float32(member.learning_rate)
+    )
     return state._replace(optimizer_state=optimizer_state)
 
 

@@ -375,9 +375,21 @@ def test_a_learning_rate_that_is_none_is_refused(rate):
         init_ensemble(trainer_of, [member])
 
 
-def test_a_learning_rate_that_the_optimizer_does_not_hold_is_refused():
+SCHEDULE = optax.cosine_decay_schedule(1e-3, 100)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        optax.adam(1e-3),
+        optax.inject_hyperparams(optax.adam)(learning_rate=SCHEDULE),
+        optax.chain(optax.inject_hyperparams(optax.adam)(learning_rate=SCHEDULE), DESCENT),
+    ],
+    ids=["none", "schedule", "schedule in a chain"],
+)
+def test_a_learning_rate_that_the_optimizer_does_not_hold_is_refused(method):
     vae = dense_vae(image_shape=(4, 4, 1), latents=3, widths=(6,))
-    trainer = vae_trainer(vae, beta_vae, optax.adam(1e-3))
+    trainer = vae_trainer(vae, beta_vae, method)
     member = Member(jax.random.key(0), 3, learning_rate=1e-2)
     with pytest.raises(ValueError, match="inject_hyperparams"):
         init_ensemble(lambda latents: trainer, [member])
