@@ -7,6 +7,7 @@ is an ordinary state again.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -95,10 +96,10 @@ def init_ensemble(
     """The members before their first step.
 
     Args:
-        trainer_of: `latents -> Trainer` of a model with so many. The arrays that grow with
-            the latents must do so at the end of an axis, as in dense layers. Of members of
-            different size the optimizer must treat every number by itself, as Adam and SGD do;
-            Adafactor takes means over whole axes, with what is padded.
+        trainer_of: `latents -> Trainer` of a model with so many, called once for each size. The
+            arrays that grow with the latents must do so at the end of an axis, as in dense
+            layers. Of members of different size the optimizer must treat every number by itself,
+            as Adam and SGD do; Adafactor takes means over whole axes, with what is padded.
         members: at least one.
         room: latents that the arrays have room for; None for those of the largest member.
 
@@ -109,8 +110,10 @@ def init_ensemble(
             state.
     """
     largest = _room(members, room)
-    shapes = jax.eval_shape(trainer_of(largest).init, members[0].key)
-    padded = [_pad(_set_apart(trainer_of(member.latents), member), shapes) for member in members]
+    # Every new trainer would be compiled, though it is that of another member of the same size.
+    made = cache(trainer_of)
+    shapes = jax.eval_shape(made(largest).init, members[0].key)
+    padded = [_pad(_set_apart(made(member.latents), member), shapes) for member in members]
     states = stack(padded)
     if any(member.latents < largest for member in members):
         sizes = jnp.array([member.latents for member in members])

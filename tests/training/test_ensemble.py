@@ -246,6 +246,18 @@ def test_shapes_and_types_are_known_without_any_member_being_made(sizes):
         assert (one.shape, one.dtype) == (other.shape, other.dtype)
 
 
+def test_trainers_are_made_once_for_every_size():
+    sizes = []
+
+    def of(latents):
+        sizes.append(latents)
+        return trainer_of(latents)
+
+    members = [Member(jax.random.key(seed), size) for seed, size in enumerate((3, 5, 3, 5, 3))]
+    init_ensemble(of, members)
+    assert sorted(sizes) == [3, 5]
+
+
 def test_groups_are_padded_to_at_most_twice_their_latents():
     members = [Member(jax.random.key(0), size) for size in (2, 64, 3, 4, 8, 16, 32, 5, 2)]
     groups = [[member.latents for member in group] for group in group_members(members)]
