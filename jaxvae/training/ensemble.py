@@ -47,7 +47,8 @@ def train_ensemble(
 
     Member i has the numbers of the model that is trained alone with its key: with `map` to the last
     digit if it has as many latents as there is room for, else to rounding. A member whose loss
-    becomes NaN or infinite stops there and is marked; the others go on.
+    becomes NaN or infinite stops there and is marked; the others go on. Training ends where none
+    is left.
 
     Args:
         trainer: trainer of a model with the latents that the arrays have room for.
@@ -88,13 +89,16 @@ def train_ensemble(
     run = partial(_run_members, trainer, batch_size=batch_size, way=chosen, mesh=placed.mesh)
     orders = partial(_orders, ensemble.states.key, n=placed.n)
     last = whole_epochs(epochs) * per_epoch
-    plan = Plan(int(jnp.max(ensemble.states.step)), last, per_epoch, batch_size)
+    first = int(jnp.max(ensemble.states.step))
+    plan = Plan(first, last if _goes_on(ensemble) else first, per_epoch, batch_size)
     batches = pieces(placed, orders, plan, members=len(ensemble.failed))
     own = partial(_first, members=members, mesh=placed.mesh)
     with saving(lambda ensemble: save(own(ensemble))) as saver:
         for window, count, seconds in windows(run, batches, ensemble, saver):
             ensemble = window.state
             report(_progress(window, members, count, count * batch_size / seconds))
+            if not _goes_on(ensemble):
+                break
     return own(ensemble)
 
 
@@ -165,6 +169,11 @@ def _run_members(
 @partial(jax.jit, static_argnames="n")
 def _orders(keys: Key, epoch: Int[Array, ""], n: int) -> Int[Array, "m n"]:
     return jax.vmap(lambda key: epoch_order(key, epoch, n))(keys)
+
+
+def _goes_on(ensemble: Ensemble) -> bool:
+    """Whether there is a member that has not failed."""
+    return bool(np.any(np.asarray(ensemble.failed) < 0))
 
 
 def _spread(ensemble: Ensemble, mesh: Mesh) -> Ensemble:

@@ -318,6 +318,31 @@ def test_a_member_that_fails_is_marked_and_does_not_stop_the_others():
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(first.variables))
 
 
+@pytest.mark.parametrize("way", ["map", "vmap"])
+def test_training_ends_where_every_member_has_failed(way):
+    members = [Member(jax.random.key(seed), 3, learning_rate=1e30) for seed in range(2)]
+    start, seen = init_ensemble(trainer_of, members), []
+    go_on = partial(trained, trainer_of(3), epochs=3000, way=way)
+    ensemble = go_on(start, report=seen.append)
+    failed = ensemble.failed.tolist()
+    assert min(failed) >= 1
+    assert ensemble.states.step.tolist() == [step + 1 for step in failed]
+    # The last report is of the last step that any of them took.
+    assert [progress.failed for progress in seen].index(2) == len(seen) - 1
+    assert seen[-1].step == max(failed) + 1
+    assert np.isnan(seen[-1].loss)
+    again = go_on(ensemble, report=seen.append, save=seen.append)
+    assert jax.tree.all(jax.tree.map(_same_bits, again, ensemble))
+    assert seen[-1].step == max(failed) + 1
+    assert [progress.failed for progress in seen].index(2) == len(seen) - 1
+
+
+def _same_bits(one, other):
+    if jnp.issubdtype(one.dtype, jax.dtypes.prng_key):
+        one, other = jax.random.key_data(one), jax.random.key_data(other)
+    return np.array_equal(one, other, equal_nan=True)
+
+
 def test_it_reports_steps_and_the_mean_over_members():
     seen = []
     trained(trainer_of(LARGE), init_ensemble(trainer_of, members_of()), report=seen.append)
