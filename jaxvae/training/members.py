@@ -17,7 +17,7 @@ import optax
 from jaxtyping import Array, Int
 
 from jaxvae.files.refusals import as_count
-from jaxvae.training.refusals import refuse_negative
+from jaxvae.training.refusals import refuse_far_starts, refuse_negative
 from jaxvae.training.trainer import Trainer, TrainState
 from jaxvae.typing import Key
 
@@ -105,9 +105,9 @@ def init_ensemble(
 
     Raises:
         ValueError: for no member, too little room, a coefficient that the trainer has not, that is
-            negative or not finite (of an objective of jaxvae) or has a number for other layers, and
-            a learning rate that is negative, not finite, or that the optimizer does not hold in its
-            state.
+            negative or not finite (of an objective of jaxvae) or has a number for other layers, a
+            multiplier that starts outside of its bounds, as in `vae_trainer`, and a learning rate
+            that is negative, not finite, or that the optimizer does not hold in its state.
     """
     largest = _room(members, room)
     # Every new trainer would be compiled, though it is that of another member of the same size.
@@ -189,7 +189,9 @@ def _set_apart(trainer: Trainer, member: Member) -> TrainState:
         name: _of_layers(name, value, jnp.shape(state.coefficients[name]))
         for name, value in member.coefficients.items()
     }
-    state = state._replace(coefficients=state.coefficients | given)
+    coefficients = state.coefficients | given
+    refuse_far_starts(coefficients, trainer.multipliers)
+    state = state._replace(coefficients=coefficients)
     if member.learning_rate is None:
         return state
     if not 0 <= member.learning_rate < math.inf:
