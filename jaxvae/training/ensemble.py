@@ -25,6 +25,7 @@ from jaxvae.training.members import Ensemble, stack
 from jaxvae.training.mesh import AXIS, cut_off, dealt, everywhere, on_its_own_mesh, put
 from jaxvae.training.placed import PlacedImages, place_images
 from jaxvae.training.processes import are_several
+from jaxvae.training.refusals import refuse_dependent_keys
 from jaxvae.training.trainer import Trainer, TrainState
 from jaxvae.training.windows import Window, saving, windows
 from jaxvae.typing import ArrayLike, Key
@@ -70,8 +71,9 @@ def train_ensemble(
 
     Raises:
         ValueError: for images that the trainer does not take, a batch larger than the data,
-            another way, parts of an epoch, devices of several processes, and members with
-            other names or shapes than those of the trainer.
+            another way, parts of an epoch, devices of several processes, keys of another
+            generator than a `Member` takes, and members with other names or shapes than those of
+            the trainer.
     """
     if are_several(mesh):
         raise ValueError(
@@ -80,6 +82,7 @@ def train_ensemble(
         )
     placed = place_images(images, trainer.image_shape, mesh=mesh)
     per_epoch = whole_batches(placed.n, batch_size)
+    refuse_dependent_keys(ensemble.states.key)
     chosen = way or choices_for(ensemble).way
     if chosen not in WAYS:
         raise ValueError(f"expected a way among {', '.join(WAYS)}, got {way}")

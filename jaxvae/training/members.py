@@ -17,7 +17,8 @@ import optax
 from jaxtyping import Array, Int
 
 from jaxvae.files.refusals import as_count
-from jaxvae.training.refusals import refuse_far_starts, refuse_negative
+from jaxvae.geometry.arrays import refuse_no_key
+from jaxvae.training.refusals import refuse_dependent_keys, refuse_far_starts, refuse_negative
 from jaxvae.training.trainer import Trainer, TrainState
 from jaxvae.typing import Key
 
@@ -28,7 +29,8 @@ class Member(NamedTuple):
     """One model of an ensemble.
 
     Attributes:
-        key: key of its parameters, noise and batches.
+        key: key of its parameters, noise and batches, of the generator threefry, JAX's default:
+            with rbg or unsafe_rbg, members that are trained together would depend on each other.
         latents: size of its bottleneck.
         coefficients: coefficients of its objective, where they differ from the trainer's.
         learning_rate: where it differs from the trainer's, whose optimizer must then hold
@@ -104,12 +106,16 @@ def init_ensemble(
         room: latents that the arrays have room for; None for those of the largest member.
 
     Raises:
-        ValueError: for no member, too little room, a coefficient that the trainer has not, that is
-            negative or not finite (of an objective of jaxvae) or has a number for other layers, a
-            multiplier that starts outside of its bounds, as in `vae_trainer`, and a learning rate
-            that is negative, not finite, or that the optimizer does not hold in its state.
+        ValueError: for no member, too little room, what is no key, a key of another generator
+            than a `Member` takes, a coefficient that the trainer has not, that is negative or not
+            finite (of an objective of jaxvae) or has a number for other layers, a multiplier that
+            starts outside of its bounds, as in `vae_trainer`, and a learning rate that is
+            negative, not finite, or that the optimizer does not hold in its state.
     """
     largest = _room(members, room)
+    for member in members:
+        refuse_no_key(member.key)
+        refuse_dependent_keys(member.key)
     # Every new trainer would be compiled, though it is that of another member of the same size.
     made = cache(trainer_of)
     shapes = jax.eval_shape(made(largest).init, members[0].key)

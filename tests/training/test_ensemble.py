@@ -399,6 +399,36 @@ def test_an_ensemble_of_nothing_is_refused():
         init_ensemble(trainer_of, [])
 
 
+@pytest.mark.parametrize("generator", ["rbg", "unsafe_rbg"])
+def test_keys_with_which_a_member_would_depend_on_the_others_are_refused(generator):
+    members = members_of()
+    ensemble = init_ensemble(trainer_of, members)
+    keys = jax.random.split(jax.random.key(0, impl=generator), len(members))
+    refused = pytest.raises(
+        ValueError, match=rf"expected keys of threefry .* got keys of {generator}"
+    )
+    with refused:
+        init_ensemble(trainer_of, [members[0], members[1]._replace(key=keys[1])])
+    with refused:
+        trained(trainer_of(LARGE), ensemble._replace(states=ensemble.states._replace(key=keys)))
+    with jax.default_prng_impl(generator), refused:
+        init_ensemble(trainer_of, [members[0]._replace(key=jax.random.PRNGKey(0))])
+
+
+def test_what_is_no_key_of_a_member_is_refused():
+    with pytest.raises(ValueError, match=r"expected one key, such as .* got 7"):
+        init_ensemble(trainer_of, [Member(7, SMALL)])
+
+
+def test_keys_of_the_old_type_are_those_of_members_too():
+    old, new = (Member(key, SMALL) for key in (jax.random.PRNGKey(3), jax.random.key(3)))
+    ensembles = [
+        trained(trainer_of(SMALL), init_ensemble(trainer_of, [member])) for member in (old, new)
+    ]
+    one, other = (ensemble.states.variables for ensemble in ensembles)
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
 def test_a_coefficient_that_the_trainer_has_not_is_refused():
     member = Member(jax.random.key(0), 3, {"gamma": 1.0})
     with pytest.raises(ValueError, match=r"among \['beta'\], got \['gamma'\]"):
