@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxvae.bench.timing import timed
 from jaxvae.models import HVAE, VAE
-from jaxvae.runs.building import build_model, build_trainer
+from jaxvae.runs.building import build_model, build_trainer, key_of
 from jaxvae.runs.choices import default_objective, named_network
 from jaxvae.runs.config import RunConfig
 from jaxvae.training import Member, init_ensemble, train_ensemble
@@ -62,7 +62,7 @@ def training_speed(
     trainer = build_trainer(config, model, dataset_size=_STEPS * batch_size)
     shape = (_STEPS * batch_size, image_size, image_size, 1)
     images = jnp.asarray(np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8))
-    keys = jax.random.split(jax.random.key(0), members)
+    keys = jax.random.split(key_of(0), members)
     ensemble = init_ensemble(lambda _: trainer, [Member(key, model.latents) for key in keys])
     timing = timed(
         partial(train_ensemble, trainer, ensemble, images, epochs=1, batch_size=batch_size)

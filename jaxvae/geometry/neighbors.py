@@ -19,6 +19,7 @@ from jaxvae.geometry.points import Points, known_values
 from jaxvae.geometry.rows import (
     Progress,
     as_space,
+    checked_block,
     finished_in_turn,
     joined,
     traced_rows,
@@ -59,7 +60,8 @@ def nearest_neighbors(
     Args:
         x: `[n, ...]` points of any real type; trailing axes are flattened.
         k: number of neighbors, 1 to n - 1.
-        block: rows at a time; the default keeps a block of distances small.
+        block: rows at a time; the default keeps a block of distances small. Arrays that are
+            read in tiles have blocks of their own.
         mesh: devices to split the rows over; all its axes are used.
             Arrays that are read in tiles use one device.
         progress: called as `progress(rows done, n)` after every few blocks.
@@ -69,8 +71,8 @@ def nearest_neighbors(
         neighbors at distance zero.
 
     Raises:
-        ValueError: for k outside 1 to n - 1, NaN or infinite input, and distances
-            above the largest float32.
+        ValueError: for k outside 1 to n - 1, a block below 1, NaN or infinite input, and
+            distances above the largest float32.
     """
     neighbors = search(as_cloud(x), k=k, block=block, mesh=mesh, progress=progress)
     numpy = numpy_of(neighbors.squared)
@@ -118,17 +120,19 @@ def search(
     Args:
         cloud: the points.
         k: how many.
-        block: rows at a time.
+        block: rows at a time; tiles have blocks of their own.
         mesh: devices to split the rows over; tiles use one device.
         progress: called as `progress(rows done, n)`.
         in_order: whether the indices are to be as exact as the distances; else points may
             change places whose distances float32 cannot tell apart.
 
     Raises:
-        ValueError: for k outside 1 to n - 1.
+        ValueError: for k outside 1 to n - 1, and a block that is not a positive integer.
     """
     k = checked_k(k, cloud.n)
     if isinstance(cloud, Tiles):
+        if block is not None:
+            checked_block(block)
         return SearchResult(*search_tiles(cloud, k=k, progress=progress))
     if cloud.is_traced:
         function, columns = partial(find_traced, k=k), cloud.points.norms.shape[0]

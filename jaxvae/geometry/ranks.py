@@ -14,6 +14,7 @@ from jaxvae.geometry.points import Points
 from jaxvae.geometry.rows import (
     Progress,
     as_space,
+    checked_block,
     joined,
     traced_rows,
 )
@@ -41,7 +42,8 @@ def conditional_ranks(
         space: `[n, ...]` points; trailing axes are flattened.
         indices: `[n, k]`, for every point the indices of others, such as its
             neighbors in another space.
-        block: rows at a time; the default keeps a block of distances small.
+        block: rows at a time; the default keeps a block of distances small. Arrays that are
+            read in tiles have blocks of their own.
         mesh: devices to split the rows over; all its axes are used.
             Arrays that are read in tiles use one device.
         progress: called as `progress(rows done, n)` after every few blocks.
@@ -52,8 +54,8 @@ def conditional_ranks(
 
     Raises:
         ValueError: for indices that are not `[n, k >= 1]` integers between 0 and
-            n - 1 or name the point itself, and NaN or infinite input; for traced
-            indices beside a space too large for the device.
+            n - 1 or name the point itself, a block below 1, and NaN or infinite input; for
+            traced indices beside a space too large for the device.
     """
     cloud = as_cloud(space)
     indices = _checked_indices(indices, cloud.n)
@@ -74,6 +76,8 @@ def ranks_around(
     """Mid-ranks of indices around all points, or around some."""
     n, rows = len(indices), np.arange(len(indices), dtype=np.int32) if rows is None else rows
     if isinstance(cloud, Tiles):
+        if block is not None:
+            checked_block(block)
         return rank_tiles(cloud, rows, np.asarray(indices), progress=progress)
     points = cloud.points
     if cloud.is_traced or isinstance(indices, jax.core.Tracer):

@@ -142,7 +142,7 @@ def blocks(
     if block is None:
         length = block_length(columns, choices, shared=mesh is not None)
     else:
-        length = _checked_block(block)
+        length = checked_block(block)
     length = min(length, columns) * (1 if mesh is None else mesh.size)
     for start in range(0, n, length):
         if progress is not None:
@@ -205,7 +205,7 @@ def traced_rows(
         block: rows at a time, or None for a fixed amount of memory.
     """
     if block is not None:
-        return _traced_loop(function, n, _checked_block(block))(operands)
+        return _traced_loop(function, n, checked_block(block))(operands)
     lengths = [block_length(columns, choices) for choices in (CPU, ACCELERATOR)]
     on_cpu, elsewhere = (_traced_loop(function, n, length) for length in lengths)
     if lengths[0] == lengths[1]:
@@ -284,5 +284,10 @@ def _replicate(mesh: Mesh) -> Callable[..., Any]:
     return jax.jit(lambda tree: tree, out_shardings=NamedSharding(mesh, PartitionSpec()))
 
 
-def _checked_block(block: int) -> int:
+def checked_block(block: int) -> int:
+    """Rows at a time, as an `int`.
+
+    Raises:
+        ValueError: for a block that is not a positive integer.
+    """
     return as_count(block, f"expected block >= 1 rows, got {block}", least=1)

@@ -92,12 +92,14 @@ def search_tiles(
     for rows in _blocks(tiles.n, _ROWS, progress):
         nearest = [rows]
         for tile in _tiles(tiles):
-            cloud = _local_cloud(tiles, rows, tile, len(tile) + _ROWS)
+            # A short last tile may have fewer points than are looked for.
+            cloud = _local_cloud(tiles, rows, tile, max(len(tile), k) + _ROWS)
             distances, found = cloud.nearest(rows, k)
             nearest.append(cloud.ids[found[np.isfinite(distances)]])
         # The nearest of all points are among the nearest of each tile.
         together = np.unique(np.concatenate(nearest))
-        cloud = _local_cloud(tiles, rows, together, 2 ** (len(together) - 1).bit_length())
+        size = 2 ** (max(len(together), k + 1) - 1).bit_length()
+        cloud = _local_cloud(tiles, rows, together, size)
         distances, found = cloud.nearest(rows, k)
         squared.append(distances.astype(np.float64))
         exponents.append(int(cloud.space.points.exponent))

@@ -84,7 +84,8 @@ class Hierarchy(nn.Module):
 
         given = [_Given(flat(part)) for part in split_noise(noise, self.shapes)]
         if samples is not None:
-            chosen = jnp.array([each is not None for each in samples]) if taken is None else taken
+            present = jnp.array([each is not None for each in samples])
+            chosen = present if taken is None else present & taken
             known = [
                 jnp.zeros_like(own.noise) if each is None else flat(each)
                 for each, own in zip(samples, given, strict=True)

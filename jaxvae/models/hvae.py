@@ -35,7 +35,8 @@ class HVAE(NamedTuple):
             from the top, `[b, *shape]` or None, are taken in place of the posterior's: what
             is below a given one is inferred from it and the images. With all of them given,
             `nll` and `output` are those of generation from them. With `taken`, `[l]`
-            booleans, they are taken in these layers alone: one program serves every choice.
+            booleans, they are taken in these layers alone: one program serves every choice. A
+            layer whose sample is None keeps its own in any case.
         decode: `decode(variables, noise) -> expected images [b, h, w, c]` of ancestral
             samples: standard normal noise `[b, k]` moved to the prior of every layer.
     """
@@ -117,7 +118,7 @@ def build_hvae(
         refuse_other_noise(noise, (len(images), sum(sizes)))
         given = _checked_samples(samples, len(images), layers)
         if taken is not None:
-            _refuse_other_choices(taken, len(layers))
+            _refuse_other_choices(taken, given, len(layers))
         outputs, updated = hierarchy.apply(
             collections(variables),
             images,
@@ -170,8 +171,10 @@ def _checked_samples(
     return given
 
 
-def _refuse_other_choices(taken: Any, layers: int) -> None:
+def _refuse_other_choices(taken: Any, samples: list[Array | None] | None, layers: int) -> None:
     """JAX would take another layer's in place of one that is not there."""
+    if samples is None:
+        raise ValueError("expected samples beside taken, got none")
     shape, dtype = jnp.shape(taken), jnp.result_type(taken)
     if shape != (layers,) or dtype.kind != "b":
         raise ValueError(f"expected taken as {layers} booleans, got {dtype} of shape {shape}")

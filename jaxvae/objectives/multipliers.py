@@ -38,14 +38,16 @@ def ascend(
 ) -> Float[Array, "*l"]:
     """A step of dual ascent in the logarithm, which keeps a multiplier positive.
 
-    `log m` grows by `step * slope`, by at most 0.02, and m stays from 0.001 to 1,000. Where
+    `log m` grows by `step * slope`, by at most 0.02, and m stays from 0.001 to 1,000. Without a
+    slope it stays as it is, whatever it is. Where
     the loss is a Lagrangian `f + m (g - t)`, the slope is `g - t`: m grows while g is above its
     target.
 
     Args:
-        multiplier: the multiplier, positive.
+        multiplier: the multiplier; positive where there is a slope.
         slope: derivative of the loss by the multiplier.
         step: size of the step, per unit of slope.
     """
     change = jnp.clip(step * slope, -_LARGEST_CHANGE, _LARGEST_CHANGE)
-    return jnp.clip(multiplier * jnp.exp(change), LEAST, MOST)
+    ascended = jnp.clip(multiplier * jnp.exp(change), LEAST, MOST)
+    return jnp.where(slope == 0, multiplier, ascended)

@@ -38,7 +38,7 @@ from jaxvae.runs.folder import as_json
 from jaxvae.training.refusals import outputs_of
 from jaxvae.training.stability import averaged, stabilized
 from jaxvae.training.trainer import Adversary, Trainer, vae_trainer
-from jaxvae.typing import ImageShape
+from jaxvae.typing import ImageShape, Key
 
 _LATENTS = 10
 # A hierarchy may have so many layers over all resolutions together.
@@ -48,9 +48,17 @@ _ADVERSARY = {"learning_rate": 1e-4, "b1": 0.5, "b2": 0.9}
 _MULTIPLIER_STEP = 1e-3
 
 
-def run_keys(config: RunConfig) -> tuple[jax.Array, jax.Array]:
+def key_of(seed: int) -> Key:
+    """The key of a seed, of one generator whatever JAX's default is: a run is its settings.
+
+    It is the one with which a run in an ensemble, as of a sweep, does not depend on the others.
+    """
+    return jax.random.key(seed, impl="threefry2x32")
+
+
+def run_keys(config: RunConfig) -> tuple[Key, Key]:
     """The keys of training and of measuring a run."""
-    train_key, measure_key = jax.random.split(jax.random.key(config.seed))
+    train_key, measure_key = jax.random.split(key_of(config.seed))
     return train_key, measure_key
 
 

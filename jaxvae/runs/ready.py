@@ -12,7 +12,7 @@ from jaxvae.files.refusals import all_pass
 from jaxvae.models.hierarchy import HierarchyOutputs
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Outputs
-from jaxvae.runs.building import build_model, build_trainer, refuse_other_coefficients
+from jaxvae.runs.building import build_model, build_trainer, key_of, refuse_other_coefficients
 from jaxvae.runs.choices import LARGEST
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of
@@ -73,7 +73,7 @@ def ready_run(
         raise ValueError(
             f"expected at most {LARGEST} steps in all, got {run.steps}; fewer --epochs"
         )
-    state = jax.eval_shape(trainer.init, jax.random.key(0))
+    state = jax.eval_shape(trainer.init, key_of(0))
     outputs = _outputs(vae, state, config.batch_size // devices)
     refuse_too_large(tree_bytes(state), batch=tree_bytes(outputs))
     batch = jax.ShapeDtypeStruct((config.batch_size, *vae.image_shape), images.dtype)

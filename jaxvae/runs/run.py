@@ -21,6 +21,7 @@ from jaxtyping import UInt8
 
 from jaxvae.files.refusals import as_count
 from jaxvae.runs import checkpoint
+from jaxvae.runs.building import key_of
 from jaxvae.runs.checkpoint import RESUME, SNAPSHOTS
 from jaxvae.training.epochs import NonFiniteLossError, Progress, train, whole_batches
 from jaxvae.training.mesh import everywhere, in_line, shapes_on
@@ -138,7 +139,7 @@ def latest_state(
     again = [step for step in damage if step in wanted]
     for step in again:
         _logger.warning("%s: it is made again", damage[step])
-    like = jax.eval_shape(trainer.init, jax.random.key(0))
+    like = jax.eval_shape(trainer.init, key_of(0))
     if mesh is not None:
         like = shapes_on(like, everywhere(in_line(mesh)))
     saved = checkpoint.load_latest(folder / RESUME, like, last=min(again, default=math.inf))

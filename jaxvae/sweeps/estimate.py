@@ -18,7 +18,7 @@ from jax import lax
 from jaxvae.analysis.capture import captured_spaces
 from jaxvae.files.words import counted
 from jaxvae.models import HVAE, VAE
-from jaxvae.runs.building import variable_shapes
+from jaxvae.runs.building import key_of, variable_shapes
 from jaxvae.runs.sweep_run import latents_of, model_of, program_of
 from jaxvae.sweeps.sweep import Sweep
 from jaxvae.sweeps.units import Unit, trainer_of
@@ -76,7 +76,7 @@ class _Speed(NamedTuple):
 @cache
 def training_step(trainer: Trainer, image_shape: tuple[int, ...], batch_size: int) -> Step:
     """The cost of a step, counted in the program before it is compiled."""
-    state = jax.eval_shape(trainer.init, jax.random.key(0))
+    state = jax.eval_shape(trainer.init, key_of(0))
     images = jax.ShapeDtypeStruct((batch_size, *image_shape), jnp.uint8)
     lowered = jax.jit(trainer.step).lower(state, images)
     # Not every device counts.

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxvae.data.memory import GIBIBYTE
-from jaxvae.runs.building import build_trainer, given_coefficients, run_keys
+from jaxvae.runs.building import build_trainer, given_coefficients, key_of, run_keys
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.sweep_run import latents_of, model_of, program_of
 from jaxvae.training import Member, Trainer, group_members
@@ -123,7 +123,7 @@ def _units(
     def bytes_of(latents: int) -> int:
         # The size of the data set changes no shape.
         trainer = trainer_of(program_of(first, latents), image_shape, 2)
-        return tree_bytes(jax.eval_shape(trainer.init, jax.random.key(0)))
+        return tree_bytes(jax.eval_shape(trainer.init, key_of(0)))
 
     sized = [_Sized(name, latents_of(config, image_shape)) for name, config in runs.items()]
     for group in group_members(sized, size_of=bytes_of):

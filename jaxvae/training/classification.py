@@ -55,12 +55,12 @@ def train_classifier(
     steps_per_epoch(images, batch_size)
     refuse_no_key(key)
     params_key, order_key = jax.random.split(key)
-    optimizer = optax.adam(learning_rate)
-    state = jax.jit(partial(_start, classifier, optimizer))(params_key)
+    settings = classifier, float(learning_rate)
+    state = _start(*settings, params_key)
     data = training_images(images, classifier.image_shape), jnp.asarray(labels, jnp.int32)
-    run = jax.jit(partial(_epoch, classifier, optimizer, batch_size=batch_size))
     for epoch in range(epochs):
-        state, loss = run(data, state, epoch_order(order_key, epoch, len(images)))
+        order = epoch_order(order_key, epoch, len(images))
+        state, loss = _epoch(*settings, data, state, order, batch_size=batch_size)
         if not jnp.isfinite(loss):
             raise ArithmeticError(
                 f"the loss of the classifier is {loss} in epoch {epoch}; try a smaller "
@@ -90,17 +90,17 @@ def checked_examples(
     return images, numbers
 
 
-def _start(
-    classifier: Classifier, optimizer: optax.GradientTransformation, key: Key
-) -> tuple[Any, Any]:
+@partial(jax.jit, static_argnums=(0, 1))
+def _start(classifier: Classifier, learning_rate: float, key: Key) -> tuple[Any, Any]:
     """Parameters and moments before the first step."""
     params = classifier.init(key)
-    return params, optimizer.init(params)
+    return params, optax.adam(learning_rate).init(params)
 
 
+@partial(jax.jit, static_argnums=(0, 1), static_argnames="batch_size")
 def _epoch(
     classifier: Classifier,
-    optimizer: optax.GradientTransformation,
+    learning_rate: float,
     data: tuple[UInt8[Array, "n h w c"], Int[Array, " n"]],
     state: tuple[Any, Any],
     order: Int[Array, " n"],
@@ -109,6 +109,7 @@ def _epoch(
 ) -> tuple[tuple[Any, Any], Float[Array, ""]]:
     """One pass, and the mean of its losses."""
     images, labels = data
+    optimizer = optax.adam(learning_rate)
 
     def loss_of(params: Any, rows: Int[Array, " b"]) -> Float[Array, ""]:
         logits = classifier.apply(params, unit_interval(images[rows]))

@@ -25,6 +25,7 @@ from jaxvae.training.members import Ensemble, stack
 from jaxvae.training.mesh import AXIS, cut_off, dealt, everywhere, on_its_own_mesh, put
 from jaxvae.training.placed import PlacedImages, place_images
 from jaxvae.training.processes import are_several
+from jaxvae.training.refusals import refuse_dependent_keys
 from jaxvae.training.trainer import Trainer, TrainState
 from jaxvae.training.windows import Window, saving, windows
 from jaxvae.typing import ArrayLike, Key
@@ -47,7 +48,8 @@ def train_ensemble(
 
     Member i has the numbers of the model that is trained alone with its key: with `map` to the last
     digit if it has as many latents as there is room for, else to rounding. A member whose loss
-    becomes NaN or infinite stops there and is marked; the others go on.
+    becomes NaN or infinite stops there and is marked; the others go on. Training ends where none
+    is left.
 
     Args:
         trainer: trainer of a model with the latents that the arrays have room for.
@@ -69,8 +71,9 @@ def train_ensemble(
 
     Raises:
         ValueError: for images that the trainer does not take, a batch larger than the data,
-            another way, parts of an epoch, devices of several processes, and members with
-            other names or shapes than those of the trainer.
+            another way, parts of an epoch, devices of several processes, keys of another
+            generator than a `Member` takes, and members with other names or shapes than those of
+            the trainer.
     """
     if are_several(mesh):
         raise ValueError(
@@ -79,6 +82,7 @@ def train_ensemble(
         )
     placed = place_images(images, trainer.image_shape, mesh=mesh)
     per_epoch = whole_batches(placed.n, batch_size)
+    refuse_dependent_keys(ensemble.states.key)
     chosen = way or choices_for(ensemble).way
     if chosen not in WAYS:
         raise ValueError(f"expected a way among {', '.join(WAYS)}, got {way}")
@@ -88,13 +92,16 @@ def train_ensemble(
     run = partial(_run_members, trainer, batch_size=batch_size, way=chosen, mesh=placed.mesh)
     orders = partial(_orders, ensemble.states.key, n=placed.n)
     last = whole_epochs(epochs) * per_epoch
-    plan = Plan(int(jnp.max(ensemble.states.step)), last, per_epoch, batch_size)
+    first = int(jnp.max(ensemble.states.step))
+    plan = Plan(first, last if _goes_on(ensemble) else first, per_epoch, batch_size)
     batches = pieces(placed, orders, plan, members=len(ensemble.failed))
     own = partial(_first, members=members, mesh=placed.mesh)
     with saving(lambda ensemble: save(own(ensemble))) as saver:
         for window, count, seconds in windows(run, batches, ensemble, saver):
             ensemble = window.state
             report(_progress(window, members, count, count * batch_size / seconds))
+            if not _goes_on(ensemble):
+                break
     return own(ensemble)
 
 
@@ -165,6 +172,11 @@ def _run_members(
 @partial(jax.jit, static_argnames="n")
 def _orders(keys: Key, epoch: Int[Array, ""], n: int) -> Int[Array, "m n"]:
     return jax.vmap(lambda key: epoch_order(key, epoch, n))(keys)
+
+
+def _goes_on(ensemble: Ensemble) -> bool:
+    """Whether there is a member that has not failed."""
+    return bool(np.any(np.asarray(ensemble.failed) < 0))
 
 
 def _spread(ensemble: Ensemble, mesh: Mesh) -> Ensemble:

@@ -7,6 +7,7 @@ is an ordinary state again.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -16,7 +17,8 @@ import optax
 from jaxtyping import Array, Int
 
 from jaxvae.files.refusals import as_count
-from jaxvae.training.refusals import refuse_negative
+from jaxvae.geometry.arrays import refuse_no_key
+from jaxvae.training.refusals import refuse_dependent_keys, refuse_far_starts, refuse_negative
 from jaxvae.training.trainer import Trainer, TrainState
 from jaxvae.typing import Key
 
@@ -27,11 +29,13 @@ class Member(NamedTuple):
     """One model of an ensemble.
 
     Attributes:
-        key: key of its parameters, noise and batches.
+        key: key of its parameters, noise and batches, of the generator threefry, JAX's default:
+            with rbg or unsafe_rbg, members that are trained together would depend on each other.
         latents: size of its bottleneck.
         coefficients: coefficients of its objective, where they differ from the trainer's.
         learning_rate: where it differs from the trainer's, whose optimizer must then hold
-            it in its state: `optax.inject_hyperparams(optax.adam)(learning_rate=1e-3)`.
+            it in its state: `optax.inject_hyperparams(optax.adam)(learning_rate=1e-3)`, a
+            number and no schedule.
     """
 
     key: Key
@@ -94,22 +98,28 @@ def init_ensemble(
     """The members before their first step.
 
     Args:
-        trainer_of: `latents -> Trainer` of a model with so many. The arrays that grow with
-            the latents must do so at the end of an axis, as in dense layers. Of members of
-            different size the optimizer must treat every number by itself, as Adam and SGD do;
-            Adafactor takes means over whole axes, with what is padded.
+        trainer_of: `latents -> Trainer` of a model with so many, called once for each size. The
+            arrays that grow with the latents must do so at the end of an axis, as in dense
+            layers. Of members of different size the optimizer must treat every number by itself,
+            as Adam and SGD do; Adafactor takes means over whole axes, with what is padded.
         members: at least one.
         room: latents that the arrays have room for; None for those of the largest member.
 
     Raises:
-        ValueError: for no member, too little room, a coefficient that the trainer has not, that is
-            negative or not finite (of an objective of jaxvae) or has a number for other layers, and
-            a learning rate that is negative, not finite, or that the optimizer does not hold in its
-            state.
+        ValueError: for no member, too little room, what is no key, a key of another generator
+            than a `Member` takes, a coefficient that the trainer has not, that is negative or not
+            finite (of an objective of jaxvae) or has a number for other layers, a multiplier that
+            starts outside of its bounds, as in `vae_trainer`, and a learning rate that is
+            negative, not finite, or that the optimizer does not hold in its state.
     """
     largest = _room(members, room)
-    shapes = jax.eval_shape(trainer_of(largest).init, members[0].key)
-    padded = [_pad(_set_apart(trainer_of(member.latents), member), shapes) for member in members]
+    for member in members:
+        refuse_no_key(member.key)
+        refuse_dependent_keys(member.key)
+    # Every new trainer would be compiled, though it is that of another member of the same size.
+    made = cache(trainer_of)
+    shapes = jax.eval_shape(made(largest).init, members[0].key)
+    padded = [_pad(_set_apart(made(member.latents), member), shapes) for member in members]
     states = stack(padded)
     if any(member.latents < largest for member in members):
         sizes = jnp.array([member.latents for member in members])
@@ -185,21 +195,24 @@ def _set_apart(trainer: Trainer, member: Member) -> TrainState:
         name: _of_layers(name, value, jnp.shape(state.coefficients[name]))
         for name, value in member.coefficients.items()
     }
-    state = state._replace(coefficients=state.coefficients | given)
+    coefficients = state.coefficients | given
+    refuse_far_starts(coefficients, trainer.multipliers)
+    state = state._replace(coefficients=coefficients)
     if member.learning_rate is None:
         return state
     if not 0 <= member.learning_rate < math.inf:
         raise ValueError(f"expected a learning rate of at least 0, got {member.learning_rate}")
-    try:
-        optimizer_state = optax.tree.set(
-            state.optimizer_state, learning_rate=jnp.float32(member.learning_rate)
-        )
-    except KeyError as error:
+    held = optax.tree.get_all_with_path(state.optimizer_state, "learning_rate")
+    # A schedule holds its own state under the same name, and overwrites the number in every step.
+    if not held or not all(isinstance(value, jax.Array) for _, value in held):
         raise ValueError(
-            "expected an optimizer that holds its learning rate, such as "
+            "expected an optimizer that holds its learning rate as a number, such as "
             "optax.inject_hyperparams(optax.adam)(learning_rate=1e-3), for members with their "
             "own, got one that does not"
-        ) from error
+        )
+    optimizer_state = optax.tree.set(
+        state.optimizer_state, learning_rate=jnp.float32(member.learning_rate)
+    )
     return state._replace(optimizer_state=optimizer_state)
 
 

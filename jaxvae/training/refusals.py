@@ -13,6 +13,11 @@ from jaxtyping import Array
 from jaxvae.models.hierarchy import HierarchyOutputs
 from jaxvae.models.hvae import HVAE, refuse_other_models
 from jaxvae.models.vae import VAE, Outputs
+from jaxvae.objectives.multipliers import LEAST, MOST
+from jaxvae.typing import Key
+
+# Generators of JAX that under `vmap` draw the numbers of all keys from the first one.
+_DEPENDENT = ("rbg", "unsafe_rbg")
 
 
 def refuse_other_arguments(
@@ -111,6 +116,44 @@ def refuse_negative(coefficients: Mapping[str, Any], nonnegative: Set[str]) -> N
         refused = np.isinf if name == "targets" else _is_not_finite
         if any(np.any(refused(number)) for number in known):
             raise ValueError(f"expected a finite {name}, got {value}")
+
+
+def refuse_dependent_keys(keys: Key) -> None:
+    """Refuse keys of members of an ensemble, one or all, with which they would not be independent.
+
+    Raises:
+        ValueError: says which generator will do.
+    """
+    generator = jax.random.key_impl(keys)
+    if generator in _DEPENDENT:
+        raise ValueError(
+            "expected keys of threefry for an ensemble, such as "
+            f"jax.random.key(0, impl='threefry2x32'), got keys of {generator}, with which members "
+            "would depend on each other: batched, all of them draw from the first key"
+        )
+
+
+def refuse_far_starts(coefficients: Mapping[str, Any], learned: Set[str]) -> None:
+    """Refuse multipliers that the first step would move into their bounds.
+
+    Those of layers without a target, which is NaN, are not learned and may be anything.
+
+    Raises:
+        ValueError: names the first of them.
+    """
+    targets = coefficients.get("targets", 0.0)
+    for name in sorted(learned):
+        value = coefficients[name]
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((value, targets))):
+            continue
+        starts, has_target = np.atleast_1d(value), ~np.isnan(np.atleast_1d(targets))
+        of_layers = starts.shape == has_target.shape
+        far = ~((starts >= LEAST) & (starts <= MOST)) & (has_target if of_layers else True)
+        if far.any():
+            raise ValueError(
+                f"expected {name} to start from {LEAST:g} to {MOST:g} where it is learned, got "
+                f"{value}"
+            )
 
 
 def refuse_other_state(state: Any, expected: Any) -> None:

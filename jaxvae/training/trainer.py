@@ -23,6 +23,7 @@ from jaxvae.training.images import unit_interval
 from jaxvae.training.refusals import (
     checked_loss,
     nonnegative_of,
+    refuse_far_starts,
     refuse_negative,
     refuse_no_numbers,
     refuse_other_arguments,
@@ -92,12 +93,14 @@ class Trainer(NamedTuple):
             `[b, h, w, c]` and the loss and terms of the state before the update.
         image_shape: `(h, w, c)` of the images it takes; None where any will do.
         nonnegative: names of the coefficients that may not be negative.
+        multipliers: names of the coefficients that are learned.
     """
 
     init: Callable[[Key], TrainState]
     step: Callable[[TrainState, Array], tuple[TrainState, Array, NamedTuple]]
     image_shape: ImageShape | None = None
     nonnegative: frozenset[str] = frozenset()
+    multipliers: frozenset[str] = frozenset()
 
 
 def vae_trainer(
@@ -135,7 +138,8 @@ def vae_trainer(
         ValueError: for coefficients that the objective does not take or lacks, negative ones
             of an objective of jaxvae other than `target`, NaN and infinite ones (also those that a
             `partial` gives), what is no number, a schedule without `end`, a schedule or a
-            multiplier of none of them, one that is both, an objective that lacks a whole number
+            multiplier of none of them, one that is both, a multiplier that starts outside of
+            0.001 to 1,000 in a layer that has a target, an objective that lacks a whole number
             such as `dataset_size`, an adversary where it is not wanted or absent, what is no optax
             transformation, and a hierarchy for an objective of jaxvae for one layer, or the other
             way round.
@@ -162,6 +166,7 @@ def vae_trainer(
     for name in dual_steps:
         if of_layers.get(name) and np.ndim(values[name]) == 0:
             values[name] = (values[name],) * len(vae.shapes)
+    refuse_far_starts(bound | values, dual_steps.keys())
 
     # A trace of a deep network takes seconds: there is one for all programs that hold it.
     once = partial(jax.jit, inline=True)
@@ -231,7 +236,8 @@ def vae_trainer(
         )
         return after, loss, terms
 
-    return Trainer(_as_one_program(first_state), step, vae.image_shape, nonnegative)
+    names = nonnegative, frozenset(dual_steps)
+    return Trainer(_as_one_program(first_state), step, vae.image_shape, *names)
 
 
 def _as_one_program(init: Callable[[Key], TrainState]) -> Callable[[Key], TrainState]:

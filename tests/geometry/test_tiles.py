@@ -5,7 +5,7 @@ import pytest
 from jaxvae.geometry import conditional_ranks, nearest_neighbors
 from jaxvae.geometry.clouds import as_cloud
 from jaxvae.geometry.tiles import Tiles, is_too_large
-from jaxvae.metrics import information_imbalance, label_overlap, neighborhood_overlap, two_nn
+from jaxvae.metrics import gride, information_imbalance, label_overlap, neighborhood_overlap, two_nn
 from tests.tiers import parametrize
 
 N = 3072  # three blocks of rows, two tiles
@@ -77,6 +77,32 @@ def test_distances_whose_squares_float64_does_not_hold_are_kept_in_tiles(small_d
     small_device()
     found = two_nn(np.ldexp(other(), 600))
     np.testing.assert_array_equal(found.value, two_nn(other()).value)
+
+
+def test_more_neighbors_than_the_last_tile_has_points_are_found(small_device):
+    points = cloud()[:2100, :2]
+    whole = nearest_neighbors(points, k=1200)
+    small_device()
+    tiled = nearest_neighbors(points, k=1200)
+    jax.tree.map(lambda *both: np.testing.assert_allclose(*both, rtol=1e-6), tiled, whole)
+
+
+def test_scales_beyond_the_last_tile_and_the_distinct_points_are_those_of_the_whole(small_device):
+    points = cloud()[:, :2]
+    points[100:] = points[np.arange(100, N) % 100]
+    whole = gride(points, max_rank=2048)
+    small_device()
+    tiled = gride(points, max_rank=2048)
+    jax.tree.map(lambda *both: np.testing.assert_allclose(*both, rtol=1e-5), tiled, whole)
+
+
+@pytest.mark.parametrize("block", [0, -5, 2.0])
+def test_a_block_without_rows_is_refused_for_tiles_too(block, small_device):
+    small_device()
+    with pytest.raises(ValueError, match="expected block >= 1"):
+        nearest_neighbors(cloud(), k=1, block=block)
+    with pytest.raises(ValueError, match="expected block >= 1"):
+        conditional_ranks(cloud(), (np.arange(N)[:, None] + 1) % N, block=block)
 
 
 def test_what_fits_is_not_tiled():

@@ -192,6 +192,27 @@ def test_noise_that_would_broadcast_is_refused():
         CHAIN.apply(chain_variables(), images, noise[:1])
 
 
+def test_a_choice_of_layers_without_samples_is_refused():
+    with pytest.raises(ValueError, match="expected samples beside taken, got none"):
+        CHAIN.apply(chain_variables(), *draw(CHAIN), taken=np.array([True, False, False]))
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_layer_that_is_given_no_sample_keeps_its_own(traced):
+    variables = chain_variables()
+    images, noise = draw(CHAIN)
+    wanted = np.flip(CHAIN.apply(variables, images, noise).layers[0].sample, axis=0)
+    samples = (wanted, None, None)
+
+    def apply(taken):
+        return CHAIN.apply(variables, images, noise, samples=samples, taken=taken)
+
+    everywhere = (jax.jit(apply) if traced else apply)(np.array([True, True, True]))
+    alone = CHAIN.apply(variables, images, noise, samples=samples)
+    assert_close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+    jax.tree.map(assert_close, everywhere, alone)
+
+
 @pytest.mark.parametrize("taken", [[True], [True] * 4, True, [1.0, 0.0, 0.0]], ids=str)
 def test_other_choices_of_layers_are_refused(taken):
     images, noise = draw(CHAIN)

@@ -91,6 +91,12 @@ def test_a_beta_moves_slowly_and_within_bounds():
     assert ascend(jnp.float32(LEAST), jnp.float32(-1), step=1e-3) == np.float32(LEAST)
 
 
+@pytest.mark.parametrize("beta", [0.0, 5e3])
+def test_a_beta_without_a_slope_stays_as_it_is(beta):
+    betas = ascend(jnp.array([beta, 2.0]), jnp.array([0.0, 1.0]), step=1e-3)
+    np.testing.assert_allclose(betas, [beta, 2 * np.exp(1e-3)], rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -199,6 +205,47 @@ def test_a_multiplier_is_a_coefficient_without_a_schedule():
             coefficients={"targets": TARGETS},
             multipliers={"beta": 1e-3},
         )
+
+
+NO_TARGET = (float("nan"), 1.0)
+
+
+def learning_trainer(**coefficients):
+    objective = rate_targets if "beta" in coefficients else distortion_target
+    steps = {"beta" if "beta" in coefficients else "weight": 1e-3}
+    return vae_trainer(
+        chain(2), objective, optax.sgd(0.1), coefficients=coefficients, multipliers=steps
+    )
+
+
+@pytest.mark.parametrize(
+    ("coefficients", "message"),
+    [
+        ({"targets": NO_TARGET, "beta": (1.0, 0.0)}, "beta"),
+        ({"targets": NO_TARGET, "beta": (0.0, 5e3)}, "beta"),
+        ({"targets": TARGETS, "beta": 0.0}, "beta"),
+        ({"target": 3.0, "weight": 1e-4}, "weight"),
+    ],
+)
+def test_a_multiplier_that_would_be_moved_into_its_bounds_is_refused(coefficients, message):
+    with pytest.raises(ValueError, match=rf"{message} to start from 0\.001 to 1000 where it"):
+        learning_trainer(**coefficients)
+
+
+def test_the_beta_of_a_layer_without_a_target_may_be_any_and_stays():
+    trainer = learning_trainer(targets=NO_TARGET, beta=(0.0, 1.0))
+    images = jax.random.bits(jax.random.key(1), (5, *chain(2).image_shape), jnp.uint8)
+    after, _, _ = jax.jit(trainer.step)(trainer.init(jax.random.key(0)), images)
+    assert after.coefficients["beta"][0] == 0
+    assert after.coefficients["beta"][1] != 1
+
+
+@pytest.mark.parametrize("own", [{"beta": (1.0, 0.0)}, {"targets": TARGETS}], ids=str)
+def test_a_member_with_such_a_multiplier_is_refused_too(own):
+    trainer = learning_trainer(targets=NO_TARGET, beta=(0.0, 1.0))
+    member = Member(jax.random.key(0), chain(2).latents, own)
+    with pytest.raises(ValueError, match=r"beta to start from .* where it is learned"):
+        init_ensemble(lambda latents: trainer, [member])
 
 
 def test_of_one_layer_a_number_is_the_target():

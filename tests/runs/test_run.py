@@ -69,6 +69,13 @@ def test_a_run_in_its_folder_is_that_without_one(finished):
     assert_same(latest_state(TRAINER, folder, FIRST), alone)
 
 
+@pytest.mark.parametrize("generator", ["rbg", "unsafe_rbg"])
+def test_a_run_is_found_again_whatever_generator_is_the_default(generator, finished):
+    folder, state, _ = finished
+    with jax.default_prng_impl(generator):
+        assert_same(latest_state(TRAINER, folder, FIRST), state)
+
+
 def test_a_run_that_broke_off_goes_on_from_its_last_state(tmp_path, finished):
     def break_off(progress):
         if progress.step > 10:

@@ -218,3 +218,13 @@ def test_the_keys_of_a_run_are_those_of_jaxvae_train():
     found = run_keys(dataclasses.replace(BASE, seed=7))
     for one, other in zip(found, expected, strict=True):
         assert (jax.random.key_data(one) == jax.random.key_data(other)).all()
+
+
+@pytest.mark.parametrize("generator", ["rbg", "unsafe_rbg"])
+def test_the_keys_of_a_run_do_not_depend_on_the_generator_that_is_the_default(generator):
+    expected = run_keys(BASE)
+    with jax.default_prng_impl(generator):
+        found = run_keys(BASE)
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == other.dtype
+        assert (jax.random.key_data(one) == jax.random.key_data(other)).all()

@@ -33,6 +33,19 @@ def test_the_same_key_gives_the_same_parameters():
     assert not np.array_equal(one["Dense_0"]["kernel"], other["Dense_0"]["kernel"])
 
 
+def test_another_call_traces_the_classifier_no_more():
+    traced = []
+
+    def apply(params, images):
+        traced.append(images.shape)
+        return CLASSIFIER.apply(params, images)
+
+    watched = CLASSIFIER._replace(apply=apply)
+    for seed in (1, 2):
+        train_classifier(watched, IMAGES, LABELS, key=jax.random.key(seed), epochs=1)
+    assert len(traced) == 1
+
+
 def test_a_loss_that_is_not_finite_is_an_error():
     with pytest.raises(ArithmeticError, match="in epoch 0; try a smaller learning rate"):
         train_classifier(CLASSIFIER, IMAGES, LABELS, key=KEY, epochs=3, learning_rate=1e30)

@@ -246,6 +246,18 @@ def test_shapes_and_types_are_known_without_any_member_being_made(sizes):
         assert (one.shape, one.dtype) == (other.shape, other.dtype)
 
 
+def test_trainers_are_made_once_for_every_size():
+    sizes = []
+
+    def of(latents):
+        sizes.append(latents)
+        return trainer_of(latents)
+
+    members = [Member(jax.random.key(seed), size) for seed, size in enumerate((3, 5, 3, 5, 3))]
+    init_ensemble(of, members)
+    assert sorted(sizes) == [3, 5]
+
+
 def test_groups_are_padded_to_at_most_twice_their_latents():
     members = [Member(jax.random.key(0), size) for size in (2, 64, 3, 4, 8, 16, 32, 5, 2)]
     groups = [[member.latents for member in group] for group in group_members(members)]
@@ -306,6 +318,31 @@ def test_a_member_that_fails_is_marked_and_does_not_stop_the_others():
     assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(first.variables))
 
 
+@pytest.mark.parametrize("way", ["map", "vmap"])
+def test_training_ends_where_every_member_has_failed(way):
+    members = [Member(jax.random.key(seed), 3, learning_rate=1e30) for seed in range(2)]
+    start, seen = init_ensemble(trainer_of, members), []
+    go_on = partial(trained, trainer_of(3), epochs=3000, way=way)
+    ensemble = go_on(start, report=seen.append)
+    failed = ensemble.failed.tolist()
+    assert min(failed) >= 1
+    assert ensemble.states.step.tolist() == [step + 1 for step in failed]
+    # The last report is of the last step that any of them took.
+    assert [progress.failed for progress in seen].index(2) == len(seen) - 1
+    assert seen[-1].step == max(failed) + 1
+    assert np.isnan(seen[-1].loss)
+    again = go_on(ensemble, report=seen.append, save=seen.append)
+    assert jax.tree.all(jax.tree.map(_same_bits, again, ensemble))
+    assert seen[-1].step == max(failed) + 1
+    assert [progress.failed for progress in seen].index(2) == len(seen) - 1
+
+
+def _same_bits(one, other):
+    if jnp.issubdtype(one.dtype, jax.dtypes.prng_key):
+        one, other = jax.random.key_data(one), jax.random.key_data(other)
+    return np.array_equal(one, other, equal_nan=True)
+
+
 def test_it_reports_steps_and_the_mean_over_members():
     seen = []
     trained(trainer_of(LARGE), init_ensemble(trainer_of, members_of()), report=seen.append)
@@ -362,6 +399,36 @@ def test_an_ensemble_of_nothing_is_refused():
         init_ensemble(trainer_of, [])
 
 
+@pytest.mark.parametrize("generator", ["rbg", "unsafe_rbg"])
+def test_keys_with_which_a_member_would_depend_on_the_others_are_refused(generator):
+    members = members_of()
+    ensemble = init_ensemble(trainer_of, members)
+    keys = jax.random.split(jax.random.key(0, impl=generator), len(members))
+    refused = pytest.raises(
+        ValueError, match=rf"expected keys of threefry .* got keys of {generator}"
+    )
+    with refused:
+        init_ensemble(trainer_of, [members[0], members[1]._replace(key=keys[1])])
+    with refused:
+        trained(trainer_of(LARGE), ensemble._replace(states=ensemble.states._replace(key=keys)))
+    with jax.default_prng_impl(generator), refused:
+        init_ensemble(trainer_of, [members[0]._replace(key=jax.random.PRNGKey(0))])
+
+
+def test_what_is_no_key_of_a_member_is_refused():
+    with pytest.raises(ValueError, match=r"expected one key, such as .* got 7"):
+        init_ensemble(trainer_of, [Member(7, SMALL)])
+
+
+def test_keys_of_the_old_type_are_those_of_members_too():
+    old, new = (Member(key, SMALL) for key in (jax.random.PRNGKey(3), jax.random.key(3)))
+    ensembles = [
+        trained(trainer_of(SMALL), init_ensemble(trainer_of, [member])) for member in (old, new)
+    ]
+    one, other = (ensemble.states.variables for ensemble in ensembles)
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
 def test_a_coefficient_that_the_trainer_has_not_is_refused():
     member = Member(jax.random.key(0), 3, {"gamma": 1.0})
     with pytest.raises(ValueError, match=r"among \['beta'\], got \['gamma'\]"):
@@ -375,9 +442,21 @@ def test_a_learning_rate_that_is_none_is_refused(rate):
         init_ensemble(trainer_of, [member])
 
 
-def test_a_learning_rate_that_the_optimizer_does_not_hold_is_refused():
+SCHEDULE = optax.cosine_decay_schedule(1e-3, 100)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        optax.adam(1e-3),
+        optax.inject_hyperparams(optax.adam)(learning_rate=SCHEDULE),
+        optax.chain(optax.inject_hyperparams(optax.adam)(learning_rate=SCHEDULE), DESCENT),
+    ],
+    ids=["none", "schedule", "schedule in a chain"],
+)
+def test_a_learning_rate_that_the_optimizer_does_not_hold_is_refused(method):
     vae = dense_vae(image_shape=(4, 4, 1), latents=3, widths=(6,))
-    trainer = vae_trainer(vae, beta_vae, optax.adam(1e-3))
+    trainer = vae_trainer(vae, beta_vae, method)
     member = Member(jax.random.key(0), 3, learning_rate=1e-2)
     with pytest.raises(ValueError, match="inject_hyperparams"):
         init_ensemble(lambda latents: trainer, [member])
