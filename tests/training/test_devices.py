@@ -50,6 +50,11 @@ def test_batches_over_devices_come_from_wherever_images_are(results, storage):
     )
 
 
+@pytest.mark.parametrize("name", ["dense of a state on the second", "dense on the second"])
+def test_batches_of_the_host_go_to_the_device_that_trains(results, name):
+    np.testing.assert_array_equal(results[name], results["dense one"])
+
+
 @pytest.mark.parametrize("count", [4, 3])
 def test_members_over_devices_are_bitwise_those_of_one(results, count):
     one, other = results[f"{count} members one"], results[f"{count} members everywhere"]

@@ -93,6 +93,13 @@ def main(out):
         results[f"{name} everywhere"] = of_batches(name, square)
     for storage in ("split", "host"):
         results[f"dense {storage}"] = of_batches("dense", four, storage)
+    second = jax.devices()[1]
+    start = jax.device_put(DENSE_TRAINER.init(jax.random.key(0)), second)
+    # What has to go from one device to another would be refused.
+    with jax.transfer_guard_device_to_device("disallow_explicit"):
+        results["dense of a state on the second"] = of_batches("dense", None, "host", start=start)
+        with jax.default_device(second):
+            results["dense on the second"] = of_batches("dense", None, "host")
     results["4 members one"] = of_members(4)
     # Members have no part in each other.
     results["3 members one"] = cut_off(results["4 members one"], 3)
