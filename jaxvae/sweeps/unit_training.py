@@ -52,7 +52,7 @@ from jaxvae.training import (
 )
 from jaxvae.training.members import ensemble_shapes, unstack_one
 from jaxvae.training.memory import refuse_too_large
-from jaxvae.training.mesh import gathered
+from jaxvae.training.mesh import gathered, rows_of
 from jaxvae.training.windows import saving
 from jaxvae.typing import ImageShape
 
@@ -332,8 +332,9 @@ def _loaded(work: _UnitWork, folder: str, epoch: int) -> Variables:
 
 def _measurable(ensemble: Ensemble, index: int, mesh: Mesh | None) -> Variables:
     """The variables of one run, on the default device."""
-    own = unstack_one(evaluation_variables(ensemble.states), index)
-    return own if mesh is None else gathered(own)
+    variables = evaluation_variables(ensemble.states)
+    # With a mesh one by one from the host: all of them together may not fit on one device.
+    return unstack_one(variables, index) if mesh is None else gathered(rows_of(variables, index))
 
 
 def _one_of(load: Callable[..., Variables], index: int, *epoch: int) -> Variables:

@@ -22,7 +22,7 @@ from jaxvae.training.epochs import (
     whole_epochs,
 )
 from jaxvae.training.members import Ensemble, stack
-from jaxvae.training.mesh import AXIS, cut_off, dealt, everywhere, on_its_own_mesh, put
+from jaxvae.training.mesh import AXIS, dealt, everywhere, on_its_own_mesh, put, rows_of
 from jaxvae.training.placed import PlacedImages, place_images
 from jaxvae.training.processes import are_several
 from jaxvae.training.trainer import Trainer, TrainState
@@ -65,7 +65,8 @@ def train_ensemble(
             multiple of theirs. The numbers are those of one device, bitwise with `map`.
 
     Returns:
-        The members after their last step; with a mesh, on its devices.
+        The members after their last step; with a mesh, split over its devices where these share
+        them evenly, else on the host. `save` is given them in the same place.
 
     Raises:
         ValueError: for images that the trainer does not take, a batch larger than the data,
@@ -79,12 +80,12 @@ def train_ensemble(
         )
     placed = place_images(images, trainer.image_shape, mesh=mesh)
     per_epoch = whole_batches(placed.n, batch_size)
-    chosen = way or choices_for(ensemble).way
-    if chosen not in WAYS:
-        raise ValueError(f"expected a way among {', '.join(WAYS)}, got {way}")
     members = len(ensemble.failed)
     if placed.mesh is not None:
         ensemble = _spread(ensemble, mesh=placed.mesh)
+    chosen = way or choices_for(ensemble).way
+    if chosen not in WAYS:
+        raise ValueError(f"expected a way among {', '.join(WAYS)}, got {way}")
     run = partial(_run_members, trainer, batch_size=batch_size, way=chosen, mesh=placed.mesh)
     orders = partial(_orders, ensemble.states.key, n=placed.n)
     last = whole_epochs(epochs) * per_epoch
@@ -178,7 +179,8 @@ def _first(ensemble: Ensemble, members: int, mesh: Mesh | None) -> Ensemble:
     """The members, without what fills up the devices."""
     if mesh is None or len(ensemble.failed) == members:
         return ensemble
-    return cut_off(put(ensemble, everywhere(mesh)), members)
+    # Of no array devices hold parts of different size: each would have to hold all members.
+    return rows_of(ensemble, slice(members))
 
 
 def _progress(window: Window, members: int, count: int, images_per_second: float) -> Progress:

@@ -98,5 +98,10 @@ def test_a_model_is_on_every_device_and_a_member_on_one(printed):
     assert said == {"state 4 replicated", "members 4 split"}
 
 
+def test_members_that_devices_cannot_share_evenly_are_never_all_on_one(results):
+    # Two of them, and the images.
+    assert 2 < results["held of 5 on 4"] < 3
+
+
 def test_a_batch_that_devices_cannot_share_evenly_is_refused(printed):
     assert "refused expected a batch_size that 4 devices share evenly, such as 8, got 6" in printed
