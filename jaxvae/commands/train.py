@@ -233,8 +233,9 @@ def _train(task: _Task, out: Path, console: Console, errors: Console) -> TrainSt
     run, origin, first, mesh, snapshots, *_ = task
     epochs = snapshot_epochs(run.config.epochs, snapshots, begun=_begun(origin))
     wanted = [each * run.per_epoch for each in epochs]
-    state = latest_state(run.trainer, out, first, wanted=wanted, mesh=mesh)
-    done = int(state.step)
+    # It is given away below: kept here, it would take its memory until the last epoch.
+    given = [latest_state(run.trainer, out, first, wanted=wanted, mesh=mesh)]
+    done = int(given[0].step)
     _announce_start(task, done, console)
     with (
         run_progress(errors, first=done, last=run.steps) as bar,
@@ -248,7 +249,7 @@ def _train(task: _Task, out: Path, console: Console, errors: Console) -> TrainSt
 
         return train_run(
             run.trainer,
-            state,
+            given.pop(),
             run.dataset.train.images,
             folder=out,
             epochs=run.config.epochs,
