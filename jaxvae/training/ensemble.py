@@ -14,7 +14,6 @@ from jaxtyping import Array, Int, UInt8
 from jaxvae.platforms import choices_for, jit_steps
 from jaxvae.training.batches import Batches, Plan, pieces
 from jaxvae.training.epochs import (
-    Progress,
     epoch_order,
     named,
     run_steps,
@@ -25,6 +24,7 @@ from jaxvae.training.members import Ensemble, stack
 from jaxvae.training.mesh import AXIS, dealt, everywhere, on_its_own_mesh, put, rows_of
 from jaxvae.training.placed import PlacedImages, place_images
 from jaxvae.training.processes import are_several
+from jaxvae.training.progress import Progress, Stretch, now_and_then
 from jaxvae.training.trainer import Trainer, TrainState
 from jaxvae.training.windows import Window, saving, windows
 from jaxvae.typing import ArrayLike, Key
@@ -55,7 +55,7 @@ def train_ensemble(
         images: as for `train`.
         epochs: total number of epochs to reach.
         batch_size: images a step and member.
-        report: called about twice a second, with means over the members that go on.
+        report: called about twice a second, and at the end, with means over the members that go on.
         save: as in `train`.
         way: how members share the device, of `WAYS`: `vmap` batches their arrays, `map`
             runs them one after another, `unrolled` puts them side by side in the program.
@@ -92,10 +92,12 @@ def train_ensemble(
     plan = Plan(int(jnp.max(ensemble.states.step)), last, per_epoch, batch_size)
     batches = pieces(placed, orders, plan, members=len(ensemble.failed))
     own = partial(_first, members=members, mesh=placed.mesh)
-    with saving(lambda ensemble: save(own(ensemble))) as saver:
+    saving_own = saving(lambda ensemble: save(own(ensemble)))
+    with saving_own as saver, now_and_then(report) as tell:
         for window, count, seconds in windows(run, batches, ensemble, saver):
             ensemble = window.state
-            report(_progress(window, members, count, count * batch_size / seconds))
+            progress = _progress(window, members, count, count * batch_size / seconds)
+            tell(Stretch(progress, count, seconds))
     return own(ensemble)
 
 
