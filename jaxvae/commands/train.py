@@ -51,9 +51,10 @@ from jaxvae.runs.provenance import noted
 from jaxvae.runs.ready import ReadyRun, ready_run
 from jaxvae.runs.run import RUN_FILE, latest_state, latest_step, snapshot_epochs, train_run
 from jaxvae.runs.sweep_run import SWEEP_FILE
-from jaxvae.training.epochs import NonFiniteLossError, Progress
+from jaxvae.training.epochs import NonFiniteLossError
 from jaxvae.training.mesh import chosen_devices, gathered
 from jaxvae.training.processes import is_first
+from jaxvae.training.progress import Progress
 from jaxvae.training.stability import evaluation_variables, stabilized_counts
 from jaxvae.training.trainer import TrainState
 
@@ -233,29 +234,31 @@ def _train(task: _Task, out: Path, console: Console, errors: Console) -> TrainSt
     run, origin, first, mesh, snapshots, *_ = task
     epochs = snapshot_epochs(run.config.epochs, snapshots, begun=_begun(origin))
     wanted = [each * run.per_epoch for each in epochs]
-    state = latest_state(run.trainer, out, first, wanted=wanted, mesh=mesh)
-    done = int(state.step)
+    # It is given away below: kept here, it would take its memory until the last epoch.
+    given = [latest_state(run.trainer, out, first, wanted=wanted, mesh=mesh)]
+    done = int(given[0].step)
     _announce_start(task, done, console)
     with (
         run_progress(errors, first=done, last=run.steps) as bar,
         _kept_curve(out, done, run, _begun(origin)) as keep,
     ):
-        watch = _watched(run, bar, errors)
+        watch = _watched(run, errors)
 
-        def report(progress: Progress) -> None:
+        def record(progress: Progress) -> None:
             watch(progress)
             keep(progress)
 
         return train_run(
             run.trainer,
-            state,
+            given.pop(),
             run.dataset.train.images,
             folder=out,
             epochs=run.config.epochs,
             batch_size=run.config.batch_size,
             snapshots=snapshots,
             begun=_begun(origin),
-            report=report,
+            report=bar,
+            record=record,
             mesh=mesh,
         )
 
@@ -269,18 +272,15 @@ def _kept_curve(
     return nullcontext(lambda progress: None)
 
 
-def _watched(
-    run: ReadyRun, report: Callable[[Progress], None], errors: Console
-) -> Callable[[Progress], None]:
-    """A report that also warns once of every layer of a hierarchy that collapses after warm-up."""
+def _watched(run: ReadyRun, errors: Console) -> Callable[[Progress], None]:
+    """What warns once of every layer of a hierarchy that collapses after warm-up."""
     if not isinstance(run.vae, HVAE):
-        return report
+        return lambda progress: None
     sizes, shown = run.vae.sizes, set[tuple[str, str]]()
     ramps = [steps for given in run.config.ramps.values() for steps in numbers(given)]
     warm = max([run.per_epoch, *ramps])
 
     def watch(progress: Progress) -> None:
-        report(progress)
         rates = [value for name, value in progress.terms.items() if name.startswith("rates")]
         if progress.step <= warm or len(rates) != len(sizes) or not np.isfinite(rates).all():
             return

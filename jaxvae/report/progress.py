@@ -18,7 +18,7 @@ from rich.progress import (
 )
 from rich.table import Column
 
-from jaxvae.training.epochs import Progress as Training
+from jaxvae.training.progress import Progress as Training
 
 # A run that no terminal shows writes a line after so many seconds.
 _LINE_SECONDS = 60.0

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from jaxvae.files.reading import content, is_regular
 from jaxvae.files.whole import write_text_whole
-from jaxvae.training.epochs import Progress
+from jaxvae.training.progress import Progress
 
 CURVE = "curve.json"
 _ROWS = 200
@@ -68,7 +68,7 @@ def kept_curve(
         begun: steps of another run that this one began with.
 
     Yields:
-        A callback for `jaxvae.training.train`.
+        A callback for `jaxvae.training.train`, to `record`.
 
     Raises:
         OSError: where what is there of the curve cannot be read, or nothing can be written.

@@ -23,10 +23,11 @@ from jaxvae.files.refusals import as_count
 from jaxvae.runs import checkpoint
 from jaxvae.runs.building import key_of
 from jaxvae.runs.checkpoint import RESUME, SNAPSHOTS
-from jaxvae.training.epochs import NonFiniteLossError, Progress, train, whole_batches
+from jaxvae.training.epochs import NonFiniteLossError, train, whole_batches
 from jaxvae.training.mesh import everywhere, in_line, shapes_on
 from jaxvae.training.placed import PlacedImages, place_images
 from jaxvae.training.processes import are_several
+from jaxvae.training.progress import Progress
 from jaxvae.training.signals import postponed
 from jaxvae.training.stability import evaluation_variables
 from jaxvae.training.trainer import Trainer, TrainState
@@ -48,6 +49,7 @@ def train_run(
     snapshots: int = 1,
     begun: int = 0,
     report: Callable[[Progress], None] = lambda progress: None,
+    record: Callable[[Progress], None] = lambda progress: None,
     mesh: Mesh | None = None,
 ) -> TrainState:
     """Train until `epochs` epochs are complete, keeping what was done in a folder.
@@ -65,7 +67,8 @@ def train_run(
         batch_size: images a step.
         snapshots: so many, evenly spaced in epochs; the last one is of the end.
         begun: epochs of another run that this one began with.
-        report: called about twice a second with the `Progress`.
+        report: called about twice a second, and at every snapshot, with the `Progress`.
+        record: called after every run of steps, as for `train`.
         mesh: devices that share every batch, as for `train`. A run may go on with others.
 
     Returns:
@@ -99,6 +102,7 @@ def train_run(
                 epochs=epoch,
                 batch_size=batch_size,
                 report=report,
+                record=record,
                 save=keep,
                 mesh=mesh,
             )

@@ -52,7 +52,7 @@ from jaxvae.training import (
 )
 from jaxvae.training.members import ensemble_shapes, unstack_one
 from jaxvae.training.memory import refuse_too_large
-from jaxvae.training.mesh import gathered
+from jaxvae.training.mesh import gathered, rows_of
 from jaxvae.training.windows import saving
 from jaxvae.typing import ImageShape
 
@@ -172,13 +172,18 @@ def _train(work: _UnitWork) -> None:
     work.progress.start(last * work.steps_per_epoch, len(work.sweep.epochs) * len(work.names))
     if replicating:
         # First, since the state before the last epoch is kept only until the next one.
-        before = _go_on(work, sorted({*lacking, last - 1} - {last}), work.folder / RESUME)
-        branch, start = work.folder / f"{RESUME}-{_REPLICATES}", replicated_ensemble(before)
-        another = _go_on(work, [last], branch, start=start, measuring=False)
-        checkpoint.save(work.folder / _REPLICATES, last, evaluation_variables(another.states))
+        _replicate(work, sorted({*lacking, last - 1} - {last}))
         lacking = [epoch for epoch in lacking if epoch == last]
     if lacking:
         _go_on(work, lacking, work.folder / RESUME)
+
+
+def _replicate(work: _UnitWork, epochs: Sequence[int]) -> None:
+    """Train until the last of some epochs, and from there through another last epoch of all."""
+    last, branch = work.sweep.epochs[-1], work.folder / f"{RESUME}-{_REPLICATES}"
+    start = replicated_ensemble(_go_on(work, epochs, work.folder / RESUME))
+    another = _go_on(work, [last], branch, start=start, measuring=False)
+    checkpoint.save(work.folder / _REPLICATES, last, evaluation_variables(another.states))
 
 
 def _go_on(
@@ -207,6 +212,9 @@ def _go_on(
         ensemble = start
     if ensemble is None:
         ensemble = init_ensemble(work.trainer, members, room=work.latents)
+    if work.sweep.mesh is not None:
+        # Those with which training begins would stay on one device, all of them.
+        ensemble = rows_of(ensemble, slice(None))
     images = place_images(work.dataset.train.images, mesh=work.sweep.mesh)
     with saving(partial(_save, resume)) as saver:
         for epoch in epochs:
@@ -332,8 +340,9 @@ def _loaded(work: _UnitWork, folder: str, epoch: int) -> Variables:
 
 def _measurable(ensemble: Ensemble, index: int, mesh: Mesh | None) -> Variables:
     """The variables of one run, on the default device."""
-    own = unstack_one(evaluation_variables(ensemble.states), index)
-    return own if mesh is None else gathered(own)
+    variables = evaluation_variables(ensemble.states)
+    # With a mesh one by one from the host: all of them together may not fit on one device.
+    return unstack_one(variables, index) if mesh is None else gathered(rows_of(variables, index))
 
 
 def _one_of(load: Callable[..., Variables], index: int, *epoch: int) -> Variables:

@@ -3,7 +3,6 @@
 from jaxvae.training.classification import train_classifier as train_classifier
 from jaxvae.training.ensemble import train_ensemble as train_ensemble
 from jaxvae.training.epochs import NonFiniteLossError as NonFiniteLossError
-from jaxvae.training.epochs import Progress as Progress
 from jaxvae.training.epochs import steps_per_epoch as steps_per_epoch
 from jaxvae.training.epochs import train as train
 from jaxvae.training.images import unit_interval as unit_interval
@@ -14,6 +13,7 @@ from jaxvae.training.members import init_ensemble as init_ensemble
 from jaxvae.training.members import take_member as take_member
 from jaxvae.training.placed import PlacedImages as PlacedImages
 from jaxvae.training.placed import place_images as place_images
+from jaxvae.training.progress import Progress as Progress
 from jaxvae.training.replicate import replicated as replicated
 from jaxvae.training.replicate import replicated_ensemble as replicated_ensemble
 from jaxvae.training.stability import averaged as averaged

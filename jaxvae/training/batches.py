@@ -4,9 +4,10 @@ Where every device has all images, a step takes its own. Where not, the batches 
 laid out on the devices at a time; from the host while the steps before them run.
 """
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import numpy as np
 from jax import lax
@@ -14,13 +15,12 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int, UInt8
 
 from jaxvae.training.mesh import everywhere, put, split
-from jaxvae.training.placed import PlacedImages, lay_out
+from jaxvae.training.placed import PlacedImages, collected, put_parts, reader
 
 # The batches that are laid out at a time take about so many bytes: long against a call, short
 # against the memory.
 _PIECE_BYTES = 32 * 2**20
 
-Item = TypeVar("Item")
 # `epoch -> [n]`, or `[m, n]`: the order in which it visits the images.
 Orders = Callable[[int], Array]
 
@@ -38,6 +38,21 @@ class Batches(NamedTuple):
     images: UInt8[Array, "n h w c"] | None
     own: Array
     start: int | Int[Array, ""]
+
+
+class _Chosen(NamedTuple):
+    """The images of the steps that are laid out at a time.
+
+    Attributes:
+        steps: which steps.
+        rows: numbers of their images, `[steps, b]`; of an ensemble, `[m, steps, b]`. The same in
+            every process.
+        like: an array of the training, which is where the batches have to be.
+    """
+
+    steps: range
+    rows: Int[np.ndarray, "*m steps b"]
+    like: Array
 
 
 class Plan(NamedTuple):
@@ -65,9 +80,12 @@ def pieces(
         for epoch, steps in _spans(plan, plan.per_epoch):
             yield steps, Batches(placed.kept, orders(epoch), epoch * plan.per_epoch)
         return
-    laid = _laid(placed, orders, plan, members)
-    # What devices collect from each other, all processes have to collect between the same steps.
-    yield from _ahead(laid) if placed.storage == "host" else laid
+    chosen, axis = _chosen(placed, orders, plan, members), 0 if members else 1
+    if placed.storage == "host":
+        yield from _read_ahead(placed, chosen, axis)
+        return
+    for steps, rows, _ in chosen:
+        yield steps, Batches(None, collected(placed, rows, axis=axis), steps.start)
 
 
 def batch_at(
@@ -101,22 +119,23 @@ def _spans(plan: Plan, most: int) -> Iterator[tuple[int, range]]:
         step = stop
 
 
-def _laid(
+def _chosen(
     placed: PlacedImages, orders: Orders, plan: Plan, members: int | None
-) -> Iterator[tuple[range, Batches]]:
-    """Steps, as many as are laid out at a time, with their batches on the devices."""
+) -> Iterator[_Chosen]:
+    """Steps, as many as are laid out at a time, with the numbers of their images."""
+    drawn: Any = None
     known, order = None, np.empty(0)
     step_bytes = (members or 1) * plan.batch_size * placed.bytes_each
     most = steps_at_once(plan.per_epoch, step_bytes)
     for epoch, steps in _spans(plan, most):
         if epoch != known:
-            known, order = epoch, _on_host(orders(epoch), placed.mesh)
+            known, drawn = epoch, orders(epoch)
+            order = _on_host(drawn, placed.mesh)
         first = steps.start % plan.per_epoch * plan.batch_size
         # Always as many, of which the last may be of no use: they are one program.
         indices = np.minimum(first + np.arange(most * plan.batch_size), placed.n - 1)
         rows = order[..., indices].reshape(*order.shape[:-1], most, plan.batch_size)
-        laid = lay_out(placed, rows, axis=0 if members else 1)
-        yield steps, Batches(None, laid, steps.start)
+        yield _Chosen(steps, rows, drawn)
 
 
 def steps_at_once(per_epoch: int, step_bytes: int) -> int:
@@ -129,10 +148,25 @@ def _on_host(order: Array, mesh: Mesh | None) -> Int[np.ndarray, "..."]:
     return np.asarray(order if mesh is None else put(order, everywhere(mesh)))
 
 
-def _ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """The same batches, each being made while the one before is used."""
+def _read_ahead(
+    placed: PlacedImages, chosen: Iterator[_Chosen], axis: int
+) -> Iterator[tuple[range, Batches]]:
+    """Batches from the host, of which the next are read while devices work on those before.
+
+    The thread that reads calls nothing of JAX: its settings are those of each thread by itself,
+    and all processes have to begin programs for devices of all of them in the same order.
+    """
     with ThreadPoolExecutor(1) as worker:
-        upcoming = worker.submit(next, items, None)
-        while (item := upcoming.result()) is not None:
-            upcoming = worker.submit(next, items, None)
-            yield item
+        reading: deque[tuple[_Chosen, Future[list[np.ndarray]]]] = deque()
+
+        def first() -> tuple[range, Batches]:
+            (steps, rows, like), parts = reading.popleft()
+            laid = put_parts(placed, parts.result(), rows.shape, axis=axis, like=like)
+            return steps, Batches(None, laid, steps.start)
+
+        for each in chosen:
+            reading.append((each, worker.submit(reader(placed, each.rows, axis=axis))))
+            if len(reading) > 1:
+                yield first()
+        while reading:
+            yield first()

@@ -14,7 +14,6 @@ from jaxtyping import Array, Int, UInt8
 from jaxvae.platforms import choices_for, jit_steps
 from jaxvae.training.batches import Batches, Plan, pieces
 from jaxvae.training.epochs import (
-    Progress,
     epoch_order,
     named,
     run_steps,
@@ -22,9 +21,10 @@ from jaxvae.training.epochs import (
     whole_epochs,
 )
 from jaxvae.training.members import Ensemble, stack
-from jaxvae.training.mesh import AXIS, cut_off, dealt, everywhere, on_its_own_mesh, put
+from jaxvae.training.mesh import AXIS, dealt, everywhere, on_its_own_mesh, put, rows_of
 from jaxvae.training.placed import PlacedImages, place_images
 from jaxvae.training.processes import are_several
+from jaxvae.training.progress import Progress, Stretch, now_and_then
 from jaxvae.training.refusals import refuse_dependent_keys
 from jaxvae.training.trainer import Trainer, TrainState
 from jaxvae.training.windows import Window, saving, windows
@@ -57,7 +57,7 @@ def train_ensemble(
         images: as for `train`.
         epochs: total number of epochs to reach.
         batch_size: images a step and member.
-        report: called about twice a second, with means over the members that go on.
+        report: called about twice a second, and at the end, with means over the members that go on.
         save: as in `train`.
         way: how members share the device, of `WAYS`: `vmap` batches their arrays, `map`
             runs them one after another, `unrolled` puts them side by side in the program.
@@ -67,7 +67,8 @@ def train_ensemble(
             multiple of theirs. The numbers are those of one device, bitwise with `map`.
 
     Returns:
-        The members after their last step; with a mesh, on its devices.
+        The members after their last step; with a mesh, split over its devices where these share
+        them evenly, else on the host. `save` is given them in the same place.
 
     Raises:
         ValueError: for images that the trainer does not take, a batch larger than the data,
@@ -83,12 +84,12 @@ def train_ensemble(
     placed = place_images(images, trainer.image_shape, mesh=mesh)
     per_epoch = whole_batches(placed.n, batch_size)
     refuse_dependent_keys(ensemble.states.key)
-    chosen = way or choices_for(ensemble).way
-    if chosen not in WAYS:
-        raise ValueError(f"expected a way among {', '.join(WAYS)}, got {way}")
     members = len(ensemble.failed)
     if placed.mesh is not None:
         ensemble = _spread(ensemble, mesh=placed.mesh)
+    chosen = way or choices_for(ensemble).way
+    if chosen not in WAYS:
+        raise ValueError(f"expected a way among {', '.join(WAYS)}, got {way}")
     run = partial(_run_members, trainer, batch_size=batch_size, way=chosen, mesh=placed.mesh)
     orders = partial(_orders, ensemble.states.key, n=placed.n)
     last = whole_epochs(epochs) * per_epoch
@@ -96,10 +97,12 @@ def train_ensemble(
     plan = Plan(first, last if _goes_on(ensemble) else first, per_epoch, batch_size)
     batches = pieces(placed, orders, plan, members=len(ensemble.failed))
     own = partial(_first, members=members, mesh=placed.mesh)
-    with saving(lambda ensemble: save(own(ensemble))) as saver:
+    saving_own = saving(lambda ensemble: save(own(ensemble)))
+    with saving_own as saver, now_and_then(report) as tell:
         for window, count, seconds in windows(run, batches, ensemble, saver):
             ensemble = window.state
-            report(_progress(window, members, count, count * batch_size / seconds))
+            progress = _progress(window, members, count, count * batch_size / seconds)
+            tell(Stretch(progress, count, seconds))
             if not _goes_on(ensemble):
                 break
     return own(ensemble)
@@ -190,7 +193,8 @@ def _first(ensemble: Ensemble, members: int, mesh: Mesh | None) -> Ensemble:
     """The members, without what fills up the devices."""
     if mesh is None or len(ensemble.failed) == members:
         return ensemble
-    return cut_off(put(ensemble, everywhere(mesh)), members)
+    # Of no array devices hold parts of different size: each would have to hold all members.
+    return rows_of(ensemble, slice(members))
 
 
 def _progress(window: Window, members: int, count: int, images_per_second: float) -> Progress:

@@ -17,27 +17,10 @@ from jaxvae.training.batches import Batches, Plan, batch_at, pieces
 from jaxvae.training.mesh import everywhere, on_its_own_mesh, put
 from jaxvae.training.placed import PlacedImages, place_images
 from jaxvae.training.processes import are_several
+from jaxvae.training.progress import Progress, Stretch, now_and_then
 from jaxvae.training.trainer import Trainer, TrainState
 from jaxvae.training.windows import Window, saving, windows
 from jaxvae.typing import ArrayLike, Key
-
-
-class Progress(NamedTuple):
-    """The progress of a run, for a progress bar.
-
-    Attributes:
-        step: steps taken since the start of the run.
-        images_per_second: over the last report.
-        loss: mean over the steps of the last report, nats per image.
-        terms: the same for every term, by name.
-        failed: members of an ensemble that have stopped.
-    """
-
-    step: int
-    images_per_second: float
-    loss: float
-    terms: dict[str, float]
-    failed: int = 0
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -104,6 +87,7 @@ def train(
     epochs: int,
     batch_size: int,
     report: Callable[[Progress], None] = lambda progress: None,
+    record: Callable[[Progress], None] = lambda progress: None,
     save: Callable[[TrainState], None] = lambda state: None,
     mesh: Mesh | None = None,
 ) -> TrainState:
@@ -120,7 +104,9 @@ def train(
             finds room for them.
         epochs: total number of epochs to reach.
         batch_size: images a step.
-        report: called about twice a second with the `Progress`.
+        report: called about twice a second, and at the end, with the `Progress`.
+        record: called as `report`, but after every run of steps, of which each epoch has at
+            least one: for what keeps losses, not for an eye.
         save: called with the state that a run can go on from: every five minutes, and
             when a KeyboardInterrupt ends this one.
         mesh: devices that share every batch; all its axes are used. Losses, gradients and
@@ -146,13 +132,15 @@ def train(
     orders = partial(_order, state.key, n=placed.n)
     plan = Plan(int(state.step), last, per_epoch, batch_size)
     together, batches = are_several(placed.mesh), pieces(placed, orders, plan)
-    with saving(save, together=together) as saver:
+    with saving(save, together=together) as saver, now_and_then(report) as tell:
         for window, count, seconds in windows(run, batches, state, saver, together=together):
             state = window.state
             _refuse_non_finite(window, per_epoch)
             means = named(window.total, count)
             speed = count * batch_size / seconds
-            report(Progress(int(state.step), speed, means.pop("loss"), means))
+            progress = Progress(int(state.step), speed, means.pop("loss"), means)
+            record(progress)
+            tell(Stretch(progress, count, seconds))
     return state
 
 
@@ -232,6 +220,6 @@ def _order(key: Key, epoch: Array, n: int) -> Array:
 
 def _refuse_non_finite(window: Window, per_epoch: int) -> None:
     last = named(window.last, 1.0)
-    if not jnp.isfinite(last["loss"]):
+    if not np.isfinite(last["loss"]):
         step = int(window.state.step) - 1
         raise NonFiniteLossError(step, step // per_epoch, last)

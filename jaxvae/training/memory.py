@@ -8,11 +8,16 @@ from jax.sharding import Mesh
 
 from jaxvae.data.memory import GIBIBYTE, available_memory, whole_memory
 
+# States of a model that there are at once while it is trained.
+_STATES = 3
+
 
 def refuse_too_large(state: int, *, batch: int = 0, members: int = 1, devices: int = 1) -> None:
     """Refuse what cannot be trained in the memory there is.
 
-    While a step runs there are its state before and after, and what the layers make of a batch.
+    What is counted are three states, that with which training began, which its caller keeps, and
+    those before and after a step, and what the layers make of a batch. Not counted is that
+    members are first made, and read from a file, on one device, before they are split over more.
 
     Args:
         state: bytes of the `TrainState` of a model.
@@ -23,12 +28,12 @@ def refuse_too_large(state: int, *, batch: int = 0, members: int = 1, devices: i
     Raises:
         ValueError: says how much is needed, how much there is, and what to do.
     """
-    needed = 2 * state * -(-members // devices) + batch
+    needed = _STATES * state * -(-members // devices) + batch
     # What counts is the memory of the device that trains; on CPU that is the memory of the host.
     stats = jax.local_devices()[0].memory_stats() or {}
     available = float(stats.get("bytes_limit", available_memory()))
     if needed > available:
-        most = devices * int(available // (2 * state))
+        most = devices * int(available // (_STATES * state))
         cure = "choose a smaller network or batch"
         together = f" of {members:,} models that are trained together" if members > 1 else ""
         if 0 < most < members:

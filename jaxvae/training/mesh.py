@@ -114,24 +114,22 @@ def shapes_on(shapes: Tree, sharding: NamedSharding) -> Tree:
 
 def dealt(tree: Tree, mesh: Mesh) -> Tree:
     """Arrays `[m, ...]` split over the devices, as many rows on each: the last is repeated."""
-    missing = -len(jax.tree.leaves(tree)[0]) % mesh.size
+    rows = len(jax.tree.leaves(tree)[0])
+    missing = -rows % mesh.size
     if missing:
-        tree = _filled(put(tree, everywhere(mesh)), missing)
+        # On the host, or every device would hold all of them for a moment.
+        tree = rows_of(tree, np.minimum(np.arange(rows + missing), rows - 1))
     return put(tree, split(mesh))
 
 
-@partial(jax.jit, static_argnums=1)
-def cut_off(tree: Tree, length: int) -> Tree:
-    """The first rows of arrays `[m, ...]`."""
-    return jax.tree.map(lambda leaf: leaf[:length], tree)
+def rows_of(tree: Tree, rows: Any) -> Tree:
+    """Some rows of arrays `[m, ...]`, on the host; those of keys, which it cannot hold, are not.
 
-
-@partial(jax.jit, static_argnums=1)
-def _filled(tree: Tree, missing: int) -> Tree:
-    def filled(leaf: jax.Array) -> jax.Array:
-        return jnp.concatenate([leaf, jnp.repeat(leaf[-1:], missing, axis=0)])
-
-    return jax.tree.map(filled, tree)
+    Args:
+        tree: arrays on devices of this process, or on the host.
+        rows: a number, a slice, or an array of numbers.
+    """
+    return jax.tree.map(lambda leaf: leaf[rows], _on_host(tree))
 
 
 def gathered(tree: Tree) -> Tree:
@@ -140,11 +138,16 @@ def gathered(tree: Tree) -> Tree:
     An array that is committed to its devices is another case to `jit`, which would compile
     everything again.
     """
+    return jax.tree.map(jnp.asarray, _on_host(tree))
 
-    def new(leaf: Any) -> Any:
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            data = jnp.asarray(np.asarray(jax.random.key_data(leaf)))
-            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
-        return jnp.asarray(np.asarray(leaf))
 
-    return jax.tree.map(new, tree)
+def _on_host(tree: Tree) -> Tree:
+    """Arrays of NumPy, and new ones of keys."""
+
+    def fetched(leaf: Any) -> Any:
+        if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return np.asarray(leaf)
+        data = jnp.asarray(np.asarray(jax.random.key_data(leaf)))
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+
+    return jax.tree.map(fetched, tree)

@@ -90,28 +90,61 @@ def place_images(
     return PlacedImages(STORAGES[chosen](checked, line), len(checked), chosen, line)
 
 
-def lay_out(
-    placed: PlacedImages, rows: Int[np.ndarray, "*rows"], axis: int
-) -> UInt8[Array, "*rows h w c"]:
-    """Some of the images on the devices, split along one axis of their numbers.
+def reader(
+    placed: PlacedImages, rows: Int[np.ndarray, "*rows"], *, axis: int
+) -> Callable[[], list[UInt8[np.ndarray, "*part h w c"]]]:
+    """What reads images of the host, a part for each device of this process, without JAX.
 
     Args:
-        placed: images that are not kept everywhere.
+        placed: images that are kept on the host.
+        rows: numbers of those to read.
+        axis: along which they are split; its length is a multiple of the devices.
+    """
+    mesh, kept = placed.mesh, placed.kept
+    if mesh is None:
+        return lambda: [kept[rows]]
+    # Each process reads what its own devices take.
+    indices = split(mesh, axis).addressable_devices_indices_map(rows.shape).values()
+    return lambda: [kept[rows[index]] for index in indices]
+
+
+def put_parts(
+    placed: PlacedImages,
+    parts: list[UInt8[np.ndarray, "*part h w c"]],
+    shape: tuple[int, ...],
+    *,
+    axis: int,
+    like: Array,
+) -> UInt8[Array, "*rows h w c"]:
+    """What a `reader` has read, on the devices.
+
+    Args:
+        placed: images that are kept on the host.
+        parts: those that were read.
+        shape: shape of their numbers.
+        axis: along which these are split.
+        like: an array of the training that takes them, which without a mesh says where they go.
+    """
+    mesh = placed.mesh
+    if mesh is None:
+        return jax.device_put(parts[0], like.sharding if like.committed else None)
+    sharding = split(mesh, axis)
+    on_devices = jax.device_put(parts, list(sharding.addressable_devices_indices_map(shape)))
+    whole = (*shape, *placed.kept.shape[1:])
+    return jax.make_array_from_single_device_arrays(whole, sharding, on_devices)
+
+
+def collected(
+    placed: PlacedImages, rows: Int[np.ndarray, "*rows"], *, axis: int
+) -> UInt8[Array, "*rows h w c"]:
+    """Some of the images that are split over devices, on them, split along one axis of `rows`.
+
+    Args:
+        placed: images that are split over devices.
         rows: their numbers, the same in every process.
         axis: its length is a multiple of the devices.
     """
-    mesh, kept = placed.mesh, placed.kept
-    if placed.storage == "split":
-        return _collected(kept, rows, mesh=mesh, axis=axis)
-    if mesh is None:
-        return jax.device_put(kept[rows])
-
-    def part(index: Any) -> np.ndarray:
-        # Each process reads what its own devices take.
-        return kept[rows[index[: rows.ndim]]]
-
-    shape = (*rows.shape, *kept.shape[1:])
-    return jax.make_array_from_callback(shape, split(mesh, axis), part)
+    return _collected(placed.kept, rows, mesh=placed.mesh, axis=axis)
 
 
 def _roomy(size: int, mesh: Mesh | None) -> str:

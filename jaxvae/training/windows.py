@@ -10,10 +10,9 @@ from jaxtyping import Array, Float
 
 from jaxvae.training.batches import Batches
 from jaxvae.training.processes import from_first, in_any
+from jaxvae.training.progress import REPORT_SECONDS
 from jaxvae.training.signals import Terminated, clear_pending, postponed, raise_pending
 
-# Seconds of steps between two reports: long against the call, short for an eye.
-_REPORT_SECONDS = 0.5
 # Seconds of work that a kill may cost: long against the time to save a state.
 _SAVE_SECONDS = 300.0
 
@@ -70,7 +69,7 @@ def windows(
                 raise_pending()
                 if together and in_any(bool(stop)):
                     raise Terminated()
-                patience = max(1, min(2 * patience, int(count * _REPORT_SECONDS / seconds)))
+                patience = max(1, min(2 * patience, int(count * REPORT_SECONDS / seconds)))
                 patience = from_first(patience) if together else patience
                 begun = time.perf_counter()
 

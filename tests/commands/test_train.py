@@ -1,6 +1,7 @@
 """`jaxvae train`: what it prints, keeps, resumes and refuses."""
 
 import dataclasses
+import gc
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -28,7 +30,9 @@ from jaxvae.runs.folder import read_settings, sole_process
 from jaxvae.runs.ready import ready_run, refuse_few
 from jaxvae.runs.run import latest_state
 from jaxvae.runs.saved import open_run
-from jaxvae.training import evaluation_variables, train
+from jaxvae.training import epochs as epochs_module
+from jaxvae.training import evaluation_variables, memory, train
+from jaxvae.training.memory import tree_bytes
 from tests.commands.refusals import assert_refused
 
 pytestmark = pytest.mark.usefixtures("own_images")
@@ -100,6 +104,31 @@ def test_a_run_is_that_of_the_library(finished, own_images):
     state = trainer.init(jax.random.split(jax.random.key(0))[0])
     state = train(trainer, state, dataset.train.images, epochs=2, batch_size=64)
     jax.tree.map(np.testing.assert_array_equal, open_run(finished).variables, state.variables)
+
+
+def test_a_run_of_several_snapshots_holds_as_many_states_as_the_memory_is_checked_for(
+    tmp_path, monkeypatch
+):
+    def held():
+        gc.collect()
+        arrays = [
+            each
+            for each in jax.live_arrays()
+            if len(each.devices()) == 1 and not jnp.issubdtype(each.dtype, jax.dtypes.prng_key)
+        ]
+        return sum({each.unsafe_buffer_pointer(): each.nbytes for each in arrays}.values())
+
+    take_steps, before, seen = epochs_module._run, held(), []
+
+    def looked(trainer, state, *given, **named):
+        window = jax.block_until_ready(take_steps(trainer, state, *given, **named))
+        seen.append((held() - before) / tree_bytes(state))
+        return window
+
+    monkeypatch.setattr(epochs_module, "_run", looked)
+    assert run(tmp_path / "run", "--snapshots", "2") == 0
+    # Beside the images.
+    assert 0 <= max(seen) - memory._STATES < 1
 
 
 def test_the_folder_holds_the_settings_one_snapshot_and_the_state(finished, own_images):

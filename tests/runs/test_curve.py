@@ -3,7 +3,7 @@
 import pytest
 
 from jaxvae.runs.curve import CURVE, kept_curve, read_curve
-from jaxvae.training.epochs import Progress
+from jaxvae.training.progress import Progress
 from tests.files.unreadable import MESSAGE, make_readable, make_unreadable
 
 

@@ -28,10 +28,10 @@ class StopError(Exception):
     pass
 
 
-def go(folder, epochs, snapshots=1, report=lambda progress: None):
+def go(folder, epochs, snapshots=1, record=lambda progress: None):
     state = latest_state(TRAINER, folder, FIRST)
     kept = {"epochs": epochs, "batch_size": 5, "snapshots": snapshots}
-    return train_run(TRAINER, state, IMAGES, folder=folder, report=report, **kept)
+    return train_run(TRAINER, state, IMAGES, folder=folder, record=record, **kept)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_a_run_that_broke_off_goes_on_from_its_last_state(tmp_path, finished):
             raise StopError
 
     with pytest.raises(StopError):
-        go(tmp_path, 4, snapshots=2, report=break_off)
+        go(tmp_path, 4, snapshots=2, record=break_off)
     assert latest_step(tmp_path) == 8
     assert_same(go(tmp_path, 4, snapshots=2), finished[1])
 
@@ -93,7 +93,7 @@ def test_an_interrupted_run_goes_on_from_where_it_was(tmp_path, finished):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        go(tmp_path, 4, report=interrupt)
+        go(tmp_path, 4, record=interrupt)
     assert 0 < latest_step(tmp_path) < 16
     assert checkpoint.steps(tmp_path / "snapshots") == []
     # It is the same with another number of snapshots.

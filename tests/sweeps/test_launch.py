@@ -251,7 +251,7 @@ def test_what_would_fail_later_is_refused_before_anything_is_written(tmp_path, c
 @pytest.mark.parametrize(
     ("share", "advice"),
     [
-        (1, "or --members of at most 2 for a sweep in a new folder"),
+        (1.5, "or --members of at most 2 for a sweep in a new folder"),
         (0.25, "choose a smaller network or batch"),
     ],
 )

@@ -50,6 +50,11 @@ def test_batches_over_devices_come_from_wherever_images_are(results, storage):
     )
 
 
+@pytest.mark.parametrize("name", ["dense of a state on the second", "dense on the second"])
+def test_batches_of_the_host_go_to_the_device_that_trains(results, name):
+    np.testing.assert_array_equal(results[name], results["dense one"])
+
+
 @pytest.mark.parametrize("count", [4, 3])
 def test_members_over_devices_are_bitwise_those_of_one(results, count):
     one, other = results[f"{count} members one"], results[f"{count} members everywhere"]
@@ -91,6 +96,11 @@ def test_what_was_saved_on_four_devices_is_read_by_a_process_of_one(results, fol
 def test_a_model_is_on_every_device_and_a_member_on_one(printed):
     said = {line for line in printed.splitlines() if line.startswith(("state", "members"))}
     assert said == {"state 4 replicated", "members 4 split"}
+
+
+def test_members_that_devices_cannot_share_evenly_are_never_all_on_one(results):
+    # Two of them, and the images.
+    assert 2 < results["held of 5 on 4"] < 3
 
 
 def test_a_batch_that_devices_cannot_share_evenly_is_refused(printed):

@@ -1,5 +1,6 @@
 """Epochs: what is visited, what is reported, and what stops a run."""
 
+import time
 from typing import NamedTuple
 
 import jax
@@ -12,11 +13,13 @@ import jaxvae.training.windows as windows_module
 from jaxvae.models import dense_vae
 from jaxvae.objectives import beta_vae
 from jaxvae.training import (
+    Ensemble,
     NonFiniteLossError,
     Trainer,
     TrainState,
     steps_per_epoch,
     train,
+    train_ensemble,
     vae_trainer,
 )
 
@@ -177,6 +180,36 @@ def reports(trainer=LOGGING, epochs=EPOCHS):
     return seen
 
 
+def test_short_epochs_are_reported_about_twice_a_second_and_each_is_recorded():
+    start = LOGGING.init(jax.random.key(0))
+    calls = {name: [] for name in ("report", "record")}
+    told = {name: seen.append for name, seen in calls.items()}
+    begun = time.perf_counter()
+    train(LOGGING, start, NUMBERS, epochs=200, batch_size=BATCH, **told)
+    seconds = time.perf_counter() - begun
+    assert len(calls["report"]) <= 2 + seconds / 0.25
+    steps = [progress.step for progress in calls["record"]]
+    assert steps == sorted(set(steps))
+    assert set(range(PER_EPOCH, 200 * PER_EPOCH + 1, PER_EPOCH)) <= set(steps)
+    total = np.arange(200 * PER_EPOCH).sum()
+    assert [sum_of_losses(seen) for seen in calls.values()] == pytest.approx([total, total])
+
+
+def sum_of_losses(seen):
+    firsts = [0, *(progress.step for progress in seen)]
+    return sum(
+        progress.loss * (progress.step - first)
+        for first, progress in zip(firsts, seen, strict=False)
+    )
+
+
+def test_the_last_steps_of_members_are_reported_whenever_they_end():
+    start = Ensemble(jax.vmap(LOGGING.init)(jax.random.split(jax.random.key(0))), jnp.full(2, -1))
+    seen = []
+    train_ensemble(LOGGING, start, NUMBERS, epochs=EPOCHS, batch_size=BATCH, report=seen.append)
+    assert seen[-1].step == EPOCHS * PER_EPOCH
+
+
 def test_reports_ascend_to_the_last_step():
     steps = [progress.step for progress in reports()]
     assert steps == sorted(set(steps))
@@ -214,7 +247,7 @@ def test_an_interrupted_run_saves_a_state_that_leads_to_the_same_end():
             IMAGES,
             epochs=3,
             batch_size=BATCH,
-            report=interrupt,
+            record=interrupt,
             save=saved.append,
         )
     (state,) = saved

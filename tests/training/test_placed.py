@@ -1,5 +1,6 @@
 """Where images are kept: the same batches from everywhere, and what is refused."""
 
+import threading
 from typing import NamedTuple
 
 import jax
@@ -13,6 +14,7 @@ from jaxvae.training import (
     Trainer,
     TrainState,
     batches,
+    epochs,
     place_images,
     train,
     train_ensemble,
@@ -114,6 +116,39 @@ def test_what_fails_while_batches_are_read_ahead_is_raised(tmp_path):
     placed = place_images(NUMBERS, storage="host")
     with pytest.raises(OSError, match="the disk is gone"):
         visits(placed._replace(kept=NUMBERS.view(Broken)))
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize(("storage", "mesh"), STORED)
+def test_the_order_follows_the_settings_of_jax_wherever_images_are_kept(storage, mesh):
+    with jax.threefry_partitionable(False):
+        expected = visits(NUMBERS)
+        seen = visits(place_images(NUMBERS, mesh=mesh, storage=storage), mesh=mesh)
+    np.testing.assert_array_equal(seen, expected)
+    assert not np.array_equal(expected, visits(NUMBERS))
+
+
+@pytest.mark.usefixtures("small_pieces")
+@pytest.mark.parametrize("mesh", [None, ONE])
+def test_images_of_the_host_are_read_by_a_thread_that_begins_no_program(mesh, monkeypatch):
+    reading, drawing = set(), set()
+
+    class Watched(np.ndarray):
+        def __getitem__(self, index):
+            reading.add(threading.current_thread())
+            return super().__getitem__(index)
+
+    draw = epochs._order
+
+    def drawn(*given, **named):
+        drawing.add(threading.current_thread())
+        return draw(*given, **named)
+
+    monkeypatch.setattr(epochs, "_order", drawn)
+    placed = place_images(NUMBERS, mesh=mesh, storage="host")
+    visits(placed._replace(kept=NUMBERS.view(Watched)), mesh=mesh)
+    assert drawing == {threading.main_thread()}
+    assert threading.main_thread() not in reading
 
 
 def test_another_storage_is_refused():

@@ -21,9 +21,11 @@ from jaxvae.training import (
     train,
     train_ensemble,
     vae_trainer,
+    windows,
 )
 from jaxvae.training.members import ensemble_shapes
-from jaxvae.training.mesh import cut_off
+from jaxvae.training.memory import tree_bytes
+from jaxvae.training.mesh import rows_of
 
 COUNT, BATCH, EPOCHS = 43, 8, 2
 SHAPE = (8, 8, 1)
@@ -75,6 +77,31 @@ def of_members(count, mesh=None, storage=None, epochs=EPOCHS, start=None):
     return train_ensemble(DENSE_TRAINER, start, images, epochs=epochs, batch_size=BATCH, mesh=mesh)
 
 
+def held_states(count, mesh):
+    """Of how many states the last device holds the bytes at most, as members are saved or done."""
+
+    def held():
+        arrays = [
+            jax.random.key_data(each) if jnp.issubdtype(each.dtype, jax.dtypes.prng_key) else each
+            for each in jax.live_arrays()
+        ]
+        shards = [shard for array in arrays for shard in array.addressable_shards]
+        own = [each.data for each in shards if each.device == mesh.devices.flat[-1]]
+        # Asked for, a shard is an array of its own with the same bytes.
+        return sum({each.unsafe_buffer_pointer(): each.nbytes for each in own}.values())
+
+    windows._SAVE_SECONDS, before, seen = 0.0, held(), []
+    start = init_ensemble(lambda latents: DENSE_TRAINER, members_of(count))
+    options = {"epochs": EPOCHS, "batch_size": BATCH, "mesh": mesh}
+    done = train_ensemble(
+        DENSE_TRAINER, start, IMAGES, save=lambda saved: seen.append(held()), **options
+    )
+    seen.append(held())
+    assert len(seen) > 1
+    assert len(done.failed) == count
+    return (max(seen) - before) / tree_bytes(jax.eval_shape(DENSE_TRAINER.init, jax.random.key(0)))
+
+
 def shapes():
     """Of what is saved on four devices: a state, and three members."""
     return {
@@ -93,9 +120,16 @@ def main(out):
         results[f"{name} everywhere"] = of_batches(name, square)
     for storage in ("split", "host"):
         results[f"dense {storage}"] = of_batches("dense", four, storage)
+    second = jax.devices()[1]
+    start = jax.device_put(DENSE_TRAINER.init(jax.random.key(0)), second)
+    # What has to go from one device to another would be refused.
+    with jax.transfer_guard_device_to_device("disallow_explicit"):
+        results["dense of a state on the second"] = of_batches("dense", None, "host", start=start)
+        with jax.default_device(second):
+            results["dense on the second"] = of_batches("dense", None, "host")
     results["4 members one"] = of_members(4)
     # Members have no part in each other.
-    results["3 members one"] = cut_off(results["4 members one"], 3)
+    results["3 members one"] = rows_of(results["4 members one"], slice(3))
     for count in (4, 3):
         results[f"{count} members everywhere"] = of_members(count, square)
     for storage in ("split", "host"):
@@ -121,6 +155,7 @@ def main(out):
     loaded = {name: checkpoint.load(out / name, 1, like) for name, like in shapes().items()}
     results["dense resumed"] = of_batches("dense", two, start=loaded["state"])
     results["3 members resumed"] = of_members(3, two, start=loaded["members"])
+    results["held of 5 on 4"] = np.float64(held_states(5, square))
     np.savez(out / "results.npz", **{name: numbers(tree) for name, tree in results.items()})
     shardings = {
         "state": of_batches("dense", square).variables,
