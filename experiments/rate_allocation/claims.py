@@ -134,8 +134,8 @@ def _on_uses(every: list[Use], *, seeds: int) -> str:
 def _best(use: Use) -> str:
     """How many cells cannot be told from the best one, and the first of them."""
     cells, size = [_named(cell) for cell in use.best], use.candidates.size
-    if len(cells) == size:
-        return f"{use.name} any of {size}"
+    if not use.leaves_some_out:
+        return f"{use.name} any of {len(cells)}"
     return f"{use.name} {len(cells)} of {size} (beta {first_few(cells, '; ', most=_NAMED)})"
 
 

@@ -78,7 +78,7 @@ def _rate_plane(every_use: list[Use], records: xr.Dataset, path: Path) -> None:
             drawing.colorbar(dots, ax=axes)
             if use in by_name:
                 _mark(axes, records, [by_name[use].highest], "*", "highest")
-                if records.sizes["seed"] > 1:
+                if by_name[use].leaves_some_out:
                     _mark(axes, records, by_name[use].best, "o", "cannot be told from the best")
             axes.set_title(names.get(use, use.replace("classification", "accuracy of samples")))
         first, second = half_names(records)

@@ -37,6 +37,11 @@ class Use(NamedTuple):
     highest: Cell
 
     @property
+    def leaves_some_out(self) -> bool:
+        """Whether some cell is shown to be worse than another, which one seed shows of none."""
+        return bool((self.stderr.notnull() & ~self.candidates).any())
+
+    @property
     def best(self) -> list[Cell]:
         """The candidates, by falling score."""
         flat = self.score.where(self.candidates).stack(cell=GRID)

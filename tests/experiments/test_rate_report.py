@@ -92,6 +92,15 @@ def test_the_best_cells_are_those_that_no_other_is_clearly_better_than():
     assert found["reconstruction"].candidates.sum() == 2
     # The others do not differ.
     assert all(found[name].candidates.all() for name in USES[1:])
+    assert [use.leaves_some_out for use in found.values()] == [True] + [False] * len(USES[1:])
+
+
+def test_a_cell_that_is_not_trusted_is_not_one_that_is_shown_to_be_worse():
+    records = grid(seeds=3)
+    records["suspect"].loc[at(0.1, 10.0, seed=1)] = True
+    assert not any(use.leaves_some_out for use in uses(records))
+    assert "generation any of 8." in " ".join(conclusions_of(records))
+    assert not any(use.leaves_some_out for use in uses(grid(seeds=1)))
 
 
 def test_the_errors_of_scores_hold_the_spread_over_seeds():
