@@ -16,7 +16,7 @@ reconstruction, classification and generation are best at different splits of th
     python -m experiments.rate_allocation                 # demo: 3 x 3 betas, sprites, minutes
     python -m experiments.rate_allocation --seeds 0..3    # seeds enough to compare cells
     python -m experiments.rate_allocation smoke           # 2 x 2 betas, 1,000 digits, a minute
-    python -m experiments.rate_allocation mnist           # 7 x 7 betas, 6,000 binarized digits
+    python -m experiments.rate_allocation mnist           # 7 x 7 betas, 10,000 binarized digits
     python -m experiments.rate_allocation deep            # 12 layers of latents
     python -m experiments.rate_allocation paper-mnist     # 21 x 21, all of MNIST; needs a GPU
     python -m experiments.rate_allocation paper-cifar10   # the same on color images; needs a GPU
