@@ -179,15 +179,6 @@ def _limit(evidence: Evidence, place: int) -> str:
     return f"{evidence.share[place]:+.1%}, at most {evidence.upper[place]:+.1%}: {verdict}"
 
 
-def one_size_of_all(sweeps: dict[float, xr.Dataset]) -> str:
-    """The second phase at the size that has every L2 penalty, all of whose trainings are seeds."""
-    of = [courses(records.sel(bottleneck=[OF_EVERY_L2])) for records in sweeps.values()]
-    imbalance, kl = (np.concatenate(each, axis=1) for each in zip(*of, strict=True))
-    return (
-        f"The {kl.shape[1]} trainings of K = {OF_EVERY_L2}: {_limit(two_phases(imbalance, kl), 0)}"
-    )
-
-
 def store(folder: Path, path: Path = OF_MORE_SEEDS) -> None:
     """Add the finished runs of a sweep by `experiments.bottleneck` to the stored ones.
 
@@ -367,7 +358,7 @@ def main() -> None:
     sections.append("# Claims")
     for l2, records in sweeps.items():
         sections += [f"L2 of {l2:g}:", *claims(records)]
-    sections += ["# Limits", limits(sweeps), one_size_of_all(sweeps)]
+    sections += ["# Limits", limits(sweeps)]
     sections += [
         "# A second phase excluded in simulated sweeps",
         more_seeds(sweeps[0.0], given.sweeps),
