@@ -143,13 +143,13 @@ def _verdict(order: Order, groups: int) -> str:
     if np.isnan(order.p_value):
         return (
             "Not decided which half was learned first, which takes at least two seeds of the same "
-            f"objective and strength: {counts}."
+            f"objective and strength in which both halves have an epoch: {counts}."
         )
     chance = _chance(order.p_value)
     equals = "" if chance.startswith("<") else "= "
     test = (
-        f"{abs(order.lead):.1f} epochs, p {equals}{chance} by both scales, paired over "
-        f"{order.seeds} seeds"
+        f"{abs(order.lead):.1f} epochs by CKA, p {equals}{chance} for both scales together, paired "
+        f"over {order.seeds} seeds"
     )
     if groups > 1:
         test += f", corrected for {groups} data sets and networks"

@@ -220,8 +220,9 @@ def _worse(reading: SweepReading) -> str:
     worse = shown if shown.any() else keep_less_in_the_means(reading.imbalance)
     if reading.obstacle or not worse.any():
         return ""
-    means = reading.mean_imbalance
-    best = int(means.argmin())
+    means, seeds = reading.mean_imbalance, reading.imbalance.shape[1]
+    # Among those that are smaller than the first of them.
+    best = int(means[: worse.argmax()].argmin())
     named = ", ".join(
         f"{value:.3g} at {size}"
         for size, value in zip(reading.sizes[worse], means[worse], strict=True)
@@ -234,9 +235,10 @@ def _worse(reading: SweepReading) -> str:
             f"Not trained well: {have} {named}; 95% confidence), although they could do the same. "
             f"They say nothing about smaller sizes. {remedy}"
         )
+    of = "in the means of these seeds" if seeds > 1 else "with this one seed"
     return (
-        f"Perhaps not trained well: in the means of these seeds {have} {named}), although they "
-        f"could do the same. That may be chance; more seeds would tell. {remedy}"
+        f"Perhaps not trained well: {of} {have} {named}), although they could do the same. That "
+        f"may be chance; more seeds would tell. {remedy}"
     )
 
 

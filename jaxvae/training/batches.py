@@ -1,7 +1,7 @@
 """The batches of the steps of a training, made of its images where these are kept.
 
 Where every device has all images, a step takes its own. Where not, the batches of some steps are
-laid out on the devices at a time; from the host while the steps before them run.
+laid out on the devices at a time; those of the host are read while the steps before them run.
 """
 
 from collections import deque

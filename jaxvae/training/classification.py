@@ -34,7 +34,7 @@ def train_classifier(
     by the last whole batch is left out, other images every time.
 
     Args:
-        classifier: the network.
+        classifier: the network; it is compiled once, so make it once for several trainings.
         images: uint8 `[n, h, w, c]`, kept on the device as bytes.
         labels: `[n]`, whole numbers from 0 to M - 1.
         key: key of the first parameters and the orders; same key, same numbers.

@@ -57,7 +57,8 @@ def train_ensemble(
         images: as for `train`.
         epochs: total number of epochs to reach.
         batch_size: images a step and member.
-        report: called about twice a second, and at the end, with means over the members that go on.
+        report: called about twice a second, and at the end unless training is interrupted, with
+            means over the members that go on.
         save: as in `train`.
         way: how members share the device, of `WAYS`: `vmap` batches their arrays, `map`
             runs them one after another, `unrolled` puts them side by side in the program.

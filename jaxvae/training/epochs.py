@@ -104,7 +104,8 @@ def train(
             finds room for them.
         epochs: total number of epochs to reach.
         batch_size: images a step.
-        report: called about twice a second, and at the end, with the `Progress`.
+        report: called about twice a second, and at the end unless training is interrupted, with the
+            `Progress`.
         record: called as `report`, but after every run of steps, of which each epoch has at
             least one: for what keeps losses, not for an eye.
         save: called with the state that a run can go on from: every five minutes, and

@@ -196,7 +196,9 @@ def _set_apart(trainer: Trainer, member: Member) -> TrainState:
         for name, value in member.coefficients.items()
     }
     coefficients = state.coefficients | given
-    refuse_far_starts(coefficients, trainer.multipliers)
+    # Those of the trainer were checked with targets that only the trainer knows.
+    if given.keys() & {"targets", *trainer.multipliers}:
+        refuse_far_starts(coefficients, trainer.multipliers)
     state = state._replace(coefficients=coefficients)
     if member.learning_rate is None:
         return state

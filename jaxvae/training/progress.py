@@ -40,7 +40,9 @@ class Stretch(NamedTuple):
 
 @contextmanager
 def now_and_then(report: Callable[[Progress], None]) -> Iterator[Callable[[Stretch], None]]:
-    """Tells of the first stretch at once, of others about twice a second, of the last at the end.
+    """Tells of the first stretch at once, of others about twice a second, and of the last.
+
+    Not of the last of a training that is interrupted.
 
     Args:
         report: is given the progress over all stretches since the one before.

@@ -72,6 +72,15 @@ def test_that_a_size_keeps_less_in_the_means_alone_is_said_to_be_perhaps_chance(
     assert "the largest size keeps less than a smaller one, which may be chance." in found
 
 
+def test_a_size_that_keeps_less_is_compared_with_a_smaller_one_though_a_larger_one_is_the_best():
+    turns = np.exp([[0.02, -0.02, 0.0]])
+    lost = np.array([0.5, 0.2, 0.6, 0.05])[:, None] * turns
+    assert "(0.6 at 8, and 0.2 at 4; 95% confidence)" in said(records_of(lost))
+    assert "Perhaps not trained well: with this one seed larger sizes" in said(
+        records_of(lost[:, :1])
+    )
+
+
 def test_seeds_do_not_decide_about_smaller_sizes_than_were_trained():
     turns = np.outer([1, -1, 1], [1, -1])
     records = records_of(0.1 * np.exp(0.05 * turns), sizes=np.array([5, 7, 14]))

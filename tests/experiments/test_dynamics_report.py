@@ -147,8 +147,8 @@ def test_one_seed_decides_nothing_and_compares_nothing():
 def test_the_summary_says_it_in_words():
     text = dynamics_summary([made()])
     assert (
-        "The encoder was learned first (1.0 epochs, p < 0.001 by both scales, paired over 2 seeds)"
-        in text
+        "The encoder was learned first (1.0 epochs by CKA, p < 0.001 for both scales together, "
+        "paired over 2 seeds)" in text
     )
     assert "of what was left to learn, the encoder was first in 4 and the decoder in 0" in text
     assert "another seed: encoder 0.75" in text

@@ -169,6 +169,20 @@ def test_betas_that_are_learned_start_at_one_number_and_are_those_of_the_layers(
         assert after.coefficients["beta"].shape == (2,)
 
 
+def test_a_trainer_that_is_taken_has_members_whose_coefficients_are_its_own():
+    # The targets, of which the last layer has none, are known to the objective alone.
+    objective = partial(rate_targets, targets=(5.0, np.nan))
+    trainer = vae_trainer(
+        chain(2),
+        objective,
+        optax.sgd(0.1),
+        coefficients={"beta": (1.0, 0.0)},
+        multipliers={"beta": 1e-3},
+    )
+    ensemble = init_ensemble(lambda _: trainer, [Member(jax.random.key(0), 4)])
+    np.testing.assert_array_equal(ensemble.states.coefficients["beta"], [[1, 0]])
+
+
 @pytest.mark.slow
 def test_members_of_an_ensemble_have_targets_of_their_own():
     hvae = chain(2)
