@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.learning_dynamics.selection import mean_over_layers
 from jaxvae.analysis.learning import learning_epochs, learning_order, of_both, tangent_scale
 from jaxvae.report.tables import markdown_table
 
@@ -130,23 +131,11 @@ def rates(case: Case, *, seeds: int, studies: int) -> dict[str, Any]:
         orders = []
         for scaled in (drawn, map(tangent_scale, drawn)):
             epochs = learning_epochs(EPOCHS[case.last], *scaled).epoch
-            halves = (_mean(half) for half in np.split(epochs, 2, axis=1))
+            halves = (mean_over_layers(half) for half in np.split(epochs, 2, axis=1))
             orders.append(learning_order(*halves, np.arange(seeds)))
         named.append(of_both(*orders).first)
     shares = {half: named.count(half) / studies for half in ("encoder", "decoder")}
     return {"case": case._asdict(), "seeds": seeds, **shares}
-
-
-def _mean(half: np.ndarray) -> np.ndarray:
-    """The mean over layers that have an epoch, NaN where none has."""
-    known = ~np.isnan(half)
-    counts = known.sum(axis=1)
-    return np.divide(
-        np.where(known, half, 0).sum(axis=1),
-        counts,
-        out=np.full(len(half), np.nan),
-        where=counts > 0,
-    )
 
 
 def records(studies: int) -> list[dict[str, Any]]:

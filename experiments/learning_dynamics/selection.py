@@ -148,14 +148,14 @@ def _halves(epochs: np.ndarray, models: xr.Dataset) -> Halves:
 
     def mean_over(half: str) -> np.ndarray:
         chosen = [index for index, layer in enumerate(layers) if layer.startswith(half)]
-        return _mean(epochs[:, chosen])
+        return mean_over_layers(epochs[:, chosen])
 
     names = zip(models["objective"].values, models["value"].values, strict=True)
     condition = np.array([f"{objective} {value}" for objective, value in names])
     return Halves(mean_over("encoder/"), mean_over("decoder/"), models["seed"].values, condition)
 
 
-def _mean(epochs: np.ndarray) -> np.ndarray:
+def mean_over_layers(epochs: np.ndarray) -> np.ndarray:
     """The mean over the layers that have an epoch; NaN where none does."""
     counted = np.sum(~np.isnan(epochs), axis=1)
     return np.where(counted > 0, np.nansum(epochs, axis=1) / np.maximum(counted, 1), np.nan)

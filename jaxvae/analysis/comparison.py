@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from jaxvae.analysis.spread import chance_of_alike, residuals
+from jaxvae.analysis.spread import chance_of_alike, residuals, ways_of
 from jaxvae.files.refusals import refuse_no_share
 from jaxvae.geometry.arrays import as_float64
 
@@ -126,7 +126,7 @@ def _trainings(runs: Float[np.ndarray, "m s"]) -> tuple[Float[np.ndarray, "m m"]
     together = 2 * squares.sum() / (cells - 1)
     ways = 1.0
     if squares.any() and chance_of_alike(runs) >= _UNLIKE:
-        ways = 1 / np.sum((by_seed / squares.sum()) ** 2)
+        ways = ways_of(by_seed)
     # A whole number: the limit of each is computed once.
     freedom = int((seeds - 1) * ways + 1e-9)
     return np.maximum(pairs, together) / (seeds - 1) / seeds, freedom

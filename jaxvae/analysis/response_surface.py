@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from jaxvae.analysis.spread import residuals
+from jaxvae.analysis.spread import residuals, ways_of
 from jaxvae.files.refusals import refuse_no_share
 from jaxvae.geometry.arrays import as_float64
 
@@ -160,7 +160,7 @@ def _variances(
         _not_rounding(float(np.sum(around**2)) / rest, rounding),
         _not_rounding(squares / rest / freedom, rounding),
         surfaces,
-        1 / float(np.sum((by_seed / total) ** 2)) if surfaces else 1.0,
+        ways_of(by_seed) if surfaces else 1.0,
         rest,
     )
 

@@ -59,6 +59,18 @@ def chance_of_alike(runs: Float[np.ndarray, "m s"]) -> float:
     return min(1.0, models * float(betainc((models - 1) * half, half, rest)))
 
 
+def ways_of(by_seed: Float[np.ndarray, "s s"]) -> float:
+    """In how many ways seeds are seen to vary, 1 where all of them vary along one pattern.
+
+    The share of Greenhouse and Geisser (1959) times the largest number that there may be: the
+    square of the trace over the sum of squares.
+
+    Args:
+        by_seed: sums of products of the residuals of every two seeds, of which some are not 0.
+    """
+    return 1 / float(np.sum((by_seed / np.trace(by_seed)) ** 2))
+
+
 def residuals(runs: Float[np.ndarray, "m s"]) -> Float[np.ndarray, "m s"]:
     """What the means of models and of seeds leave of runs."""
     return runs - runs.mean(axis=1, keepdims=True) - runs.mean(axis=0) + runs.mean()

@@ -39,9 +39,8 @@ def ascend(
     """A step of dual ascent in the logarithm, which keeps a multiplier positive.
 
     `log m` grows by `step * slope`, by at most 0.02, and m stays from 0.001 to 1,000. Without a
-    slope it stays as it is, whatever it is. Where
-    the loss is a Lagrangian `f + m (g - t)`, the slope is `g - t`: m grows while g is above its
-    target.
+    slope it stays as it is, whatever it is. Where the loss is a Lagrangian `f + m (g - t)`, the
+    slope is `g - t`: m grows while g is above its target.
 
     Args:
         multiplier: the multiplier; positive where there is a slope.
