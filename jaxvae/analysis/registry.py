@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import combinations_with_replacement
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -10,13 +9,13 @@ import jax.numpy as jnp
 from jaxtyping import Float, Int
 
 from jaxvae.metrics.cka import cka_matrix
-from jaxvae.metrics.correlation import svcca
+from jaxvae.metrics.correlation import svcca_matrix
 from jaxvae.metrics.dimension import Dimension, two_nn, two_nn_mle
 from jaxvae.metrics.gride import gride
 from jaxvae.metrics.imbalance import imbalance_matrix
 from jaxvae.metrics.levina_bickel import levina_bickel
 from jaxvae.metrics.nulls import gaussian_null, unrelated_null
-from jaxvae.metrics.overlap import label_overlap, neighborhood_overlap
+from jaxvae.metrics.overlap import label_overlap, overlap_matrix
 from jaxvae.metrics.procrustes import procrustes_matrix
 from jaxvae.metrics.resample import jackknife_error, subsample_error
 from jaxvae.typing import Array, ArrayLike
@@ -96,14 +95,6 @@ def _scales(spaces: Spaces, progress: ShareDone) -> Reading:
     return Reading(scales.values, scales.points, scales.ranks[..., 0], scales.radii)
 
 
-def _symmetric(spaces: Spaces, similarity: Callable[[ArrayLike, ArrayLike], Any]) -> Reading:
-    """The similarity of every pair of spaces; of one with itself it is below 1 where points tie."""
-    matrix = jnp.zeros((len(spaces), len(spaces)))
-    for (i, a), (j, b) in combinations_with_replacement(enumerate(spaces), 2):
-        matrix = matrix.at[jnp.array([i, j]), jnp.array([j, i])].set(similarity(a, b))
-    return Reading(matrix)
-
-
 def _labelled(arrays: Spaces, k: int, progress: ShareDone) -> Reading:
     labels, *spaces = arrays
     return Reading(jnp.stack(_each(partial(label_overlap, labels=labels, k=k), spaces, progress)))
@@ -167,8 +158,8 @@ METRICS: dict[str, Metric] = {
         "Neighborhood overlap",
         "share of the k nearest neighbors in common",
         "pairs",
-        lambda spaces, k, progress: _symmetric(
-            spaces, lambda a, b: neighborhood_overlap(a, b, k=k)
+        lambda spaces, k, progress: Reading(
+            overlap_matrix(spaces, k=k, progress=_part(progress, 0, 1))
         ),
         jackknife_error,
         unrelated_null,
@@ -213,7 +204,7 @@ METRICS: dict[str, Metric] = {
         "SVCCA (99% of the variance)",
         "1: the same up to a linear map; unrelated spaces have a value above 0",
         "pairs",
-        lambda spaces, k, progress: _symmetric(spaces, lambda a, b: svcca(a, b).mean),
+        lambda spaces, k, progress: Reading(svcca_matrix(spaces)),
         jackknife_error,
         unrelated_null,
     ),

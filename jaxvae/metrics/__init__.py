@@ -8,6 +8,7 @@ from jaxvae.metrics.cka import minibatch_cka as minibatch_cka
 from jaxvae.metrics.cka import rbf_cka as rbf_cka
 from jaxvae.metrics.correlation import cca as cca
 from jaxvae.metrics.correlation import svcca as svcca
+from jaxvae.metrics.correlation import svcca_matrix as svcca_matrix
 from jaxvae.metrics.dimension import Dimension as Dimension
 from jaxvae.metrics.dimension import two_nn as two_nn
 from jaxvae.metrics.dimension import two_nn_mle as two_nn_mle
@@ -28,6 +29,7 @@ from jaxvae.metrics.nulls import gaussian_null as gaussian_null
 from jaxvae.metrics.nulls import unrelated_null as unrelated_null
 from jaxvae.metrics.overlap import label_overlap as label_overlap
 from jaxvae.metrics.overlap import neighborhood_overlap as neighborhood_overlap
+from jaxvae.metrics.overlap import overlap_matrix as overlap_matrix
 from jaxvae.metrics.procrustes import procrustes_matrix as procrustes_matrix
 from jaxvae.metrics.procrustes import procrustes_similarity as procrustes_similarity
 from jaxvae.metrics.rate_distortion import RateDistortion as RateDistortion

@@ -1,5 +1,6 @@
 """Canonical correlations: what linear maps of two spaces have in common."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxvae.geometry.kernels import centered_features, matmul
+from jaxvae.metrics.symmetric import symmetric_matrix
 from jaxvae.platforms import svd
 from jaxvae.typing import ArrayLike
 
@@ -90,11 +92,27 @@ def svcca(x: ArrayLike, y: ArrayLike, *, variance: float = 0.99) -> CanonicalCor
 
     Reference: Raghu, Gilmer, Yosinski and Sohl-Dickstein (2017).
     """
-    variance = float(variance)
-    if not 0 < variance <= 1:
-        raise ValueError(f"expected 0 < variance <= 1, got {variance}")
-    first, second = (f.values for f in centered_features([x, y]))
-    return _correlate(_principal_basis(first, variance), _principal_basis(second, variance))
+    return _correlate(*_principal_bases([x, y], variance))
+
+
+def svcca_matrix(spaces: Sequence[ArrayLike], *, variance: float = 0.99) -> Float[Array, "l l"]:
+    """SVCCA, the mean canonical correlation, between all pairs of representations of the points.
+
+    Args:
+        spaces: l arrays `[n, ...]`, of any widths.
+        variance: share of the variance that every space keeps, 0 < variance <= 1.
+
+    Returns:
+        `[l, l]`, symmetric, the `mean` of `svcca`: 1 on the diagonal to rounding; a constant space
+        has a row and column of NaN.
+
+    Raises:
+        ValueError: for no spaces, and what `svcca` refuses.
+
+    Cost: a singular value decomposition of every space, `[n, d]`, and of a product for every pair.
+    """
+    bases = _principal_bases(spaces, variance)
+    return symmetric_matrix(len(bases), lambda i, j: _correlate(bases[i], bases[j]).mean)
 
 
 class _Basis(NamedTuple):
@@ -102,6 +120,13 @@ class _Basis(NamedTuple):
 
     columns: Float[Array, "n p"]
     kept: Bool[Array, " p"]
+
+
+def _principal_bases(spaces: Sequence[ArrayLike], variance: float) -> list[_Basis]:
+    variance = float(variance)
+    if not 0 < variance <= 1:
+        raise ValueError(f"expected 0 < variance <= 1, got {variance}")
+    return [_principal_basis(space.values, variance) for space in centered_features(spaces)]
 
 
 @jax.jit

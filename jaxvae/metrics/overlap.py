@@ -1,5 +1,6 @@
-"""The share of neighbors that two spaces have in common, and of neighbors with the same label."""
+"""The share of neighbors that spaces have in common, and of neighbors with the same label."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -20,6 +21,7 @@ from jaxvae.geometry.places import (
     with_shared_traced,
 )
 from jaxvae.geometry.rows import Progress
+from jaxvae.metrics.symmetric import symmetric_matrix
 from jaxvae.typing import ArrayLike, EitherArray
 
 
@@ -60,10 +62,40 @@ def neighborhood_overlap(
 
     Reference: Doimo, Glielmo, Ansuini and Laio (2020).
     """
-    clouds = [as_cloud(x) for x in (a, b)]
-    common_length(clouds)
-    places = [first_places(cloud, k, mesh=mesh, progress=progress) for cloud in clouds]
-    return _mean_share(_common(*places), places[0].k)
+    return _overlap(*_places([a, b], k, mesh, progress))
+
+
+def overlap_matrix(
+    spaces: Sequence[ArrayLike],
+    *,
+    k: int = 30,
+    mesh: Mesh | None = None,
+    progress: Progress | None = None,
+) -> Float[Array, "l l"]:
+    """Neighborhood overlap between all pairs of representations of the same points.
+
+    The cost is that of one search for every space.
+
+    Args:
+        spaces: l arrays `[n, ...]`, of any widths.
+        k: neighbors compared, 1 to n - 1.
+        mesh: devices to split the points over; all its axes are used.
+            Arrays that are read in tiles use one device.
+        progress: called as `progress(points done, n)` after every few blocks.
+
+    Returns:
+        `[l, l]`, symmetric, see `neighborhood_overlap`; the diagonal is 1 where no points tie
+        for the last places.
+
+    Raises:
+        ValueError: for no spaces, different n, k outside 1 to n - 1, NaN or infinite input.
+
+    Reference: Doimo, Glielmo, Ansuini and Laio (2020).
+    """
+    if len(spaces) == 0:
+        raise ValueError("expected at least one space, got none")
+    places = _places(spaces, k, mesh, progress)
+    return symmetric_matrix(len(places), lambda i, j: _overlap(places[i], places[j]))
 
 
 def label_overlap(
@@ -107,6 +139,28 @@ def label_overlap(
     refuse_tiles([cloud], beside=isinstance(classes, jax.core.Tracer))
     places = first_places(cloud, k, mesh=mesh, progress=progress)
     return _mean_share(_alike(classes, places), places.k)
+
+
+def _places(
+    spaces: Sequence[ArrayLike], k: int, mesh: Mesh | None, progress: Progress | None
+) -> list[Places]:
+    """The first k places of every point in every space; points count when all spaces are done."""
+    clouds = [as_cloud(space) for space in spaces]
+    common_length(clouds)
+
+    def part(index: int) -> Progress | None:
+        if progress is None:
+            return None
+        return lambda done, n: progress((index * n + done) // len(clouds), n)
+
+    return [
+        first_places(cloud, k, mesh=mesh, progress=part(index))
+        for index, cloud in enumerate(clouds)
+    ]
+
+
+def _overlap(a: Places, b: Places) -> Float[EitherArray, ""]:
+    return _mean_share(_common(a, b), a.k)
 
 
 def _common(a: Places, b: Places) -> Float[EitherArray, " n"]:

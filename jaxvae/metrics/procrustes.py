@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from jaxvae.geometry.kernels import NO_SPREAD, centered_features, matmul
 from jaxvae.geometry.points import same_length
+from jaxvae.metrics.symmetric import symmetric_matrix
 from jaxvae.platforms import svd
 from jaxvae.typing import ArrayLike
 
@@ -62,11 +63,11 @@ def procrustes_matrix(spaces: Sequence[ArrayLike]) -> Float[Array, "l l"]:
     # One space at a time: a wide one gives way to its factor.
     factors, diagonal = zip(*map(_factor_and_self_similarity, spaces), strict=True)
     same_length(*factors)
-    matrix = [[similarity] * len(factors) for similarity in diagonal]
-    for i, x in enumerate(factors):
-        for j in range(i):
-            matrix[i][j] = matrix[j][i] = _similarity(x, factors[j])
-    return jnp.stack([entry for row in matrix for entry in row]).reshape(len(factors), -1)
+
+    def entry(i: int, j: int) -> Float[Array, ""]:
+        return diagonal[i] if i == j else _similarity(factors[i], factors[j])
+
+    return symmetric_matrix(len(factors), entry)
 
 
 def _factor_and_self_similarity(

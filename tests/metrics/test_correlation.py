@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxvae.metrics.correlation import cca, svcca
+from jaxvae.metrics.correlation import cca, svcca, svcca_matrix
 from tests import oracles, reference
 from tests.clouds import NASTY, gaussian, rotation
 from tests.memory import largest_array
@@ -98,6 +98,17 @@ def test_linear_maps_of_one_space_correlate_wholly():
     x = gaussian(100, 5)
     found = cca(x, x @ gaussian(5, 5, seed=2))
     np.testing.assert_allclose(found.values, 1, atol=1e-6)
+
+
+def test_the_matrix_is_the_mean_of_the_pairs():
+    spaces = [gaussian(80, 6), gaussian(80, 90, 1), np.ones((80, 6))]
+    found = svcca_matrix(spaces, variance=0.9)
+    pairs = [[svcca(a, b, variance=0.9).mean for b in spaces] for a in spaces]
+    np.testing.assert_allclose(found, pairs, rtol=1e-5)
+    np.testing.assert_array_equal(found, found.T)
+    assert np.isnan(found[2]).all()
+    with pytest.raises(ValueError, match="at least one space"):
+        svcca_matrix([])
 
 
 def test_with_all_the_variance_svcca_is_cca():

@@ -25,9 +25,11 @@ from jaxvae.metrics import (
     latent_types,
     levina_bickel,
     neighborhood_overlap,
+    overlap_matrix,
     procrustes_matrix,
     rbf_cka,
     svcca,
+    svcca_matrix,
     two_nn,
 )
 
@@ -42,6 +44,7 @@ METRICS = {
     "procrustes_matrix": lambda x: procrustes_matrix([x, OTHER]),
     "rbf_cka": partial(rbf_cka, OTHER),
     "svcca": partial(svcca, OTHER),
+    "svcca_matrix": lambda x: svcca_matrix([x, OTHER]),
 }
 OF_NEIGHBORS = {
     "gride": gride,
@@ -49,6 +52,7 @@ OF_NEIGHBORS = {
     "label_overlap": lambda x: label_overlap(x, np.arange(200) % 3, k=5),
     "levina_bickel": partial(levina_bickel, k=5),
     "neighborhood_overlap": partial(neighborhood_overlap, OTHER, k=5),
+    "overlap_matrix": lambda x: overlap_matrix([x, OTHER], k=5),
     "ranks": partial(conditional_ranks, indices=(np.arange(200)[:, None] + 1) % 200),
     "two_nn": two_nn,
 }

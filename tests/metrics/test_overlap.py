@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxvae.metrics.overlap import _mean_share, label_overlap, neighborhood_overlap
+from jaxvae.metrics.overlap import (
+    _mean_share,
+    label_overlap,
+    neighborhood_overlap,
+    overlap_matrix,
+)
 from tests import oracles, reference
 from tests.clouds import NASTY, TIED, N, gaussian, rotation
 
@@ -60,6 +65,25 @@ def test_a_space_overlaps_wholly_with_itself_and_symmetrically_with_others():
     cloud = gaussian()
     assert neighborhood_overlap(cloud, cloud) == 1
     assert neighborhood_overlap(cloud, OTHER) == neighborhood_overlap(OTHER, cloud)
+
+
+def test_the_matrix_is_that_of_the_pairs():
+    spaces = [gaussian(), NASTY["many duplicates"], NASTY["constant"], OTHER]
+    found = overlap_matrix(spaces, k=7)
+    pairs = [[neighborhood_overlap(a, b, k=7) for b in spaces] for a in spaces]
+    np.testing.assert_array_equal(found, pairs)
+    with pytest.raises(ValueError, match="at least one space, got none"):
+        overlap_matrix([])
+
+
+def test_points_count_as_done_over_all_spaces():
+    told = []
+    overlap_matrix([gaussian()] * 3, progress=lambda done, n: told.append((done, n)))
+    assert told == sorted(told)
+    assert told[-1] == (N, N)
+    assert {n for _, n in told} == {N}
+    # The first search alone is a third of the work.
+    assert told[0][0] <= N / 3
 
 
 def test_the_whole_is_exactly_one():
