@@ -19,7 +19,16 @@ from rich.markdown import Markdown
 from rich.progress import track
 
 from benchmarks import measure
-from benchmarks.error_rates import bottlenecks, cells, claims, dimensions, order, studies, surfaces
+from benchmarks.error_rates import (
+    bottlenecks,
+    cells,
+    claims,
+    dimensions,
+    likeness,
+    order,
+    studies,
+    surfaces,
+)
 from jaxvae.bench.timing import machine
 from jaxvae.commands.arguments.paths import as_path
 
@@ -31,6 +40,7 @@ PARTS: dict[str, ModuleType] = {
     "dimensions": dimensions,
     "claims": claims,
     "order": order,
+    "likeness": likeness,
     "cells": cells,
     "surfaces": surfaces,
 }

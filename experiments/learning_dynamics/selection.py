@@ -15,6 +15,7 @@ from jaxvae.analysis.learning import (
     of_both,
     tangent_scale,
 )
+from jaxvae.analysis.likeness import Lost, similarity_lost
 
 THRESHOLD = 0.9
 """A layer whose similarity to its final state is above this is said to be similar to it."""
@@ -114,6 +115,9 @@ KINDS = {
 }
 """What the models that `between` compares differ in, by kind of comparison."""
 
+PARTS = ("encoder", "mean", "log_variance", "decoder")
+"""The layers whose likeness between models the paper makes a claim of, encoder first."""
+
 
 def between(group: xr.Dataset, kind: str) -> dict[str, float] | None:
     """Mean debiased CKA, by layer, of models that differ in their seed and one thing more at most.
@@ -129,18 +133,77 @@ def between(group: xr.Dataset, kind: str) -> dict[str, float] | None:
     Returns:
         None where there are no such pairs.
     """
-    columns = [group[field].values for field in ("objective", "value", "seed")]
-    objective, value, seed = [column[:, None] == column for column in columns]
-    chosen = {
-        "seeds": objective & value & ~seed,
-        "strengths": objective & ~value & ~seed,
-        "objectives": ~objective & ~seed,
-    }[kind]
+    chosen = _differing(group, kind) & ~_equal(group, "seed")
     values = group["debiased_cka_between"].transpose("layer", "run", "other_run").values
     if not chosen.any() or np.isnan(values[:, chosen]).all():
         return None
     means = np.nanmean(values[:, chosen], axis=1)
     return dict(zip(group["layer"].values.tolist(), means.tolist(), strict=True))
+
+
+def lost(group: xr.Dataset, kind: str) -> Lost:
+    """The debiased CKA that is lost where more than the seed differs, by `PARTS`.
+
+    Args:
+        group: records of one data set and network.
+        kind: what else differs, `strengths` or `objectives`, as for `between`.
+    """
+    return _lost(group, kind, _by_part(group))
+
+
+def encoder_loses_less(group: xr.Dataset, *, tests: int = 1) -> bool | None:
+    """Whether objectives change the encoder less than the mean and than the log-variance.
+
+    True where the encoder loses less debiased CKA than either, False where it loses more than one
+    of them, with 95% confidence over seeds; None where that is not decided.
+
+    Args:
+        group: records of one data set and network.
+        tests: how many such conclusions are drawn together (Bonferroni).
+    """
+    encoder, mean, log_variance, _ = _by_part(group)
+    margins = _lost(group, "objectives", np.stack([encoder - mean, encoder - log_variance]))
+    lower, upper = margins.limits(0.05 / 2 / tests)
+    if np.all(upper < 0):
+        return True
+    return False if np.any(lower > 0) else None
+
+
+def _by_part(group: xr.Dataset) -> np.ndarray:
+    """Debiased CKA of all pairs of models, `[part, run, other run]`, as means over layers."""
+    values = group["debiased_cka_between"].transpose("layer", "run", "other_run").values
+    layers = group["layer"].values.tolist()
+    return np.stack(
+        [
+            np.mean([values[i] for i, layer in enumerate(layers) if layer.split("/")[0] == part], 0)
+            for part in PARTS
+        ]
+    )
+
+
+def _lost(group: xr.Dataset, kind: str, similarity: np.ndarray) -> Lost:
+    """`similarity_lost` over the models that were trained to their end and compared."""
+    known = np.flatnonzero(~np.isnan(similarity).all(axis=(0, 2)))
+    objectives, values, seeds = (group[field].values for field in ("objective", "value", "seed"))
+    conditions = list(zip(objectives[known], values[known], strict=True))
+    compared, differs = (
+        each[..., known, :][..., known] for each in (similarity, _differing(group, kind))
+    )
+    return similarity_lost(compared, seeds[known], conditions, differs)
+
+
+def _differing(group: xr.Dataset, kind: str) -> np.ndarray:
+    """Which pairs of models differ in what `kind` says, their seeds being any."""
+    objective, value = _equal(group, "objective"), _equal(group, "value")
+    return {
+        "seeds": objective & value,
+        "strengths": objective & ~value,
+        "objectives": ~objective,
+    }[kind]
+
+
+def _equal(group: xr.Dataset, field: str) -> np.ndarray:
+    return group[field].values[:, None] == group[field].values
 
 
 def _halves(epochs: np.ndarray, models: xr.Dataset) -> Halves:

@@ -1,6 +1,6 @@
 """Learning dynamics in words and numbers: when encoders and decoders were learned."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import xarray as xr
@@ -8,13 +8,16 @@ from rich.table import Table
 
 from experiments.learning_dynamics.selection import (
     KINDS,
+    PARTS,
     THRESHOLD,
     Halves,
     Learning,
     between,
     by_objective,
+    encoder_loses_less,
     learned_first,
     learning,
+    lost,
     to_final,
 )
 from jaxvae.analysis.learning import RESOLUTION, Order
@@ -102,12 +105,34 @@ def not_done(missing: Sequence[str]) -> list[str]:
 
 
 def findings(records: Sequence[xr.Dataset]) -> list[str]:
-    """Findings on the claims of the paper, two sentences for each data set and network."""
-    return [
+    """Findings on the claims of the paper: for each data set and network, then for objectives."""
+    groups = len(records)
+    found = [
         sentence
         for group in records
-        for sentence in (_order(group, groups=len(records)), _alike(group))
+        for sentence in (_order(group, groups=groups), _alike(group, groups=groups))
     ]
+    return [*found, *_by_objective(records)]
+
+
+def _by_objective(records: Sequence[xr.Dataset]) -> list[str]:
+    """Whether the same half was learned first with every objective, where there are several."""
+    rows = [(group, *each) for group in records for each in by_objective(group)]
+    if len(rows) < 2:
+        return []
+    named: dict[str | None, list[str]] = {"encoder": [], "decoder": [], None: []}
+    for group, objective, models in rows:
+        order = learned_first([learning(models)], tests=len(rows))
+        place = f" ({group.attrs['data']}, {group.attrs['network']})" if len(records) > 1 else ""
+        named[order.first].append(f"{objective}{place}")
+    parts = [
+        f"the {half} was learned first with {', '.join(those)}"
+        for half, those in named.items()
+        if half and those
+    ]
+    if named[None]:
+        parts.append(f"it is not decided with {', '.join(named[None])}")
+    return [f"- **One objective at a time**, corrected for {len(rows)} tests: {'; '.join(parts)}."]
 
 
 def _order(group: xr.Dataset, *, groups: int) -> str:
@@ -182,21 +207,47 @@ def _layers(trained: xr.Dataset, learned: Sequence[Learning]) -> str:
     return ", ".join(parts)
 
 
-def _alike(group: xr.Dataset) -> str:
-    similar = {kind: between(group, kind) for kind in KINDS}
+def _alike(group: xr.Dataset, *, groups: int) -> str:
     parts = []
-    for kind, values in similar.items():
+    for kind, named in KINDS.items():
+        values = between(group, kind)
         if values is None:
             continue
-        encoder = float(np.nanmean([v for k, v in values.items() if k.startswith("encoder/")]))
-        decoder = float(np.nanmean([v for k, v in values.items() if k.startswith("decoder/")]))
-        parts.append(
-            f"{KINDS[kind]}: encoder {encoder:.2f}, mean {values['mean']:.2f}, "
-            f"log-variance {values['log_variance']:.2f}, decoder {decoder:.2f}"
-        )
+        means = [
+            float(np.nanmean([v for k, v in values.items() if k.split("/")[0] == part]))
+            for part in PARTS
+        ]
+        parts.append(f"{named}: {_parts(f'{mean:.2f}' for mean in means)}")
     if not parts:
         return "  Models of different seeds, which would be compared at the end, are lacking."
-    return f"  At the end, debiased CKA between models of {'; '.join(parts)}."
+    return f"  At the end, debiased CKA between models of {'; '.join(parts)}.{_lost(group, groups)}"
+
+
+def _lost(group: xr.Dataset, groups: int) -> str:
+    """What of it another objective takes, with its error, and whether the encoder keeps more."""
+    found = lost(group, "objectives")
+    if np.isnan(found.stderr).any():
+        return (
+            " How much lower it is with another objective has an error if at least three seeds "
+            "were trained with the same two objectives."
+        )
+    limits = zip(found.value, *found.limits(), strict=True)
+    shown = _parts(f"{value:.3f} ({low:.3f} to {high:.3f})" for value, low, high in limits)
+    answer = {True: "holds", False: "is contradicted", None: "is not decided"}
+    said = answer[encoder_loses_less(group, tests=groups)]
+    test = f"95% confidence, {found.seeds} seeds"
+    if groups > 1:
+        test += f", corrected for {groups} data sets and networks"
+    return (
+        f" With another objective it is lower by (95% limits): {shown}. That the encoder loses "
+        f"less than the mean and than the log-variance {said} ({test})."
+    )
+
+
+def _parts(shown: Iterable[str]) -> str:
+    return ", ".join(
+        f"{part.replace('_', '-')} {one}" for part, one in zip(PARTS, shown, strict=True)
+    )
 
 
 def _inner(layers: Sequence[str]) -> list[int]:

@@ -37,6 +37,8 @@ from jaxvae.analysis.learning import learning_epochs as learning_epochs
 from jaxvae.analysis.learning import learning_order as learning_order
 from jaxvae.analysis.learning import of_both as of_both
 from jaxvae.analysis.learning import tangent_scale as tangent_scale
+from jaxvae.analysis.likeness import Lost as Lost
+from jaxvae.analysis.likeness import similarity_lost as similarity_lost
 from jaxvae.analysis.measure import Measurement as Measurement
 from jaxvae.analysis.measure import Measurements as Measurements
 from jaxvae.analysis.measure import measure as measure

@@ -3,6 +3,7 @@
 import matplotlib.image
 import numpy as np
 import pytest
+import xarray as xr
 
 from experiments.learning_dynamics import Config
 from experiments.learning_dynamics.comparing import between_file
@@ -10,7 +11,13 @@ from experiments.learning_dynamics.config import data_and_networks
 from experiments.learning_dynamics.figures import draw_dynamics
 from experiments.learning_dynamics.records import gather
 from experiments.learning_dynamics.runs import runs
-from experiments.learning_dynamics.selection import between, learning, to_final
+from experiments.learning_dynamics.selection import (
+    between,
+    encoder_loses_less,
+    learning,
+    lost,
+    to_final,
+)
 from experiments.learning_dynamics.summary import dynamics_rows, dynamics_summary
 from jaxvae.runs.sweep_run import Place
 from jaxvae.sweeps.records import write_arrays, write_run
@@ -136,6 +143,87 @@ def test_only_models_of_other_seeds_are_compared():
     alike = np.equal.outer(*[records["seed"].values] * 2) & ~np.eye(len(MODELS), dtype=bool)
     records["debiased_cka_between"].values[:, alike] = 0.99
     assert set(between(records, "objectives").values()) == {0.5}
+
+
+def of_seeds(*, seeds=4, encoder=0.9, mean=0.5, noise=0.01):
+    """Records of more seeds; CKA between objectives, and .95 within, with noise."""
+    first, last = made().isel(run=[0, 2], other_run=[0, 2]), []
+    for seed in range(seeds):
+        last.append(
+            first.assign_coords(seed=("run", [seed, seed])).drop_vars("debiased_cka_between")
+        )
+    records = xr.concat(last, dim="run")
+    random = np.random.default_rng(0)
+    drawn = noise * random.standard_normal((len(LAYERS), 2 * seeds, 2 * seeds))
+    between = 0.95 + drawn + drawn.transpose(0, 2, 1)
+    differs = np.not_equal.outer(*[records["objective"].values] * 2)
+    for index, layer in enumerate(LAYERS):
+        between[index, differs] += (encoder if layer.startswith("encoder") else mean) - 0.95
+    records["debiased_cka_between"] = (("layer", "run", "other_run"), between)
+    return records
+
+
+def test_what_another_objective_takes_is_known_by_part():
+    found = lost(of_seeds(noise=0.0), "objectives")
+    np.testing.assert_allclose(found.value, [0.05, 0.45, 0.45, 0.45])
+    np.testing.assert_allclose(found.stderr, 0, atol=1e-12)
+    assert np.isnan(lost(of_seeds(), "strengths").value).all()
+
+
+@pytest.mark.parametrize(
+    ("changed", "answer", "said"),
+    [
+        ({}, True, "log-variance holds (95% confidence, 4 seeds)"),
+        ({"encoder": 0.4, "mean": 0.9}, False, "log-variance is contradicted (95% confidence"),
+        ({"encoder": 0.5}, None, "log-variance is not decided (95% confidence, 4 seeds)"),
+    ],
+)
+def test_whether_the_encoder_keeps_more_than_the_latents_is_decided_over_seeds(
+    changed, answer, said
+):
+    records = of_seeds(**changed)
+    assert encoder_loses_less(records) is answer
+    text = dynamics_summary([records])
+    assert said in text
+    assert "With another objective it is lower by (95% limits): encoder 0." in text
+
+
+def test_models_that_failed_are_not_compared_with_others():
+    records = of_seeds(seeds=5)
+    # Both of one seed: the others remain. They are NaN in the records, as they were not compared.
+    records["debiased_cka_between"][:, [2, 3]] = np.nan
+    records["debiased_cka_between"][:, :, [2, 3]] = np.nan
+    found = lost(records, "objectives")
+    rest = records.isel(run=[0, 1, 4, 5, 6, 7, 8, 9], other_run=[0, 1, 4, 5, 6, 7, 8, 9])
+    np.testing.assert_allclose(found.value, lost(rest, "objectives").value)
+    assert found.seeds == 4
+
+
+def test_two_seeds_have_no_error():
+    text = dynamics_summary([of_seeds(seeds=2)])
+    assert "has an error if at least three seeds were trained" in text
+    assert encoder_loses_less(of_seeds(seeds=2)) is None
+
+
+def test_every_objective_has_its_own_verdict_corrected_for_their_number():
+    text = dynamics_summary([made()])
+    assert (
+        "- **One objective at a time**, corrected for 2 tests: the encoder was learned first with "
+        "beta_vae, dip_vae_i." in text
+    )
+    several = dynamics_summary([made(), made(encoder=LATE, decoder=EARLY)])
+    first = [f"{name} (sprites, compact_vae)" for name in ("beta_vae", "dip_vae_i")]
+    assert (
+        f"corrected for 4 tests: the encoder was learned first with {', '.join(first)}; the "
+        f"decoder was learned first with {', '.join(first)}." in several
+    )
+    one_seed = dynamics_summary([made().isel(run=[0, 2], other_run=[0, 2])])
+    assert "corrected for 2 tests: it is not decided with beta_vae, dip_vae_i." in one_seed
+
+
+def test_one_objective_alone_is_not_compared_with_others():
+    text = dynamics_summary([made().isel(run=[0, 1], other_run=[0, 1])])
+    assert "One objective at a time" not in text
 
 
 def test_one_seed_decides_nothing_and_compares_nothing():
