@@ -17,12 +17,13 @@ before they were trained.
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.stats
 import xarray as xr
 from rich.console import Console
 from rich.markdown import Markdown
@@ -102,8 +103,11 @@ def _sizes(sweeps: dict[float, xr.Dataset]) -> Iterator[tuple[dict[str, str], xr
     """The first cells of a row, and the records, of every L2 penalty and size."""
     for l2, records in sweeps.items():
         for size in records["bottleneck"].values:
-            cells = {"K": str(size), "L2": f"{l2:.1e}".replace("e-0", "e-").replace(".0e", "e")}
-            yield cells | ({"L2": "0"} if l2 == 0 else {}), records.sel(bottleneck=size)
+            yield {"K": str(size), "L2": _penalty(l2)}, records.sel(bottleneck=size)
+
+
+def _penalty(l2: float) -> str:
+    return f"{l2:.1e}".replace("e-0", "e-").replace(".0e", "e") if l2 else "0"
 
 
 def at_the_end(sweeps: dict[float, xr.Dataset]) -> str:
@@ -226,7 +230,7 @@ def more_seeds_of_one_size() -> str:
     """What the stored runs of more seeds say of a second phase, once there are enough."""
     parts = []
     for l2, records in stored_sweeps(OF_MORE_SEEDS).items():
-        seeds, where = records.sizes["seed"], f"K = {OF_EVERY_L2}, L2 of {l2:g}"
+        seeds, where = records.sizes["seed"], f"K = {OF_EVERY_L2}, L2 of {_penalty(l2)}"
         if seeds < DECIDING:
             parts.append(
                 f"{where}: {seeds} of {DECIDING} seeds are trained, so nothing is read yet."
@@ -235,6 +239,35 @@ def more_seeds_of_one_size() -> str:
             parts += [f"{where}, {seeds} seeds: {_limit(two_phases(*courses(records)), 0)}"]
             parts += [over_training({l2: records})]
     return "\n\n".join(parts)
+
+
+def with_and_without_penalty(sweeps: dict[float, xr.Dataset]) -> str:
+    """The table of models at their last epoch with the largest L2 and without, paired by seed."""
+    largest = max(sweeps)
+    without, penalized = (
+        sweeps[l2].isel(epoch=-1).sel(bottleneck=OF_EVERY_L2) for l2 in (0.0, largest)
+    )
+    quantities: dict[str, tuple[int, Callable[[xr.Dataset], xr.DataArray]]] = {
+        "negative ELBO, nats": (2, lambda of: of["reconstruction"] + of["kl"]),
+        "reconstruction, nats": (2, lambda of: of["reconstruction"]),
+        "KL, nats": (2, lambda of: of["kl"]),
+        "Δ(output → input)": (4, lambda of: of["imbalance_to_input"].sel(layer="output")),
+        "ID of the mean": (2, lambda of: of["intrinsic_dimension"].sel(layer="mean")),
+    }
+    rows = []
+    for name, (digits, quantity) in quantities.items():
+        one, other = (quantity(of).values for of in (without, penalized))
+        chance = scipy.stats.ttest_rel(other, one).pvalue
+        rows.append(
+            {
+                "at epoch 200": name,
+                "L2 of 0": mean_over_seeds(one, digits),
+                f"L2 of {_penalty(largest)}": mean_over_seeds(other, digits),
+                "difference": mean_over_seeds(other - one, digits),
+                "p": "< 0.001" if chance < 0.001 else f"{chance:.2f}",
+            }
+        )
+    return markdown_table(rows, left=["at epoch 200"])
 
 
 def decided_by(records: xr.Dataset, seeds: int, *, own: bool, sweeps: int) -> tuple[float, float]:
@@ -363,7 +396,8 @@ def main() -> None:
         "# A second phase excluded in simulated sweeps",
         more_seeds(sweeps[0.0], given.sweeps),
     ]
-    sections += ["# More seeds", more_seeds_of_one_size()]
+    more = stored_sweeps(OF_MORE_SEEDS)
+    sections += ["# More seeds", more_seeds_of_one_size(), with_and_without_penalty(more)]
     sections += ["# The paper's network", by_layer()]
     sections += ["# Beside the numbers of the paper", beside_the_paper(sweeps)]
     Console().print(Markdown("\n\n".join(sections)))
