@@ -13,6 +13,10 @@ from experiments.bottleneck.claims import decoder_layers
 from experiments.bottleneck.scales import draw_scales
 from experiments.bottleneck.summary import title
 from jaxvae.report.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    bands,
     bottleneck_colors,
     draw_each,
     draw_rows,
@@ -36,14 +40,14 @@ def draw_figures(records: xr.Dataset, folder: Path) -> list[Path]:
     Returns:
         The files.
     """
-    name = title(records)
+    name = _title(records)
     scales = partial(draw_scales, title=f"{name}: dimension from near to far neighbors")
     drawings: dict[str, tuple[Callable[[xr.Dataset, Path], None], str]] = {
         "dimension_profile": (_dimension_profile, "intrinsic_dimension"),
         "dimension_scale": (scales, "scale_dimension"),
         "imbalance_profile": (_imbalance_profile, "imbalance"),
         "against_bottleneck": (_against_bottleneck, "imbalance"),
-        "between_bottlenecks": (partial(draw_between, title=name), "imbalance_between"),
+        "between_bottlenecks": (partial(draw_between, title=title(records)), "imbalance_between"),
         "phases": (_phases, "imbalance"),
         "examples": (_examples, "example_input"),
     }
@@ -53,7 +57,7 @@ def draw_figures(records: xr.Dataset, folder: Path) -> list[Path]:
 
 def _dimension_profile(records: xr.Dataset, path: Path) -> None:
     last, layers = _path_of(records)
-    with figure(path, size=(8.5, 4.6), title=title(records)) as drawing:
+    with figure(path, size=(8.5, 4.6), title=_title(records)) as drawing:
         axes = drawing.subplots()
         _draw_layers(axes, last["intrinsic_dimension"], layers)
         data = float(last["intrinsic_dimension"].sel(layer="input").mean())
@@ -74,7 +78,7 @@ def _dimension_profile(records: xr.Dataset, path: Path) -> None:
 
 def _imbalance_profile(records: xr.Dataset, path: Path) -> None:
     last, layers = _path_of(records)
-    with figure(path, size=(12.5, 4.4), title=title(records)) as drawing:
+    with figure(path, size=(12.5, 4.4), title=_title(records)) as drawing:
         panels = drawing.subplots(1, 3)
         for axes, name in zip(panels, ("input", "output"), strict=False):
             _draw_layers(axes, last[f"imbalance_to_{name}"], layers)
@@ -102,18 +106,23 @@ def _draw_asymmetry(axes: Axes, imbalance: xr.DataArray, layers: list[str]) -> N
 def _against_bottleneck(records: xr.Dataset, path: Path) -> None:
     last, sizes = records.isel(epoch=-1), records["bottleneck"].values.tolist()
     dimension = last["intrinsic_dimension"]
-    with figure(path, size=(10, 4.2), title=title(records)) as drawing:
+    with figure(path, size=(10, 4.2), title=_title(records)) as drawing:
         left, right = drawing.subplots(1, 2)
         imbalance = last["imbalance_to_input"].sel(layer="output").transpose("bottleneck", "seed")
-        draw_spread(left, np.array(sizes), imbalance.values, color="tab:blue")
-        mark_logarithm(left)
+        draw_spread(left, np.array(sizes), imbalance.values, color=BLUE)
+        # Of the same images, of which the nearest neighbor is the first of n - 1.
+        least = 2 / records.attrs["points"]
+        left.axhline(least, color="0.3", linestyle="--", linewidth=1, label="same neighbors")
         left.set_ylabel("Δ(output → input)")
-        left.set_title("Information lost in reconstruction (0 none, 1 all)")
+        mark_logarithm(left)
+        left.set_ylim(top=max(left.get_ylim()[1], 10 * least))
+        left.set_title("Information lost in reconstruction (1: all)")
+        left.legend()
         decoder = dimension.sel(layer=decoder_layers(records)).max("layer", skipna=True)
         lines = {
-            "mean": (dimension.sel(layer="mean"), "tab:blue"),
-            "sample": (dimension.sel(layer="sample"), "tab:orange"),
-            "largest in the decoder": (decoder, "tab:green"),
+            "mean": (dimension.sel(layer="mean"), BLUE),
+            "sample": (dimension.sel(layer="sample"), ORANGE),
+            "largest in the decoder": (decoder, GREEN),
         }
         for name, (values, color) in lines.items():
             spread = values.transpose("bottleneck", "seed").values
@@ -131,6 +140,9 @@ def _against_bottleneck(records: xr.Dataset, path: Path) -> None:
 
 
 def _phases(records: xr.Dataset, path: Path) -> None:
+    # Beside the untrained network, what changes later is not seen.
+    if records.sizes["epoch"] > 3:
+        records = records.isel(epoch=records["epoch"].values > 0)
     dimension = records["intrinsic_dimension"]
     panels = {
         "reconstruction, nats per image": records["reconstruction"],
@@ -142,7 +154,7 @@ def _phases(records: xr.Dataset, path: Path) -> None:
     }
     colors = bottleneck_colors(records["bottleneck"].values.tolist())
     epochs = records["epoch"].values
-    with figure(path, size=(11.5, 6.2), title=f"{title(records)}: over training") as drawing:
+    with figure(path, size=(11.5, 6.2), title=f"{_title(records)}: over training") as drawing:
         grid = drawing.subplots(2, 3, sharex=True)
         for axes, (name, values) in zip(grid.flat, panels.items(), strict=True):
             for size, color in colors.items():
@@ -185,6 +197,10 @@ def _path_of(records: xr.Dataset) -> tuple[xr.Dataset, list[str]]:
     """The last epoch, and the layers that follow each other: log_variance is beside the mean."""
     layers = [name for name in records["layer"].values if name != "log_variance"]
     return records.isel(epoch=-1).sel(layer=layers, other_layer=layers), layers
+
+
+def _title(records: xr.Dataset) -> str:
+    return title(records) + bands(records.sizes["seed"])
 
 
 def _points(records: xr.Dataset) -> str:

@@ -11,9 +11,17 @@ from matplotlib.axes import Axes
 
 from experiments.learning_dynamics.config import DataAndNetwork
 from experiments.learning_dynamics.selection import KINDS, between, by_objective, learning, to_final
-from jaxvae.report.style import draw_spread, figure
+from jaxvae.report.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    bands,
+    draw_spread,
+    figure,
+    mark_epochs,
+)
 
-_COLORS = {"seeds": "tab:blue", "strengths": "tab:green", "objectives": "tab:orange"}
+_COLORS = {"seeds": BLUE, "strengths": GREEN, "objectives": ORANGE}
 
 
 def draw_dynamics(records: Sequence[xr.Dataset], folder: Path) -> list[Path]:
@@ -57,13 +65,15 @@ def _layers(group: xr.Dataset, path: Path) -> None:
                 if objective == groups[0][0]:
                     axes.set_title(f"epoch {epoch:g}")
             row[0].set_ylabel(objective)
-        drawing.colorbar(image, ax=grid, shrink=0.6)
+        drawing.supxlabel("layer at the end", fontsize=9)
+        drawing.supylabel("layer at the epoch", fontsize=9)
+        drawing.colorbar(image, ax=grid, shrink=0.6, label="debiased CKA")
 
 
 def _mark_both(axes: Axes, layers: list[str]) -> None:
     short = [layer.replace("encoder/", "e").replace("decoder/", "d") for layer in layers]
     short = [
-        {"log_variance": "var", "sample": "z", "output": "out", "input": "in"}.get(s, s)
+        {"log_variance": "logvar", "sample": "z", "output": "out", "input": "in"}.get(s, s)
         for s in short
     ]
     axes.set_xticks(range(len(layers)), short, rotation=90, fontsize=6)
@@ -77,7 +87,9 @@ def _learning(group: xr.Dataset, path: Path) -> None:
     columns = math.ceil(math.sqrt(len(groups)))
     rows = -(-len(groups) // columns)
     colors = layer_colors(group["layer"].values.tolist())
+    widest = max(models.sizes["run"] for _, models in groups)
     title = f"{_name(group)}: similarity of each layer to its own final state"
+    title += bands(widest, "models")
     size = (3.6 * columns + 1.8, 3.2 * rows + 0.5)
     with figure(path, size=size, title=title) as drawing:
         grid = drawing.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
@@ -88,12 +100,15 @@ def _learning(group: xr.Dataset, path: Path) -> None:
                 epochs = group["epoch"].values
                 draw_spread(axes, epochs, values, color=color, label=layer, linestyle=style)
             axes.set_title(objective)
-            axes.set_xlabel("epoch")
             axes.set_ylim(top=1.02)
+            mark_epochs(axes, group["epoch"].values.tolist())
         for axes in grid.flat[len(groups) :]:
             axes.set_visible(False)
-        for above, below in zip(grid[-2], grid[-1], strict=True) if rows > 1 else ():
-            above.tick_params(labelbottom=not below.get_visible())
+        for above, below in zip(grid, [*grid[1:], [None] * columns], strict=True):
+            for axes, next_axes in zip(above, below, strict=True):
+                is_last = next_axes is None or not next_axes.get_visible()
+                axes.tick_params(labelbottom=is_last)
+                axes.set_xlabel("epoch" if is_last else "")
         for row in grid:
             row[0].set_ylabel("debiased CKA")
         grid[0, -1].legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=7)
@@ -116,9 +131,10 @@ def layer_colors(layers: list[str]) -> dict[str, tuple[tuple[float, float, float
 def _latents(group: xr.Dataset, path: Path) -> None:
     """The polarised regime: kinds of latents and KL of each, over training."""
     groups, epochs = list(by_objective(group)), group["epoch"].values
-    kinds = {"active": "tab:blue", "mixed": "tab:orange", "passive": "0.5"}
+    kinds = {"active": BLUE, "mixed": ORANGE, "passive": "0.5"}
     size = (3.0 * len(groups) + 1.2, 5.4)
     title = f"{_name(group)}: active, mixed and passive latents, and their rates"
+    title += bands(max(models.sizes["run"] for _, models in groups), "models")
     with figure(path, size=size, title=title) as drawing:
         grid = drawing.subplots(2, len(groups), squeeze=False, sharex=True, sharey="row")
         for (above, below), (objective, models) in zip(grid.T, groups, strict=True):
@@ -127,7 +143,7 @@ def _latents(group: xr.Dataset, path: Path) -> None:
                 draw_spread(above, epochs, values, color=color, label=kind)
             above.set_title(objective)
             rates = models["kl_per_latent"].isel(run=0).transpose("epoch", "latent").values
-            below.plot(epochs, np.sort(rates, axis=1)[:, ::-1], color="tab:blue", alpha=0.6)
+            below.plot(epochs, np.sort(rates, axis=1)[:, ::-1], color=BLUE, alpha=0.6)
             below.set_xlabel("epoch")
         grid[0, 0].set_ylabel("latents")
         grid[1, 0].set_ylabel("KL of every latent, nats\n(one model, sorted)")
@@ -146,8 +162,8 @@ def _convergence(records: Sequence[xr.Dataset], path: Path) -> None:
             for objective, models in by_objective(group):
                 learned, row = learning(models).learned, names.index(objective)
                 for half, color, shift in (
-                    ("encoder", "tab:blue", -0.12),
-                    ("decoder", "tab:orange", 0.12),
+                    ("encoder", BLUE, -0.12),
+                    ("decoder", ORANGE, 0.12),
                 ):
                     epochs = getattr(learned, half)
                     label = half if row == 0 else None

@@ -25,11 +25,21 @@ from experiments.rate_allocation.uses import (
 )
 from jaxvae.analysis.rate_plane import rate_distortion_hull
 from jaxvae.metrics.information import accuracy_bound
-from jaxvae.report.style import draw_each, draw_rows, figure, mark_epochs
+from jaxvae.report.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    RED,
+    draw_each,
+    draw_rows,
+    figure,
+    mark_epochs,
+)
 
 # Layers that have a panel of their own, at most.
 _PANELS = 4
-_COLORS = ("tab:blue", "tab:orange", "tab:green", "tab:red")
+_COLORS = (BLUE, ORANGE, GREEN, RED)
+_MARKERS = "osD^"
 
 
 def draw_rate_figures(records: xr.Dataset, every_use: list[Use], folder: Path) -> list[Path]:
@@ -67,7 +77,10 @@ def _rate_plane(every_use: list[Use], records: xr.Dataset, path: Path) -> None:
     }
     by_name, suspect = {use.name: use for use in every_use}, flat["suspect"].values
     upper, lower = (part.values for part in halves(flat))
-    with figure(path, size=(10.5, 8.4), title=rate_title(records)) as drawing:
+    title = rate_title(records)
+    if not any(use.leaves_some_out for use in every_use):
+        title += " (no cell is shown to be better than another)"
+    with figure(path, size=(10.5, 8.4), title=title) as drawing:
         grid = drawing.subplots(2, 2, sharex=True, sharey=True)
         for axes, (use, values) in zip(grid.flat, scores.items(), strict=False):
             _draw_plane(axes, records.isel(epoch=-1))
@@ -77,7 +90,7 @@ def _rate_plane(every_use: list[Use], records: xr.Dataset, path: Path) -> None:
                 axes.plot(lower[suspect], upper[suspect], "x", label="suspect", **crosses)
             drawing.colorbar(dots, ax=axes)
             if use in by_name:
-                _mark(axes, records, [by_name[use].highest], "*", "highest")
+                _mark(axes, records, [by_name[use].highest], "*", "highest mean")
                 if by_name[use].leaves_some_out:
                     _mark(axes, records, by_name[use].best, "o", "cannot be told from the best")
             axes.set_title(names.get(use, use.replace("classification", "accuracy of samples")))
@@ -93,9 +106,7 @@ def _mark(axes: Axes, records: xr.Dataset, marked: list[Cell], marker: str, labe
     trust = trusted(records, "rates")
     points = [halves(trust.sel(beta_top=top, beta_bottom=bottom)) for top, bottom in marked]
     y, x = ([float(part[side]) for part in points] for side in (0, 1))
-    filled = "tab:red" if marker == "*" else "none"
-    (marks,) = axes.plot(x, y, marker, color="tab:red", markersize=13, zorder=6, label=label)
-    marks.set_markerfacecolor(filled)
+    axes.plot(x, y, marker, color="tab:red", mfc="none", markersize=13, zorder=6, label=label)
 
 
 def _draw_plane(axes: Axes, last: xr.Dataset) -> None:
@@ -118,8 +129,10 @@ def _draw_plane(axes: Axes, last: xr.Dataset) -> None:
         axes.plot(
             *rates, "o", markersize=11, mfc="none", mec="black", zorder=4, label="both betas 1"
         )
-    axes.set_xlim(left=min(0, float(lower.min())))
-    axes.set_ylim(bottom=min(0, float(upper.min())))
+    # A cell without rate is shown whole, and lines end where the cells do.
+    for limit, part in ((axes.set_xlim, lower), (axes.set_ylim, upper)):
+        widest = max(float(part.max()), 1e-3)
+        limit(-0.03 * widest, 1.06 * widest)
 
 
 def _accuracy(records: xr.Dataset, path: Path) -> None:
@@ -142,16 +155,17 @@ def _accuracy(records: xr.Dataset, path: Path) -> None:
                     of_layer["top_accuracy_bound"],
                     of_layer["top_accuracy_bound_stderr"],
                 )
-                axes.errorbar(nats, values, errors, label="by I(label; z)", **tight)
-            for name, color in zip(records["classifier"].values, _COLORS, strict=False):
+                label = "bound by the mutual\ninformation with the label"
+                axes.errorbar(nats, values, errors, label=label, **tight)
+            drawn = zip(records["classifier"].values, _COLORS, _MARKERS, strict=False)
+            for name, color, marker in drawn:
                 one = of_layer["accuracy"].sel(classifier=name)
-                axes.plot(nats, one.sel(kind="sample"), "o", color=color, label=name)
-                axes.plot(
-                    nats, one.sel(kind="mean"), "o", color=color, markerfacecolor="none", alpha=0.6
-                )
-            axes.set_xscale("symlog", linthresh=1)
+                axes.plot(nats, one.sel(kind="sample"), marker, color=color, label=name)
+                axes.plot(nats, one.sel(kind="mean"), marker, color=color, mfc="none", alpha=0.6)
+            # Where the axis turns from even to logarithmic, the bound would have a kink.
+            axes.set_xscale("symlog", linthresh=np.log(len(shares)))
             axes.set_xlim(-0.1, most)
-            axes.set_xlabel(f"rate of {layer} and above, nats")
+            axes.set_xlabel(f"rate of {layer} and above, nats (logarithmic above {line[-2]:.1f})")
             axes.set_title(f"From {layer}")
         panels[0].set_ylabel("accuracy (filled: samples, open: means)")
         handles, labels = panels[0].get_legend_handles_labels()
@@ -204,14 +218,15 @@ def _layers(records: xr.Dataset, path: Path) -> None:
         left, right = drawing.subplots(2, 1, sharex=True)
         for (top, bottom), color in zip(corners(records), _COLORS, strict=False):
             rates = last["rates"].sel(beta_top=top, beta_bottom=bottom).values
-            label = f"beta {top:g} to {bottom:g}"
+            label = f"beta {top:g} at the top,\n{bottom:g} at the bottom"
             left.plot(range(len(layers)), rates, "o-", color=color, label=label)
             right.plot(range(len(layers)), rates / records["size"].values, "o-", color=color)
         left.set_ylabel("nats")
         right.set_ylabel("nats per dimension")
         left.set_title("Rate of every layer")
         right.set_yscale("symlog", linthresh=0.01)
-        right.axhline(0.01, color="0.4", linestyle="--", linewidth=1)
+        right.axhline(0.01, color="0.4", linestyle="--", linewidth=1, label="taken as collapsed")
+        right.legend(loc="center left", bbox_to_anchor=(1, 0.5))
         right.set_xticks(range(len(layers)), layers)
         left.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
@@ -236,7 +251,7 @@ def _geometry(records: xr.Dataset, path: Path) -> None:
                 axes.plot([], [], "o", color=color, label=layer)
             axes.set_xscale("symlog", linthresh=1)
             beyond = "rate of the layer" if against == "rates" else "rate of the layer and above"
-            axes.set_xlabel(f"{beyond}, nats")
+            axes.set_xlabel(f"{beyond}, nats (logarithmic above 1)")
             axes.set_title(name)
         data = float(flat["input_dimension"].mean())
         grid[0].axhline(data, color="0.3", linestyle="--", linewidth=1, label="data")

@@ -169,8 +169,8 @@ def _draw(conclusion: Conclusion, title: str, folder: Path) -> list[Path]:
         axes.axhline(_to_beat(means), color="0.6", linestyle="--", label=_TO_BEAT)
         axes.axvspan(*_left(reading), color="tab:green", alpha=0.12, label=_LEFT)
         mark_bottlenecks(axes, sizes)
-        mark_logarithm(axes)
         axes.set_ylabel("Δ(output → input)")
+        mark_logarithm(axes)
         axes.set_title(f"The smallest size that is enough may be {decided_bounds(reading)}")
         axes.legend()
     return [path]

@@ -35,6 +35,9 @@ _SETTINGS: Any = {
 
 Color: TypeAlias = tuple[float, float, float, float]
 
+# Four colors that differ also where red and green do not (Okabe and Ito 2008).
+BLUE, ORANGE, GREEN, RED = "#0072b2", "#e69f00", "#009e73", "#d55e00"
+
 # Labels of logarithmic axes are decimals from the first of these to the second.
 _PLAIN = (1e-4, 1e4)
 
@@ -117,8 +120,9 @@ class _Plain(LogFormatterSciNotation):
 
 
 def mark_logarithm(axes: Axes) -> None:
-    """A logarithmic vertical axis, readable also where values span little."""
+    """A logarithmic vertical axis, readable also where values span little, and named so."""
     axes.set_yscale("log")
+    axes.set_ylabel(", ".join(filter(None, [axes.get_ylabel(), "logarithmic"])))
     axes.yaxis.set_major_formatter(_Plain())
     axes.yaxis.set_minor_formatter(_Plain())
 
@@ -132,7 +136,9 @@ def draw_spread(
     label: str | None = None,
     linestyle: str = "-",
 ) -> None:
-    """A line through the mean over seeds, and a band from the lowest to the highest.
+    """A line through the mean over seeds, and a band from the lowest to the highest (`bands`).
+
+    A single place has a bar instead of a band.
 
     Args:
         axes: where to draw.
@@ -144,9 +150,15 @@ def draw_spread(
     """
     axes.plot(x, values.mean(axis=1), marker="o", color=color, label=label, linestyle=linestyle)
     if values.shape[1] > 1:
-        axes.fill_between(
-            x, values.min(axis=1), values.max(axis=1), color=color, alpha=0.2, linewidth=0
-        )
+        lowest, highest = values.min(axis=1), values.max(axis=1)
+        axes.fill_between(x, lowest, highest, color=color, alpha=0.2, linewidth=0)
+        if len(x) == 1:
+            axes.vlines(x, lowest, highest, color=color, linewidth=1)
+
+
+def bands(count: int, what: str = "seeds") -> str:
+    """What the bands of `draw_spread` are, to be added to a title; nothing of one alone."""
+    return f" (bands: range over {what})" if count > 1 else ""
 
 
 def in_rows(rows: Iterable[np.ndarray]) -> np.ndarray:
