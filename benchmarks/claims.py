@@ -1,7 +1,6 @@
 """What the stored records of VAEs on MNIST decide, as docs/results/bottleneck.md has it.
 
     python -m benchmarks.claims [--sweeps N]
-    python -m benchmarks.claims --store FOLDER
 
 The records of `benchmarks/results/dense-mnist-h200.json` are those of three sweeps of dense VAEs by
 `experiments.bottleneck`. Their two tables are printed, what the sweeps say of a second peak of the
@@ -9,10 +8,9 @@ ID and of a second phase of training, the limits behind it, in what share of sim
 seeds would exclude a second phase, and, with `benchmarks/results/paper-mnist-h100.json`, all
 numbers beside those of the paper. A minute or two on one core, most of it for simulated sweeps.
 
-More seeds of one size are in `benchmarks/results/dense-mnist-seeds.json`. `--store` adds to them
-the finished runs of a folder of `experiments.bottleneck`, so that seeds may be trained on several
-days and machines. A second phase is read from them when there are eight seeds, as was laid down
-before they were trained.
+More seeds of one size are in `benchmarks/results/dense-mnist-l2-*.nc`, where `benchmarks.kept` adds
+those of a folder of results. A second phase is read from them when there are eight seeds, as was
+laid down before they were trained.
 """
 
 import argparse
@@ -31,28 +29,17 @@ from rich.progress import track
 
 from experiments.bottleneck.claims import claims, courses, decoder_layers, peak_evidence
 from jaxvae.analysis import Evidence, two_phases
-from jaxvae.bench.timing import machine
-from jaxvae.commands.arguments.paths import as_path
-from jaxvae.files.whole import write_text_whole
 from jaxvae.report.tables import markdown_table, mean_over_seeds
 
 RESULTS = Path(__file__).parent / "results" / "dense-mnist-h200.json"
 # The size of which there are trainings with every L2 penalty.
 OF_EVERY_L2 = 32
 # More seeds of this size, and how many of them decide.
-OF_MORE_SEEDS, DECIDING = RESULTS.with_name("dense-mnist-seeds.json"), 8
+OF_MORE_SEEDS, DECIDING = "dense-mnist-l2-*.nc", 8
 SHOWN_EPOCHS = (20, 50, 100, 200)
 SEEDS = (3, 5, 8, 10)
 OF_THE_PAPERS_NETWORK = RESULTS.with_name("paper-mnist-h100.json")
 _MODEL = ("l2", "bottleneck", "seed", "epoch")
-_MEASURED = (
-    "intrinsic_dimension",
-    "intrinsic_dimension_stderr",
-    "imbalance_to_input",
-    "reconstruction",
-    "kl",
-    "active_units",
-)
 
 
 class Numbers(NamedTuple):
@@ -183,53 +170,20 @@ def _limit(evidence: Evidence, place: int) -> str:
     return f"{evidence.share[place]:+.1%}, at most {evidence.upper[place]:+.1%}: {verdict}"
 
 
-def store(folder: Path, path: Path = OF_MORE_SEEDS) -> None:
-    """Add the finished runs of a sweep by `experiments.bottleneck` to the stored ones.
-
-    Raises:
-        ValueError: for stored runs with other settings.
-    """
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    with xr.open_dataset(folder / "records.nc") as opened:
-        records = opened.load()
-    varied = ("bottlenecks", "seeds", "l2", "members", "layout")
-    settings = {name: value for name, value in config.items() if name not in varied}
-    nulls = zip(
-        records["bottleneck"].values, records["intrinsic_dimension_null"].values, strict=True
-    )
-    stored: dict[str, Any] = {
-        "machine": machine(),
-        "settings": settings,
-        "layers": records["layer"].values.tolist(),
-        "gaussian_dimension": {str(size): _rounded(null) for size, null in nulls},
-        "records": [],
-    }
-    if path.exists():
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        if stored["settings"] != settings:
-            raise ValueError(f"expected settings {stored['settings']}, got {settings}")
-    by_place = {tuple(one[name] for name in _MODEL): one for one in stored["records"]}
-    for size, seed in product(records["bottleneck"].values, records["seed"].values):
-        run = records.sel(bottleneck=size, seed=seed)
-        if run["missing"]:
-            continue
-        for epoch in run["epoch"].values:
-            place, at = (config["l2"], int(size), int(seed), int(epoch)), run.sel(epoch=epoch)
-            measured = {name: _rounded(at[name].values) for name in _MEASURED}
-            by_place[place] = dict(zip(_MODEL, place, strict=True)) | measured
-    stored["records"] = [*by_place.values()]
-    write_text_whole(path, json.dumps(stored, indent=1) + "\n")
-
-
-def _rounded(values: np.ndarray) -> Any:
-    """Four digits of a number, or of each."""
-    return [_rounded(value) for value in values] if np.ndim(values) else float(f"{values:.4g}")
+def sweeps_of_more_seeds(results: Path = RESULTS.parent) -> dict[float, xr.Dataset]:
+    """The records of more seeds of one size, by L2 penalty."""
+    sweeps = {}
+    for path in sorted(results.glob(OF_MORE_SEEDS)):
+        with xr.open_dataset(path) as opened:
+            records = opened.load()
+        sweeps[json.loads(records.attrs["settings"])["l2"]] = records
+    return dict(sorted(sweeps.items()))
 
 
 def more_seeds_of_one_size() -> str:
     """What the stored runs of more seeds say of a second phase, once there are enough."""
     parts = []
-    for l2, records in stored_sweeps(OF_MORE_SEEDS).items():
+    for l2, records in sweeps_of_more_seeds().items():
         seeds, where = records.sizes["seed"], f"K = {OF_EVERY_L2}, L2 of {_penalty(l2)}"
         if seeds < DECIDING:
             parts.append(
@@ -379,13 +333,7 @@ def _beside(network: str, size: int, numbers: Numbers) -> dict[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--sweeps", type=int, default=2000, help="simulated for every number")
-    parser.add_argument(
-        "--store", type=as_path, metavar="FOLDER", help="add its finished runs to more seeds"
-    )
     given = parser.parse_args()
-    if given.store is not None:
-        store(given.store)
-        return
     sweeps = stored_sweeps()
     sections = ["# At the last epoch", at_the_end(sweeps), "# Over training", over_training(sweeps)]
     sections.append("# Claims")
@@ -396,7 +344,7 @@ def main() -> None:
         "# A second phase excluded in simulated sweeps",
         more_seeds(sweeps[0.0], given.sweeps),
     ]
-    more = stored_sweeps(OF_MORE_SEEDS)
+    more = sweeps_of_more_seeds()
     sections += ["# More seeds", more_seeds_of_one_size(), with_and_without_penalty(more)]
     sections += ["# The paper's network", by_layer()]
     sections += ["# Beside the numbers of the paper", beside_the_paper(sweeps)]

@@ -2,14 +2,15 @@
 
     python -m benchmarks.kept FOLDER NAME
 
-Of a folder of `experiments.learning_dynamics` or `experiments.rate_allocation`, records.nc is
-written to `benchmarks/results/NAME.nc` without pictures, in float32, and with three digits of what
-was measured of every image.
-Seeds of a grid of betas that the file has already stay, so that seeds may be trained on several
-days and machines. The tests of pages read these files.
+The records of a folder of results of an experiment are written to `benchmarks/results/NAME.nc`
+without pictures, in float32, and with three digits of what was measured of every image. Of a sweep
+over bottlenecks or betas the seeds are kept of which all runs are done, beside those that the
+file has already, so that seeds may be trained on several days and machines. The tests of pages read
+these files.
 """
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -30,57 +31,72 @@ _OF_DYNAMICS = (
     "debiased_cka_replicate",
     "debiased_cka_between",
 )
+_OF_BOTTLENECKS = (
+    "missing",
+    "failed",
+    "intrinsic_dimension",
+    "intrinsic_dimension_stderr",
+    "intrinsic_dimension_null",
+    "imbalance_to_input",
+    "reconstruction",
+    "kl",
+    "active_units",
+)
+# Settings that seeds which are kept together may differ in.
+_VARIED = ("seeds", "members", "layout")
 
 
 def keep(folder: Path, name: str, results: Path = RESULTS) -> Path:
     """Write the records of a folder of results to a file of this name, and return its path.
 
     Raises:
-        ValueError: for records that are not those of these experiments, and seeds that were trained
-            with other settings than those of the file.
+        ValueError: for records that are not those of these experiments, no seed of which all runs
+            are done, and seeds that were trained with other settings than those of the file.
     """
     with xr.open_datatree(folder / "records.nc") as opened:
-        tree = opened.load()
-    path = results / f"{name}.nc"
-    groups = {node.path: node.to_dataset() for node in tree.leaves}
-    if all("debiased_cka_between" in group for group in groups.values()):
-        kept = {place: _of_dynamics(group) for place, group in groups.items()}
-    elif all("image_rates" in group for group in groups.values()):
-        kept = {place: _with_earlier(_of_rates(group), path) for place, group in groups.items()}
-    else:
-        raise ValueError(
-            "expected records of experiments.learning_dynamics or experiments.rate_allocation, got "
-            f"{folder}"
-        )
-    made = made_by(folder)
-    told = {name: made[name] for name in ("began", "ended", "machine", "device", "versions")}
-    kept = {place: group.assign_attrs(told) for place, group in kept.items()}
+        groups = {node.path: node.to_dataset().load() for node in opened.leaves}
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    settings = {key: value for key, value in config.items() if key not in _VARIED}
+    made, path = made_by(folder), results / f"{name}.nc"
+    told = {key: made[key] for key in ("began", "ended", "machine", "device", "versions")}
+    told["settings"] = json.dumps(settings, sort_keys=True)
+    kept = {
+        place: _with_earlier(_needed(group, folder).assign_attrs(told), path)
+        for place, group in groups.items()
+    }
     encoding = {place: _encoding(group) for place, group in kept.items()}
     tree = xr.DataTree.from_dict(kept)
     write_whole(path, lambda file: tree.to_netcdf(file, encoding=encoding))
     return path
 
 
-def _of_dynamics(records: xr.Dataset) -> xr.Dataset:
-    return records[[*_OF_DYNAMICS]].isel(other_epoch=[-1])
-
-
-def _of_rates(records: xr.Dataset) -> xr.Dataset:
-    return records.drop_dims("corner")
+def _needed(records: xr.Dataset, folder: Path) -> xr.Dataset:
+    """What conclusions are drawn from; of sweeps over seeds, the seeds that are done."""
+    if "debiased_cka_between" in records:
+        return records[[*_OF_DYNAMICS]].isel(other_epoch=[-1])
+    if "image_rates" in records:
+        records = records.drop_dims("corner")
+    elif "imbalance_to_input" in records:
+        records = records[[*_OF_BOTTLENECKS]]
+    else:
+        raise ValueError(f"expected records of an experiment, got {folder / 'records.nc'}")
+    others = [dim for dim in records["missing"].dims if dim != "seed"]
+    records = records.isel(seed=~records["missing"].any(others).values)
+    if records.sizes["seed"] == 0:
+        raise ValueError(f"expected a seed of which all runs are done, got none in {folder}")
+    return records
 
 
 def _with_earlier(records: xr.Dataset, path: Path) -> xr.Dataset:
     """The records with the seeds of the file that they lack."""
-    if not path.exists():
+    if "seed" not in records.dims or not path.exists():
         return records
     with xr.open_dataset(path) as opened:
         earlier = opened.load()
+    if earlier.attrs["settings"] != records.attrs["settings"]:
+        settings = (one.attrs["settings"] for one in (earlier, records))
+        raise ValueError("expected settings {}, got {}".format(*settings))
     new = records.sel(seed=~records["seed"].isin(earlier["seed"]))
-    settings = [name for name in records.attrs if name in earlier.attrs]
-    for name in settings:
-        if name.startswith("judge_") or records.attrs[name] == earlier.attrs[name]:
-            continue
-        raise ValueError(f"expected {name} {earlier.attrs[name]}, got {records.attrs[name]}")
     both = xr.concat(
         [earlier, new],
         "seed",

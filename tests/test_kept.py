@@ -1,5 +1,7 @@
 """Records that are kept for pages of results."""
 
+import json
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -10,9 +12,10 @@ from tests.experiments.dynamics import LATE, made
 from tests.experiments.rates import grid, summary_of
 
 
-def folder_of(records, folder):
+def folder_of(records, folder, **settings):
     """A folder of results with these records."""
     (folder / "made").mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"epochs": 4, "seeds": [7]} | settings))
     (folder / "made" / "unit.json").write_text(
         '[{"command": "c", "began": "2026-01-02T03:04:05+00:00", "seconds": 1.0, '
         '"machine": "m", "device": "cpu", "versions": "v"}]'
@@ -53,17 +56,46 @@ def test_seeds_that_were_trained_apart_are_kept_together(tmp_path):
         assert opened["label_shares"].dims == ("label",)
 
 
+def sweep(seeds, missing=()):
+    """Records of two sizes, whose numbers are those of the seed and the epoch."""
+    by_epoch = np.broadcast_to(np.array(seeds)[:, None] + np.array([0, 0.5]), (2, len(seeds), 2))
+    run = ("bottleneck", "seed")
+    variables = {
+        name: ((*run, "epoch", "layer"), np.stack([by_epoch] * 2, axis=-1))
+        for name in ("intrinsic_dimension", "intrinsic_dimension_stderr", "imbalance_to_input")
+    }
+    variables |= dict.fromkeys(
+        ("reconstruction", "kl", "active_units", "failed"), ((*run, "epoch"), by_epoch)
+    )
+    variables["missing"] = (run, [[False] * len(seeds), [seed in missing for seed in seeds]])
+    variables["intrinsic_dimension_null"] = ("bottleneck", [8.0, 24.0])
+    layers, sizes = ["input", "output"], [8, 32]
+    coordinates = {"bottleneck": sizes, "seed": seeds, "epoch": [0, 4], "layer": layers}
+    return xr.Dataset(variables | {"example_input": ("example", [1])}, coordinates)
+
+
+def test_seeds_of_bottlenecks_are_kept_when_all_their_runs_are_done(tmp_path):
+    keep(folder_of(sweep([3, 4, 5], missing=[5]), tmp_path / "first"), "name", tmp_path)
+    path = keep(folder_of(sweep([5, 6]), tmp_path / "second"), "name", tmp_path)
+    with xr.open_dataset(path) as opened:
+        assert opened["seed"].values.tolist() == [3, 4, 5, 6]
+        assert opened["kl"].sel(bottleneck=32, epoch=4).values.tolist() == [3.5, 4.5, 5.5, 6.5]
+        assert not opened["missing"].any()
+        assert "example_input" not in opened
+    with pytest.raises(ValueError, match="a seed of which all runs are done, got none in"):
+        keep(folder_of(sweep([7], missing=[7]), tmp_path / "third"), "name", tmp_path)
+
+
 def test_seeds_of_other_settings_are_not_kept_together(tmp_path):
     keep(folder_of(grid(), tmp_path / "first"), "name", tmp_path)
-    other = grid(seeds=3).assign_attrs(points=7)
-    with pytest.raises(ValueError, match="expected points 40, got 7"):
-        keep(folder_of(other, tmp_path / "second"), "name", tmp_path)
-    with pytest.raises(ValueError, match="beta_top"):
-        keep(folder_of(grid(tops=2, seeds=3), tmp_path / "third"), "name", tmp_path)
+    before = (tmp_path / "name.nc").read_bytes()
+    with pytest.raises(ValueError, match=r"expected settings .*epochs\W+4.*, got .*epochs\W+8"):
+        keep(folder_of(grid(seeds=3), tmp_path / "second", epochs=8), "name", tmp_path)
+    assert (tmp_path / "name.nc").read_bytes() == before
 
 
 def test_records_of_something_else_are_refused(tmp_path):
     folder = folder_of(xr.Dataset({"x": 1.0}), tmp_path / "out")
-    with pytest.raises(ValueError, match=r"expected records of experiments\.learning_dynamics or"):
+    with pytest.raises(ValueError, match=r"expected records of an experiment, got .*records\.nc"):
         keep(folder, "name", tmp_path)
     assert not (tmp_path / "name.nc").exists()
