@@ -10,7 +10,14 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from experiments.learning_dynamics.config import DataAndNetwork
-from experiments.learning_dynamics.selection import KINDS, between, by_objective, learning, to_final
+from experiments.learning_dynamics.selection import (
+    KINDS,
+    between,
+    by_objective,
+    learning,
+    lost_by_layer,
+    to_final,
+)
 from jaxvae.report.style import (
     BLUE,
     GREEN,
@@ -180,21 +187,32 @@ def _convergence(records: Sequence[xr.Dataset], path: Path) -> None:
 
 
 def _between_models(records: Sequence[xr.Dataset], path: Path) -> None:
-    """Similarity of models of other seeds, by what else they differ in, layer by layer."""
-    size = (8.5, 2.6 * len(records) + 0.5)
+    """Similarity of models of other seeds, and what another strength or objective takes of it."""
+    size = (11, 2.8 * len(records) + 0.8)
     title = "Debiased CKA at the end, between models of different seeds"
     with figure(path, size=size, title=title) as drawing:
-        panels = drawing.subplots(len(records), 1, squeeze=False, sharey=True)[:, 0]
-        for axes, group in zip(panels, records, strict=True):
+        grid = drawing.subplots(len(records), 2, squeeze=False, sharey="col")
+        for (left, right), group in zip(grid, records, strict=True):
+            layers = group["layer"].values.tolist()
             for kind, color in _COLORS.items():
                 values = between(group, kind)
                 if values is not None:
-                    axes.plot(list(values.values()), "o-", color=color, label=KINDS[kind])
-            layers = group["layer"].values.tolist()
-            axes.set_xticks(range(len(layers)), layers, rotation=45, ha="right")
-            axes.set_ylim(0, 1.02)
-            axes.set_title(_name(group))
-            axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+                    left.plot(list(values.values()), "o-", color=color, label=KINDS[kind])
+                if kind == "seeds":
+                    continue
+                lost = lost_by_layer(group, kind)
+                low, high = lost.limits()
+                away = np.where(np.isnan(low), 0, (high - low) / 2)
+                right.errorbar(
+                    range(len(layers)), lost.value, away, fmt="o", color=color, capsize=2
+                )
+            left.set_ylim(0, 1.02)
+            left.set_title(_name(group))
+            right.axhline(0, color="0.3", linewidth=0.8)
+            right.set_title("how much lower than of another seed (95% limits)")
+            for axes in (left, right):
+                axes.set_xticks(range(len(layers)), layers, rotation=45, ha="right")
+        drawing.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower left", ncols=3)
 
 
 def _name(group: xr.Dataset) -> str:

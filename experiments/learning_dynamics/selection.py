@@ -134,7 +134,7 @@ def between(group: xr.Dataset, kind: str) -> dict[str, float] | None:
         None where there are no such pairs.
     """
     chosen = _differing(group, kind) & ~_equal(group, "seed")
-    values = group["debiased_cka_between"].transpose("layer", "run", "other_run").values
+    values = _by_layer(group)
     if not chosen.any() or np.isnan(values[:, chosen]).all():
         return None
     means = np.nanmean(values[:, chosen], axis=1)
@@ -149,6 +149,11 @@ def lost(group: xr.Dataset, kind: str) -> Lost:
         kind: what else differs, `strengths` or `objectives`, as for `between`.
     """
     return _lost(group, kind, _by_part(group))
+
+
+def lost_by_layer(group: xr.Dataset, kind: str) -> Lost:
+    """The same for every layer."""
+    return _lost(group, kind, _by_layer(group))
 
 
 def encoder_loses_less(group: xr.Dataset, *, tests: int = 1) -> bool | None:
@@ -171,7 +176,7 @@ def encoder_loses_less(group: xr.Dataset, *, tests: int = 1) -> bool | None:
 
 def _by_part(group: xr.Dataset) -> np.ndarray:
     """Debiased CKA of all pairs of models, `[part, run, other run]`, as means over layers."""
-    values = group["debiased_cka_between"].transpose("layer", "run", "other_run").values
+    values = _by_layer(group)
     layers = group["layer"].values.tolist()
     return np.stack(
         [
@@ -179,6 +184,10 @@ def _by_part(group: xr.Dataset) -> np.ndarray:
             for part in PARTS
         ]
     )
+
+
+def _by_layer(group: xr.Dataset) -> np.ndarray:
+    return group["debiased_cka_between"].transpose("layer", "run", "other_run").values
 
 
 def _lost(group: xr.Dataset, kind: str, similarity: np.ndarray) -> Lost:
