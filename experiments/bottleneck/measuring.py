@@ -1,7 +1,7 @@
 """The measurements of a model at one epoch, and at the last."""
 
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import jax
@@ -10,15 +10,15 @@ import numpy as np
 
 from experiments.bottleneck.between_models import SPACES
 from experiments.bottleneck.config import Config, load
-from jaxvae.analysis import capture, evaluate, profile, unknown_profile
+from jaxvae.analysis import ancestral_samples, capture, evaluate, profile, unknown_profile
 from jaxvae.data.distinct import first_distinct
 from jaxvae.metrics import gride
 from jaxvae.metrics.gride import DimensionScale
-from jaxvae.models import VAE, Variables
+from jaxvae.models import VAE
 from jaxvae.sweeps.sweep import Trained
 from jaxvae.training import unit_interval
 from jaxvae.training.images import as_bytes
-from jaxvae.typing import ArrayLike, Key
+from jaxvae.typing import ArrayLike
 
 _EXAMPLES = 10
 # The farthest neighbor whose distance is compared.
@@ -41,7 +41,6 @@ def measure(config: Config, trained: Trained) -> tuple[dict[str, Any], dict[str,
     taps = capture(vae, trained.variables, measured, key=noise_key)
     taps |= {name: taps[name][:, : trained.latents] for name in ("mean", "log_variance", "sample")}
     geometry = unknown_profile([*taps]) if failed else profile(taps)
-    samples = _samples(vae, trained.variables, sample_key, count=examples)
     every = {
         "intrinsic_dimension": geometry.dimension,
         "intrinsic_dimension_stderr": geometry.stderr,
@@ -54,6 +53,7 @@ def measure(config: Config, trained: Trained) -> tuple[dict[str, Any], dict[str,
     }
     if not trained.is_last:
         return every, {}
+    samples = ancestral_samples(vae, trained.variables, key=sample_key, n=examples)
     last = {
         "layer": np.array(geometry.layers),
         "example_input": measured[:examples],
@@ -92,9 +92,3 @@ def _scale_of_input(config: Config) -> DimensionScale:
 def dimension_scale(layer: ArrayLike) -> DimensionScale:
     """Dimension of a layer from near to far, by Gride."""
     return gride(layer, max_rank=_MAX_RANK)
-
-
-@partial(jax.jit, static_argnames=("vae", "count"))
-def _samples(vae: VAE, variables: Variables, key: Key, *, count: int) -> jax.Array:
-    """Decode latents that are drawn from the prior."""
-    return vae.decode(variables, jax.random.normal(key, (count, vae.latents)))

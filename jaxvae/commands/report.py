@@ -8,6 +8,7 @@ from rich.console import Console
 
 from jaxvae.analysis.capture import capture
 from jaxvae.analysis.evaluation import Evaluation, evaluate
+from jaxvae.analysis.generation import ancestral_samples
 from jaxvae.analysis.regeneration import Regenerations, regenerate
 from jaxvae.analysis.traversal import Traversals, latent_traversals
 from jaxvae.commands.shown_images import chosen_images
@@ -37,7 +38,6 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
     images, words = chosen_images(run, arguments)
     out = arguments.out or run.folder
     noise_key, sample_key = jax.random.split(jax.random.key(arguments.seed))
-    prior = jax.random.normal(sample_key, (_SAMPLES, run.vae.latents))
     shown = images[:_SHOWN]
     with whole_results(out) as part:
         with errors.status("drawing"):
@@ -47,7 +47,7 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
                 reconstructions=capture(
                     run.vae, run.variables, shown, key=noise_key, layers=["output"]
                 )["output"],
-                samples=jax.jit(run.vae.decode)(run.variables, prior),
+                samples=ancestral_samples(run.vae, run.variables, key=sample_key, n=_SAMPLES),
                 latents=_latents(run, images, arguments.example, noise_key),
                 title=run_title(run),
             )
