@@ -3,13 +3,10 @@
 import dataclasses
 import gc
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
-import time
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -34,6 +31,7 @@ from jaxvae.training import epochs as epochs_module
 from jaxvae.training import evaluation_variables, memory, train
 from jaxvae.training.memory import tree_bytes
 from tests.commands.refusals import assert_refused
+from tests.processes import stop
 
 pytestmark = pytest.mark.usefixtures("own_images")
 
@@ -441,36 +439,9 @@ def test_a_run_of_a_sweep_and_the_folder_itself_are_nothing_to_begin_with(
 
 # --- interrupted ----------------------------------------------------------------------
 
-# A shell that runs the tests in the background has its children ignore Ctrl-C.
-PROGRAM = (
-    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "from jaxvae.cli import main; sys.exit(main())"
-)
 LONG = ["--snapshots", "4"]
 LONG_EPOCHS = 400
-
-
-def stop(out, number, *, after, wait=0.0):
-    """Start a long run in a process of its own and stop it once a file is there, or later."""
-    arguments = ["train", *SMALL, "--epochs", str(LONG_EPOCHS), *LONG, "--out", str(out)]
-    # It reads the programs that are kept and keeps none: a kill may leave half of one.
-    own = {
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1e9",
-    }
-    environment = {**os.environ, **own}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    command = [sys.executable, "-c", PROGRAM, *arguments]
-    with subprocess.Popen(command, env=environment, **pipes) as process:
-        end = time.monotonic() + 240
-        while not (out / after).exists():
-            assert process.poll() is None, process.communicate()[0].decode()
-            assert time.monotonic() < end, "the run did not come as far as that"
-            time.sleep(0.002)
-        time.sleep(wait)
-        process.send_signal(number)
-        shown = process.communicate(timeout=120)[0].decode()
-    return process.returncode, shown
+RUN_LONG = [sys.executable, "-m", "jaxvae", "train", *SMALL, "--epochs", str(LONG_EPOCHS), *LONG]
 
 
 @pytest.mark.slow
@@ -478,11 +449,11 @@ def test_a_run_that_was_killed_and_told_to_end_goes_on_and_ends_bitwise_as_one_t
     tmp_path,
 ):
     out, last = tmp_path / "run", 3 * LONG_EPOCHS
-    status, _ = stop(out, signal.SIGKILL, after="resume/step-0000000300")
+    status, _ = stop(RUN_LONG, out, signal.SIGKILL, after="resume/step-0000000300")
     assert status == -signal.SIGKILL
     assert 0 < max(checkpoint.steps(out / "resume")) < last
     before = max(checkpoint.steps(out / "resume"))
-    status, shown = stop(out, signal.SIGTERM, after="snapshots/step-0000000900")
+    status, shown = stop(RUN_LONG, out, signal.SIGTERM, after="snapshots/step-0000000900")
     assert status == 143
     assert shown.endswith("Terminated. The same command continues where it stopped.\n")
     assert "Traceback" not in shown
@@ -499,7 +470,7 @@ def test_a_run_that_was_killed_and_told_to_end_goes_on_and_ends_bitwise_as_one_t
 @pytest.mark.parametrize(("number", "seconds"), [(signal.SIGTERM, 0.5), (signal.SIGINT, 1.5)])
 def test_a_run_that_is_told_to_end_while_it_compiles_ends(tmp_path, monkeypatch, number, seconds):
     monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "false")
-    returned, shown = stop(tmp_path / "run", number, after=".lock", wait=seconds)
+    returned, shown = stop(RUN_LONG, tmp_path / "run", number, after=".lock", wait=seconds)
     status, word = {signal.SIGTERM: (143, "Terminated"), signal.SIGINT: (130, "Interrupted")}[
         number
     ]

@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from jaxvae.sweeps.launch import run
 from jaxvae.sweeps.launch_options import Launch
 from jaxvae.sweeps.records import read_run, write_arrays
 from tests.experiments.figures import drawn
-from tests.experiments.processes import command, stop
+from tests.processes import stop
 from tests.sweeps.stops import StopError, stopping
 
 pytestmark = pytest.mark.slow
@@ -375,8 +376,8 @@ def test_a_sweep_that_was_killed_ends_with_the_records_of_one_that_was_not(
 
 
 def test_a_sweep_that_was_interrupted_says_how_to_go_on(tmp_path):
-    words = command("bottleneck", SWEEP, tmp_path)
-    status, shown = stop(words, signal.SIGINT, after=tmp_path / "config.json")
+    command = [sys.executable, "-m", "experiments.bottleneck", "demo"]
+    status, shown = stop(command, tmp_path, signal.SIGINT, after="config.json")
     assert status == 130
     assert "Interrupted. The same command continues where it stopped." in shown
     assert "Traceback" not in shown

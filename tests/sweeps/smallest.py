@@ -25,6 +25,7 @@ class Config:
 
 
 PRESETS = {"demo": Config()}
+COMMAND = [sys.executable, "-m", "tests.sweeps.smallest"]
 
 
 def name_of(size, seed):

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from jaxvae.sweeps.processes import LOGS, child_processes
-from tests.sweeps.processes import wait_for
+from tests.processes import wait_for
 
 
 def rest(*, console):

@@ -16,10 +16,10 @@ from jaxvae.sweeps.claims import claim, holders
 from jaxvae.sweeps.launch_options import HERE
 from jaxvae.sweeps.processes import LOGS
 from jaxvae.sweeps.sweep import CLAIMS
+from tests.processes import end, start, wait_for
 from tests.sweeps.folders import contents
 from tests.sweeps.nodes import running_nodes
-from tests.sweeps.processes import COMMAND, end, start, wait_for
-from tests.sweeps.smallest import Config, main, sweep_of
+from tests.sweeps.smallest import COMMAND, Config, main, sweep_of
 
 # Four units of a run each, and one that needs them.
 RECIPES = Path(__file__).parents[2] / "examples" / "clusters"
@@ -83,7 +83,7 @@ def in_the_midst(out, node):
 def test_a_sweep_that_lost_a_node_on_the_way_has_the_records_of_one_process(
     tmp_path, alone, cluster
 ):
-    driver = start(tmp_path, "--ray", cluster.address, *SWEEP)
+    driver = start(COMMAND, tmp_path, "--ray", cluster.address, *SWEEP)
     name, process = wait_for(lambda: in_the_midst(tmp_path, cluster.node))
     # As a machine that loses its power: the process ends with the node, not after it.
     os.kill(process, signal.SIGKILL)
@@ -107,14 +107,14 @@ def test_an_interrupted_sweep_on_ray_goes_on_and_waits_for_a_unit_that_another_p
     first, *others = (unit for unit in units(tmp_path).values() if unit.runs)
     with claim(tmp_path / CLAIMS, first.name) as held:
         assert held
-        driver = start(tmp_path, "--ray", *SWEEP)
+        driver = start(COMMAND, tmp_path, "--ray", *SWEEP)
         wait_for(lambda: len(holders(tmp_path / CLAIMS)) > 1)
         driver.send_signal(signal.SIGINT)
         status, shown = end(driver)
         assert status == 130, shown
         assert "Interrupted. The same command continues where it stopped." in shown
         assert set(holders(tmp_path / CLAIMS)) == {first.name}
-        driver = start(tmp_path, "--ray", cluster.address, *SWEEP, command=SOON_AGAIN)
+        driver = start(SOON_AGAIN, tmp_path, "--ray", cluster.address, *SWEEP)
         wait_for(lambda: all(run_file(tmp_path, unit.runs[0]).exists() for unit in others))
         assert not run_file(tmp_path, first.runs[0]).exists()
     status, shown = end(driver)
@@ -130,7 +130,7 @@ def test_the_recipe_of_a_ray_cluster_has_the_records_of_one_process(
         free.bind(("", 0))
         monkeypatch.setenv("PORT", str(free.getsockname()[1]))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    recipe = start(tmp_path, *SWEEP, command=[str(RECIPES / "ray.sh"), *COMMAND])
+    recipe = start([str(RECIPES / "ray.sh"), *COMMAND], tmp_path, *SWEEP)
     status, shown = end(recipe)
     assert status == 0, shown
     assert "4 runs drawn" in shown
@@ -140,7 +140,7 @@ def test_the_recipe_of_a_ray_cluster_has_the_records_of_one_process(
 @pytest.mark.slow
 def test_settings_that_fail_in_a_task_end_the_sweep_with_their_message(tmp_path, cluster):
     words = ("--ray", cluster.address, "--bottlenecks", "1000000000")
-    status, shown = end(start(tmp_path, *words))
+    status, shown = end(start(COMMAND, tmp_path, *words))
     assert status == 2, shown
     assert "choose a smaller network or batch" in shown
     assert "Traceback" not in shown

@@ -26,9 +26,9 @@ from jaxvae.sweeps.sweep import CLAIMS
 from jaxvae.sweeps.work import work
 from jaxvae.training import train, windows
 from tests.files.unreadable import MESSAGE, make_readable, make_unreadable
+from tests.processes import end, start
 from tests.sweeps.folders import contents, tree
-from tests.sweeps.processes import end, start
-from tests.sweeps.smallest import Config, flat, load, measure, name_of, runs, sweep_of
+from tests.sweeps.smallest import COMMAND, Config, flat, load, measure, name_of, runs, sweep_of
 from tests.sweeps.stops import StopError, stopping
 
 pytestmark = pytest.mark.slow
@@ -65,7 +65,7 @@ def copy(out, tmp_path):
 
 def test_members_over_devices_have_the_records_of_one_device(out, tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "3")
-    status, shown = end(start(tmp_path / "out", "--devices", "3"))
+    status, shown = end(start(COMMAND, tmp_path / "out", "--devices", "3"))
     assert status == 0, shown
     # Four runs on three devices.
     assert contents(tmp_path / "out") == contents(out)

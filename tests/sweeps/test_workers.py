@@ -12,10 +12,10 @@ from jaxvae.sweeps.claims import holders
 from jaxvae.sweeps.processes import LOGS, child_processes
 from jaxvae.sweeps.sweep import CLAIMS
 from jaxvae.sweeps.workers import _devices, _environment
+from tests.processes import end, start, wait_for
 from tests.sweeps.folders import contents, tree
 from tests.sweeps.forks import FULL, WITH_LOCKS, WITHOUT_LOCKS, forks
-from tests.sweeps.processes import end, start, wait_for
-from tests.sweeps.smallest import main
+from tests.sweeps.smallest import COMMAND, main
 
 # Four units and what needs them.
 SWEEP = ("--members", "1")
@@ -63,7 +63,7 @@ def begun(out):
 def test_workers_end_with_an_interrupted_driver_and_the_next_do_the_work_of_one_that_is_killed(
     tmp_path, expected
 ):
-    driver = start(tmp_path, "--workers", "2", *SWEEP)
+    driver = start(COMMAND, tmp_path, "--workers", "2", *SWEEP)
     workers = wait_for(lambda: at_work(tmp_path))
     driver.send_signal(signal.SIGINT)
     status, shown = end(driver)
@@ -73,7 +73,7 @@ def test_workers_end_with_an_interrupted_driver_and_the_next_do_the_work_of_one_
     assert not any(map(is_alive, workers))
     assert at_work(tmp_path) == set()
     assert begun(tmp_path) == []
-    driver = start(tmp_path, "--workers", "2", *SWEEP)
+    driver = start(COMMAND, tmp_path, "--workers", "2", *SWEEP)
     victim = wait_for(lambda: at_work(tmp_path)).pop()
     assert victim != driver.pid
     os.kill(victim, signal.SIGKILL)
