@@ -12,7 +12,6 @@ from jaxvae.analysis.capture import posterior_noise
 from jaxvae.files.refusals import as_count
 from jaxvae.geometry.arrays import refuse_no_key
 from jaxvae.models.hvae import HVAE, refuse_other_models
-from jaxvae.models.stochastic_layers import split_noise
 from jaxvae.models.vae import Variables
 from jaxvae.training.images import checked_images, unit_interval
 from jaxvae.typing import ArrayLike, Key
@@ -63,15 +62,11 @@ def regenerate(
     layers = len(hvae.shapes)
     kept = np.unique(np.linspace(0, layers, min(rows, layers + 1)).round().astype(int))
     noise = posterior_noise(key, n=len(images), latents=hvae.latents)
-    pixels = unit_interval(jnp.asarray(images))
-    inferred = _inferred(hvae, variables, pixels, noise)
-    made = []
-    for count in kept:
-        # Below those kept, placeholders: a layer does not depend on what is below it.
-        samples = [*inferred[:count], *map(jnp.zeros_like, inferred[count:])]
-        for layer in range(count, layers):
-            samples[layer] = _generated(hvae, variables, pixels, noise, samples)[0][layer]
-        made.append(np.asarray(_generated(hvae, variables, pixels, noise, samples)[1]))
+    inferred = _inferred(hvae, variables, unit_interval(jnp.asarray(images)), noise)
+    made = [
+        np.asarray(_generated(hvae, variables, noise, inferred, np.arange(layers) < count))
+        for count in kept
+    ]
     return Regenerations(np.stack(made), tuple(map(int, kept)), layers)
 
 
@@ -82,10 +77,6 @@ def _inferred(hvae: HVAE, variables: Variables, pixels: Array, noise: Array) -> 
 
 @partial(jax.jit, static_argnames="hvae")
 def _generated(
-    hvae: HVAE, variables: Variables, pixels: Array, noise: Array, samples: list[Array]
-) -> tuple[list[Array], Array]:
-    """Samples of the prior of every layer given the samples above it, and the expected image."""
-    outputs = hvae.apply(variables, pixels, noise, samples=samples)
-    parts = split_noise(noise, hvae.shapes)
-    drawn = [layer.prior.sample(part) for layer, part in zip(outputs.layers, parts, strict=True)]
-    return drawn, outputs.taps["output"]
+    hvae: HVAE, variables: Variables, noise: Array, samples: list[Array], taken: Array
+) -> Array:
+    return hvae.decode(variables, noise, samples=samples, taken=taken)

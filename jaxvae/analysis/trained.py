@@ -152,11 +152,9 @@ def _reconstruct(vae: VAE | HVAE, variables: Variables, images: Array) -> Array:
 def _decode(vae: VAE | HVAE, variables: Variables, latents: Any) -> Array:
     if not isinstance(vae, HVAE):
         return jnp.clip(vae.decode(variables, latents), 0.0, 1.0)
-    rows = len(latents[0])
-    # With the samples of all layers given, nothing depends on images or noise.
-    images, noise = jnp.zeros((rows, *vae.image_shape)), jnp.zeros((rows, vae.latents))
-    taps = vae.apply(variables, images, noise, samples=latents).taps
-    return jnp.clip(taps["output"], 0.0, 1.0)
+    # With the samples of all layers given, nothing depends on the noise.
+    noise = jnp.zeros((len(latents[0]), vae.latents))
+    return jnp.clip(vae.decode(variables, noise, samples=latents), 0.0, 1.0)
 
 
 def _decided(vae: VAE | HVAE, variables: Variables, images: Array) -> Any:

@@ -1,7 +1,7 @@
 """A network that goes from the top down: what it infers from images, and what it generates."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -75,23 +75,8 @@ class Hierarchy(nn.Module):
         """The outputs for a batch of images, but for the running statistics."""
         network: Any = self.network
         features, encoder_taps = network.encode(images, train=train)
-
-        def draw(given: _Given, prior: Gaussian, posterior: Gaussian) -> StochasticLayer:
-            sample = posterior.sample(given.noise.reshape(posterior.mean.shape))
-            if given.sample is not None and given.taken is not None:
-                sample = jnp.where(given.taken, given.sample.reshape(sample.shape), sample)
-            return StochasticLayer(posterior, prior, sample)
-
-        given = [_Given(flat(part)) for part in split_noise(noise, self.shapes)]
-        if samples is not None:
-            present = jnp.array([each is not None for each in samples])
-            chosen = present if taken is None else present & taken
-            known = [
-                jnp.zeros_like(own.noise) if each is None else flat(each)
-                for each, own in zip(samples, given, strict=True)
-            ]
-            given = list(map(_Given, [each.noise for each in given], known, chosen))
-        state, layers, stream_taps = self._descend(features, len(images), given, draw, train=train)
+        given = _given(noise, self.shapes, samples, taken)
+        state, layers, stream_taps = self._descend(features, len(images), given, train=train)
         parameters, decoder_taps = network.output(state, train=train)
         output, nll = self.likelihood.of_images(parameters, images)
         # An OrderedDict, because jit returns the keys of a plain dict in alphabetical order.
@@ -104,28 +89,28 @@ class Hierarchy(nn.Module):
         )
         return HierarchyOutputs(nll, tuple(layers), taps, {})
 
-    def generate(self, noise: Array) -> Array:
-        """The parameters of the likelihood, given samples of the priors."""
+    def generate(
+        self,
+        noise: Array,
+        *,
+        samples: Sequence[Array | None] | None = None,
+        taken: Bool[Array, " l"] | None = None,
+    ) -> Array:
+        """The parameters of the likelihood at samples of the priors, or others in their place."""
         network: Any = self.network
-
-        def draw(noise: Array, prior: Gaussian, posterior: Gaussian) -> StochasticLayer:
-            sample = prior.sample(noise.reshape(prior.mean.shape))
-            return StochasticLayer(posterior, prior, sample)
-
-        parts = list(map(flat, split_noise(noise, self.shapes)))
-        state = self._descend(None, len(noise), parts, draw, train=False)[0]
+        given = _given(noise, self.shapes, samples, taken)
+        state = self._descend(None, len(noise), given, train=False)[0]
         return network.output(state, train=False)[0]
 
     def _descend(
         self,
         features: Any,
         batch: int,
-        given: Sequence[Any],
-        draw: Callable[[Any, Gaussian, Gaussian], StochasticLayer],
+        given: Sequence[_Given],
         *,
         train: bool,
     ) -> tuple[Any, list[StochasticLayer], Taps]:
-        """The state below all layers, and these; without features no posterior is computed."""
+        """The state below all layers, and these; without features the posteriors are the priors."""
         network: Any = self.network
         state, layers, streams = network.start(batch), [], []
         if not hasattr(network, "runs"):
@@ -133,13 +118,13 @@ class Hierarchy(nn.Module):
                 prior = posterior = network.prior(index, state, train=train)
                 if features is not None:
                     posterior = network.posterior(index, features, state, prior, train=train)
-                layers.append(draw(own, prior, posterior))
+                layers.append(_draw(own, prior, posterior))
                 state = network.absorb(index, state, layers[-1].sample, train=train)
             return state, layers, {}
 
         def step(state: Any, given: tuple[Any, Any]) -> tuple[Any, tuple[StochasticLayer, Any]]:
             weights, own = given
-            state, layer = network.layer(weights, features, state, partial(draw, own))
+            state, layer = network.layer(weights, features, state, partial(_draw, own))
             return state, (layer, state)
 
         for number, count in enumerate(network.runs):
@@ -149,6 +134,32 @@ class Hierarchy(nn.Module):
             layers += [layer for layer, _ in made]
             streams += [stream for _, stream in made]
         return state, layers, dict(zip(layer_names(len(layers)), streams, strict=True))
+
+
+def _given(
+    noise: Array,
+    shapes: Sequence[Shape],
+    samples: Sequence[Array | None] | None,
+    taken: Bool[Array, " l"] | None,
+) -> list[_Given]:
+    """What every layer is given; one whose sample is None keeps its own."""
+    parts = [flat(part) for part in split_noise(noise, shapes)]
+    if samples is None:
+        return list(map(_Given, parts))
+    present = jnp.array([each is not None for each in samples])
+    chosen = present if taken is None else present & taken
+    known = [
+        jnp.zeros_like(part) if each is None else flat(each)
+        for each, part in zip(samples, parts, strict=True)
+    ]
+    return list(map(_Given, parts, known, chosen))
+
+
+def _draw(given: _Given, prior: Gaussian, posterior: Gaussian) -> StochasticLayer:
+    sample = posterior.sample(given.noise.reshape(posterior.mean.shape))
+    if given.sample is not None and given.taken is not None:
+        sample = jnp.where(given.taken, given.sample.reshape(sample.shape), sample)
+    return StochasticLayer(posterior, prior, sample)
 
 
 def _layer_taps(layers: Sequence[StochasticLayer]) -> dict[str, Array]:

@@ -37,8 +37,10 @@ class HVAE(NamedTuple):
             `nll` and `output` are those of generation from them. With `taken`, `[l]`
             booleans, they are taken in these layers alone: one program serves every choice. A
             layer whose sample is None keeps its own in any case.
-        decode: `decode(variables, noise) -> expected images [b, h, w, c]` of ancestral
-            samples: standard normal noise `[b, k]` moved to the prior of every layer.
+        decode: `decode(variables, noise, *, samples=None, taken=None) -> expected images
+            [b, h, w, c]` of ancestral samples: standard normal noise `[b, k]` moved to the prior
+            of every layer. `samples` are taken in place of the prior's as `apply` takes them:
+            what is below a given one is generated from it.
     """
 
     image_shape: ImageShape
@@ -46,7 +48,7 @@ class HVAE(NamedTuple):
     latents: int
     init: Callable[[Key], Variables]
     apply: Callable[..., HierarchyOutputs]
-    decode: Callable[[Variables, Float[Array, "b k"]], Float[Array, "b h w c"]]
+    decode: Callable[..., Float[Array, "b h w c"]]
 
     @property
     def sizes(self) -> list[int]:
@@ -116,22 +118,29 @@ def build_hvae(
         taken: Bool[Array, " l"] | None = None,
     ) -> HierarchyOutputs:
         refuse_other_noise(noise, (len(images), sum(sizes)))
-        given = _checked_samples(samples, len(images), layers)
-        if taken is not None:
-            _refuse_other_choices(taken, given, len(layers))
+        _refuse_other_samples(samples, taken, len(images), layers)
         outputs, updated = hierarchy.apply(
             collections(variables),
             images,
             noise,
             train=train,
-            samples=given,
+            samples=samples,
             taken=taken,
             mutable=["batch_stats"],
         )
         return outputs._replace(statistics=updated.get("batch_stats", {}))
 
-    def decode(variables: Variables, noise: Array) -> Array:
-        parameters: Any = hierarchy.apply(collections(variables), noise, method="generate")
+    def decode(
+        variables: Variables,
+        noise: Array,
+        *,
+        samples: Sequence[Array | None] | None = None,
+        taken: Bool[Array, " l"] | None = None,
+    ) -> Array:
+        _refuse_other_samples(samples, taken, len(noise), layers)
+        parameters: Any = hierarchy.apply(
+            collections(variables), noise, samples=samples, taken=taken, method="generate"
+        )
         return likelihood.mean(parameters)
 
     return HVAE(image_shape, layers, sum(sizes), init, apply, decode)
@@ -155,26 +164,23 @@ def refuse_other_models(model: VAE | HVAE, kind: type[VAE | HVAE]) -> None:
         )
 
 
-def _checked_samples(
-    samples: Sequence[Array | None] | None, batch: int, shapes: Sequence[Shape]
-) -> list[Array | None] | None:
-    """Refuse samples that would broadcast, or leave out a layer."""
-    if samples is None:
-        return None
-    given = list(samples)
-    got = [None if sample is None else jnp.shape(sample) for sample in given]
-    wanted = [(batch, *shape) for shape in shapes]
-    if len(got) != len(wanted) or any(
-        one is not None and one != other for one, other in zip(got, wanted, strict=True)
-    ):
-        raise ValueError(f"expected samples {wanted} or None for a layer, got {got}")
-    return given
-
-
-def _refuse_other_choices(taken: Any, samples: list[Array | None] | None, layers: int) -> None:
-    """JAX would take another layer's in place of one that is not there."""
-    if samples is None:
-        raise ValueError("expected samples beside taken, got none")
-    shape, dtype = jnp.shape(taken), jnp.result_type(taken)
-    if shape != (layers,) or dtype.kind != "b":
-        raise ValueError(f"expected taken as {layers} booleans, got {dtype} of shape {shape}")
+def _refuse_other_samples(
+    samples: Sequence[Array | None] | None, taken: Any, batch: int, shapes: Sequence[Shape]
+) -> None:
+    """Refuse samples that would broadcast, or leave out a layer, and other choices of layers."""
+    if samples is not None:
+        got = [None if sample is None else jnp.shape(sample) for sample in samples]
+        wanted = [(batch, *shape) for shape in shapes]
+        if len(got) != len(wanted) or any(
+            one is not None and one != other for one, other in zip(got, wanted, strict=True)
+        ):
+            raise ValueError(f"expected samples {wanted} or None for a layer, got {got}")
+    if taken is not None:
+        # JAX would take another layer's in place of one that is not there.
+        if samples is None:
+            raise ValueError("expected samples beside taken, got none")
+        shape, dtype = jnp.shape(taken), jnp.result_type(taken)
+        if shape != (len(shapes),) or dtype.kind != "b":
+            raise ValueError(
+                f"expected taken as {len(shapes)} booleans, got {dtype} of shape {shape}"
+            )

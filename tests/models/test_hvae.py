@@ -234,6 +234,15 @@ def test_images_are_generated_from_the_priors():
     blind = build_hvae(Blind(SIZES, IMAGE), image_shape=IMAGE, shapes=CHAIN.shapes)
     output = jax.jit(blind.apply)(variables, images, noise).taps["output"]
     np.testing.assert_allclose(jax.jit(CHAIN.decode)(variables, noise), output, atol=1e-6)
+    samples = None, np.ones((len(noise), SIZES[1]), np.float32), None
+    output = jax.jit(blind.apply)(variables, images, noise, samples=samples).taps["output"]
+    generated = jax.jit(CHAIN.decode)(variables, noise, samples=samples)
+    np.testing.assert_allclose(generated, output, atol=1e-6)
+
+
+def test_given_samples_that_would_broadcast_are_not_decoded():
+    with pytest.raises(ValueError, match=r"expected samples \[\(1, 2\), .* for a layer, got"):
+        CHAIN.decode(chain_variables(), draw(CHAIN)[1][:1], samples=(np.zeros((5, 2)), None, None))
 
 
 @pytest.fixture(scope="module")
