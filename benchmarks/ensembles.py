@@ -5,11 +5,10 @@
 
 Two, four and eight members of three networks, which differ in their seeds, are trained by
 `train` one after another, and together in each way that `train_ensemble` can run them: their
-arrays batched (`vmap`), in a loop on the device (`map`), and side by side in the program
-(`unrolled`). All take turns, A B C A B C, over the same number of steps; compilation is
-counted apart. Expected: where one model fills the device, as a convolutional one fills a few
-cores, batching gains nothing; on a GPU eight members take much less than eight times as
-long. Ten minutes on two quiet cores, half of them compilation.
+arrays batched (`vmap`), and in a loop on the device (`map`). All take turns, A B C A B C, over
+the same number of steps; compilation is counted apart. Expected: where one model fills the
+device, as a convolutional one fills a few cores, batching gains nothing; on a GPU eight members
+take much less than eight times as long. Minutes on two quiet cores.
 
 `--sweep` is the one of the bottleneck paper: 7 bottlenecks from 2 to 128 and 5 seeds of the
 convolutional VAE, on as many images of the same size as MNIST has there, 48,000 of 32 x 32,

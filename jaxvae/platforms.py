@@ -53,7 +53,7 @@ CPU = Choices(
     # Products are left to YNNPACK, and sums are not: the one over all pixels of a batch, with what
     # is summed, is slow there, which the steps of small dense networks feel most.
     step_options=(("xla_cpu_experimental_ynn_fusion_type", "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"),),
-    # Side by side in one program models are no faster: the products of one share the cores.
+    # Batched models are no faster: the products of one share the cores.
     way="map",
     settles_on_device=False,
 )

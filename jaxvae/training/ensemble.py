@@ -20,7 +20,7 @@ from jaxvae.training.epochs import (
     whole_batches,
     whole_epochs,
 )
-from jaxvae.training.members import Ensemble, stack
+from jaxvae.training.members import Ensemble
 from jaxvae.training.mesh import AXIS, dealt, everywhere, on_its_own_mesh, put, rows_of
 from jaxvae.training.placed import PlacedImages, place_images
 from jaxvae.training.processes import are_several
@@ -61,8 +61,8 @@ def train_ensemble(
             means over the members that go on.
         save: as in `train`.
         way: how members share the device, of `WAYS`: `vmap` batches their arrays, `map`
-            runs them one after another, `unrolled` puts them side by side in the program.
-            By default `map` on CPU, where the others are no faster, and `vmap` elsewhere.
+            runs them one after another. By default `map` on CPU, where batches are no
+            faster, and `vmap` elsewhere.
         mesh: devices that share the members, each training its own by itself; all its axes
             are used. Any number of members will do, and fills all devices where it is a
             multiple of theirs. The numbers are those of one device, bitwise with `map`.
@@ -116,23 +116,8 @@ def _one_after_another(run: Run) -> Run:
     return lambda *members: lax.map(lambda member: run(*member), members)
 
 
-def _unrolled(run: Run) -> Run:
-    def over(states: TrainState, orders: Array, alive: Array) -> Window:
-        members = [
-            run(jax.tree.map(lambda leaf, i=i: leaf[i], states), orders[i], alive[i])
-            for i in range(len(orders))
-        ]
-        return stack(members)
-
-    return over
-
-
 # `benchmarks/ensembles.py` compares them.
-WAYS: dict[str, Callable[[Run], Run]] = {
-    "vmap": jax.vmap,
-    "map": _one_after_another,
-    "unrolled": _unrolled,
-}
+WAYS: dict[str, Callable[[Run], Run]] = {"vmap": jax.vmap, "map": _one_after_another}
 
 
 @jit_steps(static_argnames=("trainer", "batch_size", "way", "mesh"))

@@ -158,21 +158,20 @@ def test_a_padded_member_has_the_loss_and_the_gradient_of_the_model_alone(name):
     assert max(jax.tree.leaves(moved)) > 0.01
 
 
-# The third way, "map", is that of sweeps here: tests/sweeps/test_work.py holds it to single runs.
+# The other way, "map", is that of sweeps here: tests/sweeps/test_work.py holds it to single runs.
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("way", "network", "method"),
+    ("network", "method"),
     [
-        ("vmap", dense_vae, ADAM),
-        ("unrolled", dense_vae, ADAM),
+        (dense_vae, ADAM),
         # A bias before batch normalization has a gradient of rounding alone, which Adam
         # would divide by its own size.
-        ("vmap", convolutional_vae, SGD),
+        (convolutional_vae, SGD),
     ],
 )
-def test_a_member_is_the_model_trained_alone(way, network, method):
+def test_a_member_is_the_model_trained_alone(network, method):
     of = partial(trainer_of, network=network, method=method)
-    ensemble = trained(of(LARGE), init_ensemble(of, members_of()), way=way)
+    ensemble = trained(of(LARGE), init_ensemble(of, members_of()), way="vmap")
     for index, member in enumerate(members_of()):
         state = take_member(ensemble, index, of(member.latents))
         alone, _ = trained_alone(index, network, method)
@@ -390,7 +389,7 @@ def test_what_is_no_mesh_is_refused():
 
 
 def test_another_way_is_refused():
-    with pytest.raises(ValueError, match="expected a way among vmap, map, unrolled, got loop"):
+    with pytest.raises(ValueError, match="expected a way among vmap, map, got loop"):
         trained(trainer_of(LARGE), init_ensemble(trainer_of, members_of()), way="loop")
 
 
