@@ -11,13 +11,13 @@ import numpy as np
 from experiments.bottleneck.between_models import SPACES
 from experiments.bottleneck.config import Config, load
 from jaxvae.analysis import ancestral_samples, capture, evaluate, profile, unknown_profile
+from jaxvae.analysis.pixels import as_bytes
 from jaxvae.data.distinct import first_distinct
 from jaxvae.metrics import gride
 from jaxvae.metrics.gride import DimensionScale
 from jaxvae.models import VAE
 from jaxvae.sweeps.sweep import Trained
 from jaxvae.training import unit_interval
-from jaxvae.training.images import as_bytes
 from jaxvae.typing import ArrayLike
 
 _EXAMPLES = 10

@@ -28,11 +28,11 @@ from jaxvae.analysis import (
     profile,
     shuffle_effect,
 )
+from jaxvae.analysis.pixels import as_bytes
 from jaxvae.data import Dataset
 from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.models.stochastic_layers import Gaussian, layer_names
 from jaxvae.sweeps.estimate import geometry_seconds
-from jaxvae.training.images import as_bytes
 from jaxvae.typing import Key
 
 # Layers with more numbers than this are not classified: kernels of them take minutes.

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from jaxvae.analysis.batches import in_batches, padded_count
 from jaxvae.analysis.estimate import Estimate, share_estimate
+from jaxvae.analysis.pixels import as_pixels, checked_floats
 from jaxvae.files.refusals import as_count
 from jaxvae.geometry.arrays import as_row_array, refuse_no_key
 from jaxvae.metrics.information import inception_score
@@ -19,7 +20,6 @@ from jaxvae.models.classifier import Classifier
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.training.classification import checked_examples
-from jaxvae.training.images import as_pixels, checked_floats
 from jaxvae.typing import ArrayLike, Key
 
 

@@ -13,12 +13,13 @@ from jaxtyping import Array, Float
 
 from jaxvae.analysis.batches import in_batches
 from jaxvae.analysis.generation import ancestral_samples
+from jaxvae.analysis.pixels import as_pixels, checked_floats
 from jaxvae.geometry.arrays import as_array
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.saved import SavedRun, open_run
-from jaxvae.training.images import as_pixels, checked_floats, checked_images
+from jaxvae.training.images import checked_images
 from jaxvae.typing import ArrayLike, ImageShape, Key
 
 # One array of a VAE; one for every layer of a hierarchy, from the top.

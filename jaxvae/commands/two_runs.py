@@ -14,6 +14,7 @@ import xarray as xr
 from rich.console import Console
 
 from jaxvae.analysis.capture import capture
+from jaxvae.analysis.pixels import as_bytes
 from jaxvae.analysis.two_runs import compare_runs
 from jaxvae.commands.shown_images import chosen_images
 from jaxvae.report.page import PAGE
@@ -36,7 +37,6 @@ from jaxvae.runs.folder import read_settings
 from jaxvae.runs.provenance import made_by
 from jaxvae.runs.run import RUN_FILE
 from jaxvae.runs.saved import SavedRun, open_run
-from jaxvae.training.images import as_bytes
 from jaxvae.typing import ArrayLike, Key
 
 T = TypeVar("T")

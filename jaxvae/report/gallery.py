@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from jaxvae.analysis.pixels import as_bytes
 from jaxvae.analysis.regeneration import Regenerations
 from jaxvae.analysis.traversal import Traversals
 from jaxvae.report.style import figure
-from jaxvae.training.images import as_bytes
 from jaxvae.typing import ArrayLike
 
 # A figure shows at most so many columns, pairs of rows, samples and latents.

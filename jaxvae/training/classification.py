@@ -14,7 +14,7 @@ from jaxvae.files.refusals import as_count
 from jaxvae.geometry.arrays import as_array, refuse_no_key
 from jaxvae.models.classifier import Classifier
 from jaxvae.training.epochs import epoch_order, steps_per_epoch
-from jaxvae.training.images import as_images, training_images, unit_interval
+from jaxvae.training.images import as_images, checked_images, on_device, unit_interval
 from jaxvae.typing import ArrayLike, Key
 
 
@@ -57,7 +57,8 @@ def train_classifier(
     params_key, order_key = jax.random.split(key)
     settings = classifier, float(learning_rate)
     state = _start(*settings, params_key)
-    data = training_images(images, classifier.image_shape), jnp.asarray(labels, jnp.int32)
+    placed = on_device(checked_images(images, classifier.image_shape))
+    data = placed, jnp.asarray(labels, jnp.int32)
     for epoch in range(epochs):
         order = epoch_order(order_key, epoch, len(images))
         state, loss = _epoch(*settings, data, state, order, batch_size=batch_size)

@@ -56,15 +56,6 @@ def checked_images(
     return images
 
 
-def training_images(images: ArrayLike, image_shape: ImageShape | None) -> UInt8[Array, "n h w c"]:
-    """Images for training as `checked_images` has them, on the device.
-
-    Raises:
-        ValueError: as `checked_images`.
-    """
-    return on_device(checked_images(images, image_shape))
-
-
 def on_device(images: UInt8[ArrayLike, "n h w c"]) -> UInt8[Array, "n h w c"]:
     """Images as an array of JAX, which is a copy of one of NumPy.
 
@@ -77,35 +68,6 @@ def on_device(images: UInt8[ArrayLike, "n h w c"]) -> UInt8[Array, "n h w c"]:
 def unit_interval(images: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Convert bytes from 0 to 255 to floats from 0 to 1."""
     return images.astype(jnp.float32) / 255
-
-
-def as_pixels(images: Array) -> Float[Array, "*shape"]:
-    """Bytes, or floats from 0 to 1, as floats from 0 to 1."""
-    return unit_interval(images) if images.dtype == jnp.uint8 else images
-
-
-def checked_floats(images: ArrayLike) -> Float[np.ndarray, "*shape"]:
-    """Floats from 0 to 1 as float32, on the host, where no shape needs a program of its own.
-
-    Raises:
-        ValueError: for other types, and numbers outside of [0, 1] or NaN.
-    """
-    if not jnp.issubdtype(images.dtype, jnp.floating):
-        raise ValueError(f"expected uint8 images, or floats in [0, 1], got {images.dtype}")
-    pixels = np.asarray(images, np.float32)
-    if np.isnan(pixels).any():
-        raise ValueError("expected floats in [0, 1], got NaN among them")
-    if not ((pixels >= 0) & (pixels <= 1)).all():
-        raise ValueError(
-            f"expected uint8 images, or floats in [0, 1], got floats from {pixels.min():g} to "
-            f"{pixels.max():g}; bring them to the range of the images of training"
-        )
-    return pixels
-
-
-def as_bytes(images: ArrayLike) -> UInt8[np.ndarray, "*shape"]:
-    """Convert floats from 0 to 1 to bytes, on the host; NaN becomes black."""
-    return np.rint(np.clip(np.nan_to_num(np.asarray(images)), 0, 1) * 255).astype(np.uint8)
 
 
 def _remedies(images: ArrayLike, image_shape: ImageShape | None) -> list[str]:

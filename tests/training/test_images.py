@@ -19,7 +19,7 @@ from jaxvae.training import (
     train_ensemble,
     vae_trainer,
 )
-from jaxvae.training.images import as_bytes, as_images, on_device, training_images
+from jaxvae.training.images import as_images, checked_images, on_device
 from tests.tiers import parametrize
 
 SHAPE = (4, 6, 3)
@@ -61,11 +61,11 @@ def test_masked_images_are_refused():
 
 def test_bytes_of_zero_and_one_are_refused_in_training():
     with pytest.raises(ValueError, match="got only 0 and 1; multiply by 255"):
-        training_images(BITS, SHAPE)
+        checked_images(BITS, SHAPE)
     with pytest.raises(ValueError, match="got only 0 and 1; multiply by 255"):
-        training_images(np.ones_like(BITS), SHAPE)
+        checked_images(np.ones_like(BITS), SHAPE)
     for taken in (255 * BITS, np.zeros_like(BITS), BYTES):
-        np.testing.assert_array_equal(training_images(taken, SHAPE), taken)
+        np.testing.assert_array_equal(checked_images(taken, SHAPE), taken)
 
 
 class Tensor:
@@ -75,7 +75,7 @@ class Tensor:
 
 def test_what_has_the_bytes_is_taken():
     for images in (BYTES, jnp.asarray(BYTES), Tensor(), np.asfortranarray(BYTES)):
-        np.testing.assert_array_equal(training_images(images, SHAPE), BYTES)
+        np.testing.assert_array_equal(checked_images(images, SHAPE), BYTES)
 
 
 def test_every_training_refuses_them_before_it_compiles(tmp_path):
@@ -157,8 +157,3 @@ def test_images_are_copied_to_the_device_without_a_program(compilations):
     assert not compilations
     images[:] = 7
     assert not placed.any()
-
-
-def test_floats_become_bytes():
-    images = np.array([-1.0, 0.0, 0.5, 1.0, 2.0, np.nan, 0.499])
-    assert as_bytes(images).tolist() == [0, 0, 128, 255, 255, 0, 127]
