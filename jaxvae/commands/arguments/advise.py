@@ -3,7 +3,6 @@
 import argparse
 import shlex
 
-from jaxvae.commands.arguments.declared import defaults
 from jaxvae.commands.arguments.paths import as_path
 from jaxvae.commands.arguments.settings import add_help, add_settings
 from jaxvae.commands.arguments.values import count, positive
@@ -91,8 +90,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         help="distinct held-out images on which the information imbalance between layers and "
         "their dimensions are measured, at least 50 (default: up to 2000)",
     )
-    all_defaults = {**defaults("runs/config", "RunConfig"), **_DEFAULTS}
-    add_settings(parser, defaults=all_defaults, helps=_HELPS)
+    add_settings(parser, defaults=_DEFAULTS, helps=_HELPS)
     parser.set_defaults(
         after_interruption="The same command continues where it stopped.", check=_check
     )

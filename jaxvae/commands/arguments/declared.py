@@ -40,12 +40,12 @@ def functions(package: str) -> dict[str, Function]:
     return declared
 
 
-def defaults(module: str, name: str) -> dict[str, Any]:
-    """The defaults of the fields of a class that are numbers, strings or None, by name."""
+def setting_defaults() -> dict[str, Any]:
+    """The defaults of the settings of a run that are numbers, strings or None, by name."""
     (declared,) = (
         node
-        for node in _module(module).body
-        if isinstance(node, ast.ClassDef) and node.name == name
+        for node in _module("runs/config").body
+        if isinstance(node, ast.ClassDef) and node.name == "RunConfig"
     )
     return {
         node.target.id: node.value.value
@@ -56,13 +56,13 @@ def defaults(module: str, name: str) -> dict[str, Any]:
     }
 
 
-def titles(module: str, name: str) -> dict[str, str]:
-    """The first argument of every call in a dictionary of calls, by key."""
+def metric_titles() -> dict[str, str]:
+    """The titles of all metrics, by name."""
     (entries,) = (
         node.value
-        for node in _module(module).body
+        for node in _module("analysis/registry").body
         if isinstance(node, ast.AnnAssign)
-        and ast.unparse(node.target) == name
+        and ast.unparse(node.target) == "METRICS"
         and isinstance(node.value, ast.Dict)
     )
     return {

@@ -2,7 +2,7 @@
 
 import argparse
 
-from jaxvae.commands.arguments.declared import titles
+from jaxvae.commands.arguments.declared import metric_titles
 from jaxvae.commands.arguments.paths import as_path
 from jaxvae.commands.arguments.values import names
 
@@ -22,7 +22,7 @@ DIR/figures/*.png and DIR/report.html, a report for the browser.
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the subcommand."""
-    metrics = titles("analysis/registry", "METRICS")
+    metrics = metric_titles()
     width = max(map(len, metrics)) + 2
     listed = "\n".join(f"  {name:{width}}{title}" for name, title in metrics.items())
     parser = commands.add_parser(

@@ -5,12 +5,11 @@ import ast
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
-from jaxvae.commands.arguments.declared import Function, functions
-from jaxvae.commands.arguments.declared import defaults as declared_defaults
+from jaxvae.commands.arguments.declared import Function, functions, setting_defaults
 from jaxvae.commands.arguments.paths import data_set
 from jaxvae.commands.arguments.values import value_range
 
-_DEFAULTS = declared_defaults("runs/config", "RunConfig")
+_DEFAULTS = setting_defaults()
 
 
 class Notation(NamedTuple):
@@ -61,7 +60,7 @@ def add_settings(
     parser: argparse.ArgumentParser,
     notation: Notation = ONE,
     *,
-    defaults: Mapping[str, Any] = _DEFAULTS,
+    defaults: Mapping[str, Any] = {},
     helps: Mapping[str, str] = {},
 ) -> None:
     """The options that make a `RunConfig`, but for the seed.
@@ -69,8 +68,8 @@ def add_settings(
     Args:
         parser: parser that gets the options.
         notation: how they are written.
-        defaults: defaults of all options, by name. A setting that is not given is left out, unless
-            its default is another than that of `RunConfig`.
+        defaults: defaults of options, by name, that differ from those of `RunConfig`. A setting
+            without one that is not given is left out.
         helps: help of options, by name, where it is another than that for a run.
     """
     comma = notation.between
@@ -82,9 +81,10 @@ def add_settings(
         text: str,
         read: Callable[[Any], Any] = notation.read,
     ) -> None:
-        default = defaults[flag.replace("-", "_")]
+        name = flag.replace("-", "_")
+        default = defaults.get(name, _DEFAULTS[name])
         shown = "" if default is None else f" (default: {default})"
-        own = argparse.SUPPRESS if default == _DEFAULTS[flag.replace("-", "_")] else default
+        own = defaults.get(name, argparse.SUPPRESS)
         told = helps.get(flag, text + shown)
         parser.add_argument(f"--{flag}", type=read(kind), metavar=metavar, default=own, help=told)
 

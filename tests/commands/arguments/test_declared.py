@@ -9,7 +9,7 @@ import pytest
 
 from jaxvae import models, objectives
 from jaxvae.analysis import METRICS
-from jaxvae.commands.arguments.declared import defaults, functions, titles
+from jaxvae.commands.arguments.declared import functions, metric_titles, setting_defaults
 from jaxvae.runs.config import RunConfig
 
 FUNCTIONS = [
@@ -45,9 +45,9 @@ def test_the_settings_of_a_run_have_their_defaults():
         for field in dataclasses.fields(RunConfig)
         if field.default is not dataclasses.MISSING
     }
-    assert defaults("runs/config", "RunConfig") == expected
+    assert setting_defaults() == expected
 
 
 def test_metrics_have_their_titles():
     expected = {name: metric.title for name, metric in METRICS.items()}
-    assert titles("analysis/registry", "METRICS") == expected
+    assert metric_titles() == expected
