@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.rate_allocation.config import Config
 from experiments.rate_allocation.judge import Judge, labels_of
-from experiments.rate_allocation.protocol import measure_protocol
+from experiments.rate_allocation.protocol import CLASSIFIERS, WIDEST, measure_protocol
 from jaxvae.analysis import (
     CollapseWarning,
     Estimate,
@@ -35,13 +35,10 @@ from jaxvae.models.stochastic_layers import Gaussian, layer_names
 from jaxvae.sweeps.estimate import geometry_seconds
 from jaxvae.typing import Key
 
-# Layers with more numbers than this are not classified: kernels of them take minutes.
-_WIDEST = 1024
 # Seconds of all classifiers for every number that they learn from.
 _LEARNING = 3e-5
 _EXAMPLES = 10
 KINDS = ("sample", "mean")
-CLASSIFIERS = ("logistic regression", "linear svm", "radial svm", "nearest neighbors")
 SCORES = ("inception_score", "diversity", "sharpness")
 COSTS = (
     "distortion",
@@ -132,8 +129,6 @@ def measure_uses(
             labels,
             samples,
             judge=partial(class_probabilities, judge.classifier, judge.params),
-            classifiers=CLASSIFIERS,
-            widest=_WIDEST,
         ),
         **_geometry(hvae, taps),
         "example_input": as_bytes(taps["input"][:_EXAMPLES]),
@@ -147,7 +142,7 @@ def uses_seconds(config: Config, model: VAE | HVAE) -> float:
     layers = model.sizes if isinstance(model, HVAE) else []
     geometry = geometry_seconds(config.points, [math.prod(model.image_shape), *layers, *layers])
     # Samples, means, and means as the paper splits them.
-    learned = 3 * config.labeled * sum(size for size in layers if size <= _WIDEST)
+    learned = 3 * config.labeled * sum(size for size in layers if size <= WIDEST)
     return geometry + _LEARNING * learned
 
 
@@ -170,7 +165,7 @@ def _accuracies(
     train_labels = labels_of(dataset.train)[: config.labeled]
     labels = labels_of(dataset.test)[: config.points]
     layers = layer_names(len(hvae.shapes))
-    narrow = [name for name, size in zip(layers, hvae.sizes, strict=True) if size <= _WIDEST]
+    narrow = [name for name, size in zip(layers, hvae.sizes, strict=True) if size <= WIDEST]
     chosen = [f"{name}/{kind}" for name in layers for kind in KINDS]
     train_taps = capture(hvae, variables, labeled, key=key, layers=chosen)
     accuracies = layer_accuracies(

@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 
 from experiments.rate_allocation.config import Config, GridModel, grid_models
-from experiments.rate_allocation.measuring import CLASSIFIERS, KINDS, SCORES
-from experiments.rate_allocation.protocol import PROTOCOL
+from experiments.rate_allocation.measuring import KINDS, SCORES
+from experiments.rate_allocation.protocol import CLASSIFIERS, PROTOCOL
 from experiments.rate_allocation.uses import GRID, MODELS, corners, is_done
 from jaxvae.analysis import excess_costs, suspect_cells
 from jaxvae.files.numpy_files import read_members
