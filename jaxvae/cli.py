@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             interrupted.
 
     Returns:
-        The exit status, as `jaxvae.report.ending` gives it; 2 for wrong use.
+        The exit status, as `jaxvae.ending` gives it; 2 for wrong use.
     """
     typed = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(typed)
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         # JAX takes seconds to import: help, and what cannot be read, do without.
-        from jaxvae.report.ending import end_process, status_of  # noqa: PLC0415
+        from jaxvae.ending import end_process, status_of  # noqa: PLC0415
 
         command = importlib.import_module(f"jaxvae.commands.{options.command}")
     except KeyboardInterrupt:

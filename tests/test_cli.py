@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 import jaxvae
-from jaxvae import cli
+from jaxvae import cli, ending
 from jaxvae.cli import main
-from jaxvae.report import ending
 from tests.tiers import parametrize
 
 # What takes a second and more to import, together or alone.

@@ -12,6 +12,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ROWS = (
     "typing",
     "files",
+    "memory",
     "platforms",
     "geometry",
     "metrics",
@@ -21,6 +22,7 @@ ROWS = (
     "training",
     "runs",
     "analysis",
+    "ending",
     "report",
     "sweeps",
     "grids",
@@ -34,6 +36,7 @@ DEPTH = {name: depth for depth, name in enumerate(ROWS)}
 CORE = {
     "typing",
     "files",
+    "memory",
     "platforms",
     "geometry",
     "metrics",

@@ -30,10 +30,10 @@ from jaxvae.analysis.sizing import MOST_DECIDING, MOST_SEEDS, first_training, la
 from jaxvae.commands.flags import flags_named
 from jaxvae.commands.settings import LONG_NAMES, given_config
 from jaxvae.data.distinct import first_distinct
-from jaxvae.data.memory import GIBIBYTE, available_memory
 from jaxvae.data.names import refuse_among_images
 from jaxvae.data.pictures import SUFFIXES
 from jaxvae.grids.grid import shared_settings
+from jaxvae.memory import GIBIBYTE, available_memory
 from jaxvae.runs.choices import has_bottleneck, named_network
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.images import dataset_of

@@ -102,7 +102,7 @@ def run_experiment(
             where it is interrupted.
 
     Returns:
-        The exit status, as `jaxvae.report.ending` gives it; 2 for wrong use.
+        The exit status, as `jaxvae.ending` gives it; 2 for wrong use.
     """
     try:
         typed = sys.argv[1:] if arguments is None else arguments
@@ -112,7 +112,7 @@ def run_experiment(
         return 2
     after_interruption = "The same command continues where it stopped."
     try:
-        from jaxvae.report.ending import end_process, status_of  # noqa: PLC0415
+        from jaxvae.ending import end_process, status_of  # noqa: PLC0415
         from jaxvae.sweeps.job import Job  # noqa: PLC0415
         from jaxvae.sweeps.launch import run  # noqa: PLC0415
     except KeyboardInterrupt:

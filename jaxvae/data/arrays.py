@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxvae.data.memory import refuse_beyond_memory
 from jaxvae.data.taps import is_capture, open_taps
 from jaxvae.data.zarr_stores import announced_zarr, is_zarr, open_zarr
 from jaxvae.files.numpy_files import (
@@ -20,6 +19,7 @@ from jaxvae.files.numpy_files import (
     parsed,
     refuse_irregular,
 )
+from jaxvae.memory import refuse_beyond_memory
 
 _ARCHIVE = ".npz:"
 

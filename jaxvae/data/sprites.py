@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from jaxvae.data.dataset import Dataset, Split
-from jaxvae.data.memory import refuse_beyond_memory
+from jaxvae.memory import refuse_beyond_memory
 from jaxvae.typing import Array, ArrayLike
 
 FACTOR_SIZES: dict[str, int] = {

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxvae.data.holdout import HELD_OUT, TRAIN, chosen_splits, parts_of
-from jaxvae.data.memory import refuse_beyond_memory
 from jaxvae.data.zarr_stores import (
     absent_chunks,
     announced_zarr,
@@ -27,6 +26,7 @@ from jaxvae.files.numpy_files import (
     parsed,
     sorted_members,
 )
+from jaxvae.memory import refuse_beyond_memory
 
 _IMAGES = ("images", "image", "imgs", "x", "data", "faces", "arr")
 _LABELS = ("labels", "label", "y", "targets", "target", "classes", "class")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from jaxvae.data import Dataset
 from jaxvae.data.distinct import first_distinct
-from jaxvae.data.memory import available_memory
 from jaxvae.grids.grid import Grid, runs_of
 from jaxvae.grids.measuring import measure
+from jaxvae.memory import available_memory
 from jaxvae.models import HVAE, VAE
 from jaxvae.runs.building import build_trainer
 from jaxvae.runs.config import RunConfig

@@ -8,9 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from jaxvae.data.memory import GIBIBYTE
 from jaxvae.data.names import refuse_among_images
 from jaxvae.files.words import counted, first_few
+from jaxvae.memory import GIBIBYTE
 from jaxvae.report.progress import sweep_progress
 from jaxvae.runs.config import IMAGES
 from jaxvae.runs.folder import (

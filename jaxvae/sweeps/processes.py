@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from jaxvae.report.ending import end_process, status_of
+from jaxvae.ending import end_process, status_of
 
 LOGS = "workers"
 # Time for a process that receives SIGTERM: the state of its unit is written.

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxvae.data.memory import GIBIBYTE
+from jaxvae.memory import GIBIBYTE
 from jaxvae.runs.building import build_trainer, given_coefficients, key_of, run_keys
 from jaxvae.runs.config import RunConfig
 from jaxvae.runs.sweep_run import latents_of, model_of, program_of

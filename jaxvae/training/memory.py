@@ -6,7 +6,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
-from jaxvae.data.memory import GIBIBYTE, available_memory, whole_memory
+from jaxvae.memory import GIBIBYTE, available_memory, whole_memory
 
 # States of a model that there are at once while it is trained.
 _STATES = 3

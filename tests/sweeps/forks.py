@@ -18,7 +18,7 @@ import uuid
 from pathlib import Path
 
 # What a command imports once it runs.
-import jaxvae.report.ending
+import jaxvae.ending
 import jaxvae.sweeps.work  # noqa: F401
 from jaxvae.sweeps import claims
 from tests.sweeps import smallest

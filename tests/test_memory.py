@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from jaxvae.data import memory
-from jaxvae.data.memory import GIBIBYTE, available_memory, refuse_beyond_memory, whole_memory
+from jaxvae import memory
+from jaxvae.memory import GIBIBYTE, available_memory, refuse_beyond_memory, whole_memory
 
 NEW = {
     "memory.max": "4096",
@@ -78,7 +78,7 @@ def test_of_a_limit_of_the_process_what_it_has_is_not_left():
 
 LIMITED = """
 import resource
-from jaxvae.data.memory import available_memory, whole_memory
+from jaxvae.memory import available_memory, whole_memory
 limit = 1 << 30
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 print(limit, whole_memory(), available_memory())
