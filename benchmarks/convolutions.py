@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Array
 from rich.console import Console
 from rich.table import Table
 
@@ -28,7 +29,6 @@ from benchmarks import measure
 from jaxvae.bench.timing import machine
 from jaxvae.commands.arguments.paths import as_path
 from jaxvae.models.layers import DownConvolution, UpConvolution
-from jaxvae.typing import Array
 
 STEPS = 3
 MEMBERS = 4

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 from rich.console import Console
 from rich.table import Table
 
@@ -45,7 +46,6 @@ from jaxvae.training import (
     train_ensemble,
 )
 from jaxvae.training.ensemble import WAYS
-from jaxvae.typing import Array
 
 RESULTS = Path(__file__).parent / "results" / "ensembles.json"
 LOOP = "one by one"

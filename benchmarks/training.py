@@ -34,6 +34,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 from rich.console import Console
 from rich.table import Table
 
@@ -48,7 +49,6 @@ from jaxvae.models import HVAE, VAE
 from jaxvae.runs.building import build_model, build_trainer
 from jaxvae.runs.config import RunConfig
 from jaxvae.training import Trainer, TrainState, train
-from jaxvae.typing import Array
 
 RESULTS = Path(__file__).parent / "results" / "training.json"
 INSIDE, ALONE, PEER = "jaxvae, train", "jaxvae, step alone", "PyTorch"

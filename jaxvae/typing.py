@@ -5,7 +5,6 @@ from typing import Any, TypeAlias
 import jax
 import numpy as np
 
-Array: TypeAlias = jax.Array
 ArrayLike: TypeAlias = jax.Array | np.ndarray
 Key: TypeAlias = jax.Array
 # Arrays in code whose lines take both NumPy's, on the host, and JAX's, on a device and while it

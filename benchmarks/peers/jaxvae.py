@@ -2,12 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from benchmarks.peers.worker import Work, serve, versions
 from jaxvae import metrics
 from jaxvae.bench.metrics import largest_products
 from jaxvae.bench.timing import machine
-from jaxvae.typing import Array
 
 # The best number of rows at a time differs with the width: both are tried.
 BLOCKS = (100, 1000)

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Array, Float, UInt8
 
 from jaxvae.data.taps import ArraySpec, open_taps, write_taps
 from jaxvae.files.refusals import as_count
@@ -16,7 +16,7 @@ from jaxvae.geometry.arrays import refuse_no_key
 from jaxvae.models.hvae import HVAE
 from jaxvae.models.vae import VAE, Variables
 from jaxvae.training.images import checked_images, unit_interval
-from jaxvae.typing import Array, ArrayLike, Key
+from jaxvae.typing import ArrayLike, Key
 
 
 def capture(

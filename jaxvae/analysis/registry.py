@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
 from jaxvae.metrics.cka import cka_matrix
 from jaxvae.metrics.correlation import svcca_matrix
@@ -18,7 +18,7 @@ from jaxvae.metrics.nulls import gaussian_null, unrelated_null
 from jaxvae.metrics.overlap import label_overlap, overlap_matrix
 from jaxvae.metrics.procrustes import procrustes_matrix
 from jaxvae.metrics.resample import jackknife_error, subsample_error
-from jaxvae.typing import Array, ArrayLike
+from jaxvae.typing import ArrayLike
 
 _GRIDE_RANK = 64
 Spaces = Sequence[ArrayLike]

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from jaxvae.analysis.registry import METRICS
 from jaxvae.bench.timing import timed
-from jaxvae.typing import Array, ArrayLike
+from jaxvae.typing import ArrayLike
 
 # Rows of a product at a time: which is faster depends on the width and the device.
 _BLOCKS = (100, 1000)

@@ -20,11 +20,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from jaxvae.data.dataset import Dataset, Split
 from jaxvae.memory import refuse_beyond_memory
-from jaxvae.typing import Array, ArrayLike
+from jaxvae.typing import ArrayLike
 
 FACTOR_SIZES: dict[str, int] = {
     "shape": 3,

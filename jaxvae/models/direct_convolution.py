@@ -14,10 +14,9 @@ from functools import partial
 import jax.numpy as jnp
 from jax import lax
 from jax.custom_batching import sequential_vmap
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from jaxvae.models.products import Gradient, native_convolution
-from jaxvae.typing import Array
 
 # Numbers that a core keeps at hand: a megabyte.
 _AT_HAND = 2**18

@@ -4,12 +4,11 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from jaxvae.models.same_convolution import convolve_same
 from jaxvae.models.strided_convolution import convolve_down, convolve_up
 from jaxvae.models.valid_convolution import convolve_full, convolve_valid
-from jaxvae.typing import Array
 
 
 class _Convolution(nn.Module):

@@ -15,10 +15,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from jaxvae.platforms import Convolutions, convolved_by_way
-from jaxvae.typing import Array
 
 Arguments = tuple[Array, ...]
 Convolve = Callable[[Array, Array], Array]

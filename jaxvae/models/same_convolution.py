@@ -11,7 +11,7 @@ so the gradients are the same three steps with rows and columns exchanged.
 
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from jaxvae.models.direct_convolution import convolve_directly, sum_of_gradients, transposed
 from jaxvae.models.products import (
@@ -23,7 +23,6 @@ from jaxvae.models.products import (
     native_convolution,
     product,
 )
-from jaxvae.typing import Array
 
 _ROWS, _COLUMNS = 1, 2
 

@@ -13,7 +13,7 @@ cannot afford. The transposed convolution is the adjoint, which also gives the g
 """
 
 import jax.numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from jaxvae.models.direct_convolution import convolve_directly, sum_of_gradients, transposed
 from jaxvae.models.products import (
@@ -25,7 +25,6 @@ from jaxvae.models.products import (
     native_convolution,
     product,
 )
-from jaxvae.typing import Array
 
 
 def convolve_down(

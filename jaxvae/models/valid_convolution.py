@@ -7,7 +7,7 @@ a direct convolution would multiply mostly zeros.
 from functools import partial
 
 import jax.numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from jaxvae.models.products import (
     check_convolution,
@@ -17,7 +17,6 @@ from jaxvae.models.products import (
     native_convolution,
     product,
 )
-from jaxvae.typing import Array
 
 
 def convolve_valid(
