@@ -14,6 +14,7 @@ import pytest
 
 from jaxvae.data.arrays import read_array, read_arrays
 from jaxvae.data.taps import ArraySpec, write_taps
+from tests.files.damage import flip
 
 X = np.arange(12.0).reshape(6, 2)
 
@@ -465,9 +466,7 @@ def test_an_array_of_another_format_inside_of_a_group_is_not_opened(folder):
 
 def test_a_flipped_bit_and_a_lost_chunk_of_a_group_are_found(folder):
     chunk = next(path for path in (folder / "taps.zarr/output/c").rglob("*") if path.is_file())
-    content = bytearray(chunk.read_bytes())
-    content[len(content) // 2] ^= 4
-    chunk.write_bytes(content)
+    flip(chunk)
     refused("taps.zarr:output", "taps.zarr:output: .*checksum")
     chunk.unlink()
     refused("taps.zarr:output", "output/zarr.json: expected 1 whole chunks, found 0")

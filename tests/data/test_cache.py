@@ -10,6 +10,7 @@ import pytest
 
 from jaxvae.data.cache import cache_directory, create_array, fetch
 from jaxvae.files.whole import hidden_folder
+from tests.files.damage import flip
 from tests.files.unreadable import MESSAGE, make_unreadable
 
 PIXELS = np.arange(60, dtype=np.uint8).reshape(5, 3, 4)
@@ -60,11 +61,8 @@ def lengthen(entry: Path) -> None:
         file.write(b"more")
 
 
-def flip_a_byte(entry: Path) -> None:
-    path = entry / "pixels.npy"
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
+def flip_the_last_bit(entry: Path) -> None:
+    flip(entry / "pixels.npy", -1)
 
 
 def remove_the_array(entry: Path) -> None:
@@ -94,7 +92,7 @@ DAMAGES = [
     empty,
     flip_a_byte_of_the_header,
     lengthen,
-    flip_a_byte,
+    flip_the_last_bit,
     remove_the_array,
     remove_the_manifest,
     halve_the_manifest,
@@ -135,7 +133,7 @@ def test_a_damaged_entry_is_built_again(cache, damage):
 
 def test_a_damaged_entry_is_reported_in_one_log_line(cache, caplog):
     fetch("key", build_pixels)
-    flip_a_byte(cache / "datasets" / "key")
+    flip_the_last_bit(cache / "datasets" / "key")
     fetch("key", build_pixels)
     assert [record.name for record in caplog.records] == ["jaxvae"]
     assert "pixels.npy does not match its checksum" in caplog.text

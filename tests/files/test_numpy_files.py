@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jaxvae.files.numpy_files import read_archive, read_members, verify_archive
+from tests.files.damage import flip
 from tests.files.unreadable import MESSAGE, make_unreadable
 
 ARRAYS = {
@@ -46,10 +47,7 @@ def test_the_same_header_of_another_archive_gives_its_own_numbers(archive, tmp_p
 
 
 def test_a_flipped_bit_is_found(archive):
-    content = bytearray(archive.read_bytes())
-    at = content.index(ARRAYS["matrix"].tobytes()[8:16])
-    content[at] ^= 1
-    archive.write_bytes(content)
+    flip(archive, 8 * archive.read_bytes().index(ARRAYS["matrix"].tobytes()[8:16]))
     assert "number" in read_members(archive, ["number"])
     with pytest.raises(ValueError, match=r"arrays\.npz"):
         read_members(archive, ["matrix"])

@@ -21,6 +21,7 @@ from jaxvae.models import convolutional_vae
 from jaxvae.objectives import beta_vae
 from jaxvae.runs import checkpoint
 from jaxvae.training import vae_trainer
+from tests.files.damage import flip
 from tests.files.unreadable import MESSAGE, make_unreadable
 from tests.tiers import parametrize
 
@@ -196,12 +197,6 @@ def test_orbax_alone_reads_the_variables_of_a_snapshot_as_dictionaries(state, tm
 
 def files_of(folder):
     return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def flip(path, bit=0):
-    content = bytearray(path.read_bytes())
-    content[bit // 8] ^= 1 << bit % 8
-    path.write_bytes(content)
 
 
 def test_one_flipped_bit_of_any_file_is_found_and_the_file_is_named(folder, state):

@@ -12,6 +12,7 @@ import jax
 import pytest
 
 from jaxvae.runs.compiled import _make_private, keep_compiled_programs
+from tests.files.damage import flip
 
 PROGRAM = """
 import sys
@@ -159,10 +160,8 @@ def test_a_folder_of_somebody_else_is_not_used(tmp_path, monkeypatch, capsys, un
     assert "of user 12345" in capsys.readouterr().err
 
 
-def flip(path, other):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
+def flip_a_bit(path, other):
+    flip(path)
 
 
 def tear(path, other):
@@ -179,7 +178,7 @@ def test_a_damaged_program_is_compiled_and_kept_again_without_a_word(kept):
     paths = sorted(place.glob("*-cache"))
     whole = {path: path.read_bytes() for path in paths}
     assert len(paths) >= 3
-    for damage, path, other in zip(cycle((flip, tear, swap)), paths, paths[1:] + paths[:1]):
+    for damage, path, other in zip(cycle((flip_a_bit, tear, swap)), paths, paths[1:] + paths[:1]):
         damage(path, whole[other])
         assert path.read_bytes() != whole[path]
     damaged = {path: path.read_bytes() for path in paths}

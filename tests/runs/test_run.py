@@ -13,6 +13,7 @@ from jaxvae.objectives import beta_vae
 from jaxvae.runs import checkpoint
 from jaxvae.runs.run import latest_state, latest_step, snapshot_epochs, train_run
 from jaxvae.training import train, vae_trainer
+from tests.files.damage import flip
 from tests.runs.states import assert_same
 from tests.tiers import parametrize
 
@@ -115,12 +116,9 @@ def test_a_state_saved_at_the_very_end_still_leaves_its_snapshot(tmp_path):
     assert checkpoint.steps(tmp_path / "snapshots") == [8]
 
 
-def flip(place):
+def flip_a_bit(place):
     """Another bit in the largest file of a snapshot."""
-    file = max(place.rglob("*"), key=lambda path: path.stat().st_size if path.is_file() else -1)
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
+    flip(max(place.rglob("*"), key=lambda path: path.stat().st_size if path.is_file() else -1))
 
 
 def unseal(place):
@@ -136,16 +134,16 @@ ALL_BUT_THE_LAST = [*LAST_STATE, "resume/step-0000000008", "snapshots/step-00000
 @parametrize(
     ("damaged", "harm"),
     [
-        (ALL_BUT_THE_LAST, flip),
+        (ALL_BUT_THE_LAST, flip_a_bit),
         (LAST_STATE, unseal),
         (LAST_SNAPSHOT, shutil.rmtree),
         (ALL_BUT_THE_LAST, unseal),
         (ALL_BUT_THE_LAST, shutil.rmtree),
-        (LAST_STATE, flip),
+        (LAST_STATE, flip_a_bit),
         (LAST_STATE, shutil.rmtree),
-        (LAST_SNAPSHOT, flip),
+        (LAST_SNAPSHOT, flip_a_bit),
         (LAST_SNAPSHOT, unseal),
-        *((["snapshots/step-0000000008"], harm) for harm in (flip, unseal, shutil.rmtree)),
+        *((["snapshots/step-0000000008"], harm) for harm in (flip_a_bit, unseal, shutil.rmtree)),
     ],
     quick=3,
     ids=lambda value: " ".join(value) if isinstance(value, list) else value.__name__,

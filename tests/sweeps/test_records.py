@@ -16,6 +16,7 @@ from jaxvae.sweeps.records import (
     write_arrays,
     write_run,
 )
+from tests.files.damage import flip
 from tests.files.unreadable import MESSAGE, make_readable, make_unreadable
 
 NAMES = ("sprites/a", "sprites/b", "c")
@@ -27,13 +28,6 @@ def write(out, name, **arrays):
     shape = (8, 8, 1)
     write_run(out, name, arrays, config=CONFIG, image_shape=shape, place=place, scratch=out)
     return place
-
-
-def damage(file):
-    """One bit in the midst of it."""
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
 
 
 def test_what_is_written_is_read_again_with_the_settings_and_the_place(tmp_path):
@@ -75,7 +69,7 @@ def test_a_run_is_done_when_its_record_is_there(tmp_path):
 @pytest.mark.parametrize(
     "spoil",
     [
-        damage,
+        flip,
         lambda file: file.write_bytes(file.read_bytes()[:-200]),
         lambda file: file.write_bytes(b""),
         lambda file: file.write_text("no archive"),
@@ -91,7 +85,7 @@ def test_a_damaged_record_is_not_done_and_said_once(tmp_path, caplog, spoil):
 
 def test_a_record_that_was_damaged_and_is_made_again_is_done(tmp_path):
     write(tmp_path, "c", kl=np.zeros(100))
-    damage(run_file(tmp_path, "c"))
+    flip(run_file(tmp_path, "c"))
     assert not is_whole(run_file(tmp_path, "c"))
     write(tmp_path, "c", kl=np.zeros(101))
     assert is_whole(run_file(tmp_path, "c"))
@@ -130,7 +124,7 @@ def test_runs_that_are_missing_or_damaged_or_lack_an_array_are_nan_or_zero(tmp_p
     for name in ("whole", "damaged"):
         write(tmp_path, name, kl=kl, count=np.array([7, 8]), geometry=geometry, more=kl)
     write(tmp_path, "failed", kl=kl + 1, count=np.array([9, 9]))
-    damage(run_file(tmp_path, "damaged"))
+    flip(run_file(tmp_path, "damaged"))
     found = over_runs(tmp_path, names, ("kl", "count", "geometry", "of no run"))
     assert set(found) == {"kl", "count", "geometry"}
     nan = [np.nan, np.nan]

@@ -25,6 +25,7 @@ from jaxvae.sweeps.records import read_run
 from jaxvae.sweeps.sweep import CLAIMS
 from jaxvae.sweeps.work import work
 from jaxvae.training import train, windows
+from tests.files.damage import flip
 from tests.files.unreadable import MESSAGE, make_readable, make_unreadable
 from tests.processes import end, start
 from tests.sweeps.folders import contents, tree
@@ -331,9 +332,7 @@ def test_a_finished_sweep_that_is_extended_trains_the_new_runs_alone(copy, more)
 
 def test_a_damaged_record_is_made_again_as_it_was(copy, out, caplog):
     file = run_file(copy, name_of(2, 1))
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
+    flip(file)
     before = times(copy)
     assert do(sweep_of(CONFIG, copy))[0] == []
     assert f"{file} is damaged" in caplog.text
