@@ -6,9 +6,9 @@ from typing import Any
 
 from matplotlib.colors import to_hex
 
-from jaxvae.grids.grid import word
 from jaxvae.report.style import ordered_colors
 from jaxvae.report.traces import evenly
+from jaxvae.runs.config import word
 
 
 def combinations(

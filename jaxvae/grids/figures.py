@@ -11,10 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxvae.grids.combinations import colored
-from jaxvae.grids.grid import Grid, are_numbers, word
+from jaxvae.grids.grid import Grid, are_numbers
 from jaxvae.grids.quantities import geometry, layer_quantities, rates
 from jaxvae.grids.tables import title
 from jaxvae.report.style import draw_each, figure, mark_layers, mark_logarithm
+from jaxvae.runs.config import word
 
 _COLUMNS = 4
 # With more lines than this colors cannot be told apart, and the legend is left out.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jaxvae.runs.config import RunConfig
+from jaxvae.runs.config import RunConfig, word
 
 # Dimensions of records besides settings.
 _RESERVED = ("seed", "epoch", "layer", "other_layer", "latent_layer", "missing")
@@ -81,15 +81,6 @@ def runs_of(grid: Grid) -> dict[str, RunConfig]:
             "let fewer settings vary"
         )
     return runs
-
-
-def word(value: Any) -> str:
-    """A value as `jaxvae train` is told it."""
-    if isinstance(value, list | tuple):
-        return ",".join(map(word, value))
-    if isinstance(value, bool) or value is None:
-        return str(value).lower()
-    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def ordered(values: Sequence[Any]) -> tuple[Any, ...]:

@@ -17,6 +17,7 @@ from jaxvae.report.style import draw_rows, figure
 from jaxvae.report.tables import markdown_table, with_error
 from jaxvae.report.traces import ACCENT, SECOND, training_chart
 from jaxvae.runs.building import in_effect
+from jaxvae.runs.config import word
 from jaxvae.runs.curve import Curve
 
 Row = dict[str, str]
@@ -97,10 +98,11 @@ def value_rows(
 def setting_rows(comparison: TwoRuns, names: tuple[str, str]) -> list[Row]:
     """The settings in which the runs differ."""
     different = different_settings(*(side.run for side in comparison.sides))
-    return [
-        dict(zip(("setting", *names), (name, *map(_word, pair)), strict=True))
-        for name, pair in different.items()
-    ]
+    rows = []
+    for name, pair in different.items():
+        words = ["not set" if value is None else word(value) for value in pair]
+        rows.append(dict(zip(("setting", *names), (name, *words), strict=True)))
+    return rows
 
 
 def summary(
@@ -266,9 +268,3 @@ def _row(term: str, names: tuple[str, str], values: Sequence[str], difference: s
 
 def _active(units: np.ndarray, model: Any) -> str:
     return ", ".join(f"{each} of {size}" for each, size in zip(units, model.sizes, strict=True))
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, list):
-        return ",".join(map(_word, value))
-    return "not set" if value is None else str(value)

@@ -241,6 +241,18 @@ def numbers(value: Any) -> Sequence[Any]:
     return value if isinstance(value, Sequence) else (value,)
 
 
+def word(value: Any, between: str = ",") -> str:
+    """The value of a setting as `jaxvae train` is told it, or with something else between numbers.
+
+    Those of `jaxvae sweep` have a slash there: a comma is between values.
+    """
+    if isinstance(value, list | tuple):
+        return between.join(word(each, between) for each in value)
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    return repr(float(value)).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
 def _is_coefficient(value: Any) -> bool:
     """A number of float32, or None for a layer without one."""
     return value is None or (type(value) in (int, float) and abs(value) <= HUGE)

@@ -16,7 +16,7 @@ import jax
 
 from jaxvae.memory import GIBIBYTE
 from jaxvae.runs.building import build_trainer, given_coefficients, key_of, run_keys
-from jaxvae.runs.config import RunConfig
+from jaxvae.runs.config import RunConfig, word
 from jaxvae.runs.sweep_run import latents_of, model_of, program_of
 from jaxvae.training import Member, Trainer, group_members
 from jaxvae.training.memory import tree_bytes
@@ -157,7 +157,7 @@ def _varying(configs: Iterable[RunConfig]) -> set[str]:
     """The settings, as `_settings` names them, in which runs differ, or which some of them lack."""
     settings = [*map(_settings, configs)]
     names = {name for each in settings for name in each}
-    return {name for name in names if len({_word(each.get(name)) for each in settings}) > 1}
+    return {name for name in names if len({word(each.get(name)) for each in settings}) > 1}
 
 
 def _settings(config: RunConfig) -> dict[str, Any]:
@@ -175,15 +175,7 @@ def _settings(config: RunConfig) -> dict[str, Any]:
 def _listed(values: Sequence[Any], most: int = 4) -> str:
     """Different values, numbers ascending."""
     numbers = all(isinstance(value, int | float) for value in values)
-    words = [*dict.fromkeys(map(_word, sorted(values) if numbers else values))]
+    words = [*dict.fromkeys(word(each, "/") for each in (sorted(values) if numbers else values))]
     if len(words) > most:
         words = [*words[: most - 1], "...", words[-1]]
     return ", ".join(words)
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return "/".join(map(_word, value))
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:.12g}" if isinstance(value, float) else str(value)

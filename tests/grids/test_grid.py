@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from jaxvae.grids.grid import Grid, ordered, word
+from jaxvae.grids.grid import Grid, ordered
 from jaxvae.grids.page import grid_page
 from jaxvae.grids.quantities import geometry, rates
 from jaxvae.grids.records import merged
@@ -122,14 +122,6 @@ def test_layers_of_several_networks_keep_the_order_of_each(lists, expected):
 )
 def test_numbers_ascend_and_other_values_stay_as_given(values, expected):
     assert ordered(values) == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [(4.0, "4"), (1e-4, "0.0001"), ((0.5, None), "0.5,none"), (True, "true"), ([8, 4], "8,4")],
-)
-def test_a_value_is_a_word_that_train_reads(value, expected):
-    assert word(value) == expected
 
 
 def grid(values=(1.0, 4.0)):
