@@ -35,6 +35,21 @@ def flat(images: Float[Array, "b h w c"]) -> Float[Array, "b*h*w c"]:
     return images.reshape(-1, images.shape[-1])
 
 
+def patches(
+    images: Float[Array, "b h w c"], size: int, *, stride: int = 1
+) -> Float[Array, "b h2 w2 k*k*c"]:
+    """The pixels under a kernel wherever it lies inside the images, in the kernel's own order."""
+    height, width = (side - size + 1 for side in images.shape[1:3])
+    return jnp.concatenate(
+        [
+            images[:, row : row + height : stride, column : column + width : stride]
+            for row in range(size)
+            for column in range(size)
+        ],
+        axis=-1,
+    )
+
+
 class Way(NamedTuple):
     """A convolution of images and kernel, and its gradients for the cotangent of the result.
 

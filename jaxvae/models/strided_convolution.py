@@ -23,6 +23,7 @@ from jaxvae.models.products import (
     differentiated,
     flat,
     native_convolution,
+    patches,
     product,
 )
 
@@ -216,8 +217,8 @@ def _is_cheaper_by_patches(
     size, _, inputs, outputs = kernel.shape
     height, width, half = images.shape[1] // 2, images.shape[2] // 2, size // 2
     blocks = (height + half - 1) * (width + half - 1)
-    patches = _cost(height * width, kernel, moved=size**2 * inputs)
-    return patches <= _cost(blocks, kernel, moved=4 * inputs + half**2 * outputs)
+    by_patches = _cost(height * width, kernel, moved=size**2 * inputs)
+    return by_patches <= _cost(blocks, kernel, moved=4 * inputs + half**2 * outputs)
 
 
 def _is_cheaper_by_parts(images: Float[Array, "b h w c"], kernel: Float[Array, "k k c o"]) -> bool:
@@ -237,17 +238,9 @@ def _cost(pixels: int, kernel: Float[Array, "k k c o"], *, moved: int) -> int:
 
 def _patches(images: Float[Array, "b h w c"], size: int) -> Float[Array, "b h/2 w/2 k*k*c"]:
     """The pixels under the kernel at every output, in the kernel's own order."""
-    _, height, width, _ = images.shape
     margin = size // 2 - 1
     padded = jnp.pad(images, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
-    return jnp.concatenate(
-        [
-            padded[:, row : row + height : 2, column : column + width : 2]
-            for row in range(size)
-            for column in range(size)
-        ],
-        axis=-1,
-    )
+    return patches(padded, size, stride=2)
 
 
 def _columns(images: Float[Array, "b h w c"], size: int) -> Float[Array, "b h/2+m 2 w/2 k*c"]:

@@ -15,6 +15,7 @@ from jaxvae.models.products import (
     differentiated,
     flat,
     native_convolution,
+    patches,
     product,
 )
 
@@ -45,18 +46,9 @@ def convolve_valid(
 
 
 def _valid(images: Array, kernel: Array) -> Array:
-    size = len(kernel)
-    height, width = (side - size + 1 for side in images.shape[1:3])
-    patches = jnp.concatenate(
-        [
-            images[:, row : row + height, column : column + width]
-            for row in range(size)
-            for column in range(size)
-        ],
-        axis=-1,
-    )
-    values = product(flat(patches), kernel.reshape(-1, kernel.shape[-1]))
-    return values.reshape(len(images), height, width, -1).astype(images.dtype)
+    under = patches(images, len(kernel))
+    values = product(flat(under), kernel.reshape(-1, kernel.shape[-1]))
+    return values.reshape(*under.shape[:3], -1).astype(images.dtype)
 
 
 def convolve_full(
