@@ -8,7 +8,7 @@ from rich.table import Table
 
 from jaxvae.data.cache import Kept, cache_directory, kept_entries
 from jaxvae.data.own import is_of_use
-from jaxvae.data.prepared import data_directory, find_prepared, prepared_names
+from jaxvae.data.prepared import OWN_NAMES, data_directory, find_prepared, prepared_names
 from jaxvae.files.whole import remove_whole
 from jaxvae.files.words import counted, in_bytes
 
@@ -83,7 +83,14 @@ def _sets(entries: Sequence[Kept]) -> str:
 
 
 def _prepare(name: str, console: Console) -> None:
-    from jaxvae.data.tfds import prepare  # noqa: PLC0415  its library takes a second
+    # The library of both takes a second.
+    if (own := name.partition(":")[0]) in OWN_NAMES:
+        from jaxvae.data.cars3d import prepare_cars3d  # noqa: PLC0415
 
-    prepare(name, data_directory(None))
+        name = own
+        prepare_cars3d()
+    else:
+        from jaxvae.data.tfds import prepare  # noqa: PLC0415
+
+        prepare(name, data_directory(None))
     console.print(f"{name} is prepared; `jaxvae data {name}` describes it", soft_wrap=True)

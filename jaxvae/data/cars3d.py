@@ -2,9 +2,7 @@
 
 17,568 renderings (Reed, Zhang, Zhang and Lee 2015, "Deep Visual Analogy-Making"): 183 cars,
 each seen from 24 azimuths and 4 elevations, every combination once. TFDS has no such set.
-Here is its builder, and the command that prepares it in TFDS's own format:
-
-    python -m jaxvae.data.cars3d [--manual-dir DIR] [--data-dir DIR]
+Here is its builder, and what prepares it in TFDS's own format, for `jaxvae data cars3d --prepare`.
 
 The archive holds a Matlab file `data/cars/car_XXX_mesh.mat` for every car, whose array `im`
 is uint8 `[128, 128, 3, 24, 4]`: height, width, channel, azimuth, elevation. As is usual for
@@ -12,13 +10,11 @@ this set since Locatello et al. (2019), images are shrunk to 64 by 64 by Pillow'
 filter, which is antialiased.
 """
 
-import argparse
 import io
 import os
-import sys
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from fnmatch import fnmatch
 from gzip import BadGzipFile
@@ -69,7 +65,6 @@ class Cars3d(tfds.core.GeneratorBasedBuilder):  # type: ignore[name-defined]
         **options: as for every TFDS builder: `data_dir`, `file_format`.
     """
 
-    __module__ = "jaxvae.data.cars3d"  # also where this module is run as a script
     VERSION = tfds.core.Version("1.0.0")
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"Put {CARS3D_URL} as it is into the manual directory."
     # Nothing is downloaded. Looking for checksums would import `importlib_resources`.
@@ -159,34 +154,6 @@ def prepare_cars3d(
     return Path(builder.data_dir)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit status is 2 where the set could not be prepared."""
-    parser = argparse.ArgumentParser(
-        prog="python -m jaxvae.data.cars3d",
-        description=f"Prepare cars3d from {CARS3D_URL}, for jaxvae.data.load.",
-    )
-    parser.add_argument(
-        "--manual-dir",
-        metavar="DIR",
-        help="where the archive lies (default: downloads/manual in the data directory)",
-    )
-    parser.add_argument(
-        "--data-dir",
-        metavar="DIR",
-        help="where to prepare the set (default: TFDS_DATA_DIR, else ~/tensorflow_datasets)",
-    )
-    try:
-        directory = prepare_cars3d(**vars(parser.parse_args(arguments)))
-    except KeyboardInterrupt:
-        print("Interrupted. Nothing was prepared.", file=sys.stderr)
-        return 130
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"cars3d is prepared in {directory}")
-    return 0
-
-
 @contextmanager
 def _no_bars() -> Iterator[None]:
     """Without what TFDS prints."""
@@ -259,7 +226,3 @@ def _small_png(pixels: np.ndarray) -> io.BytesIO:
     Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS).save(file, "png")
     file.seek(0)
     return file
-
-
-if __name__ == "__main__":
-    sys.exit(main())

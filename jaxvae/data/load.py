@@ -51,7 +51,7 @@ def load(
     once, in full, and then read from the cache (`JAXVAE_CACHE_DIR`, else
     `$XDG_CACHE_HOME/jaxvae`, else `~/.cache/jaxvae`), memory-mapped; for another `image_size`
     it is resized from there, where the cache has it at its own size. `cars3d`, which TFDS
-    lacks, is prepared by `python -m jaxvae.data.cars3d`.
+    lacks, is prepared by `jaxvae data cars3d --prepare`.
 
     Images are the feature `image`, or the only one that holds images; labels the feature
     `label`, of which texts are numbered as they come. Factors are the integer

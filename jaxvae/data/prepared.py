@@ -96,22 +96,18 @@ def prepared_names(directory: Path) -> tuple[str, ...]:
 
 def preparation(name: str, directory: Path) -> str:
     """The commands that prepare a set, and what they need."""
-    if name.partition(":")[0] == "cars3d":
-        return _cars3d_preparation(directory)
     variable = f"TFDS_DATA_DIR={shlex.quote(str(directory))} "
+    if name.partition(":")[0] == "cars3d":
+        archive = manual_directory(directory) / Path(CARS3D_URL).name
+        return (
+            f"  curl -L --create-dirs -o {shlex.quote(str(archive))} {CARS3D_URL}\n"
+            f"  {variable}jaxvae data cars3d --prepare\n"
+            "(TensorFlow is not needed)"
+        )
     return (
         f"  pip install tensorflow importlib_resources\n"
         f"  {variable}jaxvae data {shlex.quote(name)} --prepare\n"
         "(this downloads the set; TensorFlow is needed for this step only)"
-    )
-
-
-def _cars3d_preparation(directory: Path) -> str:
-    archive = manual_directory(directory) / Path(CARS3D_URL).name
-    return (
-        f"  curl -L --create-dirs -o {shlex.quote(str(archive))} {CARS3D_URL}\n"
-        f"  python -m jaxvae.data.cars3d --data-dir {shlex.quote(str(directory))}\n"
-        "(TensorFlow is not needed)"
     )
 
 

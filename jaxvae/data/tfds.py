@@ -19,7 +19,6 @@ import numpy as np
 from jaxvae.data.cache import Entry, create_array
 from jaxvae.data.prepared import (
     FILE_FORMAT,
-    OWN_NAMES,
     Prepared,
     find_prepared,
     preparation,
@@ -148,8 +147,6 @@ def prepare(name: str, directory: Path) -> None:
         ValueError: for a name that is none, a set that is prepared already, and without
             TensorFlow; says what to do.
     """
-    if name.partition(":")[0] in OWN_NAMES:
-        raise ValueError(f"expected a set of TensorFlow Datasets:\n{preparation(name, directory)}")
     if name == "sprites" or Path(name).is_absolute():
         raise ValueError(f"expected the name of a set of TensorFlow Datasets, got {name}")
     if find_prepared(name, directory) is not None:

@@ -13,8 +13,9 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from scipy.io import savemat
 
+from jaxvae.cli import main
 from jaxvae.data import dataset_names, load
-from jaxvae.data.cars3d import ARCHIVE, Cars3d, main, prepare_cars3d
+from jaxvae.data.cars3d import ARCHIVE, Cars3d, prepare_cars3d
 from jaxvae.data.prepared import CARS3D_URL
 
 # With a gap, as in the published archive, and not in the order of their names.
@@ -138,14 +139,16 @@ def test_a_prepared_set_is_left_as_it_is(data_dir, tmp_path):
 
 @pytest.mark.slow
 def test_the_command_prepares_the_set_quietly(manual_dir, tmp_path):
-    command = [sys.executable, "-W", "error", "-m", "jaxvae.data.cars3d"]
+    (tmp_path / "downloads").mkdir()
+    (tmp_path / "downloads" / "manual").symlink_to(manual_dir)
     run = subprocess.run(
-        [*command, "--manual-dir", str(manual_dir), "--data-dir", str(tmp_path)],
+        [sys.executable, "-W", "error", "-m", "jaxvae", "data", "cars3d", "--prepare"],
+        env=os.environ | {"TFDS_DATA_DIR": str(tmp_path)},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert run.stdout == f"cars3d is prepared in {tmp_path / 'cars3d' / '1.0.0'}\n"
+    assert run.stdout == "cars3d is prepared; `jaxvae data cars3d` describes it\n"
     assert run.stderr == ""
     assert dataset_names(tmp_path) == ("sprites", "cars3d")
 
@@ -164,8 +167,9 @@ assert "tensorflow" not in sys.modules
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, env=environment)
 
 
-def test_the_command_refuses_in_one_message(tmp_path, capsys):
-    assert main(["--data-dir", str(tmp_path)]) == 2
+def test_the_command_refuses_in_one_message(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    assert main(["data", "cars3d", "--prepare"]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.startswith("error: expected the archive")
@@ -189,7 +193,7 @@ def test_loading_it_unprepared_says_what_to_type(tmp_path, name):
     download, prepare = (shlex.split(line) for line in str(refusal.value).splitlines()[1:3])
     archive = directory / "downloads" / "manual" / ARCHIVE
     assert download == ["curl", "-L", "--create-dirs", "-o", str(archive), CARS3D_URL]
-    assert prepare == ["python", "-m", "jaxvae.data.cars3d", "--data-dir", str(directory)]
+    assert prepare == [f"TFDS_DATA_DIR={directory}", "jaxvae", "data", "cars3d", "--prepare"]
 
 
 @pytest.mark.parametrize("name", ["Cars3D", "cars_3d", "3dcars"])

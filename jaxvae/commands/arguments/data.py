@@ -39,7 +39,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument(
         "--prepare",
         action="store_true",
-        help="download and prepare a set of TensorFlow Datasets (needs tensorflow)",
+        help="download and prepare a set of TensorFlow Datasets (needs tensorflow), or prepare "
+        "cars3d from its archive",
     )
     parser.add_argument(
         "--clean",
