@@ -87,7 +87,8 @@ def _prepare(name: str, console: Console) -> None:
     if (own := name.partition(":")[0]) in OWN_NAMES:
         from jaxvae.data.cars3d import prepare_cars3d  # noqa: PLC0415
 
-        name = own
+        if name != own:
+            raise ValueError(f"expected {own}, of which one version is prepared here, got {name}")
         prepare_cars3d()
     else:
         from jaxvae.data.tfds import prepare  # noqa: PLC0415

@@ -173,6 +173,8 @@ def test_the_command_refuses_in_one_message(tmp_path, capsys, monkeypatch):
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.startswith("error: expected the archive")
+    assert main(["data", "cars3d:9.9.9", "--prepare"]) == 2
+    assert "expected cars3d, of which one version is prepared here" in capsys.readouterr().err
 
 
 def test_the_archive_is_looked_for_where_tfds_would(manual_dir, tmp_path):
