@@ -70,7 +70,7 @@ def sweep_progress(console: Console, *, units: int, done: int = 0) -> Iterator[S
         units: in the sweep.
         done: units that are done before this process begins.
     """
-    with Progress(*_columns(), console=console, transient=True) as bars:
+    with Progress(*_columns(), console=console, transient=True, expand=True) as bars:
         sweep = bars.add_task("sweep", total=float(units), completed=done, status="")
         current = bars.add_task("", total=None, status="")
         say, finished = _lines(console), float(done)
@@ -145,7 +145,7 @@ def watched_progress(
         `show(done, at_work)`: so many units are done; those at work have, by name, a title, the
         share that is done and what is being done.
     """
-    with Progress(*_columns(), console=console, transient=True) as bars:
+    with Progress(*_columns(), console=console, transient=True, expand=True) as bars:
         sweep, say = bars.add_task("sweep", total=float(units), status=""), _lines(console)
         shown: dict[str, TaskID] = {}
 
@@ -172,12 +172,15 @@ def _shortened(title: str) -> str:
 
 
 def _columns() -> tuple[ProgressColumn, ...]:
+    """Where a terminal is narrow, words give way to the bar, the share and the time left."""
     return (
-        TextColumn("{task.description:18}"),
-        BarColumn(bar_width=24),
+        TextColumn("{task.description}", table_column=Column(no_wrap=True, ratio=2)),
+        BarColumn(bar_width=16),
         TaskProgressColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[status]}", style="dim"),
+        TextColumn(
+            "{task.fields[status]}", style="dim", table_column=Column(no_wrap=True, ratio=3)
+        ),
     )
 
 
@@ -213,6 +216,7 @@ def run_progress(
     """
     columns = (
         MofNCompleteColumn(),
+        TextColumn("steps"),
         BarColumn(bar_width=16),
         TimeRemainingColumn(),
         TextColumn(

@@ -83,3 +83,21 @@ def test_lines_are_a_minute_apart(shown, monkeypatch):
         unit.start(2, 0)
         unit.report(step(1))
     assert "done after" not in shown.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_bar_share_and_time_are_there_however_narrow_the_terminal_is(width):
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    terms = {"reconstruction": 560.4, "kl": 1.2, "a term with a long name": 3.0}
+    with progress.sweep_progress(console, units=2) as sweep:
+        title = "dense_vae on mnist, beta_vae: latents 4, 16; beta 1, 4; seed 0, 1, 2, ..., 4"
+        unit = sweep.begin(title, lambda share, status: None)
+        unit.start(10, 0)
+        unit.report(Progress(5, 84.0, 561.0, terms))
+    frames = console.file.getvalue().splitlines()
+    lines = [line for line in frames if "dense_vae" in line and "loss" in line]
+    assert lines
+    for line in lines:
+        assert "50%" in line
+        assert "━" in line
+        assert ":--" in line or "0:00" in line
