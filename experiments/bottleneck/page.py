@@ -6,24 +6,28 @@ import numpy as np
 import xarray as xr
 from matplotlib.colors import to_hex
 
-from experiments.bottleneck.claims import claims
+from experiments.bottleneck.claims import claims, decoder_layers
 from experiments.bottleneck.summary import CAPTION, conclusion, summary_rows, title
 from jaxvae.report.page import Chart, Page, Table, Trace, settings_of
-from jaxvae.report.style import bottleneck_colors
+from jaxvae.report.style import BLUE, GREEN, ORANGE, bottleneck_colors
 from jaxvae.report.traces import (
+    ACCENT,
+    LEAST_IMBALANCE,
     LINE_NUMBERS,
     MAP_NUMBERS,
     heat_map,
     line,
+    listed_axis,
     shown_epochs,
     stderr_over,
     whole_axis,
 )
 
 _LOG = {"type": "log"}
-_REST = (
-    "Hover for the mean over seeds, its standard error and, where there is one, its null: the "
-    "value of Gaussian noise of the same size."
+_HOVER = "Hover for the mean over seeds and its standard error."
+_WITH_NULL = (
+    "Hover for the mean over seeds, its standard error and, for the sample, its null: the value of "
+    "Gaussian noise of the same size."
 )
 
 
@@ -31,7 +35,13 @@ def bottleneck_page(records: xr.Dataset) -> Page:
     """The page of the sweep: its conclusions, and its layers over epochs and bottleneck sizes."""
     charts = []
     if "imbalance" in records:
-        charts = [_dimension(records), _lost(records), _map(records), _learning(records)]
+        charts = [
+            *_against_size(records),
+            _dimension(records),
+            _lost(records),
+            _map(records),
+            _learning(records),
+        ]
     return Page(
         title(records),
         [conclusion(records), *claims(records)],
@@ -41,8 +51,54 @@ def bottleneck_page(records: xr.Dataset) -> Page:
     )
 
 
+def _against_size(records: xr.Dataset) -> tuple[Chart, Chart]:
+    """What the reconstructions lose, and the dimension of the bottleneck, against its size."""
+    last, sizes = records.isel(epoch=-1), records["bottleneck"].values.tolist()
+    dimension, axis = last["intrinsic_dimension"], {"xaxis": listed_axis(sizes)}
+    imbalance = last["imbalance_to_input"].sel(layer="output")
+    same = np.full(len(sizes), 2 / records.attrs["points"])
+    lost = [_over_sizes(imbalance, "output", ACCENT), _constant(sizes, same, "same neighbors")]
+    decoder = dimension.sel(layer=decoder_layers(records)).max("layer")
+    found = [
+        _over_sizes(dimension.sel(layer="mean"), "mean", BLUE),
+        _over_sizes(dimension.sel(layer="sample"), "sample", ORANGE),
+        _over_sizes(decoder, "largest in the decoder", GREEN),
+        _constant(sizes, records["intrinsic_dimension_null"].values, "null of the sample"),
+    ]
+    return (
+        Chart(
+            "Information lost in reconstruction",
+            "Δ(output → input) at the last epoch, near 1 where reconstructions say nothing of the "
+            f"images. Below it, its value where all nearest neighbors are the same. {_HOVER}",
+            lost,
+            "bottleneck size K",
+            "Δ(output → input)",
+            layout={**axis, "yaxis": _LOG},
+        ),
+        Chart(
+            "Dimension of the bottleneck",
+            "The intrinsic dimension (TwoNN) at the last epoch. The null is that of Gaussian noise "
+            f"of as many dimensions as the bottleneck has. {_HOVER}",
+            found,
+            "bottleneck size K",
+            "intrinsic dimension",
+            layout=axis,
+        ),
+    )
+
+
+def _over_sizes(values: xr.DataArray, name: str, color: str) -> Trace:
+    mean, stderr = values.mean("seed").values, stderr_over(values, "seed")
+    return Trace(line(values["bottleneck"].values.tolist(), mean, stderr, name=name, color=color))
+
+
+def _constant(sizes: list[int], values: np.ndarray, name: str) -> Trace:
+    drawn = line(sizes, values, np.full(len(sizes), np.nan), name=name, color="#888888")
+    return Trace({**drawn, "line": {"color": "#888888", "dash": "dash"}})
+
+
 def _dimension(records: xr.Dataset) -> Chart:
-    reads = f"Each line is a bottleneck size K, layer by layer at one epoch. {_REST}"
+    reads = f"Each line is a bottleneck size K, layer by layer at one epoch. {_WITH_NULL}"
     null = records["intrinsic_dimension_null"]
     traces = [*_profiles(records, records["intrinsic_dimension"], null)]
     return _profile(records, "Intrinsic dimension of every layer", reads, "dimension", traces)
@@ -51,7 +107,7 @@ def _dimension(records: xr.Dataset) -> Chart:
 def _lost(records: xr.Dataset) -> Chart:
     reads = (
         "Δ(layer → input): near 0, neighbors in the layer are neighbors among the images; near 1, "
-        f"the layer says nothing about the images. {_REST}"
+        f"the layer says nothing about the images. {_HOVER}"
     )
     traces = [*_profiles(records, records["imbalance_to_input"], None)]
     name = "Information of the input that every layer lacks"
@@ -111,12 +167,13 @@ def _map(records: xr.Dataset) -> Chart:
             imbalance = records["imbalance"].sel(bottleneck=size, epoch=epoch)
             imbalance = imbalance.transpose("layer", "other_layer", "seed")
             mean = imbalance.mean("seed").values
-            drawn = heat_map(layers, layers, mean, stderr_over(imbalance, "seed"))
+            stderr = stderr_over(imbalance, "seed")
+            drawn = heat_map(layers, layers, mean, stderr, name="Δ", least=LEAST_IMBALANCE)
             traces.append(Trace(drawn, {"epoch": str(epoch), "K": str(size)}))
     return Chart(
         "Information imbalance between all layers",
         "Δ(row → column): near 0, neighbors in the layer of the row are neighbors in that of the "
-        f"column; near 1, the row says nothing about the column. {_REST}{note}",
+        f"column; near 1, the row says nothing about the column. {_HOVER}{note}",
         traces,
         "to",
         "from",
@@ -147,7 +204,7 @@ def _learning(records: xr.Dataset) -> Chart:
             )
             traces.append(Trace(drawn, {"layer": layer}))
     reads = (
-        f"Δ(layer → input) over training, with a line for every K; choose the layer. {_REST}{note}"
+        f"Δ(layer → input) over training, with a line for every K; choose the layer. {_HOVER}{note}"
     )
     choices, heading = {"layer": layers}, "Δ(layer → input)"
     layout = {"xaxis": whole_axis(epochs), "yaxis": _LOG}

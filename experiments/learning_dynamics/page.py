@@ -89,7 +89,7 @@ def _lines(records: Sequence[xr.Dataset]) -> Chart:
         "seeds.",
         traces,
         "epoch",
-        "similarity to the final state, or Δ",
+        "similarity",
         _choices(records) | {"similarity": _measured_similarities(records)},
         {"xaxis": whole_axis(_epochs(records))},
     )
@@ -105,7 +105,11 @@ def _maps(records: Sequence[xr.Dataset]) -> Chart:
         for epoch in (each for each in epochs if each in models["epoch"]):
             similarity = last.sel(epoch=epoch).transpose("layer", "other_layer", "run")
             drawn = heat_map(
-                layers, layers, similarity.mean("run").values, stderr_over(similarity, "run")
+                layers,
+                layers,
+                similarity.mean("run").values,
+                stderr_over(similarity, "run"),
+                name="debiased CKA",
             )
             traces.append(Trace(drawn, when | {"epoch": str(epoch)}))
     return Chart(

@@ -37,7 +37,8 @@ CAPTION = (
     "have a lead in every seed. Since CKA tells the way to the final state unevenly, the same test "
     "is made with the tangent of the angle whose cosine is CKA: p is the larger of both, and 1 if "
     "the two do not have the same half first. It is not corrected for the number of rows; the "
-    "p-values of the findings below are corrected for the number of data sets and networks. "
+    "p-values of the findings are corrected for the number of data sets and networks. An epoch "
+    "beyond the last one means that the layer first moved away from its final state. "
     "Nothing to learn: "
     "layers, counted over models, that before training were at most twice as far (in 1 - CKA) from "
     f"their final state as those two trainings are from each other, or within {RESOLUTION} of it; "
@@ -110,7 +111,7 @@ def findings(records: Sequence[xr.Dataset]) -> list[str]:
     found = [
         sentence
         for group in records
-        for sentence in (_order(group, groups=groups), _alike(group, groups=groups))
+        for sentence in (*_order(group, groups=groups), _alike(group, groups=groups))
     ]
     return [*found, *_by_objective(records)]
 
@@ -135,7 +136,8 @@ def _by_objective(records: Sequence[xr.Dataset]) -> list[str]:
     return [f"- **One objective at a time**, corrected for {len(rows)} tests: {'; '.join(parts)}."]
 
 
-def _order(group: xr.Dataset, *, groups: int) -> str:
+def _order(group: xr.Dataset, *, groups: int) -> tuple[str, str]:
+    """The verdict on which half was first, and what else the epochs say."""
     learnings = [learning(models) for _, models in by_objective(group)]
     similar = Halves(*map(np.concatenate, zip(*(one.similar for one in learnings), strict=True)))
     learned = learned_first(learnings, tests=groups)
@@ -149,10 +151,11 @@ def _order(group: xr.Dataset, *, groups: int) -> str:
     ends = f"{failed} more failed" if failed else "none failed"
     return (
         f"- **{group.attrs['data']}, {group.attrs['network']}**, {count} models ({ends}): "
-        f"{_verdict(learned, groups)} By the epoch from which on a layer is similar to its final "
+        f"{_verdict(learned, groups)}",
+        f"  By the epoch from which on a layer is similar to its final "
         f"state, {_models(similar.order())}; but untrained layers are similar to it already, with "
         f"a CKA of {encoder:.2f} in the encoder and {decoder:.2f} in the decoder. Median epoch at "
-        f"which a layer was learned: {_layers(trained, learnings)}."
+        f"which a layer was learned: {_layers(trained, learnings)}.",
     )
 
 

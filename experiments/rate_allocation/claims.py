@@ -21,10 +21,10 @@ def rate_conclusions(records: xr.Dataset, every_use: list[Use]) -> list[str]:
     """Sentences on the claims of the paper, with the evidence for them."""
     lines = [
         _on_missing(records),
-        _on_bounds(records),
-        _on_classifiers(records),
         _on_uses(every_use, seeds=records.sizes["seed"]),
         _on_split(records, every_use),
+        _on_bounds(records),
+        _on_classifiers(records),
         _on_collapse(records),
         _on_training(records),
     ]
@@ -49,10 +49,16 @@ def _on_bounds(records: xr.Dataset) -> str:
     return (
         f"Bound of accuracy by the rate: {verdict} in {np.isfinite(hits).sum()} tests of "
         f"classifiers of samples, of which {np.isfinite(excess).sum()} have a bound below 1 (the "
-        f"error of all tests together is {ERROR:.0%}); the largest excess is "
-        f"{np.nanmax(excess):.1f} standard errors of accuracy and bound. The bound does not hold "
+        f"error of all tests together is {ERROR:.0%}); {_largest(np.nanmax(excess))} standard "
+        "errors of accuracy and bound. The bound does not hold "
         f"for classifiers of posterior means, which are as clearly above it in {above} tests."
     )
+
+
+def _largest(excess: float) -> str:
+    if excess < 0:
+        return f"the closest stays below it by {-excess:.1f}"
+    return f"the largest excess is {excess:.1f}"
 
 
 def _tests(records: xr.Dataset, kind: str) -> np.ndarray:

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from experiments.rate_allocation.summary import rate_caption, rate_rows, rate_title
+from experiments.rate_allocation.summary import highest_rows, rate_caption, rate_rows, rate_title
 from experiments.rate_allocation.uses import (
     Cell,
     Use,
+    cell_name,
     cells_of,
     half_names,
     halves,
@@ -27,10 +28,11 @@ _UNITS = {
 _READS = (
     "Each marker is a cell of the grid, placed by the rates of its upper and lower layers and "
     "colored by its score in the chosen use. Hover for the mean over seeds, its standard error "
-    "and, where known, the score of chance. Click a marker, or choose in the list below, to see "
-    "reconstructions and samples of the first seed that is done. Cells of which every run failed "
-    "or is suspect have no marker."
+    "and, where known, the score of chance. Click a large marker, or choose in the list below, to "
+    "see reconstructions and samples of the first seed that is done. Cells of which every run "
+    "failed or is suspect have no marker."
 )
+_HIGHEST = "As good: the cells that cannot be told from the highest one, of all."
 _PICTURES = "From the top: held-out images, their reconstructions, and samples of the prior."
 
 
@@ -41,7 +43,10 @@ def rate_page(records: xr.Dataset, every_use: list[Use], conclusions: list[str])
         conclusions,
         settings_of(records),
         [_plane(records, every_use)],
-        [Table("All cells", rate_rows(records, every_use), rate_caption(records))],
+        [
+            Table("Where each use scores highest", highest_rows(records, every_use), _HIGHEST),
+            Table("All cells", rate_rows(records, every_use), rate_caption(records)),
+        ],
     )
 
 
@@ -76,11 +81,16 @@ def _markers(records: xr.Dataset, use: Use) -> dict[str, Any]:
         "name": use.name,
         "x": lower,
         "y": upper,
-        "customdata": [_cell_name(cell) for cell in cells],
+        "customdata": [cell_name(cell) for cell in cells],
         "text": shown,
         "hovertemplate": "%{customdata}<br>rates %{y:.1f} and %{x:.1f} nats"
         "<br>%{fullData.name}: %{text}<extra></extra>",
-        "marker": {"color": score, "colorscale": "Viridis", "showscale": True, "size": 14},
+        "marker": {
+            "color": score,
+            "colorscale": "Viridis",
+            "showscale": True,
+            "size": [17 if name in records["corner"] else 11 for name in map(cell_name, cells)],
+        },
     }
 
 
@@ -100,17 +110,10 @@ def _chance(records: xr.Dataset, use: Use) -> float:
     return float(records["label_shares"].max()) if is_accuracy else float("nan")
 
 
-def _cell_name(cell: Cell) -> str:
-    return f"beta {cell[0]:g}, {cell[1]:g}"
-
-
 def _pictures(records: xr.Dataset) -> Mapping[str, bytes]:
     """A PNG of every cell of which the records hold images, and nothing of the others."""
-    corners = {str(name): index for index, name in enumerate(records["corner"].values)}
-    pictures = {}
-    for name in map(_cell_name, cells_of(records)):
-        pictures[name] = _png(records, corners[name]) if name in corners else b""
-    return pictures
+    kept = {str(name): _png(records, index) for index, name in enumerate(records["corner"].values)}
+    return kept | {name: b"" for name in map(cell_name, cells_of(records)) if name not in kept}
 
 
 def _png(records: xr.Dataset, corner: int) -> bytes:

@@ -8,7 +8,7 @@ import xarray as xr
 from experiments.rate_allocation.config import Config, GridModel, grid_models
 from experiments.rate_allocation.measuring import KINDS, SCORES
 from experiments.rate_allocation.protocol import CLASSIFIERS, PROTOCOL
-from experiments.rate_allocation.uses import GRID, MODELS, corners, is_done
+from experiments.rate_allocation.uses import GRID, MODELS, cell_name, corners, is_done
 from jaxvae.analysis import excess_costs, suspect_cells
 from jaxvae.files.numpy_files import read_members
 from jaxvae.models.stochastic_layers import layer_names
@@ -153,7 +153,7 @@ def _with_examples(records: xr.Dataset, out: Path, begin: str) -> xr.Dataset:
     pictures = {name: np.stack([each[name] for each in examples]) for name in _EXAMPLES}
     variables = {name: (("corner", "example", *_PIXELS), each) for name, each in pictures.items()}
     inputs = ("example", *_PIXELS), examples[0]["example_input"]
-    labels = [f"beta {model.beta_top:g}, {model.beta_bottom:g}" for model in chosen]
+    labels = [cell_name(model[:2]) for model in chosen]
     return records.assign(variables).assign(example_input=inputs).assign_coords(corner=labels)
 
 

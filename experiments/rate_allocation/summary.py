@@ -30,18 +30,15 @@ def rate_table(records: xr.Dataset, every_use: list[Use]) -> Table:
     """The highest cell of every use, as wide as a terminal of 80: errors are in the summary."""
     rows = [
         {column: value.partition("±")[0] for column, value in row.items()}
-        for row in _highest_rows(records, every_use)
+        for row in _highest(records, every_use)
     ]
     return printed_table(rows, left=[_FIRST], title=rate_title(records), split=True)
 
 
 def rate_summary(records: xr.Dataset, every_use: list[Use], conclusions: list[str]) -> str:
     """Highest cells, conclusions and all cells as Markdown."""
-    highest = [
-        row | {"as good": _as_good(use)}
-        for row, use in zip(_highest_rows(records, every_use), every_use, strict=True)
-    ]
-    parts = [f"# {rate_title(records)}", markdown_table(highest), rate_caption(records)]
+    highest = markdown_table(highest_rows(records, every_use), left=[_FIRST])
+    parts = [f"# {rate_title(records)}", highest, rate_caption(records)]
     parts += [f"- {line}" for line in conclusions]
     parts += ["## All cells", markdown_table(rate_rows(records, every_use))]
     return "\n\n".join(parts) + "\n"
@@ -73,7 +70,15 @@ def rate_title(records: xr.Dataset) -> str:
     )
 
 
-def _highest_rows(records: xr.Dataset, every_use: list[Use]) -> list[dict[str, str]]:
+def highest_rows(records: xr.Dataset, every_use: list[Use]) -> list[dict[str, str]]:
+    """A row of text for every use: its highest cell, and how many cells cannot be told from it."""
+    return [
+        row | {"as good": _as_good(use)}
+        for row, use in zip(_highest(records, every_use), every_use, strict=True)
+    ]
+
+
+def _highest(records: xr.Dataset, every_use: list[Use]) -> list[dict[str, str]]:
     return [{_FIRST: use.name, **_row(records, every_use, use.highest)} for use in every_use]
 
 

@@ -17,6 +17,11 @@ ERROR = 0.05
 Cell = tuple[float, float]
 
 
+def cell_name(cell: Cell) -> str:
+    """A cell by its betas, at the top and at the bottom."""
+    return f"beta {cell[0]:.3g}, {cell[1]:.3g}"
+
+
 class Use(NamedTuple):
     """Something that latents are wanted for. Its arrays are over `beta_top` and `beta_bottom`.
 

@@ -87,7 +87,7 @@ def outcome_of(
     lines = [
         f"held out, {len(images):,} images: distortion {with_error(evaluation.distortion)}, rate "
         f"{with_error(total)} nats, PSNR {with_error(evaluation.psnr)} dB, "
-        f"{with_error(evaluation.bits_per_dimension, 4)} bits per dimension",
+        f"{with_error(evaluation.bits_per_dimension)} bits per dimension",
         *_layer_lines(model, evaluation, betas),
     ]
     if not evaluation.is_finite:

@@ -11,6 +11,7 @@ from jaxvae.grids.quantities import Quantity, geometry, known_runs, layer_quanti
 from jaxvae.grids.tables import captioned_rows, collapsed, errors, lowest, title
 from jaxvae.report.page import Chart, Page, Table, Trace, settings_of
 from jaxvae.report.traces import (
+    LEAST_IMBALANCE,
     LINE_NUMBERS,
     MAP_NUMBERS,
     heat_map,
@@ -56,6 +57,7 @@ def _against(grid: Grid, quantities: Sequence[Quantity], axis: str) -> Chart:
         f"At the last epoch{_of_how_many(others)}. {_HOVER}",
         traces,
         axis.replace("_", " "),
+        "quantity",
         choices=_titles(quantities),
         layout={"xaxis": {"type": kind}},
     )
@@ -68,6 +70,7 @@ def _over_training(grid: Grid, quantities: Sequence[Quantity], records: xr.Datas
         f"There is a line for every combination of settings{_of_how_many(grid.varying)}. {_HOVER}",
         [trace for each in quantities for trace in _lines(each, grid.varying, epochs, {})],
         "epoch",
+        "quantity",
         choices=_titles(quantities),
         layout={"xaxis": whole_axis(epochs)},
     )
@@ -93,6 +96,7 @@ def _layers(grid: Grid, records: xr.Dataset) -> Chart:
         f"{_of_how_many(grid.varying)}. {_HOVER}{note}",
         traces,
         "layer",
+        "quantity",
         choices=_titles(quantities) | {"epoch": epochs},
     )
 
@@ -110,9 +114,8 @@ def _map(grid: Grid, records: xr.Dataset) -> Chart:
             mean, stderr = (
                 each.isel(selection).values for each in (quantity.mean, quantity.stderr)
             )
-            traces.append(
-                Trace(heat_map(layers, layers, mean, stderr), {"run": label, "epoch": epoch})
-            )
+            drawn = heat_map(layers, layers, mean, stderr, name="Δ", least=LEAST_IMBALANCE)
+            traces.append(Trace(drawn, {"run": label, "epoch": epoch}))
     return Chart(
         "Information imbalance between all layers",
         "Δ(row → column): near 0, neighbors in the layer of the row are neighbors in that of the "

@@ -3,12 +3,14 @@
 import numpy as np
 import xarray as xr
 
+from jaxvae.analysis.estimate import Estimate
 from jaxvae.analysis.registry import METRICS
 from jaxvae.files.words import first_few
 from jaxvae.report.measurement import has_null, metrics_of, title, variable
 from jaxvae.report.measurement_tables import caption, cells, in_one_line
 from jaxvae.report.page import Chart, Page, Table, Trace, settings_of
-from jaxvae.report.traces import ACCENT, heat_map, line, listed_axis
+from jaxvae.report.tables import with_error
+from jaxvae.report.traces import ACCENT, LEAST_IMBALANCE, SECOND, heat_map, line, listed_axis
 
 # So many spaces are named in a sentence.
 _NAMED = 6
@@ -37,7 +39,9 @@ def _found(records: xr.Dataset, name: str) -> str:
     if "space_to" not in value.dims:
         # Over scales: that of the nearest neighbors, where the estimate rests on most points.
         numbers = [each.isel(rank=0, missing_dims="ignore").values for each in (value, stderr)]
-        texts = [f"{x} {_number(*two)}" for x, *two in zip(spaces, *numbers, strict=True)]
+        texts = [
+            f"{x} {with_error(Estimate(*two))}" for x, *two in zip(spaces, *numbers, strict=True)
+        ]
         at = f" (r = {records['rank'].values[0]})" if "rank" in value.dims else ""
         return f"{METRICS[name].title}{at}: {first_few(texts, most=_NAMED)}."
     others = np.where(np.eye(len(spaces), dtype=bool), np.nan, value.values)
@@ -45,14 +49,11 @@ def _found(records: xr.Dataset, name: str) -> str:
         return f"{METRICS[name].title}: undefined between all spaces."
     pairs = [np.unravel_index(find(others), others.shape) for find in (np.nanargmin, np.nanargmax)]
     least, most = (
-        f"{_number(value.values[at], stderr.values[at])} from {spaces[at[0]]} to {spaces[at[1]]}"
+        f"{with_error(Estimate(value.values[at], stderr.values[at]))} from {spaces[at[0]]} to "
+        f"{spaces[at[1]]}"
         for at in pairs
     )
     return f"{METRICS[name].title}: at least {least}, at most {most}."
-
-
-def _number(value: float, stderr: float) -> str:
-    return f"{value:.3g}" + (f" ± {stderr:.1g}" if np.isfinite(stderr) else "")
 
 
 def _table(records: xr.Dataset, name: str) -> Table:
@@ -72,15 +73,21 @@ def _chart(records: xr.Dataset, name: str) -> Chart:
     text = f"{metric.reads[0].upper()}{metric.reads[1:]}. Hover over it for its {shown}."
     chart = Chart(metric.title, text, [])
     if "space_to" in records[stem].dims:
+        short, least = ("Δ", LEAST_IMBALANCE) if name == "imbalance" else (name, None)
         return chart._replace(
-            traces=[Trace(heat_map(spaces, spaces, value, stderr, null))],
+            traces=[Trace(heat_map(spaces, spaces, value, stderr, null, name=short, least=least))],
             x="to",
             y="from",
             layout={"yaxis": {"autorange": "reversed"}},
         )
     if "rank" not in records[stem].dims:
-        drawn = line(spaces, value, stderr, name=name, color=ACCENT, null=null)
-        return chart._replace(traces=[Trace(drawn)], x="space", y=name)
+        # Arrays are in no order: no line joins them.
+        drawn = line(spaces, value, stderr, name="value", color=ACCENT, null=null)
+        traces = [Trace({**drawn, "mode": "markers"})]
+        if has_null(records):
+            of_null = line(spaces, null, np.full_like(null, np.nan), name="null", color=SECOND)
+            traces.append(Trace({**of_null, "mode": "markers", "marker": {"symbol": "x"}}))
+        return chart._replace(traces=traces, x="array", y=metric.title)
     ranks, traces = records["rank"].values.tolist(), []
     for space, *numbers, nothing in zip(spaces, value, stderr, null, strict=True):
         drawn = line(ranks, *numbers, name=space, color=ACCENT, null=nothing)

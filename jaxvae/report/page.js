@@ -37,12 +37,24 @@ function ticks(values) {
   return {tickvals, ticktext: tickvals.map(String)};
 }
 
+// The range that all values of a chart have at the other choices, with their errors: a slider then
+// moves what is drawn and not the axis.
+function range(traces, isLog) {
+  const values = traces.flatMap(({drawn}) => drawn.type === "heatmap" ? [] : drawn.y.flatMap((value, at) => {
+    const error = drawn.error_y?.array?.[at] ?? 0;
+    return [value - error, value + error];
+  })).filter(value => Number.isFinite(value) && (!isLog || value > 0)).map(value => isLog ? Math.log10(value) : value);
+  const low = Math.min(...values), high = Math.max(...values), room = .05 * (high - low);
+  return high > low ? {range: [low - room, high + room]} : {};
+}
+
 function draw(section) {
-  const chart = charts[section.dataset.chart], chosen = {};
+  const chart = charts[section.dataset.chart], chosen = {}, sliders = [];
   for (const control of section.querySelectorAll("[data-choice]")) {
     const values = control.dataset.values && JSON.parse(control.dataset.values);
     chosen[control.dataset.choice] = values ? values[control.value] : control.value;
     if (values) {
+      sliders.push(control.dataset.choice);
       control.nextElementSibling.textContent = values[control.value];
       control.setAttribute("aria-valuetext", values[control.value]);
     }
@@ -50,7 +62,10 @@ function draw(section) {
   const style = getComputedStyle(root), ink = style.getPropertyValue("--ink"), line = style.getPropertyValue("--line");
   const axis = {gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true};
   const traces = shown(chart, chosen, section.querySelector("[data-pictures]")?.value, ink), given = chart.layout.yaxis;
-  const yaxis = given.type === "log" && !given.tickvals ? {...given, ...ticks(traces.flatMap(trace => trace.y))} : given;
+  const yaxis = {...given, title: {...given.title, text: chosen[given.title.text] ?? given.title.text}}, isLog = given.type === "log";
+  const any = chart.traces.filter(({when}) => Object.entries(when).every(([name, value]) => sliders.includes(name) || chosen[name] === value));
+  if (sliders.length && !given.range && any.some(({drawn}) => drawn.type !== "heatmap")) Object.assign(yaxis, range(any, isLog));
+  if (isLog && !given.tickvals) Object.assign(yaxis, ticks(any.flatMap(({drawn}) => drawn.y)));
   const layout = {...chart.layout,
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", autosize: true, hovermode: "closest",
     font: {family: "system-ui, sans-serif", size: 13, color: ink}, margin: {l: 10, r: 10, t: 10, b: 10},

@@ -43,10 +43,11 @@ class Chart(NamedTuple):
         reads: how it is read, in a sentence; also what a reader of the screen hears.
         traces: all that can be shown.
         x: title of the horizontal axis.
-        y: title of the vertical axis.
+        y: title of the vertical axis, or the name of the choice that is its title.
         choices: what can be chosen, by name: `epoch` is a slider, others are lists. The last
             choice is shown first.
-        layout: what else plotly is told. A logarithmic vertical axis without ticks gets some.
+        layout: what else plotly is told. A logarithmic vertical axis without ticks gets some, and
+            a range that is not given is the same at every place of a slider.
         pictures: PNG files by name, of which one is shown: that which is chosen in a list, or
             whose name is the `customdata` of a point that is clicked. An empty one says that
             none was kept.

@@ -1,7 +1,6 @@
 """The page of one trained run: its loss, the rates of its latents, and the course of training."""
 
 import dataclasses
-import math
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -90,10 +89,10 @@ def _quality(shown: Shown) -> str:
     count = len(evaluation.examples.distortion)
     rates = mean_estimate(evaluation.examples.rates.sum(axis=1, dtype=np.float64))
     return (
-        f"On {count:,} {shown.of} the negative ELBO is {_number(cost)} nats per image: a "
-        f"distortion of {_number(evaluation.distortion)} and a rate of {_number(rates)}"
+        f"On {count:,} {shown.of} the negative ELBO is {with_error(cost)} nats per image: a "
+        f"distortion of {with_error(evaluation.distortion)} and a rate of {with_error(rates)}"
         f"{' over all layers' if several else ''}. The PSNR of reconstructions is "
-        f"{_number(evaluation.psnr)} dB."
+        f"{with_error(evaluation.psnr)} dB."
     )
 
 
@@ -137,7 +136,7 @@ def _improving(shown: Shown) -> list[str]:
         change, count = mean_estimate(costs - before.examples.cost), len(costs)
         sentences.append(
             f"From step {first:,} to {last:,} the negative ELBO of {count:,} of these images "
-            f"changed by {_number(change, sign='+')} nats, image by image: "
+            f"changed by {with_error(change, sign='+')} nats, image by image: "
             f"{_verdict(change)}."
         )
     # Also where training was too short to tell.
@@ -161,7 +160,7 @@ def _end_of(curve: Curve) -> str:
         )
     return (
         f"In the last quarter of {training} the loss changed by "
-        f"{_number(change, sign='+')} nats against the quarter before: "
+        f"{with_error(change, sign='+')} nats against the quarter before: "
         f"{_verdict(change)}."
     )
 
@@ -261,18 +260,9 @@ def _rows(run: SavedRun, evaluation: Evaluation) -> list[dict[str, str]]:
             {
                 "layer": name,
                 "latents": f"{size:,}",
-                "rate, nats": _number(rate),
+                "rate, nats": with_error(rate),
                 "active units": f"{int(evaluation.active_units[index]):,}",
                 **{kind: f"{int(np.sum(mask)):,}" for kind, mask in kinds},
             }
         )
     return rows
-
-
-def _number(estimate: Estimate, *, sign: str = "") -> str:
-    """A number with as many decimals as its error has meaning."""
-    value, stderr = float(estimate.value), float(estimate.stderr)
-    if not stderr > 0 or not math.isfinite(stderr):
-        return f"{value:{sign}.4g}"
-    digits = max(0, 1 - math.floor(math.log10(stderr)))
-    return with_error(estimate, digits, sign=sign)

@@ -14,9 +14,16 @@ from jaxvae.typing import ArrayLike
 _WIDEST_WORD = 16
 
 
-def with_error(estimate: Estimate, digits: int = 2, *, sign: str = "") -> str:
-    """A number and its standard error, with so many decimals; `sign` is that of a format."""
-    return f"{estimate.value:{sign}.{digits}f} ± {estimate.stderr:.{digits}f}"
+def with_error(estimate: Estimate, *, sign: str = "") -> str:
+    """A number and its standard error, to the second digit of the error; `sign` is of a format.
+
+    Where the error is not known, or 0, four digits of the number alone.
+    """
+    value, stderr = float(estimate.value), float(estimate.stderr)
+    if not stderr > 0 or not math.isfinite(stderr):
+        return f"{value:{sign}.4g}"
+    digits = max(0, 1 - math.floor(math.log10(stderr)))
+    return f"{value:{sign}.{digits}f} ± {stderr:.{digits}f}"
 
 
 def decimals(number: float, digits: int) -> str:

@@ -16,6 +16,8 @@ ACCENT, SECOND = "#1f6fb2", "#b8860b"
 
 # Numbers of a chart of lines and of one of heat maps at most: the page stays below 8 MB.
 LINE_NUMBERS, MAP_NUMBERS = 4_000, 25_000
+# Where a logarithmic scale of colors begins: about that of the same layer, for 2,000 points.
+LEAST_IMBALANCE = 1e-3
 # Ticks of an axis of whole numbers, at most.
 _TICKS = 10
 
@@ -49,18 +51,41 @@ def heat_map(
     mean: np.ndarray,
     stderr: np.ndarray,
     null: np.ndarray | None = None,
+    *,
+    name: str,
+    least: float | None = None,
 ) -> dict[str, Any]:
-    """A map of values from 0 to 1, as a trace of plotly."""
+    """A map of values from 0 to 1, as a trace of plotly.
+
+    Args:
+        rows: names of the rows.
+        columns: names of the columns.
+        mean: values.
+        stderr: their standard errors.
+        null: their nulls.
+        name: title of the scale of colors.
+        least: where the scale begins if it is logarithmic, as for Δ, of which most are near 0;
+            None for an even scale from 0.
+    """
+    bar: dict[str, Any] = {"title": {"text": name, "side": "right"}}
+    scale, values = (0.0, 1.0), mean
+    if least is not None:
+        values = np.log10(np.clip(mean, least, None))
+        ticks = [each for power in range(-6, 1) for each in (10.0**power, 3 * 10.0**power)]
+        ticks = [each for each in ticks if least <= each <= 1]
+        bar |= {"tickvals": np.log10(ticks), "ticktext": [f"{each:g}" for each in ticks]}
+        scale = (float(np.log10(least)), 0.0)
     return {
         "type": "heatmap",
         "x": columns,
         "y": rows,
-        "z": mean,
+        "z": values,
         "text": np.reshape(hover(mean, stderr, null), mean.shape),
         "hovertemplate": "%{y} → %{x}: %{text}<extra></extra>",
-        "zmin": 0,
-        "zmax": 1,
+        "zmin": scale[0],
+        "zmax": scale[1],
         "colorscale": "Viridis",
+        "colorbar": bar,
     }
 
 

@@ -83,7 +83,7 @@ def value_rows(
     for title, values in {
         "PSNR, dB": [with_error(side.found.psnr) for side in comparison.sides],
         "bits per dimension": [
-            with_error(side.found.bits_per_dimension, 4) for side in comparison.sides
+            with_error(side.found.bits_per_dimension) for side in comparison.sides
         ],
         "active units": [
             _active(side.found.active_units, side.run.vae) for side in comparison.sides

@@ -30,7 +30,7 @@ def test_a_rate_that_was_asked_for_and_missed_is_said_of_its_layer():
 
 def test_a_distortion_that_was_asked_for_and_missed_is_said():
     (sentence,) = missed(DISTORTION)
-    assert sentence.startswith("distortion: 900.00 ± 3.00 nats on held-out images")
+    assert sentence.startswith("distortion: 900.0 ± 3.0 nats on held-out images")
     assert "the target of training is 500" in sentence
 
 

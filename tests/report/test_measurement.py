@@ -157,15 +157,24 @@ def test_the_page_says_the_value_of_every_space_and_which_pairs_are_farthest():
     records["imbalance"].loc["encoder/2", "encoder/0"] = 0.75
     page = measurement_page(records)
     assert page.answer[0].endswith(
-        "encoder/0 0.25 ± 0.01, encoder/1 0.25 ± 0.01, encoder/2 0.25 ± 0.01."
+        "encoder/0 0.250 ± 0.012, encoder/1 0.250 ± 0.012, encoder/2 0.250 ± 0.012."
     )
-    assert page.answer[1].endswith("at most 0.75 ± 0.01 from encoder/2 to encoder/0.")
+    assert page.answer[1].endswith("at most 0.750 ± 0.012 from encoder/2 to encoder/0.")
 
 
 def test_every_number_of_the_page_has_its_error_and_its_null_on_hover():
     for chart in measurement_page(make_records()).charts:
-        texts = np.ravel([trace.drawn["text"] for trace in chart.traces])
+        of_nulls = [trace for trace in chart.traces if trace.drawn.get("name") == "null"]
+        texts = np.ravel([t.drawn["text"] for t in chart.traces if t not in of_nulls])
         assert set(texts) == {"0.25 ± 0.012<br>null: 0.875"}
+        for trace in of_nulls:
+            assert set(trace.drawn["y"]) == {0.875}
+
+
+def test_arrays_are_in_no_order_so_that_no_line_joins_them():
+    chart = measurement_page(make_records(metrics=("id",))).charts[0]
+    assert [trace.drawn["mode"] for trace in chart.traces] == ["markers", "markers"]
+    assert [trace.drawn["name"] for trace in chart.traces] == ["value", "null"]
 
 
 def test_a_page_of_undefined_pairs_says_so():

@@ -88,7 +88,7 @@ def test_charts_of_as_many_numbers_as_they_may_have_stay_below_8_mb(tmp_path):
         for row in numbers
     ]
     cells = np.random.default_rng(1).random((MAP_NUMBERS // 64, 8, 8))
-    maps = [Trace(heat_map(names, names, each, each), {"epoch": "200"}) for each in cells]
+    maps = [Trace(heat_map(names, names, each, each, name="Δ"), {"epoch": "200"}) for each in cells]
     charts = [Chart("lines", "", lines)] * 3 + [Chart("maps", "", maps)]
     assert write_page(tmp_path, Page("large", [], {}, charts)).stat().st_size < 8e6
 

@@ -41,7 +41,7 @@ def make_page():
         for a in EPOCHS
         for b in SIZES
     ]
-    chart = Chart("Profile", "A line.", traces, choices={"K": SIZES, "epoch": EPOCHS})
+    chart = Chart("Profile", "A line.", traces, y="K", choices={"K": SIZES, "epoch": EPOCHS})
     cells = {
         "type": "scatter",
         "mode": "markers",
@@ -104,6 +104,28 @@ def test_the_slider_and_the_list_choose_what_is_drawn(opened):
     tab.select_option("select", "2")
     assert drawn(tab) == value_of("3", "2")
     assert said == []
+
+
+def test_the_axis_stays_where_it_is_when_the_slider_moves(opened):
+    tab, _, _ = opened
+    tab.select_option("select", "4")
+    ranges = []
+    for key in ("End", "Home"):
+        tab.focus("input[type=range]")
+        tab.keyboard.press(key)
+        ranges.append(tab.evaluate("document.querySelector('.plot').layout.yaxis.range"))
+    # Values of all epochs at K = 4 are from 0 to 14, beside which there is a twentieth of room.
+    np.testing.assert_allclose(ranges, [[-0.7, 14.7]] * 2)
+    tab.keyboard.press("End")
+
+
+def test_a_chosen_quantity_is_the_title_of_its_axis(opened):
+    tab, _, _ = opened
+    titles = []
+    for place in (0, 1):
+        layout = f"document.querySelectorAll('.plot')[{place}].layout"
+        titles.append(tab.evaluate(f"{layout}.yaxis.title.text"))
+    assert titles == [tab.evaluate("document.querySelector('select').value"), "rate"]
 
 
 def test_a_click_on_a_heading_sorts_numbers_both_ways_and_what_is_unknown_comes_last(opened):

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from jaxvae.report.traces import LINE_NUMBERS, evenly, shown_epochs, stderr_over, whole_axis
+from jaxvae.report.traces import (
+    LINE_NUMBERS,
+    evenly,
+    heat_map,
+    shown_epochs,
+    stderr_over,
+    whole_axis,
+)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +32,21 @@ def test_the_error_over_seeds_counts_those_that_are_known():
     values = xr.DataArray([[1.0, 4.0], [3.0, np.nan], [np.nan, np.nan]], dims=("seed", "layer"))
     # Of two values 1 and 3, whose standard deviation is the root of 2, and of one alone.
     np.testing.assert_allclose(stderr_over(values, "seed"), [1.0, np.nan])
+
+
+def test_colors_of_imbalances_are_logarithmic_and_those_of_similarities_even():
+    values = np.array([[1e-5, 0.01], [0.1, 1.0]])
+    even = heat_map(["a", "b"], ["c", "d"], values, values, name="CKA")
+    np.testing.assert_array_equal(even["z"], values)
+    assert (even["zmin"], even["zmax"]) == (0, 1)
+    drawn = heat_map(["a", "b"], ["c", "d"], values, values, name="Δ", least=1e-3)
+    # What is below the least is drawn as this.
+    np.testing.assert_allclose(drawn["z"], [[-3, -2], [-1, 0]])
+    assert (drawn["zmin"], drawn["zmax"]) == (-3, 0)
+    bar = drawn["colorbar"]
+    assert bar["ticktext"] == ["0.001", "0.003", "0.01", "0.03", "0.1", "0.3", "1"]
+    np.testing.assert_allclose(10.0 ** bar["tickvals"], [float(text) for text in bar["ticktext"]])
+    assert bar["title"]["text"] == "Δ"
 
 
 def test_of_many_values_the_first_the_last_and_some_evenly_between_are_chosen():
