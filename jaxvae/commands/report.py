@@ -37,7 +37,9 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
     run = open_run(arguments.folder, arguments.snapshot, trust=arguments.trust)
     images, words = chosen_images(run, arguments)
     out = arguments.out or run.folder
-    noise_key, sample_key = jax.random.split(jax.random.key(arguments.seed))
+    # The noise of a posterior is that of the comparison of two runs, so that their numbers agree.
+    noise_key = jax.random.key(arguments.seed)
+    sample_key = jax.random.fold_in(noise_key, 1)
     shown = images[:_SHOWN]
     with whole_results(out) as part:
         with errors.status("drawing"):

@@ -46,10 +46,19 @@ class Quantity(NamedTuple):
         return stderr_of_known(self.values, "seed")
 
 
+def negative_elbo(known: xr.Dataset) -> Quantity:
+    """The negative ELBO of held-out images, of the runs that are known."""
+    values = known["reconstruction"] + known["kl"]
+    return Quantity("-ELBO\nnats", "negative ELBO, nats", values, None, 1)
+
+
 def rates(records: xr.Dataset) -> list[Quantity]:
-    """Reconstruction, rates and active units; for a hierarchy, the latter two of every layer."""
+    """Negative ELBO, reconstruction, rates and active units, the last two of every layer."""
     known = known_runs(records)
-    quantities = [_with_error("recon.\nnats", "reconstruction, nats", known, "reconstruction")]
+    quantities = [
+        negative_elbo(known),
+        _with_error("recon.\nnats", "reconstruction, nats", known, "reconstruction"),
+    ]
     layers = records["latent_layer"].values.tolist()
     if len(layers) == 1:
         quantities.append(_with_error("KL\nnats", "KL, nats", known, "kl"))

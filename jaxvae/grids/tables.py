@@ -3,13 +3,15 @@
 import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import xarray as xr
+from jaxtyping import Float
 from rich.table import Table
 
 from jaxvae.files.words import counted, first_few
 from jaxvae.grids.combinations import assigned, combinations
 from jaxvae.grids.grid import Grid
-from jaxvae.grids.quantities import Quantity, geometry, known_runs, rates
+from jaxvae.grids.quantities import Quantity, geometry, known_runs, negative_elbo, rates
 from jaxvae.report.tables import markdown_table, over_seeds, printed_table
 
 _RATES = (
@@ -78,21 +80,49 @@ def lowest(grid: Grid, records: xr.Dataset) -> list[str]:
     if not several or several & _OTHER_NATS:
         return []
     known = known_runs(records).isel(epoch=-1)
-    cost = Quantity("", "", known["reconstruction"] + known["kl"], None, 1)
+    cost = negative_elbo(known)
     costs = [
-        (float(cost.mean.isel(where)), float(cost.stderr.isel(where)), words)
+        (
+            float(cost.mean.isel(where)),
+            float(cost.stderr.isel(where)),
+            words,
+            cost.values.isel(where),
+        )
         for words, where in combinations(grid.varying)
     ]
-    costs = [each for each in costs if math.isfinite(each[0])]
+    costs = sorted((each for each in costs if math.isfinite(each[0])), key=lambda each: each[0])
     if not costs:
         return []
     texts = [
         f"{value:.1f}{f' ± {stderr:.1f}' if math.isfinite(stderr) else ''} nats with "
         + assigned(words)
-        for value, stderr, words in sorted(costs, key=lambda each: each[0])[:2]
+        for value, stderr, words, _ in costs[:2]
     ]
-    second = f"; the next is {texts[1]}" if len(texts) > 1 else ""
-    return [f"The lowest negative ELBO of held-out images is {texts[0]}{second}."]
+    first = f"The lowest negative ELBO of held-out images is {texts[0]}"
+    if len(texts) == 1:
+        return [f"{first}."]
+    best, second = (np.ravel(runs.values) for *_, runs in costs[:2])
+    return [f"{first}; the next is {texts[1]}. {_told_apart(second - best, len(costs) - 1)}"]
+
+
+def _told_apart(differences: Float[np.ndarray, " s"], others: int) -> str:
+    """Whether the difference between two settings, of every seed, is more than chance.
+
+    Student's t-test. The lowest one is chosen among all, so that p is multiplied by the number of
+    the others (Bonferroni).
+    """
+    from scipy.special import stdtr  # noqa: PLC0415
+
+    known = differences[np.isfinite(differences)]
+    if len(known) < 2:
+        return "One seed of both does not say whether this difference is chance: train more seeds."
+    error = float(known.std(ddof=1)) / len(known) ** 0.5
+    p_value = 2 * float(stdtr(len(known) - 1, -float(known.mean()) / error)) if error else 0.0
+    p_value = min(1.0, others * p_value)
+    verdict = "The difference is no chance" if p_value < 0.05 else "They cannot be told apart"
+    shown = "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+    corrected = f", corrected for {others} others" if others > 1 else ""
+    return f"{verdict} ({shown}, paired by {len(known)} seeds{corrected})."
 
 
 def collapsed(grid: Grid, records: xr.Dataset) -> list[str]:

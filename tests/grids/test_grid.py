@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import xarray as xr
+from scipy import stats
 
 from jaxvae.grids.grid import Grid, ordered
 from jaxvae.grids.page import grid_page
@@ -38,7 +39,8 @@ def records(seeds=3, latent_layers=("z_1",)):
 
 def test_the_error_of_a_mean_over_seeds_is_that_of_independent_draws():
     found = records()
-    for quantity, name in zip(rates(found)[:2], ("reconstruction", "kl"), strict=True):
+    found["cost"] = found["reconstruction"] + found["kl"]
+    for quantity, name in zip(rates(found)[:3], ("cost", "reconstruction", "kl"), strict=True):
         values = found[name].values
         np.testing.assert_allclose(quantity.mean, values.mean(axis=1))
         np.testing.assert_allclose(quantity.stderr, values.std(axis=1, ddof=1) / 3**0.5)
@@ -70,7 +72,7 @@ def test_failed_and_missing_runs_are_left_out_of_means():
 
 def test_one_seed_has_the_error_of_its_own_over_images_where_it_has_one():
     found = records(seeds=1)
-    reconstruction, _, active = rates(found)
+    _, reconstruction, _, active = rates(found)
     np.testing.assert_array_equal(reconstruction.stderr, found["reconstruction_stderr"][:, 0])
     assert np.isnan(active.stderr).all()
 
@@ -96,7 +98,7 @@ def test_nothing_known_has_neither_mean_nor_error():
 def test_a_hierarchy_has_the_rate_and_the_active_units_of_every_layer():
     titles = [each.title for each in rates(records(latent_layers=("z_2", "z_1")))]
     of_layers = ["rate z_2, nats", "rate z_1, nats", "active units of z_2", "active units of z_1"]
-    assert titles == ["reconstruction, nats", *of_layers]
+    assert titles == ["negative ELBO, nats", "reconstruction, nats", *of_layers]
 
 
 @pytest.mark.parametrize(
@@ -173,6 +175,38 @@ def test_the_combination_of_the_lowest_negative_elbo_is_named_with_its_error_and
     (said,) = lowest(grid(), found)
     assert f"is {mean:.1f} ± {stderr:.1f} nats with beta = 1; the next is 1" in said
     assert grid_page(grid(), found).answer[0] == said
+
+
+def cheaper_by(differences):
+    """What is said of a grid whose second setting costs more by these, seed by seed."""
+    found = records().assign_coords(epoch=[1])
+    found["kl"][1] = found["kl"][0] + xr.DataArray(differences, dims="seed")
+    found["reconstruction"][1] = found["reconstruction"][0]
+    (said,) = lowest(grid(), found)
+    return said
+
+
+def test_the_lowest_is_told_from_the_next_by_a_paired_test_over_seeds():
+    clear = stats.ttest_1samp([1.0, 1.1, 1.3], 0).pvalue
+    assert cheaper_by([1.0, 1.1, 1.3]).endswith(
+        f"The difference is no chance (p = {clear:.3f}, paired by 3 seeds)."
+    )
+    unclear = stats.ttest_1samp([-1.0, 1.1, 2.3], 0).pvalue
+    assert cheaper_by([-1.0, 1.1, 2.3]).endswith(
+        f"They cannot be told apart (p = {unclear:.3f}, paired by 3 seeds)."
+    )
+    assert cheaper_by([1.0, np.nan, np.nan]).endswith("is chance: train more seeds.")
+
+
+def test_of_equal_settings_the_lowest_is_told_from_the_next_in_at_most_five_percent():
+    random, values, told = np.random.default_rng(0), tuple(float(each) for each in range(6)), 0
+    found = records().isel(beta=[0] * 6).assign_coords(beta=[*values], epoch=[1])
+    for _ in range(300):
+        found["kl"].values[:] = random.standard_normal(found["kl"].shape)
+        found["reconstruction"].values[:] = 0
+        told += "no chance" in lowest(grid(values), found)[0]
+    # Two standard errors of 5%.
+    assert told / 300 < 0.05 + 2 * np.sqrt(0.05 * 0.95 / 300)
 
 
 def test_nats_of_other_likelihoods_and_of_one_combination_are_not_compared():
