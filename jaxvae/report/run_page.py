@@ -214,6 +214,7 @@ def _over_snapshots(shown: Shown) -> Chart:
         "Choose the quantity, and hover for its mean over images and its standard error.",
         traces,
         "step",
+        "quantity",
         choices={"quantity": [*quantities]},
     )
 

@@ -119,6 +119,27 @@ def test_the_axis_stays_where_it_is_when_the_slider_moves(opened):
     tab.keyboard.press("End")
 
 
+@pytest.mark.parametrize(
+    ("y", "error", "is_log", "expected"),
+    [
+        ([1.0, None, 3.0], None, False, [0.9, 3.1]),
+        ([1.0, None, 3.0], [0.5, 9.0, None], False, [0.375, 3.125]),
+        ([0.01, None, 1.0, 0.0], None, True, [-2.1, 0.1]),
+        ([2.0, 2.0], None, False, None),
+        ([None], None, False, None),
+    ],
+)
+def test_a_range_is_that_of_what_is_known_with_its_errors(opened, y, error, is_log, expected):
+    tab, _, _ = opened
+    drawn = {"y": y} | ({"error_y": {"array": error}} if error else {})
+    traces = [{"drawn": drawn}, {"drawn": {"type": "heatmap", "y": ["a", "b"]}}]
+    found = tab.evaluate("([traces, isLog]) => range(traces, isLog)", [traces, is_log])
+    if expected is None:
+        assert found == {}
+    else:
+        np.testing.assert_allclose(found["range"], expected)
+
+
 def test_a_chosen_quantity_is_the_title_of_its_axis(opened):
     tab, _, _ = opened
     titles = []
