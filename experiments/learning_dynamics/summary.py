@@ -229,7 +229,13 @@ def _alike(group: xr.Dataset, *, groups: int) -> str:
 def _lost(group: xr.Dataset, groups: int) -> str:
     """What of it another objective takes, with its error, and whether the encoder keeps more."""
     found = lost(group, "objectives")
-    if np.isnan(found.stderr).any():
+    unknown = np.isnan(found.stderr)
+    if unknown.any() and not unknown.all():
+        return (
+            " How much lower it is with another objective is not known for all layers: the "
+            "similarity of one that is constant is undefined."
+        )
+    if unknown.all():
         return (
             " How much lower it is with another objective has an error if at least three seeds "
             "were trained with the same two objectives."

@@ -199,6 +199,16 @@ def test_models_that_failed_are_not_compared_with_others():
     assert found.seeds == 4
 
 
+def test_a_layer_that_is_constant_in_a_model_leaves_its_part_unknown():
+    records = of_seeds()
+    place = LAYERS.index("encoder/1")
+    records["debiased_cka_between"][place, 0] = np.nan
+    records["debiased_cka_between"][place, :, 0] = np.nan
+    text = dynamics_summary([records])
+    assert "is not known for all layers: the similarity of one that is constant" in text
+    assert encoder_loses_less(records) is None
+
+
 def test_two_seeds_have_no_error():
     text = dynamics_summary([of_seeds(seeds=2)])
     assert "has an error if at least three seeds were trained" in text
