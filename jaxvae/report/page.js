@@ -42,7 +42,7 @@ function ticks(values) {
 function range(traces, isLog) {
   const values = traces.flatMap(({drawn}) => drawn.type === "heatmap" ? [] : drawn.y.flatMap((value, at) => {
     const error = drawn.error_y?.array?.[at] ?? 0;
-    return value === null ? [] : [value - error, value + error];
+    return value === null ? [] : [value - error, value, value + error];
   })).filter(value => Number.isFinite(value) && (!isLog || value > 0)).map(value => isLog ? Math.log10(value) : value);
   const low = Math.min(...values), high = Math.max(...values), room = .05 * (high - low);
   return high > low ? {range: [low - room, high + room]} : {};

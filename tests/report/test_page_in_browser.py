@@ -125,6 +125,7 @@ def test_the_axis_stays_where_it_is_when_the_slider_moves(opened):
         ([1.0, None, 3.0], None, False, [0.9, 3.1]),
         ([1.0, None, 3.0], [0.5, 9.0, None], False, [0.375, 3.125]),
         ([0.01, None, 1.0, 0.0], None, True, [-2.1, 0.1]),
+        ([1.0, 100.0], [2.0, 0.0], True, [-0.1, 2.1]),
         ([2.0, 2.0], None, False, None),
         ([None], None, False, None),
     ],
