@@ -16,6 +16,7 @@ from jaxvae.report.traces import (
     LINE_NUMBERS,
     MAP_NUMBERS,
     heat_map,
+    level_line,
     line,
     listed_axis,
     shown_epochs,
@@ -56,20 +57,36 @@ def _against_size(records: xr.Dataset) -> tuple[Chart, Chart]:
     last, sizes = records.isel(epoch=-1), records["bottleneck"].values.tolist()
     dimension, axis = last["intrinsic_dimension"], {"xaxis": listed_axis(sizes)}
     imbalance = last["imbalance_to_input"].sel(layer="output")
-    same = np.full(len(sizes), 2 / records.attrs["points"])
-    lost = [_over_sizes(imbalance, "output", ACCENT), _constant(sizes, same, "same neighbors")]
+    least, of_data = 2 / records.attrs["points"], float(dimension.sel(layer="input").mean())
+    # Level lines are seen of one size, too.
+    ends = (sizes[0] / 1.3, sizes[-1] * 1.3)
+    lost = [
+        _over_sizes(imbalance, "output", ACCENT),
+        Trace(level_line(ends, least, name=f"same neighbors: {least:.2g}")),
+    ]
+    null = {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "null of the sample",
+        "x": sizes,
+        "y": records["intrinsic_dimension_null"].values,
+        "hovertemplate": "K = %{x}, %{fullData.name}: %{y:.4g}<extra></extra>",
+        "marker": {"color": ORANGE, "symbol": "x", "size": 8},
+    }
     decoder = dimension.sel(layer=decoder_layers(records)).max("layer")
     found = [
         _over_sizes(dimension.sel(layer="mean"), "mean", BLUE),
         _over_sizes(dimension.sel(layer="sample"), "sample", ORANGE),
         _over_sizes(decoder, "largest in the decoder", GREEN),
-        _constant(sizes, records["intrinsic_dimension_null"].values, "null of the sample"),
+        Trace(null),
+        Trace(level_line(ends, of_data, name=f"data: {of_data:.1f}")),
     ]
     return (
         Chart(
             "Information lost in reconstruction",
             "Δ(output → input) at the last epoch, near 1 where reconstructions say nothing of the "
-            f"images. Below it, its value where all nearest neighbors are the same. {_HOVER}",
+            "images. The dashed line is its value where all nearest neighbors are the same, 2/n "
+            f"for n images. {_HOVER}",
             lost,
             "bottleneck size K",
             "Δ(output → input)",
@@ -82,19 +99,15 @@ def _against_size(records: xr.Dataset) -> tuple[Chart, Chart]:
             found,
             "bottleneck size K",
             "intrinsic dimension",
-            layout=axis,
+            layout={**axis, "yaxis": {"rangemode": "tozero"}},
         ),
     )
 
 
 def _over_sizes(values: xr.DataArray, name: str, color: str) -> Trace:
     mean, stderr = values.mean("seed").values, stderr_over(values, "seed")
-    return Trace(line(values["bottleneck"].values.tolist(), mean, stderr, name=name, color=color))
-
-
-def _constant(sizes: list[int], values: np.ndarray, name: str) -> Trace:
-    drawn = line(sizes, values, np.full(len(sizes), np.nan), name=name, color="#888888")
-    return Trace({**drawn, "line": {"color": "#888888", "dash": "dash"}})
+    drawn = line(values["bottleneck"].values.tolist(), mean, stderr, name=name, color=color)
+    return Trace({**drawn, "hovertemplate": "K = %{x}, %{fullData.name}: %{text}<extra></extra>"})
 
 
 def _dimension(records: xr.Dataset) -> Chart:

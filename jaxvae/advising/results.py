@@ -21,7 +21,7 @@ from jaxvae.report.page import Chart, Page, Table, Trace
 from jaxvae.report.results import write_report
 from jaxvae.report.style import bottleneck_colors, figure, mark_bottlenecks, mark_logarithm
 from jaxvae.report.tables import markdown_table, mean_over_seeds, over_seeds
-from jaxvae.report.traces import ACCENT, line, listed_axis, stderr_over
+from jaxvae.report.traces import ACCENT, level_line, line, listed_axis, stderr_over
 
 _CLOUDS = 4
 _TO_BEAT = f"the least Δ is {TOLERANCE:.0%} lower"
@@ -201,15 +201,7 @@ def _page(conclusion: Conclusion, title: str) -> Page:
     }
     drawn = line(sizes.tolist(), means, stderrs, name="mean over seeds", color=ACCENT)
     begin, end = _left(reading)
-    to_beat = {
-        "type": "scatter",
-        "mode": "lines",
-        "name": _TO_BEAT,
-        "hoverinfo": "skip",
-        "x": [sizes[0], sizes[-1]],
-        "y": [_to_beat(means)] * 2,
-        "line": {"color": "#8c8c8c", "dash": "dash", "width": 1.5},
-    }
+    to_beat = level_line((sizes[0], sizes[-1]), _to_beat(means), name=_TO_BEAT)
     left = {
         "type": "rect",
         "name": _LEFT,

@@ -45,6 +45,19 @@ def line(
     }
 
 
+def level_line(ends: Sequence[float], value: float, *, name: str) -> dict[str, Any]:
+    """A dashed level line between two ends, such as a null, as a trace of plotly."""
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        "hoverinfo": "skip",
+        "x": list(ends),
+        "y": [value] * 2,
+        "line": {"color": "#8c8c8c", "dash": "dash", "width": 1.5},
+    }
+
+
 def heat_map(
     rows: list[str],
     columns: list[str],

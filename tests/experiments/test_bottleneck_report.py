@@ -10,6 +10,7 @@ from rich.console import Console
 from experiments.bottleneck.between_report import between_sizes, between_table
 from experiments.bottleneck.claims import claims
 from experiments.bottleneck.figures import draw_figures
+from experiments.bottleneck.page import bottleneck_page
 from experiments.bottleneck.report import trained_runs
 from experiments.bottleneck.summary import conclusion, summary, sweep_table
 from tests.experiments.figures import drawn
@@ -235,6 +236,31 @@ def test_the_spread_over_seeds_is_shown_only_where_there_is_one():
     records["kl"] = records["kl"] * 0 + xr.DataArray([3.0, 5.0], dims="seed")
     assert "| 4.0±1.0 |" in summary(records)
     assert "±" not in summary(records.isel(seed=[0])).split("ID: intrinsic")[0]
+
+
+@pytest.mark.parametrize("sizes", [(2, 4, 8), (4,)])
+def test_the_first_charts_of_the_page_answer_for_every_size(sizes):
+    lost = [0.5, 0.25, 0.125][: len(sizes)]
+    records = make_records(lost, sizes=sizes, seeds=3)
+    records["intrinsic_dimension"].loc[{"layer": "decoder/1"}] += 10
+    for_delta, for_dimension, *_ = bottleneck_page(records).charts
+    delta, least = (trace.drawn for trace in for_delta.traces)
+    assert delta["x"] == list(sizes)
+    np.testing.assert_allclose(delta["y"], lost)
+    # That of a space with itself.
+    assert least["y"] == [2 / 2000] * 2
+    assert least["x"][0] < sizes[0] <= sizes[-1] < least["x"][1]
+    lines = {trace.drawn["name"]: trace.drawn for trace in for_dimension.traces}
+    last = records["intrinsic_dimension"].isel(epoch=-1)
+    for name in ("mean", "sample"):
+        of_layer = last.sel(layer=name)
+        np.testing.assert_allclose(lines[name]["y"], of_layer.mean("seed"))
+        spread = of_layer.std("seed", ddof=1) / 3**0.5
+        np.testing.assert_allclose(lines[name]["error_y"]["array"], spread)
+    highest = lines["largest in the decoder"]["y"]
+    np.testing.assert_allclose(highest, last.sel(layer="decoder/1").mean("seed"))
+    np.testing.assert_array_equal(lines["null of the sample"]["y"], sizes)
+    assert lines["data: 7.2"]["y"] == [7.25] * 2
 
 
 def assert_not_blank(paths):
