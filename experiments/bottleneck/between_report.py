@@ -7,9 +7,8 @@ import xarray as xr
 from matplotlib.colors import LogNorm
 
 from jaxvae.report.style import figure
-from jaxvae.report.tables import markdown_table
 
-_CAPTION = (
+BETWEEN = (
     "Δ(row → column) between the posterior means of models of different seeds (of different K, "
     "where there is one seed), the mean over pairs. The diagonal, Δ between models of the same K, "
     "is how much two trainings differ. Near 0, neighbors in the latents of the row are neighbors "
@@ -39,11 +38,11 @@ def between_sizes(records: xr.Dataset, space: str) -> xr.DataArray:
     return imbalance.where(told_apart).mean(["compared_seed", "other_seed"])
 
 
-def between_table(records: xr.Dataset) -> str:
-    """Delta between the posterior means of models of different K, as a table in Markdown."""
+def between_rows(records: xr.Dataset) -> list[dict[str, str]]:
+    """Delta between the posterior means of models of different K: a row of text for every K."""
     imbalance = between_sizes(records, "mean")
     sizes = imbalance["bottleneck"].values
-    rows = [
+    return [
         {"from, to": f"K = {size}"}
         | {
             f"K = {other}": "" if np.isnan(value) else f"{value:.3f}"
@@ -51,7 +50,6 @@ def between_table(records: xr.Dataset) -> str:
         }
         for size in sizes
     ]
-    return f"{markdown_table(rows)}\n\n{_CAPTION}"
 
 
 def draw_between(records: xr.Dataset, path: Path, *, title: str) -> None:

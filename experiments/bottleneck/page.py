@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.colors import to_hex
 
+from experiments.bottleneck.between_report import BETWEEN, between_rows
 from experiments.bottleneck.claims import claims, decoder_layers
 from experiments.bottleneck.summary import CAPTION, conclusion, summary_rows, title
 from jaxvae.report.page import Chart, Page, Table, Trace, settings_of
@@ -43,12 +44,16 @@ def bottleneck_page(records: xr.Dataset) -> Page:
             _map(records),
             _learning(records),
         ]
+    tables = [Table("All bottleneck sizes", summary_rows(records), CAPTION)]
+    if "imbalance_between" in records:
+        name = "Δ between the posterior means of different models"
+        tables.append(Table(name, between_rows(records), BETWEEN))
     return Page(
         title(records),
         [conclusion(records), *claims(records)],
         settings_of(records),
         charts,
-        [Table("All bottleneck sizes", summary_rows(records), CAPTION)],
+        tables,
     )
 
 

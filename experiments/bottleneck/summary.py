@@ -3,7 +3,7 @@
 import xarray as xr
 from rich.table import Table
 
-from experiments.bottleneck.between_report import between_table
+from experiments.bottleneck.between_report import BETWEEN, between_rows
 from experiments.bottleneck.claims import claims, decoder_layers
 from jaxvae.advising.criteria import decided_bounds
 from jaxvae.advising.reading import read_records
@@ -35,7 +35,7 @@ def summary(records: xr.Dataset) -> str:
     table = markdown_table(summary_rows(records))
     sentences = [CAPTION, conclusion(records), *claims(records)]
     if "imbalance_between" in records:
-        sentences.append(between_table(records))
+        sentences += [markdown_table(between_rows(records)), BETWEEN]
     return "\n\n".join([f"# {title(records)}", table, *sentences]) + "\n"
 
 

@@ -21,7 +21,7 @@ def rate_conclusions(records: xr.Dataset, every_use: list[Use]) -> list[str]:
     """Sentences on the claims of the paper, with the evidence for them."""
     lines = [
         _on_missing(records),
-        _on_uses(every_use, seeds=records.sizes["seed"]),
+        *_on_uses(every_use, seeds=records.sizes["seed"]),
         _on_split(records, every_use),
         _on_bounds(records),
         _on_classifiers(records),
@@ -108,21 +108,22 @@ def _on_classifiers(records: xr.Dataset) -> str:
     )
 
 
-def _on_uses(every: list[Use], *, seeds: int) -> str:
+def _on_uses(every: list[Use], *, seeds: int) -> list[str]:
+    """Whether uses want different cells, and which cells are the best for each."""
     if not every:
-        return ""
+        return []
     if seeds == 1:
         where = "; ".join(f"{use.name} at beta {_named(use.highest)}" for use in every)
-        return (
+        return [
             f"Highest score with this one seed: {where}. With one seed it is unknown how much "
             "another training with the same betas would change the scores: no cell is shown to be "
             "better than another, and no two uses to want different cells. The same command with "
             "--seeds 0..3 adds the seeds that are lacking."
-        )
+        ]
     where = "; ".join(_best(use) for use in every)
     pairs = [(one, two) for one, two in combinations(every, 2) if _apart(one, two)]
     apart = "; ".join(f"{one.name} and {two.name}" for one, two in pairs)
-    splits = (
+    verdict = (
         f"Uses without a best cell in common, which want different betas: {apart}."
         if apart
         else "No two uses are shown to want different cells."
@@ -131,10 +132,11 @@ def _on_uses(every: list[Use], *, seeds: int) -> str:
         " Two seeds decide only differences of dozens of standard errors; the same command with "
         "--seeds 0..3 adds seeds that decide smaller ones."
     )
-    return (
+    return [
+        verdict,
         f"Cells that cannot be told from the best, over {seeds} seeds (the error of all uses "
-        f"together is at most {ERROR:.0%}): {where}. {splits}{few if seeds == 2 else ''}"
-    )
+        f"together is at most {ERROR:.0%}): {where}.{few if seeds == 2 else ''}",
+    ]
 
 
 def _best(use: Use) -> str:

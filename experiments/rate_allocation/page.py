@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from experiments.rate_allocation.summary import highest_rows, rate_caption, rate_rows, rate_title
+from experiments.rate_allocation.protocol_report import protocol_tables
+from experiments.rate_allocation.summary import (
+    highest_caption,
+    highest_rows,
+    rate_caption,
+    rate_rows,
+    rate_title,
+)
 from experiments.rate_allocation.uses import (
     Cell,
     Use,
@@ -32,7 +39,6 @@ _READS = (
     "see reconstructions and samples of the first seed that is done. Cells of which every run "
     "failed or is suspect have no marker."
 )
-_HIGHEST = "As good: the cells that cannot be told from the highest one, of all."
 _PICTURES = "From the top: held-out images, their reconstructions, and samples of the prior."
 
 
@@ -44,8 +50,13 @@ def rate_page(records: xr.Dataset, every_use: list[Use], conclusions: list[str])
         settings_of(records),
         [_plane(records, every_use)],
         [
-            Table("Where each use scores highest", highest_rows(records, every_use), _HIGHEST),
+            Table(
+                "Where each use scores highest",
+                highest_rows(records, every_use),
+                highest_caption(records),
+            ),
             Table("All cells", rate_rows(records, every_use), rate_caption(records)),
+            *protocol_tables(records),
         ],
     )
 

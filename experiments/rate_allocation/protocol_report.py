@@ -15,8 +15,9 @@ from experiments.rate_allocation.uses import (
     trust,
     trusted,
 )
+from jaxvae.report.page import Table
 from jaxvae.report.style import draw_spread, figure
-from jaxvae.report.tables import decimals, markdown_table, over_seeds
+from jaxvae.report.tables import decimals, over_seeds
 
 _PROTOCOL = (
     "The accuracy of a layer is that of the best of four classifiers of posterior means, which "
@@ -32,19 +33,15 @@ _BASELINE = (
 )
 
 
-def protocol_tables(records: xr.Dataset) -> list[str]:
-    """The tables of both, as far as they were measured, as Markdown."""
-    parts = []
+def protocol_tables(records: xr.Dataset) -> list[Table]:
+    """The tables of both, as far as they were measured."""
+    tables = []
     if "split_accuracy" in records:
-        parts += [
-            "## As Xiao and Bamler measure",
-            markdown_table(_protocol_rows(records)),
-            _PROTOCOL,
-        ]
+        tables.append(Table("As Xiao and Bamler measure", _protocol_rows(records), _PROTOCOL))
     if "baseline_rate" in records:
-        rows = markdown_table(_baseline_rows(records))
-        parts += ["## One-layer VAEs of the same size", rows, _BASELINE]
-    return parts
+        name = "One-layer VAEs of the same size"
+        tables.append(Table(name, _baseline_rows(records), _BASELINE))
+    return tables
 
 
 def _protocol_rows(records: xr.Dataset) -> list[dict[str, str]]:

@@ -15,6 +15,7 @@ from experiments.rate_allocation.records import gather
 from experiments.rate_allocation.summary import rate_summary, rate_table
 from experiments.rate_allocation.uses import GRID, uses
 from jaxvae.report.results import write_report
+from jaxvae.report.tables import markdown_table
 from jaxvae.sweeps.sweep import Sweep
 
 
@@ -39,12 +40,16 @@ def report(config: Config, sweep: Sweep, console: Console) -> None:
     # Computed once: which cells are best takes seconds.
     every_use = uses(records)
     conclusions = rate_conclusions(records, every_use)
-    summary = rate_summary(records, every_use, conclusions)
+    summary = rate_summary(records, every_use, conclusions).rstrip()
+    more = [
+        f"## {table.title}\n\n{markdown_table(table.rows)}\n\n{table.reads}"
+        for table in protocol_tables(records)
+    ]
     write_report(
         sweep.out,
         records,
         figures=partial(draw_rate_figures, records, every_use),
-        summary="\n\n".join([summary.rstrip(), *protocol_tables(records)]) + "\n",
+        summary="\n\n".join([summary, *more]) + "\n",
         lines=[rate_table(records, every_use), judged, *conclusions],
         console=console,
         page=rate_page(records, every_use, conclusions),

@@ -22,6 +22,7 @@ _CAPTION = (
     "and IS, the inception score of the mean images of ancestral samples. All are means over "
     "seeds, without failed and suspect runs; ± is one standard error, over trainings and examples."
 )
+_AS_GOOD = "As good: the cells that cannot be told from the highest one, of all. "
 _FIRST = "highest for"
 _ONE_SEED = " With one seed the standard error is unknown."
 
@@ -38,7 +39,7 @@ def rate_table(records: xr.Dataset, every_use: list[Use]) -> Table:
 def rate_summary(records: xr.Dataset, every_use: list[Use], conclusions: list[str]) -> str:
     """Highest cells, conclusions and all cells as Markdown."""
     highest = markdown_table(highest_rows(records, every_use), left=[_FIRST])
-    parts = [f"# {rate_title(records)}", highest, rate_caption(records)]
+    parts = [f"# {rate_title(records)}", highest, highest_caption(records)]
     parts += [f"- {line}" for line in conclusions]
     parts += ["## All cells", markdown_table(rate_rows(records, every_use))]
     return "\n\n".join(parts) + "\n"
@@ -52,6 +53,11 @@ def rate_rows(records: xr.Dataset, every_use: list[Use]) -> list[dict[str, str]]
         | {"suspect": "yes" if suspect.sel(beta_top=top, beta_bottom=bottom) else ""}
         for top, bottom in cells_of(records)
     ]
+
+
+def highest_caption(records: xr.Dataset) -> str:
+    """A caption of `highest_rows`."""
+    return _AS_GOOD + rate_caption(records)
 
 
 def rate_caption(records: xr.Dataset) -> str:

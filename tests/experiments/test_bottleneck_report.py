@@ -7,12 +7,13 @@ import pytest
 import xarray as xr
 from rich.console import Console
 
-from experiments.bottleneck.between_report import between_sizes, between_table
+from experiments.bottleneck.between_report import between_rows, between_sizes
 from experiments.bottleneck.claims import claims
 from experiments.bottleneck.figures import draw_figures
 from experiments.bottleneck.page import bottleneck_page
 from experiments.bottleneck.report import trained_runs
 from experiments.bottleneck.summary import conclusion, summary, sweep_table
+from jaxvae.report.tables import markdown_table
 from tests.experiments.figures import drawn
 
 SIZES = (2, 4, 8)
@@ -196,9 +197,10 @@ def test_of_one_seed_the_means_of_different_sizes_are_compared():
     assert np.isnan(np.diag(means)).all()
     assert np.isfinite(means[~np.eye(3, dtype=bool)]).all()
     assert np.isnan(between_sizes(records, "sample")).all()
-    table = between_table(records).splitlines()
-    assert table[2].startswith("| K = 2 |  | 0.")
-    assert "nan" not in between_table(records)
+    rows = between_rows(records)
+    assert [row["from, to"] for row in rows] == [f"K = {size}" for size in SIZES]
+    assert rows[0]["K = 2"] == ""
+    assert float(rows[0]["K = 4"]) == pytest.approx(means[0, 1], abs=5e-4)
 
 
 # --- table, summary, figures ----------------------------------------------------------
@@ -261,6 +263,15 @@ def test_the_first_charts_of_the_page_answer_for_every_size(sizes):
     np.testing.assert_allclose(highest, last.sel(layer="decoder/1").mean("seed"))
     np.testing.assert_array_equal(lines["null of the sample"]["y"], sizes)
     assert lines["data: 7.2"]["y"] == [7.25] * 2
+
+
+def test_the_summary_has_the_sentences_and_the_tables_of_the_page():
+    records = make_records([0.3, 0.2, 0.1])
+    page, text = bottleneck_page(records), summary(records)
+    assert all(sentence in text for sentence in page.answer)
+    assert [len(table.rows) for table in page.tables] == [3, 3]
+    for table in page.tables:
+        assert f"{markdown_table(table.rows)}\n\n{table.reads}" in text
 
 
 def assert_not_blank(paths):

@@ -10,7 +10,9 @@ from PIL import Image
 
 from experiments.learning_dynamics.page import dynamics_page
 from experiments.learning_dynamics.summary import dynamics_summary
+from experiments.rate_allocation.uses import uses
 from jaxvae.report.page import page_text
+from jaxvae.report.tables import markdown_table
 from tests.experiments.dynamics import EARLY, LATE, made
 from tests.experiments.rates import grid, page_of, summary_of
 from tests.tiers import parametrize
@@ -33,6 +35,15 @@ def test_the_answers_are_the_sentences_of_the_summaries(rates, page):
     ):
         assert answer
         assert all(sentence in summary.replace("**", "") for sentence in answer)
+
+
+def test_the_tables_are_those_of_the_summary_and_where_each_use_is_best_comes_first(rates, page):
+    highest, cells = page.tables
+    assert [row["highest for"] for row in highest.rows] == [use.name for use in uses(rates)]
+    assert {row["as good"] for row in highest.rows} == {"9 of 9"}
+    for table, left in ((highest, ["highest for"]), (cells, [])):
+        assert markdown_table(table.rows, left=left) in summary_of(rates)
+        assert table.reads in summary_of(rates)
 
 
 def test_a_line_is_the_similarity_of_its_layer_to_the_end():
