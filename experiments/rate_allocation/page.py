@@ -26,6 +26,7 @@ from experiments.rate_allocation.uses import (
 )
 from jaxvae.report.page import Chart, Page, Table, Trace, hover, settings_of
 from jaxvae.report.style import in_rows
+from jaxvae.report.traces import color_bar
 
 _UNITS = {
     "reconstruction": "PSNR, dB",
@@ -34,10 +35,13 @@ _UNITS = {
 }
 _READS = (
     "Each marker is a cell of the grid, placed by the rates of its upper and lower layers and "
-    "colored by its score in the chosen use. Hover for the mean over seeds, its standard error "
-    "and, where known, the score of chance. Click a large marker, or choose in the list below, to "
-    "see reconstructions and samples of the first seed that is done. Cells of which every run "
-    "failed or is suspect have no marker."
+    "colored by its score in the chosen use; its name is its betas, at the top and at the bottom. "
+    "Hover for the mean over seeds, its standard error and, where known, the score of chance. "
+    "Cells of which every run failed or is suspect have no marker."
+)
+_KEPT = (
+    " {kept} of {cells} cells, which have an outline, have pictures: reconstructions and samples "
+    "of the first seed that is done. Click one of them, or choose it in the list below."
 )
 _PICTURES = "From the top: held-out images, their reconstructions, and samples of the prior."
 
@@ -64,14 +68,19 @@ def rate_page(records: xr.Dataset, every_use: list[Use], conclusions: list[str])
 def _plane(records: xr.Dataset, every_use: list[Use]) -> Chart:
     first, second = half_names(records)
     names = {use.name: _score_name(use) for use in reversed(every_use)}
+    pictures = _pictures(records)
+    kept = _KEPT.format(kept=len(pictures), cells=len(cells_of(records)))
     return Chart(
         "Rate plane",
-        _READS,
-        [Trace(_markers(records, use), {"colored by": names[use.name]}) for use in every_use],
+        _READS + kept,
+        [
+            Trace(_markers(records, use, names[use.name]), {"colored by": names[use.name]})
+            for use in every_use
+        ],
         f"rate of {second}, nats",
         f"rate of {first}, nats",
         {"colored by": list(names.values())} if names else {},
-        pictures=_pictures(records),
+        pictures=pictures,
         pictures_read=_PICTURES,
     )
 
@@ -81,8 +90,10 @@ def _score_name(use: Use) -> str:
     return f"{name}: {_UNITS[use.name]}" if use.name in _UNITS else name
 
 
-def _markers(records: xr.Dataset, use: Use) -> dict[str, Any]:
-    cells = cells_of(records)
+def _markers(records: xr.Dataset, use: Use, title: str) -> dict[str, Any]:
+    kept = records["corner"].values
+    # The last are drawn above the others.
+    cells = sorted(cells_of(records), key=lambda cell: cell_name(cell) in kept)
     upper, lower = (_of(cells, half) for half in halves(trusted(records, "rates")))
     score, stderr = _of(cells, use.score), _of(cells, use.stderr)
     shown = hover(score, stderr, np.full(len(cells), _chance(records, use)))
@@ -100,7 +111,8 @@ def _markers(records: xr.Dataset, use: Use) -> dict[str, Any]:
             "color": score,
             "colorscale": "Viridis",
             "showscale": True,
-            "size": [17 if name in records["corner"] else 11 for name in map(cell_name, cells)],
+            "colorbar": color_bar(title),
+            "size": 14,
         },
     }
 
@@ -122,9 +134,8 @@ def _chance(records: xr.Dataset, use: Use) -> float:
 
 
 def _pictures(records: xr.Dataset) -> Mapping[str, bytes]:
-    """A PNG of every cell of which the records hold images, and nothing of the others."""
-    kept = {str(name): _png(records, index) for index, name in enumerate(records["corner"].values)}
-    return kept | {name: b"" for name in map(cell_name, cells_of(records)) if name not in kept}
+    """A PNG of every cell of which the records hold images."""
+    return {str(name): _png(records, index) for index, name in enumerate(records["corner"].values)}
 
 
 def _png(records: xr.Dataset, corner: int) -> bytes:

@@ -11,15 +11,16 @@ function lighter(color) {
   return "#" + parts.map(one => Math.round(one + .4 * (255 - one)).toString(16).padStart(2, "0")).join("");
 }
 
-// A ring around the point whose pictures are shown.
-const ring = (drawn, picture, ink) => picture === undefined ? {}
-  : {line: {color: ink, width: drawn.customdata.map(name => name === picture ? 3 : 1)}};
+// A ring around the points that have pictures, a thick one around that whose pictures are shown.
+const hasPictures = (list, name) => [...list.options].some(one => one.value === name);
+const ring = (drawn, list, ink) => !list ? {} : {line: {color: ink, width:
+  drawn.customdata.map(name => name === list.value ? 3.5 : hasPictures(list, name) ? 1.5 : 0)}};
 
-function shown(chart, chosen, picture, ink) {
+function shown(chart, chosen, list, ink) {
   return chart.traces.filter(trace => Object.entries(trace.when).every(([name, value]) => chosen[name] === value))
     .map(({drawn}) => ({...drawn,
       ...(drawn.line ? {line: {...drawn.line, color: lighter(drawn.line.color)}} : {}),
-      ...(drawn.marker ? {marker: {...drawn.marker, color: lighter(drawn.marker.color), ...ring(drawn, picture, ink)}} : {})}));
+      ...(drawn.marker ? {marker: {...drawn.marker, color: lighter(drawn.marker.color), ...ring(drawn, list, ink)}} : {})}));
 }
 
 // Ticks of a logarithmic axis: decimals, three at least among what is drawn. At powers of ten where
@@ -61,7 +62,7 @@ function draw(section) {
   }
   const style = getComputedStyle(root), ink = style.getPropertyValue("--ink"), line = style.getPropertyValue("--line");
   const axis = {gridcolor: line, zerolinecolor: line, linecolor: line, automargin: true};
-  const traces = shown(chart, chosen, section.querySelector("[data-pictures]")?.value, ink), given = chart.layout.yaxis;
+  const traces = shown(chart, chosen, section.querySelector("[data-pictures]"), ink), given = chart.layout.yaxis;
   const yaxis = {...given, title: {...given.title, text: chosen[given.title.text] ?? given.title.text}}, isLog = given.type === "log";
   const any = chart.traces.filter(({when}) => Object.entries(when).every(([name, value]) => sliders.includes(name) || chosen[name] === value));
   if (sliders.length && !given.range && any.some(({drawn}) => drawn.type !== "heatmap")) Object.assign(yaxis, range(any, isLog));
@@ -109,6 +110,7 @@ drawAll();
 // After the first drawing: a plot hears clicks only once it is drawn.
 for (const list of document.querySelectorAll("[data-pictures]"))
   list.closest(".chart").querySelector(".plot").on("plotly_click", ({points: [point]}) => {
+    if (!hasPictures(list, point.customdata)) return;
     list.value = point.customdata;
     list.dispatchEvent(new Event("input"));
   });

@@ -49,8 +49,8 @@ class Chart(NamedTuple):
         layout: what else plotly is told. A logarithmic vertical axis without ticks gets some, and
             a range that is not given is the same at every place of a slider.
         pictures: PNG files by name, of which one is shown: that which is chosen in a list, or
-            whose name is the `customdata` of a point that is clicked. An empty one says that
-            none was kept.
+            whose name is the `customdata` of a point that is clicked. These points have an
+            outline, others have no pictures.
         pictures_read: how they are read.
     """
 

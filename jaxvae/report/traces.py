@@ -80,7 +80,7 @@ def heat_map(
         least: where the scale begins if it is logarithmic, as for Δ, of which most are near 0;
             None for an even scale from 0.
     """
-    bar: dict[str, Any] = {"title": {"text": name, "side": "right"}}
+    bar = color_bar(name)
     scale, values = (0.0, 1.0), mean
     if least is not None:
         values = np.log10(np.clip(mean, least, None))
@@ -100,6 +100,11 @@ def heat_map(
         "colorscale": "Viridis",
         "colorbar": bar,
     }
+
+
+def color_bar(title: str) -> dict[str, Any]:
+    """The bar beside a chart that says what its colors are."""
+    return {"title": {"text": title, "side": "right"}}
 
 
 def training_chart(curves: Mapping[str, Curve]) -> Chart:

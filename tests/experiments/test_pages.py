@@ -88,11 +88,12 @@ def test_a_marker_stands_at_the_rates_of_its_cell(rates, page):
 
 
 @parametrize("channels", [3, 1])
-def test_the_page_holds_the_pictures_that_were_kept_and_says_where_none_were(channels):
+def test_the_page_holds_the_pictures_that_were_kept_and_says_of_how_many_cells(channels):
     records = grid(channels=channels)
     text = page_text(page_of(records))
     first, second = re.findall(r"<img src=\"data:image/png;base64,([^\"]+)", text)
     pixels = np.asarray(Image.open(BytesIO(b64decode(second)))).reshape(30, 40, channels)
     np.testing.assert_array_equal(pixels[11:19, 1:9], records["example_reconstruction"][1, 0])
     assert first != second
-    assert text.count("no pictures of it were kept") == 7
+    assert "2 of 9 cells, which have an outline, have pictures" in text
+    assert re.findall("<option>(beta.*?)</option>", text) == ["beta 0.1, 0.1", "beta 10, 10"]
