@@ -25,29 +25,33 @@ from jaxvae.report.tables import markdown_table, mean_over_seeds, printed_table
 
 _NAMED = ("data", "network", "objective")
 CAPTION = (
-    f"Similar: the epoch from which on the debiased CKA of a layer with its own final state stays "
+    "Similar: the epoch from which on the debiased CKA of a layer with its own final state stays "
     f"above {THRESHOLD}. Learned: the average epoch of the progress of the layer from its "
-    "untrained to its final state: half of the way in epoch 1 and half in epoch 3 give 2. The "
-    "final state is reached at the similarity of two trainings of the last "
-    "epoch that differ in their batches, because a higher similarity is noise. Both are means over "
-    "the layers of encoder and decoder that had something to learn; ± is the standard error over "
-    "seeds, of the means over strengths. First: the number of models whose encoder was first : "
-    "whose decoder was first. "
-    "p: the p-value of the lead over seeds, of a paired Student's t-test over the strengths that "
-    "have a lead in every seed. Since CKA tells the way to the final state unevenly, the same test "
-    "is made with the tangent of the angle whose cosine is CKA: p is the larger of both, and 1 if "
-    "the two do not have the same half first. It is not corrected for the number of rows; the "
-    "p-values of the findings are corrected for the number of data sets and networks. An epoch "
-    "beyond the last one means that the layer first moved away from its final state. "
-    "Nothing to learn: "
-    "layers, counted over models, that before training were at most twice as far (in 1 - CKA) from "
-    f"their final state as those two trainings are from each other, or within {RESOLUTION} of it; "
-    "they are left out of the means."
+    "untrained to its final state: half of the way in epoch 1 and half in epoch 3 give 2. A value "
+    "beyond the last epoch means that a layer first moved away from its final state: for a while "
+    "it was less similar to it than untrained. The final state is reached at the similarity of "
+    "two trainings of the last epoch that differ in their batches, because a higher similarity is "
+    "noise. Both are means over the layers of encoder and decoder that had something to learn; ± "
+    "is the standard error over seeds, of the means over strengths. First: the number of models "
+    "whose encoder was first : whose decoder was first. p: the p-value of the lead over seeds, of "
+    "a paired Student's t-test over the strengths that have a lead in every seed. Since CKA "
+    "tells the way to the final state unevenly, the same test is made with the tangent of the "
+    "angle whose cosine is CKA: p is the larger of both, and 1 if the two do not have the same "
+    "half first. It is not corrected for the number of rows; the p-values of the findings are "
+    "corrected for the number of data sets and networks. Nothing to learn: layers, counted over "
+    "models, that before training were at most twice as far (in 1 - CKA) from their final state "
+    f"as those two trainings are from each other, or within {RESOLUTION} of it; they are left out "
+    "of the means. Columns of layers with nothing to learn, undefined layers and failed models "
+    "are left out where all their numbers are 0."
 )
+_COUNTS = ("nothing to learn", "undefined layers", "failed")
 
 
 def dynamics_rows(records: Sequence[xr.Dataset]) -> list[dict[str, str]]:
-    """One row of text for every data set, network and objective, by column."""
+    """One row of text for every data set, network and objective, by column.
+
+    Columns that count what went wrong are left out where nothing did.
+    """
     rows = []
     for group in records:
         for objective, models in by_objective(group):
@@ -75,7 +79,8 @@ def dynamics_rows(records: Sequence[xr.Dataset]) -> list[dict[str, str]]:
                     "active": f"{float(final['active_latents'].mean()):.1f}",
                 }
             )
-    return rows
+    empty = [name for name in _COUNTS if all(row[name].startswith("0/") for row in rows)]
+    return [{name: text for name, text in row.items() if name not in empty} for row in rows]
 
 
 def dynamics_table(records: Sequence[xr.Dataset]) -> Table:
@@ -136,7 +141,7 @@ def _by_objective(records: Sequence[xr.Dataset]) -> list[str]:
     return [f"- **One objective at a time**, corrected for {len(rows)} tests: {'; '.join(parts)}."]
 
 
-def _order(group: xr.Dataset, *, groups: int) -> tuple[str, str]:
+def _order(group: xr.Dataset, *, groups: int) -> tuple[str, str, str]:
     """The verdict on which half was first, and what else the epochs say."""
     learnings = [learning(models) for _, models in by_objective(group)]
     similar = Halves(*map(np.concatenate, zip(*(one.similar for one in learnings), strict=True)))
@@ -152,10 +157,11 @@ def _order(group: xr.Dataset, *, groups: int) -> tuple[str, str]:
     return (
         f"- **{group.attrs['data']}, {group.attrs['network']}**, {count} models ({ends}): "
         f"{_verdict(learned, groups)}",
-        f"  By the epoch from which on a layer is similar to its final "
-        f"state, {_models(similar.order())}; but untrained layers are similar to it already, with "
-        f"a CKA of {encoder:.2f} in the encoder and {decoder:.2f} in the decoder. Median epoch at "
-        f"which a layer was learned: {_layers(trained, learnings)}.",
+        f"  Of what was left to learn, {_models(learned)}. By the epoch from which on a layer is "
+        f"similar to its final state, {_models(similar.order())}; but untrained layers are similar "
+        f"to it already, with a CKA of {encoder:.2f} in the encoder and {decoder:.2f} in the "
+        "decoder.",
+        f"  Median epoch at which a layer was learned: {_layers(trained, learnings)}.",
     )
 
 
@@ -167,11 +173,10 @@ def _chance(p_value: float) -> str:
 
 def _verdict(order: Order, groups: int) -> str:
     """Which half learned first what was left to learn, and the test that decides it."""
-    counts = f"of what was left to learn, {_models(order)}"
     if np.isnan(order.p_value):
         return (
             "Not decided which half was learned first, which takes at least two seeds of the same "
-            f"objective and strength in which both halves have an epoch: {counts}."
+            "objective and strength in which both halves have an epoch."
         )
     chance = _chance(order.p_value)
     equals = "" if chance.startswith("<") else "= "
@@ -182,8 +187,8 @@ def _verdict(order: Order, groups: int) -> str:
     if groups > 1:
         test += f", corrected for {groups} data sets and networks"
     if order.first is None:
-        return f"Not decided which half was learned first ({test}): {counts}."
-    return f"The {order.first} was learned first ({test}): {counts}."
+        return f"Not decided which half was learned first ({test})."
+    return f"The {order.first} was learned first ({test})."
 
 
 def _models(order: Order) -> str:

@@ -73,6 +73,14 @@ def test_layers_with_nothing_to_learn_are_in_no_mean_and_said():
     assert "encoder/1 (nothing to learn in 4)" in dynamics_summary([records])
 
 
+def test_columns_that_count_what_went_wrong_are_left_out_where_nothing_did():
+    counts = {"nothing to learn", "undefined layers", "failed"}
+    (fine, _), (failed, _) = (dynamics_rows([each]) for each in (made(), made(failed=(0,))))
+    assert not counts & fine.keys()
+    assert counts & failed.keys() == {"failed"}
+    assert failed["failed"] == "1/2"
+
+
 def test_layers_that_are_nan_are_said():
     records = made(decoder=[np.nan, 0.5, 1.0, 1.0])
     assert dynamics_rows([records])[0]["undefined layers"] == "2/4"
@@ -248,7 +256,7 @@ def test_the_summary_says_it_in_words():
         "The encoder was learned first (1.0 epochs by CKA, p < 0.001 for both scales together, "
         "paired over 2 seeds)" in text
     )
-    assert "of what was left to learn, the encoder was first in 4 and the decoder in 0" in text
+    assert "Of what was left to learn, the encoder was first in 4 and the decoder in 0" in text
     assert "another seed: encoder 0.75" in text
     assert "another seed and objective: encoder 0.50" in text
     assert "| sprites | compact_vae | beta_vae | 1.0 | 2.0 | 2 : 0 | 0.6 |" in text

@@ -46,6 +46,15 @@ def test_the_tables_are_those_of_the_summary_and_where_each_use_is_best_comes_fi
         assert table.reads in summary_of(rates)
 
 
+def test_what_is_learned_first_comes_first_and_alone():
+    first, second, *_ = dynamics_page([made()]).answer
+    assert first == (
+        "sprites, compact_vae, 4 models (none failed): The encoder was learned first (1.0 epochs "
+        "by CKA, p < 0.001 for both scales together, paired over 2 seeds)."
+    )
+    assert second.startswith("Of what was left to learn, the encoder was first in 4")
+
+
 def test_a_line_is_the_similarity_of_its_layer_to_the_end():
     lines, maps = dynamics_page([made()]).charts
     drawn = {trace.drawn["name"]: trace.drawn["y"] for trace in lines.traces}

@@ -254,6 +254,24 @@ def test_light_and_dark_go_by_the_system_until_they_are_switched_and_figures_wit
         tab.evaluate("delete document.documentElement.dataset.mode")
 
 
+@pytest.mark.parametrize("width", [1400, 380])
+def test_a_table_takes_what_it_needs_of_the_page_and_no_more(browser, tmp_path, width):
+    wide, narrow = ([{f"quantity {place}": "1.00±0.01" for place in range(n)}] for n in (13, 3))
+    page = Page("Tables", [], {}, (), [Table("wide", wide), Table("narrow", narrow)])
+    tab = browser.new_page(viewport={"width": width, "height": 800})
+    tab.goto(write_page(tmp_path, page).as_uri())
+    first, second = (tab.locator(".wide").nth(place).bounding_box() for place in (0, 1))
+    text = tab.locator("h2").first.bounding_box()
+    assert second["width"] == text["width"]
+    middle = first["x"] + first["width"] / 2
+    assert middle == pytest.approx(text["x"] + text["width"] / 2, abs=1)
+    assert first["width"] > text["width"] if width == 1400 else first["width"] == text["width"]
+    scrolls = "one => one.scrollWidth > one.clientWidth"
+    assert tab.locator(".wide").first.evaluate(scrolls) == (width < 1000)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    tab.close()
+
+
 def test_nothing_is_wider_than_a_phone(opened):
     tab, _, _ = opened
     tab.set_viewport_size({"width": 380, "height": 800})
