@@ -13,7 +13,6 @@ from jaxvae.report.page import Chart, Page, Table, Trace, settings_of
 from jaxvae.report.style import BLUE, GREEN, ORANGE, bottleneck_colors
 from jaxvae.report.traces import (
     ACCENT,
-    LEAST_IMBALANCE,
     LINE_NUMBERS,
     MAP_NUMBERS,
     heat_map,
@@ -186,7 +185,8 @@ def _map(records: xr.Dataset) -> Chart:
             imbalance = imbalance.transpose("layer", "other_layer", "seed")
             mean = imbalance.mean("seed").values
             stderr = stderr_over(imbalance, "seed")
-            drawn = heat_map(layers, layers, mean, stderr, name="Δ", least=LEAST_IMBALANCE)
+            least = 2 / records.attrs["points"]
+            drawn = heat_map(layers, layers, mean, stderr, name="Δ", least=least)
             traces.append(Trace(drawn, {"epoch": str(epoch), "K": str(size)}))
     return Chart(
         "Information imbalance between all layers",

@@ -11,7 +11,6 @@ from jaxvae.grids.quantities import Quantity, geometry, known_runs, layer_quanti
 from jaxvae.grids.tables import captioned_rows, collapsed, errors, lowest, title
 from jaxvae.report.page import Chart, Page, Table, Trace, settings_of
 from jaxvae.report.traces import (
-    LEAST_IMBALANCE,
     LINE_NUMBERS,
     MAP_NUMBERS,
     heat_map,
@@ -114,7 +113,8 @@ def _map(grid: Grid, records: xr.Dataset) -> Chart:
             mean, stderr = (
                 each.isel(selection).values for each in (quantity.mean, quantity.stderr)
             )
-            drawn = heat_map(layers, layers, mean, stderr, name="Δ", least=LEAST_IMBALANCE)
+            least = 2 / records.attrs["points"]
+            drawn = heat_map(layers, layers, mean, stderr, name="Δ", least=least)
             traces.append(Trace(drawn, {"run": label, "epoch": epoch}))
     return Chart(
         "Information imbalance between all layers",

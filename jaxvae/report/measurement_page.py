@@ -10,7 +10,7 @@ from jaxvae.report.measurement import has_null, metrics_of, title, variable
 from jaxvae.report.measurement_tables import caption, cells, in_one_line
 from jaxvae.report.page import Chart, Page, Table, Trace, settings_of
 from jaxvae.report.tables import with_error
-from jaxvae.report.traces import ACCENT, LEAST_IMBALANCE, SECOND, heat_map, line, listed_axis
+from jaxvae.report.traces import ACCENT, SECOND, heat_map, line, listed_axis
 
 # So many spaces are named in a sentence.
 _NAMED = 6
@@ -73,7 +73,9 @@ def _chart(records: xr.Dataset, name: str) -> Chart:
     text = f"{metric.reads[0].upper()}{metric.reads[1:]}. Hover over it for its {shown}."
     chart = Chart(metric.title, text, [])
     if "space_to" in records[stem].dims:
-        short, least = ("Δ", LEAST_IMBALANCE) if name == "imbalance" else (name, None)
+        short, least = name, None
+        if name == "imbalance":
+            short, least = "Δ", (records[stem].attrs["k"] + 1) / records.attrs["points"]
         return chart._replace(
             traces=[Trace(heat_map(spaces, spaces, value, stderr, null, name=short, least=least))],
             x="to",

@@ -16,8 +16,6 @@ ACCENT, SECOND = "#1f6fb2", "#b8860b"
 
 # Numbers of a chart of lines and of one of heat maps at most: the page stays below 8 MB.
 LINE_NUMBERS, MAP_NUMBERS = 4_000, 25_000
-# Where a logarithmic scale of colors begins: about that of the same layer, for 2,000 points.
-LEAST_IMBALANCE = 1e-3
 # Ticks of an axis of whole numbers, at most.
 _TICKS = 10
 
@@ -77,12 +75,14 @@ def heat_map(
         stderr: their standard errors.
         null: their nulls.
         name: title of the scale of colors.
-        least: where the scale begins if it is logarithmic, as for Δ, of which most are near 0;
-            None for an even scale from 0.
+        least: where the scale begins if it is logarithmic, as for Δ, of which most are near 0:
+            its value between identical spaces, (k + 1)/n. None for an even scale from 0.
     """
     bar = color_bar(name)
     scale, values = (0.0, 1.0), mean
     if least is not None:
+        # Of so few points that there is no less, colors need a range.
+        least = min(least, 0.5)
         values = np.log10(np.clip(mean, least, None))
         ticks = [each for power in range(-6, 1) for each in (10.0**power, 3 * 10.0**power)]
         ticks = [each for each in ticks if least <= each <= 1]

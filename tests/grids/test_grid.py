@@ -155,6 +155,9 @@ def test_the_map_of_the_page_shows_the_run_and_the_epoch_that_are_chosen():
     expected = found["imbalance"].sel(beta=4).mean("seed").isel(epoch=0)
     # Colors are by the logarithm, as most imbalances are near 0.
     np.testing.assert_allclose(10.0 ** trace.drawn["z"], expected)
+    # From the value between identical spaces to that between unrelated ones.
+    ends = [trace.drawn[end] for end in ("zmin", "zmax")]
+    np.testing.assert_allclose(np.power(10.0, ends), [2 / 500, 1])
 
 
 def test_a_large_grid_has_some_of_its_lines_evenly_chosen_and_says_so():

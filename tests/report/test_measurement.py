@@ -177,6 +177,15 @@ def test_arrays_are_in_no_order_so_that_no_line_joins_them():
     assert [trace.drawn["name"] for trace in chart.traces] == ["value", "null"]
 
 
+def test_colors_of_imbalances_begin_at_that_of_identical_spaces():
+    records = make_records(metrics=("imbalance",))
+    for k in (1, 3):
+        records["imbalance"].attrs["k"] = k
+        (chart,) = measurement_page(records).charts
+        least = (k + 1) / records.attrs["points"]
+        assert chart.traces[0].drawn["zmin"] == pytest.approx(np.log10(least))
+
+
 def test_a_page_of_undefined_pairs_says_so():
     records = make_records(metrics=("imbalance",), value=np.nan)
     assert measurement_page(records).answer[0].endswith("undefined between all spaces.")
