@@ -182,6 +182,10 @@ def _convergence(records: Sequence[xr.Dataset], path: Path) -> None:
             axes.set_title(_name(group))
         # From epoch 0 on, or from before it, where fluctuations put a layer there.
         panels[0].set_xlim(left=min(0, panels[0].get_xlim()[0]))
+        for axes, group in zip(panels, records, strict=True):
+            # A layer that first moves away from its final state is beyond it.
+            if (last := float(group["epoch"][-1])) < axes.get_xlim()[1]:
+                axes.axvline(last, color="0.4", linestyle="--", linewidth=1, label="last epoch")
         panels[0].legend(loc="upper left", bbox_to_anchor=(1, 1))
         panels[-1].set_xlabel("epoch, mean over the layers")
 

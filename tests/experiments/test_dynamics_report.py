@@ -39,6 +39,13 @@ def test_the_halves_are_similar_and_learned_when_they_are():
     np.testing.assert_allclose(found.learned.decoder, [0.9 + 0.5 + 0.2] * 4)
 
 
+def test_what_first_moves_away_from_its_final_state_is_learned_after_the_last_epoch():
+    found = learning(made(encoder=[0.5, 0.0, 0.0, 1.0]))
+    # Of twice the way, from epoch 1 to 2.
+    np.testing.assert_allclose(found.learned.encoder, [1.5 + 2 + 2] * 4)
+    assert found.learned.encoder.min() > EPOCHS[-1] > found.learned.decoder.max()
+
+
 @pytest.mark.parametrize(
     ("encoder", "decoder", "first"),
     [(EARLY, LATE, "2 : 0"), (LATE, EARLY, "0 : 2"), (LATE, LATE, "0 : 0 (2 tied)")],
