@@ -25,6 +25,8 @@ from jaxvae.report.traces import (
 )
 
 _LOG = {"type": "log"}
+# Also of a single line.
+_LEGEND = {"showlegend": True}
 _HOVER = "Hover for the mean over seeds and its standard error."
 _WITH_NULL = (
     "Hover for the mean over seeds, its standard error and, for the sample, its null: the value of "
@@ -129,7 +131,7 @@ def _lost(records: xr.Dataset) -> Chart:
     traces = [*_profiles(records, records["imbalance_to_input"], None)]
     name = "Information of the input that every layer lacks"
     return _profile(records, name, reads, "Δ(layer → input)", traces)._replace(
-        layout={"yaxis": _LOG}
+        layout={"yaxis": _LOG, **_LEGEND}
     )
 
 
@@ -142,7 +144,7 @@ def _profile(
 ) -> Chart:
     epochs, note = _of_lines(records)
     choices = {"epoch": [str(epoch) for epoch in epochs]}
-    return Chart(name, reads + note, traces, "layer", y, choices)
+    return Chart(name, reads + note, traces, "layer", y, choices, _LEGEND)
 
 
 def _of_lines(records: xr.Dataset) -> tuple[list[int], str]:
@@ -225,5 +227,5 @@ def _learning(records: xr.Dataset) -> Chart:
         f"Δ(layer → input) over training, with a line for every K; choose the layer. {_HOVER}{note}"
     )
     choices, heading = {"layer": layers}, "Δ(layer → input)"
-    layout = {"xaxis": whole_axis(epochs), "yaxis": _LOG}
+    layout = {"xaxis": whole_axis(epochs), "yaxis": _LOG, **_LEGEND}
     return Chart("Learning of a layer", reads, traces, "epoch", heading, choices, layout)

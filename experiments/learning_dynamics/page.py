@@ -28,6 +28,13 @@ _SIMILARITIES = {
     "cka": "CKA",
     "debiased_cka": "debiased CKA",
 }
+# Attributes that count the images of a similarity.
+_IMAGES = {
+    "points_cka": "images for CKA",
+    "points_debiased_cka": "images for debiased CKA",
+    "points_procrustes": "images for Procrustes similarity",
+    "points_imbalance": "images for information imbalance",
+}
 _SAME = (
     "CKA and Procrustes similarity are 1 for layers that are the same up to rotation and scale; "
     "Δ is near 0 where the nearest neighbors at the epoch are also near at the end, and near 1 "
@@ -56,7 +63,7 @@ def dynamics_page(records: Sequence[xr.Dataset], *, missing: Sequence[str] = ())
 
 def _settings(records: Sequence[xr.Dataset]) -> dict[str, str]:
     """The settings of all data sets and networks; where they differ, one after another."""
-    settings = [settings_of(group) for group in records]
+    settings = [settings_of(group, _IMAGES) for group in records]
     names = dict.fromkeys(name for each in settings for name in each)
     return {
         name: ", ".join(dict.fromkeys(each[name] for each in settings if name in each))

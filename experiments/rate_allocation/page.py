@@ -24,14 +24,22 @@ from experiments.rate_allocation.uses import (
     halves,
     trusted,
 )
+from jaxvae.analysis.estimate import Estimate
 from jaxvae.report.page import Chart, Page, Table, Trace, hover, settings_of
 from jaxvae.report.style import in_rows
+from jaxvae.report.tables import with_error
 from jaxvae.report.traces import color_bar
 
 _UNITS = {
     "reconstruction": "PSNR, dB",
     "compression": "minus bits per dimension of an image",
     "generation": "inception score",
+}
+_NAMES = {
+    "points": "held-out images measured",
+    "labeled": "training images of classifiers",
+    "top_information_limit": "largest information that can be estimated, nats",
+    "judge_accuracy": "accuracy of the judge of generated images",
 }
 _READS = (
     "Each marker is a cell of the grid, placed by the rates of its upper and lower layers and "
@@ -51,7 +59,7 @@ def rate_page(records: xr.Dataset, every_use: list[Use], conclusions: list[str])
     return Page(
         rate_title(records),
         conclusions,
-        settings_of(records),
+        _settings(records),
         [_plane(records, every_use)],
         [
             Table(
@@ -63,6 +71,14 @@ def rate_page(records: xr.Dataset, every_use: list[Use], conclusions: list[str])
             *protocol_tables(records),
         ],
     )
+
+
+def _settings(records: xr.Dataset) -> dict[str, str]:
+    attributes = {**records.attrs, "binarized": bool(records.attrs["binarized"])}
+    if "judge_accuracy" in attributes:
+        accuracy = Estimate(attributes["judge_accuracy"], attributes.pop("judge_accuracy_stderr"))
+        attributes["judge_accuracy"] = with_error(accuracy)
+    return settings_of(xr.Dataset(attrs=attributes), _NAMES)
 
 
 def _plane(records: xr.Dataset, every_use: list[Use]) -> Chart:

@@ -9,6 +9,7 @@ from functools import cache
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,8 @@ from jaxvae.files.whole import write_text_whole
 PAGE = "report.html"
 # What a hover shows of a number.
 _DIGITS = 6
+# Attributes that name variables of the records in sentences.
+_PROSE = ("units", "estimators")
 # Bytes that a picture takes at most; a larger one is made smaller.
 _PICTURE_BYTES = 700_000
 
@@ -181,12 +184,22 @@ def page_text(page: Page, figures: Sequence[str] = ()) -> str:
     )
 
 
-def settings_of(records: xr.Dataset | xr.DataTree) -> dict[str, str]:
-    """The settings that records were made with, in words."""
+def settings_of(
+    records: xr.Dataset | xr.DataTree, names: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
+    """The settings that records were made with, in words.
+
+    Args:
+        records: records with settings as attributes.
+        names: what attributes are called whose own names do not say what they are.
+    """
     settings: dict[str, Any] = {}
     for name, value in records.attrs.items():
-        is_json = isinstance(value, str) and value.startswith("{")
-        settings |= json.loads(value) if is_json else {str(name): value}
+        if name in _PROSE:
+            settings[str(name)] = value.replace("_", " ")
+        else:
+            is_json = isinstance(value, str) and value.startswith("{")
+            settings |= json.loads(value) if is_json else {names.get(str(name), str(name)): value}
     return settings_in_words(settings)
 
 

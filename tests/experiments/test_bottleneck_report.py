@@ -245,7 +245,8 @@ def test_the_first_charts_of_the_page_answer_for_every_size(sizes):
     lost = [0.5, 0.25, 0.125][: len(sizes)]
     records = make_records(lost, sizes=sizes, seeds=3)
     records["intrinsic_dimension"].loc[{"layer": "decoder/1"}] += 10
-    for_delta, for_dimension, *_ = bottleneck_page(records).charts
+    for_delta, for_dimension, *others = bottleneck_page(records).charts
+    assert sum("showlegend" in chart.layout for chart in others) == 3
     delta, least = (trace.drawn for trace in for_delta.traces)
     assert delta["x"] == list(sizes)
     np.testing.assert_allclose(delta["y"], lost)

@@ -87,6 +87,15 @@ def test_each_similarity_that_was_measured_can_be_chosen_and_is_of_the_models_th
     assert len(maps.traces) == 8
 
 
+def test_the_settings_of_a_grid_of_betas_are_said_in_words(rates):
+    judge = {"judge_accuracy": 0.98765, "judge_accuracy_stderr": 0.00123}
+    settings = page_of(rates.assign_attrs(judge)).settings
+    assert settings["binarized"] == "yes"
+    assert settings["held-out images measured"] == "40"
+    assert settings["accuracy of the judge of generated images"] == "0.9877 ± 0.0012"
+    assert not any("stderr" in name for name in settings)
+
+
 def test_a_marker_stands_at_the_rates_of_its_cell(rates, page):
     (chart,) = page.charts
     drawn = chart.traces[0].drawn

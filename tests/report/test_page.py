@@ -118,3 +118,14 @@ def test_settings_are_said_in_words_also_from_a_file(tmp_path):
     del expected["binarize"]
     # Nor lists of one number.
     assert settings_of(xr.load_dataset(tmp_path / "records.nc")) == expected
+
+
+def test_attributes_that_are_no_words_are_called_by_others_and_those_of_sentences_are_read():
+    records = xr.Dataset(
+        attrs={"labeled": 9, "network": "dense_vae", "estimators": "intrinsic_dimension: TwoNN"}
+    )
+    assert settings_of(records, {"labeled": "images of classifiers"}) == {
+        "images of classifiers": "9",
+        "network": "dense_vae",
+        "estimators": "intrinsic dimension: TwoNN",
+    }

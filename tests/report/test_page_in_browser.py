@@ -285,6 +285,11 @@ def test_on_a_phone_a_picture_scrolls_and_its_text_is_no_smaller_and_not_in_squa
     picture = tab.locator(".picture img")
     assert picture.bounding_box()["width"] == 640
     assert picture.evaluate("one => one.parentElement.scrollWidth > one.parentElement.clientWidth")
+    hint = """() => getComputedStyle(document.querySelector(".picture figcaption"), "::before")
+        .content.includes("sideways")"""
+    assert tab.evaluate(hint)
+    tab.set_viewport_size({"width": 1100, "height": 800})
+    assert not tab.evaluate(hint)
     rendering = "one => getComputedStyle(one).imageRendering"
     assert picture.evaluate(rendering) == "auto"
     assert tab.locator("[data-picture] img").first.evaluate(rendering) == "pixelated"
