@@ -47,6 +47,7 @@ _OF_BOTTLENECKS = (
 )
 # Settings that seeds which are kept together may differ in.
 _VARIED = ("seeds", "members", "layout")
+_MADE = ("began", "ended", "machine", "device", "versions")
 
 
 def keep(folder: Path, name: str, results: Path = RESULTS) -> Path:
@@ -61,7 +62,7 @@ def keep(folder: Path, name: str, results: Path = RESULTS) -> Path:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     settings = {key: value for key, value in config.items() if key not in _VARIED}
     made, path = made_by(folder), results / f"{name}.nc"
-    told = {key: made[key] for key in ("began", "ended", "machine", "device", "versions")}
+    told = {key: made[key] for key in _MADE}
     told["settings"] = json.dumps(settings, sort_keys=True)
     kept = {
         place: _with_earlier(_needed(group, folder).assign_attrs(told), path)
@@ -108,7 +109,11 @@ def _with_earlier(records: xr.Dataset, path: Path) -> xr.Dataset:
         compat="override",
         join="exact",
     )
-    return both.sortby("seed")
+    # How the seeds of both folders were made.
+    told = {
+        key: "; ".join(dict.fromkeys([earlier.attrs[key], records.attrs[key]])) for key in _MADE
+    }
+    return both.sortby("seed").assign_attrs(told)
 
 
 def _encoding(records: xr.Dataset) -> dict[Any, dict[str, Any]]:

@@ -18,7 +18,7 @@ def folder_of(records, folder, **settings):
     (folder / "config.json").write_text(json.dumps({"epochs": 4, "seeds": [7]} | settings))
     (folder / "made" / "unit.json").write_text(
         '[{"command": "c", "began": "2026-01-02T03:04:05+00:00", "seconds": 1.0, '
-        '"machine": "m", "device": "cpu", "versions": "v"}]'
+        f'"machine": "of {folder.name}", "device": "cpu", "versions": "v"}}]'
     )
     records.to_netcdf(folder / "records.nc")
     return folder
@@ -54,6 +54,8 @@ def test_seeds_that_were_trained_apart_are_kept_together(tmp_path):
         for one in ("distortion", "missing", "image_squared_error"):
             np.testing.assert_allclose(opened[one], records[one], rtol=1e-3)
         assert opened["label_shares"].dims == ("label",)
+        assert opened.attrs["machine"] == "of first; of second"
+        assert opened.attrs["device"] == "cpu"
 
 
 def sweep(seeds, missing=()):

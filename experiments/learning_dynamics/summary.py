@@ -21,7 +21,7 @@ from experiments.learning_dynamics.selection import (
     to_final,
 )
 from jaxvae.analysis.learning import RESOLUTION, Order
-from jaxvae.report.tables import markdown_table, mean_over_seeds, printed_table
+from jaxvae.report.tables import compared, markdown_table, mean_over_seeds, printed_table
 
 _NAMED = ("data", "network", "objective")
 CAPTION = (
@@ -70,7 +70,9 @@ def dynamics_rows(records: Sequence[xr.Dataset]) -> list[dict[str, str]]:
                     "learned encoder": _over_seeds(learned.learned.encoder, seeds),
                     "learned decoder": _over_seeds(learned.learned.decoder, seeds),
                     "learned first": _counts(order),
-                    "p": _chance(order.p_value),
+                    "p": "·"
+                    if np.isnan(order.p_value)
+                    else compared(order.p_value).removeprefix("= "),
                     "nothing to learn": _share(learned.layers.nothing[:, inner]),
                     "undefined layers": _share(learned.layers.undefined[:, inner]),
                     "failed": f"{int(every['failed'].sum())}/{every.sizes['run']}",
@@ -165,12 +167,6 @@ def _order(group: xr.Dataset, *, groups: int) -> tuple[str, str, str]:
     )
 
 
-def _chance(p_value: float) -> str:
-    if np.isnan(p_value):
-        return "·"
-    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
-
-
 def _verdict(order: Order, groups: int) -> str:
     """Which half learned first what was left to learn, and the test that decides it."""
     if np.isnan(order.p_value):
@@ -178,11 +174,9 @@ def _verdict(order: Order, groups: int) -> str:
             "Not decided which half was learned first, which takes at least two seeds of the same "
             "objective and strength in which both halves have an epoch."
         )
-    chance = _chance(order.p_value)
-    equals = "" if chance.startswith("<") else "= "
     test = (
-        f"{abs(order.lead):.1f} epochs by CKA, p {equals}{chance} for both scales together, paired "
-        f"over {order.seeds} seeds"
+        f"{abs(order.lead):.1f} epochs by CKA, p {compared(order.p_value)} for both scales "
+        f"together, paired over {order.seeds} seeds"
     )
     if groups > 1:
         test += f", corrected for {groups} data sets and networks"

@@ -34,6 +34,21 @@ def mean_estimate(values: Float[np.ndarray, "n *shape"]) -> Estimate:
         return Estimate(wide.mean(axis=0), wide.std(axis=0, ddof=1) / n**0.5)
 
 
+def p_value_of_mean(values: Float[np.ndarray, " n"]) -> float:
+    """The two-sided p-value of Student's t-test for a mean of 0, such as that of differences.
+
+    NaN for fewer than two values. Where all of them are the same it is 0, or 1 if they are 0.
+    """
+    from scipy.special import stdtr  # noqa: PLC0415
+
+    if len(values) < 2:
+        return float("nan")
+    error = values.std(ddof=1) / np.sqrt(len(values))
+    if error == 0:
+        return 1.0 if values[0] == 0 else 0.0
+    return float(2 * stdtr(len(values) - 1, -abs(values.mean() / error)))
+
+
 def share_estimate(hits: int, n: int) -> Estimate:
     """A share of n independent trials, and a standard error that is never zero.
 

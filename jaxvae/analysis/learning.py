@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from jaxvae.analysis.estimate import p_value_of_mean
 from jaxvae.files.refusals import as_count
 from jaxvae.geometry.arrays import as_float64
 
@@ -217,7 +218,7 @@ def learning_order(
         ties=int(np.sum(tie)),
         undefined=int(np.sum(~known)),
         lead=float(by_seed.mean()) if len(by_seed) else np.nan,
-        p_value=float(np.minimum(1, tests * _p_value(by_seed))),
+        p_value=float(np.minimum(1, tests * p_value_of_mean(by_seed))),
         seeds=len(by_seed),
     )
 
@@ -303,18 +304,6 @@ def _leads_of_seeds(
     shared = [one for one in every[0] if all(one in seed for seed in every)] if every else []
     means = [[np.mean(seed[one]) for one in shared] for seed in every if shared]
     return np.array([np.mean(seed) for seed in means])
-
-
-def _p_value(leads: Float[np.ndarray, " s"]) -> float:
-    """The two-sided p-value of Student's t-test for a mean of 0."""
-    from scipy.special import stdtr  # noqa: PLC0415
-
-    if len(leads) < 2:
-        return float("nan")
-    error = leads.std(ddof=1) / np.sqrt(len(leads))
-    if error == 0:
-        return 1.0 if leads[0] == 0 else 0.0
-    return float(2 * stdtr(len(leads) - 1, -abs(leads.mean() / error)))
 
 
 def _refuse_epochs(epochs: Sequence[float], similarity: Float[np.ndarray, "e *rest"]) -> None:

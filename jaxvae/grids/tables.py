@@ -8,11 +8,12 @@ import xarray as xr
 from jaxtyping import Float
 from rich.table import Table
 
+from jaxvae.analysis.estimate import p_value_of_mean
 from jaxvae.files.words import counted, first_few
 from jaxvae.grids.combinations import assigned, combinations
 from jaxvae.grids.grid import Grid
 from jaxvae.grids.quantities import Quantity, geometry, known_runs, negative_elbo, rates
-from jaxvae.report.tables import markdown_table, over_seeds, printed_table
+from jaxvae.report.tables import compared, markdown_table, over_seeds, printed_table
 
 _RATES = (
     "Reconstruction is the negative log-likelihood, and KL or rate the KL divergence of the "
@@ -111,18 +112,13 @@ def _told_apart(differences: Float[np.ndarray, " s"], others: int) -> str:
     Student's t-test. The lowest one is chosen among all, so that p is multiplied by the number of
     the others (Bonferroni).
     """
-    from scipy.special import stdtr  # noqa: PLC0415
-
     known = differences[np.isfinite(differences)]
     if len(known) < 2:
         return "One seed of both does not say whether this difference is chance: train more seeds."
-    error = float(known.std(ddof=1)) / len(known) ** 0.5
-    p_value = 2 * float(stdtr(len(known) - 1, -float(known.mean()) / error)) if error else 0.0
-    p_value = min(1.0, others * p_value)
+    p_value = min(1.0, others * p_value_of_mean(known))
     verdict = "The difference is no chance" if p_value < 0.05 else "They cannot be told apart"
-    shown = "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
     corrected = f", corrected for {others} others" if others > 1 else ""
-    return f"{verdict} ({shown}, paired by {len(known)} seeds{corrected})."
+    return f"{verdict} (p {compared(p_value)}, paired by {len(known)} seeds{corrected})."
 
 
 def collapsed(grid: Grid, records: xr.Dataset) -> list[str]:

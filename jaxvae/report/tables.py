@@ -26,6 +26,11 @@ def with_error(estimate: Estimate, *, sign: str = "") -> str:
     return f"{value:{sign}.{digits}f} ± {stderr:.{digits}f}"
 
 
+def compared(p_value: float) -> str:
+    """A p-value as it stands behind "p": `= 0.012`, or `< 0.001`."""
+    return "< 0.001" if p_value < 0.001 else f"= {p_value:.3f}"
+
+
 def decimals(number: float, digits: int) -> str:
     """A number with so many decimals; `·` for NaN."""
     return "·" if math.isnan(number) else f"{number:.{digits}f}"

@@ -199,6 +199,8 @@ def test_the_lowest_is_told_from_the_next_by_a_paired_test_over_seeds():
         f"They cannot be told apart (p = {unclear:.3f}, paired by 3 seeds)."
     )
     assert cheaper_by([1.0, np.nan, np.nan]).endswith("is chance: train more seeds.")
+    # A setting without any effect.
+    assert "They cannot be told apart (p = 1.000, " in cheaper_by([0.0, 0.0, 0.0])
 
 
 def test_of_equal_settings_the_lowest_is_told_from_the_next_in_at_most_five_percent():
