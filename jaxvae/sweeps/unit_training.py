@@ -103,6 +103,8 @@ class _UnitWork(NamedTuple):
 def train_unit(sweep: Sweep, unit: Unit, progress: UnitProgress) -> tuple[str, ...]:
     """Train and measure the runs of a unit that are not done, and record them.
 
+    The unit is under way until `tidy_unit`.
+
     Args:
         sweep: sweep that it is a part of.
         unit: unit of some runs, which this process holds.
@@ -115,9 +117,13 @@ def train_unit(sweep: Sweep, unit: Unit, progress: UnitProgress) -> tuple[str, .
     if lacking:
         _refuse_together(sweep, unit, len(lacking))
         _train_runs(sweep, unit, lacking, progress)
+    return lacking
+
+
+def tidy_unit(sweep: Sweep, unit: Unit) -> None:
+    """Remove what the training of a unit needed to go on, without which it is done."""
     for folder in (sweep.out / UNITS).glob(f"{unit.name}*/{RESUME}"):
         _tidy(folder.parent, sweep.epochs[-1])
-    return lacking
 
 
 def refuse_large_unit(sweep: Sweep, unit: Unit) -> None:

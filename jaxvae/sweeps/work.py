@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 
 from jaxvae.report.progress import SweepProgress, UnitProgress
 from jaxvae.runs.provenance import noted
@@ -10,13 +11,16 @@ from jaxvae.sweeps.claims import LostError, claim
 from jaxvae.sweeps.estimate import seconds_of
 from jaxvae.sweeps.records import read_run, write_arrays
 from jaxvae.sweeps.sweep import CLAIMS, MADE_OF, Sweep
-from jaxvae.sweeps.unit_training import train_unit
+from jaxvae.sweeps.unit_training import tidy_unit, train_unit
 from jaxvae.sweeps.units import Unit
 
 # Whether others are done with what they hold is looked at after every so many seconds.
 _WAIT_SECONDS = 2.0
 
 _logger = logging.getLogger("jaxvae")
+
+# The last step of a unit: until then it is not done, and whoever finds it goes on.
+Finish = Callable[[], None]
 
 
 def work(
@@ -61,7 +65,10 @@ def do_unit(sweep: Sweep, unit: Unit, progress: SweepProgress) -> bool:
             begun = time.perf_counter()
             shown = progress.begin(unit.title, tell, seconds_of(sweep, unit).measuring_share)
             with noted(sweep.out, unit.name, sweep.command):
-                lines = _make(sweep, unit, shown) if unit.needs else _train(sweep, unit, shown)
+                do = _make if unit.needs else _train
+                lines, finish = do(sweep, unit, shown)
+            # Once it is noted: a unit that is done is never without a word on what made it.
+            finish()
             if not sweep.is_done(unit):
                 raise OSError(
                     f"expected to find the records of {unit.title} as written, found others"
@@ -76,15 +83,15 @@ def do_unit(sweep: Sweep, unit: Unit, progress: SweepProgress) -> bool:
     return True
 
 
-def _train(sweep: Sweep, unit: Unit, progress: UnitProgress) -> list[str]:
+def _train(sweep: Sweep, unit: Unit, progress: UnitProgress) -> tuple[list[str], Finish]:
     names = train_unit(sweep, unit, progress)
-    return [sweep.describe(name, read_run(sweep.out, name)) for name in names]
+    lines = [sweep.describe(name, read_run(sweep.out, name)) for name in names]
+    return lines, partial(tidy_unit, sweep, unit)
 
 
-def _make(sweep: Sweep, unit: Unit, progress: UnitProgress) -> list[str]:
+def _make(sweep: Sweep, unit: Unit, progress: UnitProgress) -> tuple[list[str], Finish]:
     (made,) = (each for each in sweep.afterwards if each.unit == unit)
     progress.note("beginning")
-    arrays = made.make(progress.note)
+    arrays = {**made.make(progress.note), MADE_OF: unit.name}
     made.file.parent.mkdir(parents=True, exist_ok=True)
-    write_arrays(made.file, {**arrays, MADE_OF: unit.name}, scratch=made.file.parent)
-    return []
+    return [], partial(write_arrays, made.file, arrays, scratch=made.file.parent)

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from jaxvae.files.whole import hidden_folder
 from jaxvae.report.progress import sweep_progress
-from jaxvae.runs import checkpoint
+from jaxvae.runs import checkpoint, provenance
 from jaxvae.runs.building import build_model, build_trainer, run_keys
 from jaxvae.runs.checkpoint import RESUME
 from jaxvae.runs.sweep_run import UNITS, model_of, program_of, read_settings_of, run_file
@@ -208,6 +208,7 @@ STEPS = {
     "remove": (checkpoint, "remove", (1, 2)),
     "tidy": (unit_training, "_tidy", (1,)),
     "rmtree": (unit_training, "shutil", (1, 2, 3)),
+    "note": (provenance, "write_text_whole", (1, 2)),
 }
 
 
