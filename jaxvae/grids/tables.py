@@ -1,7 +1,7 @@
 """A grid in words and numbers: its tables in the terminal, and its summary."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -102,23 +102,38 @@ def lowest(grid: Grid, records: xr.Dataset) -> list[str]:
     first = f"The lowest negative ELBO of held-out images is {texts[0]}"
     if len(texts) == 1:
         return [f"{first}."]
-    best, second = (np.ravel(runs.values) for *_, runs in costs[:2])
-    return [f"{first}; the next is {texts[1]}. {_told_apart(second - best, len(costs) - 1)}"]
+    best, *others = (np.ravel(runs.values) for *_, runs in costs)
+    differences = {
+        assigned(costs[place][2]): each - best for place, each in enumerate(others, start=1)
+    }
+    return [f"{first}; the next is {texts[1]}. {_told_apart(differences)}"]
 
 
-def _told_apart(differences: Float[np.ndarray, " s"], others: int) -> str:
-    """Whether the difference between two settings, of every seed, is more than chance.
+def _told_apart(differences: Mapping[str, Float[np.ndarray, " s"]]) -> str:
+    """From which other settings the lowest one is told, by its differences from them, by seed.
 
-    Student's t-test. The lowest one is chosen among all, so that p is multiplied by the number of
-    the others (Bonferroni).
+    Student's t-test for each; p is 1 where both have one seed in common. The lowest one is chosen
+    among all, so that p is multiplied by the number of the others (Bonferroni).
     """
-    known = differences[np.isfinite(differences)]
-    if len(known) < 2:
-        return "One seed of both does not say whether this difference is chance: train more seeds."
-    p_value = min(1.0, others * p_value_of_mean(known))
-    verdict = "The difference is no chance" if p_value < 0.05 else "They cannot be told apart"
-    corrected = f", corrected for {others} others" if others > 1 else ""
-    return f"{verdict} (p {compared(p_value)}, paired by {len(known)} seeds{corrected})."
+    known = {name: each[np.isfinite(each)] for name, each in differences.items()}
+    p_values = {
+        name: min(1.0, len(known) * p_value_of_mean(each))
+        for name, each in known.items()
+        if len(each) > 1
+    }
+    if not p_values:
+        return "One seed of each does not say whether a difference is chance: train more seeds."
+    as_low = [name for name in known if not p_values.get(name, 1.0) < 0.05]
+    if as_low:
+        verdict = f"It cannot be told apart from that with {first_few(as_low, '; ')}"
+        p_value = min(p_values.get(name, 1.0) for name in as_low)
+    else:
+        others = "The other is" if len(known) == 1 else f"All {len(known)} others are"
+        verdict = f"{others} higher by more than chance"
+        p_value = max(p_values.values())
+    which = "" if len(known) == 1 else "smallest " if as_low else "largest "
+    corrected = "" if len(known) == 1 else f", corrected for {len(known)} tests"
+    return f"{verdict} ({which}p {compared(p_value)}, paired by seed{corrected})."
 
 
 def collapsed(grid: Grid, records: xr.Dataset) -> list[str]:
