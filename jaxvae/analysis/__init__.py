@@ -10,6 +10,7 @@ from jaxvae.analysis.claims import second_peak as second_peak
 from jaxvae.analysis.claims import two_phases as two_phases
 from jaxvae.analysis.collapse import CollapseWarning as CollapseWarning
 from jaxvae.analysis.collapse import collapse_warnings as collapse_warnings
+from jaxvae.analysis.collapse import collapsed_latents as collapsed_latents
 from jaxvae.analysis.collapse import largest_eigenvalue as largest_eigenvalue
 from jaxvae.analysis.collapse import rate_warnings as rate_warnings
 from jaxvae.analysis.collapse import unused_latents as unused_latents

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from jaxvae.analysis.evaluation import Evaluation
 from jaxvae.analysis.shuffle import ShuffleEffect
@@ -128,6 +128,22 @@ def unused_latents(evaluation: Evaluation) -> str | None:
         f"few steps of training or with too large a beta.{spent} Train for more --epochs, with a "
         "larger --learning-rate, or with a lower beta."
     )
+
+
+def collapsed_latents(evaluation: Evaluation) -> tuple[Bool[np.ndarray, " k"], ...]:
+    """Which latents of every layer have collapsed: their mean rate is below 0.01 nats.
+
+    A rate is the KL divergence of the posterior from the prior, so that the posterior of these is
+    the prior for nearly every image. One with the variance of the prior (`latent_types`) may have a
+    large rate by its mean, and carries that much.
+
+    Args:
+        evaluation: result of `evaluate`.
+
+    Returns:
+        Masks `[k]`, from the top layer; False for a rate of NaN.
+    """
+    return tuple(rates < _LEAST_RATE for rates in evaluation.number_rates)
 
 
 def rate_warnings(

@@ -26,7 +26,8 @@ class LatentTypes(NamedTuple):
     Attributes:
         active: known precisely for every example: the latent carries information.
         mixed: anything between: known for some examples, or known roughly.
-        passive: the prior for every example: the latent carries nothing.
+        passive: as wide as the prior for every example: the latent carries no more than its mean
+            varies, which is nothing after long training.
     """
 
     active: Bool[Array, " k"]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxvae.analysis.collapse import collapse_warnings, unused_latents
+from jaxvae.analysis.collapse import collapse_warnings, collapsed_latents, unused_latents
 from jaxvae.analysis.estimate import Estimate, mean_estimate
 from jaxvae.analysis.evaluation import Evaluation, by_layer
 from jaxvae.analysis.training_loss import CLEAR, change_at_the_end
@@ -32,10 +32,10 @@ _READ = {
 }
 _TERMS = (
     "The rate is the KL divergence of the posterior from the prior, in nats per image; ± is the "
-    "standard error over images. A latent dimension is active if its posterior is narrow for every "
-    "image; passive if its posterior is the prior for every image, so that it has collapsed; and "
-    "mixed otherwise. Active units are latent dimensions whose posterior mean varies with the "
-    "image."
+    "standard error over images. A latent dimension has collapsed to the prior if its rate is "
+    "below 0.01 nats. By the variance of its posterior it is active if that is small for every "
+    "image, passive if that is the prior's for every image, and mixed otherwise; one whose mean "
+    "varies is an active unit, also if it is passive."
 )
 
 
@@ -100,29 +100,23 @@ def _collapse(run: SavedRun, evaluation: Evaluation) -> list[str]:
     """Sentences on latents that have collapsed to the prior."""
     if len(evaluation.examples.distortion) == 1:
         return ["Whether latents collapsed cannot be told from one image."]
+    counts = [int(np.sum(each)) for each in collapsed_latents(evaluation)]
     if isinstance(run.vae, HVAE):
         sizes = run.vae.sizes
         signs = collapse_warnings(evaluation, sizes=sizes) if evaluation.is_finite else ()
-        collapsed = ", ".join(
-            f"{int(np.sum(types.passive))} of the {size} of {name}"
-            for name, size, types in zip(
-                latent_names(run.vae), sizes, evaluation.latent_types, strict=True
-            )
-        )
+        of_layers = zip(counts, sizes, latent_names(run.vae), strict=True)
+        collapsed = ", ".join(f"{count} of the {size} of {name}" for count, size, name in of_layers)
         sentence = f"Latents that have collapsed to the prior: {collapsed}."
         if not signs:
             return [f"No layer of latents as a whole shows a sign of collapse. {sentence}"]
         return [sentence, *(f"A sign of collapse: {sign}." for sign in signs)]
-    (types,) = evaluation.latent_types
-    active, mixed, passive = (int(np.sum(each)) for each in types)
-    # Active units are counted by the mean, which is another thing.
-    kinds = f"by posterior variance {active} are active, {mixed} mixed and {passive} passive"
     if unused := unused_latents(evaluation):
         return [unused]
-    size = run.vae.latents
-    if passive:
-        return [f"{passive} of {size} latents have collapsed to the prior: {kinds}."]
-    return [f"None of {size} latents has collapsed to the prior: {kinds}."]
+    (count,), size = counts, run.vae.latents
+    if not count:
+        return [f"None of {size} latents has collapsed to the prior."]
+    have = "has" if count == 1 else "have"
+    return [f"{count} of {size} latents {have} collapsed to the prior."]
 
 
 def _improving(shown: Shown) -> list[str]:

@@ -10,6 +10,7 @@ from jaxvae.analysis import (
     ExampleCosts,
     ShuffleEffect,
     collapse_warnings,
+    collapsed_latents,
     evaluate,
     largest_eigenvalue,
     rate_warnings,
@@ -50,6 +51,16 @@ def shuffled(costs, errors):
 def seen(*arguments, **options):
     found = collapse_warnings(*arguments, **options)
     return [(one.layer, one.condition.split(",")[0], one.measured) for one in found]
+
+
+def test_a_latent_as_wide_as_the_prior_whose_mean_varies_has_not_collapsed():
+    # Three of the same width: the rates are those of a Gaussian posterior with these means.
+    deviations = np.array([0.0, 0.2, 2.0])
+    rates = (np.array([0.004, 0.004, 0.004]) + deviations**2 / 2,)
+    (collapsed,) = collapsed_latents(evaluated()._replace(number_rates=rates))
+    np.testing.assert_array_equal(collapsed, [True, False, False])
+    (unknown,) = collapsed_latents(evaluated()._replace(number_rates=(np.array([np.nan]),)))
+    assert not unknown.any()
 
 
 def test_nothing_is_said_of_layers_that_are_used():
