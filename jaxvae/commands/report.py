@@ -66,6 +66,7 @@ def main(arguments: argparse.Namespace, console: Console, errors: Console) -> No
             )
         told = {**page.settings, **made_by(run.folder)}
         write_page(part, page._replace(settings=told), figures)
+    console.print(*page.answer, "", sep="\n", soft_wrap=True)
     for figure in figures:
         console.print(str(out / "figures" / figure.name), soft_wrap=True)
     console.print(f"page: {out / PAGE}", soft_wrap=True)

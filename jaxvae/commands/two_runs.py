@@ -26,6 +26,7 @@ from jaxvae.report.two_runs import (
     caveat,
     conclusion,
     draw_two_runs,
+    in_what_they_differ,
     setting_rows,
     summary,
     two_runs_page,
@@ -69,7 +70,11 @@ def compare(arguments: argparse.Namespace, console: Console, errors: Console) ->
     settings = setting_rows(comparison, names)
     kept = {name: read_curve(run.folder) for name, run in zip(names, runs, strict=True)}
     curves = {name: curve for name, curve in kept.items() if curve.steps}
-    sentences = [conclusion(comparison, names), caveat(comparison)]
+    sentences = [
+        conclusion(comparison, names),
+        in_what_they_differ(settings, names),
+        caveat(comparison),
+    ]
     tables = [printed_table(each, left=["term", "setting"]) for each in (values, settings) if each]
     write_report(
         out,

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from jaxvae.analysis.estimate import mean_estimate
 from jaxvae.analysis.two_runs import TwoRuns, different_settings
-from jaxvae.files.words import counted
+from jaxvae.files.words import counted, first_few
 from jaxvae.report.page import Chart, Page, Table, Trace, settings_in_words
 from jaxvae.report.style import draw_rows, figure
 from jaxvae.report.tables import markdown_table, with_error
@@ -103,6 +103,14 @@ def setting_rows(comparison: TwoRuns, names: tuple[str, str]) -> list[Row]:
         words = ["not set" if value is None else word(value) for value in pair]
         rows.append(dict(zip(("setting", *names), (name, *words), strict=True)))
     return rows
+
+
+def in_what_they_differ(settings: Sequence[Row], names: tuple[str, str]) -> str:
+    """A sentence on the settings in which the runs differ, of rows of `setting_rows`."""
+    if not settings:
+        return f"{names[0]} and {names[1]} have the same settings."
+    each = [f"{row['setting']} ({' and '.join(row[name] for name in names)})" for row in settings]
+    return f"{names[0]} and {names[1]} differ in {first_few(each)}."
 
 
 def summary(

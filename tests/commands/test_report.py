@@ -27,8 +27,12 @@ def test_figures_and_a_page_are_written_into_the_folder_of_the_run(saved_run, ca
     out = saved_run / "figures"
     assert sorted(path.name for path in out.iterdir()) == FIGURES
     page = saved_run / "report.html"
-    printed = [*(str(out / name) for name in FIGURES), f"page: {page}"]
-    assert capsys.readouterr().out.splitlines() == printed
+    *answer, empty, one, other, third, last = capsys.readouterr().out.splitlines()
+    assert [one, other, third] == [str(out / name) for name in FIGURES]
+    assert (empty, last) == ("", f"page: {page}")
+    assert answer[0].startswith("On 60 held-out images of sprites the negative ELBO is ")
+    assert "collapsed to the prior." in answer[1]
+    assert all(sentence.partition("`")[0] in page.read_text() for sentence in answer)
     for name in FIGURES:
         assert matplotlib.image.imread(out / name).std() > 0.01
     assert page.stat().st_size < 8e6
@@ -110,6 +114,7 @@ def test_two_runs_are_compared_in_words_tables_and_files(saved_run, tmp_path, ca
     assert main(["report", str(saved_run), str(other), *given]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "on the same 60 held-out images" in printed
+    assert f"{saved_run.name} and other differ in learning_rate (0.0001 and 0.1)." in printed
     assert "Two single trainings do not tell how much another seed would change" in printed
     assert "learning_rate 0.0001 0.1" in printed
     assert "unknown 1 min 2 s" in printed
