@@ -54,7 +54,8 @@ TEXT = """## Which cells of a grid are best
 `python -m experiments.rate_allocation` names the cells that cannot be told from the best one
 (`jaxvae.analysis.compare_cells`): differences are paired by image and by seed, their limits
 include the spread between trainings, and the studentized range controls the error of all pairs of
-cells together.
+cells together. `jaxvae sweep` says in the same way which settings cannot be told from that of the
+lowest negative ELBO, by one number of every run, without the spread over images.
 
 The table is of simulated grids of 7 x 7 cells. The unit is the standard error of the score of a
 cell over test images; the standard deviation between two trainings of the same cell is 1, 2 or 3

@@ -1,19 +1,19 @@
 """A grid in words and numbers: its tables in the terminal, and its summary."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
 from rich.table import Table
 
-from jaxvae.analysis.estimate import p_value_of_mean
+from jaxvae.analysis.comparison import compare_cells
 from jaxvae.files.words import counted, first_few
 from jaxvae.grids.combinations import assigned, combinations
 from jaxvae.grids.grid import Grid
 from jaxvae.grids.quantities import Quantity, geometry, known_runs, negative_elbo, rates
-from jaxvae.report.tables import compared, markdown_table, over_seeds, printed_table
+from jaxvae.report.tables import markdown_table, over_seeds, printed_table
 
 _RATES = (
     "Reconstruction is the negative log-likelihood, and KL or rate the KL divergence of the "
@@ -102,38 +102,35 @@ def lowest(grid: Grid, records: xr.Dataset) -> list[str]:
     first = f"The lowest negative ELBO of held-out images is {texts[0]}"
     if len(texts) == 1:
         return [f"{first}."]
-    best, *others = (np.ravel(runs.values) for *_, runs in costs)
-    differences = {
-        assigned(costs[place][2]): each - best for place, each in enumerate(others, start=1)
-    }
-    return [f"{first}; the next is {texts[1]}. {_told_apart(differences)}"]
+    runs = np.stack([np.ravel(each.values) for *_, each in costs])
+    names = [assigned(words) for _, _, words, _ in costs]
+    return [f"{first}; the next is {texts[1]}. {_told_apart(runs, names)}"]
 
 
-def _told_apart(differences: Mapping[str, Float[np.ndarray, " s"]]) -> str:
-    """From which other settings the lowest one is told, by its differences from them, by seed.
-
-    Student's t-test for each; p is 1 where both have one seed in common. The lowest one is chosen
-    among all, so that p is multiplied by the number of the others (Bonferroni).
-    """
-    known = {name: each[np.isfinite(each)] for name, each in differences.items()}
-    p_values = {
-        name: min(1.0, len(known) * p_value_of_mean(each))
-        for name, each in known.items()
-        if len(each) > 1
-    }
-    if not p_values:
+def _told_apart(costs: Float[np.ndarray, "m s"], names: Sequence[str]) -> str:
+    """From which other settings the lowest one, which is the first, can be told."""
+    whole = np.isfinite(costs).all(axis=1)
+    if costs.shape[1] == 1:
         return "One seed of each does not say whether a difference is chance: train more seeds."
-    as_low = [name for name in known if not p_values.get(name, 1.0) < 0.05]
+    if not whole[0]:
+        return "Some of its seeds are missing, so that it is not compared with others."
+    others = int(whole.sum()) - 1
+    if not others:
+        return "Some seeds of all others are missing, so that it is not compared with them."
+    # Of every run one number is known. Less is better.
+    values = np.repeat(-costs[whole, :, None], 2, axis=2)
+    best = np.flatnonzero(whole)[compare_cells(values).candidates]
+    as_low = [names[place] for place in best if place]
     if as_low:
         verdict = f"It cannot be told apart from that with {first_few(as_low, '; ')}"
-        p_value = min(p_values.get(name, 1.0) for name in as_low)
+    elif others == 1:
+        verdict = "The other is higher by more than chance"
     else:
-        others = "The other is" if len(known) == 1 else f"All {len(known)} others are"
-        verdict = f"{others} higher by more than chance"
-        p_value = max(p_values.values())
-    which = "" if len(known) == 1 else "smallest " if as_low else "largest "
-    corrected = "" if len(known) == 1 else f", corrected for {len(known)} tests"
-    return f"{verdict} ({which}p {compared(p_value)}, paired by seed{corrected})."
+        verdict = f"All {others} others are higher by more than chance"
+    missing = len(costs) - 1 - others
+    lack = "that lacks seeds is" if missing == 1 else "that lack seeds are"
+    left_out = f"; {missing} {lack} left out" if missing else ""
+    return f"{verdict} (95% confidence, paired by seed{left_out})."
 
 
 def collapsed(grid: Grid, records: xr.Dataset) -> list[str]:
