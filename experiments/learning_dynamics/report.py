@@ -36,12 +36,13 @@ def _write(sweep: Sweep, records: Sequence[xr.Dataset], console: Console) -> Non
     tree = {
         DataAndNetwork(each.attrs["data"], each.attrs["network"]).name: each for each in records
     }
+    page = dynamics_page(records, missing=sweep.missing())
     write_report(
         sweep.out,
         xr.DataTree.from_dict(tree),
         figures=partial(draw_dynamics, records),
         summary=dynamics_summary(records, missing=sweep.missing()),
-        lines=[dynamics_table(records)],
+        lines=[dynamics_table(records), *page.answer],
         console=console,
-        page=dynamics_page(records, missing=sweep.missing()),
+        page=page,
     )

@@ -9,7 +9,7 @@ from jaxvae.grids.figures import draw_grid
 from jaxvae.grids.grid import Grid, label
 from jaxvae.grids.page import grid_page
 from jaxvae.grids.records import gather
-from jaxvae.grids.tables import errors, summary, sweep_tables, title
+from jaxvae.grids.tables import summary, sweep_tables
 from jaxvae.report.results import write_report
 from jaxvae.sweeps.sweep import Sweep
 
@@ -25,13 +25,14 @@ def report(grid: Grid, sweep: Sweep, console: Console) -> None:
     labels = map(label, grid.settings)
     shown = records.isel({each: 0 for each in labels if each not in grid.varying})
     _say_failed(sweep, records, console)
+    page = grid_page(grid, shown)
     write_report(
         sweep.out,
         records,
         figures=partial(draw_grid, grid, shown),
         summary=summary(grid, shown),
-        page=grid_page(grid, shown),
-        lines=[title(grid, shown), *sweep_tables(grid, shown), errors(grid)],
+        page=page,
+        lines=[page.title, *sweep_tables(grid, shown), *page.answer],
         console=console,
     )
 

@@ -214,7 +214,10 @@ def test_more_seeds_and_values_train_only_what_is_new(out, tmp_path, capsys):
     before = times()
     words = ["--latents", "3", "--coefficient", "beta=4,8", "--seeds", "0..1", *SWEEP[-2:]]
     assert main(["sweep", *SMALL, *words, "--members", "1", "--out", str(copy)]) == 0
-    assert "3 of 4 runs to do" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "3 of 4 runs to do" in shown
+    (lowest,) = (line for line in shown.splitlines() if line.startswith("The lowest negative ELBO"))
+    assert lowest in (copy / "summary.md").read_text()
     after = times()
     assert len(after) == 7
     assert {path: after[path] for path in before} == before

@@ -246,8 +246,9 @@ def test_every_latent_is_of_one_kind(records):
     np.testing.assert_array_equal(kinds, TINY.latents)
 
 
-def test_the_terminal_shows_the_table_and_where_the_rest_is(finished):
+def test_the_terminal_shows_the_table_the_findings_and_where_the_rest_is(finished):
     out, shown = finished
+    assert "Of what was left to learn, the encoder was first in" in shown
     assert "encoder" in shown
     assert "annealed_vae" in shown
     assert str(out / "records.nc") in shown
