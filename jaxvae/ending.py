@@ -6,10 +6,12 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import jax
 from rich.console import Console
 
+from jaxvae.files.words import in_lines
 from jaxvae.runs.compiled import keep_compiled_programs
 from jaxvae.runs.folder import BusyError, UnfinishedError
 from jaxvae.training.processes import LostProcessError, is_first, join_processes
@@ -24,6 +26,25 @@ _SILENT = Console(quiet=True)
 _OF_XLA = re.compile(
     r"(ABORTED|DEADLINE_EXCEEDED|INTERNAL|RESOURCE_EXHAUSTED|UNAVAILABLE|UNKNOWN): "
 )
+
+
+class SentenceConsole(Console):
+    """A console whose sentences, which are printed with `soft_wrap`, have a line each.
+
+    On a terminal, which would break them within words, they have the lines that they need. Names
+    and messages are printed as they are: they may hold brackets and colons.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **options: Any) -> None:
+        """Print objects as `rich` does."""
+        if soft_wrap and self.is_terminal:
+            objects = tuple(
+                in_lines(each, self.width) if isinstance(each, str) else each for each in objects
+            )
+        super().print(*objects, soft_wrap=soft_wrap, **options)
 
 
 def status_of(
@@ -48,9 +69,7 @@ def status_of(
         if a loss is not finite, or if units of a sweep are left; 2 for wrong use; 75 if another
         process is at work in the folder; 130 when interrupted, 143 when terminated.
     """
-    # As they are: names and messages may hold brackets and colons.
-    console = Console(highlight=False, markup=False, emoji=False)
-    errors = Console(highlight=False, markup=False, emoji=False, stderr=True)
+    console, errors = SentenceConsole(), SentenceConsole(stderr=True)
     try:
         with terminable():
             if on_host:

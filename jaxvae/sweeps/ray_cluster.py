@@ -22,6 +22,7 @@ import ray
 from ray.exceptions import RayTaskError
 from rich.console import Console
 
+from jaxvae.ending import SentenceConsole
 from jaxvae.report.progress import sweep_progress
 from jaxvae.runs.compiled import keep_compiled_programs
 from jaxvae.sweeps.job import Job
@@ -129,7 +130,7 @@ def _do(job: Job, unit: Unit) -> str:
     log.parent.mkdir(parents=True, exist_ok=True)
     done = len(sweep.units) - len(sweep.unfinished())
     with log.open("a", encoding="utf-8") as file:
-        console = Console(file=file, highlight=False, markup=False, emoji=False)
+        console = SentenceConsole(file=file)
         with sweep_progress(console, units=len(sweep.units), done=done) as progress:
             return "done" if do_unit(sweep, unit, progress) else "left"
 

@@ -1,8 +1,8 @@
-"""Numbers in words."""
+"""Numbers, lists and lines in words."""
 
 import pytest
 
-from jaxvae.files.words import first_few, in_bytes
+from jaxvae.files.words import first_few, in_bytes, in_lines
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,17 @@ def test_of_a_long_list_the_first_are_named_and_the_others_counted():
     assert first_few("abc") == "a, b, c"
     assert first_few("abcde") == "a, b, c and 2 more"
     assert first_few("abcde", "; ", most=4) == "a; b; c; d; and 1 more"
+
+
+def test_lines_end_between_words_and_go_on_where_they_began():
+    text = "one two three four\n\n    five six seven eight"
+    assert in_lines(text, 13) == "one two three\nfour\n\n    five six\n    seven\n    eight"
+    assert in_lines(text, 100) == text
+
+
+def test_what_is_to_be_copied_has_one_line_and_so_has_a_long_word():
+    text = "Then `jaxvae train --data a b` goes on in /a/folder-of/results."
+    assert in_lines(text, 12).split("\n") == [
+        *("Then", "`jaxvae train --data a b`", "goes on in", "/a/folder-of/results."),
+    ]
+    assert in_lines("a ` alone", 3) == "a `\nalone"
