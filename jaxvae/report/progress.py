@@ -22,8 +22,10 @@ from jaxvae.training.progress import Progress as Training
 
 # A run that no terminal shows writes a line after so many seconds.
 _LINE_SECONDS = 60.0
-# Letters of the title of a unit, which ends with what differs from others, and of its beginning.
-_TITLE, _BEGINNING = 40, 12
+# Letters of the title of a unit, at most.
+_TITLE = 40
+# What a title and a status share a line with: a bar, a share, a time and the gaps between them.
+_BAR, _BESIDE = 16, 32
 
 
 class UnitProgress(NamedTuple):
@@ -73,7 +75,7 @@ def sweep_progress(console: Console, *, units: int, done: int = 0) -> Iterator[S
     with Progress(*_columns(), console=console, transient=True, expand=True) as bars:
         sweep = bars.add_task("sweep", total=float(units), completed=done, status="")
         current = bars.add_task("", total=None, status="")
-        say, finished = _lines(console), float(done)
+        say, finished, letters = _lines(console), float(done), _letters(console)
 
         def advance(share: float) -> None:
             bars.update(
@@ -98,7 +100,7 @@ def sweep_progress(console: Console, *, units: int, done: int = 0) -> Iterator[S
 
             def start(steps: int, measurements: int) -> None:
                 counts.update(steps=max(1, steps), measurements=max(1, measurements))
-                bars.reset(current, description=_shortened(title), total=steps)
+                bars.reset(current, description=_shortened(title, letters), total=steps)
                 show(status)
 
             def report(training: Training) -> None:
@@ -112,7 +114,7 @@ def sweep_progress(console: Console, *, units: int, done: int = 0) -> Iterator[S
             def warn(text: str) -> None:
                 console.print(text, style="yellow", soft_wrap=True)
 
-            bars.reset(current, description=_shortened(title), total=None)
+            bars.reset(current, description=_shortened(title, letters), total=None)
             show(status)
             return UnitProgress(start, report, show, measured, warn)
 
@@ -148,6 +150,7 @@ def watched_progress(
     with Progress(*_columns(), console=console, transient=True, expand=True) as bars:
         sweep, say = bars.add_task("sweep", total=float(units), status=""), _lines(console)
         shown: dict[str, TaskID] = {}
+        letters = _letters(console)
 
         def show(done: int, at_work: Mapping[str, tuple[str, float, str]]) -> None:
             completed = done + sum(share for _, share, _ in at_work.values())
@@ -156,26 +159,32 @@ def watched_progress(
                 bars.remove_task(shown.pop(name))
             for name, (title, share, status) in at_work.items():
                 if name not in shown:
-                    shown[name] = bars.add_task(_shortened(title), total=1.0, status="")
+                    shown[name] = bars.add_task(_shortened(title, letters), total=1.0, status="")
                 bars.update(shown[name], completed=share, status=status)
             say(completed / units)
 
         yield show
 
 
-def _shortened(title: str) -> str:
-    """A title without its middle, where it is long."""
-    if len(title) <= _TITLE:
+def _letters(console: Console) -> int:
+    """How many letters of a title there is room for, beside a status half as long again."""
+    return max(1, min(_TITLE, 2 * (console.width - _BESIDE) // 5))
+
+
+def _shortened(title: str, letters: int) -> str:
+    """A title without its middle, where it is long: it ends with what differs from others."""
+    if len(title) <= letters:
         return title
     gap = "..."
-    return f"{title[:_BEGINNING]}{gap}{title[_BEGINNING + len(gap) - _TITLE :]}"
+    beginning = letters // 4
+    return f"{title[:beginning]}{gap}{title[beginning + len(gap) - letters :]}"
 
 
 def _columns() -> tuple[ProgressColumn, ...]:
     """Where a terminal is narrow, words give way to the bar, the share and the time left."""
     return (
         TextColumn("{task.description}", table_column=Column(no_wrap=True, ratio=2)),
-        BarColumn(bar_width=16),
+        BarColumn(bar_width=_BAR),
         TaskProgressColumn(),
         TimeRemainingColumn(),
         TextColumn(
