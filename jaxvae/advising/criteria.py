@@ -151,8 +151,9 @@ def _fondue(reading: SweepReading, chance: float) -> Criterion:
         answer,
         size,
         f"ID of sample minus mean {_listed(reading, gap, 1)}; at most {most:.1f}{_few(chance)}",
-        "the largest size tried at which at most a fifth of the dimensions carry no information; "
-        "noise around curved data counts as such. It does not say what is lost",
+        "Bonheme and Grzes (2022): the largest size tried at which at most a fifth of the "
+        "dimensions carry no information; noise around curved data counts as such. It does not say "
+        "what is lost",
     )
 
 

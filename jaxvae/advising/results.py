@@ -1,6 +1,6 @@
 """The results of `jaxvae advise`: printed, in `summary.md`, in a figure, and on a page."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -64,7 +64,7 @@ def conclude(
     records: xr.Dataset,
     *,
     ending: str = "",
-    of_data: str = "",
+    of_data: Sequence[str] = (),
     dimension: DataDimension | None = None,
 ) -> Conclusion:
     """The answer to how large a bottleneck must be, from the records of a sweep over sizes.
@@ -72,7 +72,7 @@ def conclude(
     Args:
         records: records of `jaxvae sweep`, `jaxvae advise` or `experiments.bottleneck`.
         ending: why training stopped, where nothing is decided.
-        of_data: sentences about the data.
+        of_data: sentences about training and the data, which come last; empty ones are left out.
         dimension: dimension of the data, where it is known.
 
     Raises:
@@ -92,15 +92,30 @@ def conclude(
         answer(reading, ending=ending),
         disagreement(criteria, reading) if by_delta else "",
         *diagnoses(reading, dimension),
-        of_data,
+        *of_data,
     )
     return Conclusion(reading, tuple(filter(None, sentences)), criteria, _rows(reading, nulls))
 
 
 def write_conclusion(
-    out: Path, records: xr.Dataset, conclusion: Conclusion, *, title: str, console: Console
+    out: Path,
+    records: xr.Dataset,
+    conclusion: Conclusion,
+    *,
+    title: str,
+    console: Console,
+    said: Collection[str],
 ) -> None:
-    """Print the answer first, and write records.nc, summary.md, the figure and report.html."""
+    """Print the answer first, and write records.nc, summary.md, the figure and report.html.
+
+    Args:
+        out: folder of the study.
+        records: measurements.
+        conclusion: what `conclude` gives for them.
+        title: of figure and page.
+        console: where to print.
+        said: sentences that were printed before.
+    """
     side, sizes = markdown_table(conclusion.side_by_side), markdown_table(conclusion.sizes)
     sentences = "\n\n".join(conclusion.sentences)
     write_report(
@@ -108,17 +123,22 @@ def write_conclusion(
         records,
         figures=partial(_draw, conclusion, title),
         summary=f"# {title}\n\n{sentences}\n\n{side}\n\n{sizes}\n\n{_CAPTION}\n",
-        lines=printed(conclusion),
+        lines=["", *printed(conclusion, said=said)],
         console=console,
         page=_page(conclusion, title),
     )
 
 
-def printed(conclusion: Conclusion) -> Sequence[str]:
-    """The lines for the terminal: the sentences, and the answer of every criterion."""
+def printed(conclusion: Conclusion, *, said: Collection[str] = ()) -> list[str]:
+    """The lines for the terminal: the sentences, and the answer of every criterion.
+
+    Args:
+        conclusion: what was concluded.
+        said: sentences that were printed before.
+    """
+    paragraphs = [each for each in conclusion.sentences if each not in said]
     return [
-        *conclusion.sentences,
-        "",
+        *(line for paragraph in paragraphs for line in (paragraph, "")),
         *(f"{each.name}: {each.answer}\n    {each.evidence}" for each in conclusion.criteria),
     ]
 

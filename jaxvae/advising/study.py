@@ -108,9 +108,9 @@ class StudyOutcome(NamedTuple):
         if self.wanted is None:
             return (
                 f"Models may improve after {epochs} epochs, but with {self.epochs} epochs some "
-                f"failed: their loss was not finite. This is the answer for {epochs} epochs. "
+                f"failed: their loss was not finite. This is the answer for {epochs} epochs."
             )
-        return f"Models may still improve: the same command continues with {self.epochs} epochs. "
+        return f"Models may still improve: the same command continues with {self.epochs} epochs."
 
 
 def do_study(

@@ -129,9 +129,9 @@ def _study(arguments: argparse.Namespace, console: Console, errors: Console) -> 
     # There may be few held-out images.
     images = dataset.train.images
     dimension = data_dimension(images[first_distinct(images, _POINTS)])
-    console.print(str(dimension), soft_wrap=True)
     config, why = _with_noise(config, dimension.value)
-    console.print(why, soft_wrap=True)
+    said = (str(dimension), why)
+    console.print(*said, sep="\n", soft_wrap=True)
     fewest = dimension.fewest_latents
     study = Study(
         run=shared_settings(config, ["latents", "epochs"]),
@@ -158,11 +158,11 @@ def _study(arguments: argparse.Namespace, console: Console, errors: Console) -> 
         concluded = conclude(
             outcome.records,
             ending=ending,
-            of_data=f"{outcome.on_length}{blurred}{dimension} {why}",
+            of_data=[outcome.on_length, blurred, *said],
             dimension=dimension,
         )
     title = f"{dataset.name}, {config.network}, {concluded.reading.epoch} epochs"
-    write_conclusion(out, outcome.records, concluded, title=title, console=console)
+    write_conclusion(out, outcome.records, concluded, title=title, console=console, said=said)
 
 
 def _processes(images: np.ndarray) -> int:
@@ -277,5 +277,5 @@ def _blurred(reading: SweepReading, config: RunConfig, images: np.ndarray) -> st
         f"{lost:.0%} of the variance of the pixels. The answer is about what they keep; what is "
         "lost may be noise and detail, or whole factors of the images. Models keep more with "
         f"`--likelihood gaussian --likelihood-option standard_deviation={deviation / 3:.2g}`, in "
-        "another --out. "
+        "another --out."
     )

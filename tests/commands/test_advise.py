@@ -108,9 +108,12 @@ def answered(tmp_path_factory):
 def test_images_of_rank_two_need_a_bottleneck_of_two(answered, capsys):
     out, command = answered
     assert main([*command, "--minutes", "10"]) == 0
-    assert "Use a bottleneck of 2:" in " ".join(capsys.readouterr().out.split())
+    shown = capsys.readouterr().out.splitlines()
     summary = (out / "summary.md").read_text(encoding="utf-8")
-    assert "Use a bottleneck of 2:" in summary
+    for each in ("Use a bottleneck of 2:", "The intrinsic dimension of the data is "):
+        # Printed once, however long before the answer, and a paragraph of the summary.
+        (line,) = (line for line in shown if line.startswith(each))
+        assert f"\n\n{line}\n\n" in summary
     assert "| FONDUE |" in summary
     with xr.open_dataset(out / "records.nc") as records:
         # None below the dimension of the data.
