@@ -194,8 +194,9 @@ class GridModel(NamedTuple):
         return f"top-{self.beta_top}_bottom-{self.beta_bottom}_seed-{self.seed}"
 
     def betas(self, layers: int) -> tuple[float, ...]:
-        """The beta of every layer, from the top to the bottom."""
-        return tuple(map(float, np.geomspace(self.beta_top, self.beta_bottom, layers)))
+        """The beta of every layer, from the top to the bottom, in seven digits."""
+        betas = np.geomspace(self.beta_top, self.beta_bottom, layers)
+        return tuple(float(f"{beta:.7g}") for beta in betas)
 
 
 def grid_models(config: Config) -> list[GridModel]:

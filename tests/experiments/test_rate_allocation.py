@@ -527,7 +527,9 @@ def test_a_network_is_told_by_its_name_and_options(changed, network, options):
 
 def test_betas_go_evenly_in_ratio_from_the_top_to_the_bottom():
     np.testing.assert_allclose(GridModel(0.1, 10.0, 0).betas(3), [0.1, 1, 10], rtol=1e-12)
-    assert GridModel(0.5, 2.0, 0).betas(2) == (0.5, 2.0)
+    assert GridModel(0.5, 2.154435, 0).betas(2) == (0.5, 2.154435)
+    # Not 0.29999999999999993.
+    assert set(GridModel(0.3, 0.3, 0).betas(12)) == {0.3}
 
 
 def test_the_grid_of_the_paper_has_a_tenth_of_a_decade_between_betas():
