@@ -1,5 +1,6 @@
-"""What docs/results/learning_dynamics.md says of the kept records of dense VAEs on MNIST."""
+"""What docs/results/learning_dynamics.md says of the kept records of VAEs of MNIST."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -24,32 +25,61 @@ from jaxvae.report.tables import markdown_table
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "learning_dynamics.md"
 COLUMNS = (
     "objective", "similar encoder", "similar decoder", "similar first", "learned encoder",
-    "learned decoder", "learned first", "p", "recon. nats", "KL nats",
+    "learned decoder", "learned first", "p", "nothing to learn", "recon. nats", "KL nats",
 )  # fmt: skip
+
+
+# The records, by the network that a section of the page is about.
+KEPT = {
+    "Convolutional": ("dynamics-compact-mnist.nc", "mnist/compact_vae"),
+    "Dense": ("dynamics-dense-mnist.nc", "mnist/dense_vae"),
+}
+
+
+def records_of(network):
+    name, place = KEPT[network]
+    with xr.open_datatree(RESULTS / name) as opened:
+        return opened[place].to_dataset().load()
+
+
+def section_on(network):
+    """The section of the page, in one line."""
+    _, section = PAGE.read_text(encoding="utf-8").split(f"## {network} VAEs on MNIST\n")
+    return in_one_line(section.partition("\n## ")[0])
+
+
+@pytest.fixture(scope="module", params=KEPT)
+def both(request):
+    """The records of a network, and the section on it."""
+    return records_of(request.param), section_on(request.param)
 
 
 @pytest.fixture(scope="module")
 def records():
-    with xr.open_datatree(RESULTS / "dynamics-dense-mnist.nc") as opened:
-        return opened["mnist/dense_vae"].to_dataset().load()
+    return records_of("Dense")
 
 
 @pytest.fixture(scope="module")
 def page():
     """The page in one line."""
-    return " ".join(PAGE.read_text(encoding="utf-8").split())
+    return in_one_line(PAGE.read_text(encoding="utf-8"))
 
 
 def in_one_line(text):
     return " ".join(text.split())
 
 
-def test_the_table_of_objectives_is_that_of_the_records(records, page):
-    rows = [{name: row[name] for name in COLUMNS} for row in dynamics_rows([records])]
-    assert in_one_line(markdown_table(rows, left=["objective"])) in page
+def test_the_table_of_objectives_is_that_of_the_records(both):
+    records, section = both
+    rows = [
+        {name: text for name, text in row.items() if name in COLUMNS}
+        for row in dynamics_rows([records])
+    ]
+    assert in_one_line(markdown_table(rows, left=["objective"])) in section
 
 
-def test_the_table_of_layers_is_that_of_the_records(records, page):
+def test_the_table_of_layers_is_that_of_the_records(both):
+    records, section = both
     alone = between(records, "seeds")
     found = {kind: lost_by_layer(records, kind) for kind in ("strengths", "objectives")}
     rows = []
@@ -60,7 +90,23 @@ def test_the_table_of_layers_is_that_of_the_records(records, page):
             name = f"lower with another {kind.removesuffix('s')}"
             row[name] = f"{value:.3f} ({low:.3f} to {high:.3f})"
         rows.append(row)
-    assert in_one_line(markdown_table(rows[1:], left=["layer"])) in page
+    assert in_one_line(markdown_table(rows[1:], left=["layer"])) in section
+
+
+def test_what_is_said_of_convolutional_networks_is_what_the_command_says_of_the_records():
+    records, section = records_of("Convolutional"), section_on("Convolutional")
+    verdict, counts, _, alike, each = findings([records])
+    (test,) = re.findall(r"\(([^()]*epochs by CKA.*)\)", verdict)
+    assert "Not decided which half was learned first" in verdict
+    assert f"the encoder was first in 11 and the decoder in 34 ({test})" in section
+    assert "the encoder was first in 45 and the decoder in 0" in counts
+    (start,) = re.findall(r"a CKA of (.*) in the encoder and .* in the decoder", counts)
+    assert f"untrained encoders have a CKA of {start} with the trained ones" in section
+    assert each.replace("*", "").removeprefix("- ") in section
+    lower, holds = alike.split("it is lower by (95% limits): ")[1].split(". That ")
+    for part in lower.split(", "):
+        assert f"{part.split(' ', 1)[1]} in the {part.split(' ', 1)[0]}" in section
+    assert f"That {holds}" in section
 
 
 def test_the_verdict_on_which_half_is_first_is_that_of_the_records(records, page):
