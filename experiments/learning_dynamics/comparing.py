@@ -120,9 +120,9 @@ def between_models(
     def load_layer(layer: str, index: int) -> np.ndarray:
         return _taps(first.model, load(names_done[index]).variables, images, [layer])[layer]
 
-    matrices = []
-    for layer in layers[names_done[0]]:
-        note(f"{layer} of {len(names_done)} models")
+    matrices, every = [], layers[names_done[0]]
+    for number, layer in enumerate(every, start=1):
+        note(f"layer {number} of {len(every)} in {len(names_done)} models: {layer}")
         load_one = partial(load_layer, str(layer))
         points = {BETWEEN: config.points}
         matrices.append(similarities_between(load_one, len(names_done), points=points)[BETWEEN])

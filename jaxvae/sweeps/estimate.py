@@ -94,7 +94,7 @@ def geometry_seconds(n: int, features: Iterable[int]) -> float:
 
 
 def seconds_of(sweep: Sweep, unit: Unit) -> Seconds:
-    """What a unit takes from its beginning; nothing of one that trains no run, which is short."""
+    """What a unit takes from its beginning; nothing of one that trains no run, which takes less."""
     if not unit.runs:
         return Seconds(0.0, 0.0)
     config = sweep.runs[unit.runs[0]]
