@@ -4,9 +4,10 @@
 
 The records of a folder of results of an experiment are written to `benchmarks/results/NAME.nc`
 without pictures, in float32, and with three digits of what was measured of every image. Of a sweep
-over bottlenecks or betas the seeds are kept of which all runs are done, beside those that the
-file has already, so that seeds may be trained on several days and machines. The tests of pages read
-these files.
+over bottlenecks or betas the seeds are kept of which all runs are done, beside the other ones that
+the file has already, so that seeds may be trained on several days and machines. Records of learning
+dynamics compare all models with each other: they replace those of which they have all runs. The
+tests of pages read these files.
 """
 
 import argparse
@@ -45,8 +46,10 @@ _OF_BOTTLENECKS = (
     "kl",
     "active_units",
 )
-# Settings that seeds which are kept together may differ in.
+# Settings that do not change a run, and those that a sweep of learning dynamics grows by.
 _VARIED = ("seeds", "members", "layout")
+_GROWN = ("objectives", "values")
+_RUN = ("objective", "value", "seed")
 _MADE = ("began", "ended", "machine", "device", "versions")
 
 
@@ -54,24 +57,39 @@ def keep(folder: Path, name: str, results: Path = RESULTS) -> Path:
     """Write the records of a folder of results to a file of this name, and return its path.
 
     Raises:
-        ValueError: for records that are not those of these experiments, no seed of which all runs
-            are done, and seeds that were trained with other settings than those of the file.
+        ValueError: for records that are not those of these experiments or of which nothing says
+            what made them, no seed of which all runs are done, and a file of this name that has
+            other records, or runs of other settings.
     """
-    with xr.open_datatree(folder / "records.nc") as opened:
-        groups = {node.path: node.to_dataset().load() for node in opened.leaves}
+    groups, made = _groups(folder / "records.nc"), made_by(folder)
+    if not made:
+        raise ValueError(f"expected notes on what made these results, got none in {folder}/made")
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     settings = {key: value for key, value in config.items() if key not in _VARIED}
-    made, path = made_by(folder), results / f"{name}.nc"
     told = {key: made[key] for key in _MADE}
     told["settings"] = json.dumps(settings, sort_keys=True)
-    kept = {
-        place: _with_earlier(_needed(group, folder).assign_attrs(told), path)
-        for place, group in groups.items()
-    }
+    kept = {place: _needed(group, folder).assign_attrs(told) for place, group in groups.items()}
+    path = results / f"{name}.nc"
+    if path.exists():
+        earlier = _groups(path)
+        if _contents(earlier) != _contents(kept):
+            raise ValueError(f"expected a name of these records, got {name}, which has others")
+        kept = {place: _with_earlier(group, earlier[place]) for place, group in kept.items()}
     encoding = {place: _encoding(group) for place, group in kept.items()}
     tree = xr.DataTree.from_dict(kept)
     write_whole(path, lambda file: tree.to_netcdf(file, encoding=encoding))
     return path
+
+
+def _groups(file: Path) -> dict[str, xr.Dataset]:
+    """Records by their place in a file."""
+    with xr.open_datatree(file) as opened:
+        return {node.path: node.to_dataset().load() for node in opened.leaves}
+
+
+def _contents(groups: dict[str, xr.Dataset]) -> dict[str, set[Any]]:
+    """What tells records of one experiment from those of others."""
+    return {place: {*group.variables, "settings" in group.attrs} for place, group in groups.items()}
 
 
 def _needed(records: xr.Dataset, folder: Path) -> xr.Dataset:
@@ -91,18 +109,21 @@ def _needed(records: xr.Dataset, folder: Path) -> xr.Dataset:
     return records
 
 
-def _with_earlier(records: xr.Dataset, path: Path) -> xr.Dataset:
-    """The records with the seeds of the file that they lack."""
-    if "seed" not in records.dims or not path.exists():
+def _with_earlier(records: xr.Dataset, earlier: xr.Dataset) -> xr.Dataset:
+    """The records, and the seeds of earlier ones that they lack."""
+    grown = _GROWN if "run" in records.dims else ()
+    before, now = (_fixed(one, grown) for one in (earlier, records))
+    if before != now:
+        raise ValueError(f"expected settings {before}, got {now}")
+    if grown:
+        if lacking := _runs(earlier) - _runs(records):
+            raise ValueError(f"expected all runs of the file, got none of {sorted(lacking)}")
         return records
-    with xr.open_dataset(path) as opened:
-        earlier = opened.load()
-    if earlier.attrs["settings"] != records.attrs["settings"]:
-        settings = (one.attrs["settings"] for one in (earlier, records))
-        raise ValueError("expected settings {}, got {}".format(*settings))
-    new = records.sel(seed=~records["seed"].isin(earlier["seed"]))
+    left = earlier.sel(seed=~earlier["seed"].isin(records["seed"]))
+    if left.sizes["seed"] == 0:
+        return records
     both = xr.concat(
-        [earlier, new],
+        [records, left],
         "seed",
         data_vars="minimal",
         coords="minimal",
@@ -111,9 +132,23 @@ def _with_earlier(records: xr.Dataset, path: Path) -> xr.Dataset:
     )
     # How the seeds of both folders were made.
     told = {
-        key: "; ".join(dict.fromkeys([earlier.attrs[key], records.attrs[key]])) for key in _MADE
+        key: "; ".join(dict.fromkeys("; ".join([earlier.attrs[key], both.attrs[key]]).split("; ")))
+        for key in _MADE
     }
+    # Two machines may train two judges of generated images: what the worse one is worth holds.
+    worse = min((records, earlier), key=lambda one: one.attrs.get("judge_accuracy", 0.0))
+    told |= {key: value for key, value in worse.attrs.items() if key.startswith("judge_accuracy")}
     return both.sortby("seed").assign_attrs(told)
+
+
+def _fixed(records: xr.Dataset, grown: tuple[str, ...]) -> dict[str, Any]:
+    """What records that are kept together have in common."""
+    settings = json.loads(records.attrs["settings"])
+    return {key: value for key, value in settings.items() if key not in grown}
+
+
+def _runs(records: xr.Dataset) -> set[tuple[Any, ...]]:
+    return set(zip(*(records[field].values.tolist() for field in _RUN), strict=True))
 
 
 def _encoding(records: xr.Dataset) -> dict[Any, dict[str, Any]]:

@@ -88,6 +88,68 @@ def test_seeds_of_bottlenecks_are_kept_when_all_their_runs_are_done(tmp_path):
         keep(folder_of(sweep([7], missing=[7]), tmp_path / "third"), "name", tmp_path)
 
 
+def test_a_seed_that_is_given_again_replaces_the_one_of_the_file(tmp_path):
+    records = grid(seeds=3)
+    worse = records.assign(distortion=records["distortion"] * np.nan)
+    for name, given in (("first", worse), ("second", records.isel(seed=[0, 1]))):
+        path = keep(folder_of(given, tmp_path / name), "name", tmp_path)
+    with xr.open_dataset(path) as opened:
+        known = ~opened["distortion"].isnull().any(
+            [n for n in opened["distortion"].dims if n != "seed"]
+        )
+        assert known.values.tolist() == [True, True, False]
+        assert opened.attrs["machine"] == "of first; of second"
+    keep(folder_of(records.isel(seed=[2]), tmp_path / "third"), "name", tmp_path)
+    keep(tmp_path / "second", "name", tmp_path)
+    with xr.open_dataset(path) as opened:
+        assert not opened["distortion"].isnull().any()
+        assert opened.attrs["machine"] == "of first; of second; of third"
+    keep(folder_of(records, tmp_path / "all"), "name", tmp_path)
+    with xr.open_dataset(path) as opened:
+        assert opened.attrs["machine"] == "of all"
+
+
+def test_the_accuracy_of_two_judges_is_that_of_the_worse(tmp_path):
+    for name, seed, accuracy in (("first", 0, 0.9), ("second", 1, 0.95)):
+        records = grid(seeds=2).isel(seed=[seed])
+        judge = {"judge_accuracy": accuracy, "judge_accuracy_stderr": 1 - accuracy}
+        path = keep(folder_of(records.assign_attrs(judge), tmp_path / name), "name", tmp_path)
+    with xr.open_dataset(path) as opened:
+        assert opened.attrs["judge_accuracy"] == 0.9
+        np.testing.assert_allclose(opened.attrs["judge_accuracy_stderr"], 0.1)
+
+
+def test_a_sweep_of_dynamics_that_grew_replaces_the_earlier_one_alone(tmp_path):
+    names = {"objectives": ["beta_vae"], "values": 1}
+    most = made()
+    fewer = most.isel(run=[0, 1], other_run=[0, 1])
+    tree = {
+        key: xr.DataTree.from_dict({"/a": value}) for key, value in (("all", most), ("few", fewer))
+    }
+    keep(folder_of(tree["few"], tmp_path / "few", **names), "name", tmp_path)
+    names["objectives"] = ["beta_vae", "dip_vae_i"]
+    path = keep(folder_of(tree["all"], tmp_path / "all", **names), "name", tmp_path)
+    with xr.open_datatree(path) as opened:
+        assert opened["a"].sizes["run"] == most.sizes["run"]
+    before = path.read_bytes()
+    with pytest.raises(
+        ValueError, match=r"expected all runs of the file, got none of .*'dip_vae_i'"
+    ):
+        keep(tmp_path / "few", "name", tmp_path)
+    with pytest.raises(ValueError, match=r"expected settings .*epochs\W+4.*, got .*epochs\W+8"):
+        keep(folder_of(tree["all"], tmp_path / "other", epochs=8), "name", tmp_path)
+    with pytest.raises(ValueError, match="expected a name of these records, got name, which has"):
+        keep(folder_of(sweep([0]), tmp_path / "sweep"), "name", tmp_path)
+    assert path.read_bytes() == before
+
+
+def test_results_without_notes_on_what_made_them_are_refused(tmp_path):
+    folder = folder_of(sweep([0]), tmp_path / "out")
+    (folder / "made" / "unit.json").unlink()
+    with pytest.raises(ValueError, match="expected notes on what made these results, got none in"):
+        keep(folder, "name", tmp_path)
+
+
 def test_seeds_of_other_settings_are_not_kept_together(tmp_path):
     keep(folder_of(grid(), tmp_path / "first"), "name", tmp_path)
     before = (tmp_path / "name.nc").read_bytes()
