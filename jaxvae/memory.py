@@ -14,24 +14,30 @@ _ROOT = Path("/")
 
 
 class _Group(NamedTuple):
-    """Files of a container, in one of the two ways that Linux has of limiting its memory.
+    """One of the two ways that Linux has of limiting the memory of containers and jobs.
 
     Attributes:
-        limit: holds the bytes that it may have.
+        folder: holds the files of the container, and of those within it in folders.
+        controller: begins the line of `/proc/self/cgroup` with the one that the process is in.
+        limit: holds the bytes that one may have.
         used: holds those that it has, pages of files among them.
         files: begins the lines of `memory.stat` with these pages, which are given back when needed.
     """
 
+    folder: str
+    controller: str
     limit: str
     used: str
     files: str
 
 
 _GROUPS = (
-    _Group("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory.current", "(?:in)?active_file"),
+    _Group("sys/fs/cgroup", "", "memory.max", "memory.current", "(?:in)?active_file"),
     _Group(
-        "sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "sys/fs/cgroup/memory",
+        "memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
         "total_(?:in)?active_file",
     ),
 )
@@ -67,14 +73,27 @@ def _limits(of_system: str) -> Iterator[tuple[float, float]]:
     for kibibytes in _numbers(_ROOT / "proc/meminfo", f"{of_system}:"):
         yield 1024 * kibibytes, 0.0
     for group in _GROUPS:
-        with suppress(OSError, ValueError):  # "max": no limit
-            limit, used = (float((_ROOT / name).read_text()) for name in group[:2])
-            files = _numbers((_ROOT / group.used).with_name("memory.stat"), group.files)
-            yield limit, used - sum(files)
+        for folder in _folders(group):
+            with suppress(OSError, ValueError):  # "max": no limit
+                limit, used = (float((folder / name).read_text()) for name in group[2:4])
+                yield limit, used - sum(_numbers(folder / "memory.stat", group.files))
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     if soft != resource.RLIM_INFINITY:
         own = _numbers(_ROOT / "proc/self/status", "VmSize:")
         yield float(soft), 1024 * sum(own)
+
+
+def _folders(group: _Group) -> Iterator[Path]:
+    """The folders of the container that is the machine, and of all that this process is in."""
+    folder = _ROOT / group.folder
+    yield folder
+    with suppress(OSError):
+        for line in (_ROOT / "proc/self/cgroup").read_text().splitlines():
+            _, controllers, within = line.split(":", 2)
+            if group.controller in controllers.split(","):
+                for name in Path(within).parts[1:]:
+                    folder /= name
+                    yield folder
 
 
 def _numbers(file: Path, name: str) -> list[float]:

@@ -50,6 +50,30 @@ def test_what_a_container_uses_is_not_left_but_for_files_that_are_given_back(mac
     assert (whole_memory(), available_memory()) == (4096, 4096 - 3000 + 500)
 
 
+@pytest.mark.parametrize(
+    ("group", "line", "folder"),
+    [(NEW, "0::", ""), (OLD, "3:pids:/other\n4:cpu,memory:", "memory/")],
+    ids=["cgroups 2", "cgroups 1"],
+)
+@pytest.mark.parametrize("limited", ["service", "service/job"])
+def test_a_job_within_others_has_the_least_that_is_left(machine, group, line, folder, limited):
+    # As of a batch system: the job, or what it is in, is limited, and the machine is not.
+    named = {name.removeprefix(folder): text for name, text in group.items()}
+    roomy = {name: text.replace("4096", "9000") for name, text in named.items()}
+    groups = {
+        f"{folder}{place}/{name}": text
+        for place in ("service", "service/job")
+        for name, text in (named if place == limited else roomy).items()
+    }
+    machine("MemTotal:     9 kB\nMemAvailable:     8 kB\n", groups)
+    own = memory._ROOT / "proc/self/cgroup"
+    own.parent.mkdir()
+    own.write_text(f"{line}/service/job\n")
+    assert (whole_memory(), available_memory()) == (4096, 4096 - 3000 + 500)
+    own.write_text(f"{line}/service\n")
+    assert whole_memory() == (4096 if limited == "service" else 9000)
+
+
 def test_a_container_without_a_limit_has_what_the_machine_has(machine):
     machine("MemTotal:     9 kB\nMemAvailable:     5 kB\n", NEW | {"memory.max": "max\n"})
     assert (whole_memory(), available_memory()) == (9 * 1024, 5 * 1024)

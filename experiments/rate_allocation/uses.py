@@ -19,7 +19,7 @@ Cell = tuple[float, float]
 
 def cell_name(cell: Cell) -> str:
     """A cell by its betas, at the top and at the bottom."""
-    return f"beta {cell[0]:.3g}, {cell[1]:.3g}"
+    return f"beta {cell[0]:g}, {cell[1]:g}"
 
 
 class Use(NamedTuple):

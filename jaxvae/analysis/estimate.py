@@ -43,10 +43,10 @@ def p_value_of_mean(values: Float[np.ndarray, " n"]) -> float:
 
     if len(values) < 2:
         return float("nan")
-    error = values.std(ddof=1) / np.sqrt(len(values))
-    if error == 0:
-        return 1.0 if values[0] == 0 else 0.0
-    return float(2 * stdtr(len(values) - 1, -abs(values.mean() / error)))
+    mean, stderr = mean_estimate(values)
+    if stderr == 0:
+        return 1.0 if mean == 0 else 0.0
+    return float(2 * stdtr(len(values) - 1, -np.abs(mean / stderr)))
 
 
 def share_estimate(hits: int, n: int) -> Estimate:

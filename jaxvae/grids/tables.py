@@ -139,7 +139,8 @@ def collapsed(grid: Grid, records: xr.Dataset) -> list[str]:
     Their layers of latents are noise, whatever is measured of them.
     """
     last = known_runs(records).isel(epoch=-1)
-    counts = last["active_units"].sum("latent_layer", skipna=False).max("seed")
+    # A network has NaN for a layer that it lacks, and a run that is not known has it for all.
+    counts = last["active_units"].sum("latent_layer", min_count=1).max("seed")
     named = [
         assigned(words)
         for words, where in combinations(grid.varying)

@@ -17,7 +17,7 @@ from jaxvae.geometry.arrays import refuse_no_key
 from jaxvae.models.hierarchy import Hierarchy, HierarchyOutputs
 from jaxvae.models.likelihoods import Likelihood
 from jaxvae.models.stochastic_layers import Shape, layer_names
-from jaxvae.models.vae import BERNOULLI, VAE, Variables, collections, refuse_other_noise
+from jaxvae.models.vae import BERNOULLI, VAE, Variables, collections, refuse_other_shape
 from jaxvae.typing import ImageShape, Key
 
 
@@ -117,7 +117,7 @@ def build_hvae(
         samples: Sequence[Array | None] | None = None,
         taken: Bool[Array, " l"] | None = None,
     ) -> HierarchyOutputs:
-        refuse_other_noise(noise, (len(images), sum(sizes)))
+        refuse_other_shape("noise", noise, (len(images), sum(sizes)))
         _refuse_other_samples(samples, taken, len(images), layers)
         outputs, updated = hierarchy.apply(
             collections(variables),
@@ -137,6 +137,7 @@ def build_hvae(
         samples: Sequence[Array | None] | None = None,
         taken: Bool[Array, " l"] | None = None,
     ) -> Array:
+        refuse_other_shape("noise", noise, (len(noise), sum(sizes)))
         _refuse_other_samples(samples, taken, len(noise), layers)
         parameters: Any = hierarchy.apply(
             collections(variables), noise, samples=samples, taken=taken, method="generate"

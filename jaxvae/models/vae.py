@@ -127,7 +127,7 @@ def build_vae(
         train: bool = False,
         present: Array | None = None,
     ) -> Outputs:
-        refuse_other_noise(noise, (len(images), latents))
+        refuse_other_shape("noise", noise, (len(images), latents))
         outputs, updated = network.apply(
             collections(variables),
             images,
@@ -139,6 +139,7 @@ def build_vae(
         return outputs._replace(statistics=updated.get("batch_stats", {}))
 
     def decode(variables: Variables, latents: Array) -> Array:
+        refuse_other_shape("latents", latents, (len(latents), network.latents))
         parameters, _ = network.apply(collections(variables), latents, method="decode", train=False)
         return likelihood.mean(parameters)
 
@@ -183,14 +184,14 @@ class _Autoencoder(nn.Module):
         return self.decoder(latents, train=train)
 
 
-def refuse_other_noise(noise: Array, wanted: tuple[int, int]) -> None:
-    """Refuse noise that would broadcast.
+def refuse_other_shape(what: str, given: Array, wanted: tuple[int, int]) -> None:
+    """Refuse noise or latents that would broadcast, or that the decoder does not take.
 
     Raises:
         ValueError: for another shape than wanted.
     """
-    if noise.shape != wanted:
-        raise ValueError(f"expected noise {wanted} for these images, got {noise.shape}")
+    if given.shape != wanted:
+        raise ValueError(f"expected {what} of shape {wanted}, got {given.shape}")
 
 
 def collections(variables: Variables) -> dict[str, Any]:

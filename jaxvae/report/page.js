@@ -91,7 +91,7 @@ for (const list of document.querySelectorAll("[data-pictures]")) {
   list.addEventListener("input", show);
 }
 
-const number = text => { const found = parseFloat(text.replace(/,/g, "")); return Number.isNaN(found) ? null : found; };
+const number = text => { const found = parseFloat(text.replace(/,|^[<>] /g, "")); return Number.isNaN(found) ? null : found; };
 for (const head of document.querySelectorAll("th"))
   head.firstElementChild.addEventListener("click", () => {
     const up = head.getAttribute("aria-sort") !== "ascending", body = head.closest("table").tBodies[0];

@@ -143,14 +143,15 @@ def draw_spread(
     Args:
         axes: where to draw.
         x: `[m]`.
-        values: `[m, seeds]`.
+        values: `[m, seeds]`; NaN, as of runs that failed, is left out.
         color: color of line and band.
         label: in the legend.
         linestyle: style of the line.
     """
-    axes.plot(x, values.mean(axis=1), marker="o", color=color, label=label, linestyle=linestyle)
+    known = np.ma.masked_invalid(values)
+    axes.plot(x, known.mean(axis=1), marker="o", color=color, label=label, linestyle=linestyle)
     if values.shape[1] > 1:
-        lowest, highest = values.min(axis=1), values.max(axis=1)
+        lowest, highest = known.min(axis=1), known.max(axis=1)
         axes.fill_between(x, lowest, highest, color=color, alpha=0.2, linewidth=0)
         if len(x) == 1:
             axes.vlines(x, lowest, highest, color=color, linewidth=1)

@@ -59,6 +59,15 @@ def test_settings_with_which_no_latent_is_active_are_named_unless_their_runs_are
     assert said.startswith("No latent is active: these models")
 
 
+def test_a_network_of_fewer_layers_of_latents_is_collapsed_if_none_of_its_own_is_active():
+    found = records(latent_layers=("z_1", "z_2"))
+    found["active_units"][0, :, :, 1] = np.nan
+    assert collapsed(grid(), found) == []
+    found["active_units"][0, :, :, 0] = 0
+    (said,) = collapsed(grid(), found)
+    assert said.startswith("No latent is active with beta = 1: these models")
+
+
 def test_failed_and_missing_runs_are_left_out_of_means():
     found = records()
     found["failed"][0, 1, 0] = True

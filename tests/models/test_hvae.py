@@ -188,7 +188,9 @@ def test_samples_of_other_shapes_are_refused(shapes):
 
 def test_noise_that_would_broadcast_is_refused():
     images, noise = draw(CHAIN)
-    with pytest.raises(ValueError, match=rf"expected noise \({len(images)}, {sum(SIZES)}\)"):
+    with pytest.raises(
+        ValueError, match=rf"expected noise of shape \({len(images)}, {sum(SIZES)}\)"
+    ):
         CHAIN.apply(chain_variables(), images, noise[:1])
 
 
@@ -243,6 +245,13 @@ def test_images_are_generated_from_the_priors():
 def test_given_samples_that_would_broadcast_are_not_decoded():
     with pytest.raises(ValueError, match=r"expected samples \[\(1, 2\), .* for a layer, got"):
         CHAIN.decode(chain_variables(), draw(CHAIN)[1][:1], samples=(np.zeros((5, 2)), None, None))
+
+
+def test_noise_of_another_width_is_not_decoded():
+    noise = draw(CHAIN)[1]
+    wanted = rf"expected noise of shape \({len(noise)}, {CHAIN.latents}\), got"
+    with pytest.raises(ValueError, match=wanted):
+        CHAIN.decode(chain_variables(), noise[:, :-1])
 
 
 @pytest.fixture(scope="module")

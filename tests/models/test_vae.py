@@ -557,8 +557,16 @@ def test_a_likelihood_that_is_no_number_of_an_image_is_refused(nll):
 def test_noise_that_would_broadcast_is_refused(shape):
     vae = dense_vae(image_shape=(4, 6, 1), latents=2)
     variables = jax.eval_shape(vae.init, jax.random.key(0))
-    with pytest.raises(ValueError, match=rf"expected noise \({BATCH}, 2\) for these images"):
+    with pytest.raises(ValueError, match=rf"expected noise of shape \({BATCH}, 2\), got"):
         jax.eval_shape(vae.apply, variables, np.zeros((BATCH, 4, 6, 1)), np.zeros(shape))
+
+
+@pytest.mark.parametrize("shape", [(BATCH, 1), (BATCH, 3), (2,)])
+def test_latents_of_another_number_are_not_decoded(shape):
+    vae = dense_vae(image_shape=(4, 6, 1), latents=2)
+    variables = jax.eval_shape(vae.init, jax.random.key(0))
+    with pytest.raises(ValueError, match=rf"expected latents of shape \({shape[0]}, 2\), got"):
+        jax.eval_shape(vae.decode, variables, np.zeros(shape))
 
 
 @pytest.mark.parametrize("build", [convolutional_vae, compact_vae])

@@ -7,7 +7,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from jaxvae.report.style import figure, mark_epochs, mark_logarithm, ordered_colors
+from jaxvae.report.style import draw_spread, figure, mark_epochs, mark_logarithm, ordered_colors
 
 
 def draw(path):
@@ -34,6 +34,19 @@ def test_a_disk_that_fills_up_while_a_figure_is_written_leaves_the_earlier_one(t
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["noise.png"]
+
+
+def test_seeds_that_are_not_known_are_left_out_of_means_and_bands(tmp_path):
+    values = np.array([[1.0, 2.0, np.nan], [1.0, 2.0, 6.0], [np.nan] * 3])
+    with figure(tmp_path / "line.png", size=(4, 3), title="") as drawing:
+        axes = drawing.subplots()
+        draw_spread(axes, np.array([8, 16, 32]), values, color="black")
+        mean = np.ma.filled(axes.lines[0].get_ydata(), np.nan)
+        np.testing.assert_array_equal(mean, [1.5, 3.0, np.nan])
+        (band,) = axes.collections
+        corners = np.concatenate([path.vertices for path in band.get_paths()])
+        assert (corners[:, 1].min(), corners[:, 1].max()) == (1.0, 6.0)
+        assert corners[:, 0].max() == 16
 
 
 @pytest.mark.parametrize(
