@@ -51,17 +51,20 @@ CASES = (
 _TEXT = """## What another objective takes of the similarity of models
 
 `jaxvae.analysis.similarity_lost` gives by how much the debiased CKA of models of two seeds is lower
-if their objectives differ too, with limits from the jackknife over seeds; and the report of
-`python -m experiments.learning_dynamics` says whether the encoder loses less than the mean and the
-log-variance.
+if their objectives, at any strengths, differ too: lower than of models of the same objective and
+strength, or lower than of models of the same objective and another strength, which leaves what the
+objective takes alone. Its limits are from the jackknife over seeds. The report of
+`python -m experiments.learning_dynamics` says whether objective and strength take less from the
+encoder than from the mean and the log-variance.
 
 The table is of simulated studies of three objectives, two strengths of each and 3 to 10 seeds.
 Their layers have {points} examples of {features} Gaussian features: a part that all models have in
 common, of size 1, and parts of every objective, strength, seed and model, whose sizes the columns
-give. "Lost" is the true difference in CKA. An entry gives the percentage of studies whose 95%
-limits miss it / the percentage of studies in which one of two layers that lose equally much is said
-to lose less than the other, which is an error too. In the last row one seed in five, by chance,
-adds three times as much in all of its models; a study without such a seed knows nothing of them.
+give. "Lost" is the true difference in CKA, and "alone" that which the objective takes alone. An
+entry gives the percentage of studies whose 95% limits miss the one / the other / the percentage of
+studies in which one of two layers that lose equally much is said to lose less than the other, which
+is an error too. In the last row one seed in five, by chance, adds three times as much in all of its
+models; a study without such a seed knows nothing of them.
 
 {table}
 
@@ -87,8 +90,10 @@ def debiased_cka(layers: np.ndarray) -> np.ndarray:
 
 def study(
     case: Case, fixed: np.ndarray, *, seeds: int, random: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, list[int], np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, list[int], np.ndarray, np.ndarray]:
     """Similarities of all models of some seeds, then what else `similarity_lost` takes.
+
+    The last are the pairs of the same objective and another strength.
 
     Args:
         case: sizes of the parts of a layer.
@@ -103,8 +108,9 @@ def study(
     layers = fixed + of_seed + case.model * random.standard_normal(shape)
     names = list(range(conditions)) * seeds
     differs = OBJECTIVES[names][:, None] != OBJECTIVES[names]
+    strengths = ~differs & np.not_equal.outer(names, names)
     similarity = debiased_cka(layers.reshape(-1, POINTS, FEATURES))
-    return similarity, np.repeat(np.arange(seeds), conditions), names, differs
+    return similarity, np.repeat(np.arange(seeds), conditions), names, differs, strengths
 
 
 def rates(case: Case, *, seeds: int, studies: int) -> dict[str, Any]:
@@ -116,13 +122,21 @@ def rates(case: Case, *, seeds: int, studies: int) -> dict[str, Any]:
         strengths = random.standard_normal((len(OBJECTIVES), POINTS, FEATURES))
         fixed = common + case.objective * np.stack(objectives)[OBJECTIVES]
         fixed += case.strength * strengths
-        truth = similarity_lost(*study(case, fixed, seeds=TRUE_SEEDS, random=random)).value
-        one, (other, *rest) = (study(case, fixed, seeds=seeds, random=random) for _ in range(2))
-        low, high = similarity_lost(np.stack([one[0], one[0] - other]), *rest).limits()
-        truths.append(float(truth))
-        missed.append(not low[0] <= truth <= high[0])
-        apart.append(not low[1] <= 0 <= high[1])
-    shares = {"lost": np.mean(truths), "missed": np.mean(missed), "apart": np.mean(apart)}
+        *many, strengths = study(case, fixed, seeds=TRUE_SEEDS, random=random)
+        truth = [float(similarity_lost(*many, alike).value) for alike in (None, strengths)]
+        (*one, strengths), (other, *_) = (
+            study(case, fixed, seeds=seeds, random=random) for _ in range(2)
+        )
+        found = [similarity_lost(*one, alike).limits() for alike in (None, strengths)]
+        truths.append(truth)
+        missed.append([not low <= t <= high for t, (low, high) in zip(truth, found, strict=True)])
+        low, high = similarity_lost(one[0] - other, *one[1:]).limits()
+        apart.append(not low <= 0 <= high)
+    shares = {
+        **dict(zip(("lost", "alone"), np.mean(truths, axis=0), strict=True)),
+        **dict(zip(("missed", "missed_alone"), np.mean(missed, axis=0), strict=True)),
+        "apart": np.mean(apart),
+    }
     return {"case": case._asdict(), "seeds": seeds, **{k: float(v) for k, v in shares.items()}}
 
 
@@ -132,7 +146,7 @@ def records(studies: int) -> list[dict[str, Any]]:
 
 
 def rows(studies: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """A case, and "missed / told apart" for every number of seeds."""
+    """A case, and "missed / missed alone / told apart" for every number of seeds."""
     found = []
     for case in CASES:
         own = [one for one in studies if one["case"] == case._asdict()]
@@ -144,8 +158,11 @@ def rows(studies: list[dict[str, Any]]) -> list[dict[str, str]]:
                 "seed": f"{case.seed:g}{failing}",
                 "model": f"{case.model:g}",
                 "lost": f"{np.mean([one['lost'] for one in own]):.3f}",
+                "alone": f"{np.mean([one['alone'] for one in own]):.3f}",
                 **{
-                    f"{one['seeds']} seeds": f"{100 * one['missed']:.1f} / {100 * one['apart']:.1f}"
+                    f"{one['seeds']} seeds": " / ".join(
+                        f"{100 * one[name]:.1f}" for name in ("missed", "missed_alone", "apart")
+                    )
                     for one in own
                 },
             }
@@ -158,7 +175,7 @@ def section(studies: list[dict[str, Any]]) -> str:
     others = [one for one in studies if not one["case"]["failing"]]
     return _TEXT.format(
         table=markdown_table(rows(studies)),
-        worst=100 * max(one["missed"] for one in others),
+        worst=100 * max(max(one["missed"], one["missed_alone"]) for one in others),
         points=POINTS,
         features=FEATURES,
     )

@@ -111,7 +111,7 @@ def by_objective(records: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
 KINDS = {
     "seeds": "another seed",
     "strengths": "another seed and strength",
-    "objectives": "another seed and objective",
+    "objectives": "another seed and objective, at any strengths",
 }
 """What the models that `between` compares differ in, by kind of comparison."""
 
@@ -141,23 +141,26 @@ def between(group: xr.Dataset, kind: str) -> dict[str, float] | None:
     return dict(zip(group["layer"].values.tolist(), means.tolist(), strict=True))
 
 
-def lost(group: xr.Dataset, kind: str) -> Lost:
+def lost(group: xr.Dataset, kind: str, than: str = "seeds") -> Lost:
     """The debiased CKA that is lost where more than the seed differs, by `PARTS`.
 
     Args:
         group: records of one data set and network.
-        kind: what else differs, `strengths` or `objectives`, as for `between`.
+        kind: what else differs, `strengths` or `objectives`, as for `between`. Models of two
+            objectives also differ in their strengths.
+        than: what differs between the models that they are compared with; `strengths` leaves what
+            the objective takes alone.
     """
-    return _lost(group, kind, _by_part(group))
+    return _lost(group, kind, than, _by_part(group))
 
 
-def lost_by_layer(group: xr.Dataset, kind: str) -> Lost:
+def lost_by_layer(group: xr.Dataset, kind: str, than: str = "seeds") -> Lost:
     """The same for every layer."""
-    return _lost(group, kind, _by_layer(group))
+    return _lost(group, kind, than, _by_layer(group))
 
 
 def encoder_loses_less(group: xr.Dataset, *, tests: int = 1) -> bool | None:
-    """Whether objectives change the encoder less than the mean and than the log-variance.
+    """Whether objective and strength change the encoder less than the mean and the log-variance.
 
     True where the encoder loses less debiased CKA than either, False where it loses more than one
     of them, with 95% confidence over seeds; None where that is not decided.
@@ -167,8 +170,8 @@ def encoder_loses_less(group: xr.Dataset, *, tests: int = 1) -> bool | None:
         tests: how many such conclusions are drawn together (Bonferroni).
     """
     encoder, mean, log_variance, _ = _by_part(group)
-    margins = _lost(group, "objectives", np.stack([encoder - mean, encoder - log_variance]))
-    lower, upper = margins.limits(0.05 / 2 / tests)
+    margins = np.stack([encoder - mean, encoder - log_variance])
+    lower, upper = _lost(group, "objectives", "seeds", margins).limits(0.05 / 2 / tests)
     if np.all(upper < 0):
         return True
     return False if np.any(lower > 0) else None
@@ -190,15 +193,16 @@ def _by_layer(group: xr.Dataset) -> np.ndarray:
     return group["debiased_cka_between"].transpose("layer", "run", "other_run").values
 
 
-def _lost(group: xr.Dataset, kind: str, similarity: np.ndarray) -> Lost:
+def _lost(group: xr.Dataset, kind: str, than: str, similarity: np.ndarray) -> Lost:
     """`similarity_lost` over the models that were trained to their end and compared."""
-    known = np.flatnonzero(~np.isnan(similarity).all(axis=(0, 2)))
+    known = np.flatnonzero(~np.isnan(_by_layer(group)).all(axis=(0, 2)))
     objectives, values, seeds = (group[field].values for field in ("objective", "value", "seed"))
     conditions = list(zip(objectives[known], values[known], strict=True))
-    compared, differs = (
-        each[..., known, :][..., known] for each in (similarity, _differing(group, kind))
+    compared, differs, alike = (
+        each[..., known, :][..., known]
+        for each in (similarity, _differing(group, kind), _differing(group, than))
     )
-    return similarity_lost(compared, seeds[known], conditions, differs)
+    return similarity_lost(compared, seeds[known], conditions, differs, alike)
 
 
 def _differing(group: xr.Dataset, kind: str) -> np.ndarray:

@@ -21,6 +21,7 @@ from experiments.learning_dynamics.selection import (
     to_final,
 )
 from jaxvae.analysis.learning import RESOLUTION, Order
+from jaxvae.analysis.likeness import Lost
 from jaxvae.report.tables import compared, markdown_table, mean_over_seeds, printed_table
 
 _NAMED = ("data", "network", "objective")
@@ -44,6 +45,7 @@ CAPTION = (
     "of the means. Columns of layers with nothing to learn, undefined layers and failed models "
     "are left out where all their numbers are 0."
 )
+_ANSWERS = {True: "holds", False: "is contradicted", None: "is not decided"}
 _COUNTS = ("nothing to learn", "undefined layers", "failed")
 
 
@@ -226,30 +228,56 @@ def _alike(group: xr.Dataset, *, groups: int) -> str:
 
 
 def _lost(group: xr.Dataset, groups: int) -> str:
-    """What of it another objective takes, with its error, and whether the encoder keeps more."""
-    found = lost(group, "objectives")
-    unknown = np.isnan(found.stderr)
-    if unknown.any() and not unknown.all():
-        return (
-            " How much lower it is with another objective is not known for all layers: the "
-            "similarity of one that is constant is undefined."
-        )
-    if unknown.all():
+    """What of it objective and strength take, with errors, and whether the encoder keeps more."""
+    found, alone = lost(group, "objectives"), lost(group, "objectives", than="strengths")
+    if found.seeds < 3:
         return (
             " How much lower it is with another objective has an error if at least three seeds "
             "were trained with the same two objectives."
         )
-    limits = zip(found.value, *found.limits(), strict=True)
-    shown = _parts(f"{value:.3f} ({low:.3f} to {high:.3f})" for value, low, high in limits)
-    answer = {True: "holds", False: "is contradicted", None: "is not decided"}
-    said = answer[encoder_loses_less(group, tests=groups)]
+    if np.isnan(found.stderr).any():
+        return (
+            " How much lower it is with another objective is not known for all layers: the "
+            "similarity of one that is constant is undefined."
+        )
+    said = _ANSWERS[encoder_loses_less(group, tests=groups)]
     test = f"95% confidence, {found.seeds} seeds"
     if groups > 1:
         test += f", corrected for {groups} data sets and networks"
+    lower = f" With another objective, at any strengths, it is lower by {_limits(found)}"
+    if not np.isnan(alone.stderr).any():
+        lower += f"; and lower than with another strength of the same by {_limits(alone)}"
     return (
-        f" With another objective it is lower by (95% limits): {shown}. That the encoder loses "
-        f"less than the mean and than the log-variance {said} ({test})."
+        f"{lower} (95% limits). That objective and strength take less from the encoder than from "
+        f"the mean and from the log-variance {said} ({test}).{_without(group, said, groups)}"
+        f"{_left_out(group, found)}"
     )
+
+
+def _limits(found: Lost) -> str:
+    limits = zip(found.value, *found.limits(), strict=True)
+    return _parts(f"{value:.3f} ({low:.3f} to {high:.3f})" for value, low, high in limits)
+
+
+def _without(group: xr.Dataset, said: str, groups: int) -> str:
+    """The objectives without which the answer would be another one."""
+    names = list(dict.fromkeys(group["objective"].values.tolist()))
+    text = ""
+    for name in names if len(names) > 2 else ():
+        rest = np.flatnonzero(group["objective"].values != name)
+        other = _ANSWERS[encoder_loses_less(group.isel(run=rest, other_run=rest), tests=groups)]
+        if other != said:
+            text += f" Without {name} it {other}."
+    return text
+
+
+def _left_out(group: xr.Dataset, found: Lost) -> str:
+    """Which of the settings were not compared, as too few seeds have them."""
+    settings = dict.fromkeys(zip(group["objective"].values, group["value"].values, strict=True))
+    names = [f"{name} {value:g}" for name, value in settings if (name, value) not in found.counted]
+    if not names:
+        return ""
+    return f" Not compared, since seeds lack them: {', '.join(names)}."
 
 
 def _parts(shown: Iterable[str]) -> str:

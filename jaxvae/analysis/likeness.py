@@ -17,11 +17,13 @@ class Lost(NamedTuple):
             models of different seeds and conditions; NaN where it is not known.
         stderr: its standard error, in the units of the similarity; NaN for fewer than three seeds.
         seeds: how many it is taken over.
+        counted: the conditions that count.
     """
 
     value: Float[np.ndarray, "*shape"]
     stderr: Float[np.ndarray, "*shape"]
     seeds: int
+    counted: frozenset[Hashable]
 
     def limits(
         self, error: float = 0.05
@@ -42,16 +44,22 @@ def similarity_lost(
     seeds: Int[np.ndarray, " m"],
     conditions: Sequence[Hashable],
     differs: Bool[np.ndarray, "m m"],
+    alike: Bool[np.ndarray, "m m"] | None = None,
 ) -> Lost:
     """How much less similar models are if their condition differs besides their seed.
 
     Models of the same seed begin with the same parameters, so that they are similar for another
-    reason; they are never compared. Of every two seeds the mean similarity of models of the same
-    condition is taken, and that of models whose conditions differ; the difference is averaged over
-    the pairs of seeds. Pairs that have a seed in common are no independent measurements, so that
-    the error is that of the jackknife over seeds (Arvesen 1969): it is too large rather than too
-    small (simulated, `docs/statistics.md`). Conditions are taken as they are, and not as a sample
-    of others. Only those that every seed has count, so that seeds differ in nothing else.
+    reason; they are never compared. For two models of two seeds and of conditions that differ,
+    their similarity is subtracted from the mean of what each of them has with models of the other
+    seed whose condition is alike. That is averaged over such models, then over the pairs of seeds.
+    So a condition whose models are more similar to all others than those of another one loses
+    nothing by that, however often either is trained.
+
+    Pairs of seeds that have a seed in common are no independent measurements, so that the error is
+    that of the jackknife over seeds (Arvesen 1969). How often limits from it miss the truth is
+    simulated in `docs/statistics.md`. Conditions are taken as they are, and not as a sample of
+    others. All seeds that count have the same conditions: where some lack a few, seeds or
+    conditions are left out so that the most conditions can be compared over three seeds at least.
 
     Args:
         similarity: of all pairs of models, symmetric, such as debiased CKA of a layer; several
@@ -60,67 +68,118 @@ def similarity_lost(
         conditions: what else models differ in, such as the objective and its strength.
         differs: which pairs of models count as of other conditions, such as those of two
             objectives; symmetric.
+        alike: which pairs they are compared with, such as those of another strength of the same
+            objective; symmetric. By default those of the same condition. A condition that is
+            alike to none does not count.
 
     Returns:
         `Lost`, of the shape before the last two dimensions. NaN of a model that counts is the
-        value's; without a condition that all seeds have, other ones to compare it with, or a
-        second seed, the value is NaN.
+        value's; where no two seeds have models to compare, the value is NaN.
 
     Raises:
-        ValueError: for shapes and lengths that do not match, and two models of the same seed and
-            condition.
+        ValueError: for shapes and lengths that do not match, similarities and pairs that are not
+            symmetric, and two models of the same seed and condition.
 
     Reference: Arvesen (1969).
     """
+    names = {one: number for number, one in enumerate(dict.fromkeys(conditions))}
+    numbers = np.array([names[one] for one in conditions], int)
     similarity, differs = as_float64(similarity), np.asarray(differs, bool)
+    same = np.equal.outer(numbers, numbers)
+    alike = same if alike is None else np.asarray(alike, bool)
     models = len(seeds)
-    shapes = [similarity.shape[-2:], differs.shape, (len(conditions),) * 2]
+    shapes = [similarity.shape[-2:], differs.shape, alike.shape, same.shape]
     if similarity.ndim < 2 or any(shape != (models, models) for shape in shapes):
         raise ValueError(
             f"expected similarities [..., {models}, {models}] and differences [{models}, {models}] "
             f"of {models} seeds and as many conditions, got shapes {similarity.shape} and "
-            f"{differs.shape} and {len(conditions)} conditions"
+            f"{differs.shape}, {len(conditions)} conditions, and {alike.shape} of what is alike"
         )
-    grid = _grid(seeds, conditions)
-    if grid.size == 0 or len(grid) < 2:
+    for given in (similarity, differs, alike):
+        if not np.allclose(given, given.swapaxes(-1, -2), atol=1e-6, equal_nan=True):
+            raise ValueError(
+                "expected every two models both ways, got similarities, differences or what is "
+                "alike that are not symmetric"
+            )
+    grid, counted = _grid(_models(seeds, numbers, list(names)), differs, alike)
+    if not counted.any():
         unknown = np.full(similarity.shape[:-2], np.nan)
-        return Lost(unknown, unknown, len(grid) if grid.size else 0)
+        return Lost(unknown, unknown, len(grid), frozenset())
+    # Of seeds s and u and their conditions c and d: [s, c, u, d].
     rows, columns = grid[:, :, None, None], grid
-    pairs, counted = similarity[..., rows, columns], differs[rows, columns]
-    same = np.eye(grid.shape[1], dtype=bool)[:, None] & np.ones_like(counted)
-    return _over_seeds(_mean_of(pairs, same) - _mean_of(pairs, counted))
+    pairs, compared = similarity[..., rows, columns], alike[rows, columns]
+    of_one, of_other = (_mean_of(pairs, compared, axis) for axis in (-1, -3))
+    expected = (of_one[..., None] + of_other[..., None, :, :]) / 2
+    value, stderr = _over_seeds(_mean_of(expected - pairs, counted, (-3, -1)))
+    chosen = grid[0][counted.any(axis=(0, 2, 3))]
+    return Lost(value, stderr, len(grid), frozenset(conditions[model] for model in chosen))
 
 
-def _grid(seeds: Int[np.ndarray, " m"], conditions: Sequence[Hashable]) -> Int[np.ndarray, "s c"]:
-    """The model of every seed, of all conditions that every seed has."""
-    places: dict[Hashable, dict[int, int]] = {}
-    for place, (seed, condition) in enumerate(zip(seeds, conditions, strict=True)):
-        by_seed = places.setdefault(condition, {})
-        if int(seed) in by_seed:
-            raise ValueError(f"expected one model of seed {seed} and {condition}, got several")
-        by_seed[int(seed)] = place
-    every = sorted({int(seed) for seed in seeds})
-    shared = [by_seed for by_seed in places.values() if len(by_seed) == len(every)]
-    return np.array([[by_seed[seed] for by_seed in shared] for seed in every], int)
+def _models(
+    seeds: Int[np.ndarray, " m"], numbers: Int[np.ndarray, " m"], names: Sequence[Hashable]
+) -> Int[np.ndarray, "s c"]:
+    """The model of every seed and condition; -1 where there is none."""
+    of_seed = np.unique(np.asarray(seeds, int), return_inverse=True)[1]
+    models = np.full((of_seed.max(initial=-1) + 1, len(names)), -1)
+    for model, place in enumerate(zip(of_seed, numbers, strict=True)):
+        if models[place] >= 0:
+            raise ValueError(
+                f"expected one model of seed {seeds[model]} and {names[place[1]]}, got several"
+            )
+        models[place] = model
+    return models
+
+
+def _grid(
+    models: Int[np.ndarray, "seeds conditions"],
+    differs: Bool[np.ndarray, "m m"],
+    alike: Bool[np.ndarray, "m m"],
+) -> tuple[Int[np.ndarray, "s c"], Bool[np.ndarray, "s c s c"]]:
+    """The models of seeds that have the same conditions, and which of their pairs count.
+
+    Of the seeds that have at least so many conditions, for every such number: those with the most
+    pairs of conditions, of three seeds if there are three.
+    """
+    has = models >= 0
+    count = has.sum(axis=1)
+    grids = []
+    for least in np.unique(count):
+        seeds = count >= least
+        grid = models[np.ix_(seeds, has[seeds].all(axis=0))]
+        rows, columns = grid[:, :, None, None], grid
+        compared = alike[rows, columns]
+        others = ~np.eye(len(grid), dtype=bool)[:, None, :, None]
+        counted = differs[rows, columns] & others
+        counted &= compared.any(axis=3)[..., None] & compared.any(axis=1)[:, None]
+        grids.append((grid, counted))
+
+    def worth(grid: np.ndarray, counted: np.ndarray) -> tuple[int, int, int]:
+        pairs = counted.any(axis=(0, 2)).sum()
+        return min(len(grid), 3) * bool(pairs), pairs, len(grid)
+
+    nothing = np.zeros((0, 0), int), np.zeros((0,) * 4, bool)
+    return max(grids, key=lambda one: worth(*one), default=nothing)
 
 
 def _mean_of(
-    pairs: Float[np.ndarray, "*shape s c s c"], counted: Bool[np.ndarray, "s c s c"]
-) -> Float[np.ndarray, "*shape s s"]:
-    """The mean over the conditions that count, of every two seeds; NaN where none does."""
-    sums = np.sum(np.where(counted, pairs, 0.0), axis=(-3, -1))
-    count = np.sum(counted, axis=(1, 3))
+    values: Float[np.ndarray, "*shape s c s c"],
+    counted: Bool[np.ndarray, "s c s c"],
+    axis: int | tuple[int, int],
+) -> Float[np.ndarray, "*reduced"]:
+    """The mean over one or two axes of the values that count; NaN where none does."""
+    sums, count = np.sum(np.where(counted, values, 0.0), axis=axis), np.sum(counted, axis=axis)
     return np.divide(sums, count, out=np.full_like(sums, np.nan), where=count > 0)
 
 
-def _over_seeds(lost: Float[np.ndarray, "*shape s s"]) -> Lost:
-    """The mean over pairs of different seeds, and its jackknife over seeds."""
+def _over_seeds(
+    lost: Float[np.ndarray, "*shape s s"],
+) -> tuple[Float[np.ndarray, "*shape"], Float[np.ndarray, "*shape"]]:
+    """The mean over pairs of different seeds, and its standard error by the jackknife."""
     seeds = lost.shape[-1]
     rows = np.sum(np.where(np.eye(seeds, dtype=bool), 0.0, lost), axis=-1)
     total = rows.sum(axis=-1)
     value = total / (seeds * (seeds - 1))
     if seeds < 3:
-        return Lost(value, np.full_like(value, np.nan), seeds)
+        return value, np.full_like(value, np.nan)
     without = (total[..., None] - 2 * rows) / ((seeds - 1) * (seeds - 2))
-    stderr = without.std(axis=-1) * (seeds - 1) ** 0.5
-    return Lost(value, stderr, seeds)
+    return value, without.std(axis=-1) * (seeds - 1) ** 0.5

@@ -65,6 +65,58 @@ def test_the_error_is_that_of_leaving_out_one_seed_after_another():
     np.testing.assert_allclose((high + low) / 2, found.value)
 
 
+@pytest.mark.parametrize("times", [(2, 2), (3, 1), (1, 3), (1, 4)])
+def test_conditions_that_are_less_similar_to_all_lose_nothing_by_that(times):
+    # Models of the second kind are less similar to models of either, and kinds do not interact.
+    kinds = np.repeat([0, 1], times)
+    seeds, names, _ = crossed(3, len(kinds))
+    kind = kinds[names]
+    quality = np.array([0.9, 0.6])[kind]
+    similarity = np.add.outer(quality, quality) / 2
+    differs = np.not_equal.outer(kind, kind)
+    for alike in (None, ~differs, ~differs & np.not_equal.outer(names, names)):
+        found = similarity_lost(similarity, seeds, names, differs, alike)
+        if alike is None or min(times) > 1:
+            np.testing.assert_allclose(found[:2], 0, atol=1e-12)
+
+
+def test_models_are_compared_with_those_that_are_alike():
+    kind = np.array([0, 0, 1, 1])
+    seeds, names, _ = crossed(2, 4)
+    random = np.random.default_rng(6)
+    similarity = symmetric(8, random=random)
+    kinds = kind[names]
+    differs = np.not_equal.outer(kinds, kinds)
+    alike = ~differs & np.not_equal.outer(names, names)
+    lost = []
+    for one in range(4):
+        for other in range(4, 8):
+            if differs[one, other]:
+                near = [similarity[one, m] for m in range(4, 8) if alike[one, m]]
+                near += [similarity[m, other] for m in range(4) if alike[m, other]]
+                assert len(near) == 2
+                lost.append(np.mean(near) - similarity[one, other])
+    found = similarity_lost(similarity, seeds, names, differs, alike)
+    np.testing.assert_allclose(found.value, np.mean(lost))
+    assert found.counted == {0, 1, 2, 3}
+
+
+def test_a_condition_that_is_alike_to_none_does_not_count():
+    seeds, names, _ = crossed(3, 5)
+    kinds = np.array([0, 0, 1, 1, 2])[names]
+    differs = np.not_equal.outer(kinds, kinds)
+    alike = ~differs & np.not_equal.outer(names, names)
+    similarity = symmetric(15, random=np.random.default_rng(7))
+    found = similarity_lost(similarity, seeds, names, differs, alike)
+    inner = np.ix_(*[np.flatnonzero(kinds < 2)] * 2)
+    rest = similarity_lost(
+        similarity[inner], seeds[kinds < 2], [n for n in names if n < 4], differs[inner],
+        alike[inner],
+    )  # fmt: skip
+    np.testing.assert_array_equal(found[:2], rest[:2])
+    assert found.counted == rest.counted == {0, 1, 2, 3}
+
+
 def test_the_order_of_models_is_of_no_consequence():
     random = np.random.default_rng(2)
     seeds, names, differs = crossed(4, 3)
@@ -74,22 +126,36 @@ def test_the_order_of_models_is_of_no_consequence():
     two = similarity_lost(
         similarity[inner], seeds[order], [names[each] for each in order], differs[inner]
     )
-    np.testing.assert_allclose(one, two)
+    np.testing.assert_allclose(one[:3], two[:3])
+    assert one.counted == two.counted
 
 
-def test_a_condition_that_a_seed_lacks_is_left_out():
-    random = np.random.default_rng(3)
-    seeds, names, differs = crossed(3, 3)
-    similarity = symmetric(9, random=random)
-    # Of the last seed, condition 2 failed: it does not count with any other either.
-    rest = np.arange(8)
-    lacking = similarity_lost(similarity[:8, :8], seeds[rest], names[:8], differs[:8, :8])
-    both = np.flatnonzero(np.array(names) < 2)
-    inner = np.ix_(both, both)
-    expected = similarity_lost(
-        similarity[inner], seeds[both], [names[each] for each in both], differs[inner]
-    )
-    np.testing.assert_allclose(lacking, expected)
+@pytest.mark.parametrize(
+    ("count", "absent", "rest"),
+    [
+        # Three seeds have condition 2: the fourth is left out.
+        (4, [11], lambda seed, condition: seed < 3),
+        # Of the last seed there is one model alone.
+        (5, [12, 13], lambda seed, condition: seed < 4),
+        # Two seeds have it, which have no error: the condition is left out.
+        (3, [8], lambda seed, condition: condition < 2),
+        (5, [5, 8, 14], lambda seed, condition: condition < 2),
+    ],
+)
+def test_seeds_or_conditions_that_are_lacking_are_left_out(count, absent, rest):
+    seeds, names, differs = crossed(count, 3)
+    similarity = symmetric(3 * count, random=np.random.default_rng(3))
+
+    def of(models):
+        inner = np.ix_(models, models)
+        return similarity_lost(
+            similarity[inner], seeds[models], [names[each] for each in models], differs[inner]
+        )
+
+    chosen = [m for m in range(3 * count) if rest(seeds[m], names[m])]
+    lacking, expected = of(np.delete(np.arange(3 * count), absent)), of(chosen)
+    np.testing.assert_array_equal(lacking[:3], expected[:3])
+    assert lacking.counted == expected.counted
 
 
 def test_nan_of_a_layer_is_that_of_its_value_alone():
@@ -131,6 +197,14 @@ def test_shapes_that_do_not_match_are_refused(similarity, differs):
         similarity_lost(similarity, SEEDS, CONDITIONS, differs)
 
 
+@pytest.mark.parametrize("which", range(3), ids=["similarity", "differs", "alike"])
+def test_pairs_that_are_told_one_way_alone_are_refused(which):
+    given = [np.ones((4, 4)), DIFFERS, ~DIFFERS]
+    given[which] = np.triu(given[which])
+    with pytest.raises(ValueError, match=r"expected every two models both ways, got .* symmetric"):
+        similarity_lost(given[0], SEEDS, CONDITIONS, *given[1:])
+
+
 def test_two_models_of_one_seed_and_condition_are_refused():
     with pytest.raises(ValueError, match="expected one model of seed 1 and a, got several"):
         similarity_lost(np.ones((3, 3)), [0, 1, 1], ["a"] * 3, np.zeros((3, 3), bool))
@@ -149,4 +223,5 @@ def test_limits_miss_the_truth_as_often_as_they_say():
     # Three standard errors of 5%.
     limit = 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
     assert found["missed"] < limit
+    assert found["missed_alone"] < limit
     assert found["apart"] < limit
