@@ -103,7 +103,7 @@ def test_what_is_said_of_convolutional_networks_is_what_the_command_says_of_the_
     assert "Not decided which half was learned first" in verdict
     assert f"the encoder was first in 11 and the decoder in 34 ({test})" in section
     assert "the encoder was first in 45 and the decoder in 0" in counts
-    (start,) = re.findall(r"a CKA of (.*) in the encoder and .* in the decoder", counts)
+    (start,) = re.findall(r"a CKA with it of (.*) in the encoder and .* in the decoder", counts)
     assert f"untrained encoders have a CKA of {start} with the trained ones" in section
     assert each.replace("*", "").removeprefix("- ") in section
     found = re.search(r"at any strengths, it is lower by (.*); .* limits\)\. (That .*)$", alike)

@@ -22,6 +22,7 @@ from experiments.learning_dynamics.selection import (
 )
 from jaxvae.analysis.learning import RESOLUTION, Order
 from jaxvae.analysis.likeness import Lost
+from jaxvae.files.words import counted
 from jaxvae.report.tables import compared, markdown_table, mean_over_seeds, printed_table
 
 _NAMED = ("data", "network", "objective")
@@ -156,15 +157,14 @@ def _order(group: xr.Dataset, *, groups: int) -> tuple[str, str, str]:
         float(start.sel(layer=[name for name in start["layer"].values if half in name]).mean())
         for half in ("encoder/", "decoder/")
     )
-    count, failed = trained.sizes["run"], int(group["failed"].sum())
+    count, failed = counted(trained.sizes["run"], "model"), int(group["failed"].sum())
     ends = f"{failed} more failed" if failed else "none failed"
     return (
-        f"- **{group.attrs['data']}, {group.attrs['network']}**, {count} models ({ends}): "
+        f"- **{group.attrs['data']}, {group.attrs['network']}**, {count} ({ends}): "
         f"{_verdict(learned, groups)}",
         f"  Of what was left to learn, {_models(learned)}. By the epoch from which on a layer is "
-        f"similar to its final state, {_models(similar.order())}; but untrained layers are similar "
-        f"to it already, with a CKA of {encoder:.2f} in the encoder and {decoder:.2f} in the "
-        "decoder.",
+        f"similar to its final state, {_models(similar.order())}; but untrained layers have a CKA "
+        f"with it of {encoder:.2f} in the encoder and {decoder:.2f} in the decoder already.",
         f"  Median epoch at which a layer was learned: {_layers(trained, learnings)}.",
     )
 
@@ -262,13 +262,17 @@ def _limits(found: Lost) -> str:
 def _without(group: xr.Dataset, said: str, groups: int) -> str:
     """The objectives without which the answer would be another one."""
     names = list(dict.fromkeys(group["objective"].values.tolist()))
-    text = ""
+    others: dict[str, list[str]] = {}
     for name in names if len(names) > 2 else ():
         rest = np.flatnonzero(group["objective"].values != name)
-        other = _ANSWERS[encoder_loses_less(group.isel(run=rest, other_run=rest), tests=groups)]
-        if other != said:
-            text += f" Without {name} it {other}."
-    return text
+        answer = encoder_loses_less(group.isel(run=rest, other_run=rest), tests=groups)
+        others.setdefault(_ANSWERS[answer], []).append(name)
+    others.pop(said, None)
+    text = "; ".join(
+        f"without {'one of ' * (len(those) > 1)}{', '.join(those)} it {answer}"
+        for answer, those in others.items()
+    )
+    return f" {text[0].upper()}{text[1:]}." if text else ""
 
 
 def _left_out(group: xr.Dataset, found: Lost) -> str:

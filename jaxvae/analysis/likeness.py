@@ -16,7 +16,7 @@ class Lost(NamedTuple):
         value: the similarity of models of different seeds and the same condition, minus that of
             models of different seeds and conditions; NaN where it is not known.
         stderr: its standard error, in the units of the similarity; NaN for fewer than three seeds.
-        seeds: how many it is taken over.
+        seeds: how many it is taken over; 0 where there is nothing to compare.
         counted: the conditions that count.
     """
 
@@ -73,8 +73,8 @@ def similarity_lost(
             alike to none does not count.
 
     Returns:
-        `Lost`, of the shape before the last two dimensions. NaN of a model that counts is the
-        value's; where no two seeds have models to compare, the value is NaN.
+        `Lost`, of the shape before the last two dimensions. NaN and infinity of a model that
+        counts make the value NaN; where no two seeds have models to compare, the value is NaN.
 
     Raises:
         ValueError: for shapes and lengths that do not match, similarities and pairs that are not
@@ -85,6 +85,7 @@ def similarity_lost(
     names = {one: number for number, one in enumerate(dict.fromkeys(conditions))}
     numbers = np.array([names[one] for one in conditions], int)
     similarity, differs = as_float64(similarity), np.asarray(differs, bool)
+    similarity = np.where(np.isfinite(similarity), similarity, np.nan)
     same = np.equal.outer(numbers, numbers)
     alike = same if alike is None else np.asarray(alike, bool)
     models = len(seeds)
@@ -95,16 +96,16 @@ def similarity_lost(
             f"of {models} seeds and as many conditions, got shapes {similarity.shape} and "
             f"{differs.shape}, {len(conditions)} conditions, and {alike.shape} of what is alike"
         )
-    for given in (similarity, differs, alike):
-        if not np.allclose(given, given.swapaxes(-1, -2), atol=1e-6, equal_nan=True):
-            raise ValueError(
-                "expected every two models both ways, got similarities, differences or what is "
-                "alike that are not symmetric"
-            )
+    both_ways = np.allclose(similarity, similarity.swapaxes(-1, -2), atol=1e-6, equal_nan=True)
+    if not (both_ways and np.all(differs == differs.T) and np.all(alike == alike.T)):
+        raise ValueError(
+            "expected every two models both ways, got similarities, differences or what is alike "
+            "that are not symmetric"
+        )
     grid, counted = _grid(_models(seeds, numbers, list(names)), differs, alike)
     if not counted.any():
         unknown = np.full(similarity.shape[:-2], np.nan)
-        return Lost(unknown, unknown, len(grid), frozenset())
+        return Lost(unknown, unknown, 0, frozenset())
     # Of seeds s and u and their conditions c and d: [s, c, u, d].
     rows, columns = grid[:, :, None, None], grid
     pairs, compared = similarity[..., rows, columns], alike[rows, columns]
@@ -119,7 +120,7 @@ def _models(
     seeds: Int[np.ndarray, " m"], numbers: Int[np.ndarray, " m"], names: Sequence[Hashable]
 ) -> Int[np.ndarray, "s c"]:
     """The model of every seed and condition; -1 where there is none."""
-    of_seed = np.unique(np.asarray(seeds, int), return_inverse=True)[1]
+    of_seed = np.unique(np.asarray(seeds), return_inverse=True)[1]
     models = np.full((of_seed.max(initial=-1) + 1, len(names)), -1)
     for model, place in enumerate(zip(of_seed, numbers, strict=True)):
         if models[place] >= 0:

@@ -158,10 +158,11 @@ def test_seeds_or_conditions_that_are_lacking_are_left_out(count, absent, rest):
     assert lacking.counted == expected.counted
 
 
-def test_nan_of_a_layer_is_that_of_its_value_alone():
+@pytest.mark.parametrize("unknown", [np.nan, np.inf])
+def test_nan_of_a_layer_is_that_of_its_value_alone(unknown):
     seeds, names, differs = crossed(3, 2)
     similarity = np.stack([symmetric(6, random=np.random.default_rng(4))] * 2)
-    similarity[0, 0, 3] = similarity[0, 3, 0] = np.nan
+    similarity[0, 0, 3] = similarity[0, 3, 0] = unknown
     found = similarity_lost(similarity, seeds, names, differs)
     assert np.isnan(found.value).tolist() == [True, False]
     assert np.isnan(found.stderr).tolist() == [True, False]

@@ -101,7 +101,7 @@ def test_models_that_failed_are_left_out_and_counted():
     rows = dynamics_rows([records])
     assert [(row["objective"], row["failed"]) for row in rows] == [("beta_vae", "1/2")]
     assert rows[0]["learned first"] == "1 : 0"
-    assert "1 models (3 more failed)" in dynamics_summary([records])
+    assert "1 model (3 more failed)" in dynamics_summary([records])
 
 
 def recorded(out, config, name, *, failed):
@@ -213,6 +213,24 @@ def of_strengths(*, strength=0.2, objective=0.1):
     between = 0.9 - objective * ~same - strength * ~(same & alike)
     records["debiased_cka_between"] = (("layer", "run", "other_run"), [between] * len(LAYERS))
     return records
+
+
+def test_objectives_without_which_the_answer_would_be_another_one_are_named():
+    # The encoder of a third objective is unlike those of both others, which are alike in it.
+    pair = of_seeds(encoder=0.94, mean=0.5)
+    third = pair.isel(run=slice(0, None, 2))
+    third = third.assign_coords(objective=("run", ["annealed_vae"] * third.sizes["run"]))
+    records = xr.concat([one.drop_vars("debiased_cka_between") for one in (pair, third)], "run")
+    between = np.full((len(LAYERS), *[records.sizes["run"]] * 2), 0.5)
+    between[:, :8, :8] = pair["debiased_cka_between"]
+    encoder = [layer.startswith("encoder") for layer in LAYERS]
+    between[encoder, 8:] = between[encoder, :, 8:] = 0.1
+    between[:, 8:, 8:] = 0.95
+    records["debiased_cka_between"] = (("layer", "run", "other_run"), between)
+    assert encoder_loses_less(records) is False
+    text = dynamics_summary([records])
+    assert "log-variance is contradicted (95% confidence, 4 seeds). Without annealed_vae it" in text
+    assert "Without annealed_vae it holds." in text
 
 
 def test_what_the_objective_takes_alone_leaves_out_what_strengths_take():
