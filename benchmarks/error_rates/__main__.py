@@ -5,7 +5,7 @@
 Every part draws data with a known truth some thousand times, asks jaxvae for its conclusion, and
 counts wrong and right ones. docs/statistics.md is written anew. Expected: something wrong in at
 most 5% of every row, but for rows of which the page says more. Of parts that are named, only these
-are simulated, and the others stay as they are saved. Half an hour on one core.
+are simulated, and the others stay as they are saved. An hour on one core.
 """
 
 import argparse
