@@ -150,6 +150,20 @@ def taken(records):
     return [f"{value:.3f} ({low:.3f} to {high:.3f})" for value, low, high in limits]
 
 
+def test_the_claims_have_these_numbers(records):
+    claims = in_one_line((PAGE.parent / "claims.md").read_text(encoding="utf-8"))
+
+    def shown(group):
+        return [f"{value:.2f}".removeprefix("0") for value in lost(group, "objectives").value[:3]]
+
+    encoder, mean, log_variance = shown(records_of("Convolutional"))
+    assert f"{encoder} in the encoder, {mean} in the mean and {log_variance} in the log" in claims
+    rest = np.flatnonzero(records["objective"] != "annealed_vae")
+    others = shown(records.isel(run=rest, other_run=rest))
+    assert "four of five objectives ({}, {} and {})".format(*others) in claims
+    assert "annealed VAE among them ({}, {} and {})".format(*shown(records)) in claims
+
+
 def test_encoders_of_the_annealed_vae_differ_at_the_same_rate(records, page):
     kl, value = records["kl"].isel(epoch=-1), records["value"]
     annealed, beta = (
