@@ -14,14 +14,18 @@ from jaxvae.analysis.dynamics import similarities, similarities_between
 from jaxvae.data import Dataset
 from jaxvae.data.distinct import first_distinct
 from jaxvae.files.numpy_files import read_members
+from jaxvae.memory import available_memory
 from jaxvae.models import HVAE, VAE, Variables
 from jaxvae.runs.choices import is_foreign
 from jaxvae.runs.images import dataset_of
 from jaxvae.runs.sweep_run import open_sweep_run, run_file
+from jaxvae.sweeps.estimate import layer_features
 from jaxvae.sweeps.sweep import Trained
 
 BETWEEN = "debiased_cka"
 """The similarity between models."""
+# The share of the memory that layers of models are held in while they are compared.
+_SHARE = 0.25
 
 
 def measure(config: Config, trained: Trained) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -107,29 +111,27 @@ def between_models(
         names: names of the runs, all of one data set and network.
         note: function that shows what is being compared.
     """
-    read = {name: read_members(run_file(out, name), ["layer"]) for name in names}
-    layers = {name: arrays["layer"] for name, arrays in read.items() if arrays}
-    names_done = list(layers)
-    if not names_done:
-        return {"model": np.array(names_done, str)}
+    trained = [name for name in names if read_members(run_file(out, name), ["layer"])]
+    if not trained:
+        return {"model": np.array(trained, str)}
     # Whoever gave the command has named their code.
     load = cache(partial(open_sweep_run, out, trust=any(map(is_foreign, config.networks))))
-    first = load(names_done[0])
+    first = load(trained[0])
     images = measured_images(config, dataset_of(first.config))
 
-    def load_layer(layer: str, index: int) -> np.ndarray:
-        return _taps(first.model, load(names_done[index]).variables, images, [layer])[layer]
+    def layers(index: int) -> dict[str, np.ndarray]:
+        return _taps(first.model, load(trained[index]).variables, images)
 
-    matrices, every = [], layers[names_done[0]]
-    for number, layer in enumerate(every, start=1):
-        note(f"layer {number} of {len(every)} in {len(names_done)} models: {layer}")
-        load_one = partial(load_layer, str(layer))
-        points = {BETWEEN: config.points}
-        matrices.append(similarities_between(load_one, len(names_done), points=points)[BETWEEN])
-    return {"model": np.array(names_done), BETWEEN: np.stack(matrices)}
+    of_one = 4 * len(images) * sum(layer_features(first.model))
+    block = max(1, int(_SHARE * available_memory() / of_one / 2))
+    matrices = similarities_between(
+        layers, len(trained), points={BETWEEN: config.points}, block=block, note=note
+    )
+    return {
+        "model": np.array(trained),
+        BETWEEN: np.stack([each[BETWEEN] for each in matrices.values()]),
+    }
 
 
-def _taps(
-    vae: VAE | HVAE, variables: Variables, images: np.ndarray, layers: Sequence[str] | None = None
-) -> dict[str, np.ndarray]:
-    return capture(vae, variables, images, key=jax.random.key(NOISE), layers=layers)
+def _taps(vae: VAE | HVAE, variables: Variables, images: np.ndarray) -> dict[str, np.ndarray]:
+    return capture(vae, variables, images, key=jax.random.key(NOISE))

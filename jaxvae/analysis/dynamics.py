@@ -56,23 +56,39 @@ def similarities(
 
 
 def similarities_between(
-    load: Callable[[int], ArrayLike], count: int, *, points: Mapping[str, int], block: int = 16
-) -> dict[str, Float[np.ndarray, "s s"]]:
-    """`similarities` of more spaces than memory holds at once.
+    load: Callable[[int], Mapping[str, ArrayLike]],
+    count: int,
+    *,
+    points: Mapping[str, int],
+    block: int,
+    note: Callable[[str], None] = lambda _: None,
+) -> dict[str, dict[str, Float[np.ndarray, "m m"]]]:
+    """`similarities` of every layer between more models than memory holds at once.
 
     Args:
-        load: `index -> space [n, ...]`.
-        count: s, how many there are.
+        load: `index -> layers of a model`, each `[n, ...]`, by name; the same names for all.
+        count: m, how many models there are.
         points: see `similarities`.
-        block: spaces in memory at once are twice as many.
+        block: the layers of twice as many models are in memory at once, or of all if they are as
+            many at most. The fewer there are, the oftener a model is loaded.
+        note: function that shows what is being compared.
+
+    Returns:
+        The matrices by layer, then by name of the similarity.
     """
-    matrices = {name: np.full((count, count), np.nan) for name in points}
-    blocks = [range(first, min(first + block, count)) for first in range(0, count, block)]
-    for number, rows in enumerate(blocks):
+    found: dict[str, dict[str, np.ndarray]] = {}
+    size = count if count <= 2 * block else block
+    blocks = [range(first, min(first + size, count)) for first in range(0, count, size)]
+    for number, rows in enumerate(blocks[:-1] or blocks):
         ours = [load(index) for index in rows]
-        for columns in blocks[number + 1 :] or blocks[number:]:
-            others = [] if columns == rows else [load(index) for index in columns]
-            indices = np.array([*rows, *(columns if others else ())])
-            for name, matrix in similarities([*ours, *others], points=points).items():
-                matrices[name][np.ix_(indices, indices)] = matrix
-    return matrices
+        for columns in blocks[number + 1 :] or [range(0)]:
+            models, indices = [*ours, *map(load, columns)], [*rows, *columns]
+            for layer in models[0]:
+                note(f"{layer} in {len(models)} of {count} models")
+                matrices = similarities([model[layer] for model in models], points=points)
+                for name, matrix in matrices.items():
+                    whole = found.setdefault(layer, {}).setdefault(
+                        name, np.full((count, count), np.nan)
+                    )
+                    whole[np.ix_(indices, indices)] = matrix
+    return found

@@ -47,5 +47,16 @@ def test_more_points_than_there_are_are_refused():
 
 @parametrize("block", [2, 1, 3, 5])
 def test_blocks_of_spaces_give_the_whole_matrix(spaces, block):
-    found = similarities_between(spaces.__getitem__, 5, points={"cka": 60}, block=block)
-    np.testing.assert_allclose(found["cka"], cka_matrix(spaces), rtol=1e-4, atol=1e-6)
+    loaded = []
+
+    def load(index):
+        loaded.append(index)
+        return {"one": spaces[index], "other": 2 * spaces[index] ** 2}
+
+    found = similarities_between(load, 5, points={"cka": 60}, block=block)
+    assert list(found) == ["one", "other"]
+    np.testing.assert_allclose(found["one"]["cka"], cka_matrix(spaces), rtol=1e-4, atol=1e-6)
+    squares = cka_matrix([space**2 for space in spaces])
+    np.testing.assert_allclose(found["other"]["cka"], squares, rtol=1e-4, atol=1e-6)
+    # Of five models, all that fit at once are loaded once.
+    assert sorted(loaded) == list(range(5)) or block < 3
