@@ -246,7 +246,8 @@ def _lost(group: xr.Dataset, groups: int) -> str:
         test += f", corrected for {groups} data sets and networks"
     lower = f" With another objective, at any strengths, it is lower by {_limits(found)}"
     if not np.isnan(alone.stderr).any():
-        lower += f"; and lower than with another strength of the same by {_limits(alone)}"
+        several = "" if alone.counted == found.counted else ", where it was trained with several,"
+        lower += f"; and lower than with another strength of the same{several} by {_limits(alone)}"
     return (
         f"{lower} (95% limits). That objective and strength take less from the encoder than from "
         f"the mean and from the log-variance {said} ({test}).{_without(group, said, groups)}"

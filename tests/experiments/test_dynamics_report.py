@@ -243,6 +243,19 @@ def test_what_the_objective_takes_alone_leaves_out_what_strengths_take():
     assert "and lower than with another strength of the same by encoder 0.100 (0.100 to" in text
 
 
+def test_that_an_objective_alone_has_one_strength_is_said_where_others_have_several():
+    records = of_strengths()
+    third = records.isel(run=slice(8, None), other_run=slice(8, None))
+    third = third.isel(run=slice(0, None, 2)).drop_vars("debiased_cka_between")
+    third = third.assign_coords(objective=("run", ["annealed_vae"] * third.sizes["run"]))
+    both = xr.concat([records.drop_vars("debiased_cka_between"), third], "run")
+    shape = (len(LAYERS), both.sizes["run"], both.sizes["run"])
+    both["debiased_cka_between"] = (("layer", "run", "other_run"), np.full(shape, 0.5))
+    several = "than with another strength of the same, where it was trained with several, by"
+    assert several in dynamics_summary([both])
+    assert several not in dynamics_summary([records])
+
+
 def test_settings_that_too_few_seeds_have_are_named():
     records = of_strengths()
     lacking = (records["objective"] == "dip_vae_i") & (records["value"] == 8)
