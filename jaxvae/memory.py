@@ -18,7 +18,7 @@ class _Group(NamedTuple):
 
     Attributes:
         folder: holds the files of the container, and of those within it in folders.
-        controller: begins the line of `/proc/self/cgroup` with the one that the process is in.
+        controller: is named in the line of `/proc/self/cgroup` with the one that the process is in.
         limit: holds the bytes that one may have.
         used: holds those that it has, pages of files among them.
         files: begins the lines of `memory.stat` with these pages, which are given back when needed.
@@ -75,7 +75,9 @@ def _limits(of_system: str) -> Iterator[tuple[float, float]]:
     for group in _GROUPS:
         for folder in _folders(group):
             with suppress(OSError, ValueError):  # "max": no limit
-                limit, used = (float((folder / name).read_text()) for name in group[2:4])
+                limit, used = (
+                    float((folder / name).read_text()) for name in (group.limit, group.used)
+                )
                 yield limit, used - sum(_numbers(folder / "memory.stat", group.files))
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     if soft != resource.RLIM_INFINITY:
@@ -87,7 +89,7 @@ def _folders(group: _Group) -> Iterator[Path]:
     """The folders of the container that is the machine, and of all that this process is in."""
     folder = _ROOT / group.folder
     yield folder
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # A line of another form.
         for line in (_ROOT / "proc/self/cgroup").read_text().splitlines():
             _, controllers, within = line.split(":", 2)
             if group.controller in controllers.split(","):

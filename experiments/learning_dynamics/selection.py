@@ -149,7 +149,8 @@ def lost(group: xr.Dataset, kind: str, than: str = "seeds") -> Lost:
         kind: what else differs, `strengths` or `objectives`, as for `between`. Models of two
             objectives also differ in their strengths.
         than: what differs between the models that they are compared with; `strengths` leaves what
-            the objective takes alone.
+            the objective takes alone, so that models of two objectives count if their strengths
+            differ too.
     """
     return _lost(group, kind, than, _by_part(group))
 
@@ -198,9 +199,11 @@ def _lost(group: xr.Dataset, kind: str, than: str, similarity: np.ndarray) -> Lo
     known = np.flatnonzero(~np.isnan(_by_layer(group)).all(axis=(0, 2)))
     objectives, values, seeds = (group[field].values for field in ("objective", "value", "seed"))
     conditions = list(zip(objectives[known], values[known], strict=True))
+    differs = _differing(group, kind)
+    if than == "strengths":
+        differs &= ~_equal(group, "value")
     compared, differs, alike = (
-        each[..., known, :][..., known]
-        for each in (similarity, _differing(group, kind), _differing(group, than))
+        each[..., known, :][..., known] for each in (similarity, differs, _differing(group, than))
     )
     return similarity_lost(compared, seeds[known], conditions, differs, alike)
 

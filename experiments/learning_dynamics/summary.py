@@ -240,18 +240,20 @@ def _lost(group: xr.Dataset, groups: int) -> str:
             " How much lower it is with another objective is not known for all layers: the "
             "similarity of one that is constant is undefined."
         )
-    said = _ANSWERS[encoder_loses_less(group, tests=groups)]
-    test = f"95% confidence, {found.seeds} seeds"
+    said = encoder_loses_less(group, tests=groups)
+    seeds = len(np.unique(group["seed"].values))
+    of_all = "" if found.seeds == seeds else f" of {seeds}"
+    test = f"95% confidence, {found.seeds}{of_all} seeds"
     if groups > 1:
         test += f", corrected for {groups} data sets and networks"
     lower = f" With another objective, at any strengths, it is lower by {_limits(found)}"
     if not np.isnan(alone.stderr).any():
-        several = "" if alone.counted == found.counted else ", where it was trained with several,"
+        several = "" if alone.counted == found.counted else ", where all seeds have several,"
         lower += f"; and lower than with another strength of the same{several} by {_limits(alone)}"
     return (
         f"{lower} (95% limits). That objective and strength take less from the encoder than from "
-        f"the mean and from the log-variance {said} ({test}).{_without(group, said, groups)}"
-        f"{_left_out(group, found)}"
+        f"the mean and from the log-variance {_ANSWERS[said]} ({test})."
+        f"{_without(group, said, groups)}{_left_out(group, found)}"
     )
 
 
@@ -260,29 +262,25 @@ def _limits(found: Lost) -> str:
     return _parts(f"{value:.3f} ({low:.3f} to {high:.3f})" for value, low, high in limits)
 
 
-def _without(group: xr.Dataset, said: str, groups: int) -> str:
-    """The objectives without which the answer would be another one."""
+def _without(group: xr.Dataset, said: bool | None, groups: int) -> str:
+    """The objectives without which the answer would be the opposite."""
     names = list(dict.fromkeys(group["objective"].values.tolist()))
-    others: dict[str, list[str]] = {}
-    for name in names if len(names) > 2 else ():
+    text = ""
+    for name in names if said is not None else ():
         rest = np.flatnonzero(group["objective"].values != name)
         answer = encoder_loses_less(group.isel(run=rest, other_run=rest), tests=groups)
-        others.setdefault(_ANSWERS[answer], []).append(name)
-    others.pop(said, None)
-    text = "; ".join(
-        f"without {'one of ' * (len(those) > 1)}{', '.join(those)} it {answer}"
-        for answer, those in others.items()
-    )
-    return f" {text[0].upper()}{text[1:]}." if text else ""
+        if answer is (not said):
+            text += f" Without {name} it {_ANSWERS[answer]}."
+    return text
 
 
 def _left_out(group: xr.Dataset, found: Lost) -> str:
-    """Which of the settings were not compared, as too few seeds have them."""
+    """Which of the settings were not compared, as too few seeds have models of them."""
     settings = dict.fromkeys(zip(group["objective"].values, group["value"].values, strict=True))
     names = [f"{name} {value:g}" for name, value in settings if (name, value) not in found.counted]
     if not names:
         return ""
-    return f" Not compared, since seeds lack them: {', '.join(names)}."
+    return f" Not compared, since too few seeds have models of them: {', '.join(names)}."
 
 
 def _parts(shown: Iterable[str]) -> str:

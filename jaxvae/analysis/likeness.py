@@ -1,6 +1,8 @@
 """How much of their similarity models lose where more than the seed differs between them."""
 
+from collections import Counter
 from collections.abc import Hashable, Sequence
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -58,8 +60,8 @@ def similarity_lost(
     Pairs of seeds that have a seed in common are no independent measurements, so that the error is
     that of the jackknife over seeds (Arvesen 1969). How often limits from it miss the truth is
     simulated in `docs/statistics.md`. Conditions are taken as they are, and not as a sample of
-    others. All seeds that count have the same conditions: where some lack a few, seeds or
-    conditions are left out so that the most conditions can be compared over three seeds at least.
+    others. All seeds that count have the same conditions: where some lack a few, those conditions
+    count that give the most pairs among all that three seeds have.
 
     Args:
         similarity: of all pairs of models, symmetric, such as debiased CKA of a layer; several
@@ -138,28 +140,28 @@ def _grid(
 ) -> tuple[Int[np.ndarray, "s c"], Bool[np.ndarray, "s c s c"]]:
     """The models of seeds that have the same conditions, and which of their pairs count.
 
-    Of the seeds that have at least so many conditions, for every such number: those with the most
-    pairs of conditions, of three seeds if there are three.
+    Of the conditions that three seeds have, those of the most pairs, and all seeds that have them;
+    of fewer seeds than three those of all.
     """
     has = models >= 0
-    count = has.sum(axis=1)
+    # Of seeds with the same conditions three are enough to look at.
+    times = Counter(map(tuple, has.tolist()))
+    rows = [row for row, count in times.items() for _ in range(min(count, 3))]
+    every = (True,) * has.shape[1]
+    threes = {
+        tuple(map(all, zip(every, *three, strict=True)))
+        for three in combinations(rows, min(3, len(rows)))
+    }
     grids = []
-    for least in np.unique(count):
-        seeds = count >= least
-        grid = models[np.ix_(seeds, has[seeds].all(axis=0))]
-        rows, columns = grid[:, :, None, None], grid
-        compared = alike[rows, columns]
+    for each in sorted(threes):
+        shared = np.array(each, bool)
+        grid = models[np.ix_(has[:, shared].all(axis=1), shared)]
+        compared = alike[grid[:, :, None, None], grid]
         others = ~np.eye(len(grid), dtype=bool)[:, None, :, None]
-        counted = differs[rows, columns] & others
+        counted = differs[grid[:, :, None, None], grid] & others
         counted &= compared.any(axis=3)[..., None] & compared.any(axis=1)[:, None]
         grids.append((grid, counted))
-
-    def worth(grid: np.ndarray, counted: np.ndarray) -> tuple[int, int, int]:
-        pairs = counted.any(axis=(0, 2)).sum()
-        return min(len(grid), 3) * bool(pairs), pairs, len(grid)
-
-    nothing = np.zeros((0, 0), int), np.zeros((0,) * 4, bool)
-    return max(grids, key=lambda one: worth(*one), default=nothing)
+    return max(grids, key=lambda one: (one[1].any(axis=(0, 2)).sum(), len(one[0])))
 
 
 def _mean_of(

@@ -140,6 +140,8 @@ def test_the_order_of_models_is_of_no_consequence():
         # Two seeds have it, which have no error: the condition is left out.
         (3, [8], lambda seed, condition: condition < 2),
         (5, [5, 8, 14], lambda seed, condition: condition < 2),
+        # Three seeds have conditions 0 and 1, and a further one has others.
+        (4, [2, 5, 8, 10], lambda seed, condition: seed < 3 and condition < 2),
     ],
 )
 def test_seeds_or_conditions_that_are_lacking_are_left_out(count, absent, rest):
