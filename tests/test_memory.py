@@ -72,6 +72,9 @@ def test_a_job_within_others_has_the_least_that_is_left(machine, group, line, fo
     assert (whole_memory(), available_memory()) == (4096, 4096 - 3000 + 500)
     own.write_text(f"{line}/service\n")
     assert whole_memory() == (4096 if limited == "service" else 9000)
+    # Lines of another form say nothing.
+    own.write_text("nothing\n")
+    assert whole_memory() == 9 * 1024
 
 
 def test_a_container_without_a_limit_has_what_the_machine_has(machine):
