@@ -58,8 +58,8 @@ def keep(folder: Path, name: str, results: Path = RESULTS) -> Path:
 
     Raises:
         ValueError: for records that are not those of these experiments or of which nothing says
-            what made them, no seed of which all runs are done, and a file of this name that has
-            other records, or runs of other settings.
+            what made them, no seed of which all runs are done, no models that were compared, and a
+            file of this name that has other records, or runs of other settings.
     """
     groups, made = _groups(folder / "records.nc"), made_by(folder)
     if not made:
@@ -95,6 +95,8 @@ def _contents(groups: dict[str, xr.Dataset]) -> dict[str, set[Any]]:
 def _needed(records: xr.Dataset, folder: Path) -> xr.Dataset:
     """What conclusions are drawn from; of sweeps over seeds, the seeds that are done."""
     if "debiased_cka_between" in records:
+        if records["debiased_cka_between"].isnull().all():
+            raise ValueError(f"expected models that were compared, got none in {folder}")
         return records[[*_OF_DYNAMICS]].isel(other_epoch=[-1])
     if "image_rates" in records:
         records = records.drop_dims("corner")

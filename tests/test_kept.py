@@ -143,6 +143,14 @@ def test_a_sweep_of_dynamics_that_grew_replaces_the_earlier_one_alone(tmp_path):
     assert path.read_bytes() == before
 
 
+def test_models_that_are_not_compared_yet_are_refused(tmp_path):
+    records = made()
+    records["debiased_cka_between"] = records["debiased_cka_between"] * np.nan
+    folder = folder_of(xr.DataTree.from_dict({"/a": records}), tmp_path / "out")
+    with pytest.raises(ValueError, match="expected models that were compared, got none in"):
+        keep(folder, "name", tmp_path)
+
+
 def test_results_without_notes_on_what_made_them_are_refused(tmp_path):
     folder = folder_of(sweep([0]), tmp_path / "out")
     (folder / "made" / "unit.json").unlink()
