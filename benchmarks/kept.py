@@ -89,7 +89,7 @@ def _groups(file: Path) -> dict[str, xr.Dataset]:
 
 def _contents(groups: dict[str, xr.Dataset]) -> dict[str, set[Any]]:
     """What tells records of one experiment from those of others."""
-    return {place: {*group.variables, "settings" in group.attrs} for place, group in groups.items()}
+    return {place: set(group.variables) for place, group in groups.items()}
 
 
 def _needed(records: xr.Dataset, folder: Path) -> xr.Dataset:
@@ -145,7 +145,7 @@ def _with_earlier(records: xr.Dataset, earlier: xr.Dataset) -> xr.Dataset:
 
 def _fixed(records: xr.Dataset, grown: tuple[str, ...]) -> dict[str, Any]:
     """What records that are kept together have in common."""
-    settings = json.loads(records.attrs["settings"])
+    settings = json.loads(records.attrs.get("settings", "{}"))
     return {key: value for key, value in settings.items() if key not in grown}
 
 

@@ -15,8 +15,8 @@ class Lost(NamedTuple):
     """The similarity that is lost where a condition differs, with its error over seeds.
 
     Attributes:
-        value: the similarity of models of different seeds and the same condition, minus that of
-            models of different seeds and conditions; NaN where it is not known.
+        value: the similarity of models of different seeds whose conditions are alike, minus that
+            of models of different seeds whose conditions differ; NaN where it is not known.
         stderr: its standard error, in the units of the similarity; NaN for fewer than three seeds.
         seeds: how many it is taken over; 0 where there is nothing to compare.
         counted: the conditions that count.

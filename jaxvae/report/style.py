@@ -143,7 +143,7 @@ def draw_spread(
     Args:
         axes: where to draw.
         x: `[m]`.
-        values: `[m, seeds]`; NaN, as of runs that failed, is left out.
+        values: `[m, seeds]`; NaN and infinity, as of runs that failed, are left out.
         color: color of line and band.
         label: in the legend.
         linestyle: style of the line.
